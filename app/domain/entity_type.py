@@ -1,0 +1,55 @@
+"""EntityType: schema, schema version, commands and migration plan of a collection.
+
+A frozen value whose fields are data and callables. ``entity_types.from_model`` and
+``entity_types.from_schema`` make it; everything else treats both alike.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import cached_property
+from typing import Any
+
+from app.domain.command import Command
+from app.domain.field import Field, Path, field_at, fields_of
+from app.domain.record import Data
+
+Paths = tuple[str, ...]
+
+
+class Kind(StrEnum):
+    """Where an entity type comes from: a class in code, or a JSON Schema put there over HTTP."""
+
+    TYPED = "typed"
+    REGISTERED = "registered"
+
+
+@dataclass(frozen=True)
+class EntityType:
+    """What a collection holds.
+
+    ``validate`` gives the data as it is stored, defaults filled in, or raises ``InvalidData``
+    with every violation; ``unique`` and ``indexes`` are lists of dotted paths; ``example`` is
+    valid data for the documentation.
+    """
+
+    name: str
+    kind: Kind
+    schema_version: int
+    schema: Mapping[str, Any]
+    validate: Callable[[Data], Data]
+    commands: Mapping[str, Command]
+    unique: tuple[Paths, ...] = ()
+    indexes: tuple[Paths, ...] = ()
+    description: str = ""
+    example: Data | None = None
+    model: type | None = field(default=None, compare=False)
+
+    @cached_property
+    def fields(self) -> Mapping[str, Field]:
+        """The declared top-level members of ``data`` by name."""
+        return fields_of(self.schema)
+
+    def field_at(self, path: Path) -> Field | None:
+        """The member at ``path``, or None where nothing can be there."""
+        return field_at(self.schema, path)

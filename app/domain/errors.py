@@ -1,0 +1,305 @@
+"""Every refusal the service can give, as one tree.
+
+    PersistError
+    ├── BadRequest ── InvalidQuery · InvalidJson · MalformedRequest
+    ├── AccessRefused ── Unauthenticated · Forbidden
+    ├── NotFound ── CollectionNotFound · RecordNotFound · RevisionNotFound · CommandNotFound ·
+    │               EntityTypeNotFound · SnapshotNotFound · MigrationNotFound · WorkspaceNotFound ·
+    │               CollectionNotInWorkspace
+    ├── Conflict ── RecordExists · UniqueViolation · Refused · CommandUnavailable · CommandFailed · PatchTestFailed ·
+    │               MigrationRequired · RestoreConflict · TooManyAffected · IdempotencyInProgress ·
+    │               CollectionNotEmpty · CollectionIsTyped · WorkspaceNotEmpty
+    ├── Invalid ── InvalidData · InvalidPayload · InvalidPatch · InvalidSchema · InvalidSnapshot ·
+    │              MigrationFailed · IdempotencyMismatch
+    ├── MethodNotAllowed · RequestTimeout · ChangesGone · PreconditionFailed · PreconditionRequired ·
+    │   TooLarge · UnsupportedMediaType
+    └── Unavailable
+
+The class names the problem, ``title`` says it in a sentence, ``detail`` says what happened this
+time and what to do. HTTP statuses stand in one table, in ``api.problems``.
+"""
+
+from collections.abc import Iterable
+from typing import Any, ClassVar, NamedTuple
+
+
+class Violation(NamedTuple):
+    """One thing wrong with an input.
+
+    ``pointer`` is a JSON Pointer (RFC 6901) to the member itself, a missing or unknown one too.
+    """
+
+    pointer: str
+    detail: str
+
+
+def pointer(path: Iterable[str | int]) -> str:
+    """The JSON Pointer (RFC 6901) to ``path``."""
+    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in path)
+
+
+class PersistError(Exception):
+    """A refusal a client is told about.
+
+    ``errors`` lists every violation of an input, ``members`` are further members of the answer
+    (the current ``revision``, the ``outcomes`` of a bulk command).
+    """
+
+    code: str = "internal-error"
+    title: ClassVar[str] = "Something went wrong inside the service"
+
+    def __init__(self, detail: str, *, errors: Iterable[Violation] = (), **members: Any) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.errors = tuple(errors)
+        self.members = members
+
+
+class BadRequest(PersistError):
+    """The request cannot be understood as it stands."""
+
+    code = "malformed-request"
+    title = "The request cannot be understood"
+
+
+class InvalidQuery(BadRequest):
+    code = "invalid-query"
+    title = "The query string is not valid"
+
+
+class InvalidJson(BadRequest):
+    code = "invalid-json"
+    title = "The body is not strict JSON"
+
+
+class MalformedRequest(BadRequest):
+    pass
+
+
+class AccessRefused(PersistError):
+    """The caller may not do this."""
+
+
+class Unauthenticated(AccessRefused):
+    code = "unauthenticated"
+    title = "A valid API key is needed"
+
+
+class Forbidden(AccessRefused):
+    code = "forbidden"
+    title = "The caller may not do this"
+
+
+class NotFound(PersistError):
+    """What the request names does not exist."""
+
+    code = "not-found"
+    title = "There is nothing at this address"
+
+
+class CollectionNotFound(NotFound):
+    code = "collection-not-found"
+    title = "There is no such collection"
+
+
+class RecordNotFound(NotFound):
+    code = "record-not-found"
+    title = "There is no such record"
+
+
+class RevisionNotFound(NotFound):
+    code = "revision-not-found"
+    title = "The record never had this revision"
+
+
+class CommandNotFound(NotFound):
+    code = "command-not-found"
+    title = "The collection has no such command"
+
+
+class EntityTypeNotFound(NotFound):
+    code = "entity-type-not-found"
+    title = "There is no such entity type"
+
+
+class SnapshotNotFound(NotFound):
+    code = "snapshot-not-found"
+    title = "There is no such snapshot"
+
+
+class MigrationNotFound(NotFound):
+    code = "migration-not-found"
+    title = "There is no such migration"
+
+
+class WorkspaceNotFound(NotFound):
+    code = "workspace-not-found"
+    title = "There is no such workspace"
+
+
+class CollectionNotInWorkspace(NotFound):
+    code = "collection-not-in-workspace"
+    title = "The workspace does not hold this collection"
+
+
+class Conflict(PersistError):
+    """The request is valid, the present state does not allow it."""
+
+
+class RecordExists(Conflict):
+    code = "record-exists"
+    title = "A record with this id exists already"
+
+
+class UniqueViolation(Conflict):
+    code = "unique-violation"
+    title = "Another record holds this unique value"
+
+
+class Refused(Conflict):
+    """Raised by a command that will not act; ``code`` is what the client sees.
+
+    >>> raise Refused("the balance is too low", code="insufficient-funds")
+    """
+
+    code = "command-unavailable"
+    title = "The command refused"
+
+    def __init__(self, detail: str, *, code: str = "command-unavailable") -> None:
+        super().__init__(detail)
+        self.code = code
+
+
+class CommandUnavailable(Conflict):
+    code = "command-unavailable"
+    title = "The command is not available in the record's present state"
+
+
+class CommandFailed(Conflict):
+    code = "command-failed"
+    title = "The command failed on a record, nothing was changed"
+
+
+class PatchTestFailed(Conflict):
+    code = "patch-test-failed"
+    title = "A test operation of the patch did not hold"
+
+
+class MigrationRequired(Conflict):
+    code = "migration-required"
+    title = "Stored records do not fit the new schema"
+
+
+class RestoreConflict(Conflict):
+    code = "restore-conflict"
+    title = "Records of the snapshot exist already"
+
+
+class TooManyAffected(Conflict):
+    code = "too-many-affected"
+    title = "More records match than max_affected allows"
+
+
+class IdempotencyInProgress(Conflict):
+    code = "idempotency-in-progress"
+    title = "A request with this Idempotency-Key is still running"
+
+
+class CollectionNotEmpty(Conflict):
+    code = "collection-not-empty"
+    title = "The collection still holds records"
+
+
+class CollectionIsTyped(Conflict):
+    code = "collection-is-typed"
+    title = "The name belongs to a collection defined in code"
+
+
+class WorkspaceNotEmpty(Conflict):
+    code = "workspace-not-empty"
+    title = "The workspace still holds records"
+
+
+class Invalid(PersistError):
+    """The request is well formed, its content is not acceptable."""
+
+
+class InvalidData(Invalid):
+    code = "invalid-data"
+    title = "The data does not fit the schema"
+
+
+class InvalidPayload(Invalid):
+    code = "invalid-payload"
+    title = "The payload does not fit the command"
+
+
+class InvalidPatch(Invalid):
+    code = "invalid-patch"
+    title = "The patch cannot be applied"
+
+
+class InvalidSchema(Invalid):
+    code = "invalid-schema"
+    title = "The definition of the entity type is not acceptable"
+
+
+class InvalidSnapshot(Invalid):
+    code = "invalid-snapshot"
+    title = "The snapshot is damaged or not a snapshot"
+
+
+class MigrationFailed(Invalid):
+    code = "migration-failed"
+    title = "The migration cannot bring the data to the current schema version"
+
+
+class IdempotencyMismatch(Invalid):
+    code = "idempotency-mismatch"
+    title = "The Idempotency-Key was used for another request"
+
+
+class MethodNotAllowed(PersistError):
+    code = "method-not-allowed"
+    title = "The address does not support this method"
+
+
+class RequestTimeout(PersistError):
+    code = "request-timeout"
+    title = "The body stopped arriving"
+
+
+class ChangesGone(PersistError):
+    code = "changes-gone"
+    title = "The journal no longer reaches back that far"
+
+
+class PreconditionFailed(PersistError):
+    code = "precondition-failed"
+    title = "The record is not in the state the request demands"
+
+
+class PreconditionRequired(PersistError):
+    code = "precondition-required"
+    title = "A change needs an If-Match header here"
+
+
+class TooLarge(PersistError):
+    code = "too-large"
+    title = "The request is larger than allowed"
+
+
+class UnsupportedMediaType(PersistError):
+    code = "unsupported-media-type"
+    title = "The media type is not supported here"
+
+
+class Unavailable(PersistError):
+    """The service cannot answer now; the same request may succeed in ``retry_after`` seconds."""
+
+    code = "unavailable"
+    title = "The service cannot answer now"
+
+    def __init__(self, detail: str, *, retry_after: int = 1) -> None:
+        super().__init__(detail)
+        self.retry_after = retry_after

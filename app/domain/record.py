@@ -1,0 +1,55 @@
+"""Record: one persisted object, an envelope around ``data``."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+Data = dict[str, Any]
+"""The members of a record, JSON values only; integers within 64 bits, whole numbers as ``int``."""
+
+to_text = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+"""JSON text of a value, compact, in the value's own member order."""
+
+canonical_text = json.JSONEncoder(
+    ensure_ascii=False, allow_nan=False, separators=(",", ":"), sort_keys=True
+).encode
+"""JSON text of a value with sorted members: equal exactly for equal JSON (``true`` is not 1)."""
+
+INT64 = range(-(2**63), 2**63)
+
+
+def whole(number: float) -> int | float:
+    """``30.0`` as 30 where it is an integer within 64 bits; other doubles as they are."""
+    return int(number) if number.is_integer() and int(number) in INT64 else number
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One stored object.
+
+    ``text`` is ``data`` as the JSON text that is stored; times are RFC 3339 in UTC with
+    microseconds and ``Z``, so that their order as text is their order in time; ``workspace`` is
+    ``""`` for the default one.
+    """
+
+    id: str
+    collection: str
+    workspace: str
+    revision: int
+    schema_version: int
+    created_at: str
+    updated_at: str
+    text: str
+
+    @property
+    def data(self) -> Data:
+        """A fresh copy of the data: the caller may change it."""
+        data: Data = json.loads(self.text)
+        return data
+
+
+def same_data(before: str, after: str) -> bool:
+    """Whether two texts of data mean the same JSON; the order of members means nothing."""
+    return before == after or canonical_text(json.loads(before)) == canonical_text(
+        json.loads(after)
+    )
