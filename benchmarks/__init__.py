@@ -1,0 +1,1 @@
+"""Persist beside the ways one would do without it, measured in one run: ``python -m benchmarks``."""

@@ -1,0 +1,30 @@
+-- The requests of one run of wrk: method, path (with {id}), file of ids, number of the first
+-- request, body (a format of two numbers: the request's own, and a severity).
+local method, path, first, body
+local ids, ready, sent = {}, {}, 0
+
+function init(args)
+  method, path, first, body = args[1], args[2], tonumber(args[4]), args[5]
+  for id in io.lines(args[3]) do ids[#ids + 1] = id end
+  if body == nil then
+    for place, id in ipairs(ids) do ready[place] = wrk.format(method, (path:gsub("{id}", id))) end
+  end
+end
+
+function request()
+  sent = sent + 1
+  local number = first + sent
+  local place = number * 7919 % #ids + 1  -- a prime stride: every id in turn, neighbours never together
+  if body == nil then return ready[place] end
+  local headers = {["Content-Type"] = "application/json"}
+  return wrk.format(method, (path:gsub("{id}", ids[place])), headers, body:format(number, 10 + number % 40))
+end
+
+function done(summary, latency, requests)
+  local errors = summary.errors
+  io.write(string.format(
+    '{"requests":%d,"seconds":%f,"failed":%d,"broken":%d,"p50":%f,"p99":%f}\n',
+    summary.requests, summary.duration / 1e6, errors.status,
+    errors.connect + errors.read + errors.write + errors.timeout,
+    latency:percentile(50) / 1e3, latency:percentile(99) / 1e3))
+end

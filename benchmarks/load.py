@@ -1,0 +1,71 @@
+"""Load: wrk on a core of its own, and what it measured."""
+
+import json
+import subprocess
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from statistics import median
+
+import httpx
+
+from benchmarks.peers import Server
+
+WRK = ("wrk", "-t1", "-c32", "--timeout", "30s", "-s", str(Path(__file__).with_name("load.lua")))
+_numbers = count(start=1_000_000, step=1_000_000)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is sent over and over. ``path`` may hold ``{collection}`` and ``{id}``; ``body`` is a
+    format of two numbers, the request's own and a severity, so that no two bodies are the same;
+    ``items`` is how many a list must answer."""
+
+    method: str
+    path: str
+    body: str | None = None
+    items: int | None = None
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """Operations a second; milliseconds an answer took, at the median and the 99th percentile."""
+
+    rate: float
+    p50: float = 0.0
+    p99: float = 0.0
+
+
+def median_of(rounds: list[Measurement]) -> Measurement:
+    """The median of each figure."""
+    return Measurement(*(median(getattr(one, name) for one in rounds) for name in ("rate", "p50", "p99")))
+
+
+def hammer(server: Server, request: Request, seconds: int) -> Measurement:
+    """Send ``request`` from 32 connections for ``seconds``.
+
+    Raises ``RuntimeError`` if any answer failed: the rate of failures is no figure.
+    """
+    path = request.path.replace("{collection}", server.peer.collection)
+    _try_once(server, request, path)
+    arguments = [request.method, path, str(server.ids), str(next(_numbers)), *filter(None, [request.body])]
+    command = [*WRK, f"-d{seconds}s", server.url, "--", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=seconds + 60, check=True)
+    figures = json.loads(done.stdout.splitlines()[-1])
+    if figures["failed"] or figures["broken"] or not figures["requests"]:
+        raise RuntimeError(f"{server.peer.name}: {path} failed: {figures}\n{server.log_tail()}")
+    return Measurement(figures["requests"] / figures["seconds"], figures["p50"], figures["p99"])
+
+
+def _try_once(server: Server, request: Request, path: str) -> None:
+    """See that an answer is what it should be, since wrk only looks at statuses."""
+    url = server.url + path.replace("{id}", server.some_id)
+    body = None if request.body is None else request.body % (next(_numbers), 10)
+    answer = httpx.request(request.method, url, content=body, headers={"Content-Type": "application/json"})
+    if not answer.is_success:
+        raise RuntimeError(f"{server.peer.name}: {answer.status_code} {answer.text}\n{server.log_tail()}")
+    if request.items is not None:
+        page = answer.json()
+        found = len(page["items"] if isinstance(page, dict) else page)
+        if found != request.items:
+            raise RuntimeError(f"{server.peer.name}: {path} answered {found} items, not {request.items}")

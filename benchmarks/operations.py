@@ -1,0 +1,178 @@
+"""Operations: what is measured, on which peers, and what each must reach."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from benchmarks.databases import Database
+from benchmarks.load import Measurement, Request, hammer
+from benchmarks.peers import (
+    PERSIST,
+    PERSIST_200,
+    PERSIST_IMPORT,
+    RAW,
+    STORES_NOTHING,
+    TUTORIAL,
+    Peer,
+    Server,
+    ndjson,
+    post_lines,
+    serving,
+)
+
+BARE_DRIVER = "bare_driver"
+PRODUCTS, PRODUCTS_TABLE = "catalog-products", "catalog_products"
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much is measured."""
+
+    rounds: int
+    seconds: int
+    records: int
+
+
+FULL = Size(rounds=5, seconds=4, records=100_000)
+QUICK = Size(rounds=2, seconds=2, records=10_000)
+
+
+@dataclass
+class Run:
+    """The servers of one database, started when first needed and kept to the end of ``stack``."""
+
+    database: Database
+    size: Size
+    folder: Path
+    stack: ExitStack
+    servers: dict[str, Server] = field(default_factory=dict)
+
+    def server(self, peer: Peer) -> Server:
+        """The running server of ``peer``, with its records."""
+        if peer.name not in self.servers:
+            started = serving(peer, self.database.make(), self.folder, tickets(self.size.records))
+            self.servers[peer.name] = self.stack.enter_context(started)
+        return self.servers[peer.name]
+
+
+@dataclass(frozen=True)
+class Bound:
+    """Persist's rate over that of ``peer`` must reach ``floor`` and should reach ``aim``."""
+
+    peer: str
+    floor: float
+    aim: float
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One thing measured. ``play`` is one round of it: each peer's name and figures, one after another."""
+
+    key: str
+    title: str
+    bounds: tuple[Bound, ...]
+    play: Callable[[Run], Iterator[tuple[str, Measurement]]]
+    subject: str = PERSIST.name
+
+
+def tickets(records: int) -> Iterator[dict[str, Any]]:
+    """A quarter of them have a severity of 40 and more."""
+    for number in range(records):
+        yield {
+            "title": f"Fault {number}",
+            "severity": 10 + number % 40,
+            "acknowledged": False,
+            "migration_note": None,
+        }
+
+
+_skus = count()
+
+
+def products(records: int) -> Iterator[dict[str, Any]]:
+    for number in range(records):
+        yield {
+            "sku": f"SKU-{next(_skus):08}",
+            "title": f"Product {number}",
+            "price_cents": number * 7919 % 100_000,
+        }
+
+
+def requests(request: Request, *peers: Peer) -> Callable[[Run], Iterator[tuple[str, Measurement]]]:
+    """A round of ``request`` against each of ``peers``."""
+
+    def play(run: Run) -> Iterator[tuple[str, Measurement]]:
+        for peer in peers:
+            yield peer.name, hammer(run.server(peer), request, run.size.seconds)
+
+    return play
+
+
+def import_products(run: Run) -> Iterator[tuple[str, Measurement]]:
+    """A round of an import into an empty collection, and of the bare driver with the same rows."""
+    url = run.database.make()
+    with serving(PERSIST_IMPORT, url, run.folder) as server:
+        lines = ndjson(products(run.size.records))
+        started = time.perf_counter()
+        created = post_lines(server, PRODUCTS, lines)
+        yield PERSIST.name, Measurement(created / (time.perf_counter() - started))
+    yield BARE_DRIVER, Measurement(run.size.records / run.database.insert_bare(url, PRODUCTS_TABLE))
+
+
+READ = Request("GET", "/api/{collection}/{id}")
+LIST = Request("GET", "/api/{collection}?severity__gte=40&sort=-severity&limit=50", items=50)
+BODY = '{"title":"Fault %d","severity":%d,"acknowledged":false,"migration_note":null}'
+CREATE = Request("POST", "/api/{collection}", BODY)
+CHANGE = '{"title":"Fault %d","severity":%d}'
+PATCH = Request("PATCH", "/api/{collection}/{id}", CHANGE)
+COMMAND = Request("POST", "/api/{collection}/{id}/commands/set", CHANGE)
+
+OPERATIONS = (
+    Operation(
+        "read",
+        "read by id",
+        (Bound("tutorial", 8, 16), Bound("raw", 0.22, 0.45)),
+        requests(READ, PERSIST, TUTORIAL, RAW),
+    ),
+    Operation(
+        "list",
+        "list 50 of a quarter of the records, filtered and sorted on an index",
+        (Bound("tutorial", 6, 11),),
+        requests(LIST, PERSIST, TUTORIAL),
+    ),
+    Operation(
+        "many",
+        "200 collections in place of 2: read by id",
+        (Bound("persist", 0.95, 0.98),),
+        requests(READ, PERSIST_200, PERSIST),
+        subject=PERSIST_200.name,
+    ),
+    Operation(
+        "create",
+        "durable create with its journal entry",
+        (Bound("tutorial", 8, 12), Bound("stores_nothing", 0.45, 0.75)),
+        requests(CREATE, PERSIST, TUTORIAL, STORES_NOTHING),
+    ),
+    Operation(
+        "patch",
+        "durable merge patch by id",
+        (Bound("tutorial", 5, 9),),
+        requests(PATCH, PERSIST, TUTORIAL),
+    ),
+    Operation(
+        "command",
+        "durable command `set` (the tutorial's update)",
+        (Bound("tutorial", 5, 9),),
+        requests(COMMAND, PERSIST, TUTORIAL),
+    ),
+    Operation(
+        "import",
+        "import with its journal rows, records/s (0.25 of the bare driver is 4 x its time)",
+        (Bound(BARE_DRIVER, 1 / 4, 1 / 3),),
+        import_products,
+    ),
+)

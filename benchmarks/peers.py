@@ -1,0 +1,174 @@
+"""Peers: Persist, and what it is measured against, each a server process with a database of its own."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import httpx
+
+from benchmarks import tutorial
+from benchmarks.databases import SERVER_CORE
+
+Tickets = Iterable[dict[str, Any]]
+CHECKOUT = Path(__file__).parent.parent
+READY_WITHIN = 60.0
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running peer; ``ids`` is a file with the ids of its records, one a line."""
+
+    peer: "Peer"
+    url: str
+    database_url: str
+    folder: Path
+
+    @property
+    def ids(self) -> Path:
+        return self.folder / f"{self.peer.name}.ids"
+
+    @property
+    def some_id(self) -> str:
+        with self.ids.open() as ids:
+            return ids.readline().strip()
+
+    def log_tail(self) -> str:
+        """The last of what the process wrote."""
+        return _log(self.folder, self.peer).read_text()[-2000:]
+
+
+@dataclass(frozen=True)
+class Peer:
+    """One way to do the job: how its process is started (``{port}`` filled in) and how the records get
+    in; ``fill`` gives their ids."""
+
+    name: str
+    command: tuple[str, ...]
+    fill: Callable[[Server, Tickets], Iterable[str]]
+    environment: Mapping[str, str] = field(default_factory=dict)
+    collection: str = "ops-tickets"
+
+
+@contextmanager
+def serving(peer: Peer, database_url: str, folder: Path, tickets: Tickets = ()) -> Iterator[Server]:
+    """Run ``peer`` on the server core, with ``tickets`` in its database."""
+    port = _free_port()
+    command = ["taskset", "-c", str(SERVER_CORE), *(part.format(port=port) for part in peer.command)]
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(CHECKOUT),
+        "PERSIST_DATABASE_URL": database_url,
+        **peer.environment,
+    }
+    with _log(folder, peer).open("w") as log:
+        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+    server = Server(peer, f"http://127.0.0.1:{port}", database_url, folder)
+    try:
+        _wait_until_it_listens(process, port, server)
+        server.ids.write_text("".join(f"{id}\n" for id in peer.fill(server, tickets)))
+        yield server
+    finally:
+        _stop(process)
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(timeout=30)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _log(folder: Path, peer: Peer) -> Path:
+    return folder / f"{peer.name}.log"
+
+
+def _wait_until_it_listens(process: subprocess.Popen[bytes], port: int, server: Server) -> None:
+    deadline = time.monotonic() + READY_WITHIN
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            return
+        except OSError:
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"{server.peer.name} did not start:\n{server.log_tail()}") from None
+            time.sleep(0.05)
+
+
+def post_lines(server: Server, collection: str, lines: bytes) -> int:
+    """Import NDJSON into a collection of Persist; gives how many records were created."""
+    answer = httpx.post(
+        f"{server.url}/api/{collection}/import",
+        content=lines,
+        headers={"Content-Type": "application/x-ndjson"},
+        timeout=600,
+    )
+    if answer.status_code != 200:
+        raise RuntimeError(f"import: {answer.status_code} {answer.text}\n{server.log_tail()}")
+    created: int = answer.json()["created"]
+    return created
+
+
+def ndjson(rows: Iterable[dict[str, Any]]) -> bytes:
+    """One JSON text a line."""
+    return b"".join(json.dumps(row).encode() + b"\n" for row in rows)
+
+
+def _fill_persist(server: Server, tickets: Tickets) -> Iterator[str]:
+    if lines := ndjson(tickets):
+        post_lines(server, server.peer.collection, lines)
+        yield from _ids(server)
+
+
+def _ids(server: Server) -> Iterator[str]:
+    with httpx.stream("GET", f"{server.url}/api/{server.peer.collection}/export", timeout=600) as answer:
+        for line in answer.iter_lines():
+            yield json.loads(line)["id"]
+
+
+def _fill_tutorial(server: Server, tickets: Tickets) -> Iterator[str]:
+    rows = [{**ticket, "id": str(uuid4())} for ticket in tickets]
+    tutorial.fill(server.database_url, rows)
+    return (row["id"] for row in rows)
+
+
+def _fill_nothing(_: Server, __: Tickets) -> list[str]:
+    return [str(uuid4())]
+
+
+def _uvicorn(application: str) -> tuple[str, ...]:
+    quiet = ("--no-access-log", "--log-level", "warning")
+    return (sys.executable, "-m", "uvicorn", f"benchmarks.{application}", "--port", "{port}", *quiet)
+
+
+_PERSIST = (str(Path(sys.executable).with_name("persist")), "serve", "--port", "{port}")
+
+PERSIST = Peer("persist", _PERSIST, _fill_persist)
+PERSIST_200 = Peer(
+    "persist_200",
+    _PERSIST,
+    _fill_persist,
+    environment={"PERSIST_MODELS": "benchmarks.many_models"},
+    collection="tickets-200",
+)
+PERSIST_IMPORT = replace(PERSIST, name="persist_import")
+TUTORIAL = Peer("tutorial", _uvicorn("tutorial:app"), _fill_tutorial)
+RAW = Peer("raw", (*_uvicorn("ceilings:raw"), "--lifespan", "off"), _fill_nothing)
+STORES_NOTHING = Peer("stores_nothing", _uvicorn("ceilings:stores_nothing"), _fill_nothing)

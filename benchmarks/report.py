@@ -1,0 +1,102 @@
+"""Report: the table of a run, and what it was run on."""
+
+import os
+import platform
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from statistics import median
+from time import perf_counter
+
+from benchmarks.load import Measurement
+from benchmarks.operations import Bound, Operation, Size
+
+PACKAGES = ("fastapi", "starlette", "pydantic", "sqlmodel", "sqlalchemy", "uvicorn", "uvloop", "psycopg")
+HEADER = "| operation | Persist/s | against | its rate/s | ratio | floor | aim | |"
+CONDITIONS = """\
+{size.records:,} records; one uvicorn worker on one core, `wrk -t1 -c32` and PostgreSQL on another; medians of
+{size.rounds} interleaved rounds of {size.seconds} s, made by `make bench`. On both databases a write is on
+the disk when it is answered (`synchronous=FULL`).
+"""
+
+
+@dataclass(frozen=True)
+class Result:
+    """The medians of one operation on one database, by peer."""
+
+    database: str
+    operation: Operation
+    figures: Mapping[str, Measurement]
+
+    def ratio(self, bound: Bound) -> float:
+        """Persist's rate over the peer's."""
+        return self.figures[self.operation.subject].rate / self.figures[bound.peer].rate
+
+    def missed(self) -> Iterator[str]:
+        """A line for every floor not reached."""
+        for bound in self.operation.bounds:
+            if (ratio := self.ratio(bound)) < bound.floor:
+                reached = f"{self.database}: {self.operation.key} is {ratio:.2f} x {bound.peer}"
+                yield f"{reached}, the floor is {bound.floor:.2f}"
+
+
+def machine(folder: Path) -> str:
+    """What the figures were measured on; ``folder`` is where the databases lie."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return (
+        f"{next(iter(names), platform.machine())}, {os.cpu_count()} cores, "
+        f"{platform.system()} {platform.release()}; fsync of 4 KiB {_fsync_milliseconds(folder):.2f} ms; "
+        f"load average before the start {os.getloadavg()[0]:.1f}"
+    )
+
+
+def software(databases: Iterable[str]) -> str:
+    """The versions that took part."""
+    packages = [f"{name} {version(name)}" for name in PACKAGES]
+    return ", ".join([f"Python {platform.python_version()}", *databases, *packages])
+
+
+def markdown(results: list[Result], size: Size, machine: str, software: str) -> str:
+    """The whole report."""
+    date = f"{datetime.now(UTC):%Y-%m-%d}"
+    head = f"# Results\n\n{date}. {machine}.\n\n{software}.\n\n{CONDITIONS.format(size=size)}"
+    return head + "".join(_section(name, results) for name in dict.fromkeys(one.database for one in results))
+
+
+def _section(database: str, results: list[Result]) -> str:
+    own = [result for result in results if result.database == database]
+    lines = ["", f"## {database}", "", HEADER, "| --- | ---: | --- | ---: | ---: | ---: | ---: | --- |"]
+    lines += [_bound_row(result, bound) for result in own for bound in result.operation.bounds]
+    lines += ["", "| latency | peer | p50 ms | p99 ms |", "| --- | --- | ---: | ---: |"]
+    lines += [row for result in own for row in _latency_rows(result)]
+    return "\n".join([*lines, ""])
+
+
+def _bound_row(result: Result, bound: Bound) -> str:
+    ours, theirs = result.figures[result.operation.subject], result.figures[bound.peer]
+    ratio = result.ratio(bound)
+    verdict = "MISSED" if ratio < bound.floor else "aim reached" if ratio >= bound.aim else "floor reached"
+    return (
+        f"| {result.operation.title} | {ours.rate:,.0f} | {bound.peer} | {theirs.rate:,.0f} | {ratio:.2f} "
+        f"| {bound.floor:.2g} | {bound.aim:.2g} | {verdict} |"
+    )
+
+
+def _latency_rows(result: Result) -> Iterator[str]:
+    for peer, figures in result.figures.items():
+        if figures.p99:
+            yield f"| {result.operation.key} | {peer} | {figures.p50:.2f} | {figures.p99:.2f} |"
+
+
+def _fsync_milliseconds(folder: Path) -> float:
+    seconds = []
+    with (folder / "fsync").open("wb", buffering=0) as file:
+        for _ in range(200):
+            file.write(bytes(4096))
+            started = perf_counter()
+            os.fsync(file.fileno())
+            seconds.append(perf_counter() - started)
+    return median(seconds) * 1000
