@@ -104,9 +104,8 @@ def create_ticket(ticket: TicketBase, session: SessionDep) -> Ticket:
     return stored
 
 
-@app.post(
-    "/api/ops-tickets/{ticket_id}/commands/set", response_model=TicketPublic
-)  # so one script drives both
+# Under the command's address, too, so that one script drives both peers.
+@app.post("/api/ops-tickets/{ticket_id}/commands/set", response_model=TicketPublic)
 @app.patch("/api/ops-tickets/{ticket_id}", response_model=TicketPublic)
 def update_ticket(ticket_id: str, ticket: TicketUpdate, session: SessionDep) -> Ticket:
     stored = session.get(Ticket, ticket_id)
