@@ -1,0 +1,67 @@
+# `make serve` and `make test` need python3 (3.11 or newer), pip and make; all else goes into .venv.
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+LOCK := uv pip compile --quiet --universal --generate-hashes --annotation-style line $(UPGRADE)
+# More for the program that runs: make serve ARGS="--port 9000", make test ARGS="-k history".
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help serve showcase test test-slow lint format openapi openapi-check bench lock clean
+
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-14s %s\n", $$1, $$2}'
+
+serve: .venv/run ## Serve on 127.0.0.1:8000, records in persist.db
+	$(BIN)/persist serve $(ARGS)
+
+showcase: .venv/run ## Drive a service of its own over HTTP and tell what happened
+	$(BIN)/persist showcase $(ARGS)
+
+test: .venv/dev ## Run the tests, all but the slow ones
+	$(BIN)/python -m pytest -m "not slow" $(ARGS)
+
+test-slow: .venv/dev ## Run the long ones: crashes, fuzzing, packaging
+	$(BIN)/python -m pytest -m slow $(ARGS)
+
+lint: .venv/dev ## Check style, types and the direction of imports
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy app persist migrations benchmarks tests
+	$(BIN)/lint-imports
+
+format: .venv/dev ## Put the code into form
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+openapi: .venv/run ## Write openapi/openapi.json
+	$(BIN)/persist openapi --output openapi/openapi.json
+
+openapi-check: .venv/run ## Fail where openapi/openapi.json is not what the code says
+	$(BIN)/persist openapi | diff openapi/openapi.json -
+
+bench: .venv/dev ## Measure against the peers, write benchmarks/RESULTS.md
+	$(BIN)/python -m benchmarks $(ARGS)
+
+lock: ## Pin the dependencies anew (needs uv; UPGRADE=--upgrade for newer ones)
+	$(LOCK) --extra postgres --group dev pyproject.toml -o requirements-dev.lock
+	$(LOCK) --constraint requirements-dev.lock --extra postgres pyproject.toml -o requirements.lock
+	$(LOCK) --constraint requirements-dev.lock --group build -o requirements-build.lock
+
+clean: ## Remove the environment and what tools left behind
+	rm -rf .venv dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# What pip has done is remembered in stamps: a second `make serve` starts at once.
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "persist needs Python 3.11 or newer")'
+	$(PYTHON) -m venv .venv
+
+.venv/run: requirements.lock requirements-build.lock pyproject.toml | .venv/bin/python
+	$(PIP) --require-hashes -r requirements.lock -r requirements-build.lock
+	$(PIP) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.venv/dev: .venv/run requirements-dev.lock
+	$(PIP) --require-hashes -r requirements-dev.lock
+	@touch $@
