@@ -1,0 +1,142 @@
+"""Collection: the one place where a stored record changes.
+
+Replace, patch and command are ``transition`` with another ``change``: read, precondition,
+change, nothing changed? stop, next revision, put, journal.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+from app.domain.change import Change, Operation, Origin
+from app.domain.command import Command
+from app.domain.entity_type import EntityType
+from app.domain.errors import CommandUnavailable, RecordExists, RecordNotFound, TooManyAffected
+from app.domain.precondition import NO_PRECONDITION, Precondition
+from app.domain.query import Query
+from app.domain.record import Data, Record, same_data, to_text
+from app.domain.stores import Journal, Records
+
+
+class Invocation(NamedTuple):
+    """What a command gave: its result, and the record after it."""
+
+    result: Any
+    record: Record
+
+
+@dataclass(frozen=True, slots=True)
+class Collection:
+    """The records of one entity type in one workspace, inside one unit of work.
+
+    Data that comes in here is valid: validation belongs to whoever made it (it may be slow and
+    then has no place inside a transaction), or to the ``change`` that computes it.
+    """
+
+    type: EntityType
+    workspace: str
+    records: Records
+    journal: Journal
+    origin: Origin
+    now: str
+
+    def create(self, data: Data, id: str, *, known: bool = False) -> Record:
+        """Store a new record. ``known``: the id may have been here before; its revisions go on.
+
+        Raises ``RecordExists``.
+        """
+        if known and self.records.get(self.workspace, id) is not None:
+            raise RecordExists(f"a record with the id {id} exists already; replace or patch it")
+        last = self.journal.last_revision(self.type.name, self.workspace, id) if known else 0
+        record = Record(
+            id, self.type.name, self.workspace, last + 1, self.type.schema_version, self.now, self.now, to_text(data)
+        )
+        self.records.put(record)
+        self.journal.append(Change(Operation.CREATE, record, self.origin))
+        return record
+
+    def replace(self, id: str, data: Data, precondition: Precondition) -> tuple[Record, bool]:
+        """Store ``data`` under ``id``; also tells whether the record was created."""
+        current = self.records.get(self.workspace, id)
+        if current is None:
+            precondition.check(None)
+            return self.create(data, id, known=True), True
+        return self.transition(id, Operation.REPLACE, lambda _: data, precondition), False
+
+    def patch(self, id: str, change: Callable[[Data], Data], precondition: Precondition) -> Record:
+        """Store what ``change`` makes of the data, once valid."""
+        return self.transition(id, Operation.PATCH, lambda data: self.type.validate(change(data)), precondition)
+
+    def run(
+        self, id: str, command: Command, payload: Data, precondition: Precondition = NO_PRECONDITION
+    ) -> Invocation:
+        """Run a command with its parsed payload. Raises ``CommandUnavailable``, ``Refused``,
+        ``InvalidData`` where it leaves invalid data behind."""
+        result: Any = None
+
+        def change(data: Data) -> Data:
+            nonlocal result
+            if (reason := command.refusal(data)) is not None:
+                raise CommandUnavailable(reason)
+            data, result = command.run(data, payload)
+            return self.type.validate(data)
+
+        record = self.transition(
+            id, Operation.COMMAND, change, precondition, command=command.name, payload=to_text(payload)
+        )
+        return Invocation(result, record)
+
+    def transition(
+        self,
+        id: str,
+        operation: Operation,
+        change: Callable[[Data], Data],
+        precondition: Precondition = NO_PRECONDITION,
+        *,
+        command: str | None = None,
+        payload: str | None = None,
+    ) -> Record:
+        """Change one record. ``change`` gives valid data; the same data again is no change."""
+        current = self._existing(id)
+        precondition.check(current)
+        text = to_text(change(current.data))
+        if same_data(current.text, text):
+            return current
+        record = replace(
+            current,
+            revision=current.revision + 1,
+            schema_version=self.type.schema_version,
+            updated_at=self.now,
+            text=text,
+        )
+        self.records.put(record)
+        self.journal.append(Change(operation, record, self.origin, command, payload))
+        return record
+
+    def delete(self, id: str, precondition: Precondition = NO_PRECONDITION) -> Record:
+        """Take a record away; the answer carries the deletion's own revision."""
+        current = self._existing(id)
+        precondition.check(current)
+        return self._remove(current)
+
+    def delete_matching(self, query: Query, max_affected: int) -> int:
+        """Delete what matches, unless it is more than ``max_affected`` (``TooManyAffected``)."""
+        if (matching := self.records.count(self.workspace, query)) > max_affected:
+            raise TooManyAffected(
+                f"{matching} records match and max_affected is {max_affected}; nothing was deleted. "
+                "Narrow the filter or raise max_affected",
+                matching=matching,
+            )
+        return sum(1 for record in self.records.matching(self.workspace, query) if self._remove(record))
+
+    def _existing(self, id: str) -> Record:
+        current = self.records.get(self.workspace, id)
+        if current is None:
+            raise RecordNotFound(f"{self.type.name} has no record {id}")
+        return current
+
+    def _remove(self, current: Record) -> Record:
+        gone = replace(current, revision=current.revision + 1, updated_at=self.now)
+        self.records.remove(current)
+        self.journal.append(Change(Operation.DELETE, gone, self.origin))
+        return gone

@@ -1,0 +1,37 @@
+"""What the domain asks of storage; ``storage`` implements these inside a unit of work."""
+
+from collections.abc import Iterator
+from typing import Protocol
+
+from app.domain.change import Change
+from app.domain.query import Query
+from app.domain.record import Record
+
+
+class Records(Protocol):
+    """The records of one entity type inside a transaction."""
+
+    def get(self, workspace: str, id: str) -> Record | None:
+        """The record as this transaction sees it, locked against other writers."""
+
+    def put(self, record: Record) -> None:
+        """Store the record's new state."""
+
+    def remove(self, record: Record) -> None:
+        """Take the record away."""
+
+    def count(self, workspace: str, query: Query) -> int:
+        """How many records match."""
+
+    def matching(self, workspace: str, query: Query) -> Iterator[Record]:
+        """The records that match, in the query's order, locked."""
+
+
+class Journal(Protocol):
+    """Where changes go; it gives them their ``seq`` when the transaction ends."""
+
+    def append(self, change: Change) -> None:
+        """Add a change."""
+
+    def last_revision(self, collection: str, workspace: str, id: str) -> int:
+        """The last revision an id ever had, deletions included; 0 where it was never known."""

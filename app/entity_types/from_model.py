@@ -1,0 +1,190 @@
+"""The first compiler: an ordinary SQLModel class becomes an ``EntityType``."""
+
+import inspect
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+from pydantic_core import PydanticSerializationError, SchemaValidator, to_json, to_jsonable_python
+from sqlmodel import SQLModel
+
+from app.domain.command import Command
+from app.domain.entity_type import EntityType, Kind, Paths
+from app.domain.errors import InvalidData, InvalidPayload
+from app.domain.record import Data
+from app.entity_types.payloads import example_of, set_command
+from app.entity_types.values import checked, violations
+
+Model = TypeVar("Model", bound=SQLModel)
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True)
+class _Entity:
+    name: str
+    schema_version: int
+    unique: tuple[Paths, ...]
+    indexes: tuple[Paths, ...]
+
+
+@dataclass(frozen=True)
+class _Guard:
+    when: Callable[[Any], bool] | None
+    otherwise: str
+
+
+def entity(
+    name: str,
+    *,
+    schema_version: int = 1,
+    unique: Iterable[Iterable[str]] = (),
+    indexes: Iterable[Iterable[str]] = (),
+) -> Callable[[type[Model]], type[Model]]:
+    """Make a SQLModel class the entity type of the collection ``name``.
+
+    A single field is indexed or unique by ``Field(index=True)`` and ``Field(unique=True)``;
+    ``unique`` and ``indexes`` here take groups of fields.
+    """
+    declared = _Entity(name, schema_version, tuple(map(tuple, unique)), tuple(map(tuple, indexes)))
+
+    def declare(model: type[Model]) -> type[Model]:
+        model.__persist_entity__ = declared  # type: ignore[attr-defined]
+        return model
+
+    return declare
+
+
+def command(
+    method: Method | None = None, *, when: Callable[[Any], bool] | None = None, otherwise: str = ""
+) -> Any:
+    """Make a method a command of its entity: its parameters are the payload, its docstring the
+    description. It is offered while ``when(record)`` holds; ``otherwise`` says why not."""
+
+    def declare(method: Method) -> Method:
+        method.__persist_command__ = _Guard(when, otherwise)  # type: ignore[attr-defined]
+        return method
+
+    return declare if method is None else declare(method)
+
+
+def is_entity(value: Any) -> bool:
+    """Whether ``value`` is a class under ``@entity`` (not merely a subclass of one)."""
+    return isinstance(value, type) and "__persist_entity__" in vars(value)
+
+
+def from_model(model: type[SQLModel]) -> EntityType:
+    """The entity type of a class under ``@entity``."""
+    declared: _Entity = model.__persist_entity__  # type: ignore[attr-defined]
+    codec = _Codec(model)
+    schema = codec.model.model_json_schema()
+    schema.update(title=model.__name__, description=inspect.getdoc(model) or "")
+    commands = {made.name: made for made in (_command(codec, *found) for found in _methods(model))}
+    commands["set"] = set_command(schema)
+    return EntityType(
+        name=declared.name,
+        kind=Kind.TYPED,
+        schema_version=declared.schema_version,
+        schema=schema,
+        validate=codec.validate,
+        commands=commands,
+        unique=(*_flagged(model, "unique"), *declared.unique),
+        indexes=(*_flagged(model, "index"), *declared.indexes),
+        description=inspect.getdoc(model) or "",
+        example=example_of(schema),
+        model=model,
+    )
+
+
+class _Codec:
+    """Data to objects of the class and back, by the class's own rules and no others: strict types
+    and no unknown members, whatever the class's own configuration says."""
+
+    def __init__(self, model: type[SQLModel]) -> None:
+        self.model: type[SQLModel] = type(
+            model.__name__,
+            (model,),
+            {"model_config": ConfigDict(extra="forbid"), "__module__": model.__module__, "__doc__": model.__doc__},
+        )
+        self._validator = self.model.__pydantic_validator__
+        self._serializer = self.model.__pydantic_serializer__
+        core = self.model.__pydantic_core_schema__
+        if model.__init__ is SQLModel.__init__ and core.get("type") == "model":
+            # SQLModel's __init__ would only call the validator again, at four times the price.
+            self._validator = SchemaValidator({**core, "custom_init": False})  # type: ignore[typeddict-item]
+
+    def load(self, data: Data) -> SQLModel:
+        try:
+            loaded: SQLModel = self._validator.validate_json(to_json(data), strict=True)
+        except ValidationError as error:
+            raise InvalidData("the data does not fit the schema", errors=violations(error, data)) from None
+        return loaded
+
+    def dump(self, instance: SQLModel) -> Data:
+        try:
+            dumped = self._serializer.to_python(instance, mode="json", by_alias=True, warnings=False)
+        except PydanticSerializationError as error:
+            raise InvalidData(f"the data cannot be written as JSON: {error}") from None
+        return checked(dumped, InvalidData)
+
+    def validate(self, data: Data) -> Data:
+        return self.dump(self.load(data))
+
+
+def _flagged(model: type[SQLModel], flag: str) -> tuple[Paths, ...]:
+    return tuple(
+        (info.alias or name,) for name, info in model.model_fields.items() if getattr(info, flag, None) is True
+    )
+
+
+def _methods(model: type[SQLModel]) -> list[tuple[str, Callable[..., Any], _Guard]]:
+    found = inspect.getmembers(model, lambda member: hasattr(member, "__persist_command__"))
+    return [(name, method, method.__persist_command__) for name, method in found]
+
+
+def _command(codec: _Codec, name: str, method: Callable[..., Any], guard: _Guard) -> Command:
+    payload_model = _payload_model(name, method)
+    validator = payload_model.__pydantic_validator__
+
+    def parse(payload: Data) -> Data:
+        try:
+            parsed = validator.validate_json(to_json(payload), strict=True)
+        except ValidationError as error:
+            raise InvalidPayload(
+                f"the payload does not fit the command {name}", errors=violations(error, payload)
+            ) from None
+        dumped: Data = parsed.model_dump(mode="json", by_alias=True)
+        return dumped
+
+    def refusal(data: Data) -> str | None:
+        if guard.when is None or guard.when(codec.load(data)):
+            return None
+        return guard.otherwise or f"{name} is not available in the record's present state"
+
+    def run(data: Data, payload: Data) -> tuple[Data, Any]:
+        instance = codec.load(data)
+        arguments = validator.validate_json(to_json(payload), strict=True)
+        result = method(instance, **{field: getattr(arguments, field) for field in payload_model.model_fields})
+        return codec.dump(instance), _jsonable(result)
+
+    description = inspect.getdoc(method) or ""
+    return Command(name, description, payload_model.model_json_schema(), parse, refusal, run)
+
+
+def _payload_model(name: str, method: Callable[..., Any]) -> type[BaseModel]:
+    parameters = list(inspect.signature(method, eval_str=True).parameters.values())[1:]
+    fields: dict[str, Any] = {
+        p.name: (
+            Any if p.annotation is p.empty else p.annotation,
+            ... if p.default is p.empty else p.default,
+        )
+        for p in parameters
+    }
+    return create_model(name, __config__=ConfigDict(extra="forbid"), **fields)
+
+
+def _jsonable(result: Any) -> Any:
+    try:
+        return checked(to_jsonable_python(result), InvalidData)
+    except PydanticSerializationError as error:
+        raise InvalidData(f"the command's result cannot be written as JSON: {error}") from None

@@ -1,0 +1,48 @@
+"""What both compilers derive from an object schema: the command ``set``, and an example."""
+
+from typing import Any
+
+from app.domain.command import Command
+from app.domain.errors import InvalidPayload
+from app.domain.field import Schema
+from app.domain.record import Data
+from app.entity_types.json_schema import compile_schema
+
+
+def set_command(schema: Schema) -> Command:
+    """The command every collection has: new values for one or more top-level fields."""
+    payload_schema = {key: value for key, value in schema.items() if key in ("$defs", "additionalProperties")}
+    properties = schema.get("properties", {})
+    payload_schema |= {
+        "type": "object",
+        "minProperties": 1,
+        "properties": {name: _without_default(part) for name, part in properties.items()},
+    }
+    validate = compile_schema(payload_schema, error=InvalidPayload)
+    return Command(
+        name="set",
+        description="Set one or more top-level fields to new values.",
+        payload_schema=payload_schema,
+        parse=validate,
+        refusal=lambda data: None,
+        run=lambda data, payload: (data | payload, None),
+    )
+
+
+def _without_default(part: Any) -> Any:
+    return {key: value for key, value in part.items() if key != "default"} if isinstance(part, dict) else part
+
+
+def example_of(schema: Schema) -> Data | None:
+    """Example data: the schema's own, or made of its members' examples where all required ones
+    have one."""
+    for example in schema.get("examples", ()):
+        if isinstance(example, dict):
+            return example
+    properties = schema.get("properties", {})
+    given = {
+        name: part["examples"][0]
+        for name, part in properties.items()
+        if isinstance(part, dict) and isinstance(part.get("examples"), list) and part["examples"]
+    }
+    return given if all(name in given for name in schema.get("required", ())) else None

@@ -1,0 +1,15 @@
+"""CatalogProduct: something the shop sells."""
+
+from persist import entity
+from sqlmodel import Field, SQLModel
+
+
+@entity("catalog-products", schema_version=3)
+class CatalogProduct(SQLModel):
+    """A product of the catalogue."""
+
+    sku: str = Field(min_length=1, max_length=64, unique=True, schema_extra={"examples": ["KB-01"]})
+    title: str = Field(min_length=1, max_length=200, schema_extra={"examples": ["Mechanical Keyboard"]})
+    price_cents: int = Field(ge=0, index=True, schema_extra={"examples": [12900]})
+    active: bool = True
+    pricing_tier: str | None = None

@@ -1,0 +1,152 @@
+"""Database: the one door to storage. Only this module knows about threads.
+
+Writes go through one lane with group commit; reads by key are done where they stand or, where the
+database is a network away, together in a lane of their own; everything longer runs in a few
+threads, each with a connection of its own.
+"""
+
+import asyncio
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+from app.domain.entity_type import EntityType
+from app.domain.query import Query
+from app.storage import conditions
+from app.storage.dialect import Connection, Cursor, Dialect, Row, dialect_of
+from app.storage.idempotency import answer_statements
+from app.storage.journal import journal_statements
+from app.storage.lane import Lane
+from app.storage.layout import Layout, layout_of
+from app.storage.reading import Find, KeyReader, Reader, refusal
+from app.storage.records import BATCH, paging
+from app.storage.schema import prepare
+from app.storage.unit_of_work import RecordKey, Statements, UnitOfWork
+from app.storage.writing import Mode, Write, Writer
+
+Result = TypeVar("Result")
+
+READERS = 4
+"""Threads for reads that are not by key."""
+
+BRIEF = 0.002
+"""Seconds a read may take on the event loop before it starts again in a thread."""
+
+STEPS = 5_000
+"""Steps of SQLite's machine between two looks at the clock; some hundred microseconds."""
+
+
+class Database:
+    """The collections of one database.
+
+    >>> record = await database.write(lambda work: work.collection("ops-tickets").create(data, id))
+
+    ``write`` and ``read`` raise what the operation raises, ``Unavailable`` where the database
+    cannot answer now. Opening one makes the missing tables (``storage.schema.prepare``).
+    """
+
+    def __init__(self, url: str, types: Iterable[EntityType]) -> None:
+        self.dialect: Dialect = dialect_of(url)
+        types = list(types)
+        prepare(self.dialect, types)
+        self.layouts: dict[str, Layout] = {type.name: layout_of(type, self.dialect) for type in types}
+        self._statements = Statements(journal_statements(self.dialect), answer_statements(self.dialect))
+        self._writer = Writer(self.dialect, self.layouts, self._statements)
+        self._writes: Lane[Write] = Lane("writer", self._writer.work)
+        self._finds: Lane[Find] = Lane("finder", KeyReader(self.dialect).work)
+        self._threads = ThreadPoolExecutor(READERS, thread_name_prefix="reader")
+        self._local = threading.local()
+        self._here: Connection | None = self._brief_connection() if self.dialect.reads_in_place else None
+        self._deadline = 0.0
+
+    async def write(
+        self,
+        operation: Callable[[UnitOfWork], Result],
+        *,
+        keys: Sequence[RecordKey] = (),
+        mode: Mode = Mode.TOGETHER,
+    ) -> Result:
+        """Run an operation in a transaction; it is on the disk when this returns. ``keys`` names
+        the records it will ask for, so that a batch reads them in one statement."""
+        result: Result = await self._writes.submit(Write(operation, keys, mode))
+        return result
+
+    async def find(self, layout: Layout, workspace: str, id: str) -> Row | None:
+        """Read one record by key: (the envelope columns…, data as JSON text)."""
+        if self._here is None:
+            row: Row | None = await self._finds.submit(Find(layout, workspace, id))
+            return row
+        try:
+            self._deadline = time.perf_counter() + 1
+            statement = layout.by_key
+            rows = self._here.execute(statement.text, statement.arguments({"workspace": workspace, "id": id})).fetchall()
+        except Exception as error:
+            raise refusal(self.dialect, error) from error
+        return rows[0] if rows else None
+
+    async def read(self, query: Callable[[Reader], Result]) -> Result:
+        """Run reads of one moment: on the event loop where they are brief, else in a thread."""
+        if self._here is not None:
+            try:
+                self._deadline = time.perf_counter() + BRIEF
+                return self._transaction(self._here, query)
+            except Exception as error:
+                if not self.dialect.interrupted(error):
+                    raise refusal(self.dialect, error) from error
+        return await asyncio.get_running_loop().run_in_executor(self._threads, self._read, query)
+
+    async def stream(self, layout: Layout, workspace: str, query: Query) -> AsyncIterator[list[Row]]:
+        """The rows that match, in pieces, from one moment, on a connection of its own."""
+        loop = asyncio.get_running_loop()
+        connection = await loop.run_in_executor(self._threads, self.dialect.connect)
+        try:
+            rows = await loop.run_in_executor(self._threads, self._open, connection, layout, workspace, query)
+            while piece := await loop.run_in_executor(self._threads, rows.fetchmany, BATCH):
+                yield piece
+        finally:
+            connection.close()
+
+    def close(self) -> None:
+        """Finish what waits and let go of the database."""
+        self._writes.close()
+        self._finds.close()
+        self._threads.shutdown()
+        self._writer.close()
+        if self._here is not None:
+            self._here.close()
+
+    def _open(self, connection: Connection, layout: Layout, workspace: str, query: Query) -> Cursor:
+        connection.execute(self.dialect.begin_read)
+        rows = self.dialect.stream(connection)
+        statement = paging(layout, query)
+        rows.execute(statement.text, statement.arguments(conditions.values(layout, workspace, query)))
+        return rows
+
+    def _read(self, query: Callable[[Reader], Result]) -> Result:
+        connection = getattr(self._local, "connection", None)
+        if connection is None:
+            connection = self._local.connection = self.dialect.connect()
+        try:
+            return self._transaction(connection, query)
+        except Exception as error:
+            if self.dialect.owns(error):
+                self._local.connection = None
+                connection.close()
+            raise refusal(self.dialect, error) from error
+
+    def _transaction(self, connection: Connection, query: Callable[[Reader], Result]) -> Result:
+        cursor = connection.cursor()
+        try:
+            cursor.execute(self.dialect.begin_read)
+            return query(Reader(cursor, self._statements.journal))
+        finally:
+            if self.dialect.in_transaction(connection):
+                cursor.execute("ROLLBACK")
+            cursor.close()
+
+    def _brief_connection(self) -> Connection:
+        connection = self.dialect.connect()
+        connection.set_progress_handler(lambda: time.perf_counter() > self._deadline, STEPS)
+        return connection

@@ -1,0 +1,228 @@
+"""Layout: how the records of an entity type lie in their table. ``layout_of`` is the only place
+that asks whether a type is typed or registered."""
+
+import zlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import sqlalchemy as sa
+
+from app.domain.entity_type import EntityType, Paths
+from app.domain.field import ENVELOPE, Field, FieldType
+from app.domain.record import Data, Record, to_text
+from app.storage.dialect import (
+    COLUMN_TYPES,
+    DOCUMENT,
+    IDENTITY,
+    INTEGER,
+    TEXT,
+    Dialect,
+    Row,
+    Statement,
+    TableWriter,
+)
+
+ENVELOPE_COLUMNS = ("id", "revision", "schema_version", "created_at", "updated_at")
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The table of an entity type and its statements, written once.
+
+    ``data_of`` gives the data columns of a row; ``columns`` maps each field that has a column of
+    its own. A row that is read is (the envelope columns…, data as JSON text).
+    """
+
+    type: EntityType
+    table: sa.Table
+    columns: Mapping[str, sa.Column[Any]]
+    data_of: Callable[[Record], Row]
+    selected: tuple[sa.ColumnElement[Any], ...]
+    by_key: Statement
+    by_ids: Statement
+    by_ids_locked: Statement
+    writer: TableWriter
+    dialect: Dialect
+    compiled: dict[Any, Statement] = field(default_factory=dict)
+
+    @cached_property
+    def unique(self) -> Mapping[str, Paths]:
+        """The paths of each unique index, by what the databases call it when it is violated."""
+        named: dict[str, Paths] = {}
+        for paths in self.type.unique:
+            name = _index_name(self.table, "unique", paths)
+            named[name] = named[f"index '{name}'"] = paths
+            index = next(index for index in self.table.indexes if index.name == name)
+            named[", ".join(f"{self.table.name}.{column.name}" for column in index.columns)] = paths
+        return named
+
+    def row(self, record: Record) -> Row:
+        """A record as a row of the table."""
+        return (
+            record.workspace,
+            record.id,
+            record.revision,
+            record.schema_version,
+            record.created_at,
+            record.updated_at,
+            *self.data_of(record),
+        )
+
+    def record(self, workspace: str, row: Row) -> Record:
+        """A row that was read as a record."""
+        id, revision, schema_version, created_at, updated_at, text = row[:6]
+        return Record(id, self.type.name, workspace, revision, schema_version, created_at, updated_at, text)
+
+    def member(self, field: Field, type: FieldType | None = None) -> sa.ColumnElement[Any]:
+        """The SQL of a member, as ``type`` where the field's own is open."""
+        document, path = self._place(field)
+        if document is None:
+            return self.columns[field.path[0]] if not field.envelope else self.table.c[field.path[0]]
+        if field.type is not FieldType.ANY or type is None:
+            return self.dialect.member(document, path, field.type)
+        wanted = FieldType.NUMBER if type is FieldType.INTEGER else type
+        found = self.dialect.json_type(document, path)
+        return sa.case((found == sa.literal_column(f"'{wanted.value}'"), self.dialect.member(document, path, wanted)))
+
+    def is_null(self, field: Field) -> sa.ColumnElement[bool]:
+        """Whether a member is null or absent."""
+        document, path = self._place(field)
+        if document is None:
+            return self.member(field).is_(None)
+        if field.type in COLUMN_TYPES:
+            return self.dialect.member(document, path, field.type).is_(None)
+        null = sa.literal_column("'null'", sa.Text())
+        return sa.func.coalesce(self.dialect.json_type(document, path), null) == null
+
+    def _place(self, field: Field) -> tuple[sa.ColumnElement[Any] | None, tuple[str, ...]]:
+        """The document a member lies in and its path there; no document where it has a column."""
+        if field.envelope:
+            return None, ()
+        column = self.columns.get(field.path[0])
+        if column is None:
+            return self.table.c.data, field.path
+        if len(field.path) == 1 and field.type in COLUMN_TYPES:
+            return None, ()
+        return column, field.path[1:]
+
+
+def layout_of(type: EntityType, dialect: Dialect, metadata: sa.MetaData | None = None) -> Layout:
+    """The layout of an entity type; its table joins ``metadata``."""
+    metadata = metadata or sa.MetaData()
+    columns = {name: _column(field) for name, field in type.fields.items()}
+    table = sa.Table(type.name.replace("-", "_"), metadata, *_envelope(), *columns.values())
+    _indexes(type, table)
+    parts = [_json_member(dialect, name, column, type.fields[name]) for name, column in columns.items()]
+    text = _concatenated("{", *(part for pair in _separated(parts) for part in pair), "}")
+    getters = tuple((name, _converter(type.fields[name])) for name in columns)
+
+    def data_of(record: Record) -> Row:
+        data = record.data
+        return tuple(convert(data.get(name)) for name, convert in getters)
+
+    return _compiled(type, table, columns, data_of, text, dialect)
+
+
+def _compiled(
+    type: EntityType,
+    table: sa.Table,
+    columns: Mapping[str, sa.Column[Any]],
+    data_of: Callable[[Record], Row],
+    data: sa.ColumnElement[str],
+    dialect: Dialect,
+) -> Layout:
+    selected = (*(table.c[name] for name in ENVELOPE_COLUMNS), data.label("data_text"))
+    read = sa.select(*selected).where(table.c.workspace == sa.bindparam("workspace"))
+    by_ids = read.where(dialect.one_of(table.c.id, "ids"))
+    return Layout(
+        type=type,
+        table=table,
+        columns=columns,
+        data_of=data_of,
+        selected=selected,
+        by_key=dialect.compile(read.where(table.c.id == sa.bindparam("id"))),
+        by_ids=dialect.compile(by_ids),
+        by_ids_locked=dialect.compile(dialect.locked(by_ids.order_by(table.c.id))),
+        writer=dialect.writer(table),
+        dialect=dialect,
+    )
+
+
+def _envelope() -> list[sa.Column[Any]]:
+    return [
+        sa.Column("workspace", TEXT, primary_key=True),
+        sa.Column("id", IDENTITY, primary_key=True),
+        sa.Column("revision", INTEGER, nullable=False),
+        sa.Column("schema_version", INTEGER, nullable=False),
+        sa.Column("created_at", TEXT, nullable=False),
+        sa.Column("updated_at", TEXT, nullable=False),
+    ]
+
+
+RESERVED = frozenset(("workspace", *ENVELOPE))
+
+
+def _column(field: Field) -> sa.Column[Any]:
+    """A field's column; one that shares its name with an envelope column is set apart."""
+    name = field.path[0]
+    return sa.Column(
+        f"data_{name}" if name in RESERVED else name,
+        COLUMN_TYPES.get(field.type, DOCUMENT),
+        nullable=field.nullable,
+    )
+
+
+def _indexes(type: EntityType, table: sa.Table) -> None:
+    """Every index is led by the workspace; one that is not unique ends with the id, so that it
+    also serves a page's order."""
+    by_name = {column.name.removeprefix("data_") if column.name not in type.fields else column.name: column
+               for column in table.columns}
+    for kind, groups in (("unique", type.unique), ("index", type.indexes)):
+        for paths in dict.fromkeys(groups):
+            ending = () if kind == "unique" else ("id",)
+            columns = [table.c.workspace, *(by_name[path] for path in paths), *(table.c[name] for name in ending)]
+            sa.Index(_index_name(table, kind, paths), *columns, unique=kind == "unique")
+
+
+def _index_name(table: sa.Table, kind: str, paths: Paths) -> str:
+    """At most 63 characters, PostgreSQL's limit, and never the same for two groups of paths."""
+    name = f"{table.name}_{kind}_{'_'.join(paths)}"
+    return name if len(name) <= 63 else f"{name[:54]}_{zlib.crc32(name.encode()):08x}"
+
+
+def _converter(field: Field) -> Callable[[Any], Any]:
+    if field.type is FieldType.NUMBER:
+        return lambda value: None if value is None else float(value)
+    if field.type in COLUMN_TYPES:
+        return lambda value: value
+    return lambda value: None if value is None else to_text(value)
+
+
+def _json_member(
+    dialect: Dialect, name: str, column: sa.Column[Any], field: Field
+) -> tuple[str, sa.ColumnElement[str]]:
+    return to_text(name) + ":", dialect.as_json(column, field.type)
+
+
+def _separated(parts: list[tuple[str, sa.ColumnElement[str]]]) -> list[tuple[str, sa.ColumnElement[str]]]:
+    return [(("," if position else "") + name, value) for position, (name, value) in enumerate(parts)]
+
+
+def _concatenated(*parts: str | sa.ColumnElement[str]) -> sa.ColumnElement[str]:
+    """The parts as one SQL text, neighbouring literals joined."""
+    merged: list[Any] = []
+    for part in parts:
+        if isinstance(part, str) and merged and isinstance(merged[-1], str):
+            merged[-1] += part
+        else:
+            merged.append(part)
+    pieces = [
+        sa.literal_column("'" + part.replace("'", "''") + "'", sa.Text()) if isinstance(part, str) else part
+        for part in merged
+    ]
+    result = pieces[0]
+    for piece in pieces[1:]:
+        result = sa.type_coerce(result, sa.Text()).concat(piece)
+    return result

@@ -1,0 +1,98 @@
+"""Reading: what one read transaction answers, and reads by key done together."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from app.domain.errors import Unavailable
+from app.domain.query import Query
+from app.storage import conditions
+from app.storage.dialect import Connection, Cursor, Dialect, Failure, Row, Statement
+from app.storage.journal import JournalStatements
+from app.storage.lane import Job
+from app.storage.layout import Layout
+from app.storage.records import counting, paging
+
+
+
+class Reader:
+    """The reads of one transaction: all see the same moment."""
+
+    def __init__(self, cursor: Cursor, journal: JournalStatements) -> None:
+        self._cursor = cursor
+        self._journal = journal
+
+    def page(self, layout: Layout, workspace: str, query: Query) -> list[Row]:
+        """Rows of (the envelope columns…, data as JSON text, the sort values…)."""
+        values = conditions.values(layout, workspace, query)
+        return self._rows(paging(layout, query), values)
+
+    def count(self, layout: Layout, workspace: str, query: Query) -> int:
+        """How many records match, without regard to a page."""
+        values = conditions.values(layout, workspace, query)
+        return int(self._rows(counting(layout, query), values)[0][0])
+
+    def history(self, collection: str, workspace: str, id: str, before: int, limit: int) -> list[Row]:
+        """The changes of a record below a revision, newest first, as rows of ``journal.HISTORY``."""
+        values = {"collection": collection, "workspace": workspace, "id": id, "before": before, "limit": limit}
+        return self._rows(self._journal.history, values)
+
+    def revision(self, collection: str, workspace: str, id: str, revision: int) -> Row | None:
+        """The record as it was at a revision, for ``journal.past_record``."""
+        values = {"collection": collection, "workspace": workspace, "id": id, "revision": revision}
+        rows = self._rows(self._journal.revision, values)
+        return rows[0] if rows else None
+
+    def knows(self, collection: str, workspace: str, id: str) -> bool:
+        """Whether the journal ever saw the record."""
+        return bool(self._rows(self._journal.known, {"collection": collection, "workspace": workspace, "id": id}))
+
+    def _rows(self, statement: Statement, values: dict[str, Any]) -> list[Row]:
+        rows: list[Row] = self._cursor.execute(statement.text, statement.arguments(values)).fetchall()
+        return rows
+
+
+@dataclass(frozen=True, slots=True)
+class Find:
+    """A read by key."""
+
+    layout: Layout
+    workspace: str
+    id: str
+
+
+class KeyReader:
+    """Reads by key that wait together are one statement, on a connection of the lane's own."""
+
+    def __init__(self, dialect: Dialect) -> None:
+        self._dialect = dialect
+        self._connection: Connection | None = None
+
+    def work(self, jobs: list[Job[Find]]) -> None:
+        groups: dict[tuple[int, str], list[Job[Find]]] = {}
+        for job in jobs:
+            groups.setdefault((id(job.task.layout), job.task.workspace), []).append(job)
+        for group in groups.values():
+            try:
+                self._group(group)
+            except Exception as error:
+                refused = refusal(self._dialect, error)
+                for job in group:
+                    job.error = refused
+                self._connection = None
+
+    def _group(self, jobs: list[Job[Find]]) -> None:
+        connection = self._connection = self._connection or self._dialect.connect()
+        layout, workspace = jobs[0].task.layout, jobs[0].task.workspace
+        ids = list({job.task.id for job in jobs})
+        values = {"workspace": workspace, "ids": self._dialect.array(ids)}
+        rows = connection.execute(layout.by_ids.text, layout.by_ids.arguments(values)).fetchall()
+        found = {row[0]: row for row in rows}
+        for job in jobs:
+            job.result = found.get(job.task.id)
+
+
+def refusal(dialect: Dialect, error: Exception) -> Exception:
+    """What a caller is told of a failed read."""
+    if dialect.failure(error) is Failure.BUG:
+        return error
+    return Unavailable("the database cannot be read now; try again")

@@ -1,0 +1,64 @@
+"""The service's own tables. ``workspace`` is ``''`` for the default one, ``actor`` is ``''`` where
+access is open; times are text (RFC 3339, UTC, microseconds, ``Z``) on both databases."""
+
+import sqlalchemy as sa
+
+from app.storage.dialect import DOCUMENT, IDENTITY, INTEGER, TEXT
+
+
+def _text(name: str, *, null: bool = False) -> sa.Column[str]:
+    return sa.Column(name, TEXT, nullable=null)
+
+
+METADATA = sa.MetaData()
+
+JOURNAL = sa.Table(
+    "journal",
+    METADATA,
+    sa.Column("seq", INTEGER, primary_key=True, autoincrement=False),
+    _text("at"),
+    _text("workspace"),
+    _text("collection"),
+    sa.Column("id", IDENTITY, nullable=False),
+    sa.Column("revision", INTEGER, nullable=False),
+    sa.Column("schema_version", INTEGER, nullable=False),
+    _text("operation"),
+    _text("command", null=True),
+    sa.Column("payload", DOCUMENT),
+    _text("actor"),
+    _text("request_id"),
+    sa.Column("snapshot", IDENTITY),
+    _text("created_at"),
+    sa.Column("data", DOCUMENT),
+    sa.Index("journal_record", "collection", "workspace", "id", "revision", unique=True),
+)
+"""Every change, in commit order. ``created_at`` is the record's, so that a past revision can be
+shown whole; ``data`` is null on deletion."""
+
+JOURNAL_HEAD = sa.Table("journal_head", METADATA, sa.Column("seq", INTEGER, nullable=False))
+"""One row: the last ``seq`` given out. Taken as the last thing a transaction does, so that the
+order of ``seq`` is the order of commit, without gaps."""
+
+ANSWERS = sa.Table(
+    "answers",
+    METADATA,
+    sa.Column("actor", TEXT, primary_key=True),
+    sa.Column("key", TEXT, primary_key=True),
+    _text("at"),
+    _text("fingerprint"),
+    sa.Column("answer", DOCUMENT, nullable=False),
+    sa.Index("answers_at", "at"),
+)
+"""The stored answers of requests with an ``Idempotency-Key``."""
+
+DEFINITIONS = sa.Table(
+    "definitions",
+    METADATA,
+    sa.Column("name", TEXT, primary_key=True),
+    sa.Column("schema_version", INTEGER, primary_key=True, autoincrement=False),
+    _text("kind"),
+    sa.Column("current", sa.Boolean(), nullable=False),
+    _text("at"),
+    sa.Column("definition", DOCUMENT, nullable=False),
+)
+"""Every schema version of every entity type this database has known."""

@@ -1,0 +1,80 @@
+"""Unit of work: what the writes of one transaction share. Everything waits here until ``flush``."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from app.domain.change import Origin
+from app.domain.collection import Collection
+from app.storage.dialect import Cursor
+from app.storage.idempotency import Answers, AnswerStatements
+from app.storage.journal import JournalStatements, WorkJournal
+from app.storage.layout import Layout
+from app.storage.records import TableRecords
+
+ANSWER_LIFE = timedelta(hours=24)
+
+
+@dataclass(frozen=True, slots=True)
+class RecordKey:
+    """Names a record that an operation is about to ask for."""
+
+    collection: str
+    workspace: str
+    id: str
+
+
+@dataclass(frozen=True)
+class Statements:
+    """All statements that are not a layout's own."""
+
+    journal: JournalStatements
+    answers: AnswerStatements
+
+
+def timestamp(moment: datetime) -> str:
+    """RFC 3339 in UTC with microseconds and ``Z``: its order as text is the order in time."""
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def now() -> str:
+    """The present moment as a timestamp."""
+    return timestamp(datetime.now(UTC))
+
+
+class UnitOfWork:
+    """The collections, the journal and the stored answers inside one transaction."""
+
+    def __init__(self, layouts: Mapping[str, Layout], statements: Statements, cursor: Cursor) -> None:
+        moment = datetime.now(UTC)
+        self.now = timestamp(moment)
+        self.cursor = cursor
+        self.journal = WorkJournal(statements.journal, cursor, self.now)
+        self.answers = Answers(statements.answers, cursor, self.now, timestamp(moment - ANSWER_LIFE))
+        self._layouts = layouts
+        self._records: dict[str, TableRecords] = {}
+
+    def collection(self, name: str, workspace: str = "", origin: Origin = Origin()) -> Collection:
+        """A collection in a workspace; ``origin`` stands in the changes made through it."""
+        return Collection(self._layouts[name].type, workspace, self._of(name), self.journal, origin, self.now)
+
+    def read(self, keys: Iterable[RecordKey]) -> None:
+        """Read and lock records that are about to be asked for, a statement a collection."""
+        wanted: dict[tuple[str, str], list[str]] = {}
+        for key in keys:
+            wanted.setdefault((key.collection, key.workspace), []).append(key.id)
+        for (collection, workspace), ids in sorted(wanted.items()):
+            self._of(collection).read(workspace, ids)
+
+    def flush(self) -> None:
+        """Send what waits; the journal last, because its counter orders the commits."""
+        for _, records in sorted(self._records.items()):
+            records.flush()
+        self.answers.flush()
+        self.journal.flush()
+
+    def _of(self, collection: str) -> TableRecords:
+        found = self._records.get(collection)
+        if found is None:
+            found = self._records[collection] = TableRecords(self._layouts[collection], self.cursor)
+        return found

@@ -1,0 +1,178 @@
+"""Writing: group commit. Operations that wait together run in one transaction and share its
+commit; where the database refuses one of them, all run again one by one."""
+
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from app.domain.errors import PersistError, Unavailable, UniqueViolation, Violation
+from app.storage.dialect import Connection, Dialect, Failure
+from app.storage.idempotency import KeyInUse
+from app.storage.lane import Job
+from app.storage.layout import Layout
+from app.storage.records import WriteLost
+from app.storage.unit_of_work import RecordKey, Statements, UnitOfWork
+
+logger = logging.getLogger(__name__)
+
+ATTEMPTS = 10
+"""How often an operation runs when other processes keep changing what it read."""
+
+
+class Mode(Enum):
+    """How an operation is run. ``TOGETHER`` changes one record at the most and is all or nothing
+    by itself; ``ALONE`` has a transaction of its own; ``DRY`` has one that is rolled back."""
+
+    TOGETHER = "together"
+    ALONE = "alone"
+    DRY = "dry"
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """An operation, the records it is about to ask for, and how it is run."""
+
+    operation: Callable[[UnitOfWork], Any]
+    keys: Sequence[RecordKey]
+    mode: Mode
+
+
+class CommitFailed(Exception):
+    """The database did not confirm the commit: nothing of the batch may be acknowledged."""
+
+
+class Writer:
+    """Runs writes on a connection of its own, which belongs to the lane's thread."""
+
+    def __init__(self, dialect: Dialect, layouts: Mapping[str, Layout], statements: Statements) -> None:
+        self._dialect = dialect
+        self._layouts = layouts
+        self._statements = statements
+        self._connection: Connection | None = None
+
+    def work(self, jobs: list[Job[Write]]) -> None:
+        """Run the jobs in order, neighbours that may go together in one transaction."""
+        together: list[Job[Write]] = []
+        for job in jobs:
+            if job.task.mode is Mode.TOGETHER:
+                together.append(job)
+                continue
+            self._together(together)
+            together = []
+            self._alone(job)
+        self._together(together)
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _together(self, jobs: list[Job[Write]]) -> None:
+        if not jobs:
+            return
+        try:
+            with self._transaction() as work:
+                work.read(key for job in jobs for key in job.task.keys)
+                for job in jobs:
+                    self._attempt(job, work)
+        except CommitFailed:
+            for job in jobs:
+                job.error = _not_now()
+        except Exception:
+            for job in jobs:
+                job.result = job.error = None
+                self._alone(job)
+
+    def _attempt(self, job: Job[Write], work: UnitOfWork) -> None:
+        """Run one operation of a batch; what the database refused concerns the whole batch."""
+        try:
+            job.result = job.task.operation(work)
+        except (PersistError, KeyInUse) as error:
+            job.error = error
+        except Exception as error:
+            if isinstance(error, WriteLost) or self._dialect.owns(error):
+                raise
+            job.error = error
+
+    def _alone(self, job: Job[Write]) -> None:
+        for _ in range(ATTEMPTS):
+            try:
+                with self._transaction(commit=job.task.mode is not Mode.DRY) as work:
+                    work.read(job.task.keys)
+                    job.result = job.task.operation(work)
+                return
+            except (PersistError, KeyInUse) as error:
+                job.error = error
+                return
+            except CommitFailed:
+                job.error = _not_now()
+                return
+            except Exception as error:
+                job.error = self._refusal(error)
+                if job.error is not None:
+                    return
+        job.error = Unavailable("other writers keep changing the same records; try again")
+
+    def _refusal(self, error: Exception) -> Exception | None:
+        """What the caller is told of an error; None where the operation should run again."""
+        if isinstance(error, WriteLost):
+            return None
+        match self._dialect.failure(error):
+            case Failure.RETRY:
+                return None
+            case Failure.UNIQUE:
+                return self._unique(self._dialect.violated(error))
+            case Failure.UNAVAILABLE | Failure.STALE:
+                logger.warning("the database refused a write: %s", error)
+                return _not_now()
+        return error
+
+    def _unique(self, violated: str) -> UniqueViolation | None:
+        for layout in self._layouts.values():
+            if (paths := layout.unique.get(violated)) is not None:
+                named = " and ".join(paths)
+                detail = f"another record of {layout.type.name} holds this value of {named}"
+                places = [Violation("/" + path.replace(".", "/"), "held by another record") for path in paths]
+                return UniqueViolation(detail, errors=places)
+        return None  # a key of the service's own: two processes made the same one, look again
+
+    @contextmanager
+    def _transaction(self, *, commit: bool = True) -> Iterator[UnitOfWork]:
+        connection = self._connection = self._connection or self._dialect.connect()
+        cursor = connection.cursor()
+        try:
+            cursor.execute(self._dialect.begin_write)
+            work = UnitOfWork(self._layouts, self._statements, cursor)
+            yield work
+            work.flush()
+            if commit:
+                self._commit(cursor)
+            else:
+                cursor.execute("ROLLBACK")
+        except BaseException:
+            self._roll_back(cursor)
+            raise
+        finally:
+            cursor.close()
+
+    def _commit(self, cursor: Any) -> None:
+        try:
+            cursor.execute("COMMIT")
+        except Exception as error:
+            logger.warning("the database did not commit: %s", error)
+            raise CommitFailed from error
+
+    def _roll_back(self, cursor: Any) -> None:
+        """End the transaction if it is still there; a connection that cannot is dropped."""
+        try:
+            if self._dialect.in_transaction(self._connection):
+                cursor.execute("ROLLBACK")
+        except Exception:
+            self.close()
+
+
+def _not_now() -> Unavailable:
+    return Unavailable("the database cannot store anything now; nothing was changed, try again")
