@@ -133,8 +133,10 @@ def unknown_variables(environment: Mapping[str, str] = os.environ) -> list[str]:
 
 
 def _unknown(name: str, known: set[str]) -> str:
-    near = difflib.get_close_matches(name.upper(), sorted(known), n=1)
-    hint = f"; did you mean {near[0]}?" if near else "; `persist serve --help` lists them"
+    # Without what they all share, which would make any name look like any other.
+    stems = [setting.removeprefix(PREFIX) for setting in sorted(known)]
+    near = difflib.get_close_matches(name.upper().removeprefix(PREFIX), stems, n=1)
+    hint = f"; did you mean {PREFIX}{near[0]}?" if near else "; `persist serve --help` lists them"
     return f"{name} is not a setting{hint}"
 
 

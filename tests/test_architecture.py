@@ -1,0 +1,104 @@
+"""The rules of the house that a machine can check."""
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+APP = sorted((ROOT / "app").rglob("*.py"))
+OURS = [*APP, *sorted((ROOT / "persist").rglob("*.py")), *sorted((ROOT / "migrations").rglob("*.py"))]
+DIALECT = ROOT / "app" / "storage" / "dialect.py"
+NAMELESS = {"utils", "util", "helpers", "helper", "common", "core", "manager", "base", "misc"}
+LONGEST_FUNCTION = 25
+
+
+def short(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def imported(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module or "."
+
+
+def functions(path: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node
+
+
+def lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """Those of the body, its docstring aside."""
+    body = function.body[1:] if ast.get_docstring(function) and function.body[1:] else function.body
+    return (function.end_lineno or 0) - body[0].lineno + 1
+
+
+def test_imports_go_one_way() -> None:
+    program = "from importlinter.cli import lint_imports; raise SystemExit(lint_imports(no_cache=True))"
+    outcome = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert outcome.returncode == 0, outcome.stdout + outcome.stderr
+
+
+def test_every_package_of_app_stands_under_a_rule_of_its_own() -> None:
+    layers = (ROOT / "pyproject.toml").read_text()
+    parts = {
+        path.name.removesuffix(".py") for path in (ROOT / "app").iterdir() if not path.name.startswith("__")
+    }
+    assert [
+        part for part in sorted(parts) if f'"app.{part}' not in layers and f"app.{part} " not in layers
+    ] == []
+
+
+def test_the_domain_imports_the_standard_library_only() -> None:
+    allowed = {*sys.stdlib_module_names, "app"}
+    foreign = {
+        (short(path), name)
+        for path in (ROOT / "app" / "domain").glob("*.py")
+        for name in imported(path)
+        if name.split(".")[0] not in allowed
+        or (name.startswith("app.") and not name.startswith("app.domain"))
+    }
+    assert foreign == set()
+
+
+@pytest.mark.parametrize("word", ["dialect.name", "PRAGMA", "postgresql"])
+def test_databases_differ_in_one_module_only(word: str) -> None:
+    assert [short(path) for path in APP if path != DIALECT and word in path.read_text()] == []
+
+
+def test_no_module_has_a_name_that_says_nothing() -> None:
+    named = {short(path) for path in OURS if NAMELESS & set(re.split(r"[/_.]", short(path)))}
+    assert named == set()
+
+
+def test_a_function_fits_on_a_screen() -> None:
+    long = [
+        f"{short(path)}:{function.lineno} {function.name} ({length} lines)"
+        for path in OURS
+        for function in functions(path)
+        if (length := lines(function)) > LONGEST_FUNCTION
+    ]
+    assert long == []
+
+
+def test_every_module_but_an_empty_one_begins_with_what_it_is_for() -> None:
+    assert [
+        short(path)
+        for path in OURS
+        if path.read_text() and not ast.get_docstring(ast.parse(path.read_text()))
+    ] == []
