@@ -4,7 +4,7 @@ import inspect
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -76,22 +76,30 @@ def serve(**flags: str | bool | None) -> None:
 
 
 def _serve(settings: Settings) -> None:
-    from app import server
+    from app import checks, server
     from app.main import create_app
 
     try:
-        application = create_app(settings)
+        _prepare(settings)
         bound = server.listen(settings.host, settings.port)
-    except (server.CannotListen, ValueError, ImportError) as error:
+    except (checks.NotReady, server.CannotListen) as error:
         _refuse(error)
     announce = _announcement(server.address(bound))
     if settings.workers == 1:
-        served = server.serve(application, bound, announce=announce)
+        served = server.serve(create_app(settings), bound, announce=announce)
     else:
         served = server.serve_in_processes(
             "app.main:application", bound, workers=settings.workers, announce=announce
         )
     raise typer.Exit(0 if served else 1)
+
+
+def _prepare(settings: Settings) -> None:
+    """Here rather than in each process that will serve: what is wrong is said once."""
+    from app import checks
+
+    types = checks.entity_types(settings.models)
+    checks.prepare_tables(checks.database(settings.database_url), types)
 
 
 @commands.command()
@@ -115,16 +123,47 @@ def showcase(
 
 
 @commands.command()
+def check() -> None:
+    """Check the settings, the models, the database and its tables, a line each.
+
+    Changes nothing. Exit status 1 where one of them fails.
+    """
+    findings = _findings()
+    for subject in ("settings", "models", "database", "tables"):
+        try:
+            typer.echo(f"ok    {subject:9} {next(findings)}")
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is what was asked for
+            typer.echo(f"FAIL  {subject:9} {error}")
+            raise typer.Exit(1) from None
+
+
+def _findings() -> Iterator[str]:
+    from app import checks
+
+    settings = load()
+    yield "; ".join(unknown_variables()) or "every value can be used"
+    types = checks.entity_types(settings.models)
+    yield ", ".join(f"{type.name} at schema version {type.schema_version}" for type in types)
+    dialect = checks.database(settings.database_url)
+    yield "reached"
+    checks.compare_tables(dialect, types)
+    yield "as the models say"
+
+
+@commands.command()
 def openapi(
     output: Annotated[Path | None, typer.Option(help="File to write; default: standard output.")] = None,
 ) -> None:
     """Print the OpenAPI document of this deployment's collections."""
+    from app import checks
     from app.main import create_app
 
+    settings = _settings()
     try:
-        document = create_app(_settings()).openapi()
-    except (ValueError, ImportError) as error:
+        checks.entity_types(settings.models)
+    except checks.NotReady as error:
         _refuse(error)
+    document = create_app(settings).openapi()
     text = json.dumps(document, ensure_ascii=False, indent=2) + "\n"
     if output is None:
         typer.echo(text, nl=False)

@@ -47,6 +47,12 @@ def everything(connection: socket.socket) -> bytes:
     return received
 
 
+def pour(connection: socket.socket) -> None:
+    """Far more than any buffer between here and the server holds."""
+    for _ in range(10_000):
+        connection.sendall(b"x" * 16_384)
+
+
 def test_a_connection_on_which_nothing_is_said_is_ended(address: tuple[str, int]) -> None:
     with socket.create_connection(address) as connection:
         assert everything(connection) == b""
@@ -73,8 +79,7 @@ def test_an_endless_head_is_ended_long_before_its_time_is_up(
     with socket.create_connection(address) as connection:
         connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nX-Endless: ")
         with pytest.raises(ConnectionError):
-            for _ in range(10_000):
-                connection.sendall(b"x" * 16_384)
+            pour(connection)
 
 
 def test_a_head_of_forty_kilobytes_is_served(address: tuple[str, int]) -> None:

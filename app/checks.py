@@ -1,0 +1,49 @@
+"""Checks: what must hold before a deployment can serve; each says in a sentence what does not."""
+
+from app.domain.entity_type import EntityType
+from app.entity_types.registry import InvalidModels, load_models
+from app.storage.dialect import Dialect, dialect_of
+from app.storage.schema import SchemaMismatch, drift, prepare
+
+
+class NotReady(Exception):
+    """The deployment cannot serve as it is; the message says why and what to do."""
+
+
+def entity_types(models: str) -> list[EntityType]:
+    """The entity types of a module. Raises ``NotReady``."""
+    try:
+        return load_models(models)
+    except InvalidModels as error:
+        raise NotReady(f"PERSIST_MODELS={models}: {error}") from error
+
+
+def database(url: str) -> Dialect:
+    """The database at a URL, once it has been reached. Raises ``NotReady``."""
+    try:
+        dialect = dialect_of(url)
+    except ValueError as error:
+        raise NotReady(f"PERSIST_DATABASE_URL: {error}") from None
+    try:
+        dialect.connect().close()
+    except ModuleNotFoundError as error:
+        raise NotReady(f"{error.name} is not installed: pip install 'persist[postgres]'") from None
+    except Exception as error:
+        if not dialect.owns(error):
+            raise
+        raise NotReady(f"PERSIST_DATABASE_URL: the database cannot be opened: {error}") from None
+    return dialect
+
+
+def prepare_tables(dialect: Dialect, types: list[EntityType]) -> None:
+    """Make the tables that are missing. Raises ``NotReady`` where one is not what the code expects."""
+    try:
+        prepare(dialect, types)
+    except SchemaMismatch as error:
+        raise NotReady(str(error)) from error
+
+
+def compare_tables(dialect: Dialect, types: list[EntityType]) -> None:
+    """Raise ``NotReady`` with every difference between the tables and the models."""
+    if differences := drift(dialect, types):
+        raise NotReady("; ".join(differences))

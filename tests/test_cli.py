@@ -1,0 +1,227 @@
+import json
+import signal
+import socket
+import sqlite3
+from pathlib import Path
+
+import httpx
+import pytest
+
+from app.settings import Settings, variable
+from tests.support.program import ROOT, persist, serving
+
+SHOP = '''
+from persist import entity
+from sqlmodel import SQLModel
+
+@entity("hats", schema_version=1)
+class Hat(SQLModel):
+    """Something to wear."""
+    size: int
+'''
+
+
+def refusal(folder: Path, *arguments: str, **environment: str) -> str:
+    """What it says on the way out with status 2, which is never a traceback."""
+    outcome = persist(folder, *arguments, **environment)
+    assert outcome.returncode == 2, outcome
+    assert "Traceback" not in outcome.stderr
+    return outcome.stderr
+
+
+def test_serve_says_where_it_answers_once_it_does(tmp_path: Path) -> None:
+    with serving(tmp_path) as service:
+        assert httpx.get(f"{service.url}/health/ready").status_code == 200
+        assert (tmp_path / "persist.db").exists()
+
+
+def test_serve_lists_every_setting_with_its_variable(tmp_path: Path) -> None:
+    words = persist(tmp_path, "serve", "--help").stdout.split()
+    for name in Settings.model_fields:
+        assert f"--{name.replace('_', '-')}" in words
+        assert f"[{variable(name)}," in words
+
+
+def test_a_flag_overrides_the_environment(tmp_path: Path) -> None:
+    other = tmp_path / "other.db"
+    with serving(tmp_path, "--database-url", f"sqlite:///{other}", PERSIST_DATABASE_URL="sqlite:///first.db"):
+        assert other.exists()
+        assert not (tmp_path / "first.db").exists()
+
+
+def test_a_switch_can_be_turned_on_by_a_flag(tmp_path: Path) -> None:
+    with serving(tmp_path, "--require-if-match", "--models", "shop", **shop(tmp_path)) as service:
+        hats = f"{service.url}/api/hats"
+        hat = httpx.post(hats, json={"size": 56}).json()
+        assert httpx.put(f"{hats}/{hat['id']}", json={"size": 57}).status_code == 428
+
+
+def test_several_processes_serve_what_one_of_them_stored(tmp_path: Path) -> None:
+    with serving(tmp_path, "--workers", "2", "--models", "shop", **shop(tmp_path)) as service:
+        hats = f"{service.url}/api/hats"
+        ids = {httpx.post(hats, json={"size": size}).json()["id"] for size in range(20)}
+        listed = httpx.get(hats).json()["items"]
+        assert {hat["id"] for hat in listed} == ids
+        assert service.end(signal.SIGTERM) == 0
+
+
+@pytest.mark.parametrize("signal_", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_without_a_traceback(tmp_path: Path, signal_: signal.Signals) -> None:
+    with serving(tmp_path) as service:
+        assert service.end(signal_) in (0, -signal_)
+        assert "Traceback" not in service.errors.read_text()
+
+
+def test_what_was_stored_is_there_after_a_restart(tmp_path: Path) -> None:
+    environment = shop(tmp_path)
+    with serving(tmp_path, **environment) as service:
+        hat = httpx.post(f"{service.url}/api/hats", json={"size": 56}).json()
+    with serving(tmp_path, **environment) as service:
+        assert httpx.get(f"{service.url}/api/hats/{hat['id']}").json() == hat
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_the_log_is_one_json_object_a_line(tmp_path: Path, workers: str) -> None:
+    with serving(tmp_path, "--workers", workers) as service:
+        service.end(signal.SIGTERM)
+        records = [json.loads(line) for line in service.errors.read_text().splitlines()]
+    assert {"event", "level", "logger", "time"} <= set(records[0])
+    assert "uvicorn.error" in {record["logger"] for record in records}
+
+
+def test_requests_are_not_logged(tmp_path: Path) -> None:
+    with serving(tmp_path) as service:
+        httpx.get(f"{service.url}/collections")
+        service.end(signal.SIGTERM)
+        assert "/collections" not in service.errors.read_text()
+
+
+def test_a_bad_value_stops_the_start_with_its_name(tmp_path: Path) -> None:
+    said = refusal(tmp_path, "serve", PERSIST_WORKERS="many")
+    assert (
+        said
+        == "persist: PERSIST_WORKERS=many: should be a valid integer, unable to parse string as an integer\n"
+    )
+
+
+def test_a_bad_flag_is_named_like_its_variable(tmp_path: Path) -> None:
+    assert refusal(tmp_path, "serve", "--port", "high").startswith("persist: PERSIST_PORT=high: ")
+
+
+def test_an_unknown_variable_is_a_warning(tmp_path: Path) -> None:
+    with serving(tmp_path, PERSIST_DATBASE_URL="sqlite:///x.db") as service:
+        assert "did you mean PERSIST_DATABASE_URL?" in service.errors.read_text()
+
+
+def test_a_host_that_others_reach_is_refused(tmp_path: Path) -> None:
+    assert "access control comes with a later version" in refusal(tmp_path, "serve", "--host", "0.0.0.0")
+
+
+def test_a_port_in_use_is_named(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        assert f"cannot listen on 127.0.0.1:{port}" in refusal(tmp_path, "serve", "--port", port)
+
+
+@pytest.mark.parametrize("command", ["serve", "openapi"])
+def test_a_module_of_models_that_is_missing_is_named(tmp_path: Path, command: str) -> None:
+    assert "'hat_shop'" in refusal(tmp_path, command, PERSIST_MODELS="hat_shop")
+
+
+def test_a_module_without_entities_is_refused(tmp_path: Path) -> None:
+    assert "no class under @entity" in refusal(tmp_path, "serve", PERSIST_MODELS="json")
+
+
+def test_a_module_that_does_not_run_shows_where(tmp_path: Path) -> None:
+    (tmp_path / "broken.py").write_text("size = 1 / 0\n")
+    outcome = persist(tmp_path, "serve", PERSIST_MODELS="broken")
+    assert outcome.returncode != 0
+    assert "broken.py" in outcome.stderr
+    assert "ZeroDivisionError" in outcome.stderr
+
+
+def test_a_database_of_an_unknown_kind_is_refused_by_its_scheme(tmp_path: Path) -> None:
+    assert "'oracle'" in refusal(tmp_path, "serve", PERSIST_DATABASE_URL="oracle://db/x")
+
+
+def test_a_missing_driver_says_what_to_install(tmp_path: Path) -> None:
+    (tmp_path / "psycopg.py").write_text("raise ModuleNotFoundError(name='psycopg')")
+    paths = f"{tmp_path}:{ROOT}"
+    said = refusal(tmp_path, "serve", PERSIST_DATABASE_URL="postgresql://localhost/x", PYTHONPATH=paths)
+    assert "pip install 'persist[postgres]'" in said
+
+
+def test_a_database_that_is_not_there_is_named_without_its_password(tmp_path: Path) -> None:
+    url = "postgresql://me:hunter2@127.0.0.1:1/x"
+    said = refusal(tmp_path, "serve", PERSIST_DATABASE_URL=url)
+    assert "127.0.0.1" in said
+    assert "hunter2" not in said
+
+
+def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    assert "nowhere" in refusal(tmp_path, "serve", PERSIST_DATABASE_URL="sqlite:///nowhere/persist.db")
+
+
+def test_check_passes_where_tables_and_models_agree(tmp_path: Path) -> None:
+    with serving(tmp_path):
+        outcome = persist(tmp_path, "check")
+    assert outcome.returncode == 0
+    assert [line.split()[:2] for line in outcome.stdout.splitlines()] == [
+        ["ok", "settings"],
+        ["ok", "models"],
+        ["ok", "database"],
+        ["ok", "tables"],
+    ]
+
+
+def test_check_names_a_column_that_is_missing(tmp_path: Path) -> None:
+    with serving(tmp_path):
+        pass
+    with sqlite3.connect(tmp_path / "persist.db") as database:
+        tables = database.execute("SELECT name FROM sqlite_master WHERE sql LIKE '%pricing_tier%'").fetchall()
+        database.execute(f'ALTER TABLE "{tables[0][0]}" DROP COLUMN pricing_tier')
+    outcome = persist(tmp_path, "check")
+    assert outcome.returncode == 1
+    assert "pricing_tier" in outcome.stdout
+
+
+def test_check_fails_on_a_database_that_was_never_served(tmp_path: Path) -> None:
+    outcome = persist(tmp_path, "check")
+    assert outcome.returncode == 1
+    assert "ok    settings" in outcome.stdout
+    assert "FAIL" in outcome.stdout
+
+
+def test_check_fails_on_a_database_that_cannot_be_reached(tmp_path: Path) -> None:
+    outcome = persist(tmp_path, "check", PERSIST_DATABASE_URL="postgresql://127.0.0.1:1/x")
+    assert outcome.returncode == 1
+    assert "FAIL  database" in outcome.stdout
+    assert "Traceback" not in outcome.stderr
+
+
+def test_check_fails_on_settings_that_are_wrong(tmp_path: Path) -> None:
+    outcome = persist(tmp_path, "check", PERSIST_PORT="x")
+    assert outcome.returncode == 1
+    assert outcome.stdout.startswith("FAIL  settings")
+
+
+def test_openapi_prints_the_document_the_service_gives(tmp_path: Path) -> None:
+    printed = persist(tmp_path, "openapi", **shop(tmp_path)).stdout
+    with serving(tmp_path, **shop(tmp_path)) as service:
+        assert json.loads(printed) == httpx.get(f"{service.url}/openapi.json").json()
+
+
+def test_openapi_writes_a_file_and_touches_no_database(tmp_path: Path) -> None:
+    assert persist(tmp_path, "openapi", "--output", "openapi.json").returncode == 0
+    assert "/api/ops-tickets" in json.loads((tmp_path / "openapi.json").read_text())["paths"]
+    assert [path.name for path in tmp_path.iterdir()] == ["openapi.json"]
+
+
+def test_the_version_is_that_of_the_package(tmp_path: Path) -> None:
+    assert persist(tmp_path, "--version").stdout == "persist 0.1.0\n"
+
+
+def shop(folder: Path) -> dict[str, str]:
+    """A user's own module in the folder the program is started from."""
+    (folder / "shop.py").write_text(SHOP)
+    return {"PERSIST_MODELS": "shop"}
