@@ -4,7 +4,7 @@ Replace, patch and command are ``transition`` with another ``change``: read, pre
 change, nothing changed? stop, next revision, put, journal.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -54,6 +54,17 @@ class Collection:
         self.records.put(record)
         self.journal.append(Change(Operation.CREATE, record, self.origin))
         return record
+
+    def create_all(self, drafts: Iterable[tuple[str, str]]) -> int:
+        """Store many new records, each a new id and the JSON text of valid data; how many."""
+        type, workspace, now = self.type, self.workspace, self.now
+        created = 0
+        for id, text in drafts:
+            record = Record(id, type.name, workspace, 1, type.schema_version, now, now, text)
+            self.records.put(record)
+            self.journal.append(Change(Operation.CREATE, record, self.origin))
+            created += 1
+        return created
 
     def replace(self, id: str, data: Data, precondition: Precondition) -> tuple[Record, bool]:
         """Store ``data`` under ``id``; also tells whether the record was created."""

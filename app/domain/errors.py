@@ -263,6 +263,10 @@ class MethodNotAllowed(PersistError):
     code = "method-not-allowed"
     title = "The address does not support this method"
 
+    def __init__(self, method: str, allowed: Iterable[str]) -> None:
+        self.allowed = tuple(allowed)
+        super().__init__(f"{method} is not supported here; use {', '.join(self.allowed)}")
+
 
 class RequestTimeout(PersistError):
     code = "request-timeout"
@@ -292,6 +296,10 @@ class TooLarge(PersistError):
 class UnsupportedMediaType(PersistError):
     code = "unsupported-media-type"
     title = "The media type is not supported here"
+
+    def __init__(self, given: str, accepted: Iterable[str]) -> None:
+        self.accepted = tuple(accepted)
+        super().__init__(f"{given or 'no content type'!r} is not supported here; send {' or '.join(self.accepted)}")
 
 
 class Unavailable(PersistError):

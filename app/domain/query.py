@@ -1,7 +1,7 @@
 """Query: which records, in which order. The parsers of query strings and of CEL both make it, the
 store compiles it to SQL; values stand apart from the shape so that the SQL is made once."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -93,3 +93,7 @@ class Query:
     sort: tuple[SortKey, ...] = BY_ID
     after: tuple[Any, ...] | None = None
     limit: int | None = None
+
+    def one_more(self) -> "Query":
+        """The same with one record more: it tells whether there is a next page."""
+        return self if self.limit is None else replace(self, limit=self.limit + 1)

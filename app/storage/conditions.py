@@ -99,7 +99,6 @@ def _after(layout: Layout, sort: tuple[SortKey, ...], nulls: tuple[bool, ...]) -
     """
     keys = [layout.member(key.field) for key in sort]
     bounds = [sa.bindparam(f"a{n}", type_=COLUMN_TYPES.get(key.field.type, TEXT)) for n, key in enumerate(sort)]
-    bounds[-1] = sa.bindparam(f"a{len(sort) - 1}", type_=layout.table.c.id.type)
     if len({key.descending for key in sort}) == 1 and not any(key.field.nullable for key in sort):
         compare = COMPARISONS[Function.LT if sort[0].descending else Function.GT]
         return compare(sa.tuple_(*keys), sa.tuple_(*bounds)) if len(keys) > 1 else compare(keys[0], bounds[0])

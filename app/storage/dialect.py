@@ -30,7 +30,6 @@ TEXT = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
 INTEGER = sa.BigInteger().with_variant(sqlite.INTEGER(), "sqlite")
 NUMBER = sa.Double()
 BOOLEAN = sa.Boolean()
-IDENTITY = sa.Text().with_variant(postgresql.UUID(as_uuid=False), "postgresql")
 DOCUMENT = sa.Text().with_variant(postgresql.JSON(), "postgresql")
 """A JSON document as text, as written: ``jsonb`` makes 1e22 an integer and loses member order."""
 
@@ -255,16 +254,17 @@ class PostgreSQL:
         self._sqlalchemy = postgresql.psycopg.dialect(paramstyle="format")  # type: ignore[attr-defined]
 
     def connect(self) -> Connection:
-        import psycopg
-        from psycopg.types import json as types
-
-        types.set_json_loads(lambda text: text)
-        connection = psycopg.connect(self._url, autocommit=True, connect_timeout=5)
+        connection = self._plain()
         _keep_text(connection)
         return connection
 
+    def _plain(self) -> Connection:
+        import psycopg
+
+        return psycopg.connect(self._url, autocommit=True, connect_timeout=5)
+
     def engine(self) -> sa.Engine:
-        return sa.create_engine("postgresql+psycopg://", creator=self.connect, poolclass=sa.NullPool)
+        return sa.create_engine("postgresql+psycopg://", creator=self._plain, poolclass=sa.NullPool)
 
     def compile(self, statement: sa.ClauseElement) -> Statement:
         return _compiled(statement, self._sqlalchemy)
@@ -454,8 +454,7 @@ def _json_number(value: float | None) -> str:
 
 
 def _keep_text(connection: Connection) -> None:
-    """Have documents, ids come out as the text they went in as."""
+    """Have documents come out as the text they went in as."""
     from psycopg.types.string import TextLoader
 
-    for name in ("json", "uuid"):
-        connection.adapters.register_loader(name, TextLoader)
+    connection.adapters.register_loader("json", TextLoader)

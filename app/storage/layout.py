@@ -15,7 +15,6 @@ from app.domain.record import Data, Record, to_text
 from app.storage.dialect import (
     COLUMN_TYPES,
     DOCUMENT,
-    IDENTITY,
     INTEGER,
     TEXT,
     Dialect,
@@ -153,7 +152,7 @@ def _compiled(
 def _envelope() -> list[sa.Column[Any]]:
     return [
         sa.Column("workspace", TEXT, primary_key=True),
-        sa.Column("id", IDENTITY, primary_key=True),
+        sa.Column("id", TEXT, primary_key=True),
         sa.Column("revision", INTEGER, nullable=False),
         sa.Column("schema_version", INTEGER, nullable=False),
         sa.Column("created_at", TEXT, nullable=False),

@@ -3,7 +3,7 @@ access is open; times are text (RFC 3339, UTC, microseconds, ``Z``) on both data
 
 import sqlalchemy as sa
 
-from app.storage.dialect import DOCUMENT, IDENTITY, INTEGER, TEXT
+from app.storage.dialect import DOCUMENT, INTEGER, TEXT
 
 
 def _text(name: str, *, null: bool = False) -> sa.Column[str]:
@@ -19,7 +19,7 @@ JOURNAL = sa.Table(
     _text("at"),
     _text("workspace"),
     _text("collection"),
-    sa.Column("id", IDENTITY, nullable=False),
+    sa.Column("id", TEXT, nullable=False),
     sa.Column("revision", INTEGER, nullable=False),
     sa.Column("schema_version", INTEGER, nullable=False),
     _text("operation"),
@@ -27,7 +27,7 @@ JOURNAL = sa.Table(
     sa.Column("payload", DOCUMENT),
     _text("actor"),
     _text("request_id"),
-    sa.Column("snapshot", IDENTITY),
+    sa.Column("snapshot", TEXT),
     _text("created_at"),
     sa.Column("data", DOCUMENT),
     sa.Index("journal_record", "collection", "workspace", "id", "revision", unique=True),

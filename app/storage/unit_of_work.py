@@ -73,6 +73,13 @@ class UnitOfWork:
         self.answers.flush()
         self.journal.flush()
 
+    def flush_records(self) -> None:
+        """Send the records that wait and forget them: a long operation keeps no more in memory
+        than its changes."""
+        for _, records in sorted(self._records.items()):
+            records.flush()
+            records.forget()
+
     def _of(self, collection: str) -> TableRecords:
         found = self._records.get(collection)
         if found is None:

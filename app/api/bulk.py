@@ -1,0 +1,129 @@
+"""Import and export: many records as NDJSON, one a line."""
+
+import asyncio
+import hashlib
+import marshal
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from typing import IO
+
+from app.api import json_body
+from app.api.queries import listing
+from app.api.representations import NDJSON, Answer, Stream, json_answer, row_text
+from app.api.requests import NDJSON_TYPES, Request
+from app.api.writes import Writes
+from app.domain.change import Origin
+from app.domain.entity_type import EntityType
+from app.domain.errors import InvalidData, InvalidJson, PersistError, TooLarge, Violation
+from app.domain.identity import new_id
+from app.domain.record import Data, to_text
+from app.storage.database import Database
+from app.storage.unit_of_work import UnitOfWork
+from app.storage.writing import Mode
+
+PIECE = 500
+"""Records that are held in memory at once."""
+
+FAULTS = 100
+"""Errors an answer lists."""
+
+
+async def import_records(
+    writes: Writes, type: EntityType, workspace: str, request: Request, *, dry_run: bool
+) -> Answer:
+    """Create a record of every line, or none: the lines are spooled, checked, then written.
+
+    Raises ``InvalidData`` and ``InvalidJson`` naming the lines, ``TooLarge``.
+    """
+    request.media_type(NDJSON_TYPES)
+    with tempfile.TemporaryFile() as lines, tempfile.TemporaryFile() as checked:
+        digest = await _spool(request, lines)
+        await asyncio.to_thread(_check, type, lines, checked, request.limits.body)
+
+        def operation(work: UnitOfWork) -> Answer:
+            collection = work.collection(type.name, workspace, Origin(request.actor, request.request_id))
+            created = 0
+            for piece in _pieces(checked):
+                created += collection.create_all((new_id(), text) for text in piece)
+                work.flush_records()
+            return json_answer({"created": created})
+
+        return await writes.perform(request, operation, body=digest, mode=Mode.ALONE, dry_run=dry_run)
+
+
+async def _spool(request: Request, lines: IO[bytes]) -> bytes:
+    """Put the body on the disk; gives its digest, which stands for it in a fingerprint."""
+    digest, size = hashlib.sha256(), 0
+    async for piece in request.pieces():
+        size += len(piece)
+        if size > request.limits.upload:
+            raise TooLarge(f"an import may have {request.limits.upload:,} bytes; send it in parts")
+        digest.update(piece)
+        lines.write(piece)
+    lines.seek(0)
+    return digest.digest()
+
+
+def _check(type: EntityType, lines: IO[bytes], checked: IO[bytes], limit: int) -> None:
+    """Write the valid data of every line to ``checked``, as JSON text, in pieces."""
+    texts: list[str] = []
+    faults: list[Violation] = []
+    for number, line in enumerate(_lines(lines, limit), start=1):
+        if not line.strip():
+            continue
+        try:
+            texts.append(to_text(type.validate(_object(line))))
+        except InvalidJson as error:
+            raise InvalidJson(f"line {number}: {error.detail}", line=number) from None
+        except PersistError as error:
+            faults.extend(_placed(number, error))
+            if len(faults) >= FAULTS:
+                break
+        if len(texts) >= PIECE:
+            marshal.dump(texts, checked)
+            texts = []
+    if faults:
+        raise InvalidData(
+            f"{faults[0].detail.partition(':')[0]} is not valid; nothing was imported", errors=faults[:FAULTS]
+        )
+    marshal.dump(texts, checked)
+    marshal.dump(None, checked)
+
+
+def _lines(lines: IO[bytes], limit: int) -> Iterator[bytes]:
+    number = 0
+    while line := lines.readline(limit + 2):
+        number += 1
+        if len(line.rstrip(b"\r\n")) > limit:
+            raise TooLarge(f"line {number} has more than {limit:,} bytes", line=number)
+        yield line
+
+
+def _object(line: bytes) -> Data:
+    value = json_body.parse(line)
+    if not isinstance(value, dict):
+        raise InvalidData("a line must hold a JSON object")
+    return value
+
+
+def _placed(number: int, error: PersistError) -> list[Violation]:
+    found = error.errors or (Violation("", error.detail),)
+    return [Violation(f"/{number}{violation.pointer}", f"line {number}: {violation.detail}") for violation in found]
+
+
+def _pieces(checked: IO[bytes]) -> Iterator[list[str]]:
+    checked.seek(0)
+    while (piece := marshal.load(checked)) is not None:
+        yield piece
+
+
+async def export(database: Database, type: EntityType, workspace: str, request: Request) -> Stream:
+    """Every record that matches, one a line, from one moment."""
+    asked = listing(type, workspace, request.query, paged=False)
+    layout = database.layouts[type.name]
+
+    async def lines() -> AsyncIterator[bytes]:
+        async for rows in database.stream(layout, workspace, asked.query):
+            yield "".join([row_text(type.name, workspace, row) + "\n" for row in rows]).encode()
+
+    return Stream(lines(), [NDJSON])

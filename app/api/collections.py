@@ -1,0 +1,268 @@
+"""The collections' routes: one generic set, in front of FastAPI's own routing.
+
+Finding the collection is one dictionary look-up, so a type that is registered at run time is
+there by being in the registry, and the number of collections costs nothing.
+"""
+
+from collections.abc import Awaitable, Callable
+
+from app.api import json_body
+from app.api.bulk import export, import_records
+from app.api.lists import list_changes, list_records
+from app.api.patches import change_of
+from app.api.queries import conditions, controls, flag, natural, pairs_of, split
+from app.api.representations import JSON, Answer, Stream, etag, json_answer, record_text, row_text
+from app.api.requests import PATCH_TYPES, Request, json_object
+from app.api.writes import Writes
+from app.domain.change import Origin
+from app.domain.command import Command
+from app.domain.entity_type import EntityType
+from app.domain.errors import (
+    CommandNotFound,
+    InvalidPayload,
+    InvalidQuery,
+    MethodNotAllowed,
+    NotFound,
+    RecordNotFound,
+    RevisionNotFound,
+)
+from app.domain.identity import is_canonical, new_id
+from app.domain.query import Query
+from app.domain.record import Record, to_text
+from app.entity_types.registry import Registry
+from app.storage.database import Database
+from app.storage.journal import past_record
+from app.storage.unit_of_work import RecordKey, UnitOfWork
+from app.storage.writing import Mode
+from app.api.drafts import draft, drafted_payload
+
+Reply = Answer | Stream
+Handler = Callable[["Place", Request], Awaitable[Reply]]
+
+
+class Place:
+    """Where a request goes: a collection in a workspace, and what the rest of the path names."""
+
+    __slots__ = ("id", "name", "type", "workspace")
+
+    def __init__(self, type: EntityType, workspace: str, id: str = "", name: str = "") -> None:
+        self.type = type
+        self.workspace = workspace
+        self.id = id
+        self.name = name
+
+    @property
+    def key(self) -> RecordKey:
+        """The record the path names."""
+        return RecordKey(self.type.name, self.workspace, self.id)
+
+
+class CollectionRoutes:
+    """Answers everything below ``/api/``."""
+
+    def __init__(self, registry: Registry, database: Database, *, require_if_match: bool) -> None:
+        self._registry = registry
+        self._database = database
+        self._writes = Writes(database)
+        self._require = require_if_match
+        self._collection: dict[str, dict[str, Handler]] = {
+            "": {"GET": self.list, "POST": self.create, "DELETE": self.delete_matching},
+            "commands": {"GET": self.commands},
+            "import": {"POST": self.import_},
+            "export": {"GET": self.export},
+        }
+        self._record: dict[str, Handler] = {
+            "GET": self.read,
+            "PUT": self.replace,
+            "PATCH": self.patch,
+            "DELETE": self.delete,
+        }
+        self._below: dict[str, dict[str, Handler]] = {
+            "history": {"GET": self.history},
+            "commands": {"POST": self.run},
+        }
+
+    async def answer(self, request: Request, parts: list[str], workspace: str = "") -> Reply:
+        """The answer to a request; ``parts`` is the path behind ``/api/``."""
+        type = self._registry.get(parts[0])
+        id = parts[1] if len(parts) > 1 else ""
+        if len(parts) == 2 and id not in self._collection:
+            handlers = self._record
+        elif len(parts) < 3:
+            return await self._dispatch(self._collection[id], Place(type, workspace), request)
+        else:
+            below = parts[2]
+            if (below, len(parts)) not in (("history", 3), ("commands", 4)):
+                raise NotFound(f"there is nothing at {request.path}")
+            handlers = self._below[below]
+        if not is_canonical(id):
+            raise RecordNotFound(f"{id[:80]!r} is no id: ids are canonical lower-case UUIDs")
+        return await self._dispatch(handlers, Place(type, workspace, id, parts[-1]), request)
+
+    async def _dispatch(self, handlers: dict[str, Handler], place: Place, request: Request) -> Reply:
+        method = "GET" if request.method == "HEAD" else request.method
+        handler = handlers.get(method)
+        if handler is not None:
+            return await handler(place, request)
+        allowed = sorted({*handlers, *(("HEAD",) if "GET" in handlers else ()), "OPTIONS"})
+        if method == "OPTIONS":
+            return Answer(204, b"", [(b"allow", ", ".join(allowed).encode())])
+        raise MethodNotAllowed(request.method, allowed)
+
+    # one record
+
+    async def read(self, place: Place, request: Request) -> Answer:
+        """The record, or as it was at ``?revision=``."""
+        if request.query:
+            revision = natural(controls(pairs_of(request.query), ("revision",)), "revision")
+            if revision is not None:
+                return await self._past(place, revision)
+        row = await self._database.find(self._database.layouts[place.type.name], place.workspace, place.id)
+        if row is None:
+            raise RecordNotFound(f"{place.type.name} has no record {place.id}")
+        tag = etag(row[1])
+        if request.precondition().none_match_names(tag[1].decode()):
+            return Answer(304, b"", [tag])
+        return Answer(200, row_text(place.type.name, place.workspace, row).encode(), [JSON, tag])
+
+    async def _past(self, place: Place, revision: int) -> Answer:
+        name, workspace, id = place.type.name, place.workspace, place.id
+        row = await self._database.read(lambda reader: reader.revision(name, workspace, id, revision))
+        record = past_record(name, workspace, row) if row is not None else None
+        if record is None:
+            raise RevisionNotFound(f"{name} has no revision {revision} of {id} to show")
+        return _shown(record)
+
+    async def replace(self, place: Place, request: Request) -> Answer:
+        """PUT: replace the record, or create it under the client's id."""
+        dry_run = _dry_run(request)
+        body = await request.body()
+        precondition = request.precondition(required=self._require)
+        data = draft(place.type, json_object(body), deferred=request.idempotency_key is not None)
+
+        def operation(work: UnitOfWork) -> Answer:
+            collection = work.collection(place.type.name, place.workspace, _origin(request))
+            record, created = collection.replace(place.id, data(), precondition)
+            return _created(request.path, record) if created else _shown(record)
+
+        return await self._writes.perform(request, operation, body=body, keys=[place.key], dry_run=dry_run)
+
+    async def patch(self, place: Place, request: Request) -> Answer:
+        """PATCH: merge patch or JSON Patch, by the body's media type."""
+        dry_run = _dry_run(request)
+        body = await request.body(PATCH_TYPES)
+        precondition = request.precondition(required=self._require)
+        change = change_of(json_body.parse(body), request.media_type(PATCH_TYPES), request.limits.body)
+
+        def operation(work: UnitOfWork) -> Answer:
+            collection = work.collection(place.type.name, place.workspace, _origin(request))
+            return _shown(collection.patch(place.id, change, precondition))
+
+        return await self._writes.perform(request, operation, body=body, keys=[place.key], dry_run=dry_run)
+
+    async def delete(self, place: Place, request: Request) -> Answer:
+        """DELETE one record; its history stays."""
+        dry_run = _dry_run(request)
+        precondition = request.precondition(required=self._require)
+
+        def operation(work: UnitOfWork) -> Answer:
+            work.collection(place.type.name, place.workspace, _origin(request)).delete(place.id, precondition)
+            return Answer(204, b"", [])
+
+        return await self._writes.perform(request, operation, keys=[place.key], dry_run=dry_run)
+
+    async def history(self, place: Place, request: Request) -> Answer:
+        """The record's changes, newest first."""
+        return await list_changes(self._database, place.type.name, place.workspace, place.id, request)
+
+    # commands
+
+    async def commands(self, place: Place, request: Request) -> Answer:
+        """What can be done with the collection's records."""
+        controls(pairs_of(request.query), ())
+        commands = place.type.commands
+        return json_answer({"items": [_command(commands[name]) for name in sorted(commands)]})
+
+    async def run(self, place: Place, request: Request) -> Answer:
+        """Run a command on one record."""
+        dry_run = _dry_run(request)
+        command = place.type.commands.get(place.name)
+        if command is None:
+            known = ", ".join(sorted(place.type.commands))
+            raise CommandNotFound(f"{place.type.name} has no command {place.name[:80]!r}; it has {known}")
+        body = await request.body()
+        precondition = request.precondition(required=self._require)
+        given = json_object(body, InvalidPayload) if body else {}
+        payload = drafted_payload(command, given, deferred=request.idempotency_key is not None)
+
+        def operation(work: UnitOfWork) -> Answer:
+            collection = work.collection(place.type.name, place.workspace, _origin(request))
+            result, record = collection.run(place.id, command, payload(), precondition)
+            text = f'{{"result":{to_text(result)},"record":{record_text(record)}}}'
+            return Answer(200, text.encode(), [JSON, etag(record.revision)])
+
+        return await self._writes.perform(request, operation, body=body, keys=[place.key], dry_run=dry_run)
+
+    # the whole collection
+
+    async def list(self, place: Place, request: Request) -> Answer:
+        """A page of records."""
+        return await list_records(self._database, place.type, place.workspace, request)
+
+    async def create(self, place: Place, request: Request) -> Answer:
+        """POST: a new record under an id of the service's."""
+        dry_run = _dry_run(request)
+        body = await request.body()
+        data = draft(place.type, json_object(body), deferred=request.idempotency_key is not None)
+        id = new_id()
+
+        def operation(work: UnitOfWork) -> Answer:
+            collection = work.collection(place.type.name, place.workspace, _origin(request))
+            return _created(f"{request.path}/{id}", collection.create(data(), id))
+
+        return await self._writes.perform(request, operation, body=body, dry_run=dry_run)
+
+    async def delete_matching(self, place: Place, request: Request) -> Answer:
+        """DELETE by filter, up to ``max_affected`` records."""
+        control, filters = split(pairs_of(request.query), ("filter", "max_affected", "dry_run"))
+        where, values = conditions(place.type, filters, control.get("filter"))
+        most = natural(control, "max_affected", least=0)
+        if where is None or most is None:
+            raise InvalidQuery("deleting many records takes at least one filter and max_affected")
+        query = Query(where, values)
+
+        def operation(work: UnitOfWork) -> Answer:
+            collection = work.collection(place.type.name, place.workspace, _origin(request))
+            return json_answer({"deleted": collection.delete_matching(query, most)})
+
+        return await self._writes.perform(request, operation, mode=Mode.ALONE, dry_run=flag(control, "dry_run"))
+
+    async def import_(self, place: Place, request: Request) -> Answer:
+        """NDJSON in: all records or none."""
+        dry_run = _dry_run(request)
+        return await import_records(self._writes, place.type, place.workspace, request, dry_run=dry_run)
+
+    async def export(self, place: Place, request: Request) -> Reply:
+        """NDJSON out, from one moment."""
+        return await export(self._database, place.type, place.workspace, request)
+
+
+def _dry_run(request: Request) -> bool:
+    return flag(controls(pairs_of(request.query), ("dry_run",)), "dry_run") if request.query else False
+
+
+def _origin(request: Request) -> Origin:
+    return Origin(request.actor, request.request_id)
+
+
+def _shown(record: Record) -> Answer:
+    return Answer(200, record_text(record).encode(), [JSON, etag(record.revision)])
+
+
+def _created(location: str, record: Record) -> Answer:
+    headers = [JSON, etag(record.revision), (b"location", location.encode())]
+    return Answer(201, record_text(record).encode(), headers)
+
+
+def _command(command: Command) -> dict[str, object]:
+    return {"name": command.name, "description": command.description, "payload_schema": command.payload_schema}

@@ -1,0 +1,31 @@
+"""The framework's own errors, as problems."""
+
+from fastapi import Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import Response
+from starlette.exceptions import HTTPException
+
+from app.api.problems import problem
+from app.domain.errors import InvalidQuery, MalformedRequest, MethodNotAllowed, NotFound, Violation, pointer
+
+
+async def handle_error(request: Request, error: Exception) -> Response:
+    """Whatever an ordinary route raises, as ``application/problem+json``."""
+    told = _refusal(request, error)
+    answer = problem(told, request.url.path, request.scope["state"]["request"].request_id)
+    headers = {name.decode(): value.decode("latin-1") for name, value in answer.headers}
+    return Response(answer.body, answer.status, headers)
+
+
+def _refusal(request: Request, error: Exception) -> Exception:
+    if isinstance(error, RequestValidationError):
+        places = [Violation(pointer(item["loc"][1:]), item["msg"]) for item in error.errors()]
+        return InvalidQuery("the request's parameters are not valid", errors=places)
+    if not isinstance(error, HTTPException):
+        return error
+    if error.status_code == 404:
+        return NotFound(f"there is nothing at {request.url.path}; GET / lists where to go")
+    if error.status_code == 405:
+        allowed = (error.headers or {}).get("Allow", "GET")
+        return MethodNotAllowed(request.method, sorted({*allowed.replace(" ", "").split(","), "OPTIONS"}))
+    return MalformedRequest(str(error.detail)) if error.status_code < 500 else error

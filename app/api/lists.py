@@ -1,0 +1,80 @@
+"""Lists: pages of records and of changes."""
+
+import json
+from typing import Any
+
+from app.api import cursors
+from app.api.queries import Pairs, controls, cursor_of, listing, natural, next_link, pairs_of
+from app.api.representations import JSON, Answer, change_text, row_text
+from app.api.requests import Request
+from app.domain.entity_type import EntityType
+from app.domain.errors import RecordNotFound
+from app.domain.record import INT64, to_text
+from app.storage.database import Database
+from app.storage.dialect import Row
+from app.storage.reading import Reader
+
+NEWEST = 2**63 - 1
+"""Above every revision."""
+
+
+async def list_records(database: Database, type: EntityType, workspace: str, request: Request) -> Answer:
+    """One page of what matches, in order, and the cursor of the next."""
+    asked = listing(type, workspace, request.query)
+    layout = database.layouts[type.name]
+    size = asked.query.limit or 0
+    query = asked.query.one_more()
+
+    def read(reader: Reader) -> tuple[list[Row], int | None]:
+        rows = reader.page(layout, workspace, query)
+        return rows, reader.count(layout, workspace, query) if asked.count else None
+
+    rows, total = await database.read(read)
+    more, rows = len(rows) > size, rows[:size]
+    cursor = cursor_of(asked, rows[-1][6:]) if more else None
+    items = ",".join([row_text(type.name, workspace, _shown(row, asked.fields)) for row in rows])
+    return _page(items, cursor, total, request.path, asked.pairs)
+
+
+def _page(items: str, cursor: str | None, total: int | None, path: str, pairs: Pairs) -> Answer:
+    counted = "" if total is None else f',"total":{total}'
+    text = f'{{"items":[{items}],"next_cursor":{to_text(cursor)}{counted}}}'
+    headers = [JSON]
+    if cursor is not None:
+        headers.append((b"link", f'<{next_link(path, pairs, cursor)}>; rel="next"'.encode()))
+    return Answer(200, text.encode(), headers)
+
+
+def _shown(row: Row, fields: tuple[str, ...] | None) -> Row:
+    """A row with only some of its data."""
+    if fields is None:
+        return row
+    data = json.loads(row[5])
+    return (*row[:5], to_text({name: data[name] for name in fields if name in data}))
+
+
+async def list_changes(database: Database, collection: str, workspace: str, id: str, request: Request) -> Answer:
+    """One page of a record's changes, newest first."""
+    pairs = pairs_of(request.query)
+    control = controls(pairs, ("limit", "cursor"))
+    size = min(natural(control, "limit", 50) or 50, 500)
+    bound = f"history\n{collection}\n{workspace}\n{id}"
+    before = _revision(control["cursor"], bound) if "cursor" in control else NEWEST
+
+    def read(reader: Reader) -> list[Row]:
+        rows = reader.history(collection, workspace, id, before, size + 1)
+        if not rows and not reader.knows(collection, workspace, id):
+            raise RecordNotFound(f"{collection} never had a record {id}")
+        return rows
+
+    rows = await database.read(read)
+    more, rows = len(rows) > size, rows[:size]
+    cursor = cursors.encode(bound, [rows[-1][5]]) if more else None
+    return _page(",".join(map(change_text, rows)), cursor, None, request.path, pairs)
+
+
+def _revision(cursor: str, bound: str) -> int:
+    held = cursors.decode(cursor, bound)
+    if len(held) != 1 or type(held[0]) is not int or held[0] not in INT64:
+        raise cursors.foreign()
+    return held[0]

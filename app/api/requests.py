@@ -1,0 +1,173 @@
+"""What comes in: headers, preconditions, strict bodies. Query strings are in ``api.queries``."""
+
+import asyncio
+import hashlib
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from app.api import json_body
+from app.domain.errors import Invalid, InvalidData, MalformedRequest, RequestTimeout, TooLarge, UnsupportedMediaType
+from app.domain.identity import new_id
+from app.domain.precondition import ANY, NO_PRECONDITION, Precondition
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+
+JSON_TYPES = ("application/json",)
+NDJSON_TYPES = ("application/x-ndjson", "application/ndjson", "application/jsonl")
+PATCH_TYPES = ("application/merge-patch+json", "application/json-patch+json", "application/json")
+
+REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
+KEY = re.compile(r"[\x21-\x7e]{1,255}")
+TAGS = re.compile(r'\s*(?:(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"\s*(?:,\s*|$))+')
+TAG = re.compile(r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"')
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a request may take: bytes of a body and of an import, seconds between two pieces."""
+
+    body: int = 1_048_576
+    upload: int = 1_073_741_824
+    silence: float = 10.0
+
+
+class Disconnected(Exception):
+    """The client is gone; nobody waits for an answer."""
+
+
+class Request:
+    """A request as the ASGI server hands it over."""
+
+    __slots__ = ("_headers", "_receive", "actor", "limits", "method", "path", "query", "request_id")
+
+    def __init__(self, scope: Scope, receive: Receive, limits: Limits) -> None:
+        self.method: str = scope["method"]
+        self.path: str = scope["path"]
+        self.query: bytes = scope["query_string"]
+        self.limits = limits
+        self.actor = ""
+        self._receive = receive
+        self._headers: dict[bytes, bytes] = {}
+        for name, value in scope["headers"]:
+            held = self._headers.get(name)
+            self._headers[name] = value if held is None else held + b", " + value
+        self.request_id = sane_request_id(self._headers.get(b"x-request-id"))
+
+    def header(self, name: bytes) -> str | None:
+        """A header's value; several of one name are one list (RFC 9110, section 5.2)."""
+        value = self._headers.get(name)
+        return None if value is None else value.decode("latin-1")
+
+    @property
+    def instance(self) -> str:
+        """The request's own address, for problems."""
+        return self.path
+
+    async def body(self, accepted: Sequence[str] = JSON_TYPES) -> bytes:
+        """The whole body. Raises ``UnsupportedMediaType``, ``TooLarge``, ``RequestTimeout``."""
+        length = self._headers.get(b"content-length")
+        if length is not None and length.isdigit() and int(length) > self.limits.body:
+            raise _too_large(self.limits.body)
+        pieces, size = [], 0
+        async for piece in self.pieces():
+            size += len(piece)
+            if size > self.limits.body:
+                raise _too_large(self.limits.body)
+            pieces.append(piece)
+        if size:
+            self.media_type(accepted)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        """The body as it arrives. Raises ``RequestTimeout`` where it stops arriving."""
+        more = True
+        while more:
+            try:
+                async with asyncio.timeout(self.limits.silence):
+                    message = await self._receive()
+            except TimeoutError:
+                raise RequestTimeout(f"no byte of the body came for {self.limits.silence:g} seconds") from None
+            if message["type"] == "http.disconnect":
+                raise Disconnected
+            more = message.get("more_body", False)
+            if piece := message.get("body", b""):
+                yield piece
+
+    def media_type(self, accepted: Sequence[str]) -> str:
+        """The body's media type, the first of ``accepted`` where none is given.
+
+        Raises ``UnsupportedMediaType``.
+        """
+        given = self.header(b"content-type")
+        if self._headers.get(b"content-encoding", b"identity") != b"identity":
+            raise UnsupportedMediaType("a compressed body", accepted)
+        if given is None:
+            return accepted[0]
+        name, _, parameters = given.partition(";")
+        charset = re.search(r"charset\s*=\s*\"?([^\s\";]+)", parameters, re.IGNORECASE)
+        if name.strip().lower() not in accepted or (charset and charset[1].lower() not in ("utf-8", "utf8")):
+            raise UnsupportedMediaType(given[:100], accepted)
+        return name.strip().lower()
+
+    def precondition(self, *, required: bool = False) -> Precondition:
+        """``If-Match`` and ``If-None-Match``. Raises ``MalformedRequest``."""
+        if_match, none_match = self._headers.get(b"if-match"), self._headers.get(b"if-none-match")
+        if if_match is None and none_match is None and not required:
+            return NO_PRECONDITION
+        return Precondition(_tags("If-Match", if_match), _tags("If-None-Match", none_match), required)
+
+    @property
+    def idempotency_key(self) -> str | None:
+        """The ``Idempotency-Key``. Raises ``MalformedRequest`` where it is no key."""
+        key = self.header(b"idempotency-key")
+        if key is not None and not KEY.fullmatch(key):
+            raise MalformedRequest("an Idempotency-Key has 1 to 255 visible ASCII characters")
+        return key
+
+    @property
+    def minimal(self) -> bool:
+        """Whether the client asks for an answer without a body (RFC 7240)."""
+        preferences = (self.header(b"prefer") or "").split(",")
+        return any(part.split(";")[0].replace(" ", "").lower() == "return=minimal" for part in preferences)
+
+    def fingerprint(self, body: bytes) -> str:
+        """What makes two requests under one ``Idempotency-Key`` the same."""
+        names = (b"content-type", b"if-match", b"if-none-match")
+        parts = [self.method.encode(), self.path.encode(), self.query]
+        parts += [self._headers.get(name, b"") for name in names]
+        digest = hashlib.sha256(b"\0".join(parts))
+        digest.update(b"\0" + body)
+        return digest.hexdigest()
+
+
+def sane_request_id(given: bytes | None) -> str:
+    """The client's ``X-Request-ID`` if it is 1 to 128 visible ASCII characters, else a new one."""
+    if given is not None and REQUEST_ID.fullmatch(text := given.decode("latin-1")):
+        return text
+    return new_id()
+
+
+def json_object(body: bytes, error: type[Invalid] = InvalidData) -> dict[str, Any]:
+    """A body that must be a JSON object."""
+    value = json_body.parse(body)
+    if not isinstance(value, dict):
+        raise error("the body must be a JSON object")
+    return value
+
+
+def _tags(header: str, value: bytes | None) -> tuple[str, ...]:
+    if value is None:
+        return ()
+    text = value.decode("latin-1").strip()
+    if text == ANY:
+        return (ANY,)
+    if not TAGS.fullmatch(text):
+        raise MalformedRequest(f'{header} takes "<revision>" in double quotes, a list of them, or *')
+    return tuple(TAG.findall(text))
+
+
+def _too_large(limit: int) -> TooLarge:
+    return TooLarge(f"a body may have {limit:,} bytes here; send large amounts of records to …/import")

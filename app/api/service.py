@@ -1,0 +1,79 @@
+"""The service itself: what it is, whether it is well, what its problems mean, its collections."""
+
+import re
+from typing import Any
+
+from fastapi import APIRouter
+from fastapi.responses import JSONResponse
+
+from app.api.openapi import collection_document
+from app.api.problems import catalogue, status_of
+from app.api.requests import Limits
+from app.domain.entity_type import EntityType
+from app.domain.errors import NotFound, Refused
+from app.entity_types.registry import Registry
+from app.storage.database import Database
+
+
+def service_router(name: str, version: str, limits: Limits, registry: Registry, database: Database) -> APIRouter:
+    """The routes around the collections."""
+    router = APIRouter(tags=["service"])
+
+    @router.get("/", summary="What this service is")
+    async def root() -> dict[str, Any]:
+        return {
+            "name": name,
+            "version": version,
+            "links": {"collections": "/collections", "docs": "/docs", "openapi": "/openapi.json", "health": "/health/ready"},
+            "limits": {"body_bytes": limits.body, "import_bytes": limits.upload, "body_timeout_seconds": limits.silence},
+        }
+
+    @router.get("/health/live", summary="Whether the process answers")
+    async def live() -> dict[str, str]:
+        return {"status": "ok"}
+
+    @router.get("/health/ready", summary="Whether the service can store and answer")
+    async def ready() -> dict[str, str]:
+        await database.read(lambda reader: reader.alive())
+        return {"status": "ok"}
+
+    @router.get("/problems/{code}", summary="What a problem means")
+    async def problem_type(code: str) -> dict[str, Any]:
+        kind = catalogue().get(code)
+        if kind is None and not re.fullmatch(r"[a-z][a-z0-9-]{0,62}", code):
+            raise NotFound(f"there is no problem {code[:80]!r}")
+        kind = kind or Refused
+        return {
+            "code": code,
+            "title": kind.title,
+            "status": status_of(kind),
+            "description": " ".join((kind.__doc__ or kind.title).split()),
+        }
+
+    @router.get("/collections", summary="All collections")
+    async def collections() -> dict[str, Any]:
+        return {"items": [described(type) for type in registry]}
+
+    @router.get("/collections/{collection}", summary="One collection")
+    async def collection(collection: str) -> dict[str, Any]:
+        return described(registry.get(collection))
+
+    @router.get("/collections/{collection}/openapi.json", summary="The OpenAPI document of one collection")
+    async def collection_openapi(collection: str) -> JSONResponse:
+        return JSONResponse(collection_document(registry.get(collection), version=version))
+
+    return router
+
+
+def described(type: EntityType) -> dict[str, Any]:
+    """A collection as clients see it."""
+    return {
+        "name": type.name,
+        "kind": type.kind.value,
+        "description": type.description,
+        "schema_version": type.schema_version,
+        "schema": type.schema,
+        "commands": sorted(type.commands),
+        "unique": type.unique,
+        "indexes": type.indexes,
+    }

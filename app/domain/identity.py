@@ -1,0 +1,29 @@
+"""Ids: canonical lower-case UUIDs; those made here are UUIDv7 (RFC 9562, section 5.7)."""
+
+import os
+import re
+import threading
+import time
+
+CANONICAL = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+
+_lock = threading.Lock()
+_last = 0
+
+
+def new_id() -> str:
+    """A UUIDv7 greater than every one made before in this process: milliseconds, then a counter
+    that starts at random in each of them (RFC 9562, section 6.2, method 1), then random bits."""
+    global _last
+    random = int.from_bytes(os.urandom(10))
+    with _lock:
+        # the counter starts in the lower half, so that there is room to count
+        _last = max(_last + 1, (time.time_ns() // 1_000_000 << 12) | (random >> 64 & 0x7FF))
+        stamp = _last
+    digits = f"{stamp >> 12:012x}7{stamp & 0xFFF:03x}{0x8 << 60 | random & (1 << 62) - 1:016x}"
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+
+
+def is_canonical(id: str) -> bool:
+    """Whether ``id`` is a UUID in its canonical lower-case form."""
+    return CANONICAL.fullmatch(id) is not None

@@ -1,0 +1,84 @@
+"""The application: wiring, nothing else."""
+
+import asyncio
+import gc
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from app.api import docs
+from app.api.collections import CollectionRoutes
+from app.api.framework import handle_error
+from app.api.front import Front
+from app.api.openapi import document
+from app.api.requests import Limits
+from app.api.service import service_router
+from app.domain.errors import PersistError
+from app.entity_types.registry import Registry, load_models
+from app.settings import Settings, load
+from app.storage.database import Database
+
+NAME = "persist"
+VERSION = version(NAME)
+
+
+class Persist(FastAPI):
+    """FastAPI behind the front that answers for the collections."""
+
+    front: Front
+    registry: Registry
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "http":
+            await self.front(scope, receive, send)
+        else:
+            await super().__call__(scope, receive, send)
+
+    def openapi(self) -> dict[str, Any]:
+        """Every collection's concrete paths beside the ordinary routers'."""
+        return document(self.registry, version=VERSION, base=super().openapi())
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The service on its database. Raises what ``load_models`` and ``Database`` raise."""
+    limits = Limits(settings.max_body_bytes, settings.max_import_bytes, settings.body_timeout_seconds)
+    registry = Registry(load_models(settings.models))
+    database = Database(settings.database_url, registry)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        # what start-up made stays; sweeping it again and again costs writes a seventh
+        gc.collect()
+        gc.freeze()
+        yield
+        await asyncio.to_thread(database.close)
+
+    app = Persist(
+        title="Persist",
+        version=VERSION,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        exception_handlers={
+            PersistError: handle_error,
+            HTTPException: handle_error,
+            RequestValidationError: handle_error,
+            Exception: handle_error,
+        },
+    )
+    app.registry = registry
+    app.include_router(service_router(NAME, VERSION, limits, registry, database))
+    app.include_router(docs.router)
+    collections = CollectionRoutes(registry, database, require_if_match=settings.require_if_match)
+    app.front = Front(collections, limits, super(Persist, app).__call__)
+    return app
+
+
+def application() -> FastAPI:
+    """The application of this environment, for an ASGI server."""
+    return create_app(load())
