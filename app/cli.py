@@ -4,6 +4,7 @@ import inspect
 import json
 import os
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from pathlib import Path
@@ -84,12 +85,12 @@ def _serve(settings: Settings) -> None:
         bound = server.listen(settings.host, settings.port)
     except (checks.NotReady, server.CannotListen) as error:
         _refuse(error)
-    announce = _announcement(server.address(bound))
+    log, announce = logs.configuration(settings.log_level), _announcement(server.address(bound))
     if settings.workers == 1:
-        served = server.serve(create_app(settings), bound, announce=announce)
+        served = server.serve(create_app(settings), bound, log=log, announce=announce)
     else:
         served = server.serve_in_processes(
-            "app.main:application", bound, workers=settings.workers, announce=announce
+            "app.main:application", bound, workers=settings.workers, log=log, announce=announce
         )
     raise typer.Exit(0 if served else 1)
 
@@ -163,7 +164,10 @@ def openapi(
         checks.entity_types(settings.models)
     except checks.NotReady as error:
         _refuse(error)
-    document = create_app(settings).openapi()
+    # The application opens its database; the document is the same on any.
+    with tempfile.TemporaryDirectory() as folder:
+        url = f"sqlite:///{folder}/openapi.db"
+        document = create_app(settings.model_copy(update={"database_url": url})).openapi()
     text = json.dumps(document, ensure_ascii=False, indent=2) + "\n"
     if output is None:
         typer.echo(text, nl=False)

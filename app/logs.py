@@ -1,53 +1,53 @@
-"""Logs: one form for uvicorn's records and ours; lines for a person at a terminal, JSON otherwise."""
+"""Logs: one form for every record, uvicorn's and ours, which all come through ``logging``; lines for
+a person at a terminal, JSON otherwise."""
 
 import logging
 import logging.config
 import sys
+from typing import Any
 
 import structlog
 
-SHARED: list[structlog.typing.Processor] = [
+FACTS: list[structlog.typing.Processor] = [
     structlog.contextvars.merge_contextvars,
     structlog.stdlib.add_log_level,
     structlog.stdlib.add_logger_name,
     structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
-    structlog.stdlib.ExtraAdder(allow=()),
+    structlog.stdlib.ExtraAdder(),
 ]
 
 
 def configure(level: str) -> None:
-    """Send every record of ``level`` and above to stderr, in one form."""
-    structlog.configure(
-        processors=[
-            structlog.stdlib.filter_by_level,
-            structlog.stdlib.PositionalArgumentsFormatter(),
-            *SHARED,
-            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
-        ],
-        logger_factory=structlog.stdlib.LoggerFactory(),
-        wrapper_class=structlog.stdlib.BoundLogger,
-        cache_logger_on_first_use=True,
-    )
-    logging.config.dictConfig(_handlers(level.upper()))
+    """Send every record of ``level`` and above to stderr."""
+    logging.config.dictConfig(configuration(level))
 
 
-def _handlers(level: str) -> dict[str, object]:
+def configuration(level: str) -> dict[str, Any]:
+    """The same as a value, which uvicorn hands to the processes it starts."""
     return {
         "version": 1,
         "disable_existing_loggers": False,
         "formatters": {"records": {"()": _formatter}},
         "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "records"}},
-        "root": {"handlers": ["stderr"], "level": level},
-        # A line per request costs two thirds of the throughput.
-        "loggers": {"uvicorn.access": {"handlers": [], "propagate": False}},
+        "root": {"handlers": ["stderr"], "level": level.upper()},
     }
 
 
 def _formatter() -> logging.Formatter:
     return structlog.stdlib.ProcessorFormatter(
-        foreign_pre_chain=SHARED,
-        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *_rendered()],
+        foreign_pre_chain=FACTS,
+        processors=[
+            _without_colours,
+            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            *_rendered(),
+        ],
     )
+
+
+def _without_colours(_: Any, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """Uvicorn says its sentences twice, once for terminals."""
+    event.pop("color_message", None)
+    return event
 
 
 def _rendered() -> list[structlog.typing.Processor]:

@@ -29,7 +29,7 @@ def address(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, int]]:
     monkeypatch.setattr(server, "HEAD_SECONDS", 0.3)
     announced = threading.Event()
     bound = server.listen("127.0.0.1", 0)
-    running = server.AnnouncingServer(server._config(application), announced.set)
+    running = server.AnnouncingServer(server.configuration(application), announced.set)
     thread = threading.Thread(target=running.run, kwargs={"sockets": [bound]})
     thread.start()
     assert announced.wait(10)
