@@ -1,0 +1,126 @@
+"""The contract suite's fixtures: every test that asks for a service runs once on each database."""
+
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import httpx
+import pytest
+
+from tests.support.collection import Collection
+from tests.support.postgres import create_database, postgres_server
+from tests.support.server import Server, serving
+
+NewDatabase = Callable[[], str]
+
+SETTINGS = {"BODY_TIMEOUT_SECONDS": "1"}
+
+
+@dataclass(frozen=True)
+class Service:
+    """A live service and a client of it."""
+
+    server: Server
+    client: httpx.Client
+    database: str
+
+    @property
+    def url(self) -> str:
+        return self.server.url
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """The URL of a real PostgreSQL, one for the whole run."""
+    with postgres_server() as url:
+        yield url
+
+
+@pytest.fixture(scope="session", params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest) -> str:
+    """The name of the database everything below stands on."""
+    name: str = request.param
+    return name
+
+
+@pytest.fixture(scope="session")
+def new_database(
+    request: pytest.FixtureRequest, database: str, tmp_path_factory: pytest.TempPathFactory
+) -> NewDatabase:
+    """Makes a fresh database of the kind under test and gives its URL."""
+    if database == "sqlite":
+        return lambda: f"sqlite:///{tmp_path_factory.mktemp('sqlite')}/persist.db"
+    server: str = request.getfixturevalue("postgres")
+    return lambda: create_database(server)
+
+
+@pytest.fixture(scope="session")
+def service(
+    database: str, new_database: NewDatabase, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Service]:
+    """The service all tests share; they keep apart by ids and by a marker of their own."""
+    url = new_database()
+    folder = tmp_path_factory.mktemp("service")
+    with serving(url, folder, settings=SETTINGS) as server, server.client() as client:
+        client.event_hooks["response"] = [_never_an_internal_error]
+        yield Service(server, client, database)
+
+
+@pytest.fixture(scope="session")
+def client(service: Service) -> httpx.Client:
+    """A client that fails the test on any internal error."""
+    return service.client
+
+
+@pytest.fixture(scope="session", params=["typed"])
+def kind(request: pytest.FixtureRequest) -> str:
+    """Where the entity types under test come from; clients see no difference."""
+    name: str = request.param
+    return name
+
+
+@pytest.fixture
+def marker() -> str:
+    """Text no other test uses: tests share tables and keep apart by it."""
+    return uuid.uuid4().hex
+
+
+@pytest.fixture
+def record_id() -> str:
+    """An id no record has."""
+    return str(uuid.uuid4())
+
+
+@pytest.fixture(scope="session")
+def samples(client: httpx.Client, kind: str) -> Collection:
+    return Collection(client, _named("samples", kind))
+
+
+@pytest.fixture(scope="session")
+def counters(client: httpx.Client, kind: str) -> Collection:
+    return Collection(client, _named("counters", kind))
+
+
+@pytest.fixture(scope="session")
+def tickets(client: httpx.Client, kind: str) -> Collection:
+    return Collection(client, _named("tickets", kind))
+
+
+@pytest.fixture(scope="session")
+def accounts(client: httpx.Client, kind: str) -> Collection:
+    return Collection(client, _named("accounts", kind))
+
+
+@pytest.fixture(scope="session")
+def oddities(client: httpx.Client, kind: str) -> Collection:
+    return Collection(client, _named("oddities", kind))
+
+
+def _named(collection: str, kind: str) -> str:
+    return collection if kind == "typed" else f"{kind}-{collection}"
+
+
+def _never_an_internal_error(response: httpx.Response) -> None:
+    if response.status_code >= 500 and not response.request.url.path.endswith("/commands/explode"):
+        response.read()
+        raise AssertionError(f"{response.request.method} {response.request.url}: {response.text}")

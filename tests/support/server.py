@@ -1,0 +1,141 @@
+"""Start `persist serve` as its own process, the way a user does, and stop or kill it."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+ROOT = Path(__file__).parents[2]
+DEPLOYMENT = "tests.deployment"
+PATIENCE = 30.0
+_SERVE = "import sys; from app.cli import main; sys.argv[0] = 'persist'; main()"
+
+
+@dataclass
+class Server:
+    """A running service: its address, its process group and what it wrote."""
+
+    url: str
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def client(self) -> httpx.Client:
+        """A client of its own, for a thread of its own."""
+        return httpx.Client(base_url=self.url, timeout=PATIENCE)
+
+    def kill(self) -> None:
+        """Kill -9: every process of the service at once, with no chance to tidy up."""
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait(PATIENCE)
+
+    def stop(self) -> None:
+        """Ask the service to end, and insist where it does not."""
+        if self.process.poll() is None:
+            self.process.terminate()
+        try:
+            self.process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise
+
+    def resident_kilobytes(self) -> int:
+        """The memory of the service's processes, as the kernel counts it."""
+        group = self.process.pid
+        processes = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+        return sum(_resident(pid) for pid in processes if _group(pid) == group)
+
+
+@contextmanager
+def serving(
+    database_url: str, folder: Path, *, workers: int = 1, settings: dict[str, str] | None = None
+) -> Iterator[Server]:
+    """A service on a free port of 127.0.0.1, stopped afterwards."""
+    server = start(database_url, folder, workers=workers, settings=settings)
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+def start(
+    database_url: str, folder: Path, *, workers: int = 1, settings: dict[str, str] | None = None
+) -> Server:
+    """Start the service and return when it is ready for requests."""
+    port = _free_port()
+    log = folder / f"persist-{port}.log"
+    given = {"DATABASE_URL": database_url, "MODELS": DEPLOYMENT, "WORKERS": str(workers), "PORT": str(port)}
+    given |= settings or {}
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-c", _SERVE, "serve"],
+            cwd=folder,
+            env=_environment(given),
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    server = Server(f"http://127.0.0.1:{port}", process, log)
+    _wait_until_ready(server)
+    return server
+
+
+def run(command: list[str], database_url: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run another command of `persist` on the same database to its end."""
+    return subprocess.run(
+        [sys.executable, "-c", _SERVE, *command],
+        cwd=folder,
+        env=_environment({"DATABASE_URL": database_url, "MODELS": DEPLOYMENT}),
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+
+
+def _environment(settings: dict[str, str]) -> dict[str, str]:
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("PERSIST_")}
+    named = {f"PERSIST_{name}": value for name, value in settings.items()}
+    return inherited | named | {"PYTHONPATH": str(ROOT)}
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _wait_until_ready(server: Server) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline and server.process.poll() is None:
+        try:
+            if httpx.get(f"{server.url}/health/ready", timeout=PATIENCE).status_code == 200:
+                return
+        except httpx.TransportError:
+            time.sleep(0.02)
+    if server.process.poll() is None:
+        server.kill()
+    raise RuntimeError(f"the service did not start:\n{server.log.read_text(errors='replace')[-8000:]}")
+
+
+def _group(pid: int) -> int | None:
+    try:
+        return os.getpgid(pid)
+    except ProcessLookupError:
+        return None
+
+
+def _resident(pid: int) -> int:
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    return next((int(line.split()[1]) for line in lines if line.startswith("VmRSS:")), 0)

@@ -1,0 +1,190 @@
+"""Crashes and full disks: what was acknowledged is there, nothing is there by half."""
+
+import random
+import shutil
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from tests.conftest import NewDatabase
+from tests.support.collection import Collection
+from tests.support.disk import SmallDisk, small_disk
+from tests.support.load import Ledger, Load, assert_all_is_there
+from tests.support.postgres import create_database
+from tests.support.problems import assert_problem
+from tests.support.server import Server, run, serving, start
+
+
+def shared_counter(server: Server) -> str:
+    with server.client() as client:
+        record_id: str = Collection(client, "counters").created(name="shared")["id"]
+        return record_id
+
+
+def crash_and_look(url: str, folder: Path, *, crashes: int, workers: int) -> None:
+    """Kill the service in the middle of a load again and again; each time all must be there."""
+    ledger, chance = Ledger(), random.Random(crashes)
+    server = start(url, folder, workers=workers)
+    shared_id = shared_counter(server)
+    for _ in range(crashes):
+        enough = ledger.acknowledged + chance.randint(20, 400)
+        with Load(server, ledger, shared_id):
+            ledger.wait_for(enough)
+            server.kill()
+        before = time.monotonic()
+        server = start(url, folder, workers=workers)
+        assert time.monotonic() - before < 10
+        assert_all_is_there(server, ledger, shared_id)
+    server.stop()
+    assert ledger.refused == []
+    checked = run(["check"], url, folder)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    assert_file_is_sound(url)
+
+
+def assert_file_is_sound(url: str) -> None:
+    if url.startswith("sqlite:"):
+        with closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as connection:
+            assert connection.execute("pragma integrity_check").fetchall() == [("ok",)]
+
+
+def test_a_kill_in_the_middle_of_writes_loses_nothing_acknowledged(
+    new_database: NewDatabase, tmp_path: Path
+) -> None:
+    crash_and_look(new_database(), tmp_path, crashes=2, workers=1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [1, 2])
+def test_twenty_kills_lose_nothing_acknowledged(
+    new_database: NewDatabase, tmp_path: Path, workers: int
+) -> None:
+    crash_and_look(new_database(), tmp_path, crashes=20, workers=workers)
+
+
+def test_a_service_that_is_told_to_stop_finishes_what_it_began(
+    new_database: NewDatabase, tmp_path: Path
+) -> None:
+    url, ledger = new_database(), Ledger()
+    server = start(url, tmp_path)
+    shared_id = shared_counter(server)
+    with Load(server, ledger, shared_id):
+        ledger.wait_for(100)
+        server.stop()
+    with serving(url, tmp_path) as again:
+        assert_all_is_there(again, ledger, shared_id)
+
+
+# --- full disks ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def disk() -> Iterator[SmallDisk]:
+    with small_disk(48) as disk:
+        yield disk
+
+
+@pytest.fixture
+def url_on_disk(database: str, disk: SmallDisk, request: pytest.FixtureRequest) -> Iterator[str]:
+    """A database whose records lie on the small disk."""
+    if database == "sqlite":
+        yield f"sqlite:///{disk.folder}/persist.db"
+        return
+    server: str = request.getfixturevalue("postgres")
+    folder = disk.folder / "tablespace"
+    folder.mkdir()
+    with psycopg.connect(server, autocommit=True) as connection:
+        owner = connection.execute("select pg_stat_file('base')").fetchone()
+        assert owner is not None
+        _give_to_postgres(folder, connection)
+        connection.execute(f"create tablespace small location '{folder}'")
+    url = create_database(server, tablespace="small")
+    yield url
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f"drop database {url.split('/')[3].partition('?')[0]} with (force)")
+        connection.execute("drop tablespace small")
+
+
+def _give_to_postgres(folder: Path, connection: psycopg.Connection) -> None:
+    row = connection.execute("show data_directory").fetchone()
+    assert row is not None
+    owner = Path(row[0]).stat()
+    shutil.chown(folder, owner.st_uid, owner.st_gid)
+
+
+def put_until(counters: Collection, bulk: str, done: Callable[[int], bool]) -> dict[str, bool]:
+    """Create records under ids of ours until a status is right: whether each was acknowledged."""
+    from uuid import uuid4
+
+    fate: dict[str, bool] = {}
+    for _ in range(5000):
+        record_id = str(uuid4())
+        response = counters.replace(record_id, {"name": bulk})
+        fate[record_id] = response.status_code == 201
+        if response.status_code != 201:
+            assert_problem(response, 503, "unavailable")
+            assert int(response.headers["retry-after"]) >= 1
+        if done(response.status_code):
+            return fate
+    raise AssertionError("the disk did not fill up")
+
+
+def assert_fate(counters: Collection, fate: dict[str, bool]) -> None:
+    for record_id, acknowledged in fate.items():
+        status = counters.read(record_id).status_code
+        assert status == (200 if acknowledged else 404)
+
+
+def test_a_disk_that_fills_up_and_is_freed_again_loses_nothing(
+    disk: SmallDisk, url_on_disk: str, tmp_path: Path
+) -> None:
+    with serving(url_on_disk, tmp_path) as server, server.client() as client:
+        counters = Collection(client, "counters")
+        first = counters.created(name="first")
+        disk.fill()
+        fate = put_until(counters, "x" * 20_000, lambda status: status == 503)
+        fate |= put_until(counters, "x" * 20_000, lambda status: status == 503)
+        assert counters.record(first["id"]) == first
+        assert_fate(counters, fate)
+        assert client.get("/health/live").status_code == 200
+        assert_problem(counters.import_lines(f'{{"name": "{"x" * 20_000}"}}\n' * 50), 503, "unavailable")
+        disk.free()
+        fate |= put_until(counters, "x" * 20_000, lambda status: status == 201)
+        for _ in range(20):
+            assert counters.create({"name": "again"}).status_code == 201
+        assert_fate(counters, fate)
+    with serving(url_on_disk, tmp_path) as server, server.client() as client:
+        counters = Collection(client, "counters")
+        assert_fate(counters, fate)
+        assert len(counters.items(name="again")) == 20
+    assert_file_is_sound(url_on_disk)
+
+
+def test_a_full_disk_under_load_loses_nothing(disk: SmallDisk, url_on_disk: str, tmp_path: Path) -> None:
+    ledger = Ledger()
+    server = start(url_on_disk, tmp_path)
+    shared_id = shared_counter(server)
+    with Load(server, ledger, shared_id):
+        ledger.wait_for(50)
+        disk.fill()
+        wait_for_refusals(ledger)
+        disk.free()
+        ledger.wait_for(ledger.acknowledged + 100)
+        server.stop()
+    for response in ledger.refused:
+        assert_problem(response, 503, "unavailable")
+    with serving(url_on_disk, tmp_path) as again:
+        assert_all_is_there(again, ledger, shared_id)
+    assert_file_is_sound(url_on_disk)
+
+
+def wait_for_refusals(ledger: Ledger) -> None:
+    deadline = time.monotonic() + 60
+    while len(ledger.refused) < 10:
+        assert time.monotonic() < deadline, "the disk did not fill up"
+        time.sleep(0.01)

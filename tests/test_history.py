@@ -1,0 +1,167 @@
+"""History: one change for each accepted write, readable for good (contract 3 and 10)."""
+
+import uuid
+from datetime import datetime
+
+import pytest
+
+from tests.support.collection import JSON_PATCH, Collection
+from tests.support.problems import assert_problem
+
+CHANGE = {
+    "seq",
+    "at",
+    "workspace",
+    "collection",
+    "id",
+    "revision",
+    "schema_version",
+    "operation",
+    "command",
+    "payload",
+    "actor",
+    "request_id",
+    "data",
+}
+
+
+def test_every_kind_of_write_is_one_change(counters: Collection) -> None:
+    record_id = counters.created(value=0)["id"]
+    counters.replace(record_id, {"value": 1})
+    counters.patch(record_id, {"value": 2})
+    counters.patch(record_id, [{"op": "replace", "path": "/value", "value": 3}], type=JSON_PATCH)
+    counters.command(record_id, "increment", {"by": 2})
+    counters.delete(record_id)
+    counters.replace(record_id, {"value": 9})
+    changes = counters.history(record_id)
+    assert [(change["revision"], change["operation"]) for change in reversed(changes)] == [
+        (1, "create"),
+        (2, "replace"),
+        (3, "patch"),
+        (4, "patch"),
+        (5, "command"),
+        (6, "delete"),
+        (7, "create"),
+    ]
+    values = [change["data"] and change["data"]["value"] for change in reversed(changes)]
+    assert values == [0, 1, 2, 3, 5, None, 9]
+
+
+def test_a_change_tells_all_the_contract_says(counters: Collection) -> None:
+    record = counters.created(value=1)
+    response = counters.command(record["id"], "increment", {"by": 2}, headers={"x-request-id": "a-request-1"})
+    change = counters.history(record["id"])[0]
+    assert change.keys() == CHANGE
+    expected = {
+        "workspace": None,
+        "collection": counters.name,
+        "id": record["id"],
+        "revision": 2,
+        "schema_version": 1,
+        "operation": "command",
+        "command": "increment",
+        "payload": {"by": 2},
+        "request_id": "a-request-1",
+        "data": response.json()["record"]["data"],
+    }
+    assert {name: change[name] for name in expected} == expected
+    assert change["at"] == response.json()["record"]["updated_at"]
+    assert datetime.fromisoformat(change["at"]).utcoffset() is not None
+    assert change["at"].endswith("Z")
+
+
+def test_only_commands_have_a_name_and_a_payload(counters: Collection) -> None:
+    record = counters.created(value=1)
+    (change,) = counters.history(record["id"])
+    assert change["command"] is None
+    assert change["payload"] is None
+
+
+def test_seq_grows_with_every_change(counters: Collection) -> None:
+    first, second = counters.created(), counters.created()
+    for _ in range(3):
+        for record in (second, first):
+            assert counters.command(record["id"], "increment").status_code == 200
+    changes = [*counters.history(first["id"]), *counters.history(second["id"])]
+    for record in (first, second):
+        own = [change["seq"] for change in counters.history(record["id"])]
+        assert own == sorted(own, reverse=True)
+    assert len({change["seq"] for change in changes}) == 8
+
+
+def test_a_deleted_record_keeps_its_history(counters: Collection) -> None:
+    record = counters.created(value=5)
+    counters.delete(record["id"])
+    deletion, creation = counters.history(record["id"])
+    assert (deletion["operation"], deletion["revision"], deletion["data"]) == ("delete", 2, None)
+    assert (creation["operation"], creation["data"]) == ("create", record["data"])
+
+
+def test_refused_writes_leave_no_trace(tickets: Collection) -> None:
+    record = tickets.created(title="Slow", severity=20)
+    tickets.patch(record["id"], {"severity": 99})
+    tickets.command(record["id"], "escalate")
+    tickets.patch(record["id"], {"severity": 40}, headers={"if-match": '"7"'})
+    assert len(tickets.history(record["id"])) == 1
+
+
+def test_history_is_paged_like_a_list(counters: Collection) -> None:
+    record_id = counters.created(value=0)["id"]
+    for _ in range(6):
+        counters.command(record_id, "increment")
+    address = f"{counters.at(record_id)}/history"
+    revisions: list[int] = []
+    response = counters.client.get(address, params={"limit": 3})
+    while True:
+        body = response.json()
+        revisions += [change["revision"] for change in body["items"]]
+        assert len(body["items"]) <= 3
+        if body["next_cursor"] is None:
+            break
+        assert response.links["next"]["url"]
+        counters.command(record_id, "increment")
+        response = counters.client.get(address, params={"limit": 3, "cursor": body["next_cursor"]})
+    assert revisions == [7, 6, 5, 4, 3, 2, 1]
+
+
+def test_the_last_page_of_a_history_has_no_cursor(counters: Collection) -> None:
+    record_id = counters.created()["id"]
+    body = counters.client.get(f"{counters.at(record_id)}/history", params={"limit": 1}).json()
+    assert len(body["items"]) == 1
+    assert body["next_cursor"] is None
+
+
+def test_a_cursor_of_one_history_does_not_open_another(counters: Collection) -> None:
+    first, second = counters.created()["id"], counters.created()["id"]
+    for record_id in (first, second):
+        counters.command(record_id, "increment")
+    body = counters.client.get(f"{counters.at(first)}/history", params={"limit": 1}).json()
+    foreign = {"limit": 1, "cursor": body["next_cursor"]}
+    response = counters.client.get(f"{counters.at(second)}/history", params=foreign)
+    assert_problem(response, 400, "invalid-query")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("limit", "0"), ("limit", "x"), ("cursor", "x"), ("lmit", "5"), ("value", "1")]
+)
+def test_a_bad_query_of_a_history_is_refused(counters: Collection, name: str, value: str) -> None:
+    record_id = counters.created()["id"]
+    response = counters.client.get(f"{counters.at(record_id)}/history", params={name: value})
+    assert_problem(response, 400, "invalid-query")
+
+
+def test_a_record_that_never_was_has_no_history(counters: Collection, samples: Collection) -> None:
+    response = counters.client.get(f"{counters.at(str(uuid.uuid4()))}/history")
+    assert_problem(response, 404, "record-not-found")
+    elsewhere = samples.created()["id"]
+    response = counters.client.get(f"{counters.at(elsewhere)}/history")
+    assert_problem(response, 404, "record-not-found")
+
+
+def test_a_long_payload_and_odd_text_come_back_from_history(samples: Collection) -> None:
+    data = {"name": "é😀\u2028\x7f", "payload": {"x": [1e22, 0.1, 2**63 - 1, None, True, {"": "\\"}]}}
+    record = samples.created(**data)
+    samples.command(record["id"], "set", data | {"amount": 2})
+    change = samples.history(record["id"])[0]
+    assert change["payload"] == data | {"amount": 2}
+    assert change["data"] == record["data"] | {"amount": 2}
