@@ -12,6 +12,8 @@ from app.domain.errors import InvalidQuery, MalformedRequest, MethodNotAllowed, 
 async def handle_error(request: Request, error: Exception) -> Response:
     """Whatever an ordinary route raises, as ``application/problem+json``."""
     told = _refusal(request, error)
+    if request.method == "OPTIONS" and isinstance(told, MethodNotAllowed):
+        return Response(status_code=204, headers={"allow": ", ".join(told.allowed)})
     answer = problem(told, request.url.path, request.scope["state"]["request"].request_id)
     headers = {name.decode(): value.decode("latin-1") for name, value in answer.headers}
     return Response(answer.body, answer.status, headers)
@@ -27,5 +29,11 @@ def _refusal(request: Request, error: Exception) -> Exception:
         return NotFound(f"there is nothing at {request.url.path}; GET / lists where to go")
     if error.status_code == 405:
         allowed = (error.headers or {}).get("Allow", "GET")
-        return MethodNotAllowed(request.method, sorted({*allowed.replace(" ", "").split(","), "OPTIONS"}))
+        return MethodNotAllowed(request.method, sorted({*_methods(allowed), "OPTIONS"}))
     return MalformedRequest(str(error.detail)) if error.status_code < 500 else error
+
+
+def _methods(allowed: str) -> set[str]:
+    """The methods of an ``Allow`` header; HEAD works wherever GET does."""
+    methods = set(allowed.replace(" ", "").split(","))
+    return methods | {"HEAD"} if "GET" in methods else methods

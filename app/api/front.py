@@ -37,6 +37,8 @@ class Front:
             parts = scope["path"].split("/")
             if parts[1] != "api" or len(parts) < 3:
                 scope["state"] = {"request": request}
+                if request.method == "HEAD":
+                    scope["method"], send = "GET", _without_body(send)
                 with suppress(Exception):  # Starlette answers it by handle_error, then raises it again
                     await self._rest(scope, receive, _tagging(send, request.request_id))
                 return
@@ -61,3 +63,12 @@ def _tagging(send: Send, request_id: str) -> Send:
         await send(message)
 
     return tagged
+
+
+def _without_body(send: Send) -> Send:
+    """HEAD is GET without the body (RFC 9110, section 9.3.2)."""
+
+    async def bodiless(message: MutableMapping[str, Any]) -> None:
+        await send({**message, "body": b""} if message["type"] == "http.response.body" else message)
+
+    return bodiless
