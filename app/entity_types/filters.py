@@ -24,7 +24,8 @@ from app.entity_types.operands import (
     operand,
     unavailable,
 )
-from app.entity_types.syntax import Apply, Elements, Fault, Literal, Node, Select, parse
+from app.entity_types.syntax import parse
+from app.entity_types.tree import Apply, Elements, Fault, Literal, Node, Select
 
 COMPARISONS: Mapping[str, Function] = {
     "_==_": Function.EQ,

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.domain.field import FieldType, Path, Schema, field_at
-from app.entity_types.syntax import Apply, Literal, Name, Node, Select, children
+from app.entity_types.tree import Apply, Literal, Name, Node, Select, children
 
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_KEYWORDS = ("in", "true", "false", "null")
 _MATCHED = 64
 
 
@@ -34,8 +35,15 @@ class Reference:
 
 def written(root: str, path: Path) -> str:
     """How an expression names a member: ``data.title``, ``data["odd name"]``."""
-    parts = (f".{name}" if _IDENTIFIER.fullmatch(name) else f"[{json.dumps(name, ensure_ascii=False)}]" for name in path)
+    parts = (
+        f".{name}" if is_identifier(name) else f"[{json.dumps(name, ensure_ascii=False)}]" for name in path
+    )
     return root + "".join(parts)
+
+
+def is_identifier(name: str) -> bool:
+    """Whether a member's name can stand behind a dot."""
+    return _IDENTIFIER.fullmatch(name) is not None and name not in _KEYWORDS
 
 
 def reference(node: Node) -> Reference | None:

@@ -13,7 +13,7 @@ from app.domain.field import ENVELOPE, Field, FieldType
 from app.domain.query import Function, Member
 from app.domain.record import INT64, to_text, whole
 from app.entity_types.members import Reference, nearest, reference, unknown, written
-from app.entity_types.syntax import Apply, Elements, Entries, Fault, Literal, Node
+from app.entity_types.tree import Apply, Elements, Entries, Fault, Literal, Node
 
 SYMBOLS: Mapping[Function, str] = {
     Function.EQ: "==",

@@ -1,4 +1,4 @@
-"""CEL text as a tree.
+"""CEL text becomes a tree, and what is wrong with it is said in plain words.
 
 Google's parser (cel-expr-python) reads the text; the tree is read from what it serialises,
 ``Any{ParsedExpr}`` in protobuf's wire format (messages of ``cel/expr/syntax.proto``). The only macro
@@ -8,11 +8,12 @@ is ``has``, and ``matches`` does not exist: a regular expression of 100 characte
 import re
 import struct
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 from cel_expr_python import cel  # type: ignore[import-untyped]
+
+from app.entity_types.tree import Apply, Elements, Entries, Fault, Literal, Name, Node, Select
 
 MAX_TEXT = 2_000
 CONFIG = cel.NewEnvConfigFromYaml(
@@ -22,82 +23,19 @@ CONFIG = cel.NewEnvConfigFromYaml(
 _PARSER = cel.NewEnv(config=CONFIG)
 _PLACE = re.compile(r"<input>:(-?\d+):(-?\d+): (.*)")
 _UNEXPECTED = re.compile(r"Syntax error: \D*?(input |error at: )")
-_OPERATOR = re.compile(r"[_@]([a-z]+|[^\w\s'(]+)_?(?=['(])")
+_OPERATOR = re.compile(r"(?<!\w)(_[^\w\s'(]+_([^\w\s'(]_)?|@in|[!-]_)(?=['(]|$)")
+_WORDS = {
+    "undeclared reference to": "unknown name",
+    "found no matching overload for": "there is no",
+    "No matching overloads found : <jump_condition>": "what stands before ? is not true or false",
+    "No matching overloads found : ": "there is no ",
+    "' applied to '(": "' for (",
+    ")'": ")",
+    " found in Activation": " was given",
+    "null_type": "null",
+    "int64": "int",
+}
 _KEYWORD_MEMBER = re.compile(r"\.\s*(in|true|false|null)\b")
-
-
-class Fault(Exception):
-    """What is wrong with an expression, for people; it says where, as far as that is known."""
-
-    def __init__(self, detail: str, position: int | None = None) -> None:
-        super().__init__(detail if position is None else f"{detail} (at character {position + 1})")
-
-
-@dataclass(frozen=True, slots=True)
-class Literal:
-    """``null``, a truth value, a number, text or bytes."""
-
-    value: bool | int | float | str | bytes | None
-    position: int
-
-
-@dataclass(frozen=True, slots=True)
-class Name:
-    """An identifier that stands alone, as ``data`` does in ``data.title``."""
-
-    name: str
-    position: int
-
-
-@dataclass(frozen=True, slots=True)
-class Select:
-    """``operand.name``, or ``has(operand.name)`` where ``tested``."""
-
-    operand: "Node"
-    name: str
-    tested: bool
-    position: int
-
-
-@dataclass(frozen=True, slots=True)
-class Apply:
-    """A function or an operator (``_&&_``, ``@in``); ``target`` is what stands before its dot."""
-
-    function: str
-    target: "Node | None"
-    arguments: "tuple[Node, ...]"
-    position: int
-
-
-@dataclass(frozen=True, slots=True)
-class Elements:
-    """A list, written out."""
-
-    items: "tuple[Node, ...]"
-    position: int
-
-
-@dataclass(frozen=True, slots=True)
-class Entries:
-    """A map, written out: its keys and values in turn."""
-
-    items: "tuple[Node, ...]"
-    position: int
-
-
-Node = Literal | Name | Select | Apply | Elements | Entries
-
-
-def children(node: Node) -> tuple[Node, ...]:
-    """The nodes directly below ``node``."""
-    match node:
-        case Select():
-            return (node.operand,)
-        case Apply():
-            return node.arguments if node.target is None else (node.target, *node.arguments)
-        case Elements() | Entries():
-            return node.items
-    return ()
 
 
 @lru_cache(maxsize=256)
@@ -121,10 +59,18 @@ def fault(message: str, text: str) -> Fault:
     if found is None:
         return Fault(message)
     detail = _UNEXPECTED.sub("unexpected ", found[3]).split(" expecting ")[0].replace("'<EOF>'", "end")
-    detail = _OPERATOR.sub(r"\1", detail.removesuffix(" (in container '')"))
-    if _KEYWORD_MEMBER.search(text) or not text.isascii():
+    detail = plain(detail.removesuffix(" (in container '')"))
+    if _KEYWORD_MEMBER.search(text) or not detail.isascii():
         detail += '; a member whose name is no CEL identifier is written data["name"]'
     return Fault(detail, _position(text, int(found[1]), int(found[2])))
+
+
+def plain(message: str) -> str:
+    """A message of the CEL library with operators and types as people write them."""
+    message = _OPERATOR.sub(lambda found: found[0].strip("@").replace("_", ""), message)
+    for theirs, ours in _WORDS.items():
+        message = message.replace(theirs, ours)
+    return message
 
 
 def _position(text: str, line: int, column: int) -> int | None:
