@@ -1,0 +1,93 @@
+"""Parameters whose meaning no collection changes: controls of the query string, and headers."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from app.api.openapi.lifting import Json
+from app.api.openapi.schemas import EXAMPLE_ID, FLAG, TEXT, UUID
+
+TAG = r'(W/)?"[!#-~\x80-\xff]*"'
+TAGS = {"type": "string", "pattern": rf"^(\*|{TAG}( *, *{TAG})*)$"}
+MOST = 10**18 - 1
+"""Whole numbers in query strings have at most 18 digits."""
+
+
+def query(name: str, schema: Json, description: str, **more: Any) -> Json:
+    """A parameter of the query string."""
+    return {"name": name, "in": "query", "description": description, "schema": schema, **more}
+
+
+def parameter(name: str) -> Json:
+    """A reference to a parameter of the document."""
+    return {"$ref": f"#/components/parameters/{name}"}
+
+
+def _whole(least: int, **more: Any) -> Json:
+    return {"type": "integer", "minimum": least, "maximum": MOST, **more}
+
+
+def _header(name: str, schema: Json, description: str) -> Json:
+    return {"name": name, "in": "header", "description": description, "schema": schema}
+
+
+CONTROLS: Mapping[str, Json] = {
+    "id": {
+        "name": "id",
+        "in": "path",
+        "required": True,
+        "description": "The record's id, a canonical lower-case UUID.",
+        "schema": UUID,
+        "example": EXAMPLE_ID,
+    },
+    "limit": query("limit", _whole(1, default=50), "The size of the page; more than 500 is lowered to 500."),
+    "cursor": query(
+        "cursor",
+        {"type": "string", "pattern": "^[A-Za-z0-9_-]+$"},
+        "`next_cursor` of the page before; belongs to the same query.",
+    ),
+    "count": query("count", FLAG, "Also tell the `total`."),
+    "filter": query(
+        "filter",
+        TEXT,
+        "A whole condition in CEL over `data` and `record` (the envelope), ANDed with the other filters: "
+        '`data.severity >= 30 && (data.acknowledged || data.title.contains("db"))`.',
+    ),
+    "filter.example": query(
+        "filter",
+        TEXT,
+        "A whole condition in CEL, as for lists.",
+        example=f'record.id == "{EXAMPLE_ID}"',
+    ),
+    "max_affected": query(
+        "max_affected", _whole(0), "If more records match, none is deleted.", required=True, example=10
+    ),
+    "dry_run": query("dry_run", FLAG, "Check and answer in full with 200, but change nothing."),
+    "revision": query("revision", _whole(1), "The record as it was at this revision, deleted or not."),
+    "If-Match": _header(
+        "If-Match",
+        TAGS,
+        'Only if the record is at this revision: `"3"`, several with commas, or `*` for any.',
+    ),
+    "If-None-Match": _header(
+        "If-None-Match",
+        TAGS,
+        'Only if the record is not at this revision: `"3"`; `*`: only if there is none yet.',
+    ),
+    "Idempotency-Key": _header(
+        "Idempotency-Key",
+        {"type": "string", "pattern": "^[!-~]{1,255}$"},
+        "The same request under the same key is carried out once; its answer is repeated for 24 hours.",
+    ),
+    "Prefer": _header("Prefer", {"type": "string"}, "`return=minimal` leaves the body of the answer out."),
+    "X-Request-ID": _header(
+        "X-Request-ID", {"type": "string"}, "Comes back in the answer and stands in the log and the change."
+    ),
+}
+"""By component name."""
+
+NAMES = {control["name"] for control in CONTROLS.values() if control["in"] == "query"} | {
+    "sort",
+    "fields",
+    "atomic",
+}
+"""Query parameters a field of the same name gives way to: it is reached as ``data.<name>``."""

@@ -1,0 +1,158 @@
+"""An entity type's schemas as OpenAPI components: its data, and what the service builds around it."""
+
+from typing import Any
+
+from app.api.openapi.lifting import COMPONENTS, NO_NUL, Json, lifted, ref
+from app.domain.change import Operation
+from app.domain.entity_type import EntityType
+from app.domain.errors import pointer
+from app.domain.field import FieldType
+
+TEXT = {"type": "string", "pattern": NO_NUL}
+FLAG = {"type": "boolean", "default": False}
+UUID = {"type": "string", "format": "uuid"}
+NULL = {"type": "null"}
+TIME = {"type": "string", "format": "date-time"}
+EXAMPLE_ID = "0198c1d2-7c2f-7d6a-9f1e-2b3c4d5e6f70"
+EXAMPLE_TIME = "2026-11-22T17:00:00.123456Z"
+
+
+def collection_schemas(type: EntityType, example: Json | None) -> dict[str, Any]:
+    """The schemas of one collection, by component name."""
+    name = type.name
+    schemas = lifted(type.schema, f"{name}.Data")
+    if example is not None and isinstance(schemas[f"{name}.Data"], dict):
+        schemas[f"{name}.Data"]["examples"] = [example]
+    schemas[f"{name}.Record"] = _record(type, example)
+    schemas[f"{name}.MergePatch"] = _merge_patch(type)
+    schemas[f"{name}.Page"] = _page(f"{name}.Selection")
+    schemas[f"{name}.Page"]["properties"]["total"] = {"type": "integer", "description": "With `count=true`."}
+    schemas[f"{name}.Selection"] = _envelope(type, _selection(type))
+    schemas[f"{name}.Change"] = _change(type)
+    schemas[f"{name}.History"] = _page(f"{name}.Change")
+    schemas[f"{name}.Invocation"] = _object(result={}, record=ref(f"{name}.Record"))
+    for command in type.commands.values():
+        schemas |= lifted(command.payload_schema, f"{name}.{command.name}.Payload")
+    return schemas
+
+
+def past_record(type: EntityType) -> Json | None:
+    """A record as an older schema version stored it, where there is one."""
+    if type.schema_version == 1:
+        return None
+    schema = _envelope(type, {"type": "object"})
+    schema["properties"]["schema_version"] = {"type": "integer", "maximum": type.schema_version - 1}
+    return schema
+
+
+def _object(**properties: Any) -> Json:
+    return {"type": "object", "required": list(properties), "properties": properties}
+
+
+def _envelope(type: EntityType, data: Json) -> Json:
+    schema = _object(
+        id=UUID,
+        collection={"const": type.name},
+        workspace={"type": ["string", "null"]},
+        revision={"type": "integer", "minimum": 1},
+        schema_version={"const": type.schema_version},
+        created_at=TIME,
+        updated_at=TIME,
+        data=data,
+    )
+    return schema | {"additionalProperties": False}
+
+
+def _record(type: EntityType, example: Json | None) -> Json:
+    schema = _envelope(type, ref(f"{type.name}.Data"))
+    if example is not None:
+        schema["examples"] = [example_record(type, example)]
+    return schema
+
+
+def example_record(type: EntityType, data: Json) -> Json:
+    """The record that creating ``data`` gives."""
+    return {
+        "id": EXAMPLE_ID,
+        "collection": type.name,
+        "workspace": None,
+        "revision": 1,
+        "schema_version": type.schema_version,
+        "created_at": EXAMPLE_TIME,
+        "updated_at": EXAMPLE_TIME,
+        "data": type.validate(dict(data)),
+    }
+
+
+def _members(type: EntityType) -> dict[str, Json]:
+    """A reference to the schema of each top-level member; open where it is put together elsewhere."""
+    own = type.schema.get("properties", {})
+    root = f"{COMPONENTS}{type.name}.Data"
+    return {
+        name: {"$ref": root + pointer(("properties", name)).replace("%", "%25")} if name in own else {}
+        for name in type.fields
+    }
+
+
+def _selection(type: EntityType) -> Json:
+    """Data of which ``fields`` may have left members out, inner ones too."""
+    properties = {name: _open_inside(type, name, part) for name, part in _members(type).items()}
+    return {"type": "object", "properties": properties}
+
+
+def _open_inside(type: EntityType, name: str, part: Json) -> Json:
+    return {} if type.fields[name].type in (FieldType.OBJECT, FieldType.ANY) else part
+
+
+def _merge_patch(type: EntityType) -> Json:
+    """RFC 7396: any member, or null to take it away; members of an object merge one by one."""
+    required = type.schema.get("required", ())
+    properties: Json = {}
+    for name, part in _members(type).items():
+        if name in required:
+            properties[name] = {"allOf": [_open_inside(type, name, part), {"not": NULL}]}
+        else:
+            properties[name] = {"anyOf": [_open_inside(type, name, part), NULL]}
+    closed = type.schema.get("additionalProperties") is False
+    return {"type": "object", "properties": properties, "additionalProperties": NULL if closed else {}}
+
+
+def _page(item: str) -> Json:
+    return _object(items={"type": "array", "items": ref(item)}, next_cursor={"type": ["string", "null"]})
+
+
+def _change(type: EntityType) -> Json:
+    text = {"type": ["string", "null"]}
+    return _object(
+        seq={"type": "integer", "minimum": 1},
+        at=TIME,
+        workspace=text,
+        collection={"const": type.name},
+        id=UUID,
+        revision={"type": "integer", "minimum": 1},
+        schema_version={"type": "integer", "minimum": 1, "maximum": type.schema_version},
+        operation={"enum": [operation.value for operation in Operation]},
+        command=text,
+        payload={},
+        actor=text,
+        request_id=text,
+        data={"type": ["object", "null"], "description": "The data after the change; null after a deletion."},
+    )
+
+
+_COMMAND: Json = _object(name=TEXT, description=TEXT, payload_schema={"type": "object"})
+_STEP: Json = {
+    "type": "object",
+    "required": ["op", "path"],
+    "properties": {
+        "op": {"enum": ["add", "remove", "replace", "move", "copy", "test"]},
+        "path": {"type": "string", "format": "json-pointer"},
+        "from": {"type": "string", "format": "json-pointer"},
+        "value": {},
+    },
+}
+SHARED_SCHEMAS: Json = {
+    "Commands": {"type": "array", "items": _COMMAND},
+    "JsonPatch": {"description": "RFC 6902.", "type": "array", "maxItems": 100, "items": _STEP},
+}
+"""Schemas that are the same for every collection, by component name."""
