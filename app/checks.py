@@ -1,5 +1,7 @@
 """Checks: what must hold before a deployment can serve; each says in a sentence what does not."""
 
+import re
+
 from app.domain.entity_type import EntityType
 from app.entity_types.registry import InvalidModels, load_models
 from app.storage.dialect import Dialect, dialect_of
@@ -31,8 +33,13 @@ def database(url: str) -> Dialect:
     except Exception as error:
         if not dialect.owns(error):
             raise
-        raise NotReady(f"PERSIST_DATABASE_URL: the database cannot be opened: {error}") from None
+        raise NotReady(f"PERSIST_DATABASE_URL={without_secrets(url)}: {error}") from None
     return dialect
+
+
+def without_secrets(url: str) -> str:
+    """A database URL as it may be shown."""
+    return re.sub("//[^/]*@", "//", url.partition("?")[0])
 
 
 def prepare_tables(dialect: Dialect, types: list[EntityType]) -> None:

@@ -146,7 +146,7 @@ def _findings() -> Iterator[str]:
     types = checks.entity_types(settings.models)
     yield ", ".join(f"{type.name} at schema version {type.schema_version}" for type in types)
     dialect = checks.database(settings.database_url)
-    yield "reached"
+    yield f"reached {checks.without_secrets(settings.database_url)}"
     checks.compare_tables(dialect, types)
     yield "as the models say"
 

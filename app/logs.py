@@ -30,6 +30,7 @@ def configuration(level: str) -> dict[str, Any]:
         "formatters": {"records": {"()": _formatter}},
         "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "records"}},
         "root": {"handlers": ["stderr"], "level": level.upper()},
+        "loggers": {"alembic": {"level": "WARNING"}},  # it tells of each of its plugins
     }
 
 

@@ -36,9 +36,14 @@ def functions(path: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
 
 
 def lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
-    """Those of the body, its docstring aside."""
+    """Those of the body; its docstring and the functions inside it stand for themselves."""
     body = function.body[1:] if ast.get_docstring(function) and function.body[1:] else function.body
-    return (function.end_lineno or 0) - body[0].lineno + 1
+    inner = [node for node in body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    return span(body[0], function) - sum(span(node, node) for node in inner)
+
+
+def span(first: ast.stmt, last: ast.stmt) -> int:
+    return (last.end_lineno or 0) - first.lineno + 1
 
 
 def test_imports_go_one_way() -> None:
