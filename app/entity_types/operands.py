@@ -27,7 +27,7 @@ SYMBOLS: Mapping[Function, str] = {
 EQUALITY = (Function.EQ, Function.NE, Function.IN)
 
 _NUMERIC = (FieldType.INTEGER, FieldType.NUMBER)
-_COMPOSITE = (FieldType.OBJECT, FieldType.ARRAY)
+_OPEN = (FieldType.OBJECT, FieldType.ARRAY, FieldType.ANY)
 _AVAILABLE = '&& || ! == != < <= > >= in has() contains() startsWith() endsWith() timestamp("…")'
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,6}0*)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 _TYPES: Mapping[type, FieldType] = {
@@ -170,11 +170,11 @@ def is_time(member: Member) -> bool:
 
 
 def compare_members(function: Function, left: Member, right: Member, position: int) -> None:
-    """Raise ``Fault`` unless the two can be compared so."""
+    """Raise ``Fault`` unless the schema gives both members one type that can be compared so."""
     types = {left.field.type, right.field.type}
-    alike = len(types) == 1 or FieldType.ANY in types or types == set(_NUMERIC)
+    alike = len(types) == 1 or types == set(_NUMERIC)
     ordered = function in EQUALITY or FieldType.BOOLEAN not in types
-    if not alike or not ordered or types & set(_COMPOSITE) or is_time(left) is not is_time(right):
+    if not alike or not ordered or types & set(_OPEN) or is_time(left) is not is_time(right):
         raise Fault(f"{SYMBOLS[function]} does not go between {named(left)} and {named(right)}", position)
 
 
