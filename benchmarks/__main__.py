@@ -75,7 +75,7 @@ def _measure(run: Run, operation: Operation) -> Result:
 
 
 def _print_progress(run: Run, operation: Operation, number: int, peer: str, figures: Measurement) -> None:
-    tail = f"   p99 {figures.p99:.1f} ms" if figures.p99 else ""
+    tail = f"   p99 {figures.p99:.1f} ms   cpu {figures.cpu:.0f} µs" if figures.p99 else ""
     print(
         f"{run.database.name:<11}{operation.key:<9}round {number + 1}/{run.size.rounds}   "
         f"{peer:<15}{figures.rate:>10,.0f}/s{tail}",

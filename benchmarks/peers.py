@@ -31,6 +31,7 @@ class Server:
     url: str
     database_url: str
     folder: Path
+    pid: int
 
     @property
     def ids(self) -> Path:
@@ -40,6 +41,11 @@ class Server:
     def some_id(self) -> str:
         with self.ids.open() as ids:
             return ids.readline().strip()
+
+    def cpu_seconds(self) -> float:
+        """What the process has used so far."""
+        stat = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(stat[11]) + int(stat[12])) / os.sysconf("SC_CLK_TCK")
 
     def log_tail(self) -> str:
         """The last of what the process wrote."""
@@ -71,7 +77,7 @@ def serving(peer: Peer, database_url: str, folder: Path, tickets: Tickets = ()) 
     }
     with _log(folder, peer).open("w") as log:
         process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
-    server = Server(peer, f"http://127.0.0.1:{port}", database_url, folder)
+    server = Server(peer, f"http://127.0.0.1:{port}", database_url, folder, process.pid)
     try:
         _wait_until_it_listens(process, port, server)
         server.ids.write_text("".join(f"{id}\n" for id in peer.fill(server, tickets)))

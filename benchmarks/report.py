@@ -70,7 +70,7 @@ def _section(database: str, results: list[Result]) -> str:
     own = [result for result in results if result.database == database]
     lines = ["", f"## {database}", "", HEADER, "| --- | ---: | --- | ---: | ---: | ---: | ---: | --- |"]
     lines += [_bound_row(result, bound) for result in own for bound in result.operation.bounds]
-    lines += ["", "| latency | peer | p50 ms | p99 ms |", "| --- | --- | ---: | ---: |"]
+    lines += ["", "| answers | peer | p50 ms | p99 ms | CPU µs |", "| --- | --- | ---: | ---: | ---: |"]
     lines += [row for result in own for row in _latency_rows(result)]
     return "\n".join([*lines, ""])
 
@@ -88,7 +88,8 @@ def _bound_row(result: Result, bound: Bound) -> str:
 def _latency_rows(result: Result) -> Iterator[str]:
     for peer, figures in result.figures.items():
         if figures.p99:
-            yield f"| {result.operation.key} | {peer} | {figures.p50:.2f} | {figures.p99:.2f} |"
+            columns = f"{figures.p50:.2f} | {figures.p99:.2f} | {figures.cpu:.0f}"
+            yield f"| {result.operation.key} | {peer} | {columns} |"
 
 
 def _fsync_milliseconds(folder: Path) -> float:
