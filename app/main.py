@@ -19,7 +19,7 @@ from app.api.openapi import document
 from app.api.requests import Limits
 from app.api.service import service_router
 from app.domain.errors import PersistError
-from app.entity_types.registry import Registry, load_models
+from app.entity_types.registry import load_models
 from app.settings import Settings, load
 from app.storage.database import Database
 
@@ -31,7 +31,7 @@ class Persist(FastAPI):
     """FastAPI behind the front that answers for the collections."""
 
     front: Front
-    registry: Registry
+    database: Database
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "http":
@@ -41,14 +41,13 @@ class Persist(FastAPI):
 
     def openapi(self) -> dict[str, Any]:
         """Every collection's concrete paths beside the ordinary routers'."""
-        return document(self.registry, version=VERSION, base=super().openapi())
+        return document(self.database.catalog, version=VERSION, base=super().openapi())
 
 
 def create_app(settings: Settings) -> FastAPI:
     """The service on its database. Raises what ``load_models`` and ``Database`` raise."""
     limits = Limits(settings.max_body_bytes, settings.max_import_bytes, settings.body_timeout_seconds)
-    registry = Registry(load_models(settings.models))
-    database = Database(settings.database_url, registry)
+    database = Database(settings.database_url, load_models(settings.models))
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -71,10 +70,10 @@ def create_app(settings: Settings) -> FastAPI:
             Exception: handle_error,
         },
     )
-    app.registry = registry
-    app.include_router(service_router(NAME, VERSION, limits, registry, database))
+    app.database = database
+    app.include_router(service_router(NAME, VERSION, limits, database))
     app.include_router(docs.router)
-    collections = CollectionRoutes(registry, database, require_if_match=settings.require_if_match)
+    collections = CollectionRoutes(database, require_if_match=settings.require_if_match)
     app.front = Front(collections, limits, super(Persist, app).__call__)
     return app
 

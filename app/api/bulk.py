@@ -18,6 +18,7 @@ from app.domain.errors import InvalidData, InvalidJson, PersistError, TooLarge, 
 from app.domain.identity import new_id
 from app.domain.record import Data, to_text
 from app.storage.database import Database
+from app.storage.layout import Layout
 from app.storage.unit_of_work import UnitOfWork
 from app.storage.writing import Mode
 
@@ -41,7 +42,7 @@ async def import_records(
         await asyncio.to_thread(_check, type, lines, checked, request.limits.body)
 
         def operation(work: UnitOfWork) -> Answer:
-            collection = work.collection(type.name, workspace, Origin(request.actor, request.request_id))
+            collection = work.collection(type, workspace, Origin(request.actor, request.request_id))
             created = 0
             for piece in _pieces(checked):
                 created += collection.create_all((new_id(), text) for text in piece)
@@ -117,10 +118,10 @@ def _pieces(checked: IO[bytes]) -> Iterator[list[str]]:
         yield piece
 
 
-async def export(database: Database, type: EntityType, workspace: str, request: Request) -> Stream:
+async def export(database: Database, layout: Layout, workspace: str, request: Request) -> Stream:
     """Every record that matches, one a line, from one moment."""
+    type = layout.type
     asked = listing(type, workspace, request.query, paged=False)
-    layout = database.layouts[type.name]
 
     async def lines() -> AsyncIterator[bytes]:
         async for rows in database.stream(layout, workspace, asked.query):

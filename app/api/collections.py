@@ -16,7 +16,6 @@ from app.api.requests import PATCH_TYPES, Request, json_object
 from app.api.writes import Writes
 from app.domain.change import Origin
 from app.domain.command import Command
-from app.domain.entity_type import EntityType
 from app.domain.errors import (
     CommandNotFound,
     InvalidPayload,
@@ -29,9 +28,9 @@ from app.domain.errors import (
 from app.domain.identity import is_canonical, new_id
 from app.domain.query import Query
 from app.domain.record import Record, to_text
-from app.entity_types.registry import Registry
 from app.storage.database import Database
 from app.storage.journal import past_record
+from app.storage.layout import Layout
 from app.storage.unit_of_work import RecordKey, UnitOfWork
 from app.storage.writing import Mode
 from app.api.drafts import draft, drafted_payload
@@ -43,10 +42,11 @@ Handler = Callable[["Place", Request], Awaitable[Reply]]
 class Place:
     """Where a request goes: a collection in a workspace, and what the rest of the path names."""
 
-    __slots__ = ("id", "name", "type", "workspace")
+    __slots__ = ("id", "layout", "name", "type", "workspace")
 
-    def __init__(self, type: EntityType, workspace: str, id: str = "", name: str = "") -> None:
-        self.type = type
+    def __init__(self, layout: Layout, workspace: str, id: str = "", name: str = "") -> None:
+        self.layout = layout
+        self.type = layout.type
         self.workspace = workspace
         self.id = id
         self.name = name
@@ -60,8 +60,7 @@ class Place:
 class CollectionRoutes:
     """Answers everything below ``/api/``."""
 
-    def __init__(self, registry: Registry, database: Database, *, require_if_match: bool) -> None:
-        self._registry = registry
+    def __init__(self, database: Database, *, require_if_match: bool) -> None:
         self._database = database
         self._writes = Writes(database)
         self._require = require_if_match
@@ -84,12 +83,12 @@ class CollectionRoutes:
 
     async def answer(self, request: Request, parts: list[str], workspace: str = "") -> Reply:
         """The answer to a request; ``parts`` is the path behind ``/api/``."""
-        type = self._registry.get(parts[0])
+        layout = self._database.catalog.get(parts[0])
         id = parts[1] if len(parts) > 1 else ""
         if len(parts) == 2 and id not in self._collection:
             handlers = self._record
         elif len(parts) < 3:
-            return await self._dispatch(self._collection[id], Place(type, workspace), request)
+            return await self._dispatch(self._collection[id], Place(layout, workspace), request)
         else:
             below = parts[2]
             if (below, len(parts)) not in (("history", 3), ("commands", 4)):
@@ -97,7 +96,7 @@ class CollectionRoutes:
             handlers = self._below[below]
         if not is_canonical(id):
             raise RecordNotFound(f"{id[:80]!r} is no id: ids are canonical lower-case UUIDs")
-        return await self._dispatch(handlers, Place(type, workspace, id, parts[-1]), request)
+        return await self._dispatch(handlers, Place(layout, workspace, id, parts[-1]), request)
 
     async def _dispatch(self, handlers: dict[str, Handler], place: Place, request: Request) -> Reply:
         method = "GET" if request.method == "HEAD" else request.method
@@ -117,7 +116,7 @@ class CollectionRoutes:
             revision = natural(controls(pairs_of(request.query), ("revision",)), "revision")
             if revision is not None:
                 return await self._past(place, revision)
-        row = await self._database.find(self._database.layouts[place.type.name], place.workspace, place.id)
+        row = await self._database.find(place.layout, place.workspace, place.id)
         if row is None:
             raise RecordNotFound(f"{place.type.name} has no record {place.id}")
         tag = etag(row[1])
@@ -141,7 +140,7 @@ class CollectionRoutes:
         data = draft(place.type, json_object(body), deferred=request.idempotency_key is not None)
 
         def operation(work: UnitOfWork) -> Answer:
-            collection = work.collection(place.type.name, place.workspace, _origin(request))
+            collection = work.collection(place.type, place.workspace, _origin(request))
             record, created = collection.replace(place.id, data(), precondition)
             return _created(request.path, record) if created else _shown(record)
 
@@ -155,7 +154,7 @@ class CollectionRoutes:
         change = change_of(json_body.parse(body), request.media_type(PATCH_TYPES), request.limits.body)
 
         def operation(work: UnitOfWork) -> Answer:
-            collection = work.collection(place.type.name, place.workspace, _origin(request))
+            collection = work.collection(place.type, place.workspace, _origin(request))
             return _shown(collection.patch(place.id, change, precondition))
 
         return await self._writes.perform(request, operation, body=body, keys=[place.key], dry_run=dry_run)
@@ -166,7 +165,7 @@ class CollectionRoutes:
         precondition = request.precondition(required=self._require)
 
         def operation(work: UnitOfWork) -> Answer:
-            work.collection(place.type.name, place.workspace, _origin(request)).delete(place.id, precondition)
+            work.collection(place.type, place.workspace, _origin(request)).delete(place.id, precondition)
             return Answer(204, b"", [])
 
         return await self._writes.perform(request, operation, keys=[place.key], dry_run=dry_run)
@@ -196,7 +195,7 @@ class CollectionRoutes:
         payload = drafted_payload(command, given, deferred=request.idempotency_key is not None)
 
         def operation(work: UnitOfWork) -> Answer:
-            collection = work.collection(place.type.name, place.workspace, _origin(request))
+            collection = work.collection(place.type, place.workspace, _origin(request))
             result, record = collection.run(place.id, command, payload(), precondition)
             text = f'{{"result":{to_text(result)},"record":{record_text(record)}}}'
             return Answer(200, text.encode(), [JSON, etag(record.revision)])
@@ -207,7 +206,7 @@ class CollectionRoutes:
 
     async def list(self, place: Place, request: Request) -> Answer:
         """A page of records."""
-        return await list_records(self._database, place.type, place.workspace, request)
+        return await list_records(self._database, place.layout, place.workspace, request)
 
     async def create(self, place: Place, request: Request) -> Answer:
         """POST: a new record under an id of the service's."""
@@ -217,7 +216,7 @@ class CollectionRoutes:
         id = new_id()
 
         def operation(work: UnitOfWork) -> Answer:
-            collection = work.collection(place.type.name, place.workspace, _origin(request))
+            collection = work.collection(place.type, place.workspace, _origin(request))
             return _created(f"{request.path}/{id}", collection.create(data(), id))
 
         return await self._writes.perform(request, operation, body=body, dry_run=dry_run)
@@ -232,7 +231,7 @@ class CollectionRoutes:
         query = Query(where, values)
 
         def operation(work: UnitOfWork) -> Answer:
-            collection = work.collection(place.type.name, place.workspace, _origin(request))
+            collection = work.collection(place.type, place.workspace, _origin(request))
             return json_answer({"deleted": collection.delete_matching(query, most)})
 
         return await self._writes.perform(request, operation, mode=Mode.ALONE, dry_run=flag(control, "dry_run"))
@@ -244,7 +243,7 @@ class CollectionRoutes:
 
     async def export(self, place: Place, request: Request) -> Reply:
         """NDJSON out, from one moment."""
-        return await export(self._database, place.type, place.workspace, request)
+        return await export(self._database, place.layout, place.workspace, request)
 
 
 def _dry_run(request: Request) -> bool:

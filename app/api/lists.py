@@ -7,21 +7,21 @@ from app.api import cursors
 from app.api.queries import Pairs, controls, cursor_of, listing, natural, next_link, pairs_of
 from app.api.representations import JSON, Answer, change_text, row_text
 from app.api.requests import Request
-from app.domain.entity_type import EntityType
 from app.domain.errors import RecordNotFound
 from app.domain.record import INT64, to_text
 from app.storage.database import Database
 from app.storage.dialect import Row
+from app.storage.layout import Layout
 from app.storage.reading import Reader
 
 NEWEST = 2**63 - 1
 """Above every revision."""
 
 
-async def list_records(database: Database, type: EntityType, workspace: str, request: Request) -> Answer:
+async def list_records(database: Database, layout: Layout, workspace: str, request: Request) -> Answer:
     """One page of what matches, in order, and the cursor of the next."""
+    type = layout.type
     asked = listing(type, workspace, request.query)
-    layout = database.layouts[type.name]
     size = asked.query.limit or 0
     query = asked.query.one_more()
 

@@ -11,11 +11,10 @@ from app.api.problems import catalogue, status_of
 from app.api.requests import Limits
 from app.domain.entity_type import EntityType
 from app.domain.errors import NotFound, Refused
-from app.entity_types.registry import Registry
 from app.storage.database import Database
 
 
-def service_router(name: str, version: str, limits: Limits, registry: Registry, database: Database) -> APIRouter:
+def service_router(name: str, version: str, limits: Limits, database: Database) -> APIRouter:
     """The routes around the collections."""
     router = APIRouter(tags=["service"])
 
@@ -52,15 +51,18 @@ def service_router(name: str, version: str, limits: Limits, registry: Registry, 
 
     @router.get("/collections", summary="All collections")
     async def collections() -> dict[str, Any]:
-        return {"items": [described(type) for type in registry]}
+        await database.refresh()
+        return {"items": [described(type) for type in database.catalog]}
 
     @router.get("/collections/{collection}", summary="One collection")
     async def collection(collection: str) -> dict[str, Any]:
-        return described(registry.get(collection))
+        await database.refresh()
+        return described(database.catalog.get(collection).type)
 
     @router.get("/collections/{collection}/openapi.json", summary="The OpenAPI document of one collection")
     async def collection_openapi(collection: str) -> JSONResponse:
-        return JSONResponse(collection_document(registry.get(collection), version=version))
+        await database.refresh()
+        return JSONResponse(collection_document(database.catalog.get(collection).type, version=version))
 
     return router
 

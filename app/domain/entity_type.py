@@ -12,6 +12,7 @@ from typing import Any
 
 from app.domain.command import Command
 from app.domain.field import Field, Path, field_at, fields_of
+from app.domain.migration import MigrationPlan
 from app.domain.record import Data
 
 Paths = tuple[str, ...]
@@ -30,7 +31,7 @@ class EntityType:
 
     ``validate`` gives the data as it is stored, defaults filled in, or raises ``InvalidData``
     with every violation; ``unique`` and ``indexes`` are lists of dotted paths; ``example`` is
-    valid data for the documentation.
+    valid data for the documentation, ``definition`` what a registered type was made from.
     """
 
     name: str
@@ -41,9 +42,11 @@ class EntityType:
     commands: Mapping[str, Command]
     unique: tuple[Paths, ...] = ()
     indexes: tuple[Paths, ...] = ()
+    plan: MigrationPlan = field(default_factory=lambda: MigrationPlan(1), compare=False)
     description: str = ""
     example: Data | None = None
     model: type | None = field(default=None, compare=False)
+    definition: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
     @cached_property
     def fields(self) -> Mapping[str, Field]:

@@ -1,34 +1,12 @@
-"""The registry: the entity types this process knows, by collection."""
+"""The registry of a deployment's typed entities: the module of ``PERSIST_MODELS``."""
 
-import difflib
 import importlib
 import re
-from collections.abc import Iterable, Iterator
 
 from app.domain.entity_type import EntityType
-from app.domain.errors import CollectionNotFound
 from app.entity_types.from_model import from_model, is_entity
 
 COLLECTION_NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
-
-
-class Registry:
-    """A dictionary of entity types; finding one is one look-up."""
-
-    def __init__(self, types: Iterable[EntityType]) -> None:
-        self._types = {type.name: type for type in types}
-
-    def __iter__(self) -> Iterator[EntityType]:
-        return iter(sorted(self._types.values(), key=lambda type: type.name))
-
-    def get(self, name: str) -> EntityType:
-        """The entity type of a collection. Raises ``CollectionNotFound``, naming the nearest."""
-        try:
-            return self._types[name]
-        except KeyError:
-            near = difflib.get_close_matches(name, self._types, n=1)
-            hint = f"; did you mean {near[0]}?" if near else "; GET /collections lists them"
-            raise CollectionNotFound(f"there is no collection {name[:80]!r}{hint}") from None
 
 
 class InvalidModels(ValueError):

@@ -4,7 +4,7 @@ No condition is ever unknown. Where a comparison stands under a NOT its unknown 
 elsewhere WHERE treats it as false anyway, and an index can still be used.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -45,9 +45,10 @@ def condition(layout: Layout, expression: Expression, *, negated: bool = False) 
     if function is Function.NE:
         return sa.not_(_equal(layout, *arguments, True).self_group())
     left, right = _operands(layout, *arguments)
-    if function in COMPARISONS:
-        return _known(COMPARISONS[function](left, right), negated)
-    return _known(getattr(layout.dialect, function.value)(left, right), negated)
+    test = COMPARISONS[function](left, right) if function in COMPARISONS else None
+    if test is None:
+        test = getattr(layout.dialect, function.value)(left, right)
+    return _known(_guarded(layout, arguments, test), negated)
 
 
 def _known(test: Any, negated: bool) -> sa.ColumnElement[bool]:
@@ -61,7 +62,16 @@ def _equal(layout: Layout, left: Expression, right: Expression, negated: bool) -
         same: sa.ColumnElement[bool] = one.is_not_distinct_from(other)
         return same
     one, other = _operands(layout, left, right)
-    return _known(one == other, negated)
+    return _known(_guarded(layout, (left, right), one == other), negated)
+
+
+def _guarded(layout: Layout, sides: Sequence[Expression], test: Any) -> Any:
+    """The test, and that a member of any type is here of the type it is compared with."""
+    left, right = sides
+    pairs = ((left, right), (right, left))
+    guards = [layout.guard(one.field, _type(other)) for one, other in pairs if isinstance(one, Member)]
+    held = [guard for guard in guards if guard is not None]
+    return sa.and_(test, *held) if held else test
 
 
 def _is_null(layout: Layout, operand: Expression) -> sa.ColumnElement[bool]:

@@ -15,15 +15,14 @@ from typing import Any, TypeVar
 from app.domain.entity_type import EntityType
 from app.domain.query import Query
 from app.storage import conditions
+from app.storage.catalog import Catalog
 from app.storage.dialect import Connection, Cursor, Dialect, Row, dialect_of
-from app.storage.idempotency import answer_statements
-from app.storage.journal import journal_statements
 from app.storage.lane import Lane
-from app.storage.layout import Layout, layout_of
+from app.storage.layout import Layout
 from app.storage.reading import Find, KeyReader, Reader, refusal
 from app.storage.records import BATCH, paging
 from app.storage.schema import prepare
-from app.storage.unit_of_work import RecordKey, Statements, UnitOfWork
+from app.storage.unit_of_work import RecordKey, UnitOfWork, statements_of
 from app.storage.writing import Mode, Write, Writer
 
 Result = TypeVar("Result")
@@ -51,15 +50,16 @@ class Database:
         self.dialect: Dialect = dialect_of(url)
         types = list(types)
         prepare(self.dialect, types)
-        self.layouts: dict[str, Layout] = {type.name: layout_of(type, self.dialect) for type in types}
-        self._statements = Statements(journal_statements(self.dialect), answer_statements(self.dialect))
-        self._writer = Writer(self.dialect, self.layouts, self._statements)
+        self.catalog = Catalog(self.dialect, types)
+        self._statements = statements_of(self.dialect)
+        self._writer = Writer(self.dialect, self.catalog, self._statements)
         self._writes: Lane[Write] = Lane("writer", self._writer.work)
         self._finds: Lane[Find] = Lane("finder", KeyReader(self.dialect).work)
         self._threads = ThreadPoolExecutor(READERS, thread_name_prefix="reader")
         self._local = threading.local()
         self._here: Connection | None = self._brief_connection() if self.dialect.reads_in_place else None
         self._deadline = 0.0
+        self._read(lambda reader: self.catalog.refresh(reader.definitions))
 
     async def write(
         self,
@@ -96,6 +96,10 @@ class Database:
                 if not self.dialect.interrupted(error):
                     raise refusal(self.dialect, error) from error
         return await asyncio.get_running_loop().run_in_executor(self._threads, self._read, query)
+
+    async def refresh(self) -> bool:
+        """Meet the present definitions of registered types; whether they changed."""
+        return await self.read(lambda reader: self.catalog.refresh(reader.definitions))
 
     async def stream(self, layout: Layout, workspace: str, query: Query) -> AsyncIterator[list[Row]]:
         """The rows that match, in pieces, from one moment, on a connection of its own."""
@@ -140,7 +144,7 @@ class Database:
         cursor = connection.cursor()
         try:
             cursor.execute(self.dialect.begin_read)
-            return query(Reader(cursor, self._statements.journal))
+            return query(Reader(cursor, self._statements))
         finally:
             if self.dialect.in_transaction(connection):
                 cursor.execute("ROLLBACK")

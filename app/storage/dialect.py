@@ -66,10 +66,12 @@ class Statement:
 
 
 class Dialect(Protocol):
-    """What differs. ``reads_in_place``: a read by key is short enough for the event loop."""
+    """What differs. ``reads_in_place``: a read by key is short enough for the event loop.
+    ``begin_exclusive``: a write that no other writer may cross, because tables or types change."""
 
     reads_in_place: bool
     begin_write: str
+    begin_exclusive: str
     begin_read: str
 
     def connect(self) -> Connection:
@@ -80,7 +82,6 @@ class Dialect(Protocol):
     def inserter(self, table: sa.Table) -> "Insert": ...
     def writer(self, table: sa.Table) -> "TableWriter": ...
     def in_transaction(self, connection: Connection) -> bool: ...
-    def lock_schema(self, connection: sa.Connection) -> None: ...
     def interrupted(self, error: BaseException) -> bool: ...
     def owns(self, error: BaseException) -> bool: ...
     def failure(self, error: BaseException) -> Failure: ...
@@ -91,7 +92,9 @@ class Dialect(Protocol):
     def locked(self, statement: sa.Select[Any]) -> sa.Select[Any]: ...
     def as_json(self, column: Any, type: FieldType) -> sa.ColumnElement[str]: ...
     def member(self, document: Any, path: Path, type: FieldType) -> sa.ColumnElement[Any]: ...
+    def open_member(self, document: Any, path: Path, type: FieldType) -> sa.ColumnElement[Any]: ...
     def json_type(self, document: Any, path: Path) -> sa.ColumnElement[str | None]: ...
+    def json_text(self, document: Any, path: Path) -> sa.ColumnElement[str]: ...
     def contains(self, text: Any, part: Any) -> sa.ColumnElement[bool]: ...
     def startswith(self, text: Any, part: Any) -> sa.ColumnElement[bool]: ...
     def endswith(self, text: Any, part: Any) -> sa.ColumnElement[bool]: ...
@@ -122,6 +125,7 @@ class Sqlite:
 
     reads_in_place = True
     begin_write = "BEGIN IMMEDIATE"
+    begin_exclusive = "BEGIN IMMEDIATE"
     begin_read = "BEGIN"
 
     def __init__(self, url: sa.URL) -> None:
@@ -164,9 +168,6 @@ class Sqlite:
 
     def in_transaction(self, connection: Connection) -> bool:
         return bool(connection.in_transaction)
-
-    def lock_schema(self, connection: sa.Connection) -> None:
-        pass  # the one writer holds the file
 
     def interrupted(self, error: BaseException) -> bool:
         return isinstance(error, sqlite3.OperationalError) and str(error) == "interrupted"
@@ -215,6 +216,12 @@ class Sqlite:
             return _entry(document, path, parent, "value")
         return sa.func.json_extract(document, _place(path), type_=COLUMN_TYPES.get(type, TEXT))
 
+    def open_member(self, document: Any, path: Path, type: FieldType) -> sa.ColumnElement[Any]:
+        return self.member(document, path, type)  # a value keeps its own type
+
+    def json_text(self, document: Any, path: Path) -> sa.ColumnElement[str]:
+        return document.op("->")(_place(path))
+
     def json_type(self, document: Any, path: Path) -> sa.ColumnElement[str | None]:
         if (parent := _awkward(path)) is not None:
             found = _entry(document, path, parent, "type")
@@ -246,7 +253,8 @@ class PostgreSQL:
     """PostgreSQL through psycopg, one statement for many rows through ``unnest``."""
 
     reads_in_place = False
-    begin_write = "BEGIN"
+    begin_write = "BEGIN; SELECT pg_advisory_xact_lock_shared(7165284)"
+    begin_exclusive = "BEGIN; SELECT pg_advisory_xact_lock(7165284)"
     begin_read = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 
     def __init__(self, url: sa.URL) -> None:
@@ -299,9 +307,6 @@ class PostgreSQL:
 
         return bool(connection.info.transaction_status != TransactionStatus.IDLE)
 
-    def lock_schema(self, connection: sa.Connection) -> None:
-        connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7165283)")
-
     def interrupted(self, error: BaseException) -> bool:
         return False
 
@@ -351,6 +356,16 @@ class PostgreSQL:
         if type in (FieldType.INTEGER, FieldType.BOOLEAN):
             return sa.cast(text, COLUMN_TYPES[type])
         return sa.collate(sa.type_coerce(text, sa.Text()), "C")
+
+    def open_member(self, document: Any, path: Path, type: FieldType) -> sa.ColumnElement[Any]:
+        if type is FieldType.STRING:
+            return self.member(document, path, type)
+        # a cast of what is no number would fail
+        named = self.json_type(document, path) == sa.literal_column(f"'{type.value}'", sa.Text())
+        return sa.case((named, self.member(document, path, type)))
+
+    def json_text(self, document: Any, path: Path) -> sa.ColumnElement[str]:
+        return sa.collate(sa.cast(document.op("#>")(_path_array(path)), sa.Text()), "C")
 
     def json_type(self, document: Any, path: Path) -> sa.ColumnElement[str | None]:
         return sa.func.json_typeof(document.op("#>")(_path_array(path)))

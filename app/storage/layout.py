@@ -9,7 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from app.domain.entity_type import EntityType, Paths
+from app.domain.entity_type import EntityType, Kind, Paths
 from app.domain.field import ENVELOPE, Field, FieldType
 from app.domain.record import Data, Record, to_text
 from app.storage.dialect import (
@@ -53,8 +53,9 @@ class Layout:
         for paths in self.type.unique:
             name = _index_name(self.table, "unique", paths)
             named[name] = named[f"index '{name}'"] = paths
-            index = next(index for index in self.table.indexes if index.name == name)
-            named[", ".join(f"{self.table.name}.{column.name}" for column in index.columns)] = paths
+            if self.columns:
+                columns = [self.table.c.workspace, *(self.columns[path] for path in paths)]
+                named[", ".join(f"{self.table.name}.{column.name}" for column in columns)] = paths
         return named
 
     def row(self, record: Record) -> Row:
@@ -81,9 +82,26 @@ class Layout:
             return self.columns[field.path[0]] if not field.envelope else self.table.c[field.path[0]]
         if field.type is not FieldType.ANY or type is None:
             return self.dialect.member(document, path, field.type)
+        return self.dialect.open_member(document, path, FieldType.NUMBER if type is FieldType.INTEGER else type)
+
+    def guard(self, field: Field, type: FieldType) -> sa.ColumnElement[bool] | None:
+        """For a member of any type: that it is of ``type`` here. None where the field's is known."""
+        document, path = self._place(field)
+        if document is None or field.type is not FieldType.ANY or type is FieldType.ANY:
+            return None
         wanted = FieldType.NUMBER if type is FieldType.INTEGER else type
-        found = self.dialect.json_type(document, path)
-        return sa.case((found == sa.literal_column(f"'{wanted.value}'"), self.dialect.member(document, path, wanted)))
+        return self.dialect.json_type(document, path) == sa.literal_column(f"'{wanted.value}'", sa.Text())
+
+    def indexed(self, field: Field) -> sa.ColumnElement[Any]:
+        """What an index over a member holds: text where its type is open."""
+        return self.member(field, FieldType.STRING)
+
+    def distinct(self, field: Field) -> sa.ColumnElement[Any]:
+        """What a unique index over a member holds; null and absent never collide."""
+        document, path = self._place(field)
+        if document is None or field.type in COLUMN_TYPES:
+            return self.member(field)
+        return sa.func.nullif(self.dialect.json_text(document, path), sa.literal_column("'null'", sa.Text()))
 
     def is_null(self, field: Field) -> sa.ColumnElement[bool]:
         """Whether a member is null or absent."""
@@ -107,9 +125,38 @@ class Layout:
         return column, field.path[1:]
 
 
-def layout_of(type: EntityType, dialect: Dialect, metadata: sa.MetaData | None = None) -> Layout:
-    """The layout of an entity type; its table joins ``metadata``."""
+def layout_of(
+    type: EntityType, dialect: Dialect, *, table_name: str = "", metadata: sa.MetaData | None = None
+) -> Layout:
+    """The layout of an entity type; its table joins ``metadata``. The table of a registered type
+    has the generated ``table_name``."""
     metadata = metadata or sa.MetaData()
+    if type.kind is Kind.REGISTERED:
+        return _document_layout(type, dialect, table_name, metadata)
+    return _column_layout(type, dialect, metadata)
+
+
+def _document_layout(type: EntityType, dialect: Dialect, table_name: str, metadata: sa.MetaData) -> Layout:
+    """The data is one document."""
+    table = sa.Table(table_name, metadata, *_envelope(), sa.Column("data", DOCUMENT, nullable=False))
+    text = dialect.as_json(table.c.data, FieldType.OBJECT)
+    layout = _compiled(type, table, {}, lambda record: (record.text,), text, dialect)
+    for kind, groups in (("unique", type.unique), ("index", type.indexes)):
+        for paths in groups:
+            _expression_index(layout, kind, paths)
+    return layout
+
+
+def _expression_index(layout: Layout, kind: str, paths: Paths) -> None:
+    fields = [found for path in paths if (found := layout.type.field_at(tuple(path.split(".")))) is not None]
+    expressions = [layout.distinct(found) if kind == "unique" else layout.indexed(found) for found in fields]
+    ending = () if kind == "unique" else (layout.table.c.id,)
+    name = _index_name(layout.table, kind, paths)
+    sa.Index(name, layout.table.c.workspace, *expressions, *ending, unique=kind == "unique")
+
+
+def _column_layout(type: EntityType, dialect: Dialect, metadata: sa.MetaData) -> Layout:
+    """Every field of the data has a column."""
     columns = {name: _column(field) for name, field in type.fields.items()}
     table = sa.Table(type.name.replace("-", "_"), metadata, *_envelope(), *columns.values())
     _indexes(type, table)
@@ -119,7 +166,7 @@ def layout_of(type: EntityType, dialect: Dialect, metadata: sa.MetaData | None =
 
     def data_of(record: Record) -> Row:
         data = record.data
-        return tuple(convert(data.get(name)) for name, convert in getters)
+        return tuple([convert(data.get(name)) for name, convert in getters])
 
     return _compiled(type, table, columns, data_of, text, dialect)
 

@@ -6,20 +6,23 @@ from typing import Any
 from app.domain.errors import Unavailable
 from app.domain.query import Query
 from app.storage import conditions
+from app.storage.catalog import Stale
+from app.storage.definitions import Definitions
 from app.storage.dialect import Connection, Cursor, Dialect, Failure, Row, Statement
-from app.storage.journal import JournalStatements
 from app.storage.lane import Job
 from app.storage.layout import Layout
 from app.storage.records import counting, paging
+from app.storage.unit_of_work import Statements
 
 
 
 class Reader:
     """The reads of one transaction: all see the same moment."""
 
-    def __init__(self, cursor: Cursor, journal: JournalStatements) -> None:
+    def __init__(self, cursor: Cursor, statements: Statements) -> None:
+        self.definitions = Definitions(statements.definitions, cursor)
         self._cursor = cursor
-        self._journal = journal
+        self._journal = statements.journal
 
     def page(self, layout: Layout, workspace: str, query: Query) -> list[Row]:
         """Rows of (the envelope columns…, data as JSON text, the sort values…)."""
@@ -97,6 +100,9 @@ class KeyReader:
 
 def refusal(dialect: Dialect, error: Exception) -> Exception:
     """What a caller is told of a failed read."""
-    if dialect.failure(error) is Failure.BUG:
-        return error
+    match dialect.failure(error):
+        case Failure.BUG:
+            return error
+        case Failure.STALE:
+            return Stale()
     return Unavailable("the database cannot be read now; try again")

@@ -10,7 +10,7 @@ from alembic.migration import MigrationContext
 from app.domain.entity_type import EntityType
 from app.storage.dialect import Dialect
 from app.storage.layout import layout_of
-from app.storage.tables import DEFINITIONS, JOURNAL_HEAD, METADATA
+from app.storage.tables import DEFINITIONS, JOURNAL_HEAD, METADATA, REGISTRY_HEAD
 from app.storage.unit_of_work import now
 
 
@@ -24,11 +24,11 @@ def prepare(dialect: Dialect, types: Iterable[EntityType]) -> None:
     engine = dialect.engine()
     metadata = _metadata(dialect, types)
     with engine.connect() as connection:
-        connection.exec_driver_sql(dialect.begin_write)
-        dialect.lock_schema(connection)
+        connection.exec_driver_sql(dialect.begin_exclusive)
         metadata.create_all(connection)
-        if connection.scalar(sa.select(sa.func.count()).select_from(JOURNAL_HEAD)) == 0:
-            connection.execute(JOURNAL_HEAD.insert().values(seq=0))
+        for head, first in ((JOURNAL_HEAD, {"seq": 0}), (REGISTRY_HEAD, {"epoch": 0, "documents": 0})):
+            if connection.scalar(sa.select(sa.func.count()).select_from(head)) == 0:
+                connection.execute(head.insert().values(first))
         for type in types:
             _record_version(connection, type)
         connection.exec_driver_sql("COMMIT")
@@ -84,5 +84,5 @@ def _metadata(dialect: Dialect, types: Iterable[EntityType]) -> sa.MetaData:
     for table in METADATA.tables.values():
         table.to_metadata(metadata)
     for type in types:
-        layout_of(type, dialect, metadata)
+        layout_of(type, dialect, metadata=metadata)
     return metadata

@@ -60,5 +60,15 @@ DEFINITIONS = sa.Table(
     sa.Column("current", sa.Boolean(), nullable=False),
     _text("at"),
     sa.Column("definition", DOCUMENT, nullable=False),
+    sa.Column("table_name", TEXT),
 )
-"""Every schema version of every entity type this database has known."""
+"""Every schema version of every entity type this database has known; ``table_name`` is the table
+of a registered one. A deleted type has no current version and goes on counting."""
+
+REGISTRY_HEAD = sa.Table(
+    "registry_head",
+    METADATA,
+    sa.Column("epoch", INTEGER, nullable=False),
+    sa.Column("documents", INTEGER, nullable=False),
+)
+"""One row: how often the definitions changed, and how many document tables were ever made."""

@@ -6,9 +6,12 @@ from datetime import UTC, datetime, timedelta
 
 from app.domain.change import Origin
 from app.domain.collection import Collection
-from app.storage.dialect import Cursor
-from app.storage.idempotency import Answers, AnswerStatements
-from app.storage.journal import JournalStatements, WorkJournal
+from app.domain.entity_type import EntityType
+from app.storage.catalog import Stale
+from app.storage.definitions import Definitions, DefinitionStatements, definition_statements
+from app.storage.dialect import Cursor, Dialect
+from app.storage.idempotency import Answers, AnswerStatements, answer_statements
+from app.storage.journal import JournalStatements, WorkJournal, journal_statements
 from app.storage.layout import Layout
 from app.storage.records import TableRecords
 
@@ -30,6 +33,12 @@ class Statements:
 
     journal: JournalStatements
     answers: AnswerStatements
+    definitions: DefinitionStatements
+
+
+def statements_of(dialect: Dialect) -> Statements:
+    """Write them all."""
+    return Statements(journal_statements(dialect), answer_statements(dialect), definition_statements(dialect))
 
 
 def timestamp(moment: datetime) -> str:
@@ -51,12 +60,19 @@ class UnitOfWork:
         self.cursor = cursor
         self.journal = WorkJournal(statements.journal, cursor, self.now)
         self.answers = Answers(statements.answers, cursor, self.now, timestamp(moment - ANSWER_LIFE))
+        self.definitions = Definitions(statements.definitions, cursor, self.now)
         self._layouts = layouts
         self._records: dict[str, TableRecords] = {}
 
-    def collection(self, name: str, workspace: str = "", origin: Origin = Origin()) -> Collection:
-        """A collection in a workspace; ``origin`` stands in the changes made through it."""
-        return Collection(self._layouts[name].type, workspace, self._of(name), self.journal, origin, self.now)
+    def collection(self, type: EntityType, workspace: str = "", origin: Origin = Origin()) -> Collection:
+        """A collection in a workspace; ``origin`` stands in the changes made through it.
+
+        Raises ``Stale`` where the entity type is no longer the current one of its name.
+        """
+        layout = self._layouts.get(type.name)
+        if layout is None or layout.type is not type:
+            raise Stale
+        return Collection(type, workspace, self._of(type.name), self.journal, origin, self.now)
 
     def read(self, keys: Iterable[RecordKey]) -> None:
         """Read and lock records that are about to be asked for, a statement a collection."""
@@ -64,7 +80,8 @@ class UnitOfWork:
         for key in keys:
             wanted.setdefault((key.collection, key.workspace), []).append(key.id)
         for (collection, workspace), ids in sorted(wanted.items()):
-            self._of(collection).read(workspace, ids)
+            if collection in self._layouts:
+                self._of(collection).read(workspace, ids)
 
     def flush(self) -> None:
         """Send what waits; the journal last, because its counter orders the commits."""

@@ -2,17 +2,18 @@
 commit; where the database refuses one of them, all run again one by one."""
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
 from app.domain.errors import PersistError, Unavailable, UniqueViolation, Violation
+from app.storage.catalog import Catalog, Stale
+from app.storage.definitions import Definitions
 from app.storage.dialect import Connection, Dialect, Failure
 from app.storage.idempotency import KeyInUse
 from app.storage.lane import Job
-from app.storage.layout import Layout
 from app.storage.records import WriteLost
 from app.storage.unit_of_work import RecordKey, Statements, UnitOfWork
 
@@ -24,11 +25,14 @@ ATTEMPTS = 10
 
 class Mode(Enum):
     """How an operation is run. ``TOGETHER`` changes one record at the most and is all or nothing
-    by itself; ``ALONE`` has a transaction of its own; ``DRY`` has one that is rolled back."""
+    by itself; ``ALONE`` has a transaction of its own, ``EXCLUSIVE`` one that no other writer
+    crosses; ``DRY`` has one that is rolled back, ``DRY_EXCLUSIVE`` both."""
 
     TOGETHER = "together"
     ALONE = "alone"
+    EXCLUSIVE = "exclusive"
     DRY = "dry"
+    DRY_EXCLUSIVE = "dry exclusive"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +51,9 @@ class CommitFailed(Exception):
 class Writer:
     """Runs writes on a connection of its own, which belongs to the lane's thread."""
 
-    def __init__(self, dialect: Dialect, layouts: Mapping[str, Layout], statements: Statements) -> None:
+    def __init__(self, dialect: Dialect, catalog: Catalog, statements: Statements) -> None:
         self._dialect = dialect
-        self._layouts = layouts
+        self._catalog = catalog
         self._statements = statements
         self._connection: Connection | None = None
 
@@ -90,7 +94,7 @@ class Writer:
         """Run one operation of a batch; what the database refused concerns the whole batch."""
         try:
             job.result = job.task.operation(work)
-        except (PersistError, KeyInUse) as error:
+        except (PersistError, KeyInUse, Stale) as error:
             job.error = error
         except Exception as error:
             if isinstance(error, WriteLost) or self._dialect.owns(error):
@@ -100,11 +104,11 @@ class Writer:
     def _alone(self, job: Job[Write]) -> None:
         for _ in range(ATTEMPTS):
             try:
-                with self._transaction(commit=job.task.mode is not Mode.DRY) as work:
+                with self._transaction(job.task.mode) as work:
                     work.read(job.task.keys)
                     job.result = job.task.operation(work)
                 return
-            except (PersistError, KeyInUse) as error:
+            except (PersistError, KeyInUse, Stale) as error:
                 job.error = error
                 return
             except CommitFailed:
@@ -131,7 +135,7 @@ class Writer:
         return error
 
     def _unique(self, violated: str) -> UniqueViolation | None:
-        for layout in self._layouts.values():
+        for layout in self._catalog.layouts.values():
             if (paths := layout.unique.get(violated)) is not None:
                 named = " and ".join(paths)
                 detail = f"another record of {layout.type.name} holds this value of {named}"
@@ -140,18 +144,20 @@ class Writer:
         return None  # a key of the service's own: two processes made the same one, look again
 
     @contextmanager
-    def _transaction(self, *, commit: bool = True) -> Iterator[UnitOfWork]:
+    def _transaction(self, mode: Mode = Mode.TOGETHER) -> Iterator[UnitOfWork]:
         connection = self._connection = self._connection or self._dialect.connect()
         cursor = connection.cursor()
         try:
-            cursor.execute(self._dialect.begin_write)
-            work = UnitOfWork(self._layouts, self._statements, cursor)
+            exclusive = mode in (Mode.EXCLUSIVE, Mode.DRY_EXCLUSIVE)
+            cursor.execute(self._dialect.begin_exclusive if exclusive else self._dialect.begin_write)
+            self._catalog.refresh(Definitions(self._statements.definitions, cursor))
+            work = UnitOfWork(self._catalog.layouts, self._statements, cursor)
             yield work
             work.flush()
-            if commit:
-                self._commit(cursor)
-            else:
+            if mode in (Mode.DRY, Mode.DRY_EXCLUSIVE):
                 cursor.execute("ROLLBACK")
+            else:
+                self._commit(cursor)
         except BaseException:
             self._roll_back(cursor)
             raise
