@@ -5,6 +5,7 @@ import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
@@ -14,10 +15,13 @@ from starlette.exceptions import HTTPException
 from app.api import docs
 from app.api.collections import CollectionRoutes
 from app.api.framework import handle_error
+from app.api.entity_types import entity_type_router
 from app.api.front import Front
 from app.api.openapi import document
 from app.api.requests import Limits
 from app.api.service import service_router
+from app.api.writes import Writes
+from app.definition_files import DefinitionFiles
 from app.domain.errors import PersistError
 from app.entity_types.registry import load_models
 from app.settings import Settings, load
@@ -49,12 +53,18 @@ def create_app(settings: Settings) -> FastAPI:
     limits = Limits(settings.max_body_bytes, settings.max_import_bytes, settings.body_timeout_seconds)
     database = Database(settings.database_url, load_models(settings.models))
 
+    writes = Writes(database)
+    files = DefinitionFiles(Path(settings.schemas), database)
+
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         # what start-up made stays; sweeping it again and again costs writes a seventh
+        await files.look()
         gc.collect()
         gc.freeze()
+        watching = asyncio.create_task(files.watch())
         yield
+        watching.cancel()
         await asyncio.to_thread(database.close)
 
     app = Persist(
@@ -62,6 +72,7 @@ def create_app(settings: Settings) -> FastAPI:
         version=VERSION,
         lifespan=lifespan,
         docs_url=None,
+        openapi_url=None,
         redoc_url=None,
         exception_handlers={
             PersistError: handle_error,
@@ -71,9 +82,10 @@ def create_app(settings: Settings) -> FastAPI:
         },
     )
     app.database = database
-    app.include_router(service_router(NAME, VERSION, limits, database))
+    app.include_router(service_router(NAME, VERSION, limits, database, app.openapi, files.faults))
     app.include_router(docs.router)
-    collections = CollectionRoutes(database, require_if_match=settings.require_if_match)
+    app.include_router(entity_type_router(database, writes))
+    collections = CollectionRoutes(database, writes, require_if_match=settings.require_if_match)
     app.front = Front(collections, limits, super(Persist, app).__call__)
     return app
 

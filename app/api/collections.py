@@ -18,22 +18,29 @@ from app.domain.change import Origin
 from app.domain.command import Command
 from app.domain.errors import (
     CommandNotFound,
+    Conflict,
+    Invalid,
     InvalidPayload,
     InvalidQuery,
     MethodNotAllowed,
     NotFound,
     RecordNotFound,
     RevisionNotFound,
+    Unavailable,
 )
 from app.domain.identity import is_canonical, new_id
 from app.domain.query import Query
 from app.domain.record import Record, to_text
+from app.storage.catalog import Stale
 from app.storage.database import Database
 from app.storage.journal import past_record
 from app.storage.layout import Layout
 from app.storage.unit_of_work import RecordKey, UnitOfWork
 from app.storage.writing import Mode
 from app.api.drafts import draft, drafted_payload
+
+ATTEMPTS = 10
+"""How often a request is answered anew because the definition of its type changed."""
 
 Reply = Answer | Stream
 Handler = Callable[["Place", Request], Awaitable[Reply]]
@@ -60,9 +67,9 @@ class Place:
 class CollectionRoutes:
     """Answers everything below ``/api/``."""
 
-    def __init__(self, database: Database, *, require_if_match: bool) -> None:
+    def __init__(self, database: Database, writes: Writes, *, require_if_match: bool) -> None:
         self._database = database
-        self._writes = Writes(database)
+        self._writes = writes
         self._require = require_if_match
         self._collection: dict[str, dict[str, Handler]] = {
             "": {"GET": self.list, "POST": self.create, "DELETE": self.delete_matching},
@@ -82,7 +89,21 @@ class CollectionRoutes:
         }
 
     async def answer(self, request: Request, parts: list[str], workspace: str = "") -> Reply:
-        """The answer to a request; ``parts`` is the path behind ``/api/``."""
+        """The answer to a request; ``parts`` is the path behind ``/api/``. A refusal may come from a
+        definition that another process has changed: then it is asked for once more."""
+        for _ in range(ATTEMPTS):
+            try:
+                return await self._answer(request, parts, workspace)
+            except Stale:
+                await self._database.refresh()
+            except (NotFound, InvalidQuery, Invalid, Conflict):
+                if request.streamed or not await self._database.refresh():
+                    raise
+            if request.streamed:
+                break
+        raise Unavailable("the entity type is being changed; try again")
+
+    async def _answer(self, request: Request, parts: list[str], workspace: str) -> Reply:
         layout = self._database.catalog.get(parts[0])
         id = parts[1] if len(parts) > 1 else ""
         if len(parts) == 2 and id not in self._collection:

@@ -41,7 +41,9 @@ class Disconnected(Exception):
 class Request:
     """A request as the ASGI server hands it over."""
 
-    __slots__ = ("_headers", "_receive", "actor", "limits", "method", "path", "query", "request_id")
+    __slots__ = (
+        "_body", "_headers", "_receive", "actor", "limits", "method", "path", "query", "request_id", "streamed"
+    )
 
     def __init__(self, scope: Scope, receive: Receive, limits: Limits) -> None:
         self.method: str = scope["method"]
@@ -49,7 +51,9 @@ class Request:
         self.query: bytes = scope["query_string"]
         self.limits = limits
         self.actor = ""
+        self.streamed = False
         self._receive = receive
+        self._body: bytes | None = None
         self._headers: dict[bytes, bytes] = {}
         for name, value in scope["headers"]:
             held = self._headers.get(name)
@@ -67,7 +71,15 @@ class Request:
         return self.path
 
     async def body(self, accepted: Sequence[str] = JSON_TYPES) -> bytes:
-        """The whole body. Raises ``UnsupportedMediaType``, ``TooLarge``, ``RequestTimeout``."""
+        """The whole body, as often as asked for. Raises ``UnsupportedMediaType``, ``TooLarge``,
+        ``RequestTimeout``."""
+        if self._body is None:
+            self._body = await self._whole()
+        if self._body:
+            self.media_type(accepted)
+        return self._body
+
+    async def _whole(self) -> bytes:
         length = self._headers.get(b"content-length")
         if length is not None and length.isdigit() and int(length) > self.limits.body:
             raise _too_large(self.limits.body)
@@ -77,13 +89,12 @@ class Request:
             if size > self.limits.body:
                 raise _too_large(self.limits.body)
             pieces.append(piece)
-        if size:
-            self.media_type(accepted)
+        self.streamed = False
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     async def pieces(self) -> AsyncIterator[bytes]:
         """The body as it arrives. Raises ``RequestTimeout`` where it stops arriving."""
-        more = True
+        more = self.streamed = True
         while more:
             try:
                 async with asyncio.timeout(self.limits.silence):

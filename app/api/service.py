@@ -1,22 +1,41 @@
 """The service itself: what it is, whether it is well, what its problems mean, its collections."""
 
+import asyncio
 import re
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from fastapi import APIRouter
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 
 from app.api.openapi import collection_document
 from app.api.problems import catalogue, status_of
 from app.api.requests import Limits
 from app.domain.entity_type import EntityType
 from app.domain.errors import NotFound, Refused
+from app.domain.record import to_text
 from app.storage.database import Database
 
+Document = Callable[[], dict[str, Any]]
 
-def service_router(name: str, version: str, limits: Limits, database: Database) -> APIRouter:
-    """The routes around the collections."""
+
+def service_router(
+    name: str, version: str, limits: Limits, database: Database, document: Document, faults: Mapping[str, str]
+) -> APIRouter:
+    """The routes around the collections. ``document`` makes the whole OpenAPI document,
+    ``faults`` are those of definition files."""
     router = APIRouter(tags=["service"])
+    documents: dict[int, bytes] = {}
+
+    @router.get("/openapi.json", include_in_schema=False)
+    async def openapi() -> Response:
+        await database.refresh()
+        epoch = database.catalog.epoch
+        if epoch not in documents:
+            made = await asyncio.to_thread(lambda: to_text(document()).encode())
+            documents.clear()
+            documents[epoch] = made
+        return Response(documents[epoch], media_type="application/json")
 
     @router.get("/", summary="What this service is")
     async def root() -> dict[str, Any]:
@@ -32,9 +51,9 @@ def service_router(name: str, version: str, limits: Limits, database: Database) 
         return {"status": "ok"}
 
     @router.get("/health/ready", summary="Whether the service can store and answer")
-    async def ready() -> dict[str, str]:
+    async def ready() -> dict[str, Any]:
         await database.read(lambda reader: reader.alive())
-        return {"status": "ok"}
+        return {"status": "ok", "definition_files": faults}
 
     @router.get("/problems/{code}", summary="What a problem means")
     async def problem_type(code: str) -> dict[str, Any]:

@@ -41,7 +41,8 @@ class Writes:
         A dry run computes the full answer, changes nothing, stores nothing and answers 200.
         """
         if dry_run:
-            answer = await self._database.write(operation, keys=keys, mode=Mode.DRY)
+            dry = Mode.DRY_EXCLUSIVE if mode is Mode.EXCLUSIVE else Mode.DRY
+            answer = await self._database.write(operation, keys=keys, mode=dry)
             return _rehearsed(answer)
         if request.minimal:
             operation = _minimal(operation)

@@ -79,6 +79,7 @@ class Dialect(Protocol):
 
     def engine(self) -> sa.Engine: ...
     def compile(self, statement: sa.ClauseElement) -> Statement: ...
+    def ddl(self, element: sa.schema.ExecutableDDLElement) -> str: ...
     def inserter(self, table: sa.Table) -> "Insert": ...
     def writer(self, table: sa.Table) -> "TableWriter": ...
     def in_transaction(self, connection: Connection) -> bool: ...
@@ -148,6 +149,9 @@ class Sqlite:
 
     def compile(self, statement: sa.ClauseElement) -> Statement:
         return _compiled(statement, self._sqlalchemy)
+
+    def ddl(self, element: sa.schema.ExecutableDDLElement) -> str:
+        return str(element.compile(dialect=self._sqlalchemy))
 
     def inserter(self, table: sa.Table) -> Insert:
         names = [column.name for column in table.columns]
@@ -276,6 +280,9 @@ class PostgreSQL:
 
     def compile(self, statement: sa.ClauseElement) -> Statement:
         return _compiled(statement, self._sqlalchemy)
+
+    def ddl(self, element: sa.schema.ExecutableDDLElement) -> str:
+        return str(element.compile(dialect=self._sqlalchemy))
 
     def inserter(self, table: sa.Table) -> Insert:
         types = self._types(table)

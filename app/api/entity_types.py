@@ -1,0 +1,160 @@
+"""Entity types over HTTP: registering, evolving, looking at and deleting them."""
+
+from collections.abc import Callable
+from typing import Any
+
+from fastapi import APIRouter
+from fastapi import Request as HttpRequest
+from fastapi.responses import Response
+
+from app.api.queries import controls, flag, pairs_of
+from app.api.representations import Answer, json_answer
+from app.api.requests import Request, json_object
+from app.api.writes import Writes
+from app.domain.change import Origin
+from app.domain.errors import EntityTypeNotFound, InvalidSchema, Unavailable
+from app.storage.catalog import Stale
+from app.storage.database import Database
+from app.storage.definitions import StoredDefinition
+from app.storage.registration import Act, Prepared, Registration, Source
+from app.storage.unit_of_work import UnitOfWork
+from app.storage.writing import Mode
+
+ATTEMPTS = 10
+"""How often a registration is prepared anew because another one came first."""
+
+BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": {
+                    "type": "object",
+                    "required": ["schema"],
+                    "properties": {
+                        "name": {"type": "string"},
+                        "schema_version": {"type": "integer", "minimum": 1},
+                        "schema": {"type": "object", "description": "JSON Schema, draft 2020-12, of an object"},
+                        "unique": {"type": "array"},
+                        "indexes": {"type": "array"},
+                        "commands": {"type": "object"},
+                        "migration": {"type": ["object", "array"]},
+                    },
+                    "additionalProperties": False,
+                },
+                "example": {
+                    "schema": {
+                        "title": "Note",
+                        "type": "object",
+                        "required": ["text"],
+                        "additionalProperties": False,
+                        "properties": {"text": {"type": "string"}, "pinned": {"type": "boolean", "default": False}},
+                    },
+                    "indexes": [["pinned"]],
+                    "commands": {"pin": {"when": "!data.pinned", "set": {"pinned": "true"}}},
+                },
+            }
+        },
+    }
+}
+
+
+def entity_type_router(database: Database, writes: Writes) -> APIRouter:
+    """The routes of registered entity types."""
+    router = APIRouter(tags=["entity types"], prefix="/entity-types")
+    registration = Registration(database)
+
+    async def versions_of(name: str) -> list[StoredDefinition]:
+        found = await database.read(lambda reader: reader.definitions.versions(name))
+        if not any(version.current for version in found):
+            raise EntityTypeNotFound(f"there is no registered entity type {name[:80]!r}; GET /entity-types lists them")
+        return found
+
+    @router.get("", summary="All registered entity types")
+    async def index() -> dict[str, Any]:
+        current = await database.read(lambda reader: reader.definitions.current())
+        return {"items": [shown(version) for version in current]}
+
+    @router.get("/{name}", summary="The current definition")
+    async def read(name: str) -> dict[str, Any]:
+        return shown(next(version for version in await versions_of(name) if version.current))
+
+    @router.get("/{name}/versions", summary="Every schema version it ever had")
+    async def versions(name: str) -> dict[str, Any]:
+        return {"items": [shown(version) for version in await versions_of(name)]}
+
+    @router.get("/{name}/versions/{number}", summary="The definition of one schema version")
+    async def version(name: str, number: int) -> dict[str, Any]:
+        for found in await versions_of(name):
+            if found.schema_version == number:
+                return shown(found)
+        raise EntityTypeNotFound(f"{name} never had a schema version {number}")
+
+    @router.put("/{name}", summary="Register an entity type, or evolve it", openapi_extra=BODY, status_code=201)
+    async def put(name: str, http: HttpRequest) -> Response:
+        request: Request = http.scope["state"]["request"]
+        dry_run = _dry_run(request)
+        body = await request.body()
+        definition = json_object(body, InvalidSchema)
+        for _ in range(ATTEMPTS):
+            prepared = await registration.prepare(name, definition, Source.CLIENT)
+            try:
+                operation = _registering(prepared, request)
+                answer = await writes.perform(request, operation, body=body, mode=Mode.EXCLUSIVE, dry_run=dry_run)
+                await database.refresh()
+                return sent(answer)
+            except Stale:
+                continue
+            finally:
+                prepared.close()
+        raise Unavailable("others keep changing this entity type; try again")
+
+    @router.delete("/{name}", summary="Delete an entity type whose collection is empty", status_code=204)
+    async def delete(name: str, http: HttpRequest) -> Response:
+        request: Request = http.scope["state"]["request"]
+        dry_run = _dry_run(request)
+        operation = registration.delete(name)
+
+        def gone(work: UnitOfWork) -> Answer:
+            operation(work)
+            return Answer(204, b"", [])
+
+        return sent(await writes.perform(request, gone, mode=Mode.EXCLUSIVE, dry_run=dry_run))
+
+    return router
+
+
+def _registering(prepared: Prepared, request: Request) -> Callable[[UnitOfWork], Answer]:
+    def operation(work: UnitOfWork) -> Answer:
+        done = prepared.run(work, Origin(request.actor, request.request_id))
+        body = shown(prepared.decision.target) | {"migrated": done.migrated}
+        if done.act is Act.CREATE:
+            return json_answer(body, 201, [(b"location", request.path.encode())])
+        return json_answer(body)
+
+    return operation
+
+
+def shown(version: StoredDefinition) -> dict[str, Any]:
+    """A version of a definition as clients see it."""
+    definition = version.definition
+    return {
+        "name": version.name,
+        "schema_version": version.schema_version,
+        "current": version.current,
+        "schema": definition["schema"],
+        "unique": definition["unique"],
+        "indexes": definition["indexes"],
+        "commands": definition["commands"],
+        "migration": definition["steps"],
+    }
+
+
+def sent(answer: Answer) -> Response:
+    """An answer through FastAPI."""
+    headers = {name.decode(): value.decode("latin-1") for name, value in answer.headers}
+    return Response(answer.body or None, answer.status, headers)
+
+
+def _dry_run(request: Request) -> bool:
+    return flag(controls(pairs_of(request.query), ("dry_run",)), "dry_run")

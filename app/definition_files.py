@@ -1,0 +1,97 @@
+"""Definition files: registered entity types from a folder, at start and whenever a file changes.
+
+A file that cannot be registered is reported; the last good version of its type stays.
+"""
+
+import asyncio
+import logging
+from pathlib import Path
+
+from app.api.json_body import parse
+from app.domain.change import Origin
+from app.domain.errors import PersistError, Unavailable
+from app.storage.catalog import Stale
+from app.storage.database import Database
+from app.storage.registration import Act, Registration, Source
+from app.storage.writing import Mode
+
+logger = logging.getLogger(__name__)
+
+SECONDS = 1.0
+"""Between two looks at the folder."""
+
+LARGEST = 1_048_576
+ATTEMPTS = 20
+
+State = tuple[int, int, int]
+
+
+class DefinitionFiles:
+    """The ``*.json`` files of a folder; ``faults`` tells what is wrong with which of them."""
+
+    def __init__(self, folder: Path, database: Database) -> None:
+        self.faults: dict[str, str] = {}
+        self._folder = folder
+        self._database = database
+        self._registration = Registration(database)
+        self._seen: dict[Path, State] = {}
+
+    async def watch(self) -> None:
+        """Register what changes, until cancelled."""
+        while True:
+            await asyncio.sleep(SECONDS)
+            await self.look()
+
+    async def look(self) -> None:
+        """Register the files that are new or changed since the last look."""
+        states = await asyncio.to_thread(self._states)
+        for path, state in states.items():
+            if self._seen.get(path) != state:
+                await self._register(path)
+        for gone in self._seen.keys() - states.keys():
+            self.faults.pop(gone.name, None)
+        self._seen = states
+
+    def _states(self) -> dict[Path, State]:
+        found = {}
+        for path in sorted(self._folder.glob("*.json")):
+            try:
+                stat = path.stat()
+            except OSError:
+                continue  # gone between the two looks
+            found[path] = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
+        return found
+
+    async def _register(self, path: Path) -> None:
+        try:
+            definition = parse(await asyncio.to_thread(_content, path))
+            name = definition.get("name", path.stem) if isinstance(definition, dict) else path.stem
+            await self._apply(str(name), definition)
+        except (PersistError, OSError) as error:
+            places = "; ".join(f"{place} {detail}" for place, detail in getattr(error, "errors", ())[:5])
+            self.faults[path.name] = f"{error} {places}".strip()
+            logger.error("%s is not registered: %s", path, self.faults[path.name])
+        else:
+            self.faults.pop(path.name, None)
+
+    async def _apply(self, name: str, definition: object) -> None:
+        for _ in range(ATTEMPTS):
+            prepared = await self._registration.prepare(name, definition, Source.FILE)
+            try:
+                if prepared.decision.act is not Act.NOTHING:
+                    await self._database.write(lambda work, prepared=prepared: prepared.run(work, Origin()), mode=Mode.EXCLUSIVE)
+                    await self._database.refresh()
+                return
+            except Stale:
+                continue
+            finally:
+                prepared.close()
+        raise Unavailable("others keep changing this entity type")
+
+
+def _content(path: Path) -> bytes:
+    with path.open("rb") as file:
+        content = file.read(LARGEST + 1)
+    if len(content) > LARGEST:
+        raise OSError(f"the file is larger than {LARGEST:,} bytes")
+    return content
