@@ -2,13 +2,14 @@ import json
 import signal
 import socket
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 
 from app.settings import Settings, variable
-from tests.support.program import ROOT, persist, serving
+from tests.support.program import ROOT, Running, persist, serving
 
 SHOP = '''
 from persist import entity
@@ -29,10 +30,55 @@ def refusal(folder: Path, *arguments: str, **environment: str) -> str:
     return outcome.stderr
 
 
-def test_serve_says_where_it_answers_once_it_does(tmp_path: Path) -> None:
-    with serving(tmp_path) as service:
-        assert httpx.get(f"{service.url}/health/ready").status_code == 200
-        assert (tmp_path / "persist.db").exists()
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """A user's own deployment, half of it chosen by flags."""
+    folder = tmp_path_factory.mktemp("shop")
+    flags = ("--require-if-match", "--database-url", "sqlite:///second.db")
+    other = {"PERSIST_DATABASE_URL": "sqlite:///first.db", "PERSIST_WORKRES": "4"}
+    with serving(folder, *flags, **shop(folder), **other) as running:
+        yield running
+
+
+def test_serve_answers_where_it_says_once_it_says_so(service: Running) -> None:
+    assert httpx.get(f"{service.url}/health/ready").status_code == 200
+
+
+def test_a_module_in_the_current_folder_is_served(service: Running) -> None:
+    assert [each["name"] for each in httpx.get(f"{service.url}/collections").json()["items"]] == ["hats"]
+
+
+def test_a_flag_overrides_the_environment(service: Running) -> None:
+    folder = service.errors.parent
+    assert (folder / "second.db").exists()
+    assert not (folder / "first.db").exists()
+
+
+def test_a_switch_is_turned_on_by_its_flag(service: Running) -> None:
+    hats = f"{service.url}/api/hats"
+    hat = httpx.post(hats, json={"size": 56}).json()
+    assert httpx.put(f"{hats}/{hat['id']}", json={"size": 57}).status_code == 428
+
+
+def test_an_unknown_variable_is_a_warning(service: Running) -> None:
+    assert "PERSIST_WORKRES is not a setting; did you mean PERSIST_WORKERS?" in service.errors.read_text()
+
+
+def test_openapi_prints_the_document_the_service_gives(service: Running) -> None:
+    printed = persist(service.errors.parent, "openapi", PERSIST_MODELS="shop").stdout
+    assert json.loads(printed) == httpx.get(f"{service.url}/openapi.json").json()
+
+
+def test_check_passes_where_tables_and_models_agree(service: Running) -> None:
+    chosen = {"PERSIST_MODELS": "shop", "PERSIST_DATABASE_URL": "sqlite:///second.db"}
+    outcome = persist(service.errors.parent, "check", **chosen)
+    assert outcome.returncode == 0, outcome.stdout
+    assert [line.split()[:2] for line in outcome.stdout.splitlines()] == [
+        ["ok", "settings"],
+        ["ok", "models"],
+        ["ok", "database"],
+        ["ok", "tables"],
+    ]
 
 
 def test_serve_lists_every_setting_with_its_variable(tmp_path: Path) -> None:
@@ -42,34 +88,30 @@ def test_serve_lists_every_setting_with_its_variable(tmp_path: Path) -> None:
         assert f"[{variable(name)}," in words
 
 
-def test_a_flag_overrides_the_environment(tmp_path: Path) -> None:
-    other = tmp_path / "other.db"
-    with serving(tmp_path, "--database-url", f"sqlite:///{other}", PERSIST_DATABASE_URL="sqlite:///first.db"):
-        assert other.exists()
-        assert not (tmp_path / "first.db").exists()
-
-
-def test_a_switch_can_be_turned_on_by_a_flag(tmp_path: Path) -> None:
-    with serving(tmp_path, "--require-if-match", "--models", "shop", **shop(tmp_path)) as service:
-        hats = f"{service.url}/api/hats"
-        hat = httpx.post(hats, json={"size": 56}).json()
-        assert httpx.put(f"{hats}/{hat['id']}", json={"size": 57}).status_code == 428
-
-
-def test_several_processes_serve_what_one_of_them_stored(tmp_path: Path) -> None:
+def test_several_processes_serve_what_one_of_them_stored_and_log_alike(tmp_path: Path) -> None:
     with serving(tmp_path, "--workers", "2", "--models", "shop", **shop(tmp_path)) as service:
         hats = f"{service.url}/api/hats"
         ids = {httpx.post(hats, json={"size": size}).json()["id"] for size in range(20)}
-        listed = httpx.get(hats).json()["items"]
-        assert {hat["id"] for hat in listed} == ids
+        assert {hat["id"] for hat in httpx.get(hats).json()["items"]} == ids
         assert service.end(signal.SIGTERM) == 0
+        assert sum("Started server process" in record["event"] for record in log_of(service)) == 2
 
 
 @pytest.mark.parametrize("signal_", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_it_without_a_traceback(tmp_path: Path, signal_: signal.Signals) -> None:
+def test_a_signal_ends_it_and_requests_are_not_in_its_log(tmp_path: Path, signal_: signal.Signals) -> None:
     with serving(tmp_path) as service:
+        httpx.get(f"{service.url}/collections")
         assert service.end(signal_) in (0, -signal_)
-        assert "Traceback" not in service.errors.read_text()
+        events = [record["event"] for record in log_of(service)]
+        assert "Application shutdown complete." in events
+        assert not any("/collections" in event for event in events)
+
+
+def log_of(service: Running) -> list[dict[str, str]]:
+    """Every line is a JSON object of one form; a traceback would be none."""
+    records = [json.loads(line) for line in service.errors.read_text().splitlines()]
+    assert all({"event", "level", "logger", "time"} <= set(record) for record in records)
+    return records
 
 
 def test_what_was_stored_is_there_after_a_restart(tmp_path: Path) -> None:
@@ -78,22 +120,6 @@ def test_what_was_stored_is_there_after_a_restart(tmp_path: Path) -> None:
         hat = httpx.post(f"{service.url}/api/hats", json={"size": 56}).json()
     with serving(tmp_path, **environment) as service:
         assert httpx.get(f"{service.url}/api/hats/{hat['id']}").json() == hat
-
-
-@pytest.mark.parametrize("workers", ["1", "2"])
-def test_the_log_is_one_json_object_a_line(tmp_path: Path, workers: str) -> None:
-    with serving(tmp_path, "--workers", workers) as service:
-        service.end(signal.SIGTERM)
-        records = [json.loads(line) for line in service.errors.read_text().splitlines()]
-    assert {"event", "level", "logger", "time"} <= set(records[0])
-    assert "uvicorn.error" in {record["logger"] for record in records}
-
-
-def test_requests_are_not_logged(tmp_path: Path) -> None:
-    with serving(tmp_path) as service:
-        httpx.get(f"{service.url}/collections")
-        service.end(signal.SIGTERM)
-        assert "/collections" not in service.errors.read_text()
 
 
 def test_a_bad_value_stops_the_start_with_its_name(tmp_path: Path) -> None:
@@ -106,11 +132,6 @@ def test_a_bad_value_stops_the_start_with_its_name(tmp_path: Path) -> None:
 
 def test_a_bad_flag_is_named_like_its_variable(tmp_path: Path) -> None:
     assert refusal(tmp_path, "serve", "--port", "high").startswith("persist: PERSIST_PORT=high: ")
-
-
-def test_an_unknown_variable_is_a_warning(tmp_path: Path) -> None:
-    with serving(tmp_path, PERSIST_DATBASE_URL="sqlite:///x.db") as service:
-        assert "did you mean PERSIST_DATABASE_URL?" in service.errors.read_text()
 
 
 def test_a_host_that_others_reach_is_refused(tmp_path: Path) -> None:
@@ -162,18 +183,6 @@ def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
     assert "nowhere" in refusal(tmp_path, "serve", PERSIST_DATABASE_URL="sqlite:///nowhere/persist.db")
 
 
-def test_check_passes_where_tables_and_models_agree(tmp_path: Path) -> None:
-    with serving(tmp_path):
-        outcome = persist(tmp_path, "check")
-    assert outcome.returncode == 0
-    assert [line.split()[:2] for line in outcome.stdout.splitlines()] == [
-        ["ok", "settings"],
-        ["ok", "models"],
-        ["ok", "database"],
-        ["ok", "tables"],
-    ]
-
-
 def test_check_names_a_column_that_is_missing(tmp_path: Path) -> None:
     with serving(tmp_path):
         pass
@@ -203,12 +212,6 @@ def test_check_fails_on_settings_that_are_wrong(tmp_path: Path) -> None:
     outcome = persist(tmp_path, "check", PERSIST_PORT="x")
     assert outcome.returncode == 1
     assert outcome.stdout.startswith("FAIL  settings")
-
-
-def test_openapi_prints_the_document_the_service_gives(tmp_path: Path) -> None:
-    printed = persist(tmp_path, "openapi", **shop(tmp_path)).stdout
-    with serving(tmp_path, **shop(tmp_path)) as service:
-        assert json.loads(printed) == httpx.get(f"{service.url}/openapi.json").json()
 
 
 def test_openapi_writes_a_file_and_touches_no_database(tmp_path: Path) -> None:

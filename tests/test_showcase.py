@@ -1,4 +1,5 @@
 import json
+import subprocess
 from pathlib import Path
 
 import httpx
@@ -20,10 +21,18 @@ class Product(SQLModel):
 '''
 
 
-def test_it_tells_the_story_of_a_service_of_its_own(tmp_path: Path) -> None:
-    outcome = persist(tmp_path, "showcase")
-    assert outcome.returncode == 0, outcome.stdout + outcome.stderr
-    story = [line.split(maxsplit=1)[1] for line in outcome.stdout.splitlines() if line.startswith("  ✓")]
+@pytest.fixture(scope="module")
+def told(tmp_path_factory: pytest.TempPathFactory) -> subprocess.CompletedProcess[str]:
+    """What it told of a service of its own, where the settings are those of another service."""
+    folder = tmp_path_factory.mktemp("empty")
+    outcome = persist(folder, "showcase", PERSIST_WORKERS="none", PERSIST_DATABASE_URL="sqlite:///mine.db")
+    assert list(folder.iterdir()) == []
+    return outcome
+
+
+def test_it_tells_the_story_of_a_service_of_its_own(told: subprocess.CompletedProcess[str]) -> None:
+    assert told.returncode == 0, told.stdout + told.stderr
+    story = [line.split(maxsplit=1)[1] for line in told.stdout.splitlines() if line.startswith("  ✓")]
     assert [line.split("  ")[0] for line in story] == [
         "Create a product",
         "Lower its price with the command set",
@@ -31,38 +40,27 @@ def test_it_tells_the_story_of_a_service_of_its_own(tmp_path: Path) -> None:
         "Read it back",
         "Stop the service, start it, read the same",
     ]
-    assert "all as expected" in outcome.stdout
+    assert "all as expected" in told.stdout
 
 
-def test_it_leaves_nothing_behind(tmp_path: Path) -> None:
-    assert persist(tmp_path, "showcase").returncode == 0
-    assert list(tmp_path.iterdir()) == []
+def test_a_running_service_is_shown_again_and_again_and_left_as_it_was(tmp_path: Path) -> None:
+    with serving(tmp_path) as service:
+        for _ in range(2):
+            outcome = persist(tmp_path, "showcase", "--json", "--url", service.url)
+            assert_told_as_json(outcome)
+        assert httpx.get(f"{service.url}/api/catalog-products").json()["items"] == []
+        assert service.process.poll() is None
 
 
-def test_choices_for_another_service_do_not_reach_its_own(tmp_path: Path) -> None:
-    outcome = persist(tmp_path, "showcase", PERSIST_WORKERS="none", PERSIST_DATABASE_URL="sqlite:///mine.db")
-    assert outcome.returncode == 0, outcome.stdout + outcome.stderr
-    assert not (tmp_path / "mine.db").exists()
-
-
-def test_as_json_it_lists_what_was_checked(tmp_path: Path) -> None:
-    told = json.loads(persist(tmp_path, "showcase", "--json").stdout)
-    assert (told["ok"], told["failure"]) == (True, None)
+def assert_told_as_json(outcome: subprocess.CompletedProcess[str]) -> None:
+    told = json.loads(outcome.stdout)
+    assert (outcome.returncode, told["ok"], told["failure"]) == (0, True, None)
     assert told["steps"][-1]["checked"] == {
         "revision": 3,
         "data.title": "Mechanical Keyboard Pro",
         "data.price_cents": 10900,
         "data.active": False,
     }
-
-
-def test_a_running_service_is_shown_again_and_again_and_left_as_it_was(tmp_path: Path) -> None:
-    with serving(tmp_path) as service:
-        for _ in range(2):
-            outcome = persist(tmp_path, "showcase", "--url", service.url)
-            assert outcome.returncode == 0, outcome.stdout
-        assert httpx.get(f"{service.url}/api/catalog-products").json()["items"] == []
-        assert service.process.poll() is None
 
 
 def test_a_number_that_is_off_fails_and_is_named(tmp_path: Path) -> None:
