@@ -1,3 +1,4 @@
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -6,6 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic_core import from_json, to_json
 
 from app.domain.errors import InvalidSchema, Violation
 from app.domain.record import Data
@@ -324,6 +328,7 @@ def test_there_is_no_payload_without_its_schema() -> None:
         ("[duration('1s')]", "of type list<duration> is no JSON value"),
         ("b'x'", "of type bytes is no JSON value"),
         ("type(1)", "is no JSON value"),
+        ("{b'x': 1}", "map key"),
         ("google.protobuf.Int64Value{value: 1}", "messages are not available"),
         (r"'\u0000'", "U+0000"),
         ("'\0'", "U+0000"),
@@ -369,13 +374,14 @@ def test_loops_and_regular_expressions_are_not_available(text: str) -> None:
         ("data[payload.key]", {}, "payload.key has no value"),
         ("data[data.title]", {}, "Database degraded"),
         ("{'a': 1, data.any: 2}", {"any": "a"}, "duplicate key"),
-        ("{data.any: 1}", {"any": 5}, "no JSON value"),
-        ("{1: 2}", {}, "no JSON value"),
+        ("{data.any: 1}", {"any": 5}, "cannot name a member"),
+        ("{1: 2}", {}, "cannot name a member"),
         ("int(data.title)", {}, "int"),
         ("int(data.any)", {"any": 1e300}, "out of int range"),
         ("timestamp(data.title).getFullYear()", {}, "imestamp"),
         ("18446744073709551615u", {}, "no JSON value"),
-        (r"string(b'\x00')", {}, "no JSON value"),
+        (r"string(b'\x00')", {}, "U+0000"),
+        (r"{string(b'\x00'): 1}", {}, "U+0000"),
         ("[dyn(timestamp('2026-11-22T17:00:00Z'))]", {}, "no JSON value"),
         ("dyn(b'x')", {}, "no JSON value"),
         ("dyn(int)", {}, "no JSON value"),
@@ -496,6 +502,37 @@ def test_an_expression_of_more_than_2000_characters_is_refused_with_the_limit() 
     assert "2000 are allowed" in violation("'" + "x" * 1_999 + "'")
 
 
+ATOMS = (
+    "data data.severity data.price data.title data.owner data.owner.note data.source data.any data.tags "
+    "payload.steps payload.key data[\"in\"] 1 -1 1.5 'a' b'a' true null [] {} [1,null] {'a':1} {1:2} 1e308 "
+    "9223372036854775807 duration('1s') int foo"
+)
+INFIX = st.sampled_from(("+", "-", "*", "/", "%", "==", "!=", "<", "&&", "||", "in"))
+PREFIX = st.sampled_from(("!", "-", "size", "string", "int", "double", "bool", "dyn", "type", "has"))
+EXPRESSIONS = st.recursive(
+    st.sampled_from(ATOMS.split()),
+    lambda inner: st.one_of(
+        st.builds("({} {} {})".format, inner, INFIX, inner),
+        st.builds("{}({})".format, PREFIX, inner),
+        st.builds("{}[{}]".format, inner, inner),
+        st.builds("({} ? {} : {})".format, inner, inner, inner),
+    ),
+    max_leaves=6,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    EXPRESSIONS, st.sampled_from([DATA_SCHEMA, None]), st.sampled_from([DATA, {}, {"any": [None], "tags": 1}])
+)
+def test_any_expression_gives_json_or_a_clear_refusal(text: str, schema: Any, data: Data) -> None:
+    try:
+        given = compiled(text, data_schema=schema)(data, PAYLOAD)
+    except (InvalidSchema, ExpressionFailed):
+        return
+    assert from_json(to_json(given)) == given
+
+
 def test_one_program_runs_in_many_threads_at_once() -> None:
     program = compiled("[data.severity, payload.steps, data.title]")
     wrong: list[Any] = []
@@ -512,6 +549,28 @@ def test_one_program_runs_in_many_threads_at_once() -> None:
     for thread in threads:
         thread.join()
     assert wrong == []
+
+
+def test_null_results_take_no_reference_from_none() -> None:
+    texts = (
+        "null",
+        "data.source",
+        "[data.owner.note]",
+        "data.owner",
+        "data",
+        "payload.key",
+        "{'a': [null]}",
+        "data.any",
+    )
+    programs = [compiled(text) for text in texts]
+    data = DATA | {"any": [{"deep": [None]}]}
+    for program in programs:
+        assert "None" in repr(program(data, PAYLOAD))
+    before = sys.getrefcount(None)
+    for _ in range(2_000):
+        for program in programs:
+            program(data, PAYLOAD)
+    assert abs(sys.getrefcount(None) - before) < 1_000
 
 
 def test_evaluations_leave_no_memory_behind() -> None:

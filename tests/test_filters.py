@@ -2,6 +2,8 @@ import time
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from app.domain.entity_type import EntityType, Kind
 from app.domain.errors import InvalidQuery
@@ -404,6 +406,22 @@ def test_a_hostile_text_is_refused_at_once(text: str) -> None:
     started = time.perf_counter()
     assert refusal(text)
     assert time.perf_counter() - started < 0.5
+
+
+TOKENS = (
+    "data record .title .severity .tags .payload .x [ ] ( ) { } , ? : && || ! - + == != < >= in has( timestamp( "
+    ".contains( .all( 1 1.5 1u 0x1 'a' \"b\" '' `a.b` true null data.title data.acknowledged == \\ ''' b'x' é // 😀"
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.sampled_from(TOKENS.split()), max_size=30).map(" ".join) | st.text(max_size=60))
+def test_any_text_is_a_condition_or_an_invalid_query(text: str) -> None:
+    try:
+        where, values = compile_filter(text, TICKETS)
+    except InvalidQuery:
+        return
+    assert shown(where).count("$") == len(values)
 
 
 def test_a_deeply_nested_filter_is_told_so() -> None:

@@ -5,7 +5,6 @@ checked when it is compiled; its cost is bounded by its length and by what its `
 Source: the CEL language definition (github.com/cel-expr/cel-spec).
 """
 
-import math
 import re
 from collections import Counter
 from collections.abc import Mapping
@@ -18,9 +17,10 @@ from cel_expr_python import cel  # type: ignore[import-untyped]
 
 from app.domain.errors import InvalidSchema, Violation
 from app.domain.field import Field, FieldType, Path, Schema, field_at, fields_of
-from app.domain.record import INT64, Data, whole
+from app.domain.record import Data
+from app.entity_types.evaluation import Failure, evaluate
 from app.entity_types.members import Reference, is_identifier, references, unknown
-from app.entity_types.syntax import CONFIG, fault, parse, plain
+from app.entity_types.syntax import CONFIG, fault, parse
 from app.entity_types.tree import Apply, Fault, Literal, Node, walk
 from app.entity_types.views import LIMIT, Seen, TooMuch, View
 
@@ -33,7 +33,6 @@ _TYPES: Mapping[FieldType, Any] = {
     FieldType.BOOLEAN: cel.Type.BOOL,
 }
 _NO_JSON = re.compile("BYTES|TIMESTAMP|DURATION|TYPE|google")
-_STATUS = re.compile(r"^[A-Z_]+: | \[[A-Z_]+\]$")
 _MIXED = re.compile(r"\((int, double|double, int)\)")
 _LOOPS = ("all", "exists", "exists_one", "filter", "map", "matches")
 _SEARCH_LIMIT = LIMIT // 16
@@ -59,15 +58,17 @@ class Program:
     result: Result
     _view: View
     _expression: Any
+    _writes_null: bool
 
     def __call__(self, data: Data, payload: Data | None = None) -> Any:
         """The JSON value for this data. Raises ``ExpressionFailed``."""
         values = {"data": data, "payload": payload or {}}
         try:
-            value = self._evaluated(self._view.of(values))
+            variables, nulls = self._view.of(values)
+            value = evaluate(self._expression, variables, nulls=nulls or self._writes_null)
         except TooMuch as error:
             raise ExpressionFailed(f"{self.text:.200}: {error}") from None
-        except _Failure as error:
+        except Failure as error:
             empty = "".join(f"; {name} has no value" for name in self._view.without_value(values))
             raise ExpressionFailed(f"{self.text:.200}: {error}{empty}") from None
         if self.result is Result.VALUE or isinstance(value, bool):
@@ -75,16 +76,6 @@ class Program:
         if value is None:
             return False
         raise ExpressionFailed(f"{self.text:.200}: a condition is true or false, this gave {value!r:.80}")
-
-    def _evaluated(self, variables: dict[str, Any]) -> Any:
-        try:
-            result = self._expression.eval(data=variables)
-            value = result.plain_value()
-        except RuntimeError as error:
-            raise _Failure(_reason(str(error))) from None
-        if result.type() == cel.Type.ERROR:
-            raise _Failure(_reason(value))
-        return _json(value)
 
 
 def compile_expression(
@@ -110,11 +101,14 @@ def compile_expression(
         if wrong:
             raise InvalidSchema(f"{place}: {'; '.join(wrong)}", errors=[Violation(place, w) for w in wrong])
         seen = _seen(schemas, named)
-        expression = _compiled(text, schemas, seen)
-        _check_result(expression.return_type().name(), result)
+        expression, type_name = _compiled(text, schemas, seen)
+        _check_result(type_name, result)
     except Fault as error:
         raise InvalidSchema(f"{place}: {error}", errors=[Violation(place, str(error))]) from None
-    return Program(text, result, View(seen, _SEARCH_LIMIT if _searches(tree) else LIMIT), expression)
+    writes_null = any(isinstance(node, Literal) and node.value is None for node in walk(tree))
+    return Program(
+        text, result, View(seen, _SEARCH_LIMIT if _searches(tree) else LIMIT), expression, writes_null
+    )
 
 
 def _refuse_loops(tree: Node) -> None:
@@ -187,10 +181,11 @@ def _variable(schemas: Schemas, root: str, path: Path) -> str | None:
     return f"{root}.{path[0]}"
 
 
-def _compiled(text: str, schemas: Schemas, seen: list[Seen]) -> Any:
+def _compiled(text: str, schemas: Schemas, seen: list[Seen]) -> tuple[Any, str]:
     types = {member.variable: _type(schemas, member.root, member.path) for member in seen if member.variable}
     try:
-        return _environment(tuple(schemas), tuple(sorted(types.items()))).compile(text)
+        expression = _environment(tuple(schemas), tuple(sorted(types.items()))).compile(text)
+        return expression, expression.return_type().name()
     except RuntimeError as error:
         raise _explained(str(error), text) from None
 
@@ -221,28 +216,3 @@ def _searches(tree: Node) -> bool:
     """Whether ``contains`` looks for anything but a literal."""
     calls = (node for node in walk(tree) if isinstance(node, Apply) and node.function == "contains")
     return any(not isinstance(argument, Literal) for call in calls for argument in call.arguments)
-
-
-class _Failure(Exception):
-    """Why CEL gave no value."""
-
-
-def _reason(message: str) -> str:
-    return plain(_STATUS.sub("", message))
-
-
-def _json(value: Any) -> Any:
-    """A value of CEL as a JSON value that can be stored; raises ``_Failure`` where it is none."""
-    if value is None or isinstance(value, bool):
-        return value
-    if isinstance(value, int) and value in INT64:
-        return value
-    if isinstance(value, float) and math.isfinite(value):
-        return whole(value)
-    if isinstance(value, str) and "\0" not in value:
-        return value
-    if isinstance(value, list):
-        return [_json(item) for item in value]
-    if isinstance(value, dict) and all(isinstance(key, str) for key in value):
-        return {key: _json(value[key]) for key in sorted(value)}
-    raise _Failure(f"{value!r:.80} is no JSON value that can be stored")

@@ -45,15 +45,17 @@ class View:
         self._named = frozenset((member.root, member.path) for member in self._seen)
         self._limit = limit
 
-    def of(self, values: Mapping[str, Data]) -> dict[str, Any]:
-        """The variables of an evaluation over ``values``; raises ``TooMuch``."""
+    def of(self, values: Mapping[str, Data]) -> tuple[dict[str, Any], bool]:
+        """The variables of an evaluation over ``values``, and whether there is a null in them;
+        raises ``TooMuch``."""
         view: dict[str, Any] = {root: {} for root in values}
         owned: set[int] = set()
-        spent = 0
+        spent, nulls = 0, False
         for member in self._seen:
             value = _at(values[member.root], member.path)
             if member.reads:
-                spent += member.reads * _weight(value, self._limit)
+                weight, holds_null = _weighed(value, self._limit)
+                spent, nulls = spent + member.reads * weight, nulls or holds_null
                 if spent > self._limit:
                     raise TooMuch(f"it would work over too much data; the limit is {self._limit} values")
             if member.double and type(value) is int:
@@ -61,7 +63,7 @@ class View:
             if member.variable is not None and value is not None:
                 view[member.variable] = value
             self._place(view, member, value, owned)
-        return view
+        return view, nulls
 
     def without_value(self, values: Mapping[str, Data]) -> Iterator[str]:
         """The members that are read and have no value."""
@@ -105,17 +107,19 @@ def _at(value: Any, path: Path) -> Any:
     return value
 
 
-def _weight(value: Any, limit: int) -> int:
-    """How many units ``value`` is, or some number beyond ``limit``."""
-    weight, waiting = 0, [value]
+def _weighed(value: Any, limit: int) -> tuple[int, bool]:
+    """How many units ``value`` is, or some number beyond ``limit``; whether there is a null in it."""
+    weight, nulls, waiting = 0, False, [value]
     while waiting and weight <= limit:
         item = waiting.pop()
         weight += 1
-        if isinstance(item, str):
+        if item is None:
+            nulls = True
+        elif isinstance(item, str):
             weight += len(item) // 16
         elif isinstance(item, dict):
             weight += 3 * len(item) + sum(map(len, item)) // 16
             waiting.extend(item.values())
         elif isinstance(item, list):
             waiting.extend(item)
-    return weight
+    return weight, nulls
