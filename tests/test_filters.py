@@ -409,8 +409,9 @@ def test_a_hostile_text_is_refused_at_once(text: str) -> None:
 
 
 TOKENS = (
-    "data record .title .severity .tags .payload .x [ ] ( ) { } , ? : && || ! - + == != < >= in has( timestamp( "
-    ".contains( .all( 1 1.5 1u 0x1 'a' \"b\" '' `a.b` true null data.title data.acknowledged == \\ ''' b'x' é // 😀"
+    "data record .title .severity .tags .payload .x [ ] ( ) { } , ? : && || ! - + == != < >= in has( "
+    "timestamp( .contains( .all( 1 1.5 1u 0x1 'a' \"b\" '' `a.b` true null data.title data.acknowledged "
+    "== \\ ''' b'x' é // 😀"
 )
 
 
