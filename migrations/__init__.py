@@ -1,0 +1,1 @@
+"""The migration plans of this deployment's typed entities, one module each."""

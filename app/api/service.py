@@ -52,7 +52,9 @@ def service_router(
 
     @router.get("/health/ready", summary="Whether the service can store and answer")
     async def ready() -> dict[str, Any]:
-        await database.read(lambda reader: reader.alive())
+        await database.refresh()
+        for name in database.catalog.ahead:
+            database.catalog.get(name)
         return {"status": "ok", "definition_files": faults}
 
     @router.get("/problems/{code}", summary="What a problem means")

@@ -42,7 +42,7 @@ class EntityType:
     commands: Mapping[str, Command]
     unique: tuple[Paths, ...] = ()
     indexes: tuple[Paths, ...] = ()
-    plan: MigrationPlan = field(default_factory=lambda: MigrationPlan(1), compare=False)
+    plan: MigrationPlan = field(default_factory=MigrationPlan, compare=False)
     description: str = ""
     example: Data | None = None
     model: type | None = field(default=None, compare=False)

@@ -12,6 +12,7 @@ from sqlmodel import SQLModel
 from app.domain.command import Command
 from app.domain.entity_type import EntityType, Kind, Paths
 from app.domain.errors import InvalidData, InvalidPayload
+from app.domain.migration import MigrationPlan
 from app.domain.record import Data
 from app.entity_types.payloads import example_of, set_command
 from app.entity_types.values import checked, violations
@@ -26,6 +27,7 @@ class _Entity:
     schema_version: int
     unique: tuple[Paths, ...]
     indexes: tuple[Paths, ...]
+    plan: MigrationPlan
 
 
 @dataclass(frozen=True)
@@ -38,15 +40,21 @@ def entity(
     name: str,
     *,
     schema_version: int = 1,
+    plan: MigrationPlan | None = None,
     unique: Iterable[Iterable[str]] = (),
     indexes: Iterable[Iterable[str]] = (),
 ) -> Callable[[type[Model]], type[Model]]:
     """Make a SQLModel class the entity type of the collection ``name``.
 
+    ``plan`` brings data of older schema versions up to this one; ``InvalidPlan`` is raised where
+    it does not. Without one, data of older versions cannot be restored.
     A single field is indexed or unique by ``Field(index=True)`` and ``Field(unique=True)``;
     ``unique`` and ``indexes`` here take groups of fields.
     """
-    declared = _Entity(name, schema_version, tuple(map(tuple, unique)), tuple(map(tuple, indexes)))
+    if plan is not None:
+        plan.check_complete(schema_version)
+    plan = plan or MigrationPlan(current=schema_version)
+    declared = _Entity(name, schema_version, tuple(map(tuple, unique)), tuple(map(tuple, indexes)), plan)
 
     def declare(model: type[Model]) -> type[Model]:
         model.__persist_entity__ = declared  # type: ignore[attr-defined]
@@ -90,6 +98,7 @@ def from_model(model: type[SQLModel]) -> EntityType:
         commands=commands,
         unique=(*_flagged(model, "unique"), *declared.unique),
         indexes=(*_flagged(model, "index"), *declared.indexes),
+        plan=declared.plan,
         description=inspect.getdoc(model) or "",
         example=example_of(schema),
         model=model,

@@ -52,7 +52,7 @@ def plan_of(current: int, steps: Iterable[Mapping[str, Any]], place: Place = ("m
     """The plan of declarative steps. Raises ``InvalidSchema``."""
     compiled = [step_of(step, (*place, index)) for index, step in enumerate(steps) if step["to"] <= current]
     try:
-        return MigrationPlan(current, compiled)
+        return MigrationPlan(compiled, current=current)
     except InvalidPlan as error:
         raise refuse(place, str(error)) from None
 
@@ -75,7 +75,7 @@ def step_of(step: Mapping[str, Any], place: Place) -> MigrationStep:
         return defaults | data if defaults else data
 
     told = [f"{verb} {', '.join(step[verb])}" for verb in ("rename", "drop", "set", "default") if step.get(verb)]
-    return MigrationStep(step["from"], step["to"], transform, "; ".join(told), definition=step)
+    return MigrationStep(step["from"], step["to"], transform, description="; ".join(told), definition=step)
 
 
 def _command(name: str, written: Mapping[str, Any], schema: Schema) -> Command:

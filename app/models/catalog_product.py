@@ -1,10 +1,11 @@
 """CatalogProduct: something the shop sells."""
 
+from migrations import catalog_products
 from persist import entity
 from sqlmodel import Field, SQLModel
 
 
-@entity("catalog-products", schema_version=3)
+@entity("catalog-products", schema_version=3, plan=catalog_products.PLAN)
 class CatalogProduct(SQLModel):
     """A product of the catalogue."""
 

@@ -1,10 +1,11 @@
 """OpsTicket: a fault in operations."""
 
+from migrations import ops_tickets
 from persist import command, entity
 from sqlmodel import Field, SQLModel
 
 
-@entity("ops-tickets", schema_version=2)
+@entity("ops-tickets", schema_version=2, plan=ops_tickets.PLAN)
 class OpsTicket(SQLModel):
     """A fault someone has to deal with."""
 

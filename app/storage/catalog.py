@@ -8,7 +8,7 @@ import difflib
 from collections.abc import Iterable, Iterator, Mapping
 
 from app.domain.entity_type import EntityType
-from app.domain.errors import CollectionNotFound
+from app.domain.errors import CollectionNotFound, Unavailable
 from app.entity_types.from_schema import from_schema
 from app.storage.definitions import Definitions, StoredDefinition
 from app.storage.dialect import Dialect
@@ -20,13 +20,15 @@ class Stale(Exception):
 
 
 class Catalog:
-    """Every collection by name. ``layouts`` is replaced as a whole, so a look at it is one moment."""
+    """Every collection by name. ``layouts`` is replaced as a whole, so a look at it is one moment;
+    ``ahead`` names typed ones whose tables a newer process has migrated."""
 
     def __init__(self, dialect: Dialect, types: Iterable[EntityType]) -> None:
         self._dialect = dialect
         self._typed: Mapping[str, Layout] = {type.name: layout_of(type, dialect) for type in types}
         self._sources: Mapping[str, StoredDefinition] = {}
         self.layouts: Mapping[str, Layout] = self._typed
+        self.ahead: Mapping[str, int] = {}
         self.epoch = -1
 
     def __iter__(self) -> Iterator[EntityType]:
@@ -35,6 +37,12 @@ class Catalog:
     def get(self, name: str) -> Layout:
         """The layout of a collection. Raises ``CollectionNotFound``, naming the nearest."""
         found = self.layouts.get(name)
+        if name in self.ahead:
+            raise Unavailable(
+                f"the table of {name} is at schema version {self.ahead[name]}, which this process does not know: "
+                "it is being replaced by a newer one",
+                retry_after=5,
+            )
         if found is None:
             near = difflib.get_close_matches(name, self.layouts, n=1)
             hint = f"; did you mean {near[0]}?" if near else "; GET /collections lists them"
@@ -52,8 +60,11 @@ class Catalog:
         if epoch == self.epoch:
             return False
         sources = {source.name: source for source in definitions.current()}
+        known = definitions.typed()
+        typed = {name: layout for name, layout in self._typed.items() if known.get(name) == layout.type.schema_version}
         loaded = {name: self._layout(source) for name, source in sources.items() if name not in self._typed}
-        self._sources, self.layouts, self.epoch = sources, {**loaded, **self._typed}, epoch
+        self.ahead = {name: version for name, version in known.items() if name in self._typed and name not in typed}
+        self._sources, self.layouts, self.epoch = sources, {**loaded, **typed}, epoch
         return True
 
     def _layout(self, source: StoredDefinition) -> Layout:

@@ -46,10 +46,10 @@ class Database:
     cannot answer now. Opening one makes the missing tables (``storage.schema.prepare``).
     """
 
-    def __init__(self, url: str, types: Iterable[EntityType]) -> None:
+    def __init__(self, url: str, types: Iterable[EntityType], *, auto_migrate: bool = True) -> None:
         self.dialect: Dialect = dialect_of(url)
         types = list(types)
-        prepare(self.dialect, types)
+        prepare(self.dialect, types, auto_migrate=auto_migrate)
         self.catalog = Catalog(self.dialect, types)
         self._statements = statements_of(self.dialect)
         self._writer = Writer(self.dialect, self.catalog, self._statements)

@@ -36,6 +36,7 @@ class DefinitionStatements:
     raise_epoch: Statement
     next_table: Statement
     all: Statement
+    typed: Statement
     of_name: Statement
     insert: Statement
     retire: Statement
@@ -57,6 +58,11 @@ def definition_statements(dialect: Dialect) -> DefinitionStatements:
         raise_epoch=dialect.compile(sa.update(REGISTRY_HEAD).values(epoch=REGISTRY_HEAD.c.epoch + one)),
         next_table=dialect.compile(sa.update(REGISTRY_HEAD).values(documents=documents + one).returning(documents)),
         all=dialect.compile(rows),
+        typed=dialect.compile(
+            sa.select(DEFINITIONS.c.name, DEFINITIONS.c.schema_version).where(
+                DEFINITIONS.c.kind == sa.literal_column(f"'{Kind.TYPED.value}'", sa.Text()), DEFINITIONS.c.current
+            )
+        ),
         of_name=dialect.compile(rows.where(named)),
         insert=dialect.compile(sa.insert(DEFINITIONS).values(values)),
         retire=dialect.compile(sa.update(DEFINITIONS).where(named).values(current=sa.false())),
@@ -85,6 +91,10 @@ class Definitions:
         versions = map(_stored, self._run(self._statements.all).fetchall())
         found = [_with_steps(list(group)) for _, group in groupby(versions, key=lambda version: version.name)]
         return [version for version in found if version is not None]
+
+    def typed(self) -> dict[str, int]:
+        """The schema version of each typed entity's table."""
+        return dict(self._run(self._statements.typed).fetchall())
 
     def versions(self, name: str) -> list[StoredDefinition]:
         """Every version a name ever had, the first one first."""

@@ -69,6 +69,7 @@ class Dialect(Protocol):
     """What differs. ``reads_in_place``: a read by key is short enough for the event loop.
     ``begin_exclusive``: a write that no other writer may cross, because tables or types change."""
 
+    name: str
     reads_in_place: bool
     begin_write: str
     begin_exclusive: str
@@ -80,6 +81,7 @@ class Dialect(Protocol):
     def engine(self) -> sa.Engine: ...
     def compile(self, statement: sa.ClauseElement) -> Statement: ...
     def ddl(self, element: sa.schema.ExecutableDDLElement) -> str: ...
+    def column_type(self, type: FieldType | None) -> str: ...
     def inserter(self, table: sa.Table) -> "Insert": ...
     def writer(self, table: sa.Table) -> "TableWriter": ...
     def in_transaction(self, connection: Connection) -> bool: ...
@@ -124,6 +126,7 @@ KEY = ("workspace", "id", "revision")
 class Sqlite:
     """SQLite in a file, in WAL mode; every commit is on the disk before it is answered."""
 
+    name = "sqlite"
     reads_in_place = True
     begin_write = "BEGIN IMMEDIATE"
     begin_exclusive = "BEGIN IMMEDIATE"
@@ -152,6 +155,9 @@ class Sqlite:
 
     def ddl(self, element: sa.schema.ExecutableDDLElement) -> str:
         return str(element.compile(dialect=self._sqlalchemy))
+
+    def column_type(self, type: FieldType | None) -> str:
+        return str(COLUMN_TYPES.get(type, DOCUMENT).compile(self._sqlalchemy))  # type: ignore[arg-type]
 
     def inserter(self, table: sa.Table) -> Insert:
         names = [column.name for column in table.columns]
@@ -256,6 +262,7 @@ class Sqlite:
 class PostgreSQL:
     """PostgreSQL through psycopg, one statement for many rows through ``unnest``."""
 
+    name = "postgresql"
     reads_in_place = False
     begin_write = "BEGIN; SELECT pg_advisory_xact_lock_shared(7165284)"
     begin_exclusive = "BEGIN; SELECT pg_advisory_xact_lock(7165284)"
@@ -283,6 +290,9 @@ class PostgreSQL:
 
     def ddl(self, element: sa.schema.ExecutableDDLElement) -> str:
         return str(element.compile(dialect=self._sqlalchemy))
+
+    def column_type(self, type: FieldType | None) -> str:
+        return str(COLUMN_TYPES.get(type, DOCUMENT).compile(self._sqlalchemy))  # type: ignore[arg-type]
 
     def inserter(self, table: sa.Table) -> Insert:
         types = self._types(table)

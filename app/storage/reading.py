@@ -49,10 +49,6 @@ class Reader:
         """Whether the journal ever saw the record."""
         return bool(self._rows(self._journal.known, {"collection": collection, "workspace": workspace, "id": id}))
 
-    def alive(self) -> None:
-        """Ask the database for anything at all."""
-        self._cursor.execute("SELECT seq FROM journal_head").fetchall()
-
     def _rows(self, statement: Statement, values: dict[str, Any]) -> list[Row]:
         rows: list[Row] = self._cursor.execute(statement.text, statement.arguments(values)).fetchall()
         return rows

@@ -1,6 +1,6 @@
-"""The tables of a database: made when they are missing, compared with what the code expects."""
+"""The tables of a database: made where they are missing, brought up to date, compared with the
+models."""
 
-import json
 from collections.abc import Iterable
 
 import sqlalchemy as sa
@@ -10,17 +10,37 @@ from alembic.migration import MigrationContext
 from app.domain.entity_type import EntityType
 from app.storage.dialect import Dialect
 from app.storage.layout import layout_of
-from app.storage.tables import DEFINITIONS, JOURNAL_HEAD, METADATA, REGISTRY_HEAD
-from app.storage.unit_of_work import now
+from app.storage.migrator import Pending, Progress, migrate, pending, record_version, stored_version
+from app.storage.tables import JOURNAL_HEAD, METADATA, REGISTRY_HEAD
 
 
 class SchemaMismatch(Exception):
     """The database's tables are not the ones this code works with; the message says which."""
 
 
-def prepare(dialect: Dialect, types: Iterable[EntityType]) -> None:
-    """Make the tables that are missing and record the schema version of each entity type; one
-    process at a time. Raises ``SchemaMismatch`` where a table has another schema version."""
+def silent(title: str, done: int, rows: int) -> None:
+    """Progress that nobody watches."""
+
+
+def prepare(
+    dialect: Dialect, types: Iterable[EntityType], *, auto_migrate: bool = True, progress: Progress = silent
+) -> list[Pending]:
+    """Make the tables that are missing and bring those up to date that are behind; what was done.
+
+    One process at a time; others wait and find it done. Raises ``SchemaMismatch`` where a table is
+    ahead of the code, or behind it and ``auto_migrate`` is off; ``MigrationStopped``.
+    """
+    types = list(types)
+    due = _made(dialect, types)
+    if due and not auto_migrate:
+        behind = ", ".join(f"{work.type.name} ({work.stored_version} to {work.type.schema_version})" for work in due)
+        raise SchemaMismatch(f"tables are behind the code: {behind}; run `persist migrate`")
+    for work in due:
+        migrate(dialect, work, progress)
+    return due
+
+
+def _made(dialect: Dialect, types: list[EntityType]) -> list[Pending]:
     engine = dialect.engine()
     metadata = _metadata(dialect, types)
     with engine.connect() as connection:
@@ -30,29 +50,34 @@ def prepare(dialect: Dialect, types: Iterable[EntityType]) -> None:
             if connection.scalar(sa.select(sa.func.count()).select_from(head)) == 0:
                 connection.execute(head.insert().values(first))
         for type in types:
-            _record_version(connection, type)
+            _check_version(connection, type)
+        due = pending(connection, dialect, types)
         connection.exec_driver_sql("COMMIT")
     engine.dispose()
+    return due
 
 
-def _record_version(connection: sa.Connection, type: EntityType) -> None:
-    named = sa.select(DEFINITIONS.c.schema_version).where(DEFINITIONS.c.name == type.name)
-    stored = connection.scalar(named.where(DEFINITIONS.c.current))
+def _check_version(connection: sa.Connection, type: EntityType) -> None:
+    stored = stored_version(connection, type.name)
     if stored is None:
-        connection.execute(
-            DEFINITIONS.insert().values(
-                name=type.name,
-                schema_version=type.schema_version,
-                kind=type.kind.value,
-                current=True,
-                at=now(),
-                definition=json.dumps({"schema": dict(type.schema)}),
-            )
-        )
-    elif stored != type.schema_version:
+        record_version(connection, type.name, type.schema_version, type.schema)
+    elif stored > type.schema_version:
         raise SchemaMismatch(
-            f"the table of {type.name} is at schema version {stored}, the code at {type.schema_version}"
+            f"the table of {type.name} is at schema version {stored}, this code knows {type.schema_version}: "
+            "a newer version of the service has migrated it; run that one"
         )
+
+
+def due(dialect: Dialect, types: Iterable[EntityType]) -> list[Pending]:
+    """What ``prepare`` would bring up to date; changes nothing."""
+    engine = dialect.engine()
+    try:
+        with engine.connect() as connection:
+            if not sa.inspect(connection).has_table("definitions"):
+                return []
+            return pending(connection, dialect, types)
+    finally:
+        engine.dispose()
 
 
 def drift(dialect: Dialect, types: Iterable[EntityType]) -> list[str]:

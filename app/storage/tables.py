@@ -72,3 +72,12 @@ REGISTRY_HEAD = sa.Table(
     sa.Column("documents", INTEGER, nullable=False),
 )
 """One row: how often the definitions changed, and how many document tables were ever made."""
+
+MIGRATIONS = sa.Table(
+    "migrations",
+    METADATA,
+    sa.Column("id", TEXT, primary_key=True),
+    _text("at"),
+    sa.Column("report", DOCUMENT, nullable=False),
+)
+"""Every completed run: restores, and steps that ran in place."""
