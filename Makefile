@@ -21,7 +21,7 @@ showcase: .venv/run ## Drive a service of its own over HTTP and tell what happen
 test: .venv/dev ## Run the tests, all but the slow ones
 	$(BIN)/python -m pytest -m "not slow" $(ARGS)
 
-test-slow: .venv/dev ## Run the long ones: crashes, fuzzing, packaging
+test-slow: .venv/dev ## Run the long ones: crashes, fuzzing, the wheel in a clean environment
 	$(BIN)/python -m pytest -m slow $(ARGS)
 
 lint: .venv/dev ## Check style, types and the direction of imports
