@@ -43,11 +43,18 @@ def database(request: pytest.FixtureRequest) -> str:
     return name
 
 
+@pytest.fixture(scope="session", params=["typed"])
+def kind(request: pytest.FixtureRequest) -> str:
+    """Where the entity types under test come from; clients see no difference."""
+    name: str = request.param
+    return name
+
+
 @pytest.fixture(scope="session")
 def new_database(
-    request: pytest.FixtureRequest, database: str, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest, database: str, kind: str, tmp_path_factory: pytest.TempPathFactory
 ) -> NewDatabase:
-    """Makes a fresh database of the kind under test and gives its URL."""
+    """Makes a fresh, empty database and gives its URL."""
     if database == "sqlite":
         return lambda: f"sqlite:///{tmp_path_factory.mktemp('sqlite')}/persist.db"
     server: str = request.getfixturevalue("postgres")
@@ -70,13 +77,6 @@ def service(
 def client(service: Service) -> httpx.Client:
     """A client that fails the test on any internal error."""
     return service.client
-
-
-@pytest.fixture(scope="session", params=["typed"])
-def kind(request: pytest.FixtureRequest) -> str:
-    """Where the entity types under test come from; clients see no difference."""
-    name: str = request.param
-    return name
 
 
 @pytest.fixture

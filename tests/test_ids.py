@@ -12,7 +12,6 @@ from tests.support.problems import assert_problem
 NOT_CANONICAL = [
     "abc",
     "1",
-    "commands",
     "0198C1D2-7C2F-7D6A-9F1E-2B3C4D5E6F70",
     "0198c1d27c2f7d6a9f1e2b3c4d5e6f70",
     "%7B0198c1d2-7c2f-7d6a-9f1e-2b3c4d5e6f70%7D",

@@ -92,7 +92,7 @@ def test_a_bad_line_tells_what_is_wrong_with_it(tickets: Collection) -> None:
     content = lines_of({"title": "ok", "severity": 30}, {"severity": 99, "colour": "red"})
     problem = assert_problem(tickets.import_lines(content), 422, "invalid-data")
     assert names_line(problem, 2)
-    assert {pointer.removeprefix("/1") for pointer in pointers(problem)} == {"/title", "/severity", "/colour"}
+    assert {pointer.removeprefix("/2") for pointer in pointers(problem)} == {"/title", "/severity", "/colour"}
 
 
 @pytest.mark.parametrize("content", [b'{"name": "\xff\xfe"}\n', '{"name": "é"}\n'.encode("utf-16"), b"\xff"])

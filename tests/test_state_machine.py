@@ -264,12 +264,11 @@ class Clients(RuleBasedStateMachine):
     @rule(bound=integers, limit=st.integers(1, 4), direction=st.sampled_from(["", "-"]))
     def list_by_amount(self, bound: int, limit: int, direction: str) -> None:
         there = [(known.data["amount"], id) for id, known in self.known.items() if known.data]
-        there = sorted(((amount, id) for amount, id in there if amount <= bound), key=lambda pair: pair[1])
-        there.sort(key=lambda pair: pair[0], reverse=direction == "-")
+        wanted = sorted((pair for pair in there if pair[0] <= bound), reverse=direction == "-")
         pages = self.collection.pages(
             marker=self.marker, amount__lte=str(bound), sort=f"{direction}amount", limit=limit
         )
-        assert [record["id"] for page in pages for record in page] == [id for _, id in there]
+        assert [record["id"] for page in pages for record in page] == [id for _, id in wanted]
 
     @rule(name=texts)
     def list_by_text(self, name: str) -> None:

@@ -1,6 +1,7 @@
 """The shape every refusal has: RFC 9457 and section 11 of the contract."""
 
 from typing import Any
+from urllib.parse import unquote
 
 import httpx
 
@@ -26,7 +27,8 @@ def assert_shape(problem: Json, response: httpx.Response) -> None:
     assert problem["type"] == f"/problems/{problem['code']}"
     assert problem["title"]
     assert problem["detail"]
-    assert problem["instance"].startswith(response.request.url.raw_path.decode().partition("?")[0]), problem
+    path = response.request.url.raw_path.decode().partition("?")[0]
+    assert unquote(problem["instance"]).startswith(unquote(path)), problem
     assert problem["request_id"] == response.headers["x-request-id"]
     for error in problem.get("errors", ()):
         assert error.keys() == {"pointer", "detail"}, error
