@@ -1,11 +1,15 @@
 """Checks: what must hold before a deployment can serve; each says in a sentence what does not."""
 
+import logging
 import re
 
 from app.domain.entity_type import EntityType
 from app.entity_types.registry import InvalidModels, load_models
 from app.storage.dialect import Dialect, dialect_of
+from app.storage.migrator import MigrationStopped
 from app.storage.schema import SchemaMismatch, drift, prepare
+
+logger = logging.getLogger(__name__)
 
 
 class NotReady(Exception):
@@ -42,12 +46,16 @@ def without_secrets(url: str) -> str:
     return re.sub("//[^/]*@", "//", url.partition("?")[0])
 
 
-def prepare_tables(dialect: Dialect, types: list[EntityType]) -> None:
-    """Make the tables that are missing. Raises ``NotReady`` where one is not what the code expects."""
+def prepare_tables(dialect: Dialect, types: list[EntityType], *, auto_migrate: bool) -> None:
+    """Make the tables that are missing, bring those up to date that are behind. Raises ``NotReady``."""
     try:
-        prepare(dialect, types)
-    except SchemaMismatch as error:
+        prepare(dialect, types, auto_migrate=auto_migrate, progress=_told)
+    except (SchemaMismatch, MigrationStopped) as error:
         raise NotReady(str(error)) from error
+
+
+def _told(title: str, done: int, rows: int) -> None:
+    logger.info("%s: %d of %d records", title, done, rows)
 
 
 def compare_tables(dialect: Dialect, types: list[EntityType]) -> None:

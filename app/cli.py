@@ -100,7 +100,8 @@ def _prepare(settings: Settings) -> None:
     from app import checks
 
     types = checks.entity_types(settings.models)
-    checks.prepare_tables(checks.database(settings.database_url), types)
+    database = checks.database(settings.database_url)
+    checks.prepare_tables(database, types, auto_migrate=settings.auto_migrate)
 
 
 @commands.command()

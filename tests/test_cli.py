@@ -3,6 +3,7 @@ import signal
 import socket
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import httpx
@@ -183,10 +184,21 @@ def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
     assert "nowhere" in refusal(tmp_path, "serve", PERSIST_DATABASE_URL="sqlite:///nowhere/persist.db")
 
 
+def test_a_table_that_a_newer_version_has_migrated_is_left_alone(tmp_path: Path) -> None:
+    environment = shop(tmp_path)
+    with serving(tmp_path, **environment):
+        pass
+    with closing(sqlite3.connect(tmp_path / "persist.db")) as database:
+        database.execute("UPDATE definitions SET schema_version = 9 WHERE name = 'hats'")
+        database.commit()
+    said = refusal(tmp_path, "serve", **environment)
+    assert "hats is at schema version 9, this code knows 1" in said
+
+
 def test_check_names_a_column_that_is_missing(tmp_path: Path) -> None:
     with serving(tmp_path):
         pass
-    with sqlite3.connect(tmp_path / "persist.db") as database:
+    with closing(sqlite3.connect(tmp_path / "persist.db")) as database:
         tables = database.execute("SELECT name FROM sqlite_master WHERE sql LIKE '%pricing_tier%'").fetchall()
         database.execute(f'ALTER TABLE "{tables[0][0]}" DROP COLUMN pricing_tier')
     outcome = persist(tmp_path, "check")
