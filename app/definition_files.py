@@ -7,7 +7,7 @@ import asyncio
 import logging
 from pathlib import Path
 
-from app.api.json_body import parse
+from app.domain.strict_json import parse
 from app.domain.change import Origin
 from app.domain.errors import PersistError, Unavailable
 from app.storage.catalog import Stale

@@ -19,7 +19,9 @@ from app.api.entity_types import entity_type_router
 from app.api.front import Front
 from app.api.openapi import document
 from app.api.requests import Limits
+from app.api.migrations import migration_router
 from app.api.service import service_router
+from app.api.snapshots import snapshot_router
 from app.api.writes import Writes
 from app.definition_files import DefinitionFiles
 from app.domain.errors import PersistError
@@ -85,6 +87,8 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(service_router(NAME, VERSION, limits, database, app.openapi, files.faults))
     app.include_router(docs.router)
     app.include_router(entity_type_router(database, writes))
+    app.include_router(snapshot_router(database))
+    app.include_router(migration_router(database, writes))
     collections = CollectionRoutes(database, writes, require_if_match=settings.require_if_match)
     app.front = Front(collections, limits, super(Persist, app).__call__)
     return app

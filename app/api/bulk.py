@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import AsyncIterator, Iterator
 from typing import IO
 
-from app.api import json_body
+from app.domain import strict_json
 from app.api.queries import listing
 from app.api.representations import NDJSON, Answer, Stream, json_answer, row_text
 from app.api.requests import NDJSON_TYPES, Request
@@ -101,7 +101,7 @@ def _lines(lines: IO[bytes], limit: int) -> Iterator[bytes]:
 
 
 def _object(line: bytes) -> Data:
-    value = json_body.parse(line)
+    value = strict_json.parse(line)
     if not isinstance(value, dict):
         raise InvalidData("a line must hold a JSON object")
     return value

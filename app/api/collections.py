@@ -6,13 +6,14 @@ there by being in the registry, and the number of collections costs nothing.
 
 from collections.abc import Awaitable, Callable
 
-from app.api import json_body
+from app.domain import strict_json
 from app.api.bulk import export, import_records
 from app.api.lists import list_changes, list_records
 from app.api.patches import change_of
 from app.api.queries import conditions, controls, flag, natural, pairs_of, split
 from app.api.representations import JSON, Answer, Stream, etag, json_answer, record_text, row_text
 from app.api.requests import PATCH_TYPES, Request, json_object
+from app.api.snapshots import of_collection, take
 from app.api.writes import Writes
 from app.domain.change import Origin
 from app.domain.command import Command
@@ -35,6 +36,7 @@ from app.storage.catalog import Stale
 from app.storage.database import Database
 from app.storage.journal import past_record
 from app.storage.layout import Layout
+from app.storage.snapshots import Selection
 from app.storage.unit_of_work import RecordKey, UnitOfWork
 from app.storage.writing import Mode
 from app.api.drafts import draft, drafted_payload
@@ -76,6 +78,7 @@ class CollectionRoutes:
             "commands": {"GET": self.commands},
             "import": {"POST": self.import_},
             "export": {"GET": self.export},
+            "snapshots": {"GET": self.snapshots, "POST": self.take_snapshot},
         }
         self._record: dict[str, Handler] = {
             "GET": self.read,
@@ -172,7 +175,7 @@ class CollectionRoutes:
         dry_run = _dry_run(request)
         body = await request.body(PATCH_TYPES)
         precondition = request.precondition(required=self._require)
-        change = change_of(json_body.parse(body), request.media_type(PATCH_TYPES), request.limits.body)
+        change = change_of(strict_json.parse(body), request.media_type(PATCH_TYPES), request.limits.body)
 
         def operation(work: UnitOfWork) -> Answer:
             collection = work.collection(place.type, place.workspace, _origin(request))
@@ -265,6 +268,15 @@ class CollectionRoutes:
     async def export(self, place: Place, request: Request) -> Reply:
         """NDJSON out, from one moment."""
         return await export(self._database, place.layout, place.workspace, request)
+
+    async def snapshots(self, place: Place, request: Request) -> Answer:
+        """The snapshots that hold this collection."""
+        controls(pairs_of(request.query), ())
+        return await of_collection(self._database, place.type.name, place.workspace)
+
+    async def take_snapshot(self, place: Place, request: Request) -> Answer:
+        """Take a snapshot of this collection."""
+        return await take(self._database, request, Selection((place.type.name,), (place.workspace,)))
 
 
 def _dry_run(request: Request) -> bool:

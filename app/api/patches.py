@@ -7,7 +7,7 @@ from typing import Any
 import jsonpatch  # type: ignore[import-untyped]
 import jsonpointer  # type: ignore[import-untyped]
 
-from app.api.json_body import check_depth
+from app.domain.strict_json import check_depth
 from app.domain.errors import InvalidJson, InvalidPatch, PatchTestFailed, Violation
 from app.domain.patch import merge_patch
 from app.domain.record import Data, canonical_text, to_text

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping, 
 from dataclasses import dataclass
 from typing import Any
 
-from app.api import json_body
+from app.domain import strict_json
 from app.domain.errors import Invalid, InvalidData, MalformedRequest, RequestTimeout, TooLarge, UnsupportedMediaType
 from app.domain.identity import new_id
 from app.domain.precondition import ANY, NO_PRECONDITION, Precondition
@@ -163,7 +163,7 @@ def sane_request_id(given: bytes | None) -> str:
 
 def json_object(body: bytes, error: type[Invalid] = InvalidData) -> dict[str, Any]:
     """A body that must be a JSON object."""
-    value = json_body.parse(body)
+    value = strict_json.parse(body)
     if not isinstance(value, dict):
         raise error("the body must be a JSON object")
     return value

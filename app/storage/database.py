@@ -22,6 +22,7 @@ from app.storage.layout import Layout
 from app.storage.reading import Find, KeyReader, Reader, refusal
 from app.storage.records import BATCH, paging
 from app.storage.schema import prepare
+from app.storage.snapshots import Snapshots
 from app.storage.unit_of_work import RecordKey, UnitOfWork, statements_of
 from app.storage.writing import Mode, Write, Writer
 
@@ -59,6 +60,8 @@ class Database:
         self._local = threading.local()
         self._here: Connection | None = self._brief_connection() if self.dialect.reads_in_place else None
         self._deadline = 0.0
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self.snapshots = Snapshots(self.dialect, self.catalog, self._statements, self._write_from_thread)
         self._read(lambda reader: self.catalog.refresh(reader.definitions))
 
     async def write(
@@ -111,6 +114,17 @@ class Database:
                 yield piece
         finally:
             connection.close()
+
+    async def in_thread(self, work: Callable[..., Result], *arguments: Any) -> Result:
+        """Do something long in a thread; it may write through ``snapshots``."""
+        self._loop = asyncio.get_running_loop()
+        return await asyncio.to_thread(work, *arguments)
+
+    def _write_from_thread(self, statement: Callable[[Cursor], Any]) -> Any:
+        if self._loop is None:
+            raise RuntimeError("a thread writes only below in_thread")
+        writing = self.write(lambda work: statement(work.cursor))
+        return asyncio.run_coroutine_threadsafe(writing, self._loop).result()
 
     def close(self) -> None:
         """Finish what waits and let go of the database."""

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
+import sqlalchemy as sa
+
 from app.domain.errors import Unavailable
 from app.domain.query import Query
 from app.storage import conditions
@@ -11,9 +13,8 @@ from app.storage.definitions import Definitions
 from app.storage.dialect import Connection, Cursor, Dialect, Failure, Row, Statement
 from app.storage.lane import Job
 from app.storage.layout import Layout
-from app.storage.records import counting, paging
+from app.storage.records import cached, counting, paging
 from app.storage.unit_of_work import Statements
-
 
 
 class Reader:
@@ -23,6 +24,7 @@ class Reader:
         self.definitions = Definitions(statements.definitions, cursor)
         self._cursor = cursor
         self._journal = statements.journal
+        self._statements = statements
 
     def page(self, layout: Layout, workspace: str, query: Query) -> list[Row]:
         """Rows of (the envelope columns…, data as JSON text, the sort values…)."""
@@ -48,6 +50,17 @@ class Reader:
     def knows(self, collection: str, workspace: str, id: str) -> bool:
         """Whether the journal ever saw the record."""
         return bool(self._rows(self._journal.known, {"collection": collection, "workspace": workspace, "id": id}))
+
+    def migrations(self, id: str | None = None) -> list[str]:
+        """The reports of completed runs as JSON text, the newest first; or the one of an id."""
+        statement = self._statements.runs if id is None else self._statements.run
+        return [row[0] for row in self._rows(statement, {"migration_id": id})]
+
+    def versions(self, layout: Layout) -> dict[int, int]:
+        """How many stored records are at each schema version."""
+        column = layout.table.c.schema_version
+        counted = sa.select(column, sa.func.count()).group_by(column)
+        return dict(self._rows(cached(layout, ("versions",), lambda: counted), {}))
 
     def _rows(self, statement: Statement, values: dict[str, Any]) -> list[Row]:
         rows: list[Row] = self._cursor.execute(statement.text, statement.arguments(values)).fetchall()

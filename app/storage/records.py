@@ -133,7 +133,7 @@ def _expect(wanted: int, found: int) -> None:
 
 def paging(layout: Layout, query: Query) -> Statement:
     """The statement of a page, compiled once for each shape of query."""
-    return _cached(layout, ("page", *conditions.shape(query)), lambda: conditions.page(layout, query))
+    return cached(layout, ("page", *conditions.shape(query)), lambda: conditions.page(layout, query))
 
 
 def counting(layout: Layout, query: Query) -> Statement:
@@ -143,10 +143,11 @@ def counting(layout: Layout, query: Query) -> Statement:
     def statement() -> sa.Select[Any]:
         return sa.select(sa.func.count()).select_from(layout.table).where(*conditions.where(layout, whole))
 
-    return _cached(layout, ("count", query.where), statement)
+    return cached(layout, ("count", query.where), statement)
 
 
-def _cached(layout: Layout, shape: Any, statement: Callable[[], sa.Select[Any]]) -> Statement:
+def cached(layout: Layout, shape: Any, statement: Callable[[], sa.Select[Any]]) -> Statement:
+    """A statement over a layout, compiled once for each shape."""
     found = layout.compiled.get(shape)
     if found is None:
         if len(layout.compiled) >= STATEMENTS:

@@ -81,3 +81,21 @@ MIGRATIONS = sa.Table(
     sa.Column("report", DOCUMENT, nullable=False),
 )
 """Every completed run: restores, and steps that ran in place."""
+
+SNAPSHOTS = sa.Table(
+    "snapshots",
+    METADATA,
+    sa.Column("id", TEXT, primary_key=True),
+    _text("head"),
+    sa.Column("pieces", INTEGER, nullable=False),
+)
+"""Every snapshot that is whole; ``head`` is its first line, its records are in the pieces."""
+
+SNAPSHOT_PIECES = sa.Table(
+    "snapshot_pieces",
+    METADATA,
+    sa.Column("snapshot", TEXT, primary_key=True),
+    sa.Column("number", INTEGER, primary_key=True, autoincrement=False),
+    _text("content"),
+)
+"""The record lines of snapshots. Pieces without a snapshot are those of one that was never done."""

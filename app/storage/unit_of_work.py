@@ -4,16 +4,19 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+import sqlalchemy as sa
+
 from app.domain.change import Origin
 from app.domain.collection import Collection
 from app.domain.entity_type import EntityType
 from app.storage.catalog import Stale
 from app.storage.definitions import Definitions, DefinitionStatements, definition_statements
-from app.storage.dialect import Cursor, Dialect
+from app.storage.dialect import Cursor, Dialect, Statement
 from app.storage.idempotency import Answers, AnswerStatements, answer_statements
 from app.storage.journal import JournalStatements, WorkJournal, journal_statements
 from app.storage.layout import Layout
 from app.storage.records import TableRecords
+from app.storage.tables import MIGRATIONS
 
 ANSWER_LIFE = timedelta(hours=24)
 
@@ -34,11 +37,20 @@ class Statements:
     journal: JournalStatements
     answers: AnswerStatements
     definitions: DefinitionStatements
+    runs: Statement
+    run: Statement
 
 
 def statements_of(dialect: Dialect) -> Statements:
     """Write them all."""
-    return Statements(journal_statements(dialect), answer_statements(dialect), definition_statements(dialect))
+    runs = sa.select(MIGRATIONS.c.report).order_by(MIGRATIONS.c.id.desc())
+    return Statements(
+        journal_statements(dialect),
+        answer_statements(dialect),
+        definition_statements(dialect),
+        runs=dialect.compile(runs),
+        run=dialect.compile(runs.where(MIGRATIONS.c.id == sa.bindparam("migration_id"))),
+    )
 
 
 def timestamp(moment: datetime) -> str:
@@ -69,10 +81,19 @@ class UnitOfWork:
 
         Raises ``Stale`` where the entity type is no longer the current one of its name.
         """
-        layout = self._layouts.get(type.name)
-        if layout is None or layout.type is not type:
+        if not self.holds(type):
             raise Stale
-        return Collection(type, workspace, self._of(type.name), self.journal, origin, self.now)
+        return Collection(type, workspace, self.records(type.name), self.journal, origin, self.now)
+
+    def holds(self, type: EntityType) -> bool:
+        """Whether an entity type is the current one of its name."""
+        layout = self._layouts.get(type.name)
+        return layout is not None and layout.type is type
+
+    def adopt(self, layout: Layout) -> Layout:
+        """Know a collection that this unit of work has made."""
+        self._layouts = {**self._layouts, layout.type.name: layout}
+        return layout
 
     def read(self, keys: Iterable[RecordKey]) -> None:
         """Read and lock records that are about to be asked for, a statement a collection."""
@@ -81,7 +102,7 @@ class UnitOfWork:
             wanted.setdefault((key.collection, key.workspace), []).append(key.id)
         for (collection, workspace), ids in sorted(wanted.items()):
             if collection in self._layouts:
-                self._of(collection).read(workspace, ids)
+                self.records(collection).read(workspace, ids)
 
     def flush(self) -> None:
         """Send what waits; the journal last, because its counter orders the commits."""
@@ -97,7 +118,8 @@ class UnitOfWork:
             records.flush()
             records.forget()
 
-    def _of(self, collection: str) -> TableRecords:
+    def records(self, collection: str) -> TableRecords:
+        """The records of a collection as they lie, for those who write them whole."""
         found = self._records.get(collection)
         if found is None:
             found = self._records[collection] = TableRecords(self._layouts[collection], self.cursor)

@@ -1,0 +1,160 @@
+"""Migrations over HTTP: the plans, the runs, and the endpoint that restores a snapshot."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from fastapi import APIRouter
+from fastapi import Request as HttpRequest
+from fastapi.responses import Response
+
+from app.api.entity_types import sent
+from app.api.queries import controls, flag, pairs_of
+from app.api.representations import Answer, json_answer
+from app.api.requests import Request, json_object
+from app.api.writes import Writes
+from app.domain.change import Origin
+from app.domain.errors import InvalidPayload, MigrationNotFound, Unavailable, Violation, WorkspaceNotFound
+from app.domain.migration import MigrationStep
+from app.storage.catalog import Stale
+from app.storage.database import Database
+from app.storage.layout import Layout
+from app.storage.restoring import OnConflict, Order, Restore
+from app.storage.unit_of_work import UnitOfWork
+from app.storage.writing import Mode
+
+ATTEMPTS = 5
+MEMBERS = ("snapshot", "workspace", "on_conflict", "dry_run", "plan")
+
+
+def migration_router(database: Database, writes: Writes) -> APIRouter:
+    """The routes of migration plans and of their runs."""
+    router = APIRouter(tags=["migrations"])
+
+    async def plan(layout: Layout) -> dict[str, Any]:
+        stored = await database.read(lambda reader: reader.versions(layout))
+        return {
+            "collection": layout.type.name,
+            "kind": layout.type.kind.value,
+            "current_version": layout.type.schema_version,
+            "steps": [_step(step) for step in layout.type.plan.steps],
+            "records": {str(version): count for version, count in sorted(stored.items())},
+        }
+
+    @router.get("/migration-plans", summary="How data of older schema versions comes to the present")
+    async def plans() -> dict[str, Any]:
+        await database.refresh()
+        layouts = [layout for _, layout in sorted(database.catalog.layouts.items())]
+        return {"items": [await plan(layout) for layout in layouts]}
+
+    @router.get("/migration-plans/{collection}", summary="The migration plan of one collection")
+    async def plan_of(collection: str) -> dict[str, Any]:
+        await database.refresh()
+        return await plan(database.catalog.get(collection))
+
+    @router.get("/migrations", summary="Every completed run, the newest first")
+    async def index() -> dict[str, Any]:
+        reports = await database.read(lambda reader: reader.migrations())
+        return {"items": [json.loads(report) for report in reports]}
+
+    @router.get("/migrations/{id}", summary="One completed run")
+    async def read(id: str) -> dict[str, Any]:
+        reports = await database.read(lambda reader: reader.migrations(id))
+        if not reports:
+            raise MigrationNotFound(f"there is no migration {id[:80]!r}; GET /migrations lists them")
+        report: dict[str, Any] = json.loads(reports[0])
+        return report
+
+    @router.post("/migrations", summary="Restore a snapshot through the migration plans", openapi_extra=BODY, status_code=201)
+    async def restore(http: HttpRequest) -> Response:
+        request: Request = http.scope["state"]["request"]
+        in_query = flag(controls(pairs_of(request.query), ("dry_run",)), "dry_run")
+        body = await request.body()
+        wanted = json_object(body, InvalidPayload)
+        order = _order(wanted)
+        for _ in range(ATTEMPTS):
+            await database.refresh()
+            work = Restore(database.dialect, database.catalog, order)
+            try:
+                await database.in_thread(lambda work=work: work.prepare(database.snapshots.content(order.snapshot)))
+                answer = await writes.perform(
+                    request,
+                    _restoring(work, request),
+                    body=body,
+                    mode=Mode.EXCLUSIVE,
+                    dry_run=in_query or wanted.get("dry_run", False),
+                )
+                await database.refresh()
+                return sent(answer)
+            except Stale:
+                continue
+            finally:
+                work.close()
+        raise Unavailable("the entity types of the snapshot keep changing; try again")
+
+    return router
+
+
+def _restoring(work: Restore, request: Request) -> Callable[[UnitOfWork], Answer]:
+    def operation(unit: UnitOfWork) -> Answer:
+        report = work.run(unit, Origin(request.actor, request.request_id))
+        return json_answer(report, 201, [(b"location", f"/migrations/{report['id']}".encode())])
+
+    return operation
+
+
+def _order(body: dict[str, Any]) -> Order:
+    """What a body asks for. Raises ``InvalidPayload``, ``WorkspaceNotFound``."""
+    errors = [Violation(f"/{name}", "no such member") for name in body if name not in MEMBERS]
+    snapshot, choice, plan = body.get("snapshot"), body.get("on_conflict", "fail"), body.get("plan")
+    choices = [value.value for value in OnConflict]
+    if not isinstance(snapshot, str):
+        errors.append(Violation("/snapshot", "the id of a snapshot"))
+    if choice not in choices:
+        errors.append(Violation("/on_conflict", f"one of {', '.join(choices)}"))
+    if type(body.get("dry_run", False)) is not bool:
+        errors.append(Violation("/dry_run", "true or false"))
+    if plan is not None and not isinstance(plan, dict):
+        errors.append(Violation("/plan", "steps by collection"))
+    workspace = body.get("workspace", "")
+    if workspace is not None and not isinstance(workspace, str):
+        errors.append(Violation("/workspace", "the name of a workspace, or null for the default one"))
+    if errors:
+        raise InvalidPayload("the body does not tell what to restore", errors=errors)
+    if workspace:
+        raise WorkspaceNotFound(f"there is no workspace {workspace[:80]!r}")
+    return Order(str(snapshot), None if "workspace" not in body else "", OnConflict(choice), plan or {})
+
+
+def _step(step: MigrationStep) -> dict[str, Any]:
+    return {
+        "from": step.from_version,
+        "to": step.to_version,
+        "description": step.description,
+        "sql": step.statements(),
+        "definition": dict(step.definition) or None,
+    }
+
+
+BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": {
+                    "type": "object",
+                    "required": ["snapshot"],
+                    "additionalProperties": False,
+                    "properties": {
+                        "snapshot": {"type": "string", "format": "uuid"},
+                        "workspace": {"type": ["string", "null"]},
+                        "on_conflict": {"enum": [choice.value for choice in OnConflict], "default": "fail"},
+                        "dry_run": {"type": "boolean", "default": False},
+                        "plan": {"type": ["object", "null"]},
+                    },
+                },
+                "example": {"snapshot": "0198c1d2-7c2f-7d6a-9f1e-2b3c4d5e6f70", "on_conflict": "skip"},
+            }
+        },
+    }
+}

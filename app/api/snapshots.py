@@ -1,0 +1,154 @@
+"""Snapshots over HTTP: taking, listing, verifying, handing out and taking in."""
+
+import asyncio
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterable
+from typing import IO, Any
+
+from fastapi import APIRouter
+from fastapi import Request as HttpRequest
+from fastapi.responses import Response, StreamingResponse
+
+from app.api.entity_types import sent
+from app.api.queries import controls, flag, pairs_of
+from app.api.representations import Answer, json_answer
+from app.api.requests import JSON_TYPES, NDJSON_TYPES, Request, json_object
+from app.domain.errors import InvalidPayload, TooLarge, Violation
+from app.domain.snapshot import LONGEST, Manifest
+from app.storage.database import Database
+from app.storage.snapshots import Selection
+
+MODES = ("with_data", "schema_only")
+
+
+async def take(database: Database, request: Request, selection: Selection, *, scoped: bool = False) -> Answer:
+    """Take a snapshot of what is selected: 201 and its manifest. ``scoped``: the body says of what."""
+    dry_run = flag(controls(pairs_of(request.query), ("dry_run",)), "dry_run")
+    body = await request.body()
+    wanted = _wanted(json_object(body, InvalidPayload) if body else {}, scoped=scoped)
+
+    def taken() -> Manifest:
+        return database.snapshots.take(selection, dry_run=dry_run, **wanted)
+
+    manifest = await database.in_thread(taken)
+    location = f"/snapshots/{manifest['id']}".encode()
+    return json_answer(manifest) if dry_run else json_answer(manifest, 201, [(b"location", location)])
+
+
+def _wanted(body: dict[str, Any], *, scoped: bool) -> dict[str, str]:
+    known = ("mode", "note", "scope") if scoped else ("mode", "note")
+    errors = [Violation(f"/{name}", "no such member") for name in body if name not in known]
+    mode, note = body.get("mode", "with_data"), body.get("note", "")
+    if mode not in MODES:
+        errors.append(Violation("/mode", f"one of {', '.join(MODES)}"))
+    if not isinstance(note, str) or len(note) > 10_000:
+        errors.append(Violation("/note", "text of at most 10,000 characters"))
+    if scoped and body.get("scope") != "all":
+        errors.append(Violation("/scope", 'only "all" can be taken here; one collection at /api/{collection}/snapshots'))
+    if errors:
+        raise InvalidPayload("the body does not tell what to take", errors=errors)
+    return {"mode": mode, "note": note}
+
+
+async def of_collection(database: Database, collection: str, workspace: str) -> Answer:
+    """The manifests of the snapshots that hold a collection of a workspace."""
+    place = {"name": collection, "workspace": workspace or None}
+    manifests = await database.in_thread(database.snapshots.manifests)
+    return json_answer({"items": [m for m in manifests if any(place.items() <= c.items() for c in m["collections"])]})
+
+
+def snapshot_router(database: Database) -> APIRouter:
+    """The routes of snapshots."""
+    router = APIRouter(tags=["snapshots"], prefix="/snapshots")
+    snapshots = database.snapshots
+
+    @router.get("", summary="All snapshots, the newest first")
+    async def index() -> dict[str, Any]:
+        return {"items": await database.in_thread(snapshots.manifests)}
+
+    @router.post("", summary="Take a snapshot of everything, or upload one", openapi_extra=BODY, status_code=201)
+    async def create(http: HttpRequest) -> Response:
+        request: Request = http.scope["state"]["request"]
+        if request.media_type((*JSON_TYPES, *NDJSON_TYPES)) in JSON_TYPES:
+            return sent(await take(database, request, Selection(None), scoped=True))
+        return sent(await _uploaded(database, request))
+
+    @router.get("/{id}", summary="The manifest of a snapshot")
+    async def read(id: str) -> Manifest:
+        return await database.in_thread(snapshots.manifest, id)
+
+    @router.delete("/{id}", summary="Delete a snapshot", status_code=204)
+    async def delete(id: str, http: HttpRequest) -> Response:
+        request: Request = http.scope["state"]["request"]
+        if flag(controls(pairs_of(request.query), ("dry_run",)), "dry_run"):
+            await database.in_thread(snapshots.manifest, id)
+            return sent(json_answer({"deleted": 1}))
+        await database.in_thread(snapshots.delete, id)
+        return Response(status_code=204)
+
+    @router.get("/{id}/content", summary="The snapshot itself, as NDJSON")
+    async def content(id: str) -> Response:
+        pieces = snapshots.content(id)
+        first = await database.in_thread(next, pieces)
+        return StreamingResponse(_streamed(first, pieces), media_type=NDJSON_TYPES[0])
+
+    @router.post("/{id}/verify", summary="Whether a snapshot is whole and unaltered")
+    async def verify(id: str) -> dict[str, Any]:
+        return await database.in_thread(snapshots.verify, id)
+
+    return router
+
+
+async def _streamed(first: bytes, pieces: Iterable[bytes]) -> AsyncIterator[bytes]:
+    yield first
+    iterator = iter(pieces)
+    while (piece := await asyncio.to_thread(next, iterator, None)) is not None:
+        yield piece
+
+
+async def _uploaded(database: Database, request: Request) -> Answer:
+    """Keep an uploaded content: 201, or 200 where the same one is here already."""
+    dry_run = flag(controls(pairs_of(request.query), ("dry_run",)), "dry_run")
+    with tempfile.TemporaryFile() as spool:
+        size = 0
+        async for piece in request.pieces():
+            size += len(piece)
+            if size > request.limits.upload:
+                raise TooLarge(f"a snapshot may have {request.limits.upload:,} bytes here")
+            spool.write(piece)
+        manifest, new = await database.in_thread(lambda: database.snapshots.put(_lines(spool), dry_run=dry_run))
+    created = new and not dry_run
+    headers = [(b"location", f"/snapshots/{manifest['id']}".encode())] if created else []
+    return json_answer(manifest, 201 if created else 200, headers)
+
+
+def _lines(spool: IO[bytes]) -> Callable[[], Iterable[bytes]]:
+    def lines() -> Iterable[bytes]:
+        spool.seek(0)
+        while line := spool.readline(LONGEST + 2):
+            yield line
+
+    return lines
+
+
+BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": {
+                    "type": "object",
+                    "required": ["scope"],
+                    "additionalProperties": False,
+                    "properties": {
+                        "scope": {"const": "all"},
+                        "mode": {"enum": list(MODES), "default": MODES[0]},
+                        "note": {"type": "string", "default": "", "maxLength": 10_000},
+                    },
+                },
+                "example": {"scope": "all", "note": "before the release"},
+            },
+            "application/x-ndjson": {"schema": {"type": "string", "description": "the content of a snapshot"}},
+        },
+    }
+}
