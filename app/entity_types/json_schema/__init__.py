@@ -30,7 +30,8 @@ def compile_schema(schema: Any, error: type[Invalid] = InvalidData) -> Callable[
     """
     graph = Graph(schema)
     if graph.problems:
-        raise InvalidSchema("the schema cannot be compiled", errors=graph.problems)
+        place, detail = graph.problems[0]
+        raise InvalidSchema(f"{place or 'the schema'}: {detail}", errors=graph.problems)
     prepare(graph.root)
     return _validator(graph.root, error)
 
@@ -48,25 +49,29 @@ def _validator(root: Node, error: type[Invalid]) -> Callable[[Data], Data]:
         except RecursionError:
             detail = "the value is nested too deeply to be validated"
         else:
-            raise error(_summary(findings), errors=[Violation(pointer(f.path), f.detail) for f in findings])
+            raise error(_summary(findings), errors=findings)
         raise error(detail, errors=[Violation("", detail)])
 
     return validate
 
 
-def explain(root: Node, value: Any) -> list[Finding]:
-    """What is wrong with a value: the first hundred findings, or those before the budget was spent."""
+def explain(root: Node, value: Any) -> list[Violation]:
+    """What is wrong with a value, one violation for each place in it: the first hundred findings, or
+    those before the budget was spent."""
     findings: list[Finding] = []
     try:
         root.check(value, Run(findings))
     except (Enough, Exhausted):
         if not findings:
             raise
-    return list(dict.fromkeys(findings))
+    details: dict[str, dict[str, None]] = {}
+    for finding in findings:
+        details.setdefault(pointer(finding.path), {})[finding.detail] = None
+    return [Violation(place, " and ".join(said)) for place, said in details.items()]
 
 
-def _summary(findings: list[Finding]) -> str:
-    if len(findings) == 1:
-        return f"the value does not fit the schema: {pointer(findings[0].path) or 'it'} {findings[0].detail}"
-    count = "at least " * (len(findings) >= REPORTED) + str(len(findings))
+def _summary(violations: list[Violation]) -> str:
+    if len(violations) == 1:
+        return f"the value does not fit the schema: {violations[0].pointer or 'it'} {violations[0].detail}"
+    count = "at least " * (len(violations) >= REPORTED) + str(len(violations))
     return f"the value does not fit the schema in {count} places"

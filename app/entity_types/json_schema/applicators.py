@@ -77,6 +77,7 @@ def _contains(place: Place, schema: Schema) -> Iterator[Rule]:
     least, most = schema.get("minContains", 1), schema.get("maxContains")
 
     def check(value: list[Any], run: Run, seen: Seen) -> bool:
+        run.spend(len(value))
         hits = [index for index, item in enumerate(value) if run.quietly(node, item)]
         if seen is not None:
             seen.update(hits)
@@ -90,14 +91,17 @@ def _contains(place: Place, schema: Schema) -> Iterator[Rule]:
 
 
 def _required(_place: Place, schema: Schema) -> Iterator[Rule]:
-    names = schema["required"]
+    names, price = frozenset(schema["required"]), len(schema["required"]) >> 4
 
     def check(value: dict[str, Any], run: Run, _seen: Seen) -> bool:
-        run.spend(len(names) >> 4)
-        missing = [name for name in names if name not in value]
-        for name in missing:
-            run.refuse("required", "is required", name)
-        return not missing
+        run.spend(price)
+        if value.keys() >= names:
+            return True
+        if run.found is not None:
+            for name in schema["required"]:
+                if name not in value:
+                    run.refuse("required", "is required", name)
+        return False
 
     yield (dict,), check
 
@@ -119,6 +123,7 @@ def _dependent_schemas(place: Place, schema: Schema) -> Iterator[Rule]:
     nodes = {name: place.beside(part) for name, part in schema["dependentSchemas"].items()}
 
     def check(value: dict[str, Any], run: Run, seen: Seen) -> bool:
+        run.spend(len(nodes) >> 4)
         fitting = [node.check(value, run, seen) for name, node in nodes.items() if name in value]
         return all(fitting)
 
@@ -129,6 +134,7 @@ def _property_names(place: Place, schema: Schema) -> Iterator[Rule]:
     node = place.below(schema["propertyNames"])
 
     def check(value: dict[str, Any], run: Run, _seen: Seen) -> bool:
+        run.spend(len(value))
         refused = [name for name in value if not run.quietly(node, name)]
         for name in refused:
             if run.found is not None:
@@ -153,7 +159,7 @@ def _dynamic_ref(place: Place, schema: Schema) -> Iterator[Rule]:
 
 
 def _unused(keyword: str) -> Maker:
-    """Schemas that stand here to be referred to, or that draft 2020-12 leaves to the reader."""
+    """Schemas that stand here to be referred to, or that assert nothing; their references are checked."""
 
     def make(place: Place, schema: Schema) -> Iterator[Rule]:
         parts = schema[keyword]
@@ -176,7 +182,10 @@ APPLICATORS: tuple[tuple[tuple[str, ...], Maker], ...] = (
     (("contains",), _contains),
     (("allOf",), _all_of),
     *BRANCHES,
-    *(((keyword,), _unused(keyword)) for keyword in ("$defs", "definitions", "contentSchema")),
+    *(
+        ((keyword,), _unused(keyword))
+        for keyword in ("$defs", "definitions", "contentSchema", "then", "else")
+    ),
 )
 
 

@@ -151,12 +151,12 @@ def _among(keyword: str, options: list[Any], detail: str) -> Iterator[Rule]:
 
 def _unique_items(_place: Place, schema: Schema) -> Iterator[Rule]:
     def check(value: list[Any], run: Run, _seen: Seen) -> bool:
-        first: dict[str | tuple[str], int] = {}
+        first: dict[str, int] = {}
         for index, item in enumerate(value):
-            key = item if type(item) is str else (canonical_text(item),)
-            run.spend(1 + (len(key[0]) >> 6))
-            if first.setdefault(key, index) != index:
-                run.refuse("uniqueItems", f"repeats item {first[key]}", index)
+            text = canonical_text(item)
+            run.spend(1 + (len(text) >> 6))
+            if first.setdefault(text, index) != index:
+                run.refuse("uniqueItems", f"repeats item {first[text]}", index)
                 if run.found is None:
                     return False
         return len(first) == len(value)

@@ -27,10 +27,12 @@ def between(keyword: str, nodes: list[Node], most: float) -> Check:
             evaluated: Seen = None if seen is None else set()
             if run.quietly(node, value, evaluated):
                 fitting += 1
-                if seen is not None and evaluated is not None:
+                if seen is None or evaluated is None:
+                    if most > 1:
+                        return True
+                else:
+                    run.spend(len(evaluated))
                     seen |= evaluated
-                elif most > 1:
-                    return True
         if fitting > most:
             return run.refuse(keyword, f"fits {fitting} alternatives where exactly one is meant to fit")
         return fitting > 0 or _explain(keyword, nodes, value, run, seen)
@@ -42,6 +44,7 @@ def _explain(keyword: str, nodes: list[Node], value: Any, run: Run, seen: Seen) 
     if run.found is None:
         return False
     if seen is not None and isinstance(value, dict | list):
+        run.spend(len(value))
         seen.update(value if isinstance(value, dict) else range(len(value)))
     here = len(run.path)
     branches = [run.apart(node, value) for node in nodes]
@@ -92,6 +95,7 @@ def _if(place: Place, schema: Schema) -> Iterator[Rule]:
         if not run.quietly(condition, value, evaluated):
             return otherwise.check(value, run, seen)
         if seen is not None and evaluated is not None:
+            run.spend(len(evaluated))
             seen |= evaluated
         return then.check(value, run, seen)
 

@@ -4,8 +4,8 @@ Through ``properties``, ``items``, ``$ref`` and ``allOf``, which always hold, an
 of them is meant is only known once the value is complete.
 """
 
+import json
 from collections.abc import Iterator
-from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,10 +17,10 @@ FILLED = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Default:
-    """A value to fill in; ``size`` is the length of its JSON text."""
+    """A value to fill in, and its JSON text."""
 
     value: Any
-    size: int
+    text: str
     place: str
 
 
@@ -69,7 +69,7 @@ def default_of(node: Node) -> Default | None:
         current = waiting.pop()
         if isinstance(current.schema, dict) and "default" in current.schema:
             value = current.schema["default"]
-            return Default(value, len(to_text(value)), f"{current.place}/default")
+            return Default(value, to_text(value), f"{current.place}/default")
         seen.add(current)
         waiting.extend(part for part in reversed(current.parts) if part not in seen)
     return None
@@ -79,9 +79,7 @@ def fill(node: Node, value: Any, run: Run) -> Any:
     """``value`` with its defaults: itself where none is missing, otherwise a copy as deep as needed."""
     if not node.defaulted:
         return value
-    run.left -= 1
-    if run.left < 0:
-        raise Exhausted
+    run.spend(1 + (len(node.fillable) >> 2))
     for part in node.parts:
         value = fill(part, value, run)
     if type(value) is dict:
@@ -103,6 +101,7 @@ def _fill_members(node: Node, value: dict[str, Any], run: Run) -> dict[str, Any]
             continue
         if new is not old or member.name not in filled:
             if filled is value:
+                run.spend(len(value) >> 3)
                 filled = dict(value)
             filled[member.name] = new
     return filled
@@ -115,7 +114,7 @@ def _fill_items(node: Node, items: Node, value: list[Any], run: Run) -> list[Any
 
 
 def _fresh(default: Default, run: Run) -> Any:
-    run.filled += default.size
+    run.filled += len(default.text)
     if run.filled > FILLED:
         raise Exhausted(f"its defaults would add more than {FILLED} characters")
-    return deepcopy(default.value)
+    return json.loads(default.text) if isinstance(default.value, dict | list) else default.value

@@ -55,7 +55,7 @@ def compile_pattern(text: str) -> Pattern:
         engine = SchemaValidator(core_schema.str_schema(pattern=translated, regex_engine="rust-regex"))
     except SchemaError as error:
         raise PatternRefused(f"the pattern is no regular expression: {_reason(error)}") from None
-    return Pattern(text, weight, engine.isinstance_python)
+    return Pattern(text, max(weight, 1), engine.isinstance_python)
 
 
 def is_pattern(text: str) -> bool:

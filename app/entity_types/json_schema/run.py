@@ -64,7 +64,7 @@ class Node:
     def check(self, value: Any, run: "Run", seen: Seen = None) -> bool:
         """Whether ``value`` fits. A run that explains goes on after the first failure."""
         checks = self.checks[type(value)]
-        run.spend(len(checks))
+        run.spend(1 + len(checks))
         fits = True
         for check in checks:
             if not check(value, run, seen):
