@@ -5,11 +5,12 @@ A file that cannot be registered is reported; the last good version of its type 
 
 import asyncio
 import logging
+from functools import partial
 from pathlib import Path
 
-from app.domain.strict_json import parse
-from app.domain.change import Origin
+from app.domain.change import NOBODY
 from app.domain.errors import PersistError, Unavailable
+from app.domain.strict_json import parse
 from app.storage.catalog import Stale
 from app.storage.database import Database
 from app.storage.registration import Act, Registration, Source
@@ -79,7 +80,7 @@ class DefinitionFiles:
             prepared = await self._registration.prepare(name, definition, Source.FILE)
             try:
                 if prepared.decision.act is not Act.NOTHING:
-                    await self._database.write(lambda work, prepared=prepared: prepared.run(work, Origin()), mode=Mode.EXCLUSIVE)
+                    await self._database.write(partial(prepared.run, origin=NOBODY), mode=Mode.EXCLUSIVE)
                     await self._database.refresh()
                 return
             except Stale:

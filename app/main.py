@@ -14,12 +14,12 @@ from starlette.exceptions import HTTPException
 
 from app.api import docs
 from app.api.collections import CollectionRoutes
-from app.api.framework import handle_error
 from app.api.entity_types import entity_type_router
+from app.api.framework import handle_error
 from app.api.front import Front
+from app.api.migrations import migration_router
 from app.api.openapi import document
 from app.api.requests import Limits
-from app.api.migrations import migration_router
 from app.api.service import service_router
 from app.api.snapshots import snapshot_router
 from app.api.writes import Writes
@@ -53,13 +53,15 @@ class Persist(FastAPI):
 def create_app(settings: Settings) -> FastAPI:
     """The service on its database. Raises what ``load_models`` and ``Database`` raise."""
     limits = Limits(settings.max_body_bytes, settings.max_import_bytes, settings.body_timeout_seconds)
-    database = Database(settings.database_url, load_models(settings.models), auto_migrate=settings.auto_migrate)
+    database = Database(
+        settings.database_url, load_models(settings.models), auto_migrate=settings.auto_migrate
+    )
 
     writes = Writes(database)
     files = DefinitionFiles(Path(settings.schemas), database)
 
     @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         # what start-up made stays; sweeping it again and again costs writes a seventh
         await files.look()
         gc.collect()

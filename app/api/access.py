@@ -20,9 +20,13 @@ def check_origin(host: str | None, origin: str | None) -> None:
     """Refuse what a browser sends for a foreign page, by a foreign ``Origin`` or, after DNS
     rebinding, a foreign ``Host``. Raises ``Forbidden``."""
     if host is not None and not is_loopback(_name(f"//{host}")):
-        raise Forbidden(f"the Host {host[:80]!r} is not this machine; without API keys only loopback hosts are answered")
+        raise Forbidden(
+            f"the Host {host[:80]!r} is not this machine; without API keys only loopback hosts are answered"
+        )
     if origin is not None and not is_loopback(_name(origin)):
-        raise Forbidden(f"the Origin {origin[:80]!r} is another site; without API keys only pages of this machine may ask")
+        raise Forbidden(
+            f"the Origin {origin[:80]!r} is another site; without API keys only pages of this machine may ask"
+        )
 
 
 def _name(address: str) -> str:

@@ -2,16 +2,15 @@
 
 import asyncio
 import hashlib
-import marshal
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from typing import IO
 
-from app.domain import strict_json
 from app.api.queries import listing
 from app.api.representations import NDJSON, Answer, Stream, json_answer, row_text
 from app.api.requests import NDJSON_TYPES, Request
 from app.api.writes import Writes
+from app.domain import strict_json
 from app.domain.change import Origin
 from app.domain.entity_type import EntityType
 from app.domain.errors import InvalidData, InvalidJson, PersistError, TooLarge, Violation
@@ -19,6 +18,7 @@ from app.domain.identity import new_id
 from app.domain.record import Data, to_text
 from app.storage.database import Database
 from app.storage.layout import Layout
+from app.storage.spool import Spool
 from app.storage.unit_of_work import UnitOfWork
 from app.storage.writing import Mode
 
@@ -37,14 +37,14 @@ async def import_records(
     Raises ``InvalidData`` and ``InvalidJson`` naming the lines, ``TooLarge``.
     """
     request.media_type(NDJSON_TYPES)
-    with tempfile.TemporaryFile() as lines, tempfile.TemporaryFile() as checked:
+    with tempfile.TemporaryFile() as lines, Spool() as checked:
         digest = await _spool(request, lines)
         await asyncio.to_thread(_check, type, lines, checked, request.limits.body)
 
         def operation(work: UnitOfWork) -> Answer:
             collection = work.collection(type, workspace, Origin(request.actor, request.request_id))
             created = 0
-            for piece in _pieces(checked):
+            for piece in checked:
                 created += collection.create_all((new_id(), text) for text in piece)
                 work.flush_records()
             return json_answer({"created": created})
@@ -65,7 +65,7 @@ async def _spool(request: Request, lines: IO[bytes]) -> bytes:
     return digest.digest()
 
 
-def _check(type: EntityType, lines: IO[bytes], checked: IO[bytes], limit: int) -> None:
+def _check(type: EntityType, lines: IO[bytes], checked: Spool, limit: int) -> None:
     """Write the valid data of every line to ``checked``, as JSON text, in pieces."""
     texts: list[str] = []
     faults: list[Violation] = []
@@ -81,14 +81,13 @@ def _check(type: EntityType, lines: IO[bytes], checked: IO[bytes], limit: int) -
             if len(faults) >= FAULTS:
                 break
         if len(texts) >= PIECE:
-            marshal.dump(texts, checked)
+            checked.put(texts)
             texts = []
     if faults:
         raise InvalidData(
             f"{faults[0].detail.partition(':')[0]} is not valid; nothing was imported", errors=faults[:FAULTS]
         )
-    marshal.dump(texts, checked)
-    marshal.dump(None, checked)
+    checked.put(texts)
 
 
 def _lines(lines: IO[bytes], limit: int) -> Iterator[bytes]:
@@ -109,13 +108,10 @@ def _object(line: bytes) -> Data:
 
 def _placed(number: int, error: PersistError) -> list[Violation]:
     found = error.errors or (Violation("", error.detail),)
-    return [Violation(f"/{number}{violation.pointer}", f"line {number}: {violation.detail}") for violation in found]
-
-
-def _pieces(checked: IO[bytes]) -> Iterator[list[str]]:
-    checked.seek(0)
-    while (piece := marshal.load(checked)) is not None:
-        yield piece
+    return [
+        Violation(f"/{number}{violation.pointer}", f"line {number}: {violation.detail}")
+        for violation in found
+    ]
 
 
 async def export(database: Database, layout: Layout, workspace: str, request: Request) -> Stream:

@@ -6,8 +6,8 @@ there by being in the registry, and the number of collections costs nothing.
 
 from collections.abc import Awaitable, Callable
 
-from app.domain import strict_json
 from app.api.bulk import export, import_records
+from app.api.drafts import draft, drafted_payload
 from app.api.lists import list_changes, list_records
 from app.api.patches import change_of
 from app.api.queries import conditions, controls, flag, natural, pairs_of, split
@@ -15,6 +15,7 @@ from app.api.representations import JSON, Answer, Stream, etag, json_answer, rec
 from app.api.requests import PATCH_TYPES, Request, json_object
 from app.api.snapshots import of_collection, take
 from app.api.writes import Writes
+from app.domain import strict_json
 from app.domain.change import Origin
 from app.domain.command import Command
 from app.domain.errors import (
@@ -39,7 +40,6 @@ from app.storage.layout import Layout
 from app.storage.snapshots import Selection
 from app.storage.unit_of_work import RecordKey, UnitOfWork
 from app.storage.writing import Mode
-from app.api.drafts import draft, drafted_payload
 
 ATTEMPTS = 10
 """How often a request is answered anew because the definition of its type changed."""
@@ -258,7 +258,9 @@ class CollectionRoutes:
             collection = work.collection(place.type, place.workspace, _origin(request))
             return json_answer({"deleted": collection.delete_matching(query, most)})
 
-        return await self._writes.perform(request, operation, mode=Mode.ALONE, dry_run=flag(control, "dry_run"))
+        return await self._writes.perform(
+            request, operation, mode=Mode.ALONE, dry_run=flag(control, "dry_run")
+        )
 
     async def import_(self, place: Place, request: Request) -> Answer:
         """NDJSON in: all records or none."""
@@ -297,4 +299,8 @@ def _created(location: str, record: Record) -> Answer:
 
 
 def _command(command: Command) -> dict[str, object]:
-    return {"name": command.name, "description": command.description, "payload_schema": command.payload_schema}
+    return {
+        "name": command.name,
+        "description": command.description,
+        "payload_schema": command.payload_schema,
+    }

@@ -23,7 +23,9 @@ def decode(cursor: str, bound: str) -> list[Any]:
     if not isinstance(held, list) or not held:
         raise foreign()
     if held[0] != bound:
-        raise InvalidQuery("the cursor belongs to another collection, workspace or query; start again without it")
+        raise InvalidQuery(
+            "the cursor belongs to another collection, workspace or query; start again without it"
+        )
     return held[1:]
 
 

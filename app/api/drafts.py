@@ -1,7 +1,7 @@
 """Drafts: what a client sent, validated before the transaction and refused where its turn comes."""
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 
 from app.domain.command import Command
 from app.domain.entity_type import EntityType
@@ -32,8 +32,8 @@ def _settled(make: Callable[[], Value], deferred: bool) -> Callable[[], Value]:
     return lambda: value
 
 
-def _refusing(error: PersistError) -> Callable[[], Value]:
-    def refuse() -> Value:
+def _refusing(error: PersistError) -> Callable[[], NoReturn]:
+    def refuse() -> NoReturn:
         raise error
 
     return refuse

@@ -34,7 +34,10 @@ BODY: dict[str, Any] = {
                     "properties": {
                         "name": {"type": "string"},
                         "schema_version": {"type": "integer", "minimum": 1},
-                        "schema": {"type": "object", "description": "JSON Schema, draft 2020-12, of an object"},
+                        "schema": {
+                            "type": "object",
+                            "description": "JSON Schema, draft 2020-12, of an object",
+                        },
                         "unique": {"type": "array"},
                         "indexes": {"type": "array"},
                         "commands": {"type": "object"},
@@ -48,7 +51,10 @@ BODY: dict[str, Any] = {
                         "type": "object",
                         "required": ["text"],
                         "additionalProperties": False,
-                        "properties": {"text": {"type": "string"}, "pinned": {"type": "boolean", "default": False}},
+                        "properties": {
+                            "text": {"type": "string"},
+                            "pinned": {"type": "boolean", "default": False},
+                        },
                     },
                     "indexes": [["pinned"]],
                     "commands": {"pin": {"when": "!data.pinned", "set": {"pinned": "true"}}},
@@ -59,7 +65,7 @@ BODY: dict[str, Any] = {
 }
 
 
-def entity_type_router(database: Database, writes: Writes) -> APIRouter:
+def entity_type_router(database: Database, writes: Writes) -> APIRouter:  # noqa: C901 - a list of routes
     """The routes of registered entity types."""
     router = APIRouter(tags=["entity types"], prefix="/entity-types")
     registration = Registration(database)
@@ -67,7 +73,9 @@ def entity_type_router(database: Database, writes: Writes) -> APIRouter:
     async def versions_of(name: str) -> list[StoredDefinition]:
         found = await database.read(lambda reader: reader.definitions.versions(name))
         if not any(version.current for version in found):
-            raise EntityTypeNotFound(f"there is no registered entity type {name[:80]!r}; GET /entity-types lists them")
+            raise EntityTypeNotFound(
+                f"there is no registered entity type {name[:80]!r}; GET /entity-types lists them"
+            )
         return found
 
     @router.get("", summary="All registered entity types")
@@ -90,7 +98,9 @@ def entity_type_router(database: Database, writes: Writes) -> APIRouter:
                 return shown(found)
         raise EntityTypeNotFound(f"{name} never had a schema version {number}")
 
-    @router.put("/{name}", summary="Register an entity type, or evolve it", openapi_extra=BODY, status_code=201)
+    @router.put(
+        "/{name}", summary="Register an entity type, or evolve it", openapi_extra=BODY, status_code=201
+    )
     async def put(name: str, http: HttpRequest) -> Response:
         request: Request = http.scope["state"]["request"]
         dry_run = _dry_run(request)
@@ -100,7 +110,9 @@ def entity_type_router(database: Database, writes: Writes) -> APIRouter:
             prepared = await registration.prepare(name, definition, Source.CLIENT)
             try:
                 operation = _registering(prepared, request)
-                answer = await writes.perform(request, operation, body=body, mode=Mode.EXCLUSIVE, dry_run=dry_run)
+                answer = await writes.perform(
+                    request, operation, body=body, mode=Mode.EXCLUSIVE, dry_run=dry_run
+                )
                 await database.refresh()
                 return sent(answer)
             except Stale:

@@ -45,7 +45,7 @@ class Front:
             reply = await self._collections.answer(request, parts[2:])
         except Disconnected:
             return
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, the client is told in one form
             reply = problem(error, request.path, request.request_id)
         reply.headers.append((REQUEST_ID, request.request_id.encode()))
         await reply.send(send, head=request.method == "HEAD")

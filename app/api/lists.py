@@ -1,7 +1,6 @@
 """Lists: pages of records and of changes."""
 
 import json
-from typing import Any
 
 from app.api import cursors
 from app.api.queries import Pairs, controls, cursor_of, listing, natural, next_link, pairs_of
@@ -53,7 +52,9 @@ def _shown(row: Row, fields: tuple[str, ...] | None) -> Row:
     return (*row[:5], to_text({name: data[name] for name in fields if name in data}))
 
 
-async def list_changes(database: Database, collection: str, workspace: str, id: str, request: Request) -> Answer:
+async def list_changes(
+    database: Database, collection: str, workspace: str, id: str, request: Request
+) -> Answer:
     """One page of a record's changes, newest first."""
     pairs = pairs_of(request.query)
     control = controls(pairs, ("limit", "cursor"))

@@ -65,7 +65,12 @@ def migration_router(database: Database, writes: Writes) -> APIRouter:
         report: dict[str, Any] = json.loads(reports[0])
         return report
 
-    @router.post("/migrations", summary="Restore a snapshot through the migration plans", openapi_extra=BODY, status_code=201)
+    @router.post(
+        "/migrations",
+        summary="Restore a snapshot through the migration plans",
+        openapi_extra=BODY,
+        status_code=201,
+    )
     async def restore(http: HttpRequest) -> Response:
         request: Request = http.scope["state"]["request"]
         in_query = flag(controls(pairs_of(request.query), ("dry_run",)), "dry_run")
@@ -76,7 +81,9 @@ def migration_router(database: Database, writes: Writes) -> APIRouter:
             await database.refresh()
             work = Restore(database.dialect, database.catalog, order)
             try:
-                await database.in_thread(lambda work=work: work.prepare(database.snapshots.content(order.snapshot)))
+                await database.in_thread(
+                    lambda work=work: work.prepare(database.snapshots.content(order.snapshot))
+                )
                 answer = await writes.perform(
                     request,
                     _restoring(work, request),

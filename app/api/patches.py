@@ -4,13 +4,13 @@ from collections.abc import Callable
 from copy import deepcopy
 from typing import Any
 
-import jsonpatch  # type: ignore[import-untyped]
-import jsonpointer  # type: ignore[import-untyped]
+import jsonpatch
+import jsonpointer
 
-from app.domain.strict_json import check_depth
 from app.domain.errors import InvalidJson, InvalidPatch, PatchTestFailed, Violation
 from app.domain.patch import merge_patch
 from app.domain.record import Data, canonical_text, to_text
+from app.domain.strict_json import check_depth
 
 JSON_PATCH = "application/json-patch+json"
 
@@ -48,7 +48,12 @@ def _check(operations: list[Any]) -> None:
             jsonpatch.JsonPatch([operation])
             if operation["op"] in ("add", "replace", "test") and "value" not in operation:
                 raise jsonpatch.InvalidJsonPatch("the operation needs a value")
-        except (jsonpatch.JsonPatchException, jsonpointer.JsonPointerException, TypeError, AttributeError) as error:
+        except (
+            jsonpatch.JsonPatchException,
+            jsonpointer.JsonPointerException,
+            TypeError,
+            AttributeError,
+        ) as error:
             raise _refused(index, error) from None
 
 
@@ -78,11 +83,15 @@ def _test(index: int, operation: dict[str, Any], data: Data) -> None:
     found = jsonpointer.resolve_pointer(data, operation["path"], missing)
     if found is missing or canonical_text(found) != canonical_text(operation["value"]):
         place = Violation(f"/{index}", f"the value at {operation['path']} is another one")
-        raise PatchTestFailed(f"the test of operation {index} did not hold; nothing was changed", errors=[place])
+        raise PatchTestFailed(
+            f"the test of operation {index} did not hold; nothing was changed", errors=[place]
+        )
 
 
 def _refused(index: int, error: Exception) -> InvalidPatch:
-    return InvalidPatch(f"operation {index} cannot be applied", errors=[Violation(f"/{index}", str(error)[:200])])
+    return InvalidPatch(
+        f"operation {index} cannot be applied", errors=[Violation(f"/{index}", str(error)[:200])]
+    )
 
 
 def _within(limit: int, data: Data) -> Data:

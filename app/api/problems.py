@@ -68,7 +68,7 @@ def problem(error: BaseException, instance: str, request_id: str) -> Answer:
     return Answer(members["status"], to_text(members | error.members).encode(), [PROBLEM, *_headers(error)])
 
 
-def _headers(error: PersistError) -> Headers:
+def _headers(error: PersistError) -> Headers:  # noqa: PLR0911 - a table of errors
     if isinstance(error, errors.Unavailable):
         return [(RETRY_AFTER, str(error.retry_after).encode())]
     if isinstance(error, errors.IdempotencyInProgress):
@@ -80,5 +80,10 @@ def _headers(error: PersistError) -> Headers:
     if isinstance(error, errors.MethodNotAllowed):
         return [(b"allow", ", ".join(error.allowed).encode())]
     if isinstance(error, errors.UnsupportedMediaType):
-        return [(b"accept-patch" if "patch" in error.accepted[0] else b"accept", ", ".join(error.accepted).encode())]
+        return [
+            (
+                b"accept-patch" if "patch" in error.accepted[0] else b"accept",
+                ", ".join(error.accepted).encode(),
+            )
+        ]
     return []

@@ -50,7 +50,9 @@ def pairs_of(query: bytes) -> Pairs:
     try:
         pairs = parse_qsl(query.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=1000)
     except ValueError:
-        raise InvalidQuery("the query string is not percent-encoded UTF-8, or has over 1,000 parameters") from None
+        raise InvalidQuery(
+            "the query string is not percent-encoded UTF-8, or has over 1,000 parameters"
+        ) from None
     if any("\0" in part for pair in pairs for part in pair):
         raise InvalidQuery("the query string must not hold U+0000")
     return pairs
@@ -99,7 +101,7 @@ def listing(type: EntityType, workspace: str, query: bytes, *, paged: bool = Tru
     """A list request. Raises ``InvalidQuery`` naming what is wrong and the nearest known name."""
     pairs = pairs_of(query)
     control, filters = split(pairs, PAGE | FILTERS if paged else FILTERS | {"sort", "fields"})
-    where, values = conditions(type, filters, control.get("filter"), control)
+    where, values = conditions(type, filters, control.get("filter"))
     sort = _sort(type, control["sort"]) if "sort" in control else BY_ID
     digest = _digest(type.name, workspace, filters, control)
     limit = min(natural(control, "limit", LIMIT) or LIMIT, MOST) if paged else None
@@ -111,13 +113,13 @@ def listing(type: EntityType, workspace: str, query: bytes, *, paged: bool = Tru
 
 
 def conditions(
-    type: EntityType, filters: Pairs, text: str | None, control: Iterable[str] = ()
+    type: EntityType, filters: Pairs, text: str | None
 ) -> tuple[Expression | None, tuple[Any, ...]]:
     """All conditions of a request, ANDed, with their values."""
     if len(filters) > CONDITIONS:
         raise InvalidQuery(f"a query may have {CONDITIONS} conditions, this one has {len(filters)}")
     values: list[Any] = []
-    found = [_condition(type, name, value, values, control) for name, value in _merged(filters)]
+    found = [_condition(type, name, value, values) for name, value in _merged(filters)]
     if text is not None:
         expression, more = compile_filter(text, type, len(values))
         found.append(expression)
@@ -140,11 +142,12 @@ def _merged(filters: Pairs) -> list[tuple[str, list[str]]]:
             repeated[name] = [value]
             merged.append((name, repeated[name]))
     return [
-        (name, given[0].split(",") if name.endswith("__in") and len(given) == 1 else given) for name, given in merged
+        (name, given[0].split(",") if name.endswith("__in") and len(given) == 1 else given)
+        for name, given in merged
     ]
 
 
-def _condition(type: EntityType, name: str, given: list[str], values: list[Any], control: Iterable[str]) -> Expression:
+def _condition(type: EntityType, name: str, given: list[str], values: list[Any]) -> Expression:
     path, _, operator = name.rpartition("__") if "__" in name[1:] else (name, "", "eq")
     found = resolve(type, path)
     if found is None:
@@ -166,7 +169,9 @@ def resolve(type: EntityType, name: str) -> Field | None:
     if name.startswith("_"):
         return ENVELOPE.get(name[1:])
     stripped = name.removeprefix("data.")
-    return type.field_at(tuple(stripped.split("."))) or (type.field_at(tuple(name.split("."))) if stripped != name else None)
+    return type.field_at(tuple(stripped.split("."))) or (
+        type.field_at(tuple(name.split("."))) if stripped != name else None
+    )
 
 
 def _parameter(found: Field, function: Function, name: str, text: str, values: list[Any]) -> Parameter:
@@ -269,7 +274,9 @@ def _plain(value: Any, type: FieldType) -> Any:
 
 def _position(cursor: str, digest: str, sort: tuple[SortKey, ...]) -> tuple[Any, ...]:
     held = cursors.decode(cursor, digest)
-    if len(held) != len(sort) or not all(_fits(value, key.field) for value, key in zip(held, sort, strict=True)):
+    if len(held) != len(sort) or not all(
+        _fits(value, key.field) for value, key in zip(held, sort, strict=True)
+    ):
         raise cursors.foreign()
     return tuple(held)
 

@@ -59,7 +59,14 @@ def etag(revision: int) -> tuple[bytes, bytes]:
 
 def record_text(record: Record) -> str:
     """A record as JSON text."""
-    row = (record.id, record.revision, record.schema_version, record.created_at, record.updated_at, record.text)
+    row = (
+        record.id,
+        record.revision,
+        record.schema_version,
+        record.created_at,
+        record.updated_at,
+        record.text,
+    )
     return row_text(record.collection, record.workspace, row)
 
 
@@ -76,9 +83,24 @@ def row_text(collection: str, workspace: str, row: tuple[Any, ...]) -> str:
 
 def change_text(row: tuple[Any, ...]) -> str:
     """A row of ``storage.journal.HISTORY`` as a change's JSON text."""
-    seq, at, workspace, collection, id, revision, version, operation, command, payload, actor, request, data = row
+    (
+        seq,
+        at,
+        workspace,
+        collection,
+        id,
+        revision,
+        version,
+        operation,
+        command,
+        payload,
+        actor,
+        request,
+        data,
+    ) = row
     return (
-        f'{{"seq":{seq},"at":"{at}","workspace":{to_text(workspace or None)},"collection":"{collection}","id":"{id}",'
+        f'{{"seq":{seq},"at":"{at}","workspace":{to_text(workspace or None)},'
+        f'"collection":"{collection}","id":"{id}",'
         f'"revision":{revision},"schema_version":{version},"operation":"{operation}","command":{to_text(command)},'
         f'"payload":{payload or "null"},"actor":{to_text(actor or None)},"request_id":{to_text(request)},'
         f'"data":{data or "null"}}}'

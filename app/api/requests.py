@@ -8,7 +8,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.domain import strict_json
-from app.domain.errors import Invalid, InvalidData, MalformedRequest, RequestTimeout, TooLarge, UnsupportedMediaType
+from app.domain.errors import (
+    Invalid,
+    InvalidData,
+    MalformedRequest,
+    RequestTimeout,
+    TooLarge,
+    UnsupportedMediaType,
+)
 from app.domain.identity import new_id
 from app.domain.precondition import ANY, NO_PRECONDITION, Precondition
 
@@ -42,7 +49,16 @@ class Request:
     """A request as the ASGI server hands it over."""
 
     __slots__ = (
-        "_body", "_headers", "_receive", "actor", "limits", "method", "path", "query", "request_id", "streamed"
+        "_body",
+        "_headers",
+        "_receive",
+        "actor",
+        "limits",
+        "method",
+        "path",
+        "query",
+        "request_id",
+        "streamed",
     )
 
     def __init__(self, scope: Scope, receive: Receive, limits: Limits) -> None:
@@ -100,7 +116,9 @@ class Request:
                 async with asyncio.timeout(self.limits.silence):
                     message = await self._receive()
             except TimeoutError:
-                raise RequestTimeout(f"no byte of the body came for {self.limits.silence:g} seconds") from None
+                raise RequestTimeout(
+                    f"no byte of the body came for {self.limits.silence:g} seconds"
+                ) from None
             if message["type"] == "http.disconnect":
                 raise Disconnected
             more = message.get("more_body", False)

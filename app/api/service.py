@@ -19,7 +19,7 @@ from app.storage.database import Database
 Document = Callable[[], dict[str, Any]]
 
 
-def service_router(
+def service_router(  # noqa: C901 - a list of routes
     name: str, version: str, limits: Limits, database: Database, document: Document, faults: Mapping[str, str]
 ) -> APIRouter:
     """The routes around the collections. ``document`` makes the whole OpenAPI document,
@@ -42,8 +42,17 @@ def service_router(
         return {
             "name": name,
             "version": version,
-            "links": {"collections": "/collections", "docs": "/docs", "openapi": "/openapi.json", "health": "/health/ready"},
-            "limits": {"body_bytes": limits.body, "import_bytes": limits.upload, "body_timeout_seconds": limits.silence},
+            "links": {
+                "collections": "/collections",
+                "docs": "/docs",
+                "openapi": "/openapi.json",
+                "health": "/health/ready",
+            },
+            "limits": {
+                "body_bytes": limits.body,
+                "import_bytes": limits.upload,
+                "body_timeout_seconds": limits.silence,
+            },
         }
 
     @router.get("/health/live", summary="Whether the process answers")
@@ -53,8 +62,8 @@ def service_router(
     @router.get("/health/ready", summary="Whether the service can store and answer")
     async def ready() -> dict[str, Any]:
         await database.refresh()
-        for name in database.catalog.ahead:
-            database.catalog.get(name)
+        for collection in database.catalog.ahead:
+            database.catalog.get(collection)
         return {"status": "ok", "definition_files": faults}
 
     @router.get("/problems/{code}", summary="What a problem means")

@@ -35,7 +35,7 @@ async def take(database: Database, request: Request, selection: Selection, *, sc
     return json_answer(manifest) if dry_run else json_answer(manifest, 201, [(b"location", location)])
 
 
-def _wanted(body: dict[str, Any], *, scoped: bool) -> dict[str, str]:
+def _wanted(body: dict[str, Any], *, scoped: bool) -> dict[str, Any]:
     known = ("mode", "note", "scope") if scoped else ("mode", "note")
     errors = [Violation(f"/{name}", "no such member") for name in body if name not in known]
     mode, note = body.get("mode", "with_data"), body.get("note", "")
@@ -44,7 +44,9 @@ def _wanted(body: dict[str, Any], *, scoped: bool) -> dict[str, str]:
     if not isinstance(note, str) or len(note) > 10_000:
         errors.append(Violation("/note", "text of at most 10,000 characters"))
     if scoped and body.get("scope") != "all":
-        errors.append(Violation("/scope", 'only "all" can be taken here; one collection at /api/{collection}/snapshots'))
+        errors.append(
+            Violation("/scope", 'only "all" can be taken here; one collection at /api/{collection}/snapshots')
+        )
     if errors:
         raise InvalidPayload("the body does not tell what to take", errors=errors)
     return {"mode": mode, "note": note}
@@ -54,7 +56,9 @@ async def of_collection(database: Database, collection: str, workspace: str) -> 
     """The manifests of the snapshots that hold a collection of a workspace."""
     place = {"name": collection, "workspace": workspace or None}
     manifests = await database.in_thread(database.snapshots.manifests)
-    return json_answer({"items": [m for m in manifests if any(place.items() <= c.items() for c in m["collections"])]})
+    return json_answer(
+        {"items": [m for m in manifests if any(place.items() <= c.items() for c in m["collections"])]}
+    )
 
 
 def snapshot_router(database: Database) -> APIRouter:
@@ -66,7 +70,9 @@ def snapshot_router(database: Database) -> APIRouter:
     async def index() -> dict[str, Any]:
         return {"items": await database.in_thread(snapshots.manifests)}
 
-    @router.post("", summary="Take a snapshot of everything, or upload one", openapi_extra=BODY, status_code=201)
+    @router.post(
+        "", summary="Take a snapshot of everything, or upload one", openapi_extra=BODY, status_code=201
+    )
     async def create(http: HttpRequest) -> Response:
         request: Request = http.scope["state"]["request"]
         if request.media_type((*JSON_TYPES, *NDJSON_TYPES)) in JSON_TYPES:
@@ -116,7 +122,9 @@ async def _uploaded(database: Database, request: Request) -> Answer:
             if size > request.limits.upload:
                 raise TooLarge(f"a snapshot may have {request.limits.upload:,} bytes here")
             spool.write(piece)
-        manifest, new = await database.in_thread(lambda: database.snapshots.put(_lines(spool), dry_run=dry_run))
+        manifest, new = await database.in_thread(
+            lambda: database.snapshots.put(_lines(spool), dry_run=dry_run)
+        )
     created = new and not dry_run
     headers = [(b"location", f"/snapshots/{manifest['id']}".encode())] if created else []
     return json_answer(manifest, 201 if created else 200, headers)
@@ -148,7 +156,9 @@ BODY: dict[str, Any] = {
                 },
                 "example": {"scope": "all", "note": "before the release"},
             },
-            "application/x-ndjson": {"schema": {"type": "string", "description": "the content of a snapshot"}},
+            "application/x-ndjson": {
+                "schema": {"type": "string", "description": "the content of a snapshot"}
+            },
         },
     }
 }

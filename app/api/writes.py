@@ -73,7 +73,9 @@ class Writes:
 
 async def _until(waiting: Awaitable[Any], until: float) -> None:
     if time.monotonic() >= until:
-        raise IdempotencyInProgress("the first request under this Idempotency-Key is still running; ask again")
+        raise IdempotencyInProgress(
+            "the first request under this Idempotency-Key is still running; ask again"
+        )
     try:
         async with asyncio.timeout(until - time.monotonic()):
             await waiting

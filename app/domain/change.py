@@ -26,6 +26,10 @@ class Origin:
     request_id: str = ""
 
 
+NOBODY = Origin()
+"""The service itself."""
+
+
 @dataclass(frozen=True, slots=True)
 class Change:
     """A write on its way into the journal, which gives it its ``seq``.

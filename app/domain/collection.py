@@ -49,7 +49,14 @@ class Collection:
             raise RecordExists(f"a record with the id {id} exists already; replace or patch it")
         last = self.journal.last_revision(self.type.name, self.workspace, id) if known else 0
         record = Record(
-            id, self.type.name, self.workspace, last + 1, self.type.schema_version, self.now, self.now, to_text(data)
+            id,
+            self.type.name,
+            self.workspace,
+            last + 1,
+            self.type.schema_version,
+            self.now,
+            self.now,
+            to_text(data),
         )
         self.records.put(record)
         self.journal.append(Change(Operation.CREATE, record, self.origin))
@@ -76,7 +83,9 @@ class Collection:
 
     def patch(self, id: str, change: Callable[[Data], Data], precondition: Precondition) -> Record:
         """Store what ``change`` makes of the data, once valid."""
-        return self.transition(id, Operation.PATCH, lambda data: self.type.validate(change(data)), precondition)
+        return self.transition(
+            id, Operation.PATCH, lambda data: self.type.validate(change(data)), precondition
+        )
 
     def run(
         self, id: str, command: Command, payload: Data, precondition: Precondition = NO_PRECONDITION
@@ -138,7 +147,7 @@ class Collection:
                 "Narrow the filter or raise max_affected",
                 matching=matching,
             )
-        return sum(1 for record in self.records.matching(self.workspace, query) if self._remove(record))
+        return len([self._remove(record) for record in self.records.matching(self.workspace, query)])
 
     def _existing(self, id: str) -> Record:
         current = self.records.get(self.workspace, id)

@@ -6,8 +6,8 @@
     ├── NotFound ── CollectionNotFound · RecordNotFound · RevisionNotFound · CommandNotFound ·
     │               EntityTypeNotFound · SnapshotNotFound · MigrationNotFound · WorkspaceNotFound ·
     │               CollectionNotInWorkspace
-    ├── Conflict ── RecordExists · UniqueViolation · Refused · CommandUnavailable · CommandFailed · PatchTestFailed ·
-    │               MigrationRequired · RestoreConflict · TooManyAffected · IdempotencyInProgress ·
+    ├── Conflict ── RecordExists · UniqueViolation · Refused · CommandUnavailable · CommandFailed ·
+    │               PatchTestFailed · MigrationRequired · RestoreConflict · TooManyAffected · IdempotencyInProgress ·
     │               CollectionNotEmpty · CollectionIsTyped · WorkspaceNotEmpty
     ├── Invalid ── InvalidData · InvalidPayload · InvalidPatch · InvalidSchema · InvalidSnapshot ·
     │              MigrationFailed · IdempotencyMismatch
@@ -299,7 +299,9 @@ class UnsupportedMediaType(PersistError):
 
     def __init__(self, given: str, accepted: Iterable[str]) -> None:
         self.accepted = tuple(accepted)
-        super().__init__(f"{given or 'no content type'!r} is not supported here; send {' or '.join(self.accepted)}")
+        super().__init__(
+            f"{given or 'no content type'!r} is not supported here; send {' or '.join(self.accepted)}"
+        )
 
 
 class Unavailable(PersistError):

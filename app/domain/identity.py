@@ -14,7 +14,7 @@ _last = 0
 def new_id() -> str:
     """A UUIDv7 greater than every one made before in this process: milliseconds, then a counter
     that starts at random in each of them (RFC 9562, section 6.2, method 1), then random bits."""
-    global _last
+    global _last  # noqa: PLW0603 - one counter a process is the point
     random = int.from_bytes(os.urandom(10))
     with _lock:
         # the counter starts in the lower half, so that there is room to count

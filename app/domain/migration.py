@@ -51,7 +51,8 @@ class MigrationStep:
         for statement in self.statements():
             if not SHAPE.fullmatch(statement):
                 raise InvalidPlan(
-                    f"the step {self} has SQL that is neither ALTER TABLE nor CREATE or DROP INDEX: {statement[:80]}"
+                    f"the step {self} has SQL that is neither ALTER TABLE nor CREATE or DROP INDEX: "
+                    f"{statement[:80]}"
                 )
 
     def statements(self, database: str | None = None) -> list[str]:
@@ -109,7 +110,9 @@ class MigrationPlan:
         while version < self.current:
             step = self._next.get(version)
             if step is None:
-                raise MigrationFailed(f"the migration plan has no step from schema version {version}; add one")
+                raise MigrationFailed(
+                    f"the migration plan has no step from schema version {version}; add one"
+                )
             chain.append(step)
             version = step.to_version
         return chain

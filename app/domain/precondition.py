@@ -40,7 +40,7 @@ class Precondition:
         if current is None:
             return PreconditionFailed(f"{header} does not hold: there is no such record", revision=None)
         return PreconditionFailed(
-            f'{header} does not hold: the record is at revision {current.revision}; read it and try '
+            f"{header} does not hold: the record is at revision {current.revision}; read it and try "
             f'again with If-Match: "{current.revision}"',
             revision=current.revision,
         )

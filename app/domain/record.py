@@ -50,6 +50,4 @@ class Record:
 
 def same_data(before: str, after: str) -> bool:
     """Whether two texts of data mean the same JSON; the order of members means nothing."""
-    return before == after or canonical_text(json.loads(before)) == canonical_text(
-        json.loads(after)
-    )
+    return before == after or canonical_text(json.loads(before)) == canonical_text(json.loads(after))

@@ -17,7 +17,18 @@ from app.domain.strict_json import parse
 
 FORMAT_VERSION = 1
 MANIFEST = frozenset(
-    ("id", "format_version", "mode", "created_at", "seq", "records", "sha256", "note", "automatic", "collections")
+    (
+        "id",
+        "format_version",
+        "mode",
+        "created_at",
+        "seq",
+        "records",
+        "sha256",
+        "note",
+        "automatic",
+        "collections",
+    )
 )
 COLLECTION = frozenset(("workspace", "name", "kind", "schema_version", "count", "definitions"))
 RECORD = frozenset(
@@ -100,12 +111,17 @@ class Inspection:
         if self.end is None:
             raise InvalidSnapshot("the closing line is missing: the snapshot is cut off")
         total = sum(self._counts.values())
-        counts = {(entry["workspace"] or "", entry["name"]): entry["count"] for entry in self.manifest["collections"]}
+        counts = {
+            (entry["workspace"] or "", entry["name"]): entry["count"]
+            for entry in self.manifest["collections"]
+        }
         told = self.manifest["records"]
         if not total == told == self.end["records"] or {k: n for k, n in counts.items() if n} != self._counts:
             raise InvalidSnapshot(f"the snapshot holds {total} records, its manifest tells of {told}")
         if self._canonical.hexdigest() != self.manifest["sha256"]:
-            raise InvalidSnapshot("the records do not have the hash of the manifest: the snapshot was altered")
+            raise InvalidSnapshot(
+                "the records do not have the hash of the manifest: the snapshot was altered"
+            )
 
     def _parsed(self, line: bytes) -> dict[str, Any]:
         try:
@@ -133,7 +149,9 @@ class Inspection:
         if not isinstance(end, dict) or end.keys() != END:
             raise self._refused("is no closing line")
         if end["sha256"] != self._bytes.hexdigest():
-            raise InvalidSnapshot("the closing hash does not fit what stands before it: the snapshot was altered")
+            raise InvalidSnapshot(
+                "the closing hash does not fit what stands before it: the snapshot was altered"
+            )
         self.end = end
 
     def _record(self, record: dict[str, Any]) -> dict[str, Any]:
@@ -188,7 +206,9 @@ def _sound_record(record: Mapping[str, Any]) -> Iterator[bool]:
     yield _is_name(record["collection"])
     yield record["workspace"] is None or _is_name(record["workspace"])
     yield _natural(record["revision"], 1) and _natural(record["schema_version"], 1)
-    yield all(isinstance(record[at], str) and TIME.fullmatch(record[at]) for at in ("created_at", "updated_at"))
+    yield all(
+        isinstance(record[at], str) and TIME.fullmatch(record[at]) for at in ("created_at", "updated_at")
+    )
     yield isinstance(record["data"], dict)
 
 

@@ -111,9 +111,13 @@ def _has_surrogate(text: str) -> bool:
 
 def _out_of_range(body: bytes) -> InvalidData | InvalidJson:
     """The error that names every number of the body that cannot be stored."""
-    marks = {"parse_int": lambda text: _Number(text, _integer), "parse_float": lambda text: _Number(text, _double)}
+    decoder = json.JSONDecoder(
+        parse_constant=_constant,
+        parse_int=lambda text: _Number(text, _integer),
+        parse_float=lambda text: _Number(text, _double),
+    )
     try:
-        value = json.JSONDecoder(parse_constant=_constant, **marks).decode(body.decode())
+        value = decoder.decode(body.decode())
     except (ValueError, RecursionError):
         return InvalidJson("the body is not strict JSON")
     found: list[Violation] = []
@@ -137,5 +141,9 @@ class _Number:
         try:
             convert(text)
         except _OutOfRange:
-            kind = "an integer must lie within 64 bits" if convert is _integer else "a number must be a finite double"
+            kind = (
+                "an integer must lie within 64 bits"
+                if convert is _integer
+                else "a number must be a finite double"
+            )
             self.refused = f"{text[:40]}: {kind}"

@@ -26,7 +26,9 @@ Place = tuple[str | int, ...]
 
 def refuse(place: Place, detail: str) -> InvalidSchema:
     """The refusal of what stands at a place of the definition."""
-    return InvalidSchema(f"{pointer(place) or 'the definition'}: {detail}", errors=[Violation(pointer(place), detail)])
+    return InvalidSchema(
+        f"{pointer(place) or 'the definition'}: {detail}", errors=[Violation(pointer(place), detail)]
+    )
 
 
 def normal_form(definition: Any) -> dict[str, Any]:
@@ -103,7 +105,12 @@ def _groups(definition: Mapping[str, Any], member: str) -> list[list[str]]:
         raise refuse((member,), f"this must be a list of at most {MOST} paths, or of lists of paths")
     groups = [[group] if isinstance(group, str) else group for group in given]
     for index, group in enumerate(groups):
-        if not isinstance(group, list) or not group or len(group) > 16 or len(set(map(str, group))) != len(group):
+        if (
+            not isinstance(group, list)
+            or not group
+            or len(group) > 16
+            or len(set(map(str, group))) != len(group)
+        ):
             raise refuse((member, index), "this must be a path, or a list of 1 to 16 different paths")
         for path in group:
             _check_path(definition.get("schema"), path, (member, index))

@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 from pydantic_core import PydanticSerializationError, SchemaValidator, to_json, to_jsonable_python
@@ -57,15 +57,21 @@ def entity(
     declared = _Entity(name, schema_version, tuple(map(tuple, unique)), tuple(map(tuple, indexes)), plan)
 
     def declare(model: type[Model]) -> type[Model]:
-        model.__persist_entity__ = declared  # type: ignore[attr-defined]
+        model.__persist_entity__ = declared
         return model
 
     return declare
 
 
+@overload
+def command(method: Method) -> Method: ...
+@overload
+def command(
+    method: None = None, *, when: Callable[[Any], bool] | None = None, otherwise: str = ""
+) -> Callable[[Method], Method]: ...
 def command(
     method: Method | None = None, *, when: Callable[[Any], bool] | None = None, otherwise: str = ""
-) -> Any:
+) -> Method | Callable[[Method], Method]:
     """Make a method a command of its entity: its parameters are the payload, its docstring the
     description. It is offered while ``when(record)`` holds; ``otherwise`` says why not."""
 
@@ -113,14 +119,18 @@ class _Codec:
         self.model: type[SQLModel] = type(
             model.__name__,
             (model,),
-            {"model_config": ConfigDict(extra="forbid"), "__module__": model.__module__, "__doc__": model.__doc__},
+            {
+                "model_config": ConfigDict(extra="forbid"),
+                "__module__": model.__module__,
+                "__doc__": model.__doc__,
+            },
         )
         self._validator = self.model.__pydantic_validator__
         self._serializer = self.model.__pydantic_serializer__
         core = self.model.__pydantic_core_schema__
-        if model.__init__ is SQLModel.__init__ and core.get("type") == "model":
+        if model.__init__ is SQLModel.__init__ and core["type"] == "model":
             # SQLModel's __init__ would only call the validator again, at four times the price.
-            self._validator = SchemaValidator({**core, "custom_init": False})  # type: ignore[typeddict-item]
+            self._validator = SchemaValidator({**core, "custom_init": False})
 
     def load(self, data: Data) -> SQLModel:
         try:
@@ -134,7 +144,8 @@ class _Codec:
             dumped = self._serializer.to_python(instance, mode="json", by_alias=True, warnings=False)
         except PydanticSerializationError as error:
             raise InvalidData(f"the data cannot be written as JSON: {error}") from None
-        return checked(dumped, InvalidData)
+        data: Data = checked(dumped, InvalidData)
+        return data
 
     def validate(self, data: Data) -> Data:
         return self.dump(self.load(data))
@@ -142,7 +153,9 @@ class _Codec:
 
 def _flagged(model: type[SQLModel], flag: str) -> tuple[Paths, ...]:
     return tuple(
-        (info.alias or name,) for name, info in model.model_fields.items() if getattr(info, flag, None) is True
+        (info.alias or name,)
+        for name, info in model.model_fields.items()
+        if getattr(info, flag, None) is True
     )
 
 
@@ -173,7 +186,9 @@ def _command(codec: _Codec, name: str, method: Callable[..., Any], guard: _Guard
     def run(data: Data, payload: Data) -> tuple[Data, Any]:
         instance = codec.load(data)
         arguments = validator.validate_json(to_json(payload), strict=True)
-        result = method(instance, **{field: getattr(arguments, field) for field in payload_model.model_fields})
+        result = method(
+            instance, **{field: getattr(arguments, field) for field in payload_model.model_fields}
+        )
         return codec.dump(instance), _jsonable(result)
 
     description = inspect.getdoc(method) or ""

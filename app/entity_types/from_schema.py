@@ -74,7 +74,9 @@ def step_of(step: Mapping[str, Any], place: Place) -> MigrationStep:
             raise MigrationFailed(f"the step from {step['from']} to {step['to']}: {error}") from None
         return defaults | data if defaults else data
 
-    told = [f"{verb} {', '.join(step[verb])}" for verb in ("rename", "drop", "set", "default") if step.get(verb)]
+    told = [
+        f"{verb} {', '.join(step[verb])}" for verb in ("rename", "drop", "set", "default") if step.get(verb)
+    ]
     return MigrationStep(step["from"], step["to"], transform, description="; ".join(told), definition=step)
 
 
@@ -115,14 +117,24 @@ def _check_payload_schema(schema: Any, place: Place) -> None:
         moved = [(place, violation) for violation in error.errors]
         raise InvalidSchema(
             error.detail,
-            errors=[violation._replace(pointer="/" + "/".join(map(str, at)) + violation.pointer) for at, violation in moved],
+            errors=[
+                violation._replace(pointer="/" + "/".join(map(str, at)) + violation.pointer)
+                for at, violation in moved
+            ],
         ) from None
 
 
 def _program(
-    written: Mapping[str, Any], member: str, result: Result, place: Place, schema: Schema, payload: Schema | None
+    written: Mapping[str, Any],
+    member: str,
+    result: Result,
+    place: Place,
+    schema: Schema,
+    payload: Schema | None,
 ) -> Program | None:
     if member not in written:
         return None
     where = "/" + "/".join(map(str, (*place, member)))
-    return compile_expression(written[member], data_schema=schema, payload_schema=payload, result=result, place=where)
+    return compile_expression(
+        written[member], data_schema=schema, payload_schema=payload, result=result, place=where
+    )

@@ -1,8 +1,9 @@
 """CatalogProduct: something the shop sells."""
 
+from sqlmodel import Field, SQLModel
+
 from migrations import catalog_products
 from persist import entity
-from sqlmodel import Field, SQLModel
 
 
 @entity("catalog-products", schema_version=3, plan=catalog_products.PLAN)

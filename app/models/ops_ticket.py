@@ -1,8 +1,9 @@
 """OpsTicket: a fault in operations."""
 
+from sqlmodel import Field, SQLModel
+
 from migrations import ops_tickets
 from persist import command, entity
-from sqlmodel import Field, SQLModel
 
 
 @entity("ops-tickets", schema_version=2, plan=ops_tickets.PLAN)
@@ -14,7 +15,10 @@ class OpsTicket(SQLModel):
     acknowledged: bool = False
     migration_note: str | None = None
 
-    @command(when=lambda ticket: ticket.severity >= 30, otherwise="only a major fault escalates: severity 30 or more")
+    @command(
+        when=lambda ticket: ticket.severity >= 30,
+        otherwise="only a major fault escalates: severity 30 or more",
+    )
     def escalate(self, steps: int = 1) -> int:
         """Raise the severity, ten points a step, to at most 50."""
         self.severity = min(50, self.severity + 10 * steps)

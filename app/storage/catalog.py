@@ -39,8 +39,8 @@ class Catalog:
         found = self.layouts.get(name)
         if name in self.ahead:
             raise Unavailable(
-                f"the table of {name} is at schema version {self.ahead[name]}, which this process does not know: "
-                "it is being replaced by a newer one",
+                f"the table of {name} is at schema version {self.ahead[name]}, which this process does not "
+                "know: it is being replaced by a newer one",
                 retry_after=5,
             )
         if found is None:
@@ -61,9 +61,15 @@ class Catalog:
             return False
         sources = {source.name: source for source in definitions.current()}
         known = definitions.typed()
-        typed = {name: layout for name, layout in self._typed.items() if known.get(name) == layout.type.schema_version}
+        typed = {
+            name: layout
+            for name, layout in self._typed.items()
+            if known.get(name) == layout.type.schema_version
+        }
         loaded = {name: self._layout(source) for name, source in sources.items() if name not in self._typed}
-        self.ahead = {name: version for name, version in known.items() if name in self._typed and name not in typed}
+        self.ahead = {
+            name: version for name, version in known.items() if name in self._typed and name not in typed
+        }
         self._sources, self.layouts, self.epoch = sources, {**loaded, **typed}, epoch
         return True
 

@@ -10,7 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from app.domain.field import Field, FieldType
-from app.domain.query import Call, Expression, Function, Member, Parameter, Query, SortKey
+from app.domain.query import Expression, Function, Member, Parameter, Query, SortKey
 from app.storage.dialect import COLUMN_TYPES, TEXT
 from app.storage.layout import Layout
 
@@ -22,7 +22,9 @@ COMPARISONS: Mapping[Function, Callable[[Any, Any], Any]] = {
 }
 
 
-def condition(layout: Layout, expression: Expression, *, negated: bool = False) -> sa.ColumnElement[bool]:
+def condition(  # noqa: PLR0911 - a table of functions
+    layout: Layout, expression: Expression, *, negated: bool = False
+) -> sa.ColumnElement[bool]:
     """The SQL of a condition that is true or, in place of false, perhaps unknown; never unknown
     where it is ``negated``."""
     if isinstance(expression, Member):
@@ -41,9 +43,9 @@ def condition(layout: Layout, expression: Expression, *, negated: bool = False) 
         tests = [_equal(layout, arguments[0], value, negated) for value in arguments[1:]]
         return sa.or_(sa.false(), *tests).self_group()
     if function is Function.EQ:
-        return _equal(layout, *arguments, negated)
+        return _equal(layout, arguments[0], arguments[1], negated)
     if function is Function.NE:
-        return sa.not_(_equal(layout, *arguments, True).self_group())
+        return sa.not_(_equal(layout, arguments[0], arguments[1], True).self_group())
     left, right = _operands(layout, *arguments)
     test = COMPARISONS[function](left, right) if function in COMPARISONS else None
     if test is None:
@@ -84,7 +86,11 @@ def _operands(layout: Layout, left: Expression, right: Expression) -> tuple[Any,
 
 
 def _type(expression: Expression) -> FieldType:
-    return expression.field.type if isinstance(expression, Member) else getattr(expression, "type", FieldType.ANY)
+    return (
+        expression.field.type
+        if isinstance(expression, Member)
+        else getattr(expression, "type", FieldType.ANY)
+    )
 
 
 def _operand(layout: Layout, expression: Expression, other: FieldType) -> Any:
@@ -97,22 +103,30 @@ def _operand(layout: Layout, expression: Expression, other: FieldType) -> Any:
 
 def _bound(parameter: Parameter, other: FieldType) -> sa.BindParameter[Any]:
     if parameter.type is FieldType.NUMBER:
-        return sa.bindparam(f"p{parameter.index}", type_=sa.Double() if other is FieldType.NUMBER else sa.Numeric())
+        return sa.bindparam(
+            f"p{parameter.index}", type_=sa.Double() if other is FieldType.NUMBER else sa.Numeric()
+        )
     return sa.bindparam(f"p{parameter.index}", type_=COLUMN_TYPES.get(parameter.type, TEXT))
 
 
 def _after(layout: Layout, sort: tuple[SortKey, ...], nulls: tuple[bool, ...]) -> sa.ColumnElement[bool]:
-    """Records behind the position whose sort values are bound as ``a0``, ``a1``, …
+    """Records behind the position whose sort values are bound as ``a0``, ``a1`` and so on.
 
     One row comparison where no key can be null and all go one way (an index serves that);
     otherwise for each key: the ones before it equal, and this one behind.
     """
     keys = [layout.member(key.field) for key in sort]
-    bounds = [sa.bindparam(f"a{n}", type_=COLUMN_TYPES.get(key.field.type, TEXT)) for n, key in enumerate(sort)]
+    bounds = [
+        sa.bindparam(f"a{n}", type_=COLUMN_TYPES.get(key.field.type, TEXT)) for n, key in enumerate(sort)
+    ]
     if len({key.descending for key in sort}) == 1 and not any(key.field.nullable for key in sort):
         compare = COMPARISONS[Function.LT if sort[0].descending else Function.GT]
-        return compare(sa.tuple_(*keys), sa.tuple_(*bounds)) if len(keys) > 1 else compare(keys[0], bounds[0])
-    branches, equal = [], []
+        behind: sa.ColumnElement[bool] = (
+            compare(sa.tuple_(*keys), sa.tuple_(*bounds)) if len(keys) > 1 else compare(keys[0], bounds[0])
+        )
+        return behind
+    branches: list[sa.ColumnElement[bool]] = []
+    equal: list[sa.ColumnElement[bool]] = []
     for key, value, bound, null in zip(sort, keys, bounds, nulls, strict=True):
         branches.append(sa.and_(*equal, _behind(layout, key, value, bound, null)))
         equal.append(layout.is_null(key.field) if null else value == bound)

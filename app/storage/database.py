@@ -84,7 +84,9 @@ class Database:
         try:
             self._deadline = time.perf_counter() + 1
             statement = layout.by_key
-            rows = self._here.execute(statement.text, statement.arguments({"workspace": workspace, "id": id})).fetchall()
+            rows = self._here.execute(
+                statement.text, statement.arguments({"workspace": workspace, "id": id})
+            ).fetchall()
         except Exception as error:
             raise refusal(self.dialect, error) from error
         return rows[0] if rows else None

@@ -45,22 +45,30 @@ class DefinitionStatements:
 
 def definition_statements(dialect: Dialect) -> DefinitionStatements:
     """Write the statements of definitions."""
-    columns = [DEFINITIONS.c[name] for name in ("name", "schema_version", "at", "definition", "table_name", "current")]
-    rows = sa.select(*columns).where(DEFINITIONS.c.kind == sa.literal_column(f"'{Kind.REGISTERED.value}'", sa.Text()))
+    columns = [
+        DEFINITIONS.c[name]
+        for name in ("name", "schema_version", "at", "definition", "table_name", "current")
+    ]
+    rows = sa.select(*columns).where(
+        DEFINITIONS.c.kind == sa.literal_column(f"'{Kind.REGISTERED.value}'", sa.Text())
+    )
     rows = rows.order_by(DEFINITIONS.c.name, DEFINITIONS.c.schema_version)
     named = DEFINITIONS.c.name == sa.bindparam("type_name")
     versioned = DEFINITIONS.c.schema_version == sa.bindparam("version")
-    one = sa.literal_column("1")
+    one: sa.ColumnElement[int] = sa.literal_column("1", sa.Integer())
     documents = REGISTRY_HEAD.c.documents
     values = {column.name: sa.bindparam(column.name, type_=column.type) for column in DEFINITIONS.columns}
     return DefinitionStatements(
         epoch=dialect.compile(sa.select(REGISTRY_HEAD.c.epoch)),
         raise_epoch=dialect.compile(sa.update(REGISTRY_HEAD).values(epoch=REGISTRY_HEAD.c.epoch + one)),
-        next_table=dialect.compile(sa.update(REGISTRY_HEAD).values(documents=documents + one).returning(documents)),
+        next_table=dialect.compile(
+            sa.update(REGISTRY_HEAD).values(documents=documents + one).returning(documents)
+        ),
         all=dialect.compile(rows),
         typed=dialect.compile(
             sa.select(DEFINITIONS.c.name, DEFINITIONS.c.schema_version).where(
-                DEFINITIONS.c.kind == sa.literal_column(f"'{Kind.TYPED.value}'", sa.Text()), DEFINITIONS.c.current
+                DEFINITIONS.c.kind == sa.literal_column(f"'{Kind.TYPED.value}'", sa.Text()),
+                DEFINITIONS.c.current,
             )
         ),
         of_name=dialect.compile(rows.where(named)),
@@ -118,7 +126,10 @@ class Definitions:
     def amend(self, name: str, schema_version: int, definition: Mapping[str, Any]) -> None:
         """Change what a version's schema does not decide: commands, indexes."""
         self._run(
-            self._statements.update, type_name=name, version=schema_version, new_definition=to_text(definition)
+            self._statements.update,
+            type_name=name,
+            version=schema_version,
+            new_definition=to_text(definition),
         )
         self._run(self._statements.raise_epoch)
 

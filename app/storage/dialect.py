@@ -28,7 +28,7 @@ Connection = Any
 TEXT = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
 """Text that orders by code point."""
 INTEGER = sa.BigInteger().with_variant(sqlite.INTEGER(), "sqlite")
-NUMBER = sa.Double()
+NUMBER: sa.Double[float] = sa.Double()
 BOOLEAN = sa.Boolean()
 DOCUMENT = sa.Text().with_variant(postgresql.JSON(), "postgresql")
 """A JSON document as text, as written: ``jsonb`` makes 1e22 an integer and loses member order."""
@@ -230,21 +230,29 @@ class Sqlite:
         return self.member(document, path, type)  # a value keeps its own type
 
     def json_text(self, document: Any, path: Path) -> sa.ColumnElement[str]:
-        return document.op("->")(_place(path))
+        text: sa.ColumnElement[str] = document.op("->")(_place(path))
+        return text
 
     def json_type(self, document: Any, path: Path) -> sa.ColumnElement[str | None]:
         if (parent := _awkward(path)) is not None:
             found = _entry(document, path, parent, "type")
         else:
             found = sa.func.json_type(document, _place(path))
-        names = {"text": "string", "integer": "number", "real": "number", "true": "boolean", "false": "boolean"}
+        names = {
+            "text": "string",
+            "integer": "number",
+            "real": "number",
+            "true": "boolean",
+            "false": "boolean",
+        }
         return sa.case(names, value=found, else_=found)
 
     def contains(self, text: Any, part: Any) -> sa.ColumnElement[bool]:
         return sa.func.instr(text, part) > 0
 
     def startswith(self, text: Any, part: Any) -> sa.ColumnElement[bool]:
-        return sa.func.substr(text, 1, sa.func.length(part)) == part
+        begins: sa.ColumnElement[bool] = sa.func.substr(text, 1, sa.func.length(part)) == part
+        return begins
 
     def endswith(self, text: Any, part: Any) -> sa.ColumnElement[bool]:
         return sa.and_(
@@ -270,7 +278,7 @@ class PostgreSQL:
 
     def __init__(self, url: sa.URL) -> None:
         self._url = url.set(drivername="postgresql").render_as_string(hide_password=False)
-        self._sqlalchemy = postgresql.psycopg.dialect(paramstyle="format")  # type: ignore[attr-defined]
+        self._sqlalchemy: sa.Dialect = postgresql.psycopg.dialect(paramstyle="format")  # type: ignore[no-untyped-call]
 
     def connect(self) -> Connection:
         connection = self._plain()
@@ -316,7 +324,8 @@ class PostgreSQL:
 
     def _types(self, table: sa.Table) -> dict[str, str]:
         return {
-            column.name: column.type.compile(self._sqlalchemy).partition(" COLLATE")[0] for column in table.columns
+            column.name: column.type.compile(self._sqlalchemy).partition(" COLLATE")[0]
+            for column in table.columns
         }
 
     def in_transaction(self, connection: Connection) -> bool:
@@ -394,7 +403,8 @@ class PostgreSQL:
         return sa.func.starts_with(text, part)
 
     def endswith(self, text: Any, part: Any) -> sa.ColumnElement[bool]:
-        return sa.func.right(text, sa.func.length(part)) == part
+        ends: sa.ColumnElement[bool] = sa.func.right(text, sa.func.length(part)) == part
+        return ends
 
     def claim(self, cursor: Cursor, key: str) -> bool:
         held = cursor.execute("SELECT pg_try_advisory_xact_lock(hashtextextended(%s, 0))", (key,)).fetchone()
@@ -457,7 +467,10 @@ def _place(path: Path) -> sa.ColumnElement[str]:
 
 def _awkward(path: Path) -> int | None:
     """Where the first name is that SQLite's path syntax cannot say."""
-    return next((depth for depth, name in enumerate(path) if json.dumps(name, ensure_ascii=False) != f'"{name}"'), None)
+    return next(
+        (depth for depth, name in enumerate(path) if json.dumps(name, ensure_ascii=False) != f'"{name}"'),
+        None,
+    )
 
 
 def _entry(document: Any, path: Path, parent: int, column: str) -> sa.ColumnElement[Any]:
@@ -482,7 +495,9 @@ def _path_array(path: Path) -> sa.ColumnElement[Any]:
 
 def _json_number(value: float | None) -> str:
     """Doubles as the other database and Python write them; SQLite itself keeps 15 digits."""
-    return json.dumps(int(value) if value is not None and value.is_integer() and abs(value) < 2**63 else value)
+    return json.dumps(
+        int(value) if value is not None and value.is_integer() and abs(value) < 2**63 else value
+    )
 
 
 def _keep_text(connection: Connection) -> None:

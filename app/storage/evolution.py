@@ -5,11 +5,9 @@ the transaction only those that changed since are computed again.
 """
 
 import json
-import marshal
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import IO, Any
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -19,6 +17,7 @@ from app.domain.record import Data, Record, to_text
 from app.storage.dialect import Cursor, Dialect, Row
 from app.storage.layout import Layout
 from app.storage.records import BATCH
+from app.storage.spool import Spool
 from app.storage.unit_of_work import UnitOfWork
 
 SAMPLES = 10
@@ -57,7 +56,8 @@ class Rehearsal:
 
     def __init__(self) -> None:
         self.report = Report()
-        self._file: IO[bytes] = tempfile.TemporaryFile()
+        self._spool = Spool()
+        self._held: Iterator[Any] = iter(())
         self._next: tuple[tuple[str, str], int, str] | None = None
 
     def run(self, dialect: Dialect, old: Layout, new: Layout) -> None:
@@ -69,24 +69,23 @@ class Rehearsal:
             for workspace, row in rows_of(dialect, old, cursor):
                 self.report.records += 1
                 try:
-                    marshal.dump(((workspace, row[0]), row[1], _evolved(new, row)), self._file)
+                    self._spool.put(((workspace, row[0]), row[1], _evolved(new, row)))
                 except PersistError as error:
                     self.report.add(row[0], error)
         finally:
             connection.close()
-        marshal.dump(None, self._file)
-        self._file.seek(0)
-        self._next = marshal.load(self._file)
+        self._held = iter(self._spool)
+        self._next = next(self._held, None)
 
     def text(self, key: tuple[str, str], revision: int) -> str | None:
         """The new data of a record as it was at that revision; keys are asked for in order."""
         while self._next is not None and self._next[0] < key:
-            self._next = marshal.load(self._file)
+            self._next = next(self._held, None)
         held = self._next
         return held[2] if held is not None and held[:2] == (key, revision) else None
 
     def close(self) -> None:
-        self._file.close()
+        self._spool.close()
 
 
 def _evolved(new: Layout, row: Row) -> str:
@@ -110,7 +109,9 @@ def rows_of(dialect: Dialect, layout: Layout, cursor: Cursor) -> Iterator[tuple[
         rows = cursor.execute(further.text, further.arguments(values)).fetchall()
 
 
-def evolve(work: UnitOfWork, dialect: Dialect, old: Layout, new: Layout, rehearsal: Rehearsal, origin: Origin) -> int:
+def evolve(
+    work: UnitOfWork, dialect: Dialect, old: Layout, new: Layout, rehearsal: Rehearsal, origin: Origin
+) -> int:
     """Bring every record to the new version: one ``migrate`` change and one revision each. Gives
     their number. Raises ``MigrationRequired``."""
     report = Report()

@@ -96,7 +96,8 @@ class Answers:
     def flush(self) -> None:
         waiting, self._waiting = self._waiting, {}
         rows = [
-            (actor, key, self._now, fingerprint, json.dumps(answer)) for (actor, key), (fingerprint, answer) in waiting.items()
+            (actor, key, self._now, fingerprint, json.dumps(answer))
+            for (actor, key), (fingerprint, answer) in waiting.items()
         ]
         if rows:
             self._statements.insert(self._cursor, rows)

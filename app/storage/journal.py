@@ -47,7 +47,9 @@ def journal_statements(dialect: Dialect) -> JournalStatements:
     newest = JOURNAL.c.revision.desc()
     history = sa.select(*HISTORY).where(*of_record, before).order_by(newest)
     past = (JOURNAL.c.id, JOURNAL.c.revision, JOURNAL.c.schema_version, JOURNAL.c.created_at, JOURNAL.c.at)
-    revision = sa.select(*past, JOURNAL.c.data).where(*of_record, JOURNAL.c.revision == sa.bindparam("revision"))
+    revision = sa.select(*past, JOURNAL.c.data).where(
+        *of_record, JOURNAL.c.revision == sa.bindparam("revision")
+    )
     take = sa.update(JOURNAL_HEAD).values(seq=JOURNAL_HEAD.c.seq + sa.bindparam("n", type_=sa.BigInteger()))
     return JournalStatements(
         insert=dialect.inserter(JOURNAL),
@@ -57,7 +59,9 @@ def journal_statements(dialect: Dialect) -> JournalStatements:
         ),
         history=dialect.compile(history.limit(sa.bindparam("limit", type_=sa.BigInteger()))),
         revision=dialect.compile(revision),
-        known=dialect.compile(sa.select(sa.literal_column("1")).where(*of_record).limit(sa.literal_column("1"))),
+        known=dialect.compile(
+            sa.select(sa.literal_column("1")).where(*of_record).limit(sa.literal_column("1"))
+        ),
     )
 
 

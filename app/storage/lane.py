@@ -63,7 +63,7 @@ class Lane(Generic[Task]):
             jobs, open_ = self._waiting(job)
             try:
                 self._work(jobs)
-            except BaseException as error:
+            except BaseException as error:  # noqa: BLE001 - the lane lives on, the callers are told
                 for job in jobs:
                     job.error = job.error or error
             jobs[0].future.get_loop().call_soon_threadsafe(_settle, jobs)

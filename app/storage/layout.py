@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from app.domain.entity_type import EntityType, Kind, Paths
 from app.domain.field import ENVELOPE, Field, FieldType
-from app.domain.record import Data, Record, to_text
+from app.domain.record import Record, to_text
 from app.storage.dialect import (
     COLUMN_TYPES,
     DOCUMENT,
@@ -82,7 +82,9 @@ class Layout:
             return self.columns[field.path[0]] if not field.envelope else self.table.c[field.path[0]]
         if field.type is not FieldType.ANY or type is None:
             return self.dialect.member(document, path, field.type)
-        return self.dialect.open_member(document, path, FieldType.NUMBER if type is FieldType.INTEGER else type)
+        return self.dialect.open_member(
+            document, path, FieldType.NUMBER if type is FieldType.INTEGER else type
+        )
 
     def guard(self, field: Field, type: FieldType) -> sa.ColumnElement[bool] | None:
         """For a member of any type: that it is of ``type`` here. None where the field's is known."""
@@ -223,12 +225,18 @@ def _column(field: Field) -> sa.Column[Any]:
 def _indexes(type: EntityType, table: sa.Table) -> None:
     """Every index is led by the workspace; one that is not unique ends with the id, so that it
     also serves a page's order."""
-    by_name = {column.name.removeprefix("data_") if column.name not in type.fields else column.name: column
-               for column in table.columns}
+    by_name = {
+        column.name.removeprefix("data_") if column.name not in type.fields else column.name: column
+        for column in table.columns
+    }
     for kind, groups in (("unique", type.unique), ("index", type.indexes)):
         for paths in dict.fromkeys(groups):
             ending = () if kind == "unique" else ("id",)
-            columns = [table.c.workspace, *(by_name[path] for path in paths), *(table.c[name] for name in ending)]
+            columns = [
+                table.c.workspace,
+                *(by_name[path] for path in paths),
+                *(table.c[name] for name in ending),
+            ]
             sa.Index(_index_name(table, kind, paths), *columns, unique=kind == "unique")
 
 

@@ -7,16 +7,14 @@ recorded. A database is before a step or after it, never between.
 """
 
 import json
-import marshal
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import IO, Any
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.schema import CreateIndex
 
-from app.domain.change import Change, Operation, Origin
+from app.domain.change import NOBODY, Change, Operation
 from app.domain.entity_type import EntityType, Kind
 from app.domain.errors import PersistError
 from app.domain.identity import new_id
@@ -27,6 +25,7 @@ from app.storage.evolution import rows_of
 from app.storage.journal import WorkJournal
 from app.storage.layout import ENVELOPE_COLUMNS, Layout, layout_of
 from app.storage.records import BATCH
+from app.storage.spool import Spool
 from app.storage.tables import DEFINITIONS, MIGRATIONS, REGISTRY_HEAD
 from app.storage.unit_of_work import now, statements_of
 
@@ -82,11 +81,21 @@ def stored_version(connection: sa.Connection, name: str) -> int | None:
     return stored
 
 
-def record_version(connection: sa.Connection, name: str, schema_version: int, schema: Mapping[str, Any]) -> None:
+def record_version(
+    connection: sa.Connection, name: str, schema_version: int, schema: Mapping[str, Any]
+) -> None:
     """Make a schema version the current one of a typed entity's table."""
     connection.execute(sa.update(DEFINITIONS).where(DEFINITIONS.c.name == name).values(current=False))
-    row = {"name": name, "schema_version": schema_version, "kind": Kind.TYPED.value, "current": True, "at": now()}
-    connection.execute(DEFINITIONS.insert().values(row | {"definition": json.dumps({"schema": dict(schema)})}))
+    row = {
+        "name": name,
+        "schema_version": schema_version,
+        "kind": Kind.TYPED.value,
+        "current": True,
+        "at": now(),
+    }
+    connection.execute(
+        DEFINITIONS.insert().values(row | {"definition": json.dumps({"schema": dict(schema)})})
+    )
     connection.execute(sa.update(REGISTRY_HEAD).values(epoch=REGISTRY_HEAD.c.epoch + 1))
 
 
@@ -111,7 +120,12 @@ class _Step:
     """One step over one table, inside its transaction."""
 
     def __init__(
-        self, connection: sa.Connection, dialect: Dialect, type: EntityType, step: MigrationStep, progress: Progress
+        self,
+        connection: sa.Connection,
+        dialect: Dialect,
+        type: EntityType,
+        step: MigrationStep,
+        progress: Progress,
     ) -> None:
         self._connection = connection
         self._cursor: Cursor = connection.connection.driver_connection.cursor()  # type: ignore[union-attr]
@@ -123,7 +137,7 @@ class _Step:
     def run(self) -> None:
         """Put aside, reshape, write back, record."""
         old = layout_of(_shape(self._type.name, self._step.from_version, self._old_schema()), self._dialect)
-        with tempfile.TemporaryFile() as aside:
+        with Spool() as aside:
             rows = self._put_aside(old, aside)
             for statement in filled(self._dialect, old.table.name, self._step):
                 self._connection.exec_driver_sql(statement.replace("%", "%%"))
@@ -133,19 +147,18 @@ class _Step:
         self._record_run(rows)
 
     def _old_schema(self) -> Mapping[str, Any]:
-        named = sa.select(DEFINITIONS.c.definition).where(DEFINITIONS.c.name == self._type.name, DEFINITIONS.c.current)
-        found = self._connection.scalar(named)
-        definition: Mapping[str, Any] = json.loads(found) if isinstance(found, str) else found
-        schema: Mapping[str, Any] = definition["schema"]
+        named = sa.select(DEFINITIONS.c.definition).where(
+            DEFINITIONS.c.name == self._type.name, DEFINITIONS.c.current
+        )
+        found: Any = self._connection.scalar(named)
+        schema: Mapping[str, Any] = (json.loads(found) if isinstance(found, str) else found)["schema"]
         return schema
 
-    def _put_aside(self, old: Layout, aside: IO[bytes]) -> int:
+    def _put_aside(self, old: Layout, aside: Spool) -> int:
         count = 0
         for workspace, row in rows_of(self._dialect, old, self._cursor):
-            marshal.dump((workspace, tuple(row)), aside)
+            aside.put((workspace, tuple(row)))
             count += 1
-        marshal.dump(None, aside)
-        aside.seek(0)
         return count
 
     def _new_layout(self, old: Layout) -> Layout:
@@ -155,7 +168,9 @@ class _Step:
             self._add_indexes(layout)
             return layout
         inspected = sa.inspect(self._connection).get_columns(old.table.name)
-        names = [column["name"].removeprefix("data_") for column in inspected if column["name"] not in ENVELOPE]
+        names = [
+            column["name"].removeprefix("data_") for column in inspected if column["name"] not in ENVELOPE
+        ]
         known = {**self._type.schema.get("properties", {}), **old.type.schema.get("properties", {})}
         schema = {**old.type.schema, "properties": {name: known.get(name, {}) for name in names}}
         return layout_of(_shape(self._type.name, self._step.to_version, schema), self._dialect)
@@ -166,7 +181,7 @@ class _Step:
             if index.name not in present:
                 self._connection.execute(CreateIndex(index))
 
-    def _write_back(self, new: Layout, aside: IO[bytes], rows: int) -> None:
+    def _write_back(self, new: Layout, aside: Spool, rows: int) -> None:
         journal = WorkJournal(statements_of(self._dialect).journal, self._cursor, now())
         title, done = f"{self._type.name} {self._step}", 0
         self._progress(title, done, rows)
@@ -175,7 +190,7 @@ class _Step:
             values = [(*new.row(record), record.workspace, record.id, was) for record, was in written]
             new.writer.update(self._cursor, values)
             for record, _ in written:
-                journal.append(Change(Operation.MIGRATE, record, Origin()))
+                journal.append(Change(Operation.MIGRATE, record, NOBODY))
             journal.flush()
             done += len(piece)
             self._progress(title, done, rows)
@@ -189,12 +204,24 @@ class _Step:
             error.detail = f"record {id}: {error.detail}"
             raise
         version = self._step.to_version
-        return Record(id, self._type.name, workspace, revision + 1, version, created_at, now(), to_text(changed))
+        return Record(
+            id, self._type.name, workspace, revision + 1, version, created_at, now(), to_text(changed)
+        )
 
     def _record_run(self, rows: int) -> None:
         step = self._step
-        collection = {"name": self._type.name, "from_versions": {str(step.from_version): rows}, "to_version": step.to_version}
-        report = {"id": new_id(), "kind": "in-place", "at": now(), "migrated": rows, "collections": [collection]}
+        collection = {
+            "name": self._type.name,
+            "from_versions": {str(step.from_version): rows},
+            "to_version": step.to_version,
+        }
+        report = {
+            "id": new_id(),
+            "kind": "in-place",
+            "at": now(),
+            "migrated": rows,
+            "collections": [collection],
+        }
         self._connection.execute(
             MIGRATIONS.insert().values(id=report["id"], at=report["at"], report=json.dumps(report))
         )
@@ -208,9 +235,9 @@ def _shape(name: str, version: int, schema: Mapping[str, Any]) -> EntityType:
     return EntityType(name, Kind.TYPED, version, schema, validate=lambda data: data, commands={})
 
 
-def _pieces(aside: IO[bytes]) -> Iterator[list[tuple[str, Row]]]:
+def _pieces(aside: Spool) -> Iterator[list[tuple[str, Row]]]:
     piece: list[tuple[str, Row]] = []
-    while (row := marshal.load(aside)) is not None:
+    for row in aside:
         piece.append(row)
         if len(piece) == BATCH:
             yield piece

@@ -38,7 +38,13 @@ class Reader:
 
     def history(self, collection: str, workspace: str, id: str, before: int, limit: int) -> list[Row]:
         """The changes of a record below a revision, newest first, as rows of ``journal.HISTORY``."""
-        values = {"collection": collection, "workspace": workspace, "id": id, "before": before, "limit": limit}
+        values = {
+            "collection": collection,
+            "workspace": workspace,
+            "id": id,
+            "before": before,
+            "limit": limit,
+        }
         return self._rows(self._journal.history, values)
 
     def revision(self, collection: str, workspace: str, id: str, revision: int) -> Row | None:
@@ -49,7 +55,9 @@ class Reader:
 
     def knows(self, collection: str, workspace: str, id: str) -> bool:
         """Whether the journal ever saw the record."""
-        return bool(self._rows(self._journal.known, {"collection": collection, "workspace": workspace, "id": id}))
+        return bool(
+            self._rows(self._journal.known, {"collection": collection, "workspace": workspace, "id": id})
+        )
 
     def migrations(self, id: str | None = None) -> list[str]:
         """The reports of completed runs as JSON text, the newest first; or the one of an id."""
@@ -90,7 +98,7 @@ class KeyReader:
         for group in groups.values():
             try:
                 self._group(group)
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - every caller is told
                 refused = refusal(self._dialect, error)
                 for job in group:
                     job.error = refused

@@ -88,12 +88,16 @@ def decide(name: str, definition: Any, versions: Sequence[StoredDefinition], sou
         return Decision(Act.CREATE, versions, _target(name, number, normal, number - 1, versions))
     same = canonical_text(normal["schema"]) == canonical_text(current.definition["schema"])
     if asked is not None and asked < current.schema_version:
-        logger.warning("%s: schema version %d is older than the current %d", name, asked, current.schema_version)
+        logger.warning(
+            "%s: schema version %d is older than the current %d", name, asked, current.schema_version
+        )
         return Decision(Act.NOTHING, versions, current)
     if same:
         amended = {**current.definition, **{key: normal[key] for key in ("commands", "unique", "indexes")}}
         unchanged = canonical_text(amended) == canonical_text(current.definition)
-        return Decision(Act.NOTHING if unchanged else Act.AMEND, versions, replace(current, definition=amended))
+        return Decision(
+            Act.NOTHING if unchanged else Act.AMEND, versions, replace(current, definition=amended)
+        )
     if asked == current.schema_version:
         raise MigrationRequired(f"schema version {asked} of {name} has another schema; raise schema_version")
     if source is Source.FILE and _was_before(normal, versions):
@@ -240,7 +244,7 @@ class Prepared:
     def _check_unique(self, work: UnitOfWork, index: sa.Index) -> None:
         """Raise ``UniqueViolation`` with samples where stored records share a value."""
         table, expressions = self.layout.table, list(index.expressions)
-        present = [expression.is_not(None) for expression in expressions]
+        present = [sa.type_coerce(expression, sa.Text()).is_not(None) for expression in expressions]
         ids = (sa.func.min(table.c.id), sa.func.max(table.c.id))
         shared = sa.select(*ids).where(*present).group_by(*expressions)
         shared = shared.having(sa.func.count() > sa.literal_column("1")).limit(sa.literal_column("10"))
@@ -248,7 +252,10 @@ class Prepared:
         found = work.cursor.execute(statement.text, statement.arguments({})).fetchall()
         if found:
             paths = self.layout.unique[str(index.name)]
-            samples = [Violation("/unique", f"{one} and {other} hold the same {' and '.join(paths)}") for one, other in found]
+            samples = [
+                Violation("/unique", f"{one} and {other} hold the same {' and '.join(paths)}")
+                for one, other in found
+            ]
             raise UniqueViolation(f"stored records share values of {' and '.join(paths)}", errors=samples)
 
     def _ddl(self, work: UnitOfWork, *elements: Any) -> None:

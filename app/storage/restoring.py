@@ -4,12 +4,10 @@ Everything that takes time happens first, outside of any writer: the snapshot is
 record walks its plan and is validated. The transaction then only looks for conflicts and inserts.
 """
 
-import marshal
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from sqlalchemy.schema import CreateIndex, CreateTable
 
@@ -33,6 +31,7 @@ from app.storage.definitions import StoredDefinition, plan_steps
 from app.storage.dialect import Dialect
 from app.storage.layout import Layout
 from app.storage.records import BATCH
+from app.storage.spool import Spool
 from app.storage.tables import MIGRATIONS
 from app.storage.unit_of_work import RecordKey, UnitOfWork
 
@@ -73,7 +72,11 @@ class Target:
     def report(self) -> dict[str, Any]:
         """The collection's part of the report."""
         versions = {str(version): count for version, count in sorted(self.from_versions.items())}
-        return {"name": self.layout.type.name, "from_versions": versions, "to_version": self.layout.type.schema_version}
+        return {
+            "name": self.layout.type.name,
+            "from_versions": versions,
+            "to_version": self.layout.type.schema_version,
+        }
 
 
 class Row(NamedTuple):
@@ -169,11 +172,11 @@ class Restore:
         self._targets: dict[str, Target] = {}
         self._failures: list[Failure] = []
         self._migrated = 0
-        self._file: IO[bytes] = tempfile.TemporaryFile()
+        self._spool = Spool()
 
     def close(self) -> None:
         """Let go of what was spooled."""
-        self._file.close()
+        self._spool.close()
 
     def prepare(self, content: Iterable[bytes]) -> None:
         """Verify, walk and validate every record. Raises ``MigrationFailed`` listing the failing
@@ -188,12 +191,11 @@ class Restore:
             if record is not None and (row := self._walked(record)) is not None:
                 rows.append(row)
             if len(rows) >= BATCH:
-                marshal.dump(rows, self._file)
+                self._spool.put(rows)
                 rows = []
         inspection.finish()
         self._check()
-        marshal.dump(rows, self._file)
-        marshal.dump(None, self._file)
+        self._spool.put(rows)
 
     def _find_targets(self) -> None:
         for name in self._order.plan:
@@ -212,7 +214,9 @@ class Restore:
         if name in self._catalog.layouts or name in self._catalog.ahead:
             layout = self._catalog.get(name)
             if layout.type.kind.value != entry["kind"]:
-                raise MigrationFailed(f"{name} is {entry['kind']} in the snapshot and {layout.type.kind.value} here")
+                raise MigrationFailed(
+                    f"{name} is {entry['kind']} in the snapshot and {layout.type.kind.value} here"
+                )
             _check_agreement(layout, versions)
             return Target(layout, layout.type.plan)
         if not versions:
@@ -271,8 +275,7 @@ class Restore:
         return self._reported(work, targets, created, present)
 
     def _pieces(self) -> Iterator[list[Row]]:
-        self._file.seek(0)
-        while (piece := marshal.load(self._file)) is not None:
+        for piece in self._spool:
             yield [Row(*row) for row in piece]
 
     def _record(self, targets: Mapping[str, Target], present: "_Present", row: "Row") -> Record:
@@ -347,7 +350,9 @@ def _versions(entry: Mapping[str, Any]) -> list[StoredDefinition]:
         steps = plan_steps(version.definition["steps"] for version in found)
         return [replace(version, steps=steps) for version in found]
     except (InvalidSchema, KeyError, TypeError, AttributeError) as error:
-        raise MigrationFailed(f"the snapshot's definitions of {entry['name']} are not valid: {error}") from None
+        raise MigrationFailed(
+            f"the snapshot's definitions of {entry['name']} are not valid: {error}"
+        ) from None
 
 
 def _check_agreement(layout: Layout, versions: Iterable[StoredDefinition]) -> None:
@@ -357,8 +362,8 @@ def _check_agreement(layout: Layout, versions: Iterable[StoredDefinition]) -> No
             continue
         if canonical_text(version.definition["schema"]) != canonical_text(layout.type.schema):
             raise MigrationFailed(
-                f"schema version {version.schema_version} of {layout.type.name} has another schema here than in "
-                "the snapshot; send a plan with this run that leads from one to the other"
+                f"schema version {version.schema_version} of {layout.type.name} has another schema here "
+                "than in the snapshot; send a plan with this run that leads from one to the other"
             )
 
 

@@ -33,7 +33,9 @@ def prepare(
     types = list(types)
     due = _made(dialect, types)
     if due and not auto_migrate:
-        behind = ", ".join(f"{work.type.name} ({work.stored_version} to {work.type.schema_version})" for work in due)
+        behind = ", ".join(
+            f"{work.type.name} ({work.stored_version} to {work.type.schema_version})" for work in due
+        )
         raise SchemaMismatch(f"tables are behind the code: {behind}; run `persist migrate`")
     for work in due:
         migrate(dialect, work, progress)
@@ -85,7 +87,9 @@ def drift(dialect: Dialect, types: Iterable[EntityType]) -> list[str]:
     engine = dialect.engine()
     expected = _metadata(dialect, types)
 
-    def ours(object: sa.schema.SchemaItem, name: str | None, kind: str, reflected: bool, other: object) -> bool:
+    def ours(
+        _object: sa.schema.SchemaItem, name: str | None, kind: str, _reflected: bool, _other: object
+    ) -> bool:
         return kind != "table" or name in expected.tables
 
     with engine.connect() as connection:

@@ -16,7 +16,15 @@ import sqlalchemy as sa
 from app.domain.entity_type import Kind
 from app.domain.errors import InvalidSnapshot, SnapshotNotFound
 from app.domain.identity import new_id
-from app.domain.snapshot import FORMAT_VERSION, Inspection, Manifest, end_line, head_line, lines_of, record_line
+from app.domain.snapshot import (
+    FORMAT_VERSION,
+    Inspection,
+    Manifest,
+    end_line,
+    head_line,
+    lines_of,
+    record_line,
+)
 from app.storage.catalog import Catalog
 from app.storage.definitions import Definitions
 from app.storage.dialect import Cursor, Dialect, Statement
@@ -57,11 +65,17 @@ def snapshot_statements(dialect: Dialect) -> SnapshotStatements:
         seq=dialect.compile(sa.select(JOURNAL_HEAD.c.seq)),
         heads=dialect.compile(sa.select(SNAPSHOTS.c.head).order_by(SNAPSHOTS.c.id.desc())),
         head=dialect.compile(sa.select(SNAPSHOTS.c.head, SNAPSHOTS.c.pieces).where(of_id)),
-        piece=dialect.compile(piece.where(pieces.number == sa.bindparam("piece_number", type_=sa.BigInteger()))),
+        piece=dialect.compile(
+            piece.where(pieces.number == sa.bindparam("piece_number", type_=sa.BigInteger()))
+        ),
         delete=dialect.compile(sa.delete(SNAPSHOTS).where(of_id)),
-        delete_pieces=dialect.compile(sa.delete(SNAPSHOT_PIECES).where(pieces.snapshot == sa.bindparam("snapshot_id"))),
+        delete_pieces=dialect.compile(
+            sa.delete(SNAPSHOT_PIECES).where(pieces.snapshot == sa.bindparam("snapshot_id"))
+        ),
         orphans=dialect.compile(
-            sa.delete(SNAPSHOT_PIECES).where(pieces.snapshot < sa.bindparam("before"), pieces.snapshot.not_in(known))
+            sa.delete(SNAPSHOT_PIECES).where(
+                pieces.snapshot < sa.bindparam("before"), pieces.snapshot.not_in(known)
+            )
         ),
         insert=dialect.inserter(SNAPSHOTS),
         insert_piece=dialect.inserter(SNAPSHOT_PIECES),
@@ -99,7 +113,9 @@ class Snapshots:
             id, at = new_id(), now()
             store = _Store(self, id, dry_run=dry_run)
             counts = {
-                (workspace, name): 0 if mode == "schema_only" else self._copy(cursor, layouts[name], workspace, store)
+                (workspace, name): 0
+                if mode == "schema_only"
+                else self._copy(cursor, layouts[name], workspace, store)
                 for workspace, name in places
             }
             entries = [self._entry(definitions, layouts[n], w, counts[w, n]) for w, n in places]
@@ -135,7 +151,9 @@ class Snapshots:
             "kind": type.kind.value,
             "schema_version": type.schema_version,
             "count": count,
-            "definitions": [{"schema_version": version.schema_version, **version.definition} for version in told],
+            "definitions": [
+                {"schema_version": version.schema_version, **version.definition} for version in told
+            ],
         }
 
     def put(self, lines: Callable[[], Iterable[bytes]], *, dry_run: bool = False) -> tuple[Manifest, bool]:
@@ -180,7 +198,9 @@ class Snapshots:
             digest = hashlib.sha256(head.encode())
             yield head.encode()
             for number in range(count):
-                rows = self._run(cursor, self._statements.piece, snapshot_id=id, piece_number=number).fetchall()
+                rows = self._run(
+                    cursor, self._statements.piece, snapshot_id=id, piece_number=number
+                ).fetchall()
                 piece = rows[0][0].encode() if rows else b""
                 digest.update(piece)
                 yield piece
@@ -200,7 +220,9 @@ class Snapshots:
     def manifests(self) -> list[Manifest]:
         """Every manifest, the newest first."""
         with self._reading() as cursor:
-            return [json.loads(row[0])["manifest"] for row in self._run(cursor, self._statements.heads).fetchall()]
+            return [
+                json.loads(row[0])["manifest"] for row in self._run(cursor, self._statements.heads).fetchall()
+            ]
 
     def manifest(self, id: str) -> Manifest:
         """One manifest. Raises ``SnapshotNotFound``."""
@@ -301,6 +323,8 @@ def _rows(dialect: Dialect, layout: Layout, workspace: str, cursor: Cursor) -> I
         .limit(sa.literal_column(str(BATCH)))
     )
     statement, after = dialect.compile(limited), ""
-    while rows := cursor.execute(statement.text, statement.arguments({"workspace": workspace, "after": after})).fetchall():
+    while rows := cursor.execute(
+        statement.text, statement.arguments({"workspace": workspace, "after": after})
+    ).fetchall():
         yield from rows
         after = rows[-1][0]

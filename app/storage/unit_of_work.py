@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import sqlalchemy as sa
 
-from app.domain.change import Origin
+from app.domain.change import NOBODY, Origin
 from app.domain.collection import Collection
 from app.domain.entity_type import EntityType
 from app.storage.catalog import Stale
@@ -76,7 +76,7 @@ class UnitOfWork:
         self._layouts = layouts
         self._records: dict[str, TableRecords] = {}
 
-    def collection(self, type: EntityType, workspace: str = "", origin: Origin = Origin()) -> Collection:
+    def collection(self, type: EntityType, workspace: str = "", origin: Origin = NOBODY) -> Collection:
         """A collection in a workspace; ``origin`` stands in the changes made through it.
 
         Raises ``Stale`` where the entity type is no longer the current one of its name.

@@ -85,7 +85,7 @@ class Writer:
         except CommitFailed:
             for job in jobs:
                 job.error = _not_now()
-        except Exception:
+        except Exception:  # noqa: BLE001 - each one alone tells what it was
             for job in jobs:
                 job.result = job.error = None
                 self._alone(job)
@@ -114,7 +114,7 @@ class Writer:
             except CommitFailed:
                 job.error = _not_now()
                 return
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - the caller is told
                 job.error = self._refusal(error)
                 if job.error is not None:
                     return
@@ -176,7 +176,7 @@ class Writer:
         try:
             if self._dialect.in_transaction(self._connection):
                 cursor.execute("ROLLBACK")
-        except Exception:
+        except Exception:  # noqa: BLE001 - the connection is of no use any more
             self.close()
 
 
