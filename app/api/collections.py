@@ -7,7 +7,7 @@ there by being in the registry, and the number of collections costs nothing.
 from collections.abc import Awaitable, Callable
 
 from app.api.bulk import export, import_records
-from app.api.drafts import draft, drafted_payload
+from app.api.drafts import draft
 from app.api.lists import list_changes, list_records
 from app.api.patches import change_of
 from app.api.queries import conditions, controls, flag, natural, pairs_of, split
@@ -161,7 +161,7 @@ class CollectionRoutes:
         dry_run = _dry_run(request)
         body = await request.body()
         precondition = request.precondition(required=self._require)
-        data = draft(place.type, json_object(body), deferred=request.idempotency_key is not None)
+        data = await draft(request, body, lambda: place.type.validate(json_object(body)))
 
         def operation(work: UnitOfWork) -> Answer:
             collection = work.collection(place.type, place.workspace, _origin(request))
@@ -175,11 +175,12 @@ class CollectionRoutes:
         dry_run = _dry_run(request)
         body = await request.body(PATCH_TYPES)
         precondition = request.precondition(required=self._require)
-        change = change_of(strict_json.parse(body), request.media_type(PATCH_TYPES), request.limits.body)
+        media_type, limit = request.media_type(PATCH_TYPES), request.limits.body
+        change = await draft(request, body, lambda: change_of(strict_json.parse(body), media_type, limit))
 
         def operation(work: UnitOfWork) -> Answer:
             collection = work.collection(place.type, place.workspace, _origin(request))
-            return _shown(collection.patch(place.id, change, precondition))
+            return _shown(collection.patch(place.id, change(), precondition))
 
         return await self._writes.perform(request, operation, body=body, keys=[place.key], dry_run=dry_run)
 
@@ -215,8 +216,9 @@ class CollectionRoutes:
             raise CommandNotFound(f"{place.type.name} has no command {place.name[:80]!r}; it has {known}")
         body = await request.body()
         precondition = request.precondition(required=self._require)
-        given = json_object(body, InvalidPayload) if body else {}
-        payload = drafted_payload(command, given, deferred=request.idempotency_key is not None)
+        payload = await draft(
+            request, body, lambda: command.parse(json_object(body, InvalidPayload) if body else {})
+        )
 
         def operation(work: UnitOfWork) -> Answer:
             collection = work.collection(place.type, place.workspace, _origin(request))
@@ -236,7 +238,7 @@ class CollectionRoutes:
         """POST: a new record under an id of the service's."""
         dry_run = _dry_run(request)
         body = await request.body()
-        data = draft(place.type, json_object(body), deferred=request.idempotency_key is not None)
+        data = await draft(request, body, lambda: place.type.validate(json_object(body)))
         id = new_id()
 
         def operation(work: UnitOfWork) -> Answer:

@@ -1,32 +1,25 @@
-"""Drafts: what a client sent, validated before the transaction and refused where its turn comes."""
+"""Drafts: what a client sent, checked before the transaction and refused where its turn comes."""
 
+import asyncio
 from collections.abc import Callable
 from typing import NoReturn, TypeVar
 
-from app.domain.command import Command
-from app.domain.entity_type import EntityType
+from app.api.requests import Request
 from app.domain.errors import PersistError
-from app.domain.record import Data
 
 Value = TypeVar("Value")
 
-
-def draft(type: EntityType, data: Data, *, deferred: bool) -> Callable[[], Data]:
-    """Valid data. With ``deferred`` the refusal waits until it is asked for: a stored answer
-    under an ``Idempotency-Key`` comes before validation."""
-    return _settled(lambda: type.validate(data), deferred)
+LARGE = 16_384
+"""Bytes from which a body is parsed and checked in a thread, so that others are answered meanwhile."""
 
 
-def drafted_payload(command: Command, payload: Data, *, deferred: bool) -> Callable[[], Data]:
-    """A command's payload, parsed in the same way."""
-    return _settled(lambda: command.parse(payload), deferred)
-
-
-def _settled(make: Callable[[], Value], deferred: bool) -> Callable[[], Value]:
+async def draft(request: Request, body: bytes, make: Callable[[], Value]) -> Callable[[], Value]:
+    """What ``make`` makes of a body. Under an ``Idempotency-Key`` its refusal waits until it is asked
+    for: a stored answer comes before validation."""
     try:
-        value = make()
+        value = await asyncio.to_thread(make) if len(body) > LARGE else make()
     except PersistError as error:
-        if not deferred:
+        if request.idempotency_key is None:
             raise
         return _refusing(error)
     return lambda: value
