@@ -1,7 +1,8 @@
 """`GET /docs`: Swagger UI, every byte of it from this service.
 
 ``static/swagger-ui`` holds files of the npm package swagger-ui-dist 5.35.0 (Apache License 2.0) as
-they are there; `/docs?collection=<name>` shows the document of one collection.
+they are there. `/docs?collection=<name>` shows the document of one collection; where there are many,
+the page offers them instead of showing all.
 """
 
 import hashlib
@@ -17,6 +18,7 @@ ASSETS = {
     "swagger-ui.css": STATIC / "swagger-ui" / "swagger-ui.css",
     "swagger-ui-bundle.js": STATIC / "swagger-ui" / "swagger-ui-bundle.js",
     "favicon.png": STATIC / "swagger-ui" / "favicon-32x32.png",
+    "page.css": STATIC / "page.css",
     "page.js": STATIC / "page.js",
 }
 VERSION = hashlib.sha256(b"".join(path.read_bytes() for path in ASSETS.values())).hexdigest()[:12]
@@ -36,9 +38,11 @@ PAGE = f"""\
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>Persist</title>
 <link rel="stylesheet" href="docs/assets/{VERSION}/swagger-ui.css">
+<link rel="stylesheet" href="docs/assets/{VERSION}/page.css">
 <link rel="icon" type="image/png" href="docs/assets/{VERSION}/favicon.png">
 </head>
 <body>
+<nav id="collections"></nav>
 <div id="swagger-ui"></div>
 <script src="docs/assets/{VERSION}/swagger-ui-bundle.js"></script>
 <script src="docs/assets/{VERSION}/page.js"></script>

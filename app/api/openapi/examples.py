@@ -1,13 +1,13 @@
 """Examples that work when tried: an entity type's own, or made up from its schema."""
 
 import math
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeGuard
 
 from app.domain.command import Command
 from app.domain.entity_type import EntityType
 from app.domain.errors import PersistError
-from app.domain.record import Data
+from app.domain.record import Data, to_text
 
 _FORMATS = {
     "date-time": "2026-11-22T17:00:00Z",
@@ -22,28 +22,45 @@ _FORMATS = {
     "uuid": "0198c1d2-7c2f-7d6a-9f1e-2b3c4d5e6f70",
 }
 _DEPTH = 8
+FEW = 3
+"""Members an object is shown with where none is required."""
 
 
 def example_data(type: EntityType) -> Data | None:
     """Data the entity type accepts, or None where none can be made up."""
-    candidates = (type.example, _made_up(type.schema, type.schema, "", 0))
-    return next(
-        (data for data in candidates if isinstance(data, dict) and _accepts(type.validate, data)), None
-    )
+    candidates = (type.example or None, _made_up(type.schema, type.schema, "", 0), type.example)
+    return next((data for data in candidates if _is_accepted(type.validate, data)), None)
 
 
-def example_payload(command: Command, data: Data | None) -> Data | None:
-    """A payload the command accepts; ``data`` lends its values to members of the same name."""
+def example_payload(command: Command, part: Data) -> Data | None:
+    """A payload the command accepts; ``part`` of the data will do for ``set``."""
     schema = command.payload_schema
-    named = {name: data[name] for name in schema.get("properties", {}) if data and name in data}
-    first = dict(list(named.items())[:1])
-    candidates = (*schema.get("examples", ()), first or None, _made_up(schema, schema, "", 0))
-    return next(
-        (data for data in candidates if isinstance(data, dict) and _accepts(command.parse, data)), None
-    )
+    own = part if part.keys() <= schema.get("properties", {}).keys() else {}
+    candidates = (*schema.get("examples", ()), own or None, _made_up(schema, schema, "", 0))
+    return next((data for data in candidates if _is_accepted(command.parse, data)), None)
 
 
-def _accepts(validate: Any, data: Data) -> bool:
+def example_lines(type: EntityType, data: Data) -> str | None:
+    """NDJSON the collection can import. Two lines: Swagger UI would write a single one as JSON of
+    several lines; unique members differ from those of ``data``, which may be stored already."""
+    lines = [_varied(type, data, number) for number in (2, 3)]
+    if not all(_is_accepted(type.validate, line) for line in lines):
+        return None
+    return "".join(to_text(line) + "\n" for line in lines)
+
+
+def _varied(type: EntityType, data: Data, number: int) -> Data:
+    varied = dict(data)
+    for name in {path for group in type.unique for path in group} & data.keys():
+        value = data[name]
+        if isinstance(value, str | int):
+            varied[name] = f"{value}-{number}" if isinstance(value, str) else value + number
+    return varied
+
+
+def _is_accepted(validate: Callable[[Data], Any], data: Any) -> TypeGuard[Data]:
+    if not isinstance(data, dict):
+        return False
     try:
         validate(dict(data))
     except PersistError:
@@ -69,8 +86,8 @@ def _of_type(schema: Mapping[str, Any], root: Mapping[str, Any], name: str, dept
     declared = schema.get("type", "object" if "properties" in schema else "string")
     kind = declared if isinstance(declared, str) else next(iter(declared), "null")
     if kind == "object":
-        wanted = schema.get("required", ())
         inner = schema.get("properties", {})
+        wanted = schema.get("required") or list(inner)[:FEW]
         return {key: _made_up(inner.get(key, {}), root, key, depth + 1) for key in wanted}
     if kind == "array":
         return [_made_up(schema.get("items"), root, name, depth + 1)] * schema.get("minItems", 0)

@@ -4,23 +4,23 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from app.api.openapi.examples import example_data, example_payload
+from app.api.openapi.examples import example_data, example_lines, example_payload
 from app.api.openapi.filters import filter_parameters, selection_parameters
 from app.api.openapi.lifting import Json, ref
 from app.api.openapi.parameters import parameter
 from app.api.openapi.problems import problem_responses
-from app.api.openapi.responses import JSON, NDJSON, collection_responses, response
+from app.api.openapi.responses import JSON, NDJSON, collection_responses, response, sequence
 from app.api.openapi.schemas import collection_schemas
 from app.domain.command import Command
 from app.domain.entity_type import EntityType
 from app.domain.errors import pointer
-from app.domain.record import Data, to_text
+from app.domain.record import Data
 
 MERGE_PATCH = "application/merge-patch+json"
 JSON_PATCH = "application/json-patch+json"
 _ID, _REQUEST_ID = parameter("id"), parameter("X-Request-ID")
 _WRITE = [parameter(name) for name in ("dry_run", "Idempotency-Key", "Prefer")]
-_CHANGE = [*_WRITE, parameter("If-Match"), parameter("If-None-Match")]
+_CHANGE = [_ID, *_WRITE, parameter("If-Match"), parameter("If-None-Match")]
 _NO_CONTENT = {"204": response("no-content")}
 
 
@@ -62,15 +62,14 @@ class _Operations:
             f"{root}/export": {"get": self.export()},
             f"{root}/import": {"post": self.import_lines()},
             f"{root}/{{id}}": {
-                "parameters": [_ID],
                 "get": self.get(),
                 "put": self.replace(),
                 "patch": self.patch(),
                 "delete": self.delete(),
             },
-            f"{root}/{{id}}/history": {"parameters": [_ID], "get": self.history()},
+            f"{root}/{{id}}/history": {"get": self.history()},
             **{
-                f"{root}/{{id}}/commands/{command.name}": {"parameters": [_ID], "post": self.invoke(command)}
+                f"{root}/{{id}}/commands/{command.name}": {"post": self.invoke(command)}
                 for command in self.type.commands.values()
             },
         }
@@ -98,7 +97,7 @@ class _Operations:
     def get(self) -> Json:
         answers = {"200": self._own("read"), "304": response("not-modified")}
         return self._operation(
-            "get", "Read a record", answers, [parameter("revision"), parameter("If-None-Match")]
+            "get", "Read a record", answers, [_ID, parameter("revision"), parameter("If-None-Match")]
         )
 
     def replace(self) -> Json:
@@ -107,9 +106,9 @@ class _Operations:
         return self._operation("replace", summary, answers, _CHANGE, self._data())
 
     def patch(self) -> Json:
-        first = dict([*(self.example or {}).items()][:1])
-        merge = (self._ref("MergePatch"), first)
-        steps = [{"op": "add", "path": pointer([name]), "value": value} for name, value in first.items()]
+        part = self._part()
+        merge = (self._ref("MergePatch"), part)
+        steps = [{"op": "add", "path": pointer([name]), "value": value} for name, value in part.items()]
         return self._operation(
             "patch",
             "Change a part of a record",
@@ -129,31 +128,31 @@ class _Operations:
             "history",
             "List the changes of a record, newest first",
             {"200": self._own("history")},
-            [parameter("limit"), parameter("cursor")],
+            [_ID, parameter("limit"), parameter("cursor")],
             description="Deleted records have theirs, too.",
         )
 
     def import_lines(self) -> Json:
-        lines = None if self.example is None else to_text(self.example) + "\n"
+        lines = None if self.example is None else example_lines(self.type, self.example)
         return self._operation(
             "import",
             "Create many records",
             {"200": response("imported"), **_NO_CONTENT},
             _WRITE,
-            _body({NDJSON: ({"type": "string"}, lines)}),
+            _body({NDJSON: (sequence(self._ref("Data")), lines)}),
             description=f"One `{self.type.name}.Data` a line; all of them or none.",
         )
 
     def export(self) -> Json:
         taken = [*self._selection(), parameter("filter"), *self.filters]
-        return self._operation("export", "Export records", {"200": response("exported")}, taken)
+        return self._operation("export", "Export records", {"200": self._own("exported")}, taken)
 
     def commands(self) -> Json:
         return self._operation("commands", "List the commands", {"200": response("commands")})
 
     def invoke(self, command: Command) -> Json:
         schema = command.payload_schema
-        payload = (self._ref(f"{command.name}.Payload"), example_payload(command, self.example))
+        payload = (self._ref(f"{command.name}.Payload"), example_payload(command, self._part()))
         return self._operation(
             f"invoke{command.name[0].upper()}{command.name[1:]}",
             command.description.partition("\n")[0].rstrip(".") or command.name,
@@ -183,6 +182,12 @@ class _Operations:
             **({} if body is None else {"requestBody": body}),
             "responses": answers | problems,
         }
+
+    def _part(self) -> Data:
+        """One member of the example, not a unique one where there is a choice."""
+        unique = {path for group in self.type.unique for path in group}
+        members = sorted((self.example or {}).items(), key=lambda member: member[0] in unique)
+        return dict(members[:1])
 
     def _data(self) -> Json:
         return _body({JSON: (self._ref("Data"), self.example)})

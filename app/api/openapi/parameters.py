@@ -1,15 +1,11 @@
 """Parameters whose meaning no collection changes: controls of the query string, and headers."""
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
-from app.api.openapi.lifting import Json
+from app.api.openapi.lifting import INT64_BOUNDS, Json
 from app.api.openapi.schemas import EXAMPLE_ID, FLAG, TEXT, UUID
-
-TAG = r'(W/)?"[!#-~\x80-\xff]*"'
-TAGS = {"type": "string", "pattern": rf"^(\*|{TAG}( *, *{TAG})*)$"}
-MOST = 10**18 - 1
-"""Whole numbers in query strings have at most 18 digits."""
 
 
 def query(name: str, schema: Json, description: str, **more: Any) -> Json:
@@ -17,13 +13,14 @@ def query(name: str, schema: Json, description: str, **more: Any) -> Json:
     return {"name": name, "in": "query", "description": description, "schema": schema, **more}
 
 
+@lru_cache(maxsize=4096)
 def parameter(name: str) -> Json:
-    """A reference to a parameter of the document."""
+    """A reference to a parameter of the document, the same value for all who ask."""
     return {"$ref": f"#/components/parameters/{name}"}
 
 
 def _whole(least: int, **more: Any) -> Json:
-    return {"type": "integer", "minimum": least, "maximum": MOST, **more}
+    return {"type": "integer", "minimum": least, **more}
 
 
 def _header(name: str, schema: Json, description: str) -> Json:
@@ -62,15 +59,19 @@ CONTROLS: Mapping[str, Json] = {
         "max_affected", _whole(0), "If more records match, none is deleted.", required=True, example=10
     ),
     "dry_run": query("dry_run", FLAG, "Check and answer in full with 200, but change nothing."),
-    "revision": query("revision", _whole(1), "The record as it was at this revision, deleted or not."),
+    "revision": query(
+        "revision",
+        _whole(1, maximum=INT64_BOUNDS["maximum"]),
+        "The record as it was at this revision, deleted or not.",
+    ),
     "If-Match": _header(
         "If-Match",
-        TAGS,
+        {"type": "string", "examples": ["*"]},
         'Only if the record is at this revision: `"3"`, several with commas, or `*` for any.',
     ),
     "If-None-Match": _header(
         "If-None-Match",
-        TAGS,
+        {"type": "string", "examples": ['"0"']},
         'Only if the record is not at this revision: `"3"`; `*`: only if there is none yet.',
     ),
     "Idempotency-Key": _header(

@@ -46,6 +46,11 @@ def response(name: str) -> Json:
     return {"$ref": f"#/components/responses/{name}"}
 
 
+def sequence(line: Json) -> Json:
+    """The schema of NDJSON: OpenAPI 3.2 has sequential media types described as the array of their items."""
+    return {"type": "array", "items": line}
+
+
 def _json(schema: Json) -> Json:
     return {JSON: {"schema": schema}}
 
@@ -58,7 +63,6 @@ def _counted(name: str) -> Json:
 SHARED: Json = {
     "commands": answer("The commands.", _json(ref("Commands"))),
     "deleted": answer("How many records were deleted.", _counted("deleted"), "Idempotency-Replayed"),
-    "exported": answer("One record a line.", {NDJSON: {"schema": {"type": "string"}}}),
     "imported": answer("How many records were created.", _counted("created"), "Idempotency-Replayed"),
     "no-content": {
         "description": "Done; no body.",
@@ -83,8 +87,11 @@ def collection_responses(type: EntityType) -> Json:
         f"{name}.read": answer(
             "The record.", _json(record if past is None else {"anyOf": [record, past]}), "ETag"
         ),
-        f"{name}.record": answer("The record.", _json(record), *changed),
+        f"{name}.record": answer("The record, or with `dry_run` what it would be.", _json(record), *changed),
         f"{name}.created": answer("The record, created.", _json(record), "Location", *changed),
+        f"{name}.exported": answer(
+            "One record a line.", {NDJSON: {"schema": sequence(ref(f"{name}.Selection"))}}
+        ),
         f"{name}.history": answer("Changes, newest first.", _json(ref(f"{name}.History")), "Link"),
         f"{name}.invocation": answer(
             "The result, and the record after the command.", _json(ref(f"{name}.Invocation")), *changed

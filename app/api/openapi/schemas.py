@@ -152,7 +152,7 @@ _STEP: Json = {
     },
 }
 SHARED_SCHEMAS: Json = {
-    "Commands": {"type": "array", "items": _COMMAND},
+    "Commands": _object(items={"type": "array", "items": _COMMAND}),
     "JsonPatch": {"description": "RFC 6902.", "type": "array", "maxItems": 100, "items": _STEP},
 }
 """Schemas that are the same for every collection, by component name."""
