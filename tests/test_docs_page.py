@@ -97,7 +97,9 @@ def execute(block: Locator) -> str:
     if given.count():
         expect(given).not_to_have_value("", timeout=PATIENCE)
     block.get_by_role("button", name="Execute").click()
-    return block.locator(".live-responses-table .response-col_status").nth(1).inner_text().split()[0]
+    status = block.locator(".live-responses-table .response-col_status").nth(1).inner_text().split()[0]
+    block.locator(".opblock-summary-control").click()  # the page computes all that is open again and again
+    return status
 
 
 def test_an_operation_is_opened_and_tried_with_its_example(opened: Opened, shop: Server) -> None:
@@ -115,9 +117,9 @@ def test_the_examples_of_a_record_work_one_after_the_other(opened: Opened, shop:
     page = opened(f"{shop.url}/docs?collection=catalog-products")
     tried = {
         name: execute(operation(page, "catalog-products", name))
-        for name in ("replace", "patch", "invokeSet", "get", "history", "import", "list", "deleteMatching")
+        for name in ("replace", "patch", "invokeSet", "get", "history", "import", "delete")
     }
-    assert tried == dict.fromkeys(tried, "200") | {"replace": "201"}
+    assert tried == dict.fromkeys(tried, "200") | {"replace": "201", "delete": "204"}
 
 
 def test_the_filter_box_narrows_the_collections(opened: Opened, shop: Server) -> None:
