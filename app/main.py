@@ -54,7 +54,11 @@ def create_app(settings: Settings) -> FastAPI:
     """The service on its database. Raises what ``load_models`` and ``Database`` raise."""
     limits = Limits(settings.max_body_bytes, settings.max_import_bytes, settings.body_timeout_seconds)
     database = Database(
-        settings.database_url, load_models(settings.models), auto_migrate=settings.auto_migrate
+        settings.database_url,
+        load_models(settings.models),
+        auto_migrate=settings.auto_migrate,
+        snapshot_every=settings.snapshot_every,
+        snapshot_keep=settings.snapshot_keep,
     )
 
     writes = Writes(database)

@@ -7,8 +7,8 @@
     │               EntityTypeNotFound · SnapshotNotFound · MigrationNotFound · WorkspaceNotFound ·
     │               CollectionNotInWorkspace
     ├── Conflict ── RecordExists · UniqueViolation · Refused · CommandUnavailable · CommandFailed ·
-    │               PatchTestFailed · MigrationRequired · RestoreConflict · TooManyAffected · IdempotencyInProgress ·
-    │               CollectionNotEmpty · CollectionIsTyped · WorkspaceNotEmpty
+    │               PatchTestFailed · MigrationRequired · RestoreConflict · TooManyAffected ·
+    │               IdempotencyInProgress · CollectionNotEmpty · CollectionIsTyped · WorkspaceNotEmpty
     ├── Invalid ── InvalidData · InvalidPayload · InvalidPatch · InvalidSchema · InvalidSnapshot ·
     │              MigrationFailed · IdempotencyMismatch
     ├── MethodNotAllowed · RequestTimeout · ChangesGone · PreconditionFailed · PreconditionRequired ·

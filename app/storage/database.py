@@ -47,13 +47,22 @@ class Database:
     cannot answer now. Opening one makes the missing tables (``storage.schema.prepare``).
     """
 
-    def __init__(self, url: str, types: Iterable[EntityType], *, auto_migrate: bool = True) -> None:
+    def __init__(
+        self,
+        url: str,
+        types: Iterable[EntityType],
+        *,
+        auto_migrate: bool = True,
+        snapshot_every: int = 0,
+        snapshot_keep: int = 5,
+    ) -> None:
         self.dialect: Dialect = dialect_of(url)
         types = list(types)
         prepare(self.dialect, types, auto_migrate=auto_migrate)
         self.catalog = Catalog(self.dialect, types)
         self._statements = statements_of(self.dialect)
-        self._writer = Writer(self.dialect, self.catalog, self._statements)
+        self._keep = snapshot_keep
+        self._writer = Writer(self.dialect, self.catalog, self._statements, snapshot_every, self._due)
         self._writes: Lane[Write] = Lane("writer", self._writer.work)
         self._finds: Lane[Find] = Lane("finder", KeyReader(self.dialect).work)
         self._threads = ThreadPoolExecutor(READERS, thread_name_prefix="reader")
@@ -61,6 +70,7 @@ class Database:
         self._here: Connection | None = self._brief_connection() if self.dialect.reads_in_place else None
         self._deadline = 0.0
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._taking: set[asyncio.Task[None]] = set()
         self.snapshots = Snapshots(self.dialect, self.catalog, self._statements, self._write_from_thread)
         self._read(lambda reader: self.catalog.refresh(reader.definitions))
 
@@ -73,6 +83,7 @@ class Database:
     ) -> Result:
         """Run an operation in a transaction; it is on the disk when this returns. ``keys`` names
         the records it will ask for, so that a batch reads them in one statement."""
+        self._loop = asyncio.get_running_loop()
         result: Result = await self._writes.submit(Write(operation, keys, mode))
         return result
 
@@ -127,6 +138,18 @@ class Database:
             raise RuntimeError("a thread writes only below in_thread")
         writing = self.write(lambda work: statement(work.cursor))
         return asyncio.run_coroutine_threadsafe(writing, self._loop).result()
+
+    def _due(self, collections: list[str]) -> None:
+        """Automatic snapshots are taken in a thread, when the write that made them due is done."""
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._take, collections)
+
+    def _take(self, collections: list[str]) -> None:
+        taking = asyncio.create_task(
+            self.in_thread(self.snapshots.take_automatically, collections, self._keep)
+        )
+        self._taking.add(taking)
+        taking.add_done_callback(self._taking.discard)
 
     def close(self) -> None:
         """Finish what waits and let go of the database."""

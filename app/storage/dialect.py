@@ -101,6 +101,7 @@ class Dialect(Protocol):
     def contains(self, text: Any, part: Any) -> sa.ColumnElement[bool]: ...
     def startswith(self, text: Any, part: Any) -> sa.ColumnElement[bool]: ...
     def endswith(self, text: Any, part: Any) -> sa.ColumnElement[bool]: ...
+    def mark(self, table: sa.Table) -> Statement: ...
     def claim(self, cursor: Cursor, key: str) -> bool: ...
     def stream(self, connection: Connection) -> Cursor: ...
 
@@ -260,6 +261,9 @@ class Sqlite:
             sa.func.substr(text, sa.func.length(text) - sa.func.length(part) + 1) == part,
         )
 
+    def mark(self, table: sa.Table) -> Statement:
+        return self.compile(_counted(sqlite.insert(table), table))
+
     def claim(self, cursor: Cursor, key: str) -> bool:
         return True  # the one writer holds every key
 
@@ -406,6 +410,9 @@ class PostgreSQL:
         ends: sa.ColumnElement[bool] = sa.func.right(text, sa.func.length(part)) == part
         return ends
 
+    def mark(self, table: sa.Table) -> Statement:
+        return self.compile(_counted(postgresql.insert(table), table))
+
     def claim(self, cursor: Cursor, key: str) -> bool:
         held = cursor.execute("SELECT pg_try_advisory_xact_lock(hashtextextended(%s, 0))", (key,)).fetchone()
         return bool(held[0])
@@ -433,6 +440,18 @@ def _columnwise(text: str) -> Callable[[Cursor, Sequence[Row]], int]:
         return found
 
     return run
+
+
+def _counted(insert: Any, table: sa.Table) -> sa.ClauseElement:
+    """Adds ``changes`` to the counter of a ``collection``; gives the counter."""
+    key = {name: sa.bindparam(name, type_=table.c[name].type) for name in ("collection", "changes")}
+    added = {"changes": table.c.changes + insert.excluded.changes}
+    counted: sa.ClauseElement = (
+        insert.values(key)
+        .on_conflict_do_update(index_elements=["collection"], set_=added)
+        .returning(table.c.changes)
+    )
+    return counted
 
 
 def _quoted(name: str) -> str:

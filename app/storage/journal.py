@@ -1,5 +1,6 @@
 """The journal: every change under a ``seq`` that grows in commit order."""
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,6 +74,7 @@ class WorkJournal:
         self._cursor = cursor
         self._now = now
         self._waiting: list[Change] = []
+        self.written: Counter[str] = Counter()
 
     def append(self, change: Change) -> None:
         self._waiting.append(change)
@@ -101,6 +103,7 @@ class WorkJournal:
         rows = [self._row(seq, change) for seq, change in enumerate(changes, first)]
         for batch in batches(rows):
             self._statements.insert(self._cursor, batch)
+        self.written.update(change.record.collection for change in changes)
 
     def forget(self, mark: int = 0) -> None:
         """Drop what was appended after ``mark`` entries."""

@@ -6,6 +6,7 @@ comes last, so it is whole or not there.
 
 import hashlib
 import json
+import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -32,6 +33,8 @@ from app.storage.layout import Layout
 from app.storage.records import BATCH
 from app.storage.tables import JOURNAL_HEAD, SNAPSHOT_PIECES, SNAPSHOTS
 from app.storage.unit_of_work import Statements, now
+
+logger = logging.getLogger(__name__)
 
 PIECE = 262_144
 """Characters of a piece, roughly."""
@@ -134,6 +137,23 @@ class Snapshots:
         if not dry_run:
             self._keep(id, head_line(manifest), store.pieces)
         return manifest
+
+    def take_automatically(self, collections: Iterable[str], keep: int) -> None:
+        """Take a snapshot of each collection; of those taken so, only the newest ``keep`` stay."""
+        for name in collections:
+            try:
+                self.take(Selection((name,)), mode="with_data", note="", automatic=True)
+                for manifest in self._automatic(name)[keep:]:
+                    self.delete(manifest["id"])
+            except Exception:
+                logger.exception("the automatic snapshot of %s was not taken", name)
+
+    def _automatic(self, name: str) -> list[Manifest]:
+        """The automatic snapshots of a collection, the newest first."""
+        taken = [manifest for manifest in self.manifests() if manifest["automatic"]]
+        return [
+            manifest for manifest in taken if [held["name"] for held in manifest["collections"]] == [name]
+        ]
 
     def _copy(self, cursor: Cursor, layout: Layout, workspace: str, store: "_Store") -> int:
         count = 0

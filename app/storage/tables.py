@@ -82,6 +82,14 @@ MIGRATIONS = sa.Table(
 )
 """Every completed run: restores, and steps that ran in place."""
 
+SNAPSHOT_MARKS = sa.Table(
+    "snapshot_marks",
+    METADATA,
+    sa.Column("collection", TEXT, primary_key=True),
+    sa.Column("changes", INTEGER, nullable=False),
+)
+"""How many changes each collection has seen since automatic snapshots were first asked for."""
+
 SNAPSHOTS = sa.Table(
     "snapshots",
     METADATA,

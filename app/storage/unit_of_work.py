@@ -16,7 +16,7 @@ from app.storage.idempotency import Answers, AnswerStatements, answer_statements
 from app.storage.journal import JournalStatements, WorkJournal, journal_statements
 from app.storage.layout import Layout
 from app.storage.records import TableRecords
-from app.storage.tables import MIGRATIONS
+from app.storage.tables import MIGRATIONS, SNAPSHOT_MARKS
 
 ANSWER_LIFE = timedelta(hours=24)
 
@@ -39,6 +39,7 @@ class Statements:
     definitions: DefinitionStatements
     runs: Statement
     run: Statement
+    mark: Statement
 
 
 def statements_of(dialect: Dialect) -> Statements:
@@ -49,6 +50,7 @@ def statements_of(dialect: Dialect) -> Statements:
         answer_statements(dialect),
         definition_statements(dialect),
         runs=dialect.compile(runs),
+        mark=dialect.mark(SNAPSHOT_MARKS),
         run=dialect.compile(runs.where(MIGRATIONS.c.id == sa.bindparam("migration_id"))),
     )
 
@@ -74,6 +76,7 @@ class UnitOfWork:
         self.answers = Answers(statements.answers, cursor, self.now, timestamp(moment - ANSWER_LIFE))
         self.definitions = Definitions(statements.definitions, cursor, self.now)
         self._layouts = layouts
+        self._mark = statements.mark
         self._records: dict[str, TableRecords] = {}
 
     def collection(self, type: EntityType, workspace: str = "", origin: Origin = NOBODY) -> Collection:
@@ -110,6 +113,17 @@ class UnitOfWork:
             records.flush()
         self.answers.flush()
         self.journal.flush()
+
+    def crossed(self, every: int) -> list[str]:
+        """The collections that came past a multiple of ``every`` changes in this transaction. Their
+        counters are taken with the journal's, so that one transaction of all crosses each multiple."""
+        found = []
+        for collection, count in sorted(self.journal.written.items()):
+            values = self._mark.arguments({"collection": collection, "changes": count})
+            changes = self.cursor.execute(self._mark.text, values).fetchall()[0][0]
+            if changes // every > (changes - count) // every:
+                found.append(collection)
+        return found
 
     def flush_records(self) -> None:
         """Send the records that wait and forget them: a long operation keeps no more in memory

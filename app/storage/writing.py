@@ -44,6 +44,10 @@ class Write:
     mode: Mode
 
 
+Crossed = Callable[[list[str]], None]
+"""Told of the collections whose automatic snapshot is due, once what made it due is committed."""
+
+
 class CommitFailed(Exception):
     """The database did not confirm the commit: nothing of the batch may be acknowledged."""
 
@@ -51,7 +55,11 @@ class CommitFailed(Exception):
 class Writer:
     """Runs writes on a connection of its own, which belongs to the lane's thread."""
 
-    def __init__(self, dialect: Dialect, catalog: Catalog, statements: Statements) -> None:
+    def __init__(
+        self, dialect: Dialect, catalog: Catalog, statements: Statements, every: int, crossed: Crossed
+    ) -> None:
+        self._every = every
+        self._crossed = crossed
         self._dialect = dialect
         self._catalog = catalog
         self._statements = statements
@@ -156,8 +164,11 @@ class Writer:
             work.flush()
             if mode in (Mode.DRY, Mode.DRY_EXCLUSIVE):
                 cursor.execute("ROLLBACK")
-            else:
-                self._commit(cursor)
+                return
+            crossed = work.crossed(self._every) if self._every else []
+            self._commit(cursor)
+            if crossed:
+                self._crossed(crossed)
         except BaseException:
             self._roll_back(cursor)
             raise
