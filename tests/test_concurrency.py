@@ -133,6 +133,19 @@ def test_a_unique_value_goes_to_one_of_32_clients(server: Server, marker: str) -
     assert sorted(at_once(server, CLIENTS, claim)) == [201] + [409] * (CLIENTS - 1)
 
 
+def test_one_idempotency_key_of_16_clients_has_one_effect(server: Server, name: str) -> None:
+    record_id, key = created(server, name), {"idempotency-key": uuid.uuid4().hex}
+
+    def increment(client: httpx.Client, _: int) -> bytes:
+        response = Collection(client, name).command(record_id, "increment", headers=key)
+        assert response.status_code == 200, response.text
+        return response.content
+
+    assert len(set(at_once(server, 16, increment))) == 1
+    with server.client() as client:
+        assert len(Collection(client, name).history(record_id)) == 2
+
+
 def test_seq_is_the_order_of_the_writes_whoever_makes_them(server: Server, name: str, marker: str) -> None:
     """A client's later write has the larger seq, and no seq is given twice."""
 

@@ -4,6 +4,7 @@ import gzip
 import json
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
@@ -221,6 +222,39 @@ def test_a_hostile_body_is_refused_at_once(samples: Collection, body: bytes) -> 
             continue
         assert response.status_code in (400, 413, 422), response.text[:300]
         assert_problem(response, response.status_code, response.json()["code"])
+
+
+LONG_WORK = {
+    "many wrong tags": ("POST", "application/json", HOSTILE["many wrong tags"]),
+    "many unknown members": ("POST", "application/json", HOSTILE["many unknown members"]),
+    "a large lawful body": (
+        "POST",
+        "application/json",
+        b'{"payload": {"rows": [' + b",".join([b'{"a":[1,"x"]}'] * 60_000) + b"]}}",
+    ),
+    "an import": (
+        "IMPORT",
+        "application/x-ndjson",
+        b'{"tags": ["a", "b"], "payload": {"a": [1]}}\n' * 20_000,
+    ),
+}
+
+
+@pytest.mark.parametrize(("method", "media_type", "body"), LONG_WORK.values(), ids=LONG_WORK)
+def test_a_body_that_takes_long_does_not_keep_others_waiting(
+    service: Service, samples: Collection, method: str, media_type: str, body: bytes
+) -> None:
+    record_id = samples.created()["id"]
+    address = f"{samples.path}/import" if method == "IMPORT" else samples.path
+    with service.server.client() as other, ThreadPoolExecutor(1) as pool:
+        long = pool.submit(other.post, address, content=body, headers={"content-type": media_type})
+        waits = []
+        while not long.done():
+            before = time.monotonic()
+            assert samples.read(record_id).status_code == 200
+            waits.append(time.monotonic() - before)
+        assert long.result().status_code in (200, 201, 413, 422)
+    assert max(waits) < 1
 
 
 def test_hostile_bodies_leave_the_memory_flat(service: Service, samples: Collection) -> None:
