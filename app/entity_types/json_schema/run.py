@@ -8,6 +8,7 @@ from app.entity_types.json_schema.patterns import Pattern
 VISITS = 500_000
 MATCH_STEPS = 8_000_000
 REPORTED = 100
+REMEMBERED = 10_000
 
 Step = str | int
 Seen = set[Step] | None
@@ -80,15 +81,21 @@ ANYTHING.checks = dict.fromkeys((dict, list, str, int, float, bool, type(None)),
 
 class Run:
     """The state of one validation: the visits ``left``, and while it explains the ``path`` it has
-    reached and what it ``found``. ``found`` is None in a run that only says yes or no."""
+    reached and what it ``found``. ``found`` is None in a run that only says yes or no.
 
-    __slots__ = ("filled", "found", "left", "path")
+    What a branch says of an object or an array is remembered, or a recursive ``oneOf`` would ask the
+    same question twice at every level of a document.
+    """
+
+    __slots__ = ("_branches", "_verdicts", "filled", "found", "left", "path")
 
     def __init__(self, found: list[Finding] | None = None) -> None:
         self.left = VISITS
         self.filled = 0
         self.path: list[Step] = []
         self.found = found
+        self._verdicts: dict[tuple[Node, int, bool], tuple[bool, set[Step]]] = {}
+        self._branches: dict[tuple[Node, tuple[Step, ...]], list[Finding]] = {}
 
     def spend(self, visits: int) -> None:
         """Pay for work; raises ``Exhausted`` once the budget is spent. One visit is one check."""
@@ -133,6 +140,21 @@ class Run:
 
     def quietly(self, node: Node, value: Any, seen: Seen = None) -> bool:
         """Whether ``value`` fits, without noting why not."""
+        if type(value) is not dict and type(value) is not list:
+            return self._asked(node, value, seen)
+        key = (node, id(value), seen is None)
+        if key not in self._verdicts:
+            evaluated: set[Step] = set()
+            fits = self._asked(node, value, None if seen is None else evaluated)
+            if len(self._verdicts) >= REMEMBERED:
+                self._verdicts.clear()
+            self._verdicts[key] = fits, evaluated
+        fits, evaluated = self._verdicts[key]
+        if seen is not None:
+            seen |= evaluated
+        return fits
+
+    def _asked(self, node: Node, value: Any, seen: Seen) -> bool:
         found, self.found = self.found, None
         fits = node.check(value, self, seen)
         self.found = found
@@ -140,6 +162,14 @@ class Run:
 
     def apart(self, node: Node, value: Any) -> list[Finding]:
         """What a branch finds, not noted."""
+        if type(value) is not dict and type(value) is not list:
+            return self._listened(node, value)
+        key = (node, tuple(self.path))
+        if key not in self._branches:
+            self._branches[key] = self._listened(node, value)
+        return self._branches[key]
+
+    def _listened(self, node: Node, value: Any) -> list[Finding]:
         outer, self.found = self.found, []
         depth = len(self.path)
         try:
