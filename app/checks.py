@@ -7,7 +7,7 @@ from app.domain.entity_type import EntityType
 from app.entity_types.registry import InvalidModels, load_models
 from app.storage.dialect import Dialect, dialect_of
 from app.storage.migrator import MigrationStopped
-from app.storage.schema import SchemaMismatch, drift, prepare
+from app.storage.schema import SchemaMismatch, drift, due, prepare
 
 logger = logging.getLogger(__name__)
 
@@ -60,5 +60,9 @@ def _told(title: str, done: int, rows: int) -> None:
 
 def compare_tables(dialect: Dialect, types: list[EntityType]) -> None:
     """Raise ``NotReady`` with every difference between the tables and the models."""
-    if differences := drift(dialect, types):
+    behind = [
+        f"{work.type.name} is at schema version {work.stored_version}, the code at {work.type.schema_version}"
+        for work in due(dialect, types)
+    ]
+    if differences := [*behind, *drift(dialect, types)]:
         raise NotReady("; ".join(differences))

@@ -195,6 +195,17 @@ def test_a_table_that_a_newer_version_has_migrated_is_left_alone(tmp_path: Path)
     assert "hats is at schema version 9, this code knows 1" in said
 
 
+def test_check_names_a_table_that_is_behind(tmp_path: Path) -> None:
+    with serving(tmp_path):
+        pass
+    with closing(sqlite3.connect(tmp_path / "persist.db")) as database:
+        database.execute("UPDATE definitions SET schema_version = 1 WHERE name = 'ops-tickets'")
+        database.commit()
+    outcome = persist(tmp_path, "check")
+    assert outcome.returncode == 1
+    assert "ops-tickets is at schema version 1, the code at 2" in outcome.stdout
+
+
 def test_check_names_a_column_that_is_missing(tmp_path: Path) -> None:
     with serving(tmp_path):
         pass
