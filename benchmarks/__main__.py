@@ -13,6 +13,7 @@ from benchmarks.load import Measurement, median_of
 from benchmarks.operations import FULL, OPERATIONS, QUICK, Operation, Run, Size
 from benchmarks.report import Result, machine, markdown, software
 
+BUSY = 0.5
 RESULTS = Path(__file__).with_name("RESULTS.md")
 
 
@@ -55,6 +56,8 @@ def _some_of(known: list[str]) -> Callable[[str], list[str]]:
 def _run(names: list[str], operations: list[Operation], size: Size, folder: Path) -> tuple[list[Result], str]:
     on, versions, results = machine(folder), [], []
     print(on, flush=True)
+    if os.getloadavg()[0] > BUSY:
+        print("The machine is busy: these figures will say little.", flush=True)
     for name in names:
         with ExitStack() as stack:
             database = stack.enter_context(DATABASES[name](folder))

