@@ -3,7 +3,7 @@
 import json
 
 from app.api import cursors
-from app.api.queries import Pairs, controls, cursor_of, listing, natural, next_link, pairs_of
+from app.api.queries import controls, cursor_of, listing, natural, next_link, pairs_of
 from app.api.representations import JSON, Answer, change_text, row_text
 from app.api.requests import Request
 from app.domain.errors import RecordNotFound
@@ -28,19 +28,19 @@ async def list_records(database: Database, layout: Layout, workspace: str, reque
         rows = reader.page(layout, workspace, query)
         return rows, reader.count(layout, workspace, query) if asked.count else None
 
-    rows, total = await database.read(read)
+    rows, total = await database.read(read, one_moment=asked.count)
     more, rows = len(rows) > size, rows[:size]
     cursor = cursor_of(asked, rows[-1][6:]) if more else None
     items = ",".join([row_text(type.name, workspace, _shown(row, asked.fields)) for row in rows])
-    return _page(items, cursor, total, request.path, asked.pairs)
+    return _page(items, cursor, total, request)
 
 
-def _page(items: str, cursor: str | None, total: int | None, path: str, pairs: Pairs) -> Answer:
+def _page(items: str, cursor: str | None, total: int | None, request: Request) -> Answer:
     counted = "" if total is None else f',"total":{total}'
     text = f'{{"items":[{items}],"next_cursor":{to_text(cursor)}{counted}}}'
     headers = [JSON]
     if cursor is not None:
-        headers.append((b"link", f'<{next_link(path, pairs, cursor)}>; rel="next"'.encode()))
+        headers.append((b"link", f'<{next_link(request.path, request.query, cursor)}>; rel="next"'.encode()))
     return Answer(200, text.encode(), headers)
 
 
@@ -71,7 +71,7 @@ async def list_changes(
     rows = await database.read(read)
     more, rows = len(rows) > size, rows[:size]
     cursor = cursors.encode(bound, [rows[-1][5]]) if more else None
-    return _page(",".join(map(change_text, rows)), cursor, None, request.path, pairs)
+    return _page(",".join(map(change_text, rows)), cursor, None, request)
 
 
 def _revision(cursor: str, bound: str) -> int:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import parse_qsl
 
 from app.api import cursors
 from app.domain.entity_type import EntityType
@@ -40,7 +40,6 @@ class Listing:
     fields: tuple[str, ...] | None
     count: bool
     digest: str
-    pairs: Pairs
 
 
 def pairs_of(query: bytes) -> Pairs:
@@ -109,7 +108,7 @@ def listing(type: EntityType, workspace: str, query: bytes, *, paged: bool = Tru
     if "cursor" in control:
         made = replace(made, after=_position(control["cursor"], digest, sort))
     fields = _fields(type, control["fields"]) if "fields" in control else None
-    return Listing(made, fields, flag(control, "count"), digest, pairs)
+    return Listing(made, fields, flag(control, "count"), digest)
 
 
 def conditions(
@@ -296,10 +295,10 @@ def _sound(text: str) -> bool:
     return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
-def next_link(path: str, pairs: Pairs, cursor: str) -> str:
+def next_link(path: str, query: bytes, cursor: str) -> str:
     """The address of the next page."""
-    kept = [(name, value) for name, value in pairs if name != "cursor"]
-    return f"{path}?{urlencode([*kept, ('cursor', cursor)])}"
+    kept = [part for part in query.decode("ascii").split("&") if part and not part.startswith("cursor=")]
+    return f"{path}?{'&'.join([*kept, f'cursor={cursor}'])}"
 
 
 def _unknown_field(type: EntityType, name: str) -> PersistError:

@@ -53,6 +53,10 @@ class EntityType:
         """The declared top-level members of ``data`` by name."""
         return fields_of(self.schema)
 
+    @cached_property
+    def _found(self) -> dict[Path, Field]:
+        return {field.path: field for field in self.fields.values()}
+
     def field_at(self, path: Path) -> Field | None:
         """The member at ``path``, or None where nothing can be there."""
-        return field_at(self.schema, path)
+        return self._found.get(path) or field_at(self.schema, path)

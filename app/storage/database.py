@@ -102,11 +102,14 @@ class Database:
             raise refusal(self.dialect, error) from error
         return rows[0] if rows else None
 
-    async def read(self, query: Callable[[Reader], Result]) -> Result:
-        """Run reads of one moment: on the event loop where they are brief, else in a thread."""
+    async def read(self, query: Callable[[Reader], Result], *, one_moment: bool = True) -> Result:
+        """Run reads: on the event loop where they are brief, else in a thread. ``one_moment``: there
+        are several, which have to fit each other."""
         if self._here is not None:
             try:
                 self._deadline = time.perf_counter() + BRIEF
+                if not one_moment:
+                    return query(Reader(self._here, self._statements))
                 return self._transaction(self._here, query)
             except Exception as error:
                 if not self.dialect.interrupted(error):

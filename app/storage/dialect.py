@@ -213,13 +213,19 @@ class Sqlite:
         return statement  # the one writer has locked the whole file
 
     def as_json(self, column: Any, type: FieldType) -> sa.ColumnElement[str]:
-        if type is FieldType.BOOLEAN:
-            named = sa.case((column, sa.literal_column("'true'")), else_=sa.literal_column("'false'"))
-            return sa.case((column.is_(None), sa.literal_column("'null'")), else_=named)
         if type is FieldType.NUMBER:
             return sa.func.json_number(column)
-        if type in (FieldType.INTEGER, FieldType.STRING):
+        if type is FieldType.STRING:
             return sa.func.json_quote(column)
+        if type is FieldType.BOOLEAN:
+            named = sa.case((column, sa.literal_column("'true'")), else_=sa.literal_column("'false'"))
+            return (
+                sa.case((column.is_(None), sa.literal_column("'null'")), else_=named)
+                if column.nullable
+                else named
+            )
+        if type is FieldType.INTEGER and not column.nullable:
+            return sa.type_coerce(column, sa.Text())
         return sa.func.coalesce(column, sa.literal_column("'null'"))
 
     def member(self, document: Any, path: Path, type: FieldType) -> sa.ColumnElement[Any]:
