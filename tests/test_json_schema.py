@@ -14,7 +14,7 @@ from jsonschema import Draft202012Validator
 
 from app.domain.errors import Invalid, InvalidData, InvalidPayload, InvalidSchema
 from app.domain.record import Data
-from app.entity_types.json_schema import compile_schema
+from app.entity_types.json_schema import compile_members, compile_schema
 
 AUDIT_EVENT = {
     "title": "AuditEvent",
@@ -64,6 +64,11 @@ def test_members_that_no_keyword_evaluated_are_named_themselves() -> None:
     }
     assert compile_schema(schema)({"a": 1, "b": 2}) == {"a": 1, "b": 2}
     assert errors(schema, {"a": 1, "c": 2}) == {"/c": "is not a member this object may have"}
+
+
+def test_members_that_additional_properties_let_through_are_evaluated() -> None:
+    schema = {"patternProperties": {"^a": {}}, "additionalProperties": True, "unevaluatedProperties": False}
+    assert compile_schema(schema)({"b": 1}) == {"b": 1}
 
 
 def test_an_object_of_nested_arrays_gives_the_full_pointer() -> None:
@@ -247,6 +252,43 @@ def test_where_nothing_is_to_be_filled_in_the_data_itself_is_given_back() -> Non
 def test_a_default_of_a_whole_double_is_an_integer() -> None:
     value = filled(of(a={"type": "integer", "default": 30.0}), {})["a"]
     assert (value, type(value)) == (30, int)
+
+
+# Some members of an object
+
+
+def test_members_are_judged_by_themselves_without_the_others() -> None:
+    schema = of(a={"$ref": "#/definitions/a"}, child={"$ref": "#"}) | {
+        "$id": "https://example.com/node",
+        "required": ["a"],
+        "additionalProperties": False,
+        "definitions": {"a": {"type": "string", "default": "x"}},
+    }
+    validate = compile_members(schema, InvalidPayload)
+    assert validate({"child": {"a": "y"}}) == {"child": {"a": "y"}}
+    with pytest.raises(InvalidPayload) as caught:
+        validate({"a": 1, "b": 2, "child": {}})
+    assert dict(caught.value.errors) == {
+        "/a": "must be a string",
+        "/b": "is not a member this object may have",
+        "/child/a": "is required",
+    }
+
+
+def test_members_are_found_through_references_and_all_of() -> None:
+    schema = {
+        "$ref": "#/$defs/a",
+        "allOf": [of(b={"type": "string"})],
+        "$defs": {"a": of(a={"type": "integer"})},
+    }
+    with pytest.raises(InvalidPayload) as caught:
+        compile_members(schema, InvalidPayload)({"a": "1", "b": 2, "c": 3})
+    assert dict(caught.value.errors) == {"/a": "must be an integer", "/b": "must be a string"}
+
+
+def test_no_members_at_all_are_refused() -> None:
+    with pytest.raises(InvalidPayload, match="must have 1 or more members"):
+        compile_members(AUDIT_EVENT, InvalidPayload)({})
 
 
 # What it may cost

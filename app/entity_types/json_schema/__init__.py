@@ -8,16 +8,17 @@ judges schemas (``safety``) and is what the tests compare with: it needs 50 to 1
 document, and several of its keywords take quadratic or exponential time on hostile ones.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from app.domain.errors import Invalid, InvalidData, InvalidSchema, Violation, pointer
 from app.domain.record import Data
+from app.entity_types.json_schema.assertions import asserting
 from app.entity_types.json_schema.defaults import fill, prepare
 from app.entity_types.json_schema.graph import Graph
-from app.entity_types.json_schema.run import REPORTED, Enough, Exhausted, Finding, Node, Run
+from app.entity_types.json_schema.run import REPORTED, Check, Enough, Exhausted, Finding, Node, Run
 
-__all__ = ["compile_schema"]
+__all__ = ["compile_members", "compile_schema"]
 
 
 def compile_schema(schema: Any, error: type[Invalid] = InvalidData) -> Callable[[Data], Data]:
@@ -28,12 +29,33 @@ def compile_schema(schema: Any, error: type[Invalid] = InvalidData) -> Callable[
     through, or that of a class in code: there a pattern with look-around (pydantic's own for decimals)
     asserts nothing, for the class itself will. References that lead nowhere raise ``InvalidSchema``.
     """
+    root = _root(schema)
+    prepare(root)
+    return _validator(root, error)
+
+
+def compile_members(schema: Any, error: type[Invalid] = InvalidData) -> Callable[[Data], Data]:
+    """As ``compile_schema``, for an object that holds one or more of the members that ``schema`` describes:
+    each is judged by itself. None is required, none is filled in."""
+    some = asserting("minProperties", bool, "must have 1 or more members")
+    node = Node(schema, "")
+    node.checks = {dict: (some, *_each_member(_root(schema)))}
+    return _validator(node, error)
+
+
+def _each_member(node: Node) -> Iterator[Check]:
+    if node.each_member is not None:
+        yield node.each_member
+    for part in node.parts:
+        yield from _each_member(part)
+
+
+def _root(schema: Any) -> Node:
     graph = Graph(schema)
     if graph.problems:
         place, detail = graph.problems[0]
         raise InvalidSchema(f"{place or 'the schema'}: {detail}", errors=graph.problems)
-    prepare(graph.root)
-    return _validator(graph.root, error)
+    return graph.root
 
 
 def _validator(root: Node, error: type[Invalid]) -> Callable[[Data], Data]:

@@ -11,6 +11,7 @@ from typing import Any
 
 from app.entity_types.json_schema.assertions import ANY, Maker, Place, Rule, Schema, Together
 from app.entity_types.json_schema.branches import BRANCHES
+from app.entity_types.json_schema.patterns import Pattern
 from app.entity_types.json_schema.run import ANYTHING, Check, Node, Run, Seen, Step
 
 UNKNOWN = "is not a member this object may have"
@@ -24,36 +25,41 @@ def _members(place: Place, schema: Schema) -> Iterator[Rule]:
     closed = "additionalProperties" in schema
     rest = place.below(schema["additionalProperties"], UNKNOWN) if closed else ANYTHING
     if "patternProperties" in schema:
-        yield (dict,), _members_by_pattern(place, schema["patternProperties"], known, rest)
-        return
+        patterns = [
+            (place.pattern(text, "patternProperties", text), place.below(part))
+            for text, part in schema["patternProperties"].items()
+        ]
+        check = _members_by_pattern(patterns, known, rest, closed)
+    else:
+        check = _members_by_name(known, rest, closed)
+    place.node.each_member = check
+    yield (dict,), check
 
+
+def _members_by_name(known: Mapping[str, Node], rest: Node, closed: bool) -> Check:
     def check(value: dict[str, Any], run: Run, seen: Seen) -> bool:
         if seen is not None:
             seen.update(value if closed else value.keys() & known.keys())
         nodes = map(known.get, value, repeat(rest))
         return run.every(len(value), zip(value, nodes, value.values(), strict=True))
 
-    yield (dict,), check
+    return check
 
 
 def _members_by_pattern(
-    place: Place, schemas: Mapping[str, Any], known: Mapping[str, Node], rest: Node
+    patterns: list[tuple[Pattern, Node]], known: Mapping[str, Node], rest: Node, closed: bool
 ) -> Check:
-    patterns = [
-        (place.pattern(text, "patternProperties", text), place.below(part)) for text, part in schemas.items()
-    ]
-
     def nodes(name: str, run: Run, seen: Seen) -> list[Node]:
         found = [node for pattern, node in patterns if run.matches(pattern, name)]
         if name in known:
             found.append(known[name])
-        if seen is not None and (found or rest is not ANYTHING):
+        if seen is not None and (found or closed):
             seen.add(name)
         return found or [rest]
 
     def check(value: dict[str, Any], run: Run, seen: Seen) -> bool:
         parts = ((name, node, item) for name, item in value.items() for node in nodes(name, run, seen))
-        return run.every(len(value) * len(patterns), parts)
+        return run.every(len(value) * (1 + len(patterns)), parts)
 
     return check
 
@@ -62,12 +68,12 @@ def _elements(place: Place, schema: Schema) -> Iterator[Rule]:
     """``prefixItems`` and ``items``."""
     first = [place.below(part) for part in schema.get("prefixItems", ())]
     rest = place.node.items = place.below(schema["items"], SURPLUS) if "items" in schema else None
-    nodes: Callable[[], Iterable[Node]] = lambda: first if rest is None else chain(first, repeat(rest))  # noqa: E731
 
     def check(value: list[Any], run: Run, seen: Seen) -> bool:
         if seen is not None:
             seen.update(range(len(value) if rest is not None else min(len(value), len(first))))
-        return run.every(len(value), zip(count(), nodes(), value, strict=False))
+        nodes = first if rest is None else chain(first, repeat(rest))
+        return run.every(len(value), zip(count(), nodes, value, strict=False))
 
     yield (list,), check
 

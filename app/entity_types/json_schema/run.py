@@ -41,12 +41,13 @@ class Node:
 
     ``refused`` are the types of values it never accepts. ``beside`` apply to the same value, ``parts``
     are those of them that always do (``$ref`` and ``allOf``); ``members`` and ``items`` lead to the
-    value's own, ``unevaluated`` to those no other keyword looks at. ``place`` points into the schema.
+    value's own, ``unevaluated`` to those no other keyword looks at; ``each_member`` checks the members
+    alone. ``place`` points into the schema.
     """
 
     __slots__ = (
         *("schema", "place", "checks", "refused", "beside", "parts"),
-        *("members", "items", "unevaluated", "fillable", "defaulted"),
+        *("members", "each_member", "items", "unevaluated", "fillable", "defaulted"),
     )
 
     def __init__(self, schema: Any, place: str) -> None:
@@ -57,6 +58,7 @@ class Node:
         self.beside: list[Node] = []
         self.parts: list[Node] = []
         self.members: dict[str, Node] = {}
+        self.each_member: Check | None = None
         self.items: Node | None = None
         self.unevaluated: dict[type, Node] = {}
         self.defaulted = False
