@@ -6,24 +6,19 @@ from app.domain.command import Command
 from app.domain.errors import InvalidPayload
 from app.domain.field import Schema
 from app.domain.record import Data
-from app.entity_types.json_schema import compile_schema
+from app.entity_types.json_schema import compile_members
 
 
 def set_command(schema: Schema) -> Command:
     """The command every collection has: new values for one or more top-level fields."""
-    payload_schema = {key: value for key, value in schema.items() if key in ("$defs", "additionalProperties")}
-    properties = schema.get("properties", {})
-    payload_schema |= {
-        "type": "object",
-        "minProperties": 1,
-        "properties": {name: _without_default(part) for name, part in properties.items()},
-    }
-    validate = compile_schema(payload_schema, error=InvalidPayload)
+    properties = {name: _without_default(part) for name, part in schema.get("properties", {}).items()}
+    payload_schema = {key: value for key, value in schema.items() if key not in ("required", "examples")}
+    payload_schema |= {"minProperties": 1, "properties": properties}
     return Command(
         name="set",
         description="Set one or more top-level fields to new values.",
         payload_schema=payload_schema,
-        parse=validate,
+        parse=compile_members(schema, error=InvalidPayload),
         refusal=lambda data: None,
         run=lambda data, payload: (data | payload, None),
     )
