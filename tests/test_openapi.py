@@ -289,6 +289,22 @@ def test_a_merge_patch_may_leave_members_out_and_take_optional_ones_away() -> No
         assert not accepts(whole(), patch, wrong), wrong
 
 
+def test_a_json_patch_has_the_members_its_operations_need() -> None:
+    patch = {"$ref": "#/components/schemas/JsonPatch"}
+    add = {"op": "add", "path": "/title", "value": [None, {"a": 1.5}]}
+    for right in ([], [add], [{"op": "remove", "path": ""}], [{"op": "move", "path": "/a~1b", "from": "/c"}]):
+        assert accepts(whole(), patch, right), right
+    wrong: Any
+    for wrong in (
+        {},
+        [{**add, "path": "title"}],
+        [{**add, "value": "\0"}],
+        [{"op": "add", "path": "/a"}],
+        [add] * 101,
+    ):
+        assert not accepts(whole(), patch, wrong), wrong
+
+
 def test_definitions_of_two_collections_stay_apart_and_keep_their_references() -> None:
     city = {"type": "object", "properties": {"city": {"type": "string"}}}
     height = {"type": "object", "properties": {"height": {"type": "integer"}}}
@@ -371,6 +387,14 @@ def test_sort_and_fields_take_the_names_of_the_collection() -> None:
     assert {"name", "-name", "place.city", "_created_at", "-_revision"} <= set(sortable)
     assert {"tags", "payload", "place"}.isdisjoint(sortable)
     assert given["fields"]["schema"]["items"]["enum"] == list(deployment()["samples"].fields)
+
+
+@pytest.mark.parametrize("tags", ["*", '"3"', 'W/"3"', '"3", "4" ,W/""'])
+def test_preconditions_take_entity_tags(tags: str) -> None:
+    for header in ("If-Match", "If-None-Match"):
+        schema = whole()["components"]["parameters"][header]["schema"]
+        assert accepts(whole(), schema, tags)
+        assert not any(accepts(whole(), schema, wrong) for wrong in ("", "3", f"{tags},", f"{tags} x"))
 
 
 # --- the examples, tried -------------------------------------------------------------------------

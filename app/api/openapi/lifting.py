@@ -96,6 +96,8 @@ def _moved(schema: Any, place: Place) -> Any:
 
 
 def _moved_value(keyword: str, value: Any, place: Place) -> Any:
+    if keyword in ("additionalProperties", "items") and value in (True, {}):
+        return ref("Value")
     if keyword in _ONE:
         return _moved(value, place)
     if keyword in _MANY and isinstance(value, list):

@@ -139,7 +139,7 @@ class _Operations:
             "Create many records",
             {"200": response("imported"), **_NO_CONTENT},
             _WRITE,
-            _body({NDJSON: (sequence(self._ref("Data")), lines)}),
+            _body({NDJSON: (sequence(self._ref("Data")), lines)}, required=False),
             description=f"One `{self.type.name}.Data` a line; all of them or none.",
         )
 

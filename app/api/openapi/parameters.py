@@ -7,6 +7,9 @@ from typing import Any
 from app.api.openapi.lifting import INT64_BOUNDS, Json
 from app.api.openapi.schemas import EXAMPLE_ID, FLAG, TEXT, UUID
 
+_TAG = r'(W/)?"[!#-~\x80-\xff]*"'
+_TAGS = {"type": "string", "anyOf": [{"const": "*"}, {"pattern": rf"^{_TAG}( *, *{_TAG})*$"}]}
+
 
 def query(name: str, schema: Json, description: str, **more: Any) -> Json:
     """A parameter of the query string."""
@@ -66,12 +69,12 @@ CONTROLS: Mapping[str, Json] = {
     ),
     "If-Match": _header(
         "If-Match",
-        {"type": "string", "examples": ["*"]},
+        _TAGS,
         'Only if the record is at this revision: `"3"`, several with commas, or `*` for any.',
     ),
     "If-None-Match": _header(
         "If-None-Match",
-        {"type": "string", "examples": ['"0"']},
+        _TAGS,
         'Only if the record is not at this revision: `"3"`; `*`: only if there is none yet.',
     ),
     "Idempotency-Key": _header(

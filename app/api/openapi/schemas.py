@@ -9,6 +9,7 @@ from app.domain.errors import pointer
 from app.domain.field import FieldType
 
 TEXT = {"type": "string", "pattern": NO_NUL}
+NAME = {"pattern": NO_NUL}
 FLAG = {"type": "boolean", "default": False}
 UUID = {"type": "string", "format": "uuid"}
 NULL = {"type": "null"}
@@ -114,7 +115,8 @@ def _merge_patch(type: EntityType) -> Json:
         else:
             properties[name] = {"anyOf": [_open_inside(type, name, part), NULL]}
     closed = type.schema.get("additionalProperties") is False
-    return {"type": "object", "properties": properties, "additionalProperties": NULL if closed else {}}
+    others = NULL if closed else ref("Value")
+    return {"type": "object", "properties": properties, "additionalProperties": others, "propertyNames": NAME}
 
 
 def _page(item: str) -> Json:
@@ -141,18 +143,31 @@ def _change(type: EntityType) -> Json:
 
 
 _COMMAND: Json = _object(name=TEXT, description=TEXT, payload_schema={"type": "object"})
-_STEP: Json = {
-    "type": "object",
-    "required": ["op", "path"],
-    "properties": {
-        "op": {"enum": ["add", "remove", "replace", "move", "copy", "test"]},
-        "path": {"type": "string", "format": "json-pointer"},
-        "from": {"type": "string", "format": "json-pointer"},
-        "value": {},
-    },
+_POINTER = {"type": "string", "pattern": r"^(/([^~/\u0000]|~[01])*)*$"}
+
+
+def _step(operations: list[str], **operand: Json) -> Json:
+    step = _object(op={"enum": operations}, path=_POINTER, **operand)
+    return step | {"additionalProperties": ref("Value"), "propertyNames": NAME}
+
+
+_VALUE: Json = {
+    "description": "Any JSON without U+0000.",
+    "anyOf": [
+        {"type": ["null", "boolean", "number"]},
+        TEXT,
+        {"type": "array", "items": ref("Value")},
+        {"type": "object", "additionalProperties": ref("Value"), "propertyNames": NAME},
+    ],
 }
+_STEPS = [
+    _step(["add", "replace", "test"], value=ref("Value")),
+    _step(["remove"]),
+    _step(["move", "copy"], **{"from": _POINTER}),
+]
 SHARED_SCHEMAS: Json = {
     "Commands": _object(items={"type": "array", "items": _COMMAND}),
-    "JsonPatch": {"description": "RFC 6902.", "type": "array", "maxItems": 100, "items": _STEP},
+    "Value": _VALUE,
+    "JsonPatch": {"description": "RFC 6902.", "type": "array", "maxItems": 100, "items": {"anyOf": _STEPS}},
 }
 """Schemas that are the same for every collection, by component name."""
