@@ -25,7 +25,7 @@ _VALUES: dict[FieldType, Json] = {
 _MOMENTS = {"_created_at", "_updated_at"}
 _WORDS = {
     Function.EQ: "is",
-    Function.NE: "is not; null and absent are not",
+    Function.NE: "is not; matches null and absent, too",
     Function.GT: "is greater than",
     Function.GTE: "is at least",
     Function.LT: "is less than",
