@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import AsyncIterator, Iterator
 from typing import IO
 
+from app.api.lists import selected
 from app.api.queries import listing
 from app.api.representations import NDJSON, Answer, Stream, json_answer, row_text
 from app.api.requests import NDJSON_TYPES, Request
@@ -121,6 +122,7 @@ async def export(database: Database, layout: Layout, workspace: str, request: Re
 
     async def lines() -> AsyncIterator[bytes]:
         async for rows in database.stream(layout, workspace, asked.query):
-            yield "".join([row_text(type.name, workspace, row) + "\n" for row in rows]).encode()
+            lines = [row_text(type.name, workspace, selected(row, asked.fields)) + "\n" for row in rows]
+            yield "".join(lines).encode()
 
     return Stream(lines(), [NDJSON])

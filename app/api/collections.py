@@ -32,7 +32,7 @@ from app.domain.errors import (
 )
 from app.domain.identity import is_canonical, new_id
 from app.domain.query import Query
-from app.domain.record import Record, to_text
+from app.domain.record import INT64, Record, to_text
 from app.storage.catalog import Stale
 from app.storage.database import Database
 from app.storage.journal import past_record
@@ -139,7 +139,7 @@ class CollectionRoutes:
         if request.query:
             revision = natural(controls(pairs_of(request.query), ("revision",)), "revision")
             if revision is not None:
-                return await self._past(place, revision)
+                return await self._past(place, request, revision)
         row = await self._database.find(place.layout, place.workspace, place.id)
         if row is None:
             raise RecordNotFound(f"{place.type.name} has no record {place.id}")
@@ -148,13 +148,19 @@ class CollectionRoutes:
             return Answer(304, b"", [tag])
         return Answer(200, row_text(place.type.name, place.workspace, row).encode(), [JSON, tag])
 
-    async def _past(self, place: Place, revision: int) -> Answer:
+    async def _past(self, place: Place, request: Request, revision: int) -> Answer:
         name, workspace, id = place.type.name, place.workspace, place.id
-        row = await self._database.read(lambda reader: reader.revision(name, workspace, id, revision))
+        none_match = request.precondition()
+        row = (
+            None
+            if revision not in INT64
+            else await self._database.read(lambda reader: reader.revision(name, workspace, id, revision))
+        )
         record = past_record(name, workspace, row) if row is not None else None
         if record is None:
             raise RevisionNotFound(f"{name} has no revision {revision} of {id} to show")
-        return _shown(record)
+        tag = etag(revision)
+        return Answer(304, b"", [tag]) if none_match.none_match_names(tag[1].decode()) else _shown(record)
 
     async def replace(self, place: Place, request: Request) -> Answer:
         """PUT: replace the record, or create it under the client's id."""

@@ -4,6 +4,7 @@ from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from app.api.problems import problem
 from app.domain.errors import InvalidQuery, MalformedRequest, MethodNotAllowed, NotFound, Violation, pointer
@@ -28,12 +29,12 @@ def _refusal(request: Request, error: Exception) -> Exception:
     if error.status_code == 404:
         return NotFound(f"there is nothing at {request.url.path}; GET / lists where to go")
     if error.status_code == 405:
-        allowed = (error.headers or {}).get("Allow", "GET")
-        return MethodNotAllowed(request.method, sorted({*_methods(allowed), "OPTIONS"}))
+        return MethodNotAllowed(request.method, sorted({*_methods(request), "OPTIONS"}))
     return MalformedRequest(str(error.detail)) if error.status_code < 500 else error
 
 
-def _methods(allowed: str) -> set[str]:
-    """The methods of an ``Allow`` header; HEAD works wherever GET does."""
-    methods = set(allowed.replace(" ", "").split(","))
+def _methods(request: Request) -> set[str]:
+    """The methods of every route at the request's path; HEAD works wherever GET does."""
+    found = [route for route in request.app.routes if route.matches(request.scope)[0] is not Match.NONE]
+    methods = {method for route in found for method in getattr(route, "methods", None) or ()}
     return methods | {"HEAD"} if "GET" in methods else methods

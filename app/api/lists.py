@@ -31,7 +31,7 @@ async def list_records(database: Database, layout: Layout, workspace: str, reque
     rows, total = await database.read(read, one_moment=asked.count)
     more, rows = len(rows) > size, rows[:size]
     cursor = cursor_of(asked, rows[-1][6:]) if more else None
-    items = ",".join([row_text(type.name, workspace, _shown(row, asked.fields)) for row in rows])
+    items = ",".join([row_text(type.name, workspace, selected(row, asked.fields)) for row in rows])
     return _page(items, cursor, total, request)
 
 
@@ -44,7 +44,7 @@ def _page(items: str, cursor: str | None, total: int | None, request: Request) -
     return Answer(200, text.encode(), headers)
 
 
-def _shown(row: Row, fields: tuple[str, ...] | None) -> Row:
+def selected(row: Row, fields: tuple[str, ...] | None) -> Row:
     """A row with only some of its data."""
     if fields is None:
         return row

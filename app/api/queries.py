@@ -21,7 +21,7 @@ from app.entity_types.operands import stored_time
 
 LIMIT = 50
 MOST = 500
-CONDITIONS = 100
+CONDITIONS = 250
 """Conditions a query string may have; SQLite nests them and allows a thousand."""
 
 FILTERS = frozenset(("filter",))
@@ -184,7 +184,7 @@ def _parameter(found: Field, function: Function, name: str, text: str, values: l
     elif found.type is FieldType.ANY:
         kind, value = _open(text)
     else:
-        kind, value = _number(name, text)
+        kind, value = _number(name, text, whole_only=found.type is FieldType.INTEGER)
     values.append(value)
     return Parameter(len(values) - 1, kind)
 
@@ -196,14 +196,16 @@ def _moment(name: str, text: str) -> str:
         raise InvalidQuery(f"{name} takes a time such as 2026-11-22T17:00:00Z, not {text[:40]!r}") from None
 
 
-def _number(name: str, text: str) -> tuple[FieldType, int | float]:
+def _number(name: str, text: str, *, whole_only: bool) -> tuple[FieldType, int | float]:
     if not NUMBER.fullmatch(text) or len(text) > 400:
         raise InvalidQuery(f"{name} takes a number, not {text[:40]!r}")
-    value = int(text) if re.fullmatch(r"-?\d+", text) else float(text)
-    if not (value in INT64 if isinstance(value, int) else math.isfinite(value)):
-        raise InvalidQuery(f"{name} takes a number within 64 bits, not {text[:40]}")
-    value = whole(value) if isinstance(value, float) else value
-    return (FieldType.INTEGER if isinstance(value, int) else FieldType.NUMBER), value
+    integral = re.fullmatch(r"-?\d+", text) is not None
+    if integral and int(text) in INT64:
+        return FieldType.INTEGER, int(text)
+    if whole_only or not math.isfinite(float(text)):
+        kind = "a whole number within 64 bits" if whole_only else "a finite number"
+        raise InvalidQuery(f"{name} takes {kind}, not {text[:40]}")
+    return FieldType.NUMBER, float(text)
 
 
 def _open(text: str) -> tuple[FieldType, Any]:
@@ -212,7 +214,7 @@ def _open(text: str) -> tuple[FieldType, Any]:
     if text in ("true", "false"):
         return FieldType.BOOLEAN, text == "true"
     if NUMBER.fullmatch(text):
-        return _number("the value", text)
+        return _number("the value", text, whole_only=False)
     if len(text) > 1 and text[0] == text[-1] == '"':
         try:
             unquoted = json.loads(text)

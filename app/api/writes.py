@@ -40,13 +40,13 @@ class Writes:
 
         A dry run computes the full answer, changes nothing, stores nothing and answers 200.
         """
+        key = request.idempotency_key
         if dry_run:
             dry = Mode.DRY_EXCLUSIVE if mode is Mode.EXCLUSIVE else Mode.DRY
             answer = await self._database.write(operation, keys=keys, mode=dry)
             return _rehearsed(answer)
         if request.minimal:
             operation = _minimal(operation)
-        key = request.idempotency_key
         if key is None:
             return await self._database.write(operation, keys=keys, mode=mode)
         once = _once(operation, request.actor, key, request.fingerprint(body))

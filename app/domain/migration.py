@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from app.domain.errors import MigrationFailed
-from app.domain.record import Data
+from app.domain.record import Data, to_text
 
 SHAPE = re.compile(r"\s*(ALTER\s+TABLE|CREATE\s+(UNIQUE\s+)?INDEX|DROP\s+INDEX)\s[^;]*;?\s*", re.IGNORECASE)
 """The SQL a step may have: it changes the shape of the table and nothing else."""
@@ -137,4 +137,8 @@ def apply(step: MigrationStep, data: Data) -> Data:
         raise MigrationFailed(f"the step {step} raised {type(error).__name__}: {error}") from error
     if not isinstance(changed, dict):
         raise MigrationFailed(f"the step {step} gave {type(changed).__name__}, not an object")
+    try:
+        to_text(changed).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise MigrationFailed(f"the step {step} gave what is no JSON: {error}") from error
     return changed

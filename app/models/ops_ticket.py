@@ -1,5 +1,7 @@
 """OpsTicket: a fault in operations."""
 
+from typing import Annotated
+
 from sqlmodel import Field, SQLModel
 
 from migrations import ops_tickets
@@ -19,7 +21,7 @@ class OpsTicket(SQLModel):
         when=lambda ticket: ticket.severity >= 30,
         otherwise="only a major fault escalates: severity 30 or more",
     )
-    def escalate(self, steps: int = 1) -> int:
+    def escalate(self, steps: Annotated[int, Field(ge=1)] = 1) -> int:
         """Raise the severity, ten points a step, to at most 50."""
         self.severity = min(50, self.severity + 10 * steps)
         return self.severity
