@@ -9,6 +9,8 @@ from starlette.routing import Match
 from app.api.problems import problem
 from app.domain.errors import InvalidQuery, MalformedRequest, MethodNotAllowed, NotFound, Violation, pointer
 
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+
 
 async def handle_error(request: Request, error: Exception) -> Response:
     """Whatever an ordinary route raises, as ``application/problem+json``."""
@@ -34,7 +36,11 @@ def _refusal(request: Request, error: Exception) -> Exception:
 
 
 def _methods(request: Request) -> set[str]:
-    """The methods of every route at the request's path; HEAD works wherever GET does."""
-    found = [route for route in request.app.routes if route.matches(request.scope)[0] is not Match.NONE]
-    methods = {method for route in found for method in getattr(route, "methods", None) or ()}
+    """The methods that a route at the request's path takes; HEAD works wherever GET does."""
+    methods = {method for method in METHODS if _routed(request, method)}
     return methods | {"HEAD"} if "GET" in methods else methods
+
+
+def _routed(request: Request, method: str) -> bool:
+    scope = {**request.scope, "method": method}
+    return any(route.matches(scope)[0] is Match.FULL for route in request.app.routes)
