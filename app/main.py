@@ -31,6 +31,7 @@ from app.storage.database import Database
 
 NAME = "persist"
 VERSION = version(NAME)
+REFUSALS = (PersistError, HTTPException, RequestValidationError, Exception)
 
 
 class Persist(FastAPI):
@@ -53,14 +54,7 @@ class Persist(FastAPI):
 def create_app(settings: Settings) -> FastAPI:
     """The service on its database. Raises what ``load_models`` and ``Database`` raise."""
     limits = Limits(settings.max_body_bytes, settings.max_import_bytes, settings.body_timeout_seconds)
-    database = Database(
-        settings.database_url,
-        load_models(settings.models),
-        auto_migrate=settings.auto_migrate,
-        snapshot_every=settings.snapshot_every,
-        snapshot_keep=settings.snapshot_keep,
-    )
-
+    database = _opened(settings)
     writes = Writes(database)
     files = DefinitionFiles(Path(settings.schemas), database)
 
@@ -82,12 +76,7 @@ def create_app(settings: Settings) -> FastAPI:
         docs_url=None,
         openapi_url=None,
         redoc_url=None,
-        exception_handlers={
-            PersistError: handle_error,
-            HTTPException: handle_error,
-            RequestValidationError: handle_error,
-            Exception: handle_error,
-        },
+        exception_handlers=dict.fromkeys(REFUSALS, handle_error),
     )
     app.database = database
     app.include_router(service_router(NAME, VERSION, limits, database, app.openapi, files.faults))
@@ -98,6 +87,16 @@ def create_app(settings: Settings) -> FastAPI:
     collections = CollectionRoutes(database, writes, require_if_match=settings.require_if_match)
     app.front = Front(collections, limits, super(Persist, app).__call__)
     return app
+
+
+def _opened(settings: Settings) -> Database:
+    return Database(
+        settings.database_url,
+        load_models(settings.models),
+        auto_migrate=settings.auto_migrate,
+        snapshot_every=settings.snapshot_every,
+        snapshot_keep=settings.snapshot_keep,
+    )
 
 
 def application() -> FastAPI:

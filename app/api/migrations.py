@@ -77,19 +77,16 @@ def migration_router(database: Database, writes: Writes) -> APIRouter:
         body = await request.body()
         wanted = json_object(body, InvalidPayload)
         order = _order(wanted)
+        dry_run = in_query or wanted.get("dry_run", False)
         for _ in range(ATTEMPTS):
             await database.refresh()
             work = Restore(database.dialect, database.catalog, order)
+            content = database.snapshots.content(order.snapshot)
             try:
-                await database.in_thread(
-                    lambda work=work: work.prepare(database.snapshots.content(order.snapshot))
-                )
+                await database.in_thread(work.prepare, content)
+                operation = _restoring(work, request)
                 answer = await writes.perform(
-                    request,
-                    _restoring(work, request),
-                    body=body,
-                    mode=Mode.EXCLUSIVE,
-                    dry_run=in_query or wanted.get("dry_run", False),
+                    request, operation, body=body, mode=Mode.EXCLUSIVE, dry_run=dry_run
                 )
                 await database.refresh()
                 return sent(answer)

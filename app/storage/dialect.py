@@ -20,6 +20,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
 
 from app.domain.field import FieldType, Path
+from app.domain.migration import MigrationStep
 
 Row = tuple[Any, ...]
 Cursor = Any
@@ -104,6 +105,7 @@ class Dialect(Protocol):
     def mark(self, table: sa.Table) -> Statement: ...
     def claim(self, cursor: Cursor, key: str) -> bool: ...
     def stream(self, connection: Connection) -> Cursor: ...
+    def step_sql(self, step: MigrationStep) -> list[str]: ...
 
 
 Insert = Callable[[Cursor, Sequence[Row]], Any]
@@ -276,6 +278,9 @@ class Sqlite:
     def stream(self, connection: Connection) -> Cursor:
         return connection.cursor()
 
+    def step_sql(self, step: MigrationStep) -> list[str]:
+        return step.statements(self.name)
+
 
 class PostgreSQL:
     """PostgreSQL through psycopg, one statement for many rows through ``unnest``."""
@@ -425,6 +430,9 @@ class PostgreSQL:
 
     def stream(self, connection: Connection) -> Cursor:
         return connection.cursor(name="stream")
+
+    def step_sql(self, step: MigrationStep) -> list[str]:
+        return step.statements(self.name)
 
 
 def dialect_of(url: str) -> Dialect:

@@ -107,6 +107,7 @@ class Snapshots:
         self, selection: Selection, *, mode: str, note: str, automatic: bool = False, dry_run: bool = False
     ) -> Manifest:
         """Take a snapshot of one moment of the journal; a dry run keeps nothing of it."""
+        told = {"format_version": FORMAT_VERSION, "mode": mode, "note": note, "automatic": automatic}
         with self._reading() as cursor:
             definitions = Definitions(self._definitions, cursor)
             self._catalog.refresh(definitions)
@@ -115,23 +116,17 @@ class Snapshots:
             seq = self._run(cursor, self._statements.seq).fetchall()[0][0]
             id, at = new_id(), now()
             store = _Store(self, id, dry_run=dry_run)
-            counts = {
-                (workspace, name): 0
-                if mode == "schema_only"
-                else self._copy(cursor, layouts[name], workspace, store)
-                for workspace, name in places
-            }
+            counts = dict.fromkeys(places, 0)
+            if mode == "with_data":
+                counts = {(w, n): self._copy(cursor, layouts[n], w, store) for w, n in places}
             entries = [self._entry(definitions, layouts[n], w, counts[w, n]) for w, n in places]
         manifest: Manifest = {
             "id": id,
-            "format_version": FORMAT_VERSION,
-            "mode": mode,
+            **told,
             "created_at": at,
             "seq": seq,
             "records": sum(counts.values()),
             "sha256": store.close(),
-            "note": note,
-            "automatic": automatic,
             "collections": entries,
         }
         if not dry_run:
