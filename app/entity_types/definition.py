@@ -10,6 +10,7 @@ from typing import Any
 
 from app.domain.errors import InvalidSchema, Violation, pointer
 from app.domain.field import field_at
+from app.domain.record import to_text
 
 MEMBERS = frozenset(("name", "schema_version", "schema", "unique", "indexes", "commands", "migration"))
 COMMAND_MEMBERS = frozenset(("description", "payload", "when", "set", "unset", "result"))
@@ -18,6 +19,11 @@ COMMAND_NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 PATH = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*")
 MOST = 64
 """Commands, groups of paths or steps a definition may have."""
+
+MOST_EXPRESSIONS = 500
+MOST_BYTES = 64 * 1024
+"""Expressions of a definition, and bytes of its commands and of its migration: every process
+compiles them, and waits for it."""
 
 VERSIONS = range(1, 2**31)
 
@@ -36,16 +42,49 @@ def normal_form(definition: Any) -> dict[str, Any]:
     checked_object(definition, (), MEMBERS)
     if "schema" not in definition:
         raise refuse(("schema",), "the definition needs a schema")
-    commands = checked_object(definition.get("commands") or {}, ("commands",), None)
+    commands = checked_object(_given(definition, "commands", {}), ("commands",), None)
     for name, command in commands.items():
         _check_command(name, command)
-    return {
+    normal = {
         "schema": definition["schema"],
         "unique": _groups(definition, "unique"),
         "indexes": _groups(definition, "indexes"),
         "commands": commands,
         "steps": _steps(definition.get("migration")),
     }
+    _check_budget(normal)
+    return normal
+
+
+def _given(definition: Mapping[str, Any], member: str, absent: Any) -> Any:
+    value = definition.get(member)
+    return absent if value is None else value
+
+
+def _check_budget(normal: Mapping[str, Any]) -> None:
+    for member, written in (("commands", "commands"), ("steps", "migration")):
+        size = len(to_text(normal[member]).encode(errors="surrogatepass"))
+        if size > MOST_BYTES:
+            raise refuse((written,), f"takes {size} bytes as JSON, {MOST_BYTES} are allowed")
+    count = sum(map(_expressions_of, (*normal["commands"].values(), *normal["steps"])))
+    if count > MOST_EXPRESSIONS:
+        raise refuse((), f"has {count} expressions, {MOST_EXPRESSIONS} are allowed")
+
+
+def _expressions_of(part: Mapping[str, Any]) -> int:
+    assigned = part.get("set", {}).values()
+    return sum(1 + isinstance(value, dict) for value in assigned) + ("when" in part) + ("result" in part)
+
+
+def check_paths(definition: Mapping[str, Any]) -> None:
+    """Check that the schema of a definition in normal form has every member that ``unique`` and
+    ``indexes`` name. Raises ``InvalidSchema``. Not part of the normal form, because a schema may
+    only be walked once it is known to be harmless."""
+    for member in ("unique", "indexes"):
+        for index, group in enumerate(definition[member]):
+            for path in group:
+                if field_at(definition["schema"], tuple(path.split("."))) is None:
+                    raise refuse((member, index), f"the schema has no member {path}")
 
 
 def version_of(definition: Mapping[str, Any]) -> int | None:
@@ -100,7 +139,7 @@ def _check_names(names: Any, place: Place) -> None:
 
 def _groups(definition: Mapping[str, Any], member: str) -> list[list[str]]:
     """Groups of paths; a path alone is a group of one."""
-    given = definition.get(member) or []
+    given = _given(definition, member, [])
     if not isinstance(given, list) or len(given) > MOST:
         raise refuse((member,), f"this must be a list of at most {MOST} paths, or of lists of paths")
     groups = [[group] if isinstance(group, str) else group for group in given]
@@ -113,15 +152,13 @@ def _groups(definition: Mapping[str, Any], member: str) -> list[list[str]]:
         ):
             raise refuse((member, index), "this must be a path, or a list of 1 to 16 different paths")
         for path in group:
-            _check_path(definition.get("schema"), path, (member, index))
+            _check_path(path, (member, index))
     return [list(group) for group in dict.fromkeys(map(tuple, groups))]
 
 
-def _check_path(schema: Any, path: Any, place: Place) -> None:
+def _check_path(path: Any, place: Place) -> None:
     if not isinstance(path, str) or not PATH.fullmatch(path) or len(path) > 200:
         raise refuse(place, "a path is made of names fitting [A-Za-z_][A-Za-z0-9_]*, with dots between them")
-    if isinstance(schema, dict) and field_at(schema, tuple(path.split("."))) is None:
-        raise refuse(place, f"the schema has no member {path}")
 
 
 def _steps(migration: Any) -> list[dict[str, Any]]:
@@ -149,6 +186,8 @@ def check_step(step: Any, place: Place, *, numbered: bool) -> None:
     renamed = checked_object(step.get("rename", {}), (*place, "rename"), None)
     if not all(isinstance(name, str) for name in renamed.values()):
         raise refuse((*place, "rename"), "rename maps old names to new ones")
+    if len(set(renamed.values())) < len(renamed):
+        raise refuse((*place, "rename"), "two members cannot get one name")
     _check_names(step.get("drop", []), (*place, "drop"))
     _check_values(step.get("set", {}), (*place, "set"))
     checked_object(step.get("default", {}), (*place, "default"), None)

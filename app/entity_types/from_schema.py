@@ -10,7 +10,7 @@ from app.domain.field import Schema
 from app.domain.migration import InvalidPlan, MigrationPlan, MigrationStep
 from app.domain.record import Data
 from app.entity_types.assignments import compile_assignments
-from app.entity_types.definition import Place, refuse
+from app.entity_types.definition import Place, check_paths, refuse
 from app.entity_types.expressions import ExpressionFailed, Program, Result, compile_expression
 from app.entity_types.json_schema import compile_schema
 from app.entity_types.payloads import example_of, set_command
@@ -27,6 +27,7 @@ def from_schema(
     its plan, those of older versions too. Raises ``InvalidSchema`` naming the place."""
     schema = definition["schema"]
     check_schema(schema)
+    check_paths(definition)
     commands = {
         command: _command(command, written, schema) for command, written in definition["commands"].items()
     }
@@ -59,13 +60,15 @@ def plan_of(current: int, steps: Iterable[Mapping[str, Any]], place: Place = ("m
 
 def step_of(step: Mapping[str, Any], place: Place) -> MigrationStep:
     """A declarative step: rename, drop, set, default, in that order; every ``set`` sees the data
-    as after ``drop``."""
+    as after ``drop``. A member that is renamed replaces one that has its new name already."""
     rename, drop = step.get("rename", {}), step.get("drop", ())
     assigned = compile_assignments(step.get("set", {}), (*place, "set"), None)
     defaults = step.get("default", {})
 
     def transform(data: Data) -> Data:
-        data = {rename.get(name, name): value for name, value in data.items()}
+        taken = {new for old, new in rename.items() if old in data}
+        kept = [pair for pair in data.items() if pair[0] in rename or pair[0] not in taken]
+        data = {rename.get(name, name): value for name, value in kept}
         for name in drop:
             data.pop(name, None)
         try:
