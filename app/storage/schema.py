@@ -10,7 +10,8 @@ from alembic.migration import MigrationContext
 from app.domain.entity_type import EntityType
 from app.storage.dialect import Dialect
 from app.storage.layout import layout_of
-from app.storage.migrator import Pending, Progress, migrate, pending, record_version, stored_version
+from app.storage.migrator import Pending, Progress, migrate, pending
+from app.storage.shapes import record_version, stored_version
 from app.storage.tables import JOURNAL_HEAD, METADATA, REGISTRY_HEAD
 
 
@@ -52,17 +53,17 @@ def _made(dialect: Dialect, types: list[EntityType]) -> list[Pending]:
             if connection.scalar(sa.select(sa.func.count()).select_from(head)) == 0:
                 connection.execute(head.insert().values(first))
         for type in types:
-            _check_version(connection, type)
+            _check_version(connection, dialect, type)
         due = pending(connection, dialect, types)
         connection.exec_driver_sql("COMMIT")
     engine.dispose()
     return due
 
 
-def _check_version(connection: sa.Connection, type: EntityType) -> None:
+def _check_version(connection: sa.Connection, dialect: Dialect, type: EntityType) -> None:
     stored = stored_version(connection, type.name)
     if stored is None:
-        record_version(connection, type.name, type.schema_version, type.schema)
+        record_version(connection, dialect, type.name, type.schema_version, type.schema)
     elif stored > type.schema_version:
         raise SchemaMismatch(
             f"the table of {type.name} is at schema version {stored}, this code knows {type.schema_version}: "
