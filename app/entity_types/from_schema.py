@@ -5,7 +5,14 @@ from typing import Any
 
 from app.domain.command import Command
 from app.domain.entity_type import EntityType, Kind
-from app.domain.errors import InvalidData, InvalidPayload, InvalidSchema, MigrationFailed
+from app.domain.errors import (
+    InvalidData,
+    InvalidPayload,
+    InvalidSchema,
+    MigrationFailed,
+    Violation,
+    pointer,
+)
 from app.domain.field import Schema
 from app.domain.migration import InvalidPlan, MigrationPlan, MigrationStep
 from app.domain.record import Data
@@ -26,7 +33,7 @@ def from_schema(
     """The entity type of a definition in its normal form; ``steps`` are the declarative steps of
     its plan, those of older versions too. Raises ``InvalidSchema`` naming the place."""
     schema = definition["schema"]
-    check_schema(schema)
+    _check_schema(schema, ("schema",))
     check_paths(definition)
     commands = {
         command: _command(command, written, schema) for command, written in definition["commands"].items()
@@ -86,7 +93,7 @@ def step_of(step: Mapping[str, Any], place: Place) -> MigrationStep:
 def _command(name: str, written: Mapping[str, Any], schema: Schema) -> Command:
     place: Place = ("commands", name)
     payload_schema = written.get("payload", ANY_OBJECT)
-    _check_payload_schema(payload_schema, (*place, "payload"))
+    _check_schema(payload_schema, (*place, "payload"))
     when = _program(written, "when", Result.CONDITION, place, schema, None)
     result = _program(written, "result", Result.VALUE, place, schema, payload_schema)
     assigned = compile_assignments(written.get("set", {}), (*place, "set"), schema, payload_schema)
@@ -113,18 +120,14 @@ def _command(name: str, written: Mapping[str, Any], schema: Schema) -> Command:
     return Command(name, written.get("description", ""), dict(payload_schema), parse, refusal, run)
 
 
-def _check_payload_schema(schema: Any, place: Place) -> None:
+def _check_schema(schema: Any, place: Place) -> None:
+    """Check a schema that stands at a place of the definition. Raises ``InvalidSchema``."""
     try:
         check_schema(schema)
     except InvalidSchema as error:
-        moved = [(place, violation) for violation in error.errors]
-        raise InvalidSchema(
-            error.detail,
-            errors=[
-                violation._replace(pointer="/" + "/".join(map(str, at)) + violation.pointer)
-                for at, violation in moved
-            ],
-        ) from None
+        at = pointer(place)
+        placed = [Violation(at + inner, detail) for inner, detail in error.errors]
+        raise InvalidSchema(f"{at}: {error.detail}", errors=placed) from None
 
 
 def _program(
@@ -137,7 +140,7 @@ def _program(
 ) -> Program | None:
     if member not in written:
         return None
-    where = "/" + "/".join(map(str, (*place, member)))
+    where = pointer((*place, member))
     return compile_expression(
         written[member], data_schema=schema, payload_schema=payload, result=result, place=where
     )
