@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import itertools
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping, Sequence
 from dataclasses import dataclass
@@ -39,6 +40,12 @@ class Limits:
     body: int = 1_048_576
     upload: int = 1_073_741_824
     silence: float = 10.0
+
+
+PROCESS = new_id()[:18].replace("-", "")
+"""Begins the request ids made in this process."""
+
+_count = itertools.count(1)
 
 
 class Disconnected(Exception):
@@ -99,8 +106,10 @@ class Request:
         length = self._headers.get(b"content-length")
         if length is not None and length.isdigit() and int(length) > self.limits.body:
             raise _too_large(self.limits.body)
-        pieces, size = [], 0
-        async for piece in self.pieces():
+        self.streamed, size, more = True, 0, True
+        pieces: list[bytes] = []
+        while more:
+            piece, more = await self._next()
             size += len(piece)
             if size > self.limits.body:
                 raise _too_large(self.limits.body)
@@ -112,18 +121,21 @@ class Request:
         """The body as it arrives. Raises ``RequestTimeout`` where it stops arriving."""
         more = self.streamed = True
         while more:
-            try:
-                async with asyncio.timeout(self.limits.silence):
-                    message = await self._receive()
-            except TimeoutError:
-                raise RequestTimeout(
-                    f"no byte of the body came for {self.limits.silence:g} seconds"
-                ) from None
-            if message["type"] == "http.disconnect":
-                raise Disconnected
-            more = message.get("more_body", False)
-            if piece := message.get("body", b""):
+            piece, more = await self._next()
+            if piece:
                 yield piece
+
+    async def _next(self) -> tuple[bytes, bool]:
+        """The next piece of the body, and whether there are more."""
+        try:
+            async with asyncio.timeout(self.limits.silence):
+                message = await self._receive()
+        except TimeoutError:
+            detail = f"no byte of the body came for {self.limits.silence:g} seconds"
+            raise RequestTimeout(detail) from None
+        if message["type"] == "http.disconnect":
+            raise Disconnected
+        return message.get("body", b""), message.get("more_body", False)
 
     def media_type(self, accepted: Sequence[str]) -> str:
         """The body's media type, the first of ``accepted`` where none is given.
@@ -133,8 +145,8 @@ class Request:
         given = self.header(b"content-type")
         if self._headers.get(b"content-encoding", b"identity") != b"identity":
             raise UnsupportedMediaType("a compressed body", accepted)
-        if given is None:
-            return accepted[0]
+        if given is None or given in accepted:
+            return given or accepted[0]
         name, _, parameters = given.partition(";")
         charset = re.search(r"charset\s*=\s*\"?([^\s\";]+)", parameters, re.IGNORECASE)
         if name.strip().lower() not in accepted or (charset and charset[1].lower() not in ("utf-8", "utf8")):
@@ -176,7 +188,7 @@ def sane_request_id(given: bytes | None) -> str:
     """The client's ``X-Request-ID`` if it is 1 to 128 visible ASCII characters, else a new one."""
     if given is not None and REQUEST_ID.fullmatch(text := given.decode("latin-1")):
         return text
-    return new_id()
+    return f"{PROCESS}{next(_count):x}"
 
 
 def json_object(body: bytes, error: type[Invalid] = InvalidData) -> dict[str, Any]:

@@ -57,6 +57,7 @@ class Collection:
             self.now,
             self.now,
             to_text(data),
+            data,
         )
         self.records.put(record)
         self.journal.append(Change(Operation.CREATE, record, self.origin))
@@ -119,7 +120,8 @@ class Collection:
         """Change one record. ``change`` gives valid data; the same data again is no change."""
         current = self._existing(id)
         precondition.check(current)
-        text = to_text(change(current.data))
+        data = change(current.data)
+        text = to_text(data)
         if same_data(current.text, text):
             return current
         record = replace(
@@ -128,6 +130,7 @@ class Collection:
             schema_version=self.type.schema_version,
             updated_at=self.now,
             text=text,
+            parsed=data,
         )
         self.records.put(record)
         self.journal.append(Change(operation, record, self.origin, command, payload))

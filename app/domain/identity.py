@@ -1,13 +1,23 @@
 """Ids: canonical lower-case UUIDs; those made here are UUIDv7 (RFC 9562, section 5.7)."""
 
 import os
+import random
 import re
 import threading
 import time
 
 CANONICAL = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
+_random = random.Random(int.from_bytes(os.urandom(32)))  # noqa: S311 - ids are unique, not secret
 _lock = threading.Lock()
+
+
+def _reseed() -> None:
+    """Forked workers must not make the same ids."""
+    _random.seed(int.from_bytes(os.urandom(32)))
+
+
+os.register_at_fork(after_in_child=_reseed)
 _last = 0
 
 
@@ -15,12 +25,12 @@ def new_id() -> str:
     """A UUIDv7 greater than every one made before in this process: milliseconds, then a counter
     that starts at random in each of them (RFC 9562, section 6.2, method 1), then random bits."""
     global _last  # noqa: PLW0603 - one counter a process is the point
-    random = int.from_bytes(os.urandom(10))
+    bits = _random.getrandbits(73)
     with _lock:
         # the counter starts in the lower half, so that there is room to count
-        _last = max(_last + 1, (time.time_ns() // 1_000_000 << 12) | (random >> 64 & 0x7FF))
+        _last = max(_last + 1, (time.time_ns() // 1_000_000 << 12) | (bits >> 62 & 0x7FF))
         stamp = _last
-    digits = f"{stamp >> 12:012x}7{stamp & 0xFFF:03x}{0x8 << 60 | random & (1 << 62) - 1:016x}"
+    digits = f"{stamp >> 12:012x}7{stamp & 0xFFF:03x}{0x8 << 60 | bits & (1 << 62) - 1:016x}"
     return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 

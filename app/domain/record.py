@@ -1,7 +1,7 @@
 """Record: one persisted object, an envelope around ``data``."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 Data = dict[str, Any]
@@ -29,7 +29,7 @@ class Record:
 
     ``text`` is ``data`` as the JSON text that is stored; times are RFC 3339 in UTC with
     microseconds and ``Z``, so that their order as text is their order in time; ``workspace`` is
-    ``""`` for the default one.
+    ``""`` for the default one; ``parsed`` is the data where it is at hand, to be read only.
     """
 
     id: str
@@ -40,6 +40,7 @@ class Record:
     created_at: str
     updated_at: str
     text: str
+    parsed: Data | None = field(default=None, compare=False, repr=False)
 
     @property
     def data(self) -> Data:

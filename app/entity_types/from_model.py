@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from typing import Any, TypeVar, overload
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
-from pydantic_core import PydanticSerializationError, SchemaValidator, to_json, to_jsonable_python
+from pydantic_core import PydanticSerializationError, to_json, to_jsonable_python
 from sqlmodel import SQLModel
 
 from app.domain.command import Command
 from app.domain.entity_type import EntityType, Kind, Paths
 from app.domain.errors import InvalidData, InvalidPayload
 from app.domain.migration import MigrationPlan
-from app.domain.record import Data
+from app.domain.record import Data, to_text
 from app.entity_types.payloads import example_of, set_command
 from app.entity_types.values import checked, violations
 
@@ -127,10 +127,8 @@ class _Codec:
         )
         self._validator = self.model.__pydantic_validator__
         self._serializer = self.model.__pydantic_serializer__
-        core = self.model.__pydantic_core_schema__
-        if model.__init__ is SQLModel.__init__ and core["type"] == "model":
-            # SQLModel's __init__ would only call the validator again, at four times the price.
-            self._validator = SchemaValidator({**core, "custom_init": False})
+        # only doubles need a second look: 30.0 is stored as 30
+        self._has_doubles = '"number"' in to_text(self.model.model_json_schema())
 
     def load(self, data: Data) -> SQLModel:
         try:
@@ -140,15 +138,21 @@ class _Codec:
         return loaded
 
     def dump(self, instance: SQLModel) -> Data:
-        try:
-            dumped = self._serializer.to_python(instance, mode="json", by_alias=True, warnings=False)
-        except PydanticSerializationError as error:
-            raise InvalidData(f"the data cannot be written as JSON: {error}") from None
-        data: Data = checked(dumped, InvalidData)
+        """The data of an instance that a command may have changed."""
+        data: Data = checked(self._dumped(instance), InvalidData)
         return data
 
     def validate(self, data: Data) -> Data:
-        return self.dump(self.load(data))
+        """Strict JSON as it is stored."""
+        dumped = self._dumped(self.load(data))
+        return checked(dumped, InvalidData) if self._has_doubles else dumped
+
+    def _dumped(self, instance: SQLModel) -> Data:
+        try:
+            dumped: Data = self._serializer.to_python(instance, mode="json", by_alias=True, warnings=False)
+        except PydanticSerializationError as error:
+            raise InvalidData(f"the data cannot be written as JSON: {error}") from None
+        return dumped
 
 
 def _flagged(model: type[SQLModel], flag: str) -> tuple[Paths, ...]:

@@ -1,6 +1,7 @@
 """Layout: how the records of an entity type lie in their table. ``layout_of`` is the only place
 that asks whether a type is typed or registered."""
 
+import json
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -167,7 +168,7 @@ def _column_layout(type: EntityType, dialect: Dialect, metadata: sa.MetaData) ->
     getters = tuple((name, _converter(type.fields[name])) for name in columns)
 
     def data_of(record: Record) -> Row:
-        data = record.data
+        data = record.parsed or json.loads(record.text)
         return tuple([convert(data.get(name)) for name, convert in getters])
 
     return _compiled(type, table, columns, data_of, text, dialect)
