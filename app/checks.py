@@ -1,15 +1,14 @@
 """Checks: what must hold before a deployment can serve; each says in a sentence what does not."""
 
-import logging
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from app.domain.entity_type import EntityType
 from app.entity_types.registry import InvalidModels, load_models
 from app.storage.dialect import Dialect, dialect_of
-from app.storage.migrator import MigrationStopped
-from app.storage.schema import SchemaMismatch, drift, due, prepare
-
-logger = logging.getLogger(__name__)
+from app.storage.migrator import MigrationStopped, Pending, Progress
+from app.storage.schema import SchemaMismatch, ahead, drift, due, prepare
 
 
 class NotReady(Exception):
@@ -24,12 +23,15 @@ def entity_types(models: str) -> list[EntityType]:
         raise NotReady(f"PERSIST_MODELS={models}: {error}") from error
 
 
-def database(url: str) -> Dialect:
-    """The database at a URL, once it has been reached. Raises ``NotReady``."""
+def database(url: str, *, made: bool = True) -> Dialect:
+    """The database at a URL, once it has been reached. ``made``: a file that is not there is made.
+    Raises ``NotReady``."""
     try:
         dialect = dialect_of(url)
     except ValueError as error:
         raise NotReady(f"PERSIST_DATABASE_URL: {error}") from None
+    if not made and not dialect.is_there():
+        raise NotReady(f"PERSIST_DATABASE_URL={url}: there is no such file; `persist serve` makes it")
     try:
         dialect.connect().close()
     except ModuleNotFoundError as error:
@@ -46,23 +48,46 @@ def without_secrets(url: str) -> str:
     return re.sub("//[^/]*@", "//", url.partition("?")[0])
 
 
-def prepare_tables(dialect: Dialect, types: list[EntityType], *, auto_migrate: bool) -> None:
-    """Make the tables that are missing, bring those up to date that are behind. Raises ``NotReady``."""
+def prepare_tables(
+    dialect: Dialect, types: list[EntityType], *, auto_migrate: bool, progress: Progress
+) -> list[Pending]:
+    """Make the tables that are missing, bring those up to date that are behind; what was brought up
+    to date. Raises ``NotReady``."""
+    with _told_as_not_ready(dialect):
+        return prepare(dialect, types, auto_migrate=auto_migrate, progress=progress)
+
+
+def tables_behind(dialect: Dialect, types: list[EntityType]) -> list[Pending]:
+    """What would have to be brought up to date. Raises ``NotReady`` where tables are ahead."""
+    with _told_as_not_ready(dialect):
+        if newer := ahead(dialect, types):
+            raise NotReady("; ".join(newer.values()))
+        return due(dialect, types)
+
+
+@contextmanager
+def _told_as_not_ready(dialect: Dialect) -> Iterator[None]:
     try:
-        prepare(dialect, types, auto_migrate=auto_migrate, progress=_told)
+        yield
     except (SchemaMismatch, MigrationStopped) as error:
         raise NotReady(str(error)) from error
-
-
-def _told(title: str, done: int, rows: int) -> None:
-    logger.info("%s: %d of %d records", title, done, rows)
+    except Exception as error:
+        cause = getattr(error, "orig", error)  # SQLAlchemy wraps what the driver raised
+        if not dialect.owns(cause):
+            raise
+        raise NotReady(f"the database does not answer: {cause}") from error
 
 
 def compare_tables(dialect: Dialect, types: list[EntityType]) -> None:
     """Raise ``NotReady`` with every difference between the tables and the models."""
-    behind = [
-        f"{work.type.name} is at schema version {work.stored_version}, the code at {work.type.schema_version}"
+    newer = ahead(dialect, types)
+    behind = {
+        work.type.name: f"{work.type.name} is at schema version {work.stored_version}, "
+        f"the code at {work.type.schema_version}: run `persist migrate`"
         for work in due(dialect, types)
-    ]
-    if differences := [*behind, *drift(dialect, types)]:
+    }
+    told = newer | behind
+    # What the columns of an older or newer version differ in is no news.
+    current = [type for type in types if type.name not in told]
+    if differences := [*told.values(), *drift(dialect, current)]:
         raise NotReady("; ".join(differences))

@@ -79,6 +79,9 @@ class Dialect(Protocol):
     def connect(self) -> Connection:
         """A connection in autocommit: transactions are begun and ended in so many words."""
 
+    def is_there(self) -> bool:
+        """Whether ``connect`` would find the database rather than make it."""
+
     def engine(self) -> sa.Engine: ...
     def compile(self, statement: sa.ClauseElement) -> Statement: ...
     def ddl(self, element: sa.schema.ExecutableDDLElement) -> str: ...
@@ -149,6 +152,9 @@ class Sqlite:
         connection.execute("PRAGMA mmap_size=268435456")
         connection.create_function("json_number", 1, _json_number, deterministic=True)
         return connection
+
+    def is_there(self) -> bool:
+        return FilePath(self.path).exists()
 
     def engine(self) -> sa.Engine:
         return sa.create_engine("sqlite://", creator=self.connect, poolclass=sa.NullPool)
@@ -299,6 +305,9 @@ class PostgreSQL:
         connection = self._plain()
         _keep_text(connection)
         return connection
+
+    def is_there(self) -> bool:
+        return True  # a server makes no database for whoever connects
 
     def _plain(self) -> Connection:
         import psycopg

@@ -65,10 +65,24 @@ def _check_version(connection: sa.Connection, dialect: Dialect, type: EntityType
     if stored is None:
         record_version(connection, dialect, type.name, type.schema_version, type.schema)
     elif stored > type.schema_version:
-        raise SchemaMismatch(
-            f"the table of {type.name} is at schema version {stored}, this code knows {type.schema_version}: "
-            "a newer version of the service has migrated it; run that one"
-        )
+        raise SchemaMismatch(_ahead(type, stored))
+
+
+def _ahead(type: EntityType, stored: int) -> str:
+    return (
+        f"the table of {type.name} is at schema version {stored}, this code knows {type.schema_version}: "
+        "a newer version of the service has migrated it; run that one"
+    )
+
+
+def ahead(dialect: Dialect, types: Iterable[EntityType]) -> dict[str, str]:
+    """The collections whose tables a newer version of the service has migrated, with a sentence each."""
+    engine = dialect.engine()
+    with engine.connect() as connection:
+        if not sa.inspect(connection).has_table("definitions"):
+            return {}
+        versions = [(type, stored_version(connection, type.name) or 0) for type in types]
+    return {type.name: _ahead(type, stored) for type, stored in versions if stored > type.schema_version}
 
 
 def due(dialect: Dialect, types: Iterable[EntityType]) -> list[Pending]:
