@@ -1,5 +1,6 @@
 """Migrations over HTTP: the plans, the runs, and the endpoint that restores a snapshot."""
 
+import inspect
 import json
 from collections.abc import Callable
 from typing import Any
@@ -14,11 +15,13 @@ from app.api.representations import Answer, json_answer
 from app.api.requests import Request, json_object
 from app.api.writes import Writes
 from app.domain.change import Origin
+from app.domain.entity_type import EntityType, Kind
 from app.domain.errors import InvalidPayload, MigrationNotFound, Unavailable, Violation, WorkspaceNotFound
 from app.domain.migration import MigrationStep
 from app.storage.catalog import Stale
 from app.storage.database import Database
 from app.storage.layout import Layout
+from app.storage.migrator import filled
 from app.storage.restoring import OnConflict, Order, Restore
 from app.storage.unit_of_work import UnitOfWork
 from app.storage.writing import Mode
@@ -37,7 +40,8 @@ def migration_router(database: Database, writes: Writes) -> APIRouter:
             "collection": layout.type.name,
             "kind": layout.type.kind.value,
             "current_version": layout.type.schema_version,
-            "steps": [_step(step) for step in layout.type.plan.steps],
+            "explanation": _explanation(layout.type),
+            "steps": [_step(layout, step) for step in layout.type.plan.steps],
             "records": {str(version): count for version, count in sorted(stored.items())},
         }
 
@@ -130,12 +134,26 @@ def _order(body: dict[str, Any]) -> Order:
     return Order(str(snapshot), None if "workspace" not in body else "", OnConflict(choice), plan or {})
 
 
-def _step(step: MigrationStep) -> dict[str, Any]:
+def _explanation(type: EntityType) -> str:
+    current, steps = type.schema_version, type.plan.steps
+    if not steps:
+        return f"Schema version {current} has no way from older ones: data of them cannot be restored."
+    moment = "when the type evolves" if type.kind is Kind.REGISTERED else "when the service starts"
+    return (
+        f"Data of schema version {steps[0].from_version} or later comes to version {current} step by step: "
+        f"stored records {moment}, those of a snapshot when it is restored. SQL only changes the table; "
+        "each step's function or definition changes the data."
+    )
+
+
+def _step(layout: Layout, step: MigrationStep) -> dict[str, Any]:
+    function = None if step.definition else inspect.getdoc(step.data)
     return {
         "from": step.from_version,
         "to": step.to_version,
-        "description": step.description,
-        "sql": step.statements(),
+        "description": step.description or function or "",
+        "sql": filled(layout.dialect, layout.table.name, step),
+        "function": function,
         "definition": dict(step.definition) or None,
     }
 

@@ -15,6 +15,9 @@ from app.domain.record import Data, to_text
 SHAPE = re.compile(r"\s*(ALTER\s+TABLE|CREATE\s+(UNIQUE\s+)?INDEX|DROP\s+INDEX)\s[^;]*;?\s*", re.IGNORECASE)
 """The SQL a step may have: it changes the shape of the table and nothing else."""
 
+DATABASES = frozenset(("sqlite", "postgresql"))
+"""What a mapping of SQL may be by."""
+
 Sql = str | Iterable[str] | Mapping[str, str | Iterable[str]]
 
 
@@ -35,7 +38,8 @@ class MigrationStep:
     data. ``sql`` is the statement or statements that change the shape of the table, or a mapping
     of them by database (``sqlite``, ``postgresql``); ``{table}`` is filled in, and so are the
     column types ``{text}``, ``{integer}``, ``{number}``, ``{boolean}`` and ``{document}``. It runs
-    in place only. Raises ``InvalidPlan`` for SQL that does anything else.
+    in place only. Raises ``InvalidPlan`` for SQL that does anything else, for a database nobody
+    knows, and for versions that do not go forward.
     """
 
     from_version: int
@@ -46,8 +50,15 @@ class MigrationStep:
     definition: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
     def __post_init__(self) -> None:
-        if self.from_version < 1 or self.to_version <= self.from_version:
+        versions = self.from_version, self.to_version
+        if any(type(version) is not int for version in versions) or not 1 <= versions[0] < versions[1]:
             raise InvalidPlan(f"the step {self} does not go forward from schema version 1 or later")
+        if not callable(self.data):
+            raise InvalidPlan(f"the step {self} needs a function over a record's data, not {self.data!r}")
+        if isinstance(self.sql, Mapping) and (unknown := sorted(self.sql.keys() - DATABASES)):
+            raise InvalidPlan(
+                f"the step {self} has SQL for {', '.join(unknown)}, which no database is called"
+            )
         for statement in self.statements():
             if not SHAPE.fullmatch(statement):
                 raise InvalidPlan(
