@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -96,6 +97,7 @@ def split(pairs: Pairs, known: Iterable[str]) -> tuple[dict[str, str], Pairs]:
     return control, [pair for pair in pairs if pair[0] not in known]
 
 
+@lru_cache(maxsize=4096)
 def listing(type: EntityType, workspace: str, query: bytes, *, paged: bool = True) -> Listing:
     """A list request. Raises ``InvalidQuery`` naming what is wrong and the nearest known name."""
     pairs = pairs_of(query)

@@ -25,9 +25,10 @@ class Kind(StrEnum):
     REGISTERED = "registered"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class EntityType:
-    """What a collection holds.
+    """What a collection holds. Two are the same only if they are one: what was made for one of
+    them is not used for another.
 
     ``validate`` gives the data as it is stored, defaults filled in, or raises ``InvalidData``
     with every violation; ``unique`` and ``indexes`` are lists of dotted paths; ``example`` is
@@ -42,11 +43,11 @@ class EntityType:
     commands: Mapping[str, Command]
     unique: tuple[Paths, ...] = ()
     indexes: tuple[Paths, ...] = ()
-    plan: MigrationPlan = field(default_factory=MigrationPlan, compare=False)
+    plan: MigrationPlan = field(default_factory=MigrationPlan)
     description: str = ""
     example: Data | None = None
-    model: type | None = field(default=None, compare=False)
-    definition: Mapping[str, Any] = field(default_factory=dict, compare=False)
+    model: type | None = field(default=None)
+    definition: Mapping[str, Any] = field(default_factory=dict)
 
     @cached_property
     def fields(self) -> Mapping[str, Field]:
