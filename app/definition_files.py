@@ -13,7 +13,8 @@ from app.domain.errors import PersistError, Unavailable
 from app.domain.strict_json import parse
 from app.storage.catalog import Stale
 from app.storage.database import Database
-from app.storage.registration import Act, Registration, Source
+from app.storage.decisions import Act, Source
+from app.storage.registration import Registration
 from app.storage.writing import Mode
 
 logger = logging.getLogger(__name__)

@@ -15,8 +15,9 @@ from app.domain.change import Origin
 from app.domain.errors import EntityTypeNotFound, InvalidSchema, Unavailable
 from app.storage.catalog import Stale
 from app.storage.database import Database
+from app.storage.decisions import Act, Source
 from app.storage.definitions import StoredDefinition
-from app.storage.registration import Act, Prepared, Registration, Source
+from app.storage.registration import Prepared, Registration
 from app.storage.unit_of_work import UnitOfWork
 from app.storage.writing import Mode
 
@@ -92,11 +93,11 @@ def entity_type_router(database: Database, writes: Writes) -> APIRouter:  # noqa
         return {"items": [shown(version) for version in await versions_of(name)]}
 
     @router.get("/{name}/versions/{number}", summary="The definition of one schema version")
-    async def version(name: str, number: int) -> dict[str, Any]:
+    async def version(name: str, number: str) -> dict[str, Any]:
         for found in await versions_of(name):
-            if found.schema_version == number:
+            if str(found.schema_version) == number:
                 return shown(found)
-        raise EntityTypeNotFound(f"{name} never had a schema version {number}")
+        raise EntityTypeNotFound(f"{name} never had a schema version {number[:80]}")
 
     @router.put(
         "/{name}", summary="Register an entity type, or evolve it", openapi_extra=BODY, status_code=201

@@ -5,10 +5,8 @@ the transaction (compiled, every record walked), and done in it if nothing chang
 """
 
 import asyncio
-import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from enum import Enum
 from typing import Any
 
 import sqlalchemy as sa
@@ -21,52 +19,18 @@ from app.domain.errors import (
     Conflict,
     EntityTypeNotFound,
     InvalidSchema,
-    MigrationRequired,
     UniqueViolation,
     Violation,
 )
-from app.domain.record import canonical_text
-from app.entity_types.definition import normal_form, refuse, version_of
+from app.entity_types.definition import refuse
 from app.entity_types.registry import COLLECTION_NAME
 from app.storage.catalog import Stale, registered_layout
 from app.storage.database import Database
-from app.storage.definitions import StoredDefinition, plan_steps
+from app.storage.decisions import Act, Decision, Source, decide
+from app.storage.definitions import StoredDefinition
 from app.storage.evolution import Rehearsal, evolve
-from app.storage.layout import Layout
+from app.storage.layout import Layout, layout_of
 from app.storage.unit_of_work import UnitOfWork
-
-logger = logging.getLogger(__name__)
-
-
-class Source(Enum):
-    """Where a definition comes from. A file never takes a type back to an earlier schema: two
-    replicas with different files would change it to and fro."""
-
-    CLIENT = "client"
-    FILE = "file"
-
-
-class Act(Enum):
-    """What a registration does."""
-
-    CREATE = "create"
-    EVOLVE = "evolve"
-    AMEND = "amend"
-    NOTHING = "nothing"
-
-
-@dataclass(frozen=True)
-class Decision:
-    """What has to be done, given the versions there are. ``target`` is the version to be."""
-
-    act: Act
-    versions: Sequence[StoredDefinition]
-    target: StoredDefinition
-
-    @property
-    def current(self) -> StoredDefinition | None:
-        """The current version before it."""
-        return next((version for version in self.versions if version.current), None)
 
 
 @dataclass(frozen=True)
@@ -74,55 +38,7 @@ class Registered:
     """What a registration came to: ``migrated`` is the number of records it touched."""
 
     act: Act
-    layout: Layout
     migrated: int
-
-
-def decide(name: str, definition: Any, versions: Sequence[StoredDefinition], source: Source) -> Decision:
-    """What a definition asks for. Raises ``InvalidSchema``, ``Conflict``."""
-    normal, asked = normal_form(definition), version_of(definition)
-    current = next((version for version in versions if version.current), None)
-    if current is None:
-        last = versions[-1].schema_version if versions else 0
-        number = max(asked or 1, last + 1)
-        return Decision(Act.CREATE, versions, _target(name, number, normal, number - 1, versions))
-    same = canonical_text(normal["schema"]) == canonical_text(current.definition["schema"])
-    if asked is not None and asked < current.schema_version:
-        logger.warning(
-            "%s: schema version %d is older than the current %d", name, asked, current.schema_version
-        )
-        return Decision(Act.NOTHING, versions, current)
-    if same:
-        amended = {**current.definition, **{key: normal[key] for key in ("commands", "unique", "indexes")}}
-        unchanged = canonical_text(amended) == canonical_text(current.definition)
-        return Decision(
-            Act.NOTHING if unchanged else Act.AMEND, versions, replace(current, definition=amended)
-        )
-    if asked == current.schema_version:
-        raise MigrationRequired(f"schema version {asked} of {name} has another schema; raise schema_version")
-    if source is Source.FILE and _was_before(normal, versions):
-        logger.warning("%s: the file holds the schema of an earlier version; it is left alone", name)
-        return Decision(Act.NOTHING, versions, current)
-    number = asked or current.schema_version + 1
-    return Decision(Act.EVOLVE, versions, _target(name, number, normal, current.schema_version, versions))
-
-
-def _was_before(normal: Mapping[str, Any], versions: Sequence[StoredDefinition]) -> bool:
-    text = canonical_text(normal["schema"])
-    return any(canonical_text(version.definition["schema"]) == text for version in versions)
-
-
-def _target(
-    name: str, number: int, normal: dict[str, Any], before: int, versions: Sequence[StoredDefinition]
-) -> StoredDefinition:
-    """The version to be: a migration without numbers leads from the version before to it."""
-    steps = [{"from": before, "to": number, **step} for step in normal["steps"]]
-    if before and not any(step["from"] == before for step in steps) and versions:
-        steps.append({"from": before, "to": number})
-    definition = {**normal, "steps": [step for step in steps if step["from"] >= 1]}
-    table = next((version.table_name for version in versions if version.current), "")
-    every = plan_steps([*(version.definition["steps"] for version in versions), definition["steps"]])
-    return StoredDefinition(name, number, "", definition, table, steps=every)
 
 
 class Registration:
@@ -148,11 +64,14 @@ class Registration:
             raise refuse(("name",), f"the definition is of another name than {name}")
 
     def _prepared(self, decision: Decision) -> "Prepared":
+        if decision.act is Act.NOTHING:
+            return Prepared(self._database, decision, None, None)
         dialect = self._database.dialect
-        prepared = Prepared(self._database, decision, registered_layout(_placed(decision.target), dialect))
-        if decision.act is Act.EVOLVE and decision.current is not None:
-            old = registered_layout(decision.current, dialect)
-            prepared.rehearsal.run(dialect, old, prepared.layout)
+        before = registered_layout(decision.current, dialect) if decision.current else None
+        after = registered_layout(_placed(decision.target), dialect)
+        prepared = Prepared(self._database, decision, before, after)
+        if decision.act is Act.EVOLVE and before is not None:
+            prepared.rehearsal.run(dialect, before, after)
             try:
                 prepared.rehearsal.report.check()
             except Conflict:
@@ -170,10 +89,10 @@ class Registration:
             current = next((version for version in work.definitions.versions(name) if version.current), None)
             if current is None:
                 raise EntityTypeNotFound(f"there is no registered entity type {name[:80]!r}")
-            layout = registered_layout(current, self._database.dialect)
-            if work.cursor.execute(f"SELECT 1 FROM {layout.table.name} LIMIT 1").fetchall():
+            if work.cursor.execute(f"SELECT 1 FROM {current.table_name} LIMIT 1").fetchall():
                 raise CollectionNotEmpty(f"{name} still holds records; delete them first")
-            work.cursor.execute(self._database.dialect.ddl(DropTable(layout.table)))
+            table = sa.Table(current.table_name, sa.MetaData())
+            work.cursor.execute(self._database.dialect.ddl(DropTable(table)))
             work.definitions.retire(name)
 
         return operation
@@ -184,13 +103,16 @@ def _placed(target: StoredDefinition) -> StoredDefinition:
 
 
 class Prepared:
-    """A registration that only has to be done."""
+    """A registration that only has to be done: the layouts are compiled, the records walked."""
 
-    def __init__(self, database: Database, decision: Decision, layout: Layout) -> None:
+    def __init__(
+        self, database: Database, decision: Decision, before: Layout | None, after: Layout | None
+    ) -> None:
         self.decision = decision
-        self.layout = layout
         self.rehearsal = Rehearsal()
-        self._database = database
+        self._dialect = database.dialect
+        self._before = before
+        self._after = after
 
     def close(self) -> None:
         """Let go of what was spooled."""
@@ -201,57 +123,54 @@ class Prepared:
         target = self.decision.target
         if work.definitions.versions(target.name) != self.decision.versions:
             raise Stale
-        match self.decision.act:
-            case Act.CREATE:
-                self._create(work, target)
-            case Act.EVOLVE:
-                return Registered(Act.EVOLVE, self.layout, self._evolve(work, target, origin))
-            case Act.AMEND:
-                self._amend(work, target)
-        return Registered(self.decision.act, self.layout, 0)
+        migrated = 0
+        match self.decision.act, self._before, self._after:
+            case Act.CREATE, _, Layout() as after:
+                self._create(work, target, after)
+            case Act.EVOLVE, Layout() as before, Layout() as after:
+                migrated = self._evolve(work, target, before, after, origin)
+            case Act.AMEND, Layout() as before, Layout() as after:
+                self._amend(work, target, before, after)
+        return Registered(self.decision.act, migrated)
 
-    def _create(self, work: UnitOfWork, target: StoredDefinition) -> None:
-        table = work.definitions.next_table()
-        layout = registered_layout(replace(target, table_name=table), self._database.dialect)
-        self._ddl(work, CreateTable(layout.table), *map(CreateIndex, _sorted(layout.table)))
-        work.definitions.add(target.name, target.schema_version, target.definition, table)
+    def _create(self, work: UnitOfWork, target: StoredDefinition, after: Layout) -> None:
+        name = work.definitions.next_table()
+        table = layout_of(after.type, self._dialect, table_name=name).table
+        self._ddl(work, CreateTable(table), *map(CreateIndex, _sorted(table)))
+        work.definitions.add(target.name, target.schema_version, target.definition, name)
 
-    def _evolve(self, work: UnitOfWork, target: StoredDefinition, origin: Origin) -> int:
-        old = self._old()
-        self._ddl(work, *map(DropIndex, _sorted(old.table)))
-        migrated = evolve(work, self._database.dialect, old, self.layout, self.rehearsal, origin)
-        self._index(work, _sorted(self.layout.table))
+    def _evolve(
+        self, work: UnitOfWork, target: StoredDefinition, before: Layout, after: Layout, origin: Origin
+    ) -> int:
+        self._ddl(work, *map(DropIndex, _sorted(before.table)))
+        migrated = evolve(work, self._dialect, before, after, self.rehearsal, origin)
+        self._index(work, after, _sorted(after.table))
         work.definitions.add(target.name, target.schema_version, target.definition, target.table_name)
         return migrated
 
-    def _amend(self, work: UnitOfWork, target: StoredDefinition) -> None:
-        before, after = _named(self._old().table), _named(self.layout.table)
-        self._ddl(work, *(DropIndex(index) for name, index in before.items() if name not in after))
-        self._index(work, [index for name, index in after.items() if name not in before])
+    def _amend(self, work: UnitOfWork, target: StoredDefinition, before: Layout, after: Layout) -> None:
+        old, new = _named(before.table), _named(after.table)
+        self._ddl(work, *(DropIndex(index) for name, index in old.items() if name not in new))
+        self._index(work, after, [index for name, index in new.items() if name not in old])
         work.definitions.amend(target.name, target.schema_version, target.definition)
 
-    def _old(self) -> Layout:
-        if self.decision.current is None:
-            raise Stale
-        return registered_layout(self.decision.current, self._database.dialect)
-
-    def _index(self, work: UnitOfWork, indexes: Sequence[sa.Index]) -> None:
+    def _index(self, work: UnitOfWork, after: Layout, indexes: Sequence[sa.Index]) -> None:
         for index in indexes:
             if index.unique:
-                self._check_unique(work, index)
+                self._check_unique(work, after, index)
             self._ddl(work, CreateIndex(index))
 
-    def _check_unique(self, work: UnitOfWork, index: sa.Index) -> None:
+    def _check_unique(self, work: UnitOfWork, after: Layout, index: sa.Index) -> None:
         """Raise ``UniqueViolation`` with samples where stored records share a value."""
-        table, expressions = self.layout.table, list(index.expressions)
+        table, expressions = after.table, list(index.expressions)
         present = [sa.type_coerce(expression, sa.Text()).is_not(None) for expression in expressions]
         ids = (sa.func.min(table.c.id), sa.func.max(table.c.id))
         shared = sa.select(*ids).where(*present).group_by(*expressions)
         shared = shared.having(sa.func.count() > sa.literal_column("1")).limit(sa.literal_column("10"))
-        statement = self._database.dialect.compile(shared)
+        statement = self._dialect.compile(shared)
         found = work.cursor.execute(statement.text, statement.arguments({})).fetchall()
         if found:
-            paths = self.layout.unique[str(index.name)]
+            paths = after.unique[str(index.name)]
             samples = [
                 Violation("/unique", f"{one} and {other} hold the same {' and '.join(paths)}")
                 for one, other in found
@@ -260,7 +179,7 @@ class Prepared:
 
     def _ddl(self, work: UnitOfWork, *elements: Any) -> None:
         for element in elements:
-            work.cursor.execute(self._database.dialect.ddl(element))
+            work.cursor.execute(self._dialect.ddl(element))
 
 
 def _sorted(table: sa.Table) -> list[sa.Index]:
