@@ -117,8 +117,15 @@ class Database:
         return await asyncio.get_running_loop().run_in_executor(self._threads, self._read, query)
 
     async def refresh(self) -> bool:
-        """Meet the present definitions of registered types; whether they changed."""
-        return await self.read(lambda reader: self.catalog.refresh(reader.definitions))
+        """Meet the present definitions of registered types; whether they changed. Compiling them may
+        take long, so that happens in a thread."""
+        if await self.read(lambda reader: reader.definitions.epoch(), one_moment=False) == self.catalog.epoch:
+            return False
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(
+            self._threads, self._read, lambda reader: self.catalog.refresh(reader.definitions)
+        )
+        return True
 
     async def stream(self, layout: Layout, workspace: str, query: Query) -> AsyncIterator[list[Row]]:
         """The rows that match, in pieces, from one moment, on a connection of its own."""
