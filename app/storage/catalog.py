@@ -5,7 +5,9 @@ epoch than its own loads the definitions again, so that every worker knows a new
 """
 
 import difflib
+import threading
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 
 from app.domain.entity_type import EntityType
 from app.domain.errors import CollectionNotFound, Unavailable
@@ -19,17 +21,39 @@ class Stale(Exception):
     """What was prepared for an entity type does not fit its present definition; prepare it anew."""
 
 
+@dataclass(frozen=True)
+class _Known:
+    """What a process knows as of an epoch: one value, so that threads never see half of it."""
+
+    epoch: int
+    sources: Mapping[str, StoredDefinition]
+    layouts: Mapping[str, Layout]
+    ahead: Mapping[str, int]
+
+
 class Catalog:
-    """Every collection by name. ``layouts`` is replaced as a whole, so a look at it is one moment;
-    ``ahead`` names typed ones whose tables a newer process has migrated."""
+    """Every collection by name."""
 
     def __init__(self, dialect: Dialect, types: Iterable[EntityType]) -> None:
         self._dialect = dialect
         self._typed: Mapping[str, Layout] = {type.name: layout_of(type, dialect) for type in types}
-        self._sources: Mapping[str, StoredDefinition] = {}
-        self.layouts: Mapping[str, Layout] = self._typed
-        self.ahead: Mapping[str, int] = {}
-        self.epoch = -1
+        self._known = _Known(-1, {}, self._typed, {})
+        self._loading = threading.Lock()
+
+    @property
+    def layouts(self) -> Mapping[str, Layout]:
+        """The layout of each collection: a look at it is one moment."""
+        return self._known.layouts
+
+    @property
+    def ahead(self) -> Mapping[str, int]:
+        """Typed collections whose tables a newer process has migrated, with their version there."""
+        return self._known.ahead
+
+    @property
+    def epoch(self) -> int:
+        """The moment of the definitions that is known here."""
+        return self._known.epoch
 
     def __iter__(self) -> Iterator[EntityType]:
         return iter([layout.type for _, layout in sorted(self.layouts.items())])
@@ -55,26 +79,31 @@ class Catalog:
 
     def refresh(self, definitions: Definitions) -> bool:
         """Load the definitions if they changed; whether they did. Types that did not change keep
-        their identity."""
+        their identity. A transaction that looks at an earlier moment takes nothing back."""
         epoch = definitions.epoch()
-        if epoch == self.epoch:
+        if epoch == self._known.epoch:
             return False
+        with self._loading:
+            if epoch > self._known.epoch:
+                self._known = self._loaded(epoch, definitions)
+        return True
+
+    def _loaded(self, epoch: int, definitions: Definitions) -> _Known:
         sources = {source.name: source for source in definitions.current()}
-        known = definitions.typed()
+        versions = definitions.typed()
         typed = {
             name: layout
             for name, layout in self._typed.items()
-            if known.get(name) == layout.type.schema_version
+            if versions.get(name) == layout.type.schema_version
         }
         loaded = {name: self._layout(source) for name, source in sources.items() if name not in self._typed}
-        self.ahead = {
-            name: version for name, version in known.items() if name in self._typed and name not in typed
+        ahead = {
+            name: version for name, version in versions.items() if name in self._typed and name not in typed
         }
-        self._sources, self.layouts, self.epoch = sources, {**loaded, **typed}, epoch
-        return True
+        return _Known(epoch, sources, {**loaded, **typed}, ahead)
 
     def _layout(self, source: StoredDefinition) -> Layout:
-        if self._sources.get(source.name) == source and source.name in self.layouts:
+        if self._known.sources.get(source.name) == source and source.name in self.layouts:
             return self.layouts[source.name]
         return registered_layout(source, self._dialect)
 
