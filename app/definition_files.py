@@ -5,6 +5,7 @@ A file that cannot be registered is reported; the last good version of its type 
 
 import asyncio
 import logging
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 
@@ -42,17 +43,21 @@ class DefinitionFiles:
         """Register what changes, until cancelled."""
         while True:
             await asyncio.sleep(SECONDS)
-            await self.look()
+            try:
+                await self.look()
+            except Exception:
+                logger.exception("the folder of definitions cannot be looked at; it is tried again")
 
     async def look(self) -> None:
-        """Register the files that are new or changed since the last look."""
+        """Register the files that are new or changed since the last look, and those that the
+        database had no time for then."""
         states = await asyncio.to_thread(self._states)
+        for gone in self.faults.keys() - {path.name for path in states}:
+            del self.faults[gone]
+        self._seen = {path: seen for path, seen in self._seen.items() if path in states}
         for path, state in states.items():
-            if self._seen.get(path) != state:
-                await self._register(path)
-        for gone in self._seen.keys() - states.keys():
-            self.faults.pop(gone.name, None)
-        self._seen = states
+            if self._seen.get(path) != state and await self._register(path):
+                self._seen[path] = state
 
     def _states(self) -> dict[Path, State]:
         found = {}
@@ -64,7 +69,8 @@ class DefinitionFiles:
             found[path] = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
         return found
 
-    async def _register(self, path: Path) -> None:
+    async def _register(self, path: Path) -> bool:
+        """Register a file or report it; False where it should be tried again."""
         try:
             definition = parse(await asyncio.to_thread(_content, path))
             name = definition.get("name", path.stem) if isinstance(definition, dict) else path.stem
@@ -73,21 +79,21 @@ class DefinitionFiles:
             places = "; ".join(f"{place} {detail}" for place, detail in getattr(error, "errors", ())[:5])
             self.faults[path.name] = f"{error} {places}".strip()
             logger.error("%s is not registered: %s", path, self.faults[path.name])
-        else:
-            self.faults.pop(path.name, None)
+            return not isinstance(error, Unavailable)
+        self.faults.pop(path.name, None)
+        return True
 
     async def _apply(self, name: str, definition: object) -> None:
         for _ in range(ATTEMPTS):
-            prepared = await self._registration.prepare(name, definition, Source.FILE)
             try:
-                if prepared.decision.act is not Act.NOTHING:
-                    await self._database.write(partial(prepared.run, origin=NOBODY), mode=Mode.EXCLUSIVE)
-                    await self._database.refresh()
-                return
+                with closing(await self._registration.prepare(name, definition, Source.FILE)) as prepared:
+                    if prepared.decision.act is not Act.NOTHING:
+                        operation = partial(prepared.run, origin=NOBODY)
+                        await self._database.write(operation, mode=Mode.EXCLUSIVE)
+                        await self._database.refresh()
+                    return
             except Stale:
                 continue
-            finally:
-                prepared.close()
         raise Unavailable("others keep changing this entity type")
 
 

@@ -1,6 +1,7 @@
 """Entity types over HTTP: registering, evolving, looking at and deleting them."""
 
 from collections.abc import Callable
+from contextlib import closing
 from typing import Any
 
 from fastapi import APIRouter
@@ -108,18 +109,16 @@ def entity_type_router(database: Database, writes: Writes) -> APIRouter:  # noqa
         body = await request.body()
         definition = json_object(body, InvalidSchema)
         for _ in range(ATTEMPTS):
-            prepared = await registration.prepare(name, definition, Source.CLIENT)
             try:
-                operation = _registering(prepared, request)
-                answer = await writes.perform(
-                    request, operation, body=body, mode=Mode.EXCLUSIVE, dry_run=dry_run
-                )
+                with closing(await registration.prepare(name, definition, Source.CLIENT)) as prepared:
+                    operation = _registering(prepared, request)
+                    answer = await writes.perform(
+                        request, operation, body=body, mode=Mode.EXCLUSIVE, dry_run=dry_run
+                    )
                 await database.refresh()
                 return sent(answer)
             except Stale:
                 continue
-            finally:
-                prepared.close()
         raise Unavailable("others keep changing this entity type; try again")
 
     @router.delete("/{name}", summary="Delete an entity type whose collection is empty", status_code=204)

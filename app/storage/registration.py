@@ -6,6 +6,7 @@ the transaction (compiled, every record walked), and done in it if nothing chang
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,9 +17,9 @@ from app.domain.change import Origin
 from app.domain.errors import (
     CollectionIsTyped,
     CollectionNotEmpty,
-    Conflict,
     EntityTypeNotFound,
     InvalidSchema,
+    PersistError,
     UniqueViolation,
     Violation,
 )
@@ -30,6 +31,7 @@ from app.storage.decisions import Act, Decision, Source, decide
 from app.storage.definitions import StoredDefinition
 from app.storage.evolution import Rehearsal, evolve
 from app.storage.layout import Layout, layout_of
+from app.storage.reading import refusal
 from app.storage.unit_of_work import UnitOfWork
 
 
@@ -49,11 +51,18 @@ class Registration:
 
     async def prepare(self, name: str, definition: Any, source: Source) -> "Prepared":
         """Everything that can be done before the transaction. Raises ``InvalidSchema``,
-        ``MigrationRequired``, ``CollectionIsTyped``."""
+        ``MigrationRequired``, ``CollectionIsTyped``, and ``Stale`` where another registration came
+        in between."""
         self._check_name(name, definition)
         await self._database.refresh()
         versions = await self._database.read(lambda reader: reader.definitions.versions(name))
-        return await asyncio.to_thread(self._prepared, decide(name, definition, versions, source))
+        decision = decide(name, definition, versions, source)
+        try:
+            return await asyncio.to_thread(self._prepared, decision)
+        except PersistError:
+            raise
+        except Exception as error:
+            raise refusal(self._database.dialect, error) from error
 
     def _check_name(self, name: str, definition: Any) -> None:
         if not COLLECTION_NAME.fullmatch(name):
@@ -69,14 +78,10 @@ class Registration:
         dialect = self._database.dialect
         before = registered_layout(decision.current, dialect) if decision.current else None
         after = registered_layout(_placed(decision.target), dialect)
-        prepared = Prepared(self._database, decision, before, after)
-        if decision.act is Act.EVOLVE and before is not None:
-            prepared.rehearsal.run(dialect, before, after)
-            try:
-                prepared.rehearsal.report.check()
-            except Conflict:
-                prepared.close()
-                raise
+        with ExitStack() as on_error:
+            prepared = on_error.enter_context(closing(Prepared(self._database, decision, before, after)))
+            prepared.rehearse()
+            on_error.pop_all()
         return prepared
 
     def delete(self, name: str) -> Callable[[UnitOfWork], None]:
@@ -109,14 +114,20 @@ class Prepared:
         self, database: Database, decision: Decision, before: Layout | None, after: Layout | None
     ) -> None:
         self.decision = decision
-        self.rehearsal = Rehearsal()
+        self._rehearsal = Rehearsal()
         self._dialect = database.dialect
         self._before = before
         self._after = after
 
+    def rehearse(self) -> None:
+        """Walk what is stored through the migration. Raises ``MigrationRequired``."""
+        if self.decision.act is Act.EVOLVE and self._before is not None and self._after is not None:
+            self._rehearsal.run(self._dialect, self._before, self._after)
+            self._rehearsal.report.check()
+
     def close(self) -> None:
         """Let go of what was spooled."""
-        self.rehearsal.close()
+        self._rehearsal.close()
 
     def run(self, work: UnitOfWork, origin: Origin) -> Registered:
         """Do it. Raises ``Stale`` where the definitions changed since it was prepared."""
@@ -143,7 +154,7 @@ class Prepared:
         self, work: UnitOfWork, target: StoredDefinition, before: Layout, after: Layout, origin: Origin
     ) -> int:
         self._ddl(work, *map(DropIndex, _sorted(before.table)))
-        migrated = evolve(work, self._dialect, before, after, self.rehearsal, origin)
+        migrated = evolve(work, self._dialect, before, after, self._rehearsal, origin)
         self._index(work, after, _sorted(after.table))
         work.definitions.add(target.name, target.schema_version, target.definition, target.table_name)
         return migrated
