@@ -120,7 +120,8 @@ def _words(difference: object) -> str:
     if not isinstance(difference, tuple):
         return str(difference)
     kind, *rest = difference
-    return f"{str(kind).replace('_', ' ')}: {', '.join(str(part) for part in rest if part is not None)}"
+    named = [str(getattr(part, "name", part)) for part in rest if part is not None]
+    return f"{str(kind).replace('_', ' ')}: {', '.join(named)}"
 
 
 def _metadata(dialect: Dialect, types: Iterable[EntityType]) -> sa.MetaData:
