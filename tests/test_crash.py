@@ -81,6 +81,51 @@ def test_a_service_that_is_told_to_stop_finishes_what_it_began(
         assert_all_is_there(again, ledger, shared_id)
 
 
+# --- a database that is away for a while ----------------------------------------------------------
+
+
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True, scope="session")
+def test_a_service_whose_connections_are_cut_connects_again(
+    postgres: str, new_database: NewDatabase, tmp_path: Path
+) -> None:
+    url, ledger = new_database(), Ledger()
+    name = url.split("/")[3].partition("?")[0]
+    server = start(url, tmp_path)
+    shared_id = shared_counter(server)
+    with Load(server, ledger, shared_id):
+        for _ in range(5):
+            ledger.wait_for(ledger.acknowledged + 30)
+            with psycopg.connect(postgres, autocommit=True) as connection:
+                cut = "select pg_terminate_backend(pid) from pg_stat_activity where datname = %s"
+                connection.execute(cut, [name])
+        ledger.wait_for(ledger.acknowledged + 50)
+        server.stop()
+    for response in ledger.refused:
+        assert_problem(response, 503, "unavailable")
+        assert int(response.headers["retry-after"]) >= 1
+    with serving(url, tmp_path) as again:
+        assert_all_is_there(again, ledger, shared_id)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True, scope="session")
+def test_a_file_another_process_keeps_locked_is_503_and_can_be_read(
+    new_database: NewDatabase, tmp_path: Path
+) -> None:
+    url = new_database()
+    with serving(url, tmp_path) as server, server.client() as client:
+        counters = Collection(client, "counters")
+        record = counters.created(value=1)
+        with closing(sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None)) as other:
+            other.execute("begin immediate")
+            response = counters.patch(record["id"], {"value": 2})
+            assert_problem(response, 503, "unavailable")
+            assert int(response.headers["retry-after"]) >= 1
+            assert counters.record(record["id"]) == record
+            other.execute("rollback")
+        assert counters.patch(record["id"], {"value": 2}).json()["revision"] == 2
+
+
 # --- full disks ----------------------------------------------------------------------------------
 
 
