@@ -82,7 +82,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(service_router(NAME, VERSION, limits, database, app.openapi, files.faults))
     app.include_router(docs.router)
     app.include_router(entity_type_router(database, writes))
-    app.include_router(snapshot_router(database))
+    app.include_router(snapshot_router(database, writes))
     app.include_router(migration_router(database, writes))
     collections = CollectionRoutes(database, writes, require_if_match=settings.require_if_match)
     app.front = Front(collections, limits, super(Persist, app).__call__)

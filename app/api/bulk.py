@@ -16,7 +16,7 @@ from app.domain.change import Origin
 from app.domain.entity_type import EntityType
 from app.domain.errors import InvalidData, InvalidJson, PersistError, TooLarge, Violation
 from app.domain.identity import new_id
-from app.domain.record import Data, to_text
+from app.domain.record import Data
 from app.storage.database import Database
 from app.storage.layout import Layout
 from app.storage.spool import Spool
@@ -25,6 +25,10 @@ from app.storage.writing import Mode
 
 PIECE = 500
 """Records that are held in memory at once."""
+
+JOURNAL = 20_000
+"""Changes from which a long import writes its journal as it goes: memory stays flat, though the
+journal's counter is held longer."""
 
 FAULTS = 100
 """Errors an answer lists."""
@@ -46,8 +50,8 @@ async def import_records(
             collection = work.collection(type, workspace, Origin(request.actor, request.request_id))
             created = 0
             for piece in checked:
-                created += collection.create_all((new_id(), text) for text in piece)
-                work.flush_records()
+                created += collection.create_all((new_id(), data) for data in piece)
+                work.flush_records(journal_at=JOURNAL)
             return json_answer({"created": created})
 
         return await writes.perform(request, operation, body=digest, mode=Mode.ALONE, dry_run=dry_run)
@@ -67,28 +71,28 @@ async def _spool(request: Request, lines: IO[bytes]) -> bytes:
 
 
 def _check(type: EntityType, lines: IO[bytes], checked: Spool, limit: int) -> None:
-    """Write the valid data of every line to ``checked``, as JSON text, in pieces."""
-    texts: list[str] = []
+    """Write the valid data of every line to ``checked``, in pieces."""
+    valid: list[Data] = []
     faults: list[Violation] = []
     for number, line in enumerate(_lines(lines, limit), start=1):
         if not line.strip():
             continue
         try:
-            texts.append(to_text(type.validate(_object(line))))
+            valid.append(type.validate(_object(line)))
         except InvalidJson as error:
             raise InvalidJson(f"line {number}: {error.detail}", line=number) from None
         except PersistError as error:
             faults.extend(_placed(number, error))
             if len(faults) >= FAULTS:
                 break
-        if len(texts) >= PIECE:
-            checked.put(texts)
-            texts = []
+        if len(valid) >= PIECE:
+            checked.put(valid)
+            valid = []
     if faults:
         raise InvalidData(
             f"{faults[0].detail.partition(':')[0]} is not valid; nothing was imported", errors=faults[:FAULTS]
         )
-    checked.put(texts)
+    checked.put(valid)
 
 
 def _lines(lines: IO[bytes], limit: int) -> Iterator[bytes]:

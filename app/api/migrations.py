@@ -3,6 +3,7 @@
 import inspect
 import json
 from collections.abc import Callable
+from contextlib import closing, suppress
 from typing import Any
 
 from fastapi import APIRouter
@@ -16,13 +17,22 @@ from app.api.requests import Request, json_object
 from app.api.writes import Writes
 from app.domain.change import Origin
 from app.domain.entity_type import EntityType, Kind
-from app.domain.errors import InvalidPayload, MigrationNotFound, Unavailable, Violation, WorkspaceNotFound
+from app.domain.errors import (
+    InvalidPayload,
+    MigrationNotFound,
+    PersistError,
+    Unavailable,
+    Violation,
+    WorkspaceNotFound,
+)
+from app.domain.identity import is_canonical
 from app.domain.migration import MigrationStep
+from app.storage.arrival import OnConflict
 from app.storage.catalog import Stale
 from app.storage.database import Database
 from app.storage.layout import Layout
 from app.storage.migrator import filled
-from app.storage.restoring import OnConflict, Order, Restore
+from app.storage.restoring import Order, Restore
 from app.storage.unit_of_work import UnitOfWork
 from app.storage.writing import Mode
 
@@ -63,7 +73,7 @@ def migration_router(database: Database, writes: Writes) -> APIRouter:
 
     @router.get("/migrations/{id}", summary="One completed run")
     async def read(id: str) -> dict[str, Any]:
-        reports = await database.read(lambda reader: reader.migrations(id))
+        reports = await database.read(lambda reader: reader.migrations(id)) if is_canonical(id) else []
         if not reports:
             raise MigrationNotFound(f"there is no migration {id[:80]!r}; GET /migrations lists them")
         report: dict[str, Any] = json.loads(reports[0])
@@ -84,27 +94,34 @@ def migration_router(database: Database, writes: Writes) -> APIRouter:
         dry_run = in_query or wanted.get("dry_run", False)
         for _ in range(ATTEMPTS):
             await database.refresh()
-            work = Restore(database.dialect, database.catalog, order)
-            content = database.snapshots.content(order.snapshot)
-            try:
-                await database.in_thread(work.prepare, content)
-                operation = _restoring(work, request)
+            with closing(Restore(database.dialect, database.catalog, order)) as work, suppress(Stale):
+                operation = await _prepared(database, work, order, request)
                 answer = await writes.perform(
                     request, operation, body=body, mode=Mode.EXCLUSIVE, dry_run=dry_run
                 )
                 await database.refresh()
                 return sent(answer)
-            except Stale:
-                continue
-            finally:
-                work.close()
         raise Unavailable("the entity types of the snapshot keep changing; try again")
 
     return router
 
 
-def _restoring(work: Restore, request: Request) -> Callable[[UnitOfWork], Answer]:
+async def _prepared(
+    database: Database, work: Restore, order: Order, request: Request
+) -> Callable[[UnitOfWork], Answer]:
+    """The operation that restores. Under an ``Idempotency-Key`` a refusal waits for its turn: a
+    stored answer comes first."""
+    refused: PersistError | None = None
+    try:
+        await database.in_thread(work.prepare, database.snapshots.content(order.snapshot))
+    except PersistError as error:
+        if request.idempotency_key is None:
+            raise
+        refused = error
+
     def operation(unit: UnitOfWork) -> Answer:
+        if refused is not None:
+            raise refused
         report = work.run(unit, Origin(request.actor, request.request_id))
         return json_answer(report, 201, [(b"location", f"/migrations/{report['id']}".encode())])
 
@@ -124,12 +141,12 @@ def _order(body: dict[str, Any]) -> Order:
         errors.append(Violation("/dry_run", "true or false"))
     if plan is not None and not isinstance(plan, dict):
         errors.append(Violation("/plan", "steps by collection"))
-    workspace = body.get("workspace", "")
+    workspace = body.get("workspace")
     if workspace is not None and not isinstance(workspace, str):
         errors.append(Violation("/workspace", "the name of a workspace, or null for the default one"))
     if errors:
         raise InvalidPayload("the body does not tell what to restore", errors=errors)
-    if workspace:
+    if workspace is not None:
         raise WorkspaceNotFound(f"there is no workspace {workspace[:80]!r}")
     return Order(str(snapshot), None if "workspace" not in body else "", OnConflict(choice), plan or {})
 

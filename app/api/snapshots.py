@@ -1,8 +1,10 @@
 """Snapshots over HTTP: taking, listing, verifying, handing out and taking in."""
 
 import asyncio
+import hashlib
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import suppress
 from typing import IO, Any
 
 from fastapi import APIRouter
@@ -13,26 +15,50 @@ from app.api.entity_types import sent
 from app.api.queries import controls, flag, pairs_of
 from app.api.representations import Answer, json_answer
 from app.api.requests import JSON_TYPES, NDJSON_TYPES, Request, json_object
-from app.domain.errors import InvalidPayload, TooLarge, Violation
+from app.api.writes import Writes
+from app.domain.errors import InvalidPayload, TooLarge, Unavailable, Violation
 from app.domain.snapshot import LONGEST, Manifest
+from app.storage.catalog import Stale
 from app.storage.database import Database
-from app.storage.snapshots import Selection
+from app.storage.snapshots import Prepared, Selection
+from app.storage.unit_of_work import UnitOfWork
 
+ATTEMPTS = 3
 MODES = ("with_data", "schema_only")
 
 
-async def take(database: Database, request: Request, selection: Selection, *, scoped: bool = False) -> Answer:
+async def take(
+    database: Database, writes: Writes, request: Request, selection: Selection, *, scoped: bool = False
+) -> Answer:
     """Take a snapshot of what is selected: 201 and its manifest. ``scoped``: the body says of what."""
     dry_run = flag(controls(pairs_of(request.query), ("dry_run",)), "dry_run")
     body = await request.body()
     wanted = _wanted(json_object(body, InvalidPayload) if body else {}, scoped=scoped)
 
-    def taken() -> Manifest:
+    def taken() -> Prepared:
         return database.snapshots.take(selection, dry_run=dry_run, **wanted)
 
-    manifest = await database.in_thread(taken)
-    location = f"/snapshots/{manifest['id']}".encode()
-    return json_answer(manifest) if dry_run else json_answer(manifest, 201, [(b"location", location)])
+    prepared = await database.in_thread(taken)
+    if dry_run:
+        return json_answer(prepared.manifest)
+    return await _kept(database, writes, request, prepared, body)
+
+
+async def _kept(
+    database: Database, writes: Writes, request: Request, prepared: Prepared, body: bytes
+) -> Answer:
+    """Make a prepared snapshot visible, together with the answer under an ``Idempotency-Key``."""
+
+    def operation(work: UnitOfWork) -> Answer:
+        if not prepared.keep(work.cursor):
+            raise Stale
+        location = f"/snapshots/{prepared.manifest['id']}".encode()
+        return json_answer(prepared.manifest, 201, [(b"location", location)])
+
+    try:
+        return await writes.perform(request, operation, body=body)
+    finally:
+        await database.in_thread(prepared.store.abandon)
 
 
 def _wanted(body: dict[str, Any], *, scoped: bool) -> dict[str, Any]:
@@ -61,7 +87,7 @@ async def of_collection(database: Database, collection: str, workspace: str) -> 
     )
 
 
-def snapshot_router(database: Database) -> APIRouter:
+def snapshot_router(database: Database, writes: Writes) -> APIRouter:
     """The routes of snapshots."""
     router = APIRouter(tags=["snapshots"], prefix="/snapshots")
     snapshots = database.snapshots
@@ -76,8 +102,8 @@ def snapshot_router(database: Database) -> APIRouter:
     async def create(http: HttpRequest) -> Response:
         request: Request = http.scope["state"]["request"]
         if request.media_type((*JSON_TYPES, *NDJSON_TYPES)) in JSON_TYPES:
-            return sent(await take(database, request, Selection(None), scoped=True))
-        return sent(await _uploaded(database, request))
+            return sent(await take(database, writes, request, Selection(None), scoped=True))
+        return sent(await _uploaded(database, writes, request))
 
     @router.get("/{id}", summary="The manifest of a snapshot")
     async def read(id: str) -> Manifest:
@@ -112,22 +138,38 @@ async def _streamed(first: bytes, pieces: Iterable[bytes]) -> AsyncIterator[byte
         yield piece
 
 
-async def _uploaded(database: Database, request: Request) -> Answer:
+async def _uploaded(database: Database, writes: Writes, request: Request) -> Answer:
     """Keep an uploaded content: 201, or 200 where the same one is here already."""
     dry_run = flag(controls(pairs_of(request.query), ("dry_run",)), "dry_run")
+    announced = request.header(b"content-length") or ""
+    _check_size(request, int(announced) if announced.isdigit() else 0)
     with tempfile.TemporaryFile() as spool:
-        size = 0
-        async for piece in request.pieces():
-            size += len(piece)
-            if size > request.limits.upload:
-                raise TooLarge(f"a snapshot may have {request.limits.upload:,} bytes here")
-            spool.write(piece)
-        manifest, new = await database.in_thread(
-            lambda: database.snapshots.put(_lines(spool), dry_run=dry_run)
-        )
-    created = new and not dry_run
-    headers = [(b"location", f"/snapshots/{manifest['id']}".encode())] if created else []
-    return json_answer(manifest, 201 if created else 200, headers)
+        digest = await _spooled(request, spool)
+        for _ in range(ATTEMPTS):
+            manifest, prepared = await database.in_thread(
+                lambda: database.snapshots.put(_lines(spool), dry_run=dry_run)
+            )
+            if prepared is None or dry_run:
+                return json_answer(manifest)
+            with suppress(Stale):  # the same id came from somewhere else meanwhile
+                return await _kept(database, writes, request, prepared, digest)
+    raise Unavailable("others upload and delete the same snapshot; try again")
+
+
+async def _spooled(request: Request, spool: IO[bytes]) -> bytes:
+    """Put the body on the disk; gives its digest, which stands for it in a fingerprint."""
+    digest, size = hashlib.sha256(), 0
+    async for piece in request.pieces():
+        size += len(piece)
+        _check_size(request, size)
+        digest.update(piece)
+        spool.write(piece)
+    return digest.digest()
+
+
+def _check_size(request: Request, size: int) -> None:
+    if size > request.limits.upload:
+        raise TooLarge(f"a snapshot may have {request.limits.upload:,} bytes here")
 
 
 def _lines(spool: IO[bytes]) -> Callable[[], Iterable[bytes]]:

@@ -63,12 +63,12 @@ class Collection:
         self.journal.append(Change(Operation.CREATE, record, self.origin))
         return record
 
-    def create_all(self, drafts: Iterable[tuple[str, str]]) -> int:
-        """Store many new records, each a new id and the JSON text of valid data; how many."""
+    def create_all(self, drafts: Iterable[tuple[str, Data]]) -> int:
+        """Store many new records, each a new id and valid data; how many."""
         type, workspace, now = self.type, self.workspace, self.now
         created = 0
-        for id, text in drafts:
-            record = Record(id, type.name, workspace, 1, type.schema_version, now, now, text)
+        for id, data in drafts:
+            record = Record(id, type.name, workspace, 1, type.schema_version, now, now, to_text(data), data)
             self.records.put(record)
             self.journal.append(Change(Operation.CREATE, record, self.origin))
             created += 1
@@ -124,13 +124,16 @@ class Collection:
         text = to_text(data)
         if same_data(current.text, text):
             return current
-        record = replace(
-            current,
-            revision=current.revision + 1,
-            schema_version=self.type.schema_version,
-            updated_at=self.now,
-            text=text,
-            parsed=data,
+        record = Record(
+            id,
+            current.collection,
+            current.workspace,
+            current.revision + 1,
+            self.type.schema_version,
+            current.created_at,
+            self.now,
+            text,
+            data,
         )
         self.records.put(record)
         self.journal.append(Change(operation, record, self.origin, command, payload))

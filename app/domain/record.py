@@ -51,4 +51,8 @@ class Record:
 
 def same_data(before: str, after: str) -> bool:
     """Whether two texts of data mean the same JSON; the order of members means nothing."""
-    return before == after or canonical_text(json.loads(before)) == canonical_text(json.loads(after))
+    if before == after:
+        return True
+    one, other = json.loads(before), json.loads(after)
+    # Python's equality is quick and takes true for 1; only where it says yes is JSON asked
+    return bool(one == other) and canonical_text(one) == canonical_text(other)

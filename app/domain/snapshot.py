@@ -8,6 +8,7 @@ the manifest's over the record lines as canonical JSON.
 import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
 from typing import Any
 
 from app.domain.errors import InvalidSnapshot, PersistError
@@ -35,11 +36,11 @@ RECORD = frozenset(
     ("id", "collection", "workspace", "revision", "schema_version", "created_at", "updated_at", "data")
 )
 END = frozenset(("records", "sha256"))
-LONGEST = 4_194_304
-"""Bytes a line may have."""
+LONGEST = 16_777_216
+"""Bytes a line may have. A body of 1 MiB may hold numbers that take four times its room: ``9e18``."""
 
 NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
-TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
+TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z")
 SHA256 = re.compile(r"[0-9a-f]{64}")
 
 Manifest = dict[str, Any]
@@ -106,8 +107,9 @@ class Inspection:
         self._bytes.update(line)
         return self._record(value)
 
-    def finish(self) -> None:
-        """Raise ``InvalidSnapshot`` unless everything was there and fits the manifest."""
+    def finish(self) -> str:
+        """The closing hash. Raises ``InvalidSnapshot`` unless everything was there and fits the
+        manifest."""
         if self.end is None:
             raise InvalidSnapshot("the closing line is missing: the snapshot is cut off")
         total = sum(self._counts.values())
@@ -122,6 +124,8 @@ class Inspection:
             raise InvalidSnapshot(
                 "the records do not have the hash of the manifest: the snapshot was altered"
             )
+        closing: str = self.end["sha256"]
+        return closing
 
     def _parsed(self, line: bytes) -> dict[str, Any]:
         try:
@@ -176,12 +180,14 @@ def _natural(value: Any, least: int = 0) -> bool:
 def _sound_manifest(manifest: Manifest) -> Iterator[bool]:
     yield isinstance(manifest["id"], str) and is_canonical(manifest["id"])
     yield manifest["mode"] in ("with_data", "schema_only")
-    yield isinstance(manifest["created_at"], str) and bool(TIME.fullmatch(manifest["created_at"]))
+    yield _is_time(manifest["created_at"])
     yield _natural(manifest["seq"]) and _natural(manifest["records"])
+    yield manifest["mode"] == "with_data" or manifest["records"] == 0
     yield isinstance(manifest["sha256"], str) and bool(SHA256.fullmatch(manifest["sha256"]))
     yield isinstance(manifest["note"], str) and type(manifest["automatic"]) is bool
     entries = manifest["collections"]
     yield isinstance(entries, list) and all(_sound_entry(entry) for entry in entries)
+    yield len({(entry["workspace"], entry["name"]) for entry in entries}) == len(entries)
 
 
 def _sound_entry(entry: Any) -> bool:
@@ -197,6 +203,16 @@ def _sound_entry(entry: Any) -> bool:
     )
 
 
+def _is_time(value: Any) -> bool:
+    if not isinstance(value, str) or not TIME.fullmatch(value):
+        return False
+    try:
+        datetime.fromisoformat(value)
+    except ValueError:
+        return False
+    return True
+
+
 def _is_name(value: Any) -> bool:
     return isinstance(value, str) and bool(NAME.fullmatch(value))
 
@@ -206,9 +222,7 @@ def _sound_record(record: Mapping[str, Any]) -> Iterator[bool]:
     yield _is_name(record["collection"])
     yield record["workspace"] is None or _is_name(record["workspace"])
     yield _natural(record["revision"], 1) and _natural(record["schema_version"], 1)
-    yield all(
-        isinstance(record[at], str) and TIME.fullmatch(record[at]) for at in ("created_at", "updated_at")
-    )
+    yield _is_time(record["created_at"]) and _is_time(record["updated_at"])
     yield isinstance(record["data"], dict)
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar, overload
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
-from pydantic_core import PydanticSerializationError, to_json, to_jsonable_python
+from pydantic_core import PydanticSerializationError, SchemaValidator, to_json, to_jsonable_python
 from sqlmodel import SQLModel
 
 from app.domain.command import Command
@@ -125,7 +125,10 @@ class _Codec:
                 "__doc__": model.__doc__,
             },
         )
-        self._validator = self.model.__pydantic_validator__
+        # Not the class's own validator: SQLModel's __init__ would only call it again, at three times
+        # the price.
+        core = {**self.model.__pydantic_core_schema__, "custom_init": model.__init__ is not SQLModel.__init__}
+        self._validator = SchemaValidator(core, _use_prebuilt=False)
         self._serializer = self.model.__pydantic_serializer__
         # only doubles need a second look: 30.0 is stored as 30
         self._has_doubles = '"number"' in to_text(self.model.model_json_schema())

@@ -7,7 +7,6 @@ threads, each with a connection of its own.
 
 import asyncio
 import threading
-import time
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
@@ -31,11 +30,12 @@ Result = TypeVar("Result")
 READERS = 4
 """Threads for reads that are not by key."""
 
-BRIEF = 0.002
-"""Seconds a read may take on the event loop before it starts again in a thread."""
+BRIEF = 20
+"""Looks that a read may take on the event loop before it starts again in a thread: a millisecond or
+two. Steps, not time, so that a busy processor does not make a brief read a long one."""
 
 STEPS = 5_000
-"""Steps of SQLite's machine between two looks at the clock; some hundred microseconds."""
+"""Steps of SQLite's machine between two looks."""
 
 
 class Database:
@@ -68,7 +68,7 @@ class Database:
         self._threads = ThreadPoolExecutor(READERS, thread_name_prefix="reader")
         self._local = threading.local()
         self._here: Connection | None = self._brief_connection() if self.dialect.reads_in_place else None
-        self._deadline = 0.0
+        self._looks = 0
         self._loop: asyncio.AbstractEventLoop | None = None
         self._taking: set[asyncio.Task[None]] = set()
         self.snapshots = Snapshots(self.dialect, self.catalog, self._statements, self._write_from_thread)
@@ -93,7 +93,7 @@ class Database:
             row: Row | None = await self._finds.submit(Find(layout, workspace, id))
             return row
         try:
-            self._deadline = time.perf_counter() + 1
+            self._looks = BRIEF * STEPS
             statement = layout.by_key
             rows = self._here.execute(
                 statement.text, statement.arguments({"workspace": workspace, "id": id})
@@ -107,7 +107,7 @@ class Database:
         are several, which have to fit each other."""
         if self._here is not None:
             try:
-                self._deadline = time.perf_counter() + BRIEF
+                self._looks = BRIEF
                 if not one_moment:
                     return query(Reader(self._here, self._statements))
                 return self._transaction(self._here, query)
@@ -199,7 +199,12 @@ class Database:
                 cursor.execute("ROLLBACK")
             cursor.close()
 
+    def _look(self) -> bool:
+        """Whether a read has gone on for too long."""
+        self._looks -= 1
+        return self._looks < 0
+
     def _brief_connection(self) -> Connection:
         connection = self.dialect.connect()
-        connection.set_progress_handler(lambda: time.perf_counter() > self._deadline, STEPS)
+        connection.set_progress_handler(self._look, STEPS)
         return connection

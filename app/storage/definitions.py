@@ -40,6 +40,7 @@ class DefinitionStatements:
     of_name: Statement
     insert: Statement
     retire: Statement
+    readmit: Statement
     update: Statement
 
 
@@ -74,6 +75,11 @@ def definition_statements(dialect: Dialect) -> DefinitionStatements:
         of_name=dialect.compile(rows.where(named)),
         insert=dialect.compile(sa.insert(DEFINITIONS).values(values)),
         retire=dialect.compile(sa.update(DEFINITIONS).where(named).values(current=sa.false())),
+        readmit=dialect.compile(
+            sa.update(DEFINITIONS)
+            .where(named, versioned)
+            .values(current=sa.true(), table_name=sa.bindparam("new_table", type_=sa.Text()))
+        ),
         update=dialect.compile(
             sa.update(DEFINITIONS)
             .where(named, versioned)
@@ -136,6 +142,12 @@ class Definitions:
     def retire(self, name: str) -> None:
         """Leave a name without a current version; it goes on counting."""
         self._run(self._statements.retire, type_name=name)
+        self._run(self._statements.raise_epoch)
+
+    def readmit(self, name: str, schema_version: int, table_name: str) -> None:
+        """Make a version of a retired name the current one again."""
+        self._run(self._statements.retire, type_name=name)
+        self._run(self._statements.readmit, type_name=name, version=schema_version, new_table=table_name)
         self._run(self._statements.raise_epoch)
 
     def next_table(self) -> str:

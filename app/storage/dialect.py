@@ -98,6 +98,7 @@ class Dialect(Protocol):
     def one_of(self, column: Any, name: str) -> sa.ColumnElement[bool]: ...
     def locked(self, statement: sa.Select[Any]) -> sa.Select[Any]: ...
     def as_json(self, column: Any, type: FieldType) -> sa.ColumnElement[str]: ...
+    def concatenated(self, *parts: str | sa.ColumnElement[str]) -> sa.ColumnElement[str]: ...
     def member(self, document: Any, path: Path, type: FieldType) -> sa.ColumnElement[Any]: ...
     def open_member(self, document: Any, path: Path, type: FieldType) -> sa.ColumnElement[Any]: ...
     def json_type(self, document: Any, path: Path) -> sa.ColumnElement[str | None]: ...
@@ -236,6 +237,12 @@ class Sqlite:
             return sa.type_coerce(column, sa.Text())
         return sa.func.coalesce(column, sa.literal_column("'null'"))
 
+    def concatenated(self, *parts: str | sa.ColumnElement[str]) -> sa.ColumnElement[str]:
+        # one printf is half as dear again as a chain of ||, which copies what it has at every link
+        form = "".join(part.replace("%", "%%") if isinstance(part, str) else "%s" for part in parts)
+        values = [part for part in parts if not isinstance(part, str)]
+        return sa.func.printf(_literal(form), *values, type_=sa.Text())
+
     def member(self, document: Any, path: Path, type: FieldType) -> sa.ColumnElement[Any]:
         if (parent := _awkward(path)) is not None:
             return _entry(document, path, parent, "value")
@@ -327,23 +334,27 @@ class PostgreSQL:
         return str(COLUMN_TYPES.get(type, DOCUMENT).compile(self._sqlalchemy))  # type: ignore[arg-type]
 
     def inserter(self, table: sa.Table) -> Insert:
-        types = self._types(table)
-        arrays = ", ".join(f"%s::{type}[]" for type in types.values())
-        return _columnwise(f"INSERT INTO {table.name} ({_list(types)}) SELECT * FROM unnest({arrays})")
+        text = f"COPY {table.name} ({_list(self._types(table))}) FROM STDIN"
+
+        def insert(cursor: Cursor, rows: Sequence[Row]) -> None:
+            with cursor.copy(text) as copy:
+                for row in rows:
+                    copy.write_row(row)
+
+        return insert
 
     def writer(self, table: sa.Table) -> TableWriter:
         types = self._types(table)
         was = {f"was_{name}": types[name] for name in KEY}
-        arrays = ", ".join(f"%s::{type}[]" for type in (*types.values(), *was.values()))
-        keys = ", ".join(f"%s::{type}[]" for type in was.values())
         matches = " AND ".join(f"{table.name}.{name} = rows.was_{name}" for name in KEY)
-        assignments = ", ".join(f"{_quoted(name)} = rows.{_quoted(name)}" for name in types)
-        rows = f"unnest({arrays}) AS rows({_list([*types, *was])})"
-        gone = f"unnest({keys}) AS rows({_list(was)})"
+        # a document is handed over as text within the JSON of the rows, so that it stays as written
+        cast = [f"{_quoted(name)} = rows.{_quoted(name)}::{type}" for name, type in types.items()]
         return TableWriter(
             insert=self.inserter(table),
-            update=_columnwise(f"UPDATE {table.name} SET {assignments} FROM {rows} WHERE {matches}"),
-            delete=_columnwise(f"DELETE FROM {table.name} USING {gone} WHERE {matches}"),
+            update=_rowwise(
+                f"UPDATE {table.name} SET {', '.join(cast)} FROM {{rows}} WHERE {matches}", types | was
+            ),
+            delete=_rowwise(f"DELETE FROM {table.name} USING {{rows}} WHERE {matches}", was),
         )
 
     def _types(self, table: sa.Table) -> dict[str, str]:
@@ -398,6 +409,13 @@ class PostgreSQL:
     def as_json(self, column: Any, type: FieldType) -> sa.ColumnElement[str]:
         document = column if type not in COLUMN_TYPES else sa.func.to_json(column)
         return sa.func.coalesce(sa.cast(document, sa.Text()), sa.literal_column("'null'"))
+
+    def concatenated(self, *parts: str | sa.ColumnElement[str]) -> sa.ColumnElement[str]:
+        pieces = [_literal(part) if isinstance(part, str) else part for part in parts]
+        result: sa.ColumnElement[str] = sa.type_coerce(pieces[0], sa.Text())
+        for piece in pieces[1:]:
+            result = result.concat(piece)
+        return result
 
     def member(self, document: Any, path: Path, type: FieldType) -> sa.ColumnElement[Any]:
         text = document.op("#>>")(_path_array(path))
@@ -455,11 +473,16 @@ def dialect_of(url: str) -> Dialect:
     raise ValueError(f"no database of the kind {parsed.drivername!r}; use sqlite:///file or postgresql://…")
 
 
-def _columnwise(text: str) -> Callable[[Cursor, Sequence[Row]], int]:
-    """Runs a statement over ``unnest``: the rows are handed over as one array a column."""
+def _rowwise(text: str, types: Mapping[str, str]) -> Callable[[Cursor, Sequence[Row]], int]:
+    """Runs a statement over ``{rows}``, which are handed over as one JSON text: psycopg takes 30
+    microseconds to make arrays of a row."""
+    read = {name: "text" if type == "JSON" else type for name, type in types.items()}
+    columns = ", ".join(f"{_quoted(name)} {type}" for name, type in read.items())
+    statement = text.format(rows=f"json_to_recordset(%s::json) AS rows({columns})")
 
     def run(cursor: Cursor, rows: Sequence[Row]) -> int:
-        found: int = cursor.execute(text, [list(column) for column in zip(*rows, strict=True)]).rowcount
+        given = json.dumps([dict(zip(types, row, strict=True)) for row in rows])
+        found: int = cursor.execute(statement, (given,)).rowcount
         return found
 
     return run
@@ -475,6 +498,10 @@ def _counted(insert: Any, table: sa.Table) -> sa.ClauseElement:
         .returning(table.c.changes)
     )
     return counted
+
+
+def _literal(text: str) -> sa.ColumnElement[str]:
+    return sa.literal_column("'" + text.replace("'", "''") + "'", sa.Text())
 
 
 def _quoted(name: str) -> str:

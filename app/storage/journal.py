@@ -1,6 +1,7 @@
 """The journal: every change under a ``seq`` that grows in commit order."""
 
 from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,6 +37,8 @@ class JournalStatements:
     insert: Insert
     take: Statement
     last_revision: Statement
+    last_revisions: Statement
+    array: Callable[[Sequence[str]], Any]
     history: Statement
     revision: Statement
     known: Statement
@@ -51,6 +54,8 @@ def journal_statements(dialect: Dialect) -> JournalStatements:
     revision = sa.select(*past, JOURNAL.c.data).where(
         *of_record, JOURNAL.c.revision == sa.bindparam("revision")
     )
+    last = sa.select(JOURNAL.c.id, sa.func.max(JOURNAL.c.revision)).group_by(JOURNAL.c.id)
+    of_some = last.where(*of_record[:2], dialect.one_of(JOURNAL.c.id, "ids"))
     take = sa.update(JOURNAL_HEAD).values(seq=JOURNAL_HEAD.c.seq + sa.bindparam("n", type_=sa.BigInteger()))
     return JournalStatements(
         insert=dialect.inserter(JOURNAL),
@@ -58,6 +63,8 @@ def journal_statements(dialect: Dialect) -> JournalStatements:
         last_revision=dialect.compile(
             sa.select(JOURNAL.c.revision).where(*of_record).order_by(newest).limit(sa.literal_column("1"))
         ),
+        last_revisions=dialect.compile(of_some),
+        array=dialect.array,
         history=dialect.compile(history.limit(sa.bindparam("limit", type_=sa.BigInteger()))),
         revision=dialect.compile(revision),
         known=dialect.compile(
@@ -91,6 +98,12 @@ class WorkJournal:
         values = {"collection": collection, "workspace": workspace, "id": id}
         found = self._cursor.execute(statement.text, statement.arguments(values)).fetchone()
         return int(found[0]) if found else 0
+
+    def last_revisions(self, collection: str, workspace: str, ids: Sequence[str]) -> dict[str, int]:
+        """The last revision of each id that was ever known, of changes that wait no more."""
+        statement = self._statements.last_revisions
+        values = {"collection": collection, "workspace": workspace, "ids": self._statements.array(ids)}
+        return dict(self._cursor.execute(statement.text, statement.arguments(values)).fetchall())
 
     def flush(self) -> None:
         """Write what waits. The counter is taken here: nothing locks a record after this."""

@@ -164,7 +164,7 @@ def _column_layout(type: EntityType, dialect: Dialect, metadata: sa.MetaData) ->
     table = sa.Table(type.name.replace("-", "_"), metadata, *_envelope(), *columns.values())
     _indexes(type, table)
     parts = [_json_member(dialect, name, column, type.fields[name]) for name, column in columns.items()]
-    text = _concatenated("{", *(part for pair in _separated(parts) for part in pair), "}")
+    text = dialect.concatenated("{", *(part for pair in _separated(parts) for part in pair), "}")
     getters = tuple((name, _converter(type.fields[name])) for name in columns)
 
     def data_of(record: Record) -> Row:
@@ -263,21 +263,3 @@ def _json_member(
 
 def _separated(parts: list[tuple[str, sa.ColumnElement[str]]]) -> list[tuple[str, sa.ColumnElement[str]]]:
     return [(("," if position else "") + name, value) for position, (name, value) in enumerate(parts)]
-
-
-def _concatenated(*parts: str | sa.ColumnElement[str]) -> sa.ColumnElement[str]:
-    """The parts as one SQL text, neighbouring literals joined."""
-    merged: list[Any] = []
-    for part in parts:
-        if isinstance(part, str) and merged and isinstance(merged[-1], str):
-            merged[-1] += part
-        else:
-            merged.append(part)
-    pieces = [
-        sa.literal_column("'" + part.replace("'", "''") + "'", sa.Text()) if isinstance(part, str) else part
-        for part in merged
-    ]
-    result = pieces[0]
-    for piece in pieces[1:]:
-        result = sa.type_coerce(result, sa.Text()).concat(piece)
-    return result

@@ -95,15 +95,19 @@ SNAPSHOTS = sa.Table(
     METADATA,
     sa.Column("id", TEXT, primary_key=True),
     _text("head"),
+    _text("head_sha256"),
+    _text("store"),
     sa.Column("pieces", INTEGER, nullable=False),
 )
-"""Every snapshot that is whole; ``head`` is its first line, its records are in the pieces."""
+"""Every snapshot that is whole; ``head`` is its first line, its records are in the pieces of a
+``store``, which only this snapshot has."""
 
 SNAPSHOT_PIECES = sa.Table(
     "snapshot_pieces",
     METADATA,
-    sa.Column("snapshot", TEXT, primary_key=True),
+    sa.Column("store", TEXT, primary_key=True),
     sa.Column("number", INTEGER, primary_key=True, autoincrement=False),
     _text("content"),
 )
-"""The record lines of snapshots. Pieces without a snapshot are those of one that was never done."""
+"""The record lines of snapshots. A store is named after the moment it was begun at; one that no
+snapshot has is of one that was never done."""

@@ -125,12 +125,14 @@ class UnitOfWork:
                 found.append(collection)
         return found
 
-    def flush_records(self) -> None:
-        """Send the records that wait and forget them: a long operation keeps no more in memory
-        than its changes."""
+    def flush_records(self, *, journal_at: int | None = None) -> None:
+        """Send the records that wait and forget them, and the journal from ``journal_at`` changes: a
+        long operation keeps no more in memory."""
         for _, records in sorted(self._records.items()):
             records.flush()
             records.forget()
+        if journal_at is not None and len(self.journal) >= journal_at:
+            self.journal.flush()
 
     def records(self, collection: str) -> TableRecords:
         """The records of a collection as they lie, for those who write them whole."""
