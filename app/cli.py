@@ -1,23 +1,22 @@
 """The command line: ``persist``."""
 
-import inspect
 import json
-import os
+import logging
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import typer
-from pydantic.fields import FieldInfo
 
-from app import logs
-from app.settings import InvalidSettings, Settings, load, unknown_variables, variable
+from app import cli_snapshots, logs
+from app.cli_settings import ALL, export, settings, with_flags
+from app.settings import Settings, load, unknown_variables
+from app.terminal import FAILED, records_done, refuse
 
-REFUSED = 2  # what a shell calls a misuse
-METAVARS: dict[Any, str | None] = {bool: None, int: "INTEGER", float: "SECONDS"}
+logger = logging.getLogger("app.cli")
 commands = typer.Typer(
     help="Plain classes become durable, versioned, audited REST collections. "
     "Start with `persist serve`, then open http://127.0.0.1:8000/docs.",
@@ -44,36 +43,16 @@ def _version(
         raise typer.Exit
 
 
-def _with_a_flag_per_setting(command: Callable[..., None]) -> Callable[..., None]:
-    options = [_option(name, field) for name, field in Settings.model_fields.items()]
-    command.__signature__ = inspect.Signature(options)  # type: ignore[attr-defined]
-    return command
-
-
-def _option(name: str, field: FieldInfo) -> inspect.Parameter:
-    """The flag of a setting; it takes text, so that the setting alone judges it."""
-    dashed, switch = name.replace("_", "-"), field.annotation is bool
-    option = typer.Option(
-        f"--{dashed}/--no-{dashed}" if switch else f"--{dashed}",
-        help=f"{field.description} [{variable(name)}, default {str(field.default).lower()}]",
-        metavar=METAVARS.get(field.annotation, "TEXT"),
-        show_default=False,
-    )
-    annotation: Any = Annotated[bool | None if switch else str | None, option]
-    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
-
-
 @commands.command()
-@_with_a_flag_per_setting
+@with_flags(*ALL)
 def serve(**flags: str | bool | None) -> None:
     """Serve the collections over HTTP until a signal.
 
     Every setting is an environment variable, and a flag that overrides it.
     """
-    _export(flags)
-    settings = _settings()
-    logs.configure(settings.log_level)
-    _serve(settings)
+    chosen = settings(flags)
+    logs.configure(chosen.log_level)
+    _serve(chosen)
 
 
 def _serve(settings: Settings) -> None:
@@ -81,10 +60,11 @@ def _serve(settings: Settings) -> None:
     from app.main import create_app
 
     try:
-        _prepare(settings)
+        # Here rather than in each process that will serve: what is wrong is said once.
+        _prepare(settings, logger.info, auto_migrate=settings.auto_migrate)
         bound = server.listen(settings.host, settings.port)
     except (checks.NotReady, server.CannotListen) as error:
-        _refuse(error)
+        refuse(error)
     log, announce = logs.configuration(settings.log_level), _announcement(server.address(bound))
     if settings.workers == 1:
         served = server.serve(create_app(settings), bound, log=log, announce=announce)
@@ -92,23 +72,84 @@ def _serve(settings: Settings) -> None:
         served = server.serve_in_processes(
             "app.main:application", bound, workers=settings.workers, log=log, announce=announce
         )
-    raise typer.Exit(0 if served else 1)
+    raise typer.Exit(0 if served else FAILED)
 
 
-def _prepare(settings: Settings) -> None:
-    """Here rather than in each process that will serve: what is wrong is said once."""
+def _prepare(settings: Settings, say: Callable[[str], None], *, auto_migrate: bool) -> Any:
     from app import checks
 
     types = checks.entity_types(settings.models)
     database = checks.database(settings.database_url)
-    checks.prepare_tables(database, types, auto_migrate=settings.auto_migrate)
+    with records_done(say) as told:
+        return checks.prepare_tables(database, types, auto_migrate=auto_migrate, progress=told)
 
 
-@commands.command()
+@commands.command(
+    short_help="Bring tables up to date.",
+    epilog="\b\nExamples:\n"
+    "  persist migrate --dry-run\n"
+    "  persist migrate --database-url postgresql://me@db/shop\n"
+    "\n"
+    "`persist serve` does the same at start, unless PERSIST_AUTO_MIGRATE is false: then it refuses to "
+    "start on tables that are behind.",
+)
+@with_flags("database_url", "models")
+def migrate(
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Change nothing; tell the steps and their SQL.")
+    ] = False,
+    **flags: str | bool | None,
+) -> None:
+    """Bring the tables of older schema versions up to date, a step of their plan after the other.
+
+    A step is one transaction: the SQL that changes the table, every record through the step's
+    function, a change in the journal for each, and the schema version. What stops it is undone.
+    """
+    from app import checks
+
+    chosen = settings(flags)
+    try:
+        if dry_run:
+            _rehearse(chosen)
+            return
+        done = _prepare(chosen, typer.echo, auto_migrate=True)
+    except checks.NotReady as error:
+        refuse(error, FAILED)
+    for work in done:
+        typer.echo(f"{work.type.name} is at schema version {work.type.schema_version}")
+    if not done:
+        typer.echo("every table is at the schema version of the code")
+
+
+def _rehearse(settings: Settings) -> None:
+    from app import checks
+
+    types = checks.entity_types(settings.models)
+    database = checks.database(settings.database_url, made=False)
+    behind = checks.tables_behind(database, types)
+    for work in behind:
+        typer.echo(
+            f"{work.type.name}: schema version {work.stored_version} to {work.type.schema_version}, "
+            f"{work.rows:,} records"
+        )
+        for step in work.steps:
+            typer.echo(f"  {step}: {step.description}".removesuffix(": "))
+            for statement in work.sql(database, step):
+                typer.echo(f"    {statement}")
+    typer.echo("nothing was changed" if behind else "every table is at the schema version of the code")
+
+
+@commands.command(short_help="Drive a service and tell what happened.")
 def showcase(
     url: Annotated[
         str | None,
         typer.Option(help="A running service to show, left as it was found. Default: one of its own."),
+    ] = None,
+    database_url: Annotated[
+        str | None,
+        typer.Option(
+            help="The database of its own service, left as it was found. Default: a temporary SQLite file."
+        ),
     ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON document instead of prose.")
@@ -116,27 +157,31 @@ def showcase(
 ) -> None:
     """Drive a service over HTTP and tell what happened; every number is checked.
 
-    Without --url a service is started on a temporary database and a free port, stopped and started
-    again on the way. Exit status 1 where anything came out otherwise than it should.
+    Without --url a service is started on a free port, stopped and started again on the way. Exit
+    status 1 where anything came out otherwise than it should.
     """
     from app.showcase import run
 
-    raise typer.Exit(0 if run(url, as_json=as_json) else 1)
+    if url and database_url:
+        refuse("choose --url or --database-url: a running service has a database already")
+    raise typer.Exit(0 if run(url, database_url, as_json=as_json) else FAILED)
 
 
-@commands.command()
-def check() -> None:
+@commands.command(short_help="Check settings, models and tables.")
+@with_flags("database_url", "models")
+def check(**flags: str | bool | None) -> None:
     """Check the settings, the models, the database and its tables, a line each.
 
     Changes nothing. Exit status 1 where one of them fails.
     """
+    export(flags)
     findings = _findings()
     for subject in ("settings", "models", "database", "tables"):
         try:
             typer.echo(f"ok    {subject:9} {next(findings)}")
         except Exception as error:  # noqa: BLE001 - whatever it is, it is what was asked for
             typer.echo(f"FAIL  {subject:9} {error}")
-            raise typer.Exit(1) from None
+            raise typer.Exit(FAILED) from None
 
 
 def _findings() -> Iterator[str]:
@@ -146,13 +191,13 @@ def _findings() -> Iterator[str]:
     yield "; ".join(unknown_variables()) or "every value can be used"
     types = checks.entity_types(settings.models)
     yield ", ".join(f"{type.name} at schema version {type.schema_version}" for type in types)
-    dialect = checks.database(settings.database_url)
+    dialect = checks.database(settings.database_url, made=False)
     yield f"reached {checks.without_secrets(settings.database_url)}"
     checks.compare_tables(dialect, types)
     yield "as the models say"
 
 
-@commands.command()
+@commands.command(short_help="Print the OpenAPI document.")
 def openapi(
     output: Annotated[Path | None, typer.Option(help="File to write; default: standard output.")] = None,
 ) -> None:
@@ -160,36 +205,20 @@ def openapi(
     from app import checks
     from app.main import create_app
 
-    settings = _settings()
+    chosen = settings({})
     try:
-        checks.entity_types(settings.models)
+        checks.entity_types(chosen.models)
     except checks.NotReady as error:
-        _refuse(error)
+        refuse(error)
     # The application opens its database; the document is the same on any.
     with tempfile.TemporaryDirectory() as folder:
         url = f"sqlite:///{folder}/openapi.db"
-        document = create_app(settings.model_copy(update={"database_url": url})).openapi()
+        document = create_app(chosen.model_copy(update={"database_url": url})).openapi()
     text = json.dumps(document, ensure_ascii=False, indent=2) + "\n"
     if output is None:
         typer.echo(text, nl=False)
     else:
         output.write_text(text, encoding="utf-8")
-
-
-def _export(flags: dict[str, Any]) -> None:
-    """Flags become environment variables, which the processes of ``--workers`` read as well."""
-    for name, value in flags.items():
-        if value is not None:
-            os.environ[variable(name)] = str(value)
-
-
-def _settings() -> Settings:
-    for warning in unknown_variables():
-        typer.echo(f"warning: {warning}", err=True)
-    try:
-        return load()
-    except InvalidSettings as error:
-        _refuse(error)
 
 
 def _announcement(url: str) -> Callable[[], None]:
@@ -200,11 +229,7 @@ def _announcement(url: str) -> Callable[[], None]:
     return announce
 
 
-def _refuse(error: Exception) -> NoReturn:
-    for line in str(error).splitlines():
-        typer.echo(f"persist: {line}", err=True)
-    raise typer.Exit(REFUSED)
-
+cli_snapshots.add_to(commands)
 
 if __name__ == "__main__":
     main()

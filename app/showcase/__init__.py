@@ -1,28 +1,32 @@
 """The showcase: drives a running service over HTTP and tells what happened, every number checked."""
 
+import contextlib
 import tempfile
-import uuid
 from pathlib import Path
 
 import httpx
 from rich.console import Console
 
+from app.own_service import CannotStart, OwnService, without_choices
+from app.showcase.audit import account
+from app.showcase.catalogue import keyboard
+from app.showcase.narrator import Mismatch, Narrator
 from app.showcase.report import Report
-from app.showcase.service import CannotStart, Service
-from app.showcase.story import Mismatch, Narrator, keyboard
+from app.showcase.tickets import restore_tickets
 
 TIMEOUT = 30
 
 
-def run(url: str | None, *, as_json: bool) -> bool:
-    """Show the service at ``url``, or one of our own; whether everything came out as expected."""
+def run(url: str | None, database_url: str | None, *, as_json: bool) -> bool:
+    """Show the service at ``url``, or one of our own on a database, a temporary one where none is
+    given; whether everything came out as expected."""
     report = Report(Console(soft_wrap=True), as_json)
     failure = None
     try:
-        url = _show_running(url, report) if url else _show_own(report)
+        url = _show_running(url, report) if url else _show_own(database_url, report)
     except (Mismatch, CannotStart) as error:
         failure = str(error)
-    except httpx.HTTPError as error:
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
         failure = f"the service cannot be reached: {error}"
     report.end(url or "", failure)
     return failure is None
@@ -30,16 +34,40 @@ def run(url: str | None, *, as_json: bool) -> bool:
 
 def _show_running(url: str, report: Report) -> str:
     with httpx.Client(timeout=TIMEOUT) as client:
-        keyboard(Narrator(client, url, report), f"KB-01-{uuid.uuid4().hex[:8]}", restart=None)
+        _tell(Narrator(client, url, report))
     return url
 
 
-def _show_own(report: Report) -> str:
+def _show_own(database_url: str | None, report: Report) -> str:
     with (
         tempfile.TemporaryDirectory(prefix="persist-showcase-") as folder,
-        Service(Path(folder)) as service,
+        OwnService(Path.cwd(), _environment(Path(folder), database_url), Path(folder) / "log") as service,
         httpx.Client(timeout=TIMEOUT) as client,
     ):
-        narrator = Narrator(client, service.start(), report)
-        keyboard(narrator, "KB-01", service.restart)
+        narrator = Narrator(client, service.start(), report, alone=database_url is None)
+        narrator.restart = service.restart
+        _tell(narrator)
         return narrator.url
+
+
+def _environment(folder: Path, database_url: str | None) -> dict[str, str]:
+    return without_choices() | {
+        "PERSIST_DATABASE_URL": database_url or f"sqlite:///{folder / 'showcase.db'}",
+        "PERSIST_SCHEMAS": str(folder),
+        "PERSIST_AUTO_MIGRATE": "false",
+        "PERSIST_LOG_LEVEL": "warning",
+    }
+
+
+def _tell(narrator: Narrator) -> None:
+    """The whole story. What it made is deleted, however it ends."""
+    try:
+        keyboard(narrator)
+        restore_tickets(narrator)
+        account(narrator)
+    except BaseException:
+        with contextlib.suppress(Mismatch, httpx.HTTPError):
+            narrator.delete_all()
+        raise
+    narrator.report.chapter("The service as it was")
+    narrator.delete_all()

@@ -1,15 +1,18 @@
-"""Service: a service of the showcase's own, on a temporary database and a free port."""
+"""OwnService: `persist serve` in a process of its own, for a command that needs a service for a while."""
 
 import os
 import re
+import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Self
+from types import FrameType
+from typing import NoReturn, Self
 
 ANNOUNCEMENT = re.compile(r"answers on (http://\S+)")
-START_SECONDS = 60
+START_SECONDS = 120
 STOP_SECONDS = 30
 
 
@@ -17,18 +20,23 @@ class CannotStart(Exception):
     """The service ended before it answered; the message holds the end of its log."""
 
 
-class Service:
-    """`persist serve` in a process of its own; what it stores lives in ``folder`` and outlives a stop."""
+class OwnService:
+    """A service on a free port of this machine, in ``folder`` and ``environment``; what it says goes
+    to the file ``log``. It ends with the block, and with this process where that gets SIGTERM."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, environment: Mapping[str, str], log: Path) -> None:
         self._folder = folder
+        self._environment = dict(environment)
+        self._log = log
         self._process: subprocess.Popen[str] | None = None
 
     def __enter__(self) -> Self:
+        self._handler = signal.signal(signal.SIGTERM, _end)
         return self
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+        signal.signal(signal.SIGTERM, self._handler)
 
     def start(self) -> str:
         """Start it and give its URL once it answers. Raises ``CannotStart``."""
@@ -36,7 +44,7 @@ class Service:
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "app.cli", "serve", "--port", "0"],
                 cwd=self._folder,
-                env=self._environment(),
+                env=self._environment,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -61,18 +69,6 @@ class Service:
         self.stop()
         return self.start()
 
-    @property
-    def _log(self) -> Path:
-        return self._folder / "service.log"
-
-    def _environment(self) -> dict[str, str]:
-        """The caller's environment, without choices that were made for another service."""
-        kept = {name: value for name, value in os.environ.items() if not name.upper().startswith("PERSIST_")}
-        return kept | {
-            "PERSIST_DATABASE_URL": f"sqlite:///{self._folder / 'showcase.db'}",
-            "PERSIST_LOG_LEVEL": "warning",
-        }
-
     def _announced_url(self, process: subprocess.Popen[str]) -> str:
         assert process.stdout is not None
         timer = threading.Timer(START_SECONDS, process.kill)
@@ -83,4 +79,13 @@ class Service:
                     return found[1]
         finally:
             timer.cancel()
-        raise CannotStart(f"the service did not start:\n{self._log.read_text()[-2000:]}")
+        raise CannotStart(f"the service did not start:\n{self._log.read_text()[-2000:]}".rstrip())
+
+
+def without_choices(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """An environment without the choices that were made for another service."""
+    return {name: value for name, value in environment.items() if not name.upper().startswith("PERSIST_")}
+
+
+def _end(number: int, _: FrameType | None) -> NoReturn:
+    raise SystemExit(128 + number)
