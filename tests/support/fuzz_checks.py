@@ -12,15 +12,18 @@ NDJSON = "application/x-ndjson"
 BEYOND_A_SCHEMA = {"filter", "cursor", "sort", "fields"}
 CONTROL = {"max_affected", "dry_run"}
 # What is well formed and clashes with what was stored or sent before.
-CLASHES = {"precondition-failed", "idempotency-mismatch"}
+CLASHES = {"precondition-failed", "idempotency-mismatch", "invalid-patch"}
 
 
 @schemathesis.serializer(NDJSON)
 def lines_of(context: SerializationContext, value: Any) -> bytes:
-    """An array in the document is a line each on the wire; an example is the text itself."""
-    if isinstance(value, str):
+    """An array in the document is a line each on the wire; an example is the text itself.
+
+    What is no array has no such form: a line that is an array stands for it.
+    """
+    if isinstance(value, str) and value.endswith("\n"):
         return value.encode()
-    lines = value if isinstance(value, list) else [value]
+    lines = value if isinstance(value, list) else [[value]]
     return "".join(json.dumps(line) + "\n" for line in lines).encode()
 
 
