@@ -4,7 +4,7 @@ Those to be overwritten go first, then all come in, so that unique values may ha
 No more is kept in memory than a piece.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from enum import Enum
 from itertools import groupby
 from typing import NamedTuple
@@ -97,16 +97,20 @@ class Arrival:
         """Insert what comes in and tell the journal. Raises ``UniqueViolation`` listing the records
         whose unique values others hold."""
         for piece in incoming:
-            rows = [Row(*row) for row in piece]
-            for (collection, workspace), group in groupby(rows, key=lambda row: row[:2]):
-                records = self._records(collection, workspace, list(group))
-                self._insert(self._layouts[collection], records)
-                for record in records:
-                    self._work.journal.append(Change(Operation.RESTORE, record, origin, snapshot=snapshot))
+            for record in self._inserted([Row(*row) for row in piece]):
+                self._work.journal.append(Change(Operation.RESTORE, record, origin, snapshot=snapshot))
             self._work.journal.flush()
             if len(self._failures) >= FAULTS:
                 break
         self._check_unique()
+
+    def _inserted(self, rows: list[Row]) -> Iterator[Record]:
+        """Insert a piece; the records the journal is to tell of, as long as none fails."""
+        for (collection, workspace), group in groupby(rows, key=lambda row: row[:2]):
+            records = self._records(collection, workspace, list(group))
+            self._insert(self._layouts[collection], records)
+            if not self._failures:
+                yield from records
 
     def _records(self, collection: str, workspace: str, rows: list[Row]) -> list[Record]:
         """The records as they come in. One keeps its revision where this database never knew the id

@@ -50,7 +50,8 @@ def journal_statements(dialect: Dialect) -> JournalStatements:
     before = JOURNAL.c.revision < sa.bindparam("before", type_=sa.BigInteger())
     newest = JOURNAL.c.revision.desc()
     history = sa.select(*HISTORY).where(*of_record, before).order_by(newest)
-    past = (JOURNAL.c.id, JOURNAL.c.revision, JOURNAL.c.schema_version, JOURNAL.c.created_at, JOURNAL.c.at)
+    updated_at = sa.func.coalesce(JOURNAL.c.updated_at, JOURNAL.c.at)
+    past = (JOURNAL.c.id, JOURNAL.c.revision, JOURNAL.c.schema_version, JOURNAL.c.created_at, updated_at)
     revision = sa.select(*past, JOURNAL.c.data).where(
         *of_record, JOURNAL.c.revision == sa.bindparam("revision")
     )
@@ -139,13 +140,14 @@ class WorkJournal:
             change.origin.request_id,
             change.snapshot,
             record.created_at,
+            None if record.updated_at == self._now else record.updated_at,
             None if change.operation is Operation.DELETE else record.text,
         )
 
 
 def past_record(collection: str, workspace: str, row: tuple[Any, ...]) -> Record | None:
     """A row of ``JournalStatements.revision`` as the record it was; None for a deletion."""
-    id, revision, schema_version, created_at, at, text = row
+    id, revision, schema_version, created_at, updated_at, text = row
     if text is None:
         return None
-    return Record(id, collection, workspace, revision, schema_version, created_at, at, text)
+    return Record(id, collection, workspace, revision, schema_version, created_at, updated_at, text)

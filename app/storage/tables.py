@@ -29,11 +29,12 @@ JOURNAL = sa.Table(
     _text("request_id"),
     sa.Column("snapshot", TEXT),
     _text("created_at"),
+    _text("updated_at", null=True),
     sa.Column("data", DOCUMENT),
     sa.Index("journal_record", "collection", "workspace", "id", "revision", unique=True),
 )
-"""Every change, in commit order. ``created_at`` is the record's, so that a past revision can be
-shown whole; ``data`` is null on deletion."""
+"""Every change, in commit order. ``created_at`` and ``updated_at`` are the record's, so that a past
+revision can be shown whole, the latter where it is not ``at``; ``data`` is null on deletion."""
 
 JOURNAL_HEAD = sa.Table("journal_head", METADATA, sa.Column("seq", INTEGER, nullable=False))
 """One row: the last ``seq`` given out. Taken as the last thing a transaction does, so that the
