@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import tempfile
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from typing import IO
 
 from app.api.lists import selected
@@ -14,7 +15,7 @@ from app.api.writes import Writes
 from app.domain import strict_json
 from app.domain.change import Origin
 from app.domain.entity_type import EntityType
-from app.domain.errors import InvalidData, InvalidJson, PersistError, TooLarge, Violation
+from app.domain.errors import InvalidData, InvalidJson, PersistError, TooLarge, UniqueViolation, Violation
 from app.domain.identity import new_id
 from app.domain.record import Data
 from app.storage.database import Database
@@ -50,11 +51,31 @@ async def import_records(
             collection = work.collection(type, workspace, Origin(request.actor, request.request_id))
             created = 0
             for piece in checked:
-                created += collection.create_all((new_id(), data) for data in piece)
+                created += collection.create_all((new_id(), data) for _, data in piece)
                 work.flush_records(journal_at=JOURNAL)
             return json_answer({"created": created})
 
-        return await writes.perform(request, operation, body=digest, mode=Mode.ALONE, dry_run=dry_run)
+        try:
+            return await writes.perform(request, operation, body=digest, mode=Mode.ALONE, dry_run=dry_run)
+        except UniqueViolation as error:
+            line = await _line_of(writes, type, workspace, checked)
+            raise UniqueViolation(f"line {line}: {error.detail}", errors=error.errors, line=line) from None
+
+
+async def _line_of(writes: Writes, type: EntityType, workspace: str, checked: Spool) -> int:
+    """The line that violates a unique constraint: the records go in one by one, and out again."""
+    line = 0
+
+    def operation(work: UnitOfWork) -> None:
+        nonlocal line
+        collection = work.collection(type, workspace)
+        for line, data in (numbered for piece in checked for numbered in piece):  # noqa: B007 - told outside
+            collection.create_all([(new_id(), data)])
+            work.flush_records()
+
+    with suppress(UniqueViolation):
+        await writes.database.write(operation, mode=Mode.DRY)
+    return line
 
 
 async def _spool(request: Request, lines: IO[bytes]) -> bytes:
@@ -72,13 +93,13 @@ async def _spool(request: Request, lines: IO[bytes]) -> bytes:
 
 def _check(type: EntityType, lines: IO[bytes], checked: Spool, limit: int) -> None:
     """Write the valid data of every line to ``checked``, in pieces."""
-    valid: list[Data] = []
+    valid: list[tuple[int, Data]] = []
     faults: list[Violation] = []
     for number, line in enumerate(_lines(lines, limit), start=1):
         if not line.strip():
             continue
         try:
-            valid.append(type.validate(_object(line)))
+            valid.append((number, type.validate(_object(line))))
         except InvalidJson as error:
             raise InvalidJson(f"line {number}: {error.detail}", line=number) from None
         except PersistError as error:

@@ -26,6 +26,7 @@ from app.domain.errors import (
     InvalidQuery,
     MethodNotAllowed,
     NotFound,
+    PreconditionFailed,
     RecordNotFound,
     RevisionNotFound,
     Unavailable,
@@ -129,7 +130,8 @@ class CollectionRoutes:
             return await handler(place, request)
         allowed = sorted({*handlers, *(("HEAD",) if "GET" in handlers else ()), "OPTIONS"})
         if method == "OPTIONS":
-            return Answer(204, b"", [(b"allow", ", ".join(allowed).encode())])
+            patches = [(b"accept-patch", ", ".join(PATCH_TYPES).encode())] if "PATCH" in handlers else []
+            return Answer(204, b"", [(b"allow", ", ".join(allowed).encode()), *patches])
         raise MethodNotAllowed(request.method, allowed)
 
     # one record
@@ -144,7 +146,12 @@ class CollectionRoutes:
         if row is None:
             raise RecordNotFound(f"{place.type.name} has no record {place.id}")
         tag = etag(row[1])
-        if request.precondition().none_match_names(tag[1].decode()):
+        precondition = request.precondition()
+        if precondition.if_match and not precondition.match_names(tag[1].decode()):
+            raise PreconditionFailed(
+                f"If-Match does not hold: the record is at {tag[1].decode()}", revision=row[1]
+            )
+        if precondition.none_match_names(tag[1].decode()):
             return Answer(304, b"", [tag])
         return Answer(200, row_text(place.type.name, place.workspace, row).encode(), [JSON, tag])
 

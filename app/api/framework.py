@@ -14,10 +14,10 @@ METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 async def handle_error(request: Request, error: Exception) -> Response:
     """Whatever an ordinary route raises, as ``application/problem+json``."""
-    told = _refusal(request, error)
+    told, asked = _refusal(request, error), request.scope["state"]["request"]
     if request.method == "OPTIONS" and isinstance(told, MethodNotAllowed):
         return Response(status_code=204, headers={"allow": ", ".join(told.allowed)})
-    answer = problem(told, request.url.path, request.scope["state"]["request"].request_id)
+    answer = problem(told, asked.instance, asked.request_id)
     headers = {name.decode(): value.decode("latin-1") for name, value in answer.headers}
     return Response(answer.body, answer.status, headers)
 

@@ -38,7 +38,7 @@ class Front:
             if parts[1] != "api" or len(parts) < 3:
                 scope["state"] = {"request": request}
                 if request.method == "HEAD":
-                    scope["method"], send = "GET", _without_body(send)
+                    scope, send = {**scope, "method": "GET"}, _without_body(send)
                 with suppress(Exception):  # Starlette answers it by handle_error, then raises it again
                     await self._rest(scope, receive, _tagging(send, request.request_id))
                 return
@@ -46,7 +46,7 @@ class Front:
         except Disconnected:
             return
         except Exception as error:  # noqa: BLE001 - whatever it is, the client is told in one form
-            reply = problem(error, request.path, request.request_id)
+            reply = problem(error, request.instance, request.request_id)
         reply.headers.append((REQUEST_ID, request.request_id.encode()))
         await reply.send(send, head=request.method == "HEAD")
 

@@ -14,8 +14,19 @@ from urllib.parse import parse_qsl
 from app.api import cursors
 from app.domain.entity_type import EntityType
 from app.domain.errors import InvalidQuery, PersistError
-from app.domain.field import ENVELOPE, Field, FieldType
-from app.domain.query import BY_ID, OPERATORS, Call, Expression, Function, Member, Parameter, Query, SortKey
+from app.domain.field import ENVELOPE, Field, FieldType, names_at
+from app.domain.query import (
+    BY_ID,
+    OPERATORS,
+    TEXT,
+    Call,
+    Expression,
+    Function,
+    Member,
+    Parameter,
+    Query,
+    SortKey,
+)
 from app.domain.record import INT64, canonical_text, whole
 from app.entity_types.filters import compile_filter
 from app.entity_types.operands import stored_time
@@ -27,8 +38,9 @@ CONDITIONS = 250
 
 FILTERS = frozenset(("filter",))
 PAGE = frozenset(("sort", "fields", "limit", "cursor", "count"))
+CONTROLS = ("filter", *sorted(PAGE))
 SCALARS = (FieldType.INTEGER, FieldType.NUMBER, FieldType.STRING, FieldType.BOOLEAN)
-NUMBER = re.compile(r"-?\d+(\.\d+)?([eE][+-]?\d+)?")
+NUMBER = re.compile(r"-?\d+(\.\d+)?([eE][+-]?\d+)?", re.ASCII)
 
 Pairs = list[tuple[str, str]]
 
@@ -160,24 +172,36 @@ def _condition(type: EntityType, name: str, given: list[str], values: list[Any])
     if function is Function.ISNULL:
         null = Call(function, (Member(found),))
         return null if flag({name: given[0]}, name) else Call(Function.NOT, (null,))
-    parameters = tuple(_parameter(found, function, name, text, values) for text in given)
+    parameters = tuple(
+        _parameter(found, function, name, text, values, _is_time(type, found)) for text in given
+    )
     return Call(function, (Member(found), *parameters))
 
 
 def resolve(type: EntityType, name: str) -> Field | None:
     """The field a query string means: ``_created_at`` the envelope's, ``data.limit`` one whose
-    name is taken by a control parameter, dots reach into nested members."""
+    name is taken by a control parameter, dots reach into nested members; other names need filter=."""
     if name.startswith("_"):
         return ENVELOPE.get(name[1:])
     stripped = name.removeprefix("data.")
+    if any(not part or part.startswith("_") or "__" in part for part in stripped.split(".")):
+        return None
     return type.field_at(tuple(stripped.split("."))) or (
         type.field_at(tuple(name.split("."))) if stripped != name else None
     )
 
 
-def _parameter(found: Field, function: Function, name: str, text: str, values: list[Any]) -> Parameter:
+def _is_time(type: EntityType, found: Field) -> bool:
+    if found.envelope:
+        return found.path[0].endswith("_at")
+    return len(found.path) == 1 and found.path[0] in type.times
+
+
+def _parameter(
+    found: Field, function: Function, name: str, text: str, values: list[Any], is_time: bool
+) -> Parameter:
     value: Any
-    if found.envelope and found.path[0].endswith("_at"):
+    if is_time and function not in TEXT:
         kind, value = FieldType.STRING, _moment(name, text)
     elif found.type is FieldType.STRING or function in (Function.CONTAINS, Function.STARTSWITH):
         kind, value = FieldType.STRING, text
@@ -306,7 +330,9 @@ def next_link(path: str, query: bytes, cursor: str) -> str:
 
 
 def _unknown_field(type: EntityType, name: str) -> PersistError:
-    return _unknown("field", name, [*type.fields, *("_" + known for known in ENVELOPE)])
+    prefix, dot, _ = name.removeprefix("data.").rpartition(".")
+    nested = [f"{prefix}.{known}" for known in names_at(type.schema, tuple(prefix.split(".")))] if dot else []
+    return _unknown("field", name, nested or [*type.fields, *("_" + known for known in ENVELOPE), *CONTROLS])
 
 
 def _unknown(what: str, name: str, known: Iterable[str]) -> InvalidQuery:

@@ -7,6 +7,7 @@ import re
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 from app.domain import strict_json
 from app.domain.errors import (
@@ -91,7 +92,7 @@ class Request:
     @property
     def instance(self) -> str:
         """The request's own address, for problems."""
-        return self.path
+        return quote(self.path, safe="/:@!$&'()*+,;=~")
 
     async def body(self, accepted: Sequence[str] = JSON_TYPES) -> bytes:
         """The whole body, as often as asked for. Raises ``UnsupportedMediaType``, ``TooLarge``,
@@ -193,7 +194,10 @@ def sane_request_id(given: bytes | None) -> str:
 
 def json_object(body: bytes, error: type[Invalid] = InvalidData) -> dict[str, Any]:
     """A body that must be a JSON object."""
-    value = strict_json.parse(body)
+    try:
+        value = strict_json.parse(body)
+    except InvalidData as refused:
+        raise error(refused.detail, errors=refused.errors) from None
     if not isinstance(value, dict):
         raise error("the body must be a JSON object")
     return value

@@ -23,7 +23,7 @@ class Writes:
     """Runs write operations against a database."""
 
     def __init__(self, database: Database) -> None:
-        self._database = database
+        self.database = database
         self._running: dict[tuple[str, str], asyncio.Event] = {}
 
     async def perform(
@@ -43,15 +43,15 @@ class Writes:
         key = request.idempotency_key
         if dry_run:
             dry = Mode.DRY_EXCLUSIVE if mode is Mode.EXCLUSIVE else Mode.DRY
-            answer = await self._database.write(operation, keys=keys, mode=dry)
+            answer = await self.database.write(operation, keys=keys, mode=dry)
             return _rehearsed(answer)
         if request.minimal:
             operation = _minimal(operation)
         if key is None:
-            return await self._database.write(operation, keys=keys, mode=mode)
+            return await self.database.write(operation, keys=keys, mode=mode)
         once = _once(operation, request.actor, key, request.fingerprint(body))
         return await self._alone(
-            (request.actor, key), lambda: self._database.write(once, keys=keys, mode=mode)
+            (request.actor, key), lambda: self.database.write(once, keys=keys, mode=mode)
         )
 
     async def _alone(self, key: tuple[str, str], run: Callable[[], Awaitable[Answer]]) -> Answer:

@@ -80,6 +80,15 @@ def field_at(schema: Schema, path: Path) -> Field | None:
     return Field(path, _type(parts), nullable, declared=declared)
 
 
+def names_at(schema: Schema, path: Path) -> list[str]:
+    """The declared members of the object at ``path``, to name the nearest one from."""
+    parts = list(_flattened(schema, schema))
+    for name in path:
+        found = [_object(part, "properties").get(name) for part in parts]
+        parts = [flat for sub in found if isinstance(sub, Mapping) for flat in _flattened(sub, schema)]
+    return [name for part in parts for name in _object(part, "properties")]
+
+
 def _object(part: Schema, keyword: str) -> Mapping[str, Any]:
     value = part.get(keyword)
     return value if isinstance(value, Mapping) else {}

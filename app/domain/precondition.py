@@ -22,7 +22,7 @@ class Precondition:
     def check(self, current: Record | None) -> None:
         """Raise ``PreconditionFailed`` or ``PreconditionRequired`` unless ``current`` will do."""
         tag = None if current is None else f'"{current.revision}"'
-        if self.if_match and not (tag is not None and _names(self.if_match, tag, strong=True)):
+        if self.if_match and not (tag is not None and self.match_names(tag)):
             raise self._failed("If-Match", current)
         if tag is not None and self.if_none_match and self.none_match_names(tag):
             raise self._failed("If-None-Match", current)
@@ -31,6 +31,10 @@ class Precondition:
                 f'send If-Match with the revision you read; the record is at "{current.revision}"',
                 revision=current.revision,
             )
+
+    def match_names(self, tag: str) -> bool:
+        """Whether ``If-Match`` names ``tag`` (strong comparison)."""
+        return _names(self.if_match, tag, strong=True)
 
     def none_match_names(self, tag: str) -> bool:
         """Whether ``If-None-Match`` names ``tag`` (weak comparison): a GET then answers 304."""

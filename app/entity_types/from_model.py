@@ -11,9 +11,10 @@ from sqlmodel import SQLModel
 
 from app.domain.command import Command
 from app.domain.entity_type import EntityType, Kind, Paths
-from app.domain.errors import InvalidData, InvalidPayload
+from app.domain.errors import InvalidData, InvalidPayload, Violation
 from app.domain.migration import MigrationPlan
 from app.domain.record import Data, to_text
+from app.entity_types.operands import stored_time
 from app.entity_types.payloads import example_of, set_command
 from app.entity_types.values import checked, violations
 
@@ -91,7 +92,7 @@ def from_model(model: type[SQLModel]) -> EntityType:
     """The entity type of a class under ``@entity``."""
     declared: _Entity = model.__persist_entity__  # type: ignore[attr-defined]
     codec = _Codec(model)
-    schema = codec.model.model_json_schema()
+    schema = codec.schema
     schema.update(title=model.__name__, description=inspect.getdoc(model) or "")
     commands = {made.name: made for made in (_command(codec, *found) for found in _methods(model))}
     commands["set"] = set_command(schema)
@@ -107,6 +108,7 @@ def from_model(model: type[SQLModel]) -> EntityType:
         plan=declared.plan,
         description=inspect.getdoc(model) or "",
         example=example_of(schema),
+        times=codec.times,
         model=model,
     )
 
@@ -128,10 +130,12 @@ class _Codec:
         # Not the class's own validator: SQLModel's __init__ would only call it again, at three times
         # the price.
         core = {**self.model.__pydantic_core_schema__, "custom_init": model.__init__ is not SQLModel.__init__}
-        self._validator = SchemaValidator(core, _use_prebuilt=False)
+        self._validator = SchemaValidator(_forbidding(core), _use_prebuilt=False)
         self._serializer = self.model.__pydantic_serializer__
+        self.schema = _closed(self.model.model_json_schema())
+        self.times = frozenset(name for name, part in self.schema["properties"].items() if _is_time(part))
         # only doubles need a second look: 30.0 is stored as 30
-        self._has_doubles = '"number"' in to_text(self.model.model_json_schema())
+        self._has_doubles = '"number"' in to_text(self.schema)
 
     def load(self, data: Data) -> SQLModel:
         try:
@@ -155,7 +159,44 @@ class _Codec:
             dumped: Data = self._serializer.to_python(instance, mode="json", by_alias=True, warnings=False)
         except PydanticSerializationError as error:
             raise InvalidData(f"the data cannot be written as JSON: {error}") from None
+        for name in self.times:
+            dumped[name] = _moment(name, dumped[name])
         return dumped
+
+
+NO_SCHEMA = frozenset(("cls", "config", "default", "metadata", "serialization"))
+"""Members of a core schema that hold no schemas."""
+
+
+def _forbidding(core: Any) -> Any:
+    """A core schema in which no model, nested ones included, drops a member it does not know."""
+    if isinstance(core, list):
+        return [_forbidding(part) for part in core]
+    if not isinstance(core, dict):
+        return core
+    closed = {name: part if name in NO_SCHEMA else _forbidding(part) for name, part in core.items()}
+    return closed | {"extra_behavior": "forbid"} if core.get("type") == "model-fields" else closed
+
+
+def _closed(schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema with every object that has named members closed: none is dropped in silence."""
+    for part in (schema, *schema.get("$defs", {}).values()):
+        if "properties" in part:
+            part["additionalProperties"] = False
+    return schema
+
+
+def _is_time(part: Any) -> bool:
+    branches = [part, *part.get("anyOf", ())]
+    return any(branch.get("format") == "date-time" for branch in branches)
+
+
+def _moment(name: str, text: str | None) -> str | None:
+    """A time in the one form in which its order as text is the order in time."""
+    try:
+        return None if text is None else stored_time(text)
+    except ValueError as error:
+        raise InvalidData(f"{name} is {error}", errors=[Violation(f"/{name}", str(error))]) from None
 
 
 def _flagged(model: type[SQLModel], flag: str) -> tuple[Paths, ...]:

@@ -40,8 +40,7 @@ def condition(  # noqa: PLR0911 - a table of functions
     if function is Function.ISNULL:
         return _is_null(layout, arguments[0])
     if function is Function.IN:
-        tests = [_equal(layout, arguments[0], value, negated) for value in arguments[1:]]
-        return sa.or_(sa.false(), *tests).self_group()
+        return _one_of(layout, arguments[0], arguments[1:], negated)
     if function is Function.EQ:
         return _equal(layout, arguments[0], arguments[1], negated)
     if function is Function.NE:
@@ -74,6 +73,21 @@ def _guarded(layout: Layout, sides: Sequence[Expression], test: Any) -> Any:
     guards = [layout.guard(one.field, _type(other)) for one, other in pairs if isinstance(one, Member)]
     held = [guard for guard in guards if guard is not None]
     return sa.and_(test, *held) if held else test
+
+
+def _one_of(
+    layout: Layout, member: Expression, values: Sequence[Expression], negated: bool
+) -> sa.ColumnElement[bool]:
+    """``IN`` with a list for each type of value; a chain of OR would nest too deeply."""
+    lists: dict[FieldType, list[Expression]] = {}
+    for value in values:
+        lists.setdefault(_type(value), []).append(value)
+    tests = []
+    for type, listed in lists.items():
+        bound = [_operand(layout, value, _type(member)) for value in listed]
+        test = _operand(layout, member, type).in_(bound)
+        tests.append(_known(_guarded(layout, (member, listed[0]), test), negated))
+    return sa.or_(sa.false(), *tests).self_group()
 
 
 def _is_null(layout: Layout, operand: Expression) -> sa.ColumnElement[bool]:

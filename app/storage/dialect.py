@@ -408,6 +408,14 @@ class PostgreSQL:
 
     def as_json(self, column: Any, type: FieldType) -> sa.ColumnElement[str]:
         document = column if type not in COLUMN_TYPES else sa.func.to_json(column)
+        if type is FieldType.NUMBER:
+            # whole doubles are stored as integers, and written as such
+            whole = sa.and_(
+                sa.func.trunc(column) == column, sa.func.abs(column) < sa.literal_column("2::float8 ^ 63")
+            )
+            document = sa.case(
+                (whole, sa.cast(sa.cast(column, INTEGER), sa.Text())), else_=sa.cast(document, sa.Text())
+            )
         return sa.func.coalesce(sa.cast(document, sa.Text()), sa.literal_column("'null'"))
 
     def concatenated(self, *parts: str | sa.ColumnElement[str]) -> sa.ColumnElement[str]:
