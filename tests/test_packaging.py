@@ -32,6 +32,12 @@ class Machine(SQLModel):
         return True
 '''
 
+PLAN = """from persist import MigrationPlan, MigrationStep
+
+PLAN = MigrationPlan([MigrationStep(1, 2, sql="ALTER TABLE {table} ADD COLUMN note {text}")])
+STEP = MigrationStep("1", 2)
+"""
+
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -68,6 +74,23 @@ def test_the_wheel_holds_the_service_and_nothing_else(wheel: Path) -> None:
     folders = {name.split("/")[0] for name in names}
     assert folders - {"schemas"} == {"app", "persist", "migrations", "persist-0.1.0.dist-info"}
     assert any(name.startswith("app/api/static/") for name in names)
+    assert {"app/showcase/fixtures/ops-tickets-v1.ndjson", "schemas/audit-event.json"} <= set(names)
+    assert {"persist/py.typed", "app/py.typed"} <= set(names)
+
+
+def test_a_type_checker_sees_the_types_of_what_an_entity_imports(environment: Path, tmp_path: Path) -> None:
+    (tmp_path / "plan.py").write_text(PLAN)
+    outcome = subprocess.run(
+        [sys.executable, "-m", "mypy", "--strict", "--python-executable", environment / "python", "plan.py"],
+        cwd=tmp_path,
+        env=bare(),
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert "plan.py:3: error" not in outcome.stdout
+    assert 'plan.py:4: error: Argument 1 to "MigrationStep" has incompatible type "str"' in outcome.stdout
 
 
 def test_the_showcase_runs_from_an_empty_folder(environment: Path, tmp_path: Path) -> None:
