@@ -32,8 +32,8 @@ class EntityType:
 
     ``validate`` gives the data as it is stored, defaults filled in, or raises ``InvalidData``
     with every violation; ``unique`` and ``indexes`` are lists of dotted paths; ``example`` is
-    valid data for the documentation, ``times`` are the members whose times are stored in one form, ``definition`` what a registered type was
-    made from.
+    valid data for the documentation, ``times`` are the members whose times are stored in one
+    form, ``definition`` is what a registered type was made from.
     """
 
     name: str

@@ -127,22 +127,31 @@ class _Codec:
                 "__doc__": model.__doc__,
             },
         )
-        # Not the class's own validator: SQLModel's __init__ would only call it again, at three times
-        # the price.
-        core = {**self.model.__pydantic_core_schema__, "custom_init": model.__init__ is not SQLModel.__init__}
-        self._validator = SchemaValidator(_forbidding(core), _use_prebuilt=False)
         self._serializer = self.model.__pydantic_serializer__
+        core = self.model.__pydantic_core_schema__
+        self._validator = SchemaValidator(_rebuilt(core))
+        self._first_faults = SchemaValidator(_rebuilt(core, fail_fast=True))
         self.schema = _closed(self.model.model_json_schema())
         self.times = frozenset(name for name, part in self.schema["properties"].items() if _is_time(part))
         # only doubles need a second look: 30.0 is stored as 30
         self._has_doubles = '"number"' in to_text(self.schema)
 
     def load(self, data: Data) -> SQLModel:
+        text = to_json(data)
         try:
-            loaded: SQLModel = self._validator.validate_json(to_json(data), strict=True)
+            loaded: SQLModel = self._validator.validate_json(text, strict=True)
         except ValidationError as error:
-            raise InvalidData("the data does not fit the schema", errors=violations(error, data)) from None
+            raise self._refused(error, text, data) from None
         return loaded
+
+    def _refused(self, error: ValidationError, text: bytes, data: Data) -> InvalidData:
+        if error.error_count() > FAULTS:  # a list of a hundred thousand: telling of each takes seconds
+            try:
+                self._first_faults.validate_json(text, strict=True)
+            except ValidationError as first:
+                error = first
+        found = violations(error, data)[:FAULTS]
+        return InvalidData("the data does not fit the schema", errors=found)
 
     def dump(self, instance: SQLModel) -> Data:
         """The data of an instance that a command may have changed."""
@@ -164,18 +173,42 @@ class _Codec:
         return dumped
 
 
+FAULTS = 1000
+"""Faults of one body that are told one by one."""
+
 NO_SCHEMA = frozenset(("cls", "config", "default", "metadata", "serialization"))
 """Members of a core schema that hold no schemas."""
 
 
-def _forbidding(core: Any) -> Any:
-    """A core schema in which no model, nested ones included, drops a member it does not know."""
+def _rebuilt(core: Any, *, fail_fast: bool = False) -> Any:
+    """A core schema in which no model, nested ones included, drops a member it does not know.
+    With ``fail_fast`` a list is refused at its first fault."""
     if isinstance(core, list):
-        return [_forbidding(part) for part in core]
+        return [_rebuilt(part, fail_fast=fail_fast) for part in core]
     if not isinstance(core, dict):
         return core
-    closed = {name: part if name in NO_SCHEMA else _forbidding(part) for name, part in core.items()}
-    return closed | {"extra_behavior": "forbid"} if core.get("type") == "model-fields" else closed
+    changed = {
+        name: part if name in NO_SCHEMA else _rebuilt(part, fail_fast=fail_fast)
+        for name, part in core.items()
+    }
+    match core.get("type"):
+        case "model":
+            changed["cls"] = _unfinished(core["cls"])
+            # SQLModel's __init__ would only call the class's own validator again
+            changed["custom_init"] = core["custom_init"] and core["cls"].__init__ is not SQLModel.__init__
+        case "model-fields":
+            changed["extra_behavior"] = "forbid"
+        case "list":
+            changed["fail_fast"] = fail_fast
+    return changed
+
+
+def _unfinished(model: type[BaseModel]) -> type[BaseModel]:
+    """A subclass that pydantic takes for incomplete: it then builds a validator from the schema it
+    is given, where it would else use the class's own."""
+    unfinished: type[BaseModel] = type(model.__name__, (model,), {"__module__": model.__module__})
+    unfinished.__pydantic_complete__ = False
+    return unfinished
 
 
 def _closed(schema: dict[str, Any]) -> dict[str, Any]:
