@@ -2,21 +2,35 @@
 
 import json
 import re
+import shlex
 import shutil
 import subprocess
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
-from tests.support.program import ROOT, clean_environment, serving
+from app.cli import commands
+from tests.support.postgres import create_database
+from tests.support.program import PROGRAM, ROOT, clean_environment, serving
 
 README = (ROOT / "README.md").read_text()
 DEFAULT = "http://127.0.0.1:8000"
 ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
+BLOCK = re.compile(r"^```(python|console)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+SERVE = re.compile(r"((?:PERSIST_\w+=\S+ )*)persist serve")
+ELSEWHERE = ("pip ",)
+"""Commands that are the reader's own business."""
+
+
+def section(title: str) -> str:
+    found = re.search(rf"^## {re.escape(title)}\n(.*?)(?=^## |\Z)", README, re.MULTILINE | re.DOTALL)
+    assert found is not None, f"the README has no section {title!r}"
+    return found[1]
 
 
 @dataclass(frozen=True)
@@ -27,45 +41,82 @@ class Exchange:
     answer: str
 
 
-def section(title: str) -> str:
-    found = re.search(rf"^## {re.escape(title)}\n(.*?)(?=^## |\Z)", README, re.MULTILINE | re.DOTALL)
-    assert found is not None, f"the README has no section {title!r}"
-    return found[1]
+def exchanges(block: str) -> Iterator[Exchange]:
+    """Every command; it goes on where a line ends in a backslash, and in quotes."""
+    for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
+        command, _, answer = re.sub(r"\\\n\s*", "", part).partition("\n")
+        while command.count("'") % 2:
+            more, _, answer = answer.partition("\n")
+            command += "\n" + more
+        yield Exchange(command, answer)
 
 
-def blocks(text: str, language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+class Reader:
+    """Somebody who types what the README shows, in a folder of their own.
 
+    A module is a block of Python that begins with the comment ``# name.py``; a changed one ends the
+    service that runs. An id the service makes stands for the README's from then on.
+    """
 
-def exchanges(text: str) -> Iterator[Exchange]:
-    """Every ``$ curl`` of the section; a command goes on where a line ends in a backslash."""
-    for block in blocks(text, "console"):
-        for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
-            command, _, answer = re.sub(r"\\\n\s*", "", part).partition("\n")
-            if command.startswith("curl"):
-                yield Exchange(command, answer)
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._environment: dict[str, str] = {}
+        self._ids: dict[str, str] = {}
+        self._service = ExitStack()
+        self._url = ""
 
+    def __enter__(self) -> Self:
+        return self
 
-def run_session(text: str, url: str) -> None:
-    """Run the commands in order; an id the service made stands for the README's from then on."""
-    ids: dict[str, str] = {}
-    for exchange in exchanges(text):
-        command = ID.sub(lambda found: ids.get(found[0], found[0]), exchange.command).replace(DEFAULT, url)
-        answer = run_curl(command)
-        ids.update(zip(ID.findall(exchange.answer), ID.findall(answer), strict=False))
+    def __exit__(self, *_: object) -> None:
+        self._service.close()
+
+    def follow(self, text: str) -> int:
+        """Do what a text shows; how many answers were as it shows them."""
+        compared = 0
+        for language, block in BLOCK.findall(text):
+            if language == "python":
+                self._service.close()
+                (self._folder / block.split()[1]).write_text(block)
+                continue
+            for exchange in exchanges(block):
+                compared += self._do(exchange)
+        return compared
+
+    def serve(self, chosen: str = "") -> None:
+        """Start the service, in place of the one that runs."""
+        self._service.close()
+        self._environment |= dict(assignment.split("=") for assignment in chosen.split())
+        self._url = self._service.enter_context(serving(self._folder, **self._environment)).url
+
+    def _do(self, exchange: Exchange) -> bool:
+        if exchange.command.startswith(ELSEWHERE):
+            return False
+        serve = SERVE.fullmatch(exchange.command)
+        if serve and not exchange.answer:
+            self.serve(serve[1])
+            return False
+        if exchange.command.startswith("export "):
+            self._environment |= dict([exchange.command.removeprefix("export ").split("=")])
+            return False
+        answer = self._run(exchange.command)
+        self._ids |= zip(ID.findall(exchange.answer), ID.findall(answer), strict=False)
         assert comparable(answer) == comparable(exchange.answer), exchange.command
+        return True
 
-
-def run_curl(command: str) -> str:
-    outcome = subprocess.run(
-        ["bash", "-c", command],
-        env=clean_environment(),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=True,
-    )
-    return outcome.stdout
+    def _run(self, command: str) -> str:
+        command = ID.sub(lambda found: self._ids.get(found[0], found[0]), command)
+        program = f'persist() {{ {shlex.join(PROGRAM)} "$@"; }}\n'
+        return subprocess.run(
+            ["bash", "-c", program + command.replace(DEFAULT, self._url)],
+            cwd=self._folder,
+            env=clean_environment(**self._environment),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=60,
+            check=False,
+        ).stdout
 
 
 def comparable(answer: str) -> Any:
@@ -77,26 +128,36 @@ def comparable(answer: str) -> Any:
         return [line.strip() for line in alike.strip().splitlines() if not line.startswith("date:")]
 
 
-needs_curl = pytest.mark.skipif(shutil.which("curl") is None, reason="the sessions need curl")
+@pytest.fixture
+def reader(tmp_path: Path) -> Iterator[Reader]:
+    if shutil.which("curl") is None:
+        pytest.skip("the sessions need curl")
+    with Reader(tmp_path) as reader:
+        yield reader
 
 
-@needs_curl
-def test_the_session_of_the_readme_gives_what_it_shows(tmp_path: Path) -> None:
-    text = section("A session")
-    assert len(list(exchanges(text))) >= 5
-    with serving(tmp_path) as service:
-        run_session(text, service.url)
+@pytest.mark.parametrize("title", ["A session", "A type of its own, while the service runs"])
+def test_a_session_of_the_readme_gives_what_it_shows(reader: Reader, title: str) -> None:
+    reader.serve()
+    assert reader.follow(section(title)) == 7
 
 
-@needs_curl
-def test_the_entity_of_the_readme_does_what_it_shows(tmp_path: Path) -> None:
-    text = section("Your own entity")
-    (code,) = blocks(text, "python")
-    (tmp_path / "shop.py").write_text(code)
-    with serving(tmp_path, PERSIST_MODELS="shop") as service:
-        run_session(text, service.url)
+def test_the_entity_of_the_readme_does_what_it_shows(reader: Reader) -> None:
+    assert reader.follow(section("Your own entity")) == 2
+
+
+def test_changing_a_schema_that_has_data_goes_as_the_readme_shows_and_then_to_postgresql(
+    reader: Reader, postgres: str
+) -> None:
+    assert reader.follow(section("Changing a schema that has data")) >= 8
+    moving = section("Moving to PostgreSQL")
+    assert "postgresql://db.example/desk" in moving
+    assert reader.follow(moving.replace("postgresql://db.example/desk", create_database(postgres))) >= 3
 
 
 def test_every_command_the_readme_names_exists() -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     assert set(re.findall(r"`make ([a-z-]+)", README)) - targets == set()
+    known = {each.name or each.callback.__name__ for each in commands.registered_commands if each.callback}
+    known |= {group.name for group in commands.registered_groups if group.name}
+    assert set(re.findall(r"(?:`|\$ )persist ([a-z]+)", README)) - known == set()
