@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import NoReturn, TypeVar
 
 from app.api.requests import Request
@@ -13,11 +14,17 @@ LARGE = 16_384
 """Bytes from which a body is parsed and checked in a thread, so that others are answered meanwhile."""
 
 
+_checkers = ThreadPoolExecutor(2, thread_name_prefix="checker")
+"""Few, so that a flood of large bodies neither takes the processor nor spreads over the memory."""
+
+
 async def draft(request: Request, body: bytes, make: Callable[[], Value]) -> Callable[[], Value]:
     """What ``make`` makes of a body. Under an ``Idempotency-Key`` its refusal waits until it is asked
     for: a stored answer comes before validation."""
     try:
-        value = await asyncio.to_thread(make) if len(body) > LARGE else make()
+        value = (
+            await asyncio.get_running_loop().run_in_executor(_checkers, make) if len(body) > LARGE else make()
+        )
     except PersistError as error:
         if request.idempotency_key is None:
             raise
