@@ -41,7 +41,6 @@ class JournalStatements:
     array: Callable[[Sequence[str]], Any]
     history: Statement
     revision: Statement
-    known: Statement
 
 
 def journal_statements(dialect: Dialect) -> JournalStatements:
@@ -68,9 +67,6 @@ def journal_statements(dialect: Dialect) -> JournalStatements:
         array=dialect.array,
         history=dialect.compile(history.limit(sa.bindparam("limit", type_=sa.BigInteger()))),
         revision=dialect.compile(revision),
-        known=dialect.compile(
-            sa.select(sa.literal_column("1")).where(*of_record).limit(sa.literal_column("1"))
-        ),
     )
 
 
