@@ -24,7 +24,14 @@ from app.storage.evolution import rows_of
 from app.storage.journal import WorkJournal
 from app.storage.layout import Layout, layout_of
 from app.storage.records import BATCH
-from app.storage.shapes import cursor_of, present_shape, record_version, recorded_shape, stored_version
+from app.storage.shapes import (
+    cursor_of,
+    exclusive,
+    present_shape,
+    record_version,
+    recorded_shape,
+    stored_version,
+)
 from app.storage.spool import Spool
 from app.storage.tables import MIGRATIONS
 from app.storage.unit_of_work import now, statements_of
@@ -96,11 +103,9 @@ def _migrate(
 ) -> None:
     """One step, unless another process has done it."""
     try:
-        with engine.connect() as connection:
-            connection.exec_driver_sql(dialect.begin_exclusive)
+        with exclusive(engine, dialect) as connection:
             if stored_version(connection, type.name) == step.from_version:
                 _Step(connection, dialect, type, step, progress).run()
-            connection.exec_driver_sql("COMMIT")
     except PersistError as error:
         places = "; ".join(f"{place} {detail}" for place, detail in error.errors)
         named = f"{error.detail} {places}".strip()

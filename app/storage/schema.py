@@ -11,7 +11,7 @@ from app.domain.entity_type import EntityType
 from app.storage.dialect import Dialect
 from app.storage.layout import layout_of
 from app.storage.migrator import Pending, Progress, migrate, pending
-from app.storage.shapes import record_version, stored_version
+from app.storage.shapes import exclusive, record_version, stored_version
 from app.storage.tables import JOURNAL_HEAD, METADATA, REGISTRY_HEAD
 
 
@@ -46,8 +46,7 @@ def prepare(
 def _made(dialect: Dialect, types: list[EntityType]) -> list[Pending]:
     engine = dialect.engine()
     metadata = _metadata(dialect, types)
-    with engine.connect() as connection:
-        connection.exec_driver_sql(dialect.begin_exclusive)
+    with exclusive(engine, dialect) as connection:
         metadata.create_all(connection)
         for head, first in ((JOURNAL_HEAD, {"seq": 0}), (REGISTRY_HEAD, {"epoch": 0, "documents": 0})):
             if connection.scalar(sa.select(sa.func.count()).select_from(head)) == 0:
@@ -55,7 +54,6 @@ def _made(dialect: Dialect, types: list[EntityType]) -> list[Pending]:
         for type in types:
             _check_version(connection, dialect, type)
         due = pending(connection, dialect, types)
-        connection.exec_driver_sql("COMMIT")
     engine.dispose()
     return due
 

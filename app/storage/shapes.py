@@ -1,7 +1,9 @@
-"""Shapes: how the table of a typed entity is at the schema version the database records for it."""
+"""Shapes: how the table of a typed entity is at the schema version the database records for it, and
+the transaction in which it changes."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import sqlalchemy as sa
@@ -14,6 +16,8 @@ from app.storage.layout import ENVELOPE_COLUMNS, RESERVED, Layout, layout_of
 from app.storage.tables import DEFINITIONS, REGISTRY_HEAD
 from app.storage.unit_of_work import now
 
+ATTEMPTS = 120
+
 SQL_KINDS: tuple[tuple[type[sa.types.TypeEngine[Any]], FieldType], ...] = (
     (sa.Boolean, FieldType.BOOLEAN),
     (sa.Integer, FieldType.INTEGER),
@@ -22,6 +26,22 @@ SQL_KINDS: tuple[tuple[type[sa.types.TypeEngine[Any]], FieldType], ...] = (
     (sa.String, FieldType.STRING),
 )
 """What columns of these SQL types hold; any other is a document."""
+
+
+@contextmanager
+def exclusive(engine: sa.Engine, dialect: Dialect) -> Iterator[sa.Connection]:
+    """A transaction that no other writer crosses. Another process that migrates is waited for: SQLite
+    gives up after seconds, a migration may take minutes."""
+    with engine.connect() as connection:
+        for attempt in range(ATTEMPTS):
+            try:
+                connection.exec_driver_sql(dialect.begin_exclusive)
+                break
+            except sa.exc.OperationalError:
+                if attempt == ATTEMPTS - 1:
+                    raise
+        yield connection
+        connection.exec_driver_sql("COMMIT")
 
 
 def stored_version(connection: sa.Connection, name: str) -> int | None:
