@@ -2,7 +2,9 @@
 
 import os
 import pty
+import sqlite3
 import subprocess
+from contextlib import closing
 from pathlib import Path
 
 import httpx
@@ -10,7 +12,7 @@ import pytest
 
 from tests.conftest import NewDatabase
 from tests.fixtures import PRODUCTS_1, RECORDS, TICKETS_1
-from tests.support.program import PROGRAM, clean_environment, persist, serving
+from tests.support.program import PATIENCE, PROGRAM, clean_environment, persist, serving
 
 SHOP = '''
 from persist import MigrationPlan, MigrationStep, entity
@@ -142,6 +144,24 @@ def test_an_empty_database_gets_its_tables(new_database: NewDatabase, tmp_path: 
     assert "ok    tables" in persist(tmp_path, "check", **chosen).stdout
 
 
+def test_a_file_that_another_process_migrates_is_waited_for_longer_than_for_a_write(tmp_path: Path) -> None:
+    url = TICKETS_1.put_into(f"sqlite:///{tmp_path}/persist.db")
+    with closing(sqlite3.connect(tmp_path / "persist.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with subprocess.Popen(
+            [*PROGRAM, "migrate", "--database-url", url],
+            cwd=tmp_path,
+            env=clean_environment(),
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as process:
+            with pytest.raises(subprocess.TimeoutExpired):
+                process.wait(10)
+            other.execute("COMMIT")
+            told, _ = process.communicate(timeout=PATIENCE)
+    assert "ops-tickets is at schema version 2" in told
+
+
 def test_somebody_at_a_terminal_sees_a_bar(behind: dict[str, str], tmp_path: Path) -> None:
     shown = on_a_terminal(tmp_path, "migrate", **behind)
     assert "2/2" in shown
@@ -168,5 +188,5 @@ def on_a_terminal(folder: Path, *arguments: str, **environment: str) -> str:
         pass
     finally:
         os.close(ours)
-    assert process.wait(60) == 0
+    assert process.wait(PATIENCE) == 0
     return b"".join(pieces).decode()

@@ -158,7 +158,13 @@ class Sqlite:
         return FilePath(self.path).exists()
 
     def engine(self) -> sa.Engine:
-        return sa.create_engine("sqlite://", creator=self.connect, poolclass=sa.NullPool)
+        return sa.create_engine("sqlite://", creator=self._patient, poolclass=sa.NullPool)
+
+    def _patient(self) -> sqlite3.Connection:
+        """A connection that waits while another process brings the tables up to date."""
+        connection = self.connect()
+        connection.execute("PRAGMA busy_timeout=600000")
+        return connection
 
     def compile(self, statement: sa.ClauseElement) -> Statement:
         return _compiled(statement, self._sqlalchemy)
