@@ -140,7 +140,8 @@ class Inspection:
         manifest = value.get("manifest")
         if value.keys() != {"manifest"} or not isinstance(manifest, dict):
             raise self._refused("is no manifest")
-        if manifest.get("format_version") != FORMAT_VERSION:
+        version = manifest.get("format_version")
+        if type(version) is not int or version != FORMAT_VERSION:
             raise self._refused(f"has a format_version other than {FORMAT_VERSION}")
         if manifest.keys() != MANIFEST:
             different = ", ".join(sorted(manifest.keys() ^ MANIFEST))[:200]
