@@ -56,7 +56,9 @@ class Reader:
     def knows(self, collection: str, workspace: str, id: str) -> bool:
         """Whether the journal ever saw the record."""
         return bool(
-            self._rows(self._journal.last_revision, {"collection": collection, "workspace": workspace, "id": id})
+            self._rows(
+                self._journal.last_revision, {"collection": collection, "workspace": workspace, "id": id}
+            )
         )
 
     def migrations(self, id: str | None = None) -> list[str]:
