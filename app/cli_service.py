@@ -57,6 +57,7 @@ def _own(database_url: str | None, *, made: bool) -> Iterator[ServiceClient]:
             "PERSIST_AUTO_MIGRATE": "false",
             "PERSIST_SCHEMAS": folder,
             "PERSIST_SNAPSHOT_EVERY": "0",
+            "PERSIST_MAX_IMPORT_BYTES": str(2**62),  # nobody else can reach it
             "PERSIST_LOG_LEVEL": "warning",
         }
         with OwnService(Path.cwd(), environment, Path(folder) / "service.log") as own:
