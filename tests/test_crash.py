@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Protocol
 
 import psycopg
 import pytest
@@ -21,16 +22,36 @@ from tests.support.problems import assert_problem
 from tests.support.server import Server, run, serving, start
 
 
+class Launch(Protocol):
+    """Start a service on a database; what the test leaves running is killed after it."""
+
+    def __call__(self, url: str, *, workers: int = 1) -> Server: ...
+
+
+@pytest.fixture
+def launch(tmp_path: Path) -> Iterator[Launch]:
+    started: list[Server] = []
+
+    def begin(url: str, *, workers: int = 1) -> Server:
+        started.append(start(url, tmp_path, workers=workers))
+        return started[-1]
+
+    yield begin
+    for server in started:
+        if server.process.poll() is None:
+            server.kill()
+
+
 def shared_counter(server: Server) -> str:
     with server.client() as client:
         record_id: str = Collection(client, "counters").created(name="shared")["id"]
         return record_id
 
 
-def crash_and_look(url: str, folder: Path, *, crashes: int, workers: int) -> None:
+def crash_and_look(url: str, folder: Path, launch: Launch, *, crashes: int, workers: int) -> None:
     """Kill the service in the middle of a load again and again; each time all must be there."""
     ledger, chance = Ledger(), random.Random(crashes)
-    server = start(url, folder, workers=workers)
+    server = launch(url, workers=workers)
     shared_id = shared_counter(server)
     for _ in range(crashes):
         enough = ledger.acknowledged + chance.randint(20, 150)
@@ -38,7 +59,7 @@ def crash_and_look(url: str, folder: Path, *, crashes: int, workers: int) -> Non
             ledger.wait_for(enough)
             server.kill()
         before = time.monotonic()
-        server = start(url, folder, workers=workers)
+        server = launch(url, workers=workers)
         assert time.monotonic() - before < 10
         assert_all_is_there(server, ledger, shared_id)
     server.stop()
@@ -55,24 +76,24 @@ def assert_file_is_sound(url: str) -> None:
 
 
 def test_a_kill_in_the_middle_of_writes_loses_nothing_acknowledged(
-    new_database: NewDatabase, tmp_path: Path
+    new_database: NewDatabase, tmp_path: Path, launch: Launch
 ) -> None:
-    crash_and_look(new_database(), tmp_path, crashes=2, workers=1)
+    crash_and_look(new_database(), tmp_path, launch, crashes=2, workers=1)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
 def test_twenty_kills_lose_nothing_acknowledged(
-    new_database: NewDatabase, tmp_path: Path, workers: int
+    new_database: NewDatabase, tmp_path: Path, launch: Launch, workers: int
 ) -> None:
-    crash_and_look(new_database(), tmp_path, crashes=20, workers=workers)
+    crash_and_look(new_database(), tmp_path, launch, crashes=20, workers=workers)
 
 
 def test_a_service_that_is_told_to_stop_finishes_what_it_began(
-    new_database: NewDatabase, tmp_path: Path
+    new_database: NewDatabase, tmp_path: Path, launch: Launch
 ) -> None:
     url, ledger = new_database(), Ledger()
-    server = start(url, tmp_path)
+    server = launch(url)
     shared_id = shared_counter(server)
     with Load(server, ledger, shared_id):
         ledger.wait_for(100)
@@ -86,11 +107,11 @@ def test_a_service_that_is_told_to_stop_finishes_what_it_began(
 
 @pytest.mark.parametrize("database", ["postgresql"], indirect=True, scope="session")
 def test_a_service_whose_connections_are_cut_connects_again(
-    postgres: str, new_database: NewDatabase, tmp_path: Path
+    postgres: str, new_database: NewDatabase, tmp_path: Path, launch: Launch
 ) -> None:
     url, ledger = new_database(), Ledger()
     name = url.split("/")[3].partition("?")[0]
-    server = start(url, tmp_path)
+    server = launch(url)
     shared_id = shared_counter(server)
     with Load(server, ledger, shared_id):
         for _ in range(5):
@@ -204,9 +225,11 @@ def test_a_disk_that_fills_up_and_is_freed_again_loses_nothing(
     assert_file_is_sound(url_on_disk)
 
 
-def test_a_full_disk_under_load_loses_nothing(disk: SmallDisk, url_on_disk: str, tmp_path: Path) -> None:
+def test_a_full_disk_under_load_loses_nothing(
+    disk: SmallDisk, url_on_disk: str, tmp_path: Path, launch: Launch
+) -> None:
     ledger = Ledger()
-    server = start(url_on_disk, tmp_path)
+    server = launch(url_on_disk)
     shared_id = shared_counter(server)
     with Load(server, ledger, shared_id):
         ledger.wait_for(50)

@@ -16,7 +16,7 @@ import httpx
 ROOT = Path(__file__).parents[2]
 DEPLOYMENT = "tests.deployment"
 PATIENCE = 30.0
-_SERVE = "import sys; from app.cli import main; sys.argv[0] = 'persist'; main()"
+PROGRAM = [sys.executable, "-P", "-m", "app.cli"]
 
 
 @dataclass
@@ -76,7 +76,7 @@ def start(
     given |= settings or {}
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, "-c", _SERVE, "serve"],
+            [*PROGRAM, "serve"],
             cwd=folder,
             env=_environment(given),
             stdout=output,
@@ -91,7 +91,7 @@ def start(
 def run(command: list[str], database_url: str, folder: Path) -> subprocess.CompletedProcess[str]:
     """Run another command of `persist` on the same database to its end."""
     return subprocess.run(
-        [sys.executable, "-c", _SERVE, *command],
+        [*PROGRAM, *command],
         cwd=folder,
         env=_environment({"DATABASE_URL": database_url, "MODELS": DEPLOYMENT}),
         capture_output=True,
