@@ -13,6 +13,7 @@ from app.api.openapi.schemas import TEXT, TIME
 from app.domain.entity_type import EntityType
 from app.domain.field import ENVELOPE, Field, FieldType, Path, fields_of
 from app.domain.query import OPERATORS, Function
+from app.domain.query import TEXT as PARTS
 
 DEPTH = 4
 """How deep filters on nested members are listed; deeper ones work all the same."""
@@ -42,7 +43,8 @@ def filter_parameters(type: EntityType) -> dict[str, Json]:
     name: what lists, exports and deletions by filter take."""
     found: dict[str, Json] = {}
     for field in (*_declared_fields(type), *ENVELOPE.values()):
-        found |= _filters(_query_name(field), field.type)
+        is_time = field.name in _MOMENTS if field.envelope else ".".join(field.path) in type.times
+        found |= _filters(_query_name(field), field.type, is_time)
     return found
 
 
@@ -73,13 +75,18 @@ def _query_name(field: Field) -> str:
 
 
 @lru_cache(maxsize=4096)
-def _filters(name: str, type: FieldType) -> dict[str, Json]:
+def _filters(name: str, type: FieldType, is_time: bool) -> dict[str, Json]:
     operators = OPERATORS[type]
     named = [(f"{name}__{function.value}", function) for function in operators]
     if Function.EQ in operators:
         named.insert(0, (name, Function.EQ))
-    value = TIME if name in _MOMENTS else _VALUES.get(type, TEXT)
-    return {f"{component_name(key)}.{type.value}": _filter(key, value, function) for key, function in named}
+    value, kind = _VALUES.get(type, TEXT), "time" if is_time else type.value
+    return {
+        f"{component_name(key)}.{kind}": _filter(
+            key, TIME if is_time and function not in PARTS else value, function
+        )
+        for key, function in named
+    }
 
 
 def _filter(name: str, value: Json, function: Function) -> Json:
