@@ -71,12 +71,15 @@ def service_router(  # noqa: C901 - a list of routes
         kind = catalogue().get(code)
         if kind is None and not re.fullmatch(r"[a-z][a-z0-9-]{0,62}", code):
             raise NotFound(f"there is no problem {code[:80]!r}")
-        kind = kind or Refused
+        if kind is None:
+            kind, told = Refused, "a command of the collection refused, for a reason of its own"
+        else:
+            told = " ".join((kind.__doc__ or kind.title).split())
         return {
             "code": code,
             "title": kind.title,
             "status": status_of(kind),
-            "description": " ".join((kind.__doc__ or kind.title).split()),
+            "description": told,
         }
 
     @router.get("/collections", summary="All collections")
