@@ -62,6 +62,7 @@ def create_app(settings: Settings) -> FastAPI:
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         # what start-up made stays; sweeping it again and again costs writes a seventh
         await files.look()
+        await database.in_thread(database.snapshots.sweep)
         gc.collect()
         gc.freeze()
         watching = asyncio.create_task(files.watch())

@@ -11,7 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from app.domain.entity_type import Kind
-from app.domain.errors import InvalidSnapshot, SnapshotNotFound
+from app.domain.errors import InvalidSnapshot, SnapshotNotFound, Unavailable
 from app.domain.identity import is_canonical, new_id
 from app.domain.snapshot import FORMAT_VERSION, Inspection, Manifest, end_line, lines_of, record_line
 from app.storage.catalog import Catalog
@@ -225,9 +225,13 @@ class Snapshots:
         self._write(gone)
 
     def sweep(self) -> None:
-        """Delete the pieces of snapshots that were begun before now and never done."""
+        """Delete the pieces of snapshots that were begun before now and never done: at a start. What
+        cannot be deleted then is left for the next one."""
         before = new_id()
-        self._write(lambda cursor: run(cursor, self._statements.sweep, before=before))
+        try:
+            self._write(lambda cursor: run(cursor, self._statements.sweep, before=before))
+        except Unavailable as error:
+            logger.warning("pieces of snapshots that were never done are left: %s", error.detail)
 
     def _head(self, cursor: Cursor, id: str) -> tuple[str, str, str, int]:
         rows = run(cursor, self._statements.head, snapshot_id=id).fetchall() if is_canonical(id) else []
