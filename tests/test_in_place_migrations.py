@@ -4,7 +4,6 @@ import contextlib
 import subprocess
 import sys
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,18 +13,15 @@ import pytest
 from sqlmodel import Field, SQLModel
 
 from app.domain.entity_type import EntityType
-from app.domain.record import Record
 from app.entity_types.from_model import from_model
 from app.storage.dialect import dialect_of
-from app.storage.evolution import rows_of
-from app.storage.layout import layout_of
 from app.storage.migrator import MigrationStopped
 from app.storage.schema import SchemaMismatch, drift, due, prepare
-from app.storage.unit_of_work import UnitOfWork, statements_of
 from persist import MigrationPlan, MigrationStep, entity
 from tests.fixtures import PRODUCTS_1
 from tests.fixtures.database import Database, opened
 from tests.fixtures.snapshots import empty_database
+from tests.fixtures.storing import records, store
 from tests.support.problems import Json, assert_problem
 from tests.support.server import serving
 
@@ -64,41 +60,6 @@ def same(data: Json) -> Json:
 
 def step(start: int, sql: Any = (), data: Callable[[Json], Any] = same) -> MigrationStep:
     return MigrationStep(start, start + 1, sql=sql, data=data)
-
-
-@contextlib.contextmanager
-def transaction(url: str, begin: str) -> Iterator[Any]:
-    """A cursor of the storage's own, in a transaction that is committed."""
-    connection = dialect_of(url).connect()
-    try:
-        cursor = connection.cursor()
-        cursor.execute(getattr(dialect_of(url), begin))
-        yield cursor
-        cursor.execute("COMMIT")
-    finally:
-        connection.close()
-
-
-def store(url: str, type: EntityType, *data: Json) -> list[str]:
-    """What a service with this entity leaves behind when clients have created these; their ids."""
-    dialect = dialect_of(url)
-    prepare(dialect, [type])
-    ids = [str(uuid.UUID(int=n)) for n in range(len(data))]
-    with transaction(url, "begin_write") as cursor:
-        work = UnitOfWork({type.name: layout_of(type, dialect)}, statements_of(dialect), cursor)
-        for id, given in zip(ids, data, strict=True):
-            work.collection(type).create(type.validate(given), id)
-        work.flush()
-    return ids
-
-
-def records(url: str, type: EntityType) -> list[Record]:
-    """The records as a service with this entity reads them; it migrates what is behind."""
-    dialect = dialect_of(url)
-    prepare(dialect, [type])
-    layout = layout_of(type, dialect)
-    with transaction(url, "begin_read") as cursor:
-        return [layout.record(workspace, row) for workspace, row in rows_of(dialect, layout, cursor)]
 
 
 def migrated(url: str, old: EntityType, new: EntityType, *data: Json) -> list[Json]:
