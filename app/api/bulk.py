@@ -13,7 +13,6 @@ from app.api.representations import NDJSON, Answer, Stream, json_answer, row_tex
 from app.api.requests import NDJSON_TYPES, Request
 from app.api.writes import Writes
 from app.domain import strict_json
-from app.domain.change import Origin
 from app.domain.entity_type import EntityType
 from app.domain.errors import InvalidData, InvalidJson, PersistError, TooLarge, UniqueViolation, Violation
 from app.domain.identity import new_id
@@ -48,7 +47,7 @@ async def import_records(
         await asyncio.to_thread(_check, type, lines, checked, request.limits.body)
 
         def operation(work: UnitOfWork) -> Answer:
-            collection = work.collection(type, workspace, Origin(request.actor, request.request_id))
+            collection = work.collection(type, workspace, request.origin)
             created = 0
             for piece in checked:
                 created += collection.create_all((new_id(), data) for _, data in piece)

@@ -16,7 +16,6 @@ from app.api.requests import PATCH_TYPES, Request, json_object
 from app.api.snapshots import of_collection, take
 from app.api.writes import Writes
 from app.domain import strict_json
-from app.domain.change import Origin
 from app.domain.command import Command
 from app.domain.errors import (
     CommandNotFound,
@@ -177,7 +176,7 @@ class CollectionRoutes:
         data = await draft(request, body, lambda: place.type.validate(json_object(body)))
 
         def operation(work: UnitOfWork) -> Answer:
-            collection = work.collection(place.type, place.workspace, _origin(request))
+            collection = work.collection(place.type, place.workspace, request.origin)
             record, created = collection.replace(place.id, data(), precondition)
             return _created(request.path, record) if created else _shown(record)
 
@@ -192,7 +191,7 @@ class CollectionRoutes:
         change = await draft(request, body, lambda: change_of(strict_json.parse(body), media_type, limit))
 
         def operation(work: UnitOfWork) -> Answer:
-            collection = work.collection(place.type, place.workspace, _origin(request))
+            collection = work.collection(place.type, place.workspace, request.origin)
             return _shown(collection.patch(place.id, change(), precondition))
 
         return await self._writes.perform(request, operation, body=body, keys=[place.key], dry_run=dry_run)
@@ -203,7 +202,7 @@ class CollectionRoutes:
         precondition = request.precondition(required=self._require)
 
         def operation(work: UnitOfWork) -> Answer:
-            work.collection(place.type, place.workspace, _origin(request)).delete(place.id, precondition)
+            work.collection(place.type, place.workspace, request.origin).delete(place.id, precondition)
             return Answer(204, b"", [])
 
         return await self._writes.perform(request, operation, keys=[place.key], dry_run=dry_run)
@@ -234,7 +233,7 @@ class CollectionRoutes:
         )
 
         def operation(work: UnitOfWork) -> Answer:
-            collection = work.collection(place.type, place.workspace, _origin(request))
+            collection = work.collection(place.type, place.workspace, request.origin)
             result, record = collection.run(place.id, command, payload(), precondition)
             text = f'{{"result":{to_text(result)},"record":{record_text(record)}}}'
             return Answer(200, text.encode(), [JSON, etag(record.revision)])
@@ -255,7 +254,7 @@ class CollectionRoutes:
         id = new_id()
 
         def operation(work: UnitOfWork) -> Answer:
-            collection = work.collection(place.type, place.workspace, _origin(request))
+            collection = work.collection(place.type, place.workspace, request.origin)
             return _created(f"{request.path}/{id}", collection.create(data(), id))
 
         return await self._writes.perform(request, operation, body=body, dry_run=dry_run)
@@ -270,7 +269,7 @@ class CollectionRoutes:
         query = Query(where, values)
 
         def operation(work: UnitOfWork) -> Answer:
-            collection = work.collection(place.type, place.workspace, _origin(request))
+            collection = work.collection(place.type, place.workspace, request.origin)
             return json_answer({"deleted": collection.delete_matching(query, most)})
 
         return await self._writes.perform(
@@ -300,10 +299,6 @@ class CollectionRoutes:
 
 def _dry_run(request: Request) -> bool:
     return flag(controls(pairs_of(request.query), ("dry_run",)), "dry_run") if request.query else False
-
-
-def _origin(request: Request) -> Origin:
-    return Origin(request.actor, request.request_id)
 
 
 def _shown(record: Record) -> Answer:

@@ -12,7 +12,6 @@ from app.api.queries import controls, flag, pairs_of
 from app.api.representations import Answer, json_answer
 from app.api.requests import Request, json_object
 from app.api.writes import Writes
-from app.domain.change import Origin
 from app.domain.errors import EntityTypeNotFound, InvalidSchema, Unavailable
 from app.storage.catalog import Stale
 from app.storage.database import Database
@@ -138,7 +137,7 @@ def entity_type_router(database: Database, writes: Writes) -> APIRouter:  # noqa
 
 def _registering(prepared: Prepared, request: Request) -> Callable[[UnitOfWork], Answer]:
     def operation(work: UnitOfWork) -> Answer:
-        done = prepared.run(work, Origin(request.actor, request.request_id))
+        done = prepared.run(work, request.origin)
         body = shown(prepared.decision.target) | {"migrated": done.migrated}
         if done.act is Act.CREATE:
             return json_answer(body, 201, [(b"location", request.path.encode())])

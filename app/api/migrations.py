@@ -15,7 +15,6 @@ from app.api.queries import controls, flag, pairs_of
 from app.api.representations import Answer, json_answer
 from app.api.requests import Request, json_object
 from app.api.writes import Writes
-from app.domain.change import Origin
 from app.domain.entity_type import EntityType, Kind
 from app.domain.errors import (
     InvalidPayload,
@@ -122,7 +121,7 @@ async def _prepared(
     def operation(unit: UnitOfWork) -> Answer:
         if refused is not None:
             raise refused
-        report = work.run(unit, Origin(request.actor, request.request_id))
+        report = work.run(unit, request.origin)
         return json_answer(report, 201, [(b"location", f"/migrations/{report['id']}".encode())])
 
     return operation

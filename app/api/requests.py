@@ -10,6 +10,8 @@ from typing import Any
 from urllib.parse import quote
 
 from app.domain import strict_json
+from app.domain.access import OPEN
+from app.domain.change import Origin
 from app.domain.errors import (
     Invalid,
     InvalidData,
@@ -60,7 +62,7 @@ class Request:
         "_body",
         "_headers",
         "_receive",
-        "actor",
+        "access",
         "limits",
         "method",
         "path",
@@ -74,7 +76,7 @@ class Request:
         self.path: str = scope["path"]
         self.query: bytes = scope["query_string"]
         self.limits = limits
-        self.actor = ""
+        self.access = OPEN
         self.streamed = False
         self._receive = receive
         self._body: bytes | None = None
@@ -83,6 +85,11 @@ class Request:
             held = self._headers.get(name)
             self._headers[name] = value if held is None else held + b", " + value
         self.request_id = sane_request_id(self._headers.get(b"x-request-id"))
+
+    @property
+    def origin(self) -> Origin:
+        """Who asks and in which request, for the changes that are made."""
+        return Origin(self.access.actor, self.request_id)
 
     def header(self, name: bytes) -> str | None:
         """A header's value; several of one name are one list (RFC 9110, section 5.2)."""

@@ -49,9 +49,9 @@ class Writes:
             operation = _minimal(operation)
         if key is None:
             return await self.database.write(operation, keys=keys, mode=mode)
-        once = _once(operation, request.actor, key, request.fingerprint(body))
+        once = _once(operation, request.access.actor, key, request.fingerprint(body))
         return await self._alone(
-            (request.actor, key), lambda: self.database.write(once, keys=keys, mode=mode)
+            (request.access.actor, key), lambda: self.database.write(once, keys=keys, mode=mode)
         )
 
     async def _alone(self, key: tuple[str, str], run: Callable[[], Awaitable[Answer]]) -> Answer:
