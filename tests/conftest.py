@@ -10,6 +10,7 @@ import pytest
 from tests.support.collection import Collection
 from tests.support.postgres import create_database, postgres_server
 from tests.support.server import Server, serving
+from tests.twins import named, register_twins
 
 NewDatabase = Callable[[], str]
 
@@ -43,7 +44,7 @@ def database(request: pytest.FixtureRequest) -> str:
     return name
 
 
-@pytest.fixture(scope="session", params=["typed"])
+@pytest.fixture(scope="session", params=["typed", "registered"])
 def kind(request: pytest.FixtureRequest) -> str:
     """Where the entity types under test come from; clients see no difference."""
     name: str = request.param
@@ -52,7 +53,7 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="session")
 def new_database(
-    request: pytest.FixtureRequest, database: str, kind: str, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest, database: str, tmp_path_factory: pytest.TempPathFactory
 ) -> NewDatabase:
     """Makes a fresh, empty database and gives its URL."""
     if database == "sqlite":
@@ -70,6 +71,7 @@ def service(
     folder = tmp_path_factory.mktemp("service")
     with serving(url, folder, settings=SETTINGS) as server, server.client() as client:
         client.event_hooks["response"] = [_never_an_internal_error]
+        register_twins(client)
         yield Service(server, client, database)
 
 
@@ -93,31 +95,27 @@ def record_id() -> str:
 
 @pytest.fixture(scope="session")
 def samples(client: httpx.Client, kind: str) -> Collection:
-    return Collection(client, _named("samples", kind))
+    return Collection(client, named("samples", kind))
 
 
 @pytest.fixture(scope="session")
 def counters(client: httpx.Client, kind: str) -> Collection:
-    return Collection(client, _named("counters", kind))
+    return Collection(client, named("counters", kind))
 
 
 @pytest.fixture(scope="session")
 def tickets(client: httpx.Client, kind: str) -> Collection:
-    return Collection(client, _named("tickets", kind))
+    return Collection(client, named("tickets", kind))
 
 
 @pytest.fixture(scope="session")
 def accounts(client: httpx.Client, kind: str) -> Collection:
-    return Collection(client, _named("accounts", kind))
+    return Collection(client, named("accounts", kind))
 
 
 @pytest.fixture(scope="session")
 def oddities(client: httpx.Client, kind: str) -> Collection:
-    return Collection(client, _named("oddities", kind))
-
-
-def _named(collection: str, kind: str) -> str:
-    return collection if kind == "typed" else f"{kind}-{collection}"
+    return Collection(client, named("oddities", kind))
 
 
 def _never_an_internal_error(response: httpx.Response) -> None:

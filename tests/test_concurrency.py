@@ -12,6 +12,7 @@ import pytest
 from tests.conftest import NewDatabase, Service
 from tests.support.collection import Collection
 from tests.support.server import Server, serving
+from tests.twins import named, register_twins
 
 Answer = TypeVar("Answer")
 CLIENTS = 32
@@ -22,6 +23,8 @@ CALLS = 50
 def two_workers(new_database: NewDatabase, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A service of two processes on one database."""
     with serving(new_database(), tmp_path_factory.mktemp("two"), workers=2) as server:
+        with server.client() as client:
+            register_twins(client)
         yield server
 
 
@@ -51,7 +54,7 @@ def at_once(server: Server, clients: int, act: Callable[[httpx.Client, int], Ans
 @pytest.fixture
 def name(kind: str) -> str:
     """The name of the collection of counters."""
-    return "counters" if kind == "typed" else f"{kind}-counters"
+    return named("counters", kind)
 
 
 def created(server: Server, name: str) -> str:
@@ -126,9 +129,9 @@ def test_a_record_is_deleted_once(server: Server, name: str) -> None:
     assert sorted(at_once(server, CLIENTS, delete)) == [204] + [404] * (CLIENTS - 1)
 
 
-def test_a_unique_value_goes_to_one_of_32_clients(server: Server, marker: str) -> None:
+def test_a_unique_value_goes_to_one_of_32_clients(server: Server, kind: str, marker: str) -> None:
     def claim(client: httpx.Client, _: int) -> int:
-        return Collection(client, "accounts").create({"owner": marker}).status_code
+        return Collection(client, named("accounts", kind)).create({"owner": marker}).status_code
 
     assert sorted(at_once(server, CLIENTS, claim)) == [201] + [409] * (CLIENTS - 1)
 

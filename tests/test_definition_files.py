@@ -13,9 +13,6 @@ from tests.support.collection import Collection
 from tests.support.problems import Json, assert_problem
 from tests.support.server import ROOT, Server, serving
 
-# Not yet tried as a whole on a quiet machine: with `make test-slow` until then.
-pytestmark = pytest.mark.slow
-
 TEXT = {"type": "string"}
 PATIENCE = 20.0
 

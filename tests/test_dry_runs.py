@@ -8,6 +8,7 @@ import pytest
 
 from tests.support.collection import JSON_PATCH, Collection
 from tests.support.problems import assert_problem
+from tests.twins import typed_only
 
 Write = Callable[[Collection, str, dict[str, Any]], httpx.Response]
 
@@ -109,14 +110,21 @@ def test_a_dry_run_refuses_what_the_write_would(
     assert_problem(tickets.delete(record_id, dry_run="true"), 404, "record-not-found")
     assert_problem(accounts.create({"owner": marker}, dry_run="true"), 409, "unique-violation")
     assert_problem(accounts.patch(poor, {"owner": marker}, dry_run="true"), 409, "unique-violation")
-    response = accounts.command(poor, "withdraw", {"amount": 1}, dry_run="true")
-    assert_problem(response, 409, "insufficient-funds")
+    response = accounts.command(poor, "overdraw", dry_run="true")
+    assert_problem(response, 422, "invalid-data")
     response = tickets.patch(minor, {"severity": 30}, headers={"if-match": '"9"'}, dry_run="true")
     assert_problem(response, 412, "precondition-failed")
     response = tickets.patch(
         minor, [{"op": "test", "path": "/severity", "value": 1}], type=JSON_PATCH, dry_run="true"
     )
     assert_problem(response, 409, "patch-test-failed")
+
+
+@typed_only  # CEL computes; it cannot refuse
+def test_a_dry_run_refuses_as_the_command_would(accounts: Collection, marker: str) -> None:
+    poor = accounts.created(owner=marker)["id"]
+    response = accounts.command(poor, "withdraw", {"amount": 1}, dry_run="true")
+    assert_problem(response, 409, "insufficient-funds")
 
 
 def test_a_dry_run_of_false_is_none(counters: Collection) -> None:

@@ -21,9 +21,6 @@ from tests.support.collection import Collection
 from tests.support.problems import Json, assert_problem, pointers
 from tests.support.server import serving, start
 
-# Not yet tried as a whole on a quiet machine: with `make test-slow` until then.
-pytestmark = pytest.mark.slow
-
 pytest_plugins = ["tests.replicas"]
 
 INDEXES = [["source"], ["payload.user_id", "event_name"]]

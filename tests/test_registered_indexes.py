@@ -21,9 +21,6 @@ from tests.registered import Replicas, an_object, imported, put, registered
 from tests.support.collection import Collection
 from tests.support.problems import Json, assert_problem, pointers
 
-# Not yet tried as a whole on a quiet machine: with `make test-slow` until then.
-pytestmark = pytest.mark.slow
-
 pytest_plugins = ["tests.replicas"]
 
 TEXT = {"type": "string"}

@@ -95,12 +95,14 @@ class CollectionRoutes:
         """The answer to a request; ``parts`` is the path behind ``/api/``. A refusal may come from a
         definition that another process has changed: then it is asked for once more."""
         for _ in range(ATTEMPTS):
+            known = self._database.catalog.epoch
             try:
                 return await self._answer(request, parts, workspace)
             except Stale:
                 await self._database.refresh()
             except (NotFound, InvalidQuery, Invalid, Conflict):
-                if request.streamed or not await self._database.refresh():
+                await self._database.refresh()
+                if request.streamed or self._database.catalog.epoch == known:
                     raise
             if request.streamed:
                 break

@@ -1,8 +1,8 @@
 """Layout: how the records of an entity type lie in their table. ``layout_of`` is the only place
 that asks whether a type is typed or registered."""
 
+import hashlib
 import json
-import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -242,9 +242,13 @@ def _indexes(type: EntityType, table: sa.Table) -> None:
 
 
 def _index_name(table: sa.Table, kind: str, paths: Paths) -> str:
-    """At most 63 characters, PostgreSQL's limit, and never the same for two groups of paths."""
-    name = f"{table.name}_{kind}_{'_'.join(paths)}"
-    return name if len(name) <= 63 else f"{name[:54]}_{zlib.crc32(name.encode()):08x}"
+    """At most 63 characters, PostgreSQL's limit, and never the same for two groups of paths: the
+    databases may take names for one that differ in case, or only in where one path ends."""
+    prefix = f"{table.name}_{kind}_"
+    if len(paths) == 1 and paths[0].islower() and len(prefix + paths[0]) <= 63:
+        return prefix + paths[0]
+    told = to_text([prefix, *paths]).encode()
+    return f"{prefix[:38]}0_{hashlib.sha256(told).hexdigest()[:20]}"  # no path begins with a digit
 
 
 def _converter(field: Field) -> Callable[[Any], Any]:
