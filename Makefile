@@ -3,11 +3,13 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 LOCK := uv pip compile --quiet --universal --generate-hashes --annotation-style line $(UPGRADE)
+# What builds the image: the first of these that works (docker without its engine does not).
+ENGINE ?= $(shell for engine in docker podman buildah; do $$engine info >/dev/null 2>&1 && echo $$engine && break; done)
 # More for the program that runs: make serve ARGS="--port 9000", make test ARGS="-k history".
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help serve showcase test test-slow lint format openapi openapi-check bench lock clean
+.PHONY: help serve showcase test test-slow lint format openapi openapi-check bench image test-image lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-14s %s\n", $$1, $$2}'
@@ -24,11 +26,13 @@ test: .venv/dev ## Run the tests, all but the slow ones
 test-slow: .venv/dev ## Run the long ones: crashes, fuzzing, the wheel in a clean environment
 	$(BIN)/python -m pytest -m slow $(ARGS)
 
-lint: .venv/dev ## Check style, types and the direction of imports
+lint: .venv/dev ## Check style, types, the direction of imports, Dockerfile and compose.yaml
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy app persist migrations benchmarks tests
 	$(BIN)/lint-imports
+	$(BIN)/hadolint Dockerfile
+	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec compose.yaml
 
 format: .venv/dev ## Put the code into form
 	$(BIN)/ruff check --fix .
@@ -42,6 +46,13 @@ openapi-check: .venv/run ## Fail where openapi/openapi.json is not what the code
 
 bench: .venv/dev ## Measure against the peers, write benchmarks/RESULTS.md
 	$(BIN)/python -m benchmarks $(ARGS)
+
+image: ## Build the container image with docker, podman or buildah (ARGS="--build-arg BASE=...")
+	$(if $(ENGINE),,$(error there is no docker, podman or buildah that works here))
+	$(ENGINE) build $(if $(filter docker,$(ENGINE)),,--format docker) --tag persist $(ARGS) .
+
+test-image: .venv/dev ## Run the image with docker or podman and look at it from outside
+	$(BIN)/python -m pytest -m slow tests/test_image.py $(ARGS)
 
 lock: ## Pin the dependencies anew (needs uv; UPGRADE=--upgrade for newer ones)
 	$(LOCK) --extra postgres --group dev pyproject.toml -o requirements-dev.lock

@@ -104,6 +104,17 @@ class Collection:
         changes: list[Json] = response.json()["items"]
         return changes
 
+    def whole_history(self, record_id: str) -> list[Json]:
+        """All of a record's changes, newest first, by the cursors of its history."""
+        changes: list[Json] = []
+        cursor: dict[str, str] = {}
+        while True:
+            body = self.client.get(f"{self.at(record_id)}/history", params={"limit": 500, **cursor}).json()
+            changes += body["items"]
+            if body["next_cursor"] is None:
+                return changes
+            cursor = {"cursor": body["next_cursor"]}
+
     def delete_matching(
         self, pairs: Pairs = (), /, *, headers: Headers | None = None, **query: Any
     ) -> httpx.Response:

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -12,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+
+from tests.support.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 DEPLOYMENT = "tests.deployment"
@@ -67,14 +68,19 @@ def serving(
 
 
 def start(
-    database_url: str, folder: Path, *, workers: int = 1, settings: dict[str, str] | None = None
+    database_url: str,
+    folder: Path,
+    *,
+    workers: int = 1,
+    settings: dict[str, str] | None = None,
+    port: int | None = None,
 ) -> Server:
-    """Start the service and return when it is ready for requests."""
-    port = _free_port()
+    """Start the service, on a free port unless it is given one, and return when it is ready."""
+    port = port or free_port()
     log = folder / f"persist-{port}.log"
     given = {"DATABASE_URL": database_url, "MODELS": DEPLOYMENT, "WORKERS": str(workers), "PORT": str(port)}
     given |= settings or {}
-    with log.open("wb") as output:
+    with log.open("ab") as output:
         process = subprocess.Popen(
             [*PROGRAM, "serve"],
             cwd=folder,
@@ -105,13 +111,6 @@ def _environment(settings: dict[str, str]) -> dict[str, str]:
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("PERSIST_")}
     named = {f"PERSIST_{name}": value for name, value in settings.items()}
     return inherited | named | {"PYTHONPATH": str(ROOT)}
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _wait_until_ready(server: Server) -> None:

@@ -1,0 +1,72 @@
+"""The deployment's own proxy, with the deployment's own configuration, in front of replicas."""
+
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.support.ports import free_port
+from tests.support.server import PATIENCE, ROOT, Server
+
+CONFIGURATION = ["--config", str(ROOT / "deploy" / "Caddyfile"), "--adapter", "caddyfile"]
+
+
+@dataclass
+class Proxy(Server):
+    """The running proxy; a client of it is a client of the replicas."""
+
+    environment: dict[str, str]
+
+    def reload(self) -> None:
+        """Have it take on its configuration anew."""
+        command = ["caddy", "reload", "--force", *CONFIGURATION, "--address", self.environment["PROXY_ADMIN"]]
+        subprocess.run(command, env=self.environment, check=True, capture_output=True)
+
+
+@contextmanager
+def proxy(replicas: Sequence[str], folder: Path) -> Iterator[Proxy]:
+    """A proxy in front of replicas at ``host:port``; skips the test where there is no Caddy."""
+    if shutil.which("caddy") is None:
+        pytest.skip("NOT TESTED, the cluster: there is no caddy here (apt-get install caddy)")
+    port = free_port()
+    environment = os.environ | {
+        "PROXY_ADDRESS": f"http://127.0.0.1:{port}",
+        "PROXY_ADMIN": f"127.0.0.1:{free_port()}",
+        "PROXY_REPLICAS": " ".join(replicas),
+        "XDG_CONFIG_HOME": str(folder),
+        "XDG_DATA_HOME": str(folder),
+    }
+    log = folder / "caddy.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            ["caddy", "run", *CONFIGURATION],
+            env=environment,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    running = Proxy(f"http://127.0.0.1:{port}", process, log, environment)
+    try:
+        _wait_until_it_answers(running)
+        yield running
+    finally:
+        running.stop()
+
+
+def _wait_until_it_answers(running: Proxy) -> None:
+    deadline = time.monotonic() + PATIENCE
+    with running.client() as client:
+        while time.monotonic() < deadline:
+            try:
+                if client.get("/health/ready").status_code == 200:
+                    return
+            except httpx.TransportError:
+                time.sleep(0.05)
+    raise RuntimeError(f"the proxy did not answer:\n{running.log.read_text()[-3000:]}")
