@@ -65,13 +65,17 @@ def _serve(settings: Settings) -> None:
         bound = server.listen(settings.host, settings.port)
     except (checks.NotReady, server.CannotListen) as error:
         refuse(error)
-    log, announce = logs.configuration(settings.log_level), _announcement(server.address(bound))
+    if not server.allow_files(settings.max_connections):
+        logger.warning("the system allows too few open files for PERSIST_MAX_CONNECTIONS (ulimit -n)")
+    manner: Any = {
+        "seconds": settings.shutdown_seconds,
+        "log": logs.configuration(settings.log_level),
+        "announce": _announcement(server.address(bound)),
+    }
     if settings.workers == 1:
-        served = server.serve(create_app(settings), bound, log=log, announce=announce)
+        served = server.serve(create_app(settings), bound, **manner)
     else:
-        served = server.serve_in_processes(
-            "app.main:application", bound, workers=settings.workers, log=log, announce=announce
-        )
+        served = server.serve_in_processes("app.main:application", bound, workers=settings.workers, **manner)
     raise typer.Exit(0 if served else FAILED)
 
 

@@ -2,6 +2,8 @@
 
 import asyncio
 import gc
+import logging
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
@@ -22,12 +24,15 @@ from app.api.openapi import document
 from app.api.requests import Limits
 from app.api.service import service_router
 from app.api.snapshots import snapshot_router
+from app.api.traffic import Traffic
 from app.api.writes import Writes
 from app.definition_files import DefinitionFiles
 from app.domain.errors import PersistError
 from app.entity_types.registry import load_models
 from app.settings import Settings, load
 from app.storage.database import Database
+
+logger = logging.getLogger(__name__)
 
 NAME = "persist"
 VERSION = version(NAME)
@@ -53,27 +58,16 @@ class Persist(FastAPI):
 
 def create_app(settings: Settings) -> FastAPI:
     """The service on its database. Raises what ``load_models`` and ``Database`` raise."""
-    limits = Limits(settings.max_body_bytes, settings.max_import_bytes, settings.body_timeout_seconds)
+    limits = _limits(settings)
     database = _opened(settings)
     writes = Writes(database)
     files = DefinitionFiles(Path(settings.schemas), database)
-
-    @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        # what start-up made stays; sweeping it again and again costs writes a seventh
-        await files.look()
-        await database.in_thread(database.snapshots.sweep)
-        gc.collect()
-        gc.freeze()
-        watching = asyncio.create_task(files.watch())
-        yield
-        watching.cancel()
-        await asyncio.to_thread(database.close)
-
+    stopping = asyncio.Event()
+    told = {"stopping": stopping, "connections": limits.connections}
     app = Persist(
         title="Persist",
         version=VERSION,
-        lifespan=lifespan,
+        lifespan=_lifespan(database, files, told, settings.shutdown_seconds),
         docs_url=None,
         openapi_url=None,
         redoc_url=None,
@@ -86,8 +80,27 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(snapshot_router(database, writes))
     app.include_router(migration_router(database, writes))
     collections = CollectionRoutes(database, writes, require_if_match=settings.require_if_match)
-    app.front = Front(collections, limits, super(Persist, app).__call__)
+    traffic = Traffic(limits.requests, limits.bodies)
+    app.front = Front(collections, limits, traffic, super(Persist, app).__call__)
     return app
+
+
+def _lifespan(database: Database, files: DefinitionFiles, told: dict[str, Any], seconds: float) -> Any:
+    """What happens around serving; ``told`` is for the server (``app.server``)."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, Any]]:
+        # what start-up made stays; sweeping it again and again costs writes a seventh
+        await files.look()
+        await database.in_thread(database.snapshots.sweep)
+        gc.collect()
+        gc.freeze()
+        watching = asyncio.create_task(files.watch())
+        yield told
+        watching.cancel()
+        await _closed(database, seconds)
+
+    return lifespan
 
 
 def _opened(settings: Settings) -> Database:
@@ -97,7 +110,29 @@ def _opened(settings: Settings) -> Database:
         auto_migrate=settings.auto_migrate,
         snapshot_every=settings.snapshot_every,
         snapshot_keep=settings.snapshot_keep,
+        waiting=settings.max_waiting,
     )
+
+
+def _limits(settings: Settings) -> Limits:
+    return Limits(
+        settings.max_body_bytes,
+        settings.max_import_bytes,
+        settings.body_timeout_seconds,
+        connections=settings.max_connections,
+        requests=settings.max_requests,
+        bodies=settings.max_bodies_bytes,
+        waiting=settings.max_waiting,
+    )
+
+
+async def _closed(database: Database, seconds: float) -> None:
+    """Store what waits; a database that does not answer keeps the process no longer than that."""
+    try:
+        await asyncio.wait_for(asyncio.to_thread(database.close), seconds)
+    except TimeoutError:
+        logger.error("the database did not let go within %g seconds", seconds)
+        os._exit(1)
 
 
 def application() -> FastAPI:

@@ -1,9 +1,17 @@
-"""Server: uvicorn as this service runs it, in one process or several on one socket."""
+"""Server: uvicorn as this service runs it, in one process or several on one socket.
 
-import contextlib
+What an application puts into the state of its lifespan: ``connections``, how many may be open in one
+process, and ``stopping``, an event that is set when the server begins to stop.
+"""
+
+import math
+import os
+import resource
+import signal
 import socket
 from asyncio import TimerHandle, Transport
 from collections.abc import Callable
+from types import FrameType
 from typing import Any
 
 from uvicorn import Config, Server
@@ -14,7 +22,8 @@ from uvicorn.supervisors import Multiprocess
 LARGEST_HEAD = 65_536
 HEAD_SECONDS = 10.0
 IDLE_SECONDS = 30
-GRACE_SECONDS = 10
+OTHER_FILES = 1_000
+"""Files a process has open beside its connections, at the most."""
 
 
 class CannotListen(Exception):
@@ -24,9 +33,12 @@ class CannotListen(Exception):
 class BoundedHead(HttpToolsProtocol):
     """HTTP/1.1 with a bound on the size and the time of a request's head; uvicorn has neither.
 
-    A head that is too large or too slow ends the connection, as does one that never begins.
+    A head that is too large or too slow ends the connection, as does one that never begins. On a
+    connection too many one request is answered, with ``crowded`` in its state; twice as many are too
+    many to be answered.
     """
 
+    _crowded = False
     _open = False
     _size = 0
     _timer: TimerHandle | None = None
@@ -34,6 +46,10 @@ class BoundedHead(HttpToolsProtocol):
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._timer = self.loop.call_later(HEAD_SECONDS, transport.close)
+        most = self.app_state.get("connections", math.inf)
+        self._crowded = len(self.connections) > most
+        if len(self.connections) > 2 * most:
+            transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timer()
@@ -48,12 +64,21 @@ class BoundedHead(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         self._open, self._size = True, 0
         super().on_message_begin()
+        if self._crowded:
+            self.scope["state"]["crowded"] = True
 
     def on_headers_complete(self) -> None:
         self._open = False
         if self._timer is not None:
             self._stop_timer()
         super().on_headers_complete()
+        if self._crowded:
+            self.cycle.keep_alive = False
+
+    def shutdown(self) -> None:
+        if (stopping := self.app_state.get("stopping")) is not None:
+            stopping.set()
+        super().shutdown()
 
     def _wait_for_more(self, received: int) -> None:
         self._size += received
@@ -69,7 +94,8 @@ class BoundedHead(HttpToolsProtocol):
 
 
 class AnnouncingServer(Server):
-    """One process that calls ``announce`` once it answers."""
+    """One process that calls ``announce`` once it answers. A signal ends it when what is in progress
+    is done, another one at once."""
 
     def __init__(self, config: Config, announce: Callable[[], None]) -> None:
         super().__init__(config)
@@ -80,15 +106,35 @@ class AnnouncingServer(Server):
         if self.started:
             self._announce()
 
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        if self.should_exit:
+            os._exit(128 + sig)
+        self.should_exit = True
+
 
 class AnnouncingSupervisor(Multiprocess):
-    """Several processes; calls ``announce`` once all of them answer."""
+    """Several processes; calls ``announce`` once all of them answer. Signals as above."""
 
     announced = False
 
     def __init__(self, config: Config, sockets: list[socket.socket], announce: Callable[[], None]) -> None:
         super().__init__(config, sockets)
         self._announce = announce
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._signalled)
+
+    def _signalled(self, number: int, _: FrameType | None) -> None:
+        if self.should_exit.is_set():
+            for process in self.processes:
+                process.process.kill()
+            os._exit(128 + number)
+        self.should_exit.set()
+
+    def join_all(self) -> None:
+        """Wait for each twice its grace, which it keeps to as long as it does anything at all."""
+        for process in self.processes:
+            process.process.join(2 * (self.config.timeout_graceful_shutdown or 0) + 5)
+            process.process.kill()
 
     def keep_subprocess_alive(self) -> None:
         super().keep_subprocess_alive()
@@ -123,27 +169,51 @@ def address(bound: socket.socket) -> str:
 
 
 def serve(
-    application: Any, bound: socket.socket, *, log: dict[str, Any], announce: Callable[[], None]
+    application: Any,
+    bound: socket.socket,
+    *,
+    seconds: int,
+    log: dict[str, Any],
+    announce: Callable[[], None],
 ) -> bool:
-    """Serve an ASGI application in this process until a signal; False where it could not start."""
-    server = AnnouncingServer(configuration(application, log=log), announce)
-    # Uvicorn raises a signal again once it has shut down; Ctrl+C is no reason for a traceback.
-    with contextlib.suppress(KeyboardInterrupt):
-        server.run(sockets=[bound])
+    """Serve an ASGI application in this process until a signal, and for ``seconds`` longer what is in
+    progress then; False where it could not start."""
+    server = AnnouncingServer(configuration(application, seconds=seconds, log=log), announce)
+    server.run(sockets=[bound])
     return server.started
 
 
 def serve_in_processes(
-    factory: str, bound: socket.socket, *, workers: int, log: dict[str, Any], announce: Callable[[], None]
+    factory: str,
+    bound: socket.socket,
+    *,
+    workers: int,
+    seconds: int,
+    log: dict[str, Any],
+    announce: Callable[[], None],
 ) -> bool:
     """Serve what ``factory`` ("module:function") makes in several processes; False where one could not."""
-    config = configuration(factory, log=log, factory=True, workers=workers)
+    config = configuration(factory, seconds=seconds, log=log, factory=True, workers=workers)
     supervisor = AnnouncingSupervisor(config, [bound], announce)
     supervisor.run()
     return not supervisor.failed
 
 
-def configuration(application: Any, *, log: dict[str, Any] | None = None, **more: Any) -> Config:
+def allow_files(connections: int) -> bool:
+    """Let each process have that many connections open at once, and as many more to refuse; whether
+    the system does."""
+    wanted = 2 * connections + OTHER_FILES
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+        return allowed == wanted
+    return True
+
+
+def configuration(
+    application: Any, *, seconds: int = 10, log: dict[str, Any] | None = None, **more: Any
+) -> Config:
     """How uvicorn serves: proxy headers are not believed, and a line in the log for each request
     would cost two thirds of the throughput."""
     return Config(
@@ -156,7 +226,7 @@ def configuration(application: Any, *, log: dict[str, Any] | None = None, **more
         proxy_headers=False,
         server_header=False,
         timeout_keep_alive=IDLE_SECONDS,
-        timeout_graceful_shutdown=GRACE_SECONDS,
+        timeout_graceful_shutdown=seconds,
         timeout_worker_healthcheck=30,
         **more,
     )

@@ -68,6 +68,25 @@ class Settings(BaseSettings):
     body_timeout_seconds: float = Field(
         10.0, gt=0, description="Longest silence between two pieces of a body, after which the answer is 408."
     )
+    max_connections: int = Field(
+        5_000, ge=1, description="Connections open at once in one process; a request on one more is 503."
+    )
+    max_requests: int = Field(
+        2_000, ge=1, description="Requests in progress at once in one process; one more is 503."
+    )
+    max_waiting: int = Field(
+        1_000,
+        ge=1,
+        description="Writes that may wait for the database in one process, and reads; one more is 503.",
+    )
+    max_bodies_bytes: int = Field(
+        67_108_864,
+        ge=1,
+        description="Memory of one process for large bodies; one that does not fit is 503.",
+    )
+    shutdown_seconds: int = Field(
+        10, ge=1, description="Seconds that requests in progress have to finish after SIGTERM."
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Least severe log record to write: debug, info, warning or error."
     )

@@ -89,15 +89,19 @@ def test_twenty_kills_lose_nothing_acknowledged(
     crash_and_look(new_database(), tmp_path, launch, crashes=20, workers=workers)
 
 
+@pytest.mark.parametrize("workers", [1, 2])
 def test_a_service_that_is_told_to_stop_finishes_what_it_began(
-    new_database: NewDatabase, tmp_path: Path, launch: Launch
+    new_database: NewDatabase, tmp_path: Path, launch: Launch, workers: int
 ) -> None:
     url, ledger = new_database(), Ledger()
-    server = launch(url)
+    server = launch(url, workers=workers)
     shared_id = shared_counter(server)
     with Load(server, ledger, shared_id):
         ledger.wait_for(100)
         server.stop()
+    assert server.process.returncode == 0
+    for response in ledger.refused:
+        assert_problem(response, 503, "unavailable")
     with serving(url, tmp_path) as again:
         assert_all_is_there(again, ledger, shared_id)
 

@@ -32,6 +32,11 @@ def test_the_defaults_are_those_of_the_contract() -> None:
         "max_body_bytes": 1_048_576,
         "max_import_bytes": 1_073_741_824,
         "body_timeout_seconds": 10.0,
+        "max_connections": 5_000,
+        "max_requests": 2_000,
+        "max_waiting": 1_000,
+        "max_bodies_bytes": 67_108_864,
+        "shutdown_seconds": 10,
         "log_level": "info",
     }
 

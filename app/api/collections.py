@@ -12,7 +12,7 @@ from app.api.lists import list_changes, list_records
 from app.api.patches import change_of
 from app.api.queries import conditions, controls, flag, natural, pairs_of, split
 from app.api.representations import JSON, Answer, Stream, etag, json_answer, record_text, row_text
-from app.api.requests import PATCH_TYPES, Request, json_object
+from app.api.requests import PATCH_TYPES, UNKNOWN, Request, json_object
 from app.api.snapshots import of_collection, take
 from app.api.writes import Writes
 from app.domain import strict_json
@@ -43,6 +43,10 @@ from app.storage.writing import Mode
 
 ATTEMPTS = 10
 """How often a request is answered anew because the definition of its type changed."""
+
+COLLECTION = "/api/{collection}"
+BELOW = {("history", 3): "/{id}/history", ("commands", 4): "/{id}/commands/{command}"}
+"""The templates of what lies below a record, by its name and the length of the path."""
 
 Reply = Answer | Stream
 Handler = Callable[["Place", Request], Awaitable[Reply]]
@@ -94,6 +98,7 @@ class CollectionRoutes:
     async def answer(self, request: Request, parts: list[str], workspace: str = "") -> Reply:
         """The answer to a request; ``parts`` is the path behind ``/api/``. A refusal may come from a
         definition that another process has changed: then it is asked for once more."""
+        request.route = self._route(parts, workspace)
         for _ in range(ATTEMPTS):
             known = self._database.catalog.epoch
             try:
@@ -108,6 +113,16 @@ class CollectionRoutes:
                 break
         raise Unavailable("the entity type is being changed; try again")
 
+    def _route(self, parts: list[str], workspace: str) -> str:
+        """The template of a path, one of few whatever clients send."""
+        if len(parts) == 2 and parts[1] not in self._collection:
+            below = "/{id}"
+        elif len(parts) < 3:
+            below = "/" + parts[1] if parts[1:] and parts[1] else ""
+        else:
+            below = BELOW.get((parts[2], len(parts)), "/" + UNKNOWN)
+        return f"/workspaces/{{workspace}}/api/{{collection}}{below}" if workspace else COLLECTION + below
+
     async def _answer(self, request: Request, parts: list[str], workspace: str) -> Reply:
         layout = self._database.catalog.get(parts[0])
         id = parts[1] if len(parts) > 1 else ""
@@ -116,10 +131,9 @@ class CollectionRoutes:
         elif len(parts) < 3:
             return await self._dispatch(self._collection[id], Place(layout, workspace), request)
         else:
-            below = parts[2]
-            if (below, len(parts)) not in (("history", 3), ("commands", 4)):
+            if (parts[2], len(parts)) not in BELOW:
                 raise NotFound(f"there is nothing at {request.path}")
-            handlers = self._below[below]
+            handlers = self._below[parts[2]]
         if not is_canonical(id):
             raise RecordNotFound(f"{id[:80]!r} is no id: ids are canonical lower-case UUIDs")
         return await self._dispatch(handlers, Place(layout, workspace, id, parts[-1]), request)

@@ -3,6 +3,7 @@
 Requests to collections are answered from here; everything else goes on to FastAPI.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from contextlib import suppress
 from typing import Any
@@ -11,8 +12,9 @@ from app.api.access import check_origin
 from app.api.collections import CollectionRoutes
 from app.api.problems import problem
 from app.api.representations import Send
-from app.api.requests import Disconnected, Limits, Receive, Request, Scope
-from app.domain.errors import MalformedRequest
+from app.api.requests import CURRENT, GONE, Disconnected, Limits, Receive, Request, Scope
+from app.api.traffic import Traffic
+from app.domain.errors import MalformedRequest, Unavailable
 
 TARGET = 32_768
 """Bytes the longest target may have."""
@@ -25,44 +27,69 @@ Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 class Front:
     """Gives every request its id, answers those to collections, hands the rest on."""
 
-    def __init__(self, collections: CollectionRoutes, limits: Limits, rest: Application) -> None:
+    def __init__(
+        self, collections: CollectionRoutes, limits: Limits, traffic: Traffic, rest: Application
+    ) -> None:
         self._collections = collections
         self._limits = limits
+        self._traffic = traffic
         self._rest = rest
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request = Request(scope, receive, self._limits)
+        request = Request(scope, receive, self._limits, self._traffic)
+        CURRENT.set(request)
         try:
+            await self._serve(request, scope, receive, send)
+        except Disconnected:
+            return
+        finally:
+            self._traffic.leave(request)
+
+    async def _serve(self, request: Request, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            self._traffic.enter(request, crowded="crowded" in scope.get("state", ()))
             self._admit(scope, request)
             parts = scope["path"].split("/")
             if parts[1] != "api" or len(parts) < 3:
-                scope["state"] = {"request": request}
-                if request.method == "HEAD":
-                    scope, send = {**scope, "method": "GET"}, _without_body(send)
-                with suppress(Exception):  # Starlette answers it by handle_error, then raises it again
-                    await self._rest(scope, receive, _tagging(send, request.request_id))
+                await self._hand_on(request, scope, receive, send)
                 return
             reply = await self._collections.answer(request, parts[2:])
         except Disconnected:
-            return
+            raise
+        except asyncio.CancelledError:  # the server has waited long enough
+            if request.status != GONE:
+                raise
+            reply = problem(Unavailable("the service is stopping"), request.instance, request.request_id)
         except Exception as error:  # noqa: BLE001 - whatever it is, the client is told in one form
             reply = problem(error, request.instance, request.request_id)
         reply.headers.append((REQUEST_ID, request.request_id.encode()))
+        self._traffic.answered(request, reply.status)
         await reply.send(send, head=request.method == "HEAD")
+
+    async def _hand_on(self, request: Request, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let FastAPI answer."""
+        scope["state"] = {"request": request}
+        tagged = self._tagging(request, send)
+        if request.method == "HEAD":
+            scope, tagged = {**scope, "method": "GET"}, _without_body(tagged)
+        with suppress(Exception):  # Starlette answers it by handle_error, then raises it again
+            await self._rest(scope, receive, tagged)
+        request.route = getattr(scope.get("route"), "path", request.route)
+
+    def _tagging(self, request: Request, send: Send) -> Send:
+        async def tagged(message: MutableMapping[str, Any]) -> None:
+            if message["type"] == "http.response.start":
+                self._traffic.answered(request, message["status"])
+                identified = (REQUEST_ID, request.request_id.encode())
+                message["headers"] = [*message.get("headers", ()), identified]
+            await send(message)
+
+        return tagged
 
     def _admit(self, scope: Scope, request: Request) -> None:
         if len(scope["raw_path"]) + len(request.query) > TARGET:
             raise MalformedRequest(f"the target of a request may have {TARGET:,} bytes")
         check_origin(request.header(b"host"), request.header(b"origin"))
-
-
-def _tagging(send: Send, request_id: str) -> Send:
-    async def tagged(message: MutableMapping[str, Any]) -> None:
-        if message["type"] == "http.response.start":
-            message["headers"] = [*message.get("headers", ()), (REQUEST_ID, request_id.encode())]
-        await send(message)
-
-    return tagged
 
 
 def _without_body(send: Send) -> Send:

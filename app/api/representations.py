@@ -37,10 +37,11 @@ class Stream:
 
     pieces: AsyncIterator[bytes]
     headers: Headers
+    status: int = 200
 
     async def send(self, send: Send, *, head: bool = False) -> None:
         """Hand it to the server piece by piece, at the client's pace."""
-        await send({"type": "http.response.start", "status": 200, "headers": self.headers})
+        await send({"type": "http.response.start", "status": self.status, "headers": self.headers})
         if not head:
             async for piece in self.pieces:
                 await send({"type": "http.response.body", "body": piece, "more_body": True})

@@ -5,10 +5,13 @@ import hashlib
 import itertools
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
+from time import perf_counter
 from typing import Any
 from urllib.parse import quote
 
+from app.api.traffic import Traffic
 from app.domain import strict_json
 from app.domain.access import OPEN
 from app.domain.change import Origin
@@ -38,11 +41,17 @@ TAG = re.compile(r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"')
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a request may take: bytes of a body and of an import, seconds between two pieces."""
+    """What a request may take: bytes of a body and of an import, seconds between two pieces; and what
+    one process takes on at once: connections, requests, bytes of their bodies in memory, requests that
+    wait for the database."""
 
-    body: int = 1_048_576
-    upload: int = 1_073_741_824
-    silence: float = 10.0
+    body: int
+    upload: int
+    silence: float
+    connections: int
+    requests: int
+    bodies: int
+    waiting: int
 
 
 PROCESS = new_id()[:18].replace("-", "")
@@ -50,34 +59,55 @@ PROCESS = new_id()[:18].replace("-", "")
 
 _count = itertools.count(1)
 
+UNKNOWN = "other"
+"""The route of whatever has none: paths that clients make up are not counted each by itself."""
+
+GONE = 499
+"""Stands for the status where the client is gone before its answer begins."""
+
 
 class Disconnected(Exception):
     """The client is gone; nobody waits for an answer."""
 
 
 class Request:
-    """A request as the ASGI server hands it over."""
+    """A request as the ASGI server hands it over. ``route`` is the template of its path, for counting;
+    ``status`` that of its answer, once there is one."""
 
     __slots__ = (
         "_body",
         "_headers",
         "_receive",
+        "_traffic",
         "access",
+        "held",
         "limits",
         "method",
         "path",
         "query",
         "request_id",
+        "route",
+        "seconds",
+        "started",
+        "status",
         "streamed",
+        "waits",
     )
 
-    def __init__(self, scope: Scope, receive: Receive, limits: Limits) -> None:
+    def __init__(self, scope: Scope, receive: Receive, limits: Limits, traffic: Traffic) -> None:
+        self.started = perf_counter()
         self.method: str = scope["method"]
         self.path: str = scope["path"]
         self.query: bytes = scope["query_string"]
         self.limits = limits
         self.access = OPEN
         self.streamed = False
+        self.route = UNKNOWN
+        self.status = GONE
+        self.seconds = 0.0
+        self.held = 0
+        self.waits = False
+        self._traffic = traffic
         self._receive = receive
         self._body: bytes | None = None
         self._headers: dict[bytes, bytes] = {}
@@ -85,6 +115,10 @@ class Request:
             held = self._headers.get(name)
             self._headers[name] = value if held is None else held + b", " + value
         self.request_id = sane_request_id(self._headers.get(b"x-request-id"))
+
+    def wait(self) -> None:
+        """From now on it waits for something to happen: that takes no place among those in progress."""
+        self._traffic.wait(self)
 
     @property
     def origin(self) -> Origin:
@@ -121,6 +155,8 @@ class Request:
             size += len(piece)
             if size > self.limits.body:
                 raise _too_large(self.limits.body)
+            if more:
+                self._traffic.hold(self, len(piece))
             pieces.append(piece)
         self.streamed = False
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
@@ -190,6 +226,10 @@ class Request:
         digest = hashlib.sha256(b"\0".join(parts))
         digest.update(b"\0" + body)
         return digest.hexdigest()
+
+
+CURRENT: ContextVar[Request] = ContextVar("request")
+"""The request that is being answered; the log's records name it."""
 
 
 def sane_request_id(given: bytes | None) -> str:

@@ -52,6 +52,10 @@ def service_router(  # noqa: C901 - a list of routes
                 "body_bytes": limits.body,
                 "import_bytes": limits.upload,
                 "body_timeout_seconds": limits.silence,
+                "connections": limits.connections,
+                "requests": limits.requests,
+                "waiting": limits.waiting,
+                "bodies_bytes": limits.bodies,
             },
         }
 

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from app.domain.entity_type import EntityType
+from app.domain.errors import Unavailable
 from app.domain.query import Query
 from app.storage import conditions
 from app.storage.catalog import Catalog
@@ -34,6 +35,9 @@ BRIEF = 20
 """Looks that a read may take on the event loop before it starts again in a thread: a millisecond or
 two. Steps, not time, so that a busy processor does not make a brief read a long one."""
 
+SLOWER = 4
+"""Reads in threads take longer than those by key: so many times fewer may wait."""
+
 STEPS = 5_000
 """Steps of SQLite's machine between two looks."""
 
@@ -43,8 +47,9 @@ class Database:
 
     >>> record = await database.write(lambda work: work.collection("ops-tickets").create(data, id))
 
-    ``write`` and ``read`` raise what the operation raises, ``Unavailable`` where the database
-    cannot answer now. Opening one makes the missing tables (``storage.schema.prepare``).
+    ``write`` and ``read`` raise what the operation raises, ``Unavailable`` where the database cannot
+    answer now or more than ``waiting`` wait for it. Opening one makes the missing tables
+    (``storage.schema.prepare``).
     """
 
     def __init__(
@@ -55,6 +60,7 @@ class Database:
         auto_migrate: bool = True,
         snapshot_every: int = 0,
         snapshot_keep: int = 5,
+        waiting: int = 1_000,
     ) -> None:
         self.dialect: Dialect = dialect_of(url)
         types = list(types)
@@ -63,8 +69,10 @@ class Database:
         self._statements = statements_of(self.dialect)
         self._keep = snapshot_keep
         self._writer = Writer(self.dialect, self.catalog, self._statements, snapshot_every, self._due)
-        self._writes: Lane[Write] = Lane("writer", self._writer.work)
-        self._finds: Lane[Find] = Lane("finder", KeyReader(self.dialect).work)
+        self._writes: Lane[Write] = Lane("writer", self._writer.work, waiting)
+        self._finds: Lane[Find] = Lane("finder", KeyReader(self.dialect).work, waiting)
+        self._most_reads = READERS + waiting // SLOWER
+        self.reads = 0
         self._threads = ThreadPoolExecutor(READERS, thread_name_prefix="reader")
         self._local = threading.local()
         self._here: Connection | None = self._brief_connection() if self.dialect.reads_in_place else None
@@ -114,26 +122,32 @@ class Database:
             except Exception as error:
                 if not self.dialect.interrupted(error):
                     raise refusal(self.dialect, error) from error
-        return await asyncio.get_running_loop().run_in_executor(self._threads, self._read, query)
+        if self.reads >= self._most_reads:
+            raise Unavailable("too many reads wait for the database; try again")
+        return await self._in_reader(self._read, query)
+
+    async def _in_reader(self, work: Callable[..., Result], *arguments: Any) -> Result:
+        """Do it in one of the threads that read; ``reads`` counts what is done and what waits there."""
+        self.reads += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, work, *arguments)
+        finally:
+            self.reads -= 1
 
     async def refresh(self) -> bool:
         """Meet the present definitions of registered types; whether they changed. Compiling them may
         take long, so that happens in a thread."""
         if await self.read(lambda reader: reader.definitions.epoch(), one_moment=False) == self.catalog.epoch:
             return False
-        loop = asyncio.get_running_loop()
-        await loop.run_in_executor(
-            self._threads, self._read, lambda reader: self.catalog.refresh(reader.definitions)
-        )
+        await self._in_reader(self._read, lambda reader: self.catalog.refresh(reader.definitions))
         return True
 
     async def stream(self, layout: Layout, workspace: str, query: Query) -> AsyncIterator[list[Row]]:
         """The rows that match, in pieces, from one moment, on a connection of its own."""
-        loop = asyncio.get_running_loop()
-        connection = await loop.run_in_executor(self._threads, self.dialect.connect)
+        connection = await self._in_reader(self.dialect.connect)
         try:
-            rows = await loop.run_in_executor(self._threads, self._open, connection, layout, workspace, query)
-            while piece := await loop.run_in_executor(self._threads, rows.fetchmany, BATCH):
+            rows = await self._in_reader(self._open, connection, layout, workspace, query)
+            while piece := await self._in_reader(rows.fetchmany, BATCH):
                 yield piece
         finally:
             connection.close()

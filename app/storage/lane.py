@@ -11,9 +11,6 @@ from app.domain.errors import Unavailable
 
 Task = TypeVar("Task")
 
-WAITING = 10_000
-"""Jobs that may wait; past that the caller is told to come back."""
-
 TOGETHER = 256
 """Jobs done at once."""
 
@@ -37,21 +34,28 @@ class Job(Generic[Task]):
 
 
 class Lane(Generic[Task]):
-    """``work`` gets the jobs that wait, in order, and sets each one's ``result`` or ``error``."""
+    """``work`` gets the jobs that wait, in order, and sets each one's ``result`` or ``error``. Past
+    ``most`` that wait the caller is told to come back."""
 
-    def __init__(self, name: str, work: Callable[[list[Job[Task]]], None]) -> None:
+    def __init__(self, name: str, work: Callable[[list[Job[Task]]], None], most: int) -> None:
         self._work = work
+        self._most = most
         self._queue: SimpleQueue[Job[Task] | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
     def submit(self, task: Task) -> "asyncio.Future[Any]":
         """Queue a task; the future belongs to the running event loop. Raises ``Unavailable``."""
-        if self._queue.qsize() >= WAITING:
+        if self.waiting >= self._most:
             raise Unavailable("too many requests wait for the database; try again")
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._queue.put(Job(task, future))
         return future
+
+    @property
+    def waiting(self) -> int:
+        """How many jobs wait."""
+        return self._queue.qsize()
 
     def close(self) -> None:
         """Finish what waits, then end the thread."""
