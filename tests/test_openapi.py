@@ -119,6 +119,9 @@ def test_every_collection_has_all_its_paths() -> None:
     assert {path: methods for path, methods in paths.items() if path.split("/")[2] == "ops-tickets"} == {
         root: {"get", "post", "delete"},
         f"{root}/commands": {"get"},
+        f"{root}/commands/ack": {"post"},
+        f"{root}/commands/escalate": {"post"},
+        f"{root}/commands/set": {"post"},
         f"{root}/export": {"get"},
         f"{root}/import": {"post"},
         f"{root}/{{id}}": {"get", "put", "patch", "delete"},
@@ -134,7 +137,7 @@ def test_operation_ids_are_unique_whatever_collections_and_commands_are_called()
     commands = ["create", "list", "a_create", "invoke", "x", "x_"]
     made = document([hand_made(name, {"type": "object"}, *commands) for name in names], version="1")
     ids = [operation["operationId"] for _, _, operation in operations(made)]
-    assert len(ids) == len(set(ids)) == len(names) * (11 + len(commands))
+    assert len(ids) == len(set(ids)) == len(names) * (11 + 2 * len(commands))
 
 
 def test_the_document_is_the_same_in_whatever_order_the_types_come() -> None:
@@ -229,6 +232,7 @@ def test_a_response_fits_no_other_problem() -> None:
         ),
         ("/{id}", "delete", {"record-not-found", "precondition-failed"}),
         ("/{id}/commands/escalate", "post", {"command-unavailable", "invalid-payload", "invalid-data"}),
+        ("/commands/escalate", "post", {"command-failed", "invalid-payload", "too-many-affected"}),
     ],
 )
 def test_an_operation_names_the_problems_it_can_give(path: str, method: str, codes: set[str]) -> None:
@@ -417,6 +421,8 @@ def test_the_examples_of_a_collection_work_when_tried(
             body = example if isinstance(example, str) else json.dumps(example)
             address = path.replace("{id}", record_id)
             query = {"dry_run": "true"} if record_id == ID else {}
+            if path.startswith(f"{root}/commands"):
+                query["_id"] = record_id
             yield client.request(method, address, content=body, headers={"content-type": type}, params=query)
 
     root, record_id = f"/api/{collection}", str(uuid.uuid4())
@@ -425,9 +431,8 @@ def test_the_examples_of_a_collection_work_when_tried(
     assert [answer.status_code for answer in tried(f"{root}/{{id}}", "put", record_id)] == [201]
     try:
         assert [answer.status_code for answer in tried(f"{root}/{{id}}", "patch", record_id)] == [200] * 3
-        assert [answer.status_code for answer in tried(f"{root}/{{id}}/commands/set", "post", record_id)] == [
-            200
-        ]
+        for commands in (f"{root}/{{id}}/commands", f"{root}/commands"):
+            assert [answer.status_code for answer in tried(f"{commands}/set", "post", record_id)] == [200]
     finally:
         assert client.delete(f"{root}/{record_id}").status_code == 204
 
@@ -441,7 +446,8 @@ def test_what_a_service_gives_for_a_record_fits_its_schema(client: httpx.Client,
         "Invocation": client.post(f"{address}/commands/ack"),
         "Page": client.get("/api/tickets", params={"fields": "title", "limit": "2"}),
         "History": client.get(f"{address}/history"),
+        "Outcomes": client.post(f"/api/tickets/commands/ack?_id={made.json()['id']}"),
     }
     for name, answer in answers.items():
-        schema = {"$ref": f"#/components/schemas/tickets.{name}"}
+        schema = {"$ref": f"#/components/schemas/{'' if name == 'Outcomes' else 'tickets.'}{name}"}
         assert accepts(live, schema, answer.json()), (name, answer.text)

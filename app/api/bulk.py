@@ -20,15 +20,11 @@ from app.domain.record import Data
 from app.storage.database import Database
 from app.storage.layout import Layout
 from app.storage.spool import Spool
-from app.storage.unit_of_work import UnitOfWork
+from app.storage.unit_of_work import JOURNAL, UnitOfWork
 from app.storage.writing import Mode
 
 PIECE = 500
 """Records that are held in memory at once."""
-
-JOURNAL = 20_000
-"""Changes from which a long import writes its journal as it goes: memory stays flat, though the
-journal's counter is held longer."""
 
 FAULTS = 100
 """Errors an answer lists."""

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 
 from app.api.bulk import export, import_records
 from app.api.drafts import draft
+from app.api.invoking import command_of, invoke_matching, payload_of
 from app.api.lists import list_changes, list_records
 from app.api.patches import change_of
 from app.api.queries import conditions, controls, flag, natural, pairs_of, split
@@ -18,10 +19,8 @@ from app.api.writes import Writes
 from app.domain import strict_json
 from app.domain.command import Command
 from app.domain.errors import (
-    CommandNotFound,
     Conflict,
     Invalid,
-    InvalidPayload,
     InvalidQuery,
     MethodNotAllowed,
     NotFound,
@@ -94,6 +93,7 @@ class CollectionRoutes:
             "history": {"GET": self.history},
             "commands": {"POST": self.run},
         }
+        self._matching: dict[str, Handler] = {"POST": self.invoke}
 
     async def answer(self, request: Request, parts: list[str], workspace: str = "") -> Reply:
         """The answer to a request; ``parts`` is the path behind ``/api/``. A refusal may come from a
@@ -130,6 +130,8 @@ class CollectionRoutes:
             handlers = self._record
         elif len(parts) < 3:
             return await self._dispatch(self._collection[id], Place(layout, workspace), request)
+        elif len(parts) == 3 and id == "commands":
+            return await self._dispatch(self._matching, Place(layout, workspace, "", parts[2]), request)
         else:
             if (parts[2], len(parts)) not in BELOW:
                 raise NotFound(f"there is nothing at {request.path}")
@@ -238,15 +240,10 @@ class CollectionRoutes:
     async def run(self, place: Place, request: Request) -> Answer:
         """Run a command on one record."""
         dry_run = _dry_run(request)
-        command = place.type.commands.get(place.name)
-        if command is None:
-            known = ", ".join(sorted(place.type.commands))
-            raise CommandNotFound(f"{place.type.name} has no command {place.name[:80]!r}; it has {known}")
+        command = command_of(place.type, place.name)
         body = await request.body()
         precondition = request.precondition(required=self._require)
-        payload = await draft(
-            request, body, lambda: command.parse(json_object(body, InvalidPayload) if body else {})
-        )
+        payload = await draft(request, body, lambda: payload_of(command, body))
 
         def operation(work: UnitOfWork) -> Answer:
             collection = work.collection(place.type, place.workspace, request.origin)
@@ -255,6 +252,10 @@ class CollectionRoutes:
             return Answer(200, text.encode(), [JSON, etag(record.revision)])
 
         return await self._writes.perform(request, operation, body=body, keys=[place.key], dry_run=dry_run)
+
+    async def invoke(self, place: Place, request: Request) -> Answer:
+        """Run a command on every record that matches."""
+        return await invoke_matching(self._writes, request, place.type, place.workspace, place.name)
 
     # the whole collection
 

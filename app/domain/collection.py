@@ -4,6 +4,7 @@ Replace, patch and command are ``transition`` with another ``change``: read, pre
 change, nothing changed? stop, next revision, put, journal.
 """
 
+import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -11,11 +12,22 @@ from typing import Any, NamedTuple
 from app.domain.change import Change, Operation, Origin
 from app.domain.command import Command
 from app.domain.entity_type import EntityType
-from app.domain.errors import CommandUnavailable, RecordExists, RecordNotFound, TooManyAffected
+from app.domain.errors import (
+    CommandUnavailable,
+    PersistError,
+    RecordExists,
+    RecordNotFound,
+    TooManyAffected,
+)
 from app.domain.precondition import NO_PRECONDITION, Precondition
 from app.domain.query import Query
-from app.domain.record import Data, Record, same_data, to_text
+from app.domain.record import INT64, Data, Record, same_data, to_text
 from app.domain.stores import Journal, Records
+
+logger = logging.getLogger(__name__)
+
+PIECE = 500
+"""Records that are read at once."""
 
 
 class Invocation(NamedTuple):
@@ -97,15 +109,26 @@ class Collection:
 
         def change(data: Data) -> Data:
             nonlocal result
-            if (reason := command.refusal(data)) is not None:
-                raise CommandUnavailable(reason)
-            data, result = command.run(data, payload)
+            data, result = self._ran(command, data, payload)
             return self.type.validate(data)
 
         record = self.transition(
             id, Operation.COMMAND, change, precondition, command=command.name, payload=to_text(payload)
         )
         return Invocation(result, record)
+
+    def _ran(self, command: Command, data: Data, payload: Data) -> tuple[Data, Any]:
+        """What a command makes of data. Whatever its code raises is a refusal of this record only."""
+        try:
+            if (reason := command.refusal(data)) is not None:
+                raise CommandUnavailable(reason)
+            return command.run(data, payload)
+        except PersistError:
+            raise
+        except Exception:
+            told = {"request_id": self.origin.request_id}
+            logger.exception("the command %s of %s failed", command.name, self.type.name, extra=told)
+            raise PersistError("the command failed on this record; the log has the request_id") from None
 
     def transition(
         self,
@@ -147,13 +170,22 @@ class Collection:
 
     def delete_matching(self, query: Query, max_affected: int) -> int:
         """Delete what matches, unless it is more than ``max_affected`` (``TooManyAffected``)."""
-        if (matching := self.records.count(self.workspace, query)) > max_affected:
-            raise TooManyAffected(
-                f"{matching} records match and max_affected is {max_affected}; nothing was deleted. "
-                "Narrow the filter or raise max_affected",
-                matching=matching,
-            )
-        return len([self._remove(record) for record in self.records.matching(self.workspace, query)])
+        chosen = [id for id, _ in self.chosen(query, max_affected)]
+        if len(chosen) > max_affected:
+            raise too_many(self.count(query), max_affected)
+        for start in range(0, len(chosen), PIECE):
+            self.records.read(self.workspace, chosen[start : start + PIECE])
+            for id in chosen[start : start + PIECE]:
+                self._remove(self._existing(id))
+        return len(chosen)
+
+    def chosen(self, query: Query, most: int) -> list[tuple[str, int]]:
+        """The ids and revisions of what matches, locked: one more than ``most`` where there are more."""
+        return self.records.chosen(self.workspace, replace(query, limit=min(most, INT64[-2]) + 1))
+
+    def count(self, query: Query) -> int:
+        """How many records match."""
+        return self.records.count(self.workspace, query)
 
     def _existing(self, id: str) -> Record:
         current = self.records.get(self.workspace, id)
@@ -166,3 +198,12 @@ class Collection:
         self.records.remove(current)
         self.journal.append(Change(Operation.DELETE, gone, self.origin))
         return gone
+
+
+def too_many(matching: int, max_affected: int) -> TooManyAffected:
+    """The refusal where more records match than a client foresaw."""
+    return TooManyAffected(
+        f"{matching} records match and max_affected is {max_affected}; nothing was changed. "
+        "Narrow the filter or raise max_affected",
+        matching=matching,
+    )

@@ -1,6 +1,7 @@
 """What the domain asks of storage; ``storage`` implements these inside a unit of work."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 from app.domain.change import Change
@@ -23,8 +24,11 @@ class Records(Protocol):
     def count(self, workspace: str, query: Query) -> int:
         """How many records match."""
 
-    def matching(self, workspace: str, query: Query) -> Iterator[Record]:
-        """The records that match, in the query's order, locked."""
+    def read(self, workspace: str, ids: Iterable[str]) -> None:
+        """Read and lock records that are about to be asked for, all at once."""
+
+    def chosen(self, workspace: str, query: Query) -> list[tuple[str, int]]:
+        """The ids and revisions of the records that match, in the query's order, locked."""
 
 
 class Journal(Protocol):
@@ -35,3 +39,13 @@ class Journal(Protocol):
 
     def last_revision(self, collection: str, workspace: str, id: str) -> int:
         """The last revision an id ever had, deletions included; 0 where it was never known."""
+
+
+class Unit(Protocol):
+    """A transaction, as an operation on many records sees it."""
+
+    def savepoint(self) -> AbstractContextManager[None]:
+        """A part that is undone where something is raised; ``UniqueViolation`` by the database."""
+
+    def flush_records(self, *, journal_at: int | None = None) -> None:
+        """Send and forget what waits, the journal from the weight ``journal_at``."""

@@ -15,6 +15,7 @@ from app.domain.record import Record, same_data
 from app.storage.dialect import Dialect
 from app.storage.dialect import Failure as DriverFailure
 from app.storage.layout import Layout
+from app.storage.savepoint import savepoint
 from app.storage.spool import Spool
 from app.storage.unit_of_work import RecordKey, UnitOfWork
 
@@ -139,15 +140,13 @@ class Arrival:
     def _violated(self, layout: Layout, records: list[Record]) -> str | None:
         """Insert records, all or none; the constraint where one of them violates it."""
         cursor = self._work.cursor
-        cursor.execute("SAVEPOINT piece")
         try:
-            layout.writer.insert(cursor, [layout.row(record) for record in records])
+            with savepoint(cursor, self._dialect):
+                layout.writer.insert(cursor, [layout.row(record) for record in records])
         except Exception as error:
             if self._dialect.failure(error) is not DriverFailure.UNIQUE:
                 raise
-            cursor.execute("ROLLBACK TO SAVEPOINT piece")
             return self._dialect.violated(error)
-        cursor.execute("RELEASE SAVEPOINT piece")
         return None
 
     def _fail_unique(self, layout: Layout, record: Record, violated: str) -> None:

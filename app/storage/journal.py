@@ -29,6 +29,9 @@ HISTORY = (
     JOURNAL.c.data,
 )
 
+EMPTY = 500
+"""The weight of a change without data."""
+
 
 @dataclass(frozen=True)
 class JournalStatements:
@@ -71,17 +74,20 @@ def journal_statements(dialect: Dialect) -> JournalStatements:
 
 
 class WorkJournal:
-    """``domain.stores.Journal`` of a unit of work: changes wait until it ends."""
+    """``domain.stores.Journal`` of a unit of work: changes wait until it ends. ``weight`` is about
+    the characters that wait; what is forgotten still counts."""
 
     def __init__(self, statements: JournalStatements, cursor: Cursor, now: str) -> None:
         self._statements = statements
         self._cursor = cursor
         self._now = now
         self._waiting: list[Change] = []
+        self.weight = 0
         self.written: Counter[str] = Counter()
 
     def append(self, change: Change) -> None:
         self._waiting.append(change)
+        self.weight += EMPTY + len(change.record.text) + len(change.payload or "")
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -104,7 +110,7 @@ class WorkJournal:
 
     def flush(self) -> None:
         """Write what waits. The counter is taken here: nothing locks a record after this."""
-        changes, self._waiting = self._waiting, []
+        changes, self._waiting, self.weight = self._waiting, [], 0
         if not changes:
             return
         take = self._statements.take

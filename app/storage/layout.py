@@ -3,7 +3,7 @@ that asks whether a type is typed or registered."""
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from app.domain.entity_type import EntityType, Kind, Paths
+from app.domain.errors import UniqueViolation, Violation
 from app.domain.field import ENVELOPE, Field, FieldType
 from app.domain.record import Record, to_text
 from app.storage.dialect import (
@@ -126,6 +127,17 @@ class Layout:
         if len(field.path) == 1 and field.type in COLUMN_TYPES:
             return None, ()
         return column, field.path[1:]
+
+
+def unique_violation(layouts: Iterable[Layout], violated: str) -> UniqueViolation | None:
+    """What a client is told of a violated constraint; None where it is a key of the service's own."""
+    for layout in layouts:
+        if (paths := layout.unique.get(violated)) is not None:
+            named = " and ".join(paths)
+            detail = f"another record of {layout.type.name} holds this value of {named}"
+            places = [Violation("/" + path.replace(".", "/"), "held by another record") for path in paths]
+            return UniqueViolation(detail, errors=places)
+    return None
 
 
 def layout_of(

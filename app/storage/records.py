@@ -77,17 +77,11 @@ class TableRecords:
         values = conditions.values(self._layout, workspace, query)
         return int(self._cursor.execute(statement.text, statement.arguments(values)).fetchone()[0])
 
-    def matching(self, workspace: str, query: Query) -> Iterator[Record]:
-        """In batches: the ids first, then each batch of records locked."""
+    def chosen(self, workspace: str, query: Query) -> list[tuple[str, int]]:
         self.flush()
-        statement = paging(self._layout, query)
+        statement = choosing(self._layout, query)
         values = conditions.values(self._layout, workspace, query)
-        ids = [row[0] for row in self._cursor.execute(statement.text, statement.arguments(values)).fetchall()]
-        for start in range(0, len(ids), BATCH):
-            batch = ids[start : start + BATCH]
-            self.read(workspace, batch)
-            yield from [record for id in batch if (record := self._present[workspace, id]) is not None]
-            self.flush()
+        return list(self._cursor.execute(statement.text, statement.arguments(values)).fetchall())
 
     def flush(self) -> None:
         """Send what waits: what goes, then what changes, then what comes, so that a unique value
@@ -134,6 +128,17 @@ def _expect(wanted: int, found: int) -> None:
 def paging(layout: Layout, query: Query) -> Statement:
     """The statement of a page, compiled once for each shape of query."""
     return cached(layout, ("page", *conditions.shape(query)), lambda: conditions.page(layout, query))
+
+
+def choosing(layout: Layout, query: Query) -> Statement:
+    """The statement that locks what matches, in the order of ids, and tells its ids and revisions."""
+    columns = (layout.table.c.id, layout.table.c.revision)
+
+    def statement() -> sa.Select[Any]:
+        page = conditions.page(layout, query).with_only_columns(*columns)
+        return layout.dialect.locked(page)
+
+    return cached(layout, ("choose", *conditions.shape(query)), statement)
 
 
 def counting(layout: Layout, query: Query) -> Statement:

@@ -1,6 +1,7 @@
 """Unit of work: what the writes of one transaction share. Everything waits here until ``flush``."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -11,14 +12,19 @@ from app.domain.collection import Collection
 from app.domain.entity_type import EntityType
 from app.storage.catalog import Stale
 from app.storage.definitions import Definitions, DefinitionStatements, definition_statements
-from app.storage.dialect import Cursor, Dialect, Statement
+from app.storage.dialect import Cursor, Dialect, Failure, Statement
 from app.storage.idempotency import Answers, AnswerStatements, answer_statements
 from app.storage.journal import JournalStatements, WorkJournal, journal_statements
-from app.storage.layout import Layout
+from app.storage.layout import Layout, unique_violation
 from app.storage.records import TableRecords
+from app.storage.savepoint import savepoint
 from app.storage.tables import MIGRATIONS, SNAPSHOT_MARKS
 
 ANSWER_LIFE = timedelta(hours=24)
+
+JOURNAL = 16_000_000
+"""The weight from which a long operation writes its journal as it goes: memory stays flat, though
+the journal's counter is held longer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +40,7 @@ class RecordKey:
 class Statements:
     """All statements that are not a layout's own."""
 
+    dialect: Dialect
     journal: JournalStatements
     answers: AnswerStatements
     definitions: DefinitionStatements
@@ -46,6 +53,7 @@ def statements_of(dialect: Dialect) -> Statements:
     """Write them all."""
     runs = sa.select(MIGRATIONS.c.report).order_by(MIGRATIONS.c.id.desc())
     return Statements(
+        dialect,
         journal_statements(dialect),
         answer_statements(dialect),
         definition_statements(dialect),
@@ -77,6 +85,7 @@ class UnitOfWork:
         self.definitions = Definitions(statements.definitions, cursor, self.now)
         self._layouts = layouts
         self._mark = statements.mark
+        self._dialect = statements.dialect
         self._records: dict[str, TableRecords] = {}
 
     def collection(self, type: EntityType, workspace: str = "", origin: Origin = NOBODY) -> Collection:
@@ -109,8 +118,7 @@ class UnitOfWork:
 
     def flush(self) -> None:
         """Send what waits; the journal last, because its counter orders the commits."""
-        for _, records in sorted(self._records.items()):
-            records.flush()
+        self._send_records()
         self.answers.flush()
         self.journal.flush()
 
@@ -126,13 +134,37 @@ class UnitOfWork:
         return found
 
     def flush_records(self, *, journal_at: int | None = None) -> None:
-        """Send the records that wait and forget them, and the journal from ``journal_at`` changes: a
-        long operation keeps no more in memory."""
+        """Send the records that wait and forget them, and the journal from the weight ``journal_at``:
+        a long operation keeps no more in memory. It locks no record after that."""
+        self._send_records()
+        self._forget_records()
+        if journal_at is not None and self.journal.weight >= journal_at:
+            self.journal.flush()
+
+    @contextmanager
+    def savepoint(self) -> Iterator[None]:
+        """A part that is sent at its end and undone where something is raised, by the database too:
+        ``UniqueViolation``. The journal is not flushed inside."""
+        self._send_records()
+        mark = len(self.journal)
+        try:
+            with savepoint(self.cursor, self._dialect):
+                yield
+                self._send_records()
+        except Exception as error:
+            self.journal.forget(mark)
+            self._forget_records()
+            if self._dialect.failure(error) is not Failure.UNIQUE:
+                raise
+            raise unique_violation(self._layouts.values(), self._dialect.violated(error)) or error from None
+
+    def _send_records(self) -> None:
         for _, records in sorted(self._records.items()):
             records.flush()
+
+    def _forget_records(self) -> None:
+        for records in self._records.values():
             records.forget()
-        if journal_at is not None and len(self.journal) >= journal_at:
-            self.journal.flush()
 
     def records(self, collection: str) -> TableRecords:
         """The records of a collection as they lie, for those who write them whole."""

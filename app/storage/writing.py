@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from app.domain.errors import PersistError, Unavailable, UniqueViolation, Violation
+from app.domain.errors import PersistError, Unavailable
 from app.storage.catalog import Catalog, Stale
 from app.storage.definitions import Definitions
 from app.storage.dialect import Connection, Dialect, Failure
 from app.storage.idempotency import KeyInUse
 from app.storage.lane import Job
+from app.storage.layout import unique_violation
 from app.storage.records import WriteLost
 from app.storage.unit_of_work import RecordKey, Statements, UnitOfWork
 
@@ -136,20 +137,12 @@ class Writer:
             case Failure.RETRY:
                 return None
             case Failure.UNIQUE:
-                return self._unique(self._dialect.violated(error))
+                # None for a key of the service's own: two processes made the same one, look again
+                return unique_violation(self._catalog.layouts.values(), self._dialect.violated(error))
             case Failure.UNAVAILABLE | Failure.STALE:
                 logger.warning("the database refused a write: %s", error)
                 return _not_now()
         return error
-
-    def _unique(self, violated: str) -> UniqueViolation | None:
-        for layout in self._catalog.layouts.values():
-            if (paths := layout.unique.get(violated)) is not None:
-                named = " and ".join(paths)
-                detail = f"another record of {layout.type.name} holds this value of {named}"
-                places = [Violation("/" + path.replace(".", "/"), "held by another record") for path in paths]
-                return UniqueViolation(detail, errors=places)
-        return None  # a key of the service's own: two processes made the same one, look again
 
     @contextmanager
     def _transaction(self, mode: Mode = Mode.TOGETHER) -> Iterator[UnitOfWork]:

@@ -74,6 +74,22 @@ class Collection:
             return self.client.post(address, headers=headers, params=query)
         return self.client.post(address, json=payload, headers=headers, params=query)
 
+    def invoke(
+        self,
+        command: str,
+        payload: Any = None,
+        pairs: Pairs = (),
+        /,
+        *,
+        headers: Headers | None = None,
+        **query: Any,
+    ) -> httpx.Response:
+        """Run a command on all that match."""
+        address = f"{self.path}/commands/{command}?{urlencode([*pairs, *query.items()])}"
+        if payload is None:
+            return self.client.post(address, headers=headers)
+        return self.client.post(address, json=payload, headers=headers)
+
     def find(self, pairs: Pairs = (), /, **query: Any) -> httpx.Response:
         """List by ``query``, or by ``pairs`` where a name has dots or repeats."""
         return self.client.get(f"{self.path}?{urlencode([*pairs, *query.items()])}")

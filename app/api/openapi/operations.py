@@ -59,6 +59,10 @@ class _Operations:
         return {
             root: {"get": self.list(), "post": self.create(), "delete": self.delete_matching()},
             f"{root}/commands": {"get": self.commands()},
+            **{
+                f"{root}/commands/{command.name}": {"post": self.invoke_matching(command)}
+                for command in self.type.commands.values()
+            },
             f"{root}/export": {"get": self.export()},
             f"{root}/import": {"post": self.import_lines()},
             f"{root}/{{id}}": {
@@ -151,16 +155,32 @@ class _Operations:
         return self._operation("commands", "List the commands", {"200": response("commands")})
 
     def invoke(self, command: Command) -> Json:
-        schema = command.payload_schema
-        payload = (self._ref(f"{command.name}.Payload"), example_payload(command, self._part()))
         return self._operation(
             f"invoke{command.name[0].upper()}{command.name[1:]}",
-            command.description.partition("\n")[0].rstrip(".") or command.name,
+            _summary(command),
             {"200": self._own("invocation"), **_NO_CONTENT},
             _CHANGE,
-            _body({JSON: payload}, required=bool(schema.get("required") or schema.get("minProperties"))),
+            self._payload(command),
             description=command.description,
+            kind="invoke",
         )
+
+    def invoke_matching(self, command: Command) -> Json:
+        controls = [parameter(name) for name in ("filter.example", "max_affected.invoke", "atomic")]
+        return self._operation(
+            f"invokeAll{command.name[0].upper()}{command.name[1:]}",
+            f"{_summary(command)}: all records that match",
+            {"200": response("invoked"), **_NO_CONTENT},
+            [*controls, *_WRITE, *self.filters],
+            self._payload(command),
+            description="Each record by itself, in one transaction; the answer tells what became of each.",
+            kind="invokeAll",
+        )
+
+    def _payload(self, command: Command) -> Json:
+        schema = command.payload_schema
+        payload = (self._ref(f"{command.name}.Payload"), example_payload(command, self._part()))
+        return _body({JSON: payload}, required=bool(schema.get("required") or schema.get("minProperties")))
 
     def _operation(
         self,
@@ -171,8 +191,9 @@ class _Operations:
         body: Json | None = None,
         *,
         description: str = "",
+        kind: str = "",
     ) -> Json:
-        problems = problem_responses("invoke" if name.startswith("invoke") else name)
+        problems = problem_responses(kind or name)
         return {
             "tags": [self.type.name],
             "operationId": f"{self.type.name.replace('-', '_')}_{name}",
@@ -200,6 +221,10 @@ class _Operations:
 
     def _selection(self) -> Iterable[Json]:
         return (parameter(f"{self.type.name}.{name}") for name in ("sort", "fields"))
+
+
+def _summary(command: Command) -> str:
+    return command.description.partition("\n")[0].rstrip(".") or command.name
 
 
 def _body(contents: dict[str, tuple[Json, Any]], *, required: bool = True) -> Json:

@@ -61,6 +61,10 @@ CONTROLS: Mapping[str, Json] = {
     "max_affected": query(
         "max_affected", _whole(0), "If more records match, none is deleted.", required=True, example=10
     ),
+    "max_affected.invoke": query(
+        "max_affected", _whole(0, maximum=10_000, default=1000), "If more records match, nothing is done."
+    ),
+    "atomic": query("atomic", FLAG, "All or nothing: the first failure undoes everything."),
     "dry_run": query("dry_run", FLAG, "Check and answer in full with 200, but change nothing."),
     "revision": query(
         "revision",
@@ -92,6 +96,5 @@ CONTROLS: Mapping[str, Json] = {
 NAMES = {control["name"] for control in CONTROLS.values() if control["in"] == "query"} | {
     "sort",
     "fields",
-    "atomic",
 }
 """Query parameters a field of the same name gives way to: it is reached as ``data.<name>``."""

@@ -35,6 +35,10 @@ OPERATIONS: dict[str, tuple[str, ...]] = {
     "replace": (*_CHANGE, *_BODY),
     "patch": (*_CHANGE, *_BODY, "invalid-patch", "patch-test-failed"),
     "invoke": (*_CHANGE, *_BODY, "command-not-found", "command-unavailable", "invalid-payload"),
+    "invokeAll": (
+        *(*_WRITE, "invalid-json", "request-timeout", "too-large", "unsupported-media-type", "invalid-data"),
+        *("command-not-found", "command-failed", "invalid-payload", "too-many-affected"),
+    ),
 }
 """The codes each kind of operation can answer with."""
 

@@ -64,6 +64,7 @@ SHARED: Json = {
     "commands": answer("The commands.", _json(ref("Commands"))),
     "deleted": answer("How many records were deleted.", _counted("deleted"), "Idempotency-Replayed"),
     "imported": answer("How many records were created.", _counted("created"), "Idempotency-Replayed"),
+    "invoked": answer("What became of each record.", _json(ref("Outcomes")), "Idempotency-Replayed"),
     "no-content": {
         "description": "Done; no body.",
         "headers": headers("ETag", "Idempotency-Replayed", "Preference-Applied"),

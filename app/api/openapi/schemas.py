@@ -7,6 +7,7 @@ from app.domain.change import Operation
 from app.domain.entity_type import EntityType
 from app.domain.errors import pointer
 from app.domain.field import FieldType
+from app.domain.invoking import Status
 
 TEXT = {"type": "string", "pattern": NO_NUL}
 NAME = {"pattern": NO_NUL}
@@ -143,6 +144,15 @@ def _change(type: EntityType) -> Json:
 
 
 _COMMAND: Json = _object(name=TEXT, description=TEXT, payload_schema={"type": "object"})
+_COUNT: Json = {"type": "integer", "minimum": 0}
+_OUTCOME: Json = _object(
+    collection=TEXT,
+    id=UUID,
+    status={"enum": [status.value for status in Status]},
+    reason={"type": ["string", "null"], "description": "`unsupported`, `unavailable`, or a problem's code."},
+    result={"description": "What the command gave."},
+    revision={"type": "integer", "minimum": 1},
+)
 _POINTER = {"type": "string", "pattern": r"^(/([^~/\u0000]|~[01])*)*$"}
 
 
@@ -167,6 +177,9 @@ _STEPS = [
 ]
 SHARED_SCHEMAS: Json = {
     "Commands": _object(items={"type": "array", "items": _COMMAND}),
+    "Outcomes": _object(
+        invoked=_COUNT, skipped=_COUNT, failed=_COUNT, outcomes={"type": "array", "items": _OUTCOME}
+    ),
     "Value": _VALUE,
     "JsonPatch": {"description": "RFC 6902.", "type": "array", "maxItems": 100, "items": {"anyOf": _STEPS}},
 }

@@ -1,0 +1,288 @@
+"""Selective invoke: one command on every record that matches, each with its outcome (contract 4)."""
+
+import uuid
+from collections import Counter
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.support.collection import Collection
+from tests.support.problems import Json, assert_problem, pointers
+from tests.twins import typed_only
+
+FULL = 2**63 - 1
+NO_OUTCOMES = {"invoked": 0, "skipped": 0, "failed": 0, "outcomes": []}
+
+
+def invoked(response: httpx.Response) -> Json:
+    """The answer, once its counts and its order agree with its outcomes."""
+    assert response.status_code == 200, response.text
+    body: Json = response.json()
+    assert body.keys() == {"invoked", "skipped", "failed", "outcomes"}
+    counted = Counter(outcome["status"] for outcome in body["outcomes"])
+    assert {name: body[name] for name in ("invoked", "skipped", "failed")} == {
+        name: counted[name] for name in ("invoked", "skipped", "failed")
+    }
+    ids = [outcome["id"] for outcome in body["outcomes"]]
+    assert ids == sorted(set(ids))
+    return body
+
+
+def outcome(collection: Collection, record: Json, status: str, **more: Any) -> Json:
+    """What is told of one record."""
+    told = {"collection": collection.name, "id": record["id"], "status": status}
+    return told | {"reason": None, "result": None, "revision": record["revision"]} | more
+
+
+def test_a_command_runs_where_it_can_and_tells_of_every_record(tickets: Collection, marker: str) -> None:
+    major = tickets.created(title=marker, severity=30)
+    minor = tickets.created(title=marker, severity=20)
+    other = tickets.created(title="another", severity=30)
+    body = invoked(tickets.invoke("escalate", title=marker))
+    assert body["outcomes"] == [
+        outcome(tickets, major, "invoked", result=40, revision=2),
+        outcome(tickets, minor, "skipped", reason="unavailable"),
+    ]
+    assert tickets.record(major["id"])["data"]["severity"] == 40
+    assert tickets.record(minor["id"]) == minor
+    assert tickets.record(other["id"]) == other
+
+
+def test_the_changes_share_the_request_and_hold_command_and_payload(tickets: Collection, marker: str) -> None:
+    records = [tickets.created(title=marker, severity=30) for _ in range(3)]
+    headers = {"x-request-id": marker}
+    invoked(tickets.invoke("escalate", {"steps": 2}, title=marker, headers=headers))
+    changes = [tickets.history(record["id"])[0] for record in records]
+    assert [change["request_id"] for change in changes] == [marker] * 3
+    assert {(change["operation"], change["command"], change["revision"]) for change in changes} == {
+        ("command", "escalate", 2)
+    }
+    assert all(change["payload"] == {"steps": 2} for change in changes)
+    seqs = [change["seq"] for change in changes]
+    assert seqs == list(range(seqs[0], seqs[0] + 3))
+
+
+def test_every_filter_of_a_list_selects(tickets: Collection, marker: str) -> None:
+    records = [tickets.created(title=marker, severity=severity) for severity in (30, 31, 40)]
+    queries: tuple[dict[str, Any], ...] = (
+        {"severity__in": "30,31"},
+        {"severity__lt": "40"},
+        {"filter": "data.severity == 30 || data.severity == 31"},
+        {"_id__in": ",".join(record["id"] for record in records[:2])},
+    )
+    for query in queries:
+        body = invoked(tickets.invoke("escalate", title=marker, dry_run="true", **query))
+        assert [each["id"] for each in body["outcomes"]] == [record["id"] for record in records[:2]]
+
+
+def test_a_member_named_like_a_control_is_reached_by_its_path(oddities: Collection, marker: str) -> None:
+    oddities.created(marker=marker, limit=1)
+    kept = oddities.created(marker=marker, limit=2)
+    body = invoked(oddities.invoke("set", {"limit": 7}, [("data.limit", "1")], marker=marker))
+    assert body["invoked"] == 1
+    assert oddities.record(kept["id"]) == kept
+
+
+def test_set_works_on_many(counters: Collection, marker: str) -> None:
+    records = [counters.created(name=marker, value=value) for value in (1, 7, 3)]
+    body = invoked(counters.invoke("set", {"value": 7}, name=marker))
+    assert [(each["status"], each["revision"]) for each in body["outcomes"]] == [
+        ("invoked", 2),
+        ("invoked", 1),
+        ("invoked", 2),
+    ]
+    assert {counters.record(record["id"])["data"]["value"] for record in records} == {7}
+
+
+def test_nothing_that_matches_is_no_failure(tickets: Collection, marker: str) -> None:
+    assert invoked(tickets.invoke("escalate", title=marker)) == NO_OUTCOMES
+    assert invoked(tickets.invoke("escalate", title=marker, atomic="true", max_affected="0")) == NO_OUTCOMES
+
+
+@typed_only  # CEL computes; it cannot refuse
+def test_a_refusal_with_a_code_of_its_own_is_a_failure_with_that_code(
+    accounts: Collection, marker: str
+) -> None:
+    poor = accounts.created(owner=f"{marker}-1", balance=1)
+    rich = accounts.created(owner=f"{marker}-2", balance=10)
+    body = invoked(accounts.invoke("withdraw", {"amount": 5}, owner__startswith=marker))
+    assert body["outcomes"] == [
+        outcome(accounts, poor, "failed", reason="insufficient-funds"),
+        outcome(accounts, rich, "invoked", result=5, revision=2),
+    ]
+    assert accounts.record(poor["id"]) == poor
+
+
+def test_a_result_that_is_no_valid_data_fails_that_record(counters: Collection, marker: str) -> None:
+    full = counters.created(name=marker, value=FULL)
+    counters.created(name=marker, value=1)
+    body = invoked(counters.invoke("increment", name=marker))
+    assert [each["reason"] for each in body["outcomes"]] == ["invalid-data", None]
+    assert counters.record(full["id"]) == full
+    assert len(counters.history(full["id"])) == 1
+
+
+@typed_only  # CEL cannot break in a way nobody foresaw
+def test_a_command_that_breaks_fails_that_record_and_says_nothing_of_the_inside(
+    accounts: Collection, marker: str
+) -> None:
+    record = accounts.created(owner=marker)
+    response = accounts.invoke("explode", owner=marker)
+    assert invoked(response)["outcomes"] == [outcome(accounts, record, "failed", reason="internal-error")]
+    assert "the-inside-of-the-service" not in response.text
+    problem = assert_problem(accounts.invoke("explode", owner=marker, atomic="true"), 409, "command-failed")
+    assert problem["outcomes"] == [outcome(accounts, record, "failed", reason="internal-error")]
+
+
+def test_a_unique_value_goes_to_the_first_and_fails_the_others(accounts: Collection, marker: str) -> None:
+    """In the middle of many: what the others do is stored."""
+    records = [accounts.created(owner=f"{marker}-{n}", balance=1) for n in range(5)]
+    body = invoked(accounts.invoke("set", {"owner": marker, "balance": 2}, owner__startswith=marker))
+    assert body["outcomes"][0] == outcome(accounts, records[0], "invoked", revision=2)
+    assert body["outcomes"][1:] == [
+        outcome(accounts, record, "failed", reason="unique-violation") for record in records[1:]
+    ]
+    assert accounts.record(records[0]["id"])["data"] == {"owner": marker, "balance": 2}
+    assert [accounts.record(record["id"]) for record in records[1:]] == records[1:]
+    assert [len(accounts.history(record["id"])) for record in records] == [2, 1, 1, 1, 1]
+
+
+@pytest.mark.parametrize("dry_run", ["true", "false"])
+def test_atomic_undoes_all_at_a_failure(counters: Collection, marker: str, dry_run: str) -> None:
+    records = [counters.created(name=marker, value=value) for value in (9, FULL, 8)]
+    response = counters.invoke("increment", name=marker, atomic="true", dry_run=dry_run)
+    problem = assert_problem(response, 409, "command-failed")
+    assert [(each["status"], each["reason"]) for each in problem["outcomes"]] == [
+        ("invoked", None),
+        ("failed", "invalid-data"),
+        ("invoked", None),
+    ]
+    assert "nothing was changed" in problem["detail"]
+    assert [counters.record(record["id"]) for record in records] == records
+    assert [len(counters.history(record["id"])) for record in records] == [1, 1, 1]
+
+
+def test_atomic_undoes_all_where_the_database_refuses(accounts: Collection, marker: str) -> None:
+    records = [accounts.created(owner=f"{marker}-{n}") for n in range(3)]
+    response = accounts.invoke("set", {"owner": marker}, owner__startswith=marker, atomic="true")
+    problem = assert_problem(response, 409, "command-failed")
+    assert [each["reason"] for each in problem["outcomes"]] == [None, "unique-violation", "unique-violation"]
+    assert [accounts.record(record["id"]) for record in records] == records
+
+
+def test_atomic_takes_what_is_skipped_for_no_failure(tickets: Collection, marker: str) -> None:
+    tickets.created(title=marker, severity=20)
+    tickets.created(title=marker, severity=30)
+    body = invoked(tickets.invoke("escalate", title=marker, atomic="true"))
+    assert (body["invoked"], body["skipped"]) == (1, 1)
+
+
+def test_a_dry_run_tells_all_outcomes_and_changes_nothing(accounts: Collection, marker: str) -> None:
+    records = [accounts.created(owner=f"{marker}-{n}", balance=n) for n in range(3)]
+    payload = {"owner": marker, "balance": 9}
+    tried = invoked(accounts.invoke("set", payload, owner__startswith=marker, dry_run="true"))
+    assert [accounts.record(record["id"]) for record in records] == records
+    assert invoked(accounts.invoke("set", payload, owner__startswith=marker)) == tried
+
+
+def test_more_matches_than_max_affected_do_nothing(counters: Collection, marker: str) -> None:
+    records = [counters.created(name=marker) for _ in range(3)]
+    problem = assert_problem(
+        counters.invoke("increment", name=marker, max_affected="2"), 409, "too-many-affected"
+    )
+    assert problem["matching"] == 3
+    assert "max_affected" in problem["detail"]
+    assert [counters.record(record["id"]) for record in records] == records
+    assert invoked(counters.invoke("increment", name=marker, max_affected="3"))["invoked"] == 3
+
+
+def test_a_thousand_may_match_where_nothing_else_is_said(counters: Collection, marker: str) -> None:
+    counters.import_lines(f'{{"name": "{marker}"}}\n' * 1001)
+    assert_problem(counters.invoke("increment", name=marker), 409, "too-many-affected")
+    assert counters.delete_matching(name=marker, max_affected="1001").json() == {"deleted": 1001}
+    counters.import_lines(f'{{"name": "{marker}"}}\n' * 1000)
+    body = invoked(counters.invoke("increment", {"by": 2}, name=marker))
+    assert body["invoked"] == 1000
+    assert {each["result"] for each in body["outcomes"]} == {2}
+    assert counters.find(name=marker, value="2", count="true", limit="1").json()["total"] == 1000
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"max_affected": "10001"},
+        {"max_affected": "-1"},
+        {"max_affected": "many"},
+        {"atomic": "yes"},
+        {"dry_run": "1"},
+        {"severety": "30"},
+        {"severity__gtee": "30"},
+        {"filter": "data.severety > 3"},
+        {"sort": "severity"},
+        {"limit": "3"},
+        {"cursor": "abc"},
+    ],
+)
+def test_a_bad_query_is_refused(tickets: Collection, query: dict[str, Any]) -> None:
+    assert_problem(tickets.invoke("escalate", **query), 400, "invalid-query")
+
+
+@pytest.mark.parametrize("name", ["nothing", "Escalate", "escalate2", "é", "a" * 300])
+def test_a_command_nobody_knows_is_not_found(tickets: Collection, name: str) -> None:
+    assert_problem(tickets.invoke(name), 404, "command-not-found")
+
+
+def test_the_payload_is_checked_before_any_record(tickets: Collection, marker: str) -> None:
+    record = tickets.created(title=marker, severity=30)
+    problem = assert_problem(
+        tickets.invoke("escalate", {"steps": "two", "step": 1}, title=marker), 422, "invalid-payload"
+    )
+    assert pointers(problem) == {"/steps", "/step"}
+    assert_problem(tickets.invoke("set", {}, title=marker), 422, "invalid-payload")
+    assert tickets.record(record["id"]) == record
+
+
+def test_an_idempotency_key_replays_the_outcomes(counters: Collection, marker: str) -> None:
+    record = counters.created(name=marker)
+    headers = {"idempotency-key": uuid.uuid4().hex}
+    first = counters.invoke("increment", name=marker, headers=headers)
+    again = counters.invoke("increment", name=marker, headers=headers)
+    assert again.headers["idempotency-replayed"] == "true"
+    assert again.content == first.content
+    assert counters.record(record["id"])["data"]["value"] == 1
+    other = counters.invoke("increment", {"by": 2}, name=marker, headers=headers)
+    assert_problem(other, 422, "idempotency-mismatch")
+
+
+def test_an_atomic_failure_does_not_use_up_the_key(counters: Collection, marker: str) -> None:
+    record = counters.created(name=marker, value=FULL)
+    headers = {"idempotency-key": uuid.uuid4().hex}
+
+    def increment() -> httpx.Response:
+        return counters.invoke("increment", name=marker, atomic="true", headers=headers)
+
+    assert_problem(increment(), 409, "command-failed")
+    counters.patch(record["id"], {"value": 5})
+    assert invoked(increment())["outcomes"][0]["result"] == 6
+
+
+def test_a_minimal_answer_has_no_body(counters: Collection, marker: str) -> None:
+    record = counters.created(name=marker)
+    response = counters.invoke("increment", name=marker, headers={"prefer": "return=minimal"})
+    assert (response.status_code, response.content) == (204, b"")
+    assert counters.record(record["id"])["data"]["value"] == 1
+
+
+def test_preconditions_say_nothing_of_many_records(counters: Collection, marker: str) -> None:
+    """As for deletion by filter: they name one revision of one record."""
+    counters.created(name=marker)
+    assert invoked(counters.invoke("increment", name=marker, headers={"if-match": '"7"'}))["invoked"] == 1
+    assert counters.delete_matching(name=marker, max_affected="1", headers={"if-match": '"7"'}).is_success
+
+
+def test_only_post_invokes(counters: Collection) -> None:
+    response = counters.client.get(f"{counters.path}/commands/increment")
+    assert_problem(response, 405, "method-not-allowed")
+    assert response.headers["allow"] == "OPTIONS, POST"
+    assert_problem(counters.client.post(f"{counters.path}/commands/increment/more"), 404, "not-found")
