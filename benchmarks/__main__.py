@@ -69,7 +69,7 @@ def _run(names: list[str], operations: list[Operation], size: Size, folder: Path
 
 def _measure(run: Run, operation: Operation) -> Result:
     rounds: dict[str, list[Measurement]] = defaultdict(list)
-    for number in range(run.size.rounds):
+    for number in range(operation.rounds or run.size.rounds):
         for peer, figures in operation.play(run):
             rounds[peer].append(figures)
             _print_progress(run, operation, number, peer, figures)

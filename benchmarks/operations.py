@@ -4,10 +4,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from itertools import count
 from pathlib import Path
 from typing import Any
 
+from benchmarks.copies import COLLECTION, TABLE, copies, products
 from benchmarks.databases import Database
 from benchmarks.load import Measurement, Request, hammer
 from benchmarks.peers import (
@@ -25,7 +25,6 @@ from benchmarks.peers import (
 )
 
 BARE_DRIVER = "bare_driver"
-PRODUCTS, PRODUCTS_TABLE = "catalog-products", "catalog_products"
 
 
 @dataclass(frozen=True)
@@ -61,22 +60,26 @@ class Run:
 
 @dataclass(frozen=True)
 class Bound:
-    """Persist's rate over that of ``peer`` must reach ``floor`` and should reach ``aim``."""
+    """Persist's rate over that of ``peer`` must reach ``floor`` and should reach ``aim``; ``subject`` is
+    which of Persist's figures, where the operation has several."""
 
     peer: str
     floor: float
     aim: float
+    subject: str = ""
 
 
 @dataclass(frozen=True)
 class Operation:
-    """One thing measured. ``play`` is one round of it: each peer's name and figures, one after another."""
+    """One thing measured. ``play`` is one round of it: each peer's name and figures, one after another.
+    ``rounds``: fewer than others have, because one takes minutes."""
 
     key: str
     title: str
     bounds: tuple[Bound, ...]
     play: Callable[[Run], Iterator[tuple[str, Measurement]]]
     subject: str = PERSIST.name
+    rounds: int | None = None
 
 
 def tickets(records: int) -> Iterator[dict[str, Any]]:
@@ -87,18 +90,6 @@ def tickets(records: int) -> Iterator[dict[str, Any]]:
             "severity": 10 + number % 40,
             "acknowledged": False,
             "migration_note": None,
-        }
-
-
-_skus = count()
-
-
-def products(records: int) -> Iterator[dict[str, Any]]:
-    for number in range(records):
-        yield {
-            "sku": f"SKU-{next(_skus):08}",
-            "title": f"Product {number}",
-            "price_cents": number * 7919 % 100_000,
         }
 
 
@@ -118,9 +109,9 @@ def import_products(run: Run) -> Iterator[tuple[str, Measurement]]:
     with serving(PERSIST_IMPORT, url, run.folder) as server:
         lines = ndjson(products(run.size.records))
         started = time.perf_counter()
-        created = post_lines(server, PRODUCTS, lines)
+        created = post_lines(server, COLLECTION, lines)
         yield PERSIST.name, Measurement(created / (time.perf_counter() - started))
-    yield BARE_DRIVER, Measurement(run.size.records / run.database.insert_bare(url, PRODUCTS_TABLE))
+    yield BARE_DRIVER, Measurement(run.size.records / run.database.insert_bare(url, TABLE))
 
 
 READ = Request("GET", "/api/{collection}/{id}")
@@ -174,5 +165,18 @@ OPERATIONS = (
         "import with its journal rows, records/s (0.25 of the bare driver is 4 x its time)",
         (Bound(BARE_DRIVER, 1 / 4, 1 / 3),),
         import_products,
+    ),
+    Operation(
+        "copies",
+        "ten times as many records, records/s",
+        (
+            Bound("dump", 1 / 5, 1 / 3, "take"),
+            Bound("dump", 1 / 5, 1 / 3, "export"),
+            Bound("dump", 1 / 5, 1 / 3, "verify"),
+            Bound("read", 1 / 10, 1 / 6, "restore"),
+            Bound("bare loop", 1 / 10, 1 / 5, "in place"),
+        ),
+        lambda run: copies(run.database.make, run.folder, 10 * run.size.records),
+        rounds=1,
     ),
 )

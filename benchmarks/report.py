@@ -32,13 +32,15 @@ class Result:
 
     def ratio(self, bound: Bound) -> float:
         """Persist's rate over the peer's."""
-        return self.figures[self.operation.subject].rate / self.figures[bound.peer].rate
+        return self.figures[bound.subject or self.operation.subject].rate / self.figures[bound.peer].rate
 
     def missed(self) -> Iterator[str]:
         """A line for every floor not reached."""
         for bound in self.operation.bounds:
             if (ratio := self.ratio(bound)) < bound.floor:
-                reached = f"{self.database}: {self.operation.key} is {ratio:.2f} x {bound.peer}"
+                reached = (
+                    f"{self.database}: {bound.subject or self.operation.key} is {ratio:.2f} x {bound.peer}"
+                )
                 yield f"{reached}, the floor is {bound.floor:.2f}"
 
 
@@ -76,11 +78,13 @@ def _section(database: str, results: list[Result]) -> str:
 
 
 def _bound_row(result: Result, bound: Bound) -> str:
-    ours, theirs = result.figures[result.operation.subject], result.figures[bound.peer]
+    subject = bound.subject or result.operation.subject
+    ours, theirs = result.figures[subject], result.figures[bound.peer]
+    title = f"{bound.subject}: {result.operation.title}" if bound.subject else result.operation.title
     ratio = result.ratio(bound)
     verdict = "MISSED" if ratio < bound.floor else "aim reached" if ratio >= bound.aim else "floor reached"
     return (
-        f"| {result.operation.title} | {ours.rate:,.0f} | {bound.peer} | {theirs.rate:,.0f} | {ratio:.2f} "
+        f"| {title} | {ours.rate:,.0f} | {bound.peer} | {theirs.rate:,.0f} | {ratio:.2f} "
         f"| {bound.floor:.2g} | {bound.aim:.2g} | {verdict} |"
     )
 

@@ -196,10 +196,9 @@ class _Step:
         except PersistError as error:
             error.detail = f"record {id}: {error.detail}"
             raise
-        version = self._step.to_version
-        return Record(
-            id, self._type.name, workspace, revision + 1, version, created_at, self._now, to_text(changed)
-        )
+        version, text = self._step.to_version, to_text(changed)
+        name, now = self._type.name, self._now
+        return Record(id, name, workspace, revision + 1, version, created_at, now, text, changed)
 
     def _changed(self, new: Layout, data: Data) -> Data:
         changed = new.type.validate(apply(self._step, data))
