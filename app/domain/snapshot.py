@@ -6,6 +6,7 @@ the manifest's over the record lines as canonical JSON.
 """
 
 import hashlib
+import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
@@ -14,7 +15,7 @@ from typing import Any
 from app.domain.errors import InvalidSnapshot, PersistError
 from app.domain.identity import is_canonical
 from app.domain.record import canonical_text
-from app.domain.strict_json import parse
+from app.domain.strict_json import DEPTH, parse
 
 FORMAT_VERSION = 1
 MANIFEST = frozenset(
@@ -60,17 +61,28 @@ def end_line(records: int, sha256: str) -> str:
 def record_line(collection: str, workspace: str, row: tuple[Any, ...], data: Any) -> str:
     """A stored row (the envelope columns…) and its data as a line."""
     id, revision, schema_version, created_at, updated_at = row[:5]
-    envelope = {
-        "id": id,
-        "collection": collection,
-        "workspace": workspace or None,
-        "revision": revision,
-        "schema_version": schema_version,
-        "created_at": created_at,
-        "updated_at": updated_at,
-        "data": data,
-    }
-    return canonical_text(envelope) + "\n"
+    place = f'"{workspace}"' if workspace else "null"
+    return (
+        f'{{"collection":"{collection}","created_at":"{created_at}","data":{canonical_text(data)},"id":"{id}",'
+        f'"revision":{revision},"schema_version":{schema_version},"updated_at":"{updated_at}",'
+        f'"workspace":{place}}}\n'
+    )
+
+
+UNPLAIN = re.compile(rb"\\u|[0-9]{19}|\.0[,}\]]|[0-9][eE][+-]?[0-9]")
+"""What JSON may look like that strict JSON refuses or writes in another way."""
+
+
+def _plain(line: bytes) -> Any:
+    """The value of a line that is canonical as it stands, which shows without strict parsing; None
+    of any other."""
+    if UNPLAIN.search(line) or line.count(b"{") + line.count(b"[") > DEPTH:
+        return None
+    try:
+        value = json.loads(line)
+        return value if canonical_text(value).encode() + b"\n" == line else None
+    except ValueError:
+        return None
 
 
 class Inspection:
@@ -96,7 +108,10 @@ class Inspection:
             raise self._refused("is cut off or too long")
         if self.end is not None:
             raise self._refused("stands behind the closing line")
-        value = self._parsed(line)
+        plain = _plain(line)
+        value = self._parsed(line) if plain is None else plain
+        if not isinstance(value, dict):
+            raise self._refused("is no JSON object")
         if self._line == 1:
             self._bytes.update(line)
             self._open(value)
@@ -105,7 +120,9 @@ class Inspection:
             self._close(value["end"])
             return None
         self._bytes.update(line)
-        return self._record(value)
+        self._record(value)
+        self._canonical.update(line if plain is not None else (canonical_text(value) + "\n").encode())
+        return value
 
     def finish(self) -> str:
         """The closing hash. Raises ``InvalidSnapshot`` unless everything was there and fits the
@@ -127,13 +144,11 @@ class Inspection:
         closing: str = self.end["sha256"]
         return closing
 
-    def _parsed(self, line: bytes) -> dict[str, Any]:
+    def _parsed(self, line: bytes) -> Any:
         try:
             value = parse(line)
         except PersistError as error:
             raise self._refused(f"is not strict JSON: {error.detail}") from None
-        if not isinstance(value, dict):
-            raise self._refused("is no JSON object")
         return value
 
     def _open(self, value: dict[str, Any]) -> None:
@@ -159,7 +174,7 @@ class Inspection:
             )
         self.end = end
 
-    def _record(self, record: dict[str, Any]) -> dict[str, Any]:
+    def _record(self, record: dict[str, Any]) -> None:
         if record.keys() != RECORD or not all(_sound_record(record)):
             raise self._refused("is no record")
         key = record["workspace"] or "", record["collection"], record["id"]
@@ -167,8 +182,6 @@ class Inspection:
             raise self._refused("is out of order")
         self._last = key
         self._counts[key[:2]] = self._counts.get(key[:2], 0) + 1
-        self._canonical.update((canonical_text(record) + "\n").encode())
-        return record
 
     def _refused(self, what: str) -> InvalidSnapshot:
         return InvalidSnapshot(f"line {self._line} {what}", line=self._line)
