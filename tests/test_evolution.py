@@ -17,9 +17,6 @@ from tests.support.collection import Collection
 from tests.support.problems import Json, assert_problem, pointers
 from tests.support.server import Server
 
-# Not yet tried as a whole on a quiet machine: with `make test-slow` until then.
-pytestmark = pytest.mark.slow
-
 pytest_plugins = ["tests.replicas"]
 
 TEXT = {"type": "string"}

@@ -136,13 +136,25 @@ def _placed(number: int, error: PersistError) -> list[Violation]:
 
 
 async def export(database: Database, layout: Layout, workspace: str, request: Request) -> Stream:
-    """Every record that matches, one a line, from one moment."""
+    """Every record that matches, one a line, from one moment. What is wrong shows at the first piece,
+    before anything is answered."""
     type = layout.type
     asked = listing(type, workspace, request.query, paged=False)
 
-    async def lines() -> AsyncIterator[bytes]:
+    async def pieces() -> AsyncIterator[bytes]:
         async for rows in database.stream(layout, workspace, asked.query):
             lines = [row_text(type.name, workspace, selected(row, asked.fields)) + "\n" for row in rows]
             yield "".join(lines).encode()
 
-    return Stream(lines(), [NDJSON])
+    return await _begun(pieces())
+
+
+async def _begun(pieces: AsyncIterator[bytes]) -> Stream:
+    first = await anext(pieces, b"")
+
+    async def all_pieces() -> AsyncIterator[bytes]:
+        yield first
+        async for piece in pieces:
+            yield piece
+
+    return Stream(all_pieces(), [NDJSON])

@@ -234,7 +234,8 @@ class CollectionRoutes:
     async def commands(self, place: Place, request: Request) -> Answer:
         """What can be done with the collection's records."""
         controls(pairs_of(request.query), ())
-        commands = place.type.commands
+        await self._database.refresh()
+        commands = self._database.catalog.get(place.type.name).type.commands
         return json_answer({"items": [_command(commands[name]) for name in sorted(commands)]})
 
     async def run(self, place: Place, request: Request) -> Answer:

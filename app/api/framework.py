@@ -7,7 +7,16 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
 from app.api.problems import problem
-from app.domain.errors import InvalidQuery, MalformedRequest, MethodNotAllowed, NotFound, Violation, pointer
+from app.domain.errors import (
+    InvalidQuery,
+    MalformedRequest,
+    MethodNotAllowed,
+    NotFound,
+    Unavailable,
+    Violation,
+    pointer,
+)
+from app.storage.catalog import Stale
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
@@ -26,6 +35,8 @@ def _refusal(request: Request, error: Exception) -> Exception:
     if isinstance(error, RequestValidationError):
         places = [Violation(pointer(item["loc"][1:]), item["msg"]) for item in error.errors()]
         return InvalidQuery("the request's parameters are not valid", errors=places)
+    if isinstance(error, Stale):
+        return Unavailable("an entity type was changed meanwhile; try again")
     if not isinstance(error, HTTPException):
         return error
     if error.status_code == 404:

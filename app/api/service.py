@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from fastapi import APIRouter
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import Response
 
 from app.api.openapi import collection_document
 from app.api.problems import catalogue, status_of
@@ -97,9 +97,11 @@ def service_router(  # noqa: C901 - a list of routes
         return described(database.catalog.get(collection).type)
 
     @router.get("/collections/{collection}/openapi.json", summary="The OpenAPI document of one collection")
-    async def collection_openapi(collection: str) -> JSONResponse:
+    async def collection_openapi(collection: str) -> Response:
         await database.refresh()
-        return JSONResponse(collection_document(database.catalog.get(collection).type, version=version))
+        type = database.catalog.get(collection).type
+        made = await asyncio.to_thread(lambda: to_text(collection_document(type, version=version)))
+        return Response(made, media_type="application/json")
 
     return router
 

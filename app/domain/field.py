@@ -56,9 +56,13 @@ ENVELOPE: Mapping[str, Field] = {
 
 def fields_of(schema: Schema) -> dict[str, Field]:
     """The declared top-level members of an object schema, by name, in its order."""
-    root = list(_flattened(schema, schema))
-    names = [name for part in root for name in _object(part, "properties")]
-    return {name: field for name in names if (field := field_at(schema, (name,))) is not None}
+    parts, members = _parts(schema, [schema]), dict[str, list[Any]]()
+    for part in parts:
+        for name, inner in _object(part, "properties").items():
+            members.setdefault(name, []).append(inner)
+    required = {name for part in parts for name in part.get("required", ())}
+    found = {name: _member(schema, inner, name in required) for name, inner in members.items()}
+    return {name: Field((name,), _type(parts), nullable) for name, (parts, nullable) in found.items()}
 
 
 def field_at(schema: Schema, path: Path) -> Field | None:
@@ -66,7 +70,7 @@ def field_at(schema: Schema, path: Path) -> Field | None:
 
     None where nothing can be there.
     """
-    parts, nullable, declared = list(_flattened(schema, schema)), False, True
+    parts, nullable = _parts(schema, [schema]), False
     for depth, name in enumerate(path):
         found = [_object(part, "properties")[name] for part in parts if name in _object(part, "properties")]
         if not found:
@@ -74,18 +78,23 @@ def field_at(schema: Schema, path: Path) -> Field | None:
                 return None
             return Field(path, FieldType.ANY, nullable=True, declared=False)
         required = any(name in part.get("required", ()) for part in parts)
-        parts = [flat for sub in found if isinstance(sub, Mapping) for flat in _flattened(sub, schema)]
-        defaulted = any(part.get("default") is not None for part in parts)
-        nullable = nullable or _allows_null(parts) or not (required or defaulted)
-    return Field(path, _type(parts), nullable, declared=declared)
+        parts, absent = _member(schema, found, required)
+        nullable = nullable or absent
+    return Field(path, _type(parts), nullable)
+
+
+def _member(schema: Schema, found: list[Any], required: bool) -> tuple[list[Schema], bool]:
+    """The parts of a member's schema, and whether it may be null or absent."""
+    parts = _parts(schema, found)
+    defaulted = any(part.get("default") is not None for part in parts)
+    return parts, _allows_null(parts) or not (required or defaulted)
 
 
 def names_at(schema: Schema, path: Path) -> list[str]:
     """The declared members of the object at ``path``, to name the nearest one from."""
-    parts = list(_flattened(schema, schema))
+    parts = _parts(schema, [schema])
     for name in path:
-        found = [_object(part, "properties").get(name) for part in parts]
-        parts = [flat for sub in found if isinstance(sub, Mapping) for flat in _flattened(sub, schema)]
+        parts = _parts(schema, [_object(part, "properties").get(name) for part in parts])
     return [name for part in parts for name in _object(part, "properties")]
 
 
@@ -94,24 +103,35 @@ def _object(part: Schema, keyword: str) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
 
-def _flattened(schema: Schema, root: Schema, seen: tuple[str, ...] = ()) -> Iterator[Schema]:
-    """``schema``, what its local ``$ref`` and ``allOf`` add to it, and the one branch of an
-    ``anyOf`` or ``oneOf`` that is not ``null`` (how an optional member is usually written)."""
-    yield schema
+_NULLABLE: Schema = {}
+"""Stands among the parts of a schema for a branch that is ``null``."""
+
+
+def _parts(root: Schema, schemas: list[Any]) -> list[Schema]:
+    """The schemas and all that belongs to them, each once: a reference may lead 500 times to one."""
+    found: dict[int, Schema] = {}
+    waiting = schemas[::-1]
+    while waiting:
+        schema = waiting.pop()
+        if isinstance(schema, Mapping) and id(schema) not in found:
+            found[id(schema)] = schema
+            waiting += [*_added(schema, root)][::-1]
+    return list(found.values())
+
+
+def _added(schema: Schema, root: Schema) -> Iterator[Any]:
+    """What a schema's local ``$ref`` and ``allOf`` add to it, and the one branch of an ``anyOf`` or
+    ``oneOf`` that is not ``null`` (how an optional member is usually written)."""
     reference = schema.get("$ref")
-    if isinstance(reference, str) and reference not in seen:
-        target = _resolved(root, reference)
-        if target is not None:
-            yield from _flattened(target, root, (*seen, reference))
-    for part in schema.get("allOf", ()):
-        if isinstance(part, Mapping):
-            yield from _flattened(part, root, seen)
+    if isinstance(reference, str):
+        yield _resolved(root, reference)
+    yield from schema.get("allOf", ())
     for keyword in ("anyOf", "oneOf"):
         branches = [b for b in schema.get(keyword, ()) if isinstance(b, Mapping)]
         others = [b for b in branches if b.get("type") != "null"]
         if len(branches) == 2 and len(others) == 1:
-            yield {"nullable branch": True}
-            yield from _flattened(others[0], root, seen)
+            yield _NULLABLE
+            yield others[0]
 
 
 def _resolved(root: Schema, reference: str) -> Schema | None:
@@ -142,7 +162,7 @@ def _type_name(value: Any) -> str:
 
 
 def _allows_null(parts: list[Schema]) -> bool:
-    if any("nullable branch" in part for part in parts):
+    if any(part is _NULLABLE for part in parts):
         return True
     named = [types for part in parts if (types := _types(part)) is not None]
     return all("null" in types for types in named)

@@ -149,6 +149,8 @@ class Database:
             rows = await self._in_reader(self._open, connection, layout, workspace, query)
             while piece := await self._in_reader(rows.fetchmany, BATCH):
                 yield piece
+        except Exception as error:
+            raise refusal(self.dialect, error) from error
         finally:
             connection.close()
 

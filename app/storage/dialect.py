@@ -307,7 +307,8 @@ class PostgreSQL:
     name = "postgresql"
     reads_in_place = False
     begin_write = "BEGIN; SELECT pg_advisory_xact_lock_shared(7165284)"
-    begin_exclusive = "BEGIN; SELECT pg_advisory_xact_lock(7165284)"
+    # changes of tables wait for those who read them; an export may take its time
+    begin_exclusive = "BEGIN; SELECT pg_advisory_xact_lock(7165284); SET LOCAL lock_timeout = '5s'"
     begin_read = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 
     def __init__(self, url: sa.URL) -> None:

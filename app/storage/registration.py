@@ -153,10 +153,14 @@ class Prepared:
     def _evolve(
         self, work: UnitOfWork, target: StoredDefinition, before: Layout, after: Layout, origin: Origin
     ) -> int:
+        """The table gets another name: a process that reads by the old version is told, not misled."""
         self._ddl(work, *map(DropIndex, _sorted(before.table)))
         migrated = evolve(work, self._dialect, before, after, self._rehearsal, origin)
-        self._index(work, after, _sorted(after.table))
-        work.definitions.add(target.name, target.schema_version, target.definition, target.table_name)
+        name = work.definitions.next_table()
+        work.cursor.execute(f"ALTER TABLE {target.table_name} RENAME TO {name}")
+        placed = layout_of(after.type, self._dialect, table_name=name)
+        self._index(work, placed, _sorted(placed.table))
+        work.definitions.add(target.name, target.schema_version, target.definition, name)
         return migrated
 
     def _amend(self, work: UnitOfWork, target: StoredDefinition, before: Layout, after: Layout) -> None:
