@@ -69,7 +69,7 @@ def record_line(collection: str, workspace: str, row: tuple[Any, ...], data: Any
     )
 
 
-UNPLAIN = re.compile(rb"\\u|[0-9]{19}|\.0[,}\]]|[0-9][eE][+-]?[0-9]")
+UNPLAIN = re.compile(rb"\\u|[:,\[]-?(?:[0-9]{19}|[0-9]+\.0[,}\]]|[0-9.]+[eE])")
 """What JSON may look like that strict JSON refuses or writes in another way."""
 
 

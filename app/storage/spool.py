@@ -6,6 +6,9 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import Any, Self
 
+SIZE = 8
+"""Bytes that tell the length of a value; left to find its end, marshal reads the file bit by bit."""
+
 
 class Spool:
     """Keeps tuples, lists, text and numbers on the disk, in the order they come."""
@@ -15,16 +18,15 @@ class Spool:
 
     def put(self, value: Any) -> None:
         """Add a value."""
-        marshal.dump(value, self._file)
+        content = marshal.dumps(value)
+        self._file.write(len(content).to_bytes(SIZE))
+        self._file.write(content)
 
     def __iter__(self) -> Iterator[Any]:
         """The values from the first one on."""
         self._file.seek(0)
-        while True:
-            try:
-                yield marshal.load(self._file)  # noqa: S302 - nobody else writes this file
-            except EOFError:
-                return
+        while size := self._file.read(SIZE):
+            yield marshal.loads(self._file.read(int.from_bytes(size)))  # noqa: S302 - nobody else writes it
 
     def close(self) -> None:
         """Let go of the file."""
