@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +17,7 @@ from tests.support.postgres import PostgresNode, create_database, postgres_node
 from tests.support.problems import assert_problem
 from tests.support.proxy import Proxy, proxy
 from tests.support.server import DEPLOYMENT, Server, start
+from tests.support.waiting import until
 
 RECOVERY = 30.0
 """Seconds in which the cluster is whole again, on a machine that is busy with the load as well."""
@@ -96,29 +97,14 @@ def assert_only_unavailable(refused: list[httpx.Response]) -> None:
 
 def whole(cluster: Cluster) -> bool:
     """Whether every replica says that it is ready."""
-    return all(is_ready(replica) for replica in cluster.replicas)
-
-
-def is_ready(replica: Server) -> bool:
-    try:
-        with replica.client() as client:
-            return client.get("/health/ready").status_code == 200
-    except httpx.TransportError:
-        return False
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = RECOVERY) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it took too long"
-        time.sleep(0.05)
+    return all(replica.is_ready() for replica in cluster.replicas)
 
 
 def goes_on(ledger: Ledger, cluster: Cluster, acknowledged: int = 60) -> None:
     """Writes are acknowledged again and every replica is ready, within the time of a recovery."""
     before = time.monotonic()
     ledger.wait_for(ledger.acknowledged + acknowledged)
-    wait_until(lambda: whole(cluster))
+    until(lambda: whole(cluster))
     assert time.monotonic() - before < RECOVERY
 
 
@@ -128,7 +114,7 @@ def faults_under_load(folder: Path, rounds: int) -> None:
     with cluster(folder) as made:
         with made.entry.client() as client:
             shared_id = Collection(client, "counters").created()["id"]
-        with Load(made.entry, ledger, shared_id):
+        with Load(made.entry, ledger, shared_id, clients=3):
             for turn in range(rounds):
                 ledger.wait_for(ledger.acknowledged + 60)
                 made.replicas[turn % 3].kill()
@@ -188,7 +174,7 @@ class Labels:
     def goes_on(self) -> None:
         """More of its writes are acknowledged, within the time of a recovery."""
         enough = self.stored + 20
-        wait_until(lambda: self.stored >= enough)
+        until(lambda: self.stored >= enough)
 
 
 @pytest.mark.slow

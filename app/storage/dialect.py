@@ -129,6 +129,15 @@ class TableWriter:
 
 KEY = ("workspace", "id", "revision")
 
+NOTICED: dict[str, Any] = {
+    "connect_timeout": 5,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 20_000,
+}
+"""Have a server that went without a word noticed within half a minute, not a quarter of an hour."""
+
 
 class Sqlite:
     """SQLite in a file, in WAL mode; every commit is on the disk before it is answered."""
@@ -302,7 +311,8 @@ class Sqlite:
 
 
 class PostgreSQL:
-    """PostgreSQL through psycopg, one statement for many rows through ``unnest``."""
+    """PostgreSQL through psycopg, one statement for many rows through ``unnest``. Its library reads
+    the URL, which may name several hosts."""
 
     name = "postgresql"
     reads_in_place = False
@@ -311,8 +321,8 @@ class PostgreSQL:
     begin_exclusive = "BEGIN; SELECT pg_advisory_xact_lock(7165284); SET LOCAL lock_timeout = '5s'"
     begin_read = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 
-    def __init__(self, url: sa.URL) -> None:
-        self._url = url.set(drivername="postgresql").render_as_string(hide_password=False)
+    def __init__(self, url: str) -> None:
+        self._url = url
         self._sqlalchemy: sa.Dialect = postgresql.psycopg.dialect(paramstyle="format")  # type: ignore[no-untyped-call]
 
     def connect(self) -> Connection:
@@ -326,7 +336,7 @@ class PostgreSQL:
     def _plain(self) -> Connection:
         import psycopg
 
-        return psycopg.connect(self._url, autocommit=True, connect_timeout=5)
+        return psycopg.connect(self._url, autocommit=True, **NOTICED)
 
     def engine(self) -> sa.Engine:
         return sa.create_engine("postgresql+psycopg://", creator=self._plain, poolclass=sa.NullPool)
@@ -392,7 +402,11 @@ class PostgreSQL:
             return Failure.RETRY
         if isinstance(error, psycopg.errors.UndefinedTable | psycopg.errors.UndefinedColumn):
             return Failure.STALE
-        if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
+        # read only: a primary that became a standby
+        if isinstance(
+            error,
+            psycopg.OperationalError | psycopg.InterfaceError | psycopg.errors.ReadOnlySqlTransaction,
+        ):
             return Failure.UNAVAILABLE
         return Failure.BUG
 
@@ -479,13 +493,13 @@ class PostgreSQL:
 
 def dialect_of(url: str) -> Dialect:
     """The dialect of a database URL. Raises ``ValueError`` for a scheme it does not know."""
-    parsed = make_url(url)
-    match parsed.get_backend_name():
+    scheme, _, place = url.partition("://")
+    match scheme.partition("+")[0]:
         case "sqlite":
-            return Sqlite(parsed)
+            return Sqlite(make_url(url))
         case "postgresql" | "postgres":
-            return PostgreSQL(parsed)
-    raise ValueError(f"no database of the kind {parsed.drivername!r}; use sqlite:///file or postgresql://…")
+            return PostgreSQL(f"postgresql://{place}")
+    raise ValueError(f"no database of the kind {scheme!r}; use sqlite:///file or postgresql://…")
 
 
 def _rowwise(text: str, types: Mapping[str, str]) -> Callable[[Cursor, Sequence[Row]], int]:

@@ -141,6 +141,7 @@ class Writer:
                 return unique_violation(self._catalog.layouts.values(), self._dialect.violated(error))
             case Failure.UNAVAILABLE | Failure.STALE:
                 logger.warning("the database refused a write: %s", error)
+                self.close()  # the next one may find a server that takes it
                 return _not_now()
         return error
 

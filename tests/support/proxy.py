@@ -3,17 +3,16 @@
 import os
 import shutil
 import subprocess
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
 import pytest
 
 from tests.support.ports import free_port
-from tests.support.server import PATIENCE, ROOT, Server
+from tests.support.server import ROOT, Server
+from tests.support.waiting import until
 
 CONFIGURATION = ["--config", str(ROOT / "deploy" / "Caddyfile"), "--adapter", "caddyfile"]
 
@@ -54,19 +53,7 @@ def proxy(replicas: Sequence[str], folder: Path) -> Iterator[Proxy]:
         )
     running = Proxy(f"http://127.0.0.1:{port}", process, log, environment)
     try:
-        _wait_until_it_answers(running)
+        until(running.is_ready)
         yield running
     finally:
         running.stop()
-
-
-def _wait_until_it_answers(running: Proxy) -> None:
-    deadline = time.monotonic() + PATIENCE
-    with running.client() as client:
-        while time.monotonic() < deadline:
-            try:
-                if client.get("/health/ready").status_code == 200:
-                    return
-            except httpx.TransportError:
-                time.sleep(0.05)
-    raise RuntimeError(f"the proxy did not answer:\n{running.log.read_text()[-3000:]}")

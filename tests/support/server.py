@@ -33,6 +33,14 @@ class Server:
         # Plain HTTP: reading the certificate store would cost each client 25 ms.
         return httpx.Client(base_url=self.url, timeout=PATIENCE, verify=False)
 
+    def is_ready(self) -> bool:
+        """Whether it says that it can store and answer."""
+        try:
+            with self.client() as client:
+                return client.get("/health/ready").status_code == 200
+        except httpx.TransportError:
+            return False
+
     def kill(self) -> None:
         """Kill -9: every process of the service at once, with no chance to tidy up."""
         os.killpg(self.process.pid, signal.SIGKILL)
@@ -115,21 +123,13 @@ def _environment(settings: dict[str, str]) -> dict[str, str]:
 
 def _wait_until_ready(server: Server) -> None:
     deadline = time.monotonic() + PATIENCE
-    with server.client() as client:
-        while time.monotonic() < deadline and server.process.poll() is None:
-            if _is_ready(client):
-                return
-            time.sleep(0.02)
+    while time.monotonic() < deadline and server.process.poll() is None:
+        if server.is_ready():
+            return
+        time.sleep(0.02)
     if server.process.poll() is None:
         server.kill()
     raise RuntimeError(f"the service did not start:\n{server.log.read_text(errors='replace')[-3000:]}")
-
-
-def _is_ready(client: httpx.Client) -> bool:
-    try:
-        return client.get("/health/ready").status_code == 200
-    except httpx.TransportError:
-        return False
 
 
 def _group(pid: int) -> int | None:
