@@ -25,6 +25,7 @@ from app.api.requests import Limits
 from app.api.service import service_router
 from app.api.snapshots import snapshot_router
 from app.api.traffic import Traffic
+from app.api.workspaces import workspace_router
 from app.api.writes import Writes
 from app.definition_files import DefinitionFiles
 from app.domain.errors import PersistError
@@ -76,9 +77,8 @@ def create_app(settings: Settings) -> FastAPI:
     app.database = database
     app.include_router(service_router(NAME, VERSION, limits, database, app.openapi, files.faults))
     app.include_router(docs.router)
-    app.include_router(entity_type_router(database, writes))
-    app.include_router(snapshot_router(database, writes))
-    app.include_router(migration_router(database, writes))
+    for router in (entity_type_router, snapshot_router, migration_router, workspace_router):
+        app.include_router(router(database, writes))
     collections = CollectionRoutes(database, writes, require_if_match=settings.require_if_match)
     traffic = Traffic(limits.requests, limits.bodies)
     app.front = Front(collections, limits, traffic, super(Persist, app).__call__)

@@ -52,6 +52,12 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="session")
+def workspace(database: str, kind: str) -> str | None:
+    """Where the records under test are: of any two of database, kind and workspace, every pair is run."""
+    return None if (database == "sqlite") == (kind == "typed") else "den"
+
+
+@pytest.fixture(scope="session")
 def new_database(
     request: pytest.FixtureRequest, database: str, tmp_path_factory: pytest.TempPathFactory
 ) -> NewDatabase:
@@ -72,6 +78,8 @@ def service(
     with serving(url, folder, settings=SETTINGS) as server, server.client() as client:
         client.event_hooks["response"] = [_never_an_internal_error]
         register_twins(client)
+        held = [collection["name"] for collection in client.get("/collections").json()["items"]]
+        client.put("/workspaces/den", json={"collections": held}).raise_for_status()
         yield Service(server, client, database)
 
 
@@ -94,28 +102,28 @@ def record_id() -> str:
 
 
 @pytest.fixture(scope="session")
-def samples(client: httpx.Client, kind: str) -> Collection:
-    return Collection(client, named("samples", kind))
+def samples(client: httpx.Client, kind: str, workspace: str | None) -> Collection:
+    return Collection(client, named("samples", kind), workspace)
 
 
 @pytest.fixture(scope="session")
-def counters(client: httpx.Client, kind: str) -> Collection:
-    return Collection(client, named("counters", kind))
+def counters(client: httpx.Client, kind: str, workspace: str | None) -> Collection:
+    return Collection(client, named("counters", kind), workspace)
 
 
 @pytest.fixture(scope="session")
-def tickets(client: httpx.Client, kind: str) -> Collection:
-    return Collection(client, named("tickets", kind))
+def tickets(client: httpx.Client, kind: str, workspace: str | None) -> Collection:
+    return Collection(client, named("tickets", kind), workspace)
 
 
 @pytest.fixture(scope="session")
-def accounts(client: httpx.Client, kind: str) -> Collection:
-    return Collection(client, named("accounts", kind))
+def accounts(client: httpx.Client, kind: str, workspace: str | None) -> Collection:
+    return Collection(client, named("accounts", kind), workspace)
 
 
 @pytest.fixture(scope="session")
-def oddities(client: httpx.Client, kind: str) -> Collection:
-    return Collection(client, named("oddities", kind))
+def oddities(client: httpx.Client, kind: str, workspace: str | None) -> Collection:
+    return Collection(client, named("oddities", kind), workspace)
 
 
 def _never_an_internal_error(response: httpx.Response) -> None:

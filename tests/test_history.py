@@ -53,7 +53,7 @@ def test_a_change_tells_all_the_contract_says(counters: Collection) -> None:
     change = counters.history(record["id"])[0]
     assert change.keys() == CHANGE
     expected = {
-        "workspace": None,
+        "workspace": counters.workspace,
         "collection": counters.name,
         "id": record["id"],
         "revision": 2,

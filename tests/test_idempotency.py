@@ -184,7 +184,7 @@ def test_the_same_key_sent_by_16_clients_at_once_has_one_effect(
         with service.server.client() as client:
             client.get("/health/live")
             barrier.wait()
-            return Collection(client, counters.name).command(record_id, "increment", headers=key)
+            return counters.by(client).command(record_id, "increment", headers=key)
 
     with ThreadPoolExecutor(16) as pool:
         answers = list(pool.map(send, range(16)))
@@ -205,7 +205,7 @@ def test_16_different_requests_under_one_key_at_once_have_one_effect(
         with service.server.client() as client:
             client.get("/health/live")
             barrier.wait()
-            own = Collection(client, counters.name)
+            own = counters.by(client)
             return own.create({"name": marker, "value": number}, headers=key)
 
     with ThreadPoolExecutor(16) as pool:

@@ -219,7 +219,7 @@ def test_an_export_shows_one_moment(service: Service, counters: Collection, mark
 
     def imports() -> None:
         with service.server.client() as client:
-            own = Collection(client, counters.name)
+            own = counters.by(client)
             for batch in range(12):
                 content = lines_of(*({"name": marker, "value": batch} for _ in range(200)))
                 answers.append(own.import_lines(content).status_code)

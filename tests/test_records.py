@@ -33,7 +33,7 @@ def test_a_created_record_is_answered_whole(tickets: Collection) -> None:
     record = response.json()
     assert record.keys() == ENVELOPE
     assert record["collection"] == tickets.name
-    assert record["workspace"] is None
+    assert record["workspace"] == tickets.workspace
     assert record["revision"] == 1
     assert record["schema_version"] == 2
     assert MOMENT.fullmatch(record["created_at"])
@@ -590,8 +590,8 @@ def test_a_collection_is_described(accounts: Collection, tickets: Collection) ->
 def test_a_collection_has_an_openapi_document_of_its_own(counters: Collection, samples: Collection) -> None:
     document = counters.client.get(f"/collections/{counters.name}/openapi.json").json()
     assert document["openapi"].startswith("3.1")
-    assert counters.path in document["paths"]
-    assert samples.path not in document["paths"]
+    assert f"/api/{counters.name}" in document["paths"]
+    assert f"/api/{samples.name}" not in document["paths"]
 
 
 def test_an_unknown_collection_is_not_described(client: httpx.Client) -> None:

@@ -70,7 +70,7 @@ class Place:
 
 
 class CollectionRoutes:
-    """Answers everything below ``/api/``."""
+    """Answers everything below ``/api/`` and ``/workspaces/{workspace}/api/``."""
 
     def __init__(self, database: Database, writes: Writes, *, require_if_match: bool) -> None:
         self._database = database
@@ -99,6 +99,9 @@ class CollectionRoutes:
         """The answer to a request; ``parts`` is the path behind ``/api/``. A refusal may come from a
         definition that another process has changed: then it is asked for once more."""
         request.route = self._route(parts, workspace)
+        by_key = len(parts) == 2 and parts[1] not in self._collection and not request.query
+        if workspace and request.method in ("GET", "HEAD") and not by_key:
+            await self._database.refresh()  # an empty list does not show that its workspace is there
         for _ in range(ATTEMPTS):
             known = self._database.catalog.epoch
             try:
@@ -124,7 +127,7 @@ class CollectionRoutes:
         return f"/workspaces/{{workspace}}/api/{{collection}}{below}" if workspace else COLLECTION + below
 
     async def _answer(self, request: Request, parts: list[str], workspace: str) -> Reply:
-        layout = self._database.catalog.get(parts[0])
+        layout = self._database.catalog.get(parts[0], workspace)
         id = parts[1] if len(parts) > 1 else ""
         if len(parts) == 2 and id not in self._collection:
             handlers = self._record

@@ -50,10 +50,13 @@ class Front:
             self._traffic.enter(request, crowded="crowded" in scope.get("state", ()))
             self._admit(scope, request)
             parts = scope["path"].split("/")
+            workspace = ""
+            if parts[1] == "workspaces" and len(parts) > 4 and parts[3] == "api" and parts[2]:
+                workspace, parts = parts[2], parts[2:]
             if parts[1] != "api" or len(parts) < 3:
                 await self._hand_on(request, scope, receive, send)
                 return
-            reply = await self._collections.answer(request, parts[2:])
+            reply = await self._collections.answer(request, parts[2:], workspace)
         except Disconnected:
             raise
         except asyncio.CancelledError:  # the server has waited long enough

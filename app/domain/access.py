@@ -36,20 +36,21 @@ class Access:
     actor: str
     scopes: tuple[Scope, ...]
 
-    def allows(self, level: Level, collection: str = EVERY, workspace: str | None = None) -> bool:
+    def allows(self, level: Level, collection: str | None = EVERY, workspace: str | None = None) -> bool:
         """Whether this may be done to a collection in a workspace (``""`` is the default one); to
-        every collection where none is named, in every workspace where none is."""
+        every collection where none is named, to some where it is None; in every workspace where none
+        is named."""
         return any(
             scope.level >= level
-            and scope.collection in (EVERY, collection)
+            and (collection is None or scope.collection in (EVERY, collection))
             and scope.workspace in (None, workspace)
             for scope in self.scopes
         )
 
-    def require(self, level: Level, collection: str = EVERY, workspace: str | None = None) -> None:
+    def require(self, level: Level, collection: str | None = EVERY, workspace: str | None = None) -> None:
         """Raise ``Forbidden`` unless it is allowed, whether or not what is asked for exists."""
         if not self.allows(level, collection, workspace):
-            wanted = f"{collection}:{level.name.lower()}" + (f"@{workspace}" if workspace else "")
+            wanted = f"{collection or EVERY}:{level.name.lower()}" + (f"@{workspace}" if workspace else "")
             raise Forbidden(f"this takes a key with the scope {wanted}")
 
 

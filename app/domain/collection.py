@@ -5,7 +5,7 @@ change, nothing changed? stop, next revision, put, journal.
 """
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -174,10 +174,14 @@ class Collection:
         if len(chosen) > max_affected:
             raise too_many(self.count(query), max_affected)
         for start in range(0, len(chosen), PIECE):
-            self.records.read(self.workspace, chosen[start : start + PIECE])
-            for id in chosen[start : start + PIECE]:
-                self._remove(self._existing(id))
+            self.delete_all(chosen[start : start + PIECE])
         return len(chosen)
+
+    def delete_all(self, ids: Sequence[str]) -> None:
+        """Delete records that are there."""
+        self.records.read(self.workspace, ids)
+        for id in ids:
+            self._remove(self._existing(id))
 
     def chosen(self, query: Query, most: int) -> list[tuple[str, int]]:
         """The ids and revisions of what matches, locked: one more than ``most`` where there are more."""

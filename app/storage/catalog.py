@@ -1,6 +1,6 @@
-"""Catalog: the collections this process knows, each with its layout, as of an epoch.
+"""Catalog: the collections and workspaces this process knows, as of an epoch.
 
-A definition that changes raises the epoch in its own transaction; a process that meets another
+A definition or a workspace that changes raises the epoch in its own transaction; a process that meets another
 epoch than its own loads the definitions again, so that every worker knows a new type at once.
 """
 
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from app.domain.entity_type import EntityType
 from app.domain.errors import CollectionNotFound, Unavailable
+from app.domain.workspace import DEFAULT, Workspaces, check_held, held
 from app.entity_types.from_schema import from_schema
 from app.storage.definitions import Definitions, StoredDefinition
 from app.storage.dialect import Dialect
@@ -29,6 +30,7 @@ class _Known:
     sources: Mapping[str, StoredDefinition]
     layouts: Mapping[str, Layout]
     ahead: Mapping[str, int]
+    workspaces: Workspaces
 
 
 class Catalog:
@@ -37,7 +39,7 @@ class Catalog:
     def __init__(self, dialect: Dialect, types: Iterable[EntityType]) -> None:
         self._dialect = dialect
         self._typed: Mapping[str, Layout] = {type.name: layout_of(type, dialect) for type in types}
-        self._known = _Known(-1, {}, self._typed, {})
+        self._known = _Known(-1, {}, self._typed, {}, {})
         self._loading = threading.Lock()
 
     @property
@@ -51,6 +53,11 @@ class Catalog:
         return self._known.ahead
 
     @property
+    def workspaces(self) -> Workspaces:
+        """The declared workspaces."""
+        return self._known.workspaces
+
+    @property
     def epoch(self) -> int:
         """The moment of the definitions that is known here."""
         return self._known.epoch
@@ -58,8 +65,15 @@ class Catalog:
     def __iter__(self) -> Iterator[EntityType]:
         return iter([layout.type for _, layout in sorted(self.layouts.items())])
 
-    def get(self, name: str) -> Layout:
-        """The layout of a collection. Raises ``CollectionNotFound``, naming the nearest."""
+    def held(self, workspace: str) -> list[str]:
+        """The collections of a workspace that there are, sorted. Raises ``WorkspaceNotFound``."""
+        known = self._known.layouts.keys() | self._known.ahead.keys()
+        return sorted(known if workspace == DEFAULT else known & set(held(self.workspaces, workspace)))
+
+    def get(self, name: str, workspace: str = DEFAULT) -> Layout:
+        """The layout of a collection. Raises ``WorkspaceNotFound``, ``CollectionNotInWorkspace``,
+        ``CollectionNotFound``, naming the nearest, and ``Unavailable``."""
+        check_held(self.workspaces, workspace, name)
         found = self.layouts.get(name)
         if name in self.ahead:
             raise Unavailable(
@@ -100,7 +114,7 @@ class Catalog:
         ahead = {
             name: version for name, version in versions.items() if name in self._typed and name not in typed
         }
-        return _Known(epoch, sources, {**loaded, **typed}, ahead)
+        return _Known(epoch, sources, {**loaded, **typed}, ahead, definitions.workspaces())
 
     def _layout(self, source: StoredDefinition) -> Layout:
         if self._known.sources.get(source.name) == source and source.name in self.layouts:

@@ -1,4 +1,4 @@
-"""Definitions: every schema version of every registered entity type, as rows."""
+"""Definitions: every schema version of every registered entity type, and the declared workspaces, as rows."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -10,8 +10,9 @@ import sqlalchemy as sa
 
 from app.domain.entity_type import Kind
 from app.domain.record import to_text
+from app.domain.workspace import Workspaces
 from app.storage.dialect import Cursor, Dialect, Row, Statement
-from app.storage.tables import DEFINITIONS, REGISTRY_HEAD
+from app.storage.tables import DEFINITIONS, REGISTRY_HEAD, WORKSPACES
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,9 @@ class DefinitionStatements:
     retire: Statement
     readmit: Statement
     update: Statement
+    workspaces: Statement
+    withdraw: Statement
+    declare: Statement
 
 
 def definition_statements(dialect: Dialect) -> DefinitionStatements:
@@ -84,6 +88,13 @@ def definition_statements(dialect: Dialect) -> DefinitionStatements:
             sa.update(DEFINITIONS)
             .where(named, versioned)
             .values(definition=sa.bindparam("new_definition", type_=DEFINITIONS.c.definition.type))
+        ),
+        workspaces=dialect.compile(sa.select(WORKSPACES.c.name, WORKSPACES.c.collections)),
+        withdraw=dialect.compile(sa.delete(WORKSPACES).where(WORKSPACES.c.name == sa.bindparam("workspace"))),
+        declare=dialect.compile(
+            sa.insert(WORKSPACES).values(
+                {column.name: sa.bindparam(column.name, type_=column.type) for column in WORKSPACES.columns}
+            )
         ),
     )
 
@@ -148,6 +159,21 @@ class Definitions:
         """Make a version of a retired name the current one again."""
         self._run(self._statements.retire, type_name=name)
         self._run(self._statements.readmit, type_name=name, version=schema_version, new_table=table_name)
+        self._run(self._statements.raise_epoch)
+
+    def workspaces(self) -> Workspaces:
+        """The declared workspaces."""
+        rows = self._run(self._statements.workspaces).fetchall()
+        return {name: tuple(json.loads(collections)) for name, collections in rows}
+
+    def declare(self, workspace: str, collections: Iterable[str]) -> None:
+        """Have a workspace hold these collections and no others."""
+        self.withdraw(workspace)
+        self._run(self._statements.declare, name=workspace, collections=to_text(sorted(collections)))
+
+    def withdraw(self, workspace: str) -> None:
+        """Take a workspace away."""
+        self._run(self._statements.withdraw, workspace=workspace)
         self._run(self._statements.raise_epoch)
 
     def next_table(self) -> str:

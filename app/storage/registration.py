@@ -99,6 +99,9 @@ class Registration:
             table = sa.Table(current.table_name, sa.MetaData())
             work.cursor.execute(self._database.dialect.ddl(DropTable(table)))
             work.definitions.retire(name)
+            for workspace, collections in work.workspaces.items():
+                if name in collections:
+                    work.definitions.declare(workspace, [other for other in collections if other != name])
 
         return operation
 

@@ -74,6 +74,14 @@ REGISTRY_HEAD = sa.Table(
 )
 """One row: how often the definitions changed, and how many document tables were ever made."""
 
+WORKSPACES = sa.Table(
+    "workspaces",
+    METADATA,
+    sa.Column("name", TEXT, primary_key=True),
+    sa.Column("collections", DOCUMENT, nullable=False),
+)
+"""Every declared workspace, with the names of the collections it holds."""
+
 MIGRATIONS = sa.Table(
     "migrations",
     METADATA,

@@ -4,12 +4,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 
 import sqlalchemy as sa
 
 from app.domain.change import NOBODY, Origin
 from app.domain.collection import Collection
 from app.domain.entity_type import EntityType
+from app.domain.workspace import DEFAULT, Workspaces, check_held
 from app.storage.catalog import Stale
 from app.storage.definitions import Definitions, DefinitionStatements, definition_statements
 from app.storage.dialect import Cursor, Dialect, Failure, Statement
@@ -76,25 +78,34 @@ def now() -> str:
 class UnitOfWork:
     """The collections, the journal and the stored answers inside one transaction."""
 
-    def __init__(self, layouts: Mapping[str, Layout], statements: Statements, cursor: Cursor) -> None:
+    def __init__(
+        self,
+        layouts: Mapping[str, Layout],
+        statements: Statements,
+        cursor: Cursor,
+        workspaces: Workspaces = MappingProxyType({}),
+    ) -> None:
         moment = datetime.now(UTC)
         self.now = timestamp(moment)
         self.cursor = cursor
         self.journal = WorkJournal(statements.journal, cursor, self.now)
         self.answers = Answers(statements.answers, cursor, self.now, timestamp(moment - ANSWER_LIFE))
         self.definitions = Definitions(statements.definitions, cursor, self.now)
+        self.workspaces = workspaces
         self._layouts = layouts
         self._mark = statements.mark
         self._dialect = statements.dialect
         self._records: dict[str, TableRecords] = {}
 
-    def collection(self, type: EntityType, workspace: str = "", origin: Origin = NOBODY) -> Collection:
+    def collection(self, type: EntityType, workspace: str = DEFAULT, origin: Origin = NOBODY) -> Collection:
         """A collection in a workspace; ``origin`` stands in the changes made through it.
 
-        Raises ``Stale`` where the entity type is no longer the current one of its name.
+        Raises ``Stale`` where the entity type is no longer the current one of its name,
+        ``WorkspaceNotFound`` and ``CollectionNotInWorkspace``.
         """
         if not self.holds(type):
             raise Stale
+        check_held(self.workspaces, workspace, type.name)
         return Collection(type, workspace, self.records(type.name), self.journal, origin, self.now)
 
     def holds(self, type: EntityType) -> bool:

@@ -153,7 +153,7 @@ class Writer:
             exclusive = mode in (Mode.EXCLUSIVE, Mode.DRY_EXCLUSIVE)
             cursor.execute(self._dialect.begin_exclusive if exclusive else self._dialect.begin_write)
             self._catalog.refresh(Definitions(self._statements.definitions, cursor))
-            work = UnitOfWork(self._catalog.layouts, self._statements, cursor)
+            work = UnitOfWork(self._catalog.layouts, self._statements, cursor, self._catalog.workspaces)
             yield work
             work.flush()
             if mode in (Mode.DRY, Mode.DRY_EXCLUSIVE):

@@ -15,12 +15,17 @@ JSON_PATCH = "application/json-patch+json"
 
 
 class Collection:
-    """A client of one collection."""
+    """A client of one collection, in the default workspace or in another."""
 
-    def __init__(self, client: httpx.Client, name: str) -> None:
+    def __init__(self, client: httpx.Client, name: str, workspace: str | None = None) -> None:
         self.client = client
         self.name = name
-        self.path = f"/api/{name}"
+        self.workspace = workspace
+        self.path = f"/api/{name}" if workspace is None else f"/workspaces/{workspace}/api/{name}"
+
+    def by(self, client: httpx.Client) -> "Collection":
+        """The same collection through another client."""
+        return Collection(client, self.name, self.workspace)
 
     def at(self, record_id: str) -> str:
         """The address of a record."""

@@ -1,0 +1,141 @@
+"""Workspaces over HTTP: declaring, looking at and deleting them, and all their records together."""
+
+from typing import Any
+
+from fastapi import APIRouter
+from fastapi import Request as HttpRequest
+from fastapi.responses import Response
+
+from app.api.entity_types import sent
+from app.api.queries import controls, flag, pairs_of
+from app.api.representations import Answer, json_answer
+from app.api.requests import Request, json_object
+from app.api.writes import Writes
+from app.domain.access import Access, Level
+from app.domain.errors import InvalidPayload, Violation
+from app.domain.workspace import held
+from app.entity_types.registry import COLLECTION_NAME
+from app.storage.database import Database
+from app.storage.unit_of_work import UnitOfWork
+from app.storage.workspaces import declare, dissolve
+from app.storage.writing import Mode
+
+
+def workspace_router(database: Database, writes: Writes) -> APIRouter:
+    """The routes of workspaces; those of the collections inside them are ``api.collections``'."""
+    router = APIRouter(tags=["workspaces"], prefix="/workspaces")
+
+    @router.get("", summary="All workspaces")
+    async def index(http: HttpRequest) -> dict[str, Any]:
+        access: Access = http.scope["state"]["request"].access
+        await database.refresh()
+        found = sorted(database.catalog.workspaces.items())
+        return {
+            "items": [_shown(access, *each) for each in found if access.allows(Level.READ, None, each[0])]
+        }
+
+    @router.get("/{workspace}", summary="One workspace")
+    async def read(workspace: str, http: HttpRequest) -> dict[str, Any]:
+        access: Access = http.scope["state"]["request"].access
+        access.require(Level.READ, None, workspace)
+        await database.refresh()
+        return _shown(access, workspace, held(database.catalog.workspaces, workspace))
+
+    @router.put(
+        "/{workspace}", summary="Declare a workspace, or what it holds", openapi_extra=BODY, status_code=201
+    )
+    async def put(workspace: str, http: HttpRequest) -> Response:
+        request: Request = http.scope["state"]["request"]
+        request.access.require(Level.ADMIN, workspace=workspace)
+        dry_run = flag(controls(pairs_of(request.query), ("dry_run",)), "dry_run")
+        body = await request.body()
+        collections = _collections(workspace, json_object(body, InvalidPayload))
+
+        def operation(work: UnitOfWork) -> Answer:
+            created = declare(work, database.catalog, workspace, collections)
+            shown = {"name": workspace, "collections": sorted(collections)}
+            location = [(b"location", request.path.encode())] if created else []
+            return json_answer(shown, 201 if created else 200, location)
+
+        answer = await writes.perform(request, operation, body=body, mode=Mode.EXCLUSIVE, dry_run=dry_run)
+        await database.refresh()
+        return sent(answer)
+
+    @router.delete("/{workspace}", summary="Delete a workspace", openapi_extra=FORCE, status_code=204)
+    async def delete(workspace: str, http: HttpRequest) -> Response:
+        request: Request = http.scope["state"]["request"]
+        request.access.require(Level.ADMIN, workspace=workspace)
+        control = controls(pairs_of(request.query), ("dry_run", "force"))
+        force = flag(control, "force")
+
+        def operation(work: UnitOfWork) -> Answer:
+            dissolve(work, database.catalog, workspace, request.origin, force=force)
+            return Answer(204, b"", [])
+
+        answer = await writes.perform(
+            request, operation, mode=Mode.EXCLUSIVE, dry_run=flag(control, "dry_run")
+        )
+        await database.refresh()
+        return sent(answer)
+
+    return router
+
+
+def _shown(access: Access, name: str, collections: tuple[str, ...]) -> dict[str, Any]:
+    """A workspace as its reader sees it: with the collections that they may read."""
+    return {
+        "name": name,
+        "collections": [each for each in collections if access.allows(Level.READ, each, name)],
+    }
+
+
+def _collections(workspace: str, body: dict[str, Any]) -> list[str]:
+    """The collections a body names. Raises ``InvalidPayload``."""
+    if not COLLECTION_NAME.fullmatch(workspace):
+        raise InvalidPayload(f"{workspace[:80]!r} cannot name a workspace: {COLLECTION_NAME.pattern}")
+    errors = [Violation(f"/{name}", "no such member") for name in body if name != "collections"]
+    given = body.get("collections")
+    if not isinstance(given, list):
+        errors.append(Violation("/collections", "a list of names of collections is required"))
+        given = []
+    for index, name in enumerate(given):
+        if not isinstance(name, str) or name in given[:index]:
+            errors.append(Violation(f"/collections/{index}", "the name of a collection, once"))
+    if errors:
+        raise InvalidPayload("the body does not tell what the workspace holds", errors=errors)
+    return given
+
+
+FORCE: dict[str, Any] = {
+    "parameters": [
+        {
+            "name": "force",
+            "in": "query",
+            "description": "Delete its records as well; without it, it has to be empty.",
+            "schema": {"type": "boolean", "default": False},
+        }
+    ]
+}
+BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": {
+                    "type": "object",
+                    "required": ["collections"],
+                    "additionalProperties": False,
+                    "properties": {
+                        "collections": {
+                            "type": "array",
+                            "uniqueItems": True,
+                            "items": {"type": "string"},
+                            "description": "What it is to hold, shown sorted. What goes must be empty.",
+                        }
+                    },
+                },
+                "example": {"collections": ["catalog-products", "ops-tickets"]},
+            }
+        },
+    }
+}
