@@ -3,11 +3,13 @@
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 
 from app.domain.entity_type import EntityType
 from app.entity_types.registry import InvalidModels, load_models
-from app.storage.dialect import Dialect, dialect_of
+from app.storage.dialect import Dialect, Failure, dialect_of
 from app.storage.migrator import MigrationStopped, Pending, Progress
+from app.storage.retention import trim
 from app.storage.schema import SchemaMismatch, ahead, drift, due, prepare
 
 
@@ -65,6 +67,12 @@ def tables_behind(dialect: Dialect, types: list[EntityType]) -> list[Pending]:
         return due(dialect, types)
 
 
+def trim_journal(dialect: Dialect, before: int | datetime, told: Progress) -> tuple[int, int]:
+    """What ``retention.trim`` does. Raises ``NotReady``."""
+    with _told_as_not_ready(dialect):
+        return trim(dialect, before, told)
+
+
 @contextmanager
 def _told_as_not_ready(dialect: Dialect) -> Iterator[None]:
     try:
@@ -75,6 +83,8 @@ def _told_as_not_ready(dialect: Dialect) -> Iterator[None]:
         cause = getattr(error, "orig", error)  # SQLAlchemy wraps what the driver raised
         if not dialect.owns(cause):
             raise
+        if dialect.failure(cause) is Failure.STALE:
+            raise NotReady(f"the tables are not of this version ({cause}); run `persist migrate`") from error
         raise NotReady(f"the database does not answer: {cause}") from error
 
 

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from app import cli_snapshots, logs
+from app import cli_journal, cli_snapshots, logs
 from app.cli_settings import ALL, export, settings, with_flags
 from app.settings import Settings, load, unknown_variables
 from app.terminal import FAILED, records_done, refuse
@@ -234,6 +234,7 @@ def _announcement(url: str) -> Callable[[], None]:
 
 
 cli_snapshots.add_to(commands)
+cli_journal.add_to(commands)
 
 if __name__ == "__main__":
     main()

@@ -15,6 +15,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from app.api import docs
+from app.api.changes import changes_router
 from app.api.collections import CollectionRoutes
 from app.api.entity_types import entity_type_router
 from app.api.framework import handle_error
@@ -65,24 +66,29 @@ def create_app(settings: Settings) -> FastAPI:
     files = DefinitionFiles(Path(settings.schemas), database)
     stopping = asyncio.Event()
     told = {"stopping": stopping, "connections": limits.connections}
-    app = Persist(
-        title="Persist",
-        version=VERSION,
-        lifespan=_lifespan(database, files, told, settings.shutdown_seconds),
-        docs_url=None,
-        openapi_url=None,
-        redoc_url=None,
-        exception_handlers=dict.fromkeys(REFUSALS, handle_error),
-    )
+    app = _app(_lifespan(database, files, told, settings.shutdown_seconds))
     app.database = database
     app.include_router(service_router(NAME, VERSION, limits, database, app.openapi, files.faults))
     app.include_router(docs.router)
+    app.include_router(changes_router(database, stopping))
     for router in (entity_type_router, snapshot_router, migration_router, workspace_router):
         app.include_router(router(database, writes))
     collections = CollectionRoutes(database, writes, require_if_match=settings.require_if_match)
     traffic = Traffic(limits.requests, limits.bodies)
     app.front = Front(collections, limits, traffic, super(Persist, app).__call__)
     return app
+
+
+def _app(lifespan: Any) -> Persist:
+    return Persist(
+        title="Persist",
+        version=VERSION,
+        lifespan=lifespan,
+        docs_url=None,
+        openapi_url=None,
+        redoc_url=None,
+        exception_handlers=dict.fromkeys(REFUSALS, handle_error),
+    )
 
 
 def _lifespan(database: Database, files: DefinitionFiles, told: dict[str, Any], seconds: float) -> Any:

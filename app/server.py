@@ -22,6 +22,7 @@ from uvicorn.supervisors import Multiprocess
 LARGEST_HEAD = 65_536
 HEAD_SECONDS = 10.0
 IDLE_SECONDS = 30
+STALLED_SECONDS = 10.0
 OTHER_FILES = 1_000
 """Files a process has open beside its connections, at the most."""
 
@@ -31,7 +32,8 @@ class CannotListen(Exception):
 
 
 class BoundedHead(HttpToolsProtocol):
-    """HTTP/1.1 with a bound on the size and the time of a request's head; uvicorn has neither.
+    """HTTP/1.1 with a bound on the size and the time of a request's head, and on the time in which a
+    client takes nothing of its answer; uvicorn has none of them.
 
     A head that is too large or too slow ends the connection, as does one that never begins. On a
     connection too many one request is answered, with ``crowded`` in its state; twice as many are too
@@ -42,6 +44,8 @@ class BoundedHead(HttpToolsProtocol):
     _open = False
     _size = 0
     _timer: TimerHandle | None = None
+    _unsent = 0
+    _stall_timer: TimerHandle | None = None
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -53,6 +57,7 @@ class BoundedHead(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timer()
+        self._stop_stall_timer()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -86,6 +91,29 @@ class BoundedHead(HttpToolsProtocol):
             self.send_400_response("The head of the request is larger than 64 KiB.")
         elif self._timer is None:
             self._timer = self.loop.call_later(HEAD_SECONDS, self.transport.close)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._watch_unsent()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._stop_stall_timer()
+
+    def _watch_unsent(self) -> None:
+        self._unsent = self.transport.get_write_buffer_size()
+        self._stall_timer = self.loop.call_later(STALLED_SECONDS, self._end_if_stalled)
+
+    def _end_if_stalled(self) -> None:
+        if self.transport.get_write_buffer_size() < self._unsent:
+            self._watch_unsent()
+        else:
+            self.transport.abort()
+
+    def _stop_stall_timer(self) -> None:
+        if self._stall_timer is not None:
+            self._stall_timer.cancel()
+            self._stall_timer = None
 
     def _stop_timer(self) -> None:
         if self._timer is not None:

@@ -58,10 +58,10 @@ def waiting(title: str) -> Iterator[None]:
 
 
 @contextmanager
-def records_done(say: Callable[[str], None]) -> Iterator[Told]:
+def records_done(say: Callable[[str], None], unit: str = "records") -> Iterator[Told]:
     """Progress by records: bars on a terminal, otherwise now and then a line through ``say``."""
     if not sys.stderr.isatty():
-        yield _Lines(say)
+        yield _Lines(say, unit)
         return
     with bars(MofNCompleteColumn()) as shown:
         tasks: dict[str, TaskID] = {}
@@ -75,11 +75,12 @@ def records_done(say: Callable[[str], None]) -> Iterator[Told]:
 
 
 class _Lines:
-    def __init__(self, say: Callable[[str], None]) -> None:
+    def __init__(self, say: Callable[[str], None], unit: str) -> None:
         self._say = say
+        self._unit = unit
         self._next = time.monotonic() + SECONDS
 
     def __call__(self, title: str, done: int, total: int) -> None:
         if done == total or time.monotonic() >= self._next:
-            self._say(f"{title}: {done:,} of {total:,} records")
+            self._say(f"{title}: {done:,} of {total:,} {self._unit}")
             self._next = time.monotonic() + SECONDS

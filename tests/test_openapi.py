@@ -125,7 +125,7 @@ def test_every_collection_has_all_its_paths() -> None:
         f"{root}/export": {"get"},
         f"{root}/import": {"post"},
         f"{root}/{{id}}": {"get", "put", "patch", "delete"},
-        f"{root}/{{id}}/history": {"get"},
+        f"{root}/{{id}}/history": {"get", "delete"},
         f"{root}/{{id}}/commands/ack": {"post"},
         f"{root}/{{id}}/commands/escalate": {"post"},
         f"{root}/{{id}}/commands/set": {"post"},
@@ -137,7 +137,7 @@ def test_operation_ids_are_unique_whatever_collections_and_commands_are_called()
     commands = ["create", "list", "a_create", "invoke", "x", "x_"]
     made = document([hand_made(name, {"type": "object"}, *commands) for name in names], version="1")
     ids = [operation["operationId"] for _, _, operation in operations(made)]
-    assert len(ids) == len(set(ids)) == len(names) * (11 + 2 * len(commands))
+    assert len(ids) == len(set(ids)) == len(names) * (12 + 2 * len(commands))
 
 
 def test_the_document_is_the_same_in_whatever_order_the_types_come() -> None:

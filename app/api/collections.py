@@ -17,6 +17,7 @@ from app.api.requests import PATCH_TYPES, UNKNOWN, Request, json_object
 from app.api.snapshots import of_collection, take
 from app.api.writes import Writes
 from app.domain import strict_json
+from app.domain.access import Level
 from app.domain.command import Command
 from app.domain.errors import (
     Conflict,
@@ -90,7 +91,7 @@ class CollectionRoutes:
             "DELETE": self.delete,
         }
         self._below: dict[str, dict[str, Handler]] = {
-            "history": {"GET": self.history},
+            "history": {"GET": self.history, "DELETE": self.erase_history},
             "commands": {"POST": self.run},
         }
         self._matching: dict[str, Handler] = {"POST": self.invoke}
@@ -184,7 +185,9 @@ class CollectionRoutes:
             else await self._database.read(lambda reader: reader.revision(name, workspace, id, revision))
         )
         record = past_record(name, workspace, row) if row is not None else None
-        if record is None:
+        if record is None and (current := await self._database.find(place.layout, workspace, id)) is not None:
+            record = place.layout.record(workspace, current)  # its change may be erased or trimmed
+        if record is None or record.revision != revision:
             raise RevisionNotFound(f"{name} has no revision {revision} of {id} to show")
         tag = etag(revision)
         return Answer(304, b"", [tag]) if none_match.none_match_names(tag[1].decode()) else _shown(record)
@@ -230,7 +233,22 @@ class CollectionRoutes:
 
     async def history(self, place: Place, request: Request) -> Answer:
         """The record's changes, newest first."""
-        return await list_changes(self._database, place.type.name, place.workspace, place.id, request)
+        return await list_changes(self._database, place.layout, place.workspace, place.id, request)
+
+    async def erase_history(self, place: Place, request: Request) -> Answer:
+        """DELETE the data and payloads of a record's changes; what else they tell stays."""
+        request.access.require(Level.ADMIN, place.type.name, place.workspace)
+        dry_run = _dry_run(request)
+        precondition = request.precondition()
+
+        def operation(work: UnitOfWork) -> Answer:
+            collection = work.collection(place.type, place.workspace, request.origin)
+            erased = collection.erase_history(place.id, precondition)
+            return json_answer({"erased": erased}) if dry_run else Answer(204, b"", [])
+
+        return await self._writes.perform(
+            request, operation, keys=[place.key], mode=Mode.ALONE, dry_run=dry_run
+        )
 
     # commands
 

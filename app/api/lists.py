@@ -53,9 +53,10 @@ def selected(row: Row, fields: tuple[str, ...] | None) -> Row:
 
 
 async def list_changes(
-    database: Database, collection: str, workspace: str, id: str, request: Request
+    database: Database, layout: Layout, workspace: str, id: str, request: Request
 ) -> Answer:
     """One page of a record's changes, newest first."""
+    collection = layout.type.name
     pairs = pairs_of(request.query)
     control = controls(pairs, ("limit", "cursor"))
     size = min(natural(control, "limit", 50) or 50, 500)
@@ -68,7 +69,12 @@ async def list_changes(
             raise RecordNotFound(f"{collection} never had a record {id}")
         return rows
 
-    rows = await database.read(read)
+    try:
+        rows = await database.read(read)
+    except RecordNotFound:
+        if await database.find(layout, workspace, id) is None:
+            raise
+        rows = []  # they were trimmed
     more, rows = len(rows) > size, rows[:size]
     cursor = cursors.encode(bound, [rows[-1][5]]) if more else None
     return _page(",".join(map(change_text, rows)), cursor, None, request)

@@ -191,6 +191,15 @@ class Collection:
         """How many records match."""
         return self.records.count(self.workspace, query)
 
+    def erase_history(self, id: str, precondition: Precondition = NO_PRECONDITION) -> int:
+        """Take data and payloads out of all changes of a record, a deleted one too; of how many. The
+        record stays as it is, and this is no change of it."""
+        current = self.records.get(self.workspace, id)
+        precondition.check(current)
+        if current is None and not self.journal.last_revision(self.type.name, self.workspace, id):
+            raise RecordNotFound(f"{self.type.name} never had a record {id}")
+        return self.journal.erase(self.type.name, self.workspace, id)
+
     def _existing(self, id: str) -> Record:
         current = self.records.get(self.workspace, id)
         if current is None:

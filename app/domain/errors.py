@@ -109,7 +109,7 @@ class RecordNotFound(NotFound):
 
 class RevisionNotFound(NotFound):
     code = "revision-not-found"
-    title = "The record never had this revision"
+    title = "The record has no such revision to show"
 
 
 class CommandNotFound(NotFound):

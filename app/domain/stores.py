@@ -40,6 +40,9 @@ class Journal(Protocol):
     def last_revision(self, collection: str, workspace: str, id: str) -> int:
         """The last revision an id ever had, deletions included; 0 where it was never known."""
 
+    def erase(self, collection: str, workspace: str, id: str) -> int:
+        """Take data and payloads out of a record's changes; of how many."""
+
 
 class Unit(Protocol):
     """A transaction, as an operation on many records sees it."""

@@ -17,6 +17,7 @@ from app.domain.query import Query
 from app.storage import conditions
 from app.storage.catalog import Catalog
 from app.storage.dialect import Connection, Cursor, Dialect, Row, dialect_of
+from app.storage.feed import Feed, Stretch, Wanted
 from app.storage.lane import Lane
 from app.storage.layout import Layout
 from app.storage.reading import Find, KeyReader, Reader, refusal
@@ -68,7 +69,10 @@ class Database:
         self.catalog = Catalog(self.dialect, types)
         self._statements = statements_of(self.dialect)
         self._keep = snapshot_keep
-        self._writer = Writer(self.dialect, self.catalog, self._statements, snapshot_every, self._due)
+        self.feed = Feed(self.dialect, self._statements.feed.ends, self.changes)
+        self._writer = Writer(
+            self.dialect, self.catalog, self._statements, snapshot_every, self._due, self.feed.committed
+        )
         self._writes: Lane[Write] = Lane("writer", self._writer.work, waiting)
         self._finds: Lane[Find] = Lane("finder", KeyReader(self.dialect).work, waiting)
         self._most_reads = READERS + waiting // SLOWER
@@ -134,6 +138,10 @@ class Database:
         finally:
             self.reads -= 1
 
+    async def changes(self, after: int | None, limit: int, wanted: Wanted) -> Stretch:
+        """The next changes after a ``seq``, None for the journal's end. Raises ``ChangesGone``."""
+        return await self.read(lambda reader: reader.changes(after, limit, wanted))
+
     async def refresh(self) -> bool:
         """Meet the present definitions of registered types; whether they changed. Compiling them may
         take long, so that happens in a thread."""
@@ -182,6 +190,7 @@ class Database:
         self._writes.close()
         self._finds.close()
         self._threads.shutdown()
+        self.feed.close()
         self._writer.close()
         if self._here is not None:
             self._here.close()

@@ -8,6 +8,7 @@ driver's cursor costs a tenth of executing it through SQLAlchemy.
 import json
 import re
 import sqlite3
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -82,6 +83,12 @@ class Dialect(Protocol):
     def is_there(self) -> bool:
         """Whether ``connect`` would find the database rather than make it."""
 
+    def listen(self) -> Connection:
+        """A connection for ``await_news``; what is committed from now on is news."""
+
+    def await_news(self, connection: Connection) -> None:
+        """Block until the journal may have gone on: a second at the most."""
+
     def engine(self) -> sa.Engine: ...
     def compile(self, statement: sa.ClauseElement) -> Statement: ...
     def ddl(self, element: sa.schema.ExecutableDDLElement) -> str: ...
@@ -107,6 +114,7 @@ class Dialect(Protocol):
     def startswith(self, text: Any, part: Any) -> sa.ColumnElement[bool]: ...
     def endswith(self, text: Any, part: Any) -> sa.ColumnElement[bool]: ...
     def mark(self, table: sa.Table) -> Statement: ...
+    def announced(self, take: sa.Update, seq: sa.Column[int]) -> sa.ClauseElement: ...
     def claim(self, cursor: Cursor, key: str) -> bool: ...
     def stream(self, connection: Connection) -> Cursor: ...
     def step_sql(self, step: MigrationStep) -> list[str]: ...
@@ -165,6 +173,12 @@ class Sqlite:
 
     def is_there(self) -> bool:
         return FilePath(self.path).exists()
+
+    def listen(self) -> sqlite3.Connection:
+        return self.connect()
+
+    def await_news(self, connection: Connection) -> None:
+        time.sleep(0.1)  # a file tells nobody that another process has written to it
 
     def engine(self) -> sa.Engine:
         return sa.create_engine("sqlite://", creator=self._patient, poolclass=sa.NullPool)
@@ -300,6 +314,9 @@ class Sqlite:
     def mark(self, table: sa.Table) -> Statement:
         return self.compile(_counted(sqlite.insert(table), table))
 
+    def announced(self, take: sa.Update, seq: sa.Column[int]) -> sa.ClauseElement:
+        return take.returning(seq)
+
     def claim(self, cursor: Cursor, key: str) -> bool:
         return True  # the one writer holds every key
 
@@ -332,6 +349,15 @@ class PostgreSQL:
 
     def is_there(self) -> bool:
         return True  # a server makes no database for whoever connects
+
+    def listen(self) -> Connection:
+        connection = self.connect()
+        connection.execute("LISTEN persist_journal")
+        return connection
+
+    def await_news(self, connection: Connection) -> None:
+        for _ in connection.notifies(timeout=1, stop_after=1):
+            pass
 
     def _plain(self) -> Connection:
         import psycopg
@@ -479,6 +505,10 @@ class PostgreSQL:
 
     def mark(self, table: sa.Table) -> Statement:
         return self.compile(_counted(postgresql.insert(table), table))
+
+    def announced(self, take: sa.Update, seq: sa.Column[int]) -> sa.ClauseElement:
+        # Sent with the commit. It makes commits wait for one another, as the counter does already.
+        return take.returning(seq, sa.func.pg_notify("persist_journal", ""))
 
     def claim(self, cursor: Cursor, key: str) -> bool:
         held = cursor.execute("SELECT pg_try_advisory_xact_lock(hashtextextended(%s, 0))", (key,)).fetchone()

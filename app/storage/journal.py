@@ -41,9 +41,10 @@ class JournalStatements:
     take: Statement
     last_revision: Statement
     last_revisions: Statement
-    array: Callable[[Sequence[str]], Any]
+    array: Callable[[Sequence[Any]], Any]
     history: Statement
     revision: Statement
+    erase: Statement
 
 
 def journal_statements(dialect: Dialect) -> JournalStatements:
@@ -59,10 +60,11 @@ def journal_statements(dialect: Dialect) -> JournalStatements:
     )
     last = sa.select(JOURNAL.c.id, sa.func.max(JOURNAL.c.revision)).group_by(JOURNAL.c.id)
     of_some = last.where(*of_record[:2], dialect.one_of(JOURNAL.c.id, "ids"))
+    erase = sa.update(JOURNAL).where(*of_record, _has_data()).values(data=sa.null(), payload=sa.null())
     take = sa.update(JOURNAL_HEAD).values(seq=JOURNAL_HEAD.c.seq + sa.bindparam("n", type_=sa.BigInteger()))
     return JournalStatements(
         insert=dialect.inserter(JOURNAL),
-        take=dialect.compile(take.returning(JOURNAL_HEAD.c.seq)),
+        take=dialect.compile(dialect.announced(take, JOURNAL_HEAD.c.seq)),
         last_revision=dialect.compile(
             sa.select(JOURNAL.c.revision).where(*of_record).order_by(newest).limit(sa.literal_column("1"))
         ),
@@ -70,7 +72,12 @@ def journal_statements(dialect: Dialect) -> JournalStatements:
         array=dialect.array,
         history=dialect.compile(history.limit(sa.bindparam("limit", type_=sa.BigInteger()))),
         revision=dialect.compile(revision),
+        erase=dialect.compile(erase),
     )
+
+
+def _has_data() -> sa.ColumnElement[bool]:
+    return sa.or_(JOURNAL.c.data.is_not(None), JOURNAL.c.payload.is_not(None))
 
 
 class WorkJournal:
@@ -84,6 +91,7 @@ class WorkJournal:
         self._waiting: list[Change] = []
         self.weight = 0
         self.written: Counter[str] = Counter()
+        self.last_seq = 0
 
     def append(self, change: Change) -> None:
         self._waiting.append(change)
@@ -108,6 +116,12 @@ class WorkJournal:
         values = {"collection": collection, "workspace": workspace, "ids": self._statements.array(ids)}
         return dict(self._cursor.execute(statement.text, statement.arguments(values)).fetchall())
 
+    def erase(self, collection: str, workspace: str, id: str) -> int:
+        statement = self._statements.erase
+        values = {"collection": collection, "workspace": workspace, "id": id}
+        erased: int = self._cursor.execute(statement.text, statement.arguments(values)).rowcount
+        return erased
+
     def flush(self) -> None:
         """Write what waits. The counter is taken here: nothing locks a record after this."""
         changes, self._waiting, self.weight = self._waiting, [], 0
@@ -115,6 +129,7 @@ class WorkJournal:
             return
         take = self._statements.take
         last = self._cursor.execute(take.text, take.arguments({"n": len(changes)})).fetchone()[0]
+        self.last_seq = last
         first = last - len(changes) + 1
         rows = [self._row(seq, change) for seq, change in enumerate(changes, first)]
         for batch in batches(rows):
@@ -148,7 +163,8 @@ class WorkJournal:
 
 
 def past_record(collection: str, workspace: str, row: tuple[Any, ...]) -> Record | None:
-    """A row of ``JournalStatements.revision`` as the record it was; None for a deletion."""
+    """A row of ``JournalStatements.revision`` as the record it was; None for a deletion, and where
+    its data was erased."""
     id, revision, schema_version, created_at, updated_at, text = row
     if text is None:
         return None

@@ -11,6 +11,7 @@ from app.storage import conditions
 from app.storage.catalog import Stale
 from app.storage.definitions import Definitions
 from app.storage.dialect import Connection, Cursor, Dialect, Failure, Row, Statement
+from app.storage.feed import Stretch, Wanted, stretch
 from app.storage.lane import Job
 from app.storage.layout import Layout
 from app.storage.records import cached, counting, paging
@@ -60,6 +61,10 @@ class Reader:
                 self._journal.last_revision, {"collection": collection, "workspace": workspace, "id": id}
             )
         )
+
+    def changes(self, after: int | None, limit: int, wanted: Wanted) -> Stretch:
+        """The next changes of the journal that are wanted; see ``feed.stretch``."""
+        return stretch(self._rows, self._statements.feed, after, limit, wanted)
 
     def migrations(self, id: str | None = None) -> list[str]:
         """The reports of completed runs as JSON text, the newest first; or the one of an id."""

@@ -12,7 +12,14 @@ from app.storage.dialect import Dialect
 from app.storage.layout import layout_of
 from app.storage.migrator import Pending, Progress, migrate, pending
 from app.storage.shapes import exclusive, record_version, stored_version
-from app.storage.tables import JOURNAL_HEAD, METADATA, REGISTRY_HEAD
+from app.storage.tables import JOURNAL_FIRST, JOURNAL_HEAD, METADATA, REGISTRY_HEAD
+
+SINGLE_ROWS: tuple[tuple[sa.Table, dict[str, int]], ...] = (
+    (JOURNAL_HEAD, {"seq": 0}),
+    (JOURNAL_FIRST, {"seq": 1}),
+    (REGISTRY_HEAD, {"epoch": 0, "documents": 0}),
+)
+"""The tables of one row, and what it is at first."""
 
 
 class SchemaMismatch(Exception):
@@ -48,9 +55,9 @@ def _made(dialect: Dialect, types: list[EntityType]) -> list[Pending]:
     metadata = _metadata(dialect, types)
     with exclusive(engine, dialect) as connection:
         metadata.create_all(connection)
-        for head, first in ((JOURNAL_HEAD, {"seq": 0}), (REGISTRY_HEAD, {"epoch": 0, "documents": 0})):
-            if connection.scalar(sa.select(sa.func.count()).select_from(head)) == 0:
-                connection.execute(head.insert().values(first))
+        for table, row in SINGLE_ROWS:
+            if connection.scalar(sa.select(sa.func.count()).select_from(table)) == 0:
+                connection.execute(table.insert().values(row))
         for type in types:
             _check_version(connection, dialect, type)
         due = pending(connection, dialect, types)

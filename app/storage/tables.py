@@ -40,6 +40,10 @@ JOURNAL_HEAD = sa.Table("journal_head", METADATA, sa.Column("seq", INTEGER, null
 """One row: the last ``seq`` given out. Taken as the last thing a transaction does, so that the
 order of ``seq`` is the order of commit, without gaps."""
 
+JOURNAL_FIRST = sa.Table("journal_first", METADATA, sa.Column("seq", INTEGER, nullable=False))
+"""One row: the ``seq`` from which on the journal is whole. What is left below it are the deletions
+of records that are gone: they keep their last revision, which no other record of the id may have."""
+
 ANSWERS = sa.Table(
     "answers",
     METADATA,

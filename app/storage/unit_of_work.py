@@ -15,6 +15,7 @@ from app.domain.workspace import DEFAULT, Workspaces, check_held
 from app.storage.catalog import Stale
 from app.storage.definitions import Definitions, DefinitionStatements, definition_statements
 from app.storage.dialect import Cursor, Dialect, Failure, Statement
+from app.storage.feed import FeedStatements, feed_statements
 from app.storage.idempotency import Answers, AnswerStatements, answer_statements
 from app.storage.journal import JournalStatements, WorkJournal, journal_statements
 from app.storage.layout import Layout, unique_violation
@@ -44,6 +45,7 @@ class Statements:
 
     dialect: Dialect
     journal: JournalStatements
+    feed: FeedStatements
     answers: AnswerStatements
     definitions: DefinitionStatements
     runs: Statement
@@ -57,6 +59,7 @@ def statements_of(dialect: Dialect) -> Statements:
     return Statements(
         dialect,
         journal_statements(dialect),
+        feed_statements(dialect),
         answer_statements(dialect),
         definition_statements(dialect),
         runs=dialect.compile(runs),

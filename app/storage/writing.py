@@ -49,6 +49,10 @@ Crossed = Callable[[list[str]], None]
 """Told of the collections whose automatic snapshot is due, once what made it due is committed."""
 
 
+Committed = Callable[[int], None]
+"""Told of the last ``seq`` of each transaction that added changes."""
+
+
 class CommitFailed(Exception):
     """The database did not confirm the commit: nothing of the batch may be acknowledged."""
 
@@ -57,10 +61,17 @@ class Writer:
     """Runs writes on a connection of its own, which belongs to the lane's thread."""
 
     def __init__(
-        self, dialect: Dialect, catalog: Catalog, statements: Statements, every: int, crossed: Crossed
+        self,
+        dialect: Dialect,
+        catalog: Catalog,
+        statements: Statements,
+        every: int,
+        crossed: Crossed,
+        committed: Committed,
     ) -> None:
         self._every = every
         self._crossed = crossed
+        self._committed = committed
         self._dialect = dialect
         self._catalog = catalog
         self._statements = statements
@@ -161,6 +172,8 @@ class Writer:
                 return
             crossed = work.crossed(self._every) if self._every else []
             self._commit(cursor)
+            if work.journal.last_seq:
+                self._committed(work.journal.last_seq)
             if crossed:
                 self._crossed(crossed)
         except BaseException:

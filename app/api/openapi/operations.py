@@ -71,7 +71,7 @@ class _Operations:
                 "patch": self.patch(),
                 "delete": self.delete(),
             },
-            f"{root}/{{id}}/history": {"get": self.history()},
+            f"{root}/{{id}}/history": {"get": self.history(), "delete": self.erase_history()},
             **{
                 f"{root}/{{id}}/commands/{command.name}": {"post": self.invoke(command)}
                 for command in self.type.commands.values()
@@ -134,6 +134,16 @@ class _Operations:
             {"200": self._own("history")},
             [_ID, parameter("limit"), parameter("cursor")],
             description="Deleted records have theirs, too.",
+        )
+
+    def erase_history(self) -> Json:
+        return self._operation(
+            "eraseHistory",
+            "Erase the data and payloads of a record's changes",
+            {"200": response("erased"), **_NO_CONTENT},
+            _CHANGE,
+            description="Their envelopes stay, and the record as it is; snapshots keep what they hold. "
+            "Deleted records have a history, too.",
         )
 
     def import_lines(self) -> Json:

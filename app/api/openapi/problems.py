@@ -28,6 +28,7 @@ OPERATIONS: dict[str, tuple[str, ...]] = {
     "commands": _ANY,
     "get": (*_ANY, "record-not-found", "revision-not-found"),
     "history": (*_ANY, "record-not-found"),
+    "eraseHistory": (*_WRITE, "record-not-found", "precondition-failed"),
     "create": (*_WRITE, *_BODY),
     "import": (*_WRITE, *_BODY),
     "deleteMatching": (*_WRITE, "too-many-affected"),

@@ -63,6 +63,7 @@ def _counted(name: str) -> Json:
 SHARED: Json = {
     "commands": answer("The commands.", _json(ref("Commands"))),
     "deleted": answer("How many records were deleted.", _counted("deleted"), "Idempotency-Replayed"),
+    "erased": answer("With `dry_run`: of how many changes.", _counted("erased"), "Idempotency-Replayed"),
     "imported": answer("How many records were created.", _counted("created"), "Idempotency-Replayed"),
     "invoked": answer("What became of each record.", _json(ref("Outcomes")), "Idempotency-Replayed"),
     "no-content": {

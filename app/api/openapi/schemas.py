@@ -30,7 +30,8 @@ def collection_schemas(type: EntityType, example: Json | None) -> dict[str, Any]
     schemas[f"{name}.Page"] = _page(f"{name}.Selection")
     schemas[f"{name}.Page"]["properties"]["total"] = {"type": "integer", "description": "With `count=true`."}
     schemas[f"{name}.Selection"] = _envelope(type, _selection(type))
-    schemas[f"{name}.Change"] = _change(type)
+    version = {"type": "integer", "minimum": 1, "maximum": type.schema_version}
+    schemas[f"{name}.Change"] = _change({"const": name}, version)
     schemas[f"{name}.History"] = _page(f"{name}.Change")
     schemas[f"{name}.Invocation"] = _object(result={}, record=ref(f"{name}.Record"))
     for command in type.commands.values():
@@ -124,22 +125,25 @@ def _page(item: str) -> Json:
     return _object(items={"type": "array", "items": ref(item)}, next_cursor={"type": ["string", "null"]})
 
 
-def _change(type: EntityType) -> Json:
+def _change(collection: Json, schema_version: Json) -> Json:
     text = {"type": ["string", "null"]}
     return _object(
         seq={"type": "integer", "minimum": 1},
         at=TIME,
         workspace=text,
-        collection={"const": type.name},
+        collection=collection,
         id=UUID,
         revision={"type": "integer", "minimum": 1},
-        schema_version={"type": "integer", "minimum": 1, "maximum": type.schema_version},
+        schema_version=schema_version,
         operation={"enum": [operation.value for operation in Operation]},
         command=text,
         payload={},
         actor=text,
         request_id=text,
-        data={"type": ["object", "null"], "description": "The data after the change; null after a deletion."},
+        data={
+            "type": ["object", "null"],
+            "description": "The data after the change; null after a deletion, and where it was erased.",
+        },
     )
 
 
@@ -176,6 +180,10 @@ _STEPS = [
     _step(["move", "copy"], **{"from": _POINTER}),
 ]
 SHARED_SCHEMAS: Json = {
+    "Change": _change(TEXT, {"type": "integer", "minimum": 1}),
+    "Changes": _object(
+        items={"type": "array", "items": ref("Change")}, last_seq={"type": "integer", "minimum": 0}
+    ),
     "Commands": _object(items={"type": "array", "items": _COMMAND}),
     "Outcomes": _object(
         invoked=_COUNT, skipped=_COUNT, failed=_COUNT, outcomes={"type": "array", "items": _OUTCOME}
