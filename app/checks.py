@@ -8,6 +8,7 @@ from datetime import datetime
 from app.domain.entity_type import EntityType
 from app.entity_types.registry import InvalidModels, load_models
 from app.storage.dialect import Dialect, Failure, dialect_of
+from app.storage.keys import Keys
 from app.storage.migrator import MigrationStopped, Pending, Progress
 from app.storage.retention import trim
 from app.storage.schema import SchemaMismatch, ahead, drift, due, prepare
@@ -71,6 +72,13 @@ def trim_journal(dialect: Dialect, before: int | datetime, told: Progress) -> tu
     """What ``retention.trim`` does. Raises ``NotReady``."""
     with _told_as_not_ready(dialect):
         return trim(dialect, before, told)
+
+
+@contextmanager
+def keys(dialect: Dialect) -> Iterator[Keys]:
+    """The keys of a database. Raises ``NotReady`` where it fails inside the block."""
+    with _told_as_not_ready(dialect):
+        yield Keys(dialect)
 
 
 @contextmanager

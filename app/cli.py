@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from app import cli_journal, cli_snapshots, logs
+from app import cli_journal, cli_keys, cli_snapshots, logs
 from app.cli_settings import ALL, export, settings, with_flags
 from app.settings import Settings, load, unknown_variables
 from app.terminal import FAILED, records_done, refuse
@@ -63,6 +63,7 @@ def _serve(settings: Settings) -> None:
         # Here rather than in each process that will serve: what is wrong is said once.
         _prepare(settings, logger.info, auto_migrate=settings.auto_migrate)
         bound = server.listen(settings.host, settings.port)
+        _make_first_key(settings)
     except (checks.NotReady, server.CannotListen) as error:
         refuse(error)
     if not server.allow_files(settings.max_connections):
@@ -77,6 +78,21 @@ def _serve(settings: Settings) -> None:
     else:
         served = server.serve_in_processes("app.main:application", bound, workers=settings.workers, **manner)
     raise typer.Exit(0 if served else FAILED)
+
+
+def _make_first_key(settings: Settings) -> None:
+    """Where others can reach the service, somebody must hold a key; past the log, which others read."""
+    from app import checks
+    from app.api.access import is_loopback
+
+    if is_loopback(settings.host):
+        return
+    with checks.keys(checks.database(settings.database_url)) as keys:
+        made = keys.create_first()
+    if made is not None:
+        typer.echo(
+            f"persist: the first key, named first, with the scope *:admin, shown only now:\n{made}", err=True
+        )
 
 
 def _prepare(settings: Settings, say: Callable[[str], None], *, auto_migrate: bool) -> Any:
@@ -233,6 +249,7 @@ def _announcement(url: str) -> Callable[[], None]:
     return announce
 
 
+commands.add_typer(cli_keys.keys, name="keys", short_help="Make and revoke keys.")
 cli_snapshots.add_to(commands)
 cli_journal.add_to(commands)
 

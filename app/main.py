@@ -15,6 +15,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from app.api import docs
+from app.api.access import Keyring, is_loopback
 from app.api.changes import changes_router
 from app.api.collections import CollectionRoutes
 from app.api.entity_types import entity_type_router
@@ -29,6 +30,7 @@ from app.api.traffic import Traffic
 from app.api.workspaces import workspace_router
 from app.api.writes import Writes
 from app.definition_files import DefinitionFiles
+from app.domain.access import OPEN, Access
 from app.domain.errors import PersistError
 from app.entity_types.registry import load_models
 from app.settings import Settings, load
@@ -53,9 +55,9 @@ class Persist(FastAPI):
         else:
             await super().__call__(scope, receive, send)
 
-    def openapi(self) -> dict[str, Any]:
-        """Every collection's concrete paths beside the ordinary routers'."""
-        return document(self.database.catalog, version=VERSION, base=super().openapi())
+    def openapi(self, access: Access = OPEN) -> dict[str, Any]:
+        """What a caller may use: every collection's concrete paths beside the ordinary routers'."""
+        return document(self.database.catalog, version=VERSION, base=super().openapi(), access=access)
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -75,7 +77,7 @@ def create_app(settings: Settings) -> FastAPI:
         app.include_router(router(database, writes))
     collections = CollectionRoutes(database, writes, require_if_match=settings.require_if_match)
     traffic = Traffic(limits.requests, limits.bodies)
-    app.front = Front(collections, limits, traffic, super(Persist, app).__call__)
+    app.front = Front(_keys(settings, database), collections, limits, traffic, super(Persist, app).__call__)
     return app
 
 
@@ -89,6 +91,10 @@ def _app(lifespan: Any) -> Persist:
         redoc_url=None,
         exception_handlers=dict.fromkeys(REFUSALS, handle_error),
     )
+
+
+def _keys(settings: Settings, database: Database) -> Keyring:
+    return Keyring(database.keys, demanded=not is_loopback(settings.host))
 
 
 def _lifespan(database: Database, files: DefinitionFiles, told: dict[str, Any], seconds: float) -> Any:

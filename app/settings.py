@@ -4,7 +4,6 @@
 """
 
 import difflib
-import ipaddress
 import os
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -15,6 +14,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 PREFIX = "PERSIST_"
 # A Kubernetes service called "persist" puts these into every container of its namespace.
 KUBERNETES_PREFIXES = ("PERSIST_SERVICE_", "PERSIST_PORT_")
+KEY = "PERSIST_KEY"
+"""No setting: the key that `persist snapshot` and its kin show to a service."""
+
 SECRET = ("database_url",)
 
 
@@ -36,7 +38,7 @@ class Settings(BaseSettings):
     )
     host: str = Field(
         "127.0.0.1",
-        description="Address to listen on; a loopback address, as access control comes with a later version.",
+        description="Address to listen on; where other machines reach it, keys are demanded: `persist keys`.",
     )
     port: int = Field(
         8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one and prints it."
@@ -98,16 +100,6 @@ class Settings(BaseSettings):
             raise ValueError("not a URL; write a file as sqlite:///persist.db")
         return url
 
-    @field_validator("host")
-    @classmethod
-    def _loopback(cls, host: str) -> str:
-        if not _is_loopback(host):
-            raise ValueError(
-                "other machines could reach this address, and access control comes with a later version; "
-                "use 127.0.0.1, ::1 or localhost"
-            )
-        return host
-
     @field_validator("models")
     @classmethod
     def _module(cls, name: str) -> str:
@@ -142,7 +134,7 @@ def variable(field: str) -> str:
 
 def unknown_variables(environment: Mapping[str, str] = os.environ) -> list[str]:
     """A sentence for each ``PERSIST_…`` variable that no setting reads, naming the nearest one."""
-    known = {variable(field) for field in Settings.model_fields}
+    known = {variable(field) for field in Settings.model_fields} | {KEY}
     names = sorted(name for name in environment if name.upper().startswith(PREFIX))
     return [
         _unknown(name, known)
@@ -164,12 +156,3 @@ def _sentence(error: Any) -> str:
     value = "" if field in SECRET else f"={error['input']}"
     message = error["msg"].removeprefix("Value error, ").removeprefix("Input ")
     return f"{variable(field)}{value}: {message}"
-
-
-def _is_loopback(host: str) -> bool:
-    if host.lower() == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

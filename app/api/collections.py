@@ -6,6 +6,7 @@ there by being in the registry, and the number of collections costs nothing.
 
 from collections.abc import Awaitable, Callable
 
+from app.api.access import level_of
 from app.api.bulk import export, import_records
 from app.api.drafts import draft
 from app.api.invoking import command_of, invoke_matching, payload_of
@@ -97,9 +98,11 @@ class CollectionRoutes:
         self._matching: dict[str, Handler] = {"POST": self.invoke}
 
     async def answer(self, request: Request, parts: list[str], workspace: str = "") -> Reply:
-        """The answer to a request; ``parts`` is the path behind ``/api/``. A refusal may come from a
+        """The answer to a request; ``parts`` is the path behind ``/api/``. Raises ``Forbidden``, whether
+        or not there is such a collection. A refusal may come from a
         definition that another process has changed: then it is asked for once more."""
         request.route = self._route(parts, workspace)
+        request.access.require(level_of(request.method, parts[1:]), parts[0], workspace)
         by_key = len(parts) == 2 and parts[1] not in self._collection and not request.query
         if workspace and request.method in ("GET", "HEAD") and not by_key:
             await self._database.refresh()  # an empty list does not show that its workspace is there
@@ -327,7 +330,7 @@ class CollectionRoutes:
     async def snapshots(self, place: Place, request: Request) -> Answer:
         """The snapshots that hold this collection."""
         controls(pairs_of(request.query), ())
-        return await of_collection(self._database, place.type.name, place.workspace)
+        return await of_collection(self._database, place.type.name, place.workspace, request)
 
     async def take_snapshot(self, place: Place, request: Request) -> Answer:
         """Take a snapshot of this collection."""

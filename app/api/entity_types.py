@@ -5,13 +5,14 @@ from contextlib import closing
 from typing import Any
 
 from fastapi import APIRouter
-from fastapi import Request as HttpRequest
 from fastapi.responses import Response
 
+from app.api.framework import Asked
 from app.api.queries import controls, flag, pairs_of
 from app.api.representations import Answer, json_answer
 from app.api.requests import Request, json_object
 from app.api.writes import Writes
+from app.domain.access import Level
 from app.domain.errors import EntityTypeNotFound, InvalidSchema, Unavailable
 from app.storage.catalog import Stale
 from app.storage.database import Database
@@ -71,7 +72,8 @@ def entity_type_router(database: Database, writes: Writes) -> APIRouter:  # noqa
     router = APIRouter(tags=["entity types"], prefix="/entity-types")
     registration = Registration(database)
 
-    async def versions_of(name: str) -> list[StoredDefinition]:
+    async def versions_of(name: str, request: Request) -> list[StoredDefinition]:
+        request.access.require(Level.ADMIN, name)
         found = await database.read(lambda reader: reader.definitions.versions(name))
         if not any(version.current for version in found):
             raise EntityTypeNotFound(
@@ -80,21 +82,23 @@ def entity_type_router(database: Database, writes: Writes) -> APIRouter:  # noqa
         return found
 
     @router.get("", summary="All registered entity types")
-    async def index() -> dict[str, Any]:
+    async def index(request: Asked) -> dict[str, Any]:
+        request.access.require_some(Level.ADMIN)
         current = await database.read(lambda reader: reader.definitions.current())
-        return {"items": [shown(version) for version in current]}
+        seen = [version for version in current if request.access.allows(Level.ADMIN, version.name)]
+        return {"items": [shown(version) for version in seen]}
 
     @router.get("/{name}", summary="The current definition")
-    async def read(name: str) -> dict[str, Any]:
-        return shown(next(version for version in await versions_of(name) if version.current))
+    async def read(name: str, request: Asked) -> dict[str, Any]:
+        return shown(next(version for version in await versions_of(name, request) if version.current))
 
     @router.get("/{name}/versions", summary="Every schema version it ever had")
-    async def versions(name: str) -> dict[str, Any]:
-        return {"items": [shown(version) for version in await versions_of(name)]}
+    async def versions(name: str, request: Asked) -> dict[str, Any]:
+        return {"items": [shown(version) for version in await versions_of(name, request)]}
 
     @router.get("/{name}/versions/{number}", summary="The definition of one schema version")
-    async def version(name: str, number: str) -> dict[str, Any]:
-        for found in await versions_of(name):
+    async def version(name: str, number: str, request: Asked) -> dict[str, Any]:
+        for found in await versions_of(name, request):
             if str(found.schema_version) == number:
                 return shown(found)
         raise EntityTypeNotFound(f"{name} never had a schema version {number[:80]}")
@@ -102,8 +106,8 @@ def entity_type_router(database: Database, writes: Writes) -> APIRouter:  # noqa
     @router.put(
         "/{name}", summary="Register an entity type, or evolve it", openapi_extra=BODY, status_code=201
     )
-    async def put(name: str, http: HttpRequest) -> Response:
-        request: Request = http.scope["state"]["request"]
+    async def put(name: str, request: Asked) -> Response:
+        request.access.require(Level.ADMIN, name)
         dry_run = _dry_run(request)
         body = await request.body()
         definition = json_object(body, InvalidSchema)
@@ -121,8 +125,8 @@ def entity_type_router(database: Database, writes: Writes) -> APIRouter:  # noqa
         raise Unavailable("others keep changing this entity type; try again")
 
     @router.delete("/{name}", summary="Delete an entity type whose collection is empty", status_code=204)
-    async def delete(name: str, http: HttpRequest) -> Response:
-        request: Request = http.scope["state"]["request"]
+    async def delete(name: str, request: Asked) -> Response:
+        request.access.require(Level.ADMIN, name)
         dry_run = _dry_run(request)
         operation = registration.delete(name)
 

@@ -1,11 +1,14 @@
-"""The framework's own errors, as problems."""
+"""What is FastAPI's own: how its routes see a request, and its errors, as problems."""
 
-from fastapi import Request
+from typing import Annotated
+
+from fastapi import Depends, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
+from app.api import requests
 from app.api.problems import problem
 from app.domain.errors import (
     InvalidQuery,
@@ -17,6 +20,15 @@ from app.domain.errors import (
     pointer,
 )
 from app.storage.catalog import Stale
+
+
+async def _asked(http: Request) -> requests.Request:
+    asked: requests.Request = http.scope["state"]["request"]
+    return asked
+
+
+Asked = Annotated[requests.Request, Depends(_asked)]
+"""The request as the front saw it, with what its caller may do: every route decides by it first."""
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 

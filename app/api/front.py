@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from contextlib import suppress
 from typing import Any
 
-from app.api.access import check_origin
+from app.api.access import Keyring
 from app.api.collections import CollectionRoutes
 from app.api.problems import problem
 from app.api.representations import Send
@@ -28,8 +28,14 @@ class Front:
     """Gives every request its id, answers those to collections, hands the rest on."""
 
     def __init__(
-        self, collections: CollectionRoutes, limits: Limits, traffic: Traffic, rest: Application
+        self,
+        keyring: Keyring,
+        collections: CollectionRoutes,
+        limits: Limits,
+        traffic: Traffic,
+        rest: Application,
     ) -> None:
+        self._keyring = keyring
         self._collections = collections
         self._limits = limits
         self._traffic = traffic
@@ -48,7 +54,8 @@ class Front:
     async def _serve(self, request: Request, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             self._traffic.enter(request, crowded="crowded" in scope.get("state", ()))
-            self._admit(scope, request)
+            _check_target(scope, request)
+            await self._keyring.admit(request)
             parts = scope["path"].split("/")
             workspace = ""
             if parts[1] == "workspaces" and len(parts) > 4 and parts[3] == "api" and parts[2]:
@@ -89,10 +96,10 @@ class Front:
 
         return tagged
 
-    def _admit(self, scope: Scope, request: Request) -> None:
-        if len(scope["raw_path"]) + len(request.query) > TARGET:
-            raise MalformedRequest(f"the target of a request may have {TARGET:,} bytes")
-        check_origin(request.header(b"host"), request.header(b"origin"))
+
+def _check_target(scope: Scope, request: Request) -> None:
+    if len(scope["raw_path"]) + len(request.query) > TARGET:
+        raise MalformedRequest(f"the target of a request may have {TARGET:,} bytes")
 
 
 def _without_body(send: Send) -> Send:

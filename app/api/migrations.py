@@ -7,14 +7,16 @@ from contextlib import closing, suppress
 from typing import Any
 
 from fastapi import APIRouter
-from fastapi import Request as HttpRequest
 from fastapi.responses import Response
 
 from app.api.entity_types import sent
+from app.api.framework import Asked
 from app.api.queries import controls, flag, pairs_of
 from app.api.representations import Answer, json_answer
 from app.api.requests import Request, json_object
+from app.api.snapshots import places_of
 from app.api.writes import Writes
+from app.domain.access import Level
 from app.domain.entity_type import EntityType, Kind
 from app.domain.errors import (
     InvalidPayload,
@@ -55,27 +57,38 @@ def migration_router(database: Database, writes: Writes) -> APIRouter:
         }
 
     @router.get("/migration-plans", summary="How data of older schema versions comes to the present")
-    async def plans() -> dict[str, Any]:
+    async def plans(request: Asked) -> dict[str, Any]:
+        request.access.require_some(Level.ADMIN)
         await database.refresh()
-        layouts = [layout for _, layout in sorted(database.catalog.layouts.items())]
+        layouts = [
+            layout
+            for name, layout in sorted(database.catalog.layouts.items())
+            if request.access.allows(Level.ADMIN, name)
+        ]
         return {"items": [await plan(layout) for layout in layouts]}
 
     @router.get("/migration-plans/{collection}", summary="The migration plan of one collection")
-    async def plan_of(collection: str) -> dict[str, Any]:
+    async def plan_of(collection: str, request: Asked) -> dict[str, Any]:
+        request.access.require(Level.ADMIN, collection)
         await database.refresh()
         return await plan(database.catalog.get(collection))
 
     @router.get("/migrations", summary="Every completed run, the newest first")
-    async def index() -> dict[str, Any]:
-        reports = await database.read(lambda reader: reader.migrations())
-        return {"items": [json.loads(report) for report in reports]}
+    async def index(request: Asked) -> dict[str, Any]:
+        request.access.require_some(Level.ADMIN)
+        reports = map(json.loads, await database.read(lambda reader: reader.migrations()))
+        return {
+            "items": [report for report in reports if request.access.allows_all(Level.ADMIN, _names(report))]
+        }
 
     @router.get("/migrations/{id}", summary="One completed run")
-    async def read(id: str) -> dict[str, Any]:
+    async def read(id: str, request: Asked) -> dict[str, Any]:
+        request.access.require_some(Level.ADMIN)
         reports = await database.read(lambda reader: reader.migrations(id)) if is_canonical(id) else []
+        report: dict[str, Any] = json.loads(reports[0]) if reports else {"collections": []}
+        request.access.require_all(Level.ADMIN, _names(report))
         if not reports:
             raise MigrationNotFound(f"there is no migration {id[:80]!r}; GET /migrations lists them")
-        report: dict[str, Any] = json.loads(reports[0])
         return report
 
     @router.post(
@@ -84,8 +97,8 @@ def migration_router(database: Database, writes: Writes) -> APIRouter:
         openapi_extra=BODY,
         status_code=201,
     )
-    async def restore(http: HttpRequest) -> Response:
-        request: Request = http.scope["state"]["request"]
+    async def restore(request: Asked) -> Response:
+        request.access.require_some(Level.ADMIN)
         in_query = flag(controls(pairs_of(request.query), ("dry_run",)), "dry_run")
         body = await request.body()
         wanted = json_object(body, InvalidPayload)
@@ -93,6 +106,7 @@ def migration_router(database: Database, writes: Writes) -> APIRouter:
         dry_run = in_query or wanted.get("dry_run", False)
         for _ in range(ATTEMPTS):
             await database.refresh()
+            await _permit(database, request, order)
             with closing(Restore(database.dialect, database.catalog, order)) as work, suppress(Stale):
                 operation = await _prepared(database, work, order, request)
                 answer = await writes.perform(
@@ -103,6 +117,24 @@ def migration_router(database: Database, writes: Writes) -> APIRouter:
         raise Unavailable("the entity types of the snapshot keep changing; try again")
 
     return router
+
+
+async def _permit(database: Database, request: Request, order: Order) -> None:
+    """Raise ``Forbidden`` unless the caller administers what the snapshot holds and where it goes; a
+    type that has to be registered, everywhere."""
+    if request.access.allows(Level.ADMIN):
+        return
+    held, known = await places_of(database, order.snapshot), database.catalog.layouts
+    targets = [
+        (name, (workspace if order.workspace is None else order.workspace) if name in known else None)
+        for name, workspace in held
+    ]
+    request.access.require_all(Level.ADMIN, [*held, *targets])
+
+
+def _names(report: dict[str, Any]) -> list[tuple[str, None]]:
+    """The collections of a run, in every workspace."""
+    return [(collection["name"], None) for collection in report["collections"]]
 
 
 async def _prepared(

@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from app.api.traffic import Traffic
 from app.domain import strict_json
-from app.domain.access import OPEN
+from app.domain.access import NOBODY, Access
 from app.domain.change import Origin
 from app.domain.errors import (
     Invalid,
@@ -100,7 +100,7 @@ class Request:
         self.path: str = scope["path"]
         self.query: bytes = scope["query_string"]
         self.limits = limits
-        self.access = OPEN
+        self.access: Access = NOBODY
         self.streamed = False
         self.route = UNKNOWN
         self.status = GONE

@@ -8,34 +8,40 @@ from typing import Any
 from fastapi import APIRouter
 from fastapi.responses import Response
 
+from app.api.framework import Asked
 from app.api.openapi import collection_document
 from app.api.problems import catalogue, status_of
 from app.api.requests import Limits
+from app.domain.access import Access, Level, Scope
 from app.domain.entity_type import EntityType
 from app.domain.errors import NotFound, Refused
 from app.domain.record import to_text
 from app.storage.database import Database
 
-Document = Callable[[], dict[str, Any]]
+Document = Callable[[Access], dict[str, Any]]
+
+DOCUMENTS = 16
+"""OpenAPI documents that are kept: callers of the same scopes see the same."""
 
 
 def service_router(  # noqa: C901 - a list of routes
     name: str, version: str, limits: Limits, database: Database, document: Document, faults: Mapping[str, str]
 ) -> APIRouter:
-    """The routes around the collections. ``document`` makes the whole OpenAPI document,
-    ``faults`` are those of definition files."""
+    """The routes around the collections. ``document`` makes the OpenAPI document that a
+    caller sees, ``faults`` are those of definition files."""
     router = APIRouter(tags=["service"])
-    documents: dict[int, bytes] = {}
+    documents: dict[tuple[int, frozenset[Scope]], bytes] = {}
 
     @router.get("/openapi.json", include_in_schema=False)
-    async def openapi() -> Response:
+    async def openapi(request: Asked) -> Response:
         await database.refresh()
-        epoch = database.catalog.epoch
-        if epoch not in documents:
-            made = await asyncio.to_thread(lambda: to_text(document()).encode())
-            documents.clear()
-            documents[epoch] = made
-        return Response(documents[epoch], media_type="application/json")
+        seen = database.catalog.epoch, frozenset(request.access.scopes)
+        if (made := documents.get(seen)) is None:
+            made = await asyncio.to_thread(lambda: to_text(document(request.access)).encode())
+            if len(documents) >= DOCUMENTS:
+                documents.clear()
+            documents[seen] = made
+        return Response(made, media_type="application/json")
 
     @router.get("/", summary="What this service is")
     async def root() -> dict[str, Any]:
@@ -87,20 +93,25 @@ def service_router(  # noqa: C901 - a list of routes
         }
 
     @router.get("/collections", summary="All collections")
-    async def collections() -> dict[str, Any]:
+    async def collections(request: Asked) -> dict[str, Any]:
         await database.refresh()
-        return {"items": [described(type) for type in database.catalog]}
+        seen = [type for type in database.catalog if request.access.allows(Level.READ, type.name)]
+        return {"items": [described(type) for type in seen]}
 
     @router.get("/collections/{collection}", summary="One collection")
-    async def collection(collection: str) -> dict[str, Any]:
+    async def collection(collection: str, request: Asked) -> dict[str, Any]:
+        request.access.require(Level.READ, collection)
         await database.refresh()
         return described(database.catalog.get(collection).type)
 
     @router.get("/collections/{collection}/openapi.json", summary="The OpenAPI document of one collection")
-    async def collection_openapi(collection: str) -> Response:
+    async def collection_openapi(collection: str, request: Asked) -> Response:
+        request.access.require(Level.READ, collection)
         await database.refresh()
         type = database.catalog.get(collection).type
-        made = await asyncio.to_thread(lambda: to_text(collection_document(type, version=version)))
+        made = await asyncio.to_thread(
+            lambda: to_text(collection_document(type, version=version, access=request.access))
+        )
         return Response(made, media_type="application/json")
 
     return router

@@ -8,15 +8,16 @@ from contextlib import suppress
 from typing import IO, Any
 
 from fastapi import APIRouter
-from fastapi import Request as HttpRequest
 from fastapi.responses import Response, StreamingResponse
 
 from app.api.entity_types import sent
+from app.api.framework import Asked
 from app.api.queries import controls, flag, pairs_of
 from app.api.representations import Answer, json_answer
 from app.api.requests import JSON_TYPES, NDJSON_TYPES, Request, json_object
 from app.api.writes import Writes
-from app.domain.errors import InvalidPayload, TooLarge, Unavailable, Violation
+from app.domain.access import Access, Level
+from app.domain.errors import InvalidPayload, SnapshotNotFound, TooLarge, Unavailable, Violation
 from app.domain.snapshot import LONGEST, Manifest
 from app.storage.catalog import Stale
 from app.storage.database import Database
@@ -78,13 +79,38 @@ def _wanted(body: dict[str, Any], *, scoped: bool) -> dict[str, Any]:
     return {"mode": mode, "note": note}
 
 
-async def of_collection(database: Database, collection: str, workspace: str) -> Answer:
+async def of_collection(database: Database, collection: str, workspace: str, request: Request) -> Answer:
     """The manifests of the snapshots that hold a collection of a workspace."""
     place = {"name": collection, "workspace": workspace or None}
-    manifests = await database.in_thread(database.snapshots.manifests)
+    seen = await _seen(database, request.access)
     return json_answer(
-        {"items": [m for m in manifests if any(place.items() <= c.items() for c in m["collections"])]}
+        {"items": [m for m in seen if any(place.items() <= c.items() for c in m["collections"])]}
     )
+
+
+async def _seen(database: Database, access: Access) -> list[Manifest]:
+    """The manifests of the snapshots a caller may see."""
+    manifests = await database.in_thread(database.snapshots.manifests)
+    return [manifest for manifest in manifests if access.allows_all(Level.ADMIN, places(manifest))]
+
+
+def places(manifest: Manifest) -> list[tuple[str, str]]:
+    """The collections of a snapshot, each with its workspace: who works with it administers them all."""
+    return [(entry["name"], entry["workspace"] or "") for entry in manifest["collections"]]
+
+
+async def places_of(database: Database, id: str) -> list[tuple[str, str]]:
+    """The places of a snapshot that is here; none where it is not."""
+    try:
+        return places(await database.in_thread(database.snapshots.manifest, id))
+    except SnapshotNotFound:
+        return []
+
+
+async def permit(database: Database, request: Request, id: str) -> None:
+    """Raise ``Forbidden`` unless the caller may see a snapshot, whether or not there is one."""
+    if not request.access.allows(Level.ADMIN):
+        request.access.require_all(Level.ADMIN, await places_of(database, id))
 
 
 def snapshot_router(database: Database, writes: Writes) -> APIRouter:
@@ -93,25 +119,28 @@ def snapshot_router(database: Database, writes: Writes) -> APIRouter:
     snapshots = database.snapshots
 
     @router.get("", summary="All snapshots, the newest first")
-    async def index() -> dict[str, Any]:
-        return {"items": await database.in_thread(snapshots.manifests)}
+    async def index(request: Asked) -> dict[str, Any]:
+        request.access.require_some(Level.ADMIN)
+        return {"items": await _seen(database, request.access)}
 
     @router.post(
         "", summary="Take a snapshot of everything, or upload one", openapi_extra=BODY, status_code=201
     )
-    async def create(http: HttpRequest) -> Response:
-        request: Request = http.scope["state"]["request"]
+    async def create(request: Asked) -> Response:
+        request.access.require_some(Level.ADMIN)
         if request.media_type((*JSON_TYPES, *NDJSON_TYPES)) in JSON_TYPES:
+            request.access.require(Level.ADMIN)
             return sent(await take(database, writes, request, Selection(None), scoped=True))
         return sent(await _uploaded(database, writes, request))
 
     @router.get("/{id}", summary="The manifest of a snapshot")
-    async def read(id: str) -> Manifest:
+    async def read(id: str, request: Asked) -> Manifest:
+        await permit(database, request, id)
         return await database.in_thread(snapshots.manifest, id)
 
     @router.delete("/{id}", summary="Delete a snapshot", status_code=204)
-    async def delete(id: str, http: HttpRequest) -> Response:
-        request: Request = http.scope["state"]["request"]
+    async def delete(id: str, request: Asked) -> Response:
+        await permit(database, request, id)
         if flag(controls(pairs_of(request.query), ("dry_run",)), "dry_run"):
             await database.in_thread(snapshots.manifest, id)
             return sent(json_answer({"deleted": 1}))
@@ -119,13 +148,15 @@ def snapshot_router(database: Database, writes: Writes) -> APIRouter:
         return Response(status_code=204)
 
     @router.get("/{id}/content", summary="The snapshot itself, as NDJSON")
-    async def content(id: str) -> Response:
+    async def content(id: str, request: Asked) -> Response:
+        await permit(database, request, id)
         pieces = snapshots.content(id)
         first = await database.in_thread(next, pieces)
         return StreamingResponse(_streamed(first, pieces), media_type=NDJSON_TYPES[0])
 
     @router.post("/{id}/verify", summary="Whether a snapshot is whole and unaltered")
-    async def verify(id: str) -> dict[str, Any]:
+    async def verify(id: str, request: Asked) -> dict[str, Any]:
+        await permit(database, request, id)
         return await database.in_thread(snapshots.verify, id)
 
     return router
@@ -141,13 +172,17 @@ async def _streamed(first: bytes, pieces: Iterable[bytes]) -> AsyncIterator[byte
 async def _uploaded(database: Database, writes: Writes, request: Request) -> Answer:
     """Keep an uploaded content: 201, or 200 where the same one is here already."""
     dry_run = flag(controls(pairs_of(request.query), ("dry_run",)), "dry_run")
+
+    def check(manifest: Manifest) -> None:
+        request.access.require_all(Level.ADMIN, places(manifest))
+
     announced = request.header(b"content-length") or ""
     _check_size(request, int(announced) if announced.isdigit() else 0)
     with tempfile.TemporaryFile() as spool:
         digest = await _spooled(request, spool)
         for _ in range(ATTEMPTS):
             manifest, prepared = await database.in_thread(
-                lambda: database.snapshots.put(_lines(spool), dry_run=dry_run)
+                lambda: database.snapshots.put(_lines(spool), check, dry_run=dry_run)
             )
             if prepared is None or dry_run:
                 return json_answer(manifest)

@@ -18,6 +18,7 @@ from app.storage import conditions
 from app.storage.catalog import Catalog
 from app.storage.dialect import Connection, Cursor, Dialect, Row, dialect_of
 from app.storage.feed import Feed, Stretch, Wanted
+from app.storage.keys import KeyTable, StoredKey
 from app.storage.lane import Lane
 from app.storage.layout import Layout
 from app.storage.reading import Find, KeyReader, Reader, refusal
@@ -75,6 +76,7 @@ class Database:
         )
         self._writes: Lane[Write] = Lane("writer", self._writer.work, waiting)
         self._finds: Lane[Find] = Lane("finder", KeyReader(self.dialect).work, waiting)
+        self._keys: Lane[None] = Lane("keys", KeyTable(self.dialect).work, waiting)
         self._most_reads = READERS + waiting // SLOWER
         self.reads = 0
         self._threads = ThreadPoolExecutor(READERS, thread_name_prefix="reader")
@@ -142,6 +144,11 @@ class Database:
         """The next changes after a ``seq``, None for the journal's end. Raises ``ChangesGone``."""
         return await self.read(lambda reader: reader.changes(after, limit, wanted))
 
+    async def keys(self) -> list[StoredKey]:
+        """Every key that was ever made, in a lane of its own: nobody comes in until it is read."""
+        stored: list[StoredKey] = await self._keys.submit(None)
+        return stored
+
     async def refresh(self) -> bool:
         """Meet the present definitions of registered types; whether they changed. Compiling them may
         take long, so that happens in a thread."""
@@ -189,6 +196,7 @@ class Database:
         """Finish what waits and let go of the database."""
         self._writes.close()
         self._finds.close()
+        self._keys.close()
         self._threads.shutdown()
         self.feed.close()
         self._writer.close()

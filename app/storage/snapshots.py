@@ -135,10 +135,14 @@ class Snapshots:
         ]
 
     def put(
-        self, lines: Callable[[], Iterable[bytes]], *, dry_run: bool = False
+        self,
+        lines: Callable[[], Iterable[bytes]],
+        check: Callable[[Manifest], None],
+        *,
+        dry_run: bool = False,
     ) -> tuple[Manifest, Prepared | None]:
         """Store a content that was uploaded, to be kept under its own id; nothing to be kept where
-        it is here already. The lines are gone through twice: checked, then stored.
+        it is here already. The lines are gone through twice: checked, then stored. ``check`` may refuse.
 
         Raises ``InvalidSnapshot``; nothing is left of what is refused.
         """
@@ -147,6 +151,7 @@ class Snapshots:
             inspection.read(line)
         closing = inspection.finish()
         manifest = inspection.manifest
+        check(manifest)
         if (known := self._closing(manifest["id"])) is not None:
             if known != closing:
                 raise InvalidSnapshot(

@@ -124,3 +124,14 @@ SNAPSHOT_PIECES = sa.Table(
 )
 """The record lines of snapshots. A store is named after the moment it was begun at; one that no
 snapshot has is of one that was never done."""
+
+KEYS = sa.Table(
+    "access_keys",
+    METADATA,
+    sa.Column("name", TEXT, primary_key=True),
+    _text("sha256"),
+    _text("scopes"),
+    _text("created_at"),
+    _text("revoked_at", null=True),
+)
+"""Every key that was ever made, revoked ones too: the journal names them."""

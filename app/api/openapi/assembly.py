@@ -5,12 +5,14 @@ Routes of collections are generic and few; their documentation is made here from
 
 from collections.abc import Iterable
 
+from app.api.access import level_of
 from app.api.openapi.lifting import Json, ref
 from app.api.openapi.operations import Fragment, collection_fragment
 from app.api.openapi.parameters import CONTROLS
 from app.api.openapi.problems import PROBLEM_JSON, PROBLEM_SCHEMA, problem_components
 from app.api.openapi.responses import HEADERS, SHARED
 from app.api.openapi.schemas import SHARED_SCHEMAS
+from app.domain.access import OPEN, Access, Level
 from app.domain.entity_type import EntityType
 
 _DESCRIPTION = """\
@@ -20,6 +22,17 @@ the service keeps `id`, `revision`, `schema_version` and the times. The revision
 Filters are `field=value` and `field__operator=value`, all ANDed; fields of the envelope carry an \
 underscore. Every error is a problem of RFC 9457 with a stable `code`.
 """
+
+_ADMIN = {"entity types", "snapshots", "migrations"}
+"""The tags of what only administrators use."""
+
+_SECURITY: Json = {
+    "key": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "A key that `persist keys create` made; none where none was ever made.",
+    }
+}
 
 _FRAMEWORK_ERRORS = {"HTTPValidationError", "ValidationError"}
 
@@ -37,34 +50,64 @@ def collection_paths(type: EntityType) -> Fragment:
 
 
 def document(
-    types: Iterable[EntityType], *, version: str, title: str = "Persist", base: Json | None = None
+    types: Iterable[EntityType],
+    *,
+    version: str,
+    title: str = "Persist",
+    base: Json | None = None,
+    access: Access = OPEN,
 ) -> Json:
-    """The whole document. ``base`` is FastAPI's own, of the routers that are not collections."""
-    fragments = [collection_paths(type) for type in sorted(types, key=lambda type: type.name)]
-    return _document(fragments, version, title, base or {})
+    """The document of what a caller may use. ``base`` is FastAPI's own, of the routers that are not
+    collections."""
+    seen = [type for type in types if access.allows(Level.READ, type.name, "")]
+    fragments = [collection_paths(type) for type in sorted(seen, key=lambda type: type.name)]
+    return _document(fragments, version, title, base or {}, access)
 
 
-def collection_document(type: EntityType, *, version: str, title: str = "Persist") -> Json:
-    """The document of one collection."""
-    return _document([collection_paths(type)], version, f"{title}: {type.name}", {})
+def collection_document(
+    type: EntityType, *, version: str, title: str = "Persist", access: Access = OPEN
+) -> Json:
+    """The document of one collection, as far as a caller may use it."""
+    return _document([collection_paths(type)], version, f"{title}: {type.name}", {}, access)
 
 
-def _document(fragments: list[Fragment], version: str, title: str, base: Json) -> Json:
+def _document(fragments: list[Fragment], version: str, title: str, base: Json, access: Access) -> Json:
     paths: Json = {}
     components = _components(base)
     for fragment in fragments:
-        paths |= fragment.paths
+        paths |= _usable(fragment.paths, access, fragment.tag["name"])
         components["schemas"] |= fragment.schemas
         components["parameters"] |= fragment.parameters
         components["responses"] |= fragment.responses
-    paths |= {path: _with_problems(item) for path, item in base.get("paths", {}).items()}
+    others = {path: _with_problems(item) for path, item in base.get("paths", {}).items()}
+    paths |= _usable(others, access)
     return {
         "openapi": "3.1.0",
         "info": {"title": title, "description": _DESCRIPTION, "version": version},
         "tags": [*(fragment.tag for fragment in fragments), *base.get("tags", ())],
+        "security": [{"key": []}, {}],
         "paths": paths,
-        "components": components,
+        "components": components | {"securitySchemes": _SECURITY},
     }
+
+
+def _usable(paths: Json, access: Access, collection: str | None = None) -> Json:
+    """The operations a caller may use: on the collection, or on anything at all."""
+
+    def allowed(level: Level) -> bool:
+        return access.allows_some(level) if collection is None else access.allows(level, collection, "")
+
+    found = {
+        path: {method: told for method, told in item.items() if allowed(_level(method, path, told))}
+        for path, item in paths.items()
+    }
+    return {path: item for path, item in found.items() if item}
+
+
+def _level(method: str, path: str, operation: Json) -> Level:
+    if _ADMIN.intersection(operation.get("tags", ())):
+        return Level.ADMIN
+    return level_of(method.upper(), path.split("/")[3:])
 
 
 def _components(base: Json) -> Json:

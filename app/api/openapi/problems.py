@@ -12,7 +12,7 @@ TITLES = {code: kind.title for code, kind in catalogue().items()}
 STATUSES = {code: status_of(kind) for code, kind in catalogue().items()}
 
 _ANY = (
-    *("invalid-query", "malformed-request", "forbidden", "collection-not-found"),
+    *("invalid-query", "malformed-request", "unauthenticated", "forbidden", "collection-not-found"),
     *("internal-error", "unavailable"),
 )
 _WRITE = (*_ANY, "idempotency-in-progress", "idempotency-mismatch")
