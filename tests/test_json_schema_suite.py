@@ -53,6 +53,7 @@ DIFFERENT = {
     "default.json": DEFAULT,
     "format.json": FORMAT,
     "optional/float-overflow.json": INT64,
+    "optional/bignum.json: integer": INT64,
     "optional/dependencies-compatibility.json": DEPENDENCIES,
     "vocabulary.json: schema that uses custom metaschema with with no validation vocabulary": DIALECT,
 }

@@ -249,8 +249,8 @@ def test_patterns_that_need_backtracking_are_named() -> None:
 
 
 def test_patterns_that_are_too_heavy_together_are_refused() -> None:
-    patterns = {f"p{number}": {"pattern": "a{4000}"} for number in range(6)}
-    assert refused(of(**patterns)) == {"": "its patterns unfold to 24000 states together, 20000 are allowed"}
+    patterns = {f"p{number}": {"pattern": "a{4000}"} for number in range(12)}
+    assert refused(of(**patterns)) == {"": "its patterns unfold to 24576 states together, 20000 are allowed"}
 
 
 # Defaults

@@ -2,40 +2,33 @@
 
 A schema is a program that strangers hand over. It is read by the meta-schema of draft 2020-12, its references
 stay within it, and its size, its patterns and what its references unfold to are bounded; what a
-document may then cost under it is bounded by the validator (``json_schema.run``).
+document may then cost under it is bounded by the validator (``json_schema.visits``).
 """
 
 from collections.abc import Iterator
-from functools import cache
 from typing import Any
 
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError, best_match
-from jsonschema_specifications import REGISTRY  # type: ignore[import-untyped]
+from jsonschema_rs import meta
 from referencing import Registry
 
 from app.domain.errors import InvalidSchema, Violation, pointer
 from app.domain.record import to_text
 from app.entity_types.json_schema.defaults import fill, prepare
-from app.entity_types.json_schema.graph import Graph
-from app.entity_types.json_schema.run import Exhausted, Node, Run
+from app.entity_types.json_schema.engine import weight
+from app.entity_types.json_schema.findings import explain
+from app.entity_types.json_schema.graph import Graph, Node
+from app.entity_types.json_schema.visits import Exhausted, Visits
 
 MAX_BYTES = 64 * 1024
 MAX_DEPTH = 32
 MAX_NODES = 2_000
 MAX_PATTERN_WEIGHT = 20_000
+_TYPES = {"object", "array", "string", "number", "integer", "boolean", "null"}
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 _META: Any = Draft202012Validator(Draft202012Validator.META_SCHEMA, registry=Registry())
-
-
-@cache
-def _compiled_meta_schema() -> Node:
-    """The meta-schema and its vocabularies as one schema, compiled: it says yes a hundred times sooner."""
-    parts = {
-        uri: REGISTRY.contents(uri) for uri in REGISTRY if uri.startswith(DIALECT.removesuffix("schema"))
-    }
-    return Graph({"$ref": DIALECT, "$defs": parts}).root
 
 
 def check_schema(schema: Any) -> None:
@@ -47,7 +40,7 @@ def check_schema(schema: Any) -> None:
     _refuse(_against_the_meta_schema(schema))
     graph = Graph(schema)
     _refuse([*graph.problems, *graph.refused_patterns, *_foreign_dialects(graph), *_too_costly(graph)])
-    _refuse([*_root_of_another_type(graph.root), *_unfit_defaults(graph.root)])
+    _refuse([*_root_of_another_type(graph), *_unfit_defaults(graph.root)])
 
 
 def _refuse(violations: Iterator[Violation] | list[Violation]) -> None:
@@ -90,7 +83,7 @@ def _measured(schema: Any) -> tuple[str | None, int]:
 
 
 def _against_the_meta_schema(schema: Any) -> Iterator[Violation]:
-    if _compiled_meta_schema().check(schema, Run()):
+    if meta.is_valid(schema | {"$schema": DIALECT}):
         return
     for error in _META.iter_errors(schema):
         cause: ValidationError = best_match(error.context) or error if error.context else error
@@ -106,51 +99,53 @@ def _foreign_dialects(graph: Graph) -> Iterator[Violation]:
 
 
 def _too_costly(graph: Graph) -> Iterator[Violation]:
-    if graph.weight > MAX_PATTERN_WEIGHT:
-        detail = f"its patterns unfold to {graph.weight} states together, {MAX_PATTERN_WEIGHT} are allowed"
+    states = sum(weight(text) for node in graph.nodes for text in node.patterns)
+    if states > MAX_PATTERN_WEIGHT:
+        detail = f"its patterns unfold to {states} states together, {MAX_PATTERN_WEIGHT} are allowed"
         yield Violation("", detail)
     unfolded: dict[Node, int] = {}
     for node in graph.nodes:
-        unfolded[node] = 1 + sum(unfolded.get(beside, 0) for beside in node.beside)
+        unfolded[node] = 1 + node.turns * sum(unfolded.get(beside, 0) for beside in node.beside)
         if unfolded[node] > MAX_NODES:
             detail = f"unfolds to more than {MAX_NODES} schemas for one value: its references fan out"
             yield Violation(node.place, detail)
             return
 
 
-def _root_of_another_type(root: Node) -> Iterator[Violation]:
-    if not root.refused >= set(root.checks) - {dict}:
+def _root_of_another_type(graph: Graph) -> Iterator[Violation]:
+    types: dict[Node, set[str]] = {}
+    for node in graph.nodes:
+        types[node] = _own_types(node).intersection(*(types[part] for part in node.parts))
+        for keyword in ("anyOf", "oneOf"):
+            if keyword in node.leads:
+                types[node] &= set().union(*(types[each] for each in node.under(keyword)))
+    if not types[graph.root] <= {"object"}:
         yield Violation(
-            "/type" if "type" in root.schema else "", 'must be an object type: {"type": "object"}'
+            "/type" if "type" in graph.root.schema else "", 'must be an object type: {"type": "object"}'
         )
 
 
+def _own_types(node: Node) -> set[str]:
+    if isinstance(node.schema, bool):
+        return _TYPES if node.schema else set()
+    declared = node.schema.get("type", _TYPES)
+    return {declared} if isinstance(declared, str) else set(declared)
+
+
 def _unfit_defaults(root: Node) -> Iterator[Violation]:
-    prepare(root)
-    for node in _reached(root):
-        for member in node.fillable:
-            if member.default is not None:
-                why = _objection(member.node, member.default.value)
-                if why is not None:
-                    yield Violation(member.default.place, f"does not fit where it would be filled in: {why}")
-
-
-def _reached(root: Node) -> Iterator[Node]:
-    waiting, seen = [root], {root}
-    while waiting:
-        node = waiting.pop()
-        yield node
-        below = [*node.parts, *node.members.values(), *([node.items] if node.items else [])]
-        waiting.extend(fresh := [each for each in below if each not in seen])
-        seen.update(fresh)
+    for node in prepare(root):
+        for name, default in node.fillable.items():
+            why = _objection(node.members[name], default.value) if default else None
+            if default and why:
+                yield Violation(default.place, f"does not fit where it would be filled in: {why}")
 
 
 def _objection(node: Node, default: Any) -> str | None:
-    findings: list[Any] = []
     try:
-        node.check(fill(node, default, Run()), Run(findings))
+        filled = fill(node, default, Visits())
+        violation = None if node.fits(filled) else explain(node, filled)[0]
     except Exhausted as limit:
         return str(limit)
     except RecursionError:
         return "it fills itself without end"
-    return f"{pointer(findings[0].path) or 'it'} {findings[0].detail}" if findings else None
+    return f"{violation.pointer or 'it'} {violation.detail}" if violation else None

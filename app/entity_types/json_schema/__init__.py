@@ -1,22 +1,21 @@
-"""JSON Schema, draft 2020-12: a schema compiled into a callable that validates.
+"""JSON Schema, draft 2020-12: a schema as a callable that validates.
 
-    patterns ← formats ← run ← assertions ← branches ← applicators ← graph ← defaults ← this
+    engine ← graph ← visits ← findings · defaults ← this
 
-A schema becomes nodes, a node the checks that its keywords make for each type of value. One walk says
-yes or no in a few microseconds; only where it says no, a second one finds out why. jsonschema itself
-judges schemas (``safety``) and is what the tests compare with: it needs 50 to 100 microseconds for a small
-document, and several of its keywords take quadratic or exponential time on hostile ones.
+jsonschema-rs says yes or no, once it is known that it will not take long; only where it says no is a
+value looked through for what is wrong with it.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
+from urllib.parse import quote, urljoin
 
 from app.domain.errors import Invalid, InvalidData, InvalidSchema, Violation, pointer
-from app.domain.record import Data
-from app.entity_types.json_schema.assertions import asserting
+from app.domain.record import Data, to_text
 from app.entity_types.json_schema.defaults import fill, prepare
-from app.entity_types.json_schema.graph import Graph
-from app.entity_types.json_schema.run import REPORTED, Check, Enough, Exhausted, Finding, Node, Run
+from app.entity_types.json_schema.findings import REPORTED, explain
+from app.entity_types.json_schema.graph import BASE, Graph, Node, in_order
+from app.entity_types.json_schema.visits import VISITS, Exhausted, Visits, most
 
 __all__ = ["compile_members", "compile_schema"]
 
@@ -29,67 +28,69 @@ def compile_schema(schema: Any, error: type[Invalid] = InvalidData) -> Callable[
     through, or that of a class in code: there a pattern with look-around (pydantic's own for decimals)
     asserts nothing, for the class itself will. References that lead nowhere raise ``InvalidSchema``.
     """
-    root = _root(schema)
-    prepare(root)
-    return _validator(root, error)
+    graph = _sound(schema)
+    prepare(graph.root)
+    return _validator(graph, error)
 
 
 def compile_members(schema: Any, error: type[Invalid] = InvalidData) -> Callable[[Data], Data]:
     """As ``compile_schema``, for an object that holds one or more of the members that ``schema`` describes:
     each is judged by itself. None is required, none is filled in."""
-    some = asserting("minProperties", bool, "must have 1 or more members")
-    node = Node(schema, "")
-    node.checks = {dict: (some, *_each_member(_root(schema)))}
-    return _validator(node, error)
+    uri = urljoin(BASE, schema.get("$id", "whole"))
+    whole = schema | {"$id": uri}
+    together, _ = in_order([_sound(schema).root], lambda node: node.parts)
+    each = [_members_of(node, uri) for node in together]
+    return _validator(_sound({"minProperties": 1, "allOf": each, "$defs": {"whole": whole}}), error)
 
 
-def _each_member(node: Node) -> Iterator[Check]:
-    if node.each_member is not None:
-        yield node.each_member
-    for part in node.parts:
-        yield from _each_member(part)
+def _members_of(node: Node, uri: str) -> Any:
+    """What a schema says of members, by reference to it."""
+
+    def at(*path: str) -> Any:
+        return {"$ref": f"{uri}#{quote(node.place + pointer(path))}"}
+
+    named = {
+        keyword: {name: at(keyword, name) for name in node.leads[keyword]}
+        for keyword in ("properties", "patternProperties")
+        if keyword in node.leads
+    }
+    rest = "additionalProperties"
+    return named | ({rest: at(rest)} if rest in node.leads else {})
 
 
-def _root(schema: Any) -> Node:
+def _sound(schema: Any) -> Graph:
     graph = Graph(schema)
     if graph.problems:
         place, detail = graph.problems[0]
         raise InvalidSchema(f"{place or 'the schema'}: {detail}", errors=graph.problems)
-    return graph.root
+    try:
+        graph.root.fits({})
+    except ValueError as error:
+        raise InvalidSchema(f"the schema cannot be compiled: {str(error).splitlines()[0]}") from None
+    return graph
 
 
-def _validator(root: Node, error: type[Invalid]) -> Callable[[Data], Data]:
+def _validator(graph: Graph, error: type[Invalid]) -> Callable[[Data], Data]:
+    root, rate = graph.root, most(graph)
+
     def validate(data: Data) -> Data:
-        run = Run()
+        visits = Visits()
         try:
-            filled: Data = fill(root, data, run)
-            if root.check(filled, run):
+            filled: Data = fill(root, data, visits)
+            if rate * len(to_text(filled)) > VISITS:
+                visits.judging(root, filled)
+            if root.fits(filled):
                 return filled
             findings = explain(root, filled)
         except Exhausted as limit:
             detail = f"the value cannot be validated: {limit}"
-        except RecursionError:
+        except (RecursionError, ValueError):
             detail = "the value is nested too deeply to be validated"
         else:
             raise error(_summary(findings), errors=findings)
         raise error(detail, errors=[Violation("", detail)])
 
     return validate
-
-
-def explain(root: Node, value: Any) -> list[Violation]:
-    """What is wrong with a value, one violation for each place in it: the first hundred findings, or
-    those before the budget was spent."""
-    findings: list[Finding] = []
-    try:
-        root.check(value, Run(findings))
-    except (Enough, Exhausted):
-        if not findings:
-            raise
-    details: dict[str, dict[str, None]] = {}
-    for finding in findings:
-        details.setdefault(pointer(finding.path), {})[finding.detail] = None
-    return [Violation(place, " and ".join(said)) for place, said in details.items()]
 
 
 def _summary(violations: list[Violation]) -> str:
