@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -57,7 +58,7 @@ def serve(**flags: str | bool | None) -> None:
 
 def _serve(settings: Settings) -> None:
     from app import checks, server
-    from app.main import create_app
+    from app.main import TOGETHER, create_app
 
     try:
         # Here rather than in each process that will serve: what is wrong is said once.
@@ -76,7 +77,10 @@ def _serve(settings: Settings) -> None:
     if settings.workers == 1:
         served = server.serve(create_app(settings), bound, **manner)
     else:
-        served = server.serve_in_processes("app.main:application", bound, workers=settings.workers, **manner)
+        with tempfile.TemporaryDirectory(prefix="persist-") as os.environ[TOGETHER]:
+            served = server.serve_in_processes(
+                "app.main:application", bound, workers=settings.workers, **manner
+            )
     raise typer.Exit(0 if served else FAILED)
 
 

@@ -1,5 +1,6 @@
 """Logs: one form for every record, uvicorn's and ours, which all come through ``logging``; lines for
-a person at a terminal, JSON otherwise."""
+a person at a terminal, JSON otherwise. What is said while a request is answered names it and who asked;
+no record has a body, a key or the value of a variable in it."""
 
 import logging
 import logging.config
@@ -8,8 +9,18 @@ from typing import Any
 
 import structlog
 
+from app.api.requests import CURRENT
+
+
+def _name_request(_: Any, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    request = CURRENT.get(None)
+    if request is not None:
+        event["request_id"], event["actor"] = request.request_id, request.access.actor or None
+    return event
+
+
 FACTS: list[structlog.typing.Processor] = [
-    structlog.contextvars.merge_contextvars,
+    _name_request,
     structlog.stdlib.add_log_level,
     structlog.stdlib.add_logger_name,
     structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
@@ -53,5 +64,7 @@ def _without_colours(_: Any, __: str, event: structlog.typing.EventDict) -> stru
 
 def _rendered() -> list[structlog.typing.Processor]:
     if sys.stderr.isatty():
-        return [structlog.dev.ConsoleRenderer(timestamp_key="time")]
+        # the traceback it would show by itself has the values of all variables
+        plain = structlog.dev.plain_traceback
+        return [structlog.dev.ConsoleRenderer(timestamp_key="time", exception_formatter=plain)]
     return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(ensure_ascii=False)]

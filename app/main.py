@@ -21,6 +21,7 @@ from app.api.collections import CollectionRoutes
 from app.api.entity_types import entity_type_router
 from app.api.framework import handle_error
 from app.api.front import Front
+from app.api.metrics import Metrics, metrics_router
 from app.api.migrations import migration_router
 from app.api.openapi import document
 from app.api.requests import Limits
@@ -40,6 +41,9 @@ logger = logging.getLogger(__name__)
 
 NAME = "persist"
 VERSION = version(NAME)
+TOGETHER = "PERSIST_WORKERS_FOLDER"
+"""Where the processes of one service tell each other what they count; ``persist serve`` chooses it."""
+
 REFUSALS = (PersistError, HTTPException, RequestValidationError, Exception)
 
 
@@ -60,23 +64,25 @@ class Persist(FastAPI):
         return document(self.database.catalog, version=VERSION, base=super().openapi(), access=access)
 
 
-def create_app(settings: Settings) -> FastAPI:
-    """The service on its database. Raises what ``load_models`` and ``Database`` raise."""
+def create_app(settings: Settings, together: Path | None = None) -> FastAPI:
+    """The service on its database; ``together`` is a folder that all its processes share. Raises what
+    ``load_models`` and ``Database`` raise."""
     limits = _limits(settings)
     database = _opened(settings)
     writes = Writes(database)
     files = DefinitionFiles(Path(settings.schemas), database)
+    traffic = Traffic(limits.requests, limits.bodies)
+    metrics = Metrics(traffic, database, together)
     stopping = asyncio.Event()
     told = {"stopping": stopping, "connections": limits.connections}
-    app = _app(_lifespan(database, files, told, settings.shutdown_seconds))
+    app = _app(_lifespan(database, files, metrics, told, settings.shutdown_seconds))
     app.database = database
     app.include_router(service_router(NAME, VERSION, limits, database, app.openapi, files.faults))
-    app.include_router(docs.router)
-    app.include_router(changes_router(database, stopping))
-    for router in (entity_type_router, snapshot_router, migration_router, workspace_router):
-        app.include_router(router(database, writes))
+    for router in (docs.router, metrics_router(metrics), changes_router(database, stopping)):
+        app.include_router(router)
+    for made in (entity_type_router, snapshot_router, migration_router, workspace_router):
+        app.include_router(made(database, writes))
     collections = CollectionRoutes(database, writes, require_if_match=settings.require_if_match)
-    traffic = Traffic(limits.requests, limits.bodies)
     app.front = Front(_keys(settings, database), collections, limits, traffic, super(Persist, app).__call__)
     return app
 
@@ -97,7 +103,9 @@ def _keys(settings: Settings, database: Database) -> Keyring:
     return Keyring(database.keys, demanded=not is_loopback(settings.host))
 
 
-def _lifespan(database: Database, files: DefinitionFiles, told: dict[str, Any], seconds: float) -> Any:
+def _lifespan(
+    database: Database, files: DefinitionFiles, metrics: Metrics, told: dict[str, Any], seconds: float
+) -> Any:
     """What happens around serving; ``told`` is for the server (``app.server``)."""
 
     @asynccontextmanager
@@ -107,9 +115,11 @@ def _lifespan(database: Database, files: DefinitionFiles, told: dict[str, Any], 
         await database.in_thread(database.snapshots.sweep)
         gc.collect()
         gc.freeze()
-        watching = asyncio.create_task(files.watch())
+        tasks = [asyncio.create_task(files.watch()), asyncio.create_task(metrics.tell())]
         yield told
-        watching.cancel()
+        for task in tasks:
+            task.cancel()
+        metrics.tell_once()
         await _closed(database, seconds)
 
     return lifespan
@@ -149,4 +159,5 @@ async def _closed(database: Database, seconds: float) -> None:
 
 def application() -> FastAPI:
     """The application of this environment, for an ASGI server."""
-    return create_app(load())
+    together = os.environ.get(TOGETHER)
+    return create_app(load(), Path(together) if together else None)

@@ -126,6 +126,8 @@ class CollectionRoutes:
             below = "/{id}"
         elif len(parts) < 3:
             below = "/" + parts[1] if parts[1:] and parts[1] else ""
+        elif parts[1] == "commands" and len(parts) == 3:
+            below = "/commands/{command}"
         else:
             below = BELOW.get((parts[2], len(parts)), "/" + UNKNOWN)
         return f"/workspaces/{{workspace}}/api/{{collection}}{below}" if workspace else COLLECTION + below

@@ -13,11 +13,13 @@ from typing import Any, TypeVar
 
 from app.domain.entity_type import EntityType
 from app.domain.errors import Unavailable
+from app.domain.histogram import Histogram
 from app.domain.query import Query
 from app.storage import conditions
 from app.storage.catalog import Catalog
 from app.storage.dialect import Connection, Cursor, Dialect, Row, dialect_of
 from app.storage.feed import Feed, Stretch, Wanted
+from app.storage.figures import Figures, Watch
 from app.storage.keys import KeyTable, StoredKey
 from app.storage.lane import Lane
 from app.storage.layout import Layout
@@ -86,6 +88,7 @@ class Database:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._taking: set[asyncio.Task[None]] = set()
         self.snapshots = Snapshots(self.dialect, self.catalog, self._statements, self._write_from_thread)
+        self._watch = Watch(self.dialect, self.catalog)
         self._read(lambda reader: self.catalog.refresh(reader.definitions))
 
     async def write(
@@ -148,6 +151,23 @@ class Database:
         """Every key that was ever made, in a lane of its own: nobody comes in until it is read."""
         stored: list[StoredKey] = await self._keys.submit(None)
         return stored
+
+    @property
+    def waiting(self) -> dict[str, int]:
+        """How many writes, reads by key and other reads wait or are done just now."""
+        return {"writes": self._writes.waiting, "finds": self._finds.waiting, "reads": self.reads}
+
+    @property
+    def commits(self) -> Histogram:
+        """How many writes each commit took."""
+        return self._writer.sizes
+
+    async def figures(self) -> Figures:
+        """What the database holds; one at a time. Raises ``Unavailable``."""
+        try:
+            return await asyncio.to_thread(self._watch.figures)
+        except Exception as error:
+            raise refusal(self.dialect, error) from error
 
     async def refresh(self) -> bool:
         """Meet the present definitions of registered types; whether they changed. Compiling them may

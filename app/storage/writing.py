@@ -9,6 +9,7 @@ from enum import Enum
 from typing import Any
 
 from app.domain.errors import PersistError, Unavailable
+from app.domain.histogram import Histogram
 from app.storage.catalog import Catalog, Stale
 from app.storage.definitions import Definitions
 from app.storage.dialect import Connection, Dialect, Failure
@@ -34,6 +35,12 @@ class Mode(Enum):
     EXCLUSIVE = "exclusive"
     DRY = "dry"
     DRY_EXCLUSIVE = "dry exclusive"
+
+
+DRY_RUNS = (Mode.DRY, Mode.DRY_EXCLUSIVE)
+
+SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+"""Writes in one commit, as they are counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +83,7 @@ class Writer:
         self._catalog = catalog
         self._statements = statements
         self._connection: Connection | None = None
+        self.sizes = Histogram(SIZES)
 
     def work(self, jobs: list[Job[Write]]) -> None:
         """Run the jobs in order, neighbours that may go together in one transaction."""
@@ -102,6 +110,7 @@ class Writer:
                 work.read(key for job in jobs for key in job.task.keys)
                 for job in jobs:
                     self._attempt(job, work)
+            self.sizes.observe(len(jobs))
         except CommitFailed:
             for job in jobs:
                 job.error = _not_now()
@@ -127,6 +136,8 @@ class Writer:
                 with self._transaction(job.task.mode) as work:
                     work.read(job.task.keys)
                     job.result = job.task.operation(work)
+                if job.task.mode not in DRY_RUNS:
+                    self.sizes.observe(1)
                 return
             except (PersistError, KeyInUse, Stale) as error:
                 job.error = error
@@ -167,7 +178,7 @@ class Writer:
             work = UnitOfWork(self._catalog.layouts, self._statements, cursor, self._catalog.workspaces)
             yield work
             work.flush()
-            if mode in (Mode.DRY, Mode.DRY_EXCLUSIVE):
+            if mode in DRY_RUNS:
                 cursor.execute("ROLLBACK")
                 return
             crossed = work.crossed(self._every) if self._every else []
