@@ -28,6 +28,7 @@ from app.api.requests import Limits
 from app.api.service import service_router
 from app.api.snapshots import snapshot_router
 from app.api.traffic import Traffic
+from app.api.transactions import transaction_router
 from app.api.workspaces import workspace_router
 from app.api.writes import Writes
 from app.definition_files import DefinitionFiles
@@ -82,6 +83,7 @@ def create_app(settings: Settings, together: Path | None = None) -> FastAPI:
         app.include_router(router)
     for made in (entity_type_router, snapshot_router, migration_router, workspace_router):
         app.include_router(made(database, writes))
+    app.include_router(transaction_router(database, writes, require_if_match=settings.require_if_match))
     collections = CollectionRoutes(database, writes, require_if_match=settings.require_if_match)
     app.front = Front(_keys(settings, database), collections, limits, traffic, super(Persist, app).__call__)
     return app

@@ -7,6 +7,7 @@ there by being in the registry, and the number of collections costs nothing.
 from collections.abc import Awaitable, Callable
 
 from app.api.access import level_of
+from app.api.anew import anew
 from app.api.bulk import export, import_records
 from app.api.drafts import draft
 from app.api.invoking import command_of, invoke_matching, payload_of
@@ -21,29 +22,22 @@ from app.domain import strict_json
 from app.domain.access import Level
 from app.domain.command import Command
 from app.domain.errors import (
-    Conflict,
-    Invalid,
     InvalidQuery,
     MethodNotAllowed,
     NotFound,
     PreconditionFailed,
     RecordNotFound,
     RevisionNotFound,
-    Unavailable,
 )
 from app.domain.identity import is_canonical, new_id
 from app.domain.query import Query
 from app.domain.record import INT64, Record, to_text
-from app.storage.catalog import Stale
 from app.storage.database import Database
 from app.storage.journal import past_record
 from app.storage.layout import Layout
 from app.storage.snapshots import Selection
 from app.storage.unit_of_work import RecordKey, UnitOfWork
 from app.storage.writing import Mode
-
-ATTEMPTS = 10
-"""How often a request is answered anew because the definition of its type changed."""
 
 COLLECTION = "/api/{collection}"
 BELOW = {("history", 3): "/{id}/history", ("commands", 4): "/{id}/commands/{command}"}
@@ -99,26 +93,13 @@ class CollectionRoutes:
 
     async def answer(self, request: Request, parts: list[str], workspace: str = "") -> Reply:
         """The answer to a request; ``parts`` is the path behind ``/api/``. Raises ``Forbidden``, whether
-        or not there is such a collection. A refusal may come from a
-        definition that another process has changed: then it is asked for once more."""
+        or not there is such a collection."""
         request.route = self._route(parts, workspace)
         request.access.require(level_of(request.method, parts[1:]), parts[0], workspace)
         by_key = len(parts) == 2 and parts[1] not in self._collection and not request.query
         if workspace and request.method in ("GET", "HEAD") and not by_key:
             await self._database.refresh()  # an empty list does not show that its workspace is there
-        for _ in range(ATTEMPTS):
-            known = self._database.catalog.epoch
-            try:
-                return await self._answer(request, parts, workspace)
-            except Stale:
-                await self._database.refresh()
-            except (NotFound, InvalidQuery, Invalid, Conflict):
-                await self._database.refresh()
-                if request.streamed or self._database.catalog.epoch == known:
-                    raise
-            if request.streamed:
-                break
-        raise Unavailable("the entity type is being changed; try again")
+        return await anew(self._database, request, lambda: self._answer(request, parts, workspace))
 
     def _route(self, parts: list[str], workspace: str) -> str:
         """The template of a path, one of few whatever clients send."""

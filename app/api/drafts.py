@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import NoReturn, TypeVar
 
 from app.api.requests import Request
-from app.domain.errors import PersistError
+from app.domain.errors import AccessRefused, PersistError
 
 Value = TypeVar("Value")
 
@@ -20,13 +20,13 @@ _checkers = ThreadPoolExecutor(2, thread_name_prefix="checker")
 
 async def draft(request: Request, body: bytes, make: Callable[[], Value]) -> Callable[[], Value]:
     """What ``make`` makes of a body. Under an ``Idempotency-Key`` its refusal waits until it is asked
-    for: a stored answer comes before validation."""
+    for: a stored answer comes before validation, though after access."""
     try:
         value = (
             await asyncio.get_running_loop().run_in_executor(_checkers, make) if len(body) > LARGE else make()
         )
     except PersistError as error:
-        if request.idempotency_key is None:
+        if request.idempotency_key is None or isinstance(error, AccessRefused):
             raise
         return _refusing(error)
     return lambda: value

@@ -13,6 +13,7 @@ from app.domain.record import Data, canonical_text, to_text
 from app.domain.strict_json import check_depth
 
 JSON_PATCH = "application/json-patch+json"
+MERGE_PATCH = "application/merge-patch+json"
 
 OPERATIONS = 100
 """Operations a JSON Patch may have."""

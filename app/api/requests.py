@@ -251,9 +251,12 @@ def json_object(body: bytes, error: type[Invalid] = InvalidData) -> dict[str, An
 
 
 def _tags(header: str, value: bytes | None) -> tuple[str, ...]:
-    if value is None:
-        return ()
-    text = value.decode("latin-1").strip()
+    return () if value is None else entity_tags(header, value.decode("latin-1"))
+
+
+def entity_tags(header: str, text: str) -> tuple[str, ...]:
+    """The entity tags of a precondition (RFC 9110, section 13.1). Raises ``MalformedRequest``."""
+    text = text.strip()
     if text == ANY:
         return (ANY,)
     if not TAGS.fullmatch(text):

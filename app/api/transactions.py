@@ -1,0 +1,147 @@
+"""`POST /transactions`: operations on any collections that stand or fall together."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from fastapi import APIRouter
+from fastapi.responses import Response
+
+from app.api.anew import anew
+from app.api.drafts import draft
+from app.api.entity_types import sent
+from app.api.framework import Asked
+from app.api.operations import FORMS, OPERATIONS, Preparation, Step, check_forms, of_operation, operations_of
+from app.api.queries import controls, flag, pairs_of
+from app.api.references import Done, Known
+from app.api.representations import JSON, Answer, record_text
+from app.api.requests import Request, json_object
+from app.api.writes import Writes
+from app.domain.access import Level
+from app.domain.errors import InvalidPayload, UniqueViolation
+from app.domain.workspace import DEFAULT
+from app.storage.catalog import Catalog
+from app.storage.database import Database
+from app.storage.unit_of_work import RecordKey, UnitOfWork
+from app.storage.writing import Mode
+
+
+def transaction_router(database: Database, writes: Writes, *, require_if_match: bool) -> APIRouter:
+    """The one route of transactions."""
+    router = APIRouter(tags=["transactions"])
+
+    @router.post("/transactions", summary="Several writes that stand or fall together", openapi_extra=BODY)
+    async def transact(request: Asked) -> Response:
+        request.access.require_some(Level.WRITE)
+        dry_run = flag(controls(pairs_of(request.query), ("dry_run",)), "dry_run")
+
+        async def attempt() -> Answer:
+            body = await request.body()
+            steps = await draft(
+                request, body, lambda: _steps(database.catalog, request, body, require_if_match)
+            )
+            operation = _transaction(steps, request)
+            return await writes.perform(request, operation, body=body, mode=Mode.ALONE, dry_run=dry_run)
+
+        return sent(await anew(database, request, attempt))
+
+    return router
+
+
+def _steps(catalog: Catalog, request: Request, body: bytes, require_if_match: bool) -> list[Step]:
+    """The operations of a body, ready to be run. Raises what is wrong with them; first of all
+    ``Forbidden``, where one of them is."""
+    operations = operations_of(json_object(body, InvalidPayload))
+    for index, operation in enumerate(operations):
+        with of_operation(index):
+            _check_access(request, operation)
+    check_forms(operations)
+    preparation, steps = Preparation(request.limits.body, require_if_match=require_if_match), list[Step]()
+    for index, operation in enumerate(operations):
+        with of_operation(index):
+            layout = catalog.get(operation["collection"], operation.get("workspace") or DEFAULT)
+            steps.append(preparation.step(layout.type, operation))
+    return steps
+
+
+def _check_access(request: Request, operation: Any) -> None:
+    if isinstance(operation, dict) and isinstance(collection := operation.get("collection"), str):
+        workspace = operation.get("workspace")
+        request.access.require(Level.WRITE, collection, workspace if isinstance(workspace, str) else DEFAULT)
+
+
+def _transaction(steps: Callable[[], Sequence[Step]], request: Request) -> Callable[[UnitOfWork], Answer]:
+    def operation(work: UnitOfWork) -> Answer:
+        ready = steps()
+        work.read(RecordKey(step.type.name, step.workspace, step.key) for step in ready if step.key)
+        try:
+            with work.savepoint():
+                done = list(_run(work, ready, request))
+        except UniqueViolation:  # one by one tells which it was
+            done = list(_run(work, ready, request, one_by_one=True))
+        results = ",".join([_shown(each) for each in done])
+        return Answer(200, f'{{"results":[{results}]}}'.encode(), [JSON])
+
+    return operation
+
+
+def _run(
+    work: UnitOfWork, steps: Sequence[Step], request: Request, *, one_by_one: bool = False
+) -> Iterator[Done]:
+    known = Known()
+    for index, step in enumerate(steps):
+        with of_operation(index):
+            collection = work.collection(step.type, step.workspace, request.origin)
+            if one_by_one:
+                with work.savepoint():
+                    done = step.run(collection, known)
+            else:
+                done = step.run(collection, known)
+        yield done
+
+
+def _shown(done: Done) -> str:
+    record = "null" if done.gone else record_text(done.record)
+    result = "" if done.result is None else f',"result":{done.result}'
+    return f'{{"status":{done.status},"record":{record}{result}}}'
+
+
+BODY: dict[str, Any] = {
+    "parameters": [
+        {"$ref": f"#/components/parameters/{name}"} for name in ("dry_run", "Idempotency-Key", "Prefer")
+    ],
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": {
+                    "type": "object",
+                    "required": ["operations"],
+                    "additionalProperties": False,
+                    "properties": {
+                        "operations": {
+                            "type": "array",
+                            "maxItems": OPERATIONS,
+                            "items": {"oneOf": list(FORMS.values())},
+                        }
+                    },
+                },
+                "example": {
+                    "operations": [
+                        {
+                            "op": "create",
+                            "collection": "ops-tickets",
+                            "data": {"title": "Node pool overloaded", "severity": 40},
+                            "as": "ticket",
+                        },
+                        {
+                            "op": "command",
+                            "collection": "ops-tickets",
+                            "id": {"$ref": "ticket.id"},
+                            "command": "ack",
+                        },
+                    ]
+                },
+            }
+        },
+    },
+}
