@@ -24,7 +24,7 @@ from app.api.front import Front
 from app.api.metrics import Metrics, metrics_router
 from app.api.migrations import migration_router
 from app.api.openapi import document
-from app.api.requests import Limits
+from app.api.requests import Admit, Limits
 from app.api.service import service_router
 from app.api.snapshots import snapshot_router
 from app.api.traffic import Traffic
@@ -85,7 +85,7 @@ def create_app(settings: Settings, together: Path | None = None) -> FastAPI:
         app.include_router(made(database, writes))
     app.include_router(transaction_router(database, writes, require_if_match=settings.require_if_match))
     collections = CollectionRoutes(database, writes, require_if_match=settings.require_if_match)
-    app.front = Front(_keys(settings, database), collections, limits, traffic, super(Persist, app).__call__)
+    app.front = Front(_admit(settings, database), collections, limits, traffic, super(Persist, app).__call__)
     return app
 
 
@@ -101,8 +101,8 @@ def _app(lifespan: Any) -> Persist:
     )
 
 
-def _keys(settings: Settings, database: Database) -> Keyring:
-    return Keyring(database.keys, demanded=not is_loopback(settings.host))
+def _admit(settings: Settings, database: Database) -> Admit:
+    return Keyring(database.keys, demanded=not is_loopback(settings.host)).admit
 
 
 def _lifespan(

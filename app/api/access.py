@@ -11,7 +11,7 @@ from time import monotonic
 from urllib.parse import urlsplit
 
 from app.api.requests import Request
-from app.domain.access import OPEN, Access, Level
+from app.domain.access import NOBODY, OPEN, Access, Level
 from app.domain.errors import Forbidden, Unauthenticated, Unavailable
 from app.storage.keys import StoredKey
 
@@ -58,8 +58,8 @@ class Keyring:
         self._as_of = float("-inf")
         self._reading: asyncio.Task[bool] | None = None
 
-    async def admit(self, request: Request) -> None:
-        """Set ``request.access``. Raises ``Unauthenticated``, ``Forbidden`` for a foreign ``Origin`` or
+    async def admit(self, request: Request) -> Access:
+        """What the caller may do. Raises ``Unauthenticated``, ``Forbidden`` for a foreign ``Origin`` or
         ``Host`` while access is open, ``Unavailable`` where the keys cannot be read."""
         is_open = request.path == "/docs" or request.path.startswith(OPEN_PATHS)
         age = monotonic() - self._as_of
@@ -69,9 +69,8 @@ class Keyring:
                 await self._renewed()
         if not self._demanded:
             check_origin(request.header(b"host"), request.header(b"origin"))
-            request.access = OPEN
-        elif not is_open:
-            request.access = await self._access(request.header(b"authorization") or "")
+            return OPEN
+        return NOBODY if is_open else await self._access(request.header(b"authorization") or "")
 
     async def _access(self, authorization: str) -> Access:
         scheme, _, key = authorization.partition(" ")

@@ -140,6 +140,7 @@ async def _polled(database: Database, request: Request, asked: Asked, found: Str
     with database.feed.following():
         while not found.rows and (left := until - clock()) > 0:
             if found.last_seq < found.head or await database.feed.beyond(found.last_seq, left):
+                await request.admit()
                 found = await database.feed.read(found.last_seq, size, asked.visible(request))
     return found
 
@@ -184,6 +185,7 @@ class EventStream(Response):
                 if found.last_seq >= found.head:
                     await self._feed.beyond(found.last_seq, beat - clock())
                 try:
+                    await self._request.admit()
                     visible = self._asked.visible(self._request)
                     found = await self._feed.read(found.last_seq, int(min(left, BATCH)), visible)
                 except Unavailable as error:

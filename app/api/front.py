@@ -8,11 +8,10 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from contextlib import suppress
 from typing import Any
 
-from app.api.access import Keyring
 from app.api.collections import CollectionRoutes
 from app.api.problems import problem
 from app.api.representations import Send
-from app.api.requests import CURRENT, GONE, Disconnected, Limits, Receive, Request, Scope
+from app.api.requests import CURRENT, GONE, Admit, Disconnected, Limits, Receive, Request, Scope
 from app.api.traffic import Traffic
 from app.domain.errors import MalformedRequest, Unavailable
 
@@ -29,20 +28,20 @@ class Front:
 
     def __init__(
         self,
-        keyring: Keyring,
+        admit: Admit,
         collections: CollectionRoutes,
         limits: Limits,
         traffic: Traffic,
         rest: Application,
     ) -> None:
-        self._keyring = keyring
+        self._admit = admit
         self._collections = collections
         self._limits = limits
         self._traffic = traffic
         self._rest = rest
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request = Request(scope, receive, self._limits, self._traffic)
+        request = Request(scope, receive, self._limits, self._traffic, self._admit)
         CURRENT.set(request)
         try:
             await self._serve(request, scope, receive, send)
@@ -55,7 +54,7 @@ class Front:
         try:
             self._traffic.enter(request, crowded="crowded" in scope.get("state", ()))
             _check_target(scope, request)
-            await self._keyring.admit(request)
+            await request.admit()
             parts = scope["path"].split("/")
             workspace = ""
             if parts[1] == "workspaces" and len(parts) > 4 and parts[3] == "api" and parts[2]:

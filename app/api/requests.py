@@ -75,6 +75,7 @@ class Request:
     ``status`` that of its answer, once there is one."""
 
     __slots__ = (
+        "_admit",
         "_body",
         "_headers",
         "_receive",
@@ -94,7 +95,9 @@ class Request:
         "waits",
     )
 
-    def __init__(self, scope: Scope, receive: Receive, limits: Limits, traffic: Traffic) -> None:
+    def __init__(
+        self, scope: Scope, receive: Receive, limits: Limits, traffic: Traffic, admit: "Admit"
+    ) -> None:
         self.started = perf_counter()
         self.method: str = scope["method"]
         self.path: str = scope["path"]
@@ -107,6 +110,7 @@ class Request:
         self.seconds = 0.0
         self.held = 0
         self.waits = False
+        self._admit = admit
         self._traffic = traffic
         self._receive = receive
         self._body: bytes | None = None
@@ -115,6 +119,11 @@ class Request:
             held = self._headers.get(name)
             self._headers[name] = value if held is None else held + b", " + value
         self.request_id = sane_request_id(self._headers.get(b"x-request-id"))
+
+    async def admit(self) -> None:
+        """Tell who asks: ``access`` is theirs now. What goes on for long asks again, as a key may be
+        revoked. Raises ``Unauthenticated``, ``Forbidden``, ``Unavailable``."""
+        self.access = await self._admit(self)
 
     def wait(self) -> None:
         """From now on it waits for something to happen: that takes no place among those in progress."""
@@ -230,6 +239,9 @@ class Request:
 
 CURRENT: ContextVar[Request] = ContextVar("request")
 """The request that is being answered; the log's records name it."""
+
+
+Admit = Callable[[Request], Awaitable[Access]]
 
 
 def sane_request_id(given: bytes | None) -> str:

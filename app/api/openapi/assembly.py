@@ -59,7 +59,7 @@ def document(
 ) -> Json:
     """The document of what a caller may use. ``base`` is FastAPI's own, of the routers that are not
     collections."""
-    seen = [type for type in types if access.allows(Level.READ, type.name, "")]
+    seen = [type for type in types if _workspaces(type.name, access)]
     fragments = [collection_paths(type) for type in sorted(seen, key=lambda type: type.name)]
     return _document(fragments, version, title, base or {}, access)
 
@@ -75,7 +75,9 @@ def _document(fragments: list[Fragment], version: str, title: str, base: Json, a
     paths: Json = {}
     components = _components(base)
     for fragment in fragments:
-        paths |= _usable(fragment.paths, access, fragment.tag["name"])
+        name = fragment.tag["name"]
+        for workspace in _workspaces(name, access):
+            paths |= _usable(fragment.paths, access, name, workspace)
         components["schemas"] |= fragment.schemas
         components["parameters"] |= fragment.parameters
         components["responses"] |= fragment.responses
@@ -91,21 +93,36 @@ def _document(fragments: list[Fragment], version: str, title: str, base: Json, a
     }
 
 
-def _usable(paths: Json, access: Access, collection: str | None = None) -> Json:
-    """The operations a caller may use: on the collection, or on anything at all."""
+def _workspaces(collection: str, access: Access) -> list[str]:
+    """Where a caller reads a collection: in the default workspace, or only in those their key names."""
+    named = sorted({scope.workspace for scope in access.scopes if scope.workspace})
+    readable = [workspace for workspace in ("", *named) if access.allows(Level.READ, collection, workspace)]
+    return readable[:1] if "" in readable else readable
+
+
+def _usable(paths: Json, access: Access, collection: str | None = None, workspace: str = "") -> Json:
+    """The operations a caller may use: on the collection in a workspace, or on anything at all."""
 
     def allowed(level: Level) -> bool:
-        return access.allows_some(level) if collection is None else access.allows(level, collection, "")
+        return (
+            access.allows_some(level) if collection is None else access.allows(level, collection, workspace)
+        )
 
+    prefix = f"/workspaces/{workspace}" if workspace else ""
     found = {
-        path: {method: told for method, told in item.items() if allowed(_level(method, path, told))}
+        prefix + path: {
+            method: told | ({"operationId": f"{workspace}_{told['operationId']}"} if workspace else {})
+            for method, told in item.items()
+            if allowed(_level(method, path, told))
+        }
         for path, item in paths.items()
     }
     return {path: item for path, item in found.items() if item}
 
 
 def _level(method: str, path: str, operation: Json) -> Level:
-    if _ADMIN.intersection(operation.get("tags", ())):
+    tags = operation.get("tags", ())
+    if _ADMIN.intersection(tags) or ("workspaces" in tags and method in ("put", "delete")):
         return Level.ADMIN
     return level_of(method.upper(), path.split("/")[3:])
 
