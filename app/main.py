@@ -21,6 +21,7 @@ from app.api.collections import CollectionRoutes
 from app.api.entity_types import entity_type_router
 from app.api.framework import handle_error
 from app.api.front import Front
+from app.api.invoking import invoking_router
 from app.api.metrics import Metrics, metrics_router
 from app.api.migrations import migration_router
 from app.api.openapi import document
@@ -81,7 +82,7 @@ def create_app(settings: Settings, together: Path | None = None) -> FastAPI:
     app.include_router(service_router(NAME, VERSION, limits, database, app.openapi, files.faults))
     for router in (docs.router, metrics_router(metrics), changes_router(database, stopping)):
         app.include_router(router)
-    for made in (entity_type_router, snapshot_router, migration_router, workspace_router):
+    for made in (entity_type_router, snapshot_router, migration_router, workspace_router, invoking_router):
         app.include_router(made(database, writes))
     app.include_router(transaction_router(database, writes, require_if_match=settings.require_if_match))
     collections = CollectionRoutes(database, writes, require_if_match=settings.require_if_match)

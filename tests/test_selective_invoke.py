@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.collection import Collection
 from tests.support.problems import Json, assert_problem, pointers
-from tests.twins import typed_only
+from tests.twins import named, typed_only
 
 FULL = 2**63 - 1
 NO_OUTCOMES = {"invoked": 0, "skipped": 0, "failed": 0, "outcomes": []}
@@ -286,3 +286,105 @@ def test_only_post_invokes(counters: Collection) -> None:
     assert_problem(response, 405, "method-not-allowed")
     assert response.headers["allow"] == "OPTIONS, POST"
     assert_problem(counters.client.post(f"{counters.path}/commands/increment/more"), 404, "not-found")
+
+
+# --- over all collections of a workspace -----------------------------------------------------------
+
+
+Den = tuple[Collection, Collection, Collection]
+
+
+@pytest.fixture
+def den(client: httpx.Client, marker: str, kind: str) -> Den:
+    """A workspace of its own: tickets, counters and accounts."""
+    names = [named(name, kind) for name in ("tickets", "counters", "accounts")]
+    workspace = f"den-{marker}"
+    client.put(f"/workspaces/{workspace}", json={"collections": names}).raise_for_status()
+    first, second, third = (Collection(client, name, workspace) for name in names)
+    return first, second, third
+
+
+def invoke_together(den: Den, command: str, payload: Any = None, **query: Any) -> httpx.Response:
+    address = f"/workspaces/{den[0].workspace}/commands/{command}"
+    return den[0].client.post(address, json=payload, params=query)
+
+
+def test_a_workspace_invokes_on_those_that_can_and_skips_the_others(den: Den, marker: str) -> None:
+    tickets, counters, accounts = den
+    outside = Collection(tickets.client, tickets.name).created(title=marker, severity=30)
+    records = [
+        (counters, counters.created(), "skipped", "unsupported"),
+        (tickets, tickets.created(title="a", severity=30), "invoked", None),
+        (accounts, accounts.created(owner=marker), "skipped", "unsupported"),
+        (tickets, tickets.created(title="b", severity=20), "skipped", "unavailable"),
+    ]
+    body = invoked(invoke_together(den, "escalate", {"steps": 2}))
+    assert body["outcomes"] == [
+        outcome(place, record, status, reason=reason)
+        | ({"result": 50, "revision": 2} if status == "invoked" else {})
+        for place, record, status, reason in records
+    ]
+    assert Collection(tickets.client, tickets.name).record(outside["id"]) == outside
+
+
+def test_records_of_one_id_stand_in_the_order_of_their_collections(den: Den, record_id: str) -> None:
+    tickets, counters, accounts = den
+    tickets.replace(record_id, {"title": "a", "severity": 30})
+    counters.replace(record_id, {"value": 1})
+    accounts.replace(record_id, {"owner": "a"})
+    response = invoke_together(den, "ack", atomic="true")
+    assert response.status_code == 200, response.text
+    names = [each["collection"] for each in response.json()["outcomes"]]
+    assert names == sorted(each.name for each in den)
+
+
+def test_a_workspace_filters_by_the_envelope(den: Den) -> None:
+    tickets, counters, _ = den
+    first, second = (tickets.created(title="a", severity=30) for _ in range(2))
+    counters.created()
+    assert invoked(invoke_together(den, "ack", _id=first["id"]))["invoked"] == 1
+    condition = f'record.id == "{second["id"]}" && record.revision == 1'
+    assert [each["id"] for each in invoked(invoke_together(den, "ack", filter=condition))["outcomes"]] == [
+        second["id"]
+    ]
+    assert invoked(invoke_together(den, "ack", _revision__gt="5"))["outcomes"] == []
+    queries: tuple[dict[str, Any], ...] = (
+        {"title": "a"},
+        {"data.title": "a"},
+        {"filter": 'data.title == "a"'},
+        {"sort": "_id"},
+        {"max_affected": "10001"},
+    )
+    for query in queries:
+        assert_problem(invoke_together(den, "ack", **query), 400, "invalid-query")
+
+
+def test_a_workspace_counts_all_that_match_and_undoes_all(den: Den) -> None:
+    tickets, counters, _ = den
+    ticket, counter = tickets.created(title="a", severity=30), counters.created(value=FULL)
+    problem = assert_problem(invoke_together(den, "ack", max_affected="1"), 409, "too-many-affected")
+    assert problem["matching"] == 2
+    counters.created(value=1)
+    problem = assert_problem(invoke_together(den, "increment", atomic="true"), 409, "command-failed")
+    assert [each["status"] for each in problem["outcomes"]] == ["skipped", "failed", "invoked"]
+    assert tickets.record(ticket["id"]) == ticket
+    assert counters.record(counter["id"]) == counter
+    assert [each["data"]["value"] for each in counters.items()] == [FULL, 1]
+
+
+def test_a_command_that_no_collection_of_the_workspace_knows_is_not_found(den: Den) -> None:
+    assert_problem(invoke_together(den, "fly"), 404, "command-not-found")
+    response = den[0].client.post("/workspaces/nowhere/commands/ack")
+    assert_problem(response, 404, "workspace-not-found")
+    assert_problem(invoke_together(den, "escalate", {"steps": "x"}), 422, "invalid-payload")
+    assert_problem(
+        den[0].client.get(f"/workspaces/{den[0].workspace}/commands/ack"), 405, "method-not-allowed"
+    )
+
+
+def test_a_workspace_sets_what_each_of_its_collections_understands(den: Den, marker: str) -> None:
+    """`set` is a command of all; its payload has to fit each."""
+    for each in den:
+        each.create({"title": marker, "severity": 30} if each is den[0] else {"owner": marker})
+    problem = assert_problem(invoke_together(den, "set", {"severity": 40}), 422, "invalid-payload")
+    assert den[2].name in problem["detail"]

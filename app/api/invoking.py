@@ -1,25 +1,39 @@
 """Selective invoke over HTTP: the query string, the payload, the answer."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+from fastapi import APIRouter
+from fastapi.responses import Response
+
+from app.api.anew import anew
 from app.api.drafts import draft
+from app.api.entity_types import sent
+from app.api.framework import Asked
 from app.api.queries import conditions, flag, natural, pairs_of, split
 from app.api.representations import Answer, json_answer
 from app.api.requests import Request, json_object
 from app.api.writes import Writes
+from app.domain.access import Level
 from app.domain.command import Command
-from app.domain.entity_type import EntityType
+from app.domain.entity_type import EntityType, Kind
 from app.domain.errors import CommandNotFound, InvalidPayload, InvalidQuery
 from app.domain.invoking import Outcome, Status, Target, invoke
 from app.domain.query import Query
 from app.domain.record import Data
+from app.storage.database import Database
 from app.storage.unit_of_work import JOURNAL, UnitOfWork
 from app.storage.writing import Mode
 
 DEFAULT = 1_000
 MOST = 10_000
 """Records a command may be run on at once."""
+
+ENVELOPE_ONLY = EntityType(
+    "records", Kind.REGISTERED, 0, {"type": "object", "additionalProperties": False}, lambda data: data, {}
+)
+"""What filters may name where collections differ in all else."""
 
 
 def command_of(type: EntityType, name: str) -> Command:
@@ -41,21 +55,77 @@ async def invoke_matching(
     writes: Writes, request: Request, type: EntityType, workspace: str, name: str
 ) -> Answer:
     """Run a command on every record of a collection that matches."""
+    command_of(type, name)
+    return await _invoke(writes, request, [type], workspace, name, type)
+
+
+def invoking_router(database: Database, writes: Writes) -> APIRouter:
+    """The route of selective invoke over all collections of a workspace."""
+    router = APIRouter(tags=["workspaces"])
+
+    @router.post(
+        "/workspaces/{workspace}/commands/{command}",
+        summary="Run a command on every record that matches, of all collections",
+        openapi_extra=BODY,
+    )
+    async def invoke_together(workspace: str, command: str, request: Asked) -> Response:
+        async def attempt() -> Answer:
+            await database.refresh()
+            names = database.catalog.workspaces.get(workspace, ())
+            request.access.require_all(Level.WRITE, [(name, workspace) for name in names])
+            types = [database.catalog.get(name, workspace).type for name in database.catalog.held(workspace)]
+            if not any(command in type.commands for type in types):
+                raise CommandNotFound(f"no collection of {workspace} has a command {command[:80]!r}")
+            return await _invoke(writes, request, types, workspace, command, ENVELOPE_ONLY)
+
+        return sent(await anew(database, request, attempt))
+
+    return router
+
+
+async def _invoke(
+    writes: Writes,
+    request: Request,
+    types: Sequence[EntityType],
+    workspace: str,
+    name: str,
+    filtered: EntityType,
+) -> Answer:
+    """``filtered`` has the fields that the filters may name."""
     control, filters = split(pairs_of(request.query), ("filter", "max_affected", "atomic", "dry_run"))
-    query = Query(*conditions(type, filters, control.get("filter")))
+    query = Query(*conditions(filtered, filters, control.get("filter")))
     most, atomic = _most(control), flag(control, "atomic")
-    command = command_of(type, name)
+    commands = {type.name: type.commands[name] for type in types if name in type.commands}
     body = await request.body()
-    payload = await draft(request, body, lambda: payload_of(command, body))
+    payloads = await draft(request, body, lambda: _payloads(commands, body))
 
     def operation(work: UnitOfWork) -> Answer:
-        collection = work.collection(type, workspace, request.origin)
-        target = Target(collection, query, command, payload())
-        return _told(invoke(work, [target], most, JOURNAL, atomic=atomic))
+        given = payloads()
+        targets = [
+            Target(
+                work.collection(type, workspace, request.origin),
+                query,
+                commands.get(type.name),
+                given.get(type.name),
+            )
+            for type in types
+        ]
+        return _told(invoke(work, targets, most, JOURNAL, atomic=atomic))
 
     return await writes.perform(
         request, operation, body=body, mode=Mode.ALONE, dry_run=flag(control, "dry_run")
     )
+
+
+def _payloads(commands: Mapping[str, Command], body: bytes) -> dict[str, Data]:
+    """The payload of each collection's command. Raises ``InvalidPayload`` naming the collection."""
+    found: dict[str, Data] = {}
+    for collection, command in commands.items():
+        try:
+            found[collection] = payload_of(command, body)
+        except InvalidPayload as error:
+            raise InvalidPayload(f"{collection}: {error.detail}", errors=error.errors) from None
+    return found
 
 
 def _most(control: dict[str, str]) -> int:
@@ -69,3 +139,18 @@ def _told(outcomes: Sequence[Outcome]) -> Answer:
     counts = Counter(outcome.status for outcome in outcomes)
     told = {status.value: counts[status] for status in Status}
     return json_answer(told | {"outcomes": [outcome._asdict() for outcome in outcomes]})
+
+
+BODY: dict[str, Any] = {
+    "description": "Filters name fields of the envelope only (`_created_at__lt=…`). The payload has to fit "
+    "the command of each collection that has one; records of the others are skipped as `unsupported`.",
+    "parameters": [
+        {"$ref": f"#/components/parameters/{name}"}
+        for name in ("filter", "max_affected.invoke", "atomic", "dry_run", "Idempotency-Key", "Prefer")
+    ],
+    "requestBody": {
+        "description": "The command's payload.",
+        "content": {"application/json": {"schema": {"type": "object"}, "example": {}}},
+    },
+    "responses": {"200": {"$ref": "#/components/responses/invoked"}},
+}
