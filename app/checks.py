@@ -1,6 +1,5 @@
 """Checks: what must hold before a deployment can serve; each says in a sentence what does not."""
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -26,15 +25,21 @@ def entity_types(models: str) -> list[EntityType]:
         raise NotReady(f"PERSIST_MODELS={models}: {error}") from error
 
 
+class NoDatabase(NotReady):
+    """The database cannot be reached, read or written."""
+
+
 def database(url: str, *, made: bool = True) -> Dialect:
     """The database at a URL, once it has been reached. ``made``: a file that is not there is made.
-    Raises ``NotReady``."""
+    Raises ``NotReady``, ``NoDatabase``."""
     try:
         dialect = dialect_of(url)
     except ValueError as error:
         raise NotReady(f"PERSIST_DATABASE_URL: {error}") from None
     if not made and not dialect.is_there():
-        raise NotReady(f"PERSIST_DATABASE_URL={url}: there is no such file; `persist serve` makes it")
+        raise NotReady(
+            f"PERSIST_DATABASE_URL={dialect.address}: there is no such file; `persist serve` makes it"
+        )
     try:
         dialect.connect().close()
     except ModuleNotFoundError as error:
@@ -42,13 +47,8 @@ def database(url: str, *, made: bool = True) -> Dialect:
     except Exception as error:
         if not dialect.owns(error):
             raise
-        raise NotReady(f"PERSIST_DATABASE_URL={without_secrets(url)}: {error}") from None
+        raise NoDatabase(f"PERSIST_DATABASE_URL={dialect.address}: {error}") from None
     return dialect
-
-
-def without_secrets(url: str) -> str:
-    """A database URL as it may be shown."""
-    return re.sub("//[^/]*@", "//", url.partition("?")[0])
 
 
 def prepare_tables(
@@ -93,7 +93,7 @@ def _told_as_not_ready(dialect: Dialect) -> Iterator[None]:
             raise
         if dialect.failure(cause) is Failure.STALE:
             raise NotReady(f"the tables are not of this version ({cause}); run `persist migrate`") from error
-        raise NotReady(f"the database does not answer: {cause}") from error
+        raise NoDatabase(f"PERSIST_DATABASE_URL={dialect.address}: {cause}") from error
 
 
 def compare_tables(dialect: Dialect, types: list[EntityType]) -> None:

@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import socket
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -58,30 +59,35 @@ def serve(**flags: str | bool | None) -> None:
 
 def _serve(settings: Settings) -> None:
     from app import checks, server
-    from app.main import TOGETHER, create_app
 
     try:
         # Here rather than in each process that will serve: what is wrong is said once.
         _prepare(settings, logger.info, auto_migrate=settings.auto_migrate)
         bound = server.listen(settings.host, settings.port)
         _make_first_key(settings)
+    except checks.NoDatabase as error:
+        refuse(error, FAILED)
     except (checks.NotReady, server.CannotListen) as error:
         refuse(error)
     if not server.allow_files(settings.max_connections):
         logger.warning("the system allows too few open files for PERSIST_MAX_CONNECTIONS (ulimit -n)")
+    raise typer.Exit(0 if _served(settings, bound) else FAILED)
+
+
+def _served(settings: Settings, bound: socket.socket) -> bool:
+    from app import server
+    from app.main import TOGETHER, create_app
+
     manner: Any = {
         "seconds": settings.shutdown_seconds,
         "log": logs.configuration(settings.log_level),
         "announce": _announcement(server.address(bound)),
     }
     if settings.workers == 1:
-        served = server.serve(create_app(settings), bound, **manner)
-    else:
-        with tempfile.TemporaryDirectory(prefix="persist-") as os.environ[TOGETHER]:
-            served = server.serve_in_processes(
-                "app.main:application", bound, workers=settings.workers, **manner
-            )
-    raise typer.Exit(0 if served else FAILED)
+        return server.serve(create_app(settings), bound, **manner)
+    with tempfile.TemporaryDirectory(prefix="persist-") as os.environ[TOGETHER]:
+        factory = "app.main:application"
+        return server.serve_in_processes(factory, bound, workers=settings.workers, **manner)
 
 
 def _make_first_key(settings: Settings) -> None:
@@ -216,7 +222,7 @@ def _findings() -> Iterator[str]:
     types = checks.entity_types(settings.models)
     yield ", ".join(f"{type.name} at schema version {type.schema_version}" for type in types)
     dialect = checks.database(settings.database_url, made=False)
-    yield f"reached {checks.without_secrets(settings.database_url)}"
+    yield f"reached {dialect.address}"
     checks.compare_tables(dialect, types)
     yield "as the models say"
 

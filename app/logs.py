@@ -39,10 +39,35 @@ def configuration(level: str) -> dict[str, Any]:
         "version": 1,
         "disable_existing_loggers": False,
         "formatters": {"records": {"()": _formatter}},
-        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "records"}},
+        "filters": {"seldom": {"()": _Seldom}},
+        "handlers": {
+            "stderr": {"class": "logging.StreamHandler", "formatter": "records", "filters": ["seldom"]}
+        },
         "root": {"handlers": ["stderr"], "level": level.upper()},
         "loggers": {"alembic": {"level": "WARNING"}},  # it tells of each of its plugins
     }
+
+
+class _Seldom(logging.Filter):
+    """Lets a warning through once a second, with how often it was said by then: in a flood of refusals
+    the log must not be the next to drown."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._said: dict[tuple[str, str], tuple[float, int]] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.levelno != logging.WARNING:
+            return True
+        key = (record.name, str(record.msg))
+        due, unsaid = self._said.get(key, (0.0, 0))
+        if record.created < due:
+            self._said[key] = (due, unsaid + 1)
+            return False
+        if unsaid:
+            record.unsaid = unsaid
+        self._said[key] = (record.created + 1, 0)
+        return True
 
 
 def _formatter() -> logging.Formatter:

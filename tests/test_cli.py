@@ -2,6 +2,7 @@ import json
 import signal
 import socket
 import sqlite3
+import subprocess
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -10,6 +11,7 @@ import httpx
 import pytest
 
 from app.settings import Settings, variable
+from tests.support.disk import small_disk
 from tests.support.program import ROOT, Running, persist, serving
 
 SHOP = '''
@@ -25,8 +27,16 @@ class Hat(SQLModel):
 
 def refusal(folder: Path, *arguments: str, **environment: str) -> str:
     """What it says on the way out with status 2, which is never a traceback."""
-    outcome = persist(folder, *arguments, **environment)
-    assert outcome.returncode == 2, outcome
+    return said(persist(folder, *arguments, **environment), status=2)
+
+
+def failure(folder: Path, *arguments: str, **environment: str) -> str:
+    """The same with status 1: nothing is wrong with what was asked for."""
+    return said(persist(folder, *arguments, **environment), status=1)
+
+
+def said(outcome: subprocess.CompletedProcess[str], *, status: int) -> str:
+    assert outcome.returncode == status, outcome
     assert "Traceback" not in outcome.stderr
     return outcome.stderr
 
@@ -175,13 +185,41 @@ def test_a_missing_driver_says_what_to_install(tmp_path: Path) -> None:
 
 def test_a_database_that_is_not_there_is_named_without_its_password(tmp_path: Path) -> None:
     url = "postgresql://me:hunter2@127.0.0.1:1/x"
-    said = refusal(tmp_path, "serve", PERSIST_DATABASE_URL=url)
-    assert "127.0.0.1" in said
-    assert "hunter2" not in said
+    told = failure(tmp_path, "serve", PERSIST_DATABASE_URL=url)
+    assert "127.0.0.1" in told
+    assert "hunter2" not in told
 
 
 def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    assert "nowhere" in refusal(tmp_path, "serve", PERSIST_DATABASE_URL="sqlite:///nowhere/persist.db")
+    told = failure(tmp_path, "serve", PERSIST_DATABASE_URL="sqlite:///nowhere/persist.db")
+    assert "nowhere" in told
+
+
+def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
+    (tmp_path / "persist.db").write_bytes(b"no database at all " * 1000)
+    told = failure(tmp_path, "serve")
+    assert told == "persist: PERSIST_DATABASE_URL=sqlite:///persist.db: file is not a database\n"
+
+
+def test_a_database_whose_tables_are_damaged_is_named(tmp_path: Path) -> None:
+    with serving(tmp_path):
+        pass
+    with (tmp_path / "persist.db").open("r+b") as file:
+        file.seek(4096)
+        file.write(b"x" * 100_000)
+    told = failure(tmp_path, "serve")
+    assert told.startswith("persist: PERSIST_DATABASE_URL=sqlite:///persist.db: ")
+    assert "malformed" in told
+
+
+def test_a_database_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    with small_disk(8) as disk:
+        url = f"sqlite:///{disk.folder}/persist.db"
+        with serving(tmp_path, PERSIST_DATABASE_URL=url):
+            pass
+        with disk.read_only():
+            told = failure(tmp_path, "serve", PERSIST_DATABASE_URL=url)
+    assert f"{disk.folder}/persist.db: " in told
 
 
 def test_a_table_that_a_newer_version_has_migrated_is_left_alone(tmp_path: Path) -> None:

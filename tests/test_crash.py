@@ -216,6 +216,8 @@ def test_a_disk_that_fills_up_and_is_freed_again_loses_nothing(
         disk.fill()
         fate = put_until(counters, "x" * 20_000, lambda status: status == 503)
         fate |= put_until(counters, "x" * 20_000, lambda status: status == 503)
+        ready = assert_problem(client.get("/health/ready"), 503, "unavailable")
+        assert str(disk.folder) not in ready["detail"]
         assert counters.record(first["id"]) == first
         assert_fate(counters, fate)
         assert client.get("/health/live").status_code == 200
@@ -224,6 +226,7 @@ def test_a_disk_that_fills_up_and_is_freed_again_loses_nothing(
         fate |= put_until(counters, "x" * 20_000, lambda status: status == 201)
         for _ in range(20):
             assert counters.create({"name": "again"}).status_code == 201
+        assert client.get("/health/ready").status_code == 200
         assert len(counters.items(name="again")) == 20
         assert_fate(counters, fate)
     assert_file_is_sound(url_on_disk)

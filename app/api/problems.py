@@ -1,7 +1,6 @@
 """Problems: every error as ``application/problem+json`` (RFC 9457). The one table of statuses."""
 
 import logging
-import time
 from typing import Any
 
 from app.api.representations import PROBLEM, Answer, Headers
@@ -32,23 +31,6 @@ STATUSES: dict[type[PersistError], int] = {
 RETRY_AFTER = b"retry-after"
 
 
-class _Seldom:
-    """Writes a line a second at the most: under a flood of refusals the log must not be the next one."""
-
-    def __init__(self) -> None:
-        self._count = 0
-        self._next = 0.0
-
-    def tell(self, detail: str) -> None:
-        self._count += 1
-        if (moment := time.monotonic()) >= self._next:
-            logger.warning("answered 503: %s", detail, extra={"times": self._count})
-            self._count, self._next = 0, moment + 1
-
-
-_refused = _Seldom()
-
-
 def status_of(kind: type[PersistError]) -> int:
     """The status of an error: its own, or that of the nearest class above it."""
     return next(STATUSES[base] for base in kind.__mro__ if base in STATUSES)
@@ -70,7 +52,7 @@ def problem(error: BaseException, instance: str, request_id: str) -> Answer:
     """The answer to a request that failed. What is not a refusal is logged and told as 500
     without a word of the inside."""
     if isinstance(error, errors.Unavailable):
-        _refused.tell(error.detail)
+        logger.warning("answered 503: %s", error.detail)
     if not isinstance(error, PersistError):
         logger.error("%s failed", instance, exc_info=error)
         error = PersistError("the service failed on this request; its log has the request_id")

@@ -3,6 +3,7 @@
 import asyncio
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from fastapi import APIRouter
@@ -14,7 +15,7 @@ from app.api.problems import catalogue, status_of
 from app.api.requests import Limits
 from app.domain.access import Access, Level, Scope
 from app.domain.entity_type import EntityType
-from app.domain.errors import NotFound, Refused
+from app.domain.errors import NotFound, Refused, Unavailable
 from app.domain.record import to_text
 from app.storage.database import Database
 
@@ -71,7 +72,9 @@ def service_router(  # noqa: C901 - a list of routes
 
     @router.get("/health/ready", summary="Whether the service can store and answer")
     async def ready(request: Asked) -> dict[str, Any]:
-        await database.refresh()
+        await database.check()
+        with suppress(Unavailable):  # too many others wait: no fault of the service
+            await database.refresh()
         for collection in database.catalog.ahead:
             database.catalog.get(collection)
         # Where keys are demanded, what is wrong with which file is nothing for whoever comes along.

@@ -126,7 +126,7 @@ class Collection:
         except PersistError:
             raise
         except Exception:
-            told = {"request_id": self.origin.request_id}
+            told = {"request_id": self.origin.request_id, "actor": self.origin.actor or None}
             logger.exception("the command %s of %s failed", command.name, self.type.name, extra=told)
             raise PersistError("the command failed on this record; the log has the request_id") from None
 

@@ -39,6 +39,9 @@ BRIEF = 20
 """Looks that a read may take on the event loop before it starts again in a thread: a millisecond or
 two. Steps, not time, so that a busy processor does not make a brief read a long one."""
 
+PATIENCE = 2.0
+"""Seconds that whoever asks for the health of the database waits for it."""
+
 SLOWER = 4
 """Reads in threads take longer than those by key: so many times fewer may wait."""
 
@@ -116,7 +119,7 @@ class Database:
                 statement.text, statement.arguments({"workspace": workspace, "id": id})
             ).fetchall()
         except Exception as error:
-            raise refusal(self.dialect, error) from error
+            raise self._refusal(error) from error
         return rows[0] if rows else None
 
     async def read(self, query: Callable[[Reader], Result], *, one_moment: bool = True) -> Result:
@@ -130,7 +133,7 @@ class Database:
                 return self._transaction(self._here, query)
             except Exception as error:
                 if not self.dialect.interrupted(error):
-                    raise refusal(self.dialect, error) from error
+                    raise self._refusal(error) from error
         if self.reads >= self._most_reads:
             raise Unavailable("too many reads wait for the database; try again")
         return await self._in_reader(self._read, query)
@@ -162,12 +165,24 @@ class Database:
         """How many writes each commit took."""
         return self._writer.sizes
 
+    async def check(self) -> None:
+        """Raise ``Unavailable`` where nothing can be stored or read; a database that is only busy
+        with another writer is well."""
+        health = self._writer.health
+        looking = asyncio.ensure_future(asyncio.to_thread(health.fault))
+        done, _ = await asyncio.wait([looking], timeout=PATIENCE)
+        # what takes longer may be another writer at work
+        told = "the database does not answer" if health.silent else None
+        fault = looking.result() if done else told
+        if fault is not None:
+            raise Unavailable(f"nothing can be stored now: {fault}")
+
     async def figures(self) -> Figures:
         """What the database holds; one at a time. Raises ``Unavailable``."""
         try:
             return await asyncio.to_thread(self._watch.figures)
         except Exception as error:
-            raise refusal(self.dialect, error) from error
+            raise self._refusal(error) from error
 
     async def refresh(self) -> bool:
         """Meet the present definitions of registered types; whether they changed. Compiling them may
@@ -193,6 +208,10 @@ class Database:
         """Do something long in a thread; it may write through ``snapshots``."""
         self._loop = asyncio.get_running_loop()
         return await asyncio.to_thread(work, *arguments)
+
+    def _refusal(self, error: Exception) -> Exception:
+        self._writer.health.failed(error)
+        return refusal(self.dialect, error)
 
     def _write_from_thread(self, statement: Callable[[Cursor], Any]) -> Any:
         if self._loop is None:
@@ -240,7 +259,7 @@ class Database:
             if self.dialect.owns(error):
                 self._local.connection = None
                 connection.close()
-            raise refusal(self.dialect, error) from error
+            raise self._refusal(error) from error
 
     def _transaction(self, connection: Connection, query: Callable[[Reader], Result]) -> Result:
         cursor = connection.cursor()

@@ -7,6 +7,7 @@ driver's cursor costs a tenth of executing it through SQLAlchemy.
 
 import json
 import re
+import shutil
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -49,6 +50,7 @@ class Failure(Enum):
     UNIQUE = "a unique value is held by another record"
     RETRY = "the same operation may succeed at once"
     STALE = "a table is not as this process knows it"
+    BUSY = "another process has been writing for too long"
     UNAVAILABLE = "the database cannot be written or reached now"
     BUG = "anything else"
 
@@ -76,6 +78,8 @@ class Dialect(Protocol):
     begin_write: str
     begin_exclusive: str
     begin_read: str
+    address: str
+    """The database's URL without what is secret in it."""
 
     def connect(self) -> Connection:
         """A connection in autocommit: transactions are begun and ended in so many words."""
@@ -99,6 +103,12 @@ class Dialect(Protocol):
     def interrupted(self, error: BaseException) -> bool: ...
     def owns(self, error: BaseException) -> bool: ...
     def failure(self, error: BaseException) -> Failure: ...
+    def complaint(self, error: BaseException) -> str:
+        """What is wrong, in words that tell no address."""
+
+    def shortage(self) -> str | None:
+        """What will soon be wrong, or None."""
+
     def violated(self, error: BaseException) -> str: ...
     def bindable(self, value: Any) -> Any: ...
     def array(self, values: Sequence[Any]) -> Any: ...
@@ -146,6 +156,18 @@ NOTICED: dict[str, Any] = {
 }
 """Have a server that went without a word noticed within half a minute, not a quarter of an hour."""
 
+LITTLE = 1_048_576
+"""Bytes below which a disk counts as full."""
+
+COMPLAINTS = {
+    "25006": "the database is read-only",
+    "28": "the database refuses the login",
+    "3D": "the database is not there",
+    "53": "the database has no room left for data or connections",
+    "XX": "the database is damaged",
+}
+"""By the beginning of PostgreSQL's code of an error."""
+
 
 class Sqlite:
     """SQLite in a file, in WAL mode; every commit is on the disk before it is answered."""
@@ -157,6 +179,7 @@ class Sqlite:
     begin_read = "BEGIN"
 
     def __init__(self, url: sa.URL) -> None:
+        self.address = _without_secrets(str(url))
         self.path = str(FilePath(url.database or ":memory:").absolute())
         self._sqlalchemy = sqlite.dialect(paramstyle="qmark")
 
@@ -227,12 +250,21 @@ class Sqlite:
     def failure(self, error: BaseException) -> Failure:
         if isinstance(error, sqlite3.IntegrityError):
             return Failure.UNIQUE if "UNIQUE constraint failed" in str(error) else Failure.BUG
-        if not isinstance(error, sqlite3.Error):
+        if not isinstance(error, sqlite3.DatabaseError) or isinstance(error, sqlite3.ProgrammingError):
             return Failure.BUG
         message = str(error)
         if message.startswith(("no such table", "no such column", "table ")):
             return Failure.STALE
-        return Failure.UNAVAILABLE if isinstance(error, sqlite3.DatabaseError) else Failure.BUG
+        return Failure.BUSY if message == "database is locked" else Failure.UNAVAILABLE
+
+    def complaint(self, error: BaseException) -> str:
+        return str(error)  # SQLite's few sentences name no file
+
+    def shortage(self) -> str | None:
+        if not self.is_there():
+            return "the database file is gone"
+        free = shutil.disk_usage(FilePath(self.path).parent).free
+        return "the disk of the database is full" if free < LITTLE else None
 
     def violated(self, error: BaseException) -> str:
         return str(error).partition("failed: ")[2]
@@ -339,6 +371,7 @@ class PostgreSQL:
     begin_read = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 
     def __init__(self, url: str) -> None:
+        self.address = _without_secrets(url)
         self._url = url
         self._sqlalchemy: sa.Dialect = postgresql.psycopg.dialect(paramstyle="format")  # type: ignore[no-untyped-call]
 
@@ -428,13 +461,25 @@ class PostgreSQL:
             return Failure.RETRY
         if isinstance(error, psycopg.errors.UndefinedTable | psycopg.errors.UndefinedColumn):
             return Failure.STALE
+        if isinstance(error, psycopg.errors.LockNotAvailable):
+            return Failure.BUSY
         # read only: a primary that became a standby
-        if isinstance(
-            error,
-            psycopg.OperationalError | psycopg.InterfaceError | psycopg.errors.ReadOnlySqlTransaction,
-        ):
+        told = (
+            psycopg.errors.ReadOnlySqlTransaction
+            | psycopg.errors.DataCorrupted
+            | psycopg.errors.IndexCorrupted
+        )
+        if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError | told):
             return Failure.UNAVAILABLE
         return Failure.BUG
+
+    def complaint(self, error: BaseException) -> str:
+        code = getattr(error, "sqlstate", None) or ""
+        known = (told for beginning, told in COMPLAINTS.items() if code.startswith(beginning))
+        return next(known, "the database does not answer")
+
+    def shortage(self) -> str | None:
+        return None
 
     def violated(self, error: BaseException) -> str:
         return str(getattr(getattr(error, "diag", None), "constraint_name", "") or "")
@@ -530,6 +575,10 @@ def dialect_of(url: str) -> Dialect:
         case "postgresql" | "postgres":
             return PostgreSQL(f"postgresql://{place}")
     raise ValueError(f"no database of the kind {scheme!r}; use sqlite:///file or postgresql://…")
+
+
+def _without_secrets(url: str) -> str:
+    return re.sub("//[^/]*@", "//", url.partition("?")[0])
 
 
 def _rowwise(text: str, types: Mapping[str, str]) -> Callable[[Cursor, Sequence[Row]], int]:

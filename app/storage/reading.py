@@ -1,5 +1,6 @@
 """Reading: what one read transaction answers, and reads by key done together."""
 
+import logging
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,8 @@ from app.storage.lane import Job
 from app.storage.layout import Layout
 from app.storage.records import cached, counting, paging
 from app.storage.unit_of_work import Statements
+
+logger = logging.getLogger(__name__)
 
 
 class Reader:
@@ -129,4 +132,5 @@ def refusal(dialect: Dialect, error: Exception) -> Exception:
             return error
         case Failure.STALE:
             return Stale()
+    logger.warning("the database refused a read: %s", error)
     return Unavailable("the database cannot be read now; try again")

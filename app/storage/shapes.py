@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from app.domain.entity_type import EntityType, Kind
 from app.domain.field import FieldType, Schema
 from app.domain.record import to_text
-from app.storage.dialect import COLUMN_TYPES, Cursor, Dialect
+from app.storage.dialect import COLUMN_TYPES, Cursor, Dialect, Failure
 from app.storage.layout import ENVELOPE_COLUMNS, RESERVED, Layout, layout_of
 from app.storage.tables import DEFINITIONS, REGISTRY_HEAD
 from app.storage.unit_of_work import now
@@ -37,8 +37,9 @@ def exclusive(engine: sa.Engine, dialect: Dialect) -> Iterator[sa.Connection]:
             try:
                 connection.exec_driver_sql(dialect.begin_exclusive)
                 break
-            except sa.exc.OperationalError:
-                if attempt == ATTEMPTS - 1:
+            except sa.exc.OperationalError as error:
+                busy = error.orig is not None and dialect.failure(error.orig) is Failure.BUSY
+                if not busy or attempt == ATTEMPTS - 1:
                     raise
         yield connection
         connection.exec_driver_sql("COMMIT")

@@ -13,6 +13,7 @@ from app.domain.histogram import Histogram
 from app.storage.catalog import Catalog, Stale
 from app.storage.definitions import Definitions
 from app.storage.dialect import Connection, Dialect, Failure
+from app.storage.health import Health
 from app.storage.idempotency import KeyInUse
 from app.storage.lane import Job
 from app.storage.layout import unique_violation
@@ -84,6 +85,7 @@ class Writer:
         self._statements = statements
         self._connection: Connection | None = None
         self.sizes = Histogram(SIZES)
+        self.health = Health(dialect)
 
     def work(self, jobs: list[Job[Write]]) -> None:
         """Run the jobs in order, neighbours that may go together in one transaction."""
@@ -110,7 +112,7 @@ class Writer:
                 work.read(key for job in jobs for key in job.task.keys)
                 for job in jobs:
                     self._attempt(job, work)
-            self.sizes.observe(len(jobs))
+            self._stored(len(jobs))
         except CommitFailed:
             for job in jobs:
                 job.error = _not_now()
@@ -137,7 +139,7 @@ class Writer:
                     work.read(job.task.keys)
                     job.result = job.task.operation(work)
                 if job.task.mode not in DRY_RUNS:
-                    self.sizes.observe(1)
+                    self._stored(1)
                 return
             except (PersistError, KeyInUse, Stale) as error:
                 job.error = error
@@ -161,11 +163,19 @@ class Writer:
             case Failure.UNIQUE:
                 # None for a key of the service's own: two processes made the same one, look again
                 return unique_violation(self._catalog.layouts.values(), self._dialect.violated(error))
-            case Failure.UNAVAILABLE | Failure.STALE:
-                logger.warning("the database refused a write: %s", error)
+            case Failure.UNAVAILABLE | Failure.BUSY | Failure.STALE:
+                self._failed("the database refused a write: %s", error)
                 self.close()  # the next one may find a server that takes it
                 return _not_now()
         return error
+
+    def _stored(self, count: int) -> None:
+        self.sizes.observe(count)
+        self.health.stored()
+
+    def _failed(self, told: str, error: Exception) -> None:
+        logger.warning(told, error)
+        self.health.failed(error)
 
     @contextmanager
     def _transaction(self, mode: Mode = Mode.TOGETHER) -> Iterator[UnitOfWork]:
@@ -197,7 +207,7 @@ class Writer:
         try:
             cursor.execute("COMMIT")
         except Exception as error:
-            logger.warning("the database did not commit: %s", error)
+            self._failed("the database did not commit: %s", error)
             raise CommitFailed from error
 
     def _roll_back(self, cursor: Any) -> None:
