@@ -63,9 +63,9 @@ class Visits:
     def _scalar(self, schema: Any, value: Any) -> None:
         if isinstance(value, float) and "multipleOf" in schema:
             self.spend(abs(frexp(value)[1]) // 4)
-        elif isinstance(value, str) and schema.get("format") == "regex":
+        if isinstance(value, str) and schema.get("format") == "regex":
             self.spend(REGEX * len(value))
-        elif isinstance(value, str) and "pattern" in schema:
+        if isinstance(value, str) and "pattern" in schema:
             visits = weight(schema["pattern"]) * len(value) // STEPS
             if visits > VISITS:
                 text = schema["pattern"][:100]
