@@ -14,6 +14,7 @@ from app.api.requests import Request, json_object
 from app.api.writes import Writes
 from app.domain.access import Level
 from app.domain.errors import EntityTypeNotFound, InvalidSchema, Unavailable
+from app.entity_types.definition import DEFINITION
 from app.storage.catalog import Stale
 from app.storage.database import Database
 from app.storage.decisions import Act, Source
@@ -30,23 +31,7 @@ BODY: dict[str, Any] = {
         "required": True,
         "content": {
             "application/json": {
-                "schema": {
-                    "type": "object",
-                    "required": ["schema"],
-                    "properties": {
-                        "name": {"type": "string"},
-                        "schema_version": {"type": "integer", "minimum": 1},
-                        "schema": {
-                            "type": "object",
-                            "description": "JSON Schema, draft 2020-12, of an object",
-                        },
-                        "unique": {"type": "array"},
-                        "indexes": {"type": "array"},
-                        "commands": {"type": "object"},
-                        "migration": {"type": ["object", "array"]},
-                    },
-                    "additionalProperties": False,
-                },
+                "schema": DEFINITION,
                 "example": {
                     "schema": {
                         "title": "Note",

@@ -11,7 +11,7 @@ from typing import Any
 
 from app.domain.errors import MigrationRequired
 from app.domain.record import canonical_text
-from app.entity_types.definition import normal_form, refuse, version_of
+from app.entity_types.definition import normal_form, refuse
 from app.storage.definitions import StoredDefinition, plan_steps
 
 logger = logging.getLogger(__name__)
@@ -50,7 +50,7 @@ class Decision:
 
 def decide(name: str, definition: Any, versions: Sequence[StoredDefinition], source: Source) -> Decision:
     """What a definition asks for. Raises ``InvalidSchema``, ``MigrationRequired``."""
-    normal, asked = normal_form(definition), version_of(definition)
+    normal, asked = normal_form(definition), definition.get("schema_version")
     current = next((version for version in versions if version.current), None)
     if current is None:
         last = versions[-1].schema_version if versions else 0

@@ -9,7 +9,7 @@ from app.domain.errors import InvalidSchema, MigrationFailed
 from app.domain.migration import MigrationPlan
 from app.domain.record import canonical_text
 from app.domain.snapshot import Manifest
-from app.entity_types.definition import check_step, normal_form, refuse, version_of
+from app.entity_types.definition import check_step, normal_form, refuse
 from app.entity_types.from_schema import plan_of
 from app.storage.catalog import Catalog, registered_layout
 from app.storage.definitions import Definitions, StoredDefinition, plan_steps
@@ -115,8 +115,8 @@ def _versions(entry: Mapping[str, Any]) -> list[StoredDefinition]:
 
 
 def _version(name: str, told: Mapping[str, Any]) -> StoredDefinition:
-    number = version_of({"schema_version": told["schema_version"]})
-    written = {key: value for key, value in told.items() if key not in ("schema_version", "steps")}
+    number = told["schema_version"]
+    written = {key: value for key, value in told.items() if key != "steps"}
     normal = normal_form({**written, "migration": told.get("steps", [])})
     if number is None or not isinstance(normal["schema"], dict):
         raise TypeError("a version needs its number and its schema")
@@ -149,7 +149,7 @@ def _plan(current: int, name: str, steps: Any) -> MigrationPlan:
     if not isinstance(steps, list):
         raise refuse(("plan", name), "this must be a list of steps")
     for index, step in enumerate(steps):
-        check_step(step, ("plan", name, index), numbered=True)
+        check_step(step, ("plan", name, index))
         if step["to"] > current:
             raise refuse(("plan", name, index, "to"), f"{name} is at schema version {current}")
     return plan_of(current, steps, ("plan", name))
