@@ -65,10 +65,12 @@ class Peer:
 
 
 @contextmanager
-def serving(peer: Peer, database_url: str, folder: Path, tickets: Tickets = ()) -> Iterator[Server]:
-    """Run ``peer`` on the server core, with ``tickets`` in its database."""
+def serving(
+    peer: Peer, database_url: str, folder: Path, tickets: Tickets = (), *, cores: str = str(SERVER_CORE)
+) -> Iterator[Server]:
+    """Run ``peer`` on the server core or others, with ``tickets`` added to its database."""
     port = _free_port()
-    command = ["taskset", "-c", str(SERVER_CORE), *(part.format(port=port) for part in peer.command)]
+    command = ["taskset", "-c", cores, *(part.format(port=port) for part in peer.command)]
     environment = {
         **os.environ,
         "PYTHONPATH": str(CHECKOUT),
