@@ -8,6 +8,7 @@ from contextlib import closing
 from pathlib import Path
 
 import httpx
+import psycopg
 import pytest
 
 from app.settings import Settings, variable
@@ -145,10 +146,6 @@ def test_a_bad_flag_is_named_like_its_variable(tmp_path: Path) -> None:
     assert refusal(tmp_path, "serve", "--port", "high").startswith("persist: PERSIST_PORT=high: ")
 
 
-def test_a_host_that_others_reach_is_refused(tmp_path: Path) -> None:
-    assert "access control comes with a later version" in refusal(tmp_path, "serve", "--host", "0.0.0.0")
-
-
 def test_a_port_in_use_is_named(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
@@ -188,6 +185,14 @@ def test_a_database_that_is_not_there_is_named_without_its_password(tmp_path: Pa
     told = failure(tmp_path, "serve", PERSIST_DATABASE_URL=url)
     assert "127.0.0.1" in told
     assert "hunter2" not in told
+
+
+def test_a_database_that_cannot_hold_all_text_is_refused(postgres: str, tmp_path: Path) -> None:
+    made = "create database narrow encoding 'SQL_ASCII' locale 'C' template template0"
+    with psycopg.connect(postgres, autocommit=True) as connection:
+        connection.execute(made)
+    said = refusal(tmp_path, "serve", PERSIST_DATABASE_URL=postgres.replace("/postgres?", "/narrow?"))
+    assert "it is in SQL_ASCII, make one in UTF8" in said
 
 
 def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:

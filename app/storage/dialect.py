@@ -395,7 +395,12 @@ class PostgreSQL:
     def _plain(self) -> Connection:
         import psycopg
 
-        return psycopg.connect(self._url, autocommit=True, **NOTICED)
+        connection = psycopg.connect(self._url, autocommit=True, client_encoding="utf8", **NOTICED)
+        encoding = connection.info.parameter_status("server_encoding")
+        if encoding != "UTF8":
+            connection.close()
+            raise psycopg.OperationalError(f"it cannot hold all text: it is in {encoding}, make one in UTF8")
+        return connection
 
     def engine(self) -> sa.Engine:
         return sa.create_engine("postgresql+psycopg://", creator=self._plain, poolclass=sa.NullPool)
