@@ -7,6 +7,7 @@ import socket
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,8 +15,9 @@ from typing import Annotated, Any
 import typer
 
 from app import cli_journal, cli_keys, cli_snapshots, logs
+from app.cli_service import lent_key
 from app.cli_settings import ALL, export, settings, with_flags
-from app.settings import Settings, load, unknown_variables
+from app.settings import KEY, Settings, load, unknown_variables
 from app.terminal import FAILED, records_done, refuse
 
 logger = logging.getLogger("app.cli")
@@ -173,7 +175,10 @@ def _rehearse(settings: Settings) -> None:
 def showcase(
     url: Annotated[
         str | None,
-        typer.Option(help="A running service to show, left as it was found. Default: one of its own."),
+        typer.Option(
+            help="A running service to show, left as it was found; it is shown the key in PERSIST_KEY. "
+            "Default: one of its own."
+        ),
     ] = None,
     database_url: Annotated[
         str | None,
@@ -194,7 +199,9 @@ def showcase(
 
     if url and database_url:
         refuse("choose --url or --database-url: a running service has a database already")
-    raise typer.Exit(0 if run(url, database_url, as_json=as_json) else FAILED)
+    lent = lent_key(database_url, made=True) if database_url else nullcontext(os.environ.get(KEY))
+    with lent as key:
+        raise typer.Exit(0 if run(url, database_url, key, as_json=as_json) else FAILED)
 
 
 @commands.command(short_help="Check settings, models and tables.")

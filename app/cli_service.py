@@ -13,9 +13,15 @@ import typer
 from app.cli_settings import settings
 from app.own_service import CannotStart, OwnService
 from app.service_client import Refused, ServiceClient, connected
+from app.settings import KEY
 from app.terminal import FAILED, refuse, waiting
 
-Url = Annotated[str | None, typer.Option(help="A running service. Default: one of its own, on the database.")]
+Url = Annotated[
+    str | None,
+    typer.Option(
+        help="A running service, shown the key in PERSIST_KEY. Default: one of its own, on the database."
+    ),
+]
 DatabaseUrl = Annotated[
     str | None, typer.Option(help="The database, where there is no --url. [PERSIST_DATABASE_URL]")
 ]
@@ -26,7 +32,7 @@ def service_at(url: str | None, database_url: str | None, *, made: bool = False)
     """A running service, or one of our own; ``made``: on a database file that is not there yet, too."""
     try:
         if url is not None:
-            with connected(url) as service:
+            with connected(url, os.environ.get(KEY)) as service:
                 yield service
         else:
             with _own(database_url, made=made) as service:
@@ -42,14 +48,11 @@ def service_at(url: str | None, database_url: str | None, *, made: bool = False)
 @contextmanager
 def _own(database_url: str | None, *, made: bool) -> Iterator[ServiceClient]:
     """A service that does nothing of its own accord: no migration, no registration, no snapshot."""
-    from app import checks
-
     chosen = settings({"database_url": database_url})
-    try:
-        checks.database(chosen.database_url, made=made)
-    except checks.NotReady as error:
-        refuse(error)
-    with tempfile.TemporaryDirectory(prefix="persist-") as folder:
+    with (
+        lent_key(chosen.database_url, made=made) as key,
+        tempfile.TemporaryDirectory(prefix="persist-") as folder,
+    ):
         environment = os.environ | {
             "PERSIST_DATABASE_URL": chosen.database_url,
             "PERSIST_HOST": "127.0.0.1",
@@ -63,5 +66,17 @@ def _own(database_url: str | None, *, made: bool) -> Iterator[ServiceClient]:
         with OwnService(Path.cwd(), environment, Path(folder) / "service.log") as own:
             with waiting("starting a service"):
                 url = own.start()
-            with connected(url) as service:
+            with connected(url, key) as service:
                 yield service
+
+
+@contextmanager
+def lent_key(database_url: str, *, made: bool) -> Iterator[str | None]:
+    """A key for a service of our own, as long as the block goes on; None where none is demanded."""
+    from app import checks
+
+    try:
+        with checks.keys(checks.database(database_url, made=made)) as keys, keys.lent() as key:
+            yield key
+    except checks.NotReady as error:
+        refuse(error)

@@ -22,8 +22,9 @@ class ServiceClient:
     """A service at a URL. Every method raises ``Refused``, and ``httpx.HTTPError`` where the service
     cannot be reached."""
 
-    def __init__(self, url: str) -> None:
-        self._client = httpx.Client(base_url=url, timeout=httpx.Timeout(None, connect=CONNECT_SECONDS))
+    def __init__(self, url: str, key: str | None) -> None:
+        timeout = httpx.Timeout(None, connect=CONNECT_SECONDS)
+        self._client = httpx.Client(base_url=url, timeout=timeout, headers=bearer(key))
 
     def close(self) -> None:
         """Let go of its connections."""
@@ -76,13 +77,18 @@ class ServiceClient:
 
 
 @contextmanager
-def connected(url: str) -> Iterator[ServiceClient]:
-    """A client of the service at ``url``."""
-    client = ServiceClient(url)
+def connected(url: str, key: str | None) -> Iterator[ServiceClient]:
+    """A client of the service at ``url``, which shows its ``key`` where it has one."""
+    client = ServiceClient(url, key)
     try:
         yield client
     finally:
         client.close()
+
+
+def bearer(key: str | None) -> dict[str, str]:
+    """The headers that show a key."""
+    return {"Authorization": f"Bearer {key}"} if key else {}
 
 
 def _of(collection: str) -> str:

@@ -16,6 +16,7 @@ from psycopg import sql
 
 from tests.conftest import NewDatabase
 from tests.support.problems import assert_problem
+from tests.support.program import persist
 from tests.support.server import Server, run, serving, start
 
 KEY = re.compile(r"^persist_[A-Za-z0-9_-]{43}$", re.MULTILINE)
@@ -250,3 +251,29 @@ def until(status: int, client: httpx.Client) -> httpx.Response:
     while (answer := client.get("/")).status_code != status:
         assert time.monotonic() < deadline, answer.text
     return answer
+
+
+def test_commands_for_snapshots_show_the_key_of_their_environment(
+    locked: httpx.Client, tmp_path: Path
+) -> None:
+    url, key = str(locked.base_url), locked.headers["Authorization"].removeprefix("Bearer ")
+    refused = persist(tmp_path, "snapshot", "list", "--url", url)
+    assert refused.returncode == 1
+    assert "Authorization: Bearer" in refused.stderr
+    taken = persist(tmp_path, "snapshot", "take", "counters", "--json", "--url", url, PERSIST_KEY=key)
+    assert taken.returncode == 0, taken.stderr
+    assert "warning" not in taken.stderr
+
+
+@pytest.mark.parametrize("command", [["snapshot", "take"], ["showcase"]])
+def test_a_commands_own_service_lets_it_in_and_leaves_no_key(
+    url: str, made: Made, tmp_path: Path, command: list[str]
+) -> None:
+    made("ci", "counters:read")
+    with serving(url, tmp_path, settings={"MODELS": "app.models"}):
+        pass  # makes the tables
+    done = persist(tmp_path, *command, "--database-url", url)
+    assert done.returncode == 0, done.stderr + done.stdout
+    assert [key["name"] for key in json.loads(run(["keys", "list", "--json"], url, tmp_path).stdout)] == [
+        "ci"
+    ]

@@ -8,6 +8,7 @@ import httpx
 from rich.console import Console
 
 from app.own_service import CannotStart, OwnService, without_choices
+from app.service_client import bearer
 from app.showcase.audit import account
 from app.showcase.catalogue import keyboard
 from app.showcase.narrator import Mismatch, Narrator
@@ -17,13 +18,13 @@ from app.showcase.tickets import restore_tickets
 TIMEOUT = 30
 
 
-def run(url: str | None, database_url: str | None, *, as_json: bool) -> bool:
+def run(url: str | None, database_url: str | None, key: str | None, *, as_json: bool) -> bool:
     """Show the service at ``url``, or one of our own on a database, a temporary one where none is
-    given; whether everything came out as expected."""
+    given, and show it a ``key``; whether everything came out as expected."""
     report = Report(Console(soft_wrap=True), as_json)
     failure = None
     try:
-        url = _show_running(url, report) if url else _show_own(database_url, report)
+        url = _show_running(url, key, report) if url else _show_own(database_url, key, report)
     except (Mismatch, CannotStart) as error:
         failure = str(error)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
@@ -32,17 +33,17 @@ def run(url: str | None, database_url: str | None, *, as_json: bool) -> bool:
     return failure is None
 
 
-def _show_running(url: str, report: Report) -> str:
-    with httpx.Client(timeout=TIMEOUT) as client:
+def _show_running(url: str, key: str | None, report: Report) -> str:
+    with httpx.Client(timeout=TIMEOUT, headers=bearer(key)) as client:
         _tell(Narrator(client, url, report))
     return url
 
 
-def _show_own(database_url: str | None, report: Report) -> str:
+def _show_own(database_url: str | None, key: str | None, report: Report) -> str:
     with (
         tempfile.TemporaryDirectory(prefix="persist-showcase-") as folder,
         OwnService(Path.cwd(), _environment(Path(folder), database_url), Path(folder) / "log") as service,
-        httpx.Client(timeout=TIMEOUT) as client,
+        httpx.Client(timeout=TIMEOUT, headers=bearer(key)) as client,
     ):
         narrator = Narrator(client, service.start(), report, alone=database_url is None)
         narrator.restart = service.restart
