@@ -161,3 +161,11 @@ def test_every_command_the_readme_names_exists() -> None:
     known = {each.name or each.callback.__name__ for each in commands.registered_commands if each.callback}
     known |= {group.name for group in commands.registered_groups if group.name}
     assert set(re.findall(r"(?:`|\$ )persist ([a-z]+)", README)) - known == set()
+
+
+def test_every_service_the_readme_names_is_in_the_compose_file() -> None:
+    named = re.findall(
+        r"docker compose.*? (?:up|logs|exec|kill|start|cp)\b(?: --[a-z-]+)* ([a-z]+\d?)", README
+    )
+    services = re.findall(r"^  ([a-z]+\d?):", (ROOT / "compose.yaml").read_text(), re.MULTILINE)
+    assert {"persist", "proxy", "replica2", "postgres"} <= set(named) <= set(services)
