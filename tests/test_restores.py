@@ -708,7 +708,6 @@ def test_a_workspace_must_be_declared(snapshots: Snapshots, notes: Collection, s
     there = record(notes.name, new_id(), {"text": "x"}, workspace="elsewhere")
     id = at_hand(snapshots, [brought(notes.name, workspace="elsewhere")], [there])
     before = stored.contents()
-    assert_problem(snapshots.restore(id), 404, "workspace-not-found")
     assert_problem(snapshots.restore(id, workspace="nowhere"), 404, "workspace-not-found")
     assert_problem(snapshots.restore(id, workspace=""), 404, "workspace-not-found")
     assert stored.contents() == before

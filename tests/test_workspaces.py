@@ -11,6 +11,7 @@ from tests.conftest import NewDatabase, Service
 from tests.registered import an_object, registered, two_replicas
 from tests.support.collection import Collection
 from tests.support.problems import Json, assert_problem, pointers
+from tests.support.server import serving
 
 HELD = ["counters", "tickets"]
 
@@ -291,3 +292,101 @@ def test_no_write_slips_into_a_workspace_that_is_being_deleted(
     client.put(home(inside), json={"collections": HELD}).raise_for_status()
     assert created >= 20
     assert inside.items() == []
+
+
+# all records together
+
+
+def together(client: httpx.Client, path: str, **query: Any) -> list[Json]:
+    """Every record of a workspace, page by page, each page by the link of the one before."""
+    found: list[Json] = []
+    address = str(httpx.URL(f"{path}/records", params=query))
+    while address:
+        response = client.get(address)
+        assert response.status_code == 200, response.text
+        page = response.json()
+        assert len(page["items"]) <= query.get("limit", 50)
+        link = response.headers.get("link", "").partition(">")[0].removeprefix("<")
+        assert bool(link) == bool(page["next_cursor"])
+        found, address = found + page["items"], link
+    return found
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 7, 500])
+def test_records_of_all_types_come_by_id_then_collection(
+    client: httpx.Client, declare: Declare, marker: str, limit: int
+) -> None:
+    registered(client, f"note-{marker}", an_object(text={"type": "string"}))
+    path = declare(holding=["counters", "tickets", f"note-{marker}"])
+    ticket = {"title": "t", "severity": 30}
+    bodies = {"counters": {"value": 1}, "tickets": ticket, f"note-{marker}": {}}
+    stored = [
+        client.put(f"{path}/api/{name}/0198c1d2-7c2f-7d6a-9f1e-{number:012}", json=bodies[name]).json()
+        for number in range(8)
+        for name in list(bodies)[: number % 3 + 1]
+    ]
+    expected = sorted(stored, key=lambda record: (record["id"], record["collection"]))
+    assert together(client, path, limit=limit) == expected
+
+
+def test_pages_of_all_types_stay_where_they_are_while_others_write(
+    client: httpx.Client, declare: Declare
+) -> None:
+    path = declare()
+    for collection, data in (("counters", {"value": 1}), ("tickets", {"title": "t", "severity": 30})):
+        for number in range(0, 20, 2):
+            id = f"0198c1d2-7c2f-7d6a-9f1e-{number:012}"
+            assert client.put(f"{path}/api/{collection}/{id}", json=data).status_code == 201
+    before = [record["id"] for record in together(client, path)]
+    first = client.get(f"{path}/records", params={"limit": 9}).json()
+    for number in (1, 5, 19):
+        id = f"0198c1d2-7c2f-7d6a-9f1e-{number:012}"
+        assert client.put(f"{path}/api/counters/{id}", json={"value": 1}).status_code == 201
+    rest = client.get(f"{path}/records", params={"cursor": first["next_cursor"]}).json()["items"]
+    seen = [record["id"] for record in (*first["items"], *rest)]
+    assert [id for id in seen if id in before] == before
+
+
+def test_they_are_filtered_by_what_they_have_in_common(client: httpx.Client, inside: Collection) -> None:
+    record = inside.created(value=1)
+    changed = inside.patch(inside.created(value=1)["id"], {"value": 2}).json()
+    later = {"_created_at__gt": record["created_at"]}
+    for query in ({"_revision": "2"}, {"filter": "record.revision > 1"}, later):
+        assert together(client, home(inside), **query) == [changed]
+
+
+@pytest.mark.parametrize("query", ["value=1", "sort=_revision", "limit=0", "cursor=a", "filter=data.value>1"])
+def test_anything_else_is_no_query_over_all_of_them(
+    client: httpx.Client, inside: Collection, query: str
+) -> None:
+    assert_problem(client.get(f"{home(inside)}/records?{query}"), 400, "invalid-query")
+
+
+def test_a_cursor_belongs_to_its_workspace_and_its_filters(client: httpx.Client, declare: Declare) -> None:
+    paths = [declare(name, holding=["counters"]) for name in ("a", "b")]
+    for path in (paths[0], *paths):
+        client.post(f"{path}/api/counters", json={"value": 1}).raise_for_status()
+    cursor = client.get(f"{paths[0]}/records?limit=1").json()["next_cursor"]
+    for other in (f"{paths[1]}/records?", f"{paths[0]}/records?_revision=1&", f"{paths[0]}/api/counters?"):
+        assert_problem(client.get(f"{other}cursor={cursor}"), 400, "invalid-query")
+
+
+def test_a_workspace_without_collections_has_no_records(
+    client: httpx.Client, declare: Declare, marker: str
+) -> None:
+    assert client.get(f"{declare(holding=[])}/records").json() == {"items": [], "next_cursor": None}
+    assert_problem(client.get(f"/workspaces/x-{marker}/records"), 404, "workspace-not-found")
+
+
+def test_a_workspace_may_hold_more_types_than_a_statement_takes(
+    new_database: NewDatabase, tmp_path: Path
+) -> None:
+    names = [f"note{number}" for number in range(210)]
+    with serving(new_database(), tmp_path) as server, server.client() as client:
+        for name in names:
+            registered(client, name, an_object())
+        client.put("/workspaces/w", json={"collections": names}).raise_for_status()
+        made = [client.post(f"/workspaces/w/api/{name}", json={}).json()["id"] for name in names]
+        found = together(client, "/workspaces/w", limit=60)
+        assert [record["id"] for record in found] == made
+        assert [record["collection"] for record in found] == names

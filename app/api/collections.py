@@ -317,9 +317,7 @@ class CollectionRoutes:
 
     async def take_snapshot(self, place: Place, request: Request) -> Answer:
         """Take a snapshot of this collection."""
-        return await take(
-            self._database, self._writes, request, Selection((place.type.name,), (place.workspace,))
-        )
+        return await take(self._database, self._writes, request, Selection(place.type.name, place.workspace))
 
 
 def _dry_run(request: Request) -> bool:

@@ -11,13 +11,13 @@ from app.api.anew import anew
 from app.api.drafts import draft
 from app.api.entity_types import sent
 from app.api.framework import Asked
-from app.api.queries import conditions, flag, natural, pairs_of, split
+from app.api.queries import ENVELOPE_ONLY, conditions, flag, natural, pairs_of, split
 from app.api.representations import Answer, json_answer
 from app.api.requests import Request, json_object
 from app.api.writes import Writes
 from app.domain.access import Level
 from app.domain.command import Command
-from app.domain.entity_type import EntityType, Kind
+from app.domain.entity_type import EntityType
 from app.domain.errors import CommandNotFound, InvalidPayload, InvalidQuery
 from app.domain.invoking import Outcome, Status, Target, invoke
 from app.domain.query import Query
@@ -29,11 +29,6 @@ from app.storage.writing import Mode
 DEFAULT = 1_000
 MOST = 10_000
 """Records a command may be run on at once."""
-
-ENVELOPE_ONLY = EntityType(
-    "records", Kind.REGISTERED, 0, {"type": "object", "additionalProperties": False}, lambda data: data, {}
-)
-"""What filters may name where collections differ in all else."""
 
 
 def command_of(type: EntityType, name: str) -> Command:

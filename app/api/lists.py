@@ -1,9 +1,19 @@
 """Lists: pages of records and of changes."""
 
 import json
+from collections.abc import Sequence
 
 from app.api import cursors
-from app.api.queries import controls, cursor_of, listing, natural, next_link, pairs_of
+from app.api.queries import (
+    at_least,
+    controls,
+    cursor_of,
+    listing,
+    listing_together,
+    natural,
+    next_link,
+    pairs_of,
+)
 from app.api.representations import JSON, Answer, change_text, row_text
 from app.api.requests import Request
 from app.domain.errors import RecordNotFound
@@ -11,7 +21,7 @@ from app.domain.record import INT64, to_text
 from app.storage.database import Database
 from app.storage.dialect import Row
 from app.storage.layout import Layout
-from app.storage.reading import Reader
+from app.storage.reading import Reader, Together
 
 NEWEST = 2**63 - 1
 """Above every revision."""
@@ -33,6 +43,26 @@ async def list_records(database: Database, layout: Layout, workspace: str, reque
     cursor = cursor_of(asked, rows[-1][6:]) if more else None
     items = ",".join([row_text(type.name, workspace, selected(row, asked.fields)) for row in rows])
     return _page(items, cursor, total, request)
+
+
+async def list_together(
+    database: Database, layouts: Sequence[Layout], workspace: str, request: Request
+) -> Answer:
+    """One page of the records of several collections, by id then collection, and the cursor of the next."""
+    asked = listing_together(workspace, request.query)
+    size, behind = asked.query.limit or 0, asked.query.after or ("", "")
+    # an id that the page before ended with may be in other collections, too
+    query = at_least(asked.query, behind[0])
+
+    def read(reader: Reader) -> list[Together]:
+        rows = reader.together(layouts, workspace, query, size + 1 + len(layouts))
+        return [each for each in rows if (each[1][0], each[0]) > behind]
+
+    rows = await database.read(read, one_moment=False) if layouts else []
+    more, rows = len(rows) > size, rows[:size]
+    cursor = cursor_of(asked, (rows[-1][1][0], rows[-1][0])) if more else None
+    items = ",".join([row_text(collection, workspace, row) for collection, row in rows])
+    return _page(items, cursor, None, request)
 
 
 def _page(items: str, cursor: str | None, total: int | None, request: Request) -> Answer:

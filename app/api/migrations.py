@@ -28,6 +28,7 @@ from app.domain.errors import (
 )
 from app.domain.identity import is_canonical
 from app.domain.migration import MigrationStep
+from app.domain.workspace import DEFAULT
 from app.storage.arrival import OnConflict
 from app.storage.catalog import Stale
 from app.storage.database import Database
@@ -177,9 +178,10 @@ def _order(body: dict[str, Any]) -> Order:
         errors.append(Violation("/workspace", "the name of a workspace, or null for the default one"))
     if errors:
         raise InvalidPayload("the body does not tell what to restore", errors=errors)
-    if workspace is not None:
-        raise WorkspaceNotFound(f"there is no workspace {workspace[:80]!r}")
-    return Order(str(snapshot), None if "workspace" not in body else "", OnConflict(choice), plan or {})
+    if workspace == DEFAULT:
+        raise WorkspaceNotFound("the default workspace has no name: it is null")
+    into = (workspace or DEFAULT) if "workspace" in body else None
+    return Order(str(snapshot), into, OnConflict(choice), plan or {})
 
 
 def _explanation(type: EntityType) -> str:
@@ -206,6 +208,10 @@ def _step(layout: Layout, step: MigrationStep) -> dict[str, Any]:
     }
 
 
+INTO = (
+    "Where to: null is the default workspace, any other must be declared. Left out, everything comes back "
+    "where it was taken, and the workspaces of the snapshot that are not declared here are declared with it."
+)
 BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
@@ -217,7 +223,7 @@ BODY: dict[str, Any] = {
                     "additionalProperties": False,
                     "properties": {
                         "snapshot": {"type": "string", "format": "uuid"},
-                        "workspace": {"type": ["string", "null"]},
+                        "workspace": {"type": ["string", "null"], "description": INTO},
                         "on_conflict": {"enum": [choice.value for choice in OnConflict], "default": "fail"},
                         "dry_run": {"type": "boolean", "default": False},
                         "plan": {"type": ["object", "null"]},

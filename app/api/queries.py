@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from app.api import cursors
-from app.domain.entity_type import EntityType
+from app.domain.entity_type import EntityType, Kind
 from app.domain.errors import InvalidQuery, PersistError
 from app.domain.field import ENVELOPE, Field, FieldType, names_at
 from app.domain.query import (
@@ -123,6 +123,32 @@ def listing(type: EntityType, workspace: str, query: bytes, *, paged: bool = Tru
         made = replace(made, after=_position(control["cursor"], digest, sort))
     fields = _fields(type, control["fields"]) if "fields" in control else None
     return Listing(made, fields, flag(control, "count"), digest)
+
+
+ENVELOPE_ONLY = EntityType(
+    "records", Kind.REGISTERED, 0, {"type": "object", "additionalProperties": False}, lambda data: data, {}
+)
+"""What filters may name where collections differ in all else."""
+
+_ID = ENVELOPE["id"]
+_BY_PLACE = (SortKey(_ID), SortKey(Field(("collection",), FieldType.STRING, nullable=False, envelope=True)))
+
+
+def listing_together(workspace: str, query: bytes) -> Listing:
+    """A list request over several collections, with filters over the envelope. Raises ``InvalidQuery``."""
+    control, filters = split(pairs_of(query), ("limit", "cursor", "filter"))
+    where, values = conditions(ENVELOPE_ONLY, filters, control.get("filter"))
+    digest = _digest("", workspace, filters, control)
+    after = _position(control["cursor"], digest, _BY_PLACE) if "cursor" in control else None
+    limit = min(natural(control, "limit", LIMIT) or LIMIT, MOST)
+    return Listing(Query(where, values, _BY_PLACE, after, limit), None, False, digest)
+
+
+def at_least(query: Query, id: str) -> Query:
+    """What matches from an id on."""
+    bound = Call(Function.GTE, (Member(_ID), Parameter(len(query.values), FieldType.STRING)))
+    where = bound if query.where is None else Call(Function.AND, (query.where, bound))
+    return Query(where, (*query.values, id))
 
 
 def conditions(

@@ -79,9 +79,11 @@ def _wanted(body: dict[str, Any], *, scoped: bool) -> dict[str, Any]:
     return {"mode": mode, "note": note}
 
 
-async def of_collection(database: Database, collection: str, workspace: str, request: Request) -> Answer:
-    """The manifests of the snapshots that hold a collection of a workspace."""
-    place = {"name": collection, "workspace": workspace or None}
+async def of_collection(
+    database: Database, collection: str | None, workspace: str, request: Request
+) -> Answer:
+    """The manifests of the snapshots that hold a collection of a workspace, or anything of it."""
+    place = {"workspace": workspace or None} | ({"name": collection} if collection else {})
     seen = await _seen(database, request.access)
     return json_answer(
         {"items": [m for m in seen if any(place.items() <= c.items() for c in m["collections"])]}
@@ -130,7 +132,7 @@ def snapshot_router(database: Database, writes: Writes) -> APIRouter:
         request.access.require_some(Level.ADMIN)
         if request.media_type((*JSON_TYPES, *NDJSON_TYPES)) in JSON_TYPES:
             request.access.require(Level.ADMIN)
-            return sent(await take(database, writes, request, Selection(None), scoped=True))
+            return sent(await take(database, writes, request, Selection(), scoped=True))
         return sent(await _uploaded(database, writes, request))
 
     @router.get("/{id}", summary="The manifest of a snapshot")
@@ -216,6 +218,20 @@ def _lines(spool: IO[bytes]) -> Callable[[], Iterable[bytes]]:
     return lines
 
 
+WANTED: dict[str, Any] = {
+    "mode": {"enum": list(MODES), "default": MODES[0]},
+    "note": {"type": "string", "default": "", "maxLength": 10_000},
+}
+TAKING: dict[str, Any] = {
+    "requestBody": {
+        "content": {
+            "application/json": {
+                "schema": {"type": "object", "additionalProperties": False, "properties": WANTED},
+                "example": {"note": "before the release"},
+            }
+        }
+    }
+}
 BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
@@ -225,11 +241,7 @@ BODY: dict[str, Any] = {
                     "type": "object",
                     "required": ["scope"],
                     "additionalProperties": False,
-                    "properties": {
-                        "scope": {"const": "all"},
-                        "mode": {"enum": list(MODES), "default": MODES[0]},
-                        "note": {"type": "string", "default": "", "maxLength": 10_000},
-                    },
+                    "properties": {"scope": {"const": "all"}, **WANTED},
                 },
                 "example": {"scope": "all", "note": "before the release"},
             },

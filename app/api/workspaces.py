@@ -3,19 +3,22 @@
 from typing import Any
 
 from fastapi import APIRouter
-from fastapi import Request as HttpRequest
 from fastapi.responses import Response
 
 from app.api.entity_types import sent
+from app.api.framework import Asked
+from app.api.lists import list_together
 from app.api.queries import controls, flag, pairs_of
 from app.api.representations import Answer, json_answer
-from app.api.requests import Request, json_object
+from app.api.requests import json_object
+from app.api.snapshots import TAKING, of_collection, take
 from app.api.writes import Writes
 from app.domain.access import Access, Level
 from app.domain.errors import InvalidPayload, Violation
 from app.domain.workspace import held
 from app.entity_types.registry import COLLECTION_NAME
 from app.storage.database import Database
+from app.storage.snapshots import Selection
 from app.storage.unit_of_work import UnitOfWork
 from app.storage.workspaces import declare, dissolve
 from app.storage.writing import Mode
@@ -26,26 +29,34 @@ def workspace_router(database: Database, writes: Writes) -> APIRouter:
     router = APIRouter(tags=["workspaces"], prefix="/workspaces")
 
     @router.get("", summary="All workspaces")
-    async def index(http: HttpRequest) -> dict[str, Any]:
-        access: Access = http.scope["state"]["request"].access
+    async def index(request: Asked) -> dict[str, Any]:
+        access = request.access
         await database.refresh()
         found = sorted(database.catalog.workspaces.items())
-        return {
-            "items": [_shown(access, *each) for each in found if access.allows(Level.READ, None, each[0])]
-        }
+        return {"items": [_shown(access, *each) for each in found if access.allows_some(Level.READ, each[0])]}
 
     @router.get("/{workspace}", summary="One workspace")
-    async def read(workspace: str, http: HttpRequest) -> dict[str, Any]:
-        access: Access = http.scope["state"]["request"].access
-        access.require(Level.READ, None, workspace)
+    async def read(workspace: str, request: Asked) -> dict[str, Any]:
+        request.access.require_some(Level.READ, workspace)
         await database.refresh()
-        return _shown(access, workspace, held(database.catalog.workspaces, workspace))
+        return _shown(request.access, workspace, held(database.catalog.workspaces, workspace))
+
+    @router.get("/{workspace}/records", summary="Its records of all collections together", openapi_extra=PAGE)
+    async def records(workspace: str, request: Asked) -> Response:
+        request.access.require_some(Level.READ, workspace)
+        await database.refresh()
+        names = [
+            name
+            for name in database.catalog.held(workspace)
+            if request.access.allows(Level.READ, name, workspace)
+        ]
+        layouts = [database.catalog.get(name) for name in names]
+        return sent(await list_together(database, layouts, workspace, request))
 
     @router.put(
         "/{workspace}", summary="Declare a workspace, or what it holds", openapi_extra=BODY, status_code=201
     )
-    async def put(workspace: str, http: HttpRequest) -> Response:
-        request: Request = http.scope["state"]["request"]
+    async def put(workspace: str, request: Asked) -> Response:
         request.access.require(Level.ADMIN, workspace=workspace)
         dry_run = flag(controls(pairs_of(request.query), ("dry_run",)), "dry_run")
         body = await request.body()
@@ -62,8 +73,7 @@ def workspace_router(database: Database, writes: Writes) -> APIRouter:
         return sent(answer)
 
     @router.delete("/{workspace}", summary="Delete a workspace", openapi_extra=FORCE, status_code=204)
-    async def delete(workspace: str, http: HttpRequest) -> Response:
-        request: Request = http.scope["state"]["request"]
+    async def delete(workspace: str, request: Asked) -> Response:
         request.access.require(Level.ADMIN, workspace=workspace)
         control = controls(pairs_of(request.query), ("dry_run", "force"))
         force = flag(control, "force")
@@ -77,6 +87,23 @@ def workspace_router(database: Database, writes: Writes) -> APIRouter:
         )
         await database.refresh()
         return sent(answer)
+
+    @router.get("/{workspace}/snapshots", summary="The snapshots that hold something of a workspace")
+    async def snapshots(workspace: str, request: Asked) -> Response:
+        request.access.require(Level.ADMIN, workspace=workspace)
+        await database.refresh()
+        held(database.catalog.workspaces, workspace)
+        return sent(await of_collection(database, None, workspace, request))
+
+    @router.post(
+        "/{workspace}/snapshots",
+        summary="Take a snapshot of a workspace",
+        openapi_extra=TAKING,
+        status_code=201,
+    )
+    async def take_snapshot(workspace: str, request: Asked) -> Response:
+        request.access.require(Level.ADMIN, workspace=workspace)
+        return sent(await take(database, writes, request, Selection(workspace=workspace)))
 
     return router
 
@@ -106,6 +133,10 @@ def _collections(workspace: str, body: dict[str, Any]) -> list[str]:
     return given
 
 
+PAGE: dict[str, Any] = {
+    "description": "By id, then collection. Filters and `filter` reach the envelope: `_created_at__gte=…`.",
+    "parameters": [{"$ref": f"#/components/parameters/{name}"} for name in ("limit", "cursor", "filter")],
+}
 FORCE: dict[str, Any] = {
     "parameters": [
         {

@@ -56,32 +56,34 @@ class Access:
     actor: str
     scopes: tuple[Scope, ...]
 
-    def allows(self, level: Level, collection: str | None = EVERY, workspace: str | None = None) -> bool:
+    def allows(self, level: Level, collection: str = EVERY, workspace: str | None = None) -> bool:
         """Whether this may be done to a collection in a workspace (``""`` is the default one); to
-        every collection where none is named, to some where it is None; in every workspace where none
-        is named."""
+        every collection where none is named, in every workspace where none is."""
         return any(
             scope.level >= level
-            and (collection is None or scope.collection in (EVERY, collection))
+            and scope.collection in (EVERY, collection)
             and scope.workspace in (None, workspace)
             for scope in self.scopes
         )
 
-    def require(self, level: Level, collection: str | None = EVERY, workspace: str | None = None) -> None:
+    def require(self, level: Level, collection: str = EVERY, workspace: str | None = None) -> None:
         """Raise ``Forbidden`` unless it is allowed, whether or not what is asked for exists."""
         if not self.allows(level, collection, workspace):
-            wanted = Scope(collection or EVERY, level, workspace)
+            wanted = Scope(collection, level, workspace)
             raise Forbidden(f"this takes a key with the scope {wanted}")
 
-    def require_some(self, level: Level) -> None:
+    def require_some(self, level: Level, workspace: str | None = None) -> None:
         """Raise ``Forbidden`` unless it is allowed for anything at all: what holds several collections
         shows those for which it is."""
-        if not self.allows_some(level):
+        if not self.allows_some(level, workspace):
             raise Forbidden(f"this takes a key with a scope <collection>:{level.name.lower()}")
 
-    def allows_some(self, level: Level) -> bool:
-        """Whether it is allowed for anything at all."""
-        return any(scope.level >= level for scope in self.scopes)
+    def allows_some(self, level: Level, workspace: str | None = None) -> bool:
+        """Whether it is allowed for anything at all, or for anything in a workspace."""
+        return any(
+            scope.level >= level and (workspace is None or scope.workspace in (None, workspace))
+            for scope in self.scopes
+        )
 
     def require_all(self, level: Level, places: Iterable[tuple[str, str | None]]) -> None:
         """Raise ``Forbidden``, without telling them, unless it is allowed for each of these collections

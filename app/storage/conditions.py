@@ -178,6 +178,21 @@ def page(layout: Layout, query: Query) -> sa.Select[Any]:
     return statement if query.limit is None else statement.limit(sa.bindparam("limit", type_=sa.BigInteger()))
 
 
+def together(layouts: Sequence[Layout], query: Query) -> sa.CompoundSelect[Any]:
+    """The statement of what matches in several tables, by id only: the databases merge their indexes
+    and read no more than is asked for. Each row begins with the number of its table."""
+    limit = sa.bindparam("limit", type_=sa.BigInteger())
+    parts = [
+        sa.select(sa.literal_column(str(number), sa.Integer()).label("number"), *layout.selected)
+        .where(*where(layout, query))
+        .order_by(layout.table.c.id)
+        .limit(limit)
+        for number, layout in enumerate(layouts)
+    ]
+    union = sa.union_all(*map(layouts[0].dialect.sorted_part, parts))
+    return union.order_by("id").limit(limit)
+
+
 def shape(query: Query) -> tuple[Any, ...]:
     """What two queries with the same statement have in common."""
     return query.where, query.sort, query.after is not None, _nulls(query), query.limit is None

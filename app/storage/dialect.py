@@ -113,6 +113,9 @@ class Dialect(Protocol):
     def bindable(self, value: Any) -> Any: ...
     def array(self, values: Sequence[Any]) -> Any: ...
     def one_of(self, column: Any, name: str) -> sa.ColumnElement[bool]: ...
+    def sorted_part(self, part: sa.Select[Any]) -> sa.Select[Any]:
+        """A part of a union, so made that the union comes in its order without being read whole."""
+
     def locked(self, statement: sa.Select[Any]) -> sa.Select[Any]: ...
     def as_json(self, column: Any, type: FieldType) -> sa.ColumnElement[str]: ...
     def concatenated(self, *parts: str | sa.ColumnElement[str]) -> sa.ColumnElement[str]: ...
@@ -278,6 +281,9 @@ class Sqlite:
     def one_of(self, column: Any, name: str) -> sa.ColumnElement[bool]:
         values = sa.func.json_each(sa.bindparam(name)).table_valued("value")
         return sa.type_coerce(column.in_(sa.select(values.c.value)), sa.Boolean())
+
+    def sorted_part(self, part: sa.Select[Any]) -> sa.Select[Any]:
+        return part.order_by(None).limit(None)  # coroutines, merged
 
     def locked(self, statement: sa.Select[Any]) -> sa.Select[Any]:
         return statement  # the one writer has locked the whole file
@@ -499,6 +505,9 @@ class PostgreSQL:
     def one_of(self, column: Any, name: str) -> sa.ColumnElement[bool]:
         array = sa.cast(sa.bindparam(name), postgresql.ARRAY(column.type))
         return sa.type_coerce(column == sa.func.any(array), sa.Boolean())
+
+    def sorted_part(self, part: sa.Select[Any]) -> sa.Select[Any]:
+        return sa.select(part.subquery())  # the planner merges indexes only below a limit
 
     def locked(self, statement: sa.Select[Any]) -> sa.Select[Any]:
         return statement.with_for_update()

@@ -1,7 +1,9 @@
 """Reading: what one read transaction answers, and reads by key done together."""
 
 import logging
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
@@ -20,6 +22,12 @@ from app.storage.unit_of_work import Statements
 
 logger = logging.getLogger(__name__)
 
+TOGETHER = 100
+"""Tables one statement reads; SQLite takes 500."""
+
+Together = tuple[str, Row]
+"""A row with the name of its collection."""
+
 
 class Reader:
     """The reads of one transaction: all see the same moment."""
@@ -34,6 +42,18 @@ class Reader:
         """Rows of (the envelope columns…, data as JSON text, the sort values…)."""
         values = conditions.values(layout, workspace, query)
         return self._rows(paging(layout, query), values)
+
+    def together(self, layouts: Sequence[Layout], workspace: str, query: Query, limit: int) -> list[Together]:
+        """What matches in several collections, by id then collection, up to ``limit``. An id may be in
+        each of them once, so that many more rows show all of the last one's."""
+        found: list[Together] = []
+        for start in range(0, len(layouts), TOGETHER):
+            some = layouts[start : start + TOGETHER]
+            shape = ("together", tuple(layout.type for layout in some), *conditions.shape(query))
+            statement = cached(some[0], shape, partial(conditions.together, some, query))
+            values = conditions.values(some[0], workspace, replace(query, limit=limit + len(some)))
+            found += [(some[row[0]].type.name, row[1:]) for row in self._rows(statement, values)]
+        return sorted(found, key=lambda each: (each[1][0], each[0]))[:limit]
 
     def count(self, layout: Layout, workspace: str, query: Query) -> int:
         """How many records match, without regard to a page."""

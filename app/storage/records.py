@@ -151,7 +151,7 @@ def counting(layout: Layout, query: Query) -> Statement:
     return cached(layout, ("count", query.where), statement)
 
 
-def cached(layout: Layout, shape: Any, statement: Callable[[], sa.Select[Any]]) -> Statement:
+def cached(layout: Layout, shape: Any, statement: Callable[[], sa.ClauseElement]) -> Statement:
     """A statement over a layout, compiled once for each shape."""
     found = layout.compiled.get(shape)
     if found is None:

@@ -12,10 +12,11 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 
 from app.domain.change import Origin
 from app.domain.entity_type import Kind
-from app.domain.errors import InvalidSnapshot, MigrationFailed, PersistError, WorkspaceNotFound
+from app.domain.errors import InvalidSnapshot, MigrationFailed, PersistError
 from app.domain.identity import new_id
 from app.domain.record import Data, same_data, to_text
 from app.domain.snapshot import Inspection, Manifest, lines_of
+from app.domain.workspace import DEFAULT, Workspaces, check_held
 from app.storage.arrival import FAULTS, Arrival, Failure, OnConflict, Row
 from app.storage.catalog import Catalog, Stale
 from app.storage.definitions import Definitions, definition_statements
@@ -59,7 +60,8 @@ class Restore:
 
     def prepare(self, content: Iterable[bytes]) -> None:
         """Verify, walk and validate every record. Raises ``MigrationFailed`` listing the failing
-        records, ``InvalidSnapshot``, ``InvalidSchema`` for a faulty ``plan``, ``WorkspaceNotFound``."""
+        records, ``InvalidSnapshot``, ``InvalidSchema`` for a faulty ``plan``, ``WorkspaceNotFound``,
+        ``CollectionNotInWorkspace``."""
         inspection = Inspection()
         rows: list[tuple[Any, ...]] = []
         for line in lines_of(content):
@@ -77,15 +79,27 @@ class Restore:
 
     def _open(self, manifest: Manifest) -> None:
         self.manifest = manifest
-        taken = {entry["workspace"] for entry in manifest["collections"]} - {None}
-        if self._order.workspace is None and taken:
-            raise WorkspaceNotFound(
-                f"there is no workspace {min(taken)}; restore into the default one with workspace: null"
-            )
+        self._missing(self._catalog.workspaces)
         with Pinned(self._dialect) as cursor:
             definitions = Definitions(definition_statements(self._dialect), cursor)
             targets = Targets(self._dialect, self._catalog, definitions)
             self._targets = targets.find(manifest, self._order.plan)
+
+    def _place(self, taken: Mapping[str, Any]) -> str:
+        """The workspace that what was taken comes into."""
+        return taken["workspace"] or DEFAULT if self._order.workspace is None else self._order.workspace
+
+    def _missing(self, workspaces: Workspaces) -> dict[str, set[str]]:
+        """The collections of the workspaces that are declared with this restore: those it was taken
+        from, where they are not here. Raises ``WorkspaceNotFound``, ``CollectionNotInWorkspace``."""
+        missing: dict[str, set[str]] = {}
+        for entry in self.manifest["collections"]:
+            workspace = self._place(entry)
+            if self._order.workspace is None and workspace != DEFAULT and workspace not in workspaces:
+                missing.setdefault(workspace, set()).add(entry["name"])
+            else:
+                check_held(workspaces, workspace, entry["name"])
+        return missing
 
     def _walked(self, record: Mapping[str, Any]) -> tuple[Any, ...] | None:
         target, version = self._targets.get(record["collection"]), record["schema_version"]
@@ -103,11 +117,9 @@ class Restore:
         self._migrated += bool(steps)
         text = to_text(data)
         changed = bool(steps) and not same_data(before, text)
-        place = record["workspace"] or "" if self._order.workspace is None else self._order.workspace
+        place = record["collection"], self._place(record), record["id"]
         times = record["created_at"], record["updated_at"]
-        return tuple(
-            Row(record["collection"], place, record["id"], record["revision"], *times, text, changed)
-        )
+        return tuple(Row(*place, record["revision"], *times, text, changed))
 
     def _fail(self, record: Mapping[str, Any], error: PersistError) -> None:
         named = {"collection": record["collection"], "id": record["id"]}
@@ -126,8 +138,10 @@ class Restore:
             )
 
     def run(self, work: UnitOfWork, origin: Origin) -> dict[str, Any]:
-        """Store everything; the report. Raises ``RestoreConflict``, ``UniqueViolation``, and ``Stale``
-        where a type changed since ``prepare``."""
+        """Store everything; the report. Raises what ``_missing`` does, ``RestoreConflict``,
+        ``UniqueViolation``, and ``Stale`` where a type changed since ``prepare``."""
+        for workspace, collections in self._missing(work.workspaces).items():
+            work.definitions.declare(workspace, collections)
         layouts = {name: self._placed(work, target) for name, target in self._targets.items()}
         arrival = Arrival(work, layouts, self._order.on_conflict, self._dialect)
         with Spool() as incoming:

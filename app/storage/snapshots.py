@@ -14,6 +14,7 @@ from app.domain.entity_type import Kind
 from app.domain.errors import InvalidSnapshot, SnapshotNotFound, Unavailable
 from app.domain.identity import is_canonical, new_id
 from app.domain.snapshot import FORMAT_VERSION, Inspection, Manifest, end_line, lines_of, record_line
+from app.domain.workspace import DEFAULT
 from app.storage.catalog import Catalog
 from app.storage.definitions import Definitions
 from app.storage.dialect import Cursor, Dialect
@@ -27,10 +28,10 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Selection:
-    """What a snapshot holds: collections (None: all of them) in workspaces."""
+    """What a snapshot holds: a collection or every one of a workspace, or of each workspace."""
 
-    collections: tuple[str, ...] | None
-    workspaces: tuple[str, ...] = ("",)
+    collection: str | None = None
+    workspace: str | None = None
 
 
 @dataclass(frozen=True)
@@ -84,10 +85,17 @@ class Snapshots:
         return manifest | {"records": records, "sha256": store.close(), "collections": entries}
 
     def _places(self, selection: Selection) -> list[tuple[str, Layout]]:
-        """In the order of the content. Raises ``Unavailable`` for a table this process cannot read."""
-        names = selection.collections or {**self._catalog.layouts, **self._catalog.ahead}
-        layouts = [self._catalog.get(name) for name in sorted(names)]
-        return [(workspace, layout) for workspace in sorted(selection.workspaces) for layout in layouts]
+        """In the order of the content. Raises ``NotFound``, ``Unavailable`` for a table this process
+        cannot read."""
+        if selection.workspace is not None:
+            return self._within(selection.workspace, selection.collection)
+        workspaces = sorted((DEFAULT, *self._catalog.workspaces))
+        found = [place for workspace in workspaces for place in self._within(workspace)]
+        return [place for place in found if selection.collection in (None, place[1].type.name)]
+
+    def _within(self, workspace: str, collection: str | None = None) -> list[tuple[str, Layout]]:
+        names = self._catalog.held(workspace) if collection is None else [collection]
+        return [(workspace, self._catalog.get(name, workspace)) for name in names]
 
     def _copy(self, cursor: Cursor, layout: Layout, workspace: str, store: Store) -> int:
         count = 0
@@ -121,7 +129,7 @@ class Snapshots:
                 logger.exception("the automatic snapshot of %s was not taken", name)
 
     def _take_automatically(self, name: str) -> None:
-        taken = self.take(Selection((name,)), mode="with_data", note="", automatic=True)
+        taken = self.take(Selection(name), mode="with_data", note="", automatic=True)
         try:
             self._write(taken.keep)
         finally:
@@ -131,7 +139,7 @@ class Snapshots:
         """The automatic snapshots of a collection, the newest first."""
         taken = [manifest for manifest in self.manifests() if manifest["automatic"]]
         return [
-            manifest for manifest in taken if [held["name"] for held in manifest["collections"]] == [name]
+            manifest for manifest in taken if {held["name"] for held in manifest["collections"]} == {name}
         ]
 
     def put(
