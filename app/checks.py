@@ -3,10 +3,11 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from pathlib import Path
 
 from app.domain.entity_type import EntityType
 from app.entity_types.registry import InvalidModels, load_models
-from app.storage.dialect import Dialect, Failure, dialect_of
+from app.storage.dialect import CannotCopy, Dialect, Failure, dialect_of
 from app.storage.keys import Keys
 from app.storage.migrator import MigrationStopped, Pending, Progress
 from app.storage.retention import trim
@@ -72,6 +73,16 @@ def trim_journal(dialect: Dialect, before: int | datetime, told: Progress) -> tu
     """What ``retention.trim`` does. Raises ``NotReady``."""
     with _told_as_not_ready(dialect):
         return trim(dialect, before, told)
+
+
+def back_up(dialect: Dialect, file: Path) -> int:
+    """Copy a database to a file that is not there, and read the copy whole; the ``seq`` of the last
+    change in it. Raises ``NotReady``."""
+    with _told_as_not_ready(dialect):
+        try:
+            return dialect.copy(file)
+        except (OSError, CannotCopy) as error:
+            raise NotReady(str(error)) from error
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
-from app import cli_journal, cli_keys, cli_snapshots, logs
+from app import cli_backup, cli_journal, cli_keys, cli_snapshots, logs
 from app.cli_service import lent_key
 from app.cli_settings import ALL, export, settings, with_flags
 from app.settings import KEY, Settings, load, unknown_variables
@@ -269,6 +269,7 @@ def _announcement(url: str) -> Callable[[], None]:
 commands.add_typer(cli_keys.keys, name="keys", short_help="Make and revoke keys.")
 cli_snapshots.add_to(commands)
 cli_journal.add_to(commands)
+cli_backup.add_to(commands)
 
 if __name__ == "__main__":
     main()

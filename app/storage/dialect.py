@@ -11,6 +11,7 @@ import shutil
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import Enum
@@ -69,6 +70,10 @@ class Statement:
         return [values[name] if name in values else self.constants[name] for name in self.names]
 
 
+class CannotCopy(Exception):
+    """The database is copied otherwise, or the copy is no good."""
+
+
 class Dialect(Protocol):
     """What differs. ``reads_in_place``: a read by key is short enough for the event loop.
     ``begin_exclusive``: a write that no other writer may cross, because tables or types change."""
@@ -92,6 +97,10 @@ class Dialect(Protocol):
 
     def await_news(self, connection: Connection) -> None:
         """Block until the journal may have gone on: a second at the most."""
+
+    def copy(self, file: FilePath) -> int:
+        """Copy the database as it is at one moment, while others write, to a file that is not there;
+        the last ``seq`` in the copy. Raises ``CannotCopy``, ``OSError``."""
 
     def engine(self) -> sa.Engine: ...
     def compile(self, statement: sa.ClauseElement) -> Statement: ...
@@ -205,6 +214,20 @@ class Sqlite:
 
     def await_news(self, connection: Connection) -> None:
         time.sleep(0.1)  # a file tells nobody that another process has written to it
+
+    def copy(self, file: FilePath) -> int:
+        part = file.with_name(f"{file.name}.part")
+        if file.exists() or not self.is_there():
+            raise CannotCopy(f"{file} is there already" if file.exists() else f"there is no {self.path}")
+        part.unlink(missing_ok=True)
+        with closing(self.connect()) as source, closing(sqlite3.connect(part)) as target:
+            source.backup(target)
+            found = target.execute("PRAGMA quick_check(1)").fetchone()[0]
+            seq = int(target.execute("SELECT seq FROM journal_head").fetchone()[0])
+        if found != "ok":
+            raise CannotCopy(f"the copy, as the database itself, is damaged: {found}")
+        part.replace(file)
+        return seq
 
     def engine(self) -> sa.Engine:
         return sa.create_engine("sqlite://", creator=self._patient, poolclass=sa.NullPool)
@@ -407,6 +430,9 @@ class PostgreSQL:
             connection.close()
             raise psycopg.OperationalError(f"it cannot hold all text: it is in {encoding}, make one in UTF8")
         return connection
+
+    def copy(self, file: FilePath) -> int:
+        raise CannotCopy("PostgreSQL has tools of its own: pg_dump --format custom --file FILE URL")
 
     def engine(self) -> sa.Engine:
         return sa.create_engine("postgresql+psycopg://", creator=self._plain, poolclass=sa.NullPool)
