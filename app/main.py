@@ -4,6 +4,7 @@ import asyncio
 import gc
 import logging
 import os
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
@@ -24,7 +25,7 @@ from app.api.front import Front
 from app.api.invoking import invoking_router
 from app.api.metrics import Metrics, metrics_router
 from app.api.migrations import migration_router
-from app.api.openapi import document
+from app.api.openapi import document, document_pieces
 from app.api.requests import Admit, Limits
 from app.api.service import service_router
 from app.api.snapshots import snapshot_router
@@ -65,6 +66,11 @@ class Persist(FastAPI):
         """What a caller may use: every collection's concrete paths beside the ordinary routers'."""
         return document(self.database.catalog, version=VERSION, base=super().openapi(), access=access)
 
+    def openapi_pieces(self, access: Access) -> list[bytes]:
+        """The same as it is sent."""
+        base = super().openapi()
+        return list(document_pieces(self.database.catalog, version=VERSION, base=base, access=access))
+
 
 def create_app(settings: Settings, together: Path | None = None) -> FastAPI:
     """The service on its database; ``together`` is a folder that all its processes share. Raises what
@@ -79,7 +85,7 @@ def create_app(settings: Settings, together: Path | None = None) -> FastAPI:
     told = {"stopping": stopping, "connections": limits.connections}
     app = _app(_lifespan(database, files, metrics, told, settings.shutdown_seconds))
     app.database = database
-    app.include_router(service_router(NAME, VERSION, limits, database, app.openapi, files.faults))
+    app.include_router(service_router(NAME, VERSION, limits, database, app.openapi_pieces, files.faults))
     for router in (docs.router, metrics_router(metrics), changes_router(database, stopping)):
         app.include_router(router)
     for made in (entity_type_router, snapshot_router, migration_router, workspace_router, invoking_router):
@@ -118,6 +124,8 @@ def _lifespan(
         await database.in_thread(database.snapshots.sweep)
         gc.collect()
         gc.freeze()
+        # an answer takes the event loop several turns, each of which waits for a thread that computes
+        sys.setswitchinterval(0.001)
         tasks = [asyncio.create_task(files.watch()), asyncio.create_task(metrics.tell())]
         yield told
         for task in tasks:

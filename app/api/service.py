@@ -2,24 +2,23 @@
 
 import asyncio
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
 from fastapi import APIRouter
-from fastapi.responses import Response
+from fastapi.responses import Response, StreamingResponse
 
 from app.api.framework import Asked
-from app.api.openapi import collection_document
+from app.api.openapi import document_pieces
 from app.api.problems import catalogue, status_of
 from app.api.requests import Limits
 from app.domain.access import Access, Level, Scope
 from app.domain.entity_type import EntityType
 from app.domain.errors import NotFound, Refused, Unavailable
-from app.domain.record import to_text
 from app.storage.database import Database
 
-Document = Callable[[Access], dict[str, Any]]
+Document = Callable[[Access], list[bytes]]
 
 DOCUMENTS = 16
 """OpenAPI documents that are kept: callers of the same scopes see the same."""
@@ -31,18 +30,18 @@ def service_router(  # noqa: C901 - a list of routes
     """The routes around the collections. ``document`` makes the OpenAPI document that a
     caller sees, ``faults`` are those of definition files."""
     router = APIRouter(tags=["service"])
-    documents: dict[tuple[int, frozenset[Scope]], bytes] = {}
+    documents: dict[tuple[int, frozenset[Scope]], list[bytes]] = {}
 
     @router.get("/openapi.json", include_in_schema=False)
     async def openapi(request: Asked) -> Response:
         await database.refresh()
         seen = database.catalog.epoch, frozenset(request.access.scopes)
         if (made := documents.get(seen)) is None:
-            made = await asyncio.to_thread(lambda: to_text(document(request.access)).encode())
+            made = await asyncio.to_thread(document, request.access)
             if len(documents) >= DOCUMENTS:
                 documents.clear()
             documents[seen] = made
-        return Response(made, media_type="application/json")
+        return _json_of(made)
 
     @router.get("/", summary="What this service is")
     async def root() -> dict[str, Any]:
@@ -114,12 +113,20 @@ def service_router(  # noqa: C901 - a list of routes
         request.access.require(Level.READ, collection)
         await database.refresh()
         type = database.catalog.get(collection).type
-        made = await asyncio.to_thread(
-            lambda: to_text(collection_document(type, version=version, access=request.access))
-        )
-        return Response(made, media_type="application/json")
+        title = f"Persist: {type.name}"
+        pieces = document_pieces([type], version=version, title=title, access=request.access)
+        return _json_of(await asyncio.to_thread(list, pieces))
 
     return router
+
+
+def _json_of(pieces: list[bytes]) -> Response:
+    async def sent() -> AsyncIterator[bytes]:
+        for piece in pieces:
+            yield piece
+
+    length = {"content-length": str(sum(map(len, pieces)))}
+    return StreamingResponse(sent(), headers=length, media_type="application/json")
 
 
 def described(type: EntityType) -> dict[str, Any]:

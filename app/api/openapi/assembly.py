@@ -3,7 +3,8 @@
 Routes of collections are generic and few; their documentation is made here from the entity types.
 """
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Iterator
 
 from app.api.access import level_of
 from app.api.openapi.lifting import Json, ref
@@ -14,6 +15,7 @@ from app.api.openapi.responses import HEADERS, SHARED
 from app.api.openapi.schemas import SHARED_SCHEMAS
 from app.domain.access import OPEN, Access, Level
 from app.domain.entity_type import EntityType
+from app.domain.record import to_text
 
 _DESCRIPTION = """\
 Durable, versioned, audited collections. A record is an envelope around `data`; clients send `data`, \
@@ -36,44 +38,67 @@ _SECURITY: Json = {
 
 _FRAMEWORK_ERRORS = {"HTTPValidationError", "ValidationError"}
 
+PIECE = 262_144
+"""Characters that are encoded and sent at once."""
+
 _fragments: dict[str, tuple[EntityType, Fragment]] = {}
 
 
-def collection_paths(type: EntityType) -> Fragment:
-    """What one collection adds to the document, made once for each value of its entity type."""
-    known = _fragments.get(type.name)
-    if known is not None and known[0] is type:
-        return known[1]
-    fragment = collection_fragment(type)
-    _fragments[type.name] = (type, fragment)
-    return fragment
-
-
 def document(
+    types: Iterable[EntityType], *, version: str, base: Json | None = None, access: Access = OPEN
+) -> Json:
+    """The document of what a caller may use. ``base`` is FastAPI's own, of the routers that are not
+    collections."""
+    made: Json = json.loads(b"".join(document_pieces(types, version=version, base=base, access=access)))
+    return made
+
+
+def document_pieces(
     types: Iterable[EntityType],
     *,
     version: str,
     title: str = "Persist",
     base: Json | None = None,
     access: Access = OPEN,
-) -> Json:
-    """The document of what a caller may use. ``base`` is FastAPI's own, of the routers that are not
-    collections."""
-    seen = [type for type in types if _workspaces(type.name, access)]
-    fragments = [collection_paths(type) for type in sorted(seen, key=lambda type: type.name)]
-    return _document(fragments, version, title, base or {}, access)
+) -> Iterator[bytes]:
+    """The same as JSON, in pieces: to handle a large one as a whole keeps other threads waiting."""
+    seen = sorted((type for type in types if _workspaces(type.name, access)), key=_name)
+    info = {"title": title, "description": _DESCRIPTION, "version": version}
+    held, size = list[str](), 0
+    for text in _texts([collection_texts(type) for type in seen], info, base or {}, access):
+        held.append(text)
+        size += len(text)
+        if size >= PIECE:
+            yield "".join(held).encode()
+            held, size = [], 0
+    yield "".join(held).encode()
 
 
-def collection_document(
-    type: EntityType, *, version: str, title: str = "Persist", access: Access = OPEN
-) -> Json:
-    """The document of one collection, as far as a caller may use it."""
-    return _document([collection_paths(type)], version, f"{title}: {type.name}", {}, access)
+def _name(type: EntityType) -> str:
+    return type.name
 
 
-def _document(fragments: list[Fragment], version: str, title: str, base: Json, access: Access) -> Json:
+def collection_texts(type: EntityType) -> Fragment:
+    """What one collection adds to the document, each component as JSON text, made once for each value of
+    its entity type. Text, because a garbage collector does not go through it."""
+    known = _fragments.get(type.name)
+    if known is None or known[0] is not type:
+        made = collection_fragment(type)
+        components = map(_each, (made.schemas, made.parameters, made.responses))
+        known = _fragments[type.name] = type, Fragment(made.tag, made.paths, *components)
+    return known[1]
+
+
+def _each(members: Json) -> Json:
+    return {name: to_text(member) for name, member in members.items()}
+
+
+def _texts(fragments: list[Fragment], info: Json, base: Json, access: Access) -> Iterator[str]:
+    tags = [*(fragment.tag for fragment in fragments), *base.get("tags", ())]
+    head = {"openapi": "3.1.0", "info": info, "tags": tags, "security": [{"key": []}, {}]}
+    yield to_text(head)[:-1] + ',"paths":'
     paths: Json = {}
-    components = _components(base)
+    components = {kind: _each(members) for kind, members in _components(base).items()}
     for fragment in fragments:
         name = fragment.tag["name"]
         for workspace in _workspaces(name, access):
@@ -82,15 +107,22 @@ def _document(fragments: list[Fragment], version: str, title: str, base: Json, a
         components["parameters"] |= fragment.parameters
         components["responses"] |= fragment.responses
     others = {path: _with_problems(item) for path, item in base.get("paths", {}).items()}
-    paths |= _usable(others, access)
-    return {
-        "openapi": "3.1.0",
-        "info": {"title": title, "description": _DESCRIPTION, "version": version},
-        "tags": [*(fragment.tag for fragment in fragments), *base.get("tags", ())],
-        "security": [{"key": []}, {}],
-        "paths": paths,
-        "components": components | {"securitySchemes": _SECURITY},
-    }
+    yield from _objects((path, _each(item)) for path, item in (paths | _usable(others, access)).items())
+    yield ',"components":'
+    yield from _objects((components | {"securitySchemes": _each(_SECURITY)}).items())
+    yield "}"
+
+
+def _objects(members: Iterable[tuple[str, Json]]) -> Iterator[str]:
+    """An object of objects whose members are texts; there is at least one."""
+    before = "{"
+    for name, inner in members:
+        yield f"{before}{to_text(name)}:{{"
+        for number, (key, text) in enumerate(inner.items()):
+            yield f"{',' if number else ''}{to_text(key)}:{text}"
+        yield "}"
+        before = ","
+    yield "}"
 
 
 def _workspaces(collection: str, access: Access) -> list[str]:
