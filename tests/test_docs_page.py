@@ -1,5 +1,6 @@
 """The documentation page in a real browser that can reach this service and nothing else (contract 12)."""
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -161,3 +162,23 @@ def test_the_pages_files_are_cached_for_good_under_an_address_of_their_version(s
 )
 def test_no_other_file_is_served(shop: Server, path: str) -> None:
     assert httpx.get(f"{shop.url}/{path}").status_code == 404
+
+
+def test_where_keys_are_demanded_the_page_asks_for_one_and_shows_it(opened: Opened, tmp_path: Path) -> None:
+    settings = {"MODELS": "app.models", "HOST": "0.0.0.0"}
+    with serving(f"sqlite:///{tmp_path}/persist.db", tmp_path, settings=settings) as server:
+        key = re.findall(r"^persist_\S+$", server.log.read_text(), re.MULTILINE)[0]
+        page = opened(f"{server.url}/docs?collection=ops-tickets")
+        field = page.get_by_placeholder("Key")
+        field.fill("wrong")
+        field.press("Enter")
+        expect(page.get_by_text("This key is not known here.")).to_be_visible(timeout=PATIENCE)
+        assert page.locator(".opblock-tag").count() == 0
+        field.fill(key)
+        field.press("Enter")
+        expect(page.locator("#operations-tag-ops-tickets")).to_be_visible(timeout=PATIENCE)
+        assert execute(operation(page, "ops-tickets", "create")) == "201"
+        page.get_by_role("button", name="Authorize").click()
+        expect(page.get_by_text("Authorized")).to_be_visible(timeout=PATIENCE)
+        page.reload()
+        expect(page.locator("#operations-tag-ops-tickets")).to_be_visible(timeout=PATIENCE)
