@@ -206,10 +206,15 @@ def showcase(
 
 @commands.command(short_help="Check settings, models and tables.")
 @with_flags("database_url", "models")
-def check(**flags: str | bool | None) -> None:
+def check(
+    production: Annotated[
+        bool, typer.Option("--production", help="Name what is unsafe in these settings, too.")
+    ] = False,
+    **flags: str | bool | None,
+) -> None:
     """Check the settings, the models, the database and its tables, a line each.
 
-    Changes nothing. Exit status 1 where one of them fails.
+    Changes nothing. Exit status 1 where one of them fails, or something is unsafe.
     """
     export(flags)
     findings = _findings()
@@ -219,6 +224,36 @@ def check(**flags: str | bool | None) -> None:
         except Exception as error:  # noqa: BLE001 - whatever it is, it is what was asked for
             typer.echo(f"FAIL  {subject:9} {error}")
             raise typer.Exit(FAILED) from None
+    if production:
+        unsafe = _unsafe(load())
+        for sentence in unsafe:
+            typer.echo(f"FAIL  unsafe    {sentence}")
+        if unsafe:
+            raise typer.Exit(FAILED)
+        typer.echo("ok    unsafe    nothing was found")
+
+
+def _unsafe(settings: Settings) -> list[str]:
+    """What is unsafe in production, a sentence each."""
+    from app import checks
+    from app.storage.keys import FIRST
+
+    database = checks.database(settings.database_url)
+    found = database.unsafe()
+    with checks.keys(database) as keys:
+        made = keys.all()
+    if not made:
+        found.append(
+            "no key was ever made: on a loopback host whoever is on this machine may do everything, on any "
+            "other the first start writes a key for everything to stderr: `persist keys create`"
+        )
+    if any(key.name == FIRST and key.revoked_at is None for key in made):
+        found.append("the first key, which stderr has shown, is in use: make others, revoke it")
+    if settings.models == Settings.model_fields["models"].default:
+        found.append("PERSIST_MODELS is not set: the collections of the examples are served")
+    if settings.log_level == "debug":
+        found.append("PERSIST_LOG_LEVEL=debug: libraries log what passes through them, data too")
+    return found
 
 
 def _findings() -> Iterator[str]:

@@ -294,3 +294,27 @@ def shop(folder: Path) -> dict[str, str]:
     """A user's own module in the folder the program is started from."""
     (folder / "shop.py").write_text(SHOP)
     return {"PERSIST_MODELS": "shop"}
+
+
+def test_check_for_production_names_what_is_unsafe(tmp_path: Path) -> None:
+    with serving(tmp_path):
+        pass
+    outcome = persist(tmp_path, "check", "--production", PERSIST_LOG_LEVEL="debug")
+    assert outcome.returncode == 1
+    unsafe = [line for line in outcome.stdout.splitlines() if line.startswith("FAIL")]
+    named = ("persist.db is relative", "every user of this machine", "no key was ever made")
+    for reason, line in zip((*named, "PERSIST_MODELS", "PERSIST_LOG_LEVEL=debug"), unsafe, strict=True):
+        assert reason in line
+
+
+def test_check_for_production_is_content_with_settings_that_are_safe(tmp_path: Path) -> None:
+    environment = shop(tmp_path) | {"PERSIST_DATABASE_URL": f"sqlite:///{tmp_path}/persist.db"}
+    with serving(tmp_path, **environment):
+        pass
+    for file in tmp_path.glob("persist.db*"):
+        file.chmod(0o600)
+    made = persist(tmp_path, "keys", "create", "--name", "ci", "--scope", "hats:write", **environment)
+    assert made.returncode == 0
+    outcome = persist(tmp_path, "check", "--production", **environment)
+    assert outcome.returncode == 0, outcome.stdout
+    assert outcome.stdout.splitlines()[-1] == "ok    unsafe    nothing was found"

@@ -92,6 +92,9 @@ class Dialect(Protocol):
     def is_there(self) -> bool:
         """Whether ``connect`` would find the database rather than make it."""
 
+    def unsafe(self) -> list[str]:
+        """What is unsafe about where the database lies, a sentence each."""
+
     def listen(self) -> Connection:
         """A connection for ``await_news``; what is committed from now on is news."""
 
@@ -193,6 +196,7 @@ class Sqlite:
     def __init__(self, url: sa.URL) -> None:
         self.address = _without_secrets(str(url))
         self.path = str(FilePath(url.database or ":memory:").absolute())
+        self._given = FilePath(url.database or ":memory:")
         self._sqlalchemy = sqlite.dialect(paramstyle="qmark")
 
     def connect(self) -> sqlite3.Connection:
@@ -208,6 +212,14 @@ class Sqlite:
 
     def is_there(self) -> bool:
         return FilePath(self.path).exists()
+
+    def unsafe(self) -> list[str]:
+        found = []
+        if not self._given.is_absolute():
+            found.append(f"{self._given} is relative: started elsewhere, the service is on another database")
+        if FilePath(self.path).stat().st_mode & 0o004:
+            found.append(f"every user of this machine can read {self.path} and its -wal: chmod 640")
+        return found
 
     def listen(self) -> sqlite3.Connection:
         return self.connect()
@@ -411,6 +423,9 @@ class PostgreSQL:
 
     def is_there(self) -> bool:
         return True  # a server makes no database for whoever connects
+
+    def unsafe(self) -> list[str]:
+        return []
 
     def listen(self) -> Connection:
         connection = self.connect()
