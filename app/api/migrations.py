@@ -16,7 +16,7 @@ from app.api.representations import Answer, json_answer
 from app.api.requests import Request, json_object
 from app.api.snapshots import places_of
 from app.api.writes import Writes
-from app.domain.access import Level
+from app.domain.access import EVERY, Level
 from app.domain.entity_type import EntityType, Kind
 from app.domain.errors import (
     InvalidPayload,
@@ -121,16 +121,18 @@ def migration_router(database: Database, writes: Writes) -> APIRouter:
 
 
 async def _permit(database: Database, request: Request, order: Order) -> None:
-    """Raise ``Forbidden`` unless the caller administers what the snapshot holds and where it goes; a
-    type that has to be registered, everywhere."""
+    """Raise ``Forbidden`` unless the caller administers what the snapshot holds and where it goes: a
+    type that has to be registered everywhere, and all of a workspace that has to be declared."""
     if request.access.allows(Level.ADMIN):
         return
-    held, known = await places_of(database, order.snapshot), database.catalog.layouts
-    targets = [
-        (name, (workspace if order.workspace is None else order.workspace) if name in known else None)
-        for name, workspace in held
-    ]
-    request.access.require_all(Level.ADMIN, [*held, *targets])
+    held, catalog = await places_of(database, order.snapshot), database.catalog
+    wanted: list[tuple[str, str | None]] = [*held]
+    for name, workspace in held:
+        into = workspace if order.workspace is None else order.workspace
+        wanted.append((name, into if name in catalog.layouts else None))
+        if into != DEFAULT and into not in catalog.workspaces:
+            wanted.append((EVERY, into))
+    request.access.require_all(Level.ADMIN, wanted)
 
 
 def _names(report: dict[str, Any]) -> list[tuple[str, None]]:

@@ -1,5 +1,6 @@
 """Workspaces over HTTP: declaring, looking at and deleting them, and all their records together."""
 
+from contextlib import suppress
 from typing import Any
 
 from fastapi import APIRouter
@@ -14,8 +15,8 @@ from app.api.requests import json_object
 from app.api.snapshots import TAKING, of_collection, take
 from app.api.writes import Writes
 from app.domain.access import Access, Level
-from app.domain.errors import InvalidPayload, Violation
-from app.domain.workspace import held
+from app.domain.errors import Forbidden, InvalidPayload, Violation
+from app.domain.workspace import Workspaces, held
 from app.entity_types.registry import COLLECTION_NAME
 from app.storage.database import Database
 from app.storage.snapshots import Selection
@@ -24,33 +25,29 @@ from app.storage.workspaces import declare, dissolve
 from app.storage.writing import Mode
 
 
-def workspace_router(database: Database, writes: Writes) -> APIRouter:
+def workspace_router(database: Database, writes: Writes) -> APIRouter:  # noqa: C901 - a list of routes
     """The routes of workspaces; those of the collections inside them are ``api.collections``'."""
     router = APIRouter(tags=["workspaces"], prefix="/workspaces")
 
     @router.get("", summary="All workspaces")
     async def index(request: Asked) -> dict[str, Any]:
-        access = request.access
         await database.refresh()
-        found = sorted(database.catalog.workspaces.items())
-        return {"items": [_shown(access, *each) for each in found if access.allows_some(Level.READ, each[0])]}
+        items = []
+        for name in sorted(database.catalog.workspaces):
+            with suppress(Forbidden):
+                items.append(_shown(request.access, name, database.catalog.workspaces))
+        return {"items": items}
 
     @router.get("/{workspace}", summary="One workspace")
     async def read(workspace: str, request: Asked) -> dict[str, Any]:
-        request.access.require_some(Level.READ, workspace)
         await database.refresh()
-        return _shown(request.access, workspace, held(database.catalog.workspaces, workspace))
+        return _shown(request.access, workspace, database.catalog.workspaces)
 
     @router.get("/{workspace}/records", summary="Its records of all collections together", openapi_extra=PAGE)
     async def records(workspace: str, request: Asked) -> Response:
-        request.access.require_some(Level.READ, workspace)
         await database.refresh()
-        names = [
-            name
-            for name in database.catalog.held(workspace)
-            if request.access.allows(Level.READ, name, workspace)
-        ]
-        layouts = [database.catalog.get(name) for name in names]
+        seen = _shown(request.access, workspace, database.catalog.workspaces)["collections"]
+        layouts = [database.catalog.get(name) for name in database.catalog.held(workspace) if name in seen]
         return sent(await list_together(database, layouts, workspace, request))
 
     @router.put(
@@ -108,12 +105,14 @@ def workspace_router(database: Database, writes: Writes) -> APIRouter:
     return router
 
 
-def _shown(access: Access, name: str, collections: tuple[str, ...]) -> dict[str, Any]:
-    """A workspace as its reader sees it: with the collections that they may read."""
-    return {
-        "name": name,
-        "collections": [each for each in collections if access.allows(Level.READ, each, name)],
-    }
+def _shown(access: Access, name: str, workspaces: Workspaces) -> dict[str, Any]:
+    """A workspace as its reader sees it: with the collections that they may read. Raises ``Forbidden``
+    where that is none, whether or not there is such a workspace, and ``WorkspaceNotFound``."""
+    seen = [each for each in workspaces.get(name, ()) if access.allows(Level.READ, each, name)]
+    if not seen:
+        access.require(Level.READ, workspace=name)
+        held(workspaces, name)
+    return {"name": name, "collections": seen}
 
 
 def _collections(workspace: str, body: dict[str, Any]) -> list[str]:
