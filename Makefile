@@ -46,6 +46,7 @@ openapi-check: .venv/run ## Fail where openapi/openapi.json is not what the code
 
 bench: .venv/dev ## Measure against the peers, write benchmarks/RESULTS.md
 	$(BIN)/python -m benchmarks $(ARGS)
+	$(BIN)/python -m benchmarks.process
 
 image: ## Build the container image with docker, podman or buildah (ARGS="--build-arg BASE=...")
 	$(if $(ENGINE),,$(error there is no docker, podman or buildah that works here))

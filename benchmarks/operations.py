@@ -14,6 +14,7 @@ from benchmarks.peers import (
     PERSIST,
     PERSIST_200,
     PERSIST_IMPORT,
+    PERSIST_UNOBSERVED,
     RAW,
     STORES_NOTHING,
     TUTORIAL,
@@ -141,6 +142,12 @@ OPERATIONS = (
         (Bound("persist", 0.95, 0.98),),
         requests(READ, PERSIST_200, PERSIST),
         subject=PERSIST_200.name,
+    ),
+    Operation(
+        "observed",
+        "with metrics, limits and names for the log in place of without: read by id",
+        (Bound(PERSIST_UNOBSERVED.name, 0.9, 0.96),),
+        requests(READ, PERSIST, PERSIST_UNOBSERVED),
     ),
     Operation(
         "create",

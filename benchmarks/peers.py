@@ -176,6 +176,11 @@ PERSIST_200 = Peer(
     environment={"PERSIST_MODELS": "benchmarks.many_models"},
     collection="tickets-200",
 )
+PERSIST_UNOBSERVED = replace(
+    PERSIST,
+    name="persist_unobserved",
+    command=(sys.executable, "-m", "benchmarks.unobserved", "serve", "--port", "{port}"),
+)
 PERSIST_IMPORT = replace(PERSIST, name="persist_import")
 TUTORIAL = Peer("tutorial", _uvicorn("tutorial:app"), _fill_tutorial)
 RAW = Peer("raw", (*_uvicorn("ceilings:raw"), "--lifespan", "off"), _fill_nothing)
