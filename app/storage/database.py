@@ -20,6 +20,7 @@ from app.storage.catalog import Catalog
 from app.storage.dialect import Connection, Cursor, Dialect, Row, dialect_of
 from app.storage.feed import Feed, Stretch, Wanted
 from app.storage.figures import Figures, Watch
+from app.storage.health import Health
 from app.storage.keys import KeyTable, StoredKey
 from app.storage.lane import Lane
 from app.storage.layout import Layout
@@ -39,8 +40,14 @@ BRIEF = 20
 """Looks that a read may take on the event loop before it starts again in a thread: a millisecond or
 two. Steps, not time, so that a busy processor does not make a brief read a long one."""
 
+OFTEN = 1.0
+"""Seconds that a look at the health of the database is good for."""
+
 PATIENCE = 2.0
-"""Seconds that whoever asks for the health of the database waits for it."""
+"""Seconds that whoever asks for it waits for the next look."""
+
+SILENCE = 10.0
+"""Seconds without an answer after which none is expected."""
 
 SLOWER = 4
 """Reads in threads take longer than those by key: so many times fewer may wait."""
@@ -88,6 +95,7 @@ class Database:
         self._local = threading.local()
         self._here: Connection | None = self._brief_connection() if self.dialect.reads_in_place else None
         self._looks = 0
+        self._looking: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._taking: set[asyncio.Task[None]] = set()
         self.snapshots = Snapshots(self.dialect, self.catalog, self._statements, self._write_from_thread)
@@ -169,13 +177,20 @@ class Database:
         """Raise ``Unavailable`` where nothing can be stored or read; a database that is only busy
         with another writer is well."""
         health = self._writer.health
-        looking = asyncio.ensure_future(asyncio.to_thread(health.fault))
-        done, _ = await asyncio.wait([looking], timeout=PATIENCE)
+        if health.fault is None and (self._looking is None or health.silence > OFTEN):
+            await self._examine(health)
         # what takes longer may be another writer at work
-        told = "the database does not answer" if health.silent else None
-        fault = looking.result() if done else told
-        if fault is not None:
+        silent = health.silence > SILENCE
+        if (fault := health.fault or ("the database does not answer" if silent else None)) is not None:
             raise Unavailable(f"nothing can be stored now: {fault}")
+
+    async def _examine(self, health: Health) -> None:
+        """Wait for a look, one for all that ask."""
+        if self._looking is None or self._looking.done():
+            self._looking = asyncio.create_task(asyncio.to_thread(health.look))
+        done, _ = await asyncio.wait([self._looking], timeout=PATIENCE)
+        for looking in done:
+            looking.result()
 
     async def figures(self) -> Figures:
         """What the database holds; one at a time. Raises ``Unavailable``."""

@@ -1,7 +1,6 @@
 """Health: whether the database can be read and written, seen without the lanes that clients' requests
 wait in."""
 
-import threading
 import time
 
 import sqlalchemy as sa
@@ -13,9 +12,6 @@ MEMORY = 5.0
 """Seconds that a failure counts, unless something is stored meanwhile: a small write may go through
 where there is no room for another."""
 
-SILENCE = 10.0
-"""Seconds in which an answer comes, if any does."""
-
 
 class Health:
     """What is known of a database; any thread may tell and ask."""
@@ -26,7 +22,6 @@ class Health:
         self._read = dialect.compile(sa.select(seq)).text
         self._write = dialect.compile(sa.update(JOURNAL_HEAD).values(seq=seq)).text
         self._failed: tuple[float, str] | None = None
-        self._looking = threading.Lock()
         self._answered = time.monotonic()
 
     def stored(self) -> None:
@@ -38,24 +33,27 @@ class Health:
         if self._dialect.failure(error) is Failure.UNAVAILABLE:
             self._failed = (time.monotonic(), self._dialect.complaint(error))
 
+    @property
     def fault(self) -> str | None:
-        """What is wrong, looked at on a connection of its own. May take long: call it in a thread."""
+        """What is wrong, as far as is known."""
         if (shortage := self._dialect.shortage()) is not None:
             return shortage
-        with self._looking:
-            try:
-                self._look()
-            except Exception as error:
-                if not self._dialect.owns(error):
-                    raise
-                self.failed(error)
         failed = self._failed
         return failed[1] if failed is not None and time.monotonic() - failed[0] < MEMORY else None
 
     @property
-    def silent(self) -> bool:
-        """Whether the database has not been read by ``fault`` for long, though it is being asked."""
-        return time.monotonic() - self._answered > SILENCE
+    def silence(self) -> float:
+        """Seconds since ``look`` was answered."""
+        return time.monotonic() - self._answered
+
+    def look(self) -> None:
+        """Read and write a little, on a connection of its own. May take long: call it in a thread."""
+        try:
+            self._look()
+        except Exception as error:
+            if not self._dialect.owns(error):
+                raise
+            self.failed(error)
 
     def _look(self) -> None:
         connection = self._dialect.connect()
