@@ -74,7 +74,8 @@ def test_the_wheel_holds_the_service_and_nothing_else(wheel: Path) -> None:
     folders = {name.split("/")[0] for name in names}
     assert folders - {"schemas"} == {"app", "persist", "migrations", "persist-0.1.0.dist-info"}
     assert any(name.startswith("app/api/static/") for name in names)
-    assert {"app/showcase/fixtures/ops-tickets-v1.ndjson", "schemas/audit-event.json"} <= set(names)
+    fixtures = {f"app/showcase/fixtures/{name}.ndjson" for name in ("ops-tickets-v1", "incident-v2")}
+    assert {*fixtures, "schemas/audit-event.json"} <= set(names)
     assert {"persist/py.typed", "app/py.typed"} <= set(names)
 
 

@@ -11,6 +11,7 @@ from app.own_service import CannotStart, OwnService, without_choices
 from app.service_client import bearer
 from app.showcase.audit import account
 from app.showcase.catalogue import keyboard
+from app.showcase.incident import respond
 from app.showcase.narrator import Mismatch, Narrator
 from app.showcase.report import Report
 from app.showcase.tickets import restore_tickets
@@ -65,7 +66,7 @@ def _tell(narrator: Narrator) -> None:
     try:
         keyboard(narrator)
         restore_tickets(narrator)
-        account(narrator)
+        respond(narrator, account(narrator))
     except BaseException:
         with contextlib.suppress(Mismatch, httpx.HTTPError):
             narrator.delete_all()

@@ -11,10 +11,10 @@ TYPE = "/entity-types/audit-events"
 DEFINITION = Path(__file__).parents[2] / "schemas" / "audit-event.json"
 
 
-def account(narrator: Narrator) -> None:
-    """The story of a login that has to be accounted for."""
+def account(narrator: Narrator) -> int:
+    """The story of a login that has to be accounted for; the schema version of its type."""
     narrator.report.chapter("An audit event, from a JSON Schema")
-    version = _registered(narrator)["schema_version"]
+    version: int = _registered(narrator)["schema_version"]
     user = {"user_id": narrator.unique("u-42")}
     data = {"event_name": "user.login", "duration_ms": 41, "payload": user}
     expected = {"revision": 1, "schema_version": version, "data": data}
@@ -25,6 +25,7 @@ def account(narrator: Narrator) -> None:
     narrator.report.chapter("What does not fit its schema")
     for title, wrong, pointer in WRONG:
         _refused(narrator, title, wrong, pointer)
+    return version
 
 
 def _registered(narrator: Narrator) -> Any:

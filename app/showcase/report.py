@@ -1,12 +1,15 @@
 """Report: what the showcase did, for a person as it happens, or as JSON at the end."""
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
+
+ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +39,10 @@ class Report:
         self.steps.append(step)
         if self.as_json:
             return
-        self.console.print(f"  [green]✓[/] [bold]{escape(step.title)}[/]  [dim]{escape(step.action)}[/]")
-        facts = "  ".join(f"{name} [yellow]{escape(_text(value))}[/]" for name, value in step.checked.items())
+        action = escape(_short(step.action))
+        self.console.print(f"  [green]✓[/] [bold]{escape(step.title)}[/]  [dim]{action}[/]")
+        told = {name: escape(_short(_text(value))) for name, value in step.checked.items()}
+        facts = "  ".join(f"{name} [yellow]{value}[/]" for name, value in told.items())
         if facts:
             self.console.print(f"    {facts}", highlight=False)
 
@@ -52,6 +57,11 @@ class Report:
         else:
             checks = sum(len(step.checked) for step in self.steps)
             self.console.print(f"\n[green]{len(self.steps)} steps, {checks} checks, all as expected.[/]")
+
+
+def _short(text: str) -> str:
+    """Ids by their ends: whole ones make a line hard to read."""
+    return ID.sub(lambda found: "…" + found[0][-4:], text)
 
 
 def _text(value: Any) -> str:

@@ -1,37 +1,31 @@
-"""Part two: a snapshot of an older schema version comes back through the migration plan."""
+"""Part two: a command runs on the records that allow it; data of an older schema version comes back."""
 
-import hashlib
-import json
-import uuid
-from pathlib import Path
 from typing import Any
 
 import httpx
 
 from app.showcase.narrator import MERGE_PATCH, Narrator
+from app.showcase.snapshots import NDJSON, brought, records
 
 TICKETS = "/api/ops-tickets"
-FIXTURE = Path(__file__).parent / "fixtures" / "ops-tickets-v1.ndjson"
-NDJSON = {"Content-Type": "application/x-ndjson"}
 
 
 def restore_tickets(narrator: Narrator) -> None:
     """The story of two tickets of schema version 1, whose severities went from 1 to 5."""
     narrator.report.chapter("Two tickets of today")
-    _open(narrator, "Database degraded", 30)
-    _open(narrator, "API latency spike", 20)
+    _escalate(narrator, _open(narrator, "Database degraded", 30), _open(narrator, "API latency spike", 20))
     narrator.report.chapter("Two tickets of schema version 1")
-    content = FIXTURE.read_text() if narrator.alone else renewed(FIXTURE.read_text())
+    content = brought(narrator, "ops-tickets-v1")
     snapshot = _upload(narrator, content)
-    degraded, spike = (narrator.made(f"{TICKETS}/{record['id']}") for record in _records(content))
+    degraded, spike = (narrator.made(f"{TICKETS}/{record['id']}") for record in records(content))
     _restore(narrator, snapshot)
     _read(narrator, "Severity 4 became 40", degraded, 40, revision=3)
     _read(narrator, "Severity 2 became 20", spike, 20, revision=2)
     _restore_again(narrator, snapshot, degraded, spike)
 
 
-def _open(narrator: Narrator, title: str, severity: int) -> None:
-    narrator.call(
+def _open(narrator: Narrator, title: str, severity: int) -> str:
+    record = narrator.call(
         f"Open “{title}”",
         "POST",
         TICKETS,
@@ -45,6 +39,29 @@ def _open(narrator: Narrator, title: str, severity: int) -> None:
             "data.migration_note": None,
         },
     )
+    return str(record["id"])
+
+
+def _escalate(narrator: Narrator, major: str, minor: str) -> None:
+    """Selective invoke: one call, every record its own outcome."""
+    narrator.call(
+        "Escalate both: only a major fault does",
+        "POST",
+        f"{TICKETS}/commands/escalate?_id__in={major},{minor}",
+        status=200,
+        expect={
+            "invoked": 1,
+            "skipped": 1,
+            "failed": 0,
+            "outcomes.0.id": major,
+            "outcomes.0.status": "invoked",
+            "outcomes.0.result": 40,
+            "outcomes.1.status": "skipped",
+            "outcomes.1.reason": "unavailable",
+        },
+    )
+    _read(narrator, "30 became 40", f"{TICKETS}/{major}", 40, revision=2)
+    _read(narrator, "20 stayed 20", f"{TICKETS}/{minor}", 20, revision=1)
 
 
 def _upload(narrator: Narrator, content: str) -> str:
@@ -130,33 +147,9 @@ def _id(path: str) -> str:
     return path.rpartition("/")[2]
 
 
-def _records(content: str) -> list[Any]:
-    return [json.loads(line) for line in content.splitlines()[1:-1]]
-
-
 def _held(response: httpx.Response) -> dict[str, Any]:
-    records = _records(response.text)
+    held = records(response.text)
     return {
-        "schema_versions": [record["schema_version"] for record in records],
-        "severities": [record["data"]["severity"] for record in records],
+        "schema_versions": [record["schema_version"] for record in held],
+        "severities": [record["data"]["severity"] for record in held],
     }
-
-
-def renewed(content: str) -> str:
-    """The same snapshot under ids that nobody has used, so that it can be shown anywhere, any number
-    of times; its hashes are made anew."""
-    head, *lines, _ = content.splitlines(keepends=True)
-    manifest = json.loads(head)["manifest"] | {"id": str(uuid.uuid4())}
-    fresh = sorted(str(uuid.uuid4()) for _ in lines)
-    records = [line.replace(json.loads(line)["id"], id) for line, id in zip(lines, fresh, strict=True)]
-    manifest["sha256"] = _sha256("".join(records))
-    text = _line({"manifest": manifest}) + "".join(records)
-    return text + _line({"end": {"records": len(records), "sha256": _sha256(text)}})
-
-
-def _line(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":")) + "\n"
-
-
-def _sha256(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
