@@ -142,6 +142,11 @@ def test_a_session_of_the_readme_gives_what_it_shows(reader: Reader, title: str)
     assert reader.follow(section(title)) == 7
 
 
+def test_the_keys_of_the_readme_open_and_close_what_it_shows(reader: Reader) -> None:
+    reader.serve()
+    assert reader.follow(section("Keys")) == 6
+
+
 def test_the_entity_of_the_readme_does_what_it_shows(reader: Reader) -> None:
     assert reader.follow(section("Your own entity")) == 2
 

@@ -55,6 +55,7 @@ class Keyring:
         self._read = read
         self._demanded = demanded
         self._held: Mapping[str, Access] = {}
+        self._shown: dict[str, Access] = {}  # by what was sent, so that the next time costs nothing
         self._as_of = float("-inf")
         self._reading: asyncio.Task[bool] | None = None
 
@@ -70,7 +71,10 @@ class Keyring:
         if not self._demanded:
             check_origin(request.header(b"host"), request.header(b"origin"))
             return OPEN
-        return NOBODY if is_open else await self._access(request.header(b"authorization") or "")
+        if is_open:
+            return NOBODY
+        authorization = request.header(b"authorization") or ""
+        return self._shown.get(authorization) or await self._access(authorization)
 
     async def _access(self, authorization: str) -> Access:
         scheme, _, key = authorization.partition(" ")
@@ -86,7 +90,8 @@ class Keyring:
             raise Unauthenticated(
                 "the key is not known here, or was revoked; `persist keys list` tells which are"
             )
-        return self._held[sha256]
+        access = self._shown[authorization] = self._held[sha256]
+        return access
 
     def _renewal(self) -> "asyncio.Task[bool]":
         """The one read of the keys that is going on."""
@@ -101,6 +106,7 @@ class Keyring:
         except Exception as error:  # noqa: BLE001 - whoever waits is told
             logger.warning("the keys cannot be read: %s", error)
             return False
+        self._shown = {}
         self._held = {key.sha256: key.access for key in keys if key.revoked_at is None}
         self._demanded = self._demanded or bool(keys)
         self._as_of = began

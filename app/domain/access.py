@@ -59,12 +59,14 @@ class Access:
     def allows(self, level: Level, collection: str = EVERY, workspace: str | None = None) -> bool:
         """Whether this may be done to a collection in a workspace (``""`` is the default one); to
         every collection where none is named, in every workspace where none is."""
-        return any(
-            scope.level >= level
-            and scope.collection in (EVERY, collection)
-            and scope.workspace in (None, workspace)
-            for scope in self.scopes
-        )
+        for scope in self.scopes:  # not any(…): every request comes by here, a generator takes twice as long
+            if (
+                scope.level >= level
+                and scope.collection in (EVERY, collection)
+                and scope.workspace in (None, workspace)
+            ):
+                return True
+        return False
 
     def require(self, level: Level, collection: str = EVERY, workspace: str | None = None) -> None:
         """Raise ``Forbidden`` unless it is allowed, whether or not what is asked for exists."""
