@@ -2,6 +2,7 @@
 
 import json
 import re
+import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -99,12 +100,13 @@ def filled(admin: httpx.Client) -> Place:
 
 def routes() -> list[tuple[str, str]]:
     """Every method and path of the application, from its code."""
-    app = create_app(Settings(database_url="sqlite://"))
-    assert isinstance(app, Persist)
-    found = [route for included in app.routes for route in included.original_router.routes]  # type: ignore[attr-defined]
-    assert all(isinstance(route, APIRoute) for route in found)
-    plain = [(method, route.path) for route in found for method in sorted(route.methods)]
-    app.database.close()
+    with tempfile.TemporaryDirectory() as folder:
+        app = create_app(Settings(database_url=f"sqlite:///{folder}/persist.db"))
+        assert isinstance(app, Persist)
+        found = [route for included in app.routes for route in included.original_router.routes]  # type: ignore[attr-defined]
+        assert all(isinstance(route, APIRoute) for route in found)
+        plain = [(method, route.path) for route in found for method in sorted(route.methods)]
+        app.database.close()
     return sorted({*plain, *of_collections(app)})
 
 
