@@ -38,6 +38,8 @@ def test_the_limits_can_be_read(small: Server) -> None:
     limits = httpx.get(small.url).json()["limits"]
     assert (limits["requests"], limits["waiting"], limits["connections"]) == (8, 4, 60)
     assert limits["bodies_bytes"] == 1_000_000
+    assert (limits["page"], limits["affected"], limits["transaction_operations"]) == (500, 10_000, 1_000)
+    assert (limits["target_bytes"], limits["body_bytes"]) == (32_768, 1_048_576)
 
 
 def test_one_request_too_many_is_503_at_once_while_health_answers(small: Server) -> None:

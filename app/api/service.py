@@ -9,13 +9,18 @@ from typing import Any
 from fastapi import APIRouter
 from fastapi.responses import Response, StreamingResponse
 
+from app.api import invoking, patches, queries
+from app.api.changes import LONGEST_WAIT
 from app.api.framework import Asked
+from app.api.front import TARGET
 from app.api.openapi import document_pieces
+from app.api.operations import OPERATIONS
 from app.api.problems import catalogue, status_of
 from app.api.requests import Limits
 from app.domain.access import Access, Level, Scope
 from app.domain.entity_type import EntityType
 from app.domain.errors import NotFound, Refused, Unavailable
+from app.domain.strict_json import DEPTH
 from app.storage.database import Database
 
 Document = Callable[[Access], list[bytes]]
@@ -53,16 +58,10 @@ def service_router(  # noqa: C901 - a list of routes
                 "docs": "/docs",
                 "openapi": "/openapi.json",
                 "health": "/health/ready",
+                "metrics": "/metrics",
+                "changes": "/changes",
             },
-            "limits": {
-                "body_bytes": limits.body,
-                "import_bytes": limits.upload,
-                "body_timeout_seconds": limits.silence,
-                "connections": limits.connections,
-                "requests": limits.requests,
-                "waiting": limits.waiting,
-                "bodies_bytes": limits.bodies,
-            },
+            "limits": told_limits(limits),
         }
 
     @router.get("/health/live", summary="Whether the process answers")
@@ -127,6 +126,26 @@ def _json_of(pieces: list[bytes]) -> Response:
 
     length = {"content-length": str(sum(map(len, pieces)))}
     return StreamingResponse(sent(), headers=length, media_type="application/json")
+
+
+def told_limits(limits: Limits) -> dict[str, float]:
+    """What a request may be, and what one process takes on at once."""
+    return {
+        "target_bytes": TARGET,
+        "body_bytes": limits.body,
+        "body_depth": DEPTH,
+        "import_bytes": limits.upload,
+        "body_timeout_seconds": limits.silence,
+        "page": queries.MOST,
+        "affected": invoking.MOST,
+        "patch_operations": patches.OPERATIONS,
+        "transaction_operations": OPERATIONS,
+        "wait_seconds": LONGEST_WAIT,
+        "connections": limits.connections,
+        "requests": limits.requests,
+        "waiting": limits.waiting,
+        "bodies_bytes": limits.bodies,
+    }
 
 
 def described(type: EntityType) -> dict[str, Any]:
