@@ -147,6 +147,15 @@ def test_the_keys_of_the_readme_open_and_close_what_it_shows(reader: Reader) -> 
     assert reader.follow(section("Keys")) == 6
 
 
+def test_the_showcase_tells_what_the_readme_shows(reader: Reader) -> None:
+    assert reader.follow(section("The whole story in one command")) == 1
+
+
+def test_a_workspace_works_as_the_readme_shows(reader: Reader) -> None:
+    reader.serve()
+    assert reader.follow(section("Workspaces")) == 5
+
+
 def test_the_entity_of_the_readme_does_what_it_shows(reader: Reader) -> None:
     assert reader.follow(section("Your own entity")) == 2
 
