@@ -681,7 +681,7 @@ def test_a_plan_of_several_steps_closes_a_gap(snapshots: Snapshots, client: http
     [
         ("DROP TABLE journal", "/plan/ops-tickets"),
         ([7], "/plan/ops-tickets/0"),
-        ([{"set": {}}], "/plan/ops-tickets/0/from"),
+        ([{"to": 2, "set": {}}], "/plan/ops-tickets/0/from"),
         ([{"from": 1, "to": 1}], "/plan/ops-tickets/0/to"),
         ([{"from": 1, "to": 3}], "/plan/ops-tickets/0/to"),
         ([{"from": 1, "to": 2, "sql": "DROP TABLE journal"}], "/plan/ops-tickets/0/sql"),

@@ -7,6 +7,7 @@ from typing import Any
 from fastapi import APIRouter
 from fastapi.responses import Response
 
+from app.api.bodies import documented
 from app.api.framework import Asked
 from app.api.queries import controls, flag, pairs_of
 from app.api.representations import Answer, json_answer
@@ -26,30 +27,23 @@ from app.storage.writing import Mode
 ATTEMPTS = 10
 """How often a registration is prepared anew because another one came first."""
 
-BODY: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "application/json": {
-                "schema": DEFINITION,
-                "example": {
-                    "schema": {
-                        "title": "Note",
-                        "type": "object",
-                        "required": ["text"],
-                        "additionalProperties": False,
-                        "properties": {
-                            "text": {"type": "string"},
-                            "pinned": {"type": "boolean", "default": False},
-                        },
-                    },
-                    "indexes": [["pinned"]],
-                    "commands": {"pin": {"when": "!data.pinned", "set": {"pinned": "true"}}},
-                },
-            }
+BODY = documented(
+    DEFINITION,
+    {
+        "schema": {
+            "title": "Note",
+            "type": "object",
+            "required": ["text"],
+            "additionalProperties": False,
+            "properties": {
+                "text": {"type": "string"},
+                "pinned": {"type": "boolean", "default": False},
+            },
         },
-    }
-}
+        "indexes": [["pinned"]],
+        "commands": {"pin": {"when": "!data.pinned", "set": {"pinned": "true"}}},
+    },
+)
 
 
 def entity_type_router(database: Database, writes: Writes) -> APIRouter:  # noqa: C901 - a list of routes

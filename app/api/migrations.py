@@ -9,21 +9,20 @@ from typing import Any
 from fastapi import APIRouter
 from fastapi.responses import Response
 
+from app.api.bodies import Body
 from app.api.entity_types import sent
 from app.api.framework import Asked
 from app.api.queries import controls, flag, pairs_of
 from app.api.representations import Answer, json_answer
-from app.api.requests import Request, json_object
+from app.api.requests import Request
 from app.api.snapshots import places_of
 from app.api.writes import Writes
 from app.domain.access import EVERY, Level
 from app.domain.entity_type import EntityType, Kind
 from app.domain.errors import (
-    InvalidPayload,
     MigrationNotFound,
     PersistError,
     Unavailable,
-    Violation,
     WorkspaceNotFound,
 )
 from app.domain.identity import is_canonical
@@ -39,7 +38,20 @@ from app.storage.unit_of_work import UnitOfWork
 from app.storage.writing import Mode
 
 ATTEMPTS = 5
-MEMBERS = ("snapshot", "workspace", "on_conflict", "dry_run", "plan")
+
+_INTO = (
+    "Where to: null is the default workspace, any other must be declared. Left out, everything comes back "
+    "where it was taken, and the workspaces of the snapshot that are not declared here are declared with it."
+)
+BODY = Body(
+    {"snapshot": "0198c1d2-7c2f-7d6a-9f1e-2b3c4d5e6f70", "on_conflict": "skip"},
+    "snapshot",
+    snapshot={"type": "string", "description": "Its id."},
+    workspace={"type": ["string", "null"], "description": _INTO},
+    on_conflict={"enum": [choice.value for choice in OnConflict], "default": "fail"},
+    dry_run={"type": "boolean", "default": False},
+    plan={"type": ["object", "null"]},
+)
 
 
 def migration_router(database: Database, writes: Writes) -> APIRouter:
@@ -102,9 +114,9 @@ def migration_router(database: Database, writes: Writes) -> APIRouter:
         request.access.require_some(Level.ADMIN)
         in_query = flag(controls(pairs_of(request.query), ("dry_run",)), "dry_run")
         body = await request.body()
-        wanted = json_object(body, InvalidPayload)
+        wanted = BODY.read(body)
         order = _order(wanted)
-        dry_run = in_query or wanted.get("dry_run", False)
+        dry_run = in_query or wanted["dry_run"]
         for _ in range(ATTEMPTS):
             await database.refresh()
             await _permit(database, request, order)
@@ -162,28 +174,12 @@ async def _prepared(
     return operation
 
 
-def _order(body: dict[str, Any]) -> Order:
-    """What a body asks for. Raises ``InvalidPayload``, ``WorkspaceNotFound``."""
-    errors = [Violation(f"/{name}", "no such member") for name in body if name not in MEMBERS]
-    snapshot, choice, plan = body.get("snapshot"), body.get("on_conflict", "fail"), body.get("plan")
-    choices = [value.value for value in OnConflict]
-    if not isinstance(snapshot, str):
-        errors.append(Violation("/snapshot", "the id of a snapshot"))
-    if choice not in choices:
-        errors.append(Violation("/on_conflict", f"one of {', '.join(choices)}"))
-    if type(body.get("dry_run", False)) is not bool:
-        errors.append(Violation("/dry_run", "true or false"))
-    if plan is not None and not isinstance(plan, dict):
-        errors.append(Violation("/plan", "steps by collection"))
-    workspace = body.get("workspace")
-    if workspace is not None and not isinstance(workspace, str):
-        errors.append(Violation("/workspace", "the name of a workspace, or null for the default one"))
-    if errors:
-        raise InvalidPayload("the body does not tell what to restore", errors=errors)
-    if workspace == DEFAULT:
+def _order(wanted: dict[str, Any]) -> Order:
+    """What a body asks for. Raises ``WorkspaceNotFound``."""
+    if wanted.get("workspace") == DEFAULT:
         raise WorkspaceNotFound("the default workspace has no name: it is null")
-    into = (workspace or DEFAULT) if "workspace" in body else None
-    return Order(str(snapshot), into, OnConflict(choice), plan or {})
+    into = (wanted["workspace"] or DEFAULT) if "workspace" in wanted else None
+    return Order(wanted["snapshot"], into, OnConflict(wanted["on_conflict"]), wanted.get("plan") or {})
 
 
 def _explanation(type: EntityType) -> str:
@@ -208,31 +204,3 @@ def _step(layout: Layout, step: MigrationStep) -> dict[str, Any]:
         "function": function,
         "definition": dict(step.definition) or None,
     }
-
-
-INTO = (
-    "Where to: null is the default workspace, any other must be declared. Left out, everything comes back "
-    "where it was taken, and the workspaces of the snapshot that are not declared here are declared with it."
-)
-BODY: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "application/json": {
-                "schema": {
-                    "type": "object",
-                    "required": ["snapshot"],
-                    "additionalProperties": False,
-                    "properties": {
-                        "snapshot": {"type": "string", "format": "uuid"},
-                        "workspace": {"type": ["string", "null"], "description": INTO},
-                        "on_conflict": {"enum": [choice.value for choice in OnConflict], "default": "fail"},
-                        "dry_run": {"type": "boolean", "default": False},
-                        "plan": {"type": ["object", "null"]},
-                    },
-                },
-                "example": {"snapshot": "0198c1d2-7c2f-7d6a-9f1e-2b3c4d5e6f70", "on_conflict": "skip"},
-            }
-        },
-    }
-}

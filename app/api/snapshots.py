@@ -10,14 +10,15 @@ from typing import IO, Any
 from fastapi import APIRouter
 from fastapi.responses import Response, StreamingResponse
 
+from app.api.bodies import Body
 from app.api.entity_types import sent
 from app.api.framework import Asked
 from app.api.queries import controls, flag, pairs_of
 from app.api.representations import Answer, json_answer
-from app.api.requests import JSON_TYPES, NDJSON_TYPES, Request, json_object
+from app.api.requests import JSON_TYPES, NDJSON_TYPES, Request
 from app.api.writes import Writes
 from app.domain.access import Access, Level
-from app.domain.errors import InvalidPayload, SnapshotNotFound, TooLarge, Unavailable, Violation
+from app.domain.errors import SnapshotNotFound, TooLarge, Unavailable
 from app.domain.snapshot import LONGEST, Manifest
 from app.storage.catalog import Stale
 from app.storage.database import Database
@@ -25,7 +26,21 @@ from app.storage.snapshots import Prepared, Selection
 from app.storage.unit_of_work import UnitOfWork
 
 ATTEMPTS = 3
-MODES = ("with_data", "schema_only")
+
+_WANTED: dict[str, Any] = {
+    "mode": {"enum": ["with_data", "schema_only"], "default": "with_data"},
+    "note": {"type": "string", "default": "", "maxLength": 10_000},
+}
+TAKEN = Body({"note": "before the release"}, **_WANTED)
+EVERYTHING = Body(
+    {"scope": "all", "note": "before the release"},
+    "scope",
+    scope={"const": "all", "description": "For one collection POST /api/{collection}/snapshots."},
+    **_WANTED,
+)
+EVERYTHING["requestBody"]["content"]["application/x-ndjson"] = {
+    "schema": {"type": "string", "description": "the content of a snapshot"}
+}
 
 
 async def take(
@@ -34,10 +49,10 @@ async def take(
     """Take a snapshot of what is selected: 201 and its manifest. ``scoped``: the body says of what."""
     dry_run = flag(controls(pairs_of(request.query), ("dry_run",)), "dry_run")
     body = await request.body()
-    wanted = _wanted(json_object(body, InvalidPayload) if body else {}, scoped=scoped)
+    wanted = (EVERYTHING if scoped else TAKEN).read(body)
 
     def taken() -> Prepared:
-        return database.snapshots.take(selection, dry_run=dry_run, **wanted)
+        return database.snapshots.take(selection, dry_run=dry_run, mode=wanted["mode"], note=wanted["note"])
 
     prepared = await database.in_thread(taken)
     if dry_run:
@@ -60,23 +75,6 @@ async def _kept(
         return await writes.perform(request, operation, body=body)
     finally:
         await database.in_thread(prepared.store.abandon)
-
-
-def _wanted(body: dict[str, Any], *, scoped: bool) -> dict[str, Any]:
-    known = ("mode", "note", "scope") if scoped else ("mode", "note")
-    errors = [Violation(f"/{name}", "no such member") for name in body if name not in known]
-    mode, note = body.get("mode", "with_data"), body.get("note", "")
-    if mode not in MODES:
-        errors.append(Violation("/mode", f"one of {', '.join(MODES)}"))
-    if not isinstance(note, str) or len(note) > 10_000:
-        errors.append(Violation("/note", "text of at most 10,000 characters"))
-    if scoped and body.get("scope") != "all":
-        errors.append(
-            Violation("/scope", 'only "all" can be taken here; one collection at /api/{collection}/snapshots')
-        )
-    if errors:
-        raise InvalidPayload("the body does not tell what to take", errors=errors)
-    return {"mode": mode, "note": note}
 
 
 async def of_collection(
@@ -126,7 +124,10 @@ def snapshot_router(database: Database, writes: Writes) -> APIRouter:
         return {"items": await _seen(database, request.access)}
 
     @router.post(
-        "", summary="Take a snapshot of everything, or upload one", openapi_extra=BODY, status_code=201
+        "",
+        summary="Take a snapshot of everything, or upload one",
+        openapi_extra=EVERYTHING,
+        status_code=201,
     )
     async def create(request: Asked) -> Response:
         request.access.require_some(Level.ADMIN)
@@ -216,38 +217,3 @@ def _lines(spool: IO[bytes]) -> Callable[[], Iterable[bytes]]:
             yield line
 
     return lines
-
-
-WANTED: dict[str, Any] = {
-    "mode": {"enum": list(MODES), "default": MODES[0]},
-    "note": {"type": "string", "default": "", "maxLength": 10_000},
-}
-TAKING: dict[str, Any] = {
-    "requestBody": {
-        "content": {
-            "application/json": {
-                "schema": {"type": "object", "additionalProperties": False, "properties": WANTED},
-                "example": {"note": "before the release"},
-            }
-        }
-    }
-}
-BODY: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "application/json": {
-                "schema": {
-                    "type": "object",
-                    "required": ["scope"],
-                    "additionalProperties": False,
-                    "properties": {"scope": {"const": "all"}, **WANTED},
-                },
-                "example": {"scope": "all", "note": "before the release"},
-            },
-            "application/x-ndjson": {
-                "schema": {"type": "string", "description": "the content of a snapshot"}
-            },
-        },
-    }
-}

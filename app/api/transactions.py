@@ -7,6 +7,7 @@ from fastapi import APIRouter
 from fastapi.responses import Response
 
 from app.api.anew import anew
+from app.api.bodies import documented
 from app.api.drafts import draft
 from app.api.entity_types import sent
 from app.api.framework import Asked
@@ -109,39 +110,34 @@ BODY: dict[str, Any] = {
     "parameters": [
         {"$ref": f"#/components/parameters/{name}"} for name in ("dry_run", "Idempotency-Key", "Prefer")
     ],
-    "requestBody": {
-        "required": True,
-        "content": {
-            "application/json": {
-                "schema": {
-                    "type": "object",
-                    "required": ["operations"],
-                    "additionalProperties": False,
-                    "properties": {
-                        "operations": {
-                            "type": "array",
-                            "maxItems": OPERATIONS,
-                            "items": {"oneOf": list(FORMS.values())},
-                        }
-                    },
-                },
-                "example": {
-                    "operations": [
-                        {
-                            "op": "create",
-                            "collection": "ops-tickets",
-                            "data": {"title": "Node pool overloaded", "severity": 40},
-                            "as": "ticket",
-                        },
-                        {
-                            "op": "command",
-                            "collection": "ops-tickets",
-                            "id": {"$ref": "ticket.id"},
-                            "command": "ack",
-                        },
-                    ]
-                },
-            }
+    **documented(
+        {
+            "type": "object",
+            "required": ["operations"],
+            "additionalProperties": False,
+            "properties": {
+                "operations": {
+                    "type": "array",
+                    "maxItems": OPERATIONS,
+                    "items": {"oneOf": list(FORMS.values())},
+                }
+            },
         },
-    },
+        {
+            "operations": [
+                {
+                    "op": "create",
+                    "collection": "ops-tickets",
+                    "data": {"title": "Node pool overloaded", "severity": 40},
+                    "as": "ticket",
+                },
+                {
+                    "op": "command",
+                    "collection": "ops-tickets",
+                    "id": {"$ref": "ticket.id"},
+                    "command": "ack",
+                },
+            ]
+        },
+    ),
 }

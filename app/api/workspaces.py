@@ -6,16 +6,16 @@ from typing import Any
 from fastapi import APIRouter
 from fastapi.responses import Response
 
+from app.api.bodies import Body
 from app.api.entity_types import sent
 from app.api.framework import Asked
 from app.api.lists import list_together
 from app.api.queries import controls, flag, pairs_of
 from app.api.representations import Answer, json_answer
-from app.api.requests import json_object
-from app.api.snapshots import TAKING, of_collection, take
+from app.api.snapshots import TAKEN, of_collection, take
 from app.api.writes import Writes
 from app.domain.access import Access, Level
-from app.domain.errors import Forbidden, InvalidPayload, Violation
+from app.domain.errors import Forbidden, InvalidPayload
 from app.domain.workspace import Workspaces, held
 from app.entity_types.registry import COLLECTION_NAME
 from app.storage.database import Database
@@ -23,6 +23,17 @@ from app.storage.snapshots import Selection
 from app.storage.unit_of_work import UnitOfWork
 from app.storage.workspaces import declare, dissolve
 from app.storage.writing import Mode
+
+BODY = Body(
+    {"collections": ["catalog-products", "ops-tickets"]},
+    "collections",
+    collections={
+        "type": "array",
+        "uniqueItems": True,
+        "items": {"type": "string"},
+        "description": "What it is to hold, shown sorted. What goes must be empty.",
+    },
+)
 
 
 def workspace_router(database: Database, writes: Writes) -> APIRouter:  # noqa: C901 - a list of routes
@@ -57,7 +68,7 @@ def workspace_router(database: Database, writes: Writes) -> APIRouter:  # noqa: 
         request.access.require(Level.ADMIN, workspace=workspace)
         dry_run = flag(controls(pairs_of(request.query), ("dry_run",)), "dry_run")
         body = await request.body()
-        collections = _collections(workspace, json_object(body, InvalidPayload))
+        collections = _collections(workspace, body)
 
         def operation(work: UnitOfWork) -> Answer:
             created = declare(work, database.catalog, workspace, collections)
@@ -95,7 +106,7 @@ def workspace_router(database: Database, writes: Writes) -> APIRouter:  # noqa: 
     @router.post(
         "/{workspace}/snapshots",
         summary="Take a snapshot of a workspace",
-        openapi_extra=TAKING,
+        openapi_extra=TAKEN,
         status_code=201,
     )
     async def take_snapshot(workspace: str, request: Asked) -> Response:
@@ -115,21 +126,12 @@ def _shown(access: Access, name: str, workspaces: Workspaces) -> dict[str, Any]:
     return {"name": name, "collections": seen}
 
 
-def _collections(workspace: str, body: dict[str, Any]) -> list[str]:
+def _collections(workspace: str, body: bytes) -> list[str]:
     """The collections a body names. Raises ``InvalidPayload``."""
     if not COLLECTION_NAME.fullmatch(workspace):
         raise InvalidPayload(f"{workspace[:80]!r} cannot name a workspace: {COLLECTION_NAME.pattern}")
-    errors = [Violation(f"/{name}", "no such member") for name in body if name != "collections"]
-    given = body.get("collections")
-    if not isinstance(given, list):
-        errors.append(Violation("/collections", "a list of names of collections is required"))
-        given = []
-    for index, name in enumerate(given):
-        if not isinstance(name, str) or name in given[:index]:
-            errors.append(Violation(f"/collections/{index}", "the name of a collection, once"))
-    if errors:
-        raise InvalidPayload("the body does not tell what the workspace holds", errors=errors)
-    return given
+    named: list[str] = BODY.read(body)["collections"]
+    return named
 
 
 PAGE: dict[str, Any] = {
@@ -145,27 +147,4 @@ FORCE: dict[str, Any] = {
             "schema": {"type": "boolean", "default": False},
         }
     ]
-}
-BODY: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "application/json": {
-                "schema": {
-                    "type": "object",
-                    "required": ["collections"],
-                    "additionalProperties": False,
-                    "properties": {
-                        "collections": {
-                            "type": "array",
-                            "uniqueItems": True,
-                            "items": {"type": "string"},
-                            "description": "What it is to hold, shown sorted. What goes must be empty.",
-                        }
-                    },
-                },
-                "example": {"collections": ["catalog-products", "ops-tickets"]},
-            }
-        },
-    }
 }
