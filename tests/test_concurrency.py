@@ -1,6 +1,10 @@
-"""Many clients at once: no call lost, one winner, on one process and on two (contract 5)."""
+"""Many clients at once: no call lost, one winner, on one process and on two (contract 4, 5, 9)."""
 
+import random
+import threading
+import time
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
@@ -11,6 +15,7 @@ import pytest
 
 from tests.conftest import NewDatabase, Service
 from tests.support.collection import Collection
+from tests.support.problems import Json
 from tests.support.server import Server, serving
 from tests.twins import named, register_twins
 
@@ -182,3 +187,132 @@ def test_imports_deletions_and_commands_at_once_leave_one_truth(
         for number in range(4):
             rest = own.find(name=f"{marker}-{number}", count="true", limit="1").json()["total"]
             assert rest % 20 == 0
+
+
+# --- many records at once -------------------------------------------------------------------------
+
+FULL = 2**63 - 1
+
+
+def test_16_clients_invoke_one_command_on_overlapping_selections(
+    server: Server, name: str, marker: str
+) -> None:
+    """Half of them all or nothing; those whose selection holds the full counter then change nothing."""
+    with server.client() as client:
+        own = Collection(client, name)
+        ids = [own.created(name=marker, value=0)["id"] for _ in range(48)]
+        own.patch(ids[24], {"value": FULL})
+
+    def invoke(client: httpx.Client, number: int) -> list[list[str]]:
+        own, atomic, done = Collection(client, name), number % 2 == 1, []
+        for call in range(4):
+            first = (number * 5 + call * 7) % 40
+            query = {"_id__gte": ids[first], "name": marker, "atomic": str(atomic).lower()}
+            response = own.invoke("increment", **query)
+            if atomic and first <= 24:
+                assert (response.status_code, response.json()["code"]) == (409, "command-failed")
+                continue
+            assert response.status_code == 200, response.text
+            done.append([each["id"] for each in response.json()["outcomes"] if each["status"] == "invoked"])
+            assert response.json()["failed"] == (first <= 24)
+        return done
+
+    counted = Counter(id for each in at_once(server, 16, invoke) for ids in each for id in ids)
+    with server.client() as client:
+        own = Collection(client, name)
+        records = {record["id"]: record for record in own.items(name=marker, limit="500")}
+        assert records.pop(ids[24])["revision"] == 2
+        for id, record in records.items():
+            assert (record["data"]["value"], record["revision"]) == (counted[id], counted[id] + 1)
+
+
+def transfer(name: str, source: str, target: str, amount: int) -> list[Json]:
+    """Operations that move an amount between two counters."""
+    moved = ((source, -amount), (target, amount))
+    return [
+        {"op": "command", "collection": name, "id": id, "command": "increment", "payload": {"by": by}}
+        for id, by in moved
+    ]
+
+
+def move_amounts(server: Server, name: str, marker: str, calls: int) -> None:
+    """Twelve clients move amounts to and fro, four run commands on all, and the sum stays."""
+    with server.client() as client:
+        own = Collection(client, name)
+        ids = [own.created(name=marker, value=100)["id"] for _ in range(20)]
+    done, sums, longest = threading.Event(), list[int](), list[float]()
+
+    def look() -> None:
+        with server.client() as client:
+            while not done.is_set():
+                records = Collection(client, name).items(name=marker, limit="500")
+                sums.append(sum(record["data"]["value"] for record in records))
+
+    def work(client: httpx.Client, number: int) -> None:
+        own, chance = Collection(client, name), random.Random(number)
+        for call in range(calls):
+            began = time.monotonic()
+            if number % 4 == 3:
+                response = own.invoke("increment", {"by": 0}, name=marker, atomic=str(call % 2 == 0).lower())
+                assert response.status_code == 200, response.text
+            else:
+                _move(client, chance, number)
+            longest.append(time.monotonic() - began)
+
+    def _move(client: httpx.Client, chance: random.Random, number: int) -> None:
+        source, target = chance.sample(ids, 2)
+        operations = transfer(name, source, target, chance.randint(1, 9))
+        if number % 4 == 2:  # the second operation fails: the first is undone
+            operations.append({"op": "delete", "collection": name, "id": source, "if_match": 10**6})
+        if number % 4 == 1:
+            operations.append({"op": "create", "collection": name, "data": {"value": {"$ref": "nobody.id"}}})
+        response = client.post("/transactions", json={"operations": operations})
+        assert response.status_code == {1: 422, 2: 412}.get(number % 4, 200), response.text
+
+    looking = threading.Thread(target=look)
+    looking.start()
+    try:
+        at_once(server, 16, work)
+    finally:
+        done.set()
+        looking.join()
+    assert sums
+    assert set(sums) == {2000}
+    assert max(longest) < 30
+    with server.client() as client:
+        own = Collection(client, name)
+        records = own.items(name=marker, limit="500")
+        assert sum(record["revision"] - 1 for record in records) == 2 * 4 * calls
+
+
+def test_a_sum_stays_while_transactions_move_its_parts(server: Server, name: str, marker: str) -> None:
+    move_amounts(server, name, marker, calls=10)
+
+
+@pytest.mark.slow
+def test_a_sum_stays_under_a_long_load_and_nobody_starves(server: Server, name: str, marker: str) -> None:
+    move_amounts(server, name, marker, calls=300)
+
+
+def test_transactions_that_lock_in_opposite_orders_all_go_through(
+    server: Server, name: str, marker: str
+) -> None:
+    """Ids that only references tell cannot be locked in order beforehand."""
+    with server.client() as client:
+        ids = [Collection(client, name).created(name=marker, value=0)["id"] for _ in range(2)]
+
+    def increment(client: httpx.Client, number: int) -> None:
+        order = ids if number % 2 else ids[::-1]
+        for _ in range(5):
+            operations: list[Json] = []
+            for position, id in enumerate(order):
+                named_id = {"op": "create", "collection": name, "data": {"name": id}, "as": f"n{position}"}
+                by_reference = {"$ref": f"n{position}.data.name"}
+                command = {"op": "command", "collection": name, "id": by_reference, "command": "increment"}
+                operations += [named_id, command]
+            response = client.post("/transactions", json={"operations": operations})
+            assert response.status_code == 200, response.text
+
+    at_once(server, 8, increment)
+    with server.client() as client:
+        assert {Collection(client, name).record(id)["data"]["value"] for id in ids} == {40}
