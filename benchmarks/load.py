@@ -11,7 +11,7 @@ import httpx
 
 from benchmarks.peers import Server
 
-WRK = ("wrk", "-t1", "-c32", "--timeout", "30s", "-s", str(Path(__file__).with_name("load.lua")))
+WRK = ("wrk", "-t1", "--timeout", "30s", "-s", str(Path(__file__).with_name("load.lua")))
 _numbers = count(start=1_000_000, step=1_000_000)
 
 
@@ -43,15 +43,15 @@ def median_of(rounds: list[Measurement]) -> Measurement:
     return Measurement(*(median(figures) for figures in zip(*map(astuple, rounds), strict=True)))
 
 
-def hammer(server: Server, request: Request, seconds: int) -> Measurement:
-    """Send ``request`` from 32 connections for ``seconds``.
+def hammer(server: Server, request: Request, seconds: int, *, clients: int = 32) -> Measurement:
+    """Send ``request`` from so many connections for ``seconds``.
 
     Raises ``RuntimeError`` if any answer failed: the rate of failures is no figure.
     """
     path = request.path.replace("{collection}", server.peer.collection)
     _try_once(server, request, path)
     arguments = [request.method, path, str(server.ids), str(next(_numbers)), *filter(None, [request.body])]
-    command = [*WRK, f"-d{seconds}s", server.url, "--", *arguments]
+    command = [*WRK, f"-c{clients}", f"-d{seconds}s", server.url, "--", *arguments]
     cpu_before = server.cpu_seconds()
     done = subprocess.run(command, capture_output=True, text=True, timeout=seconds + 60, check=True)
     figures = json.loads(done.stdout.splitlines()[-1])

@@ -20,12 +20,14 @@ from benchmarks.peers import (
     TUTORIAL,
     Peer,
     Server,
+    invoke,
     ndjson,
     post_lines,
     serving,
 )
 
 BARE_DRIVER = "bare_driver"
+SINGLE = "single calls"
 
 
 @dataclass(frozen=True)
@@ -123,6 +125,36 @@ CHANGE = '{"title":"Fault %d","severity":%d}'
 PATCH = Request("PATCH", "/api/{collection}/{id}", CHANGE)
 COMMAND = Request("POST", "/api/{collection}/{id}/commands/set", CHANGE)
 
+AT_ONCE = 10_000
+CREATES = 100
+CREATED = '{"op":"create","collection":"ops-tickets","data":{"title":"Fault","severity":10}}'
+FIRST = f'{{"op":"create","collection":"ops-tickets","data":{BODY}}}'
+CREATE_MANY = ",".join([FIRST, *[CREATED] * (CREATES - 1)])
+TRANSACTION = Request("POST", "/transactions", f'{{"operations":[{CREATE_MANY}]}}')
+
+
+def invoke_at_once(run: Run) -> Iterator[tuple[str, Measurement]]:
+    """A round of one command on many records, and of a command on each by itself, by one client."""
+    server, invoked = run.server(PERSIST), 0
+    started = time.perf_counter()
+    while (seconds := time.perf_counter() - started) < run.size.seconds:
+        invoked += invoke(server, AT_ONCE, f"Fault {seconds}")
+    yield PERSIST.name, Measurement(invoked / seconds)
+    yield SINGLE, _by_one(run, COMMAND)
+
+
+def transact(run: Run) -> Iterator[tuple[str, Measurement]]:
+    """A round of transactions, and of creates by themselves, by one client."""
+    yield PERSIST.name, _by_one(run, TRANSACTION, CREATES)
+    yield SINGLE, _by_one(run, CREATE)
+
+
+def _by_one(run: Run, request: Request, records: int = 1) -> Measurement:
+    """What one client reaches with requests that each change so many records, for each of these."""
+    found = hammer(run.server(PERSIST), request, run.size.seconds, clients=1)
+    return Measurement(found.rate * records, found.p50, found.p99, found.cpu / records)
+
+
 OPERATIONS = (
     Operation(
         "read",
@@ -166,6 +198,18 @@ OPERATIONS = (
         "durable command `set` (the tutorial's update)",
         (Bound("tutorial", 5, 9),),
         requests(COMMAND, PERSIST, TUTORIAL),
+    ),
+    Operation(
+        "invoke",
+        f"selective invoke of `set` over {AT_ONCE:,} records, records/s of one client",
+        (Bound(SINGLE, 8, 12),),
+        invoke_at_once,
+    ),
+    Operation(
+        "transaction",
+        f"transaction of {CREATES} creates, records/s of one client",
+        (Bound(SINGLE, 5, 8),),
+        transact,
     ),
     Operation(
         "import",

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -132,6 +133,22 @@ def post_lines(server: Server, collection: str, lines: bytes) -> int:
         raise RuntimeError(f"import: {answer.status_code} {answer.text}\n{server.log_tail()}")
     created: int = answer.json()["created"]
     return created
+
+
+def invoke(server: Server, records: int, title: str) -> int:
+    """Set the title of the first records of a collection of Persist; gives how many were set."""
+    with server.ids.open() as ids:
+        last = list(islice(ids, records))[-1].strip()
+    answer = httpx.post(
+        f"{server.url}/api/{server.peer.collection}/commands/set",
+        params={"_id__lte": last, "max_affected": str(records)},
+        json={"title": title},
+        timeout=600,
+    )
+    if answer.status_code != 200:
+        raise RuntimeError(f"invoke: {answer.status_code} {answer.text}\n{server.log_tail()}")
+    invoked: int = answer.json()["invoked"]
+    return invoked
 
 
 def ndjson(rows: Iterable[dict[str, Any]]) -> bytes:

@@ -12,7 +12,7 @@ from app.api.drafts import draft
 from app.api.entity_types import sent
 from app.api.framework import Asked
 from app.api.queries import ENVELOPE_ONLY, conditions, flag, natural, pairs_of, split
-from app.api.representations import Answer, json_answer
+from app.api.representations import JSON, Answer, outcome_text
 from app.api.requests import Request, json_object
 from app.api.writes import Writes
 from app.domain.access import Level
@@ -132,8 +132,9 @@ def _most(control: dict[str, str]) -> int:
 
 def _told(outcomes: Sequence[Outcome]) -> Answer:
     counts = Counter(outcome.status for outcome in outcomes)
-    told = {status.value: counts[status] for status in Status}
-    return json_answer(told | {"outcomes": [outcome._asdict() for outcome in outcomes]})
+    told = ",".join([f'"{status}":{counts[status]}' for status in Status])
+    listed = ",".join([outcome_text(*outcome) for outcome in outcomes])
+    return Answer(200, f'{{{told},"outcomes":[{listed}]}}'.encode(), [JSON])
 
 
 BODY: dict[str, Any] = {

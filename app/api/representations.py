@@ -82,6 +82,18 @@ def row_text(collection: str, workspace: str, row: tuple[Any, ...]) -> str:
     )
 
 
+def outcome_text(
+    collection: str, id: str, status: str, reason: str | None, result: Any, revision: int
+) -> str:
+    """What became of a record as JSON text."""
+    told = "null" if reason is None else to_text(reason)
+    given = "null" if result is None else to_text(result)
+    return (
+        f'{{"collection":"{collection}","id":"{id}","status":"{status}","reason":{told},"result":{given},'
+        f'"revision":{revision}}}'
+    )
+
+
 def change_text(row: tuple[Any, ...]) -> str:
     """A row of ``storage.journal.HISTORY`` as a change's JSON text."""
     (

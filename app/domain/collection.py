@@ -145,7 +145,7 @@ class Collection:
         precondition.check(current)
         data = change(current.data)
         text = to_text(data)
-        if same_data(current.text, text):
+        if same_data(current.text, text, data):
             return current
         record = Record(
             id,

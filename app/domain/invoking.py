@@ -83,7 +83,7 @@ def invoke(
         done = list(_piece(work, chosen[start : start + PIECE]))
         work.flush_records(journal_at=journal_at)
         outcomes += done
-        size += sum(len(to_text(outcome.result)) for outcome in done)
+        size += sum(len(to_text(outcome.result)) for outcome in done if outcome.result is not None)
         if size > RESULTS or time.monotonic() > until:
             raise TooManyAffected(
                 f"{len(chosen)} records match, and their results or the time they take are too large; "

@@ -49,10 +49,11 @@ class Record:
         return data
 
 
-def same_data(before: str, after: str) -> bool:
-    """Whether two texts of data mean the same JSON; the order of members means nothing."""
+def same_data(before: str, after: str, parsed: Data | None = None) -> bool:
+    """Whether two texts of data mean the same JSON; the order of members means nothing. ``parsed`` is
+    the data after, where it is at hand."""
     if before == after:
         return True
-    one, other = json.loads(before), json.loads(after)
+    one, other = json.loads(before), json.loads(after) if parsed is None else parsed
     # Python's equality is quick and takes true for 1; only where it says yes is JSON asked
     return bool(one == other) and canonical_text(one) == canonical_text(other)
