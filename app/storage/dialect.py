@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from enum import Enum
 from pathlib import Path as FilePath
-from typing import Any, Protocol
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
@@ -74,77 +74,6 @@ class CannotCopy(Exception):
     """The database is copied otherwise, or the copy is no good."""
 
 
-class Dialect(Protocol):
-    """What differs. ``reads_in_place``: a read by key is short enough for the event loop.
-    ``begin_exclusive``: a write that no other writer may cross, because tables or types change."""
-
-    name: str
-    reads_in_place: bool
-    begin_write: str
-    begin_exclusive: str
-    begin_read: str
-    address: str
-    """The database's URL without what is secret in it."""
-
-    def connect(self) -> Connection:
-        """A connection in autocommit: transactions are begun and ended in so many words."""
-
-    def is_there(self) -> bool:
-        """Whether ``connect`` would find the database rather than make it."""
-
-    def unsafe(self) -> list[str]:
-        """What is unsafe about where the database lies, a sentence each."""
-
-    def listen(self) -> Connection:
-        """A connection for ``await_news``; what is committed from now on is news."""
-
-    def await_news(self, connection: Connection) -> None:
-        """Block until the journal may have gone on: a second at the most."""
-
-    def copy(self, file: FilePath) -> int:
-        """Copy the database as it is at one moment, while others write, to a file that is not there;
-        the last ``seq`` in the copy. Raises ``CannotCopy``, ``OSError``."""
-
-    def engine(self) -> sa.Engine: ...
-    def compile(self, statement: sa.ClauseElement) -> Statement: ...
-    def ddl(self, element: sa.schema.ExecutableDDLElement) -> str: ...
-    def column_type(self, type: FieldType | None) -> str: ...
-    def inserter(self, table: sa.Table) -> "Insert": ...
-    def writer(self, table: sa.Table) -> "TableWriter": ...
-    def in_transaction(self, connection: Connection) -> bool: ...
-    def interrupted(self, error: BaseException) -> bool: ...
-    def owns(self, error: BaseException) -> bool: ...
-    def failure(self, error: BaseException) -> Failure: ...
-    def complaint(self, error: BaseException) -> str:
-        """What is wrong, in words that tell no address."""
-
-    def shortage(self) -> str | None:
-        """What will soon be wrong, or None."""
-
-    def violated(self, error: BaseException) -> str: ...
-    def bindable(self, value: Any) -> Any: ...
-    def array(self, values: Sequence[Any]) -> Any: ...
-    def one_of(self, column: Any, name: str) -> sa.ColumnElement[bool]: ...
-    def sorted_part(self, part: sa.Select[Any]) -> sa.Select[Any]:
-        """A part of a union, so made that the union comes in its order without being read whole."""
-
-    def locked(self, statement: sa.Select[Any]) -> sa.Select[Any]: ...
-    def as_json(self, column: Any, type: FieldType) -> sa.ColumnElement[str]: ...
-    def concatenated(self, *parts: str | sa.ColumnElement[str]) -> sa.ColumnElement[str]: ...
-    def member(self, document: Any, path: Path, type: FieldType) -> sa.ColumnElement[Any]: ...
-    def open_member(self, document: Any, path: Path, type: FieldType) -> sa.ColumnElement[Any]: ...
-    def json_type(self, document: Any, path: Path) -> sa.ColumnElement[str | None]: ...
-    def json_text(self, document: Any, path: Path) -> sa.ColumnElement[str]: ...
-    def contains(self, text: Any, part: Any) -> sa.ColumnElement[bool]: ...
-    def startswith(self, text: Any, part: Any) -> sa.ColumnElement[bool]: ...
-    def endswith(self, text: Any, part: Any) -> sa.ColumnElement[bool]: ...
-    def mark(self, table: sa.Table) -> Statement: ...
-    def announced(self, take: sa.Update, seq: sa.Column[int]) -> sa.ClauseElement: ...
-    def claim(self, cursor: Cursor, key: str) -> bool: ...
-    def stream(self, connection: Connection) -> Cursor: ...
-    def step_sql(self, step: MigrationStep) -> list[str]: ...
-
-
 Insert = Callable[[Cursor, Sequence[Row]], Any]
 """Inserts many whole rows of a table at once."""
 
@@ -184,7 +113,36 @@ COMPLAINTS = {
 """By the beginning of PostgreSQL's code of an error."""
 
 
-class Sqlite:
+class Shared:
+    """What differs between the databases only in the text that SQLAlchemy writes.
+
+    ``reads_in_place``: a read by key is short enough for the event loop. ``begin_exclusive``: a write that
+    no other writer may cross, because tables or types change. ``address``: the URL without what is
+    secret in it.
+    """
+
+    name: str
+    address: str
+    _sqlalchemy: sa.Dialect
+
+    def compile(self, statement: sa.ClauseElement) -> Statement:
+        """What the driver runs."""
+        return _compiled(statement, self._sqlalchemy)
+
+    def ddl(self, element: sa.schema.ExecutableDDLElement) -> str:
+        """The text that makes or changes a table or an index."""
+        return str(element.compile(dialect=self._sqlalchemy))
+
+    def column_type(self, type: FieldType | None) -> str:
+        """What a column for a field is of; None: a document."""
+        return str(COLUMN_TYPES.get(type, DOCUMENT).compile(self._sqlalchemy))  # type: ignore[arg-type]
+
+    def step_sql(self, step: MigrationStep) -> list[str]:
+        """The SQL of a step of a migration plan."""
+        return step.statements(self.name)
+
+
+class Sqlite(Shared):
     """SQLite in a file, in WAL mode; every commit is on the disk before it is answered."""
 
     name = "sqlite"
@@ -200,6 +158,7 @@ class Sqlite:
         self._sqlalchemy = sqlite.dialect(paramstyle="qmark")
 
     def connect(self) -> sqlite3.Connection:
+        """A connection in autocommit: transactions are begun and ended in so many words."""
         connection = sqlite3.connect(
             self.path, isolation_level=None, check_same_thread=False, cached_statements=512, timeout=5
         )
@@ -211,9 +170,11 @@ class Sqlite:
         return connection
 
     def is_there(self) -> bool:
+        """Whether ``connect`` would find the database rather than make it."""
         return FilePath(self.path).exists()
 
     def unsafe(self) -> list[str]:
+        """What is unsafe about where the database lies, a sentence each."""
         found = []
         if not self._given.is_absolute():
             found.append(f"{self._given} is relative: started elsewhere, the service is on another database")
@@ -222,12 +183,16 @@ class Sqlite:
         return found
 
     def listen(self) -> sqlite3.Connection:
+        """A connection for ``await_news``; what is committed from now on is news."""
         return self.connect()
 
     def await_news(self, connection: Connection) -> None:
+        """Block until the journal may have gone on: a second at the most."""
         time.sleep(0.1)  # a file tells nobody that another process has written to it
 
     def copy(self, file: FilePath) -> int:
+        """Copy the database as it is at one moment, while others write, to a file that is not there;
+        the last ``seq`` in the copy. Raises ``CannotCopy``, ``OSError``."""
         part = file.with_name(f"{file.name}.part")
         if file.exists() or not self.is_there():
             raise CannotCopy(f"{file} is there already" if file.exists() else f"there is no {self.path}")
@@ -249,15 +214,6 @@ class Sqlite:
         connection = self.connect()
         connection.execute("PRAGMA busy_timeout=600000")
         return connection
-
-    def compile(self, statement: sa.ClauseElement) -> Statement:
-        return _compiled(statement, self._sqlalchemy)
-
-    def ddl(self, element: sa.schema.ExecutableDDLElement) -> str:
-        return str(element.compile(dialect=self._sqlalchemy))
-
-    def column_type(self, type: FieldType | None) -> str:
-        return str(COLUMN_TYPES.get(type, DOCUMENT).compile(self._sqlalchemy))  # type: ignore[arg-type]
 
     def inserter(self, table: sa.Table) -> Insert:
         names = [column.name for column in table.columns]
@@ -296,9 +252,11 @@ class Sqlite:
         return Failure.BUSY if message == "database is locked" else Failure.UNAVAILABLE
 
     def complaint(self, error: BaseException) -> str:
+        """What is wrong, in words that tell no address."""
         return str(error)  # SQLite's few sentences name no file
 
     def shortage(self) -> str | None:
+        """What will soon be wrong, or None."""
         if not self.is_there():
             return "the database file is gone"
         free = shutil.disk_usage(FilePath(self.path).parent).free
@@ -318,6 +276,7 @@ class Sqlite:
         return sa.type_coerce(column.in_(sa.select(values.c.value)), sa.Boolean())
 
     def sorted_part(self, part: sa.Select[Any]) -> sa.Select[Any]:
+        """A part of a union, so made that the union comes in its order without being read whole."""
         return part.order_by(None).limit(None)  # coroutines, merged
 
     def locked(self, statement: sa.Select[Any]) -> sa.Select[Any]:
@@ -396,11 +355,8 @@ class Sqlite:
     def stream(self, connection: Connection) -> Cursor:
         return connection.cursor()
 
-    def step_sql(self, step: MigrationStep) -> list[str]:
-        return step.statements(self.name)
 
-
-class PostgreSQL:
+class PostgreSQL(Shared):
     """PostgreSQL through psycopg, one statement for many rows through ``unnest``. Its library reads
     the URL, which may name several hosts."""
 
@@ -451,15 +407,6 @@ class PostgreSQL:
 
     def engine(self) -> sa.Engine:
         return sa.create_engine("postgresql+psycopg://", creator=self._plain, poolclass=sa.NullPool)
-
-    def compile(self, statement: sa.ClauseElement) -> Statement:
-        return _compiled(statement, self._sqlalchemy)
-
-    def ddl(self, element: sa.schema.ExecutableDDLElement) -> str:
-        return str(element.compile(dialect=self._sqlalchemy))
-
-    def column_type(self, type: FieldType | None) -> str:
-        return str(COLUMN_TYPES.get(type, DOCUMENT).compile(self._sqlalchemy))  # type: ignore[arg-type]
 
     def inserter(self, table: sa.Table) -> Insert:
         text = f"COPY {table.name} ({_list(self._types(table))}) FROM STDIN"
@@ -617,8 +564,8 @@ class PostgreSQL:
     def stream(self, connection: Connection) -> Cursor:
         return connection.cursor(name="stream")
 
-    def step_sql(self, step: MigrationStep) -> list[str]:
-        return step.statements(self.name)
+
+Dialect = Sqlite | PostgreSQL
 
 
 def dialect_of(url: str) -> Dialect:
