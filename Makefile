@@ -20,8 +20,8 @@ serve: .venv/run ## Serve on 127.0.0.1:8000, records in persist.db
 showcase: .venv/run ## Drive a service of its own over HTTP and tell what happened
 	$(BIN)/persist showcase $(ARGS)
 
-test: .venv/dev ## Run the tests, all but the slow ones
-	$(BIN)/python -m pytest -m "not slow" $(ARGS)
+test: .venv/dev ## Run the tests, all but the slow ones, in two processes
+	$(BIN)/python -m pytest -m "not slow" -n 2 --dist worksteal $(ARGS)
 
 test-slow: .venv/dev ## Run the long ones: crashes, fuzzing, the wheel in a clean environment
 	$(BIN)/python -m pytest -m slow $(ARGS)

@@ -16,8 +16,11 @@ from benchmarks.peers import (
     PERSIST_IMPORT,
     PERSIST_UNOBSERVED,
     RAW,
+    REGISTERED,
+    REGISTERED_1000,
     STORES_NOTHING,
     TUTORIAL,
+    TYPED,
     Peer,
     Server,
     invoke,
@@ -121,6 +124,10 @@ READ = Request("GET", "/api/{collection}/{id}")
 LIST = Request("GET", "/api/{collection}?severity__gte=40&sort=-severity&limit=50", items=50)
 BODY = '{"title":"Fault %d","severity":%d,"acknowledged":false,"migration_note":null}'
 CREATE = Request("POST", "/api/{collection}", BODY)
+FIND = Request("GET", "/api/{collection}?source=edge-40&limit=50", items=50)
+EVENT = '{"event_name":"user.login %d","duration_ms":%d,"payload":{"user_id":"u-42"},"source":"edge-proxy"}'
+TELL = Request("POST", "/api/{collection}", EVENT)
+CORRECT = Request("PATCH", "/api/{collection}/{id}", '{"event_name":"user.login %d","duration_ms":%d}')
 CHANGE = '{"title":"Fault %d","severity":%d}'
 PATCH = Request("PATCH", "/api/{collection}/{id}", CHANGE)
 COMMAND = Request("POST", "/api/{collection}/{id}/commands/set", CHANGE)
@@ -210,6 +217,48 @@ OPERATIONS = (
         f"transaction of {CREATES} creates, records/s of one client",
         (Bound(SINGLE, 5, 8),),
         transact,
+    ),
+    Operation(
+        "event-read",
+        "a registered type beside a class: read by id",
+        (Bound("typed", 1, 1.1),),
+        requests(READ, REGISTERED, TYPED),
+        subject=REGISTERED.name,
+    ),
+    Operation(
+        "event-list",
+        "a registered type beside a class: list 50 of a fortieth of the records, filtered on an index",
+        (Bound("typed", 1, 1.1),),
+        requests(FIND, REGISTERED, TYPED),
+        subject=REGISTERED.name,
+    ),
+    Operation(
+        "event-create",
+        "a registered type beside a class: durable create",
+        (Bound("typed", 0.7, 0.9),),
+        requests(TELL, REGISTERED, TYPED),
+        subject=REGISTERED.name,
+    ),
+    Operation(
+        "event-patch",
+        "a registered type beside a class: durable merge patch",
+        (Bound("typed", 0.7, 0.9),),
+        requests(CORRECT, REGISTERED, TYPED),
+        subject=REGISTERED.name,
+    ),
+    Operation(
+        "types-read",
+        "1,000 registered types in place of one: read by id",
+        (Bound("registered", 0.95, 0.98),),
+        requests(READ, REGISTERED_1000, REGISTERED),
+        subject=REGISTERED_1000.name,
+    ),
+    Operation(
+        "types-create",
+        "1,000 registered types in place of one: durable create",
+        (Bound("registered", 0.95, 0.98),),
+        requests(TELL, REGISTERED_1000, REGISTERED),
+        subject=REGISTERED_1000.name,
     ),
     Operation(
         "import",

@@ -162,6 +162,29 @@ def _fill_persist(server: Server, tickets: Tickets) -> Iterator[str]:
         yield from _ids(server)
 
 
+def _fill_events(server: Server, tickets: Tickets) -> Iterator[str]:
+    """Audit events in the place of tickets: each source has a fortieth of them."""
+    events = (
+        {
+            "event_name": ticket["title"],
+            "duration_ms": ticket["severity"],
+            "payload": {"user_id": f"u-{ticket['severity']}"},
+            "source": f"edge-{ticket['severity']}",
+        }
+        for ticket in tickets
+    )
+    return _fill_persist(server, events)
+
+
+def _fill_events_beside_many(server: Server, tickets: Tickets) -> Iterator[str]:
+    definition = json.loads((CHECKOUT / "schemas" / "audit-event.json").read_text())
+    with httpx.Client(base_url=server.url, timeout=600) as client:
+        for number in range(2, 1_001):
+            body = {**definition, "name": f"audit-events-{number}"}
+            client.put(f"/entity-types/{body['name']}", json=body).raise_for_status()
+    return _fill_events(server, tickets)
+
+
 def _ids(server: Server) -> Iterator[str]:
     with httpx.stream("GET", f"{server.url}/api/{server.peer.collection}/export", timeout=600) as answer:
         for line in answer.iter_lines():
@@ -199,6 +222,13 @@ PERSIST_UNOBSERVED = replace(
     command=(sys.executable, "-m", "benchmarks.unobserved", "serve", "--port", "{port}"),
 )
 PERSIST_IMPORT = replace(PERSIST, name="persist_import")
+_EVENTS = {
+    "PERSIST_MODELS": "benchmarks.audit_events",
+    "PERSIST_SCHEMAS": str(CHECKOUT / "schemas"),
+}
+TYPED = Peer("typed", _PERSIST, _fill_events, _EVENTS, "typed-events")
+REGISTERED = Peer("registered", _PERSIST, _fill_events, _EVENTS, "audit-events")
+REGISTERED_1000 = Peer("registered_1000", _PERSIST, _fill_events_beside_many, _EVENTS, "audit-events")
 TUTORIAL = Peer("tutorial", _uvicorn("tutorial:app"), _fill_tutorial)
 RAW = Peer("raw", (*_uvicorn("ceilings:raw"), "--lifespan", "off"), _fill_nothing)
 STORES_NOTHING = Peer("stores_nothing", _uvicorn("ceilings:stores_nothing"), _fill_nothing)
