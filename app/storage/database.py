@@ -144,7 +144,7 @@ class Database:
                     raise self._refusal(error) from error
         if self.reads >= self._most_reads:
             raise Unavailable("too many reads wait for the database; try again")
-        return await self._in_reader(self._read, query)
+        return await self._in_reader(self._read, query, one_moment)
 
     async def _in_reader(self, work: Callable[..., Result], *arguments: Any) -> Result:
         """Do it in one of the threads that read; ``reads`` counts what is done and what waits there."""
@@ -264,11 +264,13 @@ class Database:
         rows.execute(statement.text, statement.arguments(conditions.values(layout, workspace, query)))
         return rows
 
-    def _read(self, query: Callable[[Reader], Result]) -> Result:
+    def _read(self, query: Callable[[Reader], Result], one_moment: bool = True) -> Result:
         connection = getattr(self._local, "connection", None)
         if connection is None:
             connection = self._local.connection = self.dialect.connect()
         try:
+            if not one_moment:
+                return query(Reader(connection, self._statements))
             return self._transaction(connection, query)
         except Exception as error:
             if self.dialect.owns(error):
