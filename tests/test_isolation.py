@@ -145,3 +145,10 @@ def test_the_feed_of_a_workspace_tells_of_no_other(client: httpx.Client, world: 
     feed = client.get("/changes", params=place)
     assert [change["id"] for change in feed.json()["items"]] == [SHARED]
     assert world.secret not in feed.text
+
+
+def test_every_route_inside_a_workspace_is_documented(client: httpx.Client) -> None:
+    inside = "/workspaces/{workspace}/api/{collection}"
+    paths = client.get("/openapi.json").json()["paths"]
+    told = {(method.upper(), path) for path in paths if path.startswith(inside) for method in paths[path]}
+    assert told == {(method, path) for method, path in ROUTES if path.startswith(inside) and method in VERBS}

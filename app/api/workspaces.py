@@ -1,9 +1,9 @@
 """Workspaces over HTTP: declaring, looking at and deleting them, and all their records together."""
 
 from contextlib import suppress
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Path
 from fastapi.responses import Response
 
 from app.api.bodies import Body
@@ -36,6 +36,9 @@ BODY = Body(
 )
 
 
+Name = Annotated[str, Path(description="The workspace's name.", examples=["incident"])]
+
+
 def workspace_router(database: Database, writes: Writes) -> APIRouter:  # noqa: C901 - a list of routes
     """The routes of workspaces; those of the collections inside them are ``api.collections``'."""
     router = APIRouter(tags=["workspaces"], prefix="/workspaces")
@@ -50,12 +53,12 @@ def workspace_router(database: Database, writes: Writes) -> APIRouter:  # noqa: 
         return {"items": items}
 
     @router.get("/{workspace}", summary="One workspace")
-    async def read(workspace: str, request: Asked) -> dict[str, Any]:
+    async def read(workspace: Name, request: Asked) -> dict[str, Any]:
         await database.refresh()
         return _shown(request.access, workspace, database.catalog.workspaces)
 
     @router.get("/{workspace}/records", summary="Its records of all collections together", openapi_extra=PAGE)
-    async def records(workspace: str, request: Asked) -> Response:
+    async def records(workspace: Name, request: Asked) -> Response:
         await database.refresh()
         seen = _shown(request.access, workspace, database.catalog.workspaces)["collections"]
         layouts = [database.catalog.get(name) for name in database.catalog.held(workspace) if name in seen]
@@ -64,7 +67,7 @@ def workspace_router(database: Database, writes: Writes) -> APIRouter:  # noqa: 
     @router.put(
         "/{workspace}", summary="Declare a workspace, or what it holds", openapi_extra=BODY, status_code=201
     )
-    async def put(workspace: str, request: Asked) -> Response:
+    async def put(workspace: Name, request: Asked) -> Response:
         request.access.require(Level.ADMIN, workspace=workspace)
         dry_run = flag(controls(pairs_of(request.query), ("dry_run",)), "dry_run")
         body = await request.body()
@@ -81,7 +84,7 @@ def workspace_router(database: Database, writes: Writes) -> APIRouter:  # noqa: 
         return sent(answer)
 
     @router.delete("/{workspace}", summary="Delete a workspace", openapi_extra=FORCE, status_code=204)
-    async def delete(workspace: str, request: Asked) -> Response:
+    async def delete(workspace: Name, request: Asked) -> Response:
         request.access.require(Level.ADMIN, workspace=workspace)
         control = controls(pairs_of(request.query), ("dry_run", "force"))
         force = flag(control, "force")
@@ -97,7 +100,7 @@ def workspace_router(database: Database, writes: Writes) -> APIRouter:  # noqa: 
         return sent(answer)
 
     @router.get("/{workspace}/snapshots", summary="The snapshots that hold something of a workspace")
-    async def snapshots(workspace: str, request: Asked) -> Response:
+    async def snapshots(workspace: Name, request: Asked) -> Response:
         request.access.require(Level.ADMIN, workspace=workspace)
         await database.refresh()
         held(database.catalog.workspaces, workspace)
@@ -109,7 +112,7 @@ def workspace_router(database: Database, writes: Writes) -> APIRouter:  # noqa: 
         openapi_extra=TAKEN,
         status_code=201,
     )
-    async def take_snapshot(workspace: str, request: Asked) -> Response:
+    async def take_snapshot(workspace: Name, request: Asked) -> Response:
         request.access.require(Level.ADMIN, workspace=workspace)
         return sent(await take(database, writes, request, Selection(workspace=workspace)))
 

@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterable, Iterator
 
 from app.api.access import level_of
+from app.api.openapi.inside import inside_paths
 from app.api.openapi.lifting import Json, ref
 from app.api.openapi.operations import Fragment, collection_fragment
 from app.api.openapi.parameters import CONTROLS
@@ -106,7 +107,8 @@ def _texts(fragments: list[Fragment], info: Json, base: Json, access: Access) ->
         components["schemas"] |= fragment.schemas
         components["parameters"] |= fragment.parameters
         components["responses"] |= fragment.responses
-    others = {path: _with_problems(item) for path, item in base.get("paths", {}).items()}
+    general = base.get("paths", {}) | inside_paths() if base else {}
+    others = {path: _with_problems(item) for path, item in general.items()}
     yield from _objects((path, _each(item)) for path, item in (paths | _usable(others, access)).items())
     yield ',"components":'
     yield from _objects((components | {"securitySchemes": _each(_SECURITY)}).items())
@@ -153,10 +155,10 @@ def _usable(paths: Json, access: Access, collection: str | None = None, workspac
 
 
 def _level(method: str, path: str, operation: Json) -> Level:
-    tags = operation.get("tags", ())
-    if _ADMIN.intersection(tags) or ("workspaces" in tags and method in ("put", "delete")):
+    tags, (_, inside, rest) = operation.get("tags", ()), path.partition("/api/")
+    if _ADMIN.intersection(tags) or ("workspaces" in tags and not inside and method in ("put", "delete")):
         return Level.ADMIN
-    return level_of(method.upper(), path.split("/")[3:])
+    return level_of(method.upper(), rest.split("/")[1:] if inside else path.split("/")[3:])
 
 
 def _components(base: Json) -> Json:

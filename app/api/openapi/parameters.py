@@ -30,15 +30,16 @@ def _header(name: str, schema: Json, description: str) -> Json:
     return {"name": name, "in": "header", "description": description, "schema": schema}
 
 
+def _path(name: str, description: str, example: str, schema: Json = TEXT) -> Json:
+    told = {"description": description, "schema": schema, "example": example}
+    return {"name": name, "in": "path", "required": True, **told}
+
+
 CONTROLS: Mapping[str, Json] = {
-    "id": {
-        "name": "id",
-        "in": "path",
-        "required": True,
-        "description": "The record's id, a canonical lower-case UUID.",
-        "schema": UUID,
-        "example": EXAMPLE_ID,
-    },
+    "id": _path("id", "The record's id, a canonical lower-case UUID.", EXAMPLE_ID, UUID),
+    "workspace": _path("workspace", "The workspace's name.", "incident"),
+    "collection": _path("collection", "A collection the workspace holds.", "ops-tickets"),
+    "command": _path("command", "A command of the collection.", "ack"),
     "limit": query("limit", _whole(1, default=50), "The size of the page; more than 500 is lowered to 500."),
     "cursor": query(
         "cursor",
