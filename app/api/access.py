@@ -33,8 +33,6 @@ PATIENCE = 5.0
 """Seconds a request waits for the keys, when they have to be read."""
 
 OPEN_PATHS = ("/docs/", "/health/", "/problems/")
-
-
 READING = ("GET", "HEAD", "OPTIONS")
 
 
@@ -83,7 +81,7 @@ class Keyring:
                 "send a key as `Authorization: Bearer <key>`; `persist keys create` makes one"
             )
         # Found by its hash: how long that takes says nothing of the keys.
-        sha256 = hashlib.sha256(key.strip().encode()).hexdigest()
+        sha256 = hashlib.sha256(key.encode()).hexdigest()
         if sha256 not in self._held and monotonic() - self._as_of > PAUSE:
             await self._renewed()  # it may have been made a moment ago
         if sha256 not in self._held:
