@@ -13,18 +13,21 @@ import httpx
 import pytest
 from fastapi.routing import APIRoute
 
+from app.domain.access import OPEN, scope_of
 from app.main import Persist, create_app
 from app.settings import Settings
+from app.storage.dialect import dialect_of
+from app.storage.keys import Keys
 from tests.conftest import NewDatabase
 from tests.support.problems import Json, assert_problem
-from tests.support.server import Server, run, serving
+from tests.support.server import Server, serving
 from tests.test_keys import EVERYWHERE, bearer, becomes, keys_in
 
 NAME, ABSENT = "secret-notes", "absent-notes"
 TEAM = "secret-team"
 NOWHERE = "0198c1d2-7c2f-7d6a-9f1e-2b3c4d5e6f70"
 DEFINITION = {"schema": {"type": "object", "properties": {"text": {"type": "string"}}}}
-OPEN = re.compile(r"/docs(/.*)?|/health/.*|/problems/.*")
+UNLOCKED = re.compile(r"/docs(/.*)?|/health/.*|/problems/.*")
 SHARED = re.compile(
     r"/|/openapi.json|/collections|/entity-types|/migration-plans|/migrations|/snapshots|/workspaces|/changes"
 )
@@ -73,17 +76,11 @@ def locked(new_database: NewDatabase, tmp_path_factory: pytest.TempPathFactory) 
     folder, url = tmp_path_factory.mktemp("locked"), new_database()
     with serving(url, folder, settings=EVERYWHERE) as server, server.client() as admin:
         admin.headers.update(bearer(keys_in(server)[0]))
-        keys = {name: made(name, scopes, url, folder) for name, scopes in KEYS.items()}
-        run(["keys", "revoke", "revoked"], url, folder)
+        stored = Keys(dialect_of(url))
+        keys = {name: stored.create(name, map(scope_of, scopes)) for name, scopes in KEYS.items()}
+        stored.revoke("revoked")
         becomes({401}, server, keys["revoked"])
         yield Locked(server, admin, keys | {"wrong": keys["owner"][:-1]}, filled(admin))
-
-
-def made(name: str, scopes: list[str], url: str, folder: Path) -> str:
-    given = [word for scope in scopes for word in ("--scope", scope)]
-    done = run(["keys", "create", "--name", name, *given], url, folder)
-    assert done.returncode == 0, done.stderr
-    return done.stdout.strip()
 
 
 def filled(admin: httpx.Client) -> Place:
@@ -154,7 +151,7 @@ def test_the_routes_are_all_there() -> None:
 def test_without_a_key_that_counts_every_route_is_closed(locked: Locked, key: str | None) -> None:
     for method, path in ROUTES:
         answer = locked.ask(key, method, address(path, locked.there), body(path, locked.there))
-        if OPEN.fullmatch(path):
+        if UNLOCKED.fullmatch(path):
             assert answer.status_code in (200, 404), (method, path)
         else:
             assert answer.status_code == 401, (method, path, answer.text)
@@ -166,7 +163,7 @@ def test_without_a_key_that_counts_every_route_is_closed(locked: Locked, key: st
 def test_outside_ones_scopes_nothing_is_told_whether_it_exists_or_not(locked: Locked, key: str) -> None:
     absent = Place(ABSENT, "absent-team", *[NOWHERE] * 3)
     for method, path in ROUTES:
-        if OPEN.fullmatch(path):
+        if UNLOCKED.fullmatch(path):
             continue
         answers = [
             locked.ask(key, method, address(path, place), body(path, place))
@@ -275,6 +272,7 @@ def test_a_caller_sees_the_paths_they_may_use(locked: Locked) -> None:
     assert methods("writer", f"/api/{NAME}") == {"get", "post", "delete"}
     assert methods("writer", "/entity-types/{name}") == set()
     assert methods("owner", "/entity-types/{name}") == {"get", "put", "delete"}
+    assert methods("owner", "/metrics") == set()
     assert methods("member", f"/api/{NAME}") == set()
     assert methods("member", f"/workspaces/{TEAM}/api/{NAME}") == {"get", "post", "delete"}
     one = locked.ask("reader", "GET", f"/collections/{NAME}/openapi.json").json()
@@ -299,12 +297,14 @@ def test_who_waits_for_changes_is_told_nothing_once_their_key_is_revoked(
     new_database: NewDatabase, tmp_path: Path
 ) -> None:
     url = new_database()
-    key, admin = made("one", ["counters:read"], url, tmp_path), made("two", ["*:admin"], url, tmp_path)
+    stored = Keys(dialect_of(url))
+    stored.prepare()
+    key, admin = stored.create("one", [scope_of("counters:read")]), stored.create("two", OPEN.scopes)
     with serving(url, tmp_path) as server, server.client() as client, ThreadPoolExecutor() as pool:
         waiting = [
             pool.submit(follow, server, key, accept) for accept in ("application/json", "text/event-stream")
         ]
-        run(["keys", "revoke", "one"], url, tmp_path)
+        stored.revoke("one")
         becomes({401}, server, key)
         created = client.post("/api/counters", json={"value": 4711}, headers=bearer(admin))
         assert created.status_code == 201

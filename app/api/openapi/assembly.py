@@ -108,6 +108,8 @@ def _texts(fragments: list[Fragment], info: Json, base: Json, access: Access) ->
         components["parameters"] |= fragment.parameters
         components["responses"] |= fragment.responses
     general = base.get("paths", {}) | inside_paths() if base else {}
+    if not access.allows(Level.ADMIN):
+        general = {path: item for path, item in general.items() if path != "/metrics"}
     others = {path: _with_problems(item) for path, item in general.items()}
     yield from _objects((path, _each(item)) for path, item in (paths | _usable(others, access)).items())
     yield ',"components":'
@@ -155,10 +157,15 @@ def _usable(paths: Json, access: Access, collection: str | None = None, workspac
 
 
 def _level(method: str, path: str, operation: Json) -> Level:
-    tags, (_, inside, rest) = operation.get("tags", ()), path.partition("/api/")
-    if _ADMIN.intersection(tags) or ("workspaces" in tags and not inside and method in ("put", "delete")):
+    before, inside, below = path.partition("/api/")
+    if inside:
+        return level_of(method.upper(), below.split("/")[1:])
+    tags = operation.get("tags", ())
+    if _ADMIN.intersection(tags) or before.endswith("/snapshots"):
         return Level.ADMIN
-    return level_of(method.upper(), rest.split("/")[1:] if inside else path.split("/")[3:])
+    if "workspaces" in tags and method in ("put", "delete"):
+        return Level.ADMIN
+    return level_of(method.upper())
 
 
 def _components(base: Json) -> Json:
