@@ -26,6 +26,13 @@ def page(client: httpx.Client, **query: object) -> Json:
     return found
 
 
+@pytest.fixture(scope="session", params=["typed"])
+def kind(request: pytest.FixtureRequest) -> str:
+    """The journal makes no difference between kinds."""
+    name: str = request.param
+    return name
+
+
 @pytest.fixture
 def end(client: httpx.Client) -> int:
     """Where the journal ends before the test."""
@@ -87,10 +94,31 @@ def test_what_is_filtered_out_is_passed_over(
     assert none == {"items": [], "last_seq": end + 4}
 
 
-def test_an_empty_workspace_is_the_default_one(client: httpx.Client, end: int, counters: Collection) -> None:
-    counters.created()
-    assert len(page(client, after=end, workspace="")["items"]) == 1
-    assert page(client, after=end, workspace="elsewhere") == {"items": [], "last_seq": end + 1}
+def test_a_workspace_shows_its_own_changes_and_an_empty_name_those_of_the_default_one(
+    client: httpx.Client, own_workspace: str
+) -> None:
+    end = page(client, after="now")["last_seq"]
+    here = Collection(client, "counters").created()
+    there = Collection(client, "counters", own_workspace).created()
+    found = {
+        name: [(change["id"], change["workspace"]) for change in page(client, after=end, **query)["items"]]
+        for name, query in (
+            ("all", {}),
+            ("default", {"workspace": ""}),
+            ("own", {"workspace": own_workspace}),
+        )
+    }
+    assert found["default"] == [(here["id"], None)]
+    assert found["own"] == [(there["id"], own_workspace)]
+    assert found["all"] == found["default"] + found["own"]
+
+
+@pytest.fixture
+def own_workspace(client: httpx.Client) -> str:
+    """A workspace that holds the counters."""
+    name = f"w-{uuid.uuid4().hex}"
+    assert client.put(f"/workspaces/{name}", json={"collections": ["counters"]}).status_code == 201
+    return name
 
 
 def test_a_seq_that_is_yet_to_come_is_the_end(client: httpx.Client, end: int) -> None:
@@ -140,6 +168,10 @@ def test_a_bad_parameter_is_refused(client: httpx.Client, query: str) -> None:
 def test_an_unknown_parameter_is_refused_naming_the_nearest(client: httpx.Client) -> None:
     problem = assert_problem(client.get("/changes?colection=counters"), 400, "invalid-query")
     assert "did you mean collection?" in problem["detail"]
+
+
+def test_an_unknown_workspace_is_refused(client: httpx.Client) -> None:
+    assert_problem(client.get("/changes?workspace=nowhere"), 404, "workspace-not-found")
 
 
 def test_an_unknown_collection_is_refused_naming_the_nearest(client: httpx.Client) -> None:
@@ -345,11 +377,3 @@ def test_a_service_that_is_told_to_stop_ends_its_streams_and_polls(
             assert list(events) == []
         assert poll.result(10) == {"items": [], "last_seq": 0}
     assert '"level": "error"' not in server.log.read_text()
-
-
-def test_a_client_that_goes_away_leaves_nothing_behind(client: httpx.Client, end: int) -> None:
-    name = uuid.uuid4().hex
-    for _ in range(20):
-        with listening(client, after="now", workspace=name) as events:
-            assert next(events) == (end, None)
-    assert page(client, after="now") == {"items": [], "last_seq": end}

@@ -3,6 +3,7 @@
 import uuid
 from datetime import datetime
 
+import httpx
 import pytest
 
 from tests.support.collection import JSON_PATCH, Collection
@@ -165,3 +166,78 @@ def test_a_long_payload_and_odd_text_come_back_from_history(samples: Collection)
     change = samples.history(record["id"])[0]
     assert change["payload"] == data | {"amount": 2}
     assert change["data"] == record["data"] | {"amount": 2}
+
+
+# --- erasure -------------------------------------------------------------------------------------
+
+
+def erase(collection: Collection, record_id: str, **headers: str) -> httpx.Response:
+    return collection.client.delete(f"{collection.at(record_id)}/history", headers=headers)
+
+
+def test_an_erased_history_keeps_the_envelopes_of_its_changes(counters: Collection) -> None:
+    record_id = counters.created(value=1)["id"]
+    record = counters.command(record_id, "increment", {"by": 2}).json()["record"]
+    before = counters.history(record_id)
+    response = erase(counters, record_id)
+    assert (response.status_code, response.content) == (204, b"")
+    assert counters.history(record_id) == [change | {"data": None, "payload": None} for change in before]
+    assert counters.record(record_id) == record
+    seqs = [change["seq"] for change in before]
+    feed = counters.client.get("/changes", params={"after": seqs[-1] - 1}).json()
+    assert [(change["seq"], change["data"]) for change in feed["items"]] == [
+        (seq, None) for seq in reversed(seqs)
+    ]
+
+
+def test_an_erased_revision_is_not_found_and_the_present_one_is(counters: Collection) -> None:
+    record_id = counters.created(value=1)["id"]
+    record = counters.command(record_id, "increment").json()["record"]
+    erase(counters, record_id)
+    assert_problem(counters.read(record_id, revision=1), 404, "revision-not-found")
+    assert counters.read(record_id, revision=2).json() == record
+    assert_problem(counters.read(record_id, revision=3), 404, "revision-not-found")
+
+
+def test_what_happens_after_an_erasure_is_kept(counters: Collection) -> None:
+    record_id = counters.created(value=1)["id"]
+    erase(counters, record_id)
+    counters.command(record_id, "increment", {"by": 4})
+    assert [(change["revision"], change["payload"]) for change in counters.history(record_id)] == [
+        (2, {"by": 4}),
+        (1, None),
+    ]
+    assert counters.read(record_id, revision=2).json()["data"]["value"] == 5
+
+
+def test_the_history_of_a_deleted_record_can_be_erased(counters: Collection) -> None:
+    record_id = counters.created(name="secret")["id"]
+    counters.delete(record_id)
+    assert erase(counters, record_id).status_code == 204
+    assert erase(counters, record_id).status_code == 204
+    assert [change["data"] for change in counters.history(record_id)] == [None, None]
+    assert_problem(counters.read(record_id, revision=1), 404, "revision-not-found")
+    assert counters.replace(record_id, {}).json()["revision"] == 3
+
+
+def test_the_history_of_one_record_is_erased_and_no_other(counters: Collection, record_id: str) -> None:
+    other = counters.created(name="other")
+    erase(counters, counters.created()["id"])
+    assert counters.history(other["id"])[0]["data"] == other["data"]
+    assert_problem(erase(counters, record_id), 404, "record-not-found")
+
+
+def test_an_erasure_is_rehearsed_repeated_and_conditional_like_any_write(
+    counters: Collection, marker: str
+) -> None:
+    record_id = counters.created(value=1)["id"]
+    response = counters.client.delete(f"{counters.at(record_id)}/history", params={"dry_run": "true"})
+    assert (response.status_code, response.json()) == (200, {"erased": 1})
+    assert_problem(erase(counters, record_id, **{"if-match": '"7"'}), 412, "precondition-failed")
+    assert counters.history(record_id)[0]["data"] is not None
+    key = {"idempotency-key": marker, "if-match": '"1"'}
+    assert erase(counters, record_id, **key).status_code == 204
+    counters.command(record_id, "increment")
+    again = erase(counters, record_id, **key)
+    assert (again.status_code, again.headers["idempotency-replayed"]) == (204, "true")
+    assert counters.history(record_id)[0]["data"] is not None

@@ -20,6 +20,7 @@ from app.api.representations import JSON, Answer, Send, change_text
 from app.api.requests import Receive, Request, Scope
 from app.domain.access import EVERY, Access, Level
 from app.domain.errors import InvalidQuery, PersistError, Unavailable
+from app.domain.workspace import held
 from app.storage.database import Database
 from app.storage.feed import Stretch
 
@@ -92,10 +93,9 @@ def changes_router(database: Database, stopping: asyncio.Event) -> APIRouter:
         asked = _asked(request, as_events=as_events)
         visible = asked.visible(request)
         visible.require()
-        if asked.collection is not None:
-            await database.refresh()
-            database.catalog.get(asked.collection)
-        found = await database.changes(asked.after, min(asked.limit or LIMIT, MOST), visible)
+        await _check(database, asked)
+        read = database.feed.read if as_events else database.changes
+        found = await read(asked.after, min(asked.limit or LIMIT, MOST), visible)
         if as_events:
             return EventStream(database, request, asked, found, stopping)
         if asked.wait and not found.rows:
@@ -104,6 +104,17 @@ def changes_router(database: Database, stopping: asyncio.Event) -> APIRouter:
         return sent(_page(found))
 
     return router
+
+
+async def _check(database: Database, asked: Asked) -> None:
+    """Raise ``CollectionNotFound`` or ``WorkspaceNotFound``: nothing would ever come of a mistyped name."""
+    if asked.collection is None and not asked.workspace:
+        return
+    await database.refresh()
+    if asked.collection is not None:
+        database.catalog.get(asked.collection)
+    if asked.workspace:
+        held(database.catalog.workspaces, asked.workspace)
 
 
 def _asked(request: Request, *, as_events: bool) -> Asked:

@@ -81,7 +81,7 @@ class Stretch:
     shown: bytes | None = None
 
 
-Reading = Callable[[int, int, Wanted], Coroutine[Any, Any, Stretch]]
+Reading = Callable[[int | None, int, Wanted], Coroutine[Any, Any, Stretch]]
 
 
 def stretch(
@@ -156,7 +156,7 @@ class Feed:
             return False
         return True
 
-    async def read(self, after: int, limit: int, wanted: Wanted) -> Stretch:
+    async def read(self, after: int | None, limit: int, wanted: Wanted) -> Stretch:
         """The next changes, for a follower. Those who stand at the same place and want the same, as
         many do when news come, share one reading."""
         key = self._head, after, limit, wanted

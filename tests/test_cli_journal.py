@@ -1,0 +1,155 @@
+"""`persist journal trim`: the head goes, what remains holds (contract 10)."""
+
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.conftest import NewDatabase
+from tests.support.collection import Collection
+from tests.support.events import EVENTS, changes, listening
+from tests.support.problems import assert_problem
+from tests.support.server import run, serving
+
+
+@pytest.fixture(scope="session", params=["typed"])
+def kind(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    return name
+
+
+@dataclass(frozen=True)
+class Journal:
+    """A service of its own, and the commands on its database."""
+
+    client: httpx.Client
+    counters: Collection
+    url: str
+    folder: Path
+
+    def trim(self, before: object) -> str:
+        """What it says last."""
+        outcome = run(["journal", "trim", "--before", str(before)], self.url, self.folder)
+        assert (outcome.returncode, outcome.stderr) == (0, ""), outcome
+        return outcome.stdout.splitlines()[-1]
+
+    @property
+    def end(self) -> int:
+        last: int = self.client.get("/changes", params={"after": "now"}).json()["last_seq"]
+        return last
+
+
+@pytest.fixture
+def journal(new_database: NewDatabase, tmp_path: Path) -> Iterator[Journal]:
+    url = new_database()
+    with serving(url, tmp_path) as server, server.client() as client:
+        yield Journal(client, Collection(client, "counters"), url, tmp_path)
+
+
+def test_who_follows_from_before_the_beginning_is_told_where_it_is(journal: Journal) -> None:
+    for value in range(5):
+        journal.counters.created(value=value)
+    assert journal.trim(4) == "3 changes are gone; the journal begins at seq 4"
+    for query, headers in (
+        ("", {}),
+        ("?after=2", {}),
+        ("", EVENTS),
+        ("?after=4", EVENTS | {"last-event-id": "2"}),
+    ):
+        problem = assert_problem(journal.client.get(f"/changes{query}", headers=headers), 410, "changes-gone")
+        assert problem["first_seq"] == 4
+        assert "after=3" in problem["detail"]
+    assert [change["seq"] for change in journal.client.get("/changes?after=3").json()["items"]] == [4, 5]
+    with listening(journal.client, 3) as events:
+        assert [change["seq"] for change in islice(changes(events), 2)] == [4, 5]
+
+
+def test_a_record_whose_changes_were_cut_is_as_it_was(journal: Journal) -> None:
+    record_id = journal.counters.created(value=1)["id"]
+    record = journal.counters.command(record_id, "increment").json()["record"]
+    journal.trim(3)
+    assert journal.counters.record(record_id) == record
+    assert journal.counters.read(record_id, revision=2).json() == record
+    assert_problem(journal.counters.read(record_id, revision=1), 404, "revision-not-found")
+    assert journal.counters.history(record_id) == []
+    assert journal.counters.command(record_id, "increment").json()["record"]["revision"] == 3
+    assert [change["revision"] for change in journal.counters.history(record_id)] == [3]
+
+
+def test_no_revision_is_ever_given_twice(journal: Journal) -> None:
+    counters = journal.counters
+    gone, returned, kept = (counters.created(value=1)["id"] for _ in range(3))
+    for record_id in (gone, returned):
+        counters.command(record_id, "increment")
+        counters.delete(record_id)
+    assert counters.replace(returned, {"value": 5}).json()["revision"] == 4
+    journal.trim(journal.end + 1)
+    assert counters.delete(returned).status_code == 204
+    assert counters.delete(kept).status_code == 204
+    journal.trim(journal.end + 1)
+    revisions = [counters.replace(record_id, {}).json()["revision"] for record_id in (gone, returned, kept)]
+    assert revisions == [4, 6, 3]
+
+
+def test_the_journal_is_cut_at_a_time(journal: Journal) -> None:
+    for _ in range(3):
+        journal.counters.created()
+    at = journal.client.get("/changes?after=1").json()["items"][0]["at"]
+    assert journal.trim("2020-01-01") == "0 changes are gone; the journal begins at seq 1"
+    assert journal.trim(at) == "1 changes are gone; the journal begins at seq 2"
+    assert journal.trim("2999-01-01") == "2 changes are gone; the journal begins at seq 4"
+    assert journal.client.get("/changes?after=3").json() == {"items": [], "last_seq": 3}
+    journal.counters.created()
+    assert [change["seq"] for change in journal.client.get("/changes?after=3").json()["items"]] == [4]
+
+
+def test_no_more_is_cut_than_there_is_and_nothing_twice(journal: Journal) -> None:
+    journal.counters.created()
+    assert journal.trim(10**15) == "1 changes are gone; the journal begins at seq 2"
+    assert journal.trim(1) == "0 changes are gone; the journal begins at seq 2"
+    assert_problem(journal.client.get("/changes"), 410, "changes-gone")
+
+
+def test_a_bad_moment_is_refused_saying_what_is_wanted(tmp_path: Path) -> None:
+    for before in ("x", "", "-5", "1.5", "2026-13-01"):
+        outcome = run(["journal", "trim", f"--before={before}"], "sqlite:///none.db", tmp_path)
+        assert outcome.returncode == 2
+        assert "--before takes a seq" in outcome.stderr
+
+
+def test_a_database_that_is_not_there_is_not_made(tmp_path: Path) -> None:
+    outcome = run(["journal", "trim", "--before", "5"], "sqlite:///none.db", tmp_path)
+    assert outcome.returncode == 1
+    assert "there is no such file" in outcome.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_writers_go_on_while_the_journal_is_cut(journal: Journal) -> None:
+    journal.counters.import_lines("{}\n" * 4_000)
+    stop, lasted = threading.Event(), []
+
+    def write() -> list[int]:
+        seqs = []
+        with httpx.Client(base_url=journal.client.base_url, timeout=30) as client:
+            counters = Collection(client, "counters")
+            while not stop.is_set():
+                begun = time.monotonic()
+                record_id = counters.created()["id"]
+                lasted.append(time.monotonic() - begun)
+                seqs.append(counters.history(record_id)[0]["seq"])
+        return seqs
+
+    with ThreadPoolExecutor(1) as pool:
+        writing = pool.submit(write)
+        said = journal.trim(4_001)
+        stop.set()
+        seqs = writing.result(60)
+    assert said == "4,000 changes are gone; the journal begins at seq 4001"
+    assert seqs == list(range(4_001, 4_001 + len(seqs)))
+    assert max(lasted) < 4
