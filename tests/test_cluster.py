@@ -149,13 +149,13 @@ class Follower:
                 return
 
 
-def faults_under_load(folder: Path, rounds: int) -> None:
+def faults_under_load(folder: Path, *, rounds: int, clients: int) -> None:
     """Kill a replica, restart PostgreSQL, reload the proxy, again and again; all must be there."""
     ledger = Ledger()
     with cluster(folder) as made:
         with made.entry.client() as client:
             shared_id = Collection(client, "counters").created()["id"]
-        with Load(made.entry, ledger, shared_id, clients=3):
+        with Load(made.entry, ledger, shared_id, clients):
             with Follower(made.entry) as follower:
                 for turn in range(rounds):
                     lose_parts(made, turn % 3, ledger)
@@ -179,12 +179,12 @@ def lose_parts(cluster: Cluster, number: int, ledger: Ledger) -> None:
 
 
 def test_a_cluster_that_loses_a_replica_its_database_and_its_proxy_loses_nothing(tmp_path: Path) -> None:
-    faults_under_load(tmp_path, rounds=1)
+    faults_under_load(tmp_path, rounds=1, clients=2)
 
 
 @pytest.mark.slow
 def test_a_cluster_that_keeps_losing_parts_loses_no_write(tmp_path: Path) -> None:
-    faults_under_load(tmp_path, rounds=6)
+    faults_under_load(tmp_path, rounds=6, clients=4)
 
 
 # --- a rolling upgrade -----------------------------------------------------------------------------

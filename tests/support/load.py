@@ -2,6 +2,7 @@
 
 import itertools
 import threading
+import time
 import uuid
 from dataclasses import dataclass, field
 from typing import Any
@@ -113,6 +114,7 @@ class Load:
             self._ledger.acknowledge()
             return True
         self._ledger.refused.append(response)
+        time.sleep(0.02)  # a client that comes back at once only keeps the service from recovering
         return False
 
 
