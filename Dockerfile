@@ -25,7 +25,7 @@ LABEL org.opencontainers.image.title="Persist" \
       org.opencontainers.image.description="Durable, versioned, audited REST collections" \
       org.opencontainers.image.licenses="MIT"
 RUN useradd --uid 10001 --no-log-init --home-dir /data --shell /usr/sbin/nologin persist \
-    && install -d -o persist -g persist /data
+    && install -d -m 0700 -o persist -g persist /data
 COPY --from=build /opt/persist /opt/persist
 COPY schemas /srv/schemas
 # Spooled imports and snapshots go beside the database: they may be larger than memory.

@@ -1,4 +1,5 @@
 import json
+import shutil
 import signal
 import socket
 import sqlite3
@@ -91,6 +92,14 @@ def test_check_passes_where_tables_and_models_agree(service: Running) -> None:
         ["ok", "database"],
         ["ok", "tables"],
     ]
+
+
+def test_check_says_nothing_of_the_tables_of_registered_types(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "schemas", tmp_path / "schemas")
+    with serving(tmp_path):
+        pass
+    outcome = persist(tmp_path, "check")
+    assert (outcome.returncode, outcome.stderr) == (0, "")
 
 
 def test_serve_lists_every_setting_with_its_variable(tmp_path: Path) -> None:
@@ -297,6 +306,7 @@ def shop(folder: Path) -> dict[str, str]:
 
 
 def test_check_for_production_names_what_is_unsafe(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
     with serving(tmp_path):
         pass
     outcome = persist(tmp_path, "check", "--production", PERSIST_LOG_LEVEL="debug")
@@ -311,8 +321,7 @@ def test_check_for_production_is_content_with_settings_that_are_safe(tmp_path: P
     environment = shop(tmp_path) | {"PERSIST_DATABASE_URL": f"sqlite:///{tmp_path}/persist.db"}
     with serving(tmp_path, **environment):
         pass
-    for file in tmp_path.glob("persist.db*"):
-        file.chmod(0o600)
+    tmp_path.chmod(0o700)  # what lies in it, nobody else can read
     made = persist(tmp_path, "keys", "create", "--name", "ci", "--scope", "hats:write", **environment)
     assert made.returncode == 0
     outcome = persist(tmp_path, "check", "--production", **environment)

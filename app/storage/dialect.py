@@ -178,7 +178,8 @@ class Sqlite(Shared):
         found = []
         if not self._given.is_absolute():
             found.append(f"{self._given} is relative: started elsewhere, the service is on another database")
-        if FilePath(self.path).stat().st_mode & 0o004:
+        file = FilePath(self.path)
+        if file.stat().st_mode & 0o004 and file.parent.stat().st_mode & 0o001:
             found.append(f"every user of this machine can read {self.path} and its -wal: chmod 640")
         return found
 

@@ -107,13 +107,11 @@ def drift(dialect: Dialect, types: Iterable[EntityType]) -> list[str]:
     engine = dialect.engine()
     expected = _metadata(dialect, types)
 
-    def ours(
-        _object: sa.schema.SchemaItem, name: str | None, kind: str, _reflected: bool, _other: object
-    ) -> bool:
+    def ours(name: str | None, kind: str, _parents: object) -> bool:
         return kind != "table" or name in expected.tables
 
     with engine.connect() as connection:
-        context = MigrationContext.configure(connection, opts={"include_object": ours, "compare_type": True})
+        context = MigrationContext.configure(connection, opts={"include_name": ours, "compare_type": True})
         differences = compare_metadata(context, expected)
     engine.dispose()
     return [_words(difference) for difference in differences]
