@@ -51,7 +51,8 @@ def hammer(server: Server, request: Request, seconds: int, *, clients: int = 32)
     path = request.path.replace("{collection}", server.peer.collection)
     _try_once(server, request, path)
     arguments = [request.method, path, str(server.ids), str(next(_numbers)), *filter(None, [request.body])]
-    command = [*WRK, f"-c{clients}", f"-d{seconds}s", server.url, "--", *arguments]
+    shown = [f"-H{name}: {value}" for name, value in server.headers.items()]
+    command = [*WRK, *shown, f"-c{clients}", f"-d{seconds}s", server.url, "--", *arguments]
     cpu_before = server.cpu_seconds()
     done = subprocess.run(command, capture_output=True, text=True, timeout=seconds + 60, check=True)
     figures = json.loads(done.stdout.splitlines()[-1])
@@ -65,7 +66,8 @@ def _try_once(server: Server, request: Request, path: str) -> None:
     """See that an answer is what it should be, since wrk only looks at statuses."""
     url = server.url + path.replace("{id}", server.some_id)
     body = None if request.body is None else request.body % (next(_numbers), 10)
-    answer = httpx.request(request.method, url, content=body, headers={"Content-Type": "application/json"})
+    headers = {"Content-Type": "application/json", **server.headers}
+    answer = httpx.request(request.method, url, content=body, headers=headers)
     if not answer.is_success:
         raise RuntimeError(f"{server.peer.name}: {answer.status_code} {answer.text}\n{server.log_tail()}")
     if request.items is not None:

@@ -14,6 +14,7 @@ from benchmarks.peers import (
     PERSIST,
     PERSIST_200,
     PERSIST_IMPORT,
+    PERSIST_KEYED,
     PERSIST_UNOBSERVED,
     RAW,
     REGISTERED,
@@ -187,6 +188,13 @@ OPERATIONS = (
         "with metrics, limits and names for the log in place of without: read by id",
         (Bound(PERSIST_UNOBSERVED.name, 0.9, 0.96),),
         requests(READ, PERSIST, PERSIST_UNOBSERVED),
+    ),
+    Operation(
+        "keyed",
+        "with a key in place of none: read by id",
+        (Bound(PERSIST.name, 0.9, 0.96),),
+        requests(READ, PERSIST_KEYED, PERSIST),
+        subject=PERSIST_KEYED.name,
     ),
     Operation(
         "create",

@@ -16,6 +16,9 @@ from uuid import uuid4
 
 import httpx
 
+from app.domain.access import OPEN
+from app.storage.dialect import dialect_of
+from app.storage.keys import Keys
 from benchmarks import tutorial
 from benchmarks.databases import SERVER_CORE
 
@@ -42,6 +45,15 @@ class Server:
     def some_id(self) -> str:
         with self.ids.open() as ids:
             return ids.readline().strip()
+
+    @property
+    def key(self) -> Path:
+        """A file with the key that requests show, where the peer demands one."""
+        return self.folder / f"{self.peer.name}.key"
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.key.read_text()}"} if self.key.exists() else {}
 
     def cpu_seconds(self) -> float:
         """What the process has used so far."""
@@ -162,6 +174,11 @@ def _fill_persist(server: Server, tickets: Tickets) -> Iterator[str]:
         yield from _ids(server)
 
 
+def _fill_keyed(server: Server, tickets: Tickets) -> Iterator[str]:
+    yield from _fill_persist(server, tickets)
+    server.key.write_text(Keys(dialect_of(server.database_url)).create("load", OPEN.scopes))
+
+
 def _fill_events(server: Server, tickets: Tickets) -> Iterator[str]:
     """Audit events in the place of tickets: each source has a fortieth of them."""
     events = (
@@ -216,6 +233,7 @@ PERSIST_200 = Peer(
     environment={"PERSIST_MODELS": "benchmarks.many_models"},
     collection="tickets-200",
 )
+PERSIST_KEYED = replace(PERSIST, name="persist_keyed", fill=_fill_keyed)
 PERSIST_UNOBSERVED = replace(
     PERSIST,
     name="persist_unobserved",
