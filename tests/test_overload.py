@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
+from app.server import allow_files
 from tests.conftest import NewDatabase
 from tests.support.collection import Collection
 from tests.support.problems import assert_problem
@@ -157,5 +158,6 @@ def test_ten_times_the_load_is_refused_and_takes_no_memory(new_database: NewData
 
 @pytest.mark.slow
 def test_ten_times_the_load_for_a_minute_takes_no_memory(new_database: NewDatabase, tmp_path: Path) -> None:
+    assert allow_files(2000)
     with serving(new_database(), tmp_path, settings={"MAX_REQUESTS": "200"}) as server:
         overload(server, connections=2000, seconds=60)

@@ -89,3 +89,19 @@ def test_a_second_signal_ends_it_at_once(
         end(server, signal.SIGTERM)
         server.process.send_signal(number)
         assert server.process.wait(20) == 128 + number
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True, scope="session")
+def test_a_stream_that_nobody_reads_is_cut_off_in_time(new_database: NewDatabase, tmp_path: Path) -> None:
+    with (
+        serving(new_database(), tmp_path, settings={"SHUTDOWN_SECONDS": "1"}) as server,
+        server.client() as client,
+        connected(server.url) as connection,
+    ):
+        lines = f'{{"name": "{"x" * 5000}"}}\n' * 5000
+        client.post("/api/counters/import", content=lines, headers={"content-type": "application/x-ndjson"})
+        connection.sendall(head("GET", "/api/counters/export", server.url))
+        assert status_of(connection.recv(100)) == 200
+        end(server, signal.SIGTERM)
+        assert server.process.wait(20) == 0
+        assert "Traceback" not in server.log.read_text()

@@ -45,8 +45,8 @@ class Front:
         CURRENT.set(request)
         try:
             await self._serve(request, scope, receive, send)
-        except Disconnected:
-            return
+        except (Disconnected, asyncio.CancelledError):
+            return  # what has begun and is not complete, the server cuts off
         finally:
             self._traffic.leave(request)
 
