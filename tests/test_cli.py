@@ -135,6 +135,14 @@ def log_of(service: Running) -> list[dict[str, str]]:
     return records
 
 
+def test_a_service_that_has_ended_leaves_all_in_one_file(tmp_path: Path) -> None:
+    with serving(tmp_path, **shop(tmp_path)) as service:
+        for path in ("api/hats", "collections", "health/ready", "metrics"):
+            httpx.get(f"{service.url}/{path}").raise_for_status()
+        httpx.post(f"{service.url}/api/hats", json={"size": 56}).raise_for_status()
+    assert [path.name for path in tmp_path.glob("persist.db*")] == ["persist.db"]
+
+
 def test_what_was_stored_is_there_after_a_restart(tmp_path: Path) -> None:
     environment = shop(tmp_path)
     with serving(tmp_path, **environment) as service:
@@ -200,8 +208,8 @@ def test_a_database_that_cannot_hold_all_text_is_refused(postgres: str, tmp_path
     made = "create database narrow encoding 'SQL_ASCII' locale 'C' template template0"
     with psycopg.connect(postgres, autocommit=True) as connection:
         connection.execute(made)
-    said = refusal(tmp_path, "serve", PERSIST_DATABASE_URL=postgres.replace("/postgres?", "/narrow?"))
-    assert "it is in SQL_ASCII, make one in UTF8" in said
+    told = failure(tmp_path, "serve", PERSIST_DATABASE_URL=postgres.replace("/postgres?", "/narrow?"))
+    assert "it is in SQL_ASCII, make one in UTF8" in told
 
 
 def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:

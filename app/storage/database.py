@@ -66,6 +66,11 @@ class Database:
     (``storage.schema.prepare``).
     """
 
+    reads = 0
+    _looks = 0
+    _looking: asyncio.Task[None] | None = None
+    _loop: asyncio.AbstractEventLoop | None = None
+
     def __init__(
         self,
         url: str,
@@ -87,16 +92,14 @@ class Database:
             self.dialect, self.catalog, self._statements, snapshot_every, self._due, self.feed.committed
         )
         self._writes: Lane[Write] = Lane("writer", self._writer.work, waiting)
-        self._finds: Lane[Find] = Lane("finder", KeyReader(self.dialect).work, waiting)
-        self._keys: Lane[None] = Lane("keys", KeyTable(self.dialect).work, waiting)
+        self._key_reader, self._key_table = KeyReader(self.dialect), KeyTable(self.dialect)
+        self._finds: Lane[Find] = Lane("finder", self._key_reader.work, waiting)
+        self._keys: Lane[None] = Lane("keys", self._key_table.work, waiting)
         self._most_reads = READERS + waiting // SLOWER
-        self.reads = 0
         self._threads = ThreadPoolExecutor(READERS, thread_name_prefix="reader")
         self._local = threading.local()
+        self._opened: list[Connection] = []
         self._here: Connection | None = self._brief_connection() if self.dialect.reads_in_place else None
-        self._looks = 0
-        self._looking: asyncio.Task[None] | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
         self._taking: set[asyncio.Task[None]] = set()
         self.snapshots = Snapshots(self.dialect, self.catalog, self._statements, self._write_from_thread)
         self._watch = Watch(self.dialect, self.catalog)
@@ -253,7 +256,9 @@ class Database:
         self._keys.close()
         self._threads.shutdown()
         self.feed.close()
-        self._writer.close()
+        # Whoever is last to let go of SQLite's file leaves all of it in that one file.
+        for each in (self._key_reader, self._key_table, self._writer, *self._opened):
+            each.close()
         if self._here is not None:
             self._here.close()
 
@@ -268,6 +273,7 @@ class Database:
         connection = getattr(self._local, "connection", None)
         if connection is None:
             connection = self._local.connection = self.dialect.connect()
+            self._opened.append(connection)
         try:
             if not one_moment:
                 return query(Reader(connection, self._statements))
@@ -275,6 +281,7 @@ class Database:
         except Exception as error:
             if self.dialect.owns(error):
                 self._local.connection = None
+                self._opened.remove(connection)
                 connection.close()
             raise self._refusal(error) from error
 

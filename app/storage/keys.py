@@ -133,3 +133,8 @@ class KeyTable:
             raise
         for job in jobs:
             job.result = [StoredKey(*row) for row in rows]
+
+    def close(self) -> None:
+        """Let go of the database."""
+        if self._connection is not None:
+            self._connection.close()

@@ -134,6 +134,11 @@ class KeyReader:
                     job.error = refused
                 self._connection = None
 
+    def close(self) -> None:
+        """Let go of the database."""
+        if self._connection is not None:
+            self._connection.close()
+
     def _group(self, jobs: list[Job[Find]]) -> None:
         connection = self._connection = self._connection or self._dialect.connect()
         layout, workspace = jobs[0].task.layout, jobs[0].task.workspace

@@ -58,6 +58,8 @@ def _made(dialect: Dialect, types: list[EntityType]) -> list[Pending]:
         for table, row in SINGLE_ROWS:
             if connection.scalar(sa.select(sa.func.count()).select_from(table)) == 0:
                 connection.execute(table.insert().values(row))
+        # a database that cannot be written is noticed here, not by the first client
+        connection.execute(sa.update(JOURNAL_HEAD).values(seq=JOURNAL_HEAD.c.seq))
         for type in types:
             _check_version(connection, dialect, type)
         due = pending(connection, dialect, types)
