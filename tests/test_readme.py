@@ -156,6 +156,11 @@ def test_a_workspace_works_as_the_readme_shows(reader: Reader) -> None:
     assert reader.follow(section("Workspaces")) == 5
 
 
+def test_following_changes_goes_as_the_readme_shows(reader: Reader) -> None:
+    reader.serve()
+    assert reader.follow(section("Following changes")) == 8
+
+
 def test_the_entity_of_the_readme_does_what_it_shows(reader: Reader) -> None:
     assert reader.follow(section("Your own entity")) == 2
 

@@ -96,8 +96,8 @@ def stretch(
     last = after = head if after is None else min(after, head)
     if after < first - 1:
         raise ChangesGone(
-            f"the journal was trimmed and begins at seq {first}: read the collections anew, then go on "
-            f"with after={first - 1}",
+            f"the journal was trimmed and begins at seq {first}; note the last_seq of after=now, read the "
+            f"collections anew and go on from there (after={first - 1} is the earliest that can be told)",
             first_seq=first,
         )
     wanted, seqs, step = cache(wanted), list[int](), limit
