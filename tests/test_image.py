@@ -100,11 +100,10 @@ class Container:
 @pytest.fixture
 def container(engine: str) -> Iterator[Container]:
     made = Container(engine, f"persist-test-{uuid.uuid4().hex[:8]}", free_port())
-    started = made.run(
-        "run", "--detach", "--name", made.name, *HARDENED, "--env", f"PERSIST_PORT={made.port}", IMAGE
-    )
-    assert started.returncode == 0, started.stderr
+    port = ["--env", f"PERSIST_PORT={made.port}"]
     try:
+        started = made.run("run", "--detach", "--name", made.name, *HARDENED, *port, IMAGE)
+        assert started.returncode == 0, started.stderr
         made.wait_until_ready()
         made.key = first_key(made)
         yield made
