@@ -10,8 +10,10 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote, urljoin
 
+from pydantic_core import to_json
+
 from app.domain.errors import Invalid, InvalidData, InvalidSchema, Violation, pointer
-from app.domain.record import Data, to_text
+from app.domain.record import Data
 from app.entity_types.json_schema.defaults import fill, prepare
 from app.entity_types.json_schema.findings import REPORTED, explain
 from app.entity_types.json_schema.graph import BASE, Graph, Node, in_order
@@ -77,7 +79,7 @@ def _validator(graph: Graph, error: type[Invalid]) -> Callable[[Data], Data]:
         visits = Visits()
         try:
             filled: Data = fill(root, data, visits)
-            if rate * len(to_text(filled)) > VISITS:
+            if rate * len(to_json(filled)) > VISITS:
                 visits.judging(root, filled)
             if root.fits(filled):
                 return filled

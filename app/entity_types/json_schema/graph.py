@@ -51,7 +51,8 @@ class Node:
         self.place = place
         self.detail = detail
         self.leads: dict[str, Any] = {}
-        self.price = 0
+        self.price = 1
+        self.plain = False
         self.recursive = False
         self.checks: dict[str, Callable[[Any], bool]] = {}
         self.defaulted = False
@@ -62,7 +63,7 @@ class Node:
     def beside(self) -> list["Node"]:
         return [node for keyword in _BESIDE for node in self.under(keyword)]
 
-    @property
+    @cached_property
     def turns(self) -> int:
         """How often the engine looks at what stands beside: again for what it leaves unevaluated."""
         return 3 if "unevaluatedProperties" in self.leads or "unevaluatedItems" in self.leads else 1

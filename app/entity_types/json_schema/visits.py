@@ -21,6 +21,7 @@ one, one state for one character, make up a visit."""
 
 _MEMBERS = ("properties", "patternProperties", "additionalProperties")
 _OF_ARRAYS = ("unevaluatedItems", "contains")
+_VARYING = frozenset(("pattern", "format", "multipleOf", "uniqueItems"))
 _UNUSED = ("$defs", "definitions", "contentSchema")
 Step = str | int
 
@@ -48,11 +49,16 @@ class Visits:
 
     def judging(self, node: Node, value: Any) -> None:
         """Pay for all that ``node`` would look at in ``value``."""
-        self.spend(price(node))
+        self.left -= node.price
+        if self.left < 0:
+            raise Exhausted
+        if node.plain:
+            return
         if isinstance(value, dict | list):
-            if node.recursive and (node, id(value)) in self._seen:
-                return
-            self._seen.add((node, id(value)))
+            if node.recursive:
+                if (node, id(value)) in self._seen:
+                    return
+                self._seen.add((node, id(value)))
             self._members(node, value)
         elif isinstance(node.schema, dict):
             self._scalar(node.schema, value)
@@ -79,8 +85,9 @@ class Visits:
             self.spend(sum(map(len, value)) * sum(map(weight, patterns)) // STEPS)
         if isinstance(value, list):
             self.spend(len(value))
+        judging = self.judging
         for _, below, member in within(node, value):
-            self.judging(below, member)
+            judging(below, member)
         for keyword in ("propertyNames", "unevaluatedProperties", "unevaluatedItems", "contains"):
             if keyword in node.leads and isinstance(value, list) == (keyword in _OF_ARRAYS):
                 members = value.values() if keyword == "unevaluatedProperties" else value
@@ -97,35 +104,37 @@ def within(node: Node, value: Any) -> Iterator[tuple[Step, Node, Any]]:
             if below is not None:
                 yield index, below, item
     elif isinstance(value, dict) and not node.leads.keys().isdisjoint(_MEMBERS):
+        members, rest = node.members, node.leads.get("additionalProperties")
         patterns = [(matcher(text), below) for text, below in node.leads.get("patternProperties", {}).items()]
-        rest = node.leads.get("additionalProperties")
         for name, member in value.items():
-            found = [below for matches, below in patterns if matches(name)]
-            if name in node.members:
-                found.append(node.members[name])
-            for below in found or ([rest] if rest else []):
+            found = [below for matches, below in patterns if matches(name)] if patterns else []
+            if name in members:
+                found.append(members[name])
+            for below in found or ((rest,) if rest else ()):
                 yield name, below, member
 
 
-def price(node: Node) -> int:
+def _price(schema: Any) -> int:
     """The visits one look at a value takes, those of other schemas aside."""
-    schema = node.schema
-    if node.price == 0 and isinstance(schema, dict):
-        options = [*schema.get("enum", ()), schema.get("const")]
-        deep = [option for option in options if isinstance(option, dict | list)]
-        node.price = len(schema) + (len(schema.get("required", ())) >> 4)
-        node.price += len(to_text(deep)) >> 2 if deep else 0
-        node.price += REGEX * (schema.get("format") == "regex")
-        if isinstance(divisor := schema.get("multipleOf"), float):
-            node.price += 32 + abs(frexp(divisor)[1])
-    return 1 + node.price
+    if isinstance(schema, bool):
+        return 1
+    options = [*schema.get("enum", ()), schema.get("const")]
+    deep = [option for option in options if isinstance(option, dict | list)]
+    price: int = 1 + len(schema) + (len(schema.get("required", ())) >> 4)
+    price += len(to_text(deep)) >> 2 if deep else 0
+    price += REGEX * (schema.get("format") == "regex")
+    if isinstance(divisor := schema.get("multipleOf"), float):
+        price += 32 + abs(frexp(divisor)[1])
+    return price
 
 
 def most(graph: Graph) -> int:
-    """What one character of a value's JSON text may cost at most."""
+    """What one character of a value's JSON text may cost at most; notes on every node what it costs."""
     cost: dict[Node, int] = {}
     for node in graph.order:
         onward = [below for keyword in node.leads if keyword not in _UNUSED for below in node.under(keyword)]
-        cost[node] = price(node) + sum(1 + weight(text) // STEPS for text in node.patterns)
+        node.price = _price(node.schema)
+        node.plain = not onward and (isinstance(node.schema, bool) or _VARYING.isdisjoint(node.schema))
+        cost[node] = node.price + sum(1 + weight(text) // STEPS for text in node.patterns)
         cost[node] += node.turns * sum(cost.get(below, 0) for below in onward if not below.recursive)
     return cost[graph.root] + sum(cost[node] for node in cost if node.recursive)
