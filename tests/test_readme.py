@@ -151,6 +151,11 @@ def test_the_showcase_tells_what_the_readme_shows(reader: Reader) -> None:
     assert reader.follow(section("The whole story in one command")) == 1
 
 
+def test_many_writes_at_once_go_as_the_readme_shows(reader: Reader) -> None:
+    reader.serve()
+    assert reader.follow(section("Several at once")) == 3
+
+
 def test_a_workspace_works_as_the_readme_shows(reader: Reader) -> None:
     reader.serve()
     assert reader.follow(section("Workspaces")) == 5
