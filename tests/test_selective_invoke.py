@@ -148,6 +148,18 @@ def test_a_unique_value_goes_to_the_first_and_fails_the_others(accounts: Collect
     assert [len(accounts.history(record["id"])) for record in records] == [2, 1, 1, 1, 1]
 
 
+def test_what_the_database_refuses_fails_alone_among_hundreds(accounts: Collection, marker: str) -> None:
+    """More than are written at once; every record is all or nothing all the same."""
+    accounts.import_lines("".join(f'{{"owner": "{marker}-{n:03}"}}\n' for n in range(300)))
+    body = invoked(accounts.invoke("set", {"owner": marker}, owner__startswith=marker))
+    assert (body["invoked"], body["failed"], body["outcomes"][0]["status"]) == (1, 299, "invoked")
+    assert {each["reason"] for each in body["outcomes"][1:]} == {"unique-violation"}
+    owners = [record["data"]["owner"] for record in accounts.items(owner__startswith=marker, limit="500")]
+    assert sorted(owners) == [marker, *(f"{marker}-{n:03}" for n in range(1, 300))]
+    revisions = [record["revision"] for record in accounts.items(owner__startswith=marker, limit="500")]
+    assert sorted(revisions) == [1] * 299 + [2]
+
+
 @pytest.mark.parametrize("dry_run", ["true", "false"])
 def test_atomic_undoes_all_at_a_failure(counters: Collection, marker: str, dry_run: str) -> None:
     records = [counters.created(name=marker, value=value) for value in (9, FULL, 8)]

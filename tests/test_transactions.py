@@ -11,7 +11,7 @@ import pytest
 from tests.conftest import NewDatabase
 from tests.support.collection import Collection
 from tests.support.problems import Json, assert_problem, pointers
-from tests.support.server import serving
+from tests.support.server import run, serving
 from tests.twins import typed_only
 
 
@@ -615,3 +615,34 @@ def test_a_collection_the_workspace_does_not_hold_is_not_found(
     problem = assert_problem(transact(good, create(counters)), 404, "collection-not-in-workspace")
     assert problem["operation"] == 1
     assert Collection(client, "counters").items(name=marker) == []
+
+
+def test_every_operation_needs_a_key_for_its_collection_and_workspace(
+    new_database: NewDatabase, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """And without one nothing is told, not even what is wrong with the others."""
+    url, folder = new_database(), tmp_path_factory.mktemp("keys")
+    scopes = ("counters:write", "tickets:write@den", "tickets:read")
+    made = run(["keys", "create", "--name", "k", *(f"--scope={each}" for each in scopes)], url, folder)
+    key = {"authorization": f"Bearer {made.stdout.strip()}"}
+    with serving(url, folder) as server, server.client() as client:
+        counters, tickets, accounts = (
+            Collection(client, name) for name in ("counters", "tickets", "accounts")
+        )
+        wrong = create(counters, value="x") | {"as": "1", "unknown": 1}
+        hidden = create(Collection(client, "accounts", "den"))
+
+        def send(*operations: Any) -> httpx.Response:
+            return client.post("/transactions", json={"operations": operations}, headers=key)
+
+        for operation in (create(tickets), create(accounts), hidden, {"collection": "nothing"}):
+            again = {"idempotency-key": uuid.uuid4().hex} | key
+            body = {"operations": [wrong, operation]}
+            for headers in (key, again, again):
+                assert_problem(client.post("/transactions", json=body, headers=headers), 403, "forbidden")
+        assert_problem(send(wrong), 422, "invalid-payload")
+        assert_problem(send(create(Collection(client, "tickets", "den"))), 404, "workspace-not-found")
+        assert len(results(send(create(counters, value=1)))) == 1
+        assert_problem(client.post("/workspaces/den/commands/ack", headers=key), 403, "forbidden")
+        assert_problem(client.post("/api/tickets/commands/ack", headers=key), 403, "forbidden")
+        assert client.post("/api/counters/commands/increment", headers=key).json()["invoked"] == 1

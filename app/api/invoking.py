@@ -148,5 +148,10 @@ BODY: dict[str, Any] = {
         "description": "The command's payload.",
         "content": {"application/json": {"schema": {"type": "object"}, "example": {}}},
     },
-    "responses": {"200": {"$ref": "#/components/responses/invoked"}},
+    "responses": {
+        "200": {
+            "description": "What became of each record.",
+            "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Outcomes"}}},
+        }
+    },
 }

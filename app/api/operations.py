@@ -39,9 +39,10 @@ Json = dict[str, Any]
 _TEXT: Json = {"type": "string"}
 _OBJECT: Json = {"type": "object"}
 _REFERENCE: Json = _OBJECT | {
-    "required": [REFERENCE],
-    "additionalProperties": False,
-    "properties": {REFERENCE: _TEXT},
+    "minProperties": 1,
+    # not as a property of its own: readers of the document would follow it
+    "propertyNames": {"const": REFERENCE},
+    "additionalProperties": _TEXT,
 }
 _ID: Json = {"anyOf": [_TEXT, _REFERENCE]}
 _COMMON: Json = {

@@ -13,7 +13,7 @@ from app.api.entity_types import sent
 from app.api.framework import Asked
 from app.api.operations import FORMS, OPERATIONS, Preparation, Step, check_forms, of_operation, operations_of
 from app.api.queries import controls, flag, pairs_of
-from app.api.references import Done, Known
+from app.api.references import REFERENCE, VALUE, Done, Known
 from app.api.representations import JSON, Answer, record_text
 from app.api.requests import Request, json_object
 from app.api.writes import Writes
@@ -106,7 +106,30 @@ def _shown(done: Done) -> str:
     return f'{{"status":{done.status},"record":{record}{result}}}'
 
 
+RESULT: dict[str, Any] = {
+    "type": "object",
+    "required": ["status", "record"],
+    "properties": {
+        "status": {"enum": [200, 201, 204]},
+        "record": {"type": ["object", "null"], "description": "The record after the operation."},
+        "result": {"description": "What a command gave."},
+    },
+}
+RESULTS: dict[str, Any] = {
+    "type": "object",
+    "required": ["results"],
+    "properties": {"results": {"type": "array", "items": RESULT}},
+}
 BODY: dict[str, Any] = {
+    "description": f'`as` names an operation; `{{"{REFERENCE}": "<as>.id"}}` (or `.revision`, `.result`, '
+    f'`.data.<path>`) in a later one stands for what it gave, `{{"{VALUE}": x}}` for x as it stands. A '
+    "refusal tells the `operation` it is about, from 0; pointers are relative to its data.",
+    "responses": {
+        "200": {
+            "description": "What each operation gave.",
+            "content": {"application/json": {"schema": RESULTS}},
+        }
+    },
     "parameters": [
         {"$ref": f"#/components/parameters/{name}"} for name in ("dry_run", "Idempotency-Key", "Prefer")
     ],
