@@ -132,6 +132,20 @@ def test_a_larger_limit_is_lowered_to_500(client: httpx.Client, end: int, counte
     assert len(page(client, after=end)["items"]) == 50
 
 
+def test_one_change_is_found_behind_thousands_of_others(
+    client: httpx.Client, end: int, counters: Collection, samples: Collection
+) -> None:
+    for _ in range(3):
+        counters.import_lines("{}\n" * 3_000)
+    sample, last = samples.created(), end
+    while not (found := page(client, after=last, collection=samples.name))["items"]:
+        assert found["last_seq"] > last
+        last = found["last_seq"]
+    assert [change["id"] for change in found["items"]] == [sample["id"]]
+    with listening(client, after=end, collection=samples.name) as events:
+        assert next(changes(events))["id"] == sample["id"]
+
+
 def test_large_changes_come_in_shorter_pages_and_all_come(
     client: httpx.Client, end: int, counters: Collection
 ) -> None:

@@ -30,6 +30,9 @@ BATCH = 100
 HEARTBEAT = 15.0
 """Seconds between two signs of life of a stream in which nothing happens."""
 
+MOMENT = 0.25
+"""Seconds that a request which does not wait may look for something to see."""
+
 LONGEST_WAIT = 30
 CONTROLS = ("after", "collection", "workspace", "limit", "wait")
 SEQ = re.compile(r"\d{1,400}", re.ASCII)
@@ -77,6 +80,11 @@ class Asked(NamedTuple):
     limit: int | None
     wait: float
 
+    @property
+    def size(self) -> int:
+        """How many changes a page may have."""
+        return min(self.limit or LIMIT, MOST)
+
     def visible(self, request: Request) -> Visible:
         """What the caller may see now."""
         return Visible(request.access, self.collection, self.workspace)
@@ -94,10 +102,10 @@ def changes_router(database: Database, stopping: asyncio.Event) -> APIRouter:
         visible = asked.visible(request)
         visible.require()
         await _check(database, asked)
-        read = database.feed.read if as_events else database.changes
-        found = await read(asked.after, min(asked.limit or LIMIT, MOST), visible)
         if as_events:
+            found = await database.feed.read(asked.after, asked.size, visible)
             return EventStream(database, request, asked, found, stopping)
+        found = await _looked_for(database, asked, visible)
         if asked.wait and not found.rows:
             polling = _polled(database, request, asked, found)
             found = await _while_there(polling, http.receive, stopping) or found
@@ -143,16 +151,26 @@ def _page(found: Stretch) -> Answer:
     return Answer(200, f'{{"items":[{items}],"last_seq":{found.last_seq}}}'.encode(), [JSON])
 
 
+async def _looked_for(database: Database, asked: Asked, visible: Visible) -> Stretch:
+    """What there is to see; where much is passed over, what can be looked at in a moment."""
+    clock = asyncio.get_running_loop().time
+    until, found = clock() + MOMENT, await database.changes(asked.after, asked.size, visible)
+    while not found.rows and found.last_seq < found.head and clock() < until:
+        await asyncio.sleep(0)
+        found = await database.changes(found.last_seq, asked.size, visible)
+    return found
+
+
 async def _polled(database: Database, request: Request, asked: Asked, found: Stretch) -> Stretch:
     """Look on until there is something to see, or the time is up."""
     request.wait()
     clock = asyncio.get_running_loop().time
-    until, size = clock() + asked.wait, min(asked.limit or LIMIT, MOST)
+    until = clock() + asked.wait
     with database.feed.following():
         while not found.rows and (left := until - clock()) > 0:
             if found.last_seq < found.head or await database.feed.beyond(found.last_seq, left):
                 await request.admit()
-                found = await database.feed.read(found.last_seq, size, asked.visible(request))
+                found = await database.feed.read(found.last_seq, asked.size, asked.visible(request))
     return found
 
 

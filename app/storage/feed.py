@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from contextvars import Context
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -23,7 +24,7 @@ from app.storage.tables import JOURNAL, JOURNAL_FIRST, JOURNAL_HEAD
 
 logger = logging.getLogger(__name__)
 
-WINDOW = 5_000
+WINDOW = 2_000
 """Changes that one reading looks at: a filter that lets few pass does not make it a long one."""
 
 PIECE = 20
@@ -140,7 +141,7 @@ class Feed:
         self._loop = asyncio.get_running_loop()
         self._followers += 1
         if self._watching is None:
-            self._watching = self._loop.create_task(self._watch())
+            self._watching = self._loop.create_task(self._watch(), context=Context())  # of no request
         try:
             yield
         finally:
