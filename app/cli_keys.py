@@ -46,8 +46,12 @@ Name = Annotated[str, typer.Argument(help="The name of a key; `list` tells them.
 )
 @with_flags("database_url")
 def create(
-    name: Annotated[str, typer.Option(help="Its name, which the journal gives as the actor of changes.")],
-    scope: Annotated[list[str], typer.Option(help="What it allows; may be given several times.")],
+    name: Annotated[
+        str, typer.Option(metavar="NAME", help="Its name, which the journal gives as the actor of changes.")
+    ],
+    scope: Annotated[
+        list[str], typer.Option(metavar="SCOPE", help="What it allows; may be given several times.")
+    ],
     **flags: str | bool | None,
 ) -> None:
     """Make a key and write it, and nothing else, to standard output.
