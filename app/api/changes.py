@@ -12,9 +12,7 @@ from fastapi import Request as HttpRequest
 from fastapi.responses import Response
 
 from app.api.entity_types import sent
-from app.api.openapi.lifting import ref
-from app.api.openapi.parameters import parameter, query
-from app.api.openapi.schemas import TEXT
+from app.api.openapi.feed import DOCUMENTED, RESPONSES
 from app.api.queries import LIMIT, MOST, controls, natural, pairs_of
 from app.api.representations import JSON, Answer, Send, change_text
 from app.api.requests import Receive, Request, Scope
@@ -250,40 +248,3 @@ async def _left(receive: Receive) -> None:
     """Return when the client is gone; of a body nothing is wanted."""
     while (await receive())["type"] != "http.disconnect":
         pass
-
-
-DOCUMENTED: dict[str, Any] = {
-    "description": "Changes in the order of their commits, without gaps; go on with `after=<last_seq>`, and "
-    "miss none. With `Accept: text/event-stream` they come as server-sent events for as long as you listen, "
-    "or until there were `limit`; each has its `seq` as its id, by which `Last-Event-ID` goes on.",
-    "parameters": [
-        query(
-            "after",
-            {"anyOf": [{"type": "integer", "minimum": 0}, {"const": "now"}], "default": 0},
-            "The last `seq` you know; `now`: only what is to come.",
-        ),
-        query("collection", TEXT, "Only changes of this collection."),
-        query("workspace", TEXT, "Only changes in this workspace; empty: in the default one."),
-        parameter("limit"),
-        query(
-            "wait",
-            {"type": "number", "minimum": 0, "maximum": LONGEST_WAIT, "default": 0},
-            "Seconds to wait for a change if there is none yet; a stream waits anyway.",
-        ),
-        {
-            "name": "Last-Event-ID",
-            "in": "header",
-            "schema": {"type": "integer", "minimum": 0},
-            "description": "Of a stream: the id of the last event, in place of `after`.",
-        },
-    ],
-}
-RESPONSES: dict[int | str, Any] = {
-    200: {
-        "description": "The changes, and how far the journal was looked at.",
-        "content": {
-            "application/json": {"schema": ref("Changes")},
-            EVENTS: {"schema": {"type": "string", "description": "Each event has a change as its data."}},
-        },
-    }
-}
