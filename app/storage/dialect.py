@@ -45,6 +45,14 @@ COLUMN_TYPES: dict[FieldType, sa.types.TypeEngine[Any]] = {
 }
 
 
+KEYWORDS = {
+    *("nothing", "collation", "concurrently", "lateral", "system_user", "tablesample"),  # SQLAlchemy has not
+    *sqlite.base.SQLiteIdentifierPreparer.reserved_words,
+    *postgresql.base.RESERVED_WORDS,
+}
+"""What either database does not take for the name of a table."""
+
+
 class Failure(Enum):
     """What a driver's exception means for the operation it struck."""
 

@@ -3,6 +3,7 @@ that asks whether a type is typed or registered."""
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -18,12 +19,17 @@ from app.storage.dialect import (
     COLUMN_TYPES,
     DOCUMENT,
     INTEGER,
+    KEYWORDS,
     TEXT,
     Dialect,
     Row,
     Statement,
     TableWriter,
 )
+from app.storage.tables import METADATA
+
+TAKEN = KEYWORDS | METADATA.tables.keys()
+GENERATED = re.compile(r"document_\d+|(sqlite|pg)_.*")
 
 ENVELOPE_COLUMNS = ("id", "revision", "schema_version", "created_at", "updated_at")
 
@@ -173,7 +179,7 @@ def _expression_index(layout: Layout, kind: str, paths: Paths) -> None:
 def _column_layout(type: EntityType, dialect: Dialect, metadata: sa.MetaData) -> Layout:
     """Every field of the data has a column."""
     columns = {name: _column(field) for name, field in type.fields.items()}
-    table = sa.Table(type.name.replace("-", "_"), metadata, *_envelope(), *columns.values())
+    table = sa.Table(_table_name(type), metadata, *_envelope(), *columns.values())
     _indexes(type, table)
     parts = [_json_member(dialect, name, column, type.fields[name]) for name, column in columns.items()]
     text = dialect.concatenated("{", *(part for pair in _separated(parts) for part in pair), "}")
@@ -184,6 +190,13 @@ def _column_layout(type: EntityType, dialect: Dialect, metadata: sa.MetaData) ->
         return tuple([convert(data.get(name)) for name, convert in getters])
 
     return _compiled(type, table, columns, data_of, text, dialect)
+
+
+def _table_name(type: EntityType) -> str:
+    """The collection's name as SQL has it. One that means something to a database, or is a table of the
+    service's own, is set apart by an underscore, which no collection's name begins with."""
+    name = type.name.replace("-", "_")
+    return f"_{name}" if name in TAKEN or GENERATED.fullmatch(name) else name
 
 
 def _compiled(
