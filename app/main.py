@@ -85,11 +85,11 @@ def create_app(settings: Settings, together: Path | None = None) -> FastAPI:
     told = {"stopping": stopping, "connections": limits.connections}
     app = _app(_lifespan(database, files, metrics, told, settings.shutdown_seconds))
     app.database = database
+    for made in (workspace_router, invoking_router, entity_type_router, snapshot_router, migration_router):
+        app.include_router(made(database, writes))
     app.include_router(service_router(NAME, VERSION, limits, database, app.openapi_pieces, files.faults))
     for router in (docs.router, metrics_router(metrics), changes_router(database, stopping)):
         app.include_router(router)
-    for made in (entity_type_router, snapshot_router, migration_router, workspace_router, invoking_router):
-        app.include_router(made(database, writes))
     app.include_router(transaction_router(database, writes, require_if_match=settings.require_if_match))
     collections = CollectionRoutes(database, writes, require_if_match=settings.require_if_match)
     app.front = Front(_admit(settings, database), collections, limits, traffic, super(Persist, app).__call__)

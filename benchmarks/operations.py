@@ -15,11 +15,13 @@ from benchmarks.peers import (
     PERSIST_200,
     PERSIST_IMPORT,
     PERSIST_KEYED,
+    PERSIST_TEN,
     PERSIST_UNOBSERVED,
     RAW,
     REGISTERED,
     REGISTERED_1000,
     STORES_NOTHING,
+    TEN,
     TUTORIAL,
     TYPED,
     Peer,
@@ -31,6 +33,7 @@ from benchmarks.peers import (
 )
 
 BARE_DRIVER = "bare_driver"
+ONE_TYPE = "one type"
 SINGLE = "single calls"
 
 
@@ -121,6 +124,15 @@ def import_products(run: Run) -> Iterator[tuple[str, Measurement]]:
     yield BARE_DRIVER, Measurement(run.size.records / run.database.insert_bare(url, TABLE))
 
 
+def list_together(run: Run) -> Iterator[tuple[str, Measurement]]:
+    """A round over all types of a workspace, and over one of them."""
+    server = run.server(PERSIST_TEN)
+    yield PERSIST.name, hammer(server, ALL_TYPES, run.size.seconds)
+    yield ONE_TYPE, hammer(server, LIST_ONE, run.size.seconds)
+
+
+ALL_TYPES = Request("GET", f"/workspaces/{TEN}/records?limit=50", items=50)
+LIST_ONE = Request("GET", f"/workspaces/{TEN}/api/{{collection}}?limit=50", items=50)
 READ = Request("GET", "/api/{collection}/{id}")
 LIST = Request("GET", "/api/{collection}?severity__gte=40&sort=-severity&limit=50", items=50)
 BODY = '{"title":"Fault %d","severity":%d,"acknowledged":false,"migration_note":null}'
@@ -175,6 +187,12 @@ OPERATIONS = (
         "list 50 of a quarter of the records, filtered and sorted on an index",
         (Bound("tutorial", 6, 11),),
         requests(LIST, PERSIST, TUTORIAL),
+    ),
+    Operation(
+        "together",
+        "list 50 of a workspace of ten types in place of one type",
+        (Bound(ONE_TYPE, 1 / 2, 2 / 3),),
+        list_together,
     ),
     Operation(
         "many",

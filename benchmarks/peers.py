@@ -25,6 +25,8 @@ from benchmarks.databases import SERVER_CORE
 Tickets = Iterable[dict[str, Any]]
 CHECKOUT = Path(__file__).parent.parent
 READY_WITHIN = 60.0
+TEN = "ten"
+"""The workspace of ten types."""
 
 
 @dataclass(frozen=True)
@@ -133,10 +135,11 @@ def _wait_until_it_listens(process: subprocess.Popen[bytes], port: int, server: 
             time.sleep(0.05)
 
 
-def post_lines(server: Server, collection: str, lines: bytes) -> int:
-    """Import NDJSON into a collection of Persist; gives how many records were created."""
+def post_lines(server: Server, collection: str, lines: bytes, *, within: str = "") -> int:
+    """Import NDJSON into a collection of Persist; gives how many records were created. ``within`` is the
+    path of a workspace."""
     answer = httpx.post(
-        f"{server.url}/api/{collection}/import",
+        f"{server.url}{within}/api/{collection}/import",
         content=lines,
         headers={"Content-Type": "application/x-ndjson"},
         timeout=600,
@@ -208,6 +211,17 @@ def _ids(server: Server) -> Iterator[str]:
             yield json.loads(line)["id"]
 
 
+def _fill_ten(server: Server, tickets: Tickets) -> list[str]:
+    """Ten types in one workspace, their ids mixed."""
+    names, home = [f"tickets-{number}" for number in range(1, 11)], f"/workspaces/{TEN}"
+    httpx.put(server.url + home, json={"collections": names}).raise_for_status()
+    rows = iter(tickets)
+    while piece := list(islice(rows, 100 * len(names))):
+        for number, name in enumerate(names):
+            post_lines(server, name, ndjson(piece[number :: len(names)]), within=home)
+    return _fill_nothing(server, ())
+
+
 def _fill_tutorial(server: Server, tickets: Tickets) -> Iterator[str]:
     rows = [{**ticket, "id": str(uuid4())} for ticket in tickets]
     tutorial.fill(server.database_url, rows)
@@ -234,6 +248,7 @@ PERSIST_200 = Peer(
     collection="tickets-200",
 )
 PERSIST_KEYED = replace(PERSIST, name="persist_keyed", fill=_fill_keyed)
+PERSIST_TEN = replace(PERSIST_200, name="persist_ten", fill=_fill_ten, collection="tickets-1")
 PERSIST_UNOBSERVED = replace(
     PERSIST,
     name="persist_unobserved",

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 
 from app.api import cursors
 from app.api.queries import (
-    at_least,
     controls,
     cursor_of,
     listing,
@@ -50,18 +49,16 @@ async def list_together(
 ) -> Answer:
     """One page of the records of several collections, by id then collection, and the cursor of the next."""
     asked = listing_together(workspace, request.query)
-    size, behind = asked.query.limit or 0, asked.query.after or ("", "")
-    # an id that the page before ended with may be in other collections, too
-    query = at_least(asked.query, behind[0])
+    size = asked.query.limit or 0
+    query = asked.query.one_more()
 
     def read(reader: Reader) -> list[Together]:
-        rows = reader.together(layouts, workspace, query, size + 1 + len(layouts))
-        return [each for each in rows if (each[1][0], each[0]) > behind]
+        return reader.together(layouts, workspace, query)
 
     rows = await database.read(read, one_moment=False) if layouts else []
     more, rows = len(rows) > size, rows[:size]
-    cursor = cursor_of(asked, (rows[-1][1][0], rows[-1][0])) if more else None
-    items = ",".join([row_text(collection, workspace, row) for collection, row in rows])
+    cursor = cursor_of(asked, rows[-1][:2]) if more else None
+    items = ",".join([row_text(collection, workspace, row) for _, collection, row in rows])
     return _page(items, cursor, None, request)
 
 

@@ -134,6 +134,7 @@ _ID = ENVELOPE["id"]
 _BY_PLACE = (SortKey(_ID), SortKey(Field(("collection",), FieldType.STRING, nullable=False, envelope=True)))
 
 
+@lru_cache(maxsize=4096)
 def listing_together(workspace: str, query: bytes) -> Listing:
     """A list request over several collections, with filters over the envelope. Raises ``InvalidQuery``."""
     control, filters = split(pairs_of(query), ("limit", "cursor", "filter"))
@@ -142,13 +143,6 @@ def listing_together(workspace: str, query: bytes) -> Listing:
     after = _position(control["cursor"], digest, _BY_PLACE) if "cursor" in control else None
     limit = min(natural(control, "limit", LIMIT) or LIMIT, MOST)
     return Listing(Query(where, values, _BY_PLACE, after, limit), None, False, digest)
-
-
-def at_least(query: Query, id: str) -> Query:
-    """What matches from an id on."""
-    bound = Call(Function.GTE, (Member(_ID), Parameter(len(query.values), FieldType.STRING)))
-    where = bound if query.where is None else Call(Function.AND, (query.where, bound))
-    return Query(where, (*query.values, id))
 
 
 def conditions(

@@ -43,6 +43,13 @@ def workspace_router(database: Database, writes: Writes) -> APIRouter:  # noqa: 
     """The routes of workspaces; those of the collections inside them are ``api.collections``'."""
     router = APIRouter(tags=["workspaces"], prefix="/workspaces")
 
+    @router.get("/{workspace}/records", summary="Its records of all collections together", openapi_extra=PAGE)
+    async def records(workspace: Name, request: Asked) -> Response:
+        await database.refresh()
+        seen = _shown(request.access, workspace, database.catalog.workspaces)["collections"]
+        layouts = [database.catalog.get(name) for name in database.catalog.held(workspace) if name in seen]
+        return sent(await list_together(database, layouts, workspace, request))
+
     @router.get("", summary="All workspaces")
     async def index(request: Asked) -> dict[str, Any]:
         await database.refresh()
@@ -56,13 +63,6 @@ def workspace_router(database: Database, writes: Writes) -> APIRouter:  # noqa: 
     async def read(workspace: Name, request: Asked) -> dict[str, Any]:
         await database.refresh()
         return _shown(request.access, workspace, database.catalog.workspaces)
-
-    @router.get("/{workspace}/records", summary="Its records of all collections together", openapi_extra=PAGE)
-    async def records(workspace: Name, request: Asked) -> Response:
-        await database.refresh()
-        seen = _shown(request.access, workspace, database.catalog.workspaces)["collections"]
-        layouts = [database.catalog.get(name) for name in database.catalog.held(workspace) if name in seen]
-        return sent(await list_together(database, layouts, workspace, request))
 
     @router.put(
         "/{workspace}", summary="Declare a workspace, or what it holds", openapi_extra=BODY, status_code=201

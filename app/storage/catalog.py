@@ -67,8 +67,9 @@ class Catalog:
 
     def held(self, workspace: str) -> list[str]:
         """The collections of a workspace that there are, sorted. Raises ``WorkspaceNotFound``."""
-        known = self._known.layouts.keys() | self._known.ahead.keys()
-        return sorted(known if workspace == DEFAULT else known & set(held(self.workspaces, workspace)))
+        known = {**self._known.layouts, **self._known.ahead}
+        names = sorted(known) if workspace == DEFAULT else held(self.workspaces, workspace)
+        return [name for name in names if name in known]
 
     def get(self, name: str, workspace: str = DEFAULT) -> Layout:
         """The layout of a collection. Raises ``WorkspaceNotFound``, ``CollectionNotInWorkspace``,

@@ -5,6 +5,7 @@ elsewhere WHERE treats it as false anyway, and an index can still be used.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import sqlalchemy as sa
@@ -181,10 +182,15 @@ def page(layout: Layout, query: Query) -> sa.Select[Any]:
 def together(layouts: Sequence[Layout], query: Query) -> sa.CompoundSelect[Any]:
     """The statement of what matches in several tables, by id only: the databases merge their indexes
     and read no more than is asked for. Each row begins with the number of its table."""
-    limit = sa.bindparam("limit", type_=sa.BigInteger())
+    limit, whole = sa.bindparam("limit", type_=sa.BigInteger()), replace(query, after=None)
+
+    def behind(layout: Layout) -> list[sa.ColumnElement[bool]]:
+        """The id that a page ended with may be in other tables, too."""
+        return [] if query.after is None else [layout.table.c.id >= sa.bindparam("a0", type_=TEXT)]
+
     parts = [
         sa.select(sa.literal_column(str(number), sa.Integer()).label("number"), *layout.selected)
-        .where(*where(layout, query))
+        .where(*where(layout, whole), *behind(layout))
         .order_by(layout.table.c.id)
         .limit(limit)
         for number, layout in enumerate(layouts)

@@ -25,8 +25,10 @@ logger = logging.getLogger(__name__)
 TOGETHER = 100
 """Tables one statement reads; SQLite takes 500."""
 
-Together = tuple[str, Row]
-"""A row with the name of its collection."""
+END = "~"
+"""Behind every id."""
+Together = tuple[str, str, Row]
+"""A row with its place."""
 
 
 class Reader:
@@ -43,17 +45,29 @@ class Reader:
         values = conditions.values(layout, workspace, query)
         return self._rows(paging(layout, query), values)
 
-    def together(self, layouts: Sequence[Layout], workspace: str, query: Query, limit: int) -> list[Together]:
-        """What matches in several collections, by id then collection, up to ``limit``. An id may be in
-        each of them once, so that many more rows show all of the last one's."""
-        found: list[Together] = []
+    def together(self, layouts: Sequence[Layout], workspace: str, query: Query) -> list[Together]:
+        """What matches in several collections behind a place, by id then collection, up to the query's
+        limit. A statement may end amid the records of one id: those count only if more was read."""
+        limit, after = query.limit or 0, query.after or ("", "")
+        query = replace(query, after=query.after and (after[0],))
+        for spare in (2, 2 * len(layouts)):
+            found, end = self._merged(layouts, workspace, replace(query, limit=limit + spare))
+            whole = sorted(each for each in found if after < each[:2] and each[0] < end)
+            if len(whole) >= limit or end == END:
+                break
+        return whole[:limit]
+
+    def _merged(self, layouts: Sequence[Layout], workspace: str, query: Query) -> tuple[list[Together], str]:
+        """The rows of each statement up to the limit, and the id from which they may be incomplete."""
+        found, end = list[Together](), END
         for start in range(0, len(layouts), TOGETHER):
             some = layouts[start : start + TOGETHER]
             shape = ("together", tuple(layout.type for layout in some), *conditions.shape(query))
             statement = cached(some[0], shape, partial(conditions.together, some, query))
-            values = conditions.values(some[0], workspace, replace(query, limit=limit + len(some)))
-            found += [(some[row[0]].type.name, row[1:]) for row in self._rows(statement, values)]
-        return sorted(found, key=lambda each: (each[1][0], each[0]))[:limit]
+            rows = self._rows(statement, conditions.values(some[0], workspace, query))
+            found += [(row[1], some[row[0]].type.name, row[1:]) for row in rows]
+            end = min(end, rows[-1][1]) if len(rows) == query.limit else end
+        return found, end
 
     def count(self, layout: Layout, workspace: str, query: Query) -> int:
         """How many records match, without regard to a page."""
