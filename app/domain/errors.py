@@ -231,7 +231,7 @@ class InvalidData(Invalid):
 
 class InvalidPayload(Invalid):
     code = "invalid-payload"
-    title = "The payload does not fit the command"
+    title = "The payload does not fit what it is for"
 
 
 class InvalidPatch(Invalid):
