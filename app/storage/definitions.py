@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import groupby
 from typing import Any
 
@@ -186,7 +187,14 @@ class Definitions:
 
 def _stored(row: Row) -> StoredDefinition:
     name, schema_version, at, definition, table_name, current = row
-    return StoredDefinition(name, schema_version, at, json.loads(definition), table_name, bool(current))
+    return StoredDefinition(name, schema_version, at, _parsed(definition), table_name, bool(current))
+
+
+@lru_cache(maxsize=4_096)
+def _parsed(definition: str) -> Mapping[str, Any]:
+    """One value for one text: a refresh reads all definitions, of which one has changed."""
+    parsed: Mapping[str, Any] = json.loads(definition)
+    return parsed
 
 
 def _with_steps(versions: list[StoredDefinition]) -> StoredDefinition | None:
