@@ -44,14 +44,14 @@ def database(request: pytest.FixtureRequest) -> str:
     return name
 
 
-@pytest.fixture(scope="session", params=["typed", "registered"])
+@pytest.fixture(scope="module", params=["typed", "registered"])
 def kind(request: pytest.FixtureRequest) -> str:
     """Where the entity types under test come from; clients see no difference."""
     name: str = request.param
     return name
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def workspace(database: str, kind: str) -> str | None:
     """Where the records under test are: of any two of database, kind and workspace, every pair is run."""
     return None if (database == "sqlite") == (kind == "typed") else "den"
@@ -101,27 +101,27 @@ def record_id() -> str:
     return str(uuid.uuid4())
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def samples(client: httpx.Client, kind: str, workspace: str | None) -> Collection:
     return Collection(client, named("samples", kind), workspace)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def counters(client: httpx.Client, kind: str, workspace: str | None) -> Collection:
     return Collection(client, named("counters", kind), workspace)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def tickets(client: httpx.Client, kind: str, workspace: str | None) -> Collection:
     return Collection(client, named("tickets", kind), workspace)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def accounts(client: httpx.Client, kind: str, workspace: str | None) -> Collection:
     return Collection(client, named("accounts", kind), workspace)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def oddities(client: httpx.Client, kind: str, workspace: str | None) -> Collection:
     return Collection(client, named("oddities", kind), workspace)
 

@@ -26,7 +26,7 @@ def page(client: httpx.Client, **query: object) -> Json:
     return found
 
 
-@pytest.fixture(scope="session", params=["typed"])
+@pytest.fixture(scope="module", params=["typed"])
 def kind(request: pytest.FixtureRequest) -> str:
     """The journal makes no difference between kinds."""
     name: str = request.param

@@ -10,7 +10,7 @@ import pytest
 from tests.registered import registered
 from tests.support.problems import Json
 
-typed_only = pytest.mark.parametrize("kind", ["typed"], indirect=True, scope="session")
+typed_only = pytest.mark.parametrize("kind", ["typed"], indirect=True, scope="module")
 """For what only a class can say; the reason stands beside each use."""
 
 COLLECTIONS = ("accounts", "counters", "oddities", "samples", "tickets")

@@ -16,7 +16,7 @@ from tests.support.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 DEPLOYMENT = "tests.deployment"
-PATIENCE = 30.0
+PATIENCE = 60.0
 PROGRAM = [sys.executable, "-P", "-m", "app.cli"]
 
 
