@@ -209,6 +209,28 @@ def later(act: Callable[[], object]) -> threading.Timer:
     return timer
 
 
+@pytest.mark.parametrize(
+    ("accept", "media_type"),
+    [
+        ("Text/Event-Stream", "text/event-stream"),
+        ("application/json;q=0.5, text/event-stream", "text/event-stream"),
+        ("text/event-stream, */*;q=0.1", "text/event-stream"),
+        ("application/json, text/event-stream;q=0.5", "application/json"),
+        ("text/event-stream;q=0", "application/json"),
+        ("text/event-stream;q=0.5, */*", "application/json"),
+        ("text/event-streams", "application/json"),
+        ("*/*", "application/json"),
+    ],
+)
+def test_a_client_gets_what_it_prefers(
+    client: httpx.Client, counters: Collection, accept: str, media_type: str
+) -> None:
+    counters.created()
+    response = client.get("/changes", params={"limit": 1}, headers={"accept": accept})
+    assert response.status_code == 200
+    assert response.headers["content-type"].startswith(media_type)
+
+
 def test_a_poll_waits_until_there_is_a_change(client: httpx.Client, end: int, counters: Collection) -> None:
     begun = time.monotonic()
     timer = later(counters.created)

@@ -35,7 +35,9 @@ LONGEST_WAIT = 30
 CONTROLS = ("after", "collection", "workspace", "limit", "wait")
 SEQ = re.compile(r"\d{1,400}", re.ASCII)
 SECONDS = re.compile(r"\d{1,3}(\.\d{1,3})?", re.ASCII)
+WEIGHT = re.compile(r"[01](\.\d{0,3})?", re.ASCII)
 EVENTS = "text/event-stream"
+JSON_RANGES = ("application/json", "application/*", "*/*")
 HEADERS = {"cache-control": "no-store", "x-accel-buffering": "no"}
 
 Result = TypeVar("Result")
@@ -95,7 +97,7 @@ def changes_router(database: Database, stopping: asyncio.Event) -> APIRouter:
     @router.get("/changes", summary="Follow what changes", openapi_extra=DOCUMENTED, responses=RESPONSES)
     async def changes(http: HttpRequest) -> Response:
         request: Request = http.scope["state"]["request"]
-        as_events = EVENTS in (request.header(b"accept") or "")
+        as_events = prefers_events(request.header(b"accept") or "")
         asked = _asked(request, as_events=as_events)
         visible = asked.visible(request)
         visible.require()
@@ -110,6 +112,18 @@ def changes_router(database: Database, stopping: asyncio.Event) -> APIRouter:
         return sent(_page(found))
 
     return router
+
+
+def prefers_events(accept: str) -> bool:
+    """Whether a client would have events rather than JSON (RFC 9110, section 12.5.1). It has to name
+    them, as whoever takes anything gets JSON."""
+    weights: dict[str, float] = {}
+    for part in accept.lower().split(","):
+        name, *parameters = (piece.strip() for piece in part.split(";"))
+        given = next((piece[2:] for piece in parameters if piece.startswith("q=")), "1")
+        weights[name] = float(given) if WEIGHT.fullmatch(given) else 1.0
+    json = next((weights[name] for name in JSON_RANGES if name in weights), 0)
+    return 0 < weights.get(EVENTS, 0) >= json
 
 
 async def _check(database: Database, asked: Asked) -> None:
