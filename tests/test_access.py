@@ -67,6 +67,7 @@ KEYS = {
     "other": ["samples:admin"],
     "elsewhere": [f"{NAME}:admin@elsewhere"],
     "member": [f"{NAME}:admin@{TEAM}"],
+    "tenant": ["*:write@tenancy"],
     "revoked": ["*:admin"],
 }
 
@@ -240,6 +241,12 @@ def test_a_key_of_a_workspace_opens_that_one_only(locked: Locked) -> None:
         assert_problem(locked.ask("member", "GET", path), 403, "forbidden")
     restore = {"snapshot": locked.there.snapshot, "workspace": TEAM}
     assert_problem(locked.ask("member", "POST", "/migrations", restore), 403, "forbidden")
+
+
+def test_in_a_workspace_of_ones_own_one_is_told_that_nobody_declared_it(locked: Locked) -> None:
+    answer = locked.ask("tenant", "POST", "/workspaces/tenancy/commands/set", {})
+    assert_problem(answer, 404, "workspace-not-found")
+    assert_problem(locked.ask("tenant", "POST", f"/workspaces/{TEAM}/commands/set", {}), 403, "forbidden")
 
 
 def test_lists_hold_what_the_caller_may_use(locked: Locked) -> None:

@@ -15,7 +15,7 @@ from app.api.queries import ENVELOPE_ONLY, conditions, flag, natural, pairs_of, 
 from app.api.representations import JSON, Answer, outcome_text
 from app.api.requests import Request, json_object
 from app.api.writes import Writes
-from app.domain.access import Level
+from app.domain.access import EVERY, Level
 from app.domain.command import Command
 from app.domain.entity_type import EntityType
 from app.domain.errors import CommandNotFound, InvalidPayload, InvalidQuery
@@ -67,7 +67,7 @@ def invoking_router(database: Database, writes: Writes) -> APIRouter:
         async def attempt() -> Answer:
             await database.refresh()
             names = database.catalog.workspaces.get(workspace, ())
-            request.access.require_all(Level.WRITE, [(name, workspace) for name in names])
+            request.access.require_all(Level.WRITE, [(name, workspace) for name in names or (EVERY,)])
             types = [database.catalog.get(name, workspace).type for name in database.catalog.held(workspace)]
             if not any(command in type.commands for type in types):
                 raise CommandNotFound(f"no collection of {workspace} has a command {command[:80]!r}")
