@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from tests.conftest import Service
+from tests.support import raw
 from tests.support.collection import Collection
 from tests.support.problems import assert_problem, assert_shape
 
@@ -233,6 +234,23 @@ def test_the_services_own_host_and_origin_are_welcome(service: Service, counters
         headers = {"host": name, "origin": f"http://{name}"}
         assert counters.client.get(counters.path, headers=headers).status_code == 200, name
         assert counters.create({"value": 1}, headers=headers).status_code == 201, name
+
+
+@pytest.mark.parametrize(
+    ("head", "status"),
+    [
+        (b"OPTIONS * HTTP/1.1\r\nHost: localhost", 204),
+        (b"GET * HTTP/1.1\r\nHost: localhost", 400),
+        (b"GET / HTTP/1.1\r\nAccept: */*", 400),
+        (b"GET / HTTP/1.0\r\nAccept: */*", 200),
+    ],
+)
+def test_a_request_that_names_no_resource_or_no_host_is_answered_as_http_says(
+    service: Service, head: bytes, status: int
+) -> None:
+    answer = raw.answer_to(service.url, head + b"\r\nConnection: close\r\n\r\n")
+    assert raw.status_of(answer) == status
+    assert status != 400 or b'"code":"malformed-request"' in answer
 
 
 # --- the service itself --------------------------------------------------------------------------

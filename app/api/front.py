@@ -10,7 +10,7 @@ from typing import Any
 
 from app.api.collections import CollectionRoutes
 from app.api.problems import problem
-from app.api.representations import Send
+from app.api.representations import Answer, Send
 from app.api.requests import CURRENT, GONE, Admit, Disconnected, Limits, Receive, Request, Scope
 from app.api.traffic import Traffic
 from app.domain.errors import MalformedRequest, Unavailable
@@ -53,16 +53,19 @@ class Front:
     async def _serve(self, request: Request, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             self._traffic.enter(request, crowded="crowded" in scope.get("state", ()))
-            _check_target(scope, request)
+            _check_head(scope, request)
             await request.admit()
             parts = scope["path"].split("/")
             workspace = ""
-            if parts[1] == "workspaces" and len(parts) > 4 and parts[3] == "api" and parts[2]:
+            if len(parts) > 4 and parts[1] == "workspaces" and parts[3] == "api" and parts[2]:
                 workspace, parts = parts[2], parts[2:]
-            if parts[1] != "api" or len(parts) < 3:
+            if len(parts) > 2 and parts[1] == "api":
+                reply = await self._collections.answer(request, parts[2:], workspace)
+            elif scope["path"] == "*":
+                reply = Answer(204, b"", [])
+            else:
                 await self._hand_on(request, scope, receive, send)
                 return
-            reply = await self._collections.answer(request, parts[2:], workspace)
         except Disconnected:
             raise
         except asyncio.CancelledError:  # the server has waited long enough
@@ -96,9 +99,14 @@ class Front:
         return tagged
 
 
-def _check_target(scope: Scope, request: Request) -> None:
+def _check_head(scope: Scope, request: Request) -> None:
+    """Raise ``MalformedRequest`` where HTTP takes another target, or a Host (RFC 9112, section 3.2)."""
     if len(scope["raw_path"]) + len(request.query) > TARGET:
         raise MalformedRequest(f"the target of a request may have {TARGET:,} bytes")
+    if scope["path"] == "*" and request.method != "OPTIONS":
+        raise MalformedRequest("only OPTIONS asks for the server as a whole")
+    if scope["http_version"] == "1.1" and request.header(b"host") is None:
+        raise MalformedRequest("a request names its Host")
 
 
 def _without_body(send: Send) -> Send:
