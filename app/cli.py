@@ -69,7 +69,9 @@ def _serve(settings: Settings) -> None:
         _make_first_key(settings)
     except checks.NoDatabase as error:
         refuse(error, FAILED)
-    except (checks.NotReady, server.CannotListen) as error:
+    except server.CannotListen as error:
+        refuse(f"PERSIST_HOST, PERSIST_PORT: {error}")
+    except checks.NotReady as error:
         refuse(error)
     if not server.allow_files(settings.max_connections):
         logger.warning("the system allows too few open files for PERSIST_MAX_CONNECTIONS (ulimit -n)")
