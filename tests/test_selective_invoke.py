@@ -240,6 +240,22 @@ def test_a_bad_query_is_refused(tickets: Collection, query: dict[str, Any]) -> N
     assert_problem(tickets.invoke("escalate", **query), 400, "invalid-query")
 
 
+@pytest.mark.parametrize(
+    ("given", "known"), [("atomc", "atomic"), ("max_afected", "max_affected"), ("dryrun", "dry_run")]
+)
+def test_a_misspelt_parameter_is_named_with_its_nearest(tickets: Collection, given: str, known: str) -> None:
+    detail = assert_problem(tickets.invoke("escalate", None, [(given, "1")]), 400, "invalid-query")["detail"]
+    assert detail == f"unknown field '{given}'; did you mean {known}?"
+
+
+def test_no_parameter_is_named_that_would_not_be_taken(tickets: Collection) -> None:
+    for name in ("limit", "cursor", "count"):
+        detail = assert_problem(tickets.invoke("escalate", None, [(name, "1")]), 400, "invalid-query")[
+            "detail"
+        ]
+        assert f"did you mean {name}?" not in detail
+
+
 @pytest.mark.parametrize("name", ["nothing", "Escalate", "escalate2", "é", "a" * 300])
 def test_a_command_nobody_knows_is_not_found(tickets: Collection, name: str) -> None:
     assert_problem(tickets.invoke(name), 404, "command-not-found")

@@ -286,8 +286,9 @@ class CollectionRoutes:
 
     async def delete_matching(self, place: Place, request: Request) -> Answer:
         """DELETE by filter, up to ``max_affected`` records."""
-        control, filters = split(pairs_of(request.query), ("filter", "max_affected", "dry_run"))
-        where, values = conditions(place.type, filters, control.get("filter"))
+        known = ("filter", "max_affected", "dry_run")
+        control, filters = split(pairs_of(request.query), known)
+        where, values = conditions(place.type, filters, control, known)
         most = natural(control, "max_affected", least=0)
         if where is None or most is None:
             raise InvalidQuery("deleting many records takes at least one filter and max_affected")

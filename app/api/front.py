@@ -55,12 +55,8 @@ class Front:
             self._traffic.enter(request, crowded="crowded" in scope.get("state", ()))
             _check_head(scope, request)
             await request.admit()
-            parts = scope["path"].split("/")
-            workspace = ""
-            if len(parts) > 4 and parts[1] == "workspaces" and parts[3] == "api" and parts[2]:
-                workspace, parts = parts[2], parts[2:]
-            if len(parts) > 2 and parts[1] == "api":
-                reply = await self._collections.answer(request, parts[2:], workspace)
+            if (found := _of_a_collection(scope["path"].split("/"))) is not None:
+                reply = await self._collections.answer(request, *found)
             elif scope["path"] == "*":
                 reply = Answer(204, b"", [])
             else:
@@ -97,6 +93,14 @@ class Front:
             await send(message)
 
         return tagged
+
+
+def _of_a_collection(parts: list[str]) -> tuple[list[str], str] | None:
+    """The parts of a path behind `/api/`, and the workspace before it."""
+    workspace = ""
+    if len(parts) > 4 and parts[1] == "workspaces" and parts[3] == "api" and parts[2]:
+        workspace, parts = parts[2], parts[2:]
+    return (parts[2:], workspace) if len(parts) > 2 and parts[1] == "api" else None
 
 
 def _check_head(scope: Scope, request: Request) -> None:

@@ -87,8 +87,9 @@ async def _invoke(
     filtered: EntityType,
 ) -> Answer:
     """``filtered`` has the fields that the filters may name."""
-    control, filters = split(pairs_of(request.query), ("filter", "max_affected", "atomic", "dry_run"))
-    query = Query(*conditions(filtered, filters, control.get("filter")))
+    known = ("filter", "max_affected", "atomic", "dry_run")
+    control, filters = split(pairs_of(request.query), known)
+    query = Query(*conditions(filtered, filters, control, known))
     most, atomic = _most(control), flag(control, "atomic")
     commands = {type.name: type.commands[name] for type in types if name in type.commands}
     body = await request.body()

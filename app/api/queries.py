@@ -38,7 +38,7 @@ CONDITIONS = 250
 
 FILTERS = frozenset(("filter",))
 PAGE = frozenset(("sort", "fields", "limit", "cursor", "count"))
-CONTROLS = ("filter", *sorted(PAGE))
+TOGETHER = frozenset(("limit", "cursor", "filter"))
 SCALARS = (FieldType.INTEGER, FieldType.NUMBER, FieldType.STRING, FieldType.BOOLEAN)
 NUMBER = re.compile(r"-?\d+(\.\d+)?([eE][+-]?\d+)?", re.ASCII)
 
@@ -113,8 +113,9 @@ def split(pairs: Pairs, known: Iterable[str]) -> tuple[dict[str, str], Pairs]:
 def listing(type: EntityType, workspace: str, query: bytes, *, paged: bool = True) -> Listing:
     """A list request. Raises ``InvalidQuery`` naming what is wrong and the nearest known name."""
     pairs = pairs_of(query)
-    control, filters = split(pairs, PAGE | FILTERS if paged else FILTERS | {"sort", "fields"})
-    where, values = conditions(type, filters, control.get("filter"))
+    known = PAGE | FILTERS if paged else FILTERS | {"sort", "fields"}
+    control, filters = split(pairs, known)
+    where, values = conditions(type, filters, control, known)
     sort = _sort(type, control["sort"]) if "sort" in control else BY_ID
     digest = _digest(type.name, workspace, filters, control)
     limit = min(natural(control, "limit", LIMIT) or LIMIT, MOST) if paged else None
@@ -137,8 +138,8 @@ _BY_PLACE = (SortKey(_ID), SortKey(Field(("collection",), FieldType.STRING, null
 @lru_cache(maxsize=4096)
 def listing_together(workspace: str, query: bytes) -> Listing:
     """A list request over several collections, with filters over the envelope. Raises ``InvalidQuery``."""
-    control, filters = split(pairs_of(query), ("limit", "cursor", "filter"))
-    where, values = conditions(ENVELOPE_ONLY, filters, control.get("filter"))
+    control, filters = split(pairs_of(query), TOGETHER)
+    where, values = conditions(ENVELOPE_ONLY, filters, control, TOGETHER)
     digest = _digest("", workspace, filters, control)
     after = _position(control["cursor"], digest, _BY_PLACE) if "cursor" in control else None
     limit = min(natural(control, "limit", LIMIT) or LIMIT, MOST)
@@ -146,15 +147,15 @@ def listing_together(workspace: str, query: bytes) -> Listing:
 
 
 def conditions(
-    type: EntityType, filters: Pairs, text: str | None
+    type: EntityType, filters: Pairs, control: dict[str, str], known: Iterable[str]
 ) -> tuple[Expression | None, tuple[Any, ...]]:
-    """All conditions of a request, ANDed, with their values."""
+    """All conditions of a request, ANDed, with their values. ``known`` are its control parameters."""
     if len(filters) > CONDITIONS:
         raise InvalidQuery(f"a query may have {CONDITIONS} conditions, this one has {len(filters)}")
     values: list[Any] = []
-    found = [_condition(type, name, value, values) for name, value in _merged(filters)]
-    if text is not None:
-        expression, more = compile_filter(text, type, len(values))
+    found = [_condition(type, name, value, values, known) for name, value in _merged(filters)]
+    if "filter" in control:
+        expression, more = compile_filter(control["filter"], type, len(values))
         found.append(expression)
         values.extend(more)
     if not found:
@@ -180,11 +181,13 @@ def _merged(filters: Pairs) -> list[tuple[str, list[str]]]:
     ]
 
 
-def _condition(type: EntityType, name: str, given: list[str], values: list[Any]) -> Expression:
+def _condition(
+    type: EntityType, name: str, given: list[str], values: list[Any], known: Iterable[str]
+) -> Expression:
     path, _, operator = name.rpartition("__") if "__" in name[1:] else (name, "", "eq")
     found = resolve(type, path)
     if found is None:
-        raise _unknown_field(type, path)
+        raise _unknown_field(type, path, known)
     offered = OPERATORS[found.type]
     if operator not in offered:
         raise _unknown(f"operator of {found.name}", operator, [function.value for function in offered])
@@ -349,10 +352,11 @@ def next_link(path: str, query: bytes, cursor: str) -> str:
     return f"{path}?{'&'.join([*kept, f'cursor={cursor}'])}"
 
 
-def _unknown_field(type: EntityType, name: str) -> PersistError:
+def _unknown_field(type: EntityType, name: str, controls: Iterable[str] = ()) -> PersistError:
     prefix, dot, _ = name.removeprefix("data.").rpartition(".")
     nested = [f"{prefix}.{known}" for known in names_at(type.schema, tuple(prefix.split(".")))] if dot else []
-    return _unknown("field", name, nested or [*type.fields, *("_" + known for known in ENVELOPE), *CONTROLS])
+    fields = [*type.fields, *("_" + known for known in ENVELOPE), *sorted(controls)]
+    return _unknown("field", name, nested or fields)
 
 
 def _unknown(what: str, name: str, known: Iterable[str]) -> InvalidQuery:
