@@ -18,9 +18,9 @@ NAMELESS = {"utils", "util", "helpers", "helper", "common", "core", "manager", "
 LONGEST_FUNCTION = 25
 LONGER = {"definition_statements": "a list of statements, one after the other"}
 NAMES_A_DATABASE = {
-    "app/cli.py": "its examples show a URL",
-    "app/cli_journal.py": "its examples show a URL",
-    "app/cli_snapshots.py": "its examples show a URL",
+    "app/cli/__init__.py": "its examples show a URL",
+    "app/cli/journal.py": "its examples show a URL",
+    "app/cli/snapshots.py": "its examples show a URL",
     "app/domain/migration.py": "the author of a plan chooses its SQL by the name of the database",
 }
 

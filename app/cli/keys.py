@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from app.cli_settings import settings, with_flags
+from app.cli.flags import settings, with_flags
 from app.domain.access import scope_of
 from app.terminal import FAILED, refuse
 

@@ -10,7 +10,7 @@ from typing import Annotated
 import httpx
 import typer
 
-from app.cli_settings import settings
+from app.cli.flags import settings
 from app.own_service import CannotStart, OwnService
 from app.service_client import Refused, ServiceClient, connected
 from app.settings import KEY

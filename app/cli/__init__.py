@@ -14,9 +14,10 @@ from typing import Annotated, Any
 
 import typer
 
-from app import cli_backup, cli_journal, cli_keys, cli_snapshots, logs
-from app.cli_service import lent_key
-from app.cli_settings import ALL, export, settings, with_flags
+from app import logs
+from app.cli import backup, journal, keys, snapshots
+from app.cli.flags import ALL, export, settings, with_flags
+from app.cli.service import lent_key
 from app.settings import KEY, Settings, load, unknown_variables
 from app.terminal import FAILED, records_done, refuse
 
@@ -303,10 +304,7 @@ def _announcement(url: str) -> Callable[[], None]:
     return announce
 
 
-commands.add_typer(cli_keys.keys, name="keys", short_help="Make and revoke keys.")
-cli_snapshots.add_to(commands)
-cli_journal.add_to(commands)
-cli_backup.add_to(commands)
-
-if __name__ == "__main__":
-    main()
+commands.add_typer(keys.keys, name="keys", short_help="Make and revoke keys.")
+snapshots.add_to(commands)
+journal.add_to(commands)
+backup.add_to(commands)

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from app.cli_service import DatabaseUrl, Url, service_at
+from app.cli.service import DatabaseUrl, Url, service_at
 from app.service_client import Json
 from app.snapshot_files import received, sent
 from app.terminal import FAILED, refuse, waiting

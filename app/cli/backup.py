@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from app.cli_service import DatabaseUrl
-from app.cli_settings import settings
+from app.cli.flags import settings
+from app.cli.service import DatabaseUrl
 from app.terminal import FAILED, refuse, waiting
 
 
