@@ -465,6 +465,14 @@ def test_pages_put_together_are_the_whole_list(samples: Collection, many: str, s
     assert len({record["id"] for page in pages for record in page}) == 520
 
 
+def test_pages_go_on_behind_a_number_that_is_no_double(samples: Collection, marker: str) -> None:
+    for ratio in (2**53 + 2, 2**53 + 1, 2**53, 2**63 - 1, 1e300, 0.1):
+        samples.created(marker=marker, ratio=ratio)
+    pages = list(itertools.islice(samples.pages(marker=marker, sort="ratio", limit="1"), 7))
+    assert [len(page) for page in pages] == [1] * 6
+    assert len({record["id"] for page in pages for record in page}) == 6
+
+
 def test_the_last_page_has_no_cursor_even_when_it_is_full(samples: Collection, marker: str) -> None:
     for _ in range(4):
         samples.created(marker=marker)
@@ -587,6 +595,7 @@ POSITIONS: list[list[Any]] = [
     [2**70, "x"],
     [True, "x"],
     [1.5, "x"],
+    [1e300, "x"],
     ["\0", "\0"],
     [1, "\ud800"],
     [1, "x", "y"],
@@ -621,6 +630,11 @@ def test_fields_narrows_the_data(samples: Collection, marker: str) -> None:
     (found,) = samples.items(marker=marker, fields="amount,place")
     assert found["data"] == {"amount": 3, "place": record["data"]["place"]}
     assert {**found, "data": None} == {**record, "data": None}
+
+
+def test_a_name_is_not_offered_in_place_of_itself(samples: Collection) -> None:
+    problem = assert_problem(samples.find(fields="_id"), 400, "invalid-query")
+    assert "did you mean _id" not in problem["detail"]
 
 
 def test_an_unknown_field_to_show_is_refused(samples: Collection) -> None:

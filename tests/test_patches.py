@@ -189,6 +189,12 @@ def test_a_failed_test_changes_nothing(samples: Collection, value: Any) -> None:
     assert samples.record(record["id"]) == record
 
 
+def test_a_test_of_the_place_behind_an_array_fails(samples: Collection) -> None:
+    record = samples.created(tags=["a"])
+    operations = [{"op": "test", "path": "/tags/-", "value": "a"}]
+    assert_problem(samples.patch(record["id"], operations, type=JSON_PATCH), 409, "patch-test-failed")
+
+
 def test_a_test_tells_true_from_one_deep_inside(samples: Collection) -> None:
     record = samples.created(payload={"a": {"b": [0, {"c": False}]}})
     operations = [{"op": "test", "path": "/payload/a", "value": {"b": [False, {"c": 0}]}}]

@@ -120,6 +120,12 @@ def test_two_header_lines_are_one_list(counters: Collection, record_at_2: str) -
     assert response.status_code == 200
 
 
+@pytest.mark.parametrize("tags", ['"7",,"2"', ',"2"', '"2", ,'])
+def test_an_empty_element_of_a_list_is_passed_over(counters: Collection, record_at_2: str, tags: str) -> None:
+    assert counters.read(record_at_2, headers={"if-none-match": tags}).status_code == 304
+    assert counters.patch(record_at_2, {"value": 9}, headers={"if-match": tags}).status_code == 200
+
+
 def test_a_read_takes_if_match_too(counters: Collection, record_at_2: str) -> None:
     assert counters.read(record_at_2, headers={"if-match": '"2"'}).status_code == 200
     response = counters.read(record_at_2, headers={"if-match": '"1"'})

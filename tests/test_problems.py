@@ -2,6 +2,7 @@
 
 import re
 import uuid
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
@@ -138,6 +139,18 @@ def test_where_it_happened_is_a_uri_reference(client: httpx.Client, path: str) -
     """RFC 9457, section 3.1.5; RFC 3986, section 4.1."""
     problem = assert_problem(client.get(path), 404, client.get(path).json()["code"])
     assert re.fullmatch(r"[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%]+", problem["instance"]), problem["instance"]
+
+
+@pytest.mark.parametrize("value", [[], 5, "text"])
+def test_what_is_no_object_is_wrong_as_a_whole(counters: Collection, value: Any) -> None:
+    record = counters.created()
+    refused = {
+        "invalid-data": counters.create(value),
+        "invalid-patch": counters.patch(record["id"], value),
+    }
+    for code, response in refused.items():
+        (error,) = assert_problem(response, 422, code)["errors"]
+        assert (error["pointer"], error["detail"]) == ("", response.json()["detail"])
 
 
 def test_a_problem_has_a_title_of_its_kind_and_a_detail_of_its_own(counters: Collection) -> None:

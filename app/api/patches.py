@@ -82,6 +82,8 @@ def _test(index: int, operation: dict[str, Any], data: Data) -> None:
     """RFC 6902, section 4.6; compared as JSON, where true is not 1."""
     missing = object()
     found = jsonpointer.resolve_pointer(data, operation["path"], missing)
+    if isinstance(found, jsonpointer.EndOfList):
+        found = missing
     if found is missing or canonical_text(found) != canonical_text(operation["value"]):
         place = Violation(f"/{index}", f"the value at {operation['path']} is another one")
         raise PatchTestFailed(

@@ -23,6 +23,7 @@ STATUSES: dict[type[PersistError], int] = {
     errors.TooLarge: 413,
     errors.UnsupportedMediaType: 415,
     errors.Invalid: 422,
+    errors.IdempotencyMismatch: 422,
     errors.PreconditionRequired: 428,
     PersistError: 500,
     errors.Unavailable: 503,

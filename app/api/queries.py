@@ -27,7 +27,7 @@ from app.domain.query import (
     Query,
     SortKey,
 )
-from app.domain.record import INT64, canonical_text, whole
+from app.domain.record import INT64, canonical_text
 from app.entity_types.filters import compile_filter
 from app.entity_types.operands import stored_time
 
@@ -319,7 +319,10 @@ def _plain(value: Any, type: FieldType) -> Any:
         return value
     if type is FieldType.BOOLEAN:
         return bool(value)
-    return value if isinstance(value, int | float) else whole(float(value))
+    if isinstance(value, int | float):
+        return value
+    exact = int(value)  # a double would tell 2**53 + 1 from neither of its neighbours
+    return exact if exact == value and exact in INT64 else float(value)
 
 
 def _position(cursor: str, digest: str, sort: tuple[SortKey, ...]) -> tuple[Any, ...]:
@@ -336,9 +339,10 @@ def _fits(value: Any, found: Field) -> bool:
         return found.nullable
     if isinstance(value, bool):
         return found.type is FieldType.BOOLEAN
-    if isinstance(value, int | float):
-        within = value in INT64 if isinstance(value, int) else math.isfinite(value)
-        return found.type in (FieldType.INTEGER, FieldType.NUMBER) and within
+    if isinstance(value, int):
+        return found.type in (FieldType.INTEGER, FieldType.NUMBER) and value in INT64
+    if isinstance(value, float):
+        return found.type is FieldType.NUMBER and math.isfinite(value)
     return isinstance(value, str) and found.type is FieldType.STRING and "\0" not in value and _sound(value)
 
 
@@ -360,7 +364,7 @@ def _unknown_field(type: EntityType, name: str, controls: Iterable[str] = ()) ->
 
 
 def _unknown(what: str, name: str, known: Iterable[str]) -> InvalidQuery:
-    known = list(known)
+    known = [one for one in known if one != name]
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(known[:20])}"
     return InvalidQuery(f"unknown {what} {name[:80]!r}; {hint}")

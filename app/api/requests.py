@@ -35,8 +35,9 @@ PATCH_TYPES = ("application/merge-patch+json", "application/json-patch+json", "a
 
 REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
 KEY = re.compile(r"[\x21-\x7e]{1,255}")
-TAGS = re.compile(r'\s*(?:(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"\s*(?:,\s*|$))+')
 TAG = re.compile(r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"')
+TAGS = re.compile(rf"[\s,]*{TAG.pattern}(?:\s*,[\s,]*{TAG.pattern})*[\s,]*")
+"""A list, in which elements may be empty (RFC 9110, section 5.6.1)."""
 
 
 @dataclass(frozen=True, slots=True)

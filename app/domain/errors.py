@@ -10,9 +10,9 @@
     │               PatchTestFailed · MigrationRequired · RestoreConflict · TooManyAffected ·
     │               IdempotencyInProgress · CollectionNotEmpty · CollectionIsTyped · WorkspaceNotEmpty
     ├── Invalid ── InvalidData · InvalidPayload · InvalidPatch · InvalidSchema · InvalidSnapshot ·
-    │              MigrationFailed · IdempotencyMismatch
+    │              MigrationFailed
     ├── MethodNotAllowed · RequestTimeout · ChangesGone · PreconditionFailed · PreconditionRequired ·
-    │   TooLarge · UnsupportedMediaType
+    │   TooLarge · UnsupportedMediaType · IdempotencyMismatch
     └── Unavailable
 
 The class names the problem, ``title`` says it in a sentence, ``detail`` says what happened this
@@ -221,7 +221,10 @@ class WorkspaceNotEmpty(Conflict):
 
 
 class Invalid(PersistError):
-    """The request is well formed, its content is not acceptable."""
+    """The request is well formed, its content is not acceptable: the whole of it, where no place is named."""
+
+    def __init__(self, detail: str, *, errors: Iterable[Violation] = (), **members: Any) -> None:
+        super().__init__(detail, errors=tuple(errors) or (Violation("", detail),), **members)
 
 
 class InvalidData(Invalid):
@@ -254,7 +257,7 @@ class MigrationFailed(Invalid):
     title = "The migration cannot bring the data to the current schema version"
 
 
-class IdempotencyMismatch(Invalid):
+class IdempotencyMismatch(PersistError):
     code = "idempotency-mismatch"
     title = "The Idempotency-Key was used for another request"
 
