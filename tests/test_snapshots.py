@@ -315,6 +315,16 @@ def test_a_deleted_snapshot_is_gone_with_its_pieces(
     assert stored.value("SELECT count(*) FROM snapshot_pieces") == before
 
 
+def test_a_deletion_under_a_key_is_repeated(snapshots: Snapshots, client: httpx.Client) -> None:
+    address = f"/snapshots/{snapshots.of('counters')['id']}"
+    key = {"Idempotency-Key": f"delete{address}"}
+    assert client.delete(address, params={"dry_run": "true"}, headers=key).status_code == 200
+    first, again = client.delete(address, headers=key), client.delete(address, headers=key)
+    assert (first.status_code, again.status_code) == (204, 204)
+    assert again.headers["idempotency-replayed"] == "true"
+    assert_problem(client.delete(address), 404, "snapshot-not-found")
+
+
 @pytest.mark.parametrize("id", [UNKNOWN, "x", UNKNOWN.upper(), "%00", "%F0%9F%90%AD", "' OR 1=1 --"])
 def test_what_is_no_snapshot_is_not_found(client: httpx.Client, id: str) -> None:
     for method, path in [("GET", ""), ("DELETE", ""), ("GET", "/content"), ("POST", "/verify")]:

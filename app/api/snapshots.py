@@ -144,11 +144,18 @@ def snapshot_router(database: Database, writes: Writes) -> APIRouter:
     @router.delete("/{id}", summary="Delete a snapshot", status_code=204)
     async def delete(id: str, request: Asked) -> Response:
         await permit(database, request, id)
-        if flag(controls(pairs_of(request.query), ("dry_run",)), "dry_run"):
-            await database.in_thread(snapshots.manifest, id)
-            return sent(json_answer({"deleted": 1}))
-        await database.in_thread(snapshots.delete, id)
-        return Response(status_code=204)
+        dry_run = flag(controls(pairs_of(request.query), ("dry_run",)), "dry_run")
+        stores: set[str] = set()
+
+        def operation(work: UnitOfWork) -> Answer:
+            stores.add(snapshots.remove(work.cursor, id))
+            return Answer(204, b"", [])
+
+        answer = await writes.perform(request, operation, dry_run=dry_run)
+        with suppress(Unavailable):  # what is left then, the next start sweeps
+            for store in stores:
+                await database.in_thread(snapshots.abandon, store)
+        return sent(answer)
 
     @router.get("/{id}/content", summary="The snapshot itself, as NDJSON")
     async def content(id: str, request: Asked) -> Response:

@@ -229,13 +229,21 @@ class Snapshots:
 
     def delete(self, id: str) -> None:
         """Delete a snapshot. Raises ``SnapshotNotFound``."""
+        self._write(lambda cursor: self._abandon(cursor, self.remove(cursor, id)))
 
-        def gone(cursor: Cursor) -> None:
-            store = self._head(cursor, id)[2]
-            run(cursor, self._statements.delete, snapshot_id=id)
-            run(cursor, self._statements.abandon, of_store=store)
+    def remove(self, cursor: Cursor, id: str) -> str:
+        """Delete a snapshot all but its pieces, which may be many; gives their store, to be abandoned
+        then. Raises ``SnapshotNotFound``."""
+        store = self._head(cursor, id)[2]
+        run(cursor, self._statements.delete, snapshot_id=id)
+        return store
 
-        self._write(gone)
+    def abandon(self, store: str) -> None:
+        """Delete the pieces of a store, unless they are a snapshot's."""
+        self._write(lambda cursor: self._abandon(cursor, store))
+
+    def _abandon(self, cursor: Cursor, store: str) -> None:
+        run(cursor, self._statements.abandon, of_store=store)
 
     def sweep(self) -> None:
         """Delete the pieces of snapshots that were begun before now and never done: at a start. What
