@@ -186,15 +186,29 @@ def test_a_migration_may_be_a_list_of_steps(client: httpx.Client, name: str) -> 
         ([{"from": 1, "to": 4}, {"from": 1, "to": 4}], "/migration/1"),
         ([{"from": 2, "to": 1}], "/migration/0/to"),
         ([{"from": 1, "to": 4, "set": {"a": "data.a +"}}], "/migration/0/set/a"),
+        ({"set": {"a": "data.a +"}}, "/migration/set/a"),
+        ({"set": {"a": {"if": "1", "value": "2"}}}, "/migration/set/a/if"),
     ],
 )
 def test_steps_that_do_not_lead_to_the_version_are_refused(
-    client: httpx.Client, name: str, steps: list[Json], place: str
+    client: httpx.Client, name: str, steps: list[Json] | Json, place: str
 ) -> None:
     registered(client, name, an_object(a=NUMBER))
     refused = put(client, name, an_object(b=NUMBER), schema_version=4, migration=steps)
     assert pointers(assert_problem(refused, 422, "invalid-schema")) == {place}
     assert versions_of(client, name) == [1]
+
+
+def test_a_wrong_step_is_named_as_the_client_wrote_it(client: httpx.Client, name: str) -> None:
+    registered(client, name, an_object(a=NUMBER))
+    registered(client, name, an_object(b=NUMBER), migration={"rename": {"a": "b"}})
+    steps = [{"from": 2, "to": 3, "set": {"c": "payload.c"}}]
+    for migration, place in (
+        (steps, "/migration/0/set/c"),
+        ({"set": {"c": "payload.c"}}, "/migration/set/c"),
+    ):
+        refused = put(client, name, an_object(c=NUMBER), migration=migration)
+        assert pointers(assert_problem(refused, 422, "invalid-schema")) == {place}
 
 
 def test_the_plan_keeps_the_steps_of_every_version(client: httpx.Client, name: str) -> None:

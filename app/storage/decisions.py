@@ -12,6 +12,7 @@ from typing import Any
 from app.domain.errors import MigrationRequired
 from app.domain.record import canonical_text
 from app.entity_types.definition import normal_form, refuse
+from app.entity_types.from_schema import step_of
 from app.storage.definitions import StoredDefinition, plan_steps
 
 logger = logging.getLogger(__name__)
@@ -51,11 +52,14 @@ class Decision:
 def decide(name: str, definition: Any, versions: Sequence[StoredDefinition], source: Source) -> Decision:
     """What a definition asks for. Raises ``InvalidSchema``, ``MigrationRequired``."""
     normal, asked = normal_form(definition), definition.get("schema_version")
+    alone = isinstance(definition.get("migration"), dict)
     current = next((version for version in versions if version.current), None)
     if current is None:
         last = versions[-1].schema_version if versions else 0
         number = max(asked or 1, last + 1)
-        return Decision(Act.CREATE, versions, _target(name, number, normal, last or number - 1, versions))
+        return Decision(
+            Act.CREATE, versions, _target(name, number, normal, last or number - 1, versions, alone=alone)
+        )
     if _is_outdated(normal, asked, current, versions, source):
         return Decision(Act.NOTHING, versions, current)
     if canonical_text(normal["schema"]) == canonical_text(current.definition["schema"]):
@@ -65,7 +69,9 @@ def decide(name: str, definition: Any, versions: Sequence[StoredDefinition], sou
     number = asked or current.schema_version + 1
     if number == current.schema_version:
         raise MigrationRequired(f"schema version {asked} of {name} has another schema; raise schema_version")
-    return Decision(Act.EVOLVE, versions, _target(name, number, normal, current.schema_version, versions))
+    return Decision(
+        Act.EVOLVE, versions, _target(name, number, normal, current.schema_version, versions, alone=alone)
+    )
 
 
 def _is_outdated(
@@ -90,11 +96,19 @@ def _is_outdated(
 
 
 def _target(
-    name: str, number: int, normal: dict[str, Any], before: int, versions: Sequence[StoredDefinition]
+    name: str,
+    number: int,
+    normal: dict[str, Any],
+    before: int,
+    versions: Sequence[StoredDefinition],
+    *,
+    alone: bool,
 ) -> StoredDefinition:
-    """The version to be: a migration without numbers leads from the version before to it. Raises
-    ``InvalidSchema`` where a list of steps leaves a gap."""
+    """The version to be: a migration without numbers, which stands ``alone``, leads from the version
+    before to it. Raises ``InvalidSchema`` where a list of steps leaves a gap."""
     steps = [{"from": before, "to": number, **step} for step in normal["steps"]]
+    for index, step in enumerate(steps):  # where the client wrote it; the plan numbers those of all versions
+        step_of(step, ("migration",) if alone else ("migration", index))
     if before and not any(step["from"] == before for step in steps) and versions:
         steps.append({"from": before, "to": number})
     definition = {**normal, "steps": [step for step in steps if step["from"] >= 1]}

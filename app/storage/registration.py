@@ -56,7 +56,7 @@ class Registration:
         self._check_name(name, definition)
         await self._database.refresh()
         versions = await self._database.read(lambda reader: reader.definitions.versions(name))
-        decision = decide(name, definition, versions, source)
+        decision = await asyncio.to_thread(decide, name, definition, versions, source)
         try:
             return await asyncio.to_thread(self._prepared, decision)
         except PersistError:
