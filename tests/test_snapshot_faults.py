@@ -253,7 +253,7 @@ WRONG_IN_RECORD: dict[str, list[Any]] = {
     "id": [ONE.upper(), "x", SQL, "", None, 7, ONE + "\n", "{" + ONE + "}"],
     "collection": ["counters", SQL, "", None, 7],
     "workspace": ["w", SQL, "", 7],
-    "revision": [0, -1, 1.5, "1", None, True, 2**63],
+    "revision": [0, -1, 1.5, "1", None, True, 2**63, 2**63 - 1],
     "schema_version": [0, -1, 1.5, "1", None, True],
     "created_at": ["", AT[:-1], AT.replace("T", " "), AT.replace("1", "\u0661"), 7, None],
     "updated_at": ["2026-01-02T25:00:00.000000Z", "0000-01-01T00:00:00.000000Z", "2026-01-02T03:04:05Z"],

@@ -40,6 +40,9 @@ END = frozenset(("records", "sha256"))
 LONGEST = 16_777_216
 """Bytes a line may have. A body of 1 MiB may hold numbers that take four times its room: ``9e18``."""
 
+LAST_REVISION = 2**62
+"""What a record may come with: as many revisions again are left for the changes to come."""
+
 NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
 TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z")
 SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -235,7 +238,8 @@ def _sound_record(record: Mapping[str, Any]) -> Iterator[bool]:
     yield isinstance(record["id"], str) and is_canonical(record["id"])
     yield _is_name(record["collection"])
     yield record["workspace"] is None or _is_name(record["workspace"])
-    yield _natural(record["revision"], 1) and _natural(record["schema_version"], 1)
+    yield _natural(record["revision"], 1) and record["revision"] <= LAST_REVISION
+    yield _natural(record["schema_version"], 1)
     yield _is_time(record["created_at"]) and _is_time(record["updated_at"])
     yield isinstance(record["data"], dict)
 
