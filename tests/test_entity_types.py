@@ -373,6 +373,9 @@ def test_a_property_may_have_any_name(client: httpx.Client, name: str) -> None:
         quoted = each.replace("\\", "\\\\").replace('"', '\\"')
         found = own.find(filter=f'data["{quoted}"] == "the value of {quoted}"')
         assert [item["id"] for item in found.json().get("items", [])] == [record["id"]], found.text
+    for awkward in ("a.b", "a__gte", ""):
+        refused = assert_problem(own.find([(awkward, "x")]), 400, "invalid-query")
+        assert f'filter=data["{awkward}"]' in refused["detail"]
     assert own.items([("data.id", "the value of id"), ("sort", "data.sort")]) == [record]
     assert own.patch(record["id"], dict.fromkeys(HOSTILE, "x")).json()["data"]["__proto__"] == "x"
 

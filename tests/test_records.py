@@ -552,6 +552,13 @@ def test_a_client_that_prefers_little_gets_no_body(counters: Collection, record_
     assert counters.history(known_id)[0]["revision"] == 5
 
 
+@pytest.mark.parametrize("preference", ['return="minimal"', "wait=5, Return = Minimal; x", "return=minimal"])
+def test_a_preference_may_be_written_in_any_way_rfc_7240_allows(
+    counters: Collection, preference: str
+) -> None:
+    assert counters.create({"value": 1}, headers={"prefer": preference}).content == b""
+
+
 def test_other_preferences_are_ignored(counters: Collection) -> None:
     response = counters.create({"value": 1}, headers={"prefer": "respond-async, return=representation"})
     assert response.status_code == 201

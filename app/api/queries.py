@@ -27,7 +27,7 @@ from app.domain.query import (
     Query,
     SortKey,
 )
-from app.domain.record import INT64, canonical_text
+from app.domain.record import INT64, canonical_text, to_text
 from app.entity_types.filters import compile_filter
 from app.entity_types.operands import stored_time
 
@@ -187,7 +187,7 @@ def _condition(
     path, _, operator = name.rpartition("__") if "__" in name[1:] else (name, "", "eq")
     found = resolve(type, path)
     if found is None:
-        raise _unknown_field(type, path, known)
+        raise _unknown_field(type, name if name in type.fields else path, known)
     offered = OPERATORS[found.type]
     if operator not in offered:
         raise _unknown(f"operator of {found.name}", operator, [function.value for function in offered])
@@ -357,6 +357,10 @@ def next_link(path: str, query: bytes, cursor: str) -> str:
 
 
 def _unknown_field(type: EntityType, name: str, controls: Iterable[str] = ()) -> PersistError:
+    if name in type.fields:
+        return InvalidQuery(
+            f"{name[:80]!r} is reached by filter only: filter=data[{to_text(name[:80])}] == …"
+        )
     prefix, dot, _ = name.removeprefix("data.").rpartition(".")
     nested = [f"{prefix}.{known}" for known in names_at(type.schema, tuple(prefix.split(".")))] if dot else []
     fields = [*type.fields, *("_" + known for known in ENVELOPE), *sorted(controls)]

@@ -35,6 +35,7 @@ PATCH_TYPES = ("application/merge-patch+json", "application/json-patch+json", "a
 
 REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
 KEY = re.compile(r"[\x21-\x7e]{1,255}")
+MINIMAL = re.compile(r"\s*return\s*=\s*(?:minimal|\"minimal\")\s*")
 TAG = re.compile(r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"')
 TAGS = re.compile(rf"[\s,]*{TAG.pattern}(?:\s*,[\s,]*{TAG.pattern})*[\s,]*")
 """A list, in which elements may be empty (RFC 9110, section 5.6.1)."""
@@ -224,9 +225,9 @@ class Request:
 
     @property
     def minimal(self) -> bool:
-        """Whether the client asks for an answer without a body (RFC 7240)."""
-        preferences = (self.header(b"prefer") or "").split(",")
-        return any(part.split(";")[0].replace(" ", "").lower() == "return=minimal" for part in preferences)
+        """Whether the client asks for an answer without a body (RFC 7240); a value may stand in quotes."""
+        preferences = (self.header(b"prefer") or "").lower().split(",")
+        return any(MINIMAL.fullmatch(part.split(";")[0]) for part in preferences)
 
     def fingerprint(self, body: bytes) -> str:
         """What makes two requests under one ``Idempotency-Key`` the same."""
