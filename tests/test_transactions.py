@@ -145,6 +145,23 @@ def test_a_unique_value_may_go_from_one_record_to_another(
     assert accounts.record(second["id"])["data"]["owner"] == marker
 
 
+@pytest.mark.parametrize("older", [0, 1])
+def test_a_unique_value_is_taken_only_after_it_was_given_up(
+    transact: Transact, accounts: Collection, marker: str, older: int
+) -> None:
+    ids = [accounts.created(owner=f"{marker}-{number}")["id"] for number in range(2)]
+    holder, other = f"{marker}-{older}", ids[1 - older]
+    give_up = (
+        on(accounts, "delete", ids[older]),
+        on(accounts, "patch", ids[older], patch={"owner": f"{marker}-free"}),
+    )
+    for gives_up in give_up:
+        for takes in (create(accounts, owner=holder), on(accounts, "patch", other, patch={"owner": holder})):
+            problem = assert_problem(transact(takes, gives_up), 409, "unique-violation")
+            assert problem["operation"] == 0
+    results(transact(give_up[1], create(accounts, owner=holder)))
+
+
 # --- references ------------------------------------------------------------------------------------
 
 

@@ -159,6 +159,11 @@ class Step:
     act: Act
     key: str | None
 
+    @property
+    def frees(self) -> bool:
+        """Whether it may give up a unique value: it counts then who comes before and who after."""
+        return bool(self.type.unique) and self.act is not _create
+
     def run(self, collection: Collection, known: Known) -> Done:
         """Run it. Raises what the domain raises."""
         done = self.act(collection, self.id(known), self.content(known), self.precondition)

@@ -1,6 +1,7 @@
 """`POST /transactions`: operations on any collections that stand or fall together."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 from fastapi import APIRouter
@@ -74,15 +75,17 @@ def _transaction(steps: Callable[[], Sequence[Step]], request: Request) -> Calla
     def operation(work: UnitOfWork) -> Answer:
         ready = steps()
         work.read(RecordKey(step.type.name, step.workspace, step.key) for step in ready if step.key)
-        try:
-            with work.savepoint():
-                done = list(_run(work, ready, request))
-        except UniqueViolation:  # one by one tells which it was
-            done = list(_run(work, ready, request, one_by_one=True))
-        results = ",".join([_shown(each) for each in done])
+        results = ",".join([_shown(each) for each in _done(work, ready, request)])
         return Answer(200, f'{{"results":[{results}]}}'.encode(), [JSON])
 
     return operation
+
+
+def _done(work: UnitOfWork, steps: Sequence[Step], request: Request) -> list[Done]:
+    if not any(step.frees for step in steps):
+        with suppress(UniqueViolation), work.savepoint():
+            return list(_run(work, steps, request))
+    return list(_run(work, steps, request, one_by_one=True))  # tells which it was
 
 
 def _run(
