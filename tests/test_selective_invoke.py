@@ -160,6 +160,25 @@ def test_what_the_database_refuses_fails_alone_among_hundreds(accounts: Collecti
     assert sorted(revisions) == [1] * 299 + [2]
 
 
+@pytest.mark.parametrize(("ranks", "able"), [(range(20), 1), (range(20, 0, -1), 20)])
+def test_a_unique_value_is_taken_only_after_it_was_given_up(
+    client: httpx.Client, marker: str, ranks: range, able: int
+) -> None:
+    """One after the other by id, however the records lie in the database."""
+    name = f"ranks-{marker}"
+    schema = {"type": "object", "properties": {"rank": {"type": "integer"}}}
+    up = {"set": {"rank": "data.rank + 1"}}
+    definition = {"schema": schema, "unique": ["rank"], "commands": {"up": up}}
+    assert client.put(f"/entity-types/{name}", json=definition).status_code == 201
+    placed = list(zip(sorted(str(uuid.uuid4()) for _ in ranks), ranks, strict=True))
+    for id, rank in reversed(placed):
+        assert client.put(f"/api/{name}/{id}", json={"rank": rank}).status_code == 201
+    body = invoked(client.post(f"/api/{name}/commands/up"))
+    assert (body["invoked"], body["failed"], body["outcomes"][-1]["status"]) == (able, 20 - able, "invoked")
+    for path in (f"/api/{name}?rank__gte=0&max_affected=20", f"/entity-types/{name}"):
+        assert client.delete(path).is_success
+
+
 @pytest.mark.parametrize("dry_run", ["true", "false"])
 def test_atomic_undoes_all_at_a_failure(counters: Collection, marker: str, dry_run: str) -> None:
     records = [counters.created(name=marker, value=value) for value in (9, FULL, 8)]

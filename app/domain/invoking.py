@@ -51,6 +51,10 @@ class Outcome(NamedTuple):
     revision: int
 
 
+class _Moved(Exception):
+    """Unique values moved."""
+
+
 @dataclass(frozen=True, eq=False)
 class Target:
     """The records of one collection that match. ``command`` is None where it has no such command."""
@@ -112,13 +116,17 @@ def _chosen(targets: Sequence[Target], max_affected: int) -> list[_Chosen]:
 
 def _piece(work: Unit, piece: Sequence[_Chosen]) -> Iterator[Outcome]:
     """Most refusals come before anything is written. Only what the database refuses, a unique value,
-    has to be undone; then each record gets a savepoint of its own."""
+    has to be undone; then each record gets a savepoint of its own. So it does where unique values
+    move, as one may be free only after another record was changed."""
     try:
         with work.savepoint():
             _read(piece)
+            before = list(map(_unique, piece))
             done = [_outcome(chosen) for chosen in piece]
+            if before != list(map(_unique, piece)):
+                raise _Moved
         yield from done
-    except UniqueViolation:
+    except (UniqueViolation, _Moved):
         for chosen in piece:
             try:
                 with work.savepoint():
@@ -132,6 +140,16 @@ def _read(piece: Sequence[_Chosen]) -> None:
     for target in {chosen.target for chosen in piece if chosen.target.command}:
         collection = target.collection
         collection.records.read(collection.workspace, [one.id for one in piece if one.target is target])
+
+
+def _unique(chosen: _Chosen) -> list[Any]:
+    """What a record that may change has in the members of its data that unique values lie in."""
+    collection = chosen.target.collection
+    if chosen.target.command is None or not collection.type.unique:
+        return []
+    record = collection.records.get(collection.workspace, chosen.id)
+    members = [path.partition(".")[0] for paths in collection.type.unique for path in paths]
+    return [] if record is None else [record.data.get(member) for member in members]
 
 
 def _outcome(chosen: _Chosen) -> Outcome:
