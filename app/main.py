@@ -105,6 +105,7 @@ def _app(lifespan: Any) -> Persist:
         openapi_url=None,
         redoc_url=None,
         exception_handlers=dict.fromkeys(REFUSALS, handle_error),
+        redirect_slashes=False,  # a redirect would name the host and scheme this process sees
     )
 
 

@@ -294,3 +294,8 @@ def test_a_problem_fits_the_shape_for_a_query_too(counters: Collection) -> None:
     response = counters.find(valeu="1")
     assert response.status_code == 400
     assert_shape(response.json(), response)
+
+
+@pytest.mark.parametrize("path", ["/collections/", "/entity-types/", "/workspaces/", "/changes/"])
+def test_a_slash_too_many_is_not_found_rather_than_elsewhere(client: httpx.Client, path: str) -> None:
+    assert_problem(client.get(path), 404, "not-found")

@@ -408,7 +408,7 @@ def test_a_refusal_from_inside_keeps_its_code(transact: Transact, accounts: Coll
     assert accounts.record(account["id"]) == account
 
 
-@pytest.mark.parametrize("if_match", [1, '"1"', ' "1"', '"7", "1"', "*"])
+@pytest.mark.parametrize("if_match", [1, "1", '"1"', ' "1"', '"7", "1"', "*"])
 def test_a_precondition_that_holds(transact: Transact, counters: Collection, if_match: Any) -> None:
     """A revision, or the text of the header."""
     record = counters.created(value=1)
@@ -454,7 +454,7 @@ def test_a_precondition_on_what_is_to_be_created_does_not_hold(
         ({"if_match": 0}, "/if_match"),
         ({"if_match": 1.5}, "/if_match"),
         ({"if_match": True}, "/if_match"),
-        ({"if_match": "1"}, "/if_match"),
+        ({"if_match": "one"}, "/if_match"),
         ({"if_match": ""}, "/if_match"),
         ({"as": ""}, "/as"),
         ({"as": "a.b"}, "/as"),

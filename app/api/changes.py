@@ -238,7 +238,7 @@ class EventStream(Response):
 
 def _events(found: Stretch) -> bytes:
     if found.shown is None:
-        events = [f"id: {row[0]}\nevent: change\ndata: {change_text(row)}\n\n" for row in found.rows]
+        events = [f"id: {row[0]}\ndata: {change_text(row)}\n\n" for row in found.rows]
         found.shown = ("".join(events) or f": nothing new\nid: {found.last_seq}\n\n").encode()
     return found.shown
 

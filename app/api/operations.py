@@ -123,7 +123,8 @@ def _tags(given: int | str | None) -> tuple[str, ...]:
     if given is None:
         return ()
     try:
-        return entity_tags("if_match", f'"{given}"' if isinstance(given, int) else given)
+        text = str(given)
+        return entity_tags("if_match", f'"{text}"' if text.isdigit() else text)
     except MalformedRequest as error:
         raise InvalidPayload(error.detail, errors=[Violation("/if_match", error.detail)]) from None
 
