@@ -2,6 +2,7 @@
 
 import json
 import re
+import secrets
 from typing import Any
 from urllib.parse import urlencode
 
@@ -257,3 +258,18 @@ def test_a_constraint_added_while_clients_write_is_kept_by_all(replicas: Replica
     created = answers[1:].count(201)
     assert created == (1 if unique else 11), answers
     assert len(Collection(replicas.client, name).items(a="x")) == created
+
+
+def test_a_value_that_has_no_room_in_an_index_does_not_stop_the_service(
+    replicas: Replicas, client: httpx.Client
+) -> None:
+    schema = an_object(source=TEXT, free=TEXT)
+    registered(client, "long-events", schema, indexes=["source"])
+    own, text = Collection(client, "long-events"), secrets.token_hex(50_000)  # cannot be compressed to fit
+    response = own.create({"source": text})
+    if replicas.database.startswith("postgres"):
+        assert "shorten it" in assert_problem(response, 422, "invalid-data")["detail"]
+    else:
+        assert response.status_code == 201
+    assert client.get("/health/ready").status_code == 200
+    assert own.create({"free": text}).status_code == 201

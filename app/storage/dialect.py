@@ -60,6 +60,7 @@ class Failure(Enum):
     RETRY = "the same operation may succeed at once"
     STALE = "a table is not as this process knows it"
     BUSY = "another process has been writing for too long"
+    TOO_LONG = "a value has no room in an index"
     UNAVAILABLE = "the database cannot be written or reached now"
     BUG = "anything else"
 
@@ -461,25 +462,19 @@ class PostgreSQL(Shared):
         return isinstance(error, psycopg.Error)
 
     def failure(self, error: BaseException) -> Failure:
-        import psycopg
+        from psycopg import InterfaceError, OperationalError, errors
 
-        if isinstance(error, psycopg.errors.UniqueViolation):
-            return Failure.UNIQUE
-        if isinstance(error, psycopg.errors.SerializationFailure | psycopg.errors.DeadlockDetected):
-            return Failure.RETRY
-        if isinstance(error, psycopg.errors.UndefinedTable | psycopg.errors.UndefinedColumn):
-            return Failure.STALE
-        if isinstance(error, psycopg.errors.LockNotAvailable):
-            return Failure.BUSY
         # read only: a primary that became a standby
-        told = (
-            psycopg.errors.ReadOnlySqlTransaction
-            | psycopg.errors.DataCorrupted
-            | psycopg.errors.IndexCorrupted
-        )
-        if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError | told):
-            return Failure.UNAVAILABLE
-        return Failure.BUG
+        told = errors.ReadOnlySqlTransaction | errors.DataCorrupted | errors.IndexCorrupted
+        failures = {
+            errors.UniqueViolation: Failure.UNIQUE,
+            errors.SerializationFailure | errors.DeadlockDetected: Failure.RETRY,
+            errors.UndefinedTable | errors.UndefinedColumn: Failure.STALE,
+            errors.LockNotAvailable: Failure.BUSY,
+            errors.ProgramLimitExceeded: Failure.TOO_LONG,
+            OperationalError | InterfaceError | told: Failure.UNAVAILABLE,
+        }
+        return next((failure for kind, failure in failures.items() if isinstance(error, kind)), Failure.BUG)
 
     def complaint(self, error: BaseException) -> str:
         code = getattr(error, "sqlstate", None) or ""

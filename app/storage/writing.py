@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from app.domain.errors import PersistError, Unavailable
+from app.domain.errors import InvalidData, PersistError, Unavailable
 from app.domain.histogram import Histogram
 from app.storage.catalog import Catalog, Stale
 from app.storage.definitions import Definitions
@@ -163,6 +163,8 @@ class Writer:
             case Failure.UNIQUE:
                 # None for a key of the service's own: two processes made the same one, look again
                 return unique_violation(self._catalog.layouts.values(), self._dialect.violated(error))
+            case Failure.TOO_LONG:
+                return InvalidData("a member with an index or a unique value is too long; shorten it")
             case Failure.UNAVAILABLE | Failure.BUSY | Failure.STALE:
                 self._failed("the database refused a write: %s", error)
                 self.close()  # the next one may find a server that takes it
