@@ -13,6 +13,8 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.conftest import Service
+from tests.support import raw
 from tests.support.collection import Collection
 from tests.support.problems import Json, assert_problem
 from tests.twins import typed_only
@@ -493,6 +495,15 @@ def test_a_link_leads_to_the_next_page(samples: Collection, many: str) -> None:
     assert "next" not in following.links
     expected_page = samples.items(marker=many, limit="300", sort="-amount", cursor=cursor)
     assert following.json()["items"] == expected_page
+
+
+def test_a_link_holds_whatever_the_query_was(service: Service, samples: Collection, many: str) -> None:
+    target = f"{samples.path}?marker={many}&limit=2&filter=data.amount>=0"
+    answer = raw.answer_to(service.url, raw.head("GET", target, service.url))
+    link = next(line for line in answer.decode().splitlines() if line.lower().startswith("link: "))
+    address, _, relation = link.partition(" ")[2].partition(">")
+    assert relation == '; rel="next"'
+    assert len(samples.client.get(address.removeprefix("<")).json()["items"]) == 2
 
 
 def test_count_gives_the_total_of_all_pages(samples: Collection, many: str) -> None:

@@ -352,7 +352,8 @@ def _sound(text: str) -> bool:
 
 def next_link(path: str, query: bytes, cursor: str) -> str:
     """The address of the next page."""
-    kept = [part for part in query.decode("ascii").split("&") if part and not part.startswith("cursor=")]
+    parts = query.decode("ascii").replace(">", "%3E").split("&")  # a bare one would end the link
+    kept = [part for part in parts if part and not part.startswith("cursor=")]
     return f"{path}?{'&'.join([*kept, f'cursor={cursor}'])}"
 
 
