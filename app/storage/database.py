@@ -269,11 +269,19 @@ class Database:
         rows.execute(statement.text, statement.arguments(conditions.values(layout, workspace, query)))
         return rows
 
-    def _read(self, query: Callable[[Reader], Result], one_moment: bool = True) -> Result:
-        connection = getattr(self._local, "connection", None)
+    def _connected(self) -> Connection:
+        """The connection this thread reads by."""
+        connection: Connection | None = getattr(self._local, "connection", None)
         if connection is None:
-            connection = self._local.connection = self.dialect.connect()
+            try:
+                connection = self._local.connection = self.dialect.connect()
+            except Exception as error:
+                raise self._refusal(error) from error
             self._opened.append(connection)
+        return connection
+
+    def _read(self, query: Callable[[Reader], Result], one_moment: bool = True) -> Result:
+        connection = self._connected()
         try:
             if not one_moment:
                 return query(Reader(connection, self._statements))
