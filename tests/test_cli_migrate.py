@@ -104,13 +104,14 @@ def test_a_step_that_stops_is_named_with_its_record_and_undone(
     behind: dict[str, str], tmp_path: Path, command: str
 ) -> None:
     (tmp_path / "shop.py").write_text(SHOP.format(function='raise ValueError("no idea")'))
-    before = persist(tmp_path, "check", **behind).stdout
+    before = persist(tmp_path, "migrate", "--dry-run", **behind).stdout
+    assert "1 to 2" in before
     outcome = persist(tmp_path, command, PERSIST_MODELS="shop", **behind)
     assert outcome.returncode == {"migrate": 1, "serve": 2}[command]
     for told in ("ops-tickets", "1 to 2", next(iter(RECORDS[TICKETS_1])), "no idea"):
         assert told in outcome.stderr
     assert "Traceback" not in outcome.stderr
-    assert persist(tmp_path, "check", **behind).stdout == before
+    assert persist(tmp_path, "migrate", "--dry-run", **behind).stdout == before
 
 
 @pytest.mark.parametrize("flags", [(), ("--dry-run",)])

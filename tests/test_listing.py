@@ -154,7 +154,7 @@ def test_text_operators_are_literal_and_case_sensitive(
 def test_conditions_are_all_demanded_repeated_ones_too(
     samples: Collection, rows: list[Json], marked: str
 ) -> None:
-    assert names(samples.items(marker=marked, amount__gte="0", amount__lt="3", active="true")) == [
+    assert names(samples.items(marker=marked, amount__gte="0.0", amount__lt="3e0", active="true")) == [
         "apple",
         "Apple",
         "",
@@ -792,7 +792,6 @@ def test_a_value_that_means_nothing_is_refused(samples: Collection, name: str, v
         "amount__lt=9223372036854775808",
         "amount__gt=-9223372036854775809",
         "amount=1.5",
-        "amount=1.0",
         "amount__in=",
         "amount__in=,",
         "name__in=,",

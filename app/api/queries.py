@@ -27,7 +27,7 @@ from app.domain.query import (
     Query,
     SortKey,
 )
-from app.domain.record import INT64, canonical_text, to_text
+from app.domain.record import INT64, canonical_text, to_text, whole
 from app.entity_types.filters import compile_filter
 from app.entity_types.operands import stored_time
 
@@ -248,9 +248,9 @@ def _moment(name: str, text: str) -> str:
 def _number(name: str, text: str, *, whole_only: bool) -> tuple[FieldType, int | float]:
     if not NUMBER.fullmatch(text) or len(text) > 400:
         raise InvalidQuery(f"{name} takes a number, not {text[:40]!r}")
-    integral = re.fullmatch(r"-?\d+", text) is not None
-    if integral and int(text) in INT64:
-        return FieldType.INTEGER, int(text)
+    value = int(text) if re.fullmatch(r"-?\d+", text) else whole(float(text))
+    if isinstance(value, int) and value in INT64:
+        return FieldType.INTEGER, value
     if whole_only or not math.isfinite(float(text)):
         kind = "a whole number within 64 bits" if whole_only else "a finite number"
         raise InvalidQuery(f"{name} takes {kind}, not {text[:40]}")
