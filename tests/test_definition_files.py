@@ -1,8 +1,7 @@
 """The folder of definition files: registered at start and when they change (contract 6 and 12)."""
 
 import json
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -12,17 +11,9 @@ from tests.registered import AUDIT_EVENT, an_empty_database, an_object, register
 from tests.support.collection import Collection
 from tests.support.problems import Json, assert_problem
 from tests.support.server import ROOT, Server, serving
+from tests.support.waiting import until
 
 TEXT = {"type": "string"}
-PATIENCE = 20.0
-
-
-def until(condition: Callable[[], bool]) -> None:
-    """Return when it holds; the service looks at the folder once a second."""
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come to pass"
-        time.sleep(0.05)
 
 
 def write(folder: Path, name: str, schema: Json, **members: object) -> Path:

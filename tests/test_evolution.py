@@ -2,7 +2,6 @@
 
 import json
 import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from tests.registered import AUDIT_EVENT, REATTRIBUTE, Replicas, an_object, impo
 from tests.support.collection import Collection
 from tests.support.problems import Json, assert_problem, pointers
 from tests.support.server import Server
+from tests.support.waiting import until
 
 pytest_plugins = ["tests.replicas"]
 
@@ -94,7 +94,7 @@ def test_a_lower_version_is_logged(replicas: Replicas, name: str) -> None:
     with replicas.first.client() as client:
         registered(client, name, an_object(a=TEXT), schema_version=3)
         registered(client, name, an_object(a=NUMBER), schema_version=2)
-    assert f"{name}: schema version 2 is older" in replicas.first.log.read_text()
+    until(lambda: f"{name}: schema version 2 is older" in replicas.first.log.read_text())
 
 
 # The migration
@@ -457,6 +457,10 @@ class Writers:
             for one in waiting:
                 one.result()
 
+    def wait_for(self, created: int) -> None:
+        """Return when so many are created, or something was refused."""
+        until(lambda: len(self.created) >= created or bool(self.refused), 60)
+
     def _write(self, number: int) -> None:
         with self.servers[number % len(self.servers)].client() as client:
             own = Collection(client, self.name)
@@ -483,8 +487,7 @@ def evolve_under_load(replicas: Replicas, name: str, *, clients: int, evolutions
     writers = Writers([replicas.first, replicas.second], name, own.created(n=0)["id"])
     with writers.at_work(clients):
         for version in range(2, evolutions + 2):
-            enough = len(writers.created) + pause
-            assert _until(lambda enough=enough: len(writers.created) >= enough or bool(writers.refused))
+            writers.wait_for(len(writers.created) + pause)
             more = {f"v{number}": {"type": "integer", "default": number} for number in range(2, version + 1)}
             schema = an_object("n", n=NUMBER, **more)
             evolved = put((replicas.client, replicas.other)[version % 2], name, schema, commands=increment)
@@ -493,13 +496,6 @@ def evolve_under_load(replicas: Replicas, name: str, *, clients: int, evolutions
     assert writers.refused == []
     _assert_nothing_lost(own, writers, evolutions + 1)
     _assert_nothing_outdated(own, writers)
-
-
-def _until(condition: Any) -> bool:
-    deadline = time.monotonic() + 60
-    while not condition() and time.monotonic() < deadline:
-        time.sleep(0.005)
-    return bool(condition())
 
 
 def _assert_nothing_lost(own: Collection, writers: Writers, last: int) -> None:
