@@ -191,6 +191,12 @@ def test_a_database_of_an_unknown_kind_is_refused_by_its_scheme(tmp_path: Path) 
     assert "'oracle'" in refusal(tmp_path, "serve", PERSIST_DATABASE_URL="oracle://db/x")
 
 
+@pytest.mark.parametrize("url", ["sqlite://", "sqlite:///", "sqlite:///:memory:"])
+def test_sqlite_without_a_file_is_refused(tmp_path: Path, url: str) -> None:
+    assert "sqlite:///persist.db" in refusal(tmp_path, "serve", PERSIST_DATABASE_URL=url)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_missing_driver_says_what_to_install(tmp_path: Path) -> None:
     (tmp_path / "psycopg.py").write_text("raise ModuleNotFoundError(name='psycopg')")
     paths = f"{tmp_path}:{ROOT}"

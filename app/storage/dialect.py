@@ -160,10 +160,10 @@ class Sqlite(Shared):
     begin_exclusive = "BEGIN IMMEDIATE"
     begin_read = "BEGIN"
 
-    def __init__(self, url: sa.URL) -> None:
-        self.address = _without_secrets(str(url))
-        self.path = str(FilePath(url.database or ":memory:").absolute())
-        self._given = FilePath(url.database or ":memory:")
+    def __init__(self, file: FilePath) -> None:
+        self.address = f"sqlite:///{file}"
+        self.path = str(file.absolute())
+        self._given = file
         self._sqlalchemy = sqlite.dialect(paramstyle="qmark")
 
     def connect(self) -> sqlite3.Connection:
@@ -573,11 +573,14 @@ Dialect = Sqlite | PostgreSQL
 
 
 def dialect_of(url: str) -> Dialect:
-    """The dialect of a database URL. Raises ``ValueError`` for a scheme it does not know."""
+    """The dialect of a database URL. Raises ``ValueError`` for a scheme it does not know, and for
+    SQLite without a file: there each connection would see a database of its own."""
     scheme, _, place = url.partition("://")
     match scheme.partition("+")[0]:
         case "sqlite":
-            return Sqlite(make_url(url))
+            if (file := make_url(url).database) in (None, "", ":memory:"):
+                raise ValueError("SQLite needs a file here; write it as sqlite:///persist.db")
+            return Sqlite(FilePath(str(file)))
         case "postgresql" | "postgres":
             return PostgreSQL(f"postgresql://{place}")
     raise ValueError(f"no database of the kind {scheme!r}; use sqlite:///file or postgresql://…")
