@@ -48,8 +48,12 @@ def configuration(level: str) -> dict[str, Any]:
     }
 
 
+REMEMBERED = 1_000
+"""Warnings that are remembered, so that no more memory goes to them."""
+
+
 class _Seldom(logging.Filter):
-    """Lets a warning through once a second, with how often it was said by then: in a flood of refusals
+    """Lets the same warning through once a second, with how often it was said by then: in a flood of refusals
     the log must not be the next to drown."""
 
     def __init__(self) -> None:
@@ -59,13 +63,15 @@ class _Seldom(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         if record.levelno != logging.WARNING:
             return True
-        key = (record.name, str(record.msg))
+        key = (record.name, record.getMessage())
         due, unsaid = self._said.get(key, (0.0, 0))
         if record.created < due:
             self._said[key] = (due, unsaid + 1)
             return False
         if unsaid:
             record.unsaid = unsaid
+        if len(self._said) >= REMEMBERED:
+            self._said.clear()
         self._said[key] = (record.created + 1, 0)
         return True
 
