@@ -4,12 +4,16 @@ import json
 import re
 import threading
 import uuid
+from pathlib import Path
 
+import psycopg
 import pytest
 
-from tests.conftest import Service
+from tests.conftest import NewDatabase, Service
 from tests.support.collection import Collection
 from tests.support.problems import Json, assert_problem, pointers
+from tests.support.server import serving
+from tests.support.waiting import until
 
 
 def lines_of(*objects: Json) -> str:
@@ -245,3 +249,16 @@ def test_an_export_left_half_way_does_no_harm(service: Service, counters: Collec
             assert next(response.iter_lines())
     assert len(exported(counters.export(name=marker).text)) == 2000
     assert counters.create({"name": marker}).status_code == 201
+
+
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True, scope="session")
+def test_the_planner_is_told_of_a_large_import(new_database: NewDatabase, tmp_path: Path) -> None:
+    url = new_database()
+    analyzed = "SELECT analyze_count > 0 FROM pg_stat_user_tables WHERE relname = 'counters'"
+    with serving(url, tmp_path) as server, server.client() as client:
+        lines = b'{"name": "many", "value": 1}\n' * 10_000
+        headers = {"content-type": "application/x-ndjson"}
+        answer = client.post("/api/counters/import", content=lines, headers=headers)
+        assert answer.json() == {"created": 10_000}
+        with psycopg.connect(url, autocommit=True) as connection:
+            until(lambda: connection.execute(analyzed).fetchone() == (True,))

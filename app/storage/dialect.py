@@ -178,6 +178,10 @@ class Sqlite(Shared):
         connection.create_function("json_number", 1, _json_number, deterministic=True)
         return connection
 
+    def analyze(self, tables: list[str]) -> list[str]:
+        """What tells the planner of many new rows. SQLite's goes by the schema alone."""
+        return []
+
     def is_there(self) -> bool:
         """Whether ``connect`` would find the database rather than make it."""
         return FilePath(self.path).exists()
@@ -386,6 +390,9 @@ class PostgreSQL(Shared):
         connection = self._plain()
         _keep_text(connection)
         return connection
+
+    def analyze(self, tables: list[str]) -> list[str]:
+        return [f"ANALYZE {table}" for table in tables]
 
     def is_there(self) -> bool:
         return True  # a server makes no database for whoever connects

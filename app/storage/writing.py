@@ -2,7 +2,7 @@
 commit; where the database refuses one of them, all run again one by one."""
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
@@ -24,6 +24,10 @@ logger = logging.getLogger(__name__)
 
 ATTEMPTS = 10
 """How often an operation runs when other processes keep changing what it read."""
+
+
+MANY = 10_000
+"""Changes of a collection in one transaction after which its table is analyzed."""
 
 
 class Mode(Enum):
@@ -195,6 +199,7 @@ class Writer:
                 return
             crossed = work.crossed(self._every) if self._every else []
             self._commit(cursor)
+            self._analyze(cursor, work.journal.written)
             if work.journal.last_seq:
                 self._committed(work.journal.last_seq)
             if crossed:
@@ -211,6 +216,20 @@ class Writer:
         except Exception as error:
             self._failed("the database did not commit: %s", error)
             raise CommitFailed from error
+
+    def _analyze(self, cursor: Any, written: Mapping[str, int]) -> None:
+        """Tell the planner of many new rows: left to itself it hears of them a minute later, and until
+        then reads by key and pages may go by the wrong index."""
+        tables = [
+            self._catalog.layouts[name].table.name
+            for name, count in written.items()
+            if count >= MANY and name in self._catalog.layouts
+        ]
+        try:
+            for statement in self._dialect.analyze(tables):
+                cursor.execute(statement)
+        except Exception as error:  # noqa: BLE001 - what was written is stored, and autovacuum comes
+            logger.warning("the database did not analyze %s: %s", ", ".join(tables), error)
 
     def _roll_back(self, cursor: Any) -> None:
         """End the transaction if it is still there; a connection that cannot is dropped."""
