@@ -220,16 +220,18 @@ class Writer:
     def _analyze(self, cursor: Any, written: Mapping[str, int]) -> None:
         """Tell the planner of many new rows: left to itself it hears of them a minute later, and until
         then reads by key and pages may go by the wrong index."""
-        tables = [
-            self._catalog.layouts[name].table.name
-            for name, count in written.items()
-            if count >= MANY and name in self._catalog.layouts
-        ]
+        names = [name for name, count in written.items() if count >= MANY]
+        if not names:
+            return
         try:
+            # an evolution has given its table another name
+            self._catalog.refresh(Definitions(self._statements.definitions, cursor))
+            known = self._catalog.layouts
+            tables = [known[name].table.name for name in names if name in known]
             for statement in self._dialect.analyze(tables):
                 cursor.execute(statement)
         except Exception as error:  # noqa: BLE001 - what was written is stored, and autovacuum comes
-            logger.warning("the database did not analyze %s: %s", ", ".join(tables), error)
+            logger.warning("the database did not analyze %s: %s", ", ".join(names), error)
 
     def _roll_back(self, cursor: Any) -> None:
         """End the transaction if it is still there; a connection that cannot is dropped."""
