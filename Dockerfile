@@ -13,10 +13,7 @@ RUN --mount=type=secret,id=pip.conf,target=/etc/pip.conf \
     && tools/bin/pip --python /opt/persist/bin/python install \
        --only-binary :all: --require-hashes -r requirements.lock
 COPY pyproject.toml README.md LICENSE ./
-COPY app app
 COPY persist persist
-COPY migrations migrations
-COPY schemas schemas
 RUN tools/bin/pip wheel --no-deps --no-build-isolation --no-index --wheel-dir dist . \
     && tools/bin/pip --python /opt/persist/bin/python install --no-deps --no-index dist/*.whl
 
@@ -27,7 +24,6 @@ LABEL org.opencontainers.image.title="Persist" \
 RUN useradd --uid 10001 --no-log-init --home-dir /data --shell /usr/sbin/nologin persist \
     && install -d -m 0700 -o persist -g persist /data
 COPY --from=build /opt/persist /opt/persist
-COPY schemas /srv/schemas
 # Spooled imports and snapshots go beside the database: they may be larger than memory.
 ENV PATH=/opt/persist/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \

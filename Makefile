@@ -18,7 +18,7 @@ serve: .venv/run ## Serve on 127.0.0.1:8000, records in persist.db
 	$(BIN)/persist serve $(ARGS)
 
 showcase: .venv/run ## Drive a service of its own over HTTP and tell what happened
-	$(BIN)/persist showcase $(ARGS)
+	$(BIN)/python -m app.showcase $(ARGS)
 
 test: .venv/dev ## Run the tests, all but the slow ones, in two processes
 	$(BIN)/python -m pytest -m "not slow" -n 2 --dist worksteal $(ARGS)

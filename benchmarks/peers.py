@@ -16,11 +16,11 @@ from uuid import uuid4
 
 import httpx
 
-from app.domain.access import OPEN
-from app.storage.dialect import dialect_of
-from app.storage.keys import Keys
 from benchmarks import tutorial
 from benchmarks.databases import SERVER_CORE
+from persist.domain.access import OPEN
+from persist.storage.dialect import dialect_of
+from persist.storage.keys import Keys
 
 Tickets = Iterable[dict[str, Any]]
 CHECKOUT = Path(__file__).parent.parent

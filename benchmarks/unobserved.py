@@ -2,13 +2,13 @@
 
 from typing import Any
 
-import app.api.front
-import app.cli
-import app.main
-from app.api.traffic import Counted, Traffic
+import persist.api.gateway
+import persist.application
+import persist.cli
+from persist.api.in_flight import Counted, InFlightLimiter
 
 
-class Uncounted(Traffic):
+class Uncounted(InFlightLimiter):
     """Looks at no request."""
 
     def enter(self, request: Counted, *, crowded: bool) -> None:
@@ -29,6 +29,6 @@ class Nameless:
 
 
 if __name__ == "__main__":
-    setattr(app.main, "Traffic", Uncounted)  # noqa: B010 - it is a constant for everybody else
-    setattr(app.api.front, "CURRENT", Nameless())  # noqa: B010
-    app.cli.main()
+    setattr(persist.application, "Traffic", Uncounted)  # noqa: B010 - it is a constant for everybody else
+    setattr(persist.api.gateway, "CURRENT", Nameless())  # noqa: B010
+    persist.cli.main()

@@ -10,7 +10,7 @@ import pytest
 from tests.support.collection import Collection
 from tests.support.postgres import create_database, postgres_server
 from tests.support.server import Server, serving
-from tests.twins import named, register_twins
+from tests.support.twins import named, register_twins
 
 NewDatabase = Callable[[], str]
 

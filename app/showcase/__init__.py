@@ -7,14 +7,14 @@ from pathlib import Path
 import httpx
 from rich.console import Console
 
-from app.own_service import CannotStart, OwnService, without_choices
-from app.service_client import bearer
 from app.showcase.audit import account
 from app.showcase.catalogue import keyboard
 from app.showcase.incident import respond
 from app.showcase.narrator import Mismatch, Narrator
 from app.showcase.report import Report
 from app.showcase.tickets import restore_tickets
+from persist.cli.client import bearer
+from persist.cli.local_service import CannotStart, LocalService, without_choices
 
 TIMEOUT = 30
 
@@ -43,7 +43,7 @@ def _show_running(url: str, key: str | None, report: Report) -> str:
 def _show_own(database_url: str | None, key: str | None, report: Report) -> str:
     with (
         tempfile.TemporaryDirectory(prefix="persist-showcase-") as folder,
-        OwnService(Path.cwd(), _environment(Path(folder), database_url), Path(folder) / "log") as service,
+        LocalService(Path.cwd(), _environment(Path(folder), database_url), Path(folder) / "log") as service,
         httpx.Client(timeout=TIMEOUT, headers=bearer(key)) as client,
     ):
         narrator = Narrator(client, service.start(), report, alone=database_url is None)

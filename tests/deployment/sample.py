@@ -16,7 +16,7 @@ class Colour(StrEnum):
     GREEN = "green"
 
 
-class Place(SQLModel):
+class Resource(SQLModel):
     """A closed nested object."""
 
     city: str
@@ -40,5 +40,5 @@ class Sample(SQLModel):
     colour: Colour | None = None
     size: Literal["small", "large"] = "small"
     tags: list[str] = Field(default_factory=list)
-    place: Place | None = None
+    place: Resource | None = None
     payload: dict[str, Any] = Field(default_factory=dict)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-PROGRAM = [sys.executable, "-P", "-m", "app.cli"]
+PROGRAM = [sys.executable, "-P", "-m", "persist.cli"]
 ANNOUNCEMENT = re.compile(r"answers on (http://\S+)")
 PATIENCE = 60
 
@@ -31,9 +31,18 @@ class Running:
 
 
 def persist(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run it to its end."""
+    """Run the program to its end."""
+    return _run([*PROGRAM, *arguments], folder, environment)
+
+
+def showcase(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run this deployment's showcase to its end."""
+    return _run([sys.executable, "-P", "-m", "app.showcase", *arguments], folder, environment)
+
+
+def _run(program: list[str], folder: Path, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [*PROGRAM, *arguments],
+        program,
         cwd=folder,
         env=clean_environment(**environment),
         capture_output=True,

@@ -17,7 +17,7 @@ from tests.support.ports import free_port
 ROOT = Path(__file__).parents[2]
 DEPLOYMENT = "tests.deployment"
 PATIENCE = 60.0
-PROGRAM = [sys.executable, "-P", "-m", "app.cli"]
+PROGRAM = [sys.executable, "-P", "-m", "persist.cli"]
 
 
 @dataclass

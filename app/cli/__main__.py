@@ -1,5 +1,0 @@
-"""``python -m app.cli`` is ``persist``."""
-
-from app.cli import main
-
-main()

@@ -1,0 +1,68 @@
+"""`GET /docs`: Swagger UI, every byte of it from this service.
+
+``static/swagger-ui`` holds files of the npm package swagger-ui-dist 5.35.0 (Apache License 2.0) as
+they are there. `/docs?collection=<name>` shows the document of one collection; where there are many,
+the page offers them instead of showing all.
+"""
+
+import hashlib
+from pathlib import Path
+
+from fastapi import APIRouter, Response
+from fastapi.responses import FileResponse, HTMLResponse
+
+from persist.domain.errors import NotFound
+
+STATIC = Path(__file__).parent / "static"
+ASSETS = {
+    "swagger-ui.css": STATIC / "swagger-ui" / "swagger-ui.css",
+    "swagger-ui-bundle.js": STATIC / "swagger-ui" / "swagger-ui-bundle.js",
+    "favicon.png": STATIC / "swagger-ui" / "favicon-32x32.png",
+    "page.css": STATIC / "page.css",
+    "page.js": STATIC / "page.js",
+}
+VERSION = hashlib.sha256(b"".join(path.read_bytes() for path in ASSETS.values())).hexdigest()[:12]
+"""Stands in the address of every asset: what is cached under it never changes."""
+
+HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+PAGE = f"""\
+<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Persist</title>
+<link rel="stylesheet" href="docs/assets/{VERSION}/swagger-ui.css">
+<link rel="stylesheet" href="docs/assets/{VERSION}/page.css">
+<link rel="icon" type="image/png" href="docs/assets/{VERSION}/favicon.png">
+</head>
+<body>
+<nav id="collections"></nav>
+<div id="swagger-ui"></div>
+<script src="docs/assets/{VERSION}/swagger-ui-bundle.js"></script>
+<script src="docs/assets/{VERSION}/page.js"></script>
+</body>
+</html>
+"""
+
+router = APIRouter(include_in_schema=False)
+
+
+@router.get("/docs")
+async def page() -> Response:
+    """The page; its addresses are relative, so that it works behind a prefix."""
+    return HTMLResponse(PAGE, headers=HEADERS | {"Cache-Control": "no-cache"})
+
+
+@router.get("/docs/assets/{version}/{name}")
+async def asset(version: str, name: str) -> Response:
+    """A file the page needs. Raises ``NotFound``."""
+    if version != VERSION or name not in ASSETS:
+        raise NotFound("the documentation has no such file; reload /docs")
+    headers = {"Cache-Control": "public, max-age=31536000, immutable", "X-Content-Type-Options": "nosniff"}
+    return FileResponse(ASSETS[name], headers=headers)

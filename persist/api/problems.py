@@ -1,0 +1,92 @@
+"""Problems: every error as ``application/problem+json`` (RFC 9457). The one table of statuses."""
+
+import logging
+from typing import Any
+
+from persist.api.responses import PROBLEM, Answer, Headers
+from persist.domain import errors
+from persist.domain.errors import PersistError, Refused
+from persist.domain.record import dumps
+
+logger = logging.getLogger(__name__)
+
+STATUSES: dict[type[PersistError], int] = {
+    errors.BadRequest: 400,
+    errors.Unauthenticated: 401,
+    errors.Forbidden: 403,
+    errors.NotFound: 404,
+    errors.MethodNotAllowed: 405,
+    errors.RequestTimeout: 408,
+    errors.Conflict: 409,
+    errors.ChangesGone: 410,
+    errors.PreconditionFailed: 412,
+    errors.TooLarge: 413,
+    errors.UnsupportedMediaType: 415,
+    errors.Invalid: 422,
+    errors.IdempotencyMismatch: 422,
+    errors.PreconditionRequired: 428,
+    PersistError: 500,
+    errors.Unavailable: 503,
+}
+
+RETRY_AFTER = b"retry-after"
+
+
+def status_of(kind: type[PersistError]) -> int:
+    """The status of an error: its own, or that of the nearest class above it."""
+    return next(STATUSES[base] for base in kind.__mro__ if base in STATUSES)
+
+
+def catalogue() -> dict[str, type[PersistError]]:
+    """Every code with the class that stands for it."""
+    found: dict[str, type[PersistError]] = {"internal-error": PersistError}
+    waiting: list[type[PersistError]] = [PersistError]
+    while waiting:
+        kind = waiting.pop()
+        waiting.extend(kind.__subclasses__())
+        if "code" in vars(kind) and kind is not Refused:
+            found.setdefault(kind.code, kind)
+    return dict(sorted(found.items()))
+
+
+def problem(error: BaseException, instance: str, request_id: str) -> Answer:
+    """The answer to a request that failed. What is not a refusal is logged and told as 500
+    without a word of the inside."""
+    if isinstance(error, errors.Unavailable):
+        logger.warning("answered 503: %s", error.detail)
+    if not isinstance(error, PersistError):
+        logger.error("%s failed", instance, exc_info=error)
+        error = PersistError("the service failed on this request; its log has the request_id")
+    members: dict[str, Any] = {
+        "type": f"/problems/{error.code}",
+        "title": error.title,
+        "status": status_of(type(error)),
+        "detail": error.detail,
+        "instance": instance,
+        "code": error.code,
+        "request_id": request_id,
+    }
+    if error.errors:
+        members["errors"] = [violation._asdict() for violation in error.errors]
+    return Answer(members["status"], dumps(members | error.members).encode(), [PROBLEM, *_headers(error)])
+
+
+def _headers(error: PersistError) -> Headers:  # noqa: PLR0911 - a table of errors
+    if isinstance(error, errors.Unavailable):
+        return [(RETRY_AFTER, str(error.retry_after).encode())]
+    if isinstance(error, errors.IdempotencyInProgress):
+        return [(RETRY_AFTER, b"1")]
+    if isinstance(error, errors.Unauthenticated):
+        return [(b"www-authenticate", b"Bearer")]
+    if isinstance(error, errors.RequestTimeout):
+        return [(b"connection", b"close")]
+    if isinstance(error, errors.MethodNotAllowed):
+        return [(b"allow", ", ".join(error.allowed).encode())]
+    if isinstance(error, errors.UnsupportedMediaType):
+        return [
+            (
+                b"accept-patch" if "patch" in error.accepted[0] else b"accept",
+                ", ".join(error.accepted).encode(),
+            )
+        ]
+    return []

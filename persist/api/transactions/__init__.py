@@ -1,0 +1,1 @@
+"""``POST /transactions``: many writes, of several collections, as one."""

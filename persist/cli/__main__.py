@@ -1,0 +1,5 @@
+"""``python -m persist.cli`` is ``persist``."""
+
+from persist.cli import main
+
+main()

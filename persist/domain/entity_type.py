@@ -1,0 +1,65 @@
+"""EntityType: schema, schema version, commands and migration plan of a collection.
+
+A frozen value whose fields are data and callables. ``entity_types.from_model`` and
+``entity_types.from_schema`` make it; everything else treats both alike.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import cached_property
+from typing import Any
+
+from persist.domain.command import Command
+from persist.domain.field import Field, Path, field_at, fields_of
+from persist.domain.migration import MigrationPlan
+from persist.domain.record import Data
+
+Paths = tuple[str, ...]
+
+
+class Kind(StrEnum):
+    """Where an entity type comes from: a class in code, or a JSON Schema put there over HTTP."""
+
+    TYPED = "typed"
+    REGISTERED = "registered"
+
+
+@dataclass(frozen=True, eq=False)
+class EntityType:
+    """What a collection holds. Two are the same only if they are one: what was made for one of
+    them is not used for another.
+
+    ``validate`` gives the data as it is stored, defaults filled in, or raises ``InvalidData``
+    with every violation; ``unique`` and ``indexes`` are lists of dotted paths; ``example`` is
+    valid data for the documentation, ``times`` are the members whose times are stored in one
+    form, ``definition`` is what a registered type was made from.
+    """
+
+    name: str
+    kind: Kind
+    schema_version: int
+    schema: Mapping[str, Any]
+    validate: Callable[[Data], Data]
+    commands: Mapping[str, Command]
+    unique: tuple[Paths, ...] = ()
+    indexes: tuple[Paths, ...] = ()
+    plan: MigrationPlan = field(default_factory=MigrationPlan)
+    description: str = ""
+    example: Data | None = None
+    times: frozenset[str] = frozenset()
+    model: type | None = field(default=None)
+    definition: Mapping[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def fields(self) -> Mapping[str, Field]:
+        """The declared top-level members of ``data`` by name."""
+        return fields_of(self.schema)
+
+    @cached_property
+    def _found(self) -> dict[Path, Field]:
+        return {field.path: field for field in self.fields.values()}
+
+    def field_at(self, path: Path) -> Field | None:
+        """The member at ``path``, or None where nothing can be there."""
+        return self._found.get(path) or field_at(self.schema, path)

@@ -1,0 +1,57 @@
+"""Precondition: what a request demands of the record's present state (RFC 9110, section 13)."""
+
+from dataclasses import dataclass
+
+from persist.domain.errors import PreconditionFailed, PreconditionRequired
+from persist.domain.record import Record
+
+ANY = "*"
+
+
+@dataclass(frozen=True, slots=True)
+class Precondition:
+    """``If-Match`` and ``If-None-Match``: entity tags, ``("*",)`` for any, empty where not sent.
+
+    ``required`` is the deployment's choice that no record is changed without ``If-Match``.
+    """
+
+    if_match: tuple[str, ...] = ()
+    if_none_match: tuple[str, ...] = ()
+    required: bool = False
+
+    def check(self, current: Record | None) -> None:
+        """Raise ``PreconditionFailed`` or ``PreconditionRequired`` unless ``current`` will do."""
+        tag = None if current is None else f'"{current.revision}"'
+        if self.if_match and not (tag is not None and self.match_names(tag)):
+            raise self._failed("If-Match", current)
+        if tag is not None and self.if_none_match and self.none_match_names(tag):
+            raise self._failed("If-None-Match", current)
+        if self.required and current is not None and not self.if_match:
+            raise PreconditionRequired(
+                f'send If-Match with the revision you read; the record is at "{current.revision}"',
+                revision=current.revision,
+            )
+
+    def match_names(self, tag: str) -> bool:
+        """Whether ``If-Match`` names ``tag`` (strong comparison)."""
+        return _names(self.if_match, tag, strong=True)
+
+    def none_match_names(self, tag: str) -> bool:
+        """Whether ``If-None-Match`` names ``tag`` (weak comparison): a GET then answers 304."""
+        return _names(self.if_none_match, tag, strong=False)
+
+    def _failed(self, header: str, current: Record | None) -> PreconditionFailed:
+        if current is None:
+            return PreconditionFailed(f"{header} does not hold: there is no such record", revision=None)
+        return PreconditionFailed(
+            f"{header} does not hold: the record is at revision {current.revision}; read it and try "
+            f'again with If-Match: "{current.revision}"',
+            revision=current.revision,
+        )
+
+
+def _names(tags: tuple[str, ...], tag: str, *, strong: bool) -> bool:
+    return tags == (ANY,) or tag in tags or (not strong and f"W/{tag}" in tags)
+
+
+NO_PRECONDITION = Precondition()

@@ -1,0 +1,257 @@
+"""Snapshot: a verified copy of collections, with the schema versions it was taken at.
+
+Its content is NDJSON: ``{"manifest": {…}}``, a record a line ordered by (workspace, collection,
+id), ``{"end": {"records": n, "sha256": "…"}}``. The closing hash is over all bytes before its line,
+the manifest's over the record lines as canonical JSON.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+from persist.domain.errors import InvalidSnapshot, PersistError
+from persist.domain.identifiers import is_canonical
+from persist.domain.record import canonical_text
+from persist.domain.strict_json import DEPTH, parse
+
+FORMAT_VERSION = 1
+MANIFEST = frozenset(
+    (
+        "id",
+        "format_version",
+        "mode",
+        "created_at",
+        "seq",
+        "records",
+        "sha256",
+        "note",
+        "automatic",
+        "collections",
+    )
+)
+COLLECTION = frozenset(("workspace", "name", "kind", "schema_version", "count", "definitions"))
+RECORD = frozenset(
+    ("id", "collection", "workspace", "revision", "schema_version", "created_at", "updated_at", "data")
+)
+END = frozenset(("records", "sha256"))
+LONGEST = 16_777_216
+"""Bytes a line may have. A body of 1 MiB may hold numbers that take four times its room: ``9e18``."""
+
+LAST_REVISION = 2**62
+"""What a record may come with: as many revisions again are left for the changes to come."""
+
+NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
+TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z")
+SHA256 = re.compile(r"[0-9a-f]{64}")
+
+Manifest = dict[str, Any]
+Key = tuple[str, str, str]
+
+
+def head_line(manifest: Manifest) -> str:
+    """The first line."""
+    return canonical_text({"manifest": manifest}) + "\n"
+
+
+def end_line(records: int, sha256: str) -> str:
+    """The last line."""
+    return canonical_text({"end": {"records": records, "sha256": sha256}}) + "\n"
+
+
+def record_line(collection: str, workspace: str, row: tuple[Any, ...], data: Any) -> str:
+    """A stored row (the envelope columns…) and its data as a line."""
+    id, revision, schema_version, created_at, updated_at = row[:5]
+    place = f'"{workspace}"' if workspace else "null"
+    return (
+        f'{{"collection":"{collection}","created_at":"{created_at}","data":{canonical_text(data)},"id":"{id}",'
+        f'"revision":{revision},"schema_version":{schema_version},"updated_at":"{updated_at}",'
+        f'"workspace":{place}}}\n'
+    )
+
+
+UNPLAIN = re.compile(rb"\\u|[:,\[]-?(?:[0-9]{19}|[0-9]+\.0[,}\]]|[0-9.]+[eE])")
+"""What JSON may look like that strict JSON refuses or writes in another way."""
+
+
+def _plain(line: bytes) -> Any:
+    """The value of a line that is canonical as it stands, which shows without strict parsing; None
+    of any other."""
+    if UNPLAIN.search(line) or line.count(b"{") + line.count(b"[") > DEPTH:
+        return None
+    try:
+        value = json.loads(line)
+        return value if canonical_text(value).encode() + b"\n" == line else None
+    except ValueError:
+        return None
+
+
+class Inspection:
+    """Reads the lines of a snapshot one by one and refuses what does not fit.
+
+    ``manifest`` is there after the first line; ``finish`` looks at the whole. Raises
+    ``InvalidSnapshot`` naming the line.
+    """
+
+    def __init__(self) -> None:
+        self.manifest: Manifest = {}
+        self.end: Mapping[str, Any] | None = None
+        self._bytes = hashlib.sha256()
+        self._canonical = hashlib.sha256()
+        self._counts: dict[tuple[str, str], int] = {}
+        self._last: Key | None = None
+        self._line = 0
+
+    def read(self, line: bytes) -> dict[str, Any] | None:
+        """Take the next line; a record line gives its record."""
+        self._line += 1
+        if not line.endswith(b"\n") or len(line) > LONGEST:
+            raise self._refused("is cut off or too long")
+        if self.end is not None:
+            raise self._refused("stands behind the closing line")
+        plain = _plain(line)
+        value = self._parsed(line) if plain is None else plain
+        if not isinstance(value, dict):
+            raise self._refused("is no JSON object")
+        if self._line == 1:
+            self._bytes.update(line)
+            self._open(value)
+            return None
+        if value.keys() == {"end"}:
+            self._close(value["end"])
+            return None
+        self._bytes.update(line)
+        self._record(value)
+        self._canonical.update(line if plain is not None else (canonical_text(value) + "\n").encode())
+        return value
+
+    def finish(self) -> str:
+        """The closing hash. Raises ``InvalidSnapshot`` unless everything was there and fits the
+        manifest."""
+        if self.end is None:
+            raise InvalidSnapshot("the closing line is missing: the snapshot is cut off")
+        total = sum(self._counts.values())
+        counts = {
+            (entry["workspace"] or "", entry["name"]): entry["count"]
+            for entry in self.manifest["collections"]
+        }
+        told = self.manifest["records"]
+        if not total == told == self.end["records"] or {k: n for k, n in counts.items() if n} != self._counts:
+            raise InvalidSnapshot(f"the snapshot holds {total} records, its manifest tells of {told}")
+        if self._canonical.hexdigest() != self.manifest["sha256"]:
+            raise InvalidSnapshot(
+                "the records do not have the hash of the manifest: the snapshot was altered"
+            )
+        closing: str = self.end["sha256"]
+        return closing
+
+    def _parsed(self, line: bytes) -> Any:
+        try:
+            value = parse(line)
+        except PersistError as error:
+            raise self._refused(f"is not strict JSON: {error.detail}") from None
+        return value
+
+    def _open(self, value: dict[str, Any]) -> None:
+        manifest = value.get("manifest")
+        if value.keys() != {"manifest"} or not isinstance(manifest, dict):
+            raise self._refused("is no manifest")
+        version = manifest.get("format_version")
+        if type(version) is not int or version != FORMAT_VERSION:
+            raise self._refused(f"has a format_version other than {FORMAT_VERSION}")
+        if manifest.keys() != MANIFEST:
+            different = ", ".join(sorted(manifest.keys() ^ MANIFEST))[:200]
+            raise self._refused(f"lacks or does not know these members: {different}")
+        if not all(_sound_manifest(manifest)):
+            raise self._refused("has members of the wrong kind")
+        self.manifest = manifest
+
+    def _close(self, end: Any) -> None:
+        if not isinstance(end, dict) or end.keys() != END:
+            raise self._refused("is no closing line")
+        if end["sha256"] != self._bytes.hexdigest():
+            raise InvalidSnapshot(
+                "the closing hash does not fit what stands before it: the snapshot was altered"
+            )
+        self.end = end
+
+    def _record(self, record: dict[str, Any]) -> None:
+        if record.keys() != RECORD or not all(_sound_record(record)):
+            raise self._refused("is no record")
+        key = record["workspace"] or "", record["collection"], record["id"]
+        if self._last is not None and key <= self._last:
+            raise self._refused("is out of order")
+        self._last = key
+        self._counts[key[:2]] = self._counts.get(key[:2], 0) + 1
+
+    def _refused(self, what: str) -> InvalidSnapshot:
+        return InvalidSnapshot(f"line {self._line} {what}", line=self._line)
+
+
+def _natural(value: Any, least: int = 0) -> bool:
+    return type(value) is int and value >= least
+
+
+def _sound_manifest(manifest: Manifest) -> Iterator[bool]:
+    yield isinstance(manifest["id"], str) and is_canonical(manifest["id"])
+    yield manifest["mode"] in ("with_data", "schema_only")
+    yield _is_time(manifest["created_at"])
+    yield _natural(manifest["seq"]) and _natural(manifest["records"])
+    yield manifest["mode"] == "with_data" or manifest["records"] == 0
+    yield isinstance(manifest["sha256"], str) and bool(SHA256.fullmatch(manifest["sha256"]))
+    yield isinstance(manifest["note"], str) and type(manifest["automatic"]) is bool
+    entries = manifest["collections"]
+    yield isinstance(entries, list) and all(_sound_entry(entry) for entry in entries)
+    yield len({(entry["workspace"], entry["name"]) for entry in entries}) == len(entries)
+
+
+def _sound_entry(entry: Any) -> bool:
+    if not isinstance(entry, dict) or entry.keys() != COLLECTION:
+        return False
+    return (
+        _is_name(entry["name"])
+        and (entry["workspace"] is None or _is_name(entry["workspace"]))
+        and entry["kind"] in ("typed", "registered")
+        and _natural(entry["schema_version"], 1)
+        and _natural(entry["count"])
+        and isinstance(entry["definitions"], list)
+    )
+
+
+def _is_time(value: Any) -> bool:
+    if not isinstance(value, str) or not TIME.fullmatch(value):
+        return False
+    try:
+        datetime.fromisoformat(value)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_name(value: Any) -> bool:
+    return isinstance(value, str) and bool(NAME.fullmatch(value))
+
+
+def _sound_record(record: Mapping[str, Any]) -> Iterator[bool]:
+    yield isinstance(record["id"], str) and is_canonical(record["id"])
+    yield _is_name(record["collection"])
+    yield record["workspace"] is None or _is_name(record["workspace"])
+    yield _natural(record["revision"], 1) and record["revision"] <= LAST_REVISION
+    yield _natural(record["schema_version"], 1)
+    yield _is_time(record["created_at"]) and _is_time(record["updated_at"])
+    yield isinstance(record["data"], dict)
+
+
+def lines_of(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """The lines of a content that comes in pieces, each with its end; the last may lack it."""
+    rest = b""
+    for piece in pieces:
+        *lines, rest = (rest + piece).split(b"\n")
+        for line in lines:
+            yield line + b"\n"
+        if len(rest) > LONGEST:
+            break
+    if rest:
+        yield rest

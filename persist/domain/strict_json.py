@@ -1,0 +1,149 @@
+"""Strict JSON (RFC 8259, and I-JSON's rules of RFC 7493 on members, numbers and text)."""
+
+import json
+from itertools import pairwise
+from typing import Any, NoReturn
+
+from persist.domain.errors import InvalidData, InvalidJson, Violation, pointer
+from persist.domain.record import INT64, whole
+
+DEPTH = 64
+"""How deep arrays and objects may nest."""
+
+DIGITS = 400
+"""Characters a number may have; a double needs 17 digits and an exponent."""
+
+
+class _Refused(ValueError):
+    """What the decoder's hooks found; the message goes to the client."""
+
+
+class _OutOfRange(ValueError):
+    """A number that cannot be stored; where it stands is looked for afterwards."""
+
+
+def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        names = sorted(name for name, _ in pairs)
+        double = next(one for one, other in pairwise(names) if one == other)
+        raise _Refused(f"the member {double[:80]!r} stands twice in one object")
+    return found
+
+
+def _integer(text: str) -> int:
+    if len(text) > 20 or (number := int(text)) not in INT64:
+        raise _OutOfRange
+    return number
+
+
+def _double(text: str) -> int | float:
+    if len(text) > DIGITS or (number := float(text)) in (float("inf"), float("-inf")):
+        raise _OutOfRange
+    return whole(number)
+
+
+def _constant(text: str) -> NoReturn:
+    raise _Refused(f"{text} is no JSON value")
+
+
+_decode = json.JSONDecoder(
+    object_pairs_hook=_members, parse_int=_integer, parse_float=_double, parse_constant=_constant
+).decode
+
+
+def parse(body: bytes) -> Any:
+    """The value of a JSON text; whole doubles within 64 bits come as integers.
+
+    Raises ``InvalidJson`` for what is not strict JSON (duplicate members, NaN, U+0000, lone
+    surrogates, more than 64 levels), ``InvalidData`` for numbers that cannot be stored.
+    """
+    try:
+        value = _decode(body.decode())
+    except UnicodeDecodeError:
+        raise InvalidJson("the body is not UTF-8") from None
+    except _OutOfRange:
+        raise _out_of_range(body) from None
+    except _Refused as refused:
+        raise InvalidJson(str(refused)) from None
+    except json.JSONDecodeError as error:
+        raise InvalidJson(f"{error.msg} at line {error.lineno}, column {error.colno}") from None
+    except RecursionError:
+        raise _too_deep() from None
+    if body.count(b"{") + body.count(b"[") > DEPTH:
+        check_depth(value)
+    if b"\\u" in body:
+        _check_text(value)
+    return value
+
+
+def check_depth(value: Any) -> None:
+    """Raise ``InvalidJson`` where arrays and objects nest deeper than 64 levels."""
+    level, depth = [value], 0
+    while level := [part for part in level if isinstance(part, dict | list)]:
+        depth += 1
+        if depth > DEPTH:
+            raise _too_deep()
+        level = [member for part in level for member in (part.values() if isinstance(part, dict) else part)]
+
+
+def _too_deep() -> InvalidJson:
+    return InvalidJson(f"arrays and objects nest deeper than {DEPTH} levels")
+
+
+def _check_text(value: Any) -> None:
+    """Escapes can smuggle in what raw UTF-8 cannot: U+0000 and lone surrogates."""
+    waiting = [value]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, dict):
+            waiting.extend(part)
+            waiting.extend(part.values())
+        elif isinstance(part, list):
+            waiting.extend(part)
+        elif isinstance(part, str) and ("\0" in part or _has_surrogate(part)):
+            raise InvalidJson("text must not hold U+0000 or a lone surrogate")
+
+
+def _has_surrogate(text: str) -> bool:
+    return not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text)
+
+
+def _out_of_range(body: bytes) -> InvalidData | InvalidJson:
+    """The error that names every number of the body that cannot be stored."""
+    decoder = json.JSONDecoder(
+        parse_constant=_constant,
+        parse_int=lambda text: _Number(text, _integer),
+        parse_float=lambda text: _Number(text, _double),
+    )
+    try:
+        value = decoder.decode(body.decode())
+    except (ValueError, RecursionError):
+        return InvalidJson("the body is not strict JSON")
+    found: list[Violation] = []
+    waiting: list[tuple[tuple[str | int, ...], Any]] = [((), value)]
+    while waiting:
+        path, part = waiting.pop()
+        if isinstance(part, dict):
+            waiting.extend(((*path, name), member) for name, member in part.items())
+        elif isinstance(part, list):
+            waiting.extend(((*path, index), member) for index, member in enumerate(part))
+        elif isinstance(part, _Number) and part.refused:
+            found.append(Violation(pointer(path), part.refused))
+    return InvalidData("the body holds numbers that cannot be stored", errors=found[:100])
+
+
+class _Number:
+    """A number of the text, and why it cannot be stored."""
+
+    def __init__(self, text: str, convert: Any) -> None:
+        self.refused = ""
+        try:
+            convert(text)
+        except _OutOfRange:
+            kind = (
+                "an integer must lie within 64 bits"
+                if convert is _integer
+                else "a number must be a finite double"
+            )
+            self.refused = f"{text[:40]}: {kind}"

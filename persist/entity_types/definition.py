@@ -1,0 +1,173 @@
+"""Definition: what a client writes of an entity type, checked member by member.
+
+The normal form has every member: ``schema``, ``unique``, ``indexes`` (lists of lists of dotted
+paths), ``commands`` and ``steps`` (declarative migration steps with ``from`` and ``to``).
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from persist.domain.errors import InvalidSchema, Violation, pointer
+from persist.domain.field import Schema, field_at
+from persist.domain.record import Data, dumps
+from persist.entity_types.json_schema import compile_schema
+
+MOST = 64
+"""Commands, groups of paths or steps a definition may have."""
+
+MOST_EXPRESSIONS = 500
+MOST_BYTES = 64 * 1024
+"""Expressions of a definition, and bytes of its commands and of its migration: every process
+compiles them, and waits for it."""
+
+VERSIONS = range(1, 2**31)
+
+Location = tuple[str | int, ...]
+
+_TEXT: dict[str, Any] = {"type": "string"}
+_ANY_MEMBERS: dict[str, Any] = {"type": "object", "maxProperties": MOST}
+_NAMES: Schema = {"type": "array", "items": _TEXT}
+_PATH = _TEXT | {"maxLength": 200, "pattern": r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*$"}
+_VERSION: Schema = {"type": "integer", "minimum": VERSIONS[0], "maximum": VERSIONS[-1]}
+
+
+def _closed(*required: str, **properties: Schema) -> Schema:
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": [*required],
+        "additionalProperties": False,
+    }
+
+
+def _array(items: Schema, most: int = MOST, least: int = 0) -> dict[str, Any]:
+    return {"type": "array", "items": items, "maxItems": most, "minItems": least}
+
+
+def _nullable(*schemas: Schema) -> Schema:
+    return {"anyOf": [*schemas, {"type": "null"}]}
+
+
+_SET = _ANY_MEMBERS | {
+    "additionalProperties": {"anyOf": [_TEXT, _closed("if", "value", **{"if": _TEXT, "value": _TEXT})]}
+}
+_GROUPS = _nullable(_array({"anyOf": [_PATH, _array(_PATH, 16, 1) | {"uniqueItems": True}]}))
+_STEP = {
+    "rename": _ANY_MEMBERS | {"additionalProperties": _TEXT},
+    "drop": _NAMES,
+    "set": _SET,
+    "default": _ANY_MEMBERS,
+}
+_NUMBERED = _closed("from", "to", **{"from": _VERSION, "to": _VERSION}, **_STEP)
+_COMMAND = _closed(description=_TEXT, payload={}, when=_TEXT, set=_SET, unset=_NAMES, result=_TEXT)
+_COMMANDS = _ANY_MEMBERS | {
+    "propertyNames": {"pattern": "^[a-z][a-z0-9_]{0,62}$"},
+    "additionalProperties": _COMMAND,
+}
+
+DEFINITION: Schema = _closed(
+    "schema",
+    name={},
+    schema_version=_nullable(_VERSION),
+    schema={"description": "JSON Schema, draft 2020-12, of an object"},
+    unique=_GROUPS,
+    indexes=_GROUPS,
+    commands=_nullable(_COMMANDS),
+    migration=_nullable(_closed(**_STEP), _array(_NUMBERED)),
+)
+"""What a client writes, as JSON Schema."""
+
+_check_definition = compile_schema(DEFINITION, InvalidSchema)
+_check_numbered = compile_schema(_NUMBERED, InvalidSchema)
+
+
+def refuse(place: Location, detail: str) -> InvalidSchema:
+    """The refusal of what stands at a place of the definition."""
+    return _refused([Violation(pointer(place), detail)])
+
+
+def _refused(errors: list[Violation]) -> InvalidSchema:
+    return InvalidSchema(f"{errors[0].pointer or 'the definition'}: {errors[0].detail}", errors=errors)
+
+
+def _check(check: Callable[[Data], Data], value: Any, place: Location = ()) -> None:
+    try:
+        check(value)
+    except InvalidSchema as error:
+        at = pointer(place)
+        raise _refused([Violation(at + inner, detail) for inner, detail in error.errors]) from None
+
+
+def normal_form(definition: Any) -> dict[str, Any]:
+    """A definition in its normal form. Raises ``InvalidSchema`` naming every place."""
+    _check(_check_definition, definition)
+    if "set" in (definition.get("commands") or {}):
+        raise refuse(("commands", "set"), "every collection has this command already; choose another name")
+    migration = definition.get("migration") or []
+    alone = isinstance(migration, dict)
+    for index, step in enumerate([migration] if alone else migration):
+        _check_meaning(step, ("migration",) if alone else ("migration", index))
+    normal = {
+        "schema": definition["schema"],
+        "unique": _groups(definition, "unique"),
+        "indexes": _groups(definition, "indexes"),
+        "commands": definition.get("commands") or {},
+        "steps": [dict(step) for step in ([migration] if alone else migration)],
+    }
+    _check_budget(normal)
+    return normal
+
+
+def _groups(definition: Mapping[str, Any], member: str) -> list[list[str]]:
+    """Groups of paths; a path alone is a group of one."""
+    groups = [[group] if isinstance(group, str) else group for group in definition.get(member) or ()]
+    return [list(group) for group in dict.fromkeys(map(tuple, groups))]
+
+
+def _check_budget(normal: Mapping[str, Any]) -> None:
+    for member, written in (("commands", "commands"), ("steps", "migration")):
+        size = len(dumps(normal[member]).encode(errors="surrogatepass"))
+        if size > MOST_BYTES:
+            raise refuse((written,), f"takes {size} bytes as JSON, {MOST_BYTES} are allowed")
+    count = sum(map(_expressions_of, (*normal["commands"].values(), *normal["steps"])))
+    if count > MOST_EXPRESSIONS:
+        raise refuse((), f"has {count} expressions, {MOST_EXPRESSIONS} are allowed")
+
+
+def _expressions_of(part: Mapping[str, Any]) -> int:
+    assigned = part.get("set", {}).values()
+    return sum(1 + isinstance(value, dict) for value in assigned) + ("when" in part) + ("result" in part)
+
+
+def check_paths(definition: Mapping[str, Any]) -> None:
+    """Check that the schema of a definition in normal form has every member that ``unique`` and
+    ``indexes`` name. Raises ``InvalidSchema``. Not part of the normal form, because a schema may
+    only be walked once it is known to be harmless."""
+    for member in ("unique", "indexes"):
+        for index, group in enumerate(definition[member]):
+            for path in group:
+                if field_at(definition["schema"], tuple(path.split("."))) is None:
+                    raise refuse((member, index), f"the schema has no member {path}")
+
+
+def check_step(step: Any, place: Location) -> None:
+    """Check a declarative migration step with its versions. Raises ``InvalidSchema`` naming the place."""
+    _check(_check_numbered, step, place)
+    _check_meaning(step, place)
+
+
+def _check_meaning(step: Mapping[str, Any], place: Location) -> None:
+    if step.get("to", 1) <= step.get("from", 0):
+        raise refuse((*place, "to"), "a step goes forward")
+    renamed = step.get("rename", {})
+    if len(set(renamed.values())) < len(renamed):
+        raise refuse((*place, "rename"), "two members cannot get one name")
+
+
+def expressions(values: Mapping[str, Any], place: Location) -> Iterator[tuple[str, str | None, str, str]]:
+    """The members of a ``set``: (name, its condition, its value, where it stands)."""
+    for name, value in values.items():
+        if isinstance(value, str):
+            yield name, None, value, pointer((*place, name))
+        else:
+            yield name, value["if"], value["value"], pointer((*place, name))

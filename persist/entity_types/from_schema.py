@@ -1,0 +1,148 @@
+"""The second compiler: a JSON Schema definition becomes an ``EntityType``."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from persist.domain.command import Command
+from persist.domain.entity_type import EntityType, Kind
+from persist.domain.errors import (
+    InvalidData,
+    InvalidPayload,
+    InvalidSchema,
+    MigrationFailed,
+    Violation,
+    pointer,
+)
+from persist.domain.field import Schema
+from persist.domain.migration import InvalidPlan, MigrationPlan, MigrationStep
+from persist.domain.record import Data
+from persist.entity_types.assignments import compile_assignments
+from persist.entity_types.cel.program import ExpressionFailed, Program, Result, compile_expression
+from persist.entity_types.definition import Location, check_paths, refuse
+from persist.entity_types.json_schema import compile_schema
+from persist.entity_types.json_schema.admission import check_schema
+from persist.entity_types.payloads import example_of, set_command
+from persist.entity_types.values import checked
+
+ANY_OBJECT: Schema = {"type": "object", "additionalProperties": False}
+
+
+def from_schema(
+    name: str, schema_version: int, definition: Mapping[str, Any], steps: Iterable[Mapping[str, Any]] = ()
+) -> EntityType:
+    """The entity type of a definition in its normal form; ``steps`` are the declarative steps of
+    its plan, those of older versions too. Raises ``InvalidSchema`` naming the place."""
+    schema = definition["schema"]
+    _check_schema(schema, ("schema",))
+    check_paths(definition)
+    commands = {
+        command: _command(command, written, schema) for command, written in definition["commands"].items()
+    }
+    commands["set"] = set_command(schema)
+    description = schema.get("description", "")
+    return EntityType(
+        name=name,
+        kind=Kind.REGISTERED,
+        schema_version=schema_version,
+        schema=schema,
+        validate=compile_schema(schema, InvalidData),
+        commands=commands,
+        unique=tuple(map(tuple, definition["unique"])),
+        indexes=tuple(map(tuple, definition["indexes"])),
+        plan=plan_of(schema_version, steps),
+        description=description if isinstance(description, str) else "",
+        example=example_of(schema),
+        definition=definition,
+    )
+
+
+def plan_of(
+    current: int, steps: Iterable[Mapping[str, Any]], place: Location = ("migration",)
+) -> MigrationPlan:
+    """The plan of declarative steps. Raises ``InvalidSchema``."""
+    compiled = [step_of(step, (*place, index)) for index, step in enumerate(steps) if step["to"] <= current]
+    try:
+        return MigrationPlan(compiled, current=current)
+    except InvalidPlan as error:
+        raise refuse(place, str(error)) from None
+
+
+def step_of(step: Mapping[str, Any], place: Location) -> MigrationStep:
+    """A declarative step: rename, drop, set, default, in that order; every ``set`` sees the data
+    as after ``drop``. A member that is renamed replaces one that has its new name already."""
+    rename, drop = step.get("rename", {}), step.get("drop", ())
+    assigned = compile_assignments(step.get("set", {}), (*place, "set"), None)
+    defaults = step.get("default", {})
+
+    def transform(data: Data) -> Data:
+        taken = {new for old, new in rename.items() if old in data}
+        kept = [pair for pair in data.items() if pair[0] in rename or pair[0] not in taken]
+        data = {rename.get(name, name): value for name, value in kept}
+        for name in drop:
+            data.pop(name, None)
+        try:
+            data |= assigned(data, None)
+        except ExpressionFailed as error:
+            raise MigrationFailed(f"the step from {step['from']} to {step['to']}: {error}") from None
+        return defaults | data if defaults else data
+
+    told = [
+        f"{verb} {', '.join(step[verb])}" for verb in ("rename", "drop", "set", "default") if step.get(verb)
+    ]
+    return MigrationStep(step["from"], step["to"], transform, description="; ".join(told), definition=step)
+
+
+def _command(name: str, written: Mapping[str, Any], schema: Schema) -> Command:
+    place: Location = ("commands", name)
+    payload_schema = written.get("payload", ANY_OBJECT)
+    _check_schema(payload_schema, (*place, "payload"))
+    when = _program(written, "when", Result.CONDITION, place, schema, None)
+    result = _program(written, "result", Result.VALUE, place, schema, payload_schema)
+    assigned = compile_assignments(written.get("set", {}), (*place, "set"), schema, payload_schema)
+    unset = written.get("unset", ())
+
+    def refusal(data: Data) -> str | None:
+        if when is None:
+            return None
+        try:
+            held = when(data)
+        except ExpressionFailed as error:
+            return f"its guard cannot be computed: {error}"
+        return None if held else f"its guard does not hold: {written['when']}"
+
+    def run(data: Data, payload: Data) -> tuple[Data, Any]:
+        try:
+            changed = {member: value for member, value in data.items() if member not in unset}
+            changed |= assigned(data, payload)
+            return checked(changed, InvalidData), None if result is None else result(changed, payload)
+        except ExpressionFailed as error:
+            raise InvalidData(f"the command {name} cannot be computed: {error}") from None
+
+    parse = compile_schema(payload_schema, InvalidPayload)
+    return Command(name, written.get("description", ""), dict(payload_schema), parse, refusal, run)
+
+
+def _check_schema(schema: Any, place: Location) -> None:
+    """Check a schema that stands at a place of the definition. Raises ``InvalidSchema``."""
+    try:
+        check_schema(schema)
+    except InvalidSchema as error:
+        at = pointer(place)
+        placed = [Violation(at + inner, detail) for inner, detail in error.errors]
+        raise InvalidSchema(f"{at}: {error.detail}", errors=placed) from None
+
+
+def _program(
+    written: Mapping[str, Any],
+    member: str,
+    result: Result,
+    place: Location,
+    schema: Schema,
+    payload: Schema | None,
+) -> Program | None:
+    if member not in written:
+        return None
+    where = pointer((*place, member))
+    return compile_expression(
+        written[member], data_schema=schema, payload_schema=payload, result=result, place=where
+    )

@@ -1,0 +1,43 @@
+"""What both compilers derive from an object schema: the command ``set``, and an example."""
+
+from typing import Any
+
+from persist.domain.command import Command
+from persist.domain.errors import InvalidPayload
+from persist.domain.field import Schema
+from persist.domain.record import Data
+from persist.entity_types.json_schema import compile_members
+
+
+def set_command(schema: Schema) -> Command:
+    """The command every collection has: new values for one or more top-level fields."""
+    properties = {name: _without_default(part) for name, part in schema.get("properties", {}).items()}
+    payload_schema = {key: value for key, value in schema.items() if key not in ("required", "examples")}
+    payload_schema |= {"minProperties": 1, "properties": properties}
+    return Command(
+        name="set",
+        description="Set one or more top-level fields to new values.",
+        payload_schema=payload_schema,
+        parse=compile_members(schema, error=InvalidPayload),
+        refusal=lambda data: None,
+        run=lambda data, payload: (data | payload, None),
+    )
+
+
+def _without_default(part: Any) -> Any:
+    return {key: value for key, value in part.items() if key != "default"} if isinstance(part, dict) else part
+
+
+def example_of(schema: Schema) -> Data | None:
+    """Example data: the schema's own, or made of its members' examples where all required ones
+    have one."""
+    for example in schema.get("examples", ()):
+        if isinstance(example, dict):
+            return example
+    properties = schema.get("properties", {})
+    given = {
+        name: part["examples"][0]
+        for name, part in properties.items()
+        if isinstance(part, dict) and isinstance(part.get("examples"), list) and part["examples"]
+    }
+    return given if all(name in given for name in schema.get("required", ())) else None

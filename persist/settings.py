@@ -1,0 +1,158 @@
+"""Settings: what a deployment chooses, read once from the environment.
+
+``main`` and ``cli`` read them; everything else is handed values.
+"""
+
+import difflib
+import os
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+PREFIX = "PERSIST_"
+# A Kubernetes service called "persist" puts these into every container of its namespace.
+KUBERNETES_PREFIXES = ("PERSIST_SERVICE_", "PERSIST_PORT_")
+KEY = "PERSIST_KEY"
+"""No setting: the key that `persist snapshot` and its kin show to a service."""
+
+SECRET = ("database_url",)
+
+
+class InvalidSettings(Exception):
+    """The environment cannot be served; the message names each variable and what is wrong with it."""
+
+
+class Settings(BaseSettings):
+    """One frozen value; each field is the variable ``PERSIST_<FIELD>``."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, frozen=True, extra="forbid", env_ignore_empty=True, allow_inf_nan=False
+    )
+
+    database_url: str = Field(
+        "sqlite:///persist.db",
+        description="Where the records live: sqlite:///relative.db, sqlite:////absolute.db, "
+        "or a PostgreSQL URL (pip install 'persist-service[postgres]').",
+    )
+    host: str = Field(
+        "127.0.0.1",
+        description="Address to listen on; where other machines reach it, keys are demanded: `persist keys`.",
+    )
+    port: int = Field(
+        8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one and prints it."
+    )
+    workers: int = Field(
+        1, ge=1, le=256, description="Processes that serve; several may share one database, SQLite files too."
+    )
+    models: str = Field(
+        "app.models",
+        description="Python module that lists the deployment's @entity classes; "
+        "looked for in the current folder too.",
+    )
+    schemas: str = Field("schemas", description="Folder with JSON definitions of registered entity types.")
+    auto_migrate: bool = Field(
+        True,
+        description="Bring tables of an older schema version up to date at start; otherwise refuse to start.",
+    )
+    require_if_match: bool = Field(
+        False, description="Answer 428 to a change of a record that comes without If-Match."
+    )
+    snapshot_every: int = Field(
+        0, ge=0, description="Take a snapshot of a collection every so many changes; 0 takes none."
+    )
+    snapshot_keep: int = Field(5, ge=1, description="How many automatic snapshots of a collection to keep.")
+    max_body_bytes: int = Field(
+        1_048_576, ge=1, description="Largest body of a request; a larger one is 413."
+    )
+    max_import_bytes: int = Field(1_073_741_824, ge=1, description="Largest import; a larger one is 413.")
+    body_timeout_seconds: float = Field(
+        10.0, gt=0, description="Longest silence between two pieces of a body, after which the answer is 408."
+    )
+    max_connections: int = Field(
+        5_000, ge=1, description="Connections open at once in one process; a request on one more is 503."
+    )
+    max_requests: int = Field(
+        2_000, ge=1, description="Requests in progress at once in one process; one more is 503."
+    )
+    max_waiting: int = Field(
+        1_000,
+        ge=1,
+        description="Writes that may wait for the database in one process, and reads; one more is 503.",
+    )
+    max_bodies_bytes: int = Field(
+        67_108_864,
+        ge=1,
+        description="Memory of one process for large bodies; one that does not fit is 503.",
+    )
+    shutdown_seconds: int = Field(
+        10, ge=1, description="Seconds that requests in progress have to finish after SIGTERM."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="Least severe log record to write: debug, info, warning or error."
+    )
+
+    @field_validator("database_url")
+    @classmethod
+    def _url(cls, url: str) -> str:
+        if "://" not in url:
+            raise ValueError("not a URL; write a file as sqlite:///persist.db")
+        return url
+
+    @field_validator("models")
+    @classmethod
+    def _module(cls, name: str) -> str:
+        if not all(part.isidentifier() for part in name.split(".")):
+            raise ValueError("not the name of a Python module, such as shop.models")
+        return name
+
+    @field_validator("port", mode="before")
+    @classmethod
+    def _not_of_kubernetes(cls, port: Any) -> Any:
+        """Beside its ``PERSIST_PORT_*``, Kubernetes sets ``PERSIST_PORT=tcp://10.0.0.1:80``."""
+        return 8000 if isinstance(port, str) and port.startswith(("tcp://", "udp://")) else port
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _lower(cls, level: Any) -> Any:
+        return level.lower() if isinstance(level, str) else level
+
+
+def load() -> Settings:
+    """The settings of this environment. Raises ``InvalidSettings``."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        raise InvalidSettings("\n".join(_sentence(found) for found in error.errors())) from None
+
+
+def variable(field: str) -> str:
+    """The environment variable of a field."""
+    return PREFIX + field.upper()
+
+
+def unknown_variables(environment: Mapping[str, str] = os.environ) -> list[str]:
+    """A sentence for each ``PERSIST_…`` variable that no setting reads, naming the nearest one."""
+    known = {variable(field) for field in Settings.model_fields} | {KEY}
+    names = sorted(name for name in environment if name.upper().startswith(PREFIX))
+    return [
+        _unknown(name, known)
+        for name in names
+        if name.upper() not in known and not name.upper().startswith(KUBERNETES_PREFIXES)
+    ]
+
+
+def _unknown(name: str, known: set[str]) -> str:
+    # Without what they all share, which would make any name look like any other.
+    stems = [setting.removeprefix(PREFIX) for setting in sorted(known)]
+    near = difflib.get_close_matches(name.upper().removeprefix(PREFIX), stems, n=1)
+    hint = f"; did you mean {PREFIX}{near[0]}?" if near else "; `persist serve --help` lists them"
+    return f"{name} is not a setting{hint}"
+
+
+def _sentence(error: Any) -> str:
+    field = str(error["loc"][0]) if error["loc"] else ""
+    value = "" if field in SECRET else f"={error['input']}"
+    message = error["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    return f"{variable(field)}{value}: {message}"

@@ -1,0 +1,155 @@
+"""Targets: what the collections of a snapshot are here, and the plans that lead to them."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from persist.domain.entity_type import EntityType, Kind
+from persist.domain.errors import InvalidSchema, MigrationFailed
+from persist.domain.migration import MigrationPlan
+from persist.domain.record import canonical_text
+from persist.domain.snapshot import Manifest
+from persist.entity_types.definition import check_step, normal_form, refuse
+from persist.entity_types.from_schema import plan_of
+from persist.storage.catalog import Catalog, registered_layout
+from persist.storage.definitions import Definitions, StoredDefinition, plan_steps
+from persist.storage.dialect import Dialect
+from persist.storage.layout import Layout
+
+Steps = Sequence[Mapping[str, Any]]
+"""Declarative steps as a client sends them."""
+
+
+@dataclass
+class RestoreTarget:
+    """A collection that is restored: its layout, its plan, and what of it had to be done.
+
+    ``versions`` are those a registered type that is missing here is to have, ``stored`` those its
+    name had here already.
+    """
+
+    layout: Layout
+    plan: MigrationPlan
+    versions: Sequence[StoredDefinition] = ()
+    stored: Sequence[StoredDefinition] = ()
+    from_versions: dict[int, int] = field(default_factory=dict)
+
+    def report(self) -> dict[str, Any]:
+        """The collection's part of the report."""
+        versions = {str(version): count for version, count in sorted(self.from_versions.items())}
+        return {
+            "name": self.layout.type.name,
+            "from_versions": versions,
+            "to_version": self.layout.type.schema_version,
+        }
+
+
+class RestoreTargets:
+    """Finds the targets of a manifest, as a catalog and the definitions of one read tell them."""
+
+    def __init__(self, dialect: Dialect, catalog: Catalog, definitions: Definitions) -> None:
+        self._dialect = dialect
+        self._catalog = catalog
+        self._definitions = definitions
+
+    def find(self, manifest: Manifest, plans: Mapping[str, Steps]) -> dict[str, RestoreTarget]:
+        """The target of each collection by name; ``plans`` count instead of the collections' own.
+
+        Raises ``MigrationFailed``, ``InvalidSchema`` for a faulty plan.
+        """
+        found: dict[str, RestoreTarget] = {}
+        for entry in manifest["collections"]:
+            name = entry["name"]
+            target = found.get(name) or self._target(entry, planned=name in plans)
+            if name in plans:
+                target.plan = _plan(target.layout.type.schema_version, name, plans[name])
+            found[name] = target
+        if strange := sorted(plans.keys() - found.keys()):
+            raise MigrationFailed(f"the plan names {strange[0][:80]!r}, which the snapshot does not hold")
+        return found
+
+    def _target(self, entry: Mapping[str, Any], *, planned: bool) -> RestoreTarget:
+        name, registered = entry["name"], entry["kind"] == Kind.REGISTERED.value
+        told = _versions(entry) if registered else []
+        stored = self._definitions.versions(name) if registered else []
+        if name in self._catalog.layouts or name in self._catalog.ahead:
+            layout = self._catalog.get(name)
+            if layout.type.kind.value != entry["kind"]:
+                raise MigrationFailed(
+                    f"{name} is {entry['kind']} in the snapshot and {layout.type.kind.value} here; restore "
+                    "it where it is of the same kind"
+                )
+            _check_agreement(layout.type, told, stored, planned=planned)
+            return RestoreTarget(layout, layout.type.plan)
+        if not registered:
+            raise MigrationFailed(f"there is no typed collection {name} here; deploy its class first")
+        return self._missing(told, stored)
+
+    def _missing(self, told: list[StoredDefinition], stored: list[StoredDefinition]) -> RestoreTarget:
+        """A type that is registered from the manifest; one that was deleted here goes on counting."""
+        here = {version.schema_version: version for version in stored}
+        for version in told:
+            _check_same(version, here.get(version.schema_version))
+        merged = {version.schema_version: version for version in told} | here
+        versions = [merged[number] for number in sorted(merged)]
+        steps = plan_steps(version.definition["steps"] for version in versions)
+        layout = registered_layout(
+            replace(versions[-1], table_name="document_new", steps=steps), self._dialect
+        )
+        return RestoreTarget(layout, layout.type.plan, versions, stored)
+
+
+def _versions(entry: Mapping[str, Any]) -> list[StoredDefinition]:
+    """The definitions a registered collection brings. Raises ``MigrationFailed``."""
+    name = entry["name"]
+    try:
+        found = [_version(name, told) for told in entry["definitions"]]
+    except (InvalidSchema, KeyError, TypeError, AttributeError) as error:
+        raise MigrationFailed(
+            f"the snapshot's definitions of {name} are not valid, take the snapshot anew: {error}"
+        ) from None
+    numbers = [version.schema_version for version in found]
+    if numbers != sorted(set(numbers)) or numbers[-1:] != [entry["schema_version"]]:
+        raise MigrationFailed(f"the snapshot does not bring the definition of {name}; take it anew")
+    return found
+
+
+def _version(name: str, told: Mapping[str, Any]) -> StoredDefinition:
+    number = told["schema_version"]
+    written = {key: value for key, value in told.items() if key != "steps"}
+    normal = normal_form({**written, "migration": told.get("steps", [])})
+    if number is None or not isinstance(normal["schema"], dict):
+        raise TypeError("a version needs its number and its schema")
+    return StoredDefinition(name, number, "", normal, "")
+
+
+def _check_agreement(
+    type: EntityType, told: Iterable[StoredDefinition], stored: Iterable[StoredDefinition], *, planned: bool
+) -> None:
+    """Raise ``MigrationFailed`` where a version number means another schema here. Data of an older
+    version may still come, by a plan that says how."""
+    here = {version.schema_version: version for version in stored}
+    for version in told:
+        if not planned or version.schema_version == type.schema_version:
+            _check_same(version, here.get(version.schema_version))
+
+
+def _check_same(told: StoredDefinition, here: StoredDefinition | None) -> None:
+    if here is None or canonical_text(told.definition["schema"]) == canonical_text(here.definition["schema"]):
+        return
+    name, number = told.name, told.schema_version
+    raise MigrationFailed(
+        f"schema version {number} of {name} has another schema here than in the snapshot; bring {name} to "
+        f"a later version (PUT /entity-types/{name}), then send a plan that leads from {number} to it"
+    )
+
+
+def _plan(current: int, name: str, steps: Any) -> MigrationPlan:
+    """The plan a client sends with a run. Raises ``InvalidSchema``."""
+    if not isinstance(steps, list):
+        raise refuse(("plan", name), "this must be a list of steps")
+    for index, step in enumerate(steps):
+        check_step(step, ("plan", name, index))
+        if step["to"] > current:
+            raise refuse(("plan", name, index, "to"), f"{name} is at schema version {current}")
+    return plan_of(current, steps, ("plan", name))

@@ -1,0 +1,138 @@
+"""The tables of a database: made where they are missing, brought up to date, compared with the
+models."""
+
+from collections.abc import Iterable
+
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+
+from persist.domain.entity_type import EntityType
+from persist.storage.dialect import Dialect
+from persist.storage.layout import layout_of
+from persist.storage.migrator import Pending, Progress, migrate, pending
+from persist.storage.table_versions import exclusive, record_version, stored_version
+from persist.storage.tables import JOURNAL_FIRST, JOURNAL_HEAD, METADATA, REGISTRY_HEAD
+
+SINGLE_ROWS: tuple[tuple[sa.Table, dict[str, int]], ...] = (
+    (JOURNAL_HEAD, {"seq": 0}),
+    (JOURNAL_FIRST, {"seq": 1}),
+    (REGISTRY_HEAD, {"epoch": 0, "documents": 0}),
+)
+"""The tables of one row, and what it is at first."""
+
+
+class SchemaMismatch(Exception):
+    """The database's tables are not the ones this code works with; the message says which."""
+
+
+def silent(title: str, done: int, rows: int) -> None:
+    """Progress that nobody watches."""
+
+
+def prepare(
+    dialect: Dialect, types: Iterable[EntityType], *, auto_migrate: bool = True, progress: Progress = silent
+) -> list[Pending]:
+    """Make the tables that are missing and bring those up to date that are behind; what was done.
+
+    One process at a time; others wait and find it done. Raises ``SchemaMismatch`` where a table is
+    ahead of the code, or behind it and ``auto_migrate`` is off; ``MigrationStopped``.
+    """
+    types = list(types)
+    due = _made(dialect, types)
+    if due and not auto_migrate:
+        behind = ", ".join(
+            f"{work.type.name} ({work.stored_version} to {work.type.schema_version})" for work in due
+        )
+        raise SchemaMismatch(f"tables are behind the code: {behind}; run `persist migrate`")
+    for work in due:
+        migrate(dialect, work, progress)
+    return due
+
+
+def _made(dialect: Dialect, types: list[EntityType]) -> list[Pending]:
+    engine = dialect.engine()
+    metadata = _metadata(dialect, types)
+    with exclusive(engine, dialect) as connection:
+        metadata.create_all(connection)
+        for table, row in SINGLE_ROWS:
+            if connection.scalar(sa.select(sa.func.count()).select_from(table)) == 0:
+                connection.execute(table.insert().values(row))
+        # a database that cannot be written is noticed here, not by the first client
+        connection.execute(sa.update(JOURNAL_HEAD).values(seq=JOURNAL_HEAD.c.seq))
+        for type in types:
+            _check_version(connection, dialect, type)
+        due = pending(connection, dialect, types)
+    engine.dispose()
+    return due
+
+
+def _check_version(connection: sa.Connection, dialect: Dialect, type: EntityType) -> None:
+    stored = stored_version(connection, type.name)
+    if stored is None:
+        record_version(connection, dialect, type.name, type.schema_version, type.schema)
+    elif stored > type.schema_version:
+        raise SchemaMismatch(_ahead(type, stored))
+
+
+def _ahead(type: EntityType, stored: int) -> str:
+    return (
+        f"the table of {type.name} is at schema version {stored}, this code knows {type.schema_version}: "
+        "a newer version of the service has migrated it; run that one"
+    )
+
+
+def ahead(dialect: Dialect, types: Iterable[EntityType]) -> dict[str, str]:
+    """The collections whose tables a newer version of the service has migrated, with a sentence each."""
+    engine = dialect.engine()
+    with engine.connect() as connection:
+        if not sa.inspect(connection).has_table("definitions"):
+            return {}
+        versions = [(type, stored_version(connection, type.name) or 0) for type in types]
+    return {type.name: _ahead(type, stored) for type, stored in versions if stored > type.schema_version}
+
+
+def due(dialect: Dialect, types: Iterable[EntityType]) -> list[Pending]:
+    """What ``prepare`` would bring up to date; changes nothing."""
+    engine = dialect.engine()
+    try:
+        with engine.connect() as connection:
+            if not sa.inspect(connection).has_table("definitions"):
+                return []
+            return pending(connection, dialect, types)
+    finally:
+        engine.dispose()
+
+
+def drift(dialect: Dialect, types: Iterable[EntityType]) -> list[str]:
+    """Every difference between the database's tables and the models, in words."""
+    engine = dialect.engine()
+    expected = _metadata(dialect, types)
+
+    def ours(name: str | None, kind: str, _parents: object) -> bool:
+        return kind != "table" or name in expected.tables
+
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"include_name": ours, "compare_type": True})
+        differences = compare_metadata(context, expected)
+    engine.dispose()
+    return [_words(difference) for difference in differences]
+
+
+def _words(difference: object) -> str:
+    if isinstance(difference, list):
+        return "; ".join(_words(part) for part in difference)
+    if not isinstance(difference, tuple):
+        return str(difference)
+    kind, *rest = difference
+    named = [str(getattr(part, "name", part)) for part in rest if part is not None]
+    return f"{str(kind).replace('_', ' ')}: {', '.join(named)}"
+
+
+def _metadata(dialect: Dialect, types: Iterable[EntityType]) -> sa.MetaData:
+    metadata = sa.MetaData()
+    for table in METADATA.tables.values():
+        table.to_metadata(metadata)
+    for type in types:
+        layout_of(type, dialect, metadata=metadata)
+    return metadata

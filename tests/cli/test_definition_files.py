@@ -1,0 +1,251 @@
+"""The folder of definition files: registered at start and when they change (contract 6 and 12)."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.support.collection import Collection
+from tests.support.problems import Json, assert_problem
+from tests.support.registered import AUDIT_EVENT, an_empty_database, an_object, registered, two_replicas
+from tests.support.server import ROOT, Server, serving
+from tests.support.waiting import until
+
+TEXT = {"type": "string"}
+
+
+def write(folder: Path, name: str, schema: Json, **members: object) -> Path:
+    """Put a definition into the folder, at once."""
+    path, draft = folder / f"{name}.json", folder / f"{name}.draft"
+    draft.write_text(json.dumps({"name": name, "schema": schema, **members}))
+    return draft.replace(path)
+
+
+def until_version(client: httpx.Client, name: str, number: int) -> None:
+    """Return when the type has that schema version."""
+    until(lambda: version(client, name) == number)
+
+
+def version(client: httpx.Client, name: str) -> int | None:
+    """The schema version a type has, if it is there."""
+    response = client.get(f"/entity-types/{name}")
+    return response.json()["schema_version"] if response.status_code == 200 else None
+
+
+def faults(client: httpx.Client) -> dict[str, str]:
+    """What the service says of the files it cannot register; it is ready all the same."""
+    response = client.get("/health/ready")
+    assert response.status_code == 200
+    assert response.json()["status"] == "ok"
+    found: dict[str, str] = response.json()["definition_files"]
+    return found
+
+
+def until_fault(client: httpx.Client, file: str, told: str) -> None:
+    """Return when the service says that of a file."""
+    until(lambda: told in faults(client).get(file, ""))
+
+
+@pytest.fixture(scope="module")
+def folder(database: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of definitions; two files are there before the service starts."""
+    found = tmp_path_factory.mktemp("schemas")
+    (found / "audit-events.json").write_bytes((ROOT / "schemas" / "audit-event.json").read_bytes())
+    (found / "torn.json").write_text('{"schema": {"type": "obj')
+    (found / "unnamed.json").write_text(json.dumps({"schema": an_object(a=TEXT)}))
+    (found / "read-me.txt").write_text("no definition")
+    return found
+
+
+@pytest.fixture(scope="module")
+def server(
+    request: pytest.FixtureRequest, database: str, folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
+    """A service of two processes that watch the folder."""
+    home = tmp_path_factory.mktemp("files")
+    url = an_empty_database(request, database, home)
+    with serving(url, home, workers=2, settings={"SCHEMAS": str(folder)}) as found:
+        yield found
+
+
+@pytest.fixture
+def client(server: Server) -> Iterator[httpx.Client]:
+    with server.client() as found:
+        yield found
+
+
+def test_the_showcases_type_is_there_at_start(client: httpx.Client) -> None:
+    events = Collection(client, "audit-events")
+    record = events.created(event_name="user.login", duration_ms=41)
+    events.patch(record["id"], {"duration_ms": 47})
+    answer = events.command(record["id"], "reattribute", {"source": "edge-proxy"})
+    assert answer.json()["record"]["data"] == {
+        "event_name": "user.login",
+        "duration_ms": 47,
+        "source": "edge-proxy",
+    }
+
+
+def test_a_file_without_a_name_inside_is_named_by_its_own(client: httpx.Client) -> None:
+    Collection(client, "unnamed").created(a="x")
+
+
+def test_a_file_that_was_broken_at_start_is_reported(server: Server, client: httpx.Client) -> None:
+    assert "line 1" in faults(client)["torn.json"]
+    assert "torn.json is not registered" in server.log.read_text()
+    assert version(client, "torn") is None
+
+
+def test_a_new_file_is_registered_without_a_restart(folder: Path, client: httpx.Client) -> None:
+    write(folder, "notes", an_object(a=TEXT), indexes=["a"])
+    until_version(client, "notes", 1)
+    Collection(client, "notes").created(a="x")
+    assert "/api/notes" in client.get("/openapi.json").json()["paths"]
+
+
+def test_a_file_that_changes_evolves_its_type_once(folder: Path, client: httpx.Client) -> None:
+    write(folder, "people", an_object(name=TEXT))
+    until_version(client, "people", 1)
+    people = Collection(client, "people")
+    record = people.created(name="Ada")
+    write(folder, "people", an_object(called=TEXT), migration={"rename": {"name": "called"}})
+    until_version(client, "people", 2)
+    write(folder, "people", an_object(called=TEXT), commands={"go": {"result": "data.called"}})
+    until(lambda: people.command(record["id"], "go").status_code == 200)
+    assert people.record(record["id"])["revision"] == 2
+    assert people.record(record["id"])["data"] == {"called": "Ada"}
+    assert version(client, "people") == 2
+
+
+def test_a_file_that_breaks_is_reported_and_the_last_good_version_stays(
+    server: Server, folder: Path, client: httpx.Client
+) -> None:
+    path = write(folder, "parcels", an_object(a=TEXT))
+    until_version(client, "parcels", 1)
+    record = Collection(client, "parcels").created(a="x")
+    for broken, told in (
+        (
+            '{"schema": {"type": "object", "properties": {"a": {"type": "text"}}}}',
+            "/schema/properties/a/type",
+        ),
+        ('{"schema": {"type": "object"}, "index": []}', "/index"),
+        ('{"name": "counters", "schema": {"type": "object"}}', "counters"),
+        ('{"schema": {"type": "object", "required": ["b"]}}', "1 of 1 stored records"),
+        ("[" * 100_000, "deep"),
+    ):
+        path.write_text(broken)
+        until_fault(client, "parcels.json", told)
+        assert version(client, "parcels") == 1
+        assert Collection(client, "parcels").record(record["id"]) == record
+    assert "parcels.json is not registered" in server.log.read_text()
+    write(folder, "parcels", an_object(a=TEXT, b=TEXT))
+    until_version(client, "parcels", 2)
+    until(lambda: "parcels.json" not in faults(client))
+
+
+def test_the_report_of_a_file_goes_with_the_file_and_its_type_stays(
+    folder: Path, client: httpx.Client
+) -> None:
+    path = write(folder, "letters", an_object(a=TEXT))
+    until_version(client, "letters", 1)
+    path.write_text("{")
+    until(lambda: "letters.json" in faults(client))
+    path.unlink()
+    until(lambda: "letters.json" not in faults(client))
+    Collection(client, "letters").created(a="x")
+
+
+def test_a_file_may_be_a_link_that_is_turned(folder: Path, client: httpx.Client) -> None:
+    """How a ConfigMap of Kubernetes is mounted."""
+    for number, title in ((1, "one"), (2, "two")):
+        target = folder / f"mounted-{number}"
+        target.write_text(json.dumps({"schema": an_object(a=TEXT | {"title": title})}))
+        link = folder / f"link-{number}"
+        link.symlink_to(target)
+        link.replace(folder / "linked.json")
+        until_version(client, "linked", number)
+
+
+def test_a_file_never_takes_a_type_back_but_under_a_higher_number(folder: Path, client: httpx.Client) -> None:
+    first, second = an_object(a=TEXT), an_object(a=TEXT, b=TEXT)
+    write(folder, "drafts", first)
+    until_version(client, "drafts", 1)
+    registered(client, "drafts", second)
+    write(folder, "drafts", first, commands={"go": {}})
+    write(folder, "marker-1", first)
+    until_version(client, "marker-1", 1)
+    assert version(client, "drafts") == 2
+    write(folder, "drafts", first, schema_version=3)
+    until_version(client, "drafts", 3)
+    assert client.get("/entity-types/drafts").json()["schema"] == first
+
+
+def test_a_file_with_the_number_of_another_schema_is_reported(folder: Path, client: httpx.Client) -> None:
+    registered(client, "taken", an_object(a=TEXT), schema_version=5)
+    write(folder, "taken", an_object(b=TEXT), schema_version=5)
+    until(lambda: "schema_version" in faults(client).get("taken.json", ""))
+    write(folder, "taken", an_object(b=TEXT), schema_version=4)
+    until(lambda: "taken.json" not in faults(client))
+    assert version(client, "taken") == 5
+
+
+def test_two_replicas_with_different_files_come_to_rest(
+    request: pytest.FixtureRequest, database: str, tmp_path: Path
+) -> None:
+    """Each file changes the type once at the most; then the newer schema stays, whatever is written."""
+    url = an_empty_database(request, database, tmp_path)
+    folders = [tmp_path / "one", tmp_path / "two"]
+    for folder in folders:
+        folder.mkdir()
+        write(folder, "shared", AUDIT_EVENT | {"title": folder.name})
+    with (
+        serving(url, tmp_path, settings={"SCHEMAS": str(folders[0])}) as one,
+        serving(url, tmp_path, settings={"SCHEMAS": str(folders[1])}) as two,
+        one.client() as client,
+        two.client() as other,
+    ):
+        assert version(client, "shared") == version(other, "shared") == 2
+        for folder in folders:
+            write(folder, "shared", AUDIT_EVENT | {"title": folder.name})
+            write(folder, f"marker-{folder.name}", {"type": "object"})
+        for folder in folders:
+            until_version(client, f"marker-{folder.name}", 1)
+        assert version(client, "shared") == version(other, "shared") == 2
+        assert client.get("/entity-types/shared").json()["schema"]["title"] == "two"
+        assert faults(client) == faults(other) == {}
+
+
+@pytest.mark.slow
+def test_a_folder_of_many_files_is_registered_by_every_replica_together(
+    request: pytest.FixtureRequest, database: str, tmp_path: Path
+) -> None:
+    folder = tmp_path / "many"
+    folder.mkdir()
+    for number in range(100):
+        write(folder, f"kind-{number}", an_object(a=TEXT), indexes=["a"], unique=[["a"]])
+    url = an_empty_database(request, database, tmp_path)
+    with two_replicas(url, tmp_path, SCHEMAS=str(folder)) as replicas:
+        for client in replicas.each:
+            assert [version(client, f"kind-{number}") for number in range(100)] == [1] * 100
+        assert faults(replicas.client) == {}
+        _rewrite(folder)
+        for client in replicas.each:
+            for number in range(100):
+                until_version(client, f"kind-{number}", 2)
+
+
+def _rewrite(folder: Path) -> None:
+    for number in range(100):
+        write(folder, f"kind-{number}", an_object(a=TEXT, b=TEXT), indexes=["a"], unique=[["a"]])
+
+
+def test_a_definition_from_a_file_can_be_evolved_and_deleted_over_http(
+    folder: Path, client: httpx.Client
+) -> None:
+    write(folder, "shelves", an_object(a=TEXT))
+    until_version(client, "shelves", 1)
+    assert registered(client, "shelves", an_object(b=TEXT))["schema_version"] == 2
+    assert client.delete("/entity-types/shelves").status_code == 204
+    assert_problem(client.get("/api/shelves"), 404, "collection-not-found")

@@ -1,0 +1,1 @@
+"""The HTTP contract, on both databases, for typed and registered collections."""

@@ -1,0 +1,1 @@
+"""Schema versions: plans, in-place migrations, evolution, stored versions."""

@@ -1,0 +1,1 @@
+"""The repository itself: rules, packaging, documentation."""

@@ -1,0 +1,1 @@
+"""Crashes, load, concurrency, clusters and overload."""
