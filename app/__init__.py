@@ -1,1 +1,2 @@
-"""This deployment of Persist: the three entities of the showcase, for users to replace."""
+"""This deployment of Persist: the three entities of the showcase, for users to
+replace."""

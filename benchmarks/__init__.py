@@ -1,1 +1,2 @@
-"""Persist beside the ways one would do without it, measured in one run: ``python -m benchmarks``."""
+"""Persist beside the ways one would do without it, measured in one run: ``python -m
+benchmarks``."""

@@ -1,4 +1,5 @@
-"""``python -m benchmarks``: every operation on every peer, side by side, written to RESULTS.md."""
+"""``python -m benchmarks``: every operation on every peer, side by side, written to
+RESULTS.md."""
 
 import argparse
 import os
@@ -18,29 +19,50 @@ RESULTS = Path(__file__).with_name("RESULTS.md")
 
 
 def main() -> int:
-    """Run what the command line asks for; 1 where ``--strict`` and a floor was missed."""
+    """Run what the command line asks for; 1 where ``--strict`` and a floor was
+    missed."""
     arguments = _arguments()
     if not {SERVER_CORE, LOAD_CORE} <= os.sched_getaffinity(0):
-        raise SystemExit("two cores are needed: one for the server, one for the load generator")
+        raise SystemExit(
+            "two cores are needed: one for the server, one for the load generator"
+        )
     os.sched_setaffinity(0, {LOAD_CORE})
     size = QUICK if arguments.quick else FULL
     operations = [one for one in OPERATIONS if one.key in arguments.only]
-    with tempfile.TemporaryDirectory(prefix="persist-benchmark-", ignore_cleanup_errors=True) as folder:
+    with tempfile.TemporaryDirectory(
+        prefix="persist-benchmark-", ignore_cleanup_errors=True
+    ) as folder:
         results, report = _run(arguments.database, operations, size, Path(folder))
     print("\n" + report)
     if not arguments.quick and len(results) == len(OPERATIONS) * len(DATABASES):
         RESULTS.write_text(report)
     missed = [sentence for result in results for sentence in result.missed()]
-    print("\n".join(["Floors missed:", *missed]) if missed else "Every floor was reached.")
+    print(
+        "\n".join(["Floors missed:", *missed]) if missed else "Every floor was reached."
+    )
     return 1 if missed and arguments.strict else 0
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="few records and rounds; printed, not written")
-    for option, known in (("--only", [one.key for one in OPERATIONS]), ("--database", list(DATABASES))):
-        parser.add_argument(option, default=known, type=_some_of(known), help=f"some of {','.join(known)}")
-    parser.add_argument("--strict", action="store_true", help="exit with 1 where a floor was missed")
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="few records and rounds; printed, not written",
+    )
+    for option, known in (
+        ("--only", [one.key for one in OPERATIONS]),
+        ("--database", list(DATABASES)),
+    ):
+        parser.add_argument(
+            option,
+            default=known,
+            type=_some_of(known),
+            help=f"some of {','.join(known)}",
+        )
+    parser.add_argument(
+        "--strict", action="store_true", help="exit with 1 where a floor was missed"
+    )
     return parser.parse_args()
 
 
@@ -53,7 +75,9 @@ def _some_of(known: list[str]) -> Callable[[str], list[str]]:
     return names
 
 
-def _run(names: list[str], operations: list[Operation], size: Size, folder: Path) -> tuple[list[Result], str]:
+def _run(
+    names: list[str], operations: list[Operation], size: Size, folder: Path
+) -> tuple[list[Result], str]:
     on, versions, results = machine(folder), [], []
     print(on, flush=True)
     if os.getloadavg()[0] > BUSY:
@@ -77,11 +101,15 @@ def _measure(run: Run, operation: Operation) -> Result:
     return Result(run.database.name, operation, medians)
 
 
-def _print_progress(run: Run, operation: Operation, number: int, peer: str, figures: Measurement) -> None:
-    tail = f"   p99 {figures.p99:.1f} ms   cpu {figures.cpu:.0f} µs" if figures.p99 else ""
+def _print_progress(
+    run: Run, operation: Operation, number: int, peer: str, figures: Measurement
+) -> None:
+    tail = (
+        f"   p99 {figures.p99:.1f} ms   cpu {figures.cpu:.0f} µs" if figures.p99 else ""
+    )
     print(
-        f"{run.database.name:<11}{operation.key:<9}round {number + 1}/{run.size.rounds}   "
-        f"{peer:<15}{figures.rate:>10,.0f}/s{tail}",
+        f"{run.database.name:<11}{operation.key:<9}round {number + 1}/{run.size.rounds}"
+        f"   {peer:<15}{figures.rate:>10,.0f}/s{tail}",
         flush=True,
     )
 

@@ -1,4 +1,5 @@
-"""The showcase's registered type as a class: ``PERSIST_MODELS=benchmarks.audit_events``."""
+"""The showcase's registered type as a class:
+``PERSIST_MODELS=benchmarks.audit_events``."""
 
 from typing import Any
 

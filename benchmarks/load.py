@@ -11,15 +11,22 @@ import httpx
 
 from benchmarks.peers import Server
 
-WRK = ("wrk", "-t1", "--timeout", "30s", "-s", str(Path(__file__).with_name("load.lua")))
+WRK = (
+    "wrk",
+    "-t1",
+    "--timeout",
+    "30s",
+    "-s",
+    str(Path(__file__).with_name("load.lua")),
+)
 _numbers = count(start=1_000_000, step=1_000_000)
 
 
 @dataclass(frozen=True)
 class Request:
-    """What is sent over and over. ``path`` may hold ``{collection}`` and ``{id}``; ``body`` is a
-    format of two numbers, the request's own and a severity, so that no two bodies are the same;
-    ``items`` is how many a list must answer."""
+    """What is sent over and over. ``path`` may hold ``{collection}`` and ``{id}``;
+    ``body`` is a format of two numbers, the request's own and a severity, so that no
+    two bodies are the same; ``items`` is how many a list must answer."""
 
     method: str
     path: str
@@ -29,8 +36,9 @@ class Request:
 
 @dataclass(frozen=True)
 class Measurement:
-    """Operations a second; milliseconds an answer took, at the median and the 99th percentile;
-    microseconds of CPU the server used for each, which other load on the machine changes least."""
+    """Operations a second; milliseconds an answer took, at the median and the 99th
+    percentile; microseconds of CPU the server used for each, which other load on the
+    machine changes least."""
 
     rate: float
     p50: float = 0.0
@@ -40,26 +48,50 @@ class Measurement:
 
 def median_of(rounds: list[Measurement]) -> Measurement:
     """The median of each figure."""
-    return Measurement(*(median(figures) for figures in zip(*map(astuple, rounds), strict=True)))
+    return Measurement(
+        *(median(figures) for figures in zip(*map(astuple, rounds), strict=True))
+    )
 
 
-def hammer(server: Server, request: Request, seconds: int, *, clients: int = 32) -> Measurement:
+def hammer(
+    server: Server, request: Request, seconds: int, *, clients: int = 32
+) -> Measurement:
     """Send ``request`` from so many connections for ``seconds``.
 
     Raises ``RuntimeError`` if any answer failed: the rate of failures is no figure.
     """
     path = request.path.replace("{collection}", server.peer.collection)
     _try_once(server, request, path)
-    arguments = [request.method, path, str(server.ids), str(next(_numbers)), *filter(None, [request.body])]
+    arguments = [
+        request.method,
+        path,
+        str(server.ids),
+        str(next(_numbers)),
+        *filter(None, [request.body]),
+    ]
     shown = [f"-H{name}: {value}" for name, value in server.headers.items()]
-    command = [*WRK, *shown, f"-c{clients}", f"-d{seconds}s", server.url, "--", *arguments]
+    command = [
+        *WRK,
+        *shown,
+        f"-c{clients}",
+        f"-d{seconds}s",
+        server.url,
+        "--",
+        *arguments,
+    ]
     cpu_before = server.cpu_seconds()
-    done = subprocess.run(command, capture_output=True, text=True, timeout=seconds + 60, check=True)
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=seconds + 60, check=True
+    )
     figures = json.loads(done.stdout.splitlines()[-1])
     if figures["failed"] or figures["broken"] or not figures["requests"]:
-        raise RuntimeError(f"{server.peer.name}: {path} failed: {figures}\n{server.log_tail()}")
+        raise RuntimeError(
+            f"{server.peer.name}: {path} failed: {figures}\n{server.log_tail()}"
+        )
     sent, cpu = figures["requests"], server.cpu_seconds() - cpu_before
-    return Measurement(sent / figures["seconds"], figures["p50"], figures["p99"], cpu / sent * 1e6)
+    return Measurement(
+        sent / figures["seconds"], figures["p50"], figures["p99"], cpu / sent * 1e6
+    )
 
 
 def _try_once(server: Server, request: Request, path: str) -> None:
@@ -69,9 +101,15 @@ def _try_once(server: Server, request: Request, path: str) -> None:
     headers = {"Content-Type": "application/json", **server.headers}
     answer = httpx.request(request.method, url, content=body, headers=headers)
     if not answer.is_success:
-        raise RuntimeError(f"{server.peer.name}: {answer.status_code} {answer.text}\n{server.log_tail()}")
+        raise RuntimeError(
+            f"{server.peer.name}: {answer.status_code}"
+            f" {answer.text}\n{server.log_tail()}"
+        )
     if request.items is not None:
         page = answer.json()
         found = len(page["items"] if isinstance(page, dict) else page)
         if found != request.items:
-            raise RuntimeError(f"{server.peer.name}: {path} answered {found} items, not {request.items}")
+            raise RuntimeError(
+                f"{server.peer.name}: {path} answered {found} items, not"
+                f" {request.items}"
+            )

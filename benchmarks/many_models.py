@@ -16,7 +16,11 @@ class TicketFields(SQLModel):
 
 def ticket(number: int) -> type[SQLModel]:
     """The entity of the collection ``tickets-<number>``."""
-    model = type(f"Ticket{number}", (TicketFields,), {"__module__": __name__, "__doc__": f"Ticket {number}."})
+    model = type(
+        f"Ticket{number}",
+        (TicketFields,),
+        {"__module__": __name__, "__doc__": f"Ticket {number}."},
+    )
     return entity(f"tickets-{number}")(model)
 
 

@@ -52,7 +52,8 @@ QUICK = Size(rounds=2, seconds=2, records=10_000)
 
 @dataclass
 class Run:
-    """The servers of one database, started when first needed and kept to the end of ``stack``."""
+    """The servers of one database, started when first needed and kept to the end of
+    ``stack``."""
 
     database: Database
     size: Size
@@ -63,15 +64,18 @@ class Run:
     def server(self, peer: Peer) -> Server:
         """The running server of ``peer``, with its records."""
         if peer.name not in self.servers:
-            started = serving(peer, self.database.make(), self.folder, tickets(self.size.records))
+            started = serving(
+                peer, self.database.make(), self.folder, tickets(self.size.records)
+            )
             self.servers[peer.name] = self.stack.enter_context(started)
         return self.servers[peer.name]
 
 
 @dataclass(frozen=True)
 class Bound:
-    """Persist's rate over that of ``peer`` must reach ``floor`` and should reach ``aim``; ``subject`` is
-    which of Persist's figures, where the operation has several."""
+    """Persist's rate over that of ``peer`` must reach ``floor`` and should reach
+    ``aim``; ``subject`` is which of Persist's figures, where the operation has
+    several."""
 
     peer: str
     floor: float
@@ -81,8 +85,8 @@ class Bound:
 
 @dataclass(frozen=True)
 class Operation:
-    """One thing measured. ``play`` is one round of it: each peer's name and figures, one after another.
-    ``rounds``: fewer than others have, because one takes minutes."""
+    """One thing measured. ``play`` is one round of it: each peer's name and figures,
+    one after another. ``rounds``: fewer than others have, because one takes minutes."""
 
     key: str
     title: str
@@ -103,7 +107,9 @@ def tickets(records: int) -> Iterator[dict[str, Any]]:
         }
 
 
-def requests(request: Request, *peers: Peer) -> Callable[[Run], Iterator[tuple[str, Measurement]]]:
+def requests(
+    request: Request, *peers: Peer
+) -> Callable[[Run], Iterator[tuple[str, Measurement]]]:
     """A round of ``request`` against each of ``peers``."""
 
     def play(run: Run) -> Iterator[tuple[str, Measurement]]:
@@ -114,14 +120,18 @@ def requests(request: Request, *peers: Peer) -> Callable[[Run], Iterator[tuple[s
 
 
 def import_products(run: Run) -> Iterator[tuple[str, Measurement]]:
-    """A round of an import into an empty collection, and of the bare driver with the same rows."""
+    """A round of an import into an empty collection, and of the bare driver with the
+    same rows."""
     url = run.database.make()
     with serving(PERSIST_IMPORT, url, run.folder) as server:
         lines = ndjson(products(run.size.records))
         started = time.perf_counter()
         created = post_lines(server, COLLECTION, lines)
         yield PERSIST.name, Measurement(created / (time.perf_counter() - started))
-    yield BARE_DRIVER, Measurement(run.size.records / run.database.insert_bare(url, TABLE))
+    yield (
+        BARE_DRIVER,
+        Measurement(run.size.records / run.database.insert_bare(url, TABLE)),
+    )
 
 
 def list_together(run: Run) -> Iterator[tuple[str, Measurement]]:
@@ -134,27 +144,37 @@ def list_together(run: Run) -> Iterator[tuple[str, Measurement]]:
 ALL_TYPES = Request("GET", f"/workspaces/{TEN}/records?limit=50", items=50)
 LIST_ONE = Request("GET", f"/workspaces/{TEN}/api/{{collection}}?limit=50", items=50)
 READ = Request("GET", "/api/{collection}/{id}")
-LIST = Request("GET", "/api/{collection}?severity__gte=40&sort=-severity&limit=50", items=50)
+LIST = Request(
+    "GET", "/api/{collection}?severity__gte=40&sort=-severity&limit=50", items=50
+)
 BODY = '{"title":"Fault %d","severity":%d,"acknowledged":false,"migration_note":null}'
 CREATE = Request("POST", "/api/{collection}", BODY)
 FIND = Request("GET", "/api/{collection}?source=edge-40&limit=50", items=50)
-EVENT = '{"event_name":"user.login %d","duration_ms":%d,"payload":{"user_id":"u-42"},"source":"edge-proxy"}'
+EVENT = (
+    '{"event_name":"user.login'
+    ' %d","duration_ms":%d,"payload":{"user_id":"u-42"},"source":"edge-proxy"}'
+)
 TELL = Request("POST", "/api/{collection}", EVENT)
-CORRECT = Request("PATCH", "/api/{collection}/{id}", '{"event_name":"user.login %d","duration_ms":%d}')
+CORRECT = Request(
+    "PATCH", "/api/{collection}/{id}", '{"event_name":"user.login %d","duration_ms":%d}'
+)
 CHANGE = '{"title":"Fault %d","severity":%d}'
 PATCH = Request("PATCH", "/api/{collection}/{id}", CHANGE)
 COMMAND = Request("POST", "/api/{collection}/{id}/commands/set", CHANGE)
 
 AT_ONCE = 10_000
 CREATES = 100
-CREATED = '{"op":"create","collection":"ops-tickets","data":{"title":"Fault","severity":10}}'
+CREATED = (
+    '{"op":"create","collection":"ops-tickets","data":{"title":"Fault","severity":10}}'
+)
 FIRST = f'{{"op":"create","collection":"ops-tickets","data":{BODY}}}'
 CREATE_MANY = ",".join([FIRST, *[CREATED] * (CREATES - 1)])
 TRANSACTION = Request("POST", "/transactions", f'{{"operations":[{CREATE_MANY}]}}')
 
 
 def invoke_at_once(run: Run) -> Iterator[tuple[str, Measurement]]:
-    """A round of one command on many records, and of a command on each by itself, by one client."""
+    """A round of one command on many records, and of a command on each by itself, by
+    one client."""
     server, invoked = run.server(PERSIST), 0
     started = time.perf_counter()
     while (seconds := time.perf_counter() - started) < run.size.seconds:
@@ -170,7 +190,8 @@ def transact(run: Run) -> Iterator[tuple[str, Measurement]]:
 
 
 def _by_one(run: Run, request: Request, records: int = 1) -> Measurement:
-    """What one client reaches with requests that each change so many records, for each of these."""
+    """What one client reaches with requests that each change so many records, for each
+    of these."""
     found = hammer(run.server(PERSIST), request, run.size.seconds, clients=1)
     return Measurement(found.rate * records, found.p50, found.p99, found.cpu / records)
 
@@ -253,7 +274,8 @@ OPERATIONS = (
     ),
     Operation(
         "event-list",
-        "a registered type beside a class: list 50 of a fortieth of the records, filtered on an index",
+        "a registered type beside a class: list 50 of a fortieth of the records,"
+        " filtered on an index",
         (Bound("typed", 1, 1.1),),
         requests(FIND, REGISTERED, TYPED),
         subject=REGISTERED.name,
@@ -288,7 +310,8 @@ OPERATIONS = (
     ),
     Operation(
         "import",
-        "import with its journal rows, records/s (0.25 of the bare driver is 4 x its time)",
+        "import with its journal rows, records/s (0.25 of the bare driver is 4 x its"
+        " time)",
         (Bound(BARE_DRIVER, 1 / 4, 1 / 3),),
         import_products,
     ),

@@ -1,4 +1,5 @@
-"""Peers: Persist, and what it is measured against, each a server process with a database of its own."""
+"""Peers: Persist, and what it is measured against, each a server process with a
+database of its own."""
 
 import json
 import os
@@ -55,7 +56,11 @@ class Server:
 
     @property
     def headers(self) -> dict[str, str]:
-        return {"Authorization": f"Bearer {self.key.read_text()}"} if self.key.exists() else {}
+        return (
+            {"Authorization": f"Bearer {self.key.read_text()}"}
+            if self.key.exists()
+            else {}
+        )
 
     def cpu_seconds(self) -> float:
         """What the process has used so far."""
@@ -69,8 +74,8 @@ class Server:
 
 @dataclass(frozen=True)
 class Peer:
-    """One way to do the job: how its process is started (``{port}`` filled in) and how the records get
-    in; ``fill`` gives their ids."""
+    """One way to do the job: how its process is started (``{port}`` filled in) and how
+    the records get in; ``fill`` gives their ids."""
 
     name: str
     command: tuple[str, ...]
@@ -81,11 +86,22 @@ class Peer:
 
 @contextmanager
 def serving(
-    peer: Peer, database_url: str, folder: Path, tickets: Tickets = (), *, cores: str = str(SERVER_CORE)
+    peer: Peer,
+    database_url: str,
+    folder: Path,
+    tickets: Tickets = (),
+    *,
+    cores: str = str(SERVER_CORE),
 ) -> Iterator[Server]:
-    """Run ``peer`` on the server core or others, with ``tickets`` added to its database."""
+    """Run ``peer`` on the server core or others, with ``tickets`` added to its
+    database."""
     port = _free_port()
-    command = ["taskset", "-c", cores, *(part.format(port=port) for part in peer.command)]
+    command = [
+        "taskset",
+        "-c",
+        cores,
+        *(part.format(port=port) for part in peer.command),
+    ]
     environment = {
         **os.environ,
         "PYTHONPATH": str(CHECKOUT),
@@ -123,7 +139,9 @@ def _log(folder: Path, peer: Peer) -> Path:
     return folder / f"{peer.name}.log"
 
 
-def _wait_until_it_listens(process: subprocess.Popen[bytes], port: int, server: Server) -> None:
+def _wait_until_it_listens(
+    process: subprocess.Popen[bytes], port: int, server: Server
+) -> None:
     deadline = time.monotonic() + READY_WITHIN
     while True:
         try:
@@ -131,13 +149,17 @@ def _wait_until_it_listens(process: subprocess.Popen[bytes], port: int, server: 
             return
         except OSError:
             if process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"{server.peer.name} did not start:\n{server.log_tail()}") from None
+                raise RuntimeError(
+                    f"{server.peer.name} did not start:\n{server.log_tail()}"
+                ) from None
             time.sleep(0.05)
 
 
-def post_lines(server: Server, collection: str, lines: bytes, *, within: str = "") -> int:
-    """Import NDJSON into a collection of Persist; gives how many records were created. ``within`` is the
-    path of a workspace."""
+def post_lines(
+    server: Server, collection: str, lines: bytes, *, within: str = ""
+) -> int:
+    """Import NDJSON into a collection of Persist; gives how many records were created.
+    ``within`` is the path of a workspace."""
     answer = httpx.post(
         f"{server.url}{within}/api/{collection}/import",
         content=lines,
@@ -145,13 +167,16 @@ def post_lines(server: Server, collection: str, lines: bytes, *, within: str = "
         timeout=600,
     )
     if answer.status_code != 200:
-        raise RuntimeError(f"import: {answer.status_code} {answer.text}\n{server.log_tail()}")
+        raise RuntimeError(
+            f"import: {answer.status_code} {answer.text}\n{server.log_tail()}"
+        )
     created: int = answer.json()["created"]
     return created
 
 
 def invoke(server: Server, records: int, title: str) -> int:
-    """Set the title of the first records of a collection of Persist; gives how many were set."""
+    """Set the title of the first records of a collection of Persist; gives how many
+    were set."""
     with server.ids.open() as ids:
         last = list(islice(ids, records))[-1].strip()
     answer = httpx.post(
@@ -161,7 +186,9 @@ def invoke(server: Server, records: int, title: str) -> int:
         timeout=600,
     )
     if answer.status_code != 200:
-        raise RuntimeError(f"invoke: {answer.status_code} {answer.text}\n{server.log_tail()}")
+        raise RuntimeError(
+            f"invoke: {answer.status_code} {answer.text}\n{server.log_tail()}"
+        )
     invoked: int = answer.json()["invoked"]
     return invoked
 
@@ -179,7 +206,9 @@ def _fill_persist(server: Server, tickets: Tickets) -> Iterator[str]:
 
 def _fill_keyed(server: Server, tickets: Tickets) -> Iterator[str]:
     yield from _fill_persist(server, tickets)
-    server.key.write_text(Keys(dialect_of(server.database_url)).create("load", OPEN.scopes))
+    server.key.write_text(
+        Keys(dialect_of(server.database_url)).create("load", OPEN.scopes)
+    )
 
 
 def _fill_events(server: Server, tickets: Tickets) -> Iterator[str]:
@@ -206,7 +235,9 @@ def _fill_events_beside_many(server: Server, tickets: Tickets) -> Iterator[str]:
 
 
 def _ids(server: Server) -> Iterator[str]:
-    with httpx.stream("GET", f"{server.url}/api/{server.peer.collection}/export", timeout=600) as answer:
+    with httpx.stream(
+        "GET", f"{server.url}/api/{server.peer.collection}/export", timeout=600
+    ) as answer:
         for line in answer.iter_lines():
             yield json.loads(line)["id"]
 
@@ -234,7 +265,15 @@ def _fill_nothing(_: Server, __: Tickets) -> list[str]:
 
 def _uvicorn(application: str) -> tuple[str, ...]:
     quiet = ("--no-access-log", "--log-level", "warning")
-    return (sys.executable, "-m", "uvicorn", f"benchmarks.{application}", "--port", "{port}", *quiet)
+    return (
+        sys.executable,
+        "-m",
+        "uvicorn",
+        f"benchmarks.{application}",
+        "--port",
+        "{port}",
+        *quiet,
+    )
 
 
 _PERSIST = (str(Path(sys.executable).with_name("persist")), "serve", "--port", "{port}")
@@ -248,11 +287,20 @@ PERSIST_200 = Peer(
     collection="tickets-200",
 )
 PERSIST_KEYED = replace(PERSIST, name="persist_keyed", fill=_fill_keyed)
-PERSIST_TEN = replace(PERSIST_200, name="persist_ten", fill=_fill_ten, collection="tickets-1")
+PERSIST_TEN = replace(
+    PERSIST_200, name="persist_ten", fill=_fill_ten, collection="tickets-1"
+)
 PERSIST_UNOBSERVED = replace(
     PERSIST,
     name="persist_unobserved",
-    command=(sys.executable, "-m", "benchmarks.unobserved", "serve", "--port", "{port}"),
+    command=(
+        sys.executable,
+        "-m",
+        "benchmarks.unobserved",
+        "serve",
+        "--port",
+        "{port}",
+    ),
 )
 PERSIST_IMPORT = replace(PERSIST, name="persist_import")
 _EVENTS = {
@@ -261,7 +309,11 @@ _EVENTS = {
 }
 TYPED = Peer("typed", _PERSIST, _fill_events, _EVENTS, "typed-events")
 REGISTERED = Peer("registered", _PERSIST, _fill_events, _EVENTS, "audit-events")
-REGISTERED_1000 = Peer("registered_1000", _PERSIST, _fill_events_beside_many, _EVENTS, "audit-events")
+REGISTERED_1000 = Peer(
+    "registered_1000", _PERSIST, _fill_events_beside_many, _EVENTS, "audit-events"
+)
 TUTORIAL = Peer("tutorial", _uvicorn("tutorial:app"), _fill_tutorial)
 RAW = Peer("raw", (*_uvicorn("ceilings:raw"), "--lifespan", "off"), _fill_nothing)
-STORES_NOTHING = Peer("stores_nothing", _uvicorn("ceilings:stores_nothing"), _fill_nothing)
+STORES_NOTHING = Peer(
+    "stores_nothing", _uvicorn("ceilings:stores_nothing"), _fill_nothing
+)

@@ -1,4 +1,5 @@
-"""``python -m benchmarks.process``: how soon a process answers, and the memory it takes."""
+"""``python -m benchmarks.process``: how soon a process answers, and the memory it
+takes."""
 
 import argparse
 import os
@@ -22,10 +23,19 @@ SECONDS = 5
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.process", description=__doc__)
-    parser.add_argument("--requests", type=int, default=20_000, help="after which memory is looked at again")
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.process", description=__doc__
+    )
+    parser.add_argument(
+        "--requests",
+        type=int,
+        default=20_000,
+        help="after which memory is looked at again",
+    )
     wanted = parser.parse_args().requests
-    with tempfile.TemporaryDirectory(prefix="persist-process-", ignore_cleanup_errors=True) as name:
+    with tempfile.TemporaryDirectory(
+        prefix="persist-process-", ignore_cleanup_errors=True
+    ) as name:
         print(machine(Path(name)), "\n")
         print("| database | first answer, s | idle, MiB | requests | after them, MiB |")
         print("| --- | ---: | ---: | ---: | ---: |")
@@ -46,7 +56,10 @@ def _figures(url: str, folder: Path, wanted: int) -> Iterator[str]:
         server.ids.write_text(ids)
         sent = 0.0
         while sent < wanted:
-            sent += SECONDS * hammer(server, READ, SECONDS).rate + hammer(server, CREATE, 1).rate
+            sent += (
+                SECONDS * hammer(server, READ, SECONDS).rate
+                + hammer(server, CREATE, 1).rate
+            )
         yield f"{sent:,.0f}"
         yield f"{_resident_mib(server):.0f}"
 

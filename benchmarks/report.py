@@ -13,7 +13,16 @@ from time import perf_counter
 from benchmarks.load import Measurement
 from benchmarks.operations import Bound, Operation, Size
 
-PACKAGES = ("fastapi", "starlette", "pydantic", "sqlmodel", "sqlalchemy", "uvicorn", "uvloop", "psycopg")
+PACKAGES = (
+    "fastapi",
+    "starlette",
+    "pydantic",
+    "sqlmodel",
+    "sqlalchemy",
+    "uvicorn",
+    "uvloop",
+    "psycopg",
+)
 HEADER = "| operation | Persist/s | against | its rate/s | ratio | floor | aim | |"
 CONDITIONS = """\
 {size.records:,} records; one uvicorn worker on one core, `wrk -t1 -c32` and PostgreSQL on another; medians of
@@ -32,14 +41,18 @@ class Result:
 
     def ratio(self, bound: Bound) -> float:
         """Persist's rate over the peer's."""
-        return self.figures[bound.subject or self.operation.subject].rate / self.figures[bound.peer].rate
+        return (
+            self.figures[bound.subject or self.operation.subject].rate
+            / self.figures[bound.peer].rate
+        )
 
     def missed(self) -> Iterator[str]:
         """A line for every floor not reached."""
         for bound in self.operation.bounds:
             if (ratio := self.ratio(bound)) < bound.floor:
                 reached = (
-                    f"{self.database}: {bound.subject or self.operation.key} is {ratio:.2f} x {bound.peer}"
+                    f"{self.database}: {bound.subject or self.operation.key} is"
+                    f" {ratio:.2f} x {bound.peer}"
                 )
                 yield f"{reached}, the floor is {bound.floor:.2f}"
 
@@ -47,11 +60,16 @@ class Result:
 def machine(folder: Path) -> str:
     """What the figures were measured on; ``folder`` is where the databases lie."""
     lines = Path("/proc/cpuinfo").read_text().splitlines()
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    names = [
+        line.partition(":")[2].strip()
+        for line in lines
+        if line.startswith("model name")
+    ]
     return (
-        f"{next(iter(names), platform.machine())}, {os.cpu_count()} cores, "
-        f"{platform.system()} {platform.release()}; fsync of 4 KiB {_fsync_milliseconds(folder):.2f} ms; "
-        f"load average before the start {os.getloadavg()[0]:.1f}"
+        f"{next(iter(names), platform.machine())}, {os.cpu_count()} cores,"
+        f" {platform.system()} {platform.release()}; fsync of 4 KiB"
+        f" {_fsync_milliseconds(folder):.2f} ms; load average before the start"
+        f" {os.getloadavg()[0]:.1f}"
     )
 
 
@@ -64,15 +82,33 @@ def software(databases: Iterable[str]) -> str:
 def markdown(results: list[Result], size: Size, machine: str, software: str) -> str:
     """The whole report."""
     date = f"{datetime.now(UTC):%Y-%m-%d}"
-    head = f"# Results\n\n{date}. {machine}.\n\n{software}.\n\n{CONDITIONS.format(size=size)}"
-    return head + "".join(_section(name, results) for name in dict.fromkeys(one.database for one in results))
+    head = (
+        f"# Results\n\n{date}."
+        f" {machine}.\n\n{software}.\n\n{CONDITIONS.format(size=size)}"
+    )
+    return head + "".join(
+        _section(name, results)
+        for name in dict.fromkeys(one.database for one in results)
+    )
 
 
 def _section(database: str, results: list[Result]) -> str:
     own = [result for result in results if result.database == database]
-    lines = ["", f"## {database}", "", HEADER, "| --- | ---: | --- | ---: | ---: | ---: | ---: | --- |"]
-    lines += [_bound_row(result, bound) for result in own for bound in result.operation.bounds]
-    lines += ["", "| answers | peer | p50 ms | p99 ms | CPU µs |", "| --- | --- | ---: | ---: | ---: |"]
+    lines = [
+        "",
+        f"## {database}",
+        "",
+        HEADER,
+        "| --- | ---: | --- | ---: | ---: | ---: | ---: | --- |",
+    ]
+    lines += [
+        _bound_row(result, bound) for result in own for bound in result.operation.bounds
+    ]
+    lines += [
+        "",
+        "| answers | peer | p50 ms | p99 ms | CPU µs |",
+        "| --- | --- | ---: | ---: | ---: |",
+    ]
     lines += [row for result in own for row in _latency_rows(result)]
     return "\n".join([*lines, ""])
 
@@ -80,12 +116,22 @@ def _section(database: str, results: list[Result]) -> str:
 def _bound_row(result: Result, bound: Bound) -> str:
     subject = bound.subject or result.operation.subject
     ours, theirs = result.figures[subject], result.figures[bound.peer]
-    title = f"{bound.subject}: {result.operation.title}" if bound.subject else result.operation.title
+    title = (
+        f"{bound.subject}: {result.operation.title}"
+        if bound.subject
+        else result.operation.title
+    )
     ratio = result.ratio(bound)
-    verdict = "MISSED" if ratio < bound.floor else "aim reached" if ratio >= bound.aim else "floor reached"
+    verdict = (
+        "MISSED"
+        if ratio < bound.floor
+        else "aim reached"
+        if ratio >= bound.aim
+        else "floor reached"
+    )
     return (
-        f"| {title} | {ours.rate:,.0f} | {bound.peer} | {theirs.rate:,.0f} | {ratio:.2f} "
-        f"| {bound.floor:.2g} | {bound.aim:.2g} | {verdict} |"
+        f"| {title} | {ours.rate:,.0f} | {bound.peer} | {theirs.rate:,.0f} |"
+        f" {ratio:.2f} | {bound.floor:.2g} | {bound.aim:.2g} | {verdict} |"
     )
 
 

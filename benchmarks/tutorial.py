@@ -1,7 +1,8 @@
-"""The service one writes by following the FastAPI and SQLModel tutorials: the same job, no journal.
+"""The service one writes by following the FastAPI and SQLModel tutorials: the same job,
+no journal.
 
-It is given what Persist gives itself: WAL, ``synchronous=FULL``, an index on ``severity``, uvloop
-and no access log.
+It is given what Persist gives itself: WAL, ``synchronous=FULL``, an index on
+``severity``, uvloop and no access log.
 """
 
 import os
@@ -40,7 +41,9 @@ def engine_for(url: str) -> Engine:
     """An engine whose commits are durable, on either database."""
     if not url.startswith("sqlite"):
         return create_engine(url.replace("postgresql://", "postgresql+psycopg://", 1))
-    engine = create_engine(url, connect_args={"check_same_thread": False, "timeout": 30})
+    engine = create_engine(
+        url, connect_args={"check_same_thread": False, "timeout": 30}
+    )
 
     @event.listens_for(engine, "connect")
     def make_durable(connection: Any, _: Any) -> None:

@@ -1,4 +1,5 @@
-"""Persist without its metrics, its limits on requests and the names in its log: what they cost."""
+"""Persist without its metrics, its limits on requests and the names in its log: what
+they cost."""
 
 from typing import Any
 

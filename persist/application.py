@@ -45,7 +45,8 @@ logger = logging.getLogger(__name__)
 NAME = "persist"
 VERSION = version("persist-service")
 TOGETHER = "PERSIST_WORKERS_FOLDER"
-"""Where the processes of one service tell each other what they count; ``persist serve`` chooses it."""
+"""Where the processes of one service tell each other what they count; ``persist serve``
+chooses it."""
 
 REFUSALS = (PersistError, HTTPException, RequestValidationError, Exception)
 
@@ -63,18 +64,28 @@ class Persist(FastAPI):
             await super().__call__(scope, receive, send)
 
     def openapi(self, access: Access = OPEN) -> dict[str, Any]:
-        """What a caller may use: every collection's concrete paths beside the ordinary routers'."""
-        return document(self.database.catalog, version=VERSION, base=super().openapi(), access=access)
+        """What a caller may use: every collection's concrete paths beside the ordinary
+        routers'."""
+        return document(
+            self.database.catalog,
+            version=VERSION,
+            base=super().openapi(),
+            access=access,
+        )
 
     def openapi_pieces(self, access: Access) -> list[bytes]:
         """The same as it is sent."""
         base = super().openapi()
-        return list(document_pieces(self.database.catalog, version=VERSION, base=base, access=access))
+        return list(
+            document_pieces(
+                self.database.catalog, version=VERSION, base=base, access=access
+            )
+        )
 
 
 def create_app(settings: Settings, together: Path | None = None) -> FastAPI:
-    """The service on its database; ``together`` is a folder that all its processes share. Raises what
-    ``load_models`` and ``Database`` raise."""
+    """The service on its database; ``together`` is a folder that all its processes
+    share. Raises what ``load_models`` and ``Database`` raise."""
     limits = _limits(settings)
     database = _opened(settings)
     writes = Writes(database)
@@ -85,15 +96,37 @@ def create_app(settings: Settings, together: Path | None = None) -> FastAPI:
     told = {"stopping": stopping, "connections": limits.connections}
     app = _app(_lifespan(database, files, metrics, told, settings.shutdown_seconds))
     app.database = database
-    for made in (workspace_router, invoking_router, entity_type_router, snapshot_router, migration_router):
+    for made in (
+        workspace_router,
+        invoking_router,
+        entity_type_router,
+        snapshot_router,
+        migration_router,
+    ):
         app.include_router(made(database, writes))
-    app.include_router(service_router(NAME, VERSION, limits, database, app.openapi_pieces, files.faults))
-    for router in (docs.router, metrics_router(metrics), changes_router(database, stopping)):
+    app.include_router(
+        service_router(
+            NAME, VERSION, limits, database, app.openapi_pieces, files.faults
+        )
+    )
+    for router in (
+        docs.router,
+        metrics_router(metrics),
+        changes_router(database, stopping),
+    ):
         app.include_router(router)
-    app.include_router(transaction_router(database, writes, require_if_match=settings.require_if_match))
-    collections = CollectionRoutes(database, writes, require_if_match=settings.require_if_match)
+    app.include_router(
+        transaction_router(database, writes, require_if_match=settings.require_if_match)
+    )
+    collections = CollectionRoutes(
+        database, writes, require_if_match=settings.require_if_match
+    )
     app.front = Gateway(
-        _admit(settings, database), collections, limits, traffic, super(Persist, app).__call__
+        _admit(settings, database),
+        collections,
+        limits,
+        traffic,
+        super(Persist, app).__call__,
     )
     return app
 
@@ -107,7 +140,8 @@ def _app(lifespan: Any) -> Persist:
         openapi_url=None,
         redoc_url=None,
         exception_handlers=dict.fromkeys(REFUSALS, handle_error),
-        redirect_slashes=False,  # a redirect would name the host and scheme this process sees
+        # A redirect would name the host and scheme that this process sees.
+        redirect_slashes=False,
     )
 
 
@@ -116,7 +150,11 @@ def _admit(settings: Settings, database: Database) -> Admit:
 
 
 def _lifespan(
-    database: Database, files: DefinitionFiles, metrics: Metrics, told: dict[str, Any], seconds: float
+    database: Database,
+    files: DefinitionFiles,
+    metrics: Metrics,
+    told: dict[str, Any],
+    seconds: float,
 ) -> Any:
     """What happens around serving; ``told`` is for the server (``persist.server``)."""
 
@@ -127,9 +165,13 @@ def _lifespan(
         await database.in_thread(database.snapshots.sweep)
         gc.collect()
         gc.freeze()
-        # an answer takes the event loop several turns, each of which waits for a thread that computes
+        # an answer takes the event loop several turns, each of which waits for a thread
+        # that computes
         sys.setswitchinterval(0.001)
-        tasks = [asyncio.create_task(files.watch()), asyncio.create_task(metrics.tell())]
+        tasks = [
+            asyncio.create_task(files.watch()),
+            asyncio.create_task(metrics.tell()),
+        ]
         yield told
         for task in tasks:
             task.cancel()
@@ -163,7 +205,8 @@ def _limits(settings: Settings) -> Limits:
 
 
 async def _closed(database: Database, seconds: float) -> None:
-    """Store what waits; a database that does not answer keeps the process no longer than that."""
+    """Store what waits; a database that does not answer keeps the process no longer
+    than that."""
     try:
         await asyncio.wait_for(asyncio.to_thread(database.close), seconds)
     except TimeoutError:

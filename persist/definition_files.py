@@ -1,4 +1,5 @@
-"""Definition files: registered entity types from a folder, at start and whenever a file changes.
+"""Definition files: registered entity types from a folder, at start and whenever a file
+changes.
 
 A file that cannot be registered is reported; the last good version of its type stays.
 """
@@ -30,7 +31,8 @@ State = tuple[int, int, int]
 
 
 class DefinitionFiles:
-    """The ``*.json`` files of a folder; ``faults`` tells what is wrong with which of them."""
+    """The ``*.json`` files of a folder; ``faults`` tells what is wrong with which of
+    them."""
 
     def __init__(self, folder: Path, database: Database) -> None:
         self.faults: dict[str, str] = {}
@@ -46,11 +48,13 @@ class DefinitionFiles:
             try:
                 await self.look()
             except Exception:
-                logger.exception("the folder of definitions cannot be looked at; it is tried again")
+                logger.exception(
+                    "the folder of definitions cannot be looked at; it is tried again"
+                )
 
     async def look(self) -> None:
-        """Register the files that are new or changed since the last look, and those that the
-        database had no time for then."""
+        """Register the files that are new or changed since the last look, and those
+        that the database had no time for then."""
         states = await asyncio.to_thread(self._states)
         for gone in self.faults.keys() - {path.name for path in states}:
             del self.faults[gone]
@@ -73,10 +77,17 @@ class DefinitionFiles:
         """Register a file or report it; False where it should be tried again."""
         try:
             definition = parse(await asyncio.to_thread(_content, path))
-            name = definition.get("name", path.stem) if isinstance(definition, dict) else path.stem
+            name = (
+                definition.get("name", path.stem)
+                if isinstance(definition, dict)
+                else path.stem
+            )
             await self._apply(str(name), definition)
         except (PersistError, OSError) as error:
-            places = "; ".join(f"{place} {detail}" for place, detail in getattr(error, "errors", ())[:5])
+            places = "; ".join(
+                f"{place} {detail}"
+                for place, detail in getattr(error, "errors", ())[:5]
+            )
             self.faults[path.name] = f"{error} {places}".strip()
             logger.error("%s is not registered: %s", path, self.faults[path.name])
             return not isinstance(error, Unavailable)
@@ -86,7 +97,9 @@ class DefinitionFiles:
     async def _apply(self, name: str, definition: object) -> None:
         for _ in range(ATTEMPTS):
             try:
-                with closing(await self._registration.prepare(name, definition, Source.FILE)) as prepared:
+                with closing(
+                    await self._registration.prepare(name, definition, Source.FILE)
+                ) as prepared:
                     if prepared.decision.act is not Act.NOTHING:
                         operation = partial(prepared.run, origin=NOBODY)
                         await self._database.write(operation, mode=Mode.EXCLUSIVE)

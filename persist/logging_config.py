@@ -1,6 +1,7 @@
-"""Logs: one form for every record, uvicorn's and ours, which all come through ``logging``; lines for
-a person at a terminal, JSON otherwise. What is said while a request is answered names it and who asked;
-no record has a body, a key or the value of a variable in it."""
+"""Logs: one form for every record, uvicorn's and ours, which all come through
+``logging``; lines for a person at a terminal, JSON otherwise. What is said while a
+request is answered names it and who asked; no record has a body, a key or the value of
+a variable in it."""
 
 import logging
 import logging.config
@@ -12,10 +13,15 @@ import structlog
 from persist.api.requests import CURRENT
 
 
-def _name_request(_: Any, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+def _name_request(
+    _: Any, __: str, event: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
     request = CURRENT.get(None)
     if request is not None:
-        event["request_id"], event["actor"] = request.request_id, request.access.actor or None
+        event["request_id"], event["actor"] = (
+            request.request_id,
+            request.access.actor or None,
+        )
     return event
 
 
@@ -41,7 +47,11 @@ def configuration(level: str) -> dict[str, Any]:
         "formatters": {"records": {"()": _formatter}},
         "filters": {"seldom": {"()": _Seldom}},
         "handlers": {
-            "stderr": {"class": "logging.StreamHandler", "formatter": "records", "filters": ["seldom"]}
+            "stderr": {
+                "class": "logging.StreamHandler",
+                "formatter": "records",
+                "filters": ["seldom"],
+            }
         },
         "root": {"handlers": ["stderr"], "level": level.upper()},
         "loggers": {"alembic": {"level": "WARNING"}},  # it tells of each of its plugins
@@ -53,8 +63,8 @@ REMEMBERED = 1_000
 
 
 class _Seldom(logging.Filter):
-    """Lets the same warning through once a second, with how often it was said by then: in a flood of refusals
-    the log must not be the next to drown."""
+    """Lets the same warning through once a second, with how often it was said by then:
+    in a flood of refusals the log must not be the next to drown."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -87,7 +97,9 @@ def _formatter() -> logging.Formatter:
     )
 
 
-def _without_colours(_: Any, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+def _without_colours(
+    _: Any, __: str, event: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
     """Uvicorn says its sentences twice, once for terminals."""
     event.pop("color_message", None)
     return event
@@ -97,5 +109,12 @@ def _rendered() -> list[structlog.typing.Processor]:
     if sys.stderr.isatty():
         # the traceback it would show by itself has the values of all variables
         plain = structlog.dev.plain_traceback
-        return [structlog.dev.ConsoleRenderer(timestamp_key="time", exception_formatter=plain)]
-    return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(ensure_ascii=False)]
+        return [
+            structlog.dev.ConsoleRenderer(
+                timestamp_key="time", exception_formatter=plain
+            )
+        ]
+    return [
+        structlog.processors.format_exc_info,
+        structlog.processors.JSONRenderer(ensure_ascii=False),
+    ]

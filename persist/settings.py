@@ -12,7 +12,8 @@ from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PREFIX = "PERSIST_"
-# A Kubernetes service called "persist" puts these into every container of its namespace.
+# A Kubernetes service called "persist" puts these into every container of its
+# namespace.
 KUBERNETES_PREFIXES = ("PERSIST_SERVICE_", "PERSIST_PORT_")
 KEY = "PERSIST_KEY"
 """No setting: the key that `persist snapshot` and its kin show to a service."""
@@ -21,76 +22,130 @@ SECRET = ("database_url",)
 
 
 class InvalidSettings(Exception):
-    """The environment cannot be served; the message names each variable and what is wrong with it."""
+    """The environment cannot be served; the message names each variable and what is
+    wrong with it."""
 
 
 class Settings(BaseSettings):
     """One frozen value; each field is the variable ``PERSIST_<FIELD>``."""
 
     model_config = SettingsConfigDict(
-        env_prefix=PREFIX, frozen=True, extra="forbid", env_ignore_empty=True, allow_inf_nan=False
+        env_prefix=PREFIX,
+        frozen=True,
+        extra="forbid",
+        env_ignore_empty=True,
+        allow_inf_nan=False,
     )
 
     database_url: str = Field(
         "sqlite:///persist.db",
-        description="Where the records live: sqlite:///relative.db, sqlite:////absolute.db, "
-        "or a PostgreSQL URL (pip install 'persist-service[postgres]').",
+        description=(
+            "Where the records live: sqlite:///relative.db, sqlite:////absolute.db, "
+            "or a PostgreSQL URL (pip install 'persist-service[postgres]')."
+        ),
     )
     host: str = Field(
         "127.0.0.1",
-        description="Address to listen on; where other machines reach it, keys are demanded: `persist keys`.",
+        description=(
+            "Address to listen on; where other machines reach it, keys are demanded:"
+            " `persist keys`."
+        ),
     )
     port: int = Field(
-        8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one and prints it."
+        8000,
+        ge=0,
+        le=65535,
+        description="Port to listen on; 0 takes a free one and prints it.",
     )
     workers: int = Field(
-        1, ge=1, le=256, description="Processes that serve; several may share one database, SQLite files too."
+        1,
+        ge=1,
+        le=256,
+        description=(
+            "Processes that serve; several may share one database, SQLite files too."
+        ),
     )
     models: str = Field(
         "app.models",
-        description="Python module that lists the deployment's @entity classes; "
-        "looked for in the current folder too.",
+        description=(
+            "Python module that lists the deployment's @entity classes; "
+            "looked for in the current folder too."
+        ),
     )
-    schemas: str = Field("schemas", description="Folder with JSON definitions of registered entity types.")
+    schemas: str = Field(
+        "schemas",
+        description="Folder with JSON definitions of registered entity types.",
+    )
     auto_migrate: bool = Field(
         True,
-        description="Bring tables of an older schema version up to date at start; otherwise refuse to start.",
+        description=(
+            "Bring tables of an older schema version up to date at start; otherwise"
+            " refuse to start."
+        ),
     )
     require_if_match: bool = Field(
-        False, description="Answer 428 to a change of a record that comes without If-Match."
+        False,
+        description="Answer 428 to a change of a record that comes without If-Match.",
     )
     snapshot_every: int = Field(
-        0, ge=0, description="Take a snapshot of a collection every so many changes; 0 takes none."
+        0,
+        ge=0,
+        description=(
+            "Take a snapshot of a collection every so many changes; 0 takes none."
+        ),
     )
-    snapshot_keep: int = Field(5, ge=1, description="How many automatic snapshots of a collection to keep.")
+    snapshot_keep: int = Field(
+        5, ge=1, description="How many automatic snapshots of a collection to keep."
+    )
     max_body_bytes: int = Field(
         1_048_576, ge=1, description="Largest body of a request; a larger one is 413."
     )
-    max_import_bytes: int = Field(1_073_741_824, ge=1, description="Largest import; a larger one is 413.")
+    max_import_bytes: int = Field(
+        1_073_741_824, ge=1, description="Largest import; a larger one is 413."
+    )
     body_timeout_seconds: float = Field(
-        10.0, gt=0, description="Longest silence between two pieces of a body, after which the answer is 408."
+        10.0,
+        gt=0,
+        description=(
+            "Longest silence between two pieces of a body, after which the answer is"
+            " 408."
+        ),
     )
     max_connections: int = Field(
-        5_000, ge=1, description="Connections open at once in one process; a request on one more is 503."
+        5_000,
+        ge=1,
+        description=(
+            "Connections open at once in one process; a request on one more is 503."
+        ),
     )
     max_requests: int = Field(
-        2_000, ge=1, description="Requests in progress at once in one process; one more is 503."
+        2_000,
+        ge=1,
+        description="Requests in progress at once in one process; one more is 503.",
     )
     max_waiting: int = Field(
         1_000,
         ge=1,
-        description="Writes that may wait for the database in one process, and reads; one more is 503.",
+        description=(
+            "Writes that may wait for the database in one process, and reads; one more"
+            " is 503."
+        ),
     )
     max_bodies_bytes: int = Field(
         67_108_864,
         ge=1,
-        description="Memory of one process for large bodies; one that does not fit is 503.",
+        description=(
+            "Memory of one process for large bodies; one that does not fit is 503."
+        ),
     )
     shutdown_seconds: int = Field(
-        10, ge=1, description="Seconds that requests in progress have to finish after SIGTERM."
+        10,
+        ge=1,
+        description="Seconds that requests in progress have to finish after SIGTERM.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
-        "info", description="Least severe log record to write: debug, info, warning or error."
+        "info",
+        description="Least severe log record to write: debug, info, warning or error.",
     )
 
     @field_validator("database_url")
@@ -110,8 +165,13 @@ class Settings(BaseSettings):
     @field_validator("port", mode="before")
     @classmethod
     def _not_of_kubernetes(cls, port: Any) -> Any:
-        """Beside its ``PERSIST_PORT_*``, Kubernetes sets ``PERSIST_PORT=tcp://10.0.0.1:80``."""
-        return 8000 if isinstance(port, str) and port.startswith(("tcp://", "udp://")) else port
+        """Beside its ``PERSIST_PORT_*``, Kubernetes sets
+        ``PERSIST_PORT=tcp://10.0.0.1:80``."""
+        return (
+            8000
+            if isinstance(port, str) and port.startswith(("tcp://", "udp://"))
+            else port
+        )
 
     @field_validator("log_level", mode="before")
     @classmethod
@@ -124,7 +184,9 @@ def load() -> Settings:
     try:
         return Settings()
     except ValidationError as error:
-        raise InvalidSettings("\n".join(_sentence(found) for found in error.errors())) from None
+        raise InvalidSettings(
+            "\n".join(_sentence(found) for found in error.errors())
+        ) from None
 
 
 def variable(field: str) -> str:
@@ -133,13 +195,15 @@ def variable(field: str) -> str:
 
 
 def unknown_variables(environment: Mapping[str, str] = os.environ) -> list[str]:
-    """A sentence for each ``PERSIST_…`` variable that no setting reads, naming the nearest one."""
+    """A sentence for each ``PERSIST_…`` variable that no setting reads, naming the
+    nearest one."""
     known = {variable(field) for field in Settings.model_fields} | {KEY}
     names = sorted(name for name in environment if name.upper().startswith(PREFIX))
     return [
         _unknown(name, known)
         for name in names
-        if name.upper() not in known and not name.upper().startswith(KUBERNETES_PREFIXES)
+        if name.upper() not in known
+        and not name.upper().startswith(KUBERNETES_PREFIXES)
     ]
 
 
@@ -147,7 +211,11 @@ def _unknown(name: str, known: set[str]) -> str:
     # Without what they all share, which would make any name look like any other.
     stems = [setting.removeprefix(PREFIX) for setting in sorted(known)]
     near = difflib.get_close_matches(name.upper().removeprefix(PREFIX), stems, n=1)
-    hint = f"; did you mean {PREFIX}{near[0]}?" if near else "; `persist serve --help` lists them"
+    hint = (
+        f"; did you mean {PREFIX}{near[0]}?"
+        if near
+        else "; `persist serve --help` lists them"
+    )
     return f"{name} is not a setting{hint}"
 
 

@@ -1,4 +1,5 @@
-"""The contract suite's fixtures: every test that asks for a service runs once on each database."""
+"""The contract suite's fixtures: every test that asks for a service runs once on each
+database."""
 
 import uuid
 from collections.abc import Callable, Iterator
@@ -53,13 +54,16 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="module")
 def workspace(database: str, kind: str) -> str | None:
-    """Where the records under test are: of any two of database, kind and workspace, every pair is run."""
+    """Where the records under test are: of any two of database, kind and workspace,
+    every pair is run."""
     return None if (database == "sqlite") == (kind == "typed") else "den"
 
 
 @pytest.fixture(scope="session")
 def new_database(
-    request: pytest.FixtureRequest, database: str, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest,
+    database: str,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> NewDatabase:
     """Makes a fresh, empty database and gives its URL."""
     if database == "sqlite":
@@ -72,13 +76,17 @@ def new_database(
 def service(
     database: str, new_database: NewDatabase, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Service]:
-    """The service all tests share; they keep apart by ids and by a marker of their own."""
+    """The service all tests share; they keep apart by ids and by a marker of their
+    own."""
     url = new_database()
     folder = tmp_path_factory.mktemp("service")
     with serving(url, folder, settings=SETTINGS) as server, server.client() as client:
         client.event_hooks["response"] = [_never_an_internal_error]
         register_twins(client)
-        held = [collection["name"] for collection in client.get("/collections").json()["items"]]
+        held = [
+            collection["name"]
+            for collection in client.get("/collections").json()["items"]
+        ]
         client.put("/workspaces/den", json={"collections": held}).raise_for_status()
         yield Service(server, client, database)
 
@@ -127,6 +135,10 @@ def oddities(client: httpx.Client, kind: str, workspace: str | None) -> Collecti
 
 
 def _never_an_internal_error(response: httpx.Response) -> None:
-    if response.status_code >= 500 and not response.request.url.path.endswith("/commands/explode"):
+    if response.status_code >= 500 and not response.request.url.path.endswith(
+        "/commands/explode"
+    ):
         response.read()
-        raise AssertionError(f"{response.request.method} {response.request.url}: {response.text}")
+        raise AssertionError(
+            f"{response.request.method} {response.request.url}: {response.text}"
+        )

@@ -1,4 +1,5 @@
-"""This deployment's typed entities; ``PERSIST_MODELS`` may name another module of the same form."""
+"""This deployment's typed entities; ``PERSIST_MODELS`` may name another module of the
+same form."""
 
 from app.models.catalog_product import CatalogProduct
 from app.models.ops_ticket import OpsTicket

@@ -12,7 +12,9 @@ from persist import command, entity
 class OpsTicket(SQLModel):
     """A fault someone has to deal with."""
 
-    title: str = Field(min_length=1, max_length=200, schema_extra={"examples": ["Database degraded"]})
+    title: str = Field(
+        min_length=1, max_length=200, schema_extra={"examples": ["Database degraded"]}
+    )
     severity: int = Field(ge=10, le=50, index=True, schema_extra={"examples": [30]})
     acknowledged: bool = False
     migration_note: str | None = None
@@ -26,7 +28,10 @@ class OpsTicket(SQLModel):
         self.severity = min(50, self.severity + 10 * steps)
         return self.severity
 
-    @command(when=lambda ticket: not ticket.acknowledged, otherwise="the ticket is acknowledged already")
+    @command(
+        when=lambda ticket: not ticket.acknowledged,
+        otherwise="the ticket is acknowledged already",
+    )
     def ack(self) -> bool:
         """Acknowledge the ticket."""
         self.acknowledged = True

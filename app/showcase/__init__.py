@@ -1,4 +1,5 @@
-"""The showcase: drives a running service over HTTP and tells what happened, every number checked."""
+"""The showcase: drives a running service over HTTP and tells what happened, every
+number checked."""
 
 import contextlib
 import tempfile
@@ -19,13 +20,20 @@ from persist.cli.local_service import CannotStart, LocalService, without_choices
 TIMEOUT = 30
 
 
-def run(url: str | None, database_url: str | None, key: str | None, *, as_json: bool) -> bool:
-    """Show the service at ``url``, or one of our own on a database, a temporary one where none is
-    given, and show it a ``key``; whether everything came out as expected."""
+def run(
+    url: str | None, database_url: str | None, key: str | None, *, as_json: bool
+) -> bool:
+    """Show the service at ``url``, or one of our own on a database, a temporary one
+    where none is given, and show it a ``key``; whether everything came out as
+    expected."""
     report = Report(Console(soft_wrap=True), as_json)
     failure = None
     try:
-        url = _show_running(url, key, report) if url else _show_own(database_url, key, report)
+        url = (
+            _show_running(url, key, report)
+            if url
+            else _show_own(database_url, key, report)
+        )
     except (Mismatch, CannotStart) as error:
         failure = str(error)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
@@ -43,7 +51,9 @@ def _show_running(url: str, key: str | None, report: Report) -> str:
 def _show_own(database_url: str | None, key: str | None, report: Report) -> str:
     with (
         tempfile.TemporaryDirectory(prefix="persist-showcase-") as folder,
-        LocalService(Path.cwd(), _environment(Path(folder), database_url), Path(folder) / "log") as service,
+        LocalService(
+            Path.cwd(), _environment(Path(folder), database_url), Path(folder) / "log"
+        ) as service,
         httpx.Client(timeout=TIMEOUT, headers=bearer(key)) as client,
     ):
         narrator = Narrator(client, service.start(), report, alone=database_url is None)

@@ -1,4 +1,5 @@
-"""Part three: an entity type that is a JSON Schema, registered over HTTP while the service runs."""
+"""Part three: an entity type that is a JSON Schema, registered over HTTP while the
+service runs."""
 
 import json
 from pathlib import Path
@@ -12,13 +13,16 @@ DEFINITION = Path(__file__).parents[2] / "schemas" / "audit-event.json"
 
 
 def account(narrator: Narrator) -> int:
-    """The story of a login that has to be accounted for; the schema version of its type."""
+    """The story of a login that has to be accounted for; the schema version of its
+    type."""
     narrator.report.chapter("An audit event, from a JSON Schema")
     version: int = _registered(narrator)["schema_version"]
     user = {"user_id": narrator.unique("u-42")}
     data = {"event_name": "user.login", "duration_ms": 41, "payload": user}
     expected = {"revision": 1, "schema_version": version, "data": data}
-    event = narrator.call("Record a login", "POST", EVENTS, json=data, status=201, expect=expected)
+    event = narrator.call(
+        "Record a login", "POST", EVENTS, json=data, status=201, expect=expected
+    )
     path = f"{EVENTS}/{event['id']}"
     _change(narrator, path)
     _find(narrator, user["user_id"])
@@ -31,10 +35,14 @@ def account(narrator: Narrator) -> int:
 def _registered(narrator: Narrator) -> Any:
     if narrator.client.get(narrator.url + TYPE).status_code == 200:
         known = {"name": "audit-events", "current": True}
-        return narrator.call("AuditEvent is registered", "GET", TYPE, status=200, expect=known)
+        return narrator.call(
+            "AuditEvent is registered", "GET", TYPE, status=200, expect=known
+        )
     definition = json.loads(DEFINITION.read_text())
     expected = {"name": "audit-events", "schema.title": "AuditEvent", "migrated": 0}
-    return narrator.call("Register AuditEvent", "PUT", TYPE, json=definition, status=201, expect=expected)
+    return narrator.call(
+        "Register AuditEvent", "PUT", TYPE, json=definition, status=201, expect=expected
+    )
 
 
 def _change(narrator: Narrator, path: str) -> None:
@@ -48,10 +56,23 @@ def _change(narrator: Narrator, path: str) -> None:
         expect={"revision": 2, "data.event_name": "user.login", "data.duration_ms": 47},
     )
     command, source = f"{path}/commands/reattribute", {"source": "edge-proxy"}
-    named = {"result": "user.login", "record.revision": 3, "record.data.source": "edge-proxy"}
-    narrator.call("A command names its source", "POST", command, json=source, status=200, expect=named)
+    named = {
+        "result": "user.login",
+        "record.revision": 3,
+        "record.data.source": "edge-proxy",
+    }
+    narrator.call(
+        "A command names its source",
+        "POST",
+        command,
+        json=source,
+        status=200,
+        expect=named,
+    )
     again = {"code": "command-unavailable"}
-    narrator.call("It has one now", "POST", command, json=source, status=409, expect=again)
+    narrator.call(
+        "It has one now", "POST", command, json=source, status=409, expect=again
+    )
 
 
 def _find(narrator: Narrator, user: str) -> None:
@@ -60,18 +81,32 @@ def _find(narrator: Narrator, user: str) -> None:
         "GET",
         f"{EVENTS}?payload.user_id={user}&event_name=user.login&count=true",
         status=200,
-        expect={"total": 1, "items.0.data.duration_ms": 47, "items.0.data.source": "edge-proxy"},
+        expect={
+            "total": 1,
+            "items.0.data.duration_ms": 47,
+            "items.0.data.source": "edge-proxy",
+        },
     )
 
 
 WRONG: tuple[tuple[str, dict[str, Any], str], ...] = (
     ("Without event_name", {"duration_ms": 41}, "/event_name"),
-    ("A duration of “x”", {"event_name": "user.login", "duration_ms": "x"}, "/duration_ms"),
-    ("An unknown field", {"event_name": "user.login", "hostname": "edge-1"}, "/hostname"),
+    (
+        "A duration of “x”",
+        {"event_name": "user.login", "duration_ms": "x"},
+        "/duration_ms",
+    ),
+    (
+        "An unknown field",
+        {"event_name": "user.login", "hostname": "edge-1"},
+        "/hostname",
+    ),
     ("null for event_name", {"event_name": None}, "/event_name"),
 )
 
 
-def _refused(narrator: Narrator, title: str, data: dict[str, Any], pointer: str) -> None:
+def _refused(
+    narrator: Narrator, title: str, data: dict[str, Any], pointer: str
+) -> None:
     expected = {"code": "invalid-data", "errors.0.pointer": pointer}
     narrator.call(title, "POST", EVENTS, json=data, status=422, expect=expected)

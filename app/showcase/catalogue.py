@@ -1,4 +1,5 @@
-"""Part one: a typed record is created, changed in two ways and read back, after a restart too."""
+"""Part one: a typed record is created, changed in two ways and read back, after a
+restart too."""
 
 from typing import Any
 
@@ -21,9 +22,20 @@ def keyboard(narrator: Narrator) -> None:
 
 
 def _create(narrator: Narrator) -> Any:
-    data = {"sku": narrator.unique("KB-01"), "title": "Mechanical Keyboard", "price_cents": 12900}
-    expected = {"revision": 1, "schema_version": 3, "data.price_cents": 12900, "data.active": True}
-    return narrator.call("Create a product", "POST", PRODUCTS, json=data, status=201, expect=expected)
+    data = {
+        "sku": narrator.unique("KB-01"),
+        "title": "Mechanical Keyboard",
+        "price_cents": 12900,
+    }
+    expected = {
+        "revision": 1,
+        "schema_version": 3,
+        "data.price_cents": 12900,
+        "data.active": True,
+    }
+    return narrator.call(
+        "Create a product", "POST", PRODUCTS, json=data, status=201, expect=expected
+    )
 
 
 def _change(narrator: Narrator, path: str) -> None:
@@ -42,7 +54,11 @@ def _change(narrator: Narrator, path: str) -> None:
         json={"title": "Mechanical Keyboard Pro", "active": False},
         headers=MERGE_PATCH,
         status=200,
-        expect={"revision": 3, "data.title": "Mechanical Keyboard Pro", "data.active": False},
+        expect={
+            "revision": 3,
+            "data.title": "Mechanical Keyboard Pro",
+            "data.active": False,
+        },
     )
 
 

@@ -20,11 +20,14 @@ class Mismatch(Exception):
 class Narrator:
     """The one who tells the story of a service.
 
-    ``restart`` stops the service, starts it again and gives its URL; None where it is not ours to
-    stop. ``alone``: nobody else ever used its database, so names need not be made unique.
+    ``restart`` stops the service, starts it again and gives its URL; None where it is
+    not ours to stop. ``alone``: nobody else ever used its database, so names need not
+    be made unique.
     """
 
-    def __init__(self, client: httpx.Client, url: str, report: Report, *, alone: bool = False) -> None:
+    def __init__(
+        self, client: httpx.Client, url: str, report: Report, *, alone: bool = False
+    ) -> None:
         self.client = client
         self.url = url.rstrip("/")
         self.report = report
@@ -43,22 +46,27 @@ class Narrator:
         read: Callable[[httpx.Response], Any] = httpx.Response.json,
         **request: Any,
     ) -> Any:
-        """What is read of the answer to one request; ``expect`` maps dotted paths in it to their values.
+        """What is read of the answer to one request; ``expect`` maps dotted paths in it
+        to their values.
 
         Raises ``Mismatch``.
         """
         response = self.client.request(method, self.url + path, **request)
-        # At once: what comes out otherwise than expected has to go as well. Reports of runs stay.
+        # At once: what comes out otherwise than expected has to go as well. Reports of
+        # runs stay.
         if response.status_code == 201 and path != "/migrations":
             self.made(response.headers["Location"])
         if response.status_code != status:
             raise Mismatch(
-                f"{title}: status {response.status_code} instead of {status}: {response.text[:500]}"
+                f"{title}: status {response.status_code} instead of {status}:"
+                f" {response.text[:500]}"
             )
         answer = read(response)
         for name, value in expect.items():
             if (found := _at(answer, name)) != value or type(found) is not type(value):
-                raise Mismatch(f"{title}: {name} is {_shown(found)} instead of {_shown(value)}")
+                raise Mismatch(
+                    f"{title}: {name} is {_shown(found)} instead of {_shown(value)}"
+                )
         self.report.add(Step(title, f"{method} {path} → {status}", expect))
         return answer
 

@@ -40,8 +40,12 @@ class Report:
         if self.as_json:
             return
         action = escape(_short(step.action))
-        self.console.print(f"  [green]✓[/] [bold]{escape(step.title)}[/]  [dim]{action}[/]")
-        told = {name: escape(_short(_text(value))) for name, value in step.checked.items()}
+        self.console.print(
+            f"  [green]✓[/] [bold]{escape(step.title)}[/]  [dim]{action}[/]"
+        )
+        told = {
+            name: escape(_short(_text(value))) for name, value in step.checked.items()
+        }
         facts = "  ".join(f"{name} [yellow]{value}[/]" for name, value in told.items())
         if facts:
             self.console.print(f"    {facts}", highlight=False)
@@ -50,13 +54,23 @@ class Report:
         """Say how it ended."""
         if self.as_json:
             steps = [asdict(step) for step in self.steps]
-            outcome = {"ok": failure is None, "url": url, "failure": failure, "steps": steps}
-            self.console.out(json.dumps(outcome, ensure_ascii=False, indent=2), highlight=False)
+            outcome = {
+                "ok": failure is None,
+                "url": url,
+                "failure": failure,
+                "steps": steps,
+            }
+            self.console.out(
+                json.dumps(outcome, ensure_ascii=False, indent=2), highlight=False
+            )
         elif failure is not None:
             self.console.print(f"  [red]✗ {escape(failure)}[/]\n", highlight=False)
         else:
             checks = sum(len(step.checked) for step in self.steps)
-            self.console.print(f"\n[green]{len(self.steps)} steps, {checks} checks, all as expected.[/]")
+            self.console.print(
+                f"\n[green]{len(self.steps)} steps, {checks} checks, all as"
+                " expected.[/]"
+            )
 
 
 def _short(text: str) -> str:

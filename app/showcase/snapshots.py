@@ -1,5 +1,5 @@
-"""The snapshots the story brings along, under ids that nobody has used, so that it can be told
-anywhere, any number of times."""
+"""The snapshots the story brings along, under ids that nobody has used, so that it can
+be told anywhere, any number of times."""
 
 import hashlib
 import json
@@ -29,14 +29,20 @@ def renewed(content: str) -> str:
     head, *lines, _ = content.splitlines(keepends=True)
     manifest = json.loads(head)["manifest"] | {"id": str(uuid.uuid4())}
     fresh = sorted(str(uuid.uuid4()) for _ in lines)
-    others = [line.replace(json.loads(line)["id"], id) for line, id in zip(lines, fresh, strict=True)]
+    others = [
+        line.replace(json.loads(line)["id"], id)
+        for line, id in zip(lines, fresh, strict=True)
+    ]
     manifest["sha256"] = _sha256("".join(others))
     text = _line({"manifest": manifest}) + "".join(others)
     return text + _line({"end": {"records": len(others), "sha256": _sha256(text)}})
 
 
 def _line(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":")) + "\n"
+    return (
+        json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+        + "\n"
+    )
 
 
 def _sha256(text: str) -> str:

@@ -1,4 +1,5 @@
-"""Part two: a command runs on the records that allow it; data of an older schema version comes back."""
+"""Part two: a command runs on the records that allow it; data of an older schema
+version comes back."""
 
 from typing import Any
 
@@ -11,13 +12,20 @@ TICKETS = "/api/ops-tickets"
 
 
 def restore_tickets(narrator: Narrator) -> None:
-    """The story of two tickets of schema version 1, whose severities went from 1 to 5."""
+    """The story of two tickets of schema version 1, whose severities went from 1 to
+    5."""
     narrator.report.chapter("Two tickets of today")
-    _escalate(narrator, _open(narrator, "Database degraded", 30), _open(narrator, "API latency spike", 20))
+    _escalate(
+        narrator,
+        _open(narrator, "Database degraded", 30),
+        _open(narrator, "API latency spike", 20),
+    )
     narrator.report.chapter("Two tickets of schema version 1")
     content = brought(narrator, "ops-tickets-v1")
     snapshot = _upload(narrator, content)
-    degraded, spike = (narrator.made(f"{TICKETS}/{record['id']}") for record in records(content))
+    degraded, spike = (
+        narrator.made(f"{TICKETS}/{record['id']}") for record in records(content)
+    )
     _restore(narrator, snapshot)
     _read(narrator, "Severity 4 became 40", degraded, 40, revision=3)
     _read(narrator, "Severity 2 became 20", spike, 20, revision=2)
@@ -81,7 +89,9 @@ def _upload(narrator: Narrator, content: str) -> str:
     )
     path = f"/snapshots/{manifest['id']}"
     held = {"schema_versions": [1, 1], "severities": [4, 2]}
-    narrator.call("Look into it", "GET", f"{path}/content", status=200, expect=held, read=_held)
+    narrator.call(
+        "Look into it", "GET", f"{path}/content", status=200, expect=held, read=_held
+    )
     whole = {"ok": True, "records": 2}
     narrator.call("Verify it", "POST", f"{path}/verify", status=200, expect=whole)
     return str(manifest["id"])
@@ -89,7 +99,13 @@ def _upload(narrator: Narrator, content: str) -> str:
 
 def _restore(narrator: Narrator, snapshot: str) -> None:
     steps = {"current_version": 2, "steps.0.from": 1, "steps.0.to": 2}
-    narrator.call("Ask for the plan", "GET", "/migration-plans/ops-tickets", status=200, expect=steps)
+    narrator.call(
+        "Ask for the plan",
+        "GET",
+        "/migration-plans/ops-tickets",
+        status=200,
+        expect=steps,
+    )
     expected = {
         "created": 2,
         "skipped": 0,
@@ -100,12 +116,18 @@ def _restore(narrator: Narrator, snapshot: str) -> None:
         "failures": [],
     }
     rehearsal = {"snapshot": snapshot, "dry_run": True}
-    narrator.call("Rehearse", "POST", "/migrations", json=rehearsal, status=200, expect=expected)
+    narrator.call(
+        "Rehearse", "POST", "/migrations", json=rehearsal, status=200, expect=expected
+    )
     wanted = {"snapshot": snapshot}
-    narrator.call("Restore it", "POST", "/migrations", json=wanted, status=201, expect=expected)
+    narrator.call(
+        "Restore it", "POST", "/migrations", json=wanted, status=201, expect=expected
+    )
 
 
-def _read(narrator: Narrator, title: str, path: str, severity: int, *, revision: int) -> None:
+def _read(
+    narrator: Narrator, title: str, path: str, severity: int, *, revision: int
+) -> None:
     expected = {
         "revision": revision,
         "schema_version": 2,
@@ -115,9 +137,15 @@ def _read(narrator: Narrator, title: str, path: str, severity: int, *, revision:
     narrator.call(title, "GET", path, status=200, expect=expected)
 
 
-def _restore_again(narrator: Narrator, snapshot: str, degraded: str, spike: str) -> None:
+def _restore_again(
+    narrator: Narrator, snapshot: str, degraded: str, spike: str
+) -> None:
     narrator.report.chapter("The same again, where the tickets are here already")
-    refused = {"code": "restore-conflict", "failures.0.id": _id(degraded), "failures.1.id": _id(spike)}
+    refused = {
+        "code": "restore-conflict",
+        "failures.0.id": _id(degraded),
+        "failures.1.id": _id(spike),
+    }
     _run(narrator, "fail: refused", snapshot, "fail", 409, refused)
     narrator.call(
         "Raise a severity meanwhile",
@@ -132,15 +160,29 @@ def _restore_again(narrator: Narrator, snapshot: str, degraded: str, spike: str)
     _run(narrator, "skip: what is here stays", snapshot, "skip", 201, skipped)
     _read(narrator, "Still at 50", degraded, 50, revision=4)
     overwritten = {"created": 0, "skipped": 0, "overwritten": 2}
-    _run(narrator, "overwrite: what was then comes back", snapshot, "overwrite", 201, overwritten)
+    _run(
+        narrator,
+        "overwrite: what was then comes back",
+        snapshot,
+        "overwrite",
+        201,
+        overwritten,
+    )
     _read(narrator, "At 40 again", degraded, 40, revision=5)
 
 
 def _run(
-    narrator: Narrator, title: str, snapshot: str, on_conflict: str, status: int, expect: dict[str, Any]
+    narrator: Narrator,
+    title: str,
+    snapshot: str,
+    on_conflict: str,
+    status: int,
+    expect: dict[str, Any],
 ) -> None:
     wanted = {"snapshot": snapshot, "on_conflict": on_conflict}
-    narrator.call(title, "POST", "/migrations", json=wanted, status=status, expect=expect)
+    narrator.call(
+        title, "POST", "/migrations", json=wanted, status=status, expect=expect
+    )
 
 
 def _id(path: str) -> str:

@@ -1,5 +1,5 @@
-"""Access: who asks. With keys they show one; while there are none, whoever is on this machine may do
-everything, web pages may not."""
+"""Access: who asks. With keys they show one; while there are none, whoever is on this
+machine may do everything, web pages may not."""
 
 import asyncio
 import hashlib
@@ -37,29 +37,36 @@ READING = ("GET", "HEAD", "OPTIONS")
 
 
 def level_of(method: str, below: Sequence[str] = ()) -> Level:
-    """What a request to a collection takes; ``below`` are the parts of its path behind the name."""
+    """What a request to a collection takes; ``below`` are the parts of its path behind
+    the name."""
     if below[:1] == ["snapshots"] or (method == "DELETE" and below[1:] == ["history"]):
         return Level.ADMIN
     return Level.READ if method in READING else Level.WRITE
 
 
 class Keyring:
-    """The keys of the database as of a moment ago, and the one place that tells who asks.
+    """The keys of the database as of a moment ago, and the one place that tells who
+    asks.
 
     ``demanded``: keys are demanded even where none was ever made.
     """
 
-    def __init__(self, read: Callable[[], Awaitable[list[StoredKey]]], *, demanded: bool) -> None:
+    def __init__(
+        self, read: Callable[[], Awaitable[list[StoredKey]]], *, demanded: bool
+    ) -> None:
         self._read = read
         self._demanded = demanded
         self._held: Mapping[str, Access] = {}
-        self._shown: dict[str, Access] = {}  # by what was sent, so that the next time costs nothing
+        self._shown: dict[
+            str, Access
+        ] = {}  # by what was sent, so that the next time costs nothing
         self._as_of = float("-inf")
         self._reading: asyncio.Task[bool] | None = None
 
     async def admit(self, request: Request) -> Access:
-        """What the caller may do. Raises ``Unauthenticated``, ``Forbidden`` for a foreign ``Origin`` or
-        ``Host`` while access is open, ``Unavailable`` where the keys cannot be read."""
+        """What the caller may do. Raises ``Unauthenticated``, ``Forbidden`` for a
+        foreign ``Origin`` or ``Host`` while access is open, ``Unavailable`` where the
+        keys cannot be read."""
         is_open = request.path == "/docs" or request.path.startswith(OPEN_PATHS)
         age = monotonic() - self._as_of
         if age > FRESH:
@@ -78,7 +85,8 @@ class Keyring:
         scheme, _, key = authorization.partition(" ")
         if scheme.lower() != "bearer":
             raise Unauthenticated(
-                "send a key as `Authorization: Bearer <key>`; `persist keys create` makes one"
+                "send a key as `Authorization: Bearer <key>`; `persist keys create`"
+                " makes one"
             )
         # Found by its hash: how long that takes says nothing of the keys.
         sha256 = hashlib.sha256(key.encode()).hexdigest()
@@ -86,7 +94,8 @@ class Keyring:
             await self._renewed()  # it may have been made a moment ago
         if sha256 not in self._held:
             raise Unauthenticated(
-                "the key is not known here, or was revoked; `persist keys list` tells which are"
+                "the key is not known here, or was revoked; `persist keys list` tells"
+                " which are"
             )
         access = self._shown[authorization] = self._held[sha256]
         return access
@@ -111,7 +120,8 @@ class Keyring:
         return True
 
     async def _renewed(self) -> None:
-        """Wait for the keys. Where they cannot be read nobody is let in: theirs may be revoked."""
+        """Wait for the keys. Where they cannot be read nobody is let in: theirs may be
+        revoked."""
         renewal = self._renewal()
         await asyncio.wait([renewal], timeout=PATIENCE)
         if not renewal.done() or not renewal.result():
@@ -131,20 +141,23 @@ def is_loopback(host: str) -> bool:
 
 @lru_cache(maxsize=1024)
 def _is_ours(address: str) -> bool:
-    """Whether the host of an address is this machine; clients send the same few again and again."""
+    """Whether the host of an address is this machine; clients send the same few again
+    and again."""
     return len(address) <= LONGEST and is_loopback(_name(address))
 
 
 def check_origin(host: str | None, origin: str | None) -> None:
-    """Refuse what a browser sends for a foreign page, by a foreign ``Origin`` or, after DNS
-    rebinding, a foreign ``Host``. Raises ``Forbidden``."""
+    """Refuse what a browser sends for a foreign page, by a foreign ``Origin`` or, after
+    DNS rebinding, a foreign ``Host``. Raises ``Forbidden``."""
     if host is not None and not _is_ours(f"//{host}"):
         raise Forbidden(
-            f"the Host {host[:80]!r} is not this machine; without API keys only loopback hosts are answered"
+            f"the Host {host[:80]!r} is not this machine; without API keys only"
+            " loopback hosts are answered"
         )
     if origin is not None and not _is_ours(origin):
         raise Forbidden(
-            f"the Origin {origin[:80]!r} is another site; without API keys only pages of this machine may ask"
+            f"the Origin {origin[:80]!r} is another site; without API keys only pages"
+            " of this machine may ask"
         )
 
 

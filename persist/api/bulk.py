@@ -14,7 +14,14 @@ from persist.api.responses import NDJSON, Answer, Stream, json_answer, row_text
 from persist.api.write_requests import Writes
 from persist.domain import strict_json
 from persist.domain.entity_type import EntityType
-from persist.domain.errors import InvalidData, InvalidJson, PersistError, TooLarge, UniqueViolation, Violation
+from persist.domain.errors import (
+    InvalidData,
+    InvalidJson,
+    PersistError,
+    TooLarge,
+    UniqueViolation,
+    Violation,
+)
 from persist.domain.identifiers import new_id
 from persist.domain.record import Data
 from persist.storage.database import Database
@@ -33,7 +40,8 @@ FAULTS = 100
 async def import_records(
     writes: Writes, type: EntityType, workspace: str, request: Request, *, dry_run: bool
 ) -> Answer:
-    """Create a record of every line, or none: the lines are spooled, checked, then written.
+    """Create a record of every line, or none: the lines are spooled, checked, then
+    written.
 
     Raises ``InvalidData`` and ``InvalidJson`` naming the lines, ``TooLarge``.
     """
@@ -51,14 +59,21 @@ async def import_records(
             return json_answer({"created": created})
 
         try:
-            return await writes.perform(request, operation, body=digest, mode=Mode.ALONE, dry_run=dry_run)
+            return await writes.perform(
+                request, operation, body=digest, mode=Mode.ALONE, dry_run=dry_run
+            )
         except UniqueViolation as error:
             line = await _line_of(writes, type, workspace, checked)
-            raise UniqueViolation(f"line {line}: {error.detail}", errors=error.errors, line=line) from None
+            raise UniqueViolation(
+                f"line {line}: {error.detail}", errors=error.errors, line=line
+            ) from None
 
 
-async def _line_of(writes: Writes, type: EntityType, workspace: str, checked: Spool) -> int:
-    """The line that violates a unique constraint: the records go in one by one, and out again."""
+async def _line_of(
+    writes: Writes, type: EntityType, workspace: str, checked: Spool
+) -> int:
+    """The line that violates a unique constraint: the records go in one by one, and out
+    again."""
     line = 0
 
     def operation(work: UnitOfWork) -> None:
@@ -74,12 +89,15 @@ async def _line_of(writes: Writes, type: EntityType, workspace: str, checked: Sp
 
 
 async def _spool(request: Request, lines: IO[bytes]) -> bytes:
-    """Put the body on the disk; gives its digest, which stands for it in a fingerprint."""
+    """Put the body on the disk; gives its digest, which stands for it in a
+    fingerprint."""
     digest, size = hashlib.sha256(), 0
     async for piece in request.pieces():
         size += len(piece)
         if size > request.limits.upload:
-            raise TooLarge(f"an import may have {request.limits.upload:,} bytes; send it in parts")
+            raise TooLarge(
+                f"an import may have {request.limits.upload:,} bytes; send it in parts"
+            )
         digest.update(piece)
         lines.write(piece)
     lines.seek(0)
@@ -106,7 +124,8 @@ def _check(type: EntityType, lines: IO[bytes], checked: Spool, limit: int) -> No
             valid = []
     if faults:
         raise InvalidData(
-            f"{faults[0].detail.partition(':')[0]} is not valid; nothing was imported", errors=faults[:FAULTS]
+            f"{faults[0].detail.partition(':')[0]} is not valid; nothing was imported",
+            errors=faults[:FAULTS],
         )
     checked.put(valid)
 
@@ -135,15 +154,20 @@ def _placed(number: int, error: PersistError) -> list[Violation]:
     ]
 
 
-async def export(database: Database, layout: Layout, workspace: str, request: Request) -> Stream:
-    """Every record that matches, one a line, from one moment. What is wrong shows at the first piece,
-    before anything is answered."""
+async def export(
+    database: Database, layout: Layout, workspace: str, request: Request
+) -> Stream:
+    """Every record that matches, one a line, from one moment. What is wrong shows at
+    the first piece, before anything is answered."""
     type = layout.type
     asked = listing(type, workspace, request.query, paged=False)
 
     async def pieces() -> AsyncIterator[bytes]:
         async for rows in database.stream(layout, workspace, asked.query):
-            lines = [row_text(type.name, workspace, selected(row, asked.fields)) + "\n" for row in rows]
+            lines = [
+                row_text(type.name, workspace, selected(row, asked.fields)) + "\n"
+                for row in rows
+            ]
             yield "".join(lines).encode()
 
     return await _begun(pieces())

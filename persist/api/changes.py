@@ -45,7 +45,8 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, slots=True)
 class Visible:
-    """Which changes a caller wants to see, and may. ``workspace`` is ``""`` for the default one."""
+    """Which changes a caller wants to see, and may. ``workspace`` is ``""`` for the
+    default one."""
 
     access: Access
     collection: str | None
@@ -94,7 +95,12 @@ def changes_router(database: Database, stopping: asyncio.Event) -> APIRouter:
     """The route of the change feed. ``stopping`` ends what waits there."""
     router = APIRouter(tags=["changes"])
 
-    @router.get("/changes", summary="Follow what changes", openapi_extra=DOCUMENTED, responses=RESPONSES)
+    @router.get(
+        "/changes",
+        summary="Follow what changes",
+        openapi_extra=DOCUMENTED,
+        responses=RESPONSES,
+    )
     async def changes(http: HttpRequest) -> Response:
         request: Request = http.scope["state"]["request"]
         as_events = prefers_events(request.header(b"accept") or "")
@@ -115,8 +121,8 @@ def changes_router(database: Database, stopping: asyncio.Event) -> APIRouter:
 
 
 def prefers_events(accept: str) -> bool:
-    """Whether a client would have events rather than JSON (RFC 9110, section 12.5.1). It has to name
-    them, as whoever takes anything gets JSON."""
+    """Whether a client would have events rather than JSON (RFC 9110, section 12.5.1).
+    It has to name them, as whoever takes anything gets JSON."""
     weights: dict[str, float] = {}
     for part in accept.lower().split(","):
         name, *parameters = (piece.strip() for piece in part.split(";"))
@@ -127,7 +133,8 @@ def prefers_events(accept: str) -> bool:
 
 
 async def _check(database: Database, asked: Asked) -> None:
-    """Raise ``CollectionNotFound`` or ``WorkspaceNotFound``: nothing would ever come of a mistyped name."""
+    """Raise ``CollectionNotFound`` or ``WorkspaceNotFound``: nothing would ever come of
+    a mistyped name."""
     if asked.collection is None and not asked.workspace:
         return
     await database.refresh()
@@ -142,10 +149,14 @@ def _asked(request: Request, *, as_events: bool) -> Asked:
     last_seen = request.header(b"last-event-id") if as_events else None
     wait = control.get("wait", "0")
     if not SECONDS.fullmatch(wait) or float(wait) > LONGEST_WAIT:
-        raise InvalidQuery(f"wait is a number of seconds from 0 to {LONGEST_WAIT}, not {wait[:40]!r}")
+        raise InvalidQuery(
+            f"wait is a number of seconds from 0 to {LONGEST_WAIT}, not {wait[:40]!r}"
+        )
     limit = natural(control, "limit")
     after = _after(last_seen or control.get("after", "0"))
-    return Asked(after, control.get("collection"), control.get("workspace"), limit, float(wait))
+    return Asked(
+        after, control.get("collection"), control.get("workspace"), limit, float(wait)
+    )
 
 
 def _after(text: str) -> int | None:
@@ -153,47 +164,68 @@ def _after(text: str) -> int | None:
         return None
     if not SEQ.fullmatch(text):
         raise InvalidQuery(
-            f"a change is named by its seq, a whole number from 0, or now; not by {text[:40]!r}"
+            "a change is named by its seq, a whole number from 0, or now; not by"
+            f" {text[:40]!r}"
         )
     return int(text)
 
 
 def _page(found: ChangeSlice) -> Answer:
     items = ",".join(map(change_text, found.rows))
-    return Answer(200, f'{{"items":[{items}],"last_seq":{found.last_seq}}}'.encode(), [JSON])
+    return Answer(
+        200, f'{{"items":[{items}],"last_seq":{found.last_seq}}}'.encode(), [JSON]
+    )
 
 
-async def _looked_for(database: Database, asked: Asked, visible: Visible) -> ChangeSlice:
-    """What there is to see; where much is passed over, what can be looked at in a moment."""
+async def _looked_for(
+    database: Database, asked: Asked, visible: Visible
+) -> ChangeSlice:
+    """What there is to see; where much is passed over, what can be looked at in a
+    moment."""
     clock = asyncio.get_running_loop().time
-    until, found = clock() + MOMENT, await database.changes(asked.after, asked.size, visible)
+    until, found = (
+        clock() + MOMENT,
+        await database.changes(asked.after, asked.size, visible),
+    )
     while not found.rows and found.last_seq < found.head and clock() < until:
         await asyncio.sleep(0)
         found = await database.changes(found.last_seq, asked.size, visible)
     return found
 
 
-async def _polled(database: Database, request: Request, asked: Asked, found: ChangeSlice) -> ChangeSlice:
+async def _polled(
+    database: Database, request: Request, asked: Asked, found: ChangeSlice
+) -> ChangeSlice:
     """Look on until there is something to see, or the time is up."""
     request.wait()
     clock = asyncio.get_running_loop().time
     until = clock() + asked.wait
     with database.feed.following():
         while not found.rows and (left := until - clock()) > 0:
-            if found.last_seq < found.head or await database.feed.beyond(found.last_seq, left):
+            if found.last_seq < found.head or await database.feed.beyond(
+                found.last_seq, left
+            ):
                 await request.admit()
-                found = await database.feed.read(found.last_seq, asked.size, asked.visible(request))
+                found = await database.feed.read(
+                    found.last_seq, asked.size, asked.visible(request)
+                )
     return found
 
 
 class EventStream(Response):
-    """Changes as server-sent events, from those that were found on. Each tells its ``seq`` as its id;
-    so do signs of life, that who comes back need not look again at what was not for them."""
+    """Changes as server-sent events, from those that were found on. Each tells its
+    ``seq`` as its id; so do signs of life, that who comes back need not look again at
+    what was not for them."""
 
     media_type = EVENTS
 
     def __init__(
-        self, database: Database, request: Request, asked: Asked, found: ChangeSlice, stopping: asyncio.Event
+        self,
+        database: Database,
+        request: Request,
+        asked: Asked,
+        found: ChangeSlice,
+        stopping: asyncio.Event,
     ) -> None:
         self.status_code = 200
         self.background = None
@@ -205,21 +237,29 @@ class EventStream(Response):
         self._stopping = stopping
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+        await send(
+            {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
+        )
         if self._request.method != "HEAD":
             await _while_there(self._follow(send), receive, self._stopping)
         await send({"type": "http.response.body", "body": b""})
 
     async def _follow(self, send: Send) -> None:
-        """Send what is found until ``limit`` is reached. Where it cannot go on, the stream ends: who
-        comes back with the last id they saw is told why."""
+        """Send what is found until ``limit`` is reached. Where it cannot go on, the
+        stream ends: who comes back with the last id they saw is told why."""
         found, beat, left = self._found, 0.0, self._asked.limit or math.inf
         self._request.wait()
         clock = asyncio.get_running_loop().time
         with self._feed.following():
             while True:
                 if found.rows or clock() >= beat:
-                    await send({"type": "http.response.body", "body": _events(found), "more_body": True})
+                    await send(
+                        {
+                            "type": "http.response.body",
+                            "body": _events(found),
+                            "more_body": True,
+                        }
+                    )
                     left, beat = left - len(found.rows), clock() + HEARTBEAT
                 if left <= 0:
                     return
@@ -228,7 +268,9 @@ class EventStream(Response):
                 try:
                     await self._request.admit()
                     visible = self._asked.visible(self._request)
-                    found = await self._feed.read(found.last_seq, int(min(left, BATCH)), visible)
+                    found = await self._feed.read(
+                        found.last_seq, int(min(left, BATCH)), visible
+                    )
                 except Unavailable as error:
                     await asyncio.sleep(error.retry_after)
                     found = ChangeSlice([], found.last_seq, found.last_seq)
@@ -239,16 +281,23 @@ class EventStream(Response):
 def _events(found: ChangeSlice) -> bytes:
     if found.shown is None:
         events = [f"id: {row[0]}\ndata: {change_text(row)}\n\n" for row in found.rows]
-        found.shown = ("".join(events) or f": nothing new\nid: {found.last_seq}\n\n").encode()
+        found.shown = (
+            "".join(events) or f": nothing new\nid: {found.last_seq}\n\n"
+        ).encode()
     return found.shown
 
 
 async def _while_there(
     work: Coroutine[Any, Any, Result], receive: Receive, stopping: asyncio.Event
 ) -> Result | None:
-    """Do something as long as somebody waits for it and the service is not told to stop."""
+    """Do something as long as somebody waits for it and the service is not told to
+    stop."""
     working = asyncio.create_task(work)
-    tasks = working, asyncio.create_task(_left(receive)), asyncio.create_task(stopping.wait())
+    tasks = (
+        working,
+        asyncio.create_task(_left(receive)),
+        asyncio.create_task(stopping.wait()),
+    )
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         return working.result() if working.done() else None

@@ -1,8 +1,8 @@
 """`GET /docs`: Swagger UI, every byte of it from this service.
 
-``static/swagger-ui`` holds files of the npm package swagger-ui-dist 5.35.0 (Apache License 2.0) as
-they are there. `/docs?collection=<name>` shows the document of one collection; where there are many,
-the page offers them instead of showing all.
+``static/swagger-ui`` holds files of the npm package swagger-ui-dist 5.35.0 (Apache
+License 2.0) as they are there. `/docs?collection=<name>` shows the document of one
+collection; where there are many, the page offers them instead of showing all.
 """
 
 import hashlib
@@ -21,12 +21,17 @@ ASSETS = {
     "page.css": STATIC / "page.css",
     "page.js": STATIC / "page.js",
 }
-VERSION = hashlib.sha256(b"".join(path.read_bytes() for path in ASSETS.values())).hexdigest()[:12]
+VERSION = hashlib.sha256(
+    b"".join(path.read_bytes() for path in ASSETS.values())
+).hexdigest()[:12]
 """Stands in the address of every asset: what is cached under it never changes."""
 
 HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; "
-    "img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline';"
+        " img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action"
+        " 'none'; frame-ancestors 'none'"
+    ),
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
@@ -64,5 +69,8 @@ async def asset(version: str, name: str) -> Response:
     """A file the page needs. Raises ``NotFound``."""
     if version != VERSION or name not in ASSETS:
         raise NotFound("the documentation has no such file; reload /docs")
-    headers = {"Cache-Control": "public, max-age=31536000, immutable", "X-Content-Type-Options": "nosniff"}
+    headers = {
+        "Cache-Control": "public, max-age=31536000, immutable",
+        "X-Content-Type-Options": "nosniff",
+    }
     return FileResponse(ASSETS[name], headers=headers)

@@ -1,4 +1,5 @@
-"""Bodies of the routers: one JSON Schema each, which checks them and stands in OpenAPI."""
+"""Bodies of the routers: one JSON Schema each, which checks them and stands in
+OpenAPI."""
 
 from typing import Any
 
@@ -10,17 +11,22 @@ Json = dict[str, Any]
 
 
 class Body(dict[str, Any]):
-    """A JSON object with these members and no others, as OpenAPI shows it; where none is required, no
-    body is one."""
+    """A JSON object with these members and no others, as OpenAPI shows it; where none
+    is required, no body is one."""
 
     def __init__(self, example: Json, *required: str, **members: Json) -> None:
-        schema = {"type": "object", "additionalProperties": False, "properties": members}
+        schema = {
+            "type": "object",
+            "additionalProperties": False,
+            "properties": members,
+        }
         schema |= {"required": list(required)} if required else {}
         super().__init__(documented(schema, example, required=bool(required)))
         self._fitting = compile_schema(schema, InvalidPayload)
 
     def read(self, body: bytes) -> Json:
-        """The members that were sent, and the defaults of others. Raises ``InvalidPayload``."""
+        """The members that were sent, and the defaults of others. Raises
+        ``InvalidPayload``."""
         return self._fitting(json_object(body or b"{}", InvalidPayload))
 
 

@@ -56,7 +56,8 @@ def entity_type_router(database: Database, writes: Writes) -> APIRouter:  # noqa
         found = await database.read(lambda reader: reader.definitions.versions(name))
         if not any(version.current for version in found):
             raise EntityTypeNotFound(
-                f"there is no registered entity type {name[:80]!r}; GET /entity-types lists them"
+                f"there is no registered entity type {name[:80]!r}; GET /entity-types"
+                " lists them"
             )
         return found
 
@@ -64,18 +65,32 @@ def entity_type_router(database: Database, writes: Writes) -> APIRouter:  # noqa
     async def index(request: Asked) -> dict[str, Any]:
         request.access.require_some(Level.ADMIN)
         current = await database.read(lambda reader: reader.definitions.current())
-        seen = [version for version in current if request.access.allows(Level.ADMIN, version.name)]
+        seen = [
+            version
+            for version in current
+            if request.access.allows(Level.ADMIN, version.name)
+        ]
         return {"items": [shown(version) for version in seen]}
 
     @router.get("/{name}", summary="The current definition")
     async def read(name: str, request: Asked) -> dict[str, Any]:
-        return shown(next(version for version in await versions_of(name, request) if version.current))
+        return shown(
+            next(
+                version
+                for version in await versions_of(name, request)
+                if version.current
+            )
+        )
 
     @router.get("/{name}/versions", summary="Every schema version it ever had")
     async def versions(name: str, request: Asked) -> dict[str, Any]:
-        return {"items": [shown(version) for version in await versions_of(name, request)]}
+        return {
+            "items": [shown(version) for version in await versions_of(name, request)]
+        }
 
-    @router.get("/{name}/versions/{number}", summary="The definition of one schema version")
+    @router.get(
+        "/{name}/versions/{number}", summary="The definition of one schema version"
+    )
     async def version(name: str, number: str, request: Asked) -> dict[str, Any]:
         for found in await versions_of(name, request):
             if str(found.schema_version) == number:
@@ -83,7 +98,10 @@ def entity_type_router(database: Database, writes: Writes) -> APIRouter:  # noqa
         raise EntityTypeNotFound(f"{name} never had a schema version {number[:80]}")
 
     @router.put(
-        "/{name}", summary="Register an entity type, or evolve it", openapi_extra=BODY, status_code=201
+        "/{name}",
+        summary="Register an entity type, or evolve it",
+        openapi_extra=BODY,
+        status_code=201,
     )
     async def put(name: str, request: Asked) -> Response:
         request.access.require(Level.ADMIN, name)
@@ -92,10 +110,16 @@ def entity_type_router(database: Database, writes: Writes) -> APIRouter:  # noqa
         definition = json_object(body, InvalidSchema)
         for _ in range(ATTEMPTS):
             try:
-                with closing(await registration.prepare(name, definition, Source.CLIENT)) as prepared:
+                with closing(
+                    await registration.prepare(name, definition, Source.CLIENT)
+                ) as prepared:
                     operation = _registering(prepared, request)
                     answer = await writes.perform(
-                        request, operation, body=body, mode=Mode.EXCLUSIVE, dry_run=dry_run
+                        request,
+                        operation,
+                        body=body,
+                        mode=Mode.EXCLUSIVE,
+                        dry_run=dry_run,
                     )
                 await database.refresh()
                 return sent(answer)
@@ -103,7 +127,11 @@ def entity_type_router(database: Database, writes: Writes) -> APIRouter:  # noqa
                 continue
         raise Unavailable("others keep changing this entity type; try again")
 
-    @router.delete("/{name}", summary="Delete an entity type whose collection is empty", status_code=204)
+    @router.delete(
+        "/{name}",
+        summary="Delete an entity type whose collection is empty",
+        status_code=204,
+    )
     async def delete(name: str, request: Asked) -> Response:
         request.access.require(Level.ADMIN, name)
         dry_run = _dry_run(request)
@@ -113,12 +141,16 @@ def entity_type_router(database: Database, writes: Writes) -> APIRouter:  # noqa
             operation(work)
             return Answer(204, b"", [])
 
-        return sent(await writes.perform(request, gone, mode=Mode.EXCLUSIVE, dry_run=dry_run))
+        return sent(
+            await writes.perform(request, gone, mode=Mode.EXCLUSIVE, dry_run=dry_run)
+        )
 
     return router
 
 
-def _registering(prepared: Prepared, request: Request) -> Callable[[UnitOfWork], Answer]:
+def _registering(
+    prepared: Prepared, request: Request
+) -> Callable[[UnitOfWork], Answer]:
     def operation(work: UnitOfWork) -> Answer:
         done = prepared.run(work, request.origin)
         body = shown(prepared.decision.target) | {"migrated": done.migrated}

@@ -28,7 +28,8 @@ async def _asked(http: Request) -> requests.Request:
 
 
 Asked = Annotated[requests.Request, Depends(_asked)]
-"""The request as the front saw it, with what its caller may do: every route decides by it first."""
+"""The request as the front saw it, with what its caller may do: every route decides by
+it first."""
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
@@ -45,21 +46,26 @@ async def handle_error(request: Request, error: Exception) -> Response:
 
 def _refusal(request: Request, error: Exception) -> Exception:
     if isinstance(error, RequestValidationError):
-        places = [Violation(pointer(item["loc"][1:]), item["msg"]) for item in error.errors()]
+        places = [
+            Violation(pointer(item["loc"][1:]), item["msg"]) for item in error.errors()
+        ]
         return InvalidQuery("the request's parameters are not valid", errors=places)
     if isinstance(error, Stale):
         return Unavailable("an entity type was changed meanwhile; try again")
     if not isinstance(error, HTTPException):
         return error
     if error.status_code == 404:
-        return NotFound(f"there is nothing at {request.url.path}; GET / lists where to go")
+        return NotFound(
+            f"there is nothing at {request.url.path}; GET / lists where to go"
+        )
     if error.status_code == 405:
         return MethodNotAllowed(request.method, sorted({*_methods(request), "OPTIONS"}))
     return MalformedRequest(str(error.detail)) if error.status_code < 500 else error
 
 
 def _methods(request: Request) -> set[str]:
-    """The methods that a route at the request's path takes; HEAD works wherever GET does."""
+    """The methods that a route at the request's path takes; HEAD works wherever GET
+    does."""
     methods = {method for method in METHODS if _routed(request, method)}
     return methods | {"HEAD"} if "GET" in methods else methods
 

@@ -11,7 +11,16 @@ from typing import Any
 from persist.api.collections import CollectionRoutes
 from persist.api.in_flight import InFlightLimiter
 from persist.api.problems import problem
-from persist.api.requests import CURRENT, GONE, Admit, Disconnected, Limits, Receive, Request, Scope
+from persist.api.requests import (
+    CURRENT,
+    GONE,
+    Admit,
+    Disconnected,
+    Limits,
+    Receive,
+    Request,
+    Scope,
+)
 from persist.api.responses import Answer, Send
 from persist.domain.errors import MalformedRequest, Unavailable
 
@@ -50,7 +59,9 @@ class Gateway:
         finally:
             self._traffic.leave(request)
 
-    async def _serve(self, request: Request, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _serve(
+        self, request: Request, scope: Scope, receive: Receive, send: Send
+    ) -> None:
         try:
             self._traffic.enter(request, crowded="crowded" in scope.get("state", ()))
             _check_head(scope, request)
@@ -67,20 +78,28 @@ class Gateway:
         except asyncio.CancelledError:  # the server has waited long enough
             if request.status != GONE:
                 raise
-            reply = problem(Unavailable("the service is stopping"), request.instance, request.request_id)
+            reply = problem(
+                Unavailable("the service is stopping"),
+                request.instance,
+                request.request_id,
+            )
         except Exception as error:  # noqa: BLE001 - whatever it is, the client is told in one form
             reply = problem(error, request.instance, request.request_id)
         reply.headers.append((REQUEST_ID, request.request_id.encode()))
         self._traffic.answered(request, reply.status)
         await reply.send(send, head=request.method == "HEAD")
 
-    async def _hand_on(self, request: Request, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _hand_on(
+        self, request: Request, scope: Scope, receive: Receive, send: Send
+    ) -> None:
         """Let FastAPI answer."""
         scope["state"] = {"request": request}
         tagged = self._tagging(request, send)
         if request.method == "HEAD":
             scope, tagged = {**scope, "method": "GET"}, _without_body(tagged)
-        with suppress(Exception):  # Starlette answers it by handle_error, then raises it again
+        with suppress(
+            Exception
+        ):  # Starlette answers it by handle_error, then raises it again
             await self._rest(scope, receive, tagged)
         request.route = getattr(scope.get("route"), "path", request.route)
 
@@ -104,7 +123,8 @@ def _of_a_collection(parts: list[str]) -> tuple[list[str], str] | None:
 
 
 def _check_head(scope: Scope, request: Request) -> None:
-    """Raise ``MalformedRequest`` where HTTP takes another target, or a Host (RFC 9112, section 3.2)."""
+    """Raise ``MalformedRequest`` where HTTP takes another target, or a Host (RFC 9112,
+    section 3.2)."""
     if len(scope["raw_path"]) + len(request.query) > TARGET:
         raise MalformedRequest(f"the target of a request may have {TARGET:,} bytes")
     if scope["path"] == "*" and request.method != "OPTIONS":
@@ -117,6 +137,10 @@ def _without_body(send: Send) -> Send:
     """HEAD is GET without the body (RFC 9110, section 9.3.2)."""
 
     async def bodiless(message: MutableMapping[str, Any]) -> None:
-        await send({**message, "body": b""} if message["type"] == "http.response.body" else message)
+        await send(
+            {**message, "body": b""}
+            if message["type"] == "http.response.body"
+            else message
+        )
 
     return bodiless

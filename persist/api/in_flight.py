@@ -13,7 +13,8 @@ ALWAYS = "/health/"
 
 
 class Counted(Protocol):
-    """What is counted of a request. ``seconds`` is how long its answer took to begin."""
+    """What is counted of a request. ``seconds`` is how long its answer took to
+    begin."""
 
     method: str
     path: str
@@ -26,9 +27,11 @@ class Counted(Protocol):
 
 
 class InFlightLimiter:
-    """The requests in progress, within their limits, and every answer by method, route and status.
+    """The requests in progress, within their limits, and every answer by method, route
+    and status.
 
-    ``most`` requests may be in progress, whose bodies may take ``most_bytes`` in memory.
+    ``most`` requests may be in progress, whose bodies may take ``most_bytes`` in
+    memory.
     """
 
     def __init__(self, most: int = 2_000, most_bytes: int = 67_108_864) -> None:
@@ -39,15 +42,19 @@ class InFlightLimiter:
         self.answers: dict[tuple[str, str, int], Histogram] = {}
 
     def enter(self, request: Counted, *, crowded: bool) -> None:
-        """Take a request on, which ``leave`` follows in any case. Raises ``Unavailable`` where there
-        are too many; ``crowded``: there are too many connections."""
+        """Take a request on, which ``leave`` follows in any case. Raises
+        ``Unavailable`` where there are too many; ``crowded``: there are too many
+        connections."""
         self.requests += 1
-        if (crowded or self.requests > self._most) and not request.path.startswith(ALWAYS):
+        if (crowded or self.requests > self._most) and not request.path.startswith(
+            ALWAYS
+        ):
             what = "connections are open" if crowded else "requests are in progress"
             raise Unavailable(f"too many {what}; try again")
 
     def wait(self, request: Counted) -> None:
-        """A request that waits for something to happen takes no place among those in progress."""
+        """A request that waits for something to happen takes no place among those in
+        progress."""
         if not request.waits:
             request.waits = True
             self.requests -= 1

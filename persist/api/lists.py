@@ -26,7 +26,9 @@ NEWEST = 2**63 - 1
 """Above every revision."""
 
 
-async def list_records(database: Database, layout: Layout, workspace: str, request: Request) -> Answer:
+async def list_records(
+    database: Database, layout: Layout, workspace: str, request: Request
+) -> Answer:
     """One page of what matches, in order, and the cursor of the next."""
     type = layout.type
     asked = listing(type, workspace, request.query)
@@ -40,14 +42,17 @@ async def list_records(database: Database, layout: Layout, workspace: str, reque
     rows, total = await database.read(read, one_moment=asked.count)
     more, rows = len(rows) > size, rows[:size]
     cursor = cursor_of(asked, rows[-1][6:]) if more else None
-    items = ",".join([row_text(type.name, workspace, selected(row, asked.fields)) for row in rows])
+    items = ",".join(
+        [row_text(type.name, workspace, selected(row, asked.fields)) for row in rows]
+    )
     return _page(items, cursor, total, request)
 
 
 async def list_together(
     database: Database, layouts: Sequence[Layout], workspace: str, request: Request
 ) -> Answer:
-    """One page of the records of several collections, by id then collection, and the cursor of the next."""
+    """One page of the records of several collections, by id then collection, and the
+    cursor of the next."""
     asked = listing_together(workspace, request.query)
     size = asked.query.limit or 0
     query = asked.query.one_more()
@@ -58,16 +63,25 @@ async def list_together(
     rows = await database.read(read, one_moment=False) if layouts else []
     more, rows = len(rows) > size, rows[:size]
     cursor = cursor_of(asked, rows[-1][:2]) if more else None
-    items = ",".join([row_text(collection, workspace, row) for _, collection, row in rows])
+    items = ",".join(
+        [row_text(collection, workspace, row) for _, collection, row in rows]
+    )
     return _page(items, cursor, None, request)
 
 
-def _page(items: str, cursor: str | None, total: int | None, request: Request) -> Answer:
+def _page(
+    items: str, cursor: str | None, total: int | None, request: Request
+) -> Answer:
     counted = "" if total is None else f',"total":{total}'
     text = f'{{"items":[{items}],"next_cursor":{dumps(cursor)}{counted}}}'
     headers = [JSON]
     if cursor is not None:
-        headers.append((b"link", f'<{next_link(request.path, request.query, cursor)}>; rel="next"'.encode()))
+        headers.append(
+            (
+                b"link",
+                f'<{next_link(request.path, request.query, cursor)}>; rel="next"'.encode(),  # noqa: E501
+            )
+        )
     return Answer(200, text.encode(), headers)
 
 

@@ -1,5 +1,6 @@
-"""Metrics for Prometheus. Requests and commits are counted by each process for itself, and added up
-over all of the service; what a process is busy with carries its ``worker``, a process id."""
+"""Metrics for Prometheus. Requests and commits are counted by each process for itself,
+and added up over all of the service; what a process is busy with carries its
+``worker``, a process id."""
 
 import asyncio
 import json
@@ -37,7 +38,8 @@ PERIOD = 1.0
 """Seconds between two moments at which a process tells the others its counts."""
 
 SILENT = 10.0
-"""Seconds after which a process that tells nothing is taken for gone; its counts stay."""
+"""Seconds after which a process that tells nothing is taken for gone; its counts
+stay."""
 
 PATIENCE = 2.0
 """Seconds that a scrape waits for the database."""
@@ -56,9 +58,12 @@ Told = dict[str, Any]
 
 
 class Metrics:
-    """Everything ``/metrics`` shows. ``folder`` is where the processes of a service tell each other."""
+    """Everything ``/metrics`` shows. ``folder`` is where the processes of a service
+    tell each other."""
 
-    def __init__(self, traffic: InFlightLimiter, database: Database, folder: Path | None) -> None:
+    def __init__(
+        self, traffic: InFlightLimiter, database: Database, folder: Path | None
+    ) -> None:
         self._traffic = traffic
         self._database = database
         self._folder = folder
@@ -86,7 +91,10 @@ class Metrics:
         return generate_latest(_Families(families))
 
     def _own(self) -> Told:
-        answers = [(*key, list(each.counts), each.total) for key, each in list(self._traffic.answers.items())]
+        answers = [
+            (*key, list(each.counts), each.total)
+            for key, each in list(self._traffic.answers.items())
+        ]
         waiting = self._database.waiting
         busy = {
             "requests_in_progress": self._traffic.requests,
@@ -107,7 +115,9 @@ class Metrics:
 
     def _everyone(self) -> Iterator[Told]:
         yield self._own()
-        for told in sorted(self._folder.glob("*.json")) if self._folder is not None else ():
+        for told in (
+            sorted(self._folder.glob("*.json")) if self._folder is not None else ()
+        ):
             if told.stem != str(os.getpid()):
                 yield json.loads(told.read_text())
 
@@ -152,7 +162,9 @@ def _added(told: Iterable[tuple[Any, ...]], bounds: tuple[float, ...]) -> Series
     series: Series = defaultdict(lambda: Histogram(bounds))
     for labels, counts, total in told:
         sum_ = series[tuple(labels)]
-        sum_.counts = [mine + theirs for mine, theirs in zip(sum_.counts, counts, strict=True)]
+        sum_.counts = [
+            mine + theirs for mine, theirs in zip(sum_.counts, counts, strict=True)
+        ]
         sum_.total += total
     return series
 
@@ -164,14 +176,20 @@ def _answers(everyone: list[Told]) -> Iterator[Metric]:
         for method, route, status, counts, total in each["answers"]
     )
     series = _added(told, SECONDS)
-    requests = CounterMetricFamily("persist_requests", "Requests answered.", labels=ROUTE)
+    requests = CounterMetricFamily(
+        "persist_requests", "Requests answered.", labels=ROUTE
+    )
     for labels, histogram in series.items():
         requests.add_metric(labels, sum(histogram.counts))
     yield requests
-    yield _histogram("persist_request_seconds", "Seconds until an answer began.", ROUTE, series)
+    yield _histogram(
+        "persist_request_seconds", "Seconds until an answer began.", ROUTE, series
+    )
 
 
-def _histogram(name: str, meaning: str, labels: tuple[str, ...], series: Series) -> Metric:
+def _histogram(
+    name: str, meaning: str, labels: tuple[str, ...], series: Series
+) -> Metric:
     family = HistogramMetricFamily(name, meaning, labels=labels)
     for values, histogram in series.items():
         bounds = [*(f"{bound:g}" for bound in histogram.bounds), "+Inf"]
@@ -185,15 +203,25 @@ def _histogram(name: str, meaning: str, labels: tuple[str, ...], series: Series)
 
 def _stored(figures: Statistics | None) -> Iterator[Metric]:
     up = figures is not None
-    yield GaugeMetricFamily("persist_database_up", "Whether the database answers.", value=int(up))
+    yield GaugeMetricFamily(
+        "persist_database_up", "Whether the database answers.", value=int(up)
+    )
     if figures is None:
         return
-    yield GaugeMetricFamily("persist_journal_seq", "The last change's seq.", value=figures.seq)
+    yield GaugeMetricFamily(
+        "persist_journal_seq", "The last change's seq.", value=figures.seq
+    )
     if figures.snapshot_at is not None:
-        age = (datetime.now(UTC) - datetime.fromisoformat(figures.snapshot_at)).total_seconds()
-        yield GaugeMetricFamily("persist_snapshot_age_seconds", "Age of the newest snapshot.", value=age)
+        age = (
+            datetime.now(UTC) - datetime.fromisoformat(figures.snapshot_at)
+        ).total_seconds()
+        yield GaugeMetricFamily(
+            "persist_snapshot_age_seconds", "Age of the newest snapshot.", value=age
+        )
     records = GaugeMetricFamily(
-        "persist_records", "Records, counted once a minute at the most.", labels=("collection",)
+        "persist_records",
+        "Records, counted once a minute at the most.",
+        labels=("collection",),
     )
     for collection, count in figures.records.items():
         records.add_metric((collection,), count)
@@ -202,7 +230,9 @@ def _stored(figures: Statistics | None) -> Iterator[Metric]:
 
 def _resident_bytes() -> int:
     try:
-        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf(
+            "SC_PAGE_SIZE"
+        )
     except OSError:
         return 0  # only Linux tells
 
@@ -211,7 +241,9 @@ def metrics_router(metrics: Metrics) -> APIRouter:
     """``/metrics``."""
     router = APIRouter(tags=["service"])
 
-    @router.get("/metrics", summary="Metrics for Prometheus", response_class=PlainTextResponse)
+    @router.get(
+        "/metrics", summary="Metrics for Prometheus", response_class=PlainTextResponse
+    )
     async def show(http: HttpRequest) -> Response:
         request: Request = http.scope["state"]["request"]
         request.access.require(Level.ADMIN)

@@ -1,4 +1,5 @@
-"""Migrations over HTTP: the plans, the runs, and the endpoint that restores a snapshot."""
+"""Migrations over HTTP: the plans, the runs, and the endpoint that restores a
+snapshot."""
 
 import inspect
 import json
@@ -19,7 +20,12 @@ from persist.api.snapshots import places_of
 from persist.api.write_requests import Writes
 from persist.domain.access import EVERY, Level
 from persist.domain.entity_type import EntityType, Kind
-from persist.domain.errors import MigrationNotFound, PersistError, Unavailable, WorkspaceNotFound
+from persist.domain.errors import (
+    MigrationNotFound,
+    PersistError,
+    Unavailable,
+    WorkspaceNotFound,
+)
 from persist.domain.identifiers import is_canonical
 from persist.domain.migration import MigrationStep
 from persist.domain.workspace import DEFAULT
@@ -35,8 +41,9 @@ from persist.storage.writer import Mode
 ATTEMPTS = 5
 
 _INTO = (
-    "Where to: null is the default workspace, any other must be declared. Left out, everything comes back "
-    "where it was taken, and the workspaces of the snapshot that are not declared here are declared with it."
+    "Where to: null is the default workspace, any other must be declared. Left out,"
+    " everything comes back where it was taken, and the workspaces of the snapshot that"
+    " are not declared here are declared with it."
 )
 BODY = Body(
     {"snapshot": "0198c1d2-7c2f-7d6a-9f1e-2b3c4d5e6f70", "on_conflict": "skip"},
@@ -61,10 +68,15 @@ def migration_router(database: Database, writes: Writes) -> APIRouter:
             "current_version": layout.type.schema_version,
             "explanation": _explanation(layout.type),
             "steps": [_step(layout, step) for step in layout.type.plan.steps],
-            "records": {str(version): count for version, count in sorted(stored.items())},
+            "records": {
+                str(version): count for version, count in sorted(stored.items())
+            },
         }
 
-    @router.get("/migration-plans", summary="How data of older schema versions comes to the present")
+    @router.get(
+        "/migration-plans",
+        summary="How data of older schema versions comes to the present",
+    )
     async def plans(request: Asked) -> dict[str, Any]:
         request.access.require_some(Level.ADMIN)
         await database.refresh()
@@ -75,7 +87,9 @@ def migration_router(database: Database, writes: Writes) -> APIRouter:
         ]
         return {"items": [await plan(layout) for layout in layouts]}
 
-    @router.get("/migration-plans/{collection}", summary="The migration plan of one collection")
+    @router.get(
+        "/migration-plans/{collection}", summary="The migration plan of one collection"
+    )
     async def plan_of(collection: str, request: Asked) -> dict[str, Any]:
         request.access.require(Level.ADMIN, collection)
         await database.refresh()
@@ -84,19 +98,33 @@ def migration_router(database: Database, writes: Writes) -> APIRouter:
     @router.get("/migrations", summary="Every completed run, the newest first")
     async def index(request: Asked) -> dict[str, Any]:
         request.access.require_some(Level.ADMIN)
-        reports = map(json.loads, await database.read(lambda reader: reader.migrations()))
+        reports = map(
+            json.loads, await database.read(lambda reader: reader.migrations())
+        )
         return {
-            "items": [report for report in reports if request.access.allows_all(Level.ADMIN, _names(report))]
+            "items": [
+                report
+                for report in reports
+                if request.access.allows_all(Level.ADMIN, _names(report))
+            ]
         }
 
     @router.get("/migrations/{id}", summary="One completed run")
     async def read(id: str, request: Asked) -> dict[str, Any]:
         request.access.require_some(Level.ADMIN)
-        reports = await database.read(lambda reader: reader.migrations(id)) if is_canonical(id) else []
-        report: dict[str, Any] = json.loads(reports[0]) if reports else {"collections": []}
+        reports = (
+            await database.read(lambda reader: reader.migrations(id))
+            if is_canonical(id)
+            else []
+        )
+        report: dict[str, Any] = (
+            json.loads(reports[0]) if reports else {"collections": []}
+        )
         request.access.require_all(Level.ADMIN, _names(report))
         if not reports:
-            raise MigrationNotFound(f"there is no migration {id[:80]!r}; GET /migrations lists them")
+            raise MigrationNotFound(
+                f"there is no migration {id[:80]!r}; GET /migrations lists them"
+            )
         return report
 
     @router.post(
@@ -115,7 +143,10 @@ def migration_router(database: Database, writes: Writes) -> APIRouter:
         for _ in range(ATTEMPTS):
             await database.refresh()
             await _permit(database, request, order)
-            with closing(Restore(database.dialect, database.catalog, order)) as work, suppress(Stale):
+            with (
+                closing(Restore(database.dialect, database.catalog, order)) as work,
+                suppress(Stale),
+            ):
                 operation = await _prepared(database, work, order, request)
                 answer = await writes.perform(
                     request, operation, body=body, mode=Mode.EXCLUSIVE, dry_run=dry_run
@@ -128,8 +159,9 @@ def migration_router(database: Database, writes: Writes) -> APIRouter:
 
 
 async def _permit(database: Database, request: Request, order: Order) -> None:
-    """Raise ``Forbidden`` unless the caller administers what the snapshot holds and where it goes: a
-    type that has to be registered everywhere, and all of a workspace that has to be declared."""
+    """Raise ``Forbidden`` unless the caller administers what the snapshot holds and
+    where it goes: a type that has to be registered everywhere, and all of a workspace
+    that has to be declared."""
     if request.access.allows(Level.ADMIN):
         return
     held, catalog = await places_of(database, order.snapshot), database.catalog
@@ -150,11 +182,13 @@ def _names(report: dict[str, Any]) -> list[tuple[str, None]]:
 async def _prepared(
     database: Database, work: Restore, order: Order, request: Request
 ) -> Callable[[UnitOfWork], Answer]:
-    """The operation that restores. Under an ``Idempotency-Key`` a refusal waits for its turn: a
-    stored answer comes first."""
+    """The operation that restores. Under an ``Idempotency-Key`` a refusal waits for its
+    turn: a stored answer comes first."""
     refused: PersistError | None = None
     try:
-        await database.in_thread(work.prepare, database.snapshots.content(order.snapshot))
+        await database.in_thread(
+            work.prepare, database.snapshots.content(order.snapshot)
+        )
     except PersistError as error:
         if request.idempotency_key is None:
             raise
@@ -164,7 +198,9 @@ async def _prepared(
         if refused is not None:
             raise refused
         report = work.run(unit, request.origin)
-        return json_answer(report, 201, [(b"location", f"/migrations/{report['id']}".encode())])
+        return json_answer(
+            report, 201, [(b"location", f"/migrations/{report['id']}".encode())]
+        )
 
     return operation
 
@@ -174,18 +210,31 @@ def _order(wanted: dict[str, Any]) -> Order:
     if wanted.get("workspace") == DEFAULT:
         raise WorkspaceNotFound("the default workspace has no name: it is null")
     into = (wanted["workspace"] or DEFAULT) if "workspace" in wanted else None
-    return Order(wanted["snapshot"], into, OnConflict(wanted["on_conflict"]), wanted.get("plan") or {})
+    return Order(
+        wanted["snapshot"],
+        into,
+        OnConflict(wanted["on_conflict"]),
+        wanted.get("plan") or {},
+    )
 
 
 def _explanation(type: EntityType) -> str:
     current, steps = type.schema_version, type.plan.steps
     if not steps:
-        return f"Schema version {current} has no way from older ones: data of them cannot be restored."
-    moment = "when the type evolves" if type.kind is Kind.REGISTERED else "when the service starts"
+        return (
+            f"Schema version {current} has no way from older ones: data of them cannot"
+            " be restored."
+        )
+    moment = (
+        "when the type evolves"
+        if type.kind is Kind.REGISTERED
+        else "when the service starts"
+    )
     return (
-        f"Data of schema version {steps[0].from_version} or later comes to version {current} step by step: "
-        f"stored records {moment}, those of a snapshot when it is restored. SQL only changes the table; "
-        "each step's function or definition changes the data."
+        f"Data of schema version {steps[0].from_version} or later comes to version"
+        f" {current} step by step: stored records {moment}, those of a snapshot when it"
+        " is restored. SQL only changes the table; each step's function or definition"
+        " changes the data."
     )
 
 

@@ -22,14 +22,18 @@ Change = Callable[[Data], Data]
 
 
 def change_of(patch: Any, media_type: str, limit: int) -> Change:
-    """The change a patch stands for, by its media type. The result may have ``limit`` bytes.
+    """The change a patch stands for, by its media type. The result may have ``limit``
+    bytes.
 
     Raises ``InvalidPatch``; the change may raise it, too, and ``PatchTestFailed``.
     """
     if media_type == JSON_PATCH:
         return json_patch(patch, limit)
     if not isinstance(patch, dict):
-        raise InvalidPatch(f"a merge patch is a JSON object; send an array of operations as {JSON_PATCH}")
+        raise InvalidPatch(
+            "a merge patch is a JSON object; send an array of operations as"
+            f" {JSON_PATCH}"
+        )
     return lambda data: _within(limit, merge_patch(data, patch))
 
 
@@ -43,11 +47,17 @@ def json_patch(operations: Any, limit: int) -> Change:
 
 def _check(operations: list[Any]) -> None:
     if len(operations) > OPERATIONS:
-        raise InvalidPatch(f"a JSON Patch may have {OPERATIONS} operations, this one has {len(operations)}")
+        raise InvalidPatch(
+            f"a JSON Patch may have {OPERATIONS} operations, this one has"
+            f" {len(operations)}"
+        )
     for index, operation in enumerate(operations):
         try:
             jsonpatch.JsonPatch([operation])
-            if operation["op"] in ("add", "replace", "test") and "value" not in operation:
+            if (
+                operation["op"] in ("add", "replace", "test")
+                and "value" not in operation
+            ):
                 raise jsonpatch.InvalidJsonPatch("the operation needs a value")
         except (
             jsonpatch.JsonPatchException,
@@ -65,7 +75,11 @@ def _apply(data: Data, operations: list[Any], limit: int) -> Data:
                 _test(index, operation, data)
             else:
                 data = jsonpatch.apply_patch(data, [deepcopy(operation)], in_place=True)
-        except (jsonpatch.JsonPatchException, jsonpointer.JsonPointerException, TypeError) as error:
+        except (
+            jsonpatch.JsonPatchException,
+            jsonpointer.JsonPointerException,
+            TypeError,
+        ) as error:
             raise _refused(index, error) from None
         if operation["op"] == "copy":
             _within(limit, data)
@@ -85,15 +99,19 @@ def _test(index: int, operation: dict[str, Any], data: Data) -> None:
     if isinstance(found, jsonpointer.EndOfList):
         found = missing
     if found is missing or canonical_text(found) != canonical_text(operation["value"]):
-        place = Violation(f"/{index}", f"the value at {operation['path']} is another one")
+        place = Violation(
+            f"/{index}", f"the value at {operation['path']} is another one"
+        )
         raise PatchTestFailed(
-            f"the test of operation {index} did not hold; nothing was changed", errors=[place]
+            f"the test of operation {index} did not hold; nothing was changed",
+            errors=[place],
         )
 
 
 def _refused(index: int, error: Exception) -> InvalidPatch:
     return InvalidPatch(
-        f"operation {index} cannot be applied", errors=[Violation(f"/{index}", str(error)[:200])]
+        f"operation {index} cannot be applied",
+        errors=[Violation(f"/{index}", str(error)[:200])],
     )
 
 

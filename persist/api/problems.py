@@ -1,4 +1,5 @@
-"""Problems: every error as ``application/problem+json`` (RFC 9457). The one table of statuses."""
+"""Problems: every error as ``application/problem+json`` (RFC 9457). The one table of
+statuses."""
 
 import logging
 from typing import Any
@@ -50,13 +51,15 @@ def catalogue() -> dict[str, type[PersistError]]:
 
 
 def problem(error: BaseException, instance: str, request_id: str) -> Answer:
-    """The answer to a request that failed. What is not a refusal is logged and told as 500
-    without a word of the inside."""
+    """The answer to a request that failed. What is not a refusal is logged and told as
+    500 without a word of the inside."""
     if isinstance(error, errors.Unavailable):
         logger.warning("answered 503: %s", error.detail)
     if not isinstance(error, PersistError):
         logger.error("%s failed", instance, exc_info=error)
-        error = PersistError("the service failed on this request; its log has the request_id")
+        error = PersistError(
+            "the service failed on this request; its log has the request_id"
+        )
     members: dict[str, Any] = {
         "type": f"/problems/{error.code}",
         "title": error.title,
@@ -68,7 +71,11 @@ def problem(error: BaseException, instance: str, request_id: str) -> Answer:
     }
     if error.errors:
         members["errors"] = [violation._asdict() for violation in error.errors]
-    return Answer(members["status"], dumps(members | error.members).encode(), [PROBLEM, *_headers(error)])
+    return Answer(
+        members["status"],
+        dumps(members | error.members).encode(),
+        [PROBLEM, *_headers(error)],
+    )
 
 
 def _headers(error: PersistError) -> Headers:  # noqa: PLR0911 - a table of errors

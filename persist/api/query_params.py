@@ -60,10 +60,16 @@ def pairs_of(query: bytes) -> Pairs:
     if not query:
         return []
     try:
-        pairs = parse_qsl(query.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=1000)
+        pairs = parse_qsl(
+            query.decode("ascii"),
+            keep_blank_values=True,
+            errors="strict",
+            max_num_fields=1000,
+        )
     except ValueError:
         raise InvalidQuery(
-            "the query string is not percent-encoded UTF-8, or has over 1,000 parameters"
+            "the query string is not percent-encoded UTF-8, or has over 1,000"
+            " parameters"
         ) from None
     if any("\0" in part for pair in pairs for part in pair):
         raise InvalidQuery("the query string must not hold U+0000")
@@ -71,8 +77,8 @@ def pairs_of(query: bytes) -> Pairs:
 
 
 def controls(pairs: Pairs, known: Iterable[str]) -> dict[str, str]:
-    """Parameters of a request that takes no filters. Raises ``InvalidQuery`` for others, and for
-    one that stands twice."""
+    """Parameters of a request that takes no filters. Raises ``InvalidQuery`` for
+    others, and for one that stands twice."""
     known = tuple(known)
     found: dict[str, str] = {}
     for name, value in pairs:
@@ -92,7 +98,9 @@ def flag(values: dict[str, str], name: str) -> bool:
     return given == "true"
 
 
-def natural(values: dict[str, str], name: str, default: int | None = None, least: int = 1) -> int | None:
+def natural(
+    values: dict[str, str], name: str, default: int | None = None, least: int = 1
+) -> int | None:
     """A whole-number parameter of at least ``least``."""
     given = values.get(name)
     if given is None:
@@ -110,8 +118,11 @@ def split(pairs: Pairs, known: Iterable[str]) -> tuple[dict[str, str], Pairs]:
 
 
 @lru_cache(maxsize=4096)
-def listing(type: EntityType, workspace: str, query: bytes, *, paged: bool = True) -> Listing:
-    """A list request. Raises ``InvalidQuery`` naming what is wrong and the nearest known name."""
+def listing(
+    type: EntityType, workspace: str, query: bytes, *, paged: bool = True
+) -> Listing:
+    """A list request. Raises ``InvalidQuery`` naming what is wrong and the nearest
+    known name."""
     pairs = pairs_of(query)
     known = PAGE | FILTERS if paged else FILTERS | {"sort", "fields"}
     control, filters = split(pairs, known)
@@ -127,21 +138,32 @@ def listing(type: EntityType, workspace: str, query: bytes, *, paged: bool = Tru
 
 
 ENVELOPE_ONLY = EntityType(
-    "records", Kind.REGISTERED, 0, {"type": "object", "additionalProperties": False}, lambda data: data, {}
+    "records",
+    Kind.REGISTERED,
+    0,
+    {"type": "object", "additionalProperties": False},
+    lambda data: data,
+    {},
 )
 """What filters may name where collections differ in all else."""
 
 _ID = ENVELOPE["id"]
-_BY_PLACE = (SortKey(_ID), SortKey(Field(("collection",), FieldType.STRING, nullable=False, envelope=True)))
+_BY_PLACE = (
+    SortKey(_ID),
+    SortKey(Field(("collection",), FieldType.STRING, nullable=False, envelope=True)),
+)
 
 
 @lru_cache(maxsize=4096)
 def listing_together(workspace: str, query: bytes) -> Listing:
-    """A list request over several collections, with filters over the envelope. Raises ``InvalidQuery``."""
+    """A list request over several collections, with filters over the envelope. Raises
+    ``InvalidQuery``."""
     control, filters = split(pairs_of(query), TOGETHER)
     where, values = conditions(ENVELOPE_ONLY, filters, control, TOGETHER)
     digest = _digest("", workspace, filters, control)
-    after = _position(control["cursor"], digest, _BY_PLACE) if "cursor" in control else None
+    after = (
+        _position(control["cursor"], digest, _BY_PLACE) if "cursor" in control else None
+    )
     limit = min(natural(control, "limit", LIMIT) or LIMIT, MOST)
     return Listing(Query(where, values, _BY_PLACE, after, limit), None, False, digest)
 
@@ -149,18 +171,25 @@ def listing_together(workspace: str, query: bytes) -> Listing:
 def conditions(
     type: EntityType, filters: Pairs, control: dict[str, str], known: Iterable[str]
 ) -> tuple[Expression | None, tuple[Any, ...]]:
-    """All conditions of a request, ANDed, with their values. ``known`` are its control parameters."""
+    """All conditions of a request, ANDed, with their values. ``known`` are its control
+    parameters."""
     if len(filters) > CONDITIONS:
-        raise InvalidQuery(f"a query may have {CONDITIONS} conditions, this one has {len(filters)}")
+        raise InvalidQuery(
+            f"a query may have {CONDITIONS} conditions, this one has {len(filters)}"
+        )
     values: list[Any] = []
-    found = [_condition(type, name, value, values, known) for name, value in _merged(filters)]
+    found = [
+        _condition(type, name, value, values, known) for name, value in _merged(filters)
+    ]
     if "filter" in control:
         expression, more = compile_filter(control["filter"], type, len(values))
         found.append(expression)
         values.extend(more)
     if not found:
         return None, ()
-    return (found[0] if len(found) == 1 else Call(Function.AND, tuple(found))), tuple(values)
+    return (found[0] if len(found) == 1 else Call(Function.AND, tuple(found))), tuple(
+        values
+    )
 
 
 def _merged(filters: Pairs) -> list[tuple[str, list[str]]]:
@@ -176,13 +205,20 @@ def _merged(filters: Pairs) -> list[tuple[str, list[str]]]:
             repeated[name] = [value]
             merged.append((name, repeated[name]))
     return [
-        (name, given[0].split(",") if name.endswith("__in") and len(given) == 1 else given)
+        (
+            name,
+            given[0].split(",") if name.endswith("__in") and len(given) == 1 else given,
+        )
         for name, given in merged
     ]
 
 
 def _condition(
-    type: EntityType, name: str, given: list[str], values: list[Any], known: Iterable[str]
+    type: EntityType,
+    name: str,
+    given: list[str],
+    values: list[Any],
+    known: Iterable[str],
 ) -> Expression:
     path, _, operator = name.rpartition("__") if "__" in name[1:] else (name, "", "eq")
     found = resolve(type, path)
@@ -190,24 +226,32 @@ def _condition(
         raise _unknown_field(type, name if name in type.fields else path, known)
     offered = OPERATORS[found.type]
     if operator not in offered:
-        raise _unknown(f"operator of {found.name}", operator, [function.value for function in offered])
+        raise _unknown(
+            f"operator of {found.name}",
+            operator,
+            [function.value for function in offered],
+        )
     function = Function(operator)
     if function is Function.ISNULL:
         null = Call(function, (Member(found),))
         return null if flag({name: given[0]}, name) else Call(Function.NOT, (null,))
     parameters = tuple(
-        _parameter(found, function, name, text, values, _is_time(type, found)) for text in given
+        _parameter(found, function, name, text, values, _is_time(type, found))
+        for text in given
     )
     return Call(function, (Member(found), *parameters))
 
 
 def resolve(type: EntityType, name: str) -> Field | None:
-    """The field a query string means: ``_created_at`` the envelope's, ``data.limit`` one whose
-    name is taken by a control parameter, dots reach into nested members; other names need filter=."""
+    """The field a query string means: ``_created_at`` the envelope's, ``data.limit``
+    one whose name is taken by a control parameter, dots reach into nested members;
+    other names need filter=."""
     if name.startswith("_"):
         return ENVELOPE.get(name[1:])
     stripped = name.removeprefix("data.")
-    if any(not part or part.startswith("_") or "__" in part for part in stripped.split(".")):
+    if any(
+        not part or part.startswith("_") or "__" in part for part in stripped.split(".")
+    ):
         return None
     return type.field_at(tuple(stripped.split("."))) or (
         type.field_at(tuple(name.split("."))) if stripped != name else None
@@ -221,12 +265,20 @@ def _is_time(type: EntityType, found: Field) -> bool:
 
 
 def _parameter(
-    found: Field, function: Function, name: str, text: str, values: list[Any], is_time: bool
+    found: Field,
+    function: Function,
+    name: str,
+    text: str,
+    values: list[Any],
+    is_time: bool,
 ) -> Parameter:
     value: Any
     if is_time and function not in TEXT:
         kind, value = FieldType.STRING, _moment(name, text)
-    elif found.type is FieldType.STRING or function in (Function.CONTAINS, Function.STARTSWITH):
+    elif found.type is FieldType.STRING or function in (
+        Function.CONTAINS,
+        Function.STARTSWITH,
+    ):
         kind, value = FieldType.STRING, text
     elif found.type is FieldType.BOOLEAN:
         kind, value = FieldType.BOOLEAN, flag({name: text}, name)
@@ -242,7 +294,9 @@ def _moment(name: str, text: str) -> str:
     try:
         return stored_time(text)
     except ValueError:
-        raise InvalidQuery(f"{name} takes a time such as 2026-11-22T17:00:00Z, not {text[:40]!r}") from None
+        raise InvalidQuery(
+            f"{name} takes a time such as 2026-11-22T17:00:00Z, not {text[:40]!r}"
+        ) from None
 
 
 def _number(name: str, text: str, *, whole_only: bool) -> tuple[FieldType, int | float]:
@@ -258,8 +312,8 @@ def _number(name: str, text: str, *, whole_only: bool) -> tuple[FieldType, int |
 
 
 def _open(text: str) -> tuple[FieldType, Any]:
-    """A value compared with a member of any type, by its own: ``8`` a number, ``"8"`` and
-    ``u-42`` text, ``true`` a boolean."""
+    """A value compared with a member of any type, by its own: ``8`` a number, ``"8"``
+    and ``u-42`` text, ``true`` a boolean."""
     if text in ("true", "false"):
         return FieldType.BOOLEAN, text == "true"
     if NUMBER.fullmatch(text):
@@ -282,7 +336,10 @@ def _sort(type: EntityType, text: str) -> tuple[SortKey, ...]:
         if found is None:
             raise _unknown_field(type, name)
         if found.type not in SCALARS:
-            raise InvalidQuery(f"records cannot be sorted by {found.name}: it holds no single kind of scalar")
+            raise InvalidQuery(
+                f"records cannot be sorted by {found.name}: it holds no single kind of"
+                " scalar"
+            )
         if any(key.field == found for key in keys):
             raise InvalidQuery(f"sort names {found.name} twice")
         keys.append(SortKey(found, part.startswith("-")))
@@ -298,19 +355,26 @@ def _fields(type: EntityType, text: str) -> tuple[str, ...]:
     for name in names:
         if name.removeprefix("data.") not in type.fields and name not in type.fields:
             raise _unknown_field(type, name)
-    return tuple(name if name in type.fields else name.removeprefix("data.") for name in names)
+    return tuple(
+        name if name in type.fields else name.removeprefix("data.") for name in names
+    )
 
 
-def _digest(collection: str, workspace: str, filters: Pairs, control: dict[str, str]) -> str:
+def _digest(
+    collection: str, workspace: str, filters: Pairs, control: dict[str, str]
+) -> str:
     """What a cursor is bound to."""
     bound = [collection, workspace, filters, control.get("filter"), control.get("sort")]
     return hashlib.blake2b(canonical_text(bound).encode(), digest_size=9).hexdigest()
 
 
 def cursor_of(listing: Listing, position: Sequence[Any]) -> str:
-    """The cursor that goes on behind a record, given its sort values as the database has them."""
+    """The cursor that goes on behind a record, given its sort values as the database
+    has them."""
     pairs = zip(position, listing.query.sort, strict=True)
-    return pagination.encode(listing.digest, [_plain(value, key.field.type) for value, key in pairs])
+    return pagination.encode(
+        listing.digest, [_plain(value, key.field.type) for value, key in pairs]
+    )
 
 
 def _plain(value: Any, type: FieldType) -> Any:
@@ -343,7 +407,12 @@ def _fits(value: Any, found: Field) -> bool:
         return found.type in (FieldType.INTEGER, FieldType.NUMBER) and value in INT64
     if isinstance(value, float):
         return found.type is FieldType.NUMBER and math.isfinite(value)
-    return isinstance(value, str) and found.type is FieldType.STRING and "\0" not in value and _sound(value)
+    return (
+        isinstance(value, str)
+        and found.type is FieldType.STRING
+        and "\0" not in value
+        and _sound(value)
+    )
 
 
 def _sound(text: str) -> bool:
@@ -352,16 +421,30 @@ def _sound(text: str) -> bool:
 
 def next_link(path: str, query: bytes, cursor: str) -> str:
     """The address of the next page."""
-    parts = query.decode("ascii").replace(">", "%3E").split("&")  # a bare one would end the link
+    parts = (
+        query.decode("ascii").replace(">", "%3E").split("&")
+    )  # a bare one would end the link
     kept = [part for part in parts if part and not part.startswith("cursor=")]
     return f"{path}?{'&'.join([*kept, f'cursor={cursor}'])}"
 
 
-def _unknown_field(type: EntityType, name: str, controls: Iterable[str] = ()) -> PersistError:
+def _unknown_field(
+    type: EntityType, name: str, controls: Iterable[str] = ()
+) -> PersistError:
     if name in type.fields:
-        return InvalidQuery(f"{name[:80]!r} is reached by filter only: filter=data[{dumps(name[:80])}] == …")
+        return InvalidQuery(
+            f"{name[:80]!r} is reached by filter only: filter=data[{dumps(name[:80])}]"
+            " == …"
+        )
     prefix, dot, _ = name.removeprefix("data.").rpartition(".")
-    nested = [f"{prefix}.{known}" for known in names_at(type.schema, tuple(prefix.split(".")))] if dot else []
+    nested = (
+        [
+            f"{prefix}.{known}"
+            for known in names_at(type.schema, tuple(prefix.split(".")))
+        ]
+        if dot
+        else []
+    )
     fields = [*type.fields, *("_" + known for known in ENVELOPE), *sorted(controls)]
     return _unknown("field", name, nested or fields)
 

@@ -1,4 +1,5 @@
-"""What comes in: headers, preconditions, strict bodies. Query strings are in ``api.queries``."""
+"""What comes in: headers, preconditions, strict bodies. Query strings are in
+``api.queries``."""
 
 import asyncio
 import hashlib
@@ -31,7 +32,11 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
 JSON_TYPES = ("application/json",)
 NDJSON_TYPES = ("application/x-ndjson", "application/ndjson", "application/jsonl")
-PATCH_TYPES = ("application/merge-patch+json", "application/json-patch+json", "application/json")
+PATCH_TYPES = (
+    "application/merge-patch+json",
+    "application/json-patch+json",
+    "application/json",
+)
 
 REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
 KEY = re.compile(r"[\x21-\x7e]{1,255}")
@@ -43,9 +48,9 @@ TAGS = re.compile(rf"[\s,]*{TAG.pattern}(?:\s*,[\s,]*{TAG.pattern})*[\s,]*")
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a request may take: bytes of a body and of an import, seconds between two pieces; and what
-    one process takes on at once: connections, requests, bytes of their bodies in memory, requests that
-    wait for the database."""
+    """What a request may take: bytes of a body and of an import, seconds between two
+    pieces; and what one process takes on at once: connections, requests, bytes of their
+    bodies in memory, requests that wait for the database."""
 
     body: int
     upload: int
@@ -62,7 +67,8 @@ PROCESS = new_id()[:18].replace("-", "")
 _count = itertools.count(1)
 
 UNKNOWN = "other"
-"""The route of whatever has none: paths that clients make up are not counted each by itself."""
+"""The route of whatever has none: paths that clients make up are not counted each by
+itself."""
 
 GONE = 499
 """Stands for the status where the client is gone before its answer begins."""
@@ -73,8 +79,8 @@ class Disconnected(Exception):
 
 
 class Request:
-    """A request as the ASGI server hands it over. ``route`` is the template of its path, for counting;
-    ``status`` that of its answer, once there is one."""
+    """A request as the ASGI server hands it over. ``route`` is the template of its
+    path, for counting; ``status`` that of its answer, once there is one."""
 
     __slots__ = (
         "_admit",
@@ -98,7 +104,12 @@ class Request:
     )
 
     def __init__(
-        self, scope: Scope, receive: Receive, limits: Limits, traffic: InFlightLimiter, admit: "Admit"
+        self,
+        scope: Scope,
+        receive: Receive,
+        limits: Limits,
+        traffic: InFlightLimiter,
+        admit: "Admit",
     ) -> None:
         self.started = perf_counter()
         self.method: str = scope["method"]
@@ -123,12 +134,14 @@ class Request:
         self.request_id = sane_request_id(self._headers.get(b"x-request-id"))
 
     async def admit(self) -> None:
-        """Tell who asks: ``access`` is theirs now. What goes on for long asks again, as a key may be
-        revoked. Raises ``Unauthenticated``, ``Forbidden``, ``Unavailable``."""
+        """Tell who asks: ``access`` is theirs now. What goes on for long asks again, as
+        a key may be revoked. Raises ``Unauthenticated``, ``Forbidden``,
+        ``Unavailable``."""
         self.access = await self._admit(self)
 
     def wait(self) -> None:
-        """From now on it waits for something to happen: that takes no place among those in progress."""
+        """From now on it waits for something to happen: that takes no place among those
+        in progress."""
         self._traffic.wait(self)
 
     @property
@@ -137,7 +150,8 @@ class Request:
         return Origin(self.access.actor, self.request_id)
 
     def header(self, name: bytes) -> str | None:
-        """A header's value; several of one name are one list (RFC 9110, section 5.2)."""
+        """A header's value; several of one name are one list (RFC 9110, section
+        5.2)."""
         value = self._headers.get(name)
         return None if value is None else value.decode("latin-1")
 
@@ -147,8 +161,8 @@ class Request:
         return quote(self.path, safe="/:@!$&'()*+,;=~")
 
     async def body(self, accepted: Sequence[str] = JSON_TYPES) -> bytes:
-        """The whole body, as often as asked for. Raises ``UnsupportedMediaType``, ``TooLarge``,
-        ``RequestTimeout``."""
+        """The whole body, as often as asked for. Raises ``UnsupportedMediaType``,
+        ``TooLarge``, ``RequestTimeout``."""
         if self._body is None:
             self._body = await self._whole()
         if self._body:
@@ -204,28 +218,38 @@ class Request:
             return given or accepted[0]
         name, _, parameters = given.partition(";")
         charset = re.search(r"charset\s*=\s*\"?([^\s\";]+)", parameters, re.IGNORECASE)
-        if name.strip().lower() not in accepted or (charset and charset[1].lower() not in ("utf-8", "utf8")):
+        if name.strip().lower() not in accepted or (
+            charset and charset[1].lower() not in ("utf-8", "utf8")
+        ):
             raise UnsupportedMediaType(given[:100], accepted)
         return name.strip().lower()
 
     def precondition(self, *, required: bool = False) -> Precondition:
         """``If-Match`` and ``If-None-Match``. Raises ``MalformedRequest``."""
-        if_match, none_match = self._headers.get(b"if-match"), self._headers.get(b"if-none-match")
+        if_match, none_match = (
+            self._headers.get(b"if-match"),
+            self._headers.get(b"if-none-match"),
+        )
         if if_match is None and none_match is None and not required:
             return NO_PRECONDITION
-        return Precondition(_tags("If-Match", if_match), _tags("If-None-Match", none_match), required)
+        return Precondition(
+            _tags("If-Match", if_match), _tags("If-None-Match", none_match), required
+        )
 
     @property
     def idempotency_key(self) -> str | None:
         """The ``Idempotency-Key``. Raises ``MalformedRequest`` where it is no key."""
         key = self.header(b"idempotency-key")
         if key is not None and not KEY.fullmatch(key):
-            raise MalformedRequest("an Idempotency-Key has 1 to 255 visible ASCII characters")
+            raise MalformedRequest(
+                "an Idempotency-Key has 1 to 255 visible ASCII characters"
+            )
         return key
 
     @property
     def minimal(self) -> bool:
-        """Whether the client asks for an answer without a body (RFC 7240); a value may stand in quotes."""
+        """Whether the client asks for an answer without a body (RFC 7240); a value may
+        stand in quotes."""
         preferences = (self.header(b"prefer") or "").lower().split(",")
         return any(MINIMAL.fullmatch(part.split(";")[0]) for part in preferences)
 
@@ -247,7 +271,8 @@ Admit = Callable[[Request], Awaitable[Access]]
 
 
 def sane_request_id(given: bytes | None) -> str:
-    """The client's ``X-Request-ID`` if it is 1 to 128 visible ASCII characters, else a new one."""
+    """The client's ``X-Request-ID`` if it is 1 to 128 visible ASCII characters, else a
+    new one."""
     if given is not None and REQUEST_ID.fullmatch(text := given.decode("latin-1")):
         return text
     return f"{PROCESS}{next(_count):x}"
@@ -269,14 +294,20 @@ def _tags(header: str, value: bytes | None) -> tuple[str, ...]:
 
 
 def entity_tags(header: str, text: str) -> tuple[str, ...]:
-    """The entity tags of a precondition (RFC 9110, section 13.1). Raises ``MalformedRequest``."""
+    """The entity tags of a precondition (RFC 9110, section 13.1). Raises
+    ``MalformedRequest``."""
     text = text.strip()
     if text == ANY:
         return (ANY,)
     if not TAGS.fullmatch(text):
-        raise MalformedRequest(f'{header} takes "<revision>" in double quotes, a list of them, or *')
+        raise MalformedRequest(
+            f'{header} takes "<revision>" in double quotes, a list of them, or *'
+        )
     return tuple(TAG.findall(text))
 
 
 def _too_large(limit: int) -> TooLarge:
-    return TooLarge(f"a body may have {limit:,} bytes here; send large amounts of records to …/import")
+    return TooLarge(
+        f"a body may have {limit:,} bytes here; send large amounts of records to"
+        " …/import"
+    )

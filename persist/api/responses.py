@@ -1,4 +1,5 @@
-"""What goes out: answers, records and changes as bytes. Stored JSON is passed on as it stands."""
+"""What goes out: answers, records and changes as bytes. Stored JSON is passed on as it
+stands."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, MutableMapping
 from dataclasses import dataclass
@@ -27,13 +28,16 @@ class Answer:
         headers = self.headers
         if self.status not in (204, 304):
             headers.append((b"content-length", str(len(self.body)).encode()))
-        await send({"type": "http.response.start", "status": self.status, "headers": headers})
+        await send(
+            {"type": "http.response.start", "status": self.status, "headers": headers}
+        )
         await send({"type": "http.response.body", "body": b"" if head else self.body})
 
 
 @dataclass(slots=True)
 class Stream:
-    """A response of which nobody knows the length; ``pieces`` is closed when the client goes."""
+    """A response of which nobody knows the length; ``pieces`` is closed when the client
+    goes."""
 
     pieces: AsyncIterator[bytes]
     headers: Headers
@@ -41,14 +45,24 @@ class Stream:
 
     async def send(self, send: Send, *, head: bool = False) -> None:
         """Hand it to the server piece by piece, at the client's pace."""
-        await send({"type": "http.response.start", "status": self.status, "headers": self.headers})
+        await send(
+            {
+                "type": "http.response.start",
+                "status": self.status,
+                "headers": self.headers,
+            }
+        )
         if not head:
             async for piece in self.pieces:
-                await send({"type": "http.response.body", "body": piece, "more_body": True})
+                await send(
+                    {"type": "http.response.body", "body": piece, "more_body": True}
+                )
         await send({"type": "http.response.body", "body": b""})
 
 
-def json_answer(value: Any, status: int = 200, headers: Iterable[tuple[bytes, bytes]] = ()) -> Answer:
+def json_answer(
+    value: Any, status: int = 200, headers: Iterable[tuple[bytes, bytes]] = ()
+) -> Answer:
     """A JSON value as an answer."""
     return Answer(status, dumps(value).encode(), [JSON, *headers])
 
@@ -72,8 +86,8 @@ def record_text(record: Record) -> str:
 
 
 def row_text(collection: str, workspace: str, row: tuple[Any, ...]) -> str:
-    """A stored row (the envelope columns…, data as JSON text) as a record's JSON text. Names,
-    ids and times have no character that JSON would escape."""
+    """A stored row (the envelope columns…, data as JSON text) as a record's JSON text.
+    Names, ids and times have no character that JSON would escape."""
     id, revision, schema_version, created_at, updated_at, data = row[:6]
     place = f'"{workspace}"' if workspace else "null"
     return (
@@ -83,7 +97,12 @@ def row_text(collection: str, workspace: str, row: tuple[Any, ...]) -> str:
 
 
 def outcome_text(
-    collection: str, id: str, status: str, reason: str | None, result: Any, revision: int
+    collection: str,
+    id: str,
+    status: str,
+    reason: str | None,
+    result: Any,
+    revision: int,
 ) -> str:
     """What became of a record as JSON text."""
     told = "null" if reason is None else dumps(reason)
@@ -115,6 +134,6 @@ def change_text(row: tuple[Any, ...]) -> str:
         f'{{"seq":{seq},"at":"{at}","workspace":{dumps(workspace or None)},'
         f'"collection":"{collection}","id":"{id}",'
         f'"revision":{revision},"schema_version":{version},"operation":"{operation}","command":{dumps(command)},'
-        f'"payload":{payload or "null"},"actor":{dumps(actor or None)},"request_id":{dumps(request)},'
+        f'"payload":{payload or "null"},"actor":{dumps(actor or None)},"request_id":{dumps(request)},'  # noqa: E501
         f'"data":{data or "null"}}}'
     )

@@ -1,4 +1,5 @@
-"""Anew: a request that met a type or a workspace which another process has changed is answered again."""
+"""Anew: a request that met a type or a workspace which another process has changed is
+answered again."""
 
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
@@ -16,8 +17,9 @@ Reply = TypeVar("Reply")
 async def retry_on_stale_schema(
     database: Database, request: Request, attempt: Callable[[], Awaitable[Reply]]
 ) -> Reply:
-    """The reply of an attempt. A refusal may come from what was known before: then it is asked for
-    once more, unless its body is gone. Raises what the attempt raises, ``Unavailable``."""
+    """The reply of an attempt. A refusal may come from what was known before: then it
+    is asked for once more, unless its body is gone. Raises what the attempt raises,
+    ``Unavailable``."""
     for _ in range(ATTEMPTS):
         known = database.catalog.epoch
         try:

@@ -10,7 +10,14 @@ from fastapi.responses import Response
 from persist.api.deferred_validation import draft
 from persist.api.entity_types import sent
 from persist.api.fastapi_errors import Asked
-from persist.api.query_params import ENVELOPE_ONLY, conditions, flag, natural, pairs_of, split
+from persist.api.query_params import (
+    ENVELOPE_ONLY,
+    conditions,
+    flag,
+    natural,
+    pairs_of,
+    split,
+)
 from persist.api.requests import Request, json_object
 from persist.api.responses import JSON, Answer, outcome_text
 from persist.api.retry import retry_on_stale_schema
@@ -36,12 +43,15 @@ def command_of(type: EntityType, name: str) -> Command:
     command = type.commands.get(name)
     if command is None:
         known = ", ".join(sorted(type.commands))
-        raise CommandNotFound(f"{type.name} has no command {name[:80]!r}; it has {known}")
+        raise CommandNotFound(
+            f"{type.name} has no command {name[:80]!r}; it has {known}"
+        )
     return command
 
 
 def payload_of(command: Command, body: bytes) -> Data:
-    """A command's payload, which may be left out where it has defaults. Raises ``InvalidPayload``."""
+    """A command's payload, which may be left out where it has defaults. Raises
+    ``InvalidPayload``."""
     parsed: Data = command.parse(json_object(body, InvalidPayload) if body else {})
     return parsed
 
@@ -67,11 +77,20 @@ def invoking_router(database: Database, writes: Writes) -> APIRouter:
         async def attempt() -> Answer:
             await database.refresh()
             names = database.catalog.workspaces.get(workspace, ())
-            request.access.require_all(Level.WRITE, [(name, workspace) for name in names or (EVERY,)])
-            types = [database.catalog.get(name, workspace).type for name in database.catalog.held(workspace)]
+            request.access.require_all(
+                Level.WRITE, [(name, workspace) for name in names or (EVERY,)]
+            )
+            types = [
+                database.catalog.get(name, workspace).type
+                for name in database.catalog.held(workspace)
+            ]
             if not any(command in type.commands for type in types):
-                raise CommandNotFound(f"no collection of {workspace} has a command {command[:80]!r}")
-            return await _invoke(writes, request, types, workspace, command, ENVELOPE_ONLY)
+                raise CommandNotFound(
+                    f"no collection of {workspace} has a command {command[:80]!r}"
+                )
+            return await _invoke(
+                writes, request, types, workspace, command, ENVELOPE_ONLY
+            )
 
         return sent(await retry_on_stale_schema(database, request, attempt))
 
@@ -91,7 +110,9 @@ async def _invoke(
     control, filters = split(pairs_of(request.query), known)
     query = Query(*conditions(filtered, filters, control, known))
     most, atomic = _most(control), flag(control, "atomic")
-    commands = {type.name: type.commands[name] for type in types if name in type.commands}
+    commands = {
+        type.name: type.commands[name] for type in types if name in type.commands
+    }
     body = await request.body()
     payloads = await draft(request, body, lambda: _payloads(commands, body))
 
@@ -114,20 +135,26 @@ async def _invoke(
 
 
 def _payloads(commands: Mapping[str, Command], body: bytes) -> dict[str, Data]:
-    """The payload of each collection's command. Raises ``InvalidPayload`` naming the collection."""
+    """The payload of each collection's command. Raises ``InvalidPayload`` naming the
+    collection."""
     found: dict[str, Data] = {}
     for collection, command in commands.items():
         try:
             found[collection] = payload_of(command, body)
         except InvalidPayload as error:
-            raise InvalidPayload(f"{collection}: {error.detail}", errors=error.errors) from None
+            raise InvalidPayload(
+                f"{collection}: {error.detail}", errors=error.errors
+            ) from None
     return found
 
 
 def _most(control: dict[str, str]) -> int:
     most = natural(control, "max_affected", DEFAULT, least=0)
     if most is None or most > MOST:
-        raise InvalidQuery(f"max_affected is at most {MOST:,} here; narrow the filter and call several times")
+        raise InvalidQuery(
+            f"max_affected is at most {MOST:,} here; narrow the filter and call several"
+            " times"
+        )
     return most
 
 
@@ -139,11 +166,21 @@ def _told(outcomes: Sequence[Outcome]) -> Answer:
 
 
 BODY: dict[str, Any] = {
-    "description": "Filters name fields of the envelope only (`_created_at__lt=…`). The payload has to fit "
-    "the command of each collection that has one; records of the others are skipped as `unsupported`.",
+    "description": (
+        "Filters name fields of the envelope only (`_created_at__lt=…`). The payload"
+        " has to fit the command of each collection that has one; records of the others"
+        " are skipped as `unsupported`."
+    ),
     "parameters": [
         {"$ref": f"#/components/parameters/{name}"}
-        for name in ("filter", "max_affected.invoke", "atomic", "dry_run", "Idempotency-Key", "Prefer")
+        for name in (
+            "filter",
+            "max_affected.invoke",
+            "atomic",
+            "dry_run",
+            "Idempotency-Key",
+            "Prefer",
+        )
     ],
     "requestBody": {
         "description": "The command's payload.",
@@ -152,7 +189,11 @@ BODY: dict[str, Any] = {
     "responses": {
         "200": {
             "description": "What became of each record.",
-            "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Outcomes"}}},
+            "content": {
+                "application/json": {
+                    "schema": {"$ref": "#/components/schemas/Outcomes"}
+                }
+            },
         }
     },
 }

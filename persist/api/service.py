@@ -1,4 +1,5 @@
-"""The service itself: what it is, whether it is well, what its problems mean, its collections."""
+"""The service itself: what it is, whether it is well, what its problems mean, its
+collections."""
 
 import asyncio
 import re
@@ -30,7 +31,12 @@ DOCUMENTS = 16
 
 
 def service_router(  # noqa: C901 - a list of routes
-    name: str, version: str, limits: Limits, database: Database, document: Document, faults: Mapping[str, str]
+    name: str,
+    version: str,
+    limits: Limits,
+    database: Database,
+    document: Document,
+    faults: Mapping[str, str],
 ) -> APIRouter:
     """The routes around the collections. ``document`` makes the OpenAPI document that a
     caller sees, ``faults`` are those of definition files."""
@@ -75,8 +81,11 @@ def service_router(  # noqa: C901 - a list of routes
             await database.refresh()
         for collection in database.catalog.ahead:
             database.catalog.get(collection)
-        # Where keys are demanded, what is wrong with which file is nothing for whoever comes along.
-        seen = {"definition_files": faults} if request.access.allows(Level.ADMIN) else {}
+        # Where keys are demanded, what is wrong with which file is nothing for whoever
+        # comes along.
+        seen = (
+            {"definition_files": faults} if request.access.allows(Level.ADMIN) else {}
+        )
         return {"status": "ok", **seen}
 
     @router.get("/problems/{code}", summary="What a problem means")
@@ -85,7 +94,10 @@ def service_router(  # noqa: C901 - a list of routes
         if kind is None and not re.fullmatch(r"[a-z][a-z0-9-]{0,62}", code):
             raise NotFound(f"there is no problem {code[:80]!r}")
         if kind is None:
-            kind, told = Refused, "a command of the collection refused, for a reason of its own"
+            kind, told = (
+                Refused,
+                "a command of the collection refused, for a reason of its own",
+            )
         else:
             told = " ".join((kind.__doc__ or kind.title).split())
         return {
@@ -98,7 +110,11 @@ def service_router(  # noqa: C901 - a list of routes
     @router.get("/collections", summary="All collections")
     async def collections(request: Asked) -> dict[str, Any]:
         await database.refresh()
-        seen = [type for type in database.catalog if request.access.allows(Level.READ, type.name)]
+        seen = [
+            type
+            for type in database.catalog
+            if request.access.allows(Level.READ, type.name)
+        ]
         return {"items": [described(type) for type in seen]}
 
     @router.get("/collections/{collection}", summary="One collection")
@@ -107,13 +123,18 @@ def service_router(  # noqa: C901 - a list of routes
         await database.refresh()
         return described(database.catalog.get(collection).type)
 
-    @router.get("/collections/{collection}/openapi.json", summary="The OpenAPI document of one collection")
+    @router.get(
+        "/collections/{collection}/openapi.json",
+        summary="The OpenAPI document of one collection",
+    )
     async def collection_openapi(collection: str, request: Asked) -> Response:
         request.access.require(Level.READ, collection)
         await database.refresh()
         type = database.catalog.get(collection).type
         title = f"Persist: {type.name}"
-        pieces = document_pieces([type], version=version, title=title, access=request.access)
+        pieces = document_pieces(
+            [type], version=version, title=title, access=request.access
+        )
         return _json_of(await asyncio.to_thread(list, pieces))
 
     return router

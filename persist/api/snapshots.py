@@ -35,7 +35,10 @@ TAKEN = Body({"note": "before the release"}, **_WANTED)
 EVERYTHING = Body(
     {"scope": "all", "note": "before the release"},
     "scope",
-    scope={"const": "all", "description": "For one collection POST /api/{collection}/snapshots."},
+    scope={
+        "const": "all",
+        "description": "For one collection POST /api/{collection}/snapshots.",
+    },
     **_WANTED,
 )
 EVERYTHING["requestBody"]["content"]["application/x-ndjson"] = {
@@ -44,15 +47,23 @@ EVERYTHING["requestBody"]["content"]["application/x-ndjson"] = {
 
 
 async def take(
-    database: Database, writes: Writes, request: Request, selection: Selection, *, scoped: bool = False
+    database: Database,
+    writes: Writes,
+    request: Request,
+    selection: Selection,
+    *,
+    scoped: bool = False,
 ) -> Answer:
-    """Take a snapshot of what is selected: 201 and its manifest. ``scoped``: the body says of what."""
+    """Take a snapshot of what is selected: 201 and its manifest. ``scoped``: the body
+    says of what."""
     dry_run = flag(controls(pairs_of(request.query), ("dry_run",)), "dry_run")
     body = await request.body()
     wanted = (EVERYTHING if scoped else TAKEN).read(body)
 
     def taken() -> Prepared:
-        return database.snapshots.take(selection, dry_run=dry_run, mode=wanted["mode"], note=wanted["note"])
+        return database.snapshots.take(
+            selection, dry_run=dry_run, mode=wanted["mode"], note=wanted["note"]
+        )
 
     prepared = await database.in_thread(taken)
     if dry_run:
@@ -61,9 +72,14 @@ async def take(
 
 
 async def _kept(
-    database: Database, writes: Writes, request: Request, prepared: Prepared, body: bytes
+    database: Database,
+    writes: Writes,
+    request: Request,
+    prepared: Prepared,
+    body: bytes,
 ) -> Answer:
-    """Make a prepared snapshot visible, together with the answer under an ``Idempotency-Key``."""
+    """Make a prepared snapshot visible, together with the answer under an
+    ``Idempotency-Key``."""
 
     def operation(work: UnitOfWork) -> Answer:
         if not prepared.keep(work.cursor):
@@ -80,23 +96,39 @@ async def _kept(
 async def of_collection(
     database: Database, collection: str | None, workspace: str, request: Request
 ) -> Answer:
-    """The manifests of the snapshots that hold a collection of a workspace, or anything of it."""
-    place = {"workspace": workspace or None} | ({"name": collection} if collection else {})
+    """The manifests of the snapshots that hold a collection of a workspace, or anything
+    of it."""
+    place = {"workspace": workspace or None} | (
+        {"name": collection} if collection else {}
+    )
     seen = await _seen(database, request.access)
     return json_answer(
-        {"items": [m for m in seen if any(place.items() <= c.items() for c in m["collections"])]}
+        {
+            "items": [
+                m
+                for m in seen
+                if any(place.items() <= c.items() for c in m["collections"])
+            ]
+        }
     )
 
 
 async def _seen(database: Database, access: Access) -> list[Manifest]:
     """The manifests of the snapshots a caller may see."""
     manifests = await database.in_thread(database.snapshots.manifests)
-    return [manifest for manifest in manifests if access.allows_all(Level.ADMIN, places(manifest))]
+    return [
+        manifest
+        for manifest in manifests
+        if access.allows_all(Level.ADMIN, places(manifest))
+    ]
 
 
 def places(manifest: Manifest) -> list[tuple[str, str]]:
-    """The collections of a snapshot, each with its workspace: who works with it administers them all."""
-    return [(entry["name"], entry["workspace"] or "") for entry in manifest["collections"]]
+    """The collections of a snapshot, each with its workspace: who works with it
+    administers them all."""
+    return [
+        (entry["name"], entry["workspace"] or "") for entry in manifest["collections"]
+    ]
 
 
 async def places_of(database: Database, id: str) -> list[tuple[str, str]]:
@@ -108,7 +140,8 @@ async def places_of(database: Database, id: str) -> list[tuple[str, str]]:
 
 
 async def permit(database: Database, request: Request, id: str) -> None:
-    """Raise ``Forbidden`` unless the caller may see a snapshot, whether or not there is one."""
+    """Raise ``Forbidden`` unless the caller may see a snapshot, whether or not there is
+    one."""
     if not request.access.allows(Level.ADMIN):
         request.access.require_all(Level.ADMIN, await places_of(database, id))
 
@@ -202,7 +235,8 @@ async def _uploaded(database: Database, writes: Writes, request: Request) -> Ans
 
 
 async def _spooled(request: Request, spool: IO[bytes]) -> bytes:
-    """Put the body on the disk; gives its digest, which stands for it in a fingerprint."""
+    """Put the body on the disk; gives its digest, which stands for it in a
+    fingerprint."""
     digest, size = hashlib.sha256(), 0
     async for piece in request.pieces():
         size += len(piece)

@@ -1,4 +1,5 @@
-"""Workspaces over HTTP: declaring, looking at and deleting them, and all their records together."""
+"""Workspaces over HTTP: declaring, looking at and deleting them, and all their records
+together."""
 
 from contextlib import suppress
 from typing import Annotated, Any
@@ -40,14 +41,25 @@ Name = Annotated[str, Path(description="The workspace's name.", examples=["incid
 
 
 def workspace_router(database: Database, writes: Writes) -> APIRouter:  # noqa: C901 - a list of routes
-    """The routes of workspaces; those of the collections inside them are ``api.collections``'."""
+    """The routes of workspaces; those of the collections inside them are
+    ``api.collections``'."""
     router = APIRouter(tags=["workspaces"], prefix="/workspaces")
 
-    @router.get("/{workspace}/records", summary="Its records of all collections together", openapi_extra=PAGE)
+    @router.get(
+        "/{workspace}/records",
+        summary="Its records of all collections together",
+        openapi_extra=PAGE,
+    )
     async def records(workspace: Name, request: Asked) -> Response:
         await database.refresh()
-        seen = _shown(request.access, workspace, database.catalog.workspaces)["collections"]
-        layouts = [database.catalog.get(name) for name in database.catalog.held(workspace) if name in seen]
+        seen = _shown(request.access, workspace, database.catalog.workspaces)[
+            "collections"
+        ]
+        layouts = [
+            database.catalog.get(name)
+            for name in database.catalog.held(workspace)
+            if name in seen
+        ]
         return sent(await list_together(database, layouts, workspace, request))
 
     @router.get("", summary="All workspaces")
@@ -65,7 +77,10 @@ def workspace_router(database: Database, writes: Writes) -> APIRouter:  # noqa: 
         return _shown(request.access, workspace, database.catalog.workspaces)
 
     @router.put(
-        "/{workspace}", summary="Declare a workspace, or what it holds", openapi_extra=BODY, status_code=201
+        "/{workspace}",
+        summary="Declare a workspace, or what it holds",
+        openapi_extra=BODY,
+        status_code=201,
     )
     async def put(workspace: Name, request: Asked) -> Response:
         request.access.require(Level.ADMIN, workspace=workspace)
@@ -79,11 +94,18 @@ def workspace_router(database: Database, writes: Writes) -> APIRouter:  # noqa: 
             location = [(b"location", request.path.encode())] if created else []
             return json_answer(shown, 201 if created else 200, location)
 
-        answer = await writes.perform(request, operation, body=body, mode=Mode.EXCLUSIVE, dry_run=dry_run)
+        answer = await writes.perform(
+            request, operation, body=body, mode=Mode.EXCLUSIVE, dry_run=dry_run
+        )
         await database.refresh()
         return sent(answer)
 
-    @router.delete("/{workspace}", summary="Delete a workspace", openapi_extra=FORCE, status_code=204)
+    @router.delete(
+        "/{workspace}",
+        summary="Delete a workspace",
+        openapi_extra=FORCE,
+        status_code=204,
+    )
     async def delete(workspace: Name, request: Asked) -> Response:
         request.access.require(Level.ADMIN, workspace=workspace)
         control = controls(pairs_of(request.query), ("dry_run", "force"))
@@ -99,7 +121,10 @@ def workspace_router(database: Database, writes: Writes) -> APIRouter:  # noqa: 
         await database.refresh()
         return sent(answer)
 
-    @router.get("/{workspace}/snapshots", summary="The snapshots that hold something of a workspace")
+    @router.get(
+        "/{workspace}/snapshots",
+        summary="The snapshots that hold something of a workspace",
+    )
     async def snapshots(workspace: Name, request: Asked) -> Response:
         request.access.require(Level.ADMIN, workspace=workspace)
         await database.refresh()
@@ -114,15 +139,22 @@ def workspace_router(database: Database, writes: Writes) -> APIRouter:  # noqa: 
     )
     async def take_snapshot(workspace: Name, request: Asked) -> Response:
         request.access.require(Level.ADMIN, workspace=workspace)
-        return sent(await take(database, writes, request, Selection(workspace=workspace)))
+        return sent(
+            await take(database, writes, request, Selection(workspace=workspace))
+        )
 
     return router
 
 
 def _shown(access: Access, name: str, workspaces: Workspaces) -> dict[str, Any]:
-    """A workspace as its reader sees it: with the collections that they may read. Raises ``Forbidden``
-    where that is none, whether or not there is such a workspace, and ``WorkspaceNotFound``."""
-    seen = [each for each in workspaces.get(name, ()) if access.allows(Level.READ, each, name)]
+    """A workspace as its reader sees it: with the collections that they may read.
+    Raises ``Forbidden`` where that is none, whether or not there is such a workspace,
+    and ``WorkspaceNotFound``."""
+    seen = [
+        each
+        for each in workspaces.get(name, ())
+        if access.allows(Level.READ, each, name)
+    ]
     if not seen:
         access.require(Level.READ, workspace=name)
         held(workspaces, name)
@@ -132,21 +164,31 @@ def _shown(access: Access, name: str, workspaces: Workspaces) -> dict[str, Any]:
 def _collections(workspace: str, body: bytes) -> list[str]:
     """The collections a body names. Raises ``InvalidPayload``."""
     if not COLLECTION_NAME.fullmatch(workspace):
-        raise InvalidPayload(f"{workspace[:80]!r} cannot name a workspace: {COLLECTION_NAME.pattern}")
+        raise InvalidPayload(
+            f"{workspace[:80]!r} cannot name a workspace: {COLLECTION_NAME.pattern}"
+        )
     named: list[str] = BODY.read(body)["collections"]
     return named
 
 
 PAGE: dict[str, Any] = {
-    "description": "By id, then collection. Filters and `filter` reach the envelope: `_created_at__gte=…`.",
-    "parameters": [{"$ref": f"#/components/parameters/{name}"} for name in ("limit", "cursor", "filter")],
+    "description": (
+        "By id, then collection. Filters and `filter` reach the envelope:"
+        " `_created_at__gte=…`."
+    ),
+    "parameters": [
+        {"$ref": f"#/components/parameters/{name}"}
+        for name in ("limit", "cursor", "filter")
+    ],
 }
 FORCE: dict[str, Any] = {
     "parameters": [
         {
             "name": "force",
             "in": "query",
-            "description": "Delete its records as well; without it, it has to be empty.",
+            "description": (
+                "Delete its records as well; without it, it has to be empty."
+            ),
             "schema": {"type": "boolean", "default": False},
         }
     ]

@@ -1,4 +1,5 @@
-"""What every write has in common: dry runs, idempotency keys, answers without a body."""
+"""What every write has in common: dry runs, idempotency keys, answers without a
+body."""
 
 import asyncio
 import time
@@ -38,7 +39,8 @@ class Writes:
     ) -> Answer:
         """Run an operation and give its answer, as the request's headers want it.
 
-        A dry run computes the full answer, changes nothing, stores nothing and answers 200.
+        A dry run computes the full answer, changes nothing, stores nothing and answers
+        200.
         """
         key = request.idempotency_key
         if dry_run:
@@ -51,11 +53,15 @@ class Writes:
             return await self.database.write(operation, keys=keys, mode=mode)
         once = _once(operation, request.access.actor, key, request.fingerprint(body))
         return await self._alone(
-            (request.access.actor, key), lambda: self.database.write(once, keys=keys, mode=mode)
+            (request.access.actor, key),
+            lambda: self.database.write(once, keys=keys, mode=mode),
         )
 
-    async def _alone(self, key: tuple[str, str], run: Callable[[], Awaitable[Answer]]) -> Answer:
-        """One request at a time under a key, in this process and in any other; the rest wait."""
+    async def _alone(
+        self, key: tuple[str, str], run: Callable[[], Awaitable[Answer]]
+    ) -> Answer:
+        """One request at a time under a key, in this process and in any other; the rest
+        wait."""
         until = time.monotonic() + PATIENCE
         while (other := self._running.get(key)) is not None:
             await _until(other.wait(), until)
@@ -84,23 +90,39 @@ async def _until(waiting: Awaitable[Any], until: float) -> None:
 
 
 def _once(operation: Operation, actor: str, key: str, fingerprint: str) -> Operation:
-    """The operation, unless its answer is stored; its answer is stored with its effect."""
+    """The operation, unless its answer is stored; its answer is stored with its
+    effect."""
 
     def run(work: UnitOfWork) -> Answer:
         stored = work.answers.find(actor, key, fingerprint)
         if stored is not None:
             return _replayed(stored)
         answer = operation(work)
-        headers = tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in answer.headers)
-        work.answers.keep(actor, key, fingerprint, StoredAnswer(answer.status, headers, answer.body.decode()))
+        headers = tuple(
+            (name.decode("latin-1"), value.decode("latin-1"))
+            for name, value in answer.headers
+        )
+        work.answers.keep(
+            actor,
+            key,
+            fingerprint,
+            StoredAnswer(answer.status, headers, answer.body.decode()),
+        )
         return answer
 
     return run
 
 
 def _replayed(stored: StoredAnswer) -> Answer:
-    headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in stored.headers]
-    return Answer(stored.status, stored.body.encode(), [*headers, (b"idempotency-replayed", b"true")])
+    headers = [
+        (name.encode("latin-1"), value.encode("latin-1"))
+        for name, value in stored.headers
+    ]
+    return Answer(
+        stored.status,
+        stored.body.encode(),
+        [*headers, (b"idempotency-replayed", b"true")],
+    )
 
 
 def _rehearsed(answer: Answer) -> Answer:
@@ -115,7 +137,9 @@ def _minimal(operation: Operation) -> Operation:
 
     def run(work: UnitOfWork) -> Answer:
         answer = operation(work)
-        headers = [(name, value) for name, value in answer.headers if name != b"content-type"]
+        headers = [
+            (name, value) for name, value in answer.headers if name != b"content-type"
+        ]
         headers.append((b"preference-applied", b"return=minimal"))
         return Answer(201 if answer.status == 201 else 204, b"", headers)
 

@@ -21,8 +21,10 @@ from persist.settings import Settings, load, unknown_variables
 
 logger = logging.getLogger("persist.cli")
 commands = typer.Typer(
-    help="Plain classes become durable, versioned, audited REST collections. "
-    "Start with `persist serve`, then open http://127.0.0.1:8000/docs.",
+    help=(
+        "Plain classes become durable, versioned, audited REST collections. "
+        "Start with `persist serve`, then open http://127.0.0.1:8000/docs."
+    ),
     rich_markup_mode=None,  # its tables cut off the names of variables
     no_args_is_help=True,
     add_completion=False,
@@ -31,7 +33,8 @@ commands = typer.Typer(
 
 
 def main() -> None:
-    """Run the command line; modules in the current folder can be named in PERSIST_MODELS."""
+    """Run the command line; modules in the current folder can be named in
+    PERSIST_MODELS."""
     # At the end: a folder called "app" here must not hide this package.
     sys.path.append(str(Path.cwd()))
     commands()
@@ -39,7 +42,9 @@ def main() -> None:
 
 @commands.callback(invoke_without_command=True)
 def _version(
-    show: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+    show: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.")
+    ] = False,
 ) -> None:
     if show:
         typer.echo(f"persist {version('persist-service')}")
@@ -74,7 +79,10 @@ def _serve(settings: Settings) -> None:
     except preflight.NotReady as error:
         refuse(error)
     if not server.allow_files(settings.max_connections):
-        logger.warning("the system allows too few open files for PERSIST_MAX_CONNECTIONS (ulimit -n)")
+        logger.warning(
+            "the system allows too few open files for PERSIST_MAX_CONNECTIONS"
+            " (ulimit -n)"
+        )
     raise typer.Exit(0 if _served(settings, bound) else FAILED)
 
 
@@ -91,11 +99,14 @@ def _served(settings: Settings, bound: socket.socket) -> bool:
         return server.serve(create_app(settings), bound, **manner)
     with tempfile.TemporaryDirectory(prefix="persist-") as os.environ[TOGETHER]:
         factory = "persist.application:application"
-        return server.serve_in_processes(factory, bound, workers=settings.workers, **manner)
+        return server.serve_in_processes(
+            factory, bound, workers=settings.workers, **manner
+        )
 
 
 def _make_first_key(settings: Settings) -> None:
-    """Where others can reach the service, somebody must hold a key; past the log, which others read."""
+    """Where others can reach the service, somebody must hold a key; past the log, which
+    others read."""
     from persist.api.authentication import is_loopback
     from persist.cli import preflight
 
@@ -105,39 +116,48 @@ def _make_first_key(settings: Settings) -> None:
         made = keys.create_first()
     if made is not None:
         typer.echo(
-            f"persist: the first key, named first, with the scope *:admin, shown only now:\n{made}", err=True
+            "persist: the first key, named first, with the scope *:admin, shown only"
+            f" now:\n{made}",
+            err=True,
         )
 
 
-def _prepare(settings: Settings, say: Callable[[str], None], *, auto_migrate: bool) -> Any:
+def _prepare(
+    settings: Settings, say: Callable[[str], None], *, auto_migrate: bool
+) -> Any:
     from persist.cli import preflight
 
     types = preflight.entity_types(settings.models)
     database = preflight.database(settings.database_url)
     with records_done(say) as told:
-        return preflight.prepare_tables(database, types, auto_migrate=auto_migrate, progress=told)
+        return preflight.prepare_tables(
+            database, types, auto_migrate=auto_migrate, progress=told
+        )
 
 
 @commands.command(
     short_help="Bring tables up to date.",
-    epilog="\b\nExamples:\n"
-    "  persist migrate --dry-run\n"
-    "  persist migrate --database-url postgresql://me@db/shop\n"
-    "\n"
-    "`persist serve` does the same at start, unless PERSIST_AUTO_MIGRATE is false: then it refuses to "
-    "start on tables that are behind.",
+    epilog=(
+        "\b\nExamples:\n  persist migrate --dry-run\n  persist migrate --database-url"
+        " postgresql://me@db/shop\n\n`persist serve` does the same at start, unless"
+        " PERSIST_AUTO_MIGRATE is false: then it refuses to start on tables that are"
+        " behind."
+    ),
 )
 @with_flags("database_url", "models")
 def migrate(
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Change nothing; tell the steps and their SQL.")
+        bool,
+        typer.Option("--dry-run", help="Change nothing; tell the steps and their SQL."),
     ] = False,
     **flags: str | bool | None,
 ) -> None:
-    """Bring the tables of older schema versions up to date, a step of their plan after the other.
+    """Bring the tables of older schema versions up to date, a step of their plan after
+    the other.
 
-    A step is one transaction: the SQL that changes the table, every record through the step's
-    function, a change in the journal for each, and the schema version. What stops it is undone.
+    A step is one transaction: the SQL that changes the table, every record through the
+    step's function, a change in the journal for each, and the schema version. What
+    stops it is undone.
     """
     from persist.cli import preflight
 
@@ -163,21 +183,28 @@ def _rehearse(settings: Settings) -> None:
     behind = preflight.tables_behind(database, types)
     for work in behind:
         typer.echo(
-            f"{work.type.name}: schema version {work.stored_version} to {work.type.schema_version}, "
-            f"{work.rows:,} records"
+            f"{work.type.name}: schema version {work.stored_version} to"
+            f" {work.type.schema_version}, {work.rows:,} records"
         )
         for step in work.steps:
             typer.echo(f"  {step}: {step.description}".removesuffix(": "))
             for statement in work.sql(database, step):
                 typer.echo(f"    {statement}")
-    typer.echo("nothing was changed" if behind else "every table is at the schema version of the code")
+    typer.echo(
+        "nothing was changed"
+        if behind
+        else "every table is at the schema version of the code"
+    )
 
 
 @commands.command(short_help="Check settings, models and tables.")
 @with_flags("database_url", "models")
 def check(
     production: Annotated[
-        bool, typer.Option("--production", help="Name what is unsafe in these settings, too.")
+        bool,
+        typer.Option(
+            "--production", help="Name what is unsafe in these settings, too."
+        ),
     ] = False,
     **flags: str | bool | None,
 ) -> None:
@@ -213,15 +240,22 @@ def _unsafe(settings: Settings) -> list[str]:
         made = keys.all()
     if not made:
         found.append(
-            "no key was ever made: on a loopback host whoever is on this machine may do everything, on any "
-            "other the first start writes a key for everything to stderr: `persist keys create`"
+            "no key was ever made: on a loopback host whoever is on this machine may do"
+            " everything, on any other the first start writes a key for everything to"
+            " stderr: `persist keys create`"
         )
     if any(key.name == FIRST and key.revoked_at is None for key in made):
-        found.append("the first key, which stderr has shown, is in use: make others, revoke it")
+        found.append(
+            "the first key, which stderr has shown, is in use: make others, revoke it"
+        )
     if settings.models == Settings.model_fields["models"].default:
-        found.append("PERSIST_MODELS is not set: the collections of the examples are served")
+        found.append(
+            "PERSIST_MODELS is not set: the collections of the examples are served"
+        )
     if settings.log_level == "debug":
-        found.append("PERSIST_LOG_LEVEL=debug: libraries log what passes through them, data too")
+        found.append(
+            "PERSIST_LOG_LEVEL=debug: libraries log what passes through them, data too"
+        )
     return found
 
 
@@ -231,7 +265,9 @@ def _findings() -> Iterator[str]:
     settings = load()
     yield "; ".join(unknown_variables()) or "every value can be used"
     types = preflight.entity_types(settings.models)
-    yield ", ".join(f"{type.name} at schema version {type.schema_version}" for type in types)
+    yield ", ".join(
+        f"{type.name} at schema version {type.schema_version}" for type in types
+    )
     dialect = preflight.database(settings.database_url, made=False)
     yield f"reached {dialect.address}"
     preflight.compare_tables(dialect, types)
@@ -240,7 +276,9 @@ def _findings() -> Iterator[str]:
 
 @commands.command(short_help="Print the OpenAPI document.")
 def openapi(
-    output: Annotated[Path | None, typer.Option(help="File to write; default: standard output.")] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="File to write; default: standard output.")
+    ] = None,
 ) -> None:
     """Print the OpenAPI document of this deployment's collections."""
     from persist.application import create_app

@@ -14,20 +14,26 @@ def add_to(commands: typer.Typer) -> None:
     """Make this command part of the command line."""
     commands.command(
         short_help="Copy a SQLite database while it is in use.",
-        epilog="\b\nExample:\n  persist backup /backups/monday.db\n\n"
-        "To go back to it, end the service, put the file in place of the database, remove the files beside "
-        "it whose names end in -wal and -shm, and start the service.\n\n"
-        "PostgreSQL is backed up by its own tools, pg_dump or pg_basebackup.",
+        epilog=(
+            "\b\nExample:\n  persist backup /backups/monday.db\n\nTo go back to it, end"
+            " the service, put the file in place of the database, remove the files"
+            " beside it whose names end in -wal and -shm, and start the"
+            " service.\n\nPostgreSQL is backed up by its own tools, pg_dump or"
+            " pg_basebackup."
+        ),
     )(backup)
 
 
 def backup(
-    file: Annotated[Path, typer.Argument(help="The file to write, which is not there yet.")],
+    file: Annotated[
+        Path, typer.Argument(help="The file to write, which is not there yet.")
+    ],
     database_url: DatabaseUrl = None,
 ) -> None:
     """Copy the database as it is at one moment, history, keys and snapshots included.
 
-    Services go on meanwhile. The file appears when the copy is whole and was read once over.
+    Services go on meanwhile. The file appears when the copy is whole and was read once
+    over.
     """
     from persist.cli import preflight
 

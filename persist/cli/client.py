@@ -15,12 +15,13 @@ CONNECT_SECONDS = 10
 
 
 class Refused(Exception):
-    """The service refused; the message has the problem's detail and every failure it lists."""
+    """The service refused; the message has the problem's detail and every failure it
+    lists."""
 
 
 class ServiceClient:
-    """A service at a URL. Every method raises ``Refused``, and ``httpx.HTTPError`` where the service
-    cannot be reached."""
+    """A service at a URL. Every method raises ``Refused``, and ``httpx.HTTPError``
+    where the service cannot be reached."""
 
     def __init__(self, url: str, key: str | None) -> None:
         timeout = httpx.Timeout(None, connect=CONNECT_SECONDS)
@@ -38,9 +39,9 @@ class ServiceClient:
 
     def snapshots(self, collection: str | None) -> list[Json]:
         """The manifests, the newest first."""
-        found: list[Json] = self._json("GET", "/snapshots" if collection is None else _of(collection))[
-            "items"
-        ]
+        found: list[Json] = self._json(
+            "GET", "/snapshots" if collection is None else _of(collection)
+        )["items"]
         return found
 
     def manifest(self, id: str) -> Json:
@@ -65,7 +66,9 @@ class ServiceClient:
 
     def upload(self, pieces: Iterable[bytes]) -> Json:
         """Hand in the content of a snapshot: its manifest."""
-        return self._json("POST", "/snapshots", content=pieces, headers={"Content-Type": NDJSON})
+        return self._json(
+            "POST", "/snapshots", content=pieces, headers={"Content-Type": NDJSON}
+        )
 
     def restore(self, wanted: Json) -> Json:
         """Restore a snapshot through the migration plans: the report."""
@@ -115,5 +118,8 @@ def _particulars(problem: Json) -> Iterator[str]:
     for error in problem.get("errors", []):
         yield f"  {error['pointer']} {error['detail']}"
     for failure in problem.get("failures", []):
-        named = (failure.get(member, "") for member in ("collection", "id", "pointer", "detail"))
+        named = (
+            failure.get(member, "")
+            for member in ("collection", "id", "pointer", "detail")
+        )
         yield "  " + " ".join(part for part in named if part)

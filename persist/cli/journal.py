@@ -11,15 +11,19 @@ from persist.cli.settings_flags import settings
 from persist.cli.terminal import FAILED, records_done, refuse
 
 journal = typer.Typer(
-    help="Cut the journal of changes, so that it does not grow for ever. Services may go on meanwhile.\n\n"
-    "What is cut is gone: past revisions can no longer be read, histories begin later, and who follows the "
-    "changes from before gets 410 `changes-gone` with `first_seq` and has to read the collections anew. "
-    "Records stay as they are, and no revision is ever given twice. To take the data out of one record's "
-    "changes, DELETE its history over HTTP.",
-    epilog="\b\nExamples:\n"
-    "  persist journal trim --before 2026-10-01\n"
-    "  persist journal trim --before 2026-11-22T17:00:00Z --database-url postgresql://me@db/shop\n"
-    "  persist journal trim --before 250000",
+    help=(
+        "Cut the journal of changes, so that it does not grow for ever. Services may go"
+        " on meanwhile.\n\nWhat is cut is gone: past revisions can no longer be read,"
+        " histories begin later, and who follows the changes from before gets 410"
+        " `changes-gone` with `first_seq` and has to read the collections anew. Records"
+        " stay as they are, and no revision is ever given twice. To take the data out"
+        " of one record's changes, DELETE its history over HTTP."
+    ),
+    epilog=(
+        "\b\nExamples:\n  persist journal trim --before 2026-10-01\n  persist journal"
+        " trim --before 2026-11-22T17:00:00Z --database-url postgresql://me@db/shop\n "
+        " persist journal trim --before 250000"
+    ),
     rich_markup_mode=None,
     no_args_is_help=True,
 )
@@ -27,7 +31,9 @@ journal = typer.Typer(
 
 def add_to(commands: typer.Typer) -> None:
     """Make these commands part of the command line."""
-    commands.add_typer(journal, name="journal", short_help="Cut the journal of changes.")
+    commands.add_typer(
+        journal, name="journal", short_help="Cut the journal of changes."
+    )
 
 
 @journal.callback()
@@ -44,12 +50,16 @@ def trim(
         str,
         typer.Option(
             metavar="TIME|SEQ",
-            help="The first change that stays: a day, a time (UTC where it says nothing else), or a seq.",
+            help=(
+                "The first change that stays: a day, a time (UTC where it says nothing"
+                " else), or a seq."
+            ),
         ),
     ],
     database_url: DatabaseUrl = None,
 ) -> None:
-    """Cut off the changes before a time or a seq, a thousand at once. It can be stopped and run again."""
+    """Cut off the changes before a time or a seq, a thousand at once. It can be stopped
+    and run again."""
     from persist.cli import preflight
 
     chosen = settings({"database_url": database_url})
@@ -71,6 +81,7 @@ def _moment(text: str) -> int | datetime:
         moment = datetime.fromisoformat(text)
     except ValueError:
         refuse(
-            f"--before takes a seq such as 250000 or a time such as 2026-11-22T17:00:00Z, not {text[:80]!r}"
+            "--before takes a seq such as 250000 or a time such as"
+            f" 2026-11-22T17:00:00Z, not {text[:80]!r}"
         )
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -1,4 +1,5 @@
-"""OwnService: `persist serve` in a process of its own, for a command that needs a service for a while."""
+"""OwnService: `persist serve` in a process of its own, for a command that needs a
+service for a while."""
 
 import os
 import re
@@ -21,8 +22,9 @@ class CannotStart(Exception):
 
 
 class LocalService:
-    """A service on a free port of this machine, in ``folder`` and ``environment``; what it says goes
-    to the file ``log``. It ends with the block, and with this process where that gets SIGTERM."""
+    """A service on a free port of this machine, in ``folder`` and ``environment``; what
+    it says goes to the file ``log``. It ends with the block, and with this process
+    where that gets SIGTERM."""
 
     def __init__(self, folder: Path, environment: Mapping[str, str], log: Path) -> None:
         self._folder = folder
@@ -79,12 +81,18 @@ class LocalService:
                     return found[1]
         finally:
             timer.cancel()
-        raise CannotStart(f"the service did not start:\n{self._log.read_text()[-2000:]}".rstrip())
+        raise CannotStart(
+            f"the service did not start:\n{self._log.read_text()[-2000:]}".rstrip()
+        )
 
 
 def without_choices(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
     """An environment without the choices that were made for another service."""
-    return {name: value for name, value in environment.items() if not name.upper().startswith("PERSIST_")}
+    return {
+        name: value
+        for name, value in environment.items()
+        if not name.upper().startswith("PERSIST_")
+    }
 
 
 def _end(number: int, _: FrameType | None) -> NoReturn:

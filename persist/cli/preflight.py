@@ -1,4 +1,5 @@
-"""Checks: what must hold before a deployment can serve; each says in a sentence what does not."""
+"""Checks: what must hold before a deployment can serve; each says in a sentence what
+does not."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,20 +32,23 @@ class NoDatabase(NotReady):
 
 
 def database(url: str, *, made: bool = True) -> Dialect:
-    """The database at a URL, once it has been reached. ``made``: a file that is not there is made.
-    Raises ``NotReady``, ``NoDatabase``."""
+    """The database at a URL, once it has been reached. ``made``: a file that is not
+    there is made. Raises ``NotReady``, ``NoDatabase``."""
     try:
         dialect = dialect_of(url)
     except ValueError as error:
         raise NotReady(f"PERSIST_DATABASE_URL: {error}") from None
     if not made and not dialect.is_there():
         raise NotReady(
-            f"PERSIST_DATABASE_URL={dialect.address}: there is no such file; `persist serve` makes it"
+            f"PERSIST_DATABASE_URL={dialect.address}: there is no such file; `persist"
+            " serve` makes it"
         )
     try:
         dialect.connect().close()
     except ModuleNotFoundError as error:
-        raise NotReady(f"{error.name} is not installed: pip install 'persist-service[postgres]'") from None
+        raise NotReady(
+            f"{error.name} is not installed: pip install 'persist-service[postgres]'"
+        ) from None
     except Exception as error:
         if not dialect.owns(error):
             raise
@@ -55,29 +59,32 @@ def database(url: str, *, made: bool = True) -> Dialect:
 def prepare_tables(
     dialect: Dialect, types: list[EntityType], *, auto_migrate: bool, progress: Progress
 ) -> list[Pending]:
-    """Make the tables that are missing, bring those up to date that are behind; what was brought up
-    to date. Raises ``NotReady``."""
+    """Make the tables that are missing, bring those up to date that are behind; what
+    was brought up to date. Raises ``NotReady``."""
     with _told_as_not_ready(dialect):
         return prepare(dialect, types, auto_migrate=auto_migrate, progress=progress)
 
 
 def tables_behind(dialect: Dialect, types: list[EntityType]) -> list[Pending]:
-    """What would have to be brought up to date. Raises ``NotReady`` where tables are ahead."""
+    """What would have to be brought up to date. Raises ``NotReady`` where tables are
+    ahead."""
     with _told_as_not_ready(dialect):
         if newer := ahead(dialect, types):
             raise NotReady("; ".join(newer.values()))
         return due(dialect, types)
 
 
-def trim_journal(dialect: Dialect, before: int | datetime, told: Progress) -> tuple[int, int]:
+def trim_journal(
+    dialect: Dialect, before: int | datetime, told: Progress
+) -> tuple[int, int]:
     """What ``retention.trim`` does. Raises ``NotReady``."""
     with _told_as_not_ready(dialect):
         return trim(dialect, before, told)
 
 
 def back_up(dialect: Dialect, file: Path) -> int:
-    """Copy a database to a file that is not there, and read the copy whole; the ``seq`` of the last
-    change in it. Raises ``NotReady``."""
+    """Copy a database to a file that is not there, and read the copy whole; the ``seq``
+    of the last change in it. Raises ``NotReady``."""
     with _told_as_not_ready(dialect):
         try:
             return dialect.copy(file)
@@ -103,7 +110,9 @@ def _told_as_not_ready(dialect: Dialect) -> Iterator[None]:
         if not dialect.owns(cause):
             raise
         if dialect.failure(cause) is Failure.STALE:
-            raise NotReady(f"the tables are not of this version ({cause}); run `persist migrate`") from error
+            raise NotReady(
+                f"the tables are not of this version ({cause}); run `persist migrate`"
+            ) from error
         raise NoDatabase(f"PERSIST_DATABASE_URL={dialect.address}: {cause}") from error
 
 
@@ -111,8 +120,10 @@ def compare_tables(dialect: Dialect, types: list[EntityType]) -> None:
     """Raise ``NotReady`` with every difference between the tables and the models."""
     newer = ahead(dialect, types)
     behind = {
-        work.type.name: f"{work.type.name} is at schema version {work.stored_version}, "
-        f"the code at {work.type.schema_version}: run `persist migrate`"
+        work.type.name: (
+            f"{work.type.name} is at schema version {work.stored_version}, "
+            f"the code at {work.type.schema_version}: run `persist migrate`"
+        )
         for work in due(dialect, types)
     }
     told = newer | behind

@@ -1,4 +1,5 @@
-"""CliService: the service a command works on, a running one or one it starts for as long as it takes."""
+"""CliService: the service a command works on, a running one or one it starts for as
+long as it takes."""
 
 import os
 import tempfile
@@ -19,17 +20,24 @@ from persist.settings import KEY
 Url = Annotated[
     str | None,
     typer.Option(
-        help="A running service, shown the key in PERSIST_KEY. Default: one of its own, on the database."
+        help=(
+            "A running service, shown the key in PERSIST_KEY. Default: one of its own,"
+            " on the database."
+        )
     ),
 ]
 DatabaseUrl = Annotated[
-    str | None, typer.Option(help="The database, where there is no --url. [PERSIST_DATABASE_URL]")
+    str | None,
+    typer.Option(help="The database, where there is no --url. [PERSIST_DATABASE_URL]"),
 ]
 
 
 @contextmanager
-def service_at(url: str | None, database_url: str | None, *, made: bool = False) -> Iterator[ServiceClient]:
-    """A running service, or one of our own; ``made``: on a database file that is not there yet, too."""
+def service_at(
+    url: str | None, database_url: str | None, *, made: bool = False
+) -> Iterator[ServiceClient]:
+    """A running service, or one of our own; ``made``: on a database file that is not
+    there yet, too."""
     try:
         if url is not None:
             with connected(url, os.environ.get(KEY)) as service:
@@ -47,7 +55,8 @@ def service_at(url: str | None, database_url: str | None, *, made: bool = False)
 
 @contextmanager
 def _own(database_url: str | None, *, made: bool) -> Iterator[ServiceClient]:
-    """A service that does nothing of its own accord: no migration, no registration, no snapshot."""
+    """A service that does nothing of its own accord: no migration, no registration, no
+    snapshot."""
     chosen = settings({"database_url": database_url})
     with (
         lent_key(chosen.database_url, made=made) as key,
@@ -72,11 +81,15 @@ def _own(database_url: str | None, *, made: bool) -> Iterator[ServiceClient]:
 
 @contextmanager
 def lent_key(database_url: str, *, made: bool) -> Iterator[str | None]:
-    """A key for a service of our own, as long as the block goes on; None where none is demanded."""
+    """A key for a service of our own, as long as the block goes on; None where none is
+    demanded."""
     from persist.cli import preflight
 
     try:
-        with preflight.keys(preflight.database(database_url, made=made)) as keys, keys.lent() as key:
+        with (
+            preflight.keys(preflight.database(database_url, made=made)) as keys,
+            keys.lent() as key,
+        ):
             yield key
     except preflight.NotReady as error:
         refuse(error)

@@ -1,4 +1,5 @@
-"""Terminal: how a command refuses, and what it shows while it works; bars where somebody watches."""
+"""Terminal: how a command refuses, and what it shows while it works; bars where
+somebody watches."""
 
 import sys
 import time
@@ -59,7 +60,8 @@ def waiting(title: str) -> Iterator[None]:
 
 @contextmanager
 def records_done(say: Callable[[str], None], unit: str = "records") -> Iterator[Told]:
-    """Progress by records: bars on a terminal, otherwise now and then a line through ``say``."""
+    """Progress by records: bars on a terminal, otherwise now and then a line through
+    ``say``."""
     if not sys.stderr.isatty():
         yield _Lines(say, unit)
         return

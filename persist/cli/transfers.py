@@ -1,4 +1,5 @@
-"""SnapshotFiles: snapshots on their way between a service and a file, with a bar that shows how far."""
+"""SnapshotFiles: snapshots on their way between a service and a file, with a bar that
+shows how far."""
 
 import sys
 from collections.abc import Iterable, Iterator
@@ -15,7 +16,8 @@ STANDARD_INPUT = Path("-")
 
 
 def received(service: ServiceClient, manifest: Json, file: Path | None) -> None:
-    """Export a snapshot to a file, which is there once it is whole; None is standard output."""
+    """Export a snapshot to a file, which is there once it is whole; None is standard
+    output."""
     pieces = _watched(service.content(manifest["id"]), manifest["records"])
     if file is None:
         _write(pieces, sys.stdout.buffer)

@@ -13,7 +13,9 @@ from persist.domain.errors import Forbidden
 EVERY = "*"
 """Every collection."""
 
-SCOPE = re.compile(r"(\*|[a-z][a-z0-9-]{0,62}):(read|write|admin)(?:@([a-z][a-z0-9-]{0,62}))?")
+SCOPE = re.compile(
+    r"(\*|[a-z][a-z0-9-]{0,62}):(read|write|admin)(?:@([a-z][a-z0-9-]{0,62}))?"
+)
 
 
 class Level(IntEnum):
@@ -26,7 +28,8 @@ class Level(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """``<collection|*>:<read|write|admin>``, or that in one workspace; ``workspace`` None: in all."""
+    """``<collection|*>:<read|write|admin>``, or that in one workspace; ``workspace``
+    None: in all."""
 
     collection: str
     level: Level
@@ -43,8 +46,9 @@ def scope_of(text: str) -> Scope:
     found = SCOPE.fullmatch(text)
     if found is None:
         raise ValueError(
-            f"{text!r} is no scope; write <collection>:<level> or <collection>:<level>@<workspace>, "
-            "<collection> a name or * for all, <level> read, write or admin: ops-tickets:write"
+            f"{text!r} is no scope; write <collection>:<level> or"
+            " <collection>:<level>@<workspace>, <collection> a name or * for all,"
+            " <level> read, write or admin: ops-tickets:write"
         )
     return Scope(found[1], Level[found[2].upper()], found[3])
 
@@ -56,10 +60,15 @@ class Access:
     actor: str
     scopes: tuple[Scope, ...]
 
-    def allows(self, level: Level, collection: str = EVERY, workspace: str | None = None) -> bool:
-        """Whether this may be done to a collection in a workspace (``""`` is the default one); to
-        every collection where none is named, in every workspace where none is."""
-        for scope in self.scopes:  # not any(…): every request comes by here, a generator takes twice as long
+    def allows(
+        self, level: Level, collection: str = EVERY, workspace: str | None = None
+    ) -> bool:
+        """Whether this may be done to a collection in a workspace (``""`` is the
+        default one); to every collection where none is named, in every workspace where
+        none is."""
+        for scope in (
+            self.scopes
+        ):  # not any(…): every request comes by here, a generator takes twice as long
             if (
                 scope.level >= level
                 and scope.collection in (EVERY, collection)
@@ -68,34 +77,44 @@ class Access:
                 return True
         return False
 
-    def require(self, level: Level, collection: str = EVERY, workspace: str | None = None) -> None:
-        """Raise ``Forbidden`` unless it is allowed, whether or not what is asked for exists."""
+    def require(
+        self, level: Level, collection: str = EVERY, workspace: str | None = None
+    ) -> None:
+        """Raise ``Forbidden`` unless it is allowed, whether or not what is asked for
+        exists."""
         if not self.allows(level, collection, workspace):
             wanted = Scope(collection, level, workspace)
             raise Forbidden(f"this takes a key with the scope {wanted}")
 
     def require_some(self, level: Level, workspace: str | None = None) -> None:
-        """Raise ``Forbidden`` unless it is allowed for anything at all: what holds several collections
-        shows those for which it is."""
+        """Raise ``Forbidden`` unless it is allowed for anything at all: what holds
+        several collections shows those for which it is."""
         if not self.allows_some(level, workspace):
-            raise Forbidden(f"this takes a key with a scope <collection>:{level.name.lower()}")
+            raise Forbidden(
+                f"this takes a key with a scope <collection>:{level.name.lower()}"
+            )
 
     def allows_some(self, level: Level, workspace: str | None = None) -> bool:
         """Whether it is allowed for anything at all, or for anything in a workspace."""
         return any(
-            scope.level >= level and (workspace is None or scope.workspace in (None, workspace))
+            scope.level >= level
+            and (workspace is None or scope.workspace in (None, workspace))
             for scope in self.scopes
         )
 
-    def require_all(self, level: Level, places: Iterable[tuple[str, str | None]]) -> None:
-        """Raise ``Forbidden``, without telling them, unless it is allowed for each of these collections
-        in its workspace."""
+    def require_all(
+        self, level: Level, places: Iterable[tuple[str, str | None]]
+    ) -> None:
+        """Raise ``Forbidden``, without telling them, unless it is allowed for each of
+        these collections in its workspace."""
         if not self.allows_all(level, places):
             self.require(level)
 
-    def allows_all(self, level: Level, places: Iterable[tuple[str, str | None]]) -> bool:
-        """Whether it is allowed for each of these collections in its workspace; for none, only to whom
-        everything is."""
+    def allows_all(
+        self, level: Level, places: Iterable[tuple[str, str | None]]
+    ) -> bool:
+        """Whether it is allowed for each of these collections in its workspace; for
+        none, only to whom everything is."""
         held = [self.allows(level, *place) for place in places]
         return self.allows(level) or (bool(held) and all(held))
 

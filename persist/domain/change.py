@@ -20,7 +20,8 @@ class Operation(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Who asked for a change and in which request; ``actor`` is ``""`` where access is open."""
+    """Who asked for a change and in which request; ``actor`` is ``""`` where access is
+    open."""
 
     actor: str = ""
     request_id: str = ""
@@ -34,8 +35,9 @@ NOBODY = Origin()
 class Change:
     """A write on its way into the journal, which gives it its ``seq``.
 
-    ``record`` is the record after the change; after a deletion it carries the last data and the
-    deletion's own revision, and the journal stores no data. ``payload`` is JSON text.
+    ``record`` is the record after the change; after a deletion it carries the last data
+    and the deletion's own revision, and the journal stores no data. ``payload`` is JSON
+    text.
     """
 
     operation: Operation

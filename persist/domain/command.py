@@ -1,4 +1,5 @@
-"""Command: a named transition of one record's data, with a validated payload and a guard."""
+"""Command: a named transition of one record's data, with a validated payload and a
+guard."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,8 +14,8 @@ class Command:
 
     ``parse`` checks a payload (raises ``InvalidPayload``) and fills its defaults in.
     ``refusal`` is the guard: the reason why the command is not available, or None.
-    ``run`` takes data (its own copy) and a parsed payload and gives the new data, not yet
-    validated, and the result (a JSON value); it may raise ``Refused``.
+    ``run`` takes data (its own copy) and a parsed payload and gives the new data, not
+    yet validated, and the result (a JSON value); it may raise ``Refused``.
     """
 
     name: str

@@ -19,7 +19,8 @@ Paths = tuple[str, ...]
 
 
 class Kind(StrEnum):
-    """Where an entity type comes from: a class in code, or a JSON Schema put there over HTTP."""
+    """Where an entity type comes from: a class in code, or a JSON Schema put there over
+    HTTP."""
 
     TYPED = "typed"
     REGISTERED = "registered"
@@ -27,13 +28,14 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, eq=False)
 class EntityType:
-    """What a collection holds. Two are the same only if they are one: what was made for one of
-    them is not used for another.
+    """What a collection holds. Two are the same only if they are one: what was made for
+    one of them is not used for another.
 
-    ``validate`` gives the data as it is stored, defaults filled in, or raises ``InvalidData``
-    with every violation; ``unique`` and ``indexes`` are lists of dotted paths; ``example`` is
-    valid data for the documentation, ``times`` are the members whose times are stored in one
-    form, ``definition`` is what a registered type was made from.
+    ``validate`` gives the data as it is stored, defaults filled in, or raises
+    ``InvalidData`` with every violation; ``unique`` and ``indexes`` are lists of dotted
+    paths; ``example`` is valid data for the documentation, ``times`` are the members
+    whose times are stored in one form, ``definition`` is what a registered type was
+    made from.
     """
 
     name: str

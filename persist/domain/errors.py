@@ -15,8 +15,9 @@
     │   TooLarge · UnsupportedMediaType · IdempotencyMismatch
     └── Unavailable
 
-The class names the problem, ``title`` says it in a sentence, ``detail`` says what happened this
-time and what to do. HTTP statuses stand in one table, in ``api.problems``.
+The class names the problem, ``title`` says it in a sentence, ``detail`` says what
+happened this time and what to do. HTTP statuses stand in one table, in
+``api.problems``.
 """
 
 from collections.abc import Iterable
@@ -26,7 +27,8 @@ from typing import Any, ClassVar, NamedTuple
 class Violation(NamedTuple):
     """One thing wrong with an input.
 
-    ``pointer`` is a JSON Pointer (RFC 6901) to the member itself, a missing or unknown one too.
+    ``pointer`` is a JSON Pointer (RFC 6901) to the member itself, a missing or unknown
+    one too.
     """
 
     pointer: str
@@ -35,20 +37,24 @@ class Violation(NamedTuple):
 
 def pointer(path: Iterable[str | int]) -> str:
     """The JSON Pointer (RFC 6901) to ``path``."""
-    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in path)
+    return "".join(
+        "/" + str(part).replace("~", "~0").replace("/", "~1") for part in path
+    )
 
 
 class PersistError(Exception):
     """A refusal a client is told about.
 
-    ``errors`` lists every violation of an input, ``members`` are further members of the answer
-    (the current ``revision``, the ``outcomes`` of a bulk command).
+    ``errors`` lists every violation of an input, ``members`` are further members of the
+    answer (the current ``revision``, the ``outcomes`` of a bulk command).
     """
 
     code: str = "internal-error"
     title: ClassVar[str] = "Something went wrong inside the service"
 
-    def __init__(self, detail: str, *, errors: Iterable[Violation] = (), **members: Any) -> None:
+    def __init__(
+        self, detail: str, *, errors: Iterable[Violation] = (), **members: Any
+    ) -> None:
         super().__init__(detail)
         self.detail = detail
         self.errors = tuple(errors)
@@ -221,10 +227,15 @@ class WorkspaceNotEmpty(Conflict):
 
 
 class Invalid(PersistError):
-    """The request is well formed, its content is not acceptable: the whole of it, where no place is named."""
+    """The request is well formed, its content is not acceptable: the whole of it, where
+    no place is named."""
 
-    def __init__(self, detail: str, *, errors: Iterable[Violation] = (), **members: Any) -> None:
-        super().__init__(detail, errors=tuple(errors) or (Violation("", detail),), **members)
+    def __init__(
+        self, detail: str, *, errors: Iterable[Violation] = (), **members: Any
+    ) -> None:
+        super().__init__(
+            detail, errors=tuple(errors) or (Violation("", detail),), **members
+        )
 
 
 class InvalidData(Invalid):
@@ -268,7 +279,9 @@ class MethodNotAllowed(PersistError):
 
     def __init__(self, method: str, allowed: Iterable[str]) -> None:
         self.allowed = tuple(allowed)
-        super().__init__(f"{method} is not supported here; use {', '.join(self.allowed)}")
+        super().__init__(
+            f"{method} is not supported here; use {', '.join(self.allowed)}"
+        )
 
 
 class RequestTimeout(PersistError):
@@ -303,12 +316,14 @@ class UnsupportedMediaType(PersistError):
     def __init__(self, given: str, accepted: Iterable[str]) -> None:
         self.accepted = tuple(accepted)
         super().__init__(
-            f"{given or 'no content type'!r} is not supported here; send {' or '.join(self.accepted)}"
+            f"{given or 'no content type'!r} is not supported here; send"
+            f" {' or '.join(self.accepted)}"
         )
 
 
 class Unavailable(PersistError):
-    """The service cannot answer now; the same request may succeed in ``retry_after`` seconds."""
+    """The service cannot answer now; the same request may succeed in ``retry_after``
+    seconds."""
 
     code = "unavailable"
     title = "The service cannot answer now"

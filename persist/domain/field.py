@@ -1,4 +1,5 @@
-"""Field: what a JSON Schema says of one member, as far as filters, sorting and columns need it."""
+"""Field: what a JSON Schema says of one member, as far as filters, sorting and columns
+need it."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -10,7 +11,8 @@ Path = tuple[str, ...]
 
 
 class FieldType(StrEnum):
-    """What a member holds; ``ANY`` where the schema leaves it open or allows several."""
+    """What a member holds; ``ANY`` where the schema leaves it open or allows
+    several."""
 
     INTEGER = "integer"
     NUMBER = "number"
@@ -25,8 +27,8 @@ class FieldType(StrEnum):
 class Field:
     """A member of a record's data, or of its envelope.
 
-    ``nullable``: it may be null or absent in stored data. ``declared``: the schema names it;
-    undeclared members of an open object can be filtered by, too.
+    ``nullable``: it may be null or absent in stored data. ``declared``: the schema
+    names it; undeclared members of an open object can be filtered by, too.
     """
 
     path: Path
@@ -61,18 +63,29 @@ def fields_of(schema: Schema) -> dict[str, Field]:
         for name, inner in _object(part, "properties").items():
             members.setdefault(name, []).append(inner)
     required = {name for part in parts for name in part.get("required", ())}
-    found = {name: _member(schema, inner, name in required) for name, inner in members.items()}
-    return {name: Field((name,), _type(parts), nullable) for name, (parts, nullable) in found.items()}
+    found = {
+        name: _member(schema, inner, name in required)
+        for name, inner in members.items()
+    }
+    return {
+        name: Field((name,), _type(parts), nullable)
+        for name, (parts, nullable) in found.items()
+    }
 
 
 def field_at(schema: Schema, path: Path) -> Field | None:
-    """The member at ``path``: the first segment must be declared, deeper ones declared or open.
+    """The member at ``path``: the first segment must be declared, deeper ones declared
+    or open.
 
     None where nothing can be there.
     """
     parts, nullable = _parts(schema, [schema]), False
     for depth, name in enumerate(path):
-        found = [_object(part, "properties")[name] for part in parts if name in _object(part, "properties")]
+        found = [
+            _object(part, "properties")[name]
+            for part in parts
+            if name in _object(part, "properties")
+        ]
         if not found:
             if depth == 0 or not _is_open(parts):
                 return None
@@ -83,7 +96,9 @@ def field_at(schema: Schema, path: Path) -> Field | None:
     return Field(path, _type(parts), nullable)
 
 
-def _member(schema: Schema, found: list[Any], required: bool) -> tuple[list[Schema], bool]:
+def _member(
+    schema: Schema, found: list[Any], required: bool
+) -> tuple[list[Schema], bool]:
     """The parts of a member's schema, and whether it may be null or absent."""
     parts = _parts(schema, found)
     defaulted = any(part.get("default") is not None for part in parts)
@@ -94,7 +109,9 @@ def names_at(schema: Schema, path: Path) -> list[str]:
     """The declared members of the object at ``path``, to name the nearest one from."""
     parts = _parts(schema, [schema])
     for name in path:
-        parts = _parts(schema, [_object(part, "properties").get(name) for part in parts])
+        parts = _parts(
+            schema, [_object(part, "properties").get(name) for part in parts]
+        )
     return [name for part in parts for name in _object(part, "properties")]
 
 
@@ -108,7 +125,8 @@ _NULLABLE: Schema = {}
 
 
 def _parts(root: Schema, schemas: list[Any]) -> list[Schema]:
-    """The schemas and all that belongs to them, each once: a reference may lead 500 times to one."""
+    """The schemas and all that belongs to them, each once: a reference may lead 500
+    times to one."""
     found: dict[int, Schema] = {}
     waiting = schemas[::-1]
     while waiting:
@@ -120,8 +138,9 @@ def _parts(root: Schema, schemas: list[Any]) -> list[Schema]:
 
 
 def _added(schema: Schema, root: Schema) -> Iterator[Any]:
-    """What a schema's local ``$ref`` and ``allOf`` add to it, and the one branch of an ``anyOf`` or
-    ``oneOf`` that is not ``null`` (how an optional member is usually written)."""
+    """What a schema's local ``$ref`` and ``allOf`` add to it, and the one branch of an
+    ``anyOf`` or ``oneOf`` that is not ``null`` (how an optional member is usually
+    written)."""
     reference = schema.get("$ref")
     if isinstance(reference, str):
         yield _resolved(root, reference)
@@ -157,7 +176,13 @@ def _types(part: Schema) -> set[str] | None:
 def _type_name(value: Any) -> str:
     if value is None:
         return "null"
-    kinds = ((bool, "boolean"), (int, "integer"), (float, "number"), (str, "string"), (list, "array"))
+    kinds = (
+        (bool, "boolean"),
+        (int, "integer"),
+        (float, "number"),
+        (str, "string"),
+        (list, "array"),
+    )
     return next((name for kind, name in kinds if isinstance(value, kind)), "object")
 
 
@@ -181,5 +206,8 @@ def _type(parts: list[Schema]) -> FieldType:
 def _is_open(parts: list[Schema]) -> bool:
     if _type(parts) not in (FieldType.OBJECT, FieldType.ANY):
         return False
-    closed = (part.get("additionalProperties", part.get("unevaluatedProperties")) for part in parts)
+    closed = (
+        part.get("additionalProperties", part.get("unevaluatedProperties"))
+        for part in parts
+    )
     return all(value is not False for value in closed)

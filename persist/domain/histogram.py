@@ -5,7 +5,8 @@ from collections.abc import Sequence
 
 
 class Histogram:
-    """Counts of values up to each bound, and beyond the last one; one thread observes."""
+    """Counts of values up to each bound, and beyond the last one; one thread
+    observes."""
 
     __slots__ = ("bounds", "counts", "total")
 

@@ -1,4 +1,5 @@
-"""Ids: canonical lower-case UUIDs; those made here are UUIDv7 (RFC 9562, section 5.7)."""
+"""Ids: canonical lower-case UUIDs; those made here are UUIDv7 (RFC 9562, section
+5.7)."""
 
 import os
 import random
@@ -22,15 +23,20 @@ _last = 0
 
 
 def new_id() -> str:
-    """A UUIDv7 greater than every one made before in this process: milliseconds, then a counter
-    that starts at random in each of them (RFC 9562, section 6.2, method 1), then random bits."""
+    """A UUIDv7 greater than every one made before in this process: milliseconds, then a
+    counter that starts at random in each of them (RFC 9562, section 6.2, method 1),
+    then random bits."""
     global _last  # noqa: PLW0603 - one counter a process is the point
     bits = _random.getrandbits(73)
     with _lock:
         # the counter starts in the lower half, so that there is room to count
-        _last = max(_last + 1, (time.time_ns() // 1_000_000 << 12) | (bits >> 62 & 0x7FF))
+        _last = max(
+            _last + 1, (time.time_ns() // 1_000_000 << 12) | (bits >> 62 & 0x7FF)
+        )
         stamp = _last
-    digits = f"{stamp >> 12:012x}7{stamp & 0xFFF:03x}{0x8 << 60 | bits & (1 << 62) - 1:016x}"
+    digits = (
+        f"{stamp >> 12:012x}7{stamp & 0xFFF:03x}{0x8 << 60 | bits & (1 << 62) - 1:016x}"
+    )
     return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 

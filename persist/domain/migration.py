@@ -1,7 +1,7 @@
 """Migration: how data of an older schema version comes to the current one.
 
-A ``MigrationPlan`` is an ordered chain of steps; typed entities write theirs in code, registered
-ones bring theirs as data, and nobody else can tell which.
+A ``MigrationPlan`` is an ordered chain of steps; typed entities write theirs in code,
+registered ones bring theirs as data, and nobody else can tell which.
 """
 
 import re
@@ -12,7 +12,10 @@ from typing import Any
 from persist.domain.errors import MigrationFailed
 from persist.domain.record import Data, dumps
 
-SHAPE = re.compile(r"\s*(ALTER\s+TABLE|CREATE\s+(UNIQUE\s+)?INDEX|DROP\s+INDEX)\s[^;]*;?\s*", re.IGNORECASE)
+SHAPE = re.compile(
+    r"\s*(ALTER\s+TABLE|CREATE\s+(UNIQUE\s+)?INDEX|DROP\s+INDEX)\s[^;]*;?\s*",
+    re.IGNORECASE,
+)
 """The SQL a step may have: it changes the shape of the table and nothing else."""
 
 DATABASES = frozenset(("sqlite", "postgresql"))
@@ -34,12 +37,13 @@ def unchanged(data: Data) -> Data:
 class MigrationStep:
     """From one schema version to a later one.
 
-    ``data`` takes its own copy of a record's data as the old version stored it and gives the new
-    data. ``sql`` is the statement or statements that change the shape of the table, or a mapping
-    of them by database (``sqlite``, ``postgresql``); ``{table}`` is filled in, and so are the
-    column types ``{text}``, ``{integer}``, ``{number}``, ``{boolean}`` and ``{document}``. It runs
-    in place only. Raises ``InvalidPlan`` for SQL that does anything else, for a database nobody
-    knows, and for versions that do not go forward.
+    ``data`` takes its own copy of a record's data as the old version stored it and
+    gives the new data. ``sql`` is the statement or statements that change the shape of
+    the table, or a mapping of them by database (``sqlite``, ``postgresql``);
+    ``{table}`` is filled in, and so are the column types ``{text}``, ``{integer}``,
+    ``{number}``, ``{boolean}`` and ``{document}``. It runs in place only. Raises
+    ``InvalidPlan`` for SQL that does anything else, for a database nobody knows, and
+    for versions that do not go forward.
     """
 
     from_version: int
@@ -51,25 +55,38 @@ class MigrationStep:
 
     def __post_init__(self) -> None:
         versions = self.from_version, self.to_version
-        if any(type(version) is not int for version in versions) or not 1 <= versions[0] < versions[1]:
-            raise InvalidPlan(f"the step {self} does not go forward from schema version 1 or later")
-        if not callable(self.data):
-            raise InvalidPlan(f"the step {self} needs a function over a record's data, not {self.data!r}")
-        if isinstance(self.sql, Mapping) and (unknown := sorted(self.sql.keys() - DATABASES)):
+        if (
+            any(type(version) is not int for version in versions)
+            or not 1 <= versions[0] < versions[1]
+        ):
             raise InvalidPlan(
-                f"the step {self} has SQL for {', '.join(unknown)}, which no database is called"
+                f"the step {self} does not go forward from schema version 1 or later"
+            )
+        if not callable(self.data):
+            raise InvalidPlan(
+                f"the step {self} needs a function over a record's data, not"
+                f" {self.data!r}"
+            )
+        if isinstance(self.sql, Mapping) and (
+            unknown := sorted(self.sql.keys() - DATABASES)
+        ):
+            raise InvalidPlan(
+                f"the step {self} has SQL for {', '.join(unknown)}, which no database"
+                " is called"
             )
         for statement in self.statements():
             if not SHAPE.fullmatch(statement):
                 raise InvalidPlan(
-                    f"the step {self} has SQL that is neither ALTER TABLE nor CREATE or DROP INDEX: "
-                    f"{statement[:80]}"
+                    f"the step {self} has SQL that is neither ALTER TABLE nor CREATE or"
+                    f" DROP INDEX: {statement[:80]}"
                 )
 
     def statements(self, database: str | None = None) -> list[str]:
         """Its SQL for a database, or for all of them."""
         if isinstance(self.sql, Mapping):
-            chosen = self.sql.values() if database is None else [self.sql.get(database, ())]
+            chosen = (
+                self.sql.values() if database is None else [self.sql.get(database, ())]
+            )
             return [statement for part in chosen for statement in _listed(part)]
         return _listed(self.sql)
 
@@ -82,27 +99,41 @@ def _listed(sql: str | Iterable[str]) -> list[str]:
 
 
 class MigrationPlan:
-    """The steps by the schema version they start from; ``current`` is where the last one leads.
+    """The steps by the schema version they start from; ``current`` is where the last
+    one leads.
 
-    Raises ``InvalidPlan`` where two steps start from one version or one leads past ``current``.
+    Raises ``InvalidPlan`` where two steps start from one version or one leads past
+    ``current``.
     """
 
-    def __init__(self, steps: Iterable[MigrationStep] = (), *, current: int | None = None) -> None:
+    def __init__(
+        self, steps: Iterable[MigrationStep] = (), *, current: int | None = None
+    ) -> None:
         self.steps = tuple(sorted(steps, key=lambda step: step.from_version))
-        self.current = current or max((step.to_version for step in self.steps), default=1)
+        self.current = current or max(
+            (step.to_version for step in self.steps), default=1
+        )
         self._next: dict[int, MigrationStep] = {}
         for step in self.steps:
             if step.to_version > self.current:
-                raise InvalidPlan(f"the step {step} leads past the current schema version {self.current}")
+                raise InvalidPlan(
+                    f"the step {step} leads past the current schema version"
+                    f" {self.current}"
+                )
             if step.from_version in self._next:
-                raise InvalidPlan(f"two steps start from schema version {step.from_version}")
+                raise InvalidPlan(
+                    f"two steps start from schema version {step.from_version}"
+                )
             self._next[step.from_version] = step
 
     def check_complete(self, current: int) -> None:
-        """Raise ``InvalidPlan`` unless every version that a step leads from reaches ``current``,
-        beginning with version 1."""
+        """Raise ``InvalidPlan`` unless every version that a step leads from reaches
+        ``current``, beginning with version 1."""
         if self.current != current:
-            raise InvalidPlan(f"the plan leads to schema version {self.current}, the entity is at {current}")
+            raise InvalidPlan(
+                f"the plan leads to schema version {self.current}, the entity is at"
+                f" {current}"
+            )
         for version in (1, *(step.from_version for step in self.steps)):
             try:
                 self.chain(version)
@@ -110,19 +141,20 @@ class MigrationPlan:
                 raise InvalidPlan(str(error)) from None
 
     def chain(self, version: int) -> list[MigrationStep]:
-        """The steps from ``version`` to the current one. Raises ``MigrationFailed`` where there is
-        a gap, or where the version is newer than the plan knows."""
+        """The steps from ``version`` to the current one. Raises ``MigrationFailed``
+        where there is a gap, or where the version is newer than the plan knows."""
         if version > self.current:
             raise MigrationFailed(
-                f"the data is of schema version {version}, the current one is {self.current}: "
-                "bring the service up to date first"
+                f"the data is of schema version {version}, the current one is"
+                f" {self.current}: bring the service up to date first"
             )
         chain = []
         while version < self.current:
             step = self._next.get(version)
             if step is None:
                 raise MigrationFailed(
-                    f"the migration plan has no step from schema version {version}; add one"
+                    f"the migration plan has no step from schema version {version};"
+                    " add one"
                 )
             chain.append(step)
             version = step.to_version
@@ -145,11 +177,17 @@ def apply(step: MigrationStep, data: Data) -> Data:
     except MigrationFailed:
         raise
     except Exception as error:
-        raise MigrationFailed(f"the step {step} raised {type(error).__name__}: {error}") from error
+        raise MigrationFailed(
+            f"the step {step} raised {type(error).__name__}: {error}"
+        ) from error
     if not isinstance(changed, dict):
-        raise MigrationFailed(f"the step {step} gave {type(changed).__name__}, not an object")
+        raise MigrationFailed(
+            f"the step {step} gave {type(changed).__name__}, not an object"
+        )
     try:
         dumps(changed).encode()
     except (TypeError, ValueError, RecursionError) as error:
-        raise MigrationFailed(f"the step {step} gave what is no JSON: {error}") from error
+        raise MigrationFailed(
+            f"the step {step} gave what is no JSON: {error}"
+        ) from error
     return changed

@@ -4,7 +4,8 @@ from typing import Any
 
 
 def merge_patch(target: Any, patch: Any) -> Any:
-    """``target`` with ``patch`` merged in; the arguments stay as they are (RFC 7396, section 2)."""
+    """``target`` with ``patch`` merged in; the arguments stay as they are (RFC 7396,
+    section 2)."""
     if not isinstance(patch, dict):
         return patch
     merged = dict(target) if isinstance(target, dict) else {}

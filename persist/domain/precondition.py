@@ -1,4 +1,5 @@
-"""Precondition: what a request demands of the record's present state (RFC 9110, section 13)."""
+"""Precondition: what a request demands of the record's present state (RFC 9110, section
+13)."""
 
 from dataclasses import dataclass
 
@@ -10,9 +11,11 @@ ANY = "*"
 
 @dataclass(frozen=True, slots=True)
 class Precondition:
-    """``If-Match`` and ``If-None-Match``: entity tags, ``("*",)`` for any, empty where not sent.
+    """``If-Match`` and ``If-None-Match``: entity tags, ``("*",)`` for any, empty where
+    not sent.
 
-    ``required`` is the deployment's choice that no record is changed without ``If-Match``.
+    ``required`` is the deployment's choice that no record is changed without
+    ``If-Match``.
     """
 
     if_match: tuple[str, ...] = ()
@@ -20,7 +23,8 @@ class Precondition:
     required: bool = False
 
     def check(self, current: Record | None) -> None:
-        """Raise ``PreconditionFailed`` or ``PreconditionRequired`` unless ``current`` will do."""
+        """Raise ``PreconditionFailed`` or ``PreconditionRequired`` unless ``current``
+        will do."""
         tag = None if current is None else f'"{current.revision}"'
         if self.if_match and not (tag is not None and self.match_names(tag)):
             raise self._failed("If-Match", current)
@@ -28,7 +32,8 @@ class Precondition:
             raise self._failed("If-None-Match", current)
         if self.required and current is not None and not self.if_match:
             raise PreconditionRequired(
-                f'send If-Match with the revision you read; the record is at "{current.revision}"',
+                "send If-Match with the revision you read; the record is at"
+                f' "{current.revision}"',
                 revision=current.revision,
             )
 
@@ -37,14 +42,18 @@ class Precondition:
         return _names(self.if_match, tag, strong=True)
 
     def none_match_names(self, tag: str) -> bool:
-        """Whether ``If-None-Match`` names ``tag`` (weak comparison): a GET then answers 304."""
+        """Whether ``If-None-Match`` names ``tag`` (weak comparison): a GET then answers
+        304."""
         return _names(self.if_none_match, tag, strong=False)
 
     def _failed(self, header: str, current: Record | None) -> PreconditionFailed:
         if current is None:
-            return PreconditionFailed(f"{header} does not hold: there is no such record", revision=None)
+            return PreconditionFailed(
+                f"{header} does not hold: there is no such record", revision=None
+            )
         return PreconditionFailed(
-            f"{header} does not hold: the record is at revision {current.revision}; read it and try "
+            f"{header} does not hold: the record is at revision {current.revision};"
+            " read it and try "
             f'again with If-Match: "{current.revision}"',
             revision=current.revision,
         )

@@ -1,5 +1,6 @@
-"""Query: which records, in which order. The parsers of query strings and of CEL both make it, the
-store compiles it to SQL; values stand apart from the shape so that the SQL is made once."""
+"""Query: which records, in which order. The parsers of query strings and of CEL both
+make it, the store compiles it to SQL; values stand apart from the shape so that the SQL
+is made once."""
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -9,9 +10,9 @@ from persist.domain.field import ENVELOPE, Field, FieldType
 
 
 class Function(StrEnum):
-    """What a ``Call`` computes. Null and absent are one, and no condition is ever unknown:
-    ``EQ`` and ``NE`` know null as a value, ordering and text functions of null are false,
-    a null condition is false (so ``NOT`` of it is true)."""
+    """What a ``Call`` computes. Null and absent are one, and no condition is ever
+    unknown: ``EQ`` and ``NE`` know null as a value, ordering and text functions of null
+    are false, a null condition is false (so ``NOT`` of it is true)."""
 
     AND = "and"
     OR = "or"
@@ -62,8 +63,9 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A function of conditions or operands. ``IN`` takes the member, then one parameter a value;
-    ``ISNULL`` one operand; ``AND`` and ``OR`` any number; a bare boolean ``Member`` is a condition."""
+    """A function of conditions or operands. ``IN`` takes the member, then one parameter
+    a value; ``ISNULL`` one operand; ``AND`` and ``OR`` any number; a bare boolean
+    ``Member`` is a condition."""
 
     function: Function
     arguments: "tuple[Expression, ...]"
@@ -85,8 +87,8 @@ BY_ID = (SortKey(ENVELOPE["id"]),)
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """``where`` with its ``values``; ``sort`` ends with the id, so that the order is total;
-    ``after`` holds the sort values of the last record of the page before."""
+    """``where`` with its ``values``; ``sort`` ends with the id, so that the order is
+    total; ``after`` holds the sort values of the last record of the page before."""
 
     where: Expression | None = None
     values: tuple[Any, ...] = ()

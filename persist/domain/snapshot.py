@@ -1,8 +1,8 @@
 """Snapshot: a verified copy of collections, with the schema versions it was taken at.
 
-Its content is NDJSON: ``{"manifest": {…}}``, a record a line ordered by (workspace, collection,
-id), ``{"end": {"records": n, "sha256": "…"}}``. The closing hash is over all bytes before its line,
-the manifest's over the record lines as canonical JSON.
+Its content is NDJSON: ``{"manifest": {…}}``, a record a line ordered by (workspace,
+collection, id), ``{"end": {"records": n, "sha256": "…"}}``. The closing hash is over
+all bytes before its line, the manifest's over the record lines as canonical JSON.
 """
 
 import hashlib
@@ -32,16 +32,29 @@ MANIFEST = frozenset(
         "collections",
     )
 )
-COLLECTION = frozenset(("workspace", "name", "kind", "schema_version", "count", "definitions"))
+COLLECTION = frozenset(
+    ("workspace", "name", "kind", "schema_version", "count", "definitions")
+)
 RECORD = frozenset(
-    ("id", "collection", "workspace", "revision", "schema_version", "created_at", "updated_at", "data")
+    (
+        "id",
+        "collection",
+        "workspace",
+        "revision",
+        "schema_version",
+        "created_at",
+        "updated_at",
+        "data",
+    )
 )
 END = frozenset(("records", "sha256"))
 LONGEST = 16_777_216
-"""Bytes a line may have. A body of 1 MiB may hold numbers that take four times its room: ``9e18``."""
+"""Bytes a line may have. A body of 1 MiB may hold numbers that take four times its
+room: ``9e18``."""
 
 LAST_REVISION = 2**62
-"""What a record may come with: as many revisions again are left for the changes to come."""
+"""What a record may come with: as many revisions again are left for the changes to
+come."""
 
 NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
 TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z")
@@ -61,7 +74,9 @@ def end_line(records: int, sha256: str) -> str:
     return canonical_text({"end": {"records": records, "sha256": sha256}}) + "\n"
 
 
-def record_line(collection: str, workspace: str, row: tuple[Any, ...], data: Any) -> str:
+def record_line(
+    collection: str, workspace: str, row: tuple[Any, ...], data: Any
+) -> str:
     """A stored row (the envelope columns…) and its data as a line."""
     id, revision, schema_version, created_at, updated_at = row[:5]
     place = f'"{workspace}"' if workspace else "null"
@@ -77,8 +92,8 @@ UNPLAIN = re.compile(rb"\\u|[:,\[]-?(?:[0-9]{19}|[0-9]+\.0[,}\]]|[0-9.]+[eE])")
 
 
 def _plain(line: bytes) -> Any:
-    """The value of a line that is canonical as it stands, which shows without strict parsing; None
-    of any other."""
+    """The value of a line that is canonical as it stands, which shows without strict
+    parsing; None of any other."""
     if UNPLAIN.search(line) or line.count(b"{") + line.count(b"[") > DEPTH:
         return None
     try:
@@ -124,25 +139,35 @@ class Inspection:
             return None
         self._bytes.update(line)
         self._record(value)
-        self._canonical.update(line if plain is not None else (canonical_text(value) + "\n").encode())
+        self._canonical.update(
+            line if plain is not None else (canonical_text(value) + "\n").encode()
+        )
         return value
 
     def finish(self) -> str:
-        """The closing hash. Raises ``InvalidSnapshot`` unless everything was there and fits the
-        manifest."""
+        """The closing hash. Raises ``InvalidSnapshot`` unless everything was there and
+        fits the manifest."""
         if self.end is None:
-            raise InvalidSnapshot("the closing line is missing: the snapshot is cut off")
+            raise InvalidSnapshot(
+                "the closing line is missing: the snapshot is cut off"
+            )
         total = sum(self._counts.values())
         counts = {
             (entry["workspace"] or "", entry["name"]): entry["count"]
             for entry in self.manifest["collections"]
         }
         told = self.manifest["records"]
-        if not total == told == self.end["records"] or {k: n for k, n in counts.items() if n} != self._counts:
-            raise InvalidSnapshot(f"the snapshot holds {total} records, its manifest tells of {told}")
+        if (
+            not total == told == self.end["records"]
+            or {k: n for k, n in counts.items() if n} != self._counts
+        ):
+            raise InvalidSnapshot(
+                f"the snapshot holds {total} records, its manifest tells of {told}"
+            )
         if self._canonical.hexdigest() != self.manifest["sha256"]:
             raise InvalidSnapshot(
-                "the records do not have the hash of the manifest: the snapshot was altered"
+                "the records do not have the hash of the manifest: the snapshot was"
+                " altered"
             )
         closing: str = self.end["sha256"]
         return closing
@@ -173,7 +198,8 @@ class Inspection:
             raise self._refused("is no closing line")
         if end["sha256"] != self._bytes.hexdigest():
             raise InvalidSnapshot(
-                "the closing hash does not fit what stands before it: the snapshot was altered"
+                "the closing hash does not fit what stands before it: the snapshot was"
+                " altered"
             )
         self.end = end
 
@@ -200,11 +226,15 @@ def _sound_manifest(manifest: Manifest) -> Iterator[bool]:
     yield _is_time(manifest["created_at"])
     yield _natural(manifest["seq"]) and _natural(manifest["records"])
     yield manifest["mode"] == "with_data" or manifest["records"] == 0
-    yield isinstance(manifest["sha256"], str) and bool(SHA256.fullmatch(manifest["sha256"]))
+    yield isinstance(manifest["sha256"], str) and bool(
+        SHA256.fullmatch(manifest["sha256"])
+    )
     yield isinstance(manifest["note"], str) and type(manifest["automatic"]) is bool
     entries = manifest["collections"]
     yield isinstance(entries, list) and all(_sound_entry(entry) for entry in entries)
-    yield len({(entry["workspace"], entry["name"]) for entry in entries}) == len(entries)
+    yield len({(entry["workspace"], entry["name"]) for entry in entries}) == len(
+        entries
+    )
 
 
 def _sound_entry(entry: Any) -> bool:
@@ -245,7 +275,8 @@ def _sound_record(record: Mapping[str, Any]) -> Iterator[bool]:
 
 
 def lines_of(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """The lines of a content that comes in pieces, each with its end; the last may lack it."""
+    """The lines of a content that comes in pieces, each with its end; the last may lack
+    it."""
     rest = b""
     for piece in pieces:
         *lines, rest = (rest + piece).split(b"\n")

@@ -1,4 +1,5 @@
-"""What the domain asks of storage; ``storage`` implements these inside a unit of work."""
+"""What the domain asks of storage; ``storage`` implements these inside a unit of
+work."""
 
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
@@ -28,7 +29,8 @@ class Records(Protocol):
         """Read and lock records that are about to be asked for, all at once."""
 
     def chosen(self, workspace: str, query: Query) -> list[tuple[str, int]]:
-        """The ids and revisions of the records that match, in the query's order, locked."""
+        """The ids and revisions of the records that match, in the query's order,
+        locked."""
 
 
 class Journal(Protocol):
@@ -38,7 +40,8 @@ class Journal(Protocol):
         """Add a change."""
 
     def last_revision(self, collection: str, workspace: str, id: str) -> int:
-        """The last revision an id ever had, deletions included; 0 where it was never known."""
+        """The last revision an id ever had, deletions included; 0 where it was never
+        known."""
 
     def erase(self, collection: str, workspace: str, id: str) -> int:
         """Take data and payloads out of a record's changes; of how many."""
@@ -48,7 +51,8 @@ class Unit(Protocol):
     """A transaction, as an operation on many records sees it."""
 
     def savepoint(self) -> AbstractContextManager[None]:
-        """A part that is undone where something is raised; ``UniqueViolation`` by the database."""
+        """A part that is undone where something is raised; ``UniqueViolation`` by the
+        database."""
 
     def flush_records(self, *, journal_at: int | None = None) -> None:
         """Send and forget what waits, the journal from the weight ``journal_at``."""

@@ -1,4 +1,5 @@
-"""Strict JSON (RFC 8259, and I-JSON's rules of RFC 7493 on members, numbers and text)."""
+"""Strict JSON (RFC 8259, and I-JSON's rules of RFC 7493 on members, numbers and
+text)."""
 
 import json
 from itertools import pairwise
@@ -48,15 +49,19 @@ def _constant(text: str) -> NoReturn:
 
 
 _decode = json.JSONDecoder(
-    object_pairs_hook=_members, parse_int=_integer, parse_float=_double, parse_constant=_constant
+    object_pairs_hook=_members,
+    parse_int=_integer,
+    parse_float=_double,
+    parse_constant=_constant,
 ).decode
 
 
 def parse(body: bytes) -> Any:
     """The value of a JSON text; whole doubles within 64 bits come as integers.
 
-    Raises ``InvalidJson`` for what is not strict JSON (duplicate members, NaN, U+0000, lone
-    surrogates, more than 64 levels), ``InvalidData`` for numbers that cannot be stored.
+    Raises ``InvalidJson`` for what is not strict JSON (duplicate members, NaN, U+0000,
+    lone surrogates, more than 64 levels), ``InvalidData`` for numbers that cannot be
+    stored.
     """
     try:
         value = _decode(body.decode())
@@ -67,7 +72,9 @@ def parse(body: bytes) -> Any:
     except _Refused as refused:
         raise InvalidJson(str(refused)) from None
     except json.JSONDecodeError as error:
-        raise InvalidJson(f"{error.msg} at line {error.lineno}, column {error.colno}") from None
+        raise InvalidJson(
+            f"{error.msg} at line {error.lineno}, column {error.colno}"
+        ) from None
     except RecursionError:
         raise _too_deep() from None
     if body.count(b"{") + body.count(b"[") > DEPTH:
@@ -84,7 +91,11 @@ def check_depth(value: Any) -> None:
         depth += 1
         if depth > DEPTH:
             raise _too_deep()
-        level = [member for part in level for member in (part.values() if isinstance(part, dict) else part)]
+        level = [
+            member
+            for part in level
+            for member in (part.values() if isinstance(part, dict) else part)
+        ]
 
 
 def _too_deep() -> InvalidJson:
@@ -106,7 +117,9 @@ def _check_text(value: Any) -> None:
 
 
 def _has_surrogate(text: str) -> bool:
-    return not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text)
+    return not text.isascii() and any(
+        "\ud800" <= character <= "\udfff" for character in text
+    )
 
 
 def _out_of_range(body: bytes) -> InvalidData | InvalidJson:
@@ -127,10 +140,14 @@ def _out_of_range(body: bytes) -> InvalidData | InvalidJson:
         if isinstance(part, dict):
             waiting.extend(((*path, name), member) for name, member in part.items())
         elif isinstance(part, list):
-            waiting.extend(((*path, index), member) for index, member in enumerate(part))
+            waiting.extend(
+                ((*path, index), member) for index, member in enumerate(part)
+            )
         elif isinstance(part, _Number) and part.refused:
             found.append(Violation(pointer(path), part.refused))
-    return InvalidData("the body holds numbers that cannot be stored", errors=found[:100])
+    return InvalidData(
+        "the body holds numbers that cannot be stored", errors=found[:100]
+    )
 
 
 class _Number:

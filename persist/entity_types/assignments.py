@@ -33,8 +33,12 @@ def compile_assignments(
     compiled = [
         _Assignment(
             name,
-            None if condition is None else program(condition, Result.CONDITION, f"{where}/if"),
-            program(value, Result.VALUE, where if condition is None else f"{where}/value"),
+            None
+            if condition is None
+            else program(condition, Result.CONDITION, f"{where}/if"),
+            program(
+                value, Result.VALUE, where if condition is None else f"{where}/value"
+            ),
         )
         for name, condition, value, where in expressions(values, place)
     ]

@@ -1,7 +1,8 @@
 """Definition: what a client writes of an entity type, checked member by member.
 
-The normal form has every member: ``schema``, ``unique``, ``indexes`` (lists of lists of dotted
-paths), ``commands`` and ``steps`` (declarative migration steps with ``from`` and ``to``).
+The normal form has every member: ``schema``, ``unique``, ``indexes`` (lists of lists of
+dotted paths), ``commands`` and ``steps`` (declarative migration steps with ``from`` and
+``to``).
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -17,8 +18,8 @@ MOST = 64
 
 MOST_EXPRESSIONS = 500
 MOST_BYTES = 64 * 1024
-"""Expressions of a definition, and bytes of its commands and of its migration: every process
-compiles them, and waits for it."""
+"""Expressions of a definition, and bytes of its commands and of its migration: every
+process compiles them, and waits for it."""
 
 VERSIONS = range(1, 2**31)
 
@@ -27,7 +28,10 @@ Location = tuple[str | int, ...]
 _TEXT: dict[str, Any] = {"type": "string"}
 _ANY_MEMBERS: dict[str, Any] = {"type": "object", "maxProperties": MOST}
 _NAMES: Schema = {"type": "array", "items": _TEXT}
-_PATH = _TEXT | {"maxLength": 200, "pattern": r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*$"}
+_PATH = _TEXT | {
+    "maxLength": 200,
+    "pattern": r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*$",
+}
 _VERSION: Schema = {"type": "integer", "minimum": VERSIONS[0], "maximum": VERSIONS[-1]}
 
 
@@ -49,9 +53,13 @@ def _nullable(*schemas: Schema) -> Schema:
 
 
 _SET = _ANY_MEMBERS | {
-    "additionalProperties": {"anyOf": [_TEXT, _closed("if", "value", **{"if": _TEXT, "value": _TEXT})]}
+    "additionalProperties": {
+        "anyOf": [_TEXT, _closed("if", "value", **{"if": _TEXT, "value": _TEXT})]
+    }
 }
-_GROUPS = _nullable(_array({"anyOf": [_PATH, _array(_PATH, 16, 1) | {"uniqueItems": True}]}))
+_GROUPS = _nullable(
+    _array({"anyOf": [_PATH, _array(_PATH, 16, 1) | {"uniqueItems": True}]})
+)
 _STEP = {
     "rename": _ANY_MEMBERS | {"additionalProperties": _TEXT},
     "drop": _NAMES,
@@ -59,7 +67,9 @@ _STEP = {
     "default": _ANY_MEMBERS,
 }
 _NUMBERED = _closed("from", "to", **{"from": _VERSION, "to": _VERSION}, **_STEP)
-_COMMAND = _closed(description=_TEXT, payload={}, when=_TEXT, set=_SET, unset=_NAMES, result=_TEXT)
+_COMMAND = _closed(
+    description=_TEXT, payload={}, when=_TEXT, set=_SET, unset=_NAMES, result=_TEXT
+)
 _COMMANDS = _ANY_MEMBERS | {
     "propertyNames": {"pattern": "^[a-z][a-z0-9_]{0,62}$"},
     "additionalProperties": _COMMAND,
@@ -87,7 +97,9 @@ def refuse(place: Location, detail: str) -> InvalidSchema:
 
 
 def _refused(errors: list[Violation]) -> InvalidSchema:
-    return InvalidSchema(f"{errors[0].pointer or 'the definition'}: {errors[0].detail}", errors=errors)
+    return InvalidSchema(
+        f"{errors[0].pointer or 'the definition'}: {errors[0].detail}", errors=errors
+    )
 
 
 def _check(check: Callable[[Data], Data], value: Any, place: Location = ()) -> None:
@@ -95,14 +107,19 @@ def _check(check: Callable[[Data], Data], value: Any, place: Location = ()) -> N
         check(value)
     except InvalidSchema as error:
         at = pointer(place)
-        raise _refused([Violation(at + inner, detail) for inner, detail in error.errors]) from None
+        raise _refused(
+            [Violation(at + inner, detail) for inner, detail in error.errors]
+        ) from None
 
 
 def normal_form(definition: Any) -> dict[str, Any]:
     """A definition in its normal form. Raises ``InvalidSchema`` naming every place."""
     _check(_check_definition, definition)
     if "set" in (definition.get("commands") or {}):
-        raise refuse(("commands", "set"), "every collection has this command already; choose another name")
+        raise refuse(
+            ("commands", "set"),
+            "every collection has this command already; choose another name",
+        )
     migration = definition.get("migration") or []
     alone = isinstance(migration, dict)
     for index, step in enumerate([migration] if alone else migration):
@@ -120,7 +137,10 @@ def normal_form(definition: Any) -> dict[str, Any]:
 
 def _groups(definition: Mapping[str, Any], member: str) -> list[list[str]]:
     """Groups of paths; a path alone is a group of one."""
-    groups = [[group] if isinstance(group, str) else group for group in definition.get(member) or ()]
+    groups = [
+        [group] if isinstance(group, str) else group
+        for group in definition.get(member) or ()
+    ]
     return [list(group) for group in dict.fromkeys(map(tuple, groups))]
 
 
@@ -128,7 +148,9 @@ def _check_budget(normal: Mapping[str, Any]) -> None:
     for member, written in (("commands", "commands"), ("steps", "migration")):
         size = len(dumps(normal[member]).encode(errors="surrogatepass"))
         if size > MOST_BYTES:
-            raise refuse((written,), f"takes {size} bytes as JSON, {MOST_BYTES} are allowed")
+            raise refuse(
+                (written,), f"takes {size} bytes as JSON, {MOST_BYTES} are allowed"
+            )
     count = sum(map(_expressions_of, (*normal["commands"].values(), *normal["steps"])))
     if count > MOST_EXPRESSIONS:
         raise refuse((), f"has {count} expressions, {MOST_EXPRESSIONS} are allowed")
@@ -136,13 +158,17 @@ def _check_budget(normal: Mapping[str, Any]) -> None:
 
 def _expressions_of(part: Mapping[str, Any]) -> int:
     assigned = part.get("set", {}).values()
-    return sum(1 + isinstance(value, dict) for value in assigned) + ("when" in part) + ("result" in part)
+    return (
+        sum(1 + isinstance(value, dict) for value in assigned)
+        + ("when" in part)
+        + ("result" in part)
+    )
 
 
 def check_paths(definition: Mapping[str, Any]) -> None:
-    """Check that the schema of a definition in normal form has every member that ``unique`` and
-    ``indexes`` name. Raises ``InvalidSchema``. Not part of the normal form, because a schema may
-    only be walked once it is known to be harmless."""
+    """Check that the schema of a definition in normal form has every member that
+    ``unique`` and ``indexes`` name. Raises ``InvalidSchema``. Not part of the normal
+    form, because a schema may only be walked once it is known to be harmless."""
     for member in ("unique", "indexes"):
         for index, group in enumerate(definition[member]):
             for path in group:
@@ -151,7 +177,8 @@ def check_paths(definition: Mapping[str, Any]) -> None:
 
 
 def check_step(step: Any, place: Location) -> None:
-    """Check a declarative migration step with its versions. Raises ``InvalidSchema`` naming the place."""
+    """Check a declarative migration step with its versions. Raises ``InvalidSchema``
+    naming the place."""
     _check(_check_numbered, step, place)
     _check_meaning(step, place)
 
@@ -164,7 +191,9 @@ def _check_meaning(step: Mapping[str, Any], place: Location) -> None:
         raise refuse((*place, "rename"), "two members cannot get one name")
 
 
-def expressions(values: Mapping[str, Any], place: Location) -> Iterator[tuple[str, str | None, str, str]]:
+def expressions(
+    values: Mapping[str, Any], place: Location
+) -> Iterator[tuple[str, str | None, str, str]]:
     """The members of a ``set``: (name, its condition, its value, where it stands)."""
     for name, value in values.items():
         if isinstance(value, str):

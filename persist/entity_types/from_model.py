@@ -6,7 +6,12 @@ from dataclasses import dataclass
 from typing import Any, TypeVar, overload
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
-from pydantic_core import PydanticSerializationError, SchemaValidator, to_json, to_jsonable_python
+from pydantic_core import (
+    PydanticSerializationError,
+    SchemaValidator,
+    to_json,
+    to_jsonable_python,
+)
 from sqlmodel import SQLModel
 
 from persist.domain.command import Command
@@ -47,15 +52,21 @@ def entity(
 ) -> Callable[[type[Model]], type[Model]]:
     """Make a SQLModel class the entity type of the collection ``name``.
 
-    ``plan`` brings data of older schema versions up to this one; ``InvalidPlan`` is raised where
-    it does not. Without one, data of older versions cannot be restored.
-    A single field is indexed or unique by ``Field(index=True)`` and ``Field(unique=True)``;
-    ``unique`` and ``indexes`` here take groups of fields.
+    ``plan`` brings data of older schema versions up to this one; ``InvalidPlan`` is
+    raised where it does not. Without one, data of older versions cannot be restored. A
+    single field is indexed or unique by ``Field(index=True)`` and
+    ``Field(unique=True)``; ``unique`` and ``indexes`` here take groups of fields.
     """
     if plan is not None:
         plan.check_complete(schema_version)
     plan = plan or MigrationPlan(current=schema_version)
-    declared = _Entity(name, schema_version, tuple(map(tuple, unique)), tuple(map(tuple, indexes)), plan)
+    declared = _Entity(
+        name,
+        schema_version,
+        tuple(map(tuple, unique)),
+        tuple(map(tuple, indexes)),
+        plan,
+    )
 
     def declare(model: type[Model]) -> type[Model]:
         model.__persist_entity__ = declared
@@ -68,13 +79,20 @@ def entity(
 def command(method: Method) -> Method: ...
 @overload
 def command(
-    method: None = None, *, when: Callable[[Any], bool] | None = None, otherwise: str = ""
+    method: None = None,
+    *,
+    when: Callable[[Any], bool] | None = None,
+    otherwise: str = "",
 ) -> Callable[[Method], Method]: ...
 def command(
-    method: Method | None = None, *, when: Callable[[Any], bool] | None = None, otherwise: str = ""
+    method: Method | None = None,
+    *,
+    when: Callable[[Any], bool] | None = None,
+    otherwise: str = "",
 ) -> Method | Callable[[Method], Method]:
-    """Make a method a command of its entity: its parameters are the payload, its docstring the
-    description. It is offered while ``when(record)`` holds; ``otherwise`` says why not."""
+    """Make a method a command of its entity: its parameters are the payload, its
+    docstring the description. It is offered while ``when(record)`` holds; ``otherwise``
+    says why not."""
 
     def declare(method: Method) -> Method:
         method.__persist_command__ = _Guard(when, otherwise)  # type: ignore[attr-defined]
@@ -94,7 +112,10 @@ def from_model(model: type[SQLModel]) -> EntityType:
     codec = _Codec(model)
     schema = codec.schema
     schema.update(title=model.__name__, description=inspect.getdoc(model) or "")
-    commands = {made.name: made for made in (_command(codec, *found) for found in _methods(model))}
+    commands = {
+        made.name: made
+        for made in (_command(codec, *found) for found in _methods(model))
+    }
     commands["set"] = set_command(schema)
     return EntityType(
         name=declared.name,
@@ -114,8 +135,8 @@ def from_model(model: type[SQLModel]) -> EntityType:
 
 
 class _Codec:
-    """Data to objects of the class and back, by the class's own rules and no others: strict types
-    and no unknown members, whatever the class's own configuration says."""
+    """Data to objects of the class and back, by the class's own rules and no others:
+    strict types and no unknown members, whatever the class's own configuration says."""
 
     def __init__(self, model: type[SQLModel]) -> None:
         self.model: type[SQLModel] = type(
@@ -132,7 +153,9 @@ class _Codec:
         self._validator = SchemaValidator(_rebuilt(core))
         self._first_faults = SchemaValidator(_rebuilt(core, fail_fast=True))
         self.schema = _closed(self.model.model_json_schema())
-        self.times = frozenset(name for name, part in self.schema["properties"].items() if _is_time(part))
+        self.times = frozenset(
+            name for name, part in self.schema["properties"].items() if _is_time(part)
+        )
         # only doubles need a second look: 30.0 is stored as 30
         self._has_doubles = '"number"' in dumps(self.schema)
 
@@ -145,7 +168,9 @@ class _Codec:
         return loaded
 
     def _refused(self, error: ValidationError, text: bytes, data: Data) -> InvalidData:
-        if error.error_count() > FAULTS:  # a list of a hundred thousand: telling of each takes seconds
+        if (
+            error.error_count() > FAULTS
+        ):  # a list of a hundred thousand: telling of each takes seconds
             try:
                 self._first_faults.validate_json(text, strict=True)
             except ValidationError as first:
@@ -165,7 +190,9 @@ class _Codec:
 
     def _dumped(self, instance: SQLModel) -> Data:
         try:
-            dumped: Data = self._serializer.to_python(instance, mode="json", by_alias=True, warnings=False)
+            dumped: Data = self._serializer.to_python(
+                instance, mode="json", by_alias=True, warnings=False
+            )
         except PydanticSerializationError as error:
             raise InvalidData(f"the data cannot be written as JSON: {error}") from None
         for name in self.times:
@@ -181,8 +208,8 @@ NO_SCHEMA = frozenset(("cls", "config", "default", "metadata", "serialization"))
 
 
 def _rebuilt(core: Any, *, fail_fast: bool = False) -> Any:
-    """A core schema in which no model, nested ones included, drops a member it does not know.
-    With ``fail_fast`` a list is refused at its first fault."""
+    """A core schema in which no model, nested ones included, drops a member it does not
+    know. With ``fail_fast`` a list is refused at its first fault."""
     if isinstance(core, list):
         return [_rebuilt(part, fail_fast=fail_fast) for part in core]
     if not isinstance(core, dict):
@@ -195,7 +222,9 @@ def _rebuilt(core: Any, *, fail_fast: bool = False) -> Any:
         case "model":
             changed["cls"] = _unfinished(core["cls"])
             # SQLModel's __init__ would only call the class's own validator again
-            changed["custom_init"] = core["custom_init"] and core["cls"].__init__ is not SQLModel.__init__
+            changed["custom_init"] = (
+                core["custom_init"] and core["cls"].__init__ is not SQLModel.__init__
+            )
         case "model-fields":
             changed["extra_behavior"] = "forbid"
         case "list":
@@ -204,15 +233,18 @@ def _rebuilt(core: Any, *, fail_fast: bool = False) -> Any:
 
 
 def _unfinished(model: type[BaseModel]) -> type[BaseModel]:
-    """A subclass that pydantic takes for incomplete: it then builds a validator from the schema it
-    is given, where it would else use the class's own."""
-    unfinished: type[BaseModel] = type(model.__name__, (model,), {"__module__": model.__module__})
+    """A subclass that pydantic takes for incomplete: it then builds a validator from
+    the schema it is given, where it would else use the class's own."""
+    unfinished: type[BaseModel] = type(
+        model.__name__, (model,), {"__module__": model.__module__}
+    )
     unfinished.__pydantic_complete__ = False
     return unfinished
 
 
 def _closed(schema: dict[str, Any]) -> dict[str, Any]:
-    """The schema with every object that has named members closed: none is dropped in silence."""
+    """The schema with every object that has named members closed: none is dropped in
+    silence."""
     for part in (schema, *schema.get("$defs", {}).values()):
         if "properties" in part:
             part["additionalProperties"] = False
@@ -229,7 +261,9 @@ def _moment(name: str, text: str | None) -> str | None:
     try:
         return None if text is None else stored_time(text)
     except ValueError as error:
-        raise InvalidData(f"{name} is {error}", errors=[Violation(f"/{name}", str(error))]) from None
+        raise InvalidData(
+            f"{name} is {error}", errors=[Violation(f"/{name}", str(error))]
+        ) from None
 
 
 def _flagged(model: type[SQLModel], flag: str) -> tuple[Paths, ...]:
@@ -241,11 +275,15 @@ def _flagged(model: type[SQLModel], flag: str) -> tuple[Paths, ...]:
 
 
 def _methods(model: type[SQLModel]) -> list[tuple[str, Callable[..., Any], _Guard]]:
-    found = inspect.getmembers(model, lambda member: hasattr(member, "__persist_command__"))
+    found = inspect.getmembers(
+        model, lambda member: hasattr(member, "__persist_command__")
+    )
     return [(name, method, method.__persist_command__) for name, method in found]
 
 
-def _command(codec: _Codec, name: str, method: Callable[..., Any], guard: _Guard) -> Command:
+def _command(
+    codec: _Codec, name: str, method: Callable[..., Any], guard: _Guard
+) -> Command:
     payload_model = _payload_model(name, method)
     validator = payload_model.__pydantic_validator__
 
@@ -254,7 +292,8 @@ def _command(codec: _Codec, name: str, method: Callable[..., Any], guard: _Guard
             parsed = validator.validate_json(to_json(payload), strict=True)
         except ValidationError as error:
             raise InvalidPayload(
-                f"the payload does not fit the command {name}", errors=violations(error, payload)
+                f"the payload does not fit the command {name}",
+                errors=violations(error, payload),
             ) from None
         dumped: Data = parsed.model_dump(mode="json", by_alias=True)
         return dumped
@@ -262,18 +301,25 @@ def _command(codec: _Codec, name: str, method: Callable[..., Any], guard: _Guard
     def refusal(data: Data) -> str | None:
         if guard.when is None or guard.when(codec.load(data)):
             return None
-        return guard.otherwise or f"{name} is not available in the record's present state"
+        return (
+            guard.otherwise or f"{name} is not available in the record's present state"
+        )
 
     def run(data: Data, payload: Data) -> tuple[Data, Any]:
         instance = codec.load(data)
         arguments = validator.validate_json(to_json(payload), strict=True)
         result = method(
-            instance, **{field: getattr(arguments, field) for field in payload_model.model_fields}
+            instance,
+            **{
+                field: getattr(arguments, field) for field in payload_model.model_fields
+            },
         )
         return codec.dump(instance), _jsonable(result)
 
     description = inspect.getdoc(method) or ""
-    return Command(name, description, payload_model.model_json_schema(), parse, refusal, run)
+    return Command(
+        name, description, payload_model.model_json_schema(), parse, refusal, run
+    )
 
 
 def _payload_model(name: str, method: Callable[..., Any]) -> type[BaseModel]:
@@ -292,4 +338,6 @@ def _jsonable(result: Any) -> Any:
     try:
         return checked(to_jsonable_python(result), InvalidData)
     except PydanticSerializationError as error:
-        raise InvalidData(f"the command's result cannot be written as JSON: {error}") from None
+        raise InvalidData(
+            f"the command's result cannot be written as JSON: {error}"
+        ) from None

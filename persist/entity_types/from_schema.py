@@ -17,7 +17,12 @@ from persist.domain.field import Schema
 from persist.domain.migration import InvalidPlan, MigrationPlan, MigrationStep
 from persist.domain.record import Data
 from persist.entity_types.assignments import compile_assignments
-from persist.entity_types.cel.program import ExpressionFailed, Program, Result, compile_expression
+from persist.entity_types.cel.program import (
+    ExpressionFailed,
+    Program,
+    Result,
+    compile_expression,
+)
 from persist.entity_types.definition import Location, check_paths, refuse
 from persist.entity_types.json_schema import compile_schema
 from persist.entity_types.json_schema.admission import check_schema
@@ -28,15 +33,20 @@ ANY_OBJECT: Schema = {"type": "object", "additionalProperties": False}
 
 
 def from_schema(
-    name: str, schema_version: int, definition: Mapping[str, Any], steps: Iterable[Mapping[str, Any]] = ()
+    name: str,
+    schema_version: int,
+    definition: Mapping[str, Any],
+    steps: Iterable[Mapping[str, Any]] = (),
 ) -> EntityType:
-    """The entity type of a definition in its normal form; ``steps`` are the declarative steps of
-    its plan, those of older versions too. Raises ``InvalidSchema`` naming the place."""
+    """The entity type of a definition in its normal form; ``steps`` are the declarative
+    steps of its plan, those of older versions too. Raises ``InvalidSchema`` naming the
+    place."""
     schema = definition["schema"]
     _check_schema(schema, ("schema",))
     check_paths(definition)
     commands = {
-        command: _command(command, written, schema) for command, written in definition["commands"].items()
+        command: _command(command, written, schema)
+        for command, written in definition["commands"].items()
     }
     commands["set"] = set_command(schema)
     description = schema.get("description", "")
@@ -60,7 +70,11 @@ def plan_of(
     current: int, steps: Iterable[Mapping[str, Any]], place: Location = ("migration",)
 ) -> MigrationPlan:
     """The plan of declarative steps. Raises ``InvalidSchema``."""
-    compiled = [step_of(step, (*place, index)) for index, step in enumerate(steps) if step["to"] <= current]
+    compiled = [
+        step_of(step, (*place, index))
+        for index, step in enumerate(steps)
+        if step["to"] <= current
+    ]
     try:
         return MigrationPlan(compiled, current=current)
     except InvalidPlan as error:
@@ -68,28 +82,41 @@ def plan_of(
 
 
 def step_of(step: Mapping[str, Any], place: Location) -> MigrationStep:
-    """A declarative step: rename, drop, set, default, in that order; every ``set`` sees the data
-    as after ``drop``. A member that is renamed replaces one that has its new name already."""
+    """A declarative step: rename, drop, set, default, in that order; every ``set`` sees
+    the data as after ``drop``. A member that is renamed replaces one that has its new
+    name already."""
     rename, drop = step.get("rename", {}), step.get("drop", ())
     assigned = compile_assignments(step.get("set", {}), (*place, "set"), None)
     defaults = step.get("default", {})
 
     def transform(data: Data) -> Data:
         taken = {new for old, new in rename.items() if old in data}
-        kept = [pair for pair in data.items() if pair[0] in rename or pair[0] not in taken]
+        kept = [
+            pair for pair in data.items() if pair[0] in rename or pair[0] not in taken
+        ]
         data = {rename.get(name, name): value for name, value in kept}
         for name in drop:
             data.pop(name, None)
         try:
             data |= assigned(data, None)
         except ExpressionFailed as error:
-            raise MigrationFailed(f"the step from {step['from']} to {step['to']}: {error}") from None
+            raise MigrationFailed(
+                f"the step from {step['from']} to {step['to']}: {error}"
+            ) from None
         return defaults | data if defaults else data
 
     told = [
-        f"{verb} {', '.join(step[verb])}" for verb in ("rename", "drop", "set", "default") if step.get(verb)
+        f"{verb} {', '.join(step[verb])}"
+        for verb in ("rename", "drop", "set", "default")
+        if step.get(verb)
     ]
-    return MigrationStep(step["from"], step["to"], transform, description="; ".join(told), definition=step)
+    return MigrationStep(
+        step["from"],
+        step["to"],
+        transform,
+        description="; ".join(told),
+        definition=step,
+    )
 
 
 def _command(name: str, written: Mapping[str, Any], schema: Schema) -> Command:
@@ -98,7 +125,9 @@ def _command(name: str, written: Mapping[str, Any], schema: Schema) -> Command:
     _check_schema(payload_schema, (*place, "payload"))
     when = _program(written, "when", Result.CONDITION, place, schema, None)
     result = _program(written, "result", Result.VALUE, place, schema, payload_schema)
-    assigned = compile_assignments(written.get("set", {}), (*place, "set"), schema, payload_schema)
+    assigned = compile_assignments(
+        written.get("set", {}), (*place, "set"), schema, payload_schema
+    )
     unset = written.get("unset", ())
 
     def refusal(data: Data) -> str | None:
@@ -112,18 +141,27 @@ def _command(name: str, written: Mapping[str, Any], schema: Schema) -> Command:
 
     def run(data: Data, payload: Data) -> tuple[Data, Any]:
         try:
-            changed = {member: value for member, value in data.items() if member not in unset}
+            changed = {
+                member: value for member, value in data.items() if member not in unset
+            }
             changed |= assigned(data, payload)
-            return checked(changed, InvalidData), None if result is None else result(changed, payload)
+            return checked(changed, InvalidData), None if result is None else result(
+                changed, payload
+            )
         except ExpressionFailed as error:
-            raise InvalidData(f"the command {name} cannot be computed: {error}") from None
+            raise InvalidData(
+                f"the command {name} cannot be computed: {error}"
+            ) from None
 
     parse = compile_schema(payload_schema, InvalidPayload)
-    return Command(name, written.get("description", ""), dict(payload_schema), parse, refusal, run)
+    return Command(
+        name, written.get("description", ""), dict(payload_schema), parse, refusal, run
+    )
 
 
 def _check_schema(schema: Any, place: Location) -> None:
-    """Check a schema that stands at a place of the definition. Raises ``InvalidSchema``."""
+    """Check a schema that stands at a place of the definition. Raises
+    ``InvalidSchema``."""
     try:
         check_schema(schema)
     except InvalidSchema as error:
@@ -144,5 +182,9 @@ def _program(
         return None
     where = pointer((*place, member))
     return compile_expression(
-        written[member], data_schema=schema, payload_schema=payload, result=result, place=where
+        written[member],
+        data_schema=schema,
+        payload_schema=payload,
+        result=result,
+        place=where,
     )

@@ -1,4 +1,5 @@
-"""What both compilers derive from an object schema: the command ``set``, and an example."""
+"""What both compilers derive from an object schema: the command ``set``, and an
+example."""
 
 from typing import Any
 
@@ -11,8 +12,15 @@ from persist.entity_types.json_schema import compile_members
 
 def set_command(schema: Schema) -> Command:
     """The command every collection has: new values for one or more top-level fields."""
-    properties = {name: _without_default(part) for name, part in schema.get("properties", {}).items()}
-    payload_schema = {key: value for key, value in schema.items() if key not in ("required", "examples")}
+    properties = {
+        name: _without_default(part)
+        for name, part in schema.get("properties", {}).items()
+    }
+    payload_schema = {
+        key: value
+        for key, value in schema.items()
+        if key not in ("required", "examples")
+    }
     payload_schema |= {"minProperties": 1, "properties": properties}
     return Command(
         name="set",
@@ -25,12 +33,16 @@ def set_command(schema: Schema) -> Command:
 
 
 def _without_default(part: Any) -> Any:
-    return {key: value for key, value in part.items() if key != "default"} if isinstance(part, dict) else part
+    return (
+        {key: value for key, value in part.items() if key != "default"}
+        if isinstance(part, dict)
+        else part
+    )
 
 
 def example_of(schema: Schema) -> Data | None:
-    """Example data: the schema's own, or made of its members' examples where all required ones
-    have one."""
+    """Example data: the schema's own, or made of its members' examples where all
+    required ones have one."""
     for example in schema.get("examples", ()):
         if isinstance(example, dict):
             return example
@@ -38,6 +50,8 @@ def example_of(schema: Schema) -> Data | None:
     given = {
         name: part["examples"][0]
         for name, part in properties.items()
-        if isinstance(part, dict) and isinstance(part.get("examples"), list) and part["examples"]
+        if isinstance(part, dict)
+        and isinstance(part.get("examples"), list)
+        and part["examples"]
     }
     return given if all(name in given for name in schema.get("required", ())) else None

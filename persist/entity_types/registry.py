@@ -21,13 +21,20 @@ def load_models(module_name: str) -> list[EntityType]:
     try:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
-        raise InvalidModels(f"the module {module_name!r} cannot be imported: {error}") from error
-    types = [from_model(model) for model in dict.fromkeys(filter(is_entity, vars(module).values()))]
+        raise InvalidModels(
+            f"the module {module_name!r} cannot be imported: {error}"
+        ) from error
+    types = [
+        from_model(model)
+        for model in dict.fromkeys(filter(is_entity, vars(module).values()))
+    ]
     if not types:
         raise InvalidModels(f"the module {module_name!r} holds no class under @entity")
     for type in types:
         if not COLLECTION_NAME.fullmatch(type.name):
-            raise InvalidModels(f"{type.name!r} cannot name a collection: {COLLECTION_NAME.pattern}")
+            raise InvalidModels(
+                f"{type.name!r} cannot name a collection: {COLLECTION_NAME.pattern}"
+            )
         if [other.name for other in types].count(type.name) > 1:
             raise InvalidModels(f"two classes claim the collection {type.name!r}")
     return types

@@ -1,7 +1,8 @@
 """Server: uvicorn as this service runs it, in one process or several on one socket.
 
-What an application puts into the state of its lifespan: ``connections``, how many may be open in one
-process, and ``stopping``, an event that is set when the server begins to stop.
+What an application puts into the state of its lifespan: ``connections``, how many may
+be open in one process, and ``stopping``, an event that is set when the server begins to
+stop.
 """
 
 import math
@@ -32,12 +33,12 @@ class CannotListen(Exception):
 
 
 class BoundedHttpProtocol(HttpToolsProtocol):
-    """HTTP/1.1 with a bound on the size and the time of a request's head, and on the time in which a
-    client takes nothing of its answer; uvicorn has none of them.
+    """HTTP/1.1 with a bound on the size and the time of a request's head, and on the
+    time in which a client takes nothing of its answer; uvicorn has none of them.
 
-    A head that is too large or too slow ends the connection, as does one that never begins. On a
-    connection too many one request is answered, with ``crowded`` in its state; twice as many are too
-    many to be answered.
+    A head that is too large or too slow ends the connection, as does one that never
+    begins. On a connection too many one request is answered, with ``crowded`` in its
+    state; twice as many are too many to be answered.
     """
 
     _crowded = False
@@ -122,8 +123,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
 
 class AnnouncingServer(Server):
-    """One process that calls ``announce`` once it answers. A signal ends it when what is in progress
-    is done, another one at once."""
+    """One process that calls ``announce`` once it answers. A signal ends it when what
+    is in progress is done, another one at once."""
 
     def __init__(self, config: Config, announce: Callable[[], None]) -> None:
         super().__init__(config)
@@ -141,11 +142,14 @@ class AnnouncingServer(Server):
 
 
 class AnnouncingSupervisor(Multiprocess):
-    """Several processes; calls ``announce`` once all of them answer. Signals as above."""
+    """Several processes; calls ``announce`` once all of them answer. Signals as
+    above."""
 
     announced = False
 
-    def __init__(self, config: Config, sockets: list[socket.socket], announce: Callable[[], None]) -> None:
+    def __init__(
+        self, config: Config, sockets: list[socket.socket], announce: Callable[[], None]
+    ) -> None:
         super().__init__(config, sockets)
         self._announce = announce
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -159,7 +163,8 @@ class AnnouncingSupervisor(Multiprocess):
         self.should_exit.set()
 
     def join_all(self) -> None:
-        """Wait for each twice its grace, which it keeps to as long as it does anything at all."""
+        """Wait for each twice its grace, which it keeps to as long as it does anything
+        at all."""
         for process in self.processes:
             process.process.join(2 * (self.config.timeout_graceful_shutdown or 0) + 5)
             process.process.kill()
@@ -185,7 +190,9 @@ def listen(host: str, port: int) -> socket.socket:
         bound.bind((host, port))
     except OSError as error:
         bound.close()
-        raise CannotListen(f"cannot listen on {host}:{port}: {error.strerror}") from None
+        raise CannotListen(
+            f"cannot listen on {host}:{port}: {error.strerror}"
+        ) from None
     bound.set_inheritable(True)
     return bound
 
@@ -204,9 +211,11 @@ def serve(
     log: dict[str, Any],
     announce: Callable[[], None],
 ) -> bool:
-    """Serve an ASGI application in this process until a signal, and for ``seconds`` longer what is in
-    progress then; False where it could not start."""
-    server = AnnouncingServer(configuration(application, seconds=seconds, log=log), announce)
+    """Serve an ASGI application in this process until a signal, and for ``seconds``
+    longer what is in progress then; False where it could not start."""
+    server = AnnouncingServer(
+        configuration(application, seconds=seconds, log=log), announce
+    )
     server.run(sockets=[bound])
     return server.started
 
@@ -220,16 +229,19 @@ def serve_in_processes(
     log: dict[str, Any],
     announce: Callable[[], None],
 ) -> bool:
-    """Serve what ``factory`` ("module:function") makes in several processes; False where one could not."""
-    config = configuration(factory, seconds=seconds, log=log, factory=True, workers=workers)
+    """Serve what ``factory`` ("module:function") makes in several processes; False
+    where one could not."""
+    config = configuration(
+        factory, seconds=seconds, log=log, factory=True, workers=workers
+    )
     supervisor = AnnouncingSupervisor(config, [bound], announce)
     supervisor.run()
     return not supervisor.failed
 
 
 def allow_files(connections: int) -> bool:
-    """Let each process have that many connections open at once, and as many more to refuse; whether
-    the system does."""
+    """Let each process have that many connections open at once, and as many more to
+    refuse; whether the system does."""
     wanted = 2 * connections + OTHER_FILES
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != resource.RLIM_INFINITY and soft < wanted:
@@ -240,10 +252,14 @@ def allow_files(connections: int) -> bool:
 
 
 def configuration(
-    application: Any, *, seconds: int = 10, log: dict[str, Any] | None = None, **more: Any
+    application: Any,
+    *,
+    seconds: int = 10,
+    log: dict[str, Any] | None = None,
+    **more: Any,
 ) -> Config:
-    """How uvicorn serves: proxy headers are not believed, and a line in the log for each request
-    would cost two thirds of the throughput."""
+    """How uvicorn serves: proxy headers are not believed, and a line in the log for
+    each request would cost two thirds of the throughput."""
     return Config(
         application,
         http=BoundedHttpProtocol,

@@ -1,8 +1,8 @@
 """Feed: the journal read forwards, and those who wait for it to go on.
 
-``seq`` has no gaps and grows in commit order, so that who reads on from the last one it saw misses
-nothing. What this process commits is told by its writer; what others commit is looked for by one
-thread, as long as anybody follows.
+``seq`` has no gaps and grows in commit order, so that who reads on from the last one it
+saw misses nothing. What this process commits is told by its writer; what others commit
+is looked for by one thread, as long as anybody follows.
 """
 
 import asyncio
@@ -25,13 +25,15 @@ from persist.storage.tables import JOURNAL, JOURNAL_FIRST, JOURNAL_HEAD
 logger = logging.getLogger(__name__)
 
 WINDOW = 2_000
-"""Changes that one reading looks at: a filter that lets few pass does not make it a long one."""
+"""Changes that one reading looks at: a filter that lets few pass does not make it a
+long one."""
 
 PIECE = 20
 """Changes read at once, until they are many or large."""
 
 LARGE = 1_048_576
-"""Characters of data after which a reading ends, so that it stays in bounds whatever the records are."""
+"""Characters of data after which a reading ends, so that it stays in bounds whatever
+the records are."""
 
 SHARED = 0.1
 """Seconds for which a reading is shared."""
@@ -42,13 +44,14 @@ RETRY = 0.5
 DATA, PAYLOAD = HISTORY.index(JOURNAL.c.data), HISTORY.index(JOURNAL.c.payload)
 
 Wanted = Callable[[str, str], bool]
-"""Whether changes of a collection in a workspace are wanted; hashable, equal for equal wishes."""
+"""Whether changes of a collection in a workspace are wanted; hashable, equal for equal
+wishes."""
 
 
 @dataclass(frozen=True)
 class FeedStatements:
-    """The feed's statements: where the journal begins and ends, where the changes of a stretch of it
-    happened, and changes themselves."""
+    """The feed's statements: where the journal begins and ends, where the changes of a
+    stretch of it happened, and changes themselves."""
 
     ends: Statement
     places: Statement
@@ -58,13 +61,17 @@ class FeedStatements:
 
 def feed_statements(dialect: Dialect) -> FeedStatements:
     """Write the feed's statements."""
-    after, upto = (sa.bindparam(name, type_=sa.BigInteger()) for name in ("after", "upto"))
+    after, upto = (
+        sa.bindparam(name, type_=sa.BigInteger()) for name in ("after", "upto")
+    )
     places = sa.select(JOURNAL.c.seq, JOURNAL.c.collection, JOURNAL.c.workspace)
     changes = sa.select(*HISTORY).where(dialect.one_of(JOURNAL.c.seq, "seqs"))
     return FeedStatements(
         ends=dialect.compile(sa.select(JOURNAL_FIRST.c.seq, JOURNAL_HEAD.c.seq)),
         places=dialect.compile(
-            places.where(JOURNAL.c.seq > after, JOURNAL.c.seq <= upto).order_by(JOURNAL.c.seq)
+            places.where(JOURNAL.c.seq > after, JOURNAL.c.seq <= upto).order_by(
+                JOURNAL.c.seq
+            )
         ),
         changes=dialect.compile(changes.order_by(JOURNAL.c.seq)),
         array=dialect.array,
@@ -73,8 +80,9 @@ def feed_statements(dialect: Dialect) -> FeedStatements:
 
 @dataclass(slots=True)
 class ChangeSlice:
-    """A piece of the journal: the changes that are wanted as rows of ``journal.HISTORY``, how far it
-    was looked at, and where the journal ended. ``shown`` is for those who share it."""
+    """A piece of the journal: the changes that are wanted as rows of
+    ``journal.HISTORY``, how far it was looked at, and where the journal ended.
+    ``shown`` is for those who share it."""
 
     rows: list[Row]
     last_seq: int
@@ -92,27 +100,35 @@ def stretch(
     limit: int,
     wanted: Wanted,
 ) -> ChangeSlice:
-    """The next ``limit`` changes after a ``seq``, None for the journal's end. Raises ``ChangesGone``."""
+    """The next ``limit`` changes after a ``seq``, None for the journal's end. Raises
+    ``ChangesGone``."""
     first, head = rows(statements.ends, {})[0]
     last = after = head if after is None else min(after, head)
     if after < first - 1:
         raise ChangesGone(
-            f"the journal was trimmed and begins at seq {first}; note the last_seq of after=now, read the "
-            f"collections anew and go on from there (after={first - 1} is the earliest that can be told)",
+            f"the journal was trimmed and begins at seq {first}; note the last_seq of"
+            " after=now, read the collections anew and go on from there"
+            f" (after={first - 1} is the earliest that can be told)",
             first_seq=first,
         )
     wanted, seqs, step = cache(wanted), list[int](), limit
     while last < min(head, after + WINDOW) and len(seqs) < limit:
         upto = min(last + step, head)
         places = rows(statements.places, {"after": last, "upto": upto})
-        seqs += [seq for seq, collection, workspace in places if wanted(collection, workspace)]
+        seqs += [
+            seq
+            for seq, collection, workspace in places
+            if wanted(collection, workspace)
+        ]
         last, step = upto, WINDOW
     if len(seqs) > limit:
         del seqs[limit:]
         last = seqs[-1]
     found, size = list[Row](), 0
     for start in range(0, len(seqs), PIECE):
-        piece = rows(statements.changes, {"seqs": statements.array(seqs[start : start + PIECE])})
+        piece = rows(
+            statements.changes, {"seqs": statements.array(seqs[start : start + PIECE])}
+        )
         found += piece
         size += sum(len(row[DATA] or "") + len(row[PAYLOAD] or "") for row in piece)
         if size > LARGE and len(found) < len(seqs):
@@ -141,14 +157,17 @@ class Feed:
         self._loop = asyncio.get_running_loop()
         self._followers += 1
         if self._watching is None:
-            self._watching = self._loop.create_task(self._watch(), context=Context())  # of no request
+            self._watching = self._loop.create_task(
+                self._watch(), context=Context()
+            )  # of no request
         try:
             yield
         finally:
             self._followers -= 1
 
     async def beyond(self, seq: int, seconds: float) -> bool:
-        """Wait until the journal went on behind a ``seq``; False where it did not in that time."""
+        """Wait until the journal went on behind a ``seq``; False where it did not in
+        that time."""
         try:
             async with asyncio.timeout(seconds):
                 while self._head <= seq:
@@ -158,12 +177,14 @@ class Feed:
         return True
 
     async def read(self, after: int | None, limit: int, wanted: Wanted) -> ChangeSlice:
-        """The next changes, for a follower. Those who stand at the same place and want the same, as
-        many do when news come, share one reading."""
+        """The next changes, for a follower. Those who stand at the same place and want
+        the same, as many do when news come, share one reading."""
         key = self._head, after, limit, wanted
         reading = self._shared.get(key)
         if reading is None:
-            reading = self._shared[key] = asyncio.create_task(self._reading(after, limit, wanted))
+            reading = self._shared[key] = asyncio.create_task(
+                self._reading(after, limit, wanted)
+            )
             asyncio.get_running_loop().call_later(SHARED, self._shared.pop, key)
         return await asyncio.shield(reading)
 
@@ -183,16 +204,23 @@ class Feed:
             self._news = asyncio.Event()
 
     async def _watch(self) -> None:
-        """Learn what other processes commit, on a connection that is made anew where it breaks."""
+        """Learn what other processes commit, on a connection that is made anew where it
+        breaks."""
         loop = asyncio.get_running_loop()
         connection: Connection | None = None
         while self._followers:
             try:
                 if connection is None:
-                    connection = await loop.run_in_executor(self._thread, self._dialect.listen)
+                    connection = await loop.run_in_executor(
+                        self._thread, self._dialect.listen
+                    )
                 else:
-                    await loop.run_in_executor(self._thread, self._dialect.await_news, connection)
-                self._tell(await loop.run_in_executor(self._thread, self._look, connection))
+                    await loop.run_in_executor(
+                        self._thread, self._dialect.await_news, connection
+                    )
+                self._tell(
+                    await loop.run_in_executor(self._thread, self._look, connection)
+                )
             except Exception as error:  # noqa: BLE001 - those who follow rely on this task
                 logger.warning("the journal cannot be followed now: %s", error)
                 await self._drop(connection)
@@ -207,4 +235,6 @@ class Feed:
     async def _drop(self, connection: Connection | None) -> None:
         if connection is not None:
             with suppress(Exception):
-                await asyncio.get_running_loop().run_in_executor(self._thread, connection.close)
+                await asyncio.get_running_loop().run_in_executor(
+                    self._thread, connection.close
+                )

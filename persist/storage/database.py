@@ -1,8 +1,8 @@
 """Database: the one door to storage. Only this module knows about threads.
 
-Writes go through one lane with group commit; reads by key are done where they stand or, where the
-database is a network away, together in a lane of their own; everything longer runs in a few
-threads, each with a connection of its own.
+Writes go through one lane with group commit; reads by key are done where they stand or,
+where the database is a network away, together in a lane of their own; everything longer
+runs in a few threads, each with a connection of its own.
 """
 
 import asyncio
@@ -37,8 +37,9 @@ READERS = 4
 """Threads for reads that are not by key."""
 
 BRIEF = 20
-"""Looks that a read may take on the event loop before it starts again in a thread: a millisecond or
-two. Steps, not time, so that a busy processor does not make a brief read a long one."""
+"""Looks that a read may take on the event loop before it starts again in a thread: a
+millisecond or two. Steps, not time, so that a busy processor does not make a brief read
+a long one."""
 
 OFTEN = 1.0
 """Seconds that a look at the health of the database is good for."""
@@ -59,11 +60,13 @@ STEPS = 5_000
 class Database:
     """The collections of one database.
 
-    >>> record = await database.write(lambda work: work.collection("ops-tickets").create(data, id))
+    >>> await database.write(
+    ...     lambda work: work.collection("ops-tickets").create(data, id)
+    ... )
 
-    ``write`` and ``read`` raise what the operation raises, ``Unavailable`` where the database cannot
-    answer now or more than ``waiting`` wait for it. Opening one makes the missing tables
-    (``storage.schema.prepare``).
+    ``write`` and ``read`` raise what the operation raises, ``Unavailable`` where the
+    database cannot answer now or more than ``waiting`` wait for it. Opening one makes
+    the missing tables (``storage.schema.prepare``).
     """
 
     reads = 0
@@ -89,19 +92,37 @@ class Database:
         self._keep = snapshot_keep
         self.feed = Feed(self.dialect, self._statements.feed.ends, self.changes)
         self._writer = GroupCommitWriter(
-            self.dialect, self.catalog, self._statements, snapshot_every, self._due, self.feed.committed
+            self.dialect,
+            self.catalog,
+            self._statements,
+            snapshot_every,
+            self._due,
+            self.feed.committed,
         )
-        self._writes: BatchWorker[Write] = BatchWorker("writer", self._writer.work, waiting)
-        self._key_reader, self._key_table = KeyReader(self.dialect), KeyTable(self.dialect)
-        self._finds: BatchWorker[Find] = BatchWorker("finder", self._key_reader.work, waiting)
-        self._keys: BatchWorker[None] = BatchWorker("keys", self._key_table.work, waiting)
+        self._writes: BatchWorker[Write] = BatchWorker(
+            "writer", self._writer.work, waiting
+        )
+        self._key_reader, self._key_table = (
+            KeyReader(self.dialect),
+            KeyTable(self.dialect),
+        )
+        self._finds: BatchWorker[Find] = BatchWorker(
+            "finder", self._key_reader.work, waiting
+        )
+        self._keys: BatchWorker[None] = BatchWorker(
+            "keys", self._key_table.work, waiting
+        )
         self._most_reads = READERS + waiting // SLOWER
         self._threads = ThreadPoolExecutor(READERS, thread_name_prefix="reader")
         self._local = threading.local()
         self._opened: list[Connection] = []
-        self._here: Connection | None = self._brief_connection() if self.dialect.reads_in_place else None
+        self._here: Connection | None = (
+            self._brief_connection() if self.dialect.reads_in_place else None
+        )
         self._taking: set[asyncio.Task[None]] = set()
-        self.snapshots = Snapshots(self.dialect, self.catalog, self._statements, self._write_from_thread)
+        self.snapshots = Snapshots(
+            self.dialect, self.catalog, self._statements, self._write_from_thread
+        )
         self._watch = Watch(self.dialect, self.catalog)
         self._read(lambda reader: self.catalog.refresh(reader.definitions))
 
@@ -112,8 +133,9 @@ class Database:
         keys: Sequence[RecordKey] = (),
         mode: Mode = Mode.TOGETHER,
     ) -> Result:
-        """Run an operation in a transaction; it is on the disk when this returns. ``keys`` names
-        the records it will ask for, so that a batch reads them in one statement."""
+        """Run an operation in a transaction; it is on the disk when this returns.
+        ``keys`` names the records it will ask for, so that a batch reads them in one
+        statement."""
         self._loop = asyncio.get_running_loop()
         result: Result = await self._writes.submit(Write(operation, keys, mode))
         return result
@@ -133,9 +155,11 @@ class Database:
             raise self._refusal(error) from error
         return rows[0] if rows else None
 
-    async def read(self, query: Callable[[Reader], Result], *, one_moment: bool = True) -> Result:
-        """Run reads: on the event loop where they are brief, else in a thread. ``one_moment``: there
-        are several, which have to fit each other."""
+    async def read(
+        self, query: Callable[[Reader], Result], *, one_moment: bool = True
+    ) -> Result:
+        """Run reads: on the event loop where they are brief, else in a thread.
+        ``one_moment``: there are several, which have to fit each other."""
         if self._here is not None:
             try:
                 self._looks = BRIEF
@@ -150,26 +174,37 @@ class Database:
         return await self._in_reader(self._read, query, one_moment)
 
     async def _in_reader(self, work: Callable[..., Result], *arguments: Any) -> Result:
-        """Do it in one of the threads that read; ``reads`` counts what is done and what waits there."""
+        """Do it in one of the threads that read; ``reads`` counts what is done and what
+        waits there."""
         self.reads += 1
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, work, *arguments)
+            return await asyncio.get_running_loop().run_in_executor(
+                self._threads, work, *arguments
+            )
         finally:
             self.reads -= 1
 
-    async def changes(self, after: int | None, limit: int, wanted: Wanted) -> ChangeSlice:
-        """The next changes after a ``seq``, None for the journal's end. Raises ``ChangesGone``."""
+    async def changes(
+        self, after: int | None, limit: int, wanted: Wanted
+    ) -> ChangeSlice:
+        """The next changes after a ``seq``, None for the journal's end. Raises
+        ``ChangesGone``."""
         return await self.read(lambda reader: reader.changes(after, limit, wanted))
 
     async def keys(self) -> list[StoredKey]:
-        """Every key that was ever made, in a lane of its own: nobody comes in until it is read."""
+        """Every key that was ever made, in a lane of its own: nobody comes in until it
+        is read."""
         stored: list[StoredKey] = await self._keys.submit(None)
         return stored
 
     @property
     def waiting(self) -> dict[str, int]:
         """How many writes, reads by key and other reads wait or are done just now."""
-        return {"writes": self._writes.waiting, "finds": self._finds.waiting, "reads": self.reads}
+        return {
+            "writes": self._writes.waiting,
+            "finds": self._finds.waiting,
+            "reads": self.reads,
+        }
 
     @property
     def commits(self) -> Histogram:
@@ -177,14 +212,17 @@ class Database:
         return self._writer.sizes
 
     async def check(self) -> None:
-        """Raise ``Unavailable`` where nothing can be stored or read; a database that is only busy
-        with another writer is well."""
+        """Raise ``Unavailable`` where nothing can be stored or read; a database that is
+        only busy with another writer is well."""
         health = self._writer.health
         if health.fault is None and (self._looking is None or health.silence > OFTEN):
             await self._examine(health)
         # what takes longer may be another writer at work
         silent = health.silence > SILENCE
-        if (fault := health.fault or ("the database does not answer" if silent else None)) is not None:
+        if (
+            fault := health.fault
+            or ("the database does not answer" if silent else None)
+        ) is not None:
             raise Unavailable(f"nothing can be stored now: {fault}")
 
     async def _examine(self, health: Health) -> None:
@@ -203,18 +241,28 @@ class Database:
             raise self._refusal(error) from error
 
     async def refresh(self) -> bool:
-        """Meet the present definitions of registered types; whether they changed. Compiling them may
-        take long, so that happens in a thread."""
-        if await self.read(lambda reader: reader.definitions.epoch(), one_moment=False) == self.catalog.epoch:
+        """Meet the present definitions of registered types; whether they changed.
+        Compiling them may take long, so that happens in a thread."""
+        if (
+            await self.read(lambda reader: reader.definitions.epoch(), one_moment=False)
+            == self.catalog.epoch
+        ):
             return False
-        await self._in_reader(self._read, lambda reader: self.catalog.refresh(reader.definitions))
+        await self._in_reader(
+            self._read, lambda reader: self.catalog.refresh(reader.definitions)
+        )
         return True
 
-    async def stream(self, layout: Layout, workspace: str, query: Query) -> AsyncIterator[list[Row]]:
-        """The rows that match, in pieces, from one moment, on a connection of its own."""
+    async def stream(
+        self, layout: Layout, workspace: str, query: Query
+    ) -> AsyncIterator[list[Row]]:
+        """The rows that match, in pieces, from one moment, on a connection of its
+        own."""
         connection = await self._in_reader(self.dialect.connect)
         try:
-            rows = await self._in_reader(self._open, connection, layout, workspace, query)
+            rows = await self._in_reader(
+                self._open, connection, layout, workspace, query
+            )
             while piece := await self._in_reader(rows.fetchmany, BATCH):
                 yield piece
         except Exception as error:
@@ -238,7 +286,8 @@ class Database:
         return asyncio.run_coroutine_threadsafe(writing, self._loop).result()
 
     def _due(self, collections: list[str]) -> None:
-        """Automatic snapshots are taken in a thread, when the write that made them due is done."""
+        """Automatic snapshots are taken in a thread, when the write that made them due
+        is done."""
         if self._loop is not None:
             self._loop.call_soon_threadsafe(self._take, collections)
 
@@ -262,11 +311,16 @@ class Database:
         if self._here is not None:
             self._here.close()
 
-    def _open(self, connection: Connection, layout: Layout, workspace: str, query: Query) -> Cursor:
+    def _open(
+        self, connection: Connection, layout: Layout, workspace: str, query: Query
+    ) -> Cursor:
         connection.execute(self.dialect.begin_read)
         rows = self.dialect.stream(connection)
         statement = paging(layout, query)
-        rows.execute(statement.text, statement.arguments(query_sql.values(layout, workspace, query)))
+        rows.execute(
+            statement.text,
+            statement.arguments(query_sql.values(layout, workspace, query)),
+        )
         return rows
 
     def _connected(self) -> Connection:
@@ -280,7 +334,9 @@ class Database:
             self._opened.append(connection)
         return connection
 
-    def _read(self, query: Callable[[Reader], Result], one_moment: bool = True) -> Result:
+    def _read(
+        self, query: Callable[[Reader], Result], one_moment: bool = True
+    ) -> Result:
         connection = self._connected()
         try:
             if not one_moment:
@@ -293,7 +349,9 @@ class Database:
                 connection.close()
             raise self._refusal(error) from error
 
-    def _transaction(self, connection: Connection, query: Callable[[Reader], Result]) -> Result:
+    def _transaction(
+        self, connection: Connection, query: Callable[[Reader], Result]
+    ) -> Result:
         cursor = connection.cursor()
         try:
             cursor.execute(self.dialect.begin_read)

@@ -1,4 +1,5 @@
-"""Definitions: every schema version of every registered entity type, and the declared workspaces, as rows."""
+"""Definitions: every schema version of every registered entity type, and the declared
+workspaces, as rows."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -18,8 +19,9 @@ from persist.storage.tables import DEFINITIONS, REGISTRY_HEAD, WORKSPACES
 
 @dataclass(frozen=True)
 class StoredDefinition:
-    """A version of a registered type: its definition in normal form, where its records lie, and
-    the ``steps`` of its plan (its own, and those of earlier versions where it has none)."""
+    """A version of a registered type: its definition in normal form, where its records
+    lie, and the ``steps`` of its plan (its own, and those of earlier versions where it
+    has none)."""
 
     name: str
     schema_version: int
@@ -53,7 +55,14 @@ def definition_statements(dialect: Dialect) -> DefinitionStatements:
     """Write the statements of definitions."""
     columns = [
         DEFINITIONS.c[name]
-        for name in ("name", "schema_version", "at", "definition", "table_name", "current")
+        for name in (
+            "name",
+            "schema_version",
+            "at",
+            "definition",
+            "table_name",
+            "current",
+        )
     ]
     rows = sa.select(*columns).where(
         DEFINITIONS.c.kind == sa.literal_column(f"'{Kind.REGISTERED.value}'", sa.Text())
@@ -63,38 +72,61 @@ def definition_statements(dialect: Dialect) -> DefinitionStatements:
     versioned = DEFINITIONS.c.schema_version == sa.bindparam("version")
     one: sa.ColumnElement[int] = sa.literal_column("1", sa.Integer())
     documents = REGISTRY_HEAD.c.documents
-    values = {column.name: sa.bindparam(column.name, type_=column.type) for column in DEFINITIONS.columns}
+    values = {
+        column.name: sa.bindparam(column.name, type_=column.type)
+        for column in DEFINITIONS.columns
+    }
     return DefinitionStatements(
         epoch=dialect.compile(sa.select(REGISTRY_HEAD.c.epoch)),
-        raise_epoch=dialect.compile(sa.update(REGISTRY_HEAD).values(epoch=REGISTRY_HEAD.c.epoch + one)),
+        raise_epoch=dialect.compile(
+            sa.update(REGISTRY_HEAD).values(epoch=REGISTRY_HEAD.c.epoch + one)
+        ),
         next_table=dialect.compile(
-            sa.update(REGISTRY_HEAD).values(documents=documents + one).returning(documents)
+            sa.update(REGISTRY_HEAD)
+            .values(documents=documents + one)
+            .returning(documents)
         ),
         all=dialect.compile(rows),
         typed=dialect.compile(
             sa.select(DEFINITIONS.c.name, DEFINITIONS.c.schema_version).where(
-                DEFINITIONS.c.kind == sa.literal_column(f"'{Kind.TYPED.value}'", sa.Text()),
+                DEFINITIONS.c.kind
+                == sa.literal_column(f"'{Kind.TYPED.value}'", sa.Text()),
                 DEFINITIONS.c.current,
             )
         ),
         of_name=dialect.compile(rows.where(named)),
         insert=dialect.compile(sa.insert(DEFINITIONS).values(values)),
-        retire=dialect.compile(sa.update(DEFINITIONS).where(named).values(current=sa.false())),
+        retire=dialect.compile(
+            sa.update(DEFINITIONS).where(named).values(current=sa.false())
+        ),
         readmit=dialect.compile(
             sa.update(DEFINITIONS)
             .where(named, versioned)
-            .values(current=sa.true(), table_name=sa.bindparam("new_table", type_=sa.Text()))
+            .values(
+                current=sa.true(), table_name=sa.bindparam("new_table", type_=sa.Text())
+            )
         ),
         update=dialect.compile(
             sa.update(DEFINITIONS)
             .where(named, versioned)
-            .values(definition=sa.bindparam("new_definition", type_=DEFINITIONS.c.definition.type))
+            .values(
+                definition=sa.bindparam(
+                    "new_definition", type_=DEFINITIONS.c.definition.type
+                )
+            )
         ),
-        workspaces=dialect.compile(sa.select(WORKSPACES.c.name, WORKSPACES.c.collections)),
-        withdraw=dialect.compile(sa.delete(WORKSPACES).where(WORKSPACES.c.name == sa.bindparam("workspace"))),
+        workspaces=dialect.compile(
+            sa.select(WORKSPACES.c.name, WORKSPACES.c.collections)
+        ),
+        withdraw=dialect.compile(
+            sa.delete(WORKSPACES).where(WORKSPACES.c.name == sa.bindparam("workspace"))
+        ),
         declare=dialect.compile(
             sa.insert(WORKSPACES).values(
-                {column.name: sa.bindparam(column.name, type_=column.type) for column in WORKSPACES.columns}
+                {
+                    column.name: sa.bindparam(column.name, type_=column.type)
+                    for column in WORKSPACES.columns
+                }
             )
         ),
     )
@@ -103,7 +135,9 @@ def definition_statements(dialect: Dialect) -> DefinitionStatements:
 class Definitions:
     """The definitions inside a transaction."""
 
-    def __init__(self, statements: DefinitionStatements, cursor: Cursor, now: str = "") -> None:
+    def __init__(
+        self, statements: DefinitionStatements, cursor: Cursor, now: str = ""
+    ) -> None:
         self._statements = statements
         self._cursor = cursor
         self._now = now
@@ -115,7 +149,10 @@ class Definitions:
     def current(self) -> list[StoredDefinition]:
         """The current definition of every registered type."""
         versions = map(_stored, self._run(self._statements.all).fetchall())
-        found = [_with_steps(list(group)) for _, group in groupby(versions, key=lambda version: version.name)]
+        found = [
+            _with_steps(list(group))
+            for _, group in groupby(versions, key=lambda version: version.name)
+        ]
         return [version for version in found if version is not None]
 
     def typed(self) -> dict[str, int]:
@@ -124,9 +161,18 @@ class Definitions:
 
     def versions(self, name: str) -> list[StoredDefinition]:
         """Every version a name ever had, the first one first."""
-        return [_stored(row) for row in self._run(self._statements.of_name, type_name=name).fetchall()]
+        return [
+            _stored(row)
+            for row in self._run(self._statements.of_name, type_name=name).fetchall()
+        ]
 
-    def add(self, name: str, schema_version: int, definition: Mapping[str, Any], table_name: str) -> None:
+    def add(
+        self,
+        name: str,
+        schema_version: int,
+        definition: Mapping[str, Any],
+        table_name: str,
+    ) -> None:
         """Make a definition the current one of its name."""
         self._run(self._statements.retire, type_name=name)
         self._run(
@@ -141,7 +187,9 @@ class Definitions:
         )
         self._run(self._statements.raise_epoch)
 
-    def amend(self, name: str, schema_version: int, definition: Mapping[str, Any]) -> None:
+    def amend(
+        self, name: str, schema_version: int, definition: Mapping[str, Any]
+    ) -> None:
         """Change what a version's schema does not decide: commands, indexes."""
         self._run(
             self._statements.update,
@@ -159,7 +207,12 @@ class Definitions:
     def readmit(self, name: str, schema_version: int, table_name: str) -> None:
         """Make a version of a retired name the current one again."""
         self._run(self._statements.retire, type_name=name)
-        self._run(self._statements.readmit, type_name=name, version=schema_version, new_table=table_name)
+        self._run(
+            self._statements.readmit,
+            type_name=name,
+            version=schema_version,
+            new_table=table_name,
+        )
         self._run(self._statements.raise_epoch)
 
     def workspaces(self) -> Workspaces:
@@ -170,7 +223,11 @@ class Definitions:
     def declare(self, workspace: str, collections: Iterable[str]) -> None:
         """Have a workspace hold these collections and no others."""
         self.withdraw(workspace)
-        self._run(self._statements.declare, name=workspace, collections=dumps(sorted(collections)))
+        self._run(
+            self._statements.declare,
+            name=workspace,
+            collections=dumps(sorted(collections)),
+        )
 
     def withdraw(self, workspace: str) -> None:
         """Take a workspace away."""
@@ -187,12 +244,15 @@ class Definitions:
 
 def _stored(row: Row) -> StoredDefinition:
     name, schema_version, at, definition, table_name, current = row
-    return StoredDefinition(name, schema_version, at, _parsed(definition), table_name, bool(current))
+    return StoredDefinition(
+        name, schema_version, at, _parsed(definition), table_name, bool(current)
+    )
 
 
 @lru_cache(maxsize=4_096)
 def _parsed(definition: str) -> Mapping[str, Any]:
-    """One value for one text: a refresh reads all definitions, of which one has changed."""
+    """One value for one text: a refresh reads all definitions, of which one has
+    changed."""
     parsed: Mapping[str, Any] = json.loads(definition)
     return parsed
 
@@ -203,11 +263,19 @@ def _with_steps(versions: list[StoredDefinition]) -> StoredDefinition | None:
         return None
     steps = plan_steps(version.definition["steps"] for version in versions)
     return StoredDefinition(
-        current.name, current.schema_version, current.at, current.definition, current.table_name, steps=steps
+        current.name,
+        current.schema_version,
+        current.at,
+        current.definition,
+        current.table_name,
+        steps=steps,
     )
 
 
-def plan_steps(versions: Iterable[Iterable[Mapping[str, Any]]]) -> tuple[Mapping[str, Any], ...]:
-    """The steps of all versions; where two start from one version the later definition's counts."""
+def plan_steps(
+    versions: Iterable[Iterable[Mapping[str, Any]]],
+) -> tuple[Mapping[str, Any], ...]:
+    """The steps of all versions; where two start from one version the later
+    definition's counts."""
     by_start = {step["from"]: step for steps in versions for step in steps}
     return tuple(by_start.values())

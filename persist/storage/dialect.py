@@ -1,8 +1,8 @@
-"""Where SQLite and PostgreSQL differ; the question "which database?" is asked in ``dialect_of``,
-once, and nowhere else.
+"""Where SQLite and PostgreSQL differ; the question "which database?" is asked in
+``dialect_of``, once, and nowhere else.
 
-SQLAlchemy writes the statements, the drivers run them: executing the compiled text through the
-driver's cursor costs a tenth of executing it through SQLAlchemy.
+SQLAlchemy writes the statements, the drivers run them: executing the compiled text
+through the driver's cursor costs a tenth of executing it through SQLAlchemy.
 """
 
 import json
@@ -35,7 +35,8 @@ INTEGER = sa.BigInteger().with_variant(sqlite.INTEGER(), "sqlite")
 NUMBER: sa.Double[float] = sa.Double()
 BOOLEAN = sa.Boolean()
 DOCUMENT = sa.Text().with_variant(postgresql.JSON(), "postgresql")
-"""A JSON document as text, as written: ``jsonb`` makes 1e22 an integer and loses member order."""
+"""A JSON document as text, as written: ``jsonb`` makes 1e22 an integer and loses member
+order."""
 
 COLUMN_TYPES: dict[FieldType, sa.types.TypeEngine[Any]] = {
     FieldType.INTEGER: INTEGER,
@@ -46,7 +47,14 @@ COLUMN_TYPES: dict[FieldType, sa.types.TypeEngine[Any]] = {
 
 
 KEYWORDS = {
-    *("nothing", "collation", "concurrently", "lateral", "system_user", "tablesample"),  # SQLAlchemy has not
+    *(
+        "nothing",
+        "collation",
+        "concurrently",
+        "lateral",
+        "system_user",
+        "tablesample",
+    ),  # SQLAlchemy has not
     *sqlite.base.SQLiteIdentifierPreparer.reserved_words,
     *postgresql.base.RESERVED_WORDS,
 }
@@ -67,8 +75,8 @@ class Failure(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """Compiled SQL; ``names`` are its parameters in the order the driver wants them, ``constants``
-    those that came with the statement."""
+    """Compiled SQL; ``names`` are its parameters in the order the driver wants them,
+    ``constants`` those that came with the statement."""
 
     text: str
     names: tuple[str, ...]
@@ -76,7 +84,10 @@ class Statement:
 
     def arguments(self, values: Mapping[str, Any]) -> list[Any]:
         """The values in the driver's order."""
-        return [values[name] if name in values else self.constants[name] for name in self.names]
+        return [
+            values[name] if name in values else self.constants[name]
+            for name in self.names
+        ]
 
 
 class CannotCopy(Exception):
@@ -89,9 +100,9 @@ Insert = Callable[[Cursor, Sequence[Row]], Any]
 
 @dataclass(frozen=True, slots=True)
 class TableWriter:
-    """The three ways records change, each for many rows at once. ``update`` takes rows of (the
-    columns…, then workspace, id and the revision the row must have), ``delete`` rows of
-    (workspace, id, revision); both give the number of rows they found."""
+    """The three ways records change, each for many rows at once. ``update`` takes rows
+    of (the columns…, then workspace, id and the revision the row must have), ``delete``
+    rows of (workspace, id, revision); both give the number of rows they found."""
 
     insert: Insert
     update: Callable[[Cursor, Sequence[Row]], int]
@@ -107,7 +118,8 @@ NOTICED: dict[str, Any] = {
     "keepalives_count": 3,
     "tcp_user_timeout": 20_000,
 }
-"""Have a server that went without a word noticed within half a minute, not a quarter of an hour."""
+"""Have a server that went without a word noticed within half a minute, not a quarter of
+an hour."""
 
 LITTLE = 1_048_576
 """Bytes below which a disk counts as full."""
@@ -125,9 +137,9 @@ COMPLAINTS = {
 class Shared:
     """What differs between the databases only in the text that SQLAlchemy writes.
 
-    ``reads_in_place``: a read by key is short enough for the event loop. ``begin_exclusive``: a write that
-    no other writer may cross, because tables or types change. ``address``: the URL without what is
-    secret in it.
+    ``reads_in_place``: a read by key is short enough for the event loop.
+    ``begin_exclusive``: a write that no other writer may cross, because tables or types
+    change. ``address``: the URL without what is secret in it.
     """
 
     name: str
@@ -152,7 +164,8 @@ class Shared:
 
 
 class Sqlite(Shared):
-    """SQLite in a file, in WAL mode; every commit is on the disk before it is answered."""
+    """SQLite in a file, in WAL mode; every commit is on the disk before it is
+    answered."""
 
     name = "sqlite"
     reads_in_place = True
@@ -167,9 +180,14 @@ class Sqlite(Shared):
         self._sqlalchemy = sqlite.dialect(paramstyle="qmark")
 
     def connect(self) -> sqlite3.Connection:
-        """A connection in autocommit: transactions are begun and ended in so many words."""
+        """A connection in autocommit: transactions are begun and ended in so many
+        words."""
         connection = sqlite3.connect(
-            self.path, isolation_level=None, check_same_thread=False, cached_statements=512, timeout=5
+            self.path,
+            isolation_level=None,
+            check_same_thread=False,
+            cached_statements=512,
+            timeout=5,
         )
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=FULL")
@@ -179,7 +197,8 @@ class Sqlite(Shared):
         return connection
 
     def analyze(self, tables: list[str]) -> list[str]:
-        """What tells the planner of many new rows. SQLite's goes by the schema alone."""
+        """What tells the planner of many new rows. SQLite's goes by the schema
+        alone."""
         return []
 
     def is_there(self) -> bool:
@@ -190,10 +209,16 @@ class Sqlite(Shared):
         """What is unsafe about where the database lies, a sentence each."""
         found = []
         if not self._given.is_absolute():
-            found.append(f"{self._given} is relative: started elsewhere, the service is on another database")
+            found.append(
+                f"{self._given} is relative: started elsewhere, the service is on"
+                " another database"
+            )
         file = FilePath(self.path)
         if file.stat().st_mode & 0o004 and file.parent.stat().st_mode & 0o001:
-            found.append(f"every user of this machine can read {self.path} and its -wal: chmod 640")
+            found.append(
+                f"every user of this machine can read {self.path} and its -wal:"
+                " chmod 640"
+            )
         return found
 
     def listen(self) -> sqlite3.Connection:
@@ -205,13 +230,21 @@ class Sqlite(Shared):
         time.sleep(0.1)  # a file tells nobody that another process has written to it
 
     def copy(self, file: FilePath) -> int:
-        """Copy the database as it is at one moment, while others write, to a file that is not there;
-        the last ``seq`` in the copy. Raises ``CannotCopy``, ``OSError``."""
+        """Copy the database as it is at one moment, while others write, to a file that
+        is not there; the last ``seq`` in the copy. Raises ``CannotCopy``,
+        ``OSError``."""
         part = file.with_name(f"{file.name}.part")
         if file.exists() or not self.is_there():
-            raise CannotCopy(f"{file} is there already" if file.exists() else f"there is no {self.path}")
+            raise CannotCopy(
+                f"{file} is there already"
+                if file.exists()
+                else f"there is no {self.path}"
+            )
         part.unlink(missing_ok=True)
-        with closing(self.connect()) as source, closing(sqlite3.connect(part)) as target:
+        with (
+            closing(self.connect()) as source,
+            closing(sqlite3.connect(part)) as target,
+        ):
             source.backup(target)
             found = target.execute("PRAGMA quick_check(1)").fetchone()[0]
             seq = int(target.execute("SELECT seq FROM journal_head").fetchone()[0])
@@ -221,17 +254,23 @@ class Sqlite(Shared):
         return seq
 
     def engine(self) -> sa.Engine:
-        return sa.create_engine("sqlite://", creator=self._patient, poolclass=sa.NullPool)
+        return sa.create_engine(
+            "sqlite://", creator=self._patient, poolclass=sa.NullPool
+        )
 
     def _patient(self) -> sqlite3.Connection:
-        """A connection that waits while another process brings the tables up to date."""
+        """A connection that waits while another process brings the tables up to
+        date."""
         connection = self.connect()
         connection.execute("PRAGMA busy_timeout=600000")
         return connection
 
     def inserter(self, table: sa.Table) -> Insert:
         names = [column.name for column in table.columns]
-        insert = f"INSERT INTO {table.name} ({_list(names)}) VALUES ({', '.join('?' * len(names))})"
+        insert = (
+            f"INSERT INTO {table.name} ({_list(names)}) VALUES"
+            f" ({', '.join('?' * len(names))})"
+        )
         return lambda cursor, rows: cursor.executemany(insert, rows)
 
     def writer(self, table: sa.Table) -> TableWriter:
@@ -250,15 +289,23 @@ class Sqlite(Shared):
         return bool(connection.in_transaction)
 
     def interrupted(self, error: BaseException) -> bool:
-        return isinstance(error, sqlite3.OperationalError) and str(error) == "interrupted"
+        return (
+            isinstance(error, sqlite3.OperationalError) and str(error) == "interrupted"
+        )
 
     def owns(self, error: BaseException) -> bool:
         return isinstance(error, sqlite3.Error)
 
     def failure(self, error: BaseException) -> Failure:
         if isinstance(error, sqlite3.IntegrityError):
-            return Failure.UNIQUE if "UNIQUE constraint failed" in str(error) else Failure.BUG
-        if not isinstance(error, sqlite3.DatabaseError) or isinstance(error, sqlite3.ProgrammingError):
+            return (
+                Failure.UNIQUE
+                if "UNIQUE constraint failed" in str(error)
+                else Failure.BUG
+            )
+        if not isinstance(error, sqlite3.DatabaseError) or isinstance(
+            error, sqlite3.ProgrammingError
+        ):
             return Failure.BUG
         message = str(error)
         if message.startswith(("no such table", "no such column", "table ")):
@@ -290,7 +337,8 @@ class Sqlite(Shared):
         return sa.type_coerce(column.in_(sa.select(values.c.value)), sa.Boolean())
 
     def sorted_part(self, part: sa.Select[Any]) -> sa.Select[Any]:
-        """A part of a union, so made that the union comes in its order without being read whole."""
+        """A part of a union, so made that the union comes in its order without being
+        read whole."""
         return part.order_by(None).limit(None)  # coroutines, merged
 
     def locked(self, statement: sa.Select[Any]) -> sa.Select[Any]:
@@ -302,7 +350,10 @@ class Sqlite(Shared):
         if type is FieldType.STRING:
             return sa.func.json_quote(column)
         if type is FieldType.BOOLEAN:
-            named = sa.case((column, sa.literal_column("'true'")), else_=sa.literal_column("'false'"))
+            named = sa.case(
+                (column, sa.literal_column("'true'")),
+                else_=sa.literal_column("'false'"),
+            )
             return (
                 sa.case((column.is_(None), sa.literal_column("'null'")), else_=named)
                 if column.nullable
@@ -312,18 +363,29 @@ class Sqlite(Shared):
             return sa.type_coerce(column, sa.Text())
         return sa.func.coalesce(column, sa.literal_column("'null'"))
 
-    def concatenated(self, *parts: str | sa.ColumnElement[str]) -> sa.ColumnElement[str]:
-        # one printf is half as dear again as a chain of ||, which copies what it has at every link
-        form = "".join(part.replace("%", "%%") if isinstance(part, str) else "%s" for part in parts)
+    def concatenated(
+        self, *parts: str | sa.ColumnElement[str]
+    ) -> sa.ColumnElement[str]:
+        # one printf is half as dear again as a chain of ||, which copies what it has at
+        # every link
+        form = "".join(
+            part.replace("%", "%%") if isinstance(part, str) else "%s" for part in parts
+        )
         values = [part for part in parts if not isinstance(part, str)]
         return sa.func.printf(_literal(form), *values, type_=sa.Text())
 
-    def member(self, document: Any, path: Path, type: FieldType) -> sa.ColumnElement[Any]:
+    def member(
+        self, document: Any, path: Path, type: FieldType
+    ) -> sa.ColumnElement[Any]:
         if (parent := _awkward(path)) is not None:
             return _entry(document, path, parent, "value")
-        return sa.func.json_extract(document, _place(path), type_=COLUMN_TYPES.get(type, TEXT))
+        return sa.func.json_extract(
+            document, _place(path), type_=COLUMN_TYPES.get(type, TEXT)
+        )
 
-    def open_member(self, document: Any, path: Path, type: FieldType) -> sa.ColumnElement[Any]:
+    def open_member(
+        self, document: Any, path: Path, type: FieldType
+    ) -> sa.ColumnElement[Any]:
         return self.member(document, path, type)  # a value keeps its own type
 
     def json_text(self, document: Any, path: Path) -> sa.ColumnElement[str]:
@@ -348,13 +410,16 @@ class Sqlite(Shared):
         return sa.func.instr(text, part) > 0
 
     def startswith(self, text: Any, part: Any) -> sa.ColumnElement[bool]:
-        begins: sa.ColumnElement[bool] = sa.func.substr(text, 1, sa.func.length(part)) == part
+        begins: sa.ColumnElement[bool] = (
+            sa.func.substr(text, 1, sa.func.length(part)) == part
+        )
         return begins
 
     def endswith(self, text: Any, part: Any) -> sa.ColumnElement[bool]:
         return sa.and_(
             sa.func.length(text) >= sa.func.length(part),
-            sa.func.substr(text, sa.func.length(text) - sa.func.length(part) + 1) == part,
+            sa.func.substr(text, sa.func.length(text) - sa.func.length(part) + 1)
+            == part,
         )
 
     def mark(self, table: sa.Table) -> Statement:
@@ -371,14 +436,16 @@ class Sqlite(Shared):
 
 
 class PostgreSQL(Shared):
-    """PostgreSQL through psycopg, one statement for many rows through ``unnest``. Its library reads
-    the URL, which may name several hosts."""
+    """PostgreSQL through psycopg, one statement for many rows through ``unnest``. Its
+    library reads the URL, which may name several hosts."""
 
     name = "postgresql"
     reads_in_place = False
     begin_write = "BEGIN; SELECT pg_advisory_xact_lock_shared(7165284)"
     # changes of tables wait for those who read them; an export may take its time
-    begin_exclusive = "BEGIN; SELECT pg_advisory_xact_lock(7165284); SET LOCAL lock_timeout = '5s'"
+    begin_exclusive = (
+        "BEGIN; SELECT pg_advisory_xact_lock(7165284); SET LOCAL lock_timeout = '5s'"
+    )
     begin_read = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 
     def __init__(self, url: str) -> None:
@@ -412,18 +479,26 @@ class PostgreSQL(Shared):
     def _plain(self) -> Connection:
         import psycopg
 
-        connection = psycopg.connect(self._url, autocommit=True, client_encoding="utf8", **NOTICED)
+        connection = psycopg.connect(
+            self._url, autocommit=True, client_encoding="utf8", **NOTICED
+        )
         encoding = connection.info.parameter_status("server_encoding")
         if encoding != "UTF8":
             connection.close()
-            raise psycopg.OperationalError(f"it cannot hold all text: it is in {encoding}, make one in UTF8")
+            raise psycopg.OperationalError(
+                f"it cannot hold all text: it is in {encoding}, make one in UTF8"
+            )
         return connection
 
     def copy(self, file: FilePath) -> int:
-        raise CannotCopy("PostgreSQL has tools of its own: pg_dump --format custom --file FILE URL")
+        raise CannotCopy(
+            "PostgreSQL has tools of its own: pg_dump --format custom --file FILE URL"
+        )
 
     def engine(self) -> sa.Engine:
-        return sa.create_engine("postgresql+psycopg://", creator=self._plain, poolclass=sa.NullPool)
+        return sa.create_engine(
+            "postgresql+psycopg://", creator=self._plain, poolclass=sa.NullPool
+        )
 
     def inserter(self, table: sa.Table) -> Insert:
         text = f"COPY {table.name} ({_list(self._types(table))}) FROM STDIN"
@@ -439,14 +514,22 @@ class PostgreSQL(Shared):
         types = self._types(table)
         was = {f"was_{name}": types[name] for name in KEY}
         matches = " AND ".join(f"{table.name}.{name} = rows.was_{name}" for name in KEY)
-        # a document is handed over as text within the JSON of the rows, so that it stays as written
-        cast = [f"{_quoted(name)} = rows.{_quoted(name)}::{type}" for name, type in types.items()]
+        # a document is handed over as text within the JSON of the rows, so that it
+        # stays as written
+        cast = [
+            f"{_quoted(name)} = rows.{_quoted(name)}::{type}"
+            for name, type in types.items()
+        ]
         return TableWriter(
             insert=self.inserter(table),
             update=_rowwise(
-                f"UPDATE {table.name} SET {', '.join(cast)} FROM {{rows}} WHERE {matches}", types | was
+                f"UPDATE {table.name} SET {', '.join(cast)} FROM {{rows}} WHERE"
+                f" {matches}",
+                types | was,
             ),
-            delete=_rowwise(f"DELETE FROM {table.name} USING {{rows}} WHERE {matches}", was),
+            delete=_rowwise(
+                f"DELETE FROM {table.name} USING {{rows}} WHERE {matches}", was
+            ),
         )
 
     def _types(self, table: sa.Table) -> dict[str, str]:
@@ -472,7 +555,9 @@ class PostgreSQL(Shared):
         from psycopg import InterfaceError, OperationalError, errors
 
         # read only: a primary that became a standby
-        told = errors.ReadOnlySqlTransaction | errors.DataCorrupted | errors.IndexCorrupted
+        told = (
+            errors.ReadOnlySqlTransaction | errors.DataCorrupted | errors.IndexCorrupted
+        )
         failures = {
             errors.UniqueViolation: Failure.UNIQUE,
             errors.SerializationFailure | errors.DeadlockDetected: Failure.RETRY,
@@ -481,11 +566,16 @@ class PostgreSQL(Shared):
             errors.ProgramLimitExceeded: Failure.TOO_LONG,
             OperationalError | InterfaceError | told: Failure.UNAVAILABLE,
         }
-        return next((failure for kind, failure in failures.items() if isinstance(error, kind)), Failure.BUG)
+        return next(
+            (failure for kind, failure in failures.items() if isinstance(error, kind)),
+            Failure.BUG,
+        )
 
     def complaint(self, error: BaseException) -> str:
         code = getattr(error, "sqlstate", None) or ""
-        known = (told for beginning, told in COMPLAINTS.items() if code.startswith(beginning))
+        known = (
+            told for beginning, told in COMPLAINTS.items() if code.startswith(beginning)
+        )
         return next(known, "the database does not answer")
 
     def shortage(self) -> str | None:
@@ -506,7 +596,9 @@ class PostgreSQL(Shared):
         return sa.type_coerce(column == sa.func.any(array), sa.Boolean())
 
     def sorted_part(self, part: sa.Select[Any]) -> sa.Select[Any]:
-        return sa.select(part.subquery())  # the planner merges indexes only below a limit
+        return sa.select(
+            part.subquery()
+        )  # the planner merges indexes only below a limit
 
     def locked(self, statement: sa.Select[Any]) -> sa.Select[Any]:
         return statement.with_for_update()
@@ -516,21 +608,29 @@ class PostgreSQL(Shared):
         if type is FieldType.NUMBER:
             # whole doubles are stored as integers, and written as such
             whole = sa.and_(
-                sa.func.trunc(column) == column, sa.func.abs(column) < sa.literal_column("2::float8 ^ 63")
+                sa.func.trunc(column) == column,
+                sa.func.abs(column) < sa.literal_column("2::float8 ^ 63"),
             )
             document = sa.case(
-                (whole, sa.cast(sa.cast(column, INTEGER), sa.Text())), else_=sa.cast(document, sa.Text())
+                (whole, sa.cast(sa.cast(column, INTEGER), sa.Text())),
+                else_=sa.cast(document, sa.Text()),
             )
-        return sa.func.coalesce(sa.cast(document, sa.Text()), sa.literal_column("'null'"))
+        return sa.func.coalesce(
+            sa.cast(document, sa.Text()), sa.literal_column("'null'")
+        )
 
-    def concatenated(self, *parts: str | sa.ColumnElement[str]) -> sa.ColumnElement[str]:
+    def concatenated(
+        self, *parts: str | sa.ColumnElement[str]
+    ) -> sa.ColumnElement[str]:
         pieces = [_literal(part) if isinstance(part, str) else part for part in parts]
         result: sa.ColumnElement[str] = sa.type_coerce(pieces[0], sa.Text())
         for piece in pieces[1:]:
             result = result.concat(piece)
         return result
 
-    def member(self, document: Any, path: Path, type: FieldType) -> sa.ColumnElement[Any]:
+    def member(
+        self, document: Any, path: Path, type: FieldType
+    ) -> sa.ColumnElement[Any]:
         text = document.op("#>>")(_path_array(path))
         if type is FieldType.NUMBER:
             return sa.cast(text, sa.Numeric())
@@ -538,11 +638,15 @@ class PostgreSQL(Shared):
             return sa.cast(text, COLUMN_TYPES[type])
         return sa.collate(sa.type_coerce(text, sa.Text()), "C")
 
-    def open_member(self, document: Any, path: Path, type: FieldType) -> sa.ColumnElement[Any]:
+    def open_member(
+        self, document: Any, path: Path, type: FieldType
+    ) -> sa.ColumnElement[Any]:
         if type is FieldType.STRING:
             return self.member(document, path, type)
         # a cast of what is no number would fail
-        named = self.json_type(document, path) == sa.literal_column(f"'{type.value}'", sa.Text())
+        named = self.json_type(document, path) == sa.literal_column(
+            f"'{type.value}'", sa.Text()
+        )
         return sa.case((named, self.member(document, path, type)))
 
     def json_text(self, document: Any, path: Path) -> sa.ColumnElement[str]:
@@ -565,11 +669,14 @@ class PostgreSQL(Shared):
         return self.compile(_counted(postgresql.insert(table), table))
 
     def announced(self, take: sa.Update, seq: sa.Column[int]) -> sa.ClauseElement:
-        # Sent with the commit. It makes commits wait for one another, as the counter does already.
+        # Sent with the commit. It makes commits wait for one another, as the counter
+        # does already.
         return take.returning(seq, sa.func.pg_notify("persist_journal", ""))
 
     def claim(self, cursor: Cursor, key: str) -> bool:
-        held = cursor.execute("SELECT pg_try_advisory_xact_lock(hashtextextended(%s, 0))", (key,)).fetchone()
+        held = cursor.execute(
+            "SELECT pg_try_advisory_xact_lock(hashtextextended(%s, 0))", (key,)
+        ).fetchone()
         return bool(held[0])
 
     def stream(self, connection: Connection) -> Cursor:
@@ -580,26 +687,33 @@ Dialect = Sqlite | PostgreSQL
 
 
 def dialect_of(url: str) -> Dialect:
-    """The dialect of a database URL. Raises ``ValueError`` for a scheme it does not know, and for
-    SQLite without a file: there each connection would see a database of its own."""
+    """The dialect of a database URL. Raises ``ValueError`` for a scheme it does not
+    know, and for SQLite without a file: there each connection would see a database of
+    its own."""
     scheme, _, place = url.partition("://")
     match scheme.partition("+")[0]:
         case "sqlite":
             if (file := make_url(url).database) in (None, "", ":memory:"):
-                raise ValueError("SQLite needs a file here; write it as sqlite:///persist.db")
+                raise ValueError(
+                    "SQLite needs a file here; write it as sqlite:///persist.db"
+                )
             return Sqlite(FilePath(str(file)))
         case "postgresql" | "postgres":
             return PostgreSQL(f"postgresql://{place}")
-    raise ValueError(f"no database of the kind {scheme!r}; use sqlite:///file or postgresql://…")
+    raise ValueError(
+        f"no database of the kind {scheme!r}; use sqlite:///file or postgresql://…"
+    )
 
 
 def _without_secrets(url: str) -> str:
     return re.sub("//[^/]*@", "//", url.partition("?")[0])
 
 
-def _rowwise(text: str, types: Mapping[str, str]) -> Callable[[Cursor, Sequence[Row]], int]:
-    """Runs a statement over ``{rows}``, which are handed over as one JSON text: psycopg takes 30
-    microseconds to make arrays of a row."""
+def _rowwise(
+    text: str, types: Mapping[str, str]
+) -> Callable[[Cursor, Sequence[Row]], int]:
+    """Runs a statement over ``{rows}``, which are handed over as one JSON text: psycopg
+    takes 30 microseconds to make arrays of a row."""
     read = {name: "text" if type == "JSON" else type for name, type in types.items()}
     columns = ", ".join(f"{_quoted(name)} {type}" for name, type in read.items())
     statement = text.format(rows=f"json_to_recordset(%s::json) AS rows({columns})")
@@ -614,7 +728,10 @@ def _rowwise(text: str, types: Mapping[str, str]) -> Callable[[Cursor, Sequence[
 
 def _counted(insert: Any, table: sa.Table) -> sa.ClauseElement:
     """Adds ``changes`` to the counter of a ``collection``; gives the counter."""
-    key = {name: sa.bindparam(name, type_=table.c[name].type) for name in ("collection", "changes")}
+    key = {
+        name: sa.bindparam(name, type_=table.c[name].type)
+        for name in ("collection", "changes")
+    }
     added = {"changes": table.c.changes + insert.excluded.changes}
     counted: sa.ClauseElement = (
         insert.values(key)
@@ -639,7 +756,9 @@ def _list(names: Iterable[str]) -> str:
 def _compiled(statement: sa.ClauseElement, dialect: sa.Dialect) -> Statement:
     compiled = statement.compile(dialect=dialect)
     names = tuple(compiled.positiontup or ())  # type: ignore[attr-defined]
-    constants = {name: value for name, value in compiled.params.items() if value is not None}
+    constants = {
+        name: value for name, value in compiled.params.items() if value is not None
+    }
     return Statement(str(compiled), names, constants)
 
 
@@ -648,7 +767,8 @@ PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 def _constant(text: str, path: Path) -> sa.ColumnElement[str]:
-    """A path in a statement: a literal where an index may be over it, bound otherwise."""
+    """A path in a statement: a literal where an index may be over it, bound
+    otherwise."""
     if all(PLAIN_NAME.fullmatch(name) for name in path):
         return sa.literal_column(f"'{text}'", sa.Text())
     return sa.literal(text, sa.Text())
@@ -661,15 +781,26 @@ def _place(path: Path) -> sa.ColumnElement[str]:
 def _awkward(path: Path) -> int | None:
     """Where the first name is that SQLite's path syntax cannot say."""
     return next(
-        (depth for depth, name in enumerate(path) if json.dumps(name, ensure_ascii=False) != f'"{name}"'),
+        (
+            depth
+            for depth, name in enumerate(path)
+            if json.dumps(name, ensure_ascii=False) != f'"{name}"'
+        ),
         None,
     )
 
 
-def _entry(document: Any, path: Path, parent: int, column: str) -> sa.ColumnElement[Any]:
-    """The value or type of a member looked up by its key, whatever characters the key has."""
-    each = sa.func.json_each(document, _place(path[:parent])).table_valued("key", "value", "type")
-    entry = sa.select(each.c[column]).where(each.c.key == path[parent]).scalar_subquery()
+def _entry(
+    document: Any, path: Path, parent: int, column: str
+) -> sa.ColumnElement[Any]:
+    """The value or type of a member looked up by its key, whatever characters the key
+    has."""
+    each = sa.func.json_each(document, _place(path[:parent])).table_valued(
+        "key", "value", "type"
+    )
+    entry = (
+        sa.select(each.c[column]).where(each.c.key == path[parent]).scalar_subquery()
+    )
     if len(path) == parent + 1:
         return entry
     inner = sa.select(each.c.value).where(each.c.key == path[parent]).scalar_subquery()
@@ -682,14 +813,19 @@ def _entry(document: Any, path: Path, parent: int, column: str) -> sa.ColumnElem
 
 def _path_array(path: Path) -> sa.ColumnElement[Any]:
     """A path as PostgreSQL's text array: names double-quoted, backslash escapes."""
-    quoted = ",".join('"' + name.replace("\\", "\\\\").replace('"', '\\"') + '"' for name in path)
+    quoted = ",".join(
+        '"' + name.replace("\\", "\\\\").replace('"', '\\"') + '"' for name in path
+    )
     return sa.cast(_constant("{" + quoted + "}", path), postgresql.ARRAY(sa.Text()))
 
 
 def _json_number(value: float | None) -> str:
-    """Doubles as the other database and Python write them; SQLite itself keeps 15 digits."""
+    """Doubles as the other database and Python write them; SQLite itself keeps 15
+    digits."""
     return json.dumps(
-        int(value) if value is not None and value.is_integer() and abs(value) < 2**63 else value
+        int(value)
+        if value is not None and value.is_integer() and abs(value) < 2**63
+        else value
     )
 
 

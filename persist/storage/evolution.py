@@ -1,7 +1,7 @@
 """Evolution: every stored record of a registered type comes to a new schema version.
 
-The records are walked and validated from a consistent read first, outside of any writer; inside
-the transaction only those that changed since are computed again.
+The records are walked and validated from a consistent read first, outside of any
+writer; inside the transaction only those that changed since are computed again.
 """
 
 import json
@@ -26,7 +26,8 @@ SAMPLES = 10
 
 @dataclass
 class Report:
-    """How many records an evolution touches, and which of them it cannot bring along."""
+    """How many records an evolution touches, and which of them it cannot bring
+    along."""
 
     records: int = 0
     failed: int = 0
@@ -43,8 +44,9 @@ class Report:
         """Raise ``MigrationRequired`` where a record does not come along."""
         if self.failed:
             raise MigrationRequired(
-                f"{self.failed} of {self.records} stored records do not fit the new schema; send a migration "
-                "(rename, drop, set, default) that brings them there",
+                f"{self.failed} of {self.records} stored records do not fit the new"
+                " schema; send a migration (rename, drop, set, default) that brings"
+                " them there",
                 failed=self.failed,
                 records=self.records,
                 failures=self.samples,
@@ -52,7 +54,8 @@ class Report:
 
 
 class Rehearsal:
-    """The new data of every record as of one moment, on the disk in the order of the table."""
+    """The new data of every record as of one moment, on the disk in the order of the
+    table."""
 
     def __init__(self) -> None:
         self.report = Report()
@@ -61,7 +64,8 @@ class Rehearsal:
         self._next: tuple[tuple[str, str], int, str] | None = None
 
     def run(self, dialect: Dialect, old: Layout, new: Layout) -> None:
-        """Walk and validate everything. Does not raise for records that fail: see ``report``."""
+        """Walk and validate everything. Does not raise for records that fail: see
+        ``report``."""
         connection = dialect.connect()
         try:
             cursor = connection.cursor()
@@ -78,7 +82,8 @@ class Rehearsal:
         self._next = next(self._held, None)
 
     def text(self, key: tuple[str, str], revision: int) -> str | None:
-        """The new data of a record as it was at that revision; keys are asked for in order."""
+        """The new data of a record as it was at that revision; keys are asked for in
+        order."""
         while self._next is not None and self._next[0] < key:
             self._next = next(self._held, None)
         held = self._next
@@ -93,14 +98,20 @@ def _evolved(new: Layout, row: Row) -> str:
     return dumps(new.type.validate(new.type.plan.walk(row[2], data)))
 
 
-def rows_of(dialect: Dialect, layout: Layout, cursor: Cursor) -> Iterator[tuple[str, Row]]:
-    """Every row of a layout's table, by workspace and id, as (workspace, (the envelope columns…,
-    data as text)); each piece is read when the one before it is done with."""
+def rows_of(
+    dialect: Dialect, layout: Layout, cursor: Cursor
+) -> Iterator[tuple[str, Row]]:
+    """Every row of a layout's table, by workspace and id, as (workspace, (the envelope
+    columns…, data as text)); each piece is read when the one before it is done with."""
     table = layout.table
     key = sa.tuple_(table.c.workspace, table.c.id)
     columns = (table.c.workspace, *layout.selected)
     after = key > sa.tuple_(sa.bindparam("workspace"), sa.bindparam("id"))
-    limited = sa.select(*columns).order_by(table.c.workspace, table.c.id).limit(sa.literal_column(str(BATCH)))
+    limited = (
+        sa.select(*columns)
+        .order_by(table.c.workspace, table.c.id)
+        .limit(sa.literal_column(str(BATCH)))
+    )
     first, further = dialect.compile(limited), dialect.compile(limited.where(after))
     rows = cursor.execute(first.text, first.arguments({})).fetchall()
     while rows:
@@ -110,10 +121,15 @@ def rows_of(dialect: Dialect, layout: Layout, cursor: Cursor) -> Iterator[tuple[
 
 
 def evolve(
-    work: UnitOfWork, dialect: Dialect, old: Layout, new: Layout, rehearsal: Rehearsal, origin: Origin
+    work: UnitOfWork,
+    dialect: Dialect,
+    old: Layout,
+    new: Layout,
+    rehearsal: Rehearsal,
+    origin: Origin,
 ) -> int:
-    """Bring every record to the new version: one ``migrate`` change and one revision each. Gives
-    their number. Raises ``MigrationRequired``."""
+    """Bring every record to the new version: one ``migrate`` change and one revision
+    each. Gives their number. Raises ``MigrationRequired``."""
     report = Report()
     piece: list[tuple[Record, int]] = []
     for workspace, row in rows_of(dialect, old, work.cursor):
@@ -134,13 +150,26 @@ def evolve(
 
 def _next(new: Layout, workspace: str, row: Row, now: str, text: str) -> Record:
     id, revision, _, created_at, *_ = row
-    return Record(id, new.type.name, workspace, revision + 1, new.type.schema_version, created_at, now, text)
+    return Record(
+        id,
+        new.type.name,
+        workspace,
+        revision + 1,
+        new.type.schema_version,
+        created_at,
+        now,
+        text,
+    )
 
 
-def _write(work: UnitOfWork, new: Layout, piece: list[tuple[Record, int]], origin: Origin) -> None:
+def _write(
+    work: UnitOfWork, new: Layout, piece: list[tuple[Record, int]], origin: Origin
+) -> None:
     if not piece:
         return
-    rows: list[Any] = [(*new.row(record), record.workspace, record.id, was) for record, was in piece]
+    rows: list[Any] = [
+        (*new.row(record), record.workspace, record.id, was) for record, was in piece
+    ]
     new.writer.update(work.cursor, rows)
     for record, _ in piece:
         work.journal.append(Change(Operation.MIGRATE, record, origin))

@@ -1,5 +1,5 @@
-"""Health: whether the database can be read and written, seen without the lanes that clients' requests
-wait in."""
+"""Health: whether the database can be read and written, seen without the lanes that
+clients' requests wait in."""
 
 import time
 
@@ -9,8 +9,8 @@ from persist.storage.dialect import Dialect, Failure
 from persist.storage.tables import JOURNAL_HEAD
 
 MEMORY = 5.0
-"""Seconds that a failure counts, unless something is stored meanwhile: a small write may go through
-where there is no room for another."""
+"""Seconds that a failure counts, unless something is stored meanwhile: a small write
+may go through where there is no room for another."""
 
 
 class Health:
@@ -39,7 +39,11 @@ class Health:
         if (shortage := self._dialect.shortage()) is not None:
             return shortage
         failed = self._failed
-        return failed[1] if failed is not None and time.monotonic() - failed[0] < MEMORY else None
+        return (
+            failed[1]
+            if failed is not None and time.monotonic() - failed[0] < MEMORY
+            else None
+        )
 
     @property
     def silence(self) -> float:
@@ -47,7 +51,8 @@ class Health:
         return time.monotonic() - self._answered
 
     def look(self) -> None:
-        """Read and write a little, on a connection of its own. May take long: call it in a thread."""
+        """Read and write a little, on a connection of its own. May take long: call it
+        in a thread."""
         try:
             self._look()
         except Exception as error:

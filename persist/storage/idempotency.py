@@ -1,6 +1,8 @@
-"""Stored answers: what a request with an ``Idempotency-Key`` was answered, for 24 hours.
+"""Stored answers: what a request with an ``Idempotency-Key`` was answered, for 24
+hours.
 
-The answer is written in the transaction of its effect, so there is never one without the other.
+The answer is written in the transaction of its effect, so there is never one without
+the other.
 """
 
 import json
@@ -15,7 +17,8 @@ from persist.storage.tables import ANSWERS
 
 
 class KeyInUse(Exception):
-    """Another process runs a request under this key right now; the caller waits and asks again."""
+    """Another process runs a request under this key right now; the caller waits and
+    asks again."""
 
 
 class StoredAnswer(NamedTuple):
@@ -39,11 +42,18 @@ class AnswerStatements:
 
 def answer_statements(dialect: Dialect) -> AnswerStatements:
     """Write the statements of stored answers."""
-    key = [ANSWERS.c.actor == sa.bindparam("actor"), ANSWERS.c.key == sa.bindparam("key")]
+    key = [
+        ANSWERS.c.actor == sa.bindparam("actor"),
+        ANSWERS.c.key == sa.bindparam("key"),
+    ]
     return AnswerStatements(
-        find=dialect.compile(sa.select(ANSWERS.c.at, ANSWERS.c.fingerprint, ANSWERS.c.answer).where(*key)),
+        find=dialect.compile(
+            sa.select(ANSWERS.c.at, ANSWERS.c.fingerprint, ANSWERS.c.answer).where(*key)
+        ),
         drop=dialect.compile(sa.delete(ANSWERS).where(*key)),
-        sweep=dialect.compile(sa.delete(ANSWERS).where(ANSWERS.c.at < sa.bindparam("before"))),
+        sweep=dialect.compile(
+            sa.delete(ANSWERS).where(ANSWERS.c.at < sa.bindparam("before"))
+        ),
         insert=dialect.inserter(ANSWERS),
         dialect=dialect,
     )
@@ -52,7 +62,9 @@ def answer_statements(dialect: Dialect) -> AnswerStatements:
 class Answers:
     """The stored answers inside a unit of work."""
 
-    def __init__(self, statements: AnswerStatements, cursor: Cursor, now: str, oldest: str) -> None:
+    def __init__(
+        self, statements: AnswerStatements, cursor: Cursor, now: str, oldest: str
+    ) -> None:
         self._statements = statements
         self._cursor = cursor
         self._now = now
@@ -60,15 +72,16 @@ class Answers:
         self._waiting: dict[tuple[str, str], tuple[str, StoredAnswer]] = {}
 
     def find(self, actor: str, key: str, fingerprint: str) -> StoredAnswer | None:
-        """The answer given under the key. Raises ``IdempotencyMismatch`` where it was given to
-        another request, ``KeyInUse`` while another process works on it."""
+        """The answer given under the key. Raises ``IdempotencyMismatch`` where it was
+        given to another request, ``KeyInUse`` while another process works on it."""
         given = self._waiting.get((actor, key)) or self._stored(actor, key)
         if given is None:
             return None
         if given[0] != fingerprint:
             raise IdempotencyMismatch(
-                "this Idempotency-Key was used for a request with another method, target, content type, "
-                "precondition or body; use a new key for a new request"
+                "this Idempotency-Key was used for a request with another method,"
+                " target, content type, precondition or body; use a new key for a new"
+                " request"
             )
         return given[1]
 
@@ -83,9 +96,13 @@ class Answers:
             self._run(self._statements.drop, actor=actor, key=key)
             return None
         status, headers, body = json.loads(text)
-        return fingerprint, StoredAnswer(status, tuple((name, value) for name, value in headers), body)
+        return fingerprint, StoredAnswer(
+            status, tuple((name, value) for name, value in headers), body
+        )
 
-    def keep(self, actor: str, key: str, fingerprint: str, answer: StoredAnswer) -> None:
+    def keep(
+        self, actor: str, key: str, fingerprint: str, answer: StoredAnswer
+    ) -> None:
         """Store an answer with the effects of this unit of work."""
         self._waiting[actor, key] = fingerprint, answer
 

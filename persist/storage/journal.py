@@ -49,28 +49,50 @@ class JournalStatements:
 
 def journal_statements(dialect: Dialect) -> JournalStatements:
     """Write the journal's statements."""
-    of_record = [JOURNAL.c[name] == sa.bindparam(name) for name in ("collection", "workspace", "id")]
+    of_record = [
+        JOURNAL.c[name] == sa.bindparam(name)
+        for name in ("collection", "workspace", "id")
+    ]
     before = JOURNAL.c.revision < sa.bindparam("before", type_=sa.BigInteger())
     newest = JOURNAL.c.revision.desc()
     history = sa.select(*HISTORY).where(*of_record, before).order_by(newest)
     updated_at = sa.func.coalesce(JOURNAL.c.updated_at, JOURNAL.c.at)
-    past = (JOURNAL.c.id, JOURNAL.c.revision, JOURNAL.c.schema_version, JOURNAL.c.created_at, updated_at)
+    past = (
+        JOURNAL.c.id,
+        JOURNAL.c.revision,
+        JOURNAL.c.schema_version,
+        JOURNAL.c.created_at,
+        updated_at,
+    )
     revision = sa.select(*past, JOURNAL.c.data).where(
         *of_record, JOURNAL.c.revision == sa.bindparam("revision")
     )
-    last = sa.select(JOURNAL.c.id, sa.func.max(JOURNAL.c.revision)).group_by(JOURNAL.c.id)
+    last = sa.select(JOURNAL.c.id, sa.func.max(JOURNAL.c.revision)).group_by(
+        JOURNAL.c.id
+    )
     of_some = last.where(*of_record[:2], dialect.one_of(JOURNAL.c.id, "ids"))
-    erase = sa.update(JOURNAL).where(*of_record, _has_data()).values(data=sa.null(), payload=sa.null())
-    take = sa.update(JOURNAL_HEAD).values(seq=JOURNAL_HEAD.c.seq + sa.bindparam("n", type_=sa.BigInteger()))
+    erase = (
+        sa.update(JOURNAL)
+        .where(*of_record, _has_data())
+        .values(data=sa.null(), payload=sa.null())
+    )
+    take = sa.update(JOURNAL_HEAD).values(
+        seq=JOURNAL_HEAD.c.seq + sa.bindparam("n", type_=sa.BigInteger())
+    )
     return JournalStatements(
         insert=dialect.inserter(JOURNAL),
         take=dialect.compile(dialect.announced(take, JOURNAL_HEAD.c.seq)),
         last_revision=dialect.compile(
-            sa.select(JOURNAL.c.revision).where(*of_record).order_by(newest).limit(sa.literal_column("1"))
+            sa.select(JOURNAL.c.revision)
+            .where(*of_record)
+            .order_by(newest)
+            .limit(sa.literal_column("1"))
         ),
         last_revisions=dialect.compile(of_some),
         array=dialect.array,
-        history=dialect.compile(history.limit(sa.bindparam("limit", type_=sa.BigInteger()))),
+        history=dialect.compile(
+            history.limit(sa.bindparam("limit", type_=sa.BigInteger()))
+        ),
         revision=dialect.compile(revision),
         erase=dialect.compile(erase),
     )
@@ -81,8 +103,8 @@ def _has_data() -> sa.ColumnElement[bool]:
 
 
 class WorkJournal:
-    """``domain.stores.Journal`` of a unit of work: changes wait until it ends. ``weight`` is about
-    the characters that wait; what is forgotten still counts."""
+    """``domain.stores.Journal`` of a unit of work: changes wait until it ends.
+    ``weight`` is about the characters that wait; what is forgotten still counts."""
 
     def __init__(self, statements: JournalStatements, cursor: Cursor, now: str) -> None:
         self._statements = statements
@@ -103,32 +125,52 @@ class WorkJournal:
     def last_revision(self, collection: str, workspace: str, id: str) -> int:
         for change in reversed(self._waiting):
             record = change.record
-            if (record.id, record.workspace, record.collection) == (id, workspace, collection):
+            if (record.id, record.workspace, record.collection) == (
+                id,
+                workspace,
+                collection,
+            ):
                 return record.revision
         statement = self._statements.last_revision
         values = {"collection": collection, "workspace": workspace, "id": id}
-        found = self._cursor.execute(statement.text, statement.arguments(values)).fetchone()
+        found = self._cursor.execute(
+            statement.text, statement.arguments(values)
+        ).fetchone()
         return int(found[0]) if found else 0
 
-    def last_revisions(self, collection: str, workspace: str, ids: Sequence[str]) -> dict[str, int]:
-        """The last revision of each id that was ever known, of changes that wait no more."""
+    def last_revisions(
+        self, collection: str, workspace: str, ids: Sequence[str]
+    ) -> dict[str, int]:
+        """The last revision of each id that was ever known, of changes that wait no
+        more."""
         statement = self._statements.last_revisions
-        values = {"collection": collection, "workspace": workspace, "ids": self._statements.array(ids)}
-        return dict(self._cursor.execute(statement.text, statement.arguments(values)).fetchall())
+        values = {
+            "collection": collection,
+            "workspace": workspace,
+            "ids": self._statements.array(ids),
+        }
+        return dict(
+            self._cursor.execute(statement.text, statement.arguments(values)).fetchall()
+        )
 
     def erase(self, collection: str, workspace: str, id: str) -> int:
         statement = self._statements.erase
         values = {"collection": collection, "workspace": workspace, "id": id}
-        erased: int = self._cursor.execute(statement.text, statement.arguments(values)).rowcount
+        erased: int = self._cursor.execute(
+            statement.text, statement.arguments(values)
+        ).rowcount
         return erased
 
     def flush(self) -> None:
-        """Write what waits. The counter is taken here: nothing locks a record after this."""
+        """Write what waits. The counter is taken here: nothing locks a record after
+        this."""
         changes, self._waiting, self.weight = self._waiting, [], 0
         if not changes:
             return
         take = self._statements.take
-        last = self._cursor.execute(take.text, take.arguments({"n": len(changes)})).fetchone()[0]
+        last = self._cursor.execute(
+            take.text, take.arguments({"n": len(changes)})
+        ).fetchone()[0]
         self.last_seq = last
         first = last - len(changes) + 1
         rows = [self._row(seq, change) for seq, change in enumerate(changes, first)]
@@ -163,9 +205,18 @@ class WorkJournal:
 
 
 def past_record(collection: str, workspace: str, row: tuple[Any, ...]) -> Record | None:
-    """A row of ``JournalStatements.revision`` as the record it was; None for a deletion, and where
-    its data was erased."""
+    """A row of ``JournalStatements.revision`` as the record it was; None for a
+    deletion, and where its data was erased."""
     id, revision, schema_version, created_at, updated_at, text = row
     if text is None:
         return None
-    return Record(id, collection, workspace, revision, schema_version, created_at, updated_at, text)
+    return Record(
+        id,
+        collection,
+        workspace,
+        revision,
+        schema_version,
+        created_at,
+        updated_at,
+        text,
+    )

@@ -1,4 +1,5 @@
-"""Retention: the journal's head is cut off, a piece at a time, so that writers hardly wait."""
+"""Retention: the journal's head is cut off, a piece at a time, so that writers hardly
+wait."""
 
 import time
 from collections.abc import Callable
@@ -20,9 +21,11 @@ Told = Callable[[str, int, int], None]
 
 
 def trim(dialect: Dialect, before: int | datetime, told: Told) -> tuple[int, int]:
-    """Cut off the changes before a ``seq`` or a time: how many, and the ``seq`` the journal begins at.
+    """Cut off the changes before a ``seq`` or a time: how many, and the ``seq`` the
+    journal begins at.
 
-    The deletion of a record that is still gone keeps its envelope: its revision may not be used again.
+    The deletion of a record that is still gone keeps its envelope: its revision may not
+    be used again.
     """
     ends, statements = feed_statements(dialect).ends, _statements()
     with closing(dialect.connect()) as connection:
@@ -39,22 +42,36 @@ def trim(dialect: Dialect, before: int | datetime, told: Told) -> tuple[int, int
     return max(cut - first, 0), max(cut, first)
 
 
-def _seq(dialect: Dialect, connection: Connection, before: int | datetime, first: int, head: int) -> int:
+def _seq(
+    dialect: Dialect,
+    connection: Connection,
+    before: int | datetime,
+    first: int,
+    head: int,
+) -> int:
     """The first change that stays."""
     if isinstance(before, int):
         return before
     later = JOURNAL.c.at >= sa.bindparam("at")
     from_first = JOURNAL.c.seq >= sa.bindparam("first", type_=sa.BigInteger())
-    statement = sa.select(JOURNAL.c.seq).where(from_first, later).order_by(JOURNAL.c.seq)
+    statement = (
+        sa.select(JOURNAL.c.seq).where(from_first, later).order_by(JOURNAL.c.seq)
+    )
     at = timestamp(before.astimezone(UTC))
-    found = _run(dialect, connection, statement.limit(sa.literal_column("1")), first=first, at=at).fetchone()
+    found = _run(
+        dialect, connection, statement.limit(sa.literal_column("1")), first=first, at=at
+    ).fetchone()
     return int(found[0]) if found else head + 1
 
 
 def _statements() -> tuple[sa.ClauseElement, ...]:
-    start, upto = (sa.bindparam(name, type_=sa.BigInteger()) for name in ("start", "upto"))
+    start, upto = (
+        sa.bindparam(name, type_=sa.BigInteger()) for name in ("start", "upto")
+    )
     later = JOURNAL.alias("later")
-    same = [later.c[name] == JOURNAL.c[name] for name in ("collection", "workspace", "id")]
+    same = [
+        later.c[name] == JOURNAL.c[name] for name in ("collection", "workspace", "id")
+    ]
     outlived = sa.exists().where(*same, later.c.revision > JOURNAL.c.revision)
     goes = sa.or_(JOURNAL.c.operation != sa.literal_column("'delete'"), outlived)
     return (
@@ -63,6 +80,8 @@ def _statements() -> tuple[sa.ClauseElement, ...]:
     )
 
 
-def _run(dialect: Dialect, connection: Connection, clause: sa.ClauseElement, **values: Any) -> Any:
+def _run(
+    dialect: Dialect, connection: Connection, clause: sa.ClauseElement, **values: Any
+) -> Any:
     statement = dialect.compile(clause)
     return connection.execute(statement.text, statement.arguments(values))

@@ -1,4 +1,5 @@
-"""Keys: who may come in. A secret of 256 bits is shown once; what is stored is its SHA-256."""
+"""Keys: who may come in. A secret of 256 bits is shown once; what is stored is its
+SHA-256."""
 
 import hashlib
 import secrets
@@ -21,7 +22,8 @@ EVERY_KEY = sa.select(KEYS).order_by(KEYS.c.created_at, KEYS.c.name)
 
 
 class KeyExists(Exception):
-    """A key of this name was made before; as the journal keeps names, none is given twice."""
+    """A key of this name was made before; as the journal keeps names, none is given
+    twice."""
 
 
 @dataclass(frozen=True)
@@ -76,13 +78,17 @@ class Keys:
         return key
 
     def create_first(self) -> str | None:
-        """Make the first key, which may do everything; None where a key was ever made. Of several
-        processes that ask at once, one makes it."""
+        """Make the first key, which may do everything; None where a key was ever made.
+        Of several processes that ask at once, one makes it."""
         key, row = _new(FIRST, OPEN.scopes)
-        values = sa.select(*map(sa.literal, row.values())).where(~sa.exists(sa.select(KEYS.c.name)))
+        values = sa.select(*map(sa.literal, row.values())).where(
+            ~sa.exists(sa.select(KEYS.c.name))
+        )
         try:
             with self._engine.begin() as connection:
-                inserted = KEYS.insert().from_select(list(row), values).returning(KEYS.c.name)
+                inserted = (
+                    KEYS.insert().from_select(list(row), values).returning(KEYS.c.name)
+                )
                 made = connection.scalar(inserted)
         except sa.exc.IntegrityError:
             return None
@@ -96,7 +102,8 @@ class Keys:
 
     @contextmanager
     def lent(self) -> Iterator[str | None]:
-        """A key that may do everything, gone with the block; None where access is open."""
+        """A key that may do everything, gone with the block; None where access is
+        open."""
         if not self.all():
             yield None
             return
@@ -112,11 +119,17 @@ def _new(name: str, scopes: Iterable[Scope]) -> tuple[str, dict[str, str]]:
     """A key and its row."""
     key = f"persist_{secrets.token_urlsafe(32)}"
     written = " ".join(map(str, scopes))
-    return key, {"name": name, "sha256": sha256_of(key), "scopes": written, "created_at": now()}
+    return key, {
+        "name": name,
+        "sha256": sha256_of(key),
+        "scopes": written,
+        "created_at": now(),
+    }
 
 
 class KeyTable:
-    """The keys as the service reads them again and again, on a connection of a lane's own."""
+    """The keys as the service reads them again and again, on a connection of a lane's
+    own."""
 
     def __init__(self, dialect: Dialect) -> None:
         self._dialect = dialect
@@ -127,7 +140,9 @@ class KeyTable:
         """Give every job the keys."""
         try:
             connection = self._connection = self._connection or self._dialect.connect()
-            rows = connection.execute(self._statement.text, self._statement.arguments({})).fetchall()
+            rows = connection.execute(
+                self._statement.text, self._statement.arguments({})
+            ).fetchall()
         except BaseException:
             self._connection = None
             raise

@@ -1,5 +1,5 @@
-"""Layout: how the records of an entity type lie in their table. ``layout_of`` is the only place
-that asks whether a type is typed or registered."""
+"""Layout: how the records of an entity type lie in their table. ``layout_of`` is the
+only place that asks whether a type is typed or registered."""
 
 import hashlib
 import json
@@ -38,8 +38,8 @@ ENVELOPE_COLUMNS = ("id", "revision", "schema_version", "created_at", "updated_a
 class Layout:
     """The table of an entity type and its statements, written once.
 
-    ``data_of`` gives the data columns of a row; ``columns`` maps each field that has a column of
-    its own. A row that is read is (the envelope columns…, data as JSON text).
+    ``data_of`` gives the data columns of a row; ``columns`` maps each field that has a
+    column of its own. A row that is read is (the envelope columns…, data as JSON text).
     """
 
     type: EntityType
@@ -56,14 +56,20 @@ class Layout:
 
     @cached_property
     def unique(self) -> Mapping[str, Paths]:
-        """The paths of each unique index, by what the databases call it when it is violated."""
+        """The paths of each unique index, by what the databases call it when it is
+        violated."""
         named: dict[str, Paths] = {}
         for paths in self.type.unique:
             name = _index_name(self.table, "unique", paths)
             named[name] = named[f"index '{name}'"] = paths
             if self.columns:
-                columns = [self.table.c.workspace, *(self.columns[path] for path in paths)]
-                named[", ".join(f"{self.table.name}.{column.name}" for column in columns)] = paths
+                columns = [
+                    self.table.c.workspace,
+                    *(self.columns[path] for path in paths),
+                ]
+                named[
+                    ", ".join(f"{self.table.name}.{column.name}" for column in columns)
+                ] = paths
         return named
 
     def row(self, record: Record) -> Row:
@@ -81,13 +87,28 @@ class Layout:
     def record(self, workspace: str, row: Row) -> Record:
         """A row that was read as a record."""
         id, revision, schema_version, created_at, updated_at, text = row[:6]
-        return Record(id, self.type.name, workspace, revision, schema_version, created_at, updated_at, text)
+        return Record(
+            id,
+            self.type.name,
+            workspace,
+            revision,
+            schema_version,
+            created_at,
+            updated_at,
+            text,
+        )
 
-    def member(self, field: Field, type: FieldType | None = None) -> sa.ColumnElement[Any]:
+    def member(
+        self, field: Field, type: FieldType | None = None
+    ) -> sa.ColumnElement[Any]:
         """The SQL of a member, as ``type`` where the field's own is open."""
         document, path = self._place(field)
         if document is None:
-            return self.columns[field.path[0]] if not field.envelope else self.table.c[field.path[0]]
+            return (
+                self.columns[field.path[0]]
+                if not field.envelope
+                else self.table.c[field.path[0]]
+            )
         if field.type is not FieldType.ANY or type is None:
             return self.dialect.member(document, path, field.type)
         return self.dialect.open_member(
@@ -95,12 +116,15 @@ class Layout:
         )
 
     def guard(self, field: Field, type: FieldType) -> sa.ColumnElement[bool] | None:
-        """For a member of any type: that it is of ``type`` here. None where the field's is known."""
+        """For a member of any type: that it is of ``type`` here. None where the field's
+        is known."""
         document, path = self._place(field)
         if document is None or field.type is not FieldType.ANY or type is FieldType.ANY:
             return None
         wanted = FieldType.NUMBER if type is FieldType.INTEGER else type
-        return self.dialect.json_type(document, path) == sa.literal_column(f"'{wanted.value}'", sa.Text())
+        return self.dialect.json_type(document, path) == sa.literal_column(
+            f"'{wanted.value}'", sa.Text()
+        )
 
     def indexed(self, field: Field) -> sa.ColumnElement[Any]:
         """What an index over a member holds: text where its type is open."""
@@ -111,7 +135,10 @@ class Layout:
         document, path = self._place(field)
         if document is None or field.type in COLUMN_TYPES:
             return self.member(field)
-        return sa.func.nullif(self.dialect.json_text(document, path), sa.literal_column("'null'", sa.Text()))
+        return sa.func.nullif(
+            self.dialect.json_text(document, path),
+            sa.literal_column("'null'", sa.Text()),
+        )
 
     def is_null(self, field: Field) -> sa.ColumnElement[bool]:
         """Whether a member is null or absent."""
@@ -123,8 +150,11 @@ class Layout:
         null = sa.literal_column("'null'", sa.Text())
         return sa.func.coalesce(self.dialect.json_type(document, path), null) == null
 
-    def _place(self, field: Field) -> tuple[sa.ColumnElement[Any] | None, tuple[str, ...]]:
-        """The document a member lies in and its path there; no document where it has a column."""
+    def _place(
+        self, field: Field
+    ) -> tuple[sa.ColumnElement[Any] | None, tuple[str, ...]]:
+        """The document a member lies in and its path there; no document where it has a
+        column."""
         if field.envelope:
             return None, ()
         column = self.columns.get(field.path[0])
@@ -135,31 +165,45 @@ class Layout:
         return column, field.path[1:]
 
 
-def unique_violation(layouts: Iterable[Layout], violated: str) -> UniqueViolation | None:
-    """What a client is told of a violated constraint; None where it is a key of the service's own."""
+def unique_violation(
+    layouts: Iterable[Layout], violated: str
+) -> UniqueViolation | None:
+    """What a client is told of a violated constraint; None where it is a key of the
+    service's own."""
     for layout in layouts:
         if (paths := layout.unique.get(violated)) is not None:
             named = " and ".join(paths)
             detail = f"another record of {layout.type.name} holds this value of {named}"
-            places = [Violation("/" + path.replace(".", "/"), "held by another record") for path in paths]
+            places = [
+                Violation("/" + path.replace(".", "/"), "held by another record")
+                for path in paths
+            ]
             return UniqueViolation(detail, errors=places)
     return None
 
 
 def layout_of(
-    type: EntityType, dialect: Dialect, *, table_name: str = "", metadata: sa.MetaData | None = None
+    type: EntityType,
+    dialect: Dialect,
+    *,
+    table_name: str = "",
+    metadata: sa.MetaData | None = None,
 ) -> Layout:
-    """The layout of an entity type; its table joins ``metadata``. The table of a registered type
-    has the generated ``table_name``."""
+    """The layout of an entity type; its table joins ``metadata``. The table of a
+    registered type has the generated ``table_name``."""
     metadata = metadata or sa.MetaData()
     if type.kind is Kind.REGISTERED:
         return _document_layout(type, dialect, table_name, metadata)
     return _column_layout(type, dialect, metadata)
 
 
-def _document_layout(type: EntityType, dialect: Dialect, table_name: str, metadata: sa.MetaData) -> Layout:
+def _document_layout(
+    type: EntityType, dialect: Dialect, table_name: str, metadata: sa.MetaData
+) -> Layout:
     """The data is one document."""
-    table = sa.Table(table_name, metadata, *_envelope(), sa.Column("data", DOCUMENT, nullable=False))
+    table = sa.Table(
+        table_name, metadata, *_envelope(), sa.Column("data", DOCUMENT, nullable=False)
+    )
     text = dialect.as_json(table.c.data, FieldType.OBJECT)
     layout = _compiled(type, table, {}, lambda record: (record.text,), text, dialect)
     for kind, groups in (("unique", type.unique), ("index", type.indexes)):
@@ -169,11 +213,20 @@ def _document_layout(type: EntityType, dialect: Dialect, table_name: str, metada
 
 
 def _expression_index(layout: Layout, kind: str, paths: Paths) -> None:
-    fields = [found for path in paths if (found := layout.type.field_at(tuple(path.split(".")))) is not None]
-    expressions = [layout.distinct(found) if kind == "unique" else layout.indexed(found) for found in fields]
+    fields = [
+        found
+        for path in paths
+        if (found := layout.type.field_at(tuple(path.split(".")))) is not None
+    ]
+    expressions = [
+        layout.distinct(found) if kind == "unique" else layout.indexed(found)
+        for found in fields
+    ]
     ending = () if kind == "unique" else (layout.table.c.id,)
     name = _index_name(layout.table, kind, paths)
-    sa.Index(name, layout.table.c.workspace, *expressions, *ending, unique=kind == "unique")
+    sa.Index(
+        name, layout.table.c.workspace, *expressions, *ending, unique=kind == "unique"
+    )
 
 
 def _column_layout(type: EntityType, dialect: Dialect, metadata: sa.MetaData) -> Layout:
@@ -181,8 +234,13 @@ def _column_layout(type: EntityType, dialect: Dialect, metadata: sa.MetaData) ->
     columns = {name: _column(field) for name, field in type.fields.items()}
     table = sa.Table(_table_name(type), metadata, *_envelope(), *columns.values())
     _indexes(type, table)
-    parts = [_json_member(dialect, name, column, type.fields[name]) for name, column in columns.items()]
-    text = dialect.concatenated("{", *(part for pair in _separated(parts) for part in pair), "}")
+    parts = [
+        _json_member(dialect, name, column, type.fields[name])
+        for name, column in columns.items()
+    ]
+    text = dialect.concatenated(
+        "{", *(part for pair in _separated(parts) for part in pair), "}"
+    )
     getters = tuple((name, _converter(type.fields[name])) for name in columns)
 
     def data_of(record: Record) -> Row:
@@ -193,8 +251,9 @@ def _column_layout(type: EntityType, dialect: Dialect, metadata: sa.MetaData) ->
 
 
 def _table_name(type: EntityType) -> str:
-    """The collection's name as SQL has it. One that means something to a database, or is a table of the
-    service's own, is set apart by an underscore, which no collection's name begins with."""
+    """The collection's name as SQL has it. One that means something to a database, or
+    is a table of the service's own, is set apart by an underscore, which no
+    collection's name begins with."""
     name = type.name.replace("-", "_")
     return f"_{name}" if name in TAKEN or GENERATED.fullmatch(name) else name
 
@@ -239,7 +298,8 @@ RESERVED = frozenset(("workspace", *ENVELOPE))
 
 
 def _column(field: Field) -> sa.Column[Any]:
-    """A field's column; one that shares its name with an envelope column is set apart."""
+    """A field's column; one that shares its name with an envelope column is set
+    apart."""
     name = field.path[0]
     return sa.Column(
         f"data_{name}" if name in RESERVED else name,
@@ -249,10 +309,14 @@ def _column(field: Field) -> sa.Column[Any]:
 
 
 def _indexes(type: EntityType, table: sa.Table) -> None:
-    """Every index is led by the workspace; one that is not unique ends with the id, so that it
-    also serves a page's order."""
+    """Every index is led by the workspace; one that is not unique ends with the id, so
+    that it also serves a page's order."""
     by_name = {
-        column.name.removeprefix("data_") if column.name not in type.fields else column.name: column
+        (
+            column.name.removeprefix("data_")
+            if column.name not in type.fields
+            else column.name
+        ): column
         for column in table.columns
     }
     for kind, groups in (("unique", type.unique), ("index", type.indexes)):
@@ -267,13 +331,16 @@ def _indexes(type: EntityType, table: sa.Table) -> None:
 
 
 def _index_name(table: sa.Table, kind: str, paths: Paths) -> str:
-    """At most 63 characters, PostgreSQL's limit, and never the same for two groups of paths: the
-    databases may take names for one that differ in case, or only in where one path ends."""
+    """At most 63 characters, PostgreSQL's limit, and never the same for two groups of
+    paths: the databases may take names for one that differ in case, or only in where
+    one path ends."""
     prefix = f"{table.name}_{kind}_"
     if len(paths) == 1 and paths[0].islower() and len(prefix + paths[0]) <= 63:
         return prefix + paths[0]
     told = dumps([prefix, *paths]).encode()
-    return f"{prefix[:38]}0_{hashlib.sha256(told).hexdigest()[:20]}"  # no path begins with a digit
+    return (  # no path begins with a digit
+        f"{prefix[:38]}0_{hashlib.sha256(told).hexdigest()[:20]}"
+    )
 
 
 def _converter(field: Field) -> Callable[[Any], Any]:
@@ -290,5 +357,10 @@ def _json_member(
     return dumps(name) + ":", dialect.as_json(column, field.type)
 
 
-def _separated(parts: list[tuple[str, sa.ColumnElement[str]]]) -> list[tuple[str, sa.ColumnElement[str]]]:
-    return [(("," if position else "") + name, value) for position, (name, value) in enumerate(parts)]
+def _separated(
+    parts: list[tuple[str, sa.ColumnElement[str]]],
+) -> list[tuple[str, sa.ColumnElement[str]]]:
+    return [
+        (("," if position else "") + name, value)
+        for position, (name, value) in enumerate(parts)
+    ]

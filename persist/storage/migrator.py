@@ -1,9 +1,9 @@
 """Migrator: brings the table of a typed entity up to date where it stands.
 
-A step is one transaction that nobody else crosses: every row's data is put aside as the old
-version stored it, the SQL changes the table's shape, the step's function makes the new data,
-which is written back with one revision and one ``migrate`` change each, and the schema version is
-recorded. A database is before a step or after it, never between.
+A step is one transaction that nobody else crosses: every row's data is put aside as the
+old version stored it, the SQL changes the table's shape, the step's function makes the
+new data, which is written back with one revision and one ``migrate`` change each, and
+the schema version is recorded. A database is before a step or after it, never between.
 """
 
 import json
@@ -41,7 +41,8 @@ Progress = Callable[[str, int, int], None]
 
 
 class MigrationStopped(Exception):
-    """A step did not go through and was rolled back; the message names it and the record."""
+    """A step did not go through and was rolled back; the message names it and the
+    record."""
 
 
 @dataclass(frozen=True)
@@ -60,23 +61,31 @@ class Pending:
 
 def filled(dialect: Dialect, table: str, step: MigrationStep) -> list[str]:
     """A step's SQL for this database, its placeholders filled in."""
-    names = {"table": table} | {type.value: dialect.column_type(type) for type in COLUMN_TYPES}
+    names = {"table": table} | {
+        type.value: dialect.column_type(type) for type in COLUMN_TYPES
+    }
     names |= {"text": names["string"], "document": dialect.column_type(None)}
     statements = dialect.step_sql(step)
     for name, value in names.items():
-        statements = [statement.replace("{" + name + "}", value) for statement in statements]
+        statements = [
+            statement.replace("{" + name + "}", value) for statement in statements
+        ]
     return statements
 
 
-def pending(connection: sa.Connection, dialect: Dialect, types: Iterable[EntityType]) -> list[Pending]:
-    """The typed entities whose tables are behind the code. Raises ``MigrationStopped`` where no plan
-    leads from where they are."""
+def pending(
+    connection: sa.Connection, dialect: Dialect, types: Iterable[EntityType]
+) -> list[Pending]:
+    """The typed entities whose tables are behind the code. Raises ``MigrationStopped``
+    where no plan leads from where they are."""
     found = []
     for type in types:
         stored = stored_version(connection, type.name)
         if stored is not None and stored < type.schema_version:
             table = layout_of(type, dialect).table.name
-            rows = connection.exec_driver_sql(f"SELECT count(*) FROM {table}").scalar_one()
+            rows = connection.exec_driver_sql(
+                f"SELECT count(*) FROM {table}"
+            ).scalar_one()
             found.append(Pending(type, stored, _chain(type, stored), rows))
     return found
 
@@ -89,7 +98,8 @@ def _chain(type: EntityType, stored: int) -> tuple[MigrationStep, ...]:
 
 
 def migrate(dialect: Dialect, work: Pending, progress: Progress) -> None:
-    """Run the steps that are due, each in its own transaction. Raises ``MigrationStopped``."""
+    """Run the steps that are due, each in its own transaction. Raises
+    ``MigrationStopped``."""
     engine = dialect.engine()
     try:
         for step in work.steps:
@@ -99,7 +109,11 @@ def migrate(dialect: Dialect, work: Pending, progress: Progress) -> None:
 
 
 def _migrate(
-    engine: sa.Engine, dialect: Dialect, type: EntityType, step: MigrationStep, progress: Progress
+    engine: sa.Engine,
+    dialect: Dialect,
+    type: EntityType,
+    step: MigrationStep,
+    progress: Progress,
 ) -> None:
     """One step, unless another process has done it."""
     try:
@@ -109,12 +123,16 @@ def _migrate(
     except PersistError as error:
         places = "; ".join(f"{place} {detail}" for place, detail in error.errors)
         named = f"{error.detail} {places}".strip()
-        raise MigrationStopped(f"{type.name}: the step {step} was undone: {named}") from error
+        raise MigrationStopped(
+            f"{type.name}: the step {step} was undone: {named}"
+        ) from error
     except Exception as error:
         cause = getattr(error, "orig", error)
         if not dialect.owns(cause):
             raise
-        raise MigrationStopped(f"{type.name}: the step {step} was undone: {cause}") from error
+        raise MigrationStopped(
+            f"{type.name}: the step {step} was undone: {cause}"
+        ) from error
 
 
 class _Step:
@@ -141,14 +159,18 @@ class _Step:
 
     def run(self) -> None:
         """Put aside, reshape, write back, record."""
-        old = recorded_shape(self._connection, self._dialect, self._type, self._step.from_version)
+        old = recorded_shape(
+            self._connection, self._dialect, self._type, self._step.from_version
+        )
         with Spool() as aside:
             rows = self._put_aside(old, aside)
             new = self._reshaped(old)
             self._write_back(new, aside, rows)
         self._add_indexes()
         version, schema = self._step.to_version, new.type.schema
-        record_version(self._connection, self._dialect, self._type.name, version, schema)
+        record_version(
+            self._connection, self._dialect, self._type.name, version, schema
+        )
         self._record_run(rows)
 
     def _put_aside(self, old: Layout, aside: Spool) -> int:
@@ -159,29 +181,43 @@ class _Step:
         return count
 
     def _reshaped(self, old: Layout) -> Layout:
-        """The table after the step's SQL, without the entity's own indexes: unique values may change
-        places while the rows are written."""
+        """The table after the step's SQL, without the entity's own indexes: unique
+        values may change places while the rows are written."""
         for statement in filled(self._dialect, old.table.name, self._step):
             self._cursor.execute(statement)
-        present = {index["name"] for index in sa.inspect(self._connection).get_indexes(old.table.name)}
-        self._indexes = [index for index in self._own.table.indexes if index.name in present]
+        present = {
+            index["name"]
+            for index in sa.inspect(self._connection).get_indexes(old.table.name)
+        }
+        self._indexes = [
+            index for index in self._own.table.indexes if index.name in present
+        ]
         for index in self._indexes:
             self._connection.execute(DropIndex(index))
         if self._last:
             return self._own
-        return present_shape(self._connection, self._dialect, self._type, self._step.to_version, old)
+        return present_shape(
+            self._connection, self._dialect, self._type, self._step.to_version, old
+        )
 
     def _add_indexes(self) -> None:
         for index in self._own.table.indexes if self._last else self._indexes:
             self._connection.execute(CreateIndex(index))
 
     def _write_back(self, new: Layout, aside: Spool, rows: int) -> None:
-        journal = WorkJournal(statements_of(self._dialect).journal, self._cursor, self._now)
+        journal = WorkJournal(
+            statements_of(self._dialect).journal, self._cursor, self._now
+        )
         title, done = f"{self._type.name} {self._step}", 0
         self._progress(title, done, rows)
         for piece in _pieces(aside):
-            written = [(self._record(new, workspace, row), row[1]) for workspace, row in piece]
-            values = [(*new.row(record), record.workspace, record.id, was) for record, was in written]
+            written = [
+                (self._record(new, workspace, row), row[1]) for workspace, row in piece
+            ]
+            values = [
+                (*new.row(record), record.workspace, record.id, was)
+                for record, was in written
+            ]
             new.writer.update(self._cursor, values)
             for record, _ in written:
                 journal.append(Change(Operation.MIGRATE, record, NOBODY))
@@ -198,13 +234,16 @@ class _Step:
             raise
         version, text = self._step.to_version, dumps(changed)
         name, now = self._type.name, self._now
-        return Record(id, name, workspace, revision + 1, version, created_at, now, text, changed)
+        return Record(
+            id, name, workspace, revision + 1, version, created_at, now, text, changed
+        )
 
     def _changed(self, new: Layout, data: Data) -> Data:
         changed = new.type.validate(apply(self._step, data))
         if lost := sorted(changed.keys() - new.columns.keys()):
             raise MigrationFailed(
-                f"the step gives {', '.join(lost)}, for which the table has no column; its SQL must add it"
+                f"the step gives {', '.join(lost)}, for which the table has no column;"
+                " its SQL must add it"
             )
         return changed
 
@@ -222,7 +261,9 @@ class _Step:
             "migrated": rows,
             "collections": [collection],
         }
-        self._dialect.inserter(MIGRATIONS)(self._cursor, [(report["id"], self._now, dumps(report))])
+        self._dialect.inserter(MIGRATIONS)(
+            self._cursor, [(report["id"], self._now, dumps(report))]
+        )
 
 
 def _pieces(aside: Spool) -> Iterator[list[tuple[str, Row]]]:

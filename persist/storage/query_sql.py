@@ -1,7 +1,7 @@
 """Conditions and pages in SQL: a ``Query`` of the domain becomes a statement.
 
-No condition is ever unknown. Where a comparison stands under a NOT its unknown is made false;
-elsewhere WHERE treats it as false anyway, and an index can still be used.
+No condition is ever unknown. Where a comparison stands under a NOT its unknown is made
+false; elsewhere WHERE treats it as false anyway, and an index can still be used.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -26,16 +26,20 @@ COMPARISONS: Mapping[Function, Callable[[Any, Any], Any]] = {
 def condition(  # noqa: PLR0911 - a table of functions
     layout: Layout, expression: Expression, *, negated: bool = False
 ) -> sa.ColumnElement[bool]:
-    """The SQL of a condition that is true or, in place of false, perhaps unknown; never unknown
-    where it is ``negated``."""
+    """The SQL of a condition that is true or, in place of false, perhaps unknown; never
+    unknown where it is ``negated``."""
     if isinstance(expression, Member):
-        return _known(_operand(layout, expression, FieldType.BOOLEAN).is_(sa.true()), negated)
+        return _known(
+            _operand(layout, expression, FieldType.BOOLEAN).is_(sa.true()), negated
+        )
     if isinstance(expression, Parameter):
         return _bound(expression, FieldType.BOOLEAN) == sa.true()
     function, arguments = expression.function, expression.arguments
     if function in (Function.AND, Function.OR):
         join = sa.and_ if function is Function.AND else sa.or_
-        return join(*(condition(layout, argument, negated=negated) for argument in arguments)).self_group()
+        return join(
+            *(condition(layout, argument, negated=negated) for argument in arguments)
+        ).self_group()
     if function is Function.NOT:
         return sa.not_(condition(layout, arguments[0], negated=True).self_group())
     if function is Function.ISNULL:
@@ -54,11 +58,15 @@ def condition(  # noqa: PLR0911 - a table of functions
 
 
 def _known(test: Any, negated: bool) -> sa.ColumnElement[bool]:
-    known: sa.ColumnElement[bool] = sa.func.coalesce(test, sa.false()) if negated else test
+    known: sa.ColumnElement[bool] = (
+        sa.func.coalesce(test, sa.false()) if negated else test
+    )
     return known
 
 
-def _equal(layout: Layout, left: Expression, right: Expression, negated: bool) -> sa.ColumnElement[bool]:
+def _equal(
+    layout: Layout, left: Expression, right: Expression, negated: bool
+) -> sa.ColumnElement[bool]:
     if isinstance(left, Member) and isinstance(right, Member):
         one, other = _operands(layout, left, right)
         same: sa.ColumnElement[bool] = one.is_not_distinct_from(other)
@@ -68,10 +76,15 @@ def _equal(layout: Layout, left: Expression, right: Expression, negated: bool) -
 
 
 def _guarded(layout: Layout, sides: Sequence[Expression], test: Any) -> Any:
-    """The test, and that a member of any type is here of the type it is compared with."""
+    """The test, and that a member of any type is here of the type it is compared
+    with."""
     left, right = sides
     pairs = ((left, right), (right, left))
-    guards = [layout.guard(one.field, _type(other)) for one, other in pairs if isinstance(one, Member)]
+    guards = [
+        layout.guard(one.field, _type(other))
+        for one, other in pairs
+        if isinstance(one, Member)
+    ]
     held = [guard for guard in guards if guard is not None]
     return sa.and_(test, *held) if held else test
 
@@ -79,7 +92,8 @@ def _guarded(layout: Layout, sides: Sequence[Expression], test: Any) -> Any:
 def _one_of(
     layout: Layout, member: Expression, values: Sequence[Expression], negated: bool
 ) -> sa.ColumnElement[bool]:
-    """``IN`` with a list for each type of value; a chain of OR would nest too deeply."""
+    """``IN`` with a list for each type of value; a chain of OR would nest too
+    deeply."""
     lists: dict[FieldType, list[Expression]] = {}
     for value in values:
         lists.setdefault(_type(value), []).append(value)
@@ -110,7 +124,9 @@ def _type(expression: Expression) -> FieldType:
 
 def _operand(layout: Layout, expression: Expression, other: FieldType) -> Any:
     if isinstance(expression, Member):
-        return layout.member(expression.field, None if other is FieldType.ANY else other)
+        return layout.member(
+            expression.field, None if other is FieldType.ANY else other
+        )
     if isinstance(expression, Parameter):
         return _bound(expression, other)
     return condition(layout, expression, negated=True)
@@ -119,25 +135,36 @@ def _operand(layout: Layout, expression: Expression, other: FieldType) -> Any:
 def _bound(parameter: Parameter, other: FieldType) -> sa.BindParameter[Any]:
     if parameter.type is FieldType.NUMBER:
         return sa.bindparam(
-            f"p{parameter.index}", type_=sa.Double() if other is FieldType.NUMBER else sa.Numeric()
+            f"p{parameter.index}",
+            type_=sa.Double() if other is FieldType.NUMBER else sa.Numeric(),
         )
-    return sa.bindparam(f"p{parameter.index}", type_=COLUMN_TYPES.get(parameter.type, TEXT))
+    return sa.bindparam(
+        f"p{parameter.index}", type_=COLUMN_TYPES.get(parameter.type, TEXT)
+    )
 
 
-def _after(layout: Layout, sort: tuple[SortKey, ...], nulls: tuple[bool, ...]) -> sa.ColumnElement[bool]:
-    """Records behind the position whose sort values are bound as ``a0``, ``a1`` and so on.
+def _after(
+    layout: Layout, sort: tuple[SortKey, ...], nulls: tuple[bool, ...]
+) -> sa.ColumnElement[bool]:
+    """Records behind the position whose sort values are bound as ``a0``, ``a1`` and so
+    on.
 
-    One row comparison where no key can be null and all go one way (an index serves that);
-    otherwise for each key: the ones before it equal, and this one behind.
+    One row comparison where no key can be null and all go one way (an index serves
+    that); otherwise for each key: the ones before it equal, and this one behind.
     """
     keys = [layout.member(key.field) for key in sort]
     bounds = [
-        sa.bindparam(f"a{n}", type_=COLUMN_TYPES.get(key.field.type, TEXT)) for n, key in enumerate(sort)
+        sa.bindparam(f"a{n}", type_=COLUMN_TYPES.get(key.field.type, TEXT))
+        for n, key in enumerate(sort)
     ]
-    if len({key.descending for key in sort}) == 1 and not any(key.field.nullable for key in sort):
+    if len({key.descending for key in sort}) == 1 and not any(
+        key.field.nullable for key in sort
+    ):
         compare = COMPARISONS[Function.LT if sort[0].descending else Function.GT]
         behind: sa.ColumnElement[bool] = (
-            compare(sa.tuple_(*keys), sa.tuple_(*bounds)) if len(keys) > 1 else compare(keys[0], bounds[0])
+            compare(sa.tuple_(*keys), sa.tuple_(*bounds))
+            if len(keys) > 1
+            else compare(keys[0], bounds[0])
         )
         return behind
     branches: list[sa.ColumnElement[bool]] = []
@@ -148,10 +175,14 @@ def _after(layout: Layout, sort: tuple[SortKey, ...], nulls: tuple[bool, ...]) -
     return sa.or_(*branches)
 
 
-def _behind(layout: Layout, key: SortKey, value: Any, bound: Any, null: bool) -> sa.ColumnElement[bool]:
+def _behind(
+    layout: Layout, key: SortKey, value: Any, bound: Any, null: bool
+) -> sa.ColumnElement[bool]:
     if null:
         return sa.false()
-    behind: sa.ColumnElement[bool] = COMPARISONS[Function.LT if key.descending else Function.GT](value, bound)
+    behind: sa.ColumnElement[bool] = COMPARISONS[
+        Function.LT if key.descending else Function.GT
+    ](value, bound)
     return sa.or_(behind, layout.is_null(key.field)) if key.field.nullable else behind
 
 
@@ -176,20 +207,35 @@ def page(layout: Layout, query: Query) -> sa.Select[Any]:
     keys = [layout.member(key.field).label(f"k{n}") for n, key in enumerate(query.sort)]
     statement = sa.select(*layout.selected, *keys).where(*where(layout, query))
     statement = statement.order_by(*(_order(layout, key) for key in query.sort))
-    return statement if query.limit is None else statement.limit(sa.bindparam("limit", type_=sa.BigInteger()))
+    return (
+        statement
+        if query.limit is None
+        else statement.limit(sa.bindparam("limit", type_=sa.BigInteger()))
+    )
 
 
 def together(layouts: Sequence[Layout], query: Query) -> sa.CompoundSelect[Any]:
-    """The statement of what matches in several tables, by id only: the databases merge their indexes
-    and read no more than is asked for. Each row begins with the number of its table."""
-    limit, whole = sa.bindparam("limit", type_=sa.BigInteger()), replace(query, after=None)
+    """The statement of what matches in several tables, by id only: the databases merge
+    their indexes and read no more than is asked for. Each row begins with the number of
+    its table."""
+    limit, whole = (
+        sa.bindparam("limit", type_=sa.BigInteger()),
+        replace(query, after=None),
+    )
 
     def behind(layout: Layout) -> list[sa.ColumnElement[bool]]:
         """The id that a page ended with may be in other tables, too."""
-        return [] if query.after is None else [layout.table.c.id >= sa.bindparam("a0", type_=TEXT)]
+        return (
+            []
+            if query.after is None
+            else [layout.table.c.id >= sa.bindparam("a0", type_=TEXT)]
+        )
 
     parts = [
-        sa.select(sa.literal_column(str(number), sa.Integer()).label("number"), *layout.selected)
+        sa.select(
+            sa.literal_column(str(number), sa.Integer()).label("number"),
+            *layout.selected,
+        )
         .where(*where(layout, whole), *behind(layout))
         .order_by(layout.table.c.id)
         .limit(limit)
@@ -201,7 +247,13 @@ def together(layouts: Sequence[Layout], query: Query) -> sa.CompoundSelect[Any]:
 
 def shape(query: Query) -> tuple[Any, ...]:
     """What two queries with the same statement have in common."""
-    return query.where, query.sort, query.after is not None, _nulls(query), query.limit is None
+    return (
+        query.where,
+        query.sort,
+        query.after is not None,
+        _nulls(query),
+        query.limit is None,
+    )
 
 
 def _nulls(query: Query) -> tuple[bool, ...]:

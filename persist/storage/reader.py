@@ -45,24 +45,36 @@ class Reader:
         values = query_sql.values(layout, workspace, query)
         return self._rows(paging(layout, query), values)
 
-    def together(self, layouts: Sequence[Layout], workspace: str, query: Query) -> list[Together]:
-        """What matches in several collections behind a place, by id then collection, up to the query's
-        limit. A statement may end amid the records of one id: those count only if more was read."""
+    def together(
+        self, layouts: Sequence[Layout], workspace: str, query: Query
+    ) -> list[Together]:
+        """What matches in several collections behind a place, by id then collection, up
+        to the query's limit. A statement may end amid the records of one id: those
+        count only if more was read."""
         limit, after = query.limit or 0, query.after or ("", "")
         query = replace(query, after=query.after and (after[0],))
         for spare in (2, 2 * len(layouts)):
-            found, end = self._merged(layouts, workspace, replace(query, limit=limit + spare))
+            found, end = self._merged(
+                layouts, workspace, replace(query, limit=limit + spare)
+            )
             whole = sorted(each for each in found if after < each[:2] and each[0] < end)
             if len(whole) >= limit or end == END:
                 break
         return whole[:limit]
 
-    def _merged(self, layouts: Sequence[Layout], workspace: str, query: Query) -> tuple[list[Together], str]:
-        """The rows of each statement up to the limit, and the id from which they may be incomplete."""
+    def _merged(
+        self, layouts: Sequence[Layout], workspace: str, query: Query
+    ) -> tuple[list[Together], str]:
+        """The rows of each statement up to the limit, and the id from which they may be
+        incomplete."""
         found, end = list[Together](), END
         for start in range(0, len(layouts), TOGETHER):
             some = layouts[start : start + TOGETHER]
-            shape = ("together", tuple(layout.type for layout in some), *query_sql.shape(query))
+            shape = (
+                "together",
+                tuple(layout.type for layout in some),
+                *query_sql.shape(query),
+            )
             statement = cached(some[0], shape, partial(query_sql.together, some, query))
             rows = self._rows(statement, query_sql.values(some[0], workspace, query))
             found += [(row[1], some[row[0]].type.name, row[1:]) for row in rows]
@@ -74,8 +86,11 @@ class Reader:
         values = query_sql.values(layout, workspace, query)
         return int(self._rows(counting(layout, query), values)[0][0])
 
-    def history(self, collection: str, workspace: str, id: str, before: int, limit: int) -> list[Row]:
-        """The changes of a record below a revision, newest first, as rows of ``journal.HISTORY``."""
+    def history(
+        self, collection: str, workspace: str, id: str, before: int, limit: int
+    ) -> list[Row]:
+        """The changes of a record below a revision, newest first, as rows of
+        ``journal.HISTORY``."""
         values = {
             "collection": collection,
             "workspace": workspace,
@@ -85,9 +100,16 @@ class Reader:
         }
         return self._rows(self._journal.history, values)
 
-    def revision(self, collection: str, workspace: str, id: str, revision: int) -> Row | None:
+    def revision(
+        self, collection: str, workspace: str, id: str, revision: int
+    ) -> Row | None:
         """The record as it was at a revision, for ``journal.past_record``."""
-        values = {"collection": collection, "workspace": workspace, "id": id, "revision": revision}
+        values = {
+            "collection": collection,
+            "workspace": workspace,
+            "id": id,
+            "revision": revision,
+        }
         rows = self._rows(self._journal.revision, values)
         return rows[0] if rows else None
 
@@ -95,7 +117,8 @@ class Reader:
         """Whether the journal ever saw the record."""
         return bool(
             self._rows(
-                self._journal.last_revision, {"collection": collection, "workspace": workspace, "id": id}
+                self._journal.last_revision,
+                {"collection": collection, "workspace": workspace, "id": id},
             )
         )
 
@@ -104,7 +127,8 @@ class Reader:
         return stretch(self._rows, self._statements.feed, after, limit, wanted)
 
     def migrations(self, id: str | None = None) -> list[str]:
-        """The reports of completed runs as JSON text, the newest first; or the one of an id."""
+        """The reports of completed runs as JSON text, the newest first; or the one of
+        an id."""
         statement = self._statements.runs if id is None else self._statements.run
         return [row[0] for row in self._rows(statement, {"migration_id": id})]
 
@@ -115,7 +139,9 @@ class Reader:
         return dict(self._rows(cached(layout, ("versions",), lambda: counted), {}))
 
     def _rows(self, statement: Statement, values: dict[str, Any]) -> list[Row]:
-        rows: list[Row] = self._cursor.execute(statement.text, statement.arguments(values)).fetchall()
+        rows: list[Row] = self._cursor.execute(
+            statement.text, statement.arguments(values)
+        ).fetchall()
         return rows
 
 
@@ -129,7 +155,8 @@ class Find:
 
 
 class KeyReader:
-    """Reads by key that wait together are one statement, on a connection of the lane's own."""
+    """Reads by key that wait together are one statement, on a connection of the lane's
+    own."""
 
     def __init__(self, dialect: Dialect) -> None:
         self._dialect = dialect
@@ -158,7 +185,9 @@ class KeyReader:
         layout, workspace = jobs[0].task.layout, jobs[0].task.workspace
         ids = list({job.task.id for job in jobs})
         values = {"workspace": workspace, "ids": self._dialect.array(ids)}
-        rows = connection.execute(layout.by_ids.text, layout.by_ids.arguments(values)).fetchall()
+        rows = connection.execute(
+            layout.by_ids.text, layout.by_ids.arguments(values)
+        ).fetchall()
         found = {row[0]: row for row in rows}
         for job in jobs:
             job.result = found.get(job.task.id)

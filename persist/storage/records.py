@@ -1,7 +1,8 @@
 """The records of a collection inside a unit of work.
 
-What is read is remembered and what is written waits: many changes of one record in a batch are
-one UPDATE, many new records one INSERT. A query sees the waiting writes because it sends them first.
+What is read is remembered and what is written waits: many changes of one record in a
+batch are one UPDATE, many new records one INSERT. A query sees the waiting writes
+because it sends them first.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -26,11 +27,13 @@ Key = tuple[str, str]
 
 
 class WriteLost(Exception):
-    """A row was not as it was read: another process changed it. The operation runs again."""
+    """A row was not as it was read: another process changed it. The operation runs
+    again."""
 
 
 class TableRecords:
-    """``domain.stores.Records`` of one table: what was read and what waits to be written."""
+    """``domain.stores.Records`` of one table: what was read and what waits to be
+    written."""
 
     def __init__(self, layout: Layout, cursor: Cursor) -> None:
         self._layout = layout
@@ -46,14 +49,22 @@ class TableRecords:
             return
         statement = self._layout.by_ids_locked
         values = {"workspace": workspace, "ids": self._layout.dialect.array(wanted)}
-        self._remember(workspace, wanted, self._cursor.execute(statement.text, statement.arguments(values)))
+        self._remember(
+            workspace,
+            wanted,
+            self._cursor.execute(statement.text, statement.arguments(values)),
+        )
 
-    def _remember(self, workspace: str, ids: Iterable[str], rows: Iterable[Any]) -> None:
+    def _remember(
+        self, workspace: str, ids: Iterable[str], rows: Iterable[Any]
+    ) -> None:
         for id in ids:
             self._stored[workspace, id] = self._present[workspace, id] = None
         for row in rows:
             record = self._layout.record(workspace, row)
-            self._stored[workspace, record.id] = self._present[workspace, record.id] = record
+            self._stored[workspace, record.id] = self._present[workspace, record.id] = (
+                record
+            )
 
     def get(self, workspace: str, id: str) -> Record | None:
         key = workspace, id
@@ -75,17 +86,24 @@ class TableRecords:
         self.flush()
         statement = counting(self._layout, query)
         values = query_sql.values(self._layout, workspace, query)
-        return int(self._cursor.execute(statement.text, statement.arguments(values)).fetchone()[0])
+        return int(
+            self._cursor.execute(
+                statement.text, statement.arguments(values)
+            ).fetchone()[0]
+        )
 
     def chosen(self, workspace: str, query: Query) -> list[tuple[str, int]]:
         self.flush()
         statement = choosing(self._layout, query)
         values = query_sql.values(self._layout, workspace, query)
-        return list(self._cursor.execute(statement.text, statement.arguments(values)).fetchall())
+        return list(
+            self._cursor.execute(statement.text, statement.arguments(values)).fetchall()
+        )
 
     def flush(self) -> None:
-        """Send what waits: what goes, then what changes, then what comes, so that a unique value
-        may move from one record to another. Raises ``WriteLost`` and the driver's errors."""
+        """Send what waits: what goes, then what changes, then what comes, so that a
+        unique value may move from one record to another. Raises ``WriteLost`` and the
+        driver's errors."""
         if not self._dirty:
             return
         keys, self._dirty = sorted(self._dirty), set()
@@ -95,7 +113,9 @@ class TableRecords:
         row = self._layout.row
         writer, cursor = self._layout.writer, self._cursor
         gone = [_key(before) for before, after in pairs if before and not after]
-        changed = [(*row(after), *_key(before)) for before, after in pairs if before and after]
+        changed = [
+            (*row(after), *_key(before)) for before, after in pairs if before and after
+        ]
         new = [row(after) for before, after in pairs if after and not before]
         for batch in batches(gone):
             _expect(len(batch), writer.delete(cursor, batch))
@@ -127,11 +147,14 @@ def _expect(wanted: int, found: int) -> None:
 
 def paging(layout: Layout, query: Query) -> Statement:
     """The statement of a page, compiled once for each shape of query."""
-    return cached(layout, ("page", *query_sql.shape(query)), lambda: query_sql.page(layout, query))
+    return cached(
+        layout, ("page", *query_sql.shape(query)), lambda: query_sql.page(layout, query)
+    )
 
 
 def choosing(layout: Layout, query: Query) -> Statement:
-    """The statement that locks what matches, in the order of ids, and tells its ids and revisions."""
+    """The statement that locks what matches, in the order of ids, and tells its ids and
+    revisions."""
     columns = (layout.table.c.id, layout.table.c.revision)
 
     def statement() -> sa.Select[Any]:
@@ -146,12 +169,18 @@ def counting(layout: Layout, query: Query) -> Statement:
     whole = Query(where=query.where, values=query.values)
 
     def statement() -> sa.Select[Any]:
-        return sa.select(sa.func.count()).select_from(layout.table).where(*query_sql.where(layout, whole))
+        return (
+            sa.select(sa.func.count())
+            .select_from(layout.table)
+            .where(*query_sql.where(layout, whole))
+        )
 
     return cached(layout, ("count", query.where), statement)
 
 
-def cached(layout: Layout, shape: Any, statement: Callable[[], sa.ClauseElement]) -> Statement:
+def cached(
+    layout: Layout, shape: Any, statement: Callable[[], sa.ClauseElement]
+) -> Statement:
     """A statement over a layout, compiled once for each shape."""
     found = layout.compiled.get(shape)
     if found is None:

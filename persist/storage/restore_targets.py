@@ -1,4 +1,5 @@
-"""Targets: what the collections of a snapshot are here, and the plans that lead to them."""
+"""Targets: what the collections of a snapshot are here, and the plans that lead to
+them."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -22,10 +23,11 @@ Steps = Sequence[Mapping[str, Any]]
 
 @dataclass
 class RestoreTarget:
-    """A collection that is restored: its layout, its plan, and what of it had to be done.
+    """A collection that is restored: its layout, its plan, and what of it had to be
+    done.
 
-    ``versions`` are those a registered type that is missing here is to have, ``stored`` those its
-    name had here already.
+    ``versions`` are those a registered type that is missing here is to have, ``stored``
+    those its name had here already.
     """
 
     layout: Layout
@@ -36,7 +38,9 @@ class RestoreTarget:
 
     def report(self) -> dict[str, Any]:
         """The collection's part of the report."""
-        versions = {str(version): count for version, count in sorted(self.from_versions.items())}
+        versions = {
+            str(version): count for version, count in sorted(self.from_versions.items())
+        }
         return {
             "name": self.layout.type.name,
             "from_versions": versions,
@@ -45,15 +49,21 @@ class RestoreTarget:
 
 
 class RestoreTargets:
-    """Finds the targets of a manifest, as a catalog and the definitions of one read tell them."""
+    """Finds the targets of a manifest, as a catalog and the definitions of one read
+    tell them."""
 
-    def __init__(self, dialect: Dialect, catalog: Catalog, definitions: Definitions) -> None:
+    def __init__(
+        self, dialect: Dialect, catalog: Catalog, definitions: Definitions
+    ) -> None:
         self._dialect = dialect
         self._catalog = catalog
         self._definitions = definitions
 
-    def find(self, manifest: Manifest, plans: Mapping[str, Steps]) -> dict[str, RestoreTarget]:
-        """The target of each collection by name; ``plans`` count instead of the collections' own.
+    def find(
+        self, manifest: Manifest, plans: Mapping[str, Steps]
+    ) -> dict[str, RestoreTarget]:
+        """The target of each collection by name; ``plans`` count instead of the
+        collections' own.
 
         Raises ``MigrationFailed``, ``InvalidSchema`` for a faulty plan.
         """
@@ -62,10 +72,14 @@ class RestoreTargets:
             name = entry["name"]
             target = found.get(name) or self._target(entry, planned=name in plans)
             if name in plans:
-                target.plan = _plan(target.layout.type.schema_version, name, plans[name])
+                target.plan = _plan(
+                    target.layout.type.schema_version, name, plans[name]
+                )
             found[name] = target
         if strange := sorted(plans.keys() - found.keys()):
-            raise MigrationFailed(f"the plan names {strange[0][:80]!r}, which the snapshot does not hold")
+            raise MigrationFailed(
+                f"the plan names {strange[0][:80]!r}, which the snapshot does not hold"
+            )
         return found
 
     def _target(self, entry: Mapping[str, Any], *, planned: bool) -> RestoreTarget:
@@ -76,17 +90,23 @@ class RestoreTargets:
             layout = self._catalog.get(name)
             if layout.type.kind.value != entry["kind"]:
                 raise MigrationFailed(
-                    f"{name} is {entry['kind']} in the snapshot and {layout.type.kind.value} here; restore "
-                    "it where it is of the same kind"
+                    f"{name} is {entry['kind']} in the snapshot and"
+                    f" {layout.type.kind.value} here; restore it where it is of the"
+                    " same kind"
                 )
             _check_agreement(layout.type, told, stored, planned=planned)
             return RestoreTarget(layout, layout.type.plan)
         if not registered:
-            raise MigrationFailed(f"there is no typed collection {name} here; deploy its class first")
+            raise MigrationFailed(
+                f"there is no typed collection {name} here; deploy its class first"
+            )
         return self._missing(told, stored)
 
-    def _missing(self, told: list[StoredDefinition], stored: list[StoredDefinition]) -> RestoreTarget:
-        """A type that is registered from the manifest; one that was deleted here goes on counting."""
+    def _missing(
+        self, told: list[StoredDefinition], stored: list[StoredDefinition]
+    ) -> RestoreTarget:
+        """A type that is registered from the manifest; one that was deleted here goes
+        on counting."""
         here = {version.schema_version: version for version in stored}
         for version in told:
             _check_same(version, here.get(version.schema_version))
@@ -106,11 +126,14 @@ def _versions(entry: Mapping[str, Any]) -> list[StoredDefinition]:
         found = [_version(name, told) for told in entry["definitions"]]
     except (InvalidSchema, KeyError, TypeError, AttributeError) as error:
         raise MigrationFailed(
-            f"the snapshot's definitions of {name} are not valid, take the snapshot anew: {error}"
+            f"the snapshot's definitions of {name} are not valid, take the snapshot"
+            f" anew: {error}"
         ) from None
     numbers = [version.schema_version for version in found]
     if numbers != sorted(set(numbers)) or numbers[-1:] != [entry["schema_version"]]:
-        raise MigrationFailed(f"the snapshot does not bring the definition of {name}; take it anew")
+        raise MigrationFailed(
+            f"the snapshot does not bring the definition of {name}; take it anew"
+        )
     return found
 
 
@@ -124,10 +147,14 @@ def _version(name: str, told: Mapping[str, Any]) -> StoredDefinition:
 
 
 def _check_agreement(
-    type: EntityType, told: Iterable[StoredDefinition], stored: Iterable[StoredDefinition], *, planned: bool
+    type: EntityType,
+    told: Iterable[StoredDefinition],
+    stored: Iterable[StoredDefinition],
+    *,
+    planned: bool,
 ) -> None:
-    """Raise ``MigrationFailed`` where a version number means another schema here. Data of an older
-    version may still come, by a plan that says how."""
+    """Raise ``MigrationFailed`` where a version number means another schema here. Data
+    of an older version may still come, by a plan that says how."""
     here = {version.schema_version: version for version in stored}
     for version in told:
         if not planned or version.schema_version == type.schema_version:
@@ -135,12 +162,15 @@ def _check_agreement(
 
 
 def _check_same(told: StoredDefinition, here: StoredDefinition | None) -> None:
-    if here is None or canonical_text(told.definition["schema"]) == canonical_text(here.definition["schema"]):
+    if here is None or canonical_text(told.definition["schema"]) == canonical_text(
+        here.definition["schema"]
+    ):
         return
     name, number = told.name, told.schema_version
     raise MigrationFailed(
-        f"schema version {number} of {name} has another schema here than in the snapshot; bring {name} to "
-        f"a later version (PUT /entity-types/{name}), then send a plan that leads from {number} to it"
+        f"schema version {number} of {name} has another schema here than in the"
+        f" snapshot; bring {name} to a later version (PUT /entity-types/{name}), then"
+        f" send a plan that leads from {number} to it"
     )
 
 
@@ -151,5 +181,7 @@ def _plan(current: int, name: str, steps: Any) -> MigrationPlan:
     for index, step in enumerate(steps):
         check_step(step, ("plan", name, index))
         if step["to"] > current:
-            raise refuse(("plan", name, index, "to"), f"{name} is at schema version {current}")
+            raise refuse(
+                ("plan", name, index, "to"), f"{name} is at schema version {current}"
+            )
     return plan_of(current, steps, ("plan", name))

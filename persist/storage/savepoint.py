@@ -8,8 +8,9 @@ from persist.storage.dialect import Cursor, Dialect, Failure
 
 @contextmanager
 def savepoint(cursor: Cursor, dialect: Dialect) -> Iterator[None]:
-    """What is sent inside stays, or is undone where something is raised. After any refusal of the
-    database but a unique violation the transaction itself has to end: nothing is undone then."""
+    """What is sent inside stays, or is undone where something is raised. After any
+    refusal of the database but a unique violation the transaction itself has to end:
+    nothing is undone then."""
     cursor.execute("SAVEPOINT part")
     try:
         yield

@@ -1,5 +1,5 @@
-"""The tables of a database: made where they are missing, brought up to date, compared with the
-models."""
+"""The tables of a database: made where they are missing, brought up to date, compared
+with the models."""
 
 from collections.abc import Iterable
 
@@ -23,7 +23,8 @@ SINGLE_ROWS: tuple[tuple[sa.Table, dict[str, int]], ...] = (
 
 
 class SchemaMismatch(Exception):
-    """The database's tables are not the ones this code works with; the message says which."""
+    """The database's tables are not the ones this code works with; the message says
+    which."""
 
 
 def silent(title: str, done: int, rows: int) -> None:
@@ -31,20 +32,29 @@ def silent(title: str, done: int, rows: int) -> None:
 
 
 def prepare(
-    dialect: Dialect, types: Iterable[EntityType], *, auto_migrate: bool = True, progress: Progress = silent
+    dialect: Dialect,
+    types: Iterable[EntityType],
+    *,
+    auto_migrate: bool = True,
+    progress: Progress = silent,
 ) -> list[Pending]:
-    """Make the tables that are missing and bring those up to date that are behind; what was done.
+    """Make the tables that are missing and bring those up to date that are behind; what
+    was done.
 
-    One process at a time; others wait and find it done. Raises ``SchemaMismatch`` where a table is
-    ahead of the code, or behind it and ``auto_migrate`` is off; ``MigrationStopped``.
+    One process at a time; others wait and find it done. Raises ``SchemaMismatch`` where
+    a table is ahead of the code, or behind it and ``auto_migrate`` is off;
+    ``MigrationStopped``.
     """
     types = list(types)
     due = _made(dialect, types)
     if due and not auto_migrate:
         behind = ", ".join(
-            f"{work.type.name} ({work.stored_version} to {work.type.schema_version})" for work in due
+            f"{work.type.name} ({work.stored_version} to {work.type.schema_version})"
+            for work in due
         )
-        raise SchemaMismatch(f"tables are behind the code: {behind}; run `persist migrate`")
+        raise SchemaMismatch(
+            f"tables are behind the code: {behind}; run `persist migrate`"
+        )
     for work in due:
         migrate(dialect, work, progress)
     return due
@@ -67,7 +77,9 @@ def _made(dialect: Dialect, types: list[EntityType]) -> list[Pending]:
     return due
 
 
-def _check_version(connection: sa.Connection, dialect: Dialect, type: EntityType) -> None:
+def _check_version(
+    connection: sa.Connection, dialect: Dialect, type: EntityType
+) -> None:
     stored = stored_version(connection, type.name)
     if stored is None:
         record_version(connection, dialect, type.name, type.schema_version, type.schema)
@@ -77,19 +89,27 @@ def _check_version(connection: sa.Connection, dialect: Dialect, type: EntityType
 
 def _ahead(type: EntityType, stored: int) -> str:
     return (
-        f"the table of {type.name} is at schema version {stored}, this code knows {type.schema_version}: "
-        "a newer version of the service has migrated it; run that one"
+        f"the table of {type.name} is at schema version {stored}, this code knows"
+        f" {type.schema_version}: a newer version of the service has migrated it; run"
+        " that one"
     )
 
 
 def ahead(dialect: Dialect, types: Iterable[EntityType]) -> dict[str, str]:
-    """The collections whose tables a newer version of the service has migrated, with a sentence each."""
+    """The collections whose tables a newer version of the service has migrated, with a
+    sentence each."""
     engine = dialect.engine()
     with engine.connect() as connection:
         if not sa.inspect(connection).has_table("definitions"):
             return {}
-        versions = [(type, stored_version(connection, type.name) or 0) for type in types]
-    return {type.name: _ahead(type, stored) for type, stored in versions if stored > type.schema_version}
+        versions = [
+            (type, stored_version(connection, type.name) or 0) for type in types
+        ]
+    return {
+        type.name: _ahead(type, stored)
+        for type, stored in versions
+        if stored > type.schema_version
+    }
 
 
 def due(dialect: Dialect, types: Iterable[EntityType]) -> list[Pending]:
@@ -113,7 +133,9 @@ def drift(dialect: Dialect, types: Iterable[EntityType]) -> list[str]:
         return kind != "table" or name in expected.tables
 
     with engine.connect() as connection:
-        context = MigrationContext.configure(connection, opts={"include_name": ours, "compare_type": True})
+        context = MigrationContext.configure(
+            connection, opts={"include_name": ours, "compare_type": True}
+        )
         differences = compare_metadata(context, expected)
     engine.dispose()
     return [_words(difference) for difference in differences]

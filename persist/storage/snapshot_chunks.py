@@ -1,7 +1,7 @@
 """Snapshot pieces: how the content of snapshots lies in the database.
 
-The record lines are written as ordinary batches, so writers are not held up; the snapshot's own row
-comes last, so it is whole or not there.
+The record lines are written as ordinary batches, so writers are not held up; the
+snapshot's own row comes last, so it is whole or not there.
 """
 
 import hashlib
@@ -45,17 +45,29 @@ class SnapshotStatements:
 def snapshot_statements(dialect: Dialect) -> SnapshotStatements:
     """Write the statements of snapshots."""
     of_id = SNAPSHOTS.c.id == sa.bindparam("snapshot_id")
-    store, number, content = SNAPSHOT_PIECES.c.store, SNAPSHOT_PIECES.c.number, SNAPSHOT_PIECES.c.content
+    store, number, content = (
+        SNAPSHOT_PIECES.c.store,
+        SNAPSHOT_PIECES.c.number,
+        SNAPSHOT_PIECES.c.content,
+    )
     of_store = store == sa.bindparam("of_store")
-    nobodys = sa.delete(SNAPSHOT_PIECES).where(store.not_in(sa.select(SNAPSHOTS.c.store)))
-    head = sa.select(SNAPSHOTS.c.head, SNAPSHOTS.c.head_sha256, SNAPSHOTS.c.store, SNAPSHOTS.c.pieces)
+    nobodys = sa.delete(SNAPSHOT_PIECES).where(
+        store.not_in(sa.select(SNAPSHOTS.c.store))
+    )
+    head = sa.select(
+        SNAPSHOTS.c.head, SNAPSHOTS.c.head_sha256, SNAPSHOTS.c.store, SNAPSHOTS.c.pieces
+    )
     numbered = number == sa.bindparam("piece_number", type_=sa.BigInteger())
     return SnapshotStatements(
         seq=dialect.compile(sa.select(JOURNAL_HEAD.c.seq)),
-        heads=dialect.compile(sa.select(SNAPSHOTS.c.head).order_by(SNAPSHOTS.c.id.desc())),
+        heads=dialect.compile(
+            sa.select(SNAPSHOTS.c.head).order_by(SNAPSHOTS.c.id.desc())
+        ),
         head=dialect.compile(head.where(of_id)),
         piece=dialect.compile(sa.select(content).where(of_store, numbered)),
-        pieces=dialect.compile(sa.select(sa.func.count()).select_from(SNAPSHOT_PIECES).where(of_store)),
+        pieces=dialect.compile(
+            sa.select(sa.func.count()).select_from(SNAPSHOT_PIECES).where(of_store)
+        ),
         delete=dialect.compile(sa.delete(SNAPSHOTS).where(of_id)),
         abandon=dialect.compile(nobodys.where(of_store)),
         sweep=dialect.compile(nobodys.where(store < sa.bindparam("before"))),
@@ -87,7 +99,10 @@ class Pinned:
         return cursor
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self._close()
         if isinstance(error, Exception) and self._dialect.owns(error):
@@ -99,9 +114,12 @@ class Pinned:
 
 
 class Store:
-    """Record lines on their way into pieces; ``keep`` makes them a snapshot, ``abandon`` nothing."""
+    """Record lines on their way into pieces; ``keep`` makes them a snapshot,
+    ``abandon`` nothing."""
 
-    def __init__(self, statements: SnapshotStatements, write: Write, *, dry_run: bool = False) -> None:
+    def __init__(
+        self, statements: SnapshotStatements, write: Write, *, dry_run: bool = False
+    ) -> None:
         self.name = new_id()
         self._statements = statements
         self._write = write
@@ -112,7 +130,8 @@ class Store:
         self._digest = hashlib.sha256()
 
     def add(self, line: str) -> None:
-        """Take a line with its end. Raises ``TooLarge`` for one that could not be read again."""
+        """Take a line with its end. Raises ``TooLarge`` for one that could not be read
+        again."""
         _check_length(line)
         self._lines.append(line)
         self._size += len(line)
@@ -134,14 +153,21 @@ class Store:
         self._pieces, self._lines, self._size = self._pieces + 1, [], 0
 
     def keep(self, cursor: Cursor, manifest: Manifest, head: str = "") -> bool:
-        """Make the pieces a snapshot under its ``head`` line; False where its id is taken. Raises
-        ``Unavailable`` where a process that started in between swept pieces away, ``TooLarge``."""
+        """Make the pieces a snapshot under its ``head`` line; False where its id is
+        taken. Raises ``Unavailable`` where a process that started in between swept
+        pieces away, ``TooLarge``."""
         head = head or head_line(manifest)
         _check_length(head)
         if run(cursor, self._statements.head, snapshot_id=manifest["id"]).fetchall():
             return False
-        if run(cursor, self._statements.pieces, of_store=self.name).fetchall()[0][0] != self._pieces:
-            raise Unavailable("another process has just started and swept the snapshot away; try again")
+        if (
+            run(cursor, self._statements.pieces, of_store=self.name).fetchall()[0][0]
+            != self._pieces
+        ):
+            raise Unavailable(
+                "another process has just started and swept the snapshot away; try"
+                " again"
+            )
         row = (manifest["id"], head, head_sha256(head), self.name, self._pieces)
         self._statements.insert(cursor, [row])
         return True
@@ -149,7 +175,9 @@ class Store:
     def abandon(self) -> None:
         """Delete the pieces, unless they are a snapshot's."""
         if self._pieces and not self._dry_run:
-            self._write(lambda cursor: run(cursor, self._statements.abandon, of_store=self.name))
+            self._write(
+                lambda cursor: run(cursor, self._statements.abandon, of_store=self.name)
+            )
 
 
 def head_sha256(head: str) -> str:
@@ -159,4 +187,6 @@ def head_sha256(head: str) -> str:
 
 def _check_length(line: str) -> None:
     if len(line) * 4 > LONGEST and len(line.encode()) > LONGEST:
-        raise TooLarge(f"a line of a snapshot may have {LONGEST:,} bytes: {line[:120]}…")
+        raise TooLarge(
+            f"a line of a snapshot may have {LONGEST:,} bytes: {line[:120]}…"
+        )

@@ -1,4 +1,5 @@
-"""Spool: values on their way through a temporary file, because there may be too many for memory."""
+"""Spool: values on their way through a temporary file, because there may be too many
+for memory."""
 
 import marshal
 import tempfile
@@ -7,7 +8,8 @@ from types import TracebackType
 from typing import Any, Self
 
 SIZE = 8
-"""Bytes that tell the length of a value; left to find its end, marshal reads the file bit by bit."""
+"""Bytes that tell the length of a value; left to find its end, marshal reads the file
+bit by bit."""
 
 
 class Spool:
@@ -36,6 +38,9 @@ class Spool:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self.close()

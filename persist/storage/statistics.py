@@ -15,12 +15,14 @@ PAUSE = 60.0
 """Seconds between two counts of all records, at the least."""
 
 SHARE = 100
-"""Counting takes one part in so many of the time: a count that takes long is made less often."""
+"""Counting takes one part in so many of the time: a count that takes long is made less
+often."""
 
 
 @dataclass(frozen=True)
 class Statistics:
-    """``records`` by collection is as of some time ago; ``snapshot_at`` is when the newest was taken."""
+    """``records`` by collection is as of some time ago; ``snapshot_at`` is when the
+    newest was taken."""
 
     seq: int
     snapshot_at: str | None
@@ -34,7 +36,11 @@ class Watch:
         self._dialect = dialect
         self._catalog = catalog
         self._seq = dialect.compile(sa.select(JOURNAL_HEAD.c.seq))
-        newest = sa.select(SNAPSHOTS.c.head).order_by(SNAPSHOTS.c.id.desc()).limit(sa.literal_column("1"))
+        newest = (
+            sa.select(SNAPSHOTS.c.head)
+            .order_by(SNAPSHOTS.c.id.desc())
+            .limit(sa.literal_column("1"))
+        )
         self._newest = dialect.compile(newest)
         self._records: Mapping[str, int] = {}
         self._due = 0.0
@@ -46,7 +52,9 @@ class Watch:
             if time.monotonic() >= self._due:
                 self._count(connection)
             seq = connection.execute(self._seq.text).fetchone()[0]
-            newest = connection.execute(self._newest.text, self._newest.arguments({})).fetchone()
+            newest = connection.execute(
+                self._newest.text, self._newest.arguments({})
+            ).fetchone()
         finally:
             connection.close()
         taken = json.loads(newest[0])["manifest"]["created_at"] if newest else None
@@ -57,9 +65,13 @@ class Watch:
         counted = {}
         for name, layout in sorted(self._catalog.layouts.items()):
             try:
-                counted[name] = connection.execute(f"SELECT count(*) FROM {layout.table.name}").fetchone()[0]
+                counted[name] = connection.execute(
+                    f"SELECT count(*) FROM {layout.table.name}"
+                ).fetchone()[0]
             except Exception as error:
-                if self._dialect.failure(error) is not Failure.STALE:  # it was deleted just now
+                if (
+                    self._dialect.failure(error) is not Failure.STALE
+                ):  # it was deleted just now
                     raise
         self._records = counted
         self._due = time.monotonic() + max(PAUSE, SHARE * (time.monotonic() - began))

@@ -1,5 +1,5 @@
-"""Shapes: how the table of a typed entity is at the schema version the database records for it, and
-the transaction in which it changes."""
+"""Shapes: how the table of a typed entity is at the schema version the database records
+for it, and the transaction in which it changes."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -30,15 +30,18 @@ SQL_KINDS: tuple[tuple[type[sa.types.TypeEngine[Any]], FieldType], ...] = (
 
 @contextmanager
 def exclusive(engine: sa.Engine, dialect: Dialect) -> Iterator[sa.Connection]:
-    """A transaction that no other writer crosses. Another process that migrates is waited for: SQLite
-    gives up after seconds, a migration may take minutes."""
+    """A transaction that no other writer crosses. Another process that migrates is
+    waited for: SQLite gives up after seconds, a migration may take minutes."""
     with engine.connect() as connection:
         for attempt in range(ATTEMPTS):
             try:
                 connection.exec_driver_sql(dialect.begin_exclusive)
                 break
             except sa.exc.OperationalError as error:
-                busy = error.orig is not None and dialect.failure(error.orig) is Failure.BUSY
+                busy = (
+                    error.orig is not None
+                    and dialect.failure(error.orig) is Failure.BUSY
+                )
                 if not busy or attempt == ATTEMPTS - 1:
                     raise
         yield connection
@@ -48,42 +51,65 @@ def exclusive(engine: sa.Engine, dialect: Dialect) -> Iterator[sa.Connection]:
 def stored_version(connection: sa.Connection, name: str) -> int | None:
     """The schema version of a typed entity's table, None where there is none."""
     stored: int | None = connection.scalar(
-        sa.select(DEFINITIONS.c.schema_version).where(DEFINITIONS.c.name == name, DEFINITIONS.c.current)
+        sa.select(DEFINITIONS.c.schema_version).where(
+            DEFINITIONS.c.name == name, DEFINITIONS.c.current
+        )
     )
     return stored
 
 
 def record_version(
-    connection: sa.Connection, dialect: Dialect, name: str, schema_version: int, schema: Schema
+    connection: sa.Connection,
+    dialect: Dialect,
+    name: str,
+    schema_version: int,
+    schema: Schema,
 ) -> None:
     """Make a schema version the current one of a typed entity's table."""
-    connection.execute(sa.update(DEFINITIONS).where(DEFINITIONS.c.name == name).values(current=False))
+    connection.execute(
+        sa.update(DEFINITIONS).where(DEFINITIONS.c.name == name).values(current=False)
+    )
     definition = dumps({"schema": dict(schema)})
     row = (name, schema_version, Kind.TYPED.value, True, now(), definition, None)
     dialect.inserter(DEFINITIONS)(cursor_of(connection), [row])
     connection.execute(sa.update(REGISTRY_HEAD).values(epoch=REGISTRY_HEAD.c.epoch + 1))
 
 
-def recorded_shape(connection: sa.Connection, dialect: Dialect, type: EntityType, version: int) -> Layout:
+def recorded_shape(
+    connection: sa.Connection, dialect: Dialect, type: EntityType, version: int
+) -> Layout:
     """The layout of the table as the recorded schema version has it."""
     recorded = sa.cast(DEFINITIONS.c.definition, sa.Text())
-    named = sa.select(recorded).where(DEFINITIONS.c.name == type.name, DEFINITIONS.c.current)
+    named = sa.select(recorded).where(
+        DEFINITIONS.c.name == type.name, DEFINITIONS.c.current
+    )
     schema: Schema = json.loads(connection.execute(named).scalar_one())["schema"]
     return _shape(dialect, type.name, version, schema)
 
 
 def present_shape(
-    connection: sa.Connection, dialect: Dialect, type: EntityType, version: int, old: Layout
+    connection: sa.Connection,
+    dialect: Dialect,
+    type: EntityType,
+    version: int,
+    old: Layout,
 ) -> Layout:
-    """The layout of the table as it stands between the ``old`` version and that of ``type``: no
-    class is left of the versions in between, so the columns themselves tell."""
+    """The layout of the table as it stands between the ``old`` version and that of
+    ``type``: no class is left of the versions in between, so the columns themselves
+    tell."""
     properties = {}
     for column in sa.inspect(connection).get_columns(old.table.name):
         if column["name"] not in ("workspace", *ENVELOPE_COLUMNS):
             name = _member(column["name"])
-            known = [other.fields[name].type for other in (old.type, type) if name in other.fields]
+            known = [
+                other.fields[name].type
+                for other in (old.type, type)
+                if name in other.fields
+            ]
             properties[name] = _schema_of(dialect, _kind(column["type"]), known)
-    return _shape(dialect, type.name, version, {"type": "object", "properties": properties})
+    return _shape(
+        dialect, type.name, version, {"type": "object", "properties": properties}
+    )
 
 
 def cursor_of(connection: sa.Connection) -> Cursor:
@@ -93,7 +119,9 @@ def cursor_of(connection: sa.Connection) -> Cursor:
 
 def _shape(dialect: Dialect, name: str, version: int, schema: Schema) -> Layout:
     """The layout of an entity type that only tells how its table looks."""
-    return layout_of(EntityType(name, Kind.TYPED, version, schema, lambda data: data, {}), dialect)
+    return layout_of(
+        EntityType(name, Kind.TYPED, version, schema, lambda data: data, {}), dialect
+    )
 
 
 def _member(column: str) -> str:
@@ -106,8 +134,11 @@ def _kind(type: sa.types.TypeEngine[Any]) -> FieldType | None:
     return next((kind for known, kind in SQL_KINDS if isinstance(type, known)), None)
 
 
-def _schema_of(dialect: Dialect, kind: FieldType | None, known: list[FieldType]) -> Mapping[str, Any]:
-    """The schema of a column: what a known version says of it, where its column was of that kind."""
+def _schema_of(
+    dialect: Dialect, kind: FieldType | None, known: list[FieldType]
+) -> Mapping[str, Any]:
+    """The schema of a column: what a known version says of it, where its column was of
+    that kind."""
     column = dialect.column_type(kind)
     fitting = [type for type in known if dialect.column_type(type) == column]
     type = fitting[0] if fitting else kind

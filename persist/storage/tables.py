@@ -1,5 +1,6 @@
-"""The service's own tables. ``workspace`` is ``''`` for the default one, ``actor`` is ``''`` where
-access is open; times are text (RFC 3339, UTC, microseconds, ``Z``) on both databases."""
+"""The service's own tables. ``workspace`` is ``''`` for the default one, ``actor`` is
+``''`` where access is open; times are text (RFC 3339, UTC, microseconds, ``Z``) on both
+databases."""
 
 import sqlalchemy as sa
 
@@ -31,18 +32,26 @@ JOURNAL = sa.Table(
     _text("created_at"),
     _text("updated_at", null=True),
     sa.Column("data", DOCUMENT),
-    sa.Index("journal_record", "collection", "workspace", "id", "revision", unique=True),
+    sa.Index(
+        "journal_record", "collection", "workspace", "id", "revision", unique=True
+    ),
 )
-"""Every change, in commit order. ``created_at`` and ``updated_at`` are the record's, so that a past
-revision can be shown whole, the latter where it is not ``at``; ``data`` is null on deletion."""
+"""Every change, in commit order. ``created_at`` and ``updated_at`` are the record's, so
+that a past revision can be shown whole, the latter where it is not ``at``; ``data`` is
+null on deletion."""
 
-JOURNAL_HEAD = sa.Table("journal_head", METADATA, sa.Column("seq", INTEGER, nullable=False))
-"""One row: the last ``seq`` given out. Taken as the last thing a transaction does, so that the
-order of ``seq`` is the order of commit, without gaps."""
+JOURNAL_HEAD = sa.Table(
+    "journal_head", METADATA, sa.Column("seq", INTEGER, nullable=False)
+)
+"""One row: the last ``seq`` given out. Taken as the last thing a transaction does, so
+that the order of ``seq`` is the order of commit, without gaps."""
 
-JOURNAL_FIRST = sa.Table("journal_first", METADATA, sa.Column("seq", INTEGER, nullable=False))
-"""One row: the ``seq`` from which on the journal is whole. What is left below it are the deletions
-of records that are gone: they keep their last revision, which no other record of the id may have."""
+JOURNAL_FIRST = sa.Table(
+    "journal_first", METADATA, sa.Column("seq", INTEGER, nullable=False)
+)
+"""One row: the ``seq`` from which on the journal is whole. What is left below it are
+the deletions of records that are gone: they keep their last revision, which no other
+record of the id may have."""
 
 ANSWERS = sa.Table(
     "answers",
@@ -67,8 +76,9 @@ DEFINITIONS = sa.Table(
     sa.Column("definition", DOCUMENT, nullable=False),
     sa.Column("table_name", TEXT),
 )
-"""Every schema version of every entity type this database has known; ``table_name`` is the table
-of a registered one. A deleted type has no current version and goes on counting."""
+"""Every schema version of every entity type this database has known; ``table_name`` is
+the table of a registered one. A deleted type has no current version and goes on
+counting."""
 
 REGISTRY_HEAD = sa.Table(
     "registry_head",
@@ -76,7 +86,8 @@ REGISTRY_HEAD = sa.Table(
     sa.Column("epoch", INTEGER, nullable=False),
     sa.Column("documents", INTEGER, nullable=False),
 )
-"""One row: how often the definitions changed, and how many document tables were ever made."""
+"""One row: how often the definitions changed, and how many document tables were ever
+made."""
 
 WORKSPACES = sa.Table(
     "workspaces",
@@ -101,7 +112,8 @@ SNAPSHOT_MARKS = sa.Table(
     sa.Column("collection", TEXT, primary_key=True),
     sa.Column("changes", INTEGER, nullable=False),
 )
-"""How many changes each collection has seen since automatic snapshots were first asked for."""
+"""How many changes each collection has seen since automatic snapshots were first asked
+for."""
 
 SNAPSHOTS = sa.Table(
     "snapshots",
@@ -112,8 +124,8 @@ SNAPSHOTS = sa.Table(
     _text("store"),
     sa.Column("pieces", INTEGER, nullable=False),
 )
-"""Every snapshot that is whole; ``head`` is its first line, its records are in the pieces of a
-``store``, which only this snapshot has."""
+"""Every snapshot that is whole; ``head`` is its first line, its records are in the
+pieces of a ``store``, which only this snapshot has."""
 
 SNAPSHOT_PIECES = sa.Table(
     "snapshot_pieces",
@@ -122,8 +134,8 @@ SNAPSHOT_PIECES = sa.Table(
     sa.Column("number", INTEGER, primary_key=True, autoincrement=False),
     _text("content"),
 )
-"""The record lines of snapshots. A store is named after the moment it was begun at; one that no
-snapshot has is of one that was never done."""
+"""The record lines of snapshots. A store is named after the moment it was begun at; one
+that no snapshot has is of one that was never done."""
 
 KEYS = sa.Table(
     "access_keys",

@@ -1,4 +1,5 @@
-"""Unit of work: what the writes of one transaction share. Everything waits here until ``flush``."""
+"""Unit of work: what the writes of one transaction share. Everything waits here until
+``flush``."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -14,7 +15,11 @@ from persist.domain.entity_type import EntityType
 from persist.domain.workspace import DEFAULT, Workspaces, check_held
 from persist.storage.catalog import Stale
 from persist.storage.change_feed import FeedStatements, feed_statements
-from persist.storage.definitions import Definitions, DefinitionStatements, definition_statements
+from persist.storage.definitions import (
+    Definitions,
+    DefinitionStatements,
+    definition_statements,
+)
 from persist.storage.dialect import Cursor, Dialect, Failure, Statement
 from persist.storage.idempotency import Answers, AnswerStatements, answer_statements
 from persist.storage.journal import JournalStatements, WorkJournal, journal_statements
@@ -26,8 +31,8 @@ from persist.storage.tables import MIGRATIONS, SNAPSHOT_MARKS
 ANSWER_LIFE = timedelta(hours=24)
 
 JOURNAL = 16_000_000
-"""The weight from which a long operation writes its journal as it goes: memory stays flat, though
-the journal's counter is held longer."""
+"""The weight from which a long operation writes its journal as it goes: memory stays
+flat, though the journal's counter is held longer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +69,15 @@ def statements_of(dialect: Dialect) -> Statements:
         definition_statements(dialect),
         runs=dialect.compile(runs),
         mark=dialect.mark(SNAPSHOT_MARKS),
-        run=dialect.compile(runs.where(MIGRATIONS.c.id == sa.bindparam("migration_id"))),
+        run=dialect.compile(
+            runs.where(MIGRATIONS.c.id == sa.bindparam("migration_id"))
+        ),
     )
 
 
 def timestamp(moment: datetime) -> str:
-    """RFC 3339 in UTC with microseconds and ``Z``: its order as text is the order in time."""
+    """RFC 3339 in UTC with microseconds and ``Z``: its order as text is the order in
+    time."""
     return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
@@ -92,7 +100,9 @@ class UnitOfWork:
         self.now = timestamp(moment)
         self.cursor = cursor
         self.journal = WorkJournal(statements.journal, cursor, self.now)
-        self.answers = Answers(statements.answers, cursor, self.now, timestamp(moment - ANSWER_LIFE))
+        self.answers = Answers(
+            statements.answers, cursor, self.now, timestamp(moment - ANSWER_LIFE)
+        )
         self.definitions = Definitions(statements.definitions, cursor, self.now)
         self.workspaces = workspaces
         self._layouts = layouts
@@ -100,8 +110,11 @@ class UnitOfWork:
         self._dialect = statements.dialect
         self._records: dict[str, TableRecords] = {}
 
-    def collection(self, type: EntityType, workspace: str = DEFAULT, origin: Origin = NOBODY) -> Collection:
-        """A collection in a workspace; ``origin`` stands in the changes made through it.
+    def collection(
+        self, type: EntityType, workspace: str = DEFAULT, origin: Origin = NOBODY
+    ) -> Collection:
+        """A collection in a workspace; ``origin`` stands in the changes made through
+        it.
 
         Raises ``Stale`` where the entity type is no longer the current one of its name,
         ``WorkspaceNotFound`` and ``CollectionNotInWorkspace``.
@@ -109,7 +122,9 @@ class UnitOfWork:
         if not self.holds(type):
             raise Stale
         check_held(self.workspaces, workspace, type.name)
-        return Collection(type, workspace, self.records(type.name), self.journal, origin, self.now)
+        return Collection(
+            type, workspace, self.records(type.name), self.journal, origin, self.now
+        )
 
     def holds(self, type: EntityType) -> bool:
         """Whether an entity type is the current one of its name."""
@@ -122,7 +137,8 @@ class UnitOfWork:
         return layout
 
     def read(self, keys: Iterable[RecordKey]) -> None:
-        """Read and lock records that are about to be asked for, a statement a collection."""
+        """Read and lock records that are about to be asked for, a statement a
+        collection."""
         wanted: dict[tuple[str, str], list[str]] = {}
         for key in keys:
             wanted.setdefault((key.collection, key.workspace), []).append(key.id)
@@ -137,8 +153,9 @@ class UnitOfWork:
         self.journal.flush()
 
     def crossed(self, every: int) -> list[str]:
-        """The collections that came past a multiple of ``every`` changes in this transaction. Their
-        counters are taken with the journal's, so that one transaction of all crosses each multiple."""
+        """The collections that came past a multiple of ``every`` changes in this
+        transaction. Their counters are taken with the journal's, so that one
+        transaction of all crosses each multiple."""
         found = []
         for collection, count in sorted(self.journal.written.items()):
             values = self._mark.arguments({"collection": collection, "changes": count})
@@ -148,8 +165,9 @@ class UnitOfWork:
         return found
 
     def flush_records(self, *, journal_at: int | None = None) -> None:
-        """Send the records that wait and forget them, and the journal from the weight ``journal_at``:
-        a long operation keeps no more in memory. It locks no record after that."""
+        """Send the records that wait and forget them, and the journal from the weight
+        ``journal_at``: a long operation keeps no more in memory. It locks no record
+        after that."""
         self._send_records()
         self._forget_records()
         if journal_at is not None and self.journal.weight >= journal_at:
@@ -157,8 +175,8 @@ class UnitOfWork:
 
     @contextmanager
     def savepoint(self) -> Iterator[None]:
-        """A part that is sent at its end and undone where something is raised, by the database too:
-        ``UniqueViolation``. The journal is not flushed inside."""
+        """A part that is sent at its end and undone where something is raised, by the
+        database too: ``UniqueViolation``. The journal is not flushed inside."""
         self._send_records()
         mark = len(self.journal)
         try:
@@ -170,7 +188,10 @@ class UnitOfWork:
             self._forget_records()
             if self._dialect.failure(error) is not Failure.UNIQUE:
                 raise
-            raise unique_violation(self._layouts.values(), self._dialect.violated(error)) or error from None
+            raise (
+                unique_violation(self._layouts.values(), self._dialect.violated(error))
+                or error
+            ) from None
 
     def _send_records(self) -> None:
         for _, records in sorted(self._records.items()):
@@ -184,5 +205,7 @@ class UnitOfWork:
         """The records of a collection as they lie, for those who write them whole."""
         found = self._records.get(collection)
         if found is None:
-            found = self._records[collection] = TableRecords(self._layouts[collection], self.cursor)
+            found = self._records[collection] = TableRecords(
+                self._layouts[collection], self.cursor
+            )
         return found

@@ -1,4 +1,5 @@
-"""Lane: one thread that takes what is waiting, goes to the database once and answers all."""
+"""Lane: one thread that takes what is waiting, goes to the database once and answers
+all."""
 
 import asyncio
 import threading
@@ -34,10 +35,12 @@ class Job(Generic[Task]):
 
 
 class BatchWorker(Generic[Task]):
-    """``work`` gets the jobs that wait, in order, and sets each one's ``result`` or ``error``. Past
-    ``most`` that wait the caller is told to come back."""
+    """``work`` gets the jobs that wait, in order, and sets each one's ``result`` or
+    ``error``. Past ``most`` that wait the caller is told to come back."""
 
-    def __init__(self, name: str, work: Callable[[list[Job[Task]]], None], most: int) -> None:
+    def __init__(
+        self, name: str, work: Callable[[list[Job[Task]]], None], most: int
+    ) -> None:
         self._work = work
         self._most = most
         self._queue: SimpleQueue[Job[Task] | None] = SimpleQueue()
@@ -45,7 +48,8 @@ class BatchWorker(Generic[Task]):
         self._thread.start()
 
     def submit(self, task: Task) -> "asyncio.Future[Any]":
-        """Queue a task; the future belongs to the running event loop. Raises ``Unavailable``."""
+        """Queue a task; the future belongs to the running event loop. Raises
+        ``Unavailable``."""
         if self.waiting >= self._most:
             raise Unavailable("too many requests wait for the database; try again")
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()

@@ -1,5 +1,5 @@
-"""Writing: group commit. Operations that wait together run in one transaction and share its
-commit; where the database refuses one of them, all run again one by one."""
+"""Writing: group commit. Operations that wait together run in one transaction and share
+its commit; where the database refuses one of them, all run again one by one."""
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -31,9 +31,10 @@ MANY = 10_000
 
 
 class Mode(Enum):
-    """How an operation is run. ``TOGETHER`` changes one record at the most and is all or nothing
-    by itself; ``ALONE`` has a transaction of its own, ``EXCLUSIVE`` one that no other writer
-    crosses; ``DRY`` has one that is rolled back, ``DRY_EXCLUSIVE`` both."""
+    """How an operation is run. ``TOGETHER`` changes one record at the most and is all
+    or nothing by itself; ``ALONE`` has a transaction of its own, ``EXCLUSIVE`` one that
+    no other writer crosses; ``DRY`` has one that is rolled back, ``DRY_EXCLUSIVE``
+    both."""
 
     TOGETHER = "together"
     ALONE = "alone"
@@ -58,7 +59,8 @@ class Write:
 
 
 Crossed = Callable[[list[str]], None]
-"""Told of the collections whose automatic snapshot is due, once what made it due is committed."""
+"""Told of the collections whose automatic snapshot is due, once what made it due is
+committed."""
 
 
 Committed = Callable[[int], None]
@@ -66,7 +68,8 @@ Committed = Callable[[int], None]
 
 
 class CommitFailed(Exception):
-    """The database did not confirm the commit: nothing of the batch may be acknowledged."""
+    """The database did not confirm the commit: nothing of the batch may be
+    acknowledged."""
 
 
 class GroupCommitWriter:
@@ -126,7 +129,8 @@ class GroupCommitWriter:
                 self._alone(job)
 
     def _attempt(self, job: Job[Write], work: UnitOfWork) -> None:
-        """Run one operation of a batch; what the database refused concerns the whole batch."""
+        """Run one operation of a batch; what the database refused concerns the whole
+        batch."""
         try:
             job.result = job.task.operation(work)
         except (PersistError, KeyInUse, Stale) as error:
@@ -155,20 +159,28 @@ class GroupCommitWriter:
                 job.error = self._refusal(error)
                 if job.error is not None:
                     return
-        job.error = Unavailable("other writers keep changing the same records; try again")
+        job.error = Unavailable(
+            "other writers keep changing the same records; try again"
+        )
 
     def _refusal(self, error: Exception) -> Exception | None:
-        """What the caller is told of an error; None where the operation should run again."""
+        """What the caller is told of an error; None where the operation should run
+        again."""
         if isinstance(error, WriteLost):
             return None
         match self._dialect.failure(error):
             case Failure.RETRY:
                 return None
             case Failure.UNIQUE:
-                # None for a key of the service's own: two processes made the same one, look again
-                return unique_violation(self._catalog.layouts.values(), self._dialect.violated(error))
+                # None for a key of the service's own: two processes made the same one,
+                # look again
+                return unique_violation(
+                    self._catalog.layouts.values(), self._dialect.violated(error)
+                )
             case Failure.TOO_LONG:
-                return InvalidData("a member with an index or a unique value is too long; shorten it")
+                return InvalidData(
+                    "a member with an index or a unique value is too long; shorten it"
+                )
             case Failure.UNAVAILABLE | Failure.BUSY | Failure.STALE:
                 self._failed("the database refused a write: %s", error)
                 self.close()  # the next one may find a server that takes it
@@ -189,9 +201,18 @@ class GroupCommitWriter:
         cursor = connection.cursor()
         try:
             exclusive = mode in (Mode.EXCLUSIVE, Mode.DRY_EXCLUSIVE)
-            cursor.execute(self._dialect.begin_exclusive if exclusive else self._dialect.begin_write)
+            cursor.execute(
+                self._dialect.begin_exclusive
+                if exclusive
+                else self._dialect.begin_write
+            )
             self._catalog.refresh(Definitions(self._statements.definitions, cursor))
-            work = UnitOfWork(self._catalog.layouts, self._statements, cursor, self._catalog.workspaces)
+            work = UnitOfWork(
+                self._catalog.layouts,
+                self._statements,
+                cursor,
+                self._catalog.workspaces,
+            )
             yield work
             work.flush()
             if mode in DRY_RUNS:
@@ -218,8 +239,8 @@ class GroupCommitWriter:
             raise CommitFailed from error
 
     def _analyze(self, cursor: Any, written: Mapping[str, int]) -> None:
-        """Tell the planner of many new rows: left to itself it hears of them a minute later, and until
-        then reads by key and pages may go by the wrong index."""
+        """Tell the planner of many new rows: left to itself it hears of them a minute
+        later, and until then reads by key and pages may go by the wrong index."""
         names = [name for name, count in written.items() if count >= MANY]
         if not names:
             return
@@ -231,10 +252,13 @@ class GroupCommitWriter:
             for statement in self._dialect.analyze(tables):
                 cursor.execute(statement)
         except Exception as error:  # noqa: BLE001 - what was written is stored, and autovacuum comes
-            logger.warning("the database did not analyze %s: %s", ", ".join(names), error)
+            logger.warning(
+                "the database did not analyze %s: %s", ", ".join(names), error
+            )
 
     def _roll_back(self, cursor: Any) -> None:
-        """End the transaction if it is still there; a connection that cannot is dropped."""
+        """End the transaction if it is still there; a connection that cannot is
+        dropped."""
         try:
             if self._dialect.in_transaction(self._connection):
                 cursor.execute("ROLLBACK")
@@ -243,4 +267,6 @@ class GroupCommitWriter:
 
 
 def _not_now() -> Unavailable:
-    return Unavailable("the database cannot store anything now; nothing was changed, try again")
+    return Unavailable(
+        "the database cannot store anything now; nothing was changed, try again"
+    )

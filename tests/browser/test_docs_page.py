@@ -1,4 +1,5 @@
-"""The documentation page in a real browser that can reach this service and nothing else (contract 12)."""
+"""The documentation page in a real browser that can reach this service and nothing else
+(contract 12)."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -6,14 +7,28 @@ from pathlib import Path
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, Locator, Page, Playwright, Route, expect, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    Locator,
+    Page,
+    Playwright,
+    Route,
+    expect,
+    sync_playwright,
+)
 
 from persist.api.docs import VERSION
 from tests.support.server import Server, serving
 
 CHROMIUM = Path("/usr/bin/chromium")
 FLAGS = [
-    *("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync"),
+    *(
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--no-first-run",
+        "--disable-sync",
+    ),
     *("--disable-background-networking", "--disable-component-update"),
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 ]
@@ -22,7 +37,10 @@ PATIENCE = 60_000
 
 pytestmark = [
     pytest.mark.browser,
-    pytest.mark.skipif(not CHROMIUM.exists(), reason=f"THE DOCUMENTATION PAGE IS NOT TESTED: no {CHROMIUM}"),
+    pytest.mark.skipif(
+        not CHROMIUM.exists(),
+        reason=f"THE DOCUMENTATION PAGE IS NOT TESTED: no {CHROMIUM}",
+    ),
 ]
 Opened = Callable[[str], Page]
 
@@ -43,13 +61,16 @@ def browser(playwright: Playwright) -> Iterator[Browser]:
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("docs")
-    with serving(f"sqlite:///{folder}/persist.db", folder, settings={"MODELS": "app.models"}) as server:
+    with serving(
+        f"sqlite:///{folder}/persist.db", folder, settings={"MODELS": "app.models"}
+    ) as server:
         yield server
 
 
 @pytest.fixture
 def opened(browser: Browser) -> Iterator[Opened]:
-    """Opens a page; afterwards it must have asked no other host and broken no rule of its own."""
+    """Opens a page; afterwards it must have asked no other host and broken no rule of
+    its own."""
     context = browser.new_context(viewport={"width": 1200, "height": 1000})
     context.set_default_timeout(PATIENCE)
     foreign: list[str] = []
@@ -68,7 +89,9 @@ def opened(browser: Browser) -> Iterator[Opened]:
         context.route("**/*", cut_off)
         page = context.new_page()
         page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("console", lambda message: complaints.extend(broken_rules(message.text)))
+        page.on(
+            "console", lambda message: complaints.extend(broken_rules(message.text))
+        )
         page.goto(url)
         return page
 
@@ -84,7 +107,9 @@ def broken_rules(message: str) -> list[str]:
 
 def operation(page: Page, collection: str, name: str) -> Locator:
     """An operation of a collection, opened."""
-    block = page.locator(f"#operations-{collection}-{collection.replace('-', '_')}_{name}")
+    block = page.locator(
+        f"#operations-{collection}-{collection.replace('-', '_')}_{name}"
+    )
     if not block.is_visible():
         page.locator(f"#operations-tag-{collection}").click()
     block.locator(".opblock-summary-control").click()
@@ -98,12 +123,21 @@ def execute(block: Locator) -> str:
     if given.count():
         expect(given).not_to_have_value("", timeout=PATIENCE)
     block.get_by_role("button", name="Execute").click()
-    status = block.locator(".live-responses-table .response-col_status").nth(1).inner_text().split()[0]
-    block.locator(".opblock-summary-control").click()  # the page computes all that is open again and again
+    status = (
+        block.locator(".live-responses-table .response-col_status")
+        .nth(1)
+        .inner_text()
+        .split()[0]
+    )
+    block.locator(
+        ".opblock-summary-control"
+    ).click()  # the page computes all that is open again and again
     return status
 
 
-def test_an_operation_is_opened_and_tried_with_its_example(opened: Opened, shop: Server) -> None:
+def test_an_operation_is_opened_and_tried_with_its_example(
+    opened: Opened, shop: Server
+) -> None:
     page = opened(f"{shop.url}/docs")
     expect(page.locator("#operations-tag-ops-tickets")).to_be_visible(timeout=PATIENCE)
     assert page.title() == "Persist"
@@ -114,11 +148,21 @@ def test_an_operation_is_opened_and_tried_with_its_example(opened: Opened, shop:
     assert record["data"]["title"] == "Database degraded"
 
 
-def test_the_examples_of_a_record_work_one_after_the_other(opened: Opened, shop: Server) -> None:
+def test_the_examples_of_a_record_work_one_after_the_other(
+    opened: Opened, shop: Server
+) -> None:
     page = opened(f"{shop.url}/docs?collection=catalog-products")
     tried = {
         name: execute(operation(page, "catalog-products", name))
-        for name in ("replace", "patch", "invokeSet", "get", "history", "import", "delete")
+        for name in (
+            "replace",
+            "patch",
+            "invokeSet",
+            "get",
+            "history",
+            "import",
+            "delete",
+        )
     }
     assert tried == dict.fromkeys(tried, "200") | {"replace": "201", "delete": "204"}
 
@@ -132,24 +176,38 @@ def test_the_filter_box_narrows_the_collections(opened: Opened, shop: Server) ->
     expect(tags).to_have_count(1, timeout=PATIENCE)
 
 
-def test_where_there_are_many_collections_the_page_offers_them(opened: Opened, tmp_path: Path) -> None:
+def test_where_there_are_many_collections_the_page_offers_them(
+    opened: Opened, tmp_path: Path
+) -> None:
     settings = {"MODELS": "tests.support.many_collections"}
-    with serving(f"sqlite:///{tmp_path}/persist.db", tmp_path, settings=settings) as server:
+    with serving(
+        f"sqlite:///{tmp_path}/persist.db", tmp_path, settings=settings
+    ) as server:
         page = opened(f"{server.url}/docs")
         offered = page.locator("#collections li:visible")
         expect(offered).to_have_count(12, timeout=PATIENCE)
         page.locator("#collections input").fill("shelf 7")
         expect(offered).to_have_count(1)
         offered.get_by_role("link").click()
-        expect(page.locator("#operations-tag-shelves-07")).to_be_visible(timeout=PATIENCE)
+        expect(page.locator("#operations-tag-shelves-07")).to_be_visible(
+            timeout=PATIENCE
+        )
         assert execute(operation(page, "shelves-07", "create")) == "201"
 
 
-def test_the_pages_files_are_cached_for_good_under_an_address_of_their_version(shop: Server) -> None:
+def test_the_pages_files_are_cached_for_good_under_an_address_of_their_version(
+    shop: Server,
+) -> None:
     with shop.client() as client:
         page = client.get("/docs")
         assert "script-src 'self'" in page.headers["content-security-policy"]
-        for name in ("swagger-ui.css", "swagger-ui-bundle.js", "page.css", "page.js", "favicon.png"):
+        for name in (
+            "swagger-ui.css",
+            "swagger-ui-bundle.js",
+            "page.css",
+            "page.js",
+            "favicon.png",
+        ):
             address = f"docs/assets/{VERSION}/{name}"
             assert address in page.text
             file = client.get(f"/{address}")
@@ -158,27 +216,42 @@ def test_the_pages_files_are_cached_for_good_under_an_address_of_their_version(s
 
 
 @pytest.mark.parametrize(
-    "path", ["docs/assets/0/page.js", f"docs/assets/{VERSION}/docs.py", "docs/assets/x/..%2fdocs.py"]
+    "path",
+    [
+        "docs/assets/0/page.js",
+        f"docs/assets/{VERSION}/docs.py",
+        "docs/assets/x/..%2fdocs.py",
+    ],
 )
 def test_no_other_file_is_served(shop: Server, path: str) -> None:
     assert httpx.get(f"{shop.url}/{path}").status_code == 404
 
 
-def test_where_keys_are_demanded_the_page_asks_for_one_and_shows_it(opened: Opened, tmp_path: Path) -> None:
+def test_where_keys_are_demanded_the_page_asks_for_one_and_shows_it(
+    opened: Opened, tmp_path: Path
+) -> None:
     settings = {"MODELS": "app.models", "HOST": "0.0.0.0"}
-    with serving(f"sqlite:///{tmp_path}/persist.db", tmp_path, settings=settings) as server:
+    with serving(
+        f"sqlite:///{tmp_path}/persist.db", tmp_path, settings=settings
+    ) as server:
         key = re.findall(r"^persist_\S+$", server.log.read_text(), re.MULTILINE)[0]
         page = opened(f"{server.url}/docs?collection=ops-tickets")
         field = page.get_by_placeholder("Key")
         field.fill("wrong")
         field.press("Enter")
-        expect(page.get_by_text("This key is not known here.")).to_be_visible(timeout=PATIENCE)
+        expect(page.get_by_text("This key is not known here.")).to_be_visible(
+            timeout=PATIENCE
+        )
         assert page.locator(".opblock-tag").count() == 0
         field.fill(key)
         field.press("Enter")
-        expect(page.locator("#operations-tag-ops-tickets")).to_be_visible(timeout=PATIENCE)
+        expect(page.locator("#operations-tag-ops-tickets")).to_be_visible(
+            timeout=PATIENCE
+        )
         assert execute(operation(page, "ops-tickets", "create")) == "201"
         page.get_by_role("button", name="Authorize").click()
         expect(page.get_by_text("Authorized")).to_be_visible(timeout=PATIENCE)
         page.reload()
-        expect(page.locator("#operations-tag-ops-tickets")).to_be_visible(timeout=PATIENCE)
+        expect(page.locator("#operations-tag-ops-tickets")).to_be_visible(
+            timeout=PATIENCE
+        )

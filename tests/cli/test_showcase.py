@@ -76,7 +76,15 @@ INCIDENT = [
     "Three are overwritten",
 ]
 END = ["Delete what was made"]
-STORY = [*CATALOGUE, *RESTART, *TICKETS, "Register AuditEvent", *EVENTS, *INCIDENT, *END]
+STORY = [
+    *CATALOGUE,
+    *RESTART,
+    *TICKETS,
+    "Register AuditEvent",
+    *EVENTS,
+    *INCIDENT,
+    *END,
+]
 
 OTHER_CATALOGUE = '''
 from persist import entity
@@ -94,32 +102,49 @@ class Product(SQLModel):
 
 @pytest.fixture(scope="module")
 def told(tmp_path_factory: pytest.TempPathFactory) -> subprocess.CompletedProcess[str]:
-    """What it told of a service of its own, where the settings are those of another service."""
+    """What it told of a service of its own, where the settings are those of another
+    service."""
     folder = tmp_path_factory.mktemp("empty")
-    outcome = showcase(folder, PERSIST_WORKERS="none", PERSIST_DATABASE_URL="sqlite:///mine.db")
+    outcome = showcase(
+        folder, PERSIST_WORKERS="none", PERSIST_DATABASE_URL="sqlite:///mine.db"
+    )
     assert list(folder.iterdir()) == []
     return outcome
 
 
 @pytest.fixture(scope="module")
-def shown(new_database: NewDatabase, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def shown(
+    new_database: NewDatabase, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
     """A service that runs anyway, on either database."""
     folder = tmp_path_factory.mktemp("running")
-    with serving_on(new_database(), folder, settings={"MODELS": "app.models"}) as server:
+    with serving_on(
+        new_database(), folder, settings={"MODELS": "app.models"}
+    ) as server:
         yield server
 
 
-def test_it_tells_the_story_of_a_service_of_its_own(told: subprocess.CompletedProcess[str]) -> None:
+def test_it_tells_the_story_of_a_service_of_its_own(
+    told: subprocess.CompletedProcess[str],
+) -> None:
     assert told.returncode == 0, told.stdout + told.stderr
-    story = [line.split(maxsplit=1)[1] for line in told.stdout.splitlines() if line.startswith("  ✓")]
+    story = [
+        line.split(maxsplit=1)[1]
+        for line in told.stdout.splitlines()
+        if line.startswith("  ✓")
+    ]
     assert [line.split("  ")[0] for line in story] == STORY
     assert "all as expected" in told.stdout
 
 
-def test_a_running_service_is_shown_again_and_again_and_left_as_it_was(shown: Server, tmp_path: Path) -> None:
+def test_a_running_service_is_shown_again_and_again_and_left_as_it_was(
+    shown: Server, tmp_path: Path
+) -> None:
     for _ in range(2):
         steps = told_as_json(showcase(tmp_path, "--json", "--url", shown.url))
-        assert [step["title"] for step in steps] == [title for title in STORY if title not in RESTART]
+        assert [step["title"] for step in steps] == [
+            title for title in STORY if title not in RESTART
+        ]
     assert_as_it_was(shown.url)
 
 
@@ -163,21 +188,32 @@ def told_as_json(outcome: subprocess.CompletedProcess[str]) -> list[Json]:
     assert facts["Escalate both: only a major fault does"]["outcomes.0.result"] == 40
     assert facts["Restore it there"]["created"] == 3
     assert facts["4900 became 5400"]["data.price_cents"] == 5400
-    assert facts["Delete what was made"] == {"deleted": 18 if "Register AuditEvent" in facts else 17}
+    assert facts["Delete what was made"] == {
+        "deleted": 18 if "Register AuditEvent" in facts else 17
+    }
     return steps
 
 
 @pytest.mark.parametrize("name", ["ops-tickets-v1", "incident-v2"])
-def test_a_snapshot_with_new_ids_is_a_whole_one_and_otherwise_the_same(shown: Server, name: str) -> None:
+def test_a_snapshot_with_new_ids_is_a_whole_one_and_otherwise_the_same(
+    shown: Server, name: str
+) -> None:
     before = (FIXTURES / f"{name}.ndjson").read_text()
     after = renewed(before)
     kept = httpx.post(
-        f"{shown.url}/snapshots", content=after.encode(), headers={"content-type": "application/x-ndjson"}
+        f"{shown.url}/snapshots",
+        content=after.encode(),
+        headers={"content-type": "application/x-ndjson"},
     )
     assert kept.status_code == 201, kept.text
     assert httpx.delete(f"{shown.url}/snapshots/{kept.json()['id']}").status_code == 204
-    first, second = ([json.loads(line) for line in text.splitlines()[1:-1]] for text in (before, after))
-    assert {record.pop("id") for record in first}.isdisjoint(record.pop("id") for record in second)
+    first, second = (
+        [json.loads(line) for line in text.splitlines()[1:-1]]
+        for text in (before, after)
+    )
+    assert {record.pop("id") for record in first}.isdisjoint(
+        record.pop("id") for record in second
+    )
     assert first == second
 
 
@@ -191,15 +227,21 @@ def test_a_number_that_is_off_fails_and_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:1", "nonsense"])
-def test_a_service_that_cannot_be_reached_fails_in_a_sentence(tmp_path: Path, url: str) -> None:
+def test_a_service_that_cannot_be_reached_fails_in_a_sentence(
+    tmp_path: Path, url: str
+) -> None:
     outcome = showcase(tmp_path, "--json", "--url", url)
     assert outcome.returncode == 1
-    assert json.loads(outcome.stdout)["failure"].startswith("the service cannot be reached")
+    assert json.loads(outcome.stdout)["failure"].startswith(
+        "the service cannot be reached"
+    )
     assert outcome.stderr == ""
 
 
 def test_a_database_that_does_not_answer_fails_in_a_sentence(tmp_path: Path) -> None:
-    outcome = showcase(tmp_path, "--json", "--database-url", "postgresql://127.0.0.1:1/x")
+    outcome = showcase(
+        tmp_path, "--json", "--database-url", "postgresql://127.0.0.1:1/x"
+    )
     assert outcome.returncode == 2
     assert "PERSIST_DATABASE_URL" in outcome.stderr
 

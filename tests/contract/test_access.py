@@ -47,17 +47,21 @@ class Resource:
 
 @dataclass(frozen=True)
 class Locked:
-    """A service that demands keys, with a collection to be hidden: a record in the default workspace
-    and one in another, a snapshot, a migration."""
+    """A service that demands keys, with a collection to be hidden: a record in the
+    default workspace and one in another, a snapshot, a migration."""
 
     server: Server
     admin: httpx.Client
     keys: dict[str, str]
     there: Resource
 
-    def ask(self, key: str | None, method: str, path: str, body: Any = None) -> httpx.Response:
+    def ask(
+        self, key: str | None, method: str, path: str, body: Any = None
+    ) -> httpx.Response:
         with self.server.client() as client:
-            return client.request(method, path, json=body, headers=bearer(self.keys[key]) if key else {})
+            return client.request(
+                method, path, json=body, headers=bearer(self.keys[key]) if key else {}
+            )
 
 
 KEYS = {
@@ -73,12 +77,17 @@ KEYS = {
 
 
 @pytest.fixture(scope="module")
-def locked(new_database: NewDatabase, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Locked]:
+def locked(
+    new_database: NewDatabase, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Locked]:
     folder, url = tmp_path_factory.mktemp("locked"), new_database()
     with serving(url, folder, settings=EVERYWHERE) as server, server.client() as admin:
         admin.headers.update(bearer(keys_in(server)[0]))
         stored = Keys(dialect_of(url))
-        keys = {name: stored.create(name, map(scope_of, scopes)) for name, scopes in KEYS.items()}
+        keys = {
+            name: stored.create(name, map(scope_of, scopes))
+            for name, scopes in KEYS.items()
+        }
         stored.revoke("revoked")
         becomes({401}, server, keys["revoked"])
         yield Locked(server, admin, keys | {"wrong": keys["owner"][:-1]}, filled(admin))
@@ -86,12 +95,17 @@ def locked(new_database: NewDatabase, tmp_path_factory: pytest.TempPathFactory) 
 
 def filled(admin: httpx.Client) -> Resource:
     assert admin.put(f"/entity-types/{NAME}", json=DEFINITION).status_code == 201
-    assert admin.put(f"/workspaces/{TEAM}", json={"collections": [NAME]}).status_code == 201
+    assert (
+        admin.put(f"/workspaces/{TEAM}", json={"collections": [NAME]}).status_code
+        == 201
+    )
     record = admin.post(f"/api/{NAME}", json={"text": "hush"}).json()["id"]
     inside = admin.put(f"/workspaces/{TEAM}/api/{NAME}/{record}", json={"text": "hush"})
     assert inside.status_code == 201
     snapshot = admin.post(f"/api/{NAME}/snapshots", json={"note": "hush"}).json()["id"]
-    restored = admin.post("/migrations", json={"snapshot": snapshot, "on_conflict": "skip"})
+    restored = admin.post(
+        "/migrations", json={"snapshot": snapshot, "on_conflict": "skip"}
+    )
     assert restored.status_code == 201
     return Resource(NAME, TEAM, record, snapshot, restored.json()["id"])
 
@@ -101,21 +115,32 @@ def routes() -> list[tuple[str, str]]:
     with tempfile.TemporaryDirectory() as folder:
         app = create_app(Settings(database_url=f"sqlite:///{folder}/persist.db"))
         assert isinstance(app, Persist)
-        found = [route for included in app.routes for route in included.original_router.routes]  # type: ignore[attr-defined]
+        found = [
+            route
+            for included in app.routes
+            for route in included.original_router.routes  # type: ignore[attr-defined]
+        ]
         assert all(isinstance(route, APIRoute) for route in found)
-        plain = [(method, route.path) for route in found for method in sorted(route.methods)]
+        plain = [
+            (method, route.path) for route in found for method in sorted(route.methods)
+        ]
         app.database.close()
     return sorted({*plain, *of_collections(app)})
 
 
 def of_collections(app: Persist) -> Iterator[tuple[str, str]]:
     tables = app.front._collections
-    below = {f"/{name}".rstrip("/"): handlers for name, handlers in tables._collection.items()}
+    below = {
+        f"/{name}".rstrip("/"): handlers
+        for name, handlers in tables._collection.items()
+    }
     below |= {"/{id}": tables._record, "/commands/{command}": tables._matching}
     below |= {f"/{{id}}/{name}": handlers for name, handlers in tables._below.items()}
     for prefix in ("", "/workspaces/{workspace}"):
         for rest, handlers in below.items():
-            path = f"{prefix}/api/{{collection}}{rest}" + ("/{command}" if rest == "/{id}/commands" else "")
+            path = f"{prefix}/api/{{collection}}{rest}" + (
+                "/{command}" if rest == "/{id}/commands" else ""
+            )
             yield from ((method, path) for method in (*handlers, "OPTIONS", "PROPFIND"))
 
 
@@ -124,8 +149,16 @@ ROUTES = routes()
 
 def address(path: str, place: Resource) -> str:
     kind = path.split("/")[1]
-    id = {"snapshots": place.snapshot, "migrations": place.migration}.get(kind, place.record)
-    names = {"workspace": place.workspace, "id": id, "number": "1", "command": "set", "code": "forbidden"}
+    id = {"snapshots": place.snapshot, "migrations": place.migration}.get(
+        kind, place.record
+    )
+    names = {
+        "workspace": place.workspace,
+        "id": id,
+        "number": "1",
+        "command": "set",
+        "code": "forbidden",
+    }
     return re.sub(r"{(\w+)}", lambda found: names.get(found[1], place.name), path)
 
 
@@ -143,15 +176,20 @@ def body(path: str, place: Resource) -> Json:
 
 def test_the_routes_are_all_there() -> None:
     assert len(ROUTES) > 60
-    assert {("GET", "/workspaces/{workspace}/api/{collection}/export"), ("POST", "/migrations")} <= set(
-        ROUTES
-    )
+    assert {
+        ("GET", "/workspaces/{workspace}/api/{collection}/export"),
+        ("POST", "/migrations"),
+    } <= set(ROUTES)
 
 
 @pytest.mark.parametrize("key", [None, "wrong", "revoked"])
-def test_without_a_key_that_counts_every_route_is_closed(locked: Locked, key: str | None) -> None:
+def test_without_a_key_that_counts_every_route_is_closed(
+    locked: Locked, key: str | None
+) -> None:
     for method, path in ROUTES:
-        answer = locked.ask(key, method, address(path, locked.there), body(path, locked.there))
+        answer = locked.ask(
+            key, method, address(path, locked.there), body(path, locked.there)
+        )
         if UNLOCKED.fullmatch(path):
             assert answer.status_code in (200, 404), (method, path)
         else:
@@ -161,7 +199,9 @@ def test_without_a_key_that_counts_every_route_is_closed(locked: Locked, key: st
 
 
 @pytest.mark.parametrize("key", ["other", "elsewhere"])
-def test_outside_ones_scopes_nothing_is_told_whether_it_exists_or_not(locked: Locked, key: str) -> None:
+def test_outside_ones_scopes_nothing_is_told_whether_it_exists_or_not(
+    locked: Locked, key: str
+) -> None:
     absent = Resource(ABSENT, "absent-team", *[NOWHERE] * 3)
     for method, path in ROUTES:
         if UNLOCKED.fullmatch(path):
@@ -183,8 +223,11 @@ def test_outside_ones_scopes_nothing_is_told_whether_it_exists_or_not(locked: Lo
 
 
 def anonymous(text: str) -> str:
-    """An answer without what differs between any two: the names that were asked for, ids, times."""
-    ids = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|\"request_id\": ?\"[^\"]*\"")
+    """An answer without what differs between any two: the names that were asked for,
+    ids, times."""
+    ids = re.compile(
+        r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|\"request_id\": ?\"[^\"]*\""
+    )
     return ids.sub("", text).replace(NAME, ABSENT).replace(TEAM, "absent-team")
 
 
@@ -218,11 +261,17 @@ CALLS = [
     ("admin", "GET", "/snapshots/{id}/content"),
     ("admin", "POST", "/migrations?dry_run=true"),
 ]
-LEVELS = {"reader": {"read"}, "writer": {"read", "write"}, "owner": {"read", "write", "admin"}}
+LEVELS = {
+    "reader": {"read"},
+    "writer": {"read", "write"},
+    "owner": {"read", "write", "admin"},
+}
 
 
 @pytest.mark.parametrize("key", LEVELS)
-def test_each_level_includes_those_below_and_none_above(locked: Locked, key: str) -> None:
+def test_each_level_includes_those_below_and_none_above(
+    locked: Locked, key: str
+) -> None:
     for level, method, call in CALLS:
         path, _, query = call.partition("?")
         sent = {} if path.endswith("/snapshots") else body(path, locked.there)
@@ -235,34 +284,65 @@ def test_each_level_includes_those_below_and_none_above(locked: Locked, key: str
 
 def test_a_key_of_a_workspace_opens_that_one_only(locked: Locked) -> None:
     inside, outside = f"/workspaces/{TEAM}/api/{NAME}", f"/api/{NAME}"
-    assert locked.ask("member", "GET", inside).json()["items"][0]["data"] == {"text": "hush"}
-    assert locked.ask("member", "POST", f"{inside}?dry_run=true", {"text": "x"}).status_code == 200
-    for path in (outside, f"/entity-types/{NAME}", f"/snapshots/{locked.there.snapshot}"):
+    assert locked.ask("member", "GET", inside).json()["items"][0]["data"] == {
+        "text": "hush"
+    }
+    assert (
+        locked.ask(
+            "member", "POST", f"{inside}?dry_run=true", {"text": "x"}
+        ).status_code
+        == 200
+    )
+    for path in (
+        outside,
+        f"/entity-types/{NAME}",
+        f"/snapshots/{locked.there.snapshot}",
+    ):
         assert_problem(locked.ask("member", "GET", path), 403, "forbidden")
     restore = {"snapshot": locked.there.snapshot, "workspace": TEAM}
-    assert_problem(locked.ask("member", "POST", "/migrations", restore), 403, "forbidden")
+    assert_problem(
+        locked.ask("member", "POST", "/migrations", restore), 403, "forbidden"
+    )
 
 
-def test_in_a_workspace_of_ones_own_one_is_told_that_nobody_declared_it(locked: Locked) -> None:
+def test_in_a_workspace_of_ones_own_one_is_told_that_nobody_declared_it(
+    locked: Locked,
+) -> None:
     answer = locked.ask("tenant", "POST", "/workspaces/tenancy/commands/set", {})
     assert_problem(answer, 404, "workspace-not-found")
-    assert_problem(locked.ask("tenant", "POST", f"/workspaces/{TEAM}/commands/set", {}), 403, "forbidden")
+    assert_problem(
+        locked.ask("tenant", "POST", f"/workspaces/{TEAM}/commands/set", {}),
+        403,
+        "forbidden",
+    )
 
 
 def test_lists_hold_what_the_caller_may_use(locked: Locked) -> None:
-    assert [item["name"] for item in locked.ask("reader", "GET", "/collections").json()["items"]] == [NAME]
-    assert [item["id"] for item in locked.ask("owner", "GET", "/snapshots").json()["items"]] == [
-        locked.there.snapshot
-    ]
+    assert [
+        item["name"]
+        for item in locked.ask("reader", "GET", "/collections").json()["items"]
+    ] == [NAME]
+    assert [
+        item["id"] for item in locked.ask("owner", "GET", "/snapshots").json()["items"]
+    ] == [locked.there.snapshot]
     for path in ("/entity-types", "/migration-plans", "/migrations", "/snapshots"):
         assert len(locked.ask("owner", "GET", path).json()["items"]) == 1
         assert_problem(locked.ask("writer", "GET", path), 403, "forbidden")
 
 
-def test_a_snapshot_of_several_collections_is_for_those_who_administer_them_all(locked: Locked) -> None:
+def test_a_snapshot_of_several_collections_is_for_those_who_administer_them_all(
+    locked: Locked,
+) -> None:
     whole = locked.admin.post("/snapshots", json={"scope": "all"}).json()["id"]
-    for method, path in (("GET", ""), ("GET", "/content"), ("POST", "/verify"), ("DELETE", "")):
-        assert_problem(locked.ask("owner", method, f"/snapshots/{whole}{path}"), 403, "forbidden")
+    for method, path in (
+        ("GET", ""),
+        ("GET", "/content"),
+        ("POST", "/verify"),
+        ("DELETE", ""),
+    ):
+        assert_problem(
+            locked.ask("owner", method, f"/snapshots/{whole}{path}"), 403, "forbidden"
+        )
     content = locked.admin.get(f"/snapshots/{whole}/content").content
     headers = bearer(locked.keys["owner"]) | {"Content-Type": "application/x-ndjson"}
     with locked.server.client() as client:
@@ -273,7 +353,9 @@ def test_a_snapshot_of_several_collections_is_for_those_who_administer_them_all(
 
 def test_a_caller_sees_the_paths_they_may_use(locked: Locked) -> None:
     def methods(key: str, path: str) -> set[str]:
-        return set(locked.ask(key, "GET", "/openapi.json").json()["paths"].get(path, {}))
+        return set(
+            locked.ask(key, "GET", "/openapi.json").json()["paths"].get(path, {})
+        )
 
     assert methods("reader", f"/api/{NAME}") == {"get"}
     assert methods("writer", f"/api/{NAME}") == {"get", "post", "delete"}
@@ -281,12 +363,18 @@ def test_a_caller_sees_the_paths_they_may_use(locked: Locked) -> None:
     assert methods("owner", "/entity-types/{name}") == {"get", "put", "delete"}
     assert methods("owner", "/metrics") == set()
     assert methods("member", f"/api/{NAME}") == set()
-    assert methods("member", f"/workspaces/{TEAM}/api/{NAME}") == {"get", "post", "delete"}
+    assert methods("member", f"/workspaces/{TEAM}/api/{NAME}") == {
+        "get",
+        "post",
+        "delete",
+    }
     one = locked.ask("reader", "GET", f"/collections/{NAME}/openapi.json").json()
     assert set(one["paths"][f"/api/{NAME}"]) == {"get"}
 
 
-def test_a_stored_answer_is_looked_at_after_access_and_for_its_own_caller(locked: Locked) -> None:
+def test_a_stored_answer_is_looked_at_after_access_and_for_its_own_caller(
+    locked: Locked,
+) -> None:
     def create(key: str) -> httpx.Response:
         headers = bearer(locked.keys[key]) | {"Idempotency-Key": "one"}
         with locked.server.client() as client:
@@ -296,7 +384,9 @@ def test_a_stored_answer_is_looked_at_after_access_and_for_its_own_caller(locked
     assert first.status_code == 201
     assert create("other").json() == first.json()
     assert_problem(create("reader"), 403, "forbidden")
-    by_admin = locked.admin.post("/api/samples", json={"name": "mine"}, headers={"Idempotency-Key": "one"})
+    by_admin = locked.admin.post(
+        "/api/samples", json={"name": "mine"}, headers={"Idempotency-Key": "one"}
+    )
     assert by_admin.json()["id"] != first.json()["id"]
 
 
@@ -306,14 +396,24 @@ def test_who_waits_for_changes_is_told_nothing_once_their_key_is_revoked(
     url = new_database()
     stored = Keys(dialect_of(url))
     stored.prepare()
-    key, admin = stored.create("one", [scope_of("counters:read")]), stored.create("two", OPEN.scopes)
-    with serving(url, tmp_path) as server, server.client() as client, ThreadPoolExecutor() as pool:
+    key, admin = (
+        stored.create("one", [scope_of("counters:read")]),
+        stored.create("two", OPEN.scopes),
+    )
+    with (
+        serving(url, tmp_path) as server,
+        server.client() as client,
+        ThreadPoolExecutor() as pool,
+    ):
         waiting = [
-            pool.submit(follow, server, key, accept) for accept in ("application/json", "text/event-stream")
+            pool.submit(follow, server, key, accept)
+            for accept in ("application/json", "text/event-stream")
         ]
         stored.revoke("one")
         becomes({401}, server, key)
-        created = client.post("/api/counters", json={"value": 4711}, headers=bearer(admin))
+        created = client.post(
+            "/api/counters", json={"value": 4711}, headers=bearer(admin)
+        )
         assert created.status_code == 201
         polled, streamed = (each.result() for each in waiting)
     assert json.loads(polled)["code"] == "unauthenticated"

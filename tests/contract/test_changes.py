@@ -19,7 +19,9 @@ from tests.support.server import Server, serving
 
 
 def page(client: httpx.Client, **query: object) -> Json:
-    response = client.get("/changes", params={name: str(value) for name, value in query.items()})
+    response = client.get(
+        "/changes", params={name: str(value) for name, value in query.items()}
+    )
     assert response.status_code == 200, response.text
     found: Json = response.json()
     assert found.keys() == {"items", "last_seq"}
@@ -40,28 +42,39 @@ def end(client: httpx.Client) -> int:
     return last
 
 
-# --- pages ---------------------------------------------------------------------------------------
+# --- pages ----------------------------------------------------------------------------
+# -----------
 
 
 def test_changes_come_in_their_order_page_by_page(
     client: httpx.Client, end: int, counters: Collection
 ) -> None:
     record = counters.created(value=1)
-    counters.command(record["id"], "increment", {"by": 2}, headers={"x-request-id": "the-second"})
+    counters.command(
+        record["id"], "increment", {"by": 2}, headers={"x-request-id": "the-second"}
+    )
     counters.delete(record["id"])
     first = page(client, after=end, limit=2)
     second = page(client, after=first["last_seq"], limit=2)
     assert [change["operation"] for change in first["items"]] == ["create", "command"]
     assert [change["operation"] for change in second["items"]] == ["delete"]
-    assert [change["seq"] for change in (*first["items"], *second["items"])] == [end + 1, end + 2, end + 3]
+    assert [change["seq"] for change in (*first["items"], *second["items"])] == [
+        end + 1,
+        end + 2,
+        end + 3,
+    ]
     assert (first["last_seq"], second["last_seq"]) == (end + 2, end + 3)
     assert page(client, after=end + 3) == {"items": [], "last_seq": end + 3}
 
 
-def test_a_change_is_the_one_the_history_shows(client: httpx.Client, end: int, counters: Collection) -> None:
+def test_a_change_is_the_one_the_history_shows(
+    client: httpx.Client, end: int, counters: Collection
+) -> None:
     record = counters.created(value=1)
     counters.command(record["id"], "increment", {"by": 2})
-    assert page(client, after=end)["items"] == list(reversed(counters.history(record["id"])))
+    assert page(client, after=end)["items"] == list(
+        reversed(counters.history(record["id"]))
+    )
 
 
 def test_the_journal_is_read_from_its_beginning_unless_told_otherwise(
@@ -71,12 +84,16 @@ def test_the_journal_is_read_from_its_beginning_unless_told_otherwise(
     assert page(client, limit=1)["items"][0]["seq"] == 1
 
 
-def test_after_now_shows_only_what_is_to_come(client: httpx.Client, counters: Collection) -> None:
+def test_after_now_shows_only_what_is_to_come(
+    client: httpx.Client, counters: Collection
+) -> None:
     counters.created()
     found = page(client, after="now")
     assert found["items"] == []
     record = counters.created()
-    assert [change["id"] for change in page(client, after=found["last_seq"])["items"]] == [record["id"]]
+    assert [
+        change["id"] for change in page(client, after=found["last_seq"])["items"]
+    ] == [record["id"]]
 
 
 def test_what_is_filtered_out_is_passed_over(
@@ -88,8 +105,14 @@ def test_what_is_filtered_out_is_passed_over(
     only = page(client, after=end, collection=samples.name)
     assert [change["id"] for change in only["items"]] == [sample["id"]]
     assert only["last_seq"] == end + 4
-    assert page(client, after=end, limit=2, collection=samples.name)["items"] == only["items"]
-    assert page(client, after=end, limit=1, collection=counters.name)["last_seq"] == end + 1
+    assert (
+        page(client, after=end, limit=2, collection=samples.name)["items"]
+        == only["items"]
+    )
+    assert (
+        page(client, after=end, limit=1, collection=counters.name)["last_seq"]
+        == end + 1
+    )
     none = page(client, after=end, collection="accounts")
     assert none == {"items": [], "last_seq": end + 4}
 
@@ -101,7 +124,10 @@ def test_a_workspace_shows_its_own_changes_and_an_empty_name_those_of_the_defaul
     here = Collection(client, "counters").created()
     there = Collection(client, "counters", own_workspace).created()
     found = {
-        name: [(change["id"], change["workspace"]) for change in page(client, after=end, **query)["items"]]
+        name: [
+            (change["id"], change["workspace"])
+            for change in page(client, after=end, **query)["items"]
+        ]
         for name, query in (
             ("all", {}),
             ("default", {"workspace": ""}),
@@ -117,7 +143,12 @@ def test_a_workspace_shows_its_own_changes_and_an_empty_name_those_of_the_defaul
 def own_workspace(client: httpx.Client) -> str:
     """A workspace that holds the counters."""
     name = f"w-{uuid.uuid4().hex}"
-    assert client.put(f"/workspaces/{name}", json={"collections": ["counters"]}).status_code == 201
+    assert (
+        client.put(
+            f"/workspaces/{name}", json={"collections": ["counters"]}
+        ).status_code
+        == 201
+    )
     return name
 
 
@@ -126,7 +157,9 @@ def test_a_seq_that_is_yet_to_come_is_the_end(client: httpx.Client, end: int) ->
         assert page(client, after=seq) == {"items": [], "last_seq": end}
 
 
-def test_a_larger_limit_is_lowered_to_500(client: httpx.Client, end: int, counters: Collection) -> None:
+def test_a_larger_limit_is_lowered_to_500(
+    client: httpx.Client, end: int, counters: Collection
+) -> None:
     counters.import_lines("{}\n" * 510)
     assert len(page(client, after=end, limit=1_000)["items"]) == 500
     assert len(page(client, after=end)["items"]) == 50
@@ -179,8 +212,12 @@ def test_a_bad_parameter_is_refused(client: httpx.Client, query: str) -> None:
     assert_problem(client.get(f"/changes?{query}"), 400, "invalid-query")
 
 
-def test_an_unknown_parameter_is_refused_naming_the_nearest(client: httpx.Client) -> None:
-    problem = assert_problem(client.get("/changes?colection=counters"), 400, "invalid-query")
+def test_an_unknown_parameter_is_refused_naming_the_nearest(
+    client: httpx.Client,
+) -> None:
+    problem = assert_problem(
+        client.get("/changes?colection=counters"), 400, "invalid-query"
+    )
     assert "did you mean collection?" in problem["detail"]
 
 
@@ -188,8 +225,12 @@ def test_an_unknown_workspace_is_refused(client: httpx.Client) -> None:
     assert_problem(client.get("/changes?workspace=nowhere"), 404, "workspace-not-found")
 
 
-def test_an_unknown_collection_is_refused_naming_the_nearest(client: httpx.Client) -> None:
-    problem = assert_problem(client.get("/changes?collection=countrs"), 404, "collection-not-found")
+def test_an_unknown_collection_is_refused_naming_the_nearest(
+    client: httpx.Client,
+) -> None:
+    problem = assert_problem(
+        client.get("/changes?collection=countrs"), 404, "collection-not-found"
+    )
     assert "counters" in problem["detail"]
 
 
@@ -200,7 +241,8 @@ def test_changes_can_only_be_read(client: httpx.Client) -> None:
     assert int(response.headers["content-length"]) > 0
 
 
-# --- long poll -----------------------------------------------------------------------------------
+# --- long poll
+# -----------------------------------------------------------------------------------
 
 
 def later(act: Callable[[], object]) -> threading.Timer:
@@ -231,7 +273,9 @@ def test_a_client_gets_what_it_prefers(
     assert response.headers["content-type"].startswith(media_type)
 
 
-def test_a_poll_waits_until_there_is_a_change(client: httpx.Client, end: int, counters: Collection) -> None:
+def test_a_poll_waits_until_there_is_a_change(
+    client: httpx.Client, end: int, counters: Collection
+) -> None:
     begun = time.monotonic()
     timer = later(counters.created)
     found = page(client, after=end, wait=25)
@@ -264,7 +308,8 @@ def test_a_poll_ends_when_its_time_is_up(client: httpx.Client, end: int) -> None
     assert time.monotonic() - begun >= 0.4
 
 
-# --- server-sent events --------------------------------------------------------------------------
+# --- server-sent events
+# --------------------------------------------------------------------------
 
 
 def test_a_stream_gives_what_is_there_and_then_what_comes(
@@ -280,14 +325,18 @@ def test_a_stream_gives_what_is_there_and_then_what_comes(
     assert change["seq"] == end + 2
 
 
-def test_a_stream_first_tells_where_it_stands(client: httpx.Client, end: int, counters: Collection) -> None:
+def test_a_stream_first_tells_where_it_stands(
+    client: httpx.Client, end: int, counters: Collection
+) -> None:
     with listening(client, after="now") as events:
         assert next(events) == (end, None)
     with listening(client, after=end, collection=counters.name) as events:
         assert next(events) == (end, None)
 
 
-def test_last_event_id_wins_over_after(client: httpx.Client, end: int, counters: Collection) -> None:
+def test_last_event_id_wins_over_after(
+    client: httpx.Client, end: int, counters: Collection
+) -> None:
     for _ in range(3):
         counters.created()
     with listening(client, end + 2, after=end) as events:
@@ -297,7 +346,9 @@ def test_last_event_id_wins_over_after(client: httpx.Client, end: int, counters:
         assert_problem(response, 400, "invalid-query")
 
 
-def test_a_stream_with_a_limit_ends_there(client: httpx.Client, end: int, counters: Collection) -> None:
+def test_a_stream_with_a_limit_ends_there(
+    client: httpx.Client, end: int, counters: Collection
+) -> None:
     for _ in range(3):
         counters.created()
     with listening(client, after=end, limit=2) as events:
@@ -305,7 +356,11 @@ def test_a_stream_with_a_limit_ends_there(client: httpx.Client, end: int, counte
     with listening(client, after=end + 2, limit=3) as events:
         counters.created()
         counters.created()
-        assert [change["seq"] for change in changes(events)] == [end + 3, end + 4, end + 5]
+        assert [change["seq"] for change in changes(events)] == [
+            end + 3,
+            end + 4,
+            end + 5,
+        ]
 
 
 def test_a_stream_is_filtered_like_a_page(
@@ -315,7 +370,9 @@ def test_a_stream_is_filtered_like_a_page(
         counters.created()
         samples.created()
     with listening(client, after=end, collection=samples.name) as events:
-        assert [change["collection"] for change in islice(changes(events), 4)] == [samples.name] * 4
+        assert [change["collection"] for change in islice(changes(events), 4)] == [
+            samples.name
+        ] * 4
 
 
 def test_the_head_of_a_stream_has_no_events(client: httpx.Client) -> None:
@@ -337,7 +394,9 @@ def test_many_changes_come_in_one_stream_without_a_gap(
     assert seqs == list(range(end + 1, end + 1_201))
 
 
-def test_a_hundred_listeners_hear_the_same(service_url: str, end: int, counters: Collection) -> None:
+def test_a_hundred_listeners_hear_the_same(
+    service_url: str, end: int, counters: Collection
+) -> None:
     ready = threading.Barrier(101)
 
     def listen(_: int) -> list[int]:
@@ -362,7 +421,8 @@ def service_url(client: httpx.Client) -> str:
     return str(client.base_url)
 
 
-# --- several processes, and the end of one -------------------------------------------------------
+# --- several processes, and the end of one
+# -------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -378,9 +438,14 @@ def pair(
         yield one, other
 
 
-def test_what_another_process_commits_wakes_who_waits(pair: tuple[Server, Server]) -> None:
+def test_what_another_process_commits_wakes_who_waits(
+    pair: tuple[Server, Server],
+) -> None:
     with pair[0].client() as here, pair[1].client() as there:
-        end, there_counters = page(here, after="now")["last_seq"], Collection(there, "counters")
+        end, there_counters = (
+            page(here, after="now")["last_seq"],
+            Collection(there, "counters"),
+        )
         timer = later(there_counters.created)
         begun = time.monotonic()
         found = page(here, after=end, wait=25)

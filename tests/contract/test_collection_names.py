@@ -1,4 +1,5 @@
-"""A collection may have any name: what a database or the service itself keeps for its own use, too."""
+"""A collection may have any name: what a database or the service itself keeps for its
+own use, too."""
 
 from pathlib import Path
 
@@ -37,15 +38,29 @@ globals().update({name.replace("-", "_").title(): note(name) for name in NAMES})
 """
 
 
-def test_a_typed_collection_may_have_any_name(new_database: NewDatabase, tmp_path: Path) -> None:
+def test_a_typed_collection_may_have_any_name(
+    new_database: NewDatabase, tmp_path: Path
+) -> None:
     (tmp_path / "names.py").write_text(f"NAMES = {NAMES}\n{MODELS}")
-    with serving(new_database(), tmp_path, settings={"MODELS": "names"}) as server, server.client() as client:
+    with (
+        serving(new_database(), tmp_path, settings={"MODELS": "names"}) as server,
+        server.client() as client,
+    ):
         for name in NAMES:
-            record = client.post(f"/api/{name}", json={"text": "a"}).raise_for_status().json()
+            record = (
+                client.post(f"/api/{name}", json={"text": "a"})
+                .raise_for_status()
+                .json()
+            )
             path = f"/api/{name}/{record['id']}"
-            assert client.patch(path, json={"text": "b"}).json()["data"] == {"text": "b"}
+            assert client.patch(path, json={"text": "b"}).json()["data"] == {
+                "text": "b"
+            }
             assert client.post(f"/api/{name}", json={"text": "b"}).status_code == 409
-            assert client.get(f"/api/{name}?text=b").json()["items"][0]["id"] == record["id"]
+            assert (
+                client.get(f"/api/{name}?text=b").json()["items"][0]["id"]
+                == record["id"]
+            )
             assert client.delete(path).status_code == 204
 
 

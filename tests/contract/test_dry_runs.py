@@ -25,7 +25,9 @@ DRY = {"dry_run": "true"}
 
 
 @pytest.mark.parametrize("write", WRITES)
-def test_a_dry_run_answers_what_the_write_would_and_changes_nothing(counters: Collection, write: str) -> None:
+def test_a_dry_run_answers_what_the_write_would_and_changes_nothing(
+    counters: Collection, write: str
+) -> None:
     record = counters.created(value=1)
     tried = WRITES[write](counters, record["id"], DRY)
     assert tried.status_code == 200
@@ -39,7 +41,9 @@ def test_a_dry_run_answers_what_the_write_would_and_changes_nothing(counters: Co
     assert (would["revision"], would["data"]["value"]) == (2, 5)
 
 
-def test_a_dry_create_answers_the_record_and_creates_none(counters: Collection, marker: str) -> None:
+def test_a_dry_create_answers_the_record_and_creates_none(
+    counters: Collection, marker: str
+) -> None:
     response = counters.create({"name": marker}, dry_run="true")
     assert response.status_code == 200
     record = response.json()
@@ -48,7 +52,9 @@ def test_a_dry_create_answers_the_record_and_creates_none(counters: Collection, 
     assert_problem(counters.read(record["id"]), 404, "record-not-found")
 
 
-def test_a_dry_put_of_a_new_id_creates_nothing(counters: Collection, record_id: str) -> None:
+def test_a_dry_put_of_a_new_id_creates_nothing(
+    counters: Collection, record_id: str
+) -> None:
     response = counters.replace(record_id, {"value": 1}, dry_run="true")
     assert response.status_code == 200
     assert (response.json()["id"], response.json()["revision"]) == (record_id, 1)
@@ -57,7 +63,9 @@ def test_a_dry_put_of_a_new_id_creates_nothing(counters: Collection, record_id: 
     assert_problem(response, 404, "record-not-found")
 
 
-def test_a_dry_put_after_deletion_tells_the_revision_to_come(counters: Collection) -> None:
+def test_a_dry_put_after_deletion_tells_the_revision_to_come(
+    counters: Collection,
+) -> None:
     record_id = counters.created()["id"]
     counters.delete(record_id)
     response = counters.replace(record_id, {"value": 1}, dry_run="true")
@@ -71,7 +79,9 @@ def test_a_dry_delete_deletes_nothing(counters: Collection) -> None:
     assert counters.record(record["id"]) == record
 
 
-def test_a_dry_delete_by_filter_counts_and_deletes_nothing(counters: Collection, marker: str) -> None:
+def test_a_dry_delete_by_filter_counts_and_deletes_nothing(
+    counters: Collection, marker: str
+) -> None:
     for _ in range(3):
         counters.created(name=marker)
     response = counters.delete_matching(name=marker, max_affected="5", dry_run="true")
@@ -81,11 +91,17 @@ def test_a_dry_delete_by_filter_counts_and_deletes_nothing(counters: Collection,
     assert_problem(response, 409, "too-many-affected")
 
 
-def test_a_dry_import_checks_all_and_imports_nothing(counters: Collection, marker: str) -> None:
+def test_a_dry_import_checks_all_and_imports_nothing(
+    counters: Collection, marker: str
+) -> None:
     lines = f'{{"name": "{marker}"}}\n' * 3
     response = counters.import_lines(lines, dry_run="true")
     assert (response.status_code, response.json()) == (200, {"created": 3})
-    assert_problem(counters.import_lines(lines + '{"value": "x"}', dry_run="true"), 422, "invalid-data")
+    assert_problem(
+        counters.import_lines(lines + '{"value": "x"}', dry_run="true"),
+        422,
+        "invalid-data",
+    )
     assert counters.items(name=marker) == []
 
 
@@ -103,25 +119,44 @@ def test_a_dry_run_refuses_what_the_write_would(
     poor = accounts.created(owner=f"{marker}-2")["id"]
     bad = {"title": "", "severity": 30}
     assert_problem(tickets.create(bad, dry_run="true"), 422, "invalid-data")
-    assert_problem(tickets.patch(minor, {"severity": 99}, dry_run="true"), 422, "invalid-data")
-    assert_problem(tickets.command(minor, "escalate", dry_run="true"), 409, "command-unavailable")
-    assert_problem(tickets.command(minor, "nothing", dry_run="true"), 404, "command-not-found")
-    assert_problem(tickets.patch(record_id, {}, dry_run="true"), 404, "record-not-found")
+    assert_problem(
+        tickets.patch(minor, {"severity": 99}, dry_run="true"), 422, "invalid-data"
+    )
+    assert_problem(
+        tickets.command(minor, "escalate", dry_run="true"), 409, "command-unavailable"
+    )
+    assert_problem(
+        tickets.command(minor, "nothing", dry_run="true"), 404, "command-not-found"
+    )
+    assert_problem(
+        tickets.patch(record_id, {}, dry_run="true"), 404, "record-not-found"
+    )
     assert_problem(tickets.delete(record_id, dry_run="true"), 404, "record-not-found")
-    assert_problem(accounts.create({"owner": marker}, dry_run="true"), 409, "unique-violation")
-    assert_problem(accounts.patch(poor, {"owner": marker}, dry_run="true"), 409, "unique-violation")
+    assert_problem(
+        accounts.create({"owner": marker}, dry_run="true"), 409, "unique-violation"
+    )
+    assert_problem(
+        accounts.patch(poor, {"owner": marker}, dry_run="true"), 409, "unique-violation"
+    )
     response = accounts.command(poor, "overdraw", dry_run="true")
     assert_problem(response, 422, "invalid-data")
-    response = tickets.patch(minor, {"severity": 30}, headers={"if-match": '"9"'}, dry_run="true")
+    response = tickets.patch(
+        minor, {"severity": 30}, headers={"if-match": '"9"'}, dry_run="true"
+    )
     assert_problem(response, 412, "precondition-failed")
     response = tickets.patch(
-        minor, [{"op": "test", "path": "/severity", "value": 1}], type=JSON_PATCH, dry_run="true"
+        minor,
+        [{"op": "test", "path": "/severity", "value": 1}],
+        type=JSON_PATCH,
+        dry_run="true",
     )
     assert_problem(response, 409, "patch-test-failed")
 
 
 @typed_only  # CEL computes; it cannot refuse
-def test_a_dry_run_refuses_as_the_command_would(accounts: Collection, marker: str) -> None:
+def test_a_dry_run_refuses_as_the_command_would(
+    accounts: Collection, marker: str
+) -> None:
     poor = accounts.created(owner=marker)["id"]
     response = accounts.command(poor, "withdraw", {"amount": 1}, dry_run="true")
     assert_problem(response, 409, "insufficient-funds")
@@ -134,10 +169,14 @@ def test_a_dry_run_of_false_is_none(counters: Collection) -> None:
 
 
 @pytest.mark.parametrize("value", ["maybe", "", "2"])
-def test_a_dry_run_that_is_neither_true_nor_false_changes_nothing(counters: Collection, value: str) -> None:
+def test_a_dry_run_that_is_neither_true_nor_false_changes_nothing(
+    counters: Collection, value: str
+) -> None:
     record = counters.created(value=1)
     for write in WRITES.values():
-        assert_problem(write(counters, record["id"], {"dry_run": value}), 400, "invalid-query")
+        assert_problem(
+            write(counters, record["id"], {"dry_run": value}), 400, "invalid-query"
+        )
     assert_problem(counters.delete(record["id"], dry_run=value), 400, "invalid-query")
     assert counters.record(record["id"]) == record
 

@@ -1,4 +1,5 @@
-"""Registered entity types over HTTP: registering, using at once, looking at, deleting (contract 6)."""
+"""Registered entity types over HTTP: registering, using at once, looking at, deleting
+(contract 6)."""
 
 import uuid
 from collections.abc import Iterator
@@ -36,7 +37,13 @@ def client(replicas: Replicas) -> httpx.Client:
 @pytest.fixture
 def events(client: httpx.Client, name: str) -> Collection:
     """A collection of audit events of its own."""
-    registered(client, name, AUDIT_EVENT, indexes=INDEXES, commands={"reattribute": REATTRIBUTE})
+    registered(
+        client,
+        name,
+        AUDIT_EVENT,
+        indexes=INDEXES,
+        commands={"reattribute": REATTRIBUTE},
+    )
     return Collection(client, name)
 
 
@@ -48,16 +55,23 @@ def of_each(replicas: Replicas, name: str) -> Iterator[Collection]:
 # At once, everywhere
 
 
-def test_a_type_is_there_on_every_process_as_soon_as_it_is_registered(replicas: Replicas, name: str) -> None:
+def test_a_type_is_there_on_every_process_as_soon_as_it_is_registered(
+    replicas: Replicas, name: str
+) -> None:
     assert put(replicas.client, name, AUDIT_EVENT).status_code == 201
-    made = [own.created(event_name="user.login", duration_ms=41) for own in of_each(replicas, name)]
+    made = [
+        own.created(event_name="user.login", duration_ms=41)
+        for own in of_each(replicas, name)
+    ]
     assert len(made) == 3
     for own in of_each(replicas, name):
         assert own.items(limit=10) == made
         assert [own.record(record["id"]) for record in made] == made
 
 
-@pytest.mark.parametrize("call", ["list", "read", "commands", "export", "openapi", "describe"])
+@pytest.mark.parametrize(
+    "call", ["list", "read", "commands", "export", "openapi", "describe"]
+)
 def test_whatever_is_asked_first_a_process_knows_the_new_type(
     replicas: Replicas, name: str, call: str
 ) -> None:
@@ -81,7 +95,9 @@ def test_a_restart_finds_the_type_and_its_records(
     url = an_empty_database(request, database, tmp_path)
     server = start(url, tmp_path)
     with server.client() as client:
-        definition = registered(client, "notes", AUDIT_EVENT, commands={"reattribute": REATTRIBUTE})
+        definition = registered(
+            client, "notes", AUDIT_EVENT, commands={"reattribute": REATTRIBUTE}
+        )
         record = Collection(client, "notes").created(event_name="user.login")
     server.stop()
     with serving(url, tmp_path) as server, server.client() as client:
@@ -90,11 +106,18 @@ def test_a_restart_finds_the_type_and_its_records(
         }
         notes = Collection(client, "notes")
         assert notes.record(record["id"]) == record
-        assert notes.command(record["id"], "reattribute", {"source": "edge"}).status_code == 200
+        assert (
+            notes.command(record["id"], "reattribute", {"source": "edge"}).status_code
+            == 200
+        )
 
 
-def test_openapi_shows_the_paths_filters_and_commands_of_the_type(replicas: Replicas, name: str) -> None:
-    registered(replicas.client, name, AUDIT_EVENT, commands={"reattribute": REATTRIBUTE})
+def test_openapi_shows_the_paths_filters_and_commands_of_the_type(
+    replicas: Replicas, name: str
+) -> None:
+    registered(
+        replicas.client, name, AUDIT_EVENT, commands={"reattribute": REATTRIBUTE}
+    )
     for client in replicas.each:
         document = client.get("/openapi.json").json()
         paths = document["paths"]
@@ -113,13 +136,17 @@ def test_a_collection_is_described_as_registered(events: Collection) -> None:
     assert described["schema"] == AUDIT_EVENT
     assert described["commands"] == ["reattribute", "set"]
     assert described["indexes"] == INDEXES
-    assert events.name in [each["name"] for each in events.client.get("/collections").json()["items"]]
+    assert events.name in [
+        each["name"] for each in events.client.get("/collections").json()["items"]
+    ]
 
 
 # Registering
 
 
-def test_registering_answers_201_where_it_is_and_again_200(client: httpx.Client, name: str) -> None:
+def test_registering_answers_201_where_it_is_and_again_200(
+    client: httpx.Client, name: str
+) -> None:
     made = put(client, name, AUDIT_EVENT, indexes=INDEXES)
     assert made.status_code == 201
     assert made.headers["location"] == f"/entity-types/{name}"
@@ -127,35 +154,55 @@ def test_registering_answers_201_where_it_is_and_again_200(client: httpx.Client,
     assert put(client, name, AUDIT_EVENT, indexes=INDEXES).status_code == 200
 
 
-def test_every_member_but_the_schema_is_optional(client: httpx.Client, name: str) -> None:
+def test_every_member_but_the_schema_is_optional(
+    client: httpx.Client, name: str
+) -> None:
     definition = registered(client, name, {"type": "object"})
     assert definition["schema_version"] == 1
-    assert (definition["unique"], definition["indexes"], definition["commands"]) == ([], [], {})
+    assert (definition["unique"], definition["indexes"], definition["commands"]) == (
+        [],
+        [],
+        {},
+    )
     Collection(client, name).created(anything={"goes": [1, None]})
 
 
-def test_a_definition_may_repeat_its_name_and_no_other(client: httpx.Client, name: str) -> None:
+def test_a_definition_may_repeat_its_name_and_no_other(
+    client: httpx.Client, name: str
+) -> None:
     refused = put(client, name, AUDIT_EVENT, name="other-events")
     assert pointers(assert_problem(refused, 422, "invalid-schema")) == {"/name"}
     assert put(client, name, AUDIT_EVENT, name=name).status_code == 201
 
 
-@pytest.mark.parametrize("bad", ["Events", "1events", "a_b", "a" * 64, "événements", "a.b"])
-def test_a_name_no_collection_can_have_is_refused(client: httpx.Client, bad: str) -> None:
+@pytest.mark.parametrize(
+    "bad", ["Events", "1events", "a_b", "a" * 64, "événements", "a.b"]
+)
+def test_a_name_no_collection_can_have_is_refused(
+    client: httpx.Client, bad: str
+) -> None:
     assert_problem(put(client, bad, AUDIT_EVENT), 422, "invalid-schema")
 
 
 @pytest.mark.parametrize("method", ["PUT", "DELETE"])
-def test_the_name_of_a_typed_collection_is_taken(client: httpx.Client, method: str) -> None:
-    response = client.request(method, "/entity-types/counters", json={"schema": AUDIT_EVENT})
+def test_the_name_of_a_typed_collection_is_taken(
+    client: httpx.Client, method: str
+) -> None:
+    response = client.request(
+        method, "/entity-types/counters", json={"schema": AUDIT_EVENT}
+    )
     assert_problem(response, 409, "collection-is-typed")
     assert Collection(client, "counters").created(value=1)["schema_version"] == 1
 
 
 def test_what_no_definition_has_is_named(client: httpx.Client, name: str) -> None:
-    problem = assert_problem(put(client, name, AUDIT_EVENT, index=[]), 422, "invalid-schema")
+    problem = assert_problem(
+        put(client, name, AUDIT_EVENT, index=[]), 422, "invalid-schema"
+    )
     assert pointers(problem) == {"/index"}
-    problem = assert_problem(client.put(f"/entity-types/{name}", json={}), 422, "invalid-schema")
+    problem = assert_problem(
+        client.put(f"/entity-types/{name}", json={}), 422, "invalid-schema"
+    )
     assert pointers(problem) == {"/schema"}
 
 
@@ -173,7 +220,10 @@ def test_what_no_definition_has_is_named(client: httpx.Client, name: str) -> Non
         ({"commands": {"set": {}}}, "/commands/set"),
         ({"commands": {"Go": {}}}, "/commands/Go"),
         ({"commands": {"go": {"then": "x"}}}, "/commands/go/then"),
-        ({"commands": {"go": {"payload": {"type": "array"}}}}, "/commands/go/payload/type"),
+        (
+            {"commands": {"go": {"payload": {"type": "array"}}}},
+            "/commands/go/payload/type",
+        ),
         ({"migration": {"rename": {"a": 1}}}, "/migration/rename/a"),
         ({"migration": [{"to": 2, "rename": {}}]}, "/migration/0/from"),
         ({"schema_version": 0}, "/schema_version"),
@@ -183,20 +233,29 @@ def test_what_no_definition_has_is_named(client: httpx.Client, name: str) -> Non
 def test_a_fault_of_a_definition_is_named_by_its_place(
     client: httpx.Client, name: str, members: Json, place: str
 ) -> None:
-    problem = assert_problem(put(client, name, AUDIT_EVENT, **members), 422, "invalid-schema")
+    problem = assert_problem(
+        put(client, name, AUDIT_EVENT, **members), 422, "invalid-schema"
+    )
     assert pointers(problem) == {place}
     assert_problem(client.get(f"/entity-types/{name}"), 404, "entity-type-not-found")
 
 
-def test_a_fault_of_the_schema_is_named_by_its_place(client: httpx.Client, name: str) -> None:
+def test_a_fault_of_the_schema_is_named_by_its_place(
+    client: httpx.Client, name: str
+) -> None:
     schema = an_object(a={"type": "text"}, b={"minimum": "1"})
     problem = assert_problem(put(client, name, schema), 422, "invalid-schema")
-    assert pointers(problem) == {"/schema/properties/a/type", "/schema/properties/b/minimum"}
+    assert pointers(problem) == {
+        "/schema/properties/a/type",
+        "/schema/properties/b/minimum",
+    }
 
 
 def test_every_version_stays_readable(client: httpx.Client, name: str) -> None:
     first = registered(client, name, an_object(a=TEXT), indexes=["a"])
-    second = registered(client, name, an_object(a=TEXT, b=TEXT), commands={"go": {"result": "1"}})
+    second = registered(
+        client, name, an_object(a=TEXT, b=TEXT), commands={"go": {"result": "1"}}
+    )
     versions = client.get(f"/entity-types/{name}/versions").json()["items"]
     assert [version["schema_version"] for version in versions] == [1, 2]
     assert [version["current"] for version in versions] == [False, True]
@@ -204,28 +263,39 @@ def test_every_version_stays_readable(client: httpx.Client, name: str) -> None:
         shown = client.get(f"/entity-types/{name}/versions/{number}").json()
         assert shown == versions[number - 1]
         assert shown["schema"] == definition["schema"]
-        assert (shown["indexes"], shown["commands"]) == (definition["indexes"], definition["commands"])
+        assert (shown["indexes"], shown["commands"]) == (
+            definition["indexes"],
+            definition["commands"],
+        )
     assert client.get(f"/entity-types/{name}").json() == versions[1]
     for missing in ("3", "0", "x", "01"):
         missed = client.get(f"/entity-types/{name}/versions/{missing}")
         assert_problem(missed, 404, "entity-type-not-found")
 
 
-def test_all_registered_types_are_listed(client: httpx.Client, events: Collection) -> None:
+def test_all_registered_types_are_listed(
+    client: httpx.Client, events: Collection
+) -> None:
     items = client.get("/entity-types").json()["items"]
     assert client.get(f"/entity-types/{events.name}").json() in items
     assert "counters" not in [item["name"] for item in items]
 
 
 @pytest.mark.parametrize("path", ["", "/versions", "/versions/1"])
-def test_a_type_nobody_registered_is_not_found(client: httpx.Client, name: str, path: str) -> None:
-    assert_problem(client.get(f"/entity-types/{name}{path}"), 404, "entity-type-not-found")
+def test_a_type_nobody_registered_is_not_found(
+    client: httpx.Client, name: str, path: str
+) -> None:
+    assert_problem(
+        client.get(f"/entity-types/{name}{path}"), 404, "entity-type-not-found"
+    )
     assert_problem(client.delete(f"/entity-types/{name}"), 404, "entity-type-not-found")
 
 
 def test_a_dry_run_registers_nothing(client: httpx.Client, name: str) -> None:
     body = {"schema": AUDIT_EVENT, "indexes": INDEXES}
-    response = client.put(f"/entity-types/{name}", json=body, params={"dry_run": "true"})
+    response = client.put(
+        f"/entity-types/{name}", json=body, params={"dry_run": "true"}
+    )
     assert response.status_code == 200
     assert response.json()["schema_version"] == 1
     assert_problem(client.get(f"/api/{name}"), 404, "collection-not-found")
@@ -233,10 +303,13 @@ def test_a_dry_run_registers_nothing(client: httpx.Client, name: str) -> None:
     assert client.put(f"/entity-types/{name}", json=body).status_code == 201
 
 
-def test_an_idempotency_key_has_the_answer_of_the_registration_again(client: httpx.Client, name: str) -> None:
+def test_an_idempotency_key_has_the_answer_of_the_registration_again(
+    client: httpx.Client, name: str
+) -> None:
     key = {"idempotency-key": uuid.uuid4().hex}
     first, again = (
-        client.put(f"/entity-types/{name}", json={"schema": AUDIT_EVENT}, headers=key) for _ in range(2)
+        client.put(f"/entity-types/{name}", json={"schema": AUDIT_EVENT}, headers=key)
+        for _ in range(2)
     )
     assert (first.status_code, again.status_code) == (201, 201)
     assert first.content == again.content
@@ -246,7 +319,9 @@ def test_an_idempotency_key_has_the_answer_of_the_registration_again(client: htt
 def test_fifty_types_are_registered_at_once(replicas: Replicas, name: str) -> None:
     def register(client: httpx.Client, number: int) -> int:
         own = f"{name}-{number}"
-        status = put(client, own, an_object(a=NUMBER), indexes=["a"], unique=["a"]).status_code
+        status = put(
+            client, own, an_object(a=NUMBER), indexes=["a"], unique=["a"]
+        ).status_code
         Collection(client, own).created(a=number)
         return status
 
@@ -257,13 +332,17 @@ def test_fifty_types_are_registered_at_once(replicas: Replicas, name: str) -> No
             assert record["data"] == {"a": number}
 
 
-def test_one_type_that_eight_clients_register_at_once_has_one_version(replicas: Replicas, name: str) -> None:
+def test_one_type_that_eight_clients_register_at_once_has_one_version(
+    replicas: Replicas, name: str
+) -> None:
     def register(client: httpx.Client, _: int) -> tuple[int, int]:
         response = put(client, name, AUDIT_EVENT, indexes=INDEXES)
         return response.status_code, response.json()["schema_version"]
 
     assert sorted(replicas.at_once(8, register)) == [(200, 1)] * 7 + [(201, 1)]
-    assert len(replicas.client.get(f"/entity-types/{name}/versions").json()["items"]) == 1
+    assert (
+        len(replicas.client.get(f"/entity-types/{name}/versions").json()["items"]) == 1
+    )
 
 
 # Data
@@ -272,7 +351,13 @@ def test_one_type_that_eight_clients_register_at_once_has_one_version(replicas: 
 def test_all_violations_come_at_once_with_their_pointers(events: Collection) -> None:
     given: Json = {"duration_ms": "x", "payload": [], "user": "u-42", "source": None}
     problem = assert_problem(events.create(given), 422, "invalid-data")
-    assert pointers(problem) == {"/event_name", "/duration_ms", "/payload", "/user", "/source"}
+    assert pointers(problem) == {
+        "/event_name",
+        "/duration_ms",
+        "/payload",
+        "/user",
+        "/source",
+    }
 
 
 @pytest.mark.parametrize(
@@ -289,16 +374,22 @@ def test_all_violations_come_at_once_with_their_pointers(events: Collection) -> 
 def test_what_does_not_fit_is_refused_at_its_place_and_not_stored(
     events: Collection, given: Json, pointer: str
 ) -> None:
-    assert pointers(assert_problem(events.create(given), 422, "invalid-data")) == {pointer}
+    assert pointers(assert_problem(events.create(given), 422, "invalid-data")) == {
+        pointer
+    }
     record = events.created(event_name="user.login", duration_ms=41)
-    assert pointers(assert_problem(events.replace(record["id"], given), 422, "invalid-data")) == {pointer}
+    assert pointers(
+        assert_problem(events.replace(record["id"], given), 422, "invalid-data")
+    ) == {pointer}
     assert events.items() == [record]
 
 
 def test_the_keywords_of_the_draft_hold(client: httpx.Client, name: str) -> None:
     schema = {
         "type": "object",
-        "$defs": {"point": {"type": "array", "prefixItems": [NUMBER, NUMBER], "items": False}},
+        "$defs": {
+            "point": {"type": "array", "prefixItems": [NUMBER, NUMBER], "items": False}
+        },
         "properties": {
             "kind": {"enum": ["card", "cash"]},
             "at": {"type": "string", "format": "date-time"},
@@ -323,10 +414,14 @@ def test_the_keywords_of_the_draft_hold(client: httpx.Client, name: str) -> None
         ({"kind": "cash", "where": [1, 2], "at": "2026-11-22T17:00:00Z"}, {""}),
     ]
     for given, places in refused:
-        assert pointers(assert_problem(own.create(given), 422, "invalid-data")) == places
+        assert (
+            pointers(assert_problem(own.create(given), 422, "invalid-data")) == places
+        )
 
 
-def test_defaults_are_stored_whatever_write_leaves_them_out(client: httpx.Client, name: str) -> None:
+def test_defaults_are_stored_whatever_write_leaves_them_out(
+    client: httpx.Client, name: str
+) -> None:
     line = an_object("article", article=TEXT, count={"type": "integer", "default": 1})
     schema = {
         "type": "object",
@@ -344,25 +439,67 @@ def test_defaults_are_stored_whatever_write_leaves_them_out(client: httpx.Client
     filled = {"paid": False, "place": {"city": "Bern"}, "currency": "CHF"}
     record = own.created(lines=[{"article": "a"}])
     assert record["data"] == filled | {"lines": [{"article": "a", "count": 1}]}
-    assert own.replace(record["id"], {"paid": True}).json()["data"] == filled | {"paid": True}
-    assert own.patch(record["id"], {"place": {"city": None}, "currency": None}).json()["data"] == (
-        filled | {"paid": True}
+    assert own.replace(record["id"], {"paid": True}).json()["data"] == filled | {
+        "paid": True
+    }
+    assert own.patch(record["id"], {"place": {"city": None}, "currency": None}).json()[
+        "data"
+    ] == (filled | {"paid": True})
+    assert (
+        own.patch(record["id"], {"place": None, "paid": None}).json()["data"] == filled
     )
-    assert own.patch(record["id"], {"place": None, "paid": None}).json()["data"] == filled
     assert own.items(currency="CHF", paid="false")[0]["id"] == record["id"]
 
 
 HOSTILE = [
-    *("__proto__", "constructor", "data", "id", "sort", "limit", "filter", "revision", "workspace"),
-    *("a.b", "a__gte", "_id", "", " ", "$ref", "'", '"', '"; drop table journal; --', "%", "\\", "a/b", "~1"),
-    *("имя", "名前", "שם", "नाम", "\u202e", "\U0001f600", "é", "e\u0301", "ﬀ", "I", "ı"),
+    *(
+        "__proto__",
+        "constructor",
+        "data",
+        "id",
+        "sort",
+        "limit",
+        "filter",
+        "revision",
+        "workspace",
+    ),
+    *(
+        "a.b",
+        "a__gte",
+        "_id",
+        "",
+        " ",
+        "$ref",
+        "'",
+        '"',
+        '"; drop table journal; --',
+        "%",
+        "\\",
+        "a/b",
+        "~1",
+    ),
+    *(
+        "имя",
+        "名前",
+        "שם",
+        "नाम",
+        "\u202e",
+        "\U0001f600",
+        "é",
+        "e\u0301",
+        "ﬀ",
+        "I",
+        "ı",
+    ),
 ]
 
 
 def test_a_property_may_have_any_name(client: httpx.Client, name: str) -> None:
     schema = an_object(**dict.fromkeys(HOSTILE, TEXT))
     simple = [each for each in HOSTILE if each.isidentifier() and each.isascii()]
-    registered(client, name, schema, indexes=simple, commands={"go": {"result": 'data["a.b"]'}})
+    registered(
+        client, name, schema, indexes=simple, commands={"go": {"result": 'data["a.b"]'}}
+    )
     own = Collection(client, name)
     data = {each: f"the value of {each}" for each in HOSTILE}
     record = own.created(**data)
@@ -372,12 +509,19 @@ def test_a_property_may_have_any_name(client: httpx.Client, name: str) -> None:
     for each in HOSTILE:
         quoted = each.replace("\\", "\\\\").replace('"', '\\"')
         found = own.find(filter=f'data["{quoted}"] == "the value of {quoted}"')
-        assert [item["id"] for item in found.json().get("items", [])] == [record["id"]], found.text
+        assert [item["id"] for item in found.json().get("items", [])] == [
+            record["id"]
+        ], found.text
     for awkward in ("a.b", "a__gte", ""):
         refused = assert_problem(own.find([(awkward, "x")]), 400, "invalid-query")
         assert f'filter=data["{awkward}"]' in refused["detail"]
-    assert own.items([("data.id", "the value of id"), ("sort", "data.sort")]) == [record]
-    assert own.patch(record["id"], dict.fromkeys(HOSTILE, "x")).json()["data"]["__proto__"] == "x"
+    assert own.items([("data.id", "the value of id"), ("sort", "data.sort")]) == [
+        record
+    ]
+    assert (
+        own.patch(record["id"], dict.fromkeys(HOSTILE, "x")).json()["data"]["__proto__"]
+        == "x"
+    )
 
 
 # Commands
@@ -388,13 +532,19 @@ def test_a_command_runs_as_its_definition_says(events: Collection) -> None:
     answer = events.command(record["id"], "reattribute", {"source": "edge-proxy"})
     assert answer.status_code == 200, answer.text
     assert answer.json()["result"] == "user.login"
-    assert answer.json()["record"]["data"] == {"event_name": "user.login", "source": "edge-proxy"}
+    assert answer.json()["record"]["data"] == {
+        "event_name": "user.login",
+        "source": "edge-proxy",
+    }
     assert answer.headers["etag"] == '"2"'
     change = events.history(record["id"])[0]
     assert (change["operation"], change["command"]) == ("command", "reattribute")
     assert change["payload"] == {"source": "edge-proxy"}
     again = events.command(record["id"], "reattribute", {"source": "other"})
-    assert "!has(data.source)" in assert_problem(again, 409, "command-unavailable")["detail"]
+    assert (
+        "!has(data.source)"
+        in assert_problem(again, 409, "command-unavailable")["detail"]
+    )
 
 
 def test_commands_are_listed_with_their_payloads(events: Collection) -> None:
@@ -405,13 +555,24 @@ def test_commands_are_listed_with_their_payloads(events: Collection) -> None:
 
 
 def test_a_payload_is_checked_and_filled_in(client: httpx.Client, name: str) -> None:
-    payload = an_object("by", by={"type": "integer", "minimum": 1}, times={"type": "integer", "default": 2})
-    add = {"payload": payload, "set": {"total": "data.total + payload.by * payload.times"}}
+    payload = an_object(
+        "by",
+        by={"type": "integer", "minimum": 1},
+        times={"type": "integer", "default": 2},
+    )
+    add = {
+        "payload": payload,
+        "set": {"total": "data.total + payload.by * payload.times"},
+    }
     registered(client, name, an_object("total", total=NUMBER), commands={"add": add})
     own = Collection(client, name)
     record = own.created(total=1)
-    assert own.command(record["id"], "add", {"by": 3}).json()["record"]["data"] == {"total": 7}
-    refused = assert_problem(own.command(record["id"], "add", {"times": 0.5, "x": 1}), 422, "invalid-payload")
+    assert own.command(record["id"], "add", {"by": 3}).json()["record"]["data"] == {
+        "total": 7
+    }
+    refused = assert_problem(
+        own.command(record["id"], "add", {"times": 0.5, "x": 1}), 422, "invalid-payload"
+    )
     assert pointers(refused) == {"/by", "/times", "/x"}
 
 
@@ -426,7 +587,12 @@ def test_an_assignment_sees_the_data_as_it_was_and_may_be_conditional(
         },
         "unset": ["spare"],
     }
-    registered(client, name, an_object(left=TEXT, right=TEXT, note=TEXT, spare=TEXT), commands={"turn": turn})
+    registered(
+        client,
+        name,
+        an_object(left=TEXT, right=TEXT, note=TEXT, spare=TEXT),
+        commands={"turn": turn},
+    )
     own = Collection(client, name)
     record = own.created(left="l", right="r", spare="s")
     answer = own.command(record["id"], "turn").json()
@@ -434,20 +600,34 @@ def test_an_assignment_sees_the_data_as_it_was_and_may_be_conditional(
     assert answer["record"]["data"] == {"left": "r", "right": "l"}
 
 
-def test_a_result_that_is_no_valid_data_is_not_stored(client: httpx.Client, name: str) -> None:
+def test_a_result_that_is_no_valid_data_is_not_stored(
+    client: httpx.Client, name: str
+) -> None:
     commands = {"spoil": {"set": {"n": "data.n - 10"}}, "strip": {"unset": ["n"]}}
-    registered(client, name, an_object("n", n={"type": "integer", "minimum": 0}), commands=commands)
+    registered(
+        client,
+        name,
+        an_object("n", n={"type": "integer", "minimum": 0}),
+        commands=commands,
+    )
     own = Collection(client, name)
     record = own.created(n=1)
     for command in commands:
-        refused = assert_problem(own.command(record["id"], command), 422, "invalid-data")
+        refused = assert_problem(
+            own.command(record["id"], command), 422, "invalid-data"
+        )
         assert pointers(refused) == {"/n"}
     assert own.record(record["id"]) == record
 
 
 def test_null_and_absent_are_one_to_a_guard(events: Collection) -> None:
     schema = an_object(source={"type": ["string", "null"]})
-    registered(events.client, f"{events.name}-0", schema, commands={"go": {"when": "!has(data.source)"}})
+    registered(
+        events.client,
+        f"{events.name}-0",
+        schema,
+        commands={"go": {"when": "!has(data.source)"}},
+    )
     own = Collection(events.client, f"{events.name}-0")
     for given in ({}, {"source": None}):
         assert own.command(own.created(**given)["id"], "go").status_code == 200
@@ -470,14 +650,18 @@ def test_a_command_is_checked_when_it_is_registered(
     client: httpx.Client, name: str, command: Json, place: str
 ) -> None:
     schema = an_object("n", n=NUMBER)
-    problem = assert_problem(put(client, name, schema, commands={"go": command}), 422, "invalid-schema")
+    problem = assert_problem(
+        put(client, name, schema, commands={"go": command}), 422, "invalid-schema"
+    )
     assert pointers(problem) == {place}
 
 
 # Deletion
 
 
-def test_a_type_is_deleted_only_when_its_collection_is_empty(events: Collection) -> None:
+def test_a_type_is_deleted_only_when_its_collection_is_empty(
+    events: Collection,
+) -> None:
     record = events.created(event_name="user.login")
     address = f"/entity-types/{events.name}"
     assert_problem(events.client.delete(address), 409, "collection-not-empty")
@@ -490,22 +674,33 @@ def test_a_type_is_deleted_only_when_its_collection_is_empty(events: Collection)
     assert_problem(events.client.delete(address), 404, "entity-type-not-found")
 
 
-def test_a_deleted_type_is_gone_from_every_process(replicas: Replicas, name: str) -> None:
+def test_a_deleted_type_is_gone_from_every_process(
+    replicas: Replicas, name: str
+) -> None:
     registered(replicas.client, name, AUDIT_EVENT)
     for own in of_each(replicas, name):
         assert own.items() == []
     assert replicas.client.delete(f"/entity-types/{name}").status_code == 204
     for own in of_each(replicas, name):
-        assert_problem(own.create({"event_name": "user.login"}), 404, "collection-not-found")
+        assert_problem(
+            own.create({"event_name": "user.login"}), 404, "collection-not-found"
+        )
         assert_problem(own.find(), 404, "collection-not-found")
         assert name not in own.client.get("/openapi.json").text
 
 
-def test_the_name_of_a_deleted_type_goes_on_counting(replicas: Replicas, name: str, record_id: str) -> None:
+def test_the_name_of_a_deleted_type_goes_on_counting(
+    replicas: Replicas, name: str, record_id: str
+) -> None:
     own = Collection(replicas.client, name)
     for version in (1, 2):
-        assert put(replicas.client, name, AUDIT_EVENT).json()["schema_version"] == version
-        assert own.replace(record_id, {"event_name": "user.login"}).json()["revision"] == 2 * version - 1
+        assert (
+            put(replicas.client, name, AUDIT_EVENT).json()["schema_version"] == version
+        )
+        assert (
+            own.replace(record_id, {"event_name": "user.login"}).json()["revision"]
+            == 2 * version - 1
+        )
         assert own.delete(record_id).status_code == 204
         assert replicas.client.delete(f"/entity-types/{name}").status_code == 204
     response = put(replicas.other, name, an_object(a=TEXT), schema_version=2)
@@ -514,13 +709,17 @@ def test_the_name_of_a_deleted_type_goes_on_counting(replicas: Replicas, name: s
     assert [version["schema_version"] for version in versions] == [1, 2, 3]
 
 
-def test_deleting_while_others_write_leaves_no_record_without_a_type(replicas: Replicas, name: str) -> None:
+def test_deleting_while_others_write_leaves_no_record_without_a_type(
+    replicas: Replicas, name: str
+) -> None:
     registered(replicas.client, name, AUDIT_EVENT)
 
     def act(client: httpx.Client, number: int) -> tuple[str, int]:
         if number == 0:
             return "delete", client.delete(f"/entity-types/{name}").status_code
-        return "create", Collection(client, name).create({"event_name": "user.login"}).status_code
+        return "create", Collection(client, name).create(
+            {"event_name": "user.login"}
+        ).status_code
 
     answers: list[tuple[str, Any]] = replicas.at_once(12, act)
     created = answers.count(("create", 201))

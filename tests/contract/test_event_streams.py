@@ -1,4 +1,5 @@
-"""Server-sent events over time: signs of life, and clients that take little or nothing."""
+"""Server-sent events over time: signs of life, and clients that take little or
+nothing."""
 
 import json
 import socket
@@ -20,7 +21,8 @@ from tests.support.events import listening
 
 
 class Hasty(NamedTuple):
-    """A service in this process that has less patience than usual, and its open connections."""
+    """A service in this process that has less patience than usual, and its open
+    connections."""
 
     url: str
     connections: Set[Any]
@@ -34,10 +36,14 @@ def hasty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hasty]:
     monkeypatch.setattr(feed, "HEARTBEAT", 0.2)
     monkeypatch.setattr(server, "STALLED_SECONDS", 0.5)
     settings = Settings(
-        database_url=f"sqlite:///{tmp_path}/persist.db", models="tests.deployment", schemas="none"
+        database_url=f"sqlite:///{tmp_path}/persist.db",
+        models="tests.deployment",
+        schemas="none",
     )
     announced, bound = threading.Event(), server.listen("127.0.0.1", 0)
-    running = server.AnnouncingServer(server.configuration(create_app(settings)), announced.set)
+    running = server.AnnouncingServer(
+        server.configuration(create_app(settings)), announced.set
+    )
     thread = threading.Thread(target=running.run, kwargs={"sockets": [bound]})
     thread.start()
     assert announced.wait(30)
@@ -69,7 +75,10 @@ def test_a_client_that_takes_nothing_is_cut_off(hasty: Hasty) -> None:
             Collection(client, "counters").created(name="x" * 500_000)
         slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
         slow.connect(("127.0.0.1", int(hasty.url.rpartition(":")[2])))
-        slow.sendall(b"GET /changes HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n\r\n")
+        slow.sendall(
+            b"GET /changes HTTP/1.1\r\nHost: localhost\r\nAccept:"
+            b" text/event-stream\r\n\r\n"
+        )
         assert slow.recv(1_000).startswith(b"HTTP/1.1 200")
         deadline = time.monotonic() + 20
         while len(hasty.connections) > 1:
@@ -83,7 +92,9 @@ def test_a_client_that_reads_slowly_gets_everything(hasty: Hasty) -> None:
         for _ in range(12):
             Collection(client, "counters").created(name="x" * 400_000)
         pause, seqs = threading.Event(), []
-        with client.stream("GET", "/changes?limit=12", headers={"accept": "text/event-stream"}) as response:
+        with client.stream(
+            "GET", "/changes?limit=12", headers={"accept": "text/event-stream"}
+        ) as response:
             for line in response.iter_lines():
                 pause.wait(0.02)
                 if line.startswith("data: "):

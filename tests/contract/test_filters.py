@@ -34,7 +34,11 @@ SCHEMA: dict[str, Any] = {
         "größe": {"type": "integer"},
     },
     "$defs": {
-        "owner": {"type": "object", "additionalProperties": False, "properties": {"name": {"type": "string"}}}
+        "owner": {
+            "type": "object",
+            "additionalProperties": False,
+            "properties": {"name": {"type": "string"}},
+        }
     },
 }
 TICKETS = EntityType(
@@ -68,15 +72,24 @@ def refusal(text: str, type: EntityType = TICKETS) -> str:
     return caught.value.detail
 
 
-def test_the_example_of_the_contract_becomes_a_condition_with_its_values_apart() -> None:
+def test_the_example_of_the_contract_becomes_a_condition_with_its_values_apart() -> (
+    None
+):
     text = 'data.severity >= 30 && (data.acknowledged || data.title.contains("db"))'
-    expected = "and(gte(severity, $0 integer), or(acknowledged, contains(title, $1 string)))"
+    expected = (
+        "and(gte(severity, $0 integer), or(acknowledged, contains(title, $1 string)))"
+    )
     assert compiled(text) == (expected, (30, "db"))
 
 
 def test_parameters_are_counted_from_the_offset() -> None:
-    where, values = compile_filter("data.severity > 1 && data.severity < 5", TICKETS, offset=7)
-    assert (shown(where), values) == ("and(gt(severity, $7 integer), lt(severity, $8 integer))", (1, 5))
+    where, values = compile_filter(
+        "data.severity > 1 && data.severity < 5", TICKETS, offset=7
+    )
+    assert (shown(where), values) == (
+        "and(gt(severity, $7 integer), lt(severity, $8 integer))",
+        (1, 5),
+    )
 
 
 def test_two_filters_that_differ_in_their_values_only_have_the_same_condition() -> None:
@@ -95,7 +108,11 @@ def test_two_filters_that_differ_in_their_values_only_have_the_same_condition() 
         ("data.price <= 3", "lte(price, $0 integer)", (3,)),
         ("data.price > -2.5", "gt(price, $0 number)", (-2.5,)),
         ("data.severity == -(5)", "eq(severity, $0 integer)", (-5,)),
-        ("data.severity >= -9223372036854775808", "gte(severity, $0 integer)", (-(2**63),)),
+        (
+            "data.severity >= -9223372036854775808",
+            "gte(severity, $0 integer)",
+            (-(2**63),),
+        ),
         ("data.severity == 0x1F", "eq(severity, $0 integer)", (31,)),
         ("data.severity == 7u", "eq(severity, $0 integer)", (7,)),
         ("data.acknowledged == false", "eq(acknowledged, $0 boolean)", (False,)),
@@ -112,7 +129,9 @@ def test_two_filters_that_differ_in_their_values_only_have_the_same_condition() 
         ("data.payload.s.contains('x')", "contains(payload.s, $0 string)", ("x",)),
     ],
 )
-def test_a_comparison_takes_the_literals_own_type(text: str, condition: str, values: tuple[Any, ...]) -> None:
+def test_a_comparison_takes_the_literals_own_type(
+    text: str, condition: str, values: tuple[Any, ...]
+) -> None:
     assert compiled(text) == (condition, values)
 
 
@@ -127,7 +146,9 @@ def test_a_comparison_takes_the_literals_own_type(text: str, condition: str, val
         ("null != data.note", "data.note != null"),
     ],
 )
-def test_a_literal_on_the_left_is_turned_to_the_right(turned: str, straight: str) -> None:
+def test_a_literal_on_the_left_is_turned_to_the_right(
+    turned: str, straight: str
+) -> None:
     assert compiled(turned) == compiled(straight)
 
 
@@ -152,8 +173,14 @@ def test_null_and_presence_are_one_question(text: str, condition: str) -> None:
 
 
 def test_a_list_of_literals_is_one_call_and_null_in_it_is_asked_apart() -> None:
-    assert compiled("data.severity in [1, 2.5]") == ("in(severity, $0 integer, $1 number)", (1, 2.5))
-    assert compiled("data.note in ['a', null]") == ("or(in(note, $0 string), isnull(note))", ("a",))
+    assert compiled("data.severity in [1, 2.5]") == (
+        "in(severity, $0 integer, $1 number)",
+        (1, 2.5),
+    )
+    assert compiled("data.note in ['a', null]") == (
+        "or(in(note, $0 string), isnull(note))",
+        ("a",),
+    )
     assert compiled("data.note in [null]") == ("isnull(note)", ())
     assert compiled("data.note in []") == (NEVER, ())
 
@@ -168,13 +195,20 @@ def test_chains_of_and_and_or_become_one_call_each() -> None:
     terms = [f"data.severity == {n}" for n in range(60)]
     where, values = compile_filter(" || ".join(terms), TICKETS)
     assert isinstance(where, Call)
-    assert (where.function, len(where.arguments), values) == (Function.OR, 60, tuple(range(60)))
+    assert (where.function, len(where.arguments), values) == (
+        Function.OR,
+        60,
+        tuple(range(60)),
+    )
 
 
 def test_members_are_compared_with_members_of_a_like_type() -> None:
     assert compiled("data.title == data.note") == ("eq(title, note)", ())
     assert compiled("data.severity < data.price") == ("lt(severity, price)", ())
-    assert compiled("record.updated_at > record.created_at") == ("gt(_updated_at, _created_at)", ())
+    assert compiled("record.updated_at > record.created_at") == (
+        "gt(_updated_at, _created_at)",
+        (),
+    )
 
 
 @pytest.mark.parametrize(
@@ -207,7 +241,10 @@ def test_any_member_name_can_be_written(text: str, name: str) -> None:
 )
 def test_a_time_is_compared_as_the_envelope_stores_it(given: str, stored: str) -> None:
     assert stored_time(given) == stored
-    assert compiled(f'record.created_at < timestamp("{given}")') == ("lt(_created_at, $0 string)", (stored,))
+    assert compiled(f'record.created_at < timestamp("{given}")') == (
+        "lt(_created_at, $0 string)",
+        (stored,),
+    )
 
 
 @pytest.mark.parametrize(
@@ -235,7 +272,9 @@ def test_times_stand_beside_times_only() -> None:
     assert "a time" in refusal("record.created_at == data.title")
     assert "a time" in refusal("record.created_at.startsWith('2026')")
     assert "one literal" in refusal("record.created_at < timestamp(data.title)")
-    assert "takes text" in refusal('data.title.contains(timestamp("2026-11-22T17:00:00Z"))')
+    assert "takes text" in refusal(
+        'data.title.contains(timestamp("2026-11-22T17:00:00Z"))'
+    )
 
 
 @pytest.mark.parametrize(
@@ -250,23 +289,34 @@ def test_times_stand_beside_times_only() -> None:
         ('data["grösse"] == 1', 'data["grösse"]', 'data["größe"]'),
     ],
 )
-def test_an_unknown_member_is_named_with_the_nearest_known_one(text: str, unknown: str, nearest: str) -> None:
+def test_an_unknown_member_is_named_with_the_nearest_known_one(
+    text: str, unknown: str, nearest: str
+) -> None:
     detail = refusal(text)
     assert f"unknown member {unknown}" in detail
     assert f"the nearest known one is {nearest}" in detail
 
 
 def test_a_member_below_a_scalar_and_an_unknown_name_are_explained() -> None:
-    assert "data.title is of type string and has no members" in refusal("data.title.length == 1")
-    assert "unknown name severity; members are written data.<name>" in refusal("severity > 1")
+    assert "data.title is of type string and has no members" in refusal(
+        "data.title.length == 1"
+    )
+    assert "unknown name severity; members are written data.<name>" in refusal(
+        "severity > 1"
+    )
     assert "unknown name .data" in refusal(".data.title == 'x'")
     assert "name a member" in refusal("data == 1")
     assert "name a member" in refusal("record")
 
 
 def test_a_type_without_any_member_has_no_nearest_one() -> None:
-    empty = EntityType("empty", Kind.REGISTERED, 1, {"type": "object"}, lambda data: data, {})
-    assert refusal("data.x == 1", empty) == "filter: unknown member data.x (at character 5)"
+    empty = EntityType(
+        "empty", Kind.REGISTERED, 1, {"type": "object"}, lambda data: data, {}
+    )
+    assert (
+        refusal("data.x == 1", empty)
+        == "filter: unknown member data.x (at character 5)"
+    )
 
 
 @pytest.mark.parametrize(
@@ -409,14 +459,17 @@ def test_a_hostile_text_is_refused_at_once(text: str) -> None:
 
 
 TOKENS = (
-    "data record .title .severity .tags .payload .x [ ] ( ) { } , ? : && || ! - + == != < >= in has( "
-    "timestamp( .contains( .all( 1 1.5 1u 0x1 'a' \"b\" '' `a.b` true null data.title data.acknowledged "
-    "== \\ ''' b'x' é // 😀"
+    "data record .title .severity .tags .payload .x [ ] ( ) { } , ? : && || ! - + == !="
+    " < >= in has( timestamp( .contains( .all( 1 1.5 1u 0x1 'a' \"b\" '' `a.b` true"
+    " null data.title data.acknowledged == \\ ''' b'x' é // 😀"
 )
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.lists(st.sampled_from(TOKENS.split()), max_size=30).map(" ".join) | st.text(max_size=60))
+@given(
+    st.lists(st.sampled_from(TOKENS.split()), max_size=30).map(" ".join)
+    | st.text(max_size=60)
+)
 def test_any_text_is_a_condition_or_an_invalid_query(text: str) -> None:
     try:
         where, values = compile_filter(text, TICKETS)
@@ -434,7 +487,12 @@ def test_a_deeply_nested_filter_is_told_so() -> None:
 def test_an_unknown_name_of_2000_characters_among_many_is_answered_at_once() -> None:
     names = {f"{n:04d}{'x' * 90}": {"type": "string"} for n in range(600)}
     wide = EntityType(
-        "wide", Kind.REGISTERED, 1, {"type": "object", "properties": names}, lambda data: data, {}
+        "wide",
+        Kind.REGISTERED,
+        1,
+        {"type": "object", "properties": names},
+        lambda data: data,
+        {},
     )
     started = time.perf_counter()
     assert "unknown member" in refusal("data." + "xy" * 990, wide)

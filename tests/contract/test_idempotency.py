@@ -1,4 +1,5 @@
-"""Idempotency-Key: one effect and one stored answer, whatever the network does (contract 5)."""
+"""Idempotency-Key: one effect and one stored answer, whatever the network does
+(contract 5)."""
 
 import uuid
 from collections.abc import Callable
@@ -28,7 +29,9 @@ def assert_replayed(again: httpx.Response, first: httpx.Response) -> None:
         assert again.headers.get(name) == first.headers.get(name)
 
 
-def test_a_create_sent_twice_creates_once(counters: Collection, marker: str, key: dict[str, str]) -> None:
+def test_a_create_sent_twice_creates_once(
+    counters: Collection, marker: str, key: dict[str, str]
+) -> None:
     first = counters.create({"name": marker}, headers=key)
     again = counters.create({"name": marker}, headers=key)
     assert first.status_code == 201
@@ -42,11 +45,18 @@ WRITES: dict[str, Send] = {
     "put": lambda c, id, headers: c.replace(id, {"value": 5}, headers=headers),
     "merge patch": lambda c, id, headers: c.patch(id, {"value": 5}, headers=headers),
     "json patch": lambda c, id, headers: c.patch(
-        id, [{"op": "replace", "path": "/value", "value": 5}], type=JSON_PATCH, headers=headers
+        id,
+        [{"op": "replace", "path": "/value", "value": 5}],
+        type=JSON_PATCH,
+        headers=headers,
     ),
-    "command": lambda c, id, headers: c.command(id, "increment", {"by": 2}, headers=headers),
+    "command": lambda c, id, headers: c.command(
+        id, "increment", {"by": 2}, headers=headers
+    ),
     "delete": lambda c, id, headers: c.delete(id, headers=headers),
-    "delete by filter": lambda c, id, headers: c.delete_matching(_id=id, max_affected="1", headers=headers),
+    "delete by filter": lambda c, id, headers: c.delete_matching(
+        _id=id, max_affected="1", headers=headers
+    ),
     "minimal patch": lambda c, id, headers: c.patch(
         id, {"value": 5}, headers={**headers, "prefer": "return=minimal"}
     ),
@@ -54,7 +64,9 @@ WRITES: dict[str, Send] = {
 
 
 @pytest.mark.parametrize("write", WRITES)
-def test_a_write_sent_twice_has_one_effect(counters: Collection, write: str, key: dict[str, str]) -> None:
+def test_a_write_sent_twice_has_one_effect(
+    counters: Collection, write: str, key: dict[str, str]
+) -> None:
     record_id = counters.created(value=1)["id"]
     first = WRITES[write](counters, record_id, key)
     again = WRITES[write](counters, record_id, key)
@@ -63,7 +75,9 @@ def test_a_write_sent_twice_has_one_effect(counters: Collection, write: str, key
     assert len(counters.history(record_id)) == 2
 
 
-def test_an_import_sent_twice_is_done_once(counters: Collection, marker: str, key: dict[str, str]) -> None:
+def test_an_import_sent_twice_is_done_once(
+    counters: Collection, marker: str, key: dict[str, str]
+) -> None:
     content = f'{{"name": "{marker}"}}\n' * 3
     first = counters.import_lines(content, headers=key)
     again = counters.import_lines(content, headers=key)
@@ -72,7 +86,9 @@ def test_an_import_sent_twice_is_done_once(counters: Collection, marker: str, ke
     assert len(counters.items(name=marker)) == 3
 
 
-def test_an_answer_is_replayed_though_the_record_moved_on(counters: Collection, key: dict[str, str]) -> None:
+def test_an_answer_is_replayed_though_the_record_moved_on(
+    counters: Collection, key: dict[str, str]
+) -> None:
     record_id = counters.created(value=1)["id"]
     first = counters.command(record_id, "increment", headers=key)
     counters.command(record_id, "increment")
@@ -82,7 +98,9 @@ def test_an_answer_is_replayed_though_the_record_moved_on(counters: Collection, 
     assert counters.history(record_id)[0]["revision"] == 4
 
 
-def test_a_key_is_looked_at_before_preconditions(counters: Collection, key: dict[str, str]) -> None:
+def test_a_key_is_looked_at_before_preconditions(
+    counters: Collection, key: dict[str, str]
+) -> None:
     record_id = counters.created(value=1)["id"]
     conditional = key | {"if-match": '"1"'}
     first = counters.patch(record_id, {"value": 2}, headers=conditional)
@@ -93,7 +111,10 @@ def test_a_key_is_looked_at_before_preconditions(counters: Collection, key: dict
 def test_a_key_does_not_do_for_another_request(
     counters: Collection, samples: Collection, key: dict[str, str]
 ) -> None:
-    record_id, other_id = counters.created(value=1)["id"], counters.created(value=1)["id"]
+    record_id, other_id = (
+        counters.created(value=1)["id"],
+        counters.created(value=1)["id"],
+    )
     first = counters.patch(record_id, {"value": 2}, headers=key)
     assert first.status_code == 200
     strangers = [
@@ -116,16 +137,22 @@ def test_a_key_does_not_do_for_another_request(
     assert len(counters.history(other_id)) == 1
 
 
-def test_a_mismatch_is_told_before_the_body_is_judged(counters: Collection, key: dict[str, str]) -> None:
+def test_a_mismatch_is_told_before_the_body_is_judged(
+    counters: Collection, key: dict[str, str]
+) -> None:
     record_id = counters.created(value=1)["id"]
     counters.patch(record_id, {"value": 2}, headers=key)
     response = counters.patch(record_id, {"value": "x"}, headers=key)
     assert_problem(response, 422, "idempotency-mismatch")
 
 
-def test_a_refusal_does_not_use_up_the_key(tickets: Collection, key: dict[str, str]) -> None:
+def test_a_refusal_does_not_use_up_the_key(
+    tickets: Collection, key: dict[str, str]
+) -> None:
     record_id = tickets.created(title="Slow", severity=20)["id"]
-    assert_problem(tickets.command(record_id, "escalate", headers=key), 409, "command-unavailable")
+    assert_problem(
+        tickets.command(record_id, "escalate", headers=key), 409, "command-unavailable"
+    )
     tickets.patch(record_id, {"severity": 30})
     response = tickets.command(record_id, "escalate", headers=key)
     assert (response.status_code, response.json()["result"]) == (200, 40)
@@ -137,11 +164,15 @@ def test_after_a_refusal_the_key_does_for_another_request(
     counters: Collection, marker: str, key: dict[str, str]
 ) -> None:
     assert_problem(counters.create({"value": "x"}, headers=key), 422, "invalid-data")
-    assert_problem(counters.patch(str(uuid.uuid4()), {}, headers=key), 404, "record-not-found")
+    assert_problem(
+        counters.patch(str(uuid.uuid4()), {}, headers=key), 404, "record-not-found"
+    )
     assert counters.create({"name": marker}, headers=key).status_code == 201
 
 
-def test_a_dry_run_stores_no_answer(counters: Collection, marker: str, key: dict[str, str]) -> None:
+def test_a_dry_run_stores_no_answer(
+    counters: Collection, marker: str, key: dict[str, str]
+) -> None:
     tried = counters.create({"name": marker}, headers=key, dry_run="true")
     assert tried.status_code == 200
     done = counters.create({"name": marker}, headers=key)
@@ -150,7 +181,9 @@ def test_a_dry_run_stores_no_answer(counters: Collection, marker: str, key: dict
     assert len(counters.items(name=marker)) == 1
 
 
-def test_a_key_means_nothing_to_a_read(counters: Collection, key: dict[str, str]) -> None:
+def test_a_key_means_nothing_to_a_read(
+    counters: Collection, key: dict[str, str]
+) -> None:
     record_id = counters.created(value=1)["id"]
     assert counters.read(record_id, headers=key).json()["revision"] == 1
     counters.command(record_id, "increment", headers=key)
@@ -159,13 +192,28 @@ def test_a_key_means_nothing_to_a_read(counters: Collection, key: dict[str, str]
     assert "idempotency-replayed" not in response.headers
 
 
-@pytest.mark.parametrize("text", ["k", "!~", "a" * 255, '"quoted"', "ключ-нет".encode("punycode").decode()])
-def test_a_key_is_1_to_255_visible_characters(counters: Collection, text: str, marker: str) -> None:
-    unique = (text + uuid.uuid4().hex)[-255:] if len(text) < 255 else uuid.uuid4().hex.ljust(255, "a")
-    assert counters.create({"name": marker}, headers={"idempotency-key": unique}).status_code == 201
+@pytest.mark.parametrize(
+    "text", ["k", "!~", "a" * 255, '"quoted"', "ключ-нет".encode("punycode").decode()]
+)
+def test_a_key_is_1_to_255_visible_characters(
+    counters: Collection, text: str, marker: str
+) -> None:
+    unique = (
+        (text + uuid.uuid4().hex)[-255:]
+        if len(text) < 255
+        else uuid.uuid4().hex.ljust(255, "a")
+    )
+    assert (
+        counters.create(
+            {"name": marker}, headers={"idempotency-key": unique}
+        ).status_code
+        == 201
+    )
 
 
-@pytest.mark.parametrize("text", [b"", b"a" * 256, b"a b", b"a\tb", "é".encode(), b"a" * 5000])
+@pytest.mark.parametrize(
+    "text", [b"", b"a" * 256, b"a b", b"a\tb", "é".encode(), b"a" * 5000]
+)
 def test_another_key_is_refused(counters: Collection, text: bytes, marker: str) -> None:
     response = counters.client.post(
         counters.path, json={"name": marker}, headers=[(b"idempotency-key", text)]
@@ -190,7 +238,11 @@ def test_the_same_key_sent_by_16_clients_at_once_has_one_effect(
         answers = list(pool.map(send, range(16)))
     assert {response.status_code for response in answers} == {200}
     assert len({response.content for response in answers}) == 1
-    replayed = [response for response in answers if response.headers.get("idempotency-replayed") == "true"]
+    replayed = [
+        response
+        for response in answers
+        if response.headers.get("idempotency-replayed") == "true"
+    ]
     assert len(replayed) == 15
     assert counters.record(record_id)["data"]["value"] == 1
     assert len(counters.history(record_id)) == 2

@@ -1,4 +1,5 @@
-"""Ids: UUIDv7 in order of creation, canonical ones only, the client's own by PUT (contract 1 and 3)."""
+"""Ids: UUIDv7 in order of creation, canonical ones only, the client's own by PUT
+(contract 1 and 3)."""
 
 import uuid
 from datetime import datetime
@@ -33,7 +34,9 @@ def milliseconds(record_id: str) -> int:
     return uuid.UUID(record_id).int >> 80
 
 
-def test_an_id_the_service_makes_is_a_canonical_uuid_of_version_7(counters: Collection) -> None:
+def test_an_id_the_service_makes_is_a_canonical_uuid_of_version_7(
+    counters: Collection,
+) -> None:
     record_id = counters.created()["id"]
     parsed = uuid.UUID(record_id)
     assert str(parsed) == record_id
@@ -54,12 +57,18 @@ def test_ids_order_by_creation_to_the_millisecond(counters: Collection) -> None:
     assert len(set(ids)) == 100
 
 
-def test_the_default_order_of_a_list_is_that_of_creation(counters: Collection, marker: str) -> None:
+def test_the_default_order_of_a_list_is_that_of_creation(
+    counters: Collection, marker: str
+) -> None:
     for value in range(20):
         counters.created(name=marker, value=value)
     found = counters.items(name=marker)
-    assert [milliseconds(r["id"]) for r in found] == sorted(milliseconds(r["id"]) for r in found)
-    assert [record["id"] for record in found] == sorted(record["id"] for record in found)
+    assert [milliseconds(r["id"]) for r in found] == sorted(
+        milliseconds(r["id"]) for r in found
+    )
+    assert [record["id"] for record in found] == sorted(
+        record["id"] for record in found
+    )
 
 
 @pytest.mark.parametrize("path_id", NOT_CANONICAL)
@@ -73,18 +82,30 @@ def test_an_id_that_is_no_canonical_uuid_is_not_found(
 
 
 @pytest.mark.parametrize("path_id", NOT_CANONICAL)
-def test_no_address_below_an_id_that_is_no_uuid_exists(counters: Collection, path_id: str) -> None:
+def test_no_address_below_an_id_that_is_no_uuid_exists(
+    counters: Collection, path_id: str
+) -> None:
     assert counters.client.head(counters.at(path_id)).status_code == 404
-    assert_problem(counters.client.get(f"{counters.at(path_id)}/history"), 404, "record-not-found")
-    assert_problem(counters.command(path_id, "set", {"value": 1}), 404, "record-not-found")
+    assert_problem(
+        counters.client.get(f"{counters.at(path_id)}/history"), 404, "record-not-found"
+    )
+    assert_problem(
+        counters.command(path_id, "set", {"value": 1}), 404, "record-not-found"
+    )
 
 
 @pytest.mark.parametrize(
     "chosen",
-    [str(uuid.uuid4()), str(uuid.uuid1()), str(uuid.uuid5(uuid.NAMESPACE_DNS, uuid.uuid4().hex))],
+    [
+        str(uuid.uuid4()),
+        str(uuid.uuid1()),
+        str(uuid.uuid5(uuid.NAMESPACE_DNS, uuid.uuid4().hex)),
+    ],
     ids=["v4", "v1", "v5"],
 )
-def test_a_client_may_choose_any_canonical_uuid(counters: Collection, chosen: str) -> None:
+def test_a_client_may_choose_any_canonical_uuid(
+    counters: Collection, chosen: str
+) -> None:
     counters.delete(chosen)
     response = counters.replace(chosen, {"value": 5})
     assert response.status_code == 201
@@ -92,8 +113,12 @@ def test_a_client_may_choose_any_canonical_uuid(counters: Collection, chosen: st
     assert counters.record(chosen)["data"]["value"] == 5
 
 
-@pytest.mark.parametrize("chosen", [str(uuid.UUID(int=0)), str(uuid.UUID(int=2**128 - 1))])
-def test_the_nil_and_the_max_uuid_are_ids_like_any_other(counters: Collection, chosen: str) -> None:
+@pytest.mark.parametrize(
+    "chosen", [str(uuid.UUID(int=0)), str(uuid.UUID(int=2**128 - 1))]
+)
+def test_the_nil_and_the_max_uuid_are_ids_like_any_other(
+    counters: Collection, chosen: str
+) -> None:
     assert counters.replace(chosen, {"value": 5}).status_code in (200, 201)
     assert counters.record(chosen)["id"] == chosen
     assert counters.delete(chosen).status_code == 204
@@ -109,6 +134,10 @@ def test_the_same_id_may_stand_in_two_collections(
 
 
 def test_an_unknown_collection_is_named(client: httpx.Client, record_id: str) -> None:
-    for address in ("/api/countrs", f"/api/countrs/{record_id}", "/api/countrs/not-an-id"):
+    for address in (
+        "/api/countrs",
+        f"/api/countrs/{record_id}",
+        "/api/countrs/not-an-id",
+    ):
         problem = assert_problem(client.get(address), 404, "collection-not-found")
         assert "countrs" in problem["detail"]

@@ -1,5 +1,6 @@
-"""No route shows, counts or changes in one workspace what is in another: every one is tried, from the
-default workspace and from a declared one, on ids that both have and on ids that only others have."""
+"""No route shows, counts or changes in one workspace what is in another: every one is
+tried, from the default workspace and from a declared one, on ids that both have and on
+ids that only others have."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,7 +14,10 @@ from tests.support.problems import Json
 from tests.support.registered import an_object, registered
 
 TEXT = {"type": "string"}
-SHARED, FOREIGN = "0198c1d2-7c2f-7d6a-9f1e-2b3c4d5e6f70", "0198c1d2-7c2f-7d6a-9f1e-2b3c4d5e6f71"
+SHARED, FOREIGN = (
+    "0198c1d2-7c2f-7d6a-9f1e-2b3c4d5e6f70",
+    "0198c1d2-7c2f-7d6a-9f1e-2b3c4d5e6f71",
+)
 ANY = "_revision__gte=1"
 NDJSON = "application/x-ndjson"
 VERBS = ("GET", "POST", "PUT", "PATCH", "DELETE")
@@ -22,8 +26,8 @@ COUNTED = ("total", "deleted", "invoked")
 
 @dataclass(frozen=True)
 class World:
-    """One collection in three workspaces. What its own workspace holds says ``own``, what is in the
-    others says ``secret``."""
+    """One collection in three workspaces. What its own workspace holds says ``own``,
+    what is in the others says ``secret``."""
 
     own: Collection
     others: tuple[Collection, ...]
@@ -37,7 +41,9 @@ class World:
         found: list[Json] = []
         for other in self.others:
             found += other.items()
-            found += [change for id in (SHARED, FOREIGN) for change in other.history(id)]
+            found += [
+                change for id in (SHARED, FOREIGN) for change in other.history(id)
+            ]
         return found
 
 
@@ -47,7 +53,9 @@ def world(request: pytest.FixtureRequest, client: httpx.Client, marker: str) -> 
     registered(client, name, an_object(text=TEXT))
     workspaces = [f"a-{marker}", f"b-{marker}"]
     for workspace in workspaces:
-        client.put(f"/workspaces/{workspace}", json={"collections": [name]}).raise_for_status()
+        client.put(
+            f"/workspaces/{workspace}", json={"collections": [name]}
+        ).raise_for_status()
     places = [Collection(client, name, workspace) for workspace in (None, *workspaces)]
     own = places.pop(0 if request.param == "from the default workspace" else 1)
     for other in places:
@@ -58,18 +66,31 @@ def world(request: pytest.FixtureRequest, client: httpx.Client, marker: str) -> 
 
 
 def tries(world: World) -> Iterator[tuple[str, str, Json]]:
-    """Every route that leads into the own workspace, with what makes it do something. What takes a
-    workspace away is tried elsewhere."""
+    """Every route that leads into the own workspace, with what makes it do something.
+    What takes a workspace away is tried elsewhere."""
     home, declared = "/workspaces/{workspace}", world.own.workspace is not None
     inside = f"{home}/api/{{collection}}" if declared else "/api/{collection}"
     for method, path in ROUTES:
         if method in VERBS and path.startswith(inside):
             rest = path.removeprefix(inside).replace("{command}", "set")
             for id in (SHARED, FOREIGN) if "{id}" in rest else ("",):
-                yield method, world.own.path + rest.replace("{id}", id), given(method, rest)
-        elif declared and method in ("GET", "POST") and path.startswith(home) and "/api/" not in path:
+                yield (
+                    method,
+                    world.own.path + rest.replace("{id}", id),
+                    given(method, rest),
+                )
+        elif (
+            declared
+            and method in ("GET", "POST")
+            and path.startswith(home)
+            and "/api/" not in path
+        ):
             rest = path.removeprefix(home).replace("{command}", "set")
-            yield method, f"/workspaces/{world.own.workspace}{rest}", given(method, rest)
+            yield (
+                method,
+                f"/workspaces/{world.own.workspace}{rest}",
+                given(method, rest),
+            )
 
 
 def given(method: str, rest: str) -> Json:
@@ -85,7 +106,9 @@ def given(method: str, rest: str) -> Json:
     return {"json": {"text": "own, changed"}}
 
 
-def test_nothing_of_other_workspaces_is_seen_or_touched(client: httpx.Client, world: World) -> None:
+def test_nothing_of_other_workspaces_is_seen_or_touched(
+    client: httpx.Client, world: World
+) -> None:
     before, walked = world.elsewhere(), list(tries(world))
     assert len(walked) > 20
     for method, path, request in walked:
@@ -93,7 +116,11 @@ def test_nothing_of_other_workspaces_is_seen_or_touched(client: httpx.Client, wo
         answer = client.request(method, path, **request)
         assert answer.status_code in (200, 201, 204, 404), (method, path, answer.text)
         assert world.secret not in answer.text, (method, path)
-        told = answer.json() if answer.headers.get("content-type") == "application/json" else {}
+        told = (
+            answer.json()
+            if answer.headers.get("content-type") == "application/json"
+            else {}
+        )
         for name in COUNTED:
             assert told.get(name, own) == own, (method, path, told)
         assert world.elsewhere() == before, (method, path)
@@ -113,14 +140,22 @@ def test_a_record_that_only_others_have_is_not_there(
 
 
 def test_no_filter_matches_what_others_hold(world: World) -> None:
-    like = (f'data.text == "{world.secret}"', f'record.id == "{FOREIGN}"', 'data.text.startsWith("secret")')
+    like = (
+        f'data.text == "{world.secret}"',
+        f'record.id == "{FOREIGN}"',
+        'data.text.startsWith("secret")',
+    )
     for filter in like:
         assert world.own.items(filter=filter) == []
         assert world.own.export(filter=filter).text == ""
-        assert world.own.delete_matching(filter=filter, max_affected=9).json() == {"deleted": 0}
+        assert world.own.delete_matching(filter=filter, max_affected=9).json() == {
+            "deleted": 0
+        }
 
 
-def test_a_snapshot_and_its_restore_stay_where_they_are(client: httpx.Client, world: World) -> None:
+def test_a_snapshot_and_its_restore_stay_where_they_are(
+    client: httpx.Client, world: World
+) -> None:
     before = world.elsewhere()
     snapshot = client.post(f"{world.own.path}/snapshots").json()["id"]
     assert world.secret not in client.get(f"/snapshots/{snapshot}/content").text
@@ -129,18 +164,30 @@ def test_a_snapshot_and_its_restore_stay_where_they_are(client: httpx.Client, wo
     assert world.elsewhere() == before
 
 
-def test_a_transaction_reaches_only_where_it_says(client: httpx.Client, world: World) -> None:
+def test_a_transaction_reaches_only_where_it_says(
+    client: httpx.Client, world: World
+) -> None:
     before = world.elsewhere()
     for op in ("replace", "patch", "delete"):
-        operation = {"op": op, "collection": world.own.name, "workspace": world.own.workspace, "id": FOREIGN}
-        more = {"replace": {"data": {"text": "x"}}, "patch": {"patch": {"text": "x"}}}.get(op, {})
+        operation = {
+            "op": op,
+            "collection": world.own.name,
+            "workspace": world.own.workspace,
+            "id": FOREIGN,
+        }
+        more = {
+            "replace": {"data": {"text": "x"}},
+            "patch": {"patch": {"text": "x"}},
+        }.get(op, {})
         answer = client.post("/transactions", json={"operations": [operation | more]})
         assert answer.status_code in (200, 404), answer.text
         assert world.secret not in answer.text
     assert world.elsewhere() == before
 
 
-def test_the_feed_of_a_workspace_tells_of_no_other(client: httpx.Client, world: World) -> None:
+def test_the_feed_of_a_workspace_tells_of_no_other(
+    client: httpx.Client, world: World
+) -> None:
     place = {"collection": world.own.name, "workspace": world.own.workspace or ""}
     feed = client.get("/changes", params=place)
     assert [change["id"] for change in feed.json()["items"]] == [SHARED]
@@ -150,5 +197,14 @@ def test_the_feed_of_a_workspace_tells_of_no_other(client: httpx.Client, world: 
 def test_every_route_inside_a_workspace_is_documented(client: httpx.Client) -> None:
     inside = "/workspaces/{workspace}/api/{collection}"
     paths = client.get("/openapi.json").json()["paths"]
-    told = {(method.upper(), path) for path in paths if path.startswith(inside) for method in paths[path]}
-    assert told == {(method, path) for method, path in ROUTES if path.startswith(inside) and method in VERBS}
+    told = {
+        (method.upper(), path)
+        for path in paths
+        if path.startswith(inside)
+        for method in paths[path]
+    }
+    assert told == {
+        (method, path)
+        for method, path in ROUTES
+        if path.startswith(inside) and method in VERBS
+    }

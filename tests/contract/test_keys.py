@@ -1,4 +1,5 @@
-"""Keys: made, listed, revoked; the first one; when they are demanded and how soon (contract 12)."""
+"""Keys: made, listed, revoked; the first one; when they are demanded and how soon
+(contract 12)."""
 
 import hashlib
 import json
@@ -56,7 +57,10 @@ def statuses(server: Server, key: str | None = None) -> set[int]:
     """What many connections of their own are answered."""
     headers = {"Connection": "close"} | (bearer(key) if key else {})
     with server.client() as client:
-        return {client.get("/api/counters", headers=headers).status_code for _ in range(PROCESSES)}
+        return {
+            client.get("/api/counters", headers=headers).status_code
+            for _ in range(PROCESSES)
+        }
 
 
 def becomes(expected: set[int], server: Server, key: str | None = None) -> None:
@@ -70,7 +74,9 @@ def keys_in(server: Server) -> list[str]:
     return KEY.findall(server.log.read_text())
 
 
-def test_a_key_is_written_alone_and_only_its_hash_is_stored(url: str, made: Made, tmp_path: Path) -> None:
+def test_a_key_is_written_alone_and_only_its_hash_is_stored(
+    url: str, made: Made, tmp_path: Path
+) -> None:
     key = made("ci", "counters:write", "samples:read@team-a")
     assert KEY.fullmatch(key)
     told = run(["keys", "list", "--json"], url, tmp_path).stdout
@@ -80,13 +86,28 @@ def test_a_key_is_written_alone_and_only_its_hash_is_stored(url: str, made: Made
     assert stored["scopes"] == ["counters:write", "samples:read@team-a"]
     assert stored["revoked_at"] is None
     if url.startswith("sqlite"):
-        assert all(key.encode() not in file.read_bytes() for file in tmp_path.rglob("persist.db*"))
+        assert all(
+            key.encode() not in file.read_bytes()
+            for file in tmp_path.rglob("persist.db*")
+        )
 
 
 @pytest.mark.parametrize(
-    "scope", ["counters", "counters:delete", "*", ":read", "counters:READ", "counters:read@", "a b:read", ""]
+    "scope",
+    [
+        "counters",
+        "counters:delete",
+        "*",
+        ":read",
+        "counters:READ",
+        "counters:read@",
+        "a b:read",
+        "",
+    ],
 )
-def test_what_is_no_scope_is_refused_with_how_one_is_written(url: str, tmp_path: Path, scope: str) -> None:
+def test_what_is_no_scope_is_refused_with_how_one_is_written(
+    url: str, tmp_path: Path, scope: str
+) -> None:
     refused = run(["keys", "create", "--name", "ci", "--scope", scope], url, tmp_path)
     assert refused.returncode == 2
     assert refused.stdout == ""
@@ -94,7 +115,9 @@ def test_what_is_no_scope_is_refused_with_how_one_is_written(url: str, tmp_path:
     assert run(["keys", "list"], url, tmp_path).stdout == ""
 
 
-def test_a_name_is_given_once_even_when_it_was_revoked(url: str, made: Made, tmp_path: Path) -> None:
+def test_a_name_is_given_once_even_when_it_was_revoked(
+    url: str, made: Made, tmp_path: Path
+) -> None:
     made("ci", "*:read")
     assert run(["keys", "revoke", "ci"], url, tmp_path).returncode == 0
     again = run(["keys", "create", "--name", "ci", "--scope", "*:admin"], url, tmp_path)
@@ -103,14 +126,18 @@ def test_a_name_is_given_once_even_when_it_was_revoked(url: str, made: Made, tmp
     assert "*:read  revoked " in run(["keys", "list"], url, tmp_path).stdout
 
 
-def test_a_key_that_never_was_cannot_be_revoked(url: str, made: Made, tmp_path: Path) -> None:
+def test_a_key_that_never_was_cannot_be_revoked(
+    url: str, made: Made, tmp_path: Path
+) -> None:
     made("ci", "*:read")
     refused = run(["keys", "revoke", "cj"], url, tmp_path)
     assert refused.returncode == 1
     assert "there is no key cj" in refused.stderr
 
 
-def test_a_service_that_others_reach_makes_the_first_key_once(url: str, tmp_path: Path) -> None:
+def test_a_service_that_others_reach_makes_the_first_key_once(
+    url: str, tmp_path: Path
+) -> None:
     with serving(url, tmp_path, workers=2, settings=EVERYWHERE) as server:
         [key] = keys_in(server)
         assert statuses(server) == {401}
@@ -122,12 +149,16 @@ def test_a_service_that_others_reach_makes_the_first_key_once(url: str, tmp_path
         assert statuses(server, key) == {200}
 
 
-def test_of_services_that_start_at_once_one_makes_the_first_key(url: str, tmp_path: Path) -> None:
+def test_of_services_that_start_at_once_one_makes_the_first_key(
+    url: str, tmp_path: Path
+) -> None:
     folders = [tmp_path / str(number) for number in range(3)]
     for folder in folders:
         folder.mkdir()
     with ThreadPoolExecutor() as pool:
-        servers = list(pool.map(lambda folder: start(url, folder, settings=EVERYWHERE), folders))
+        servers = list(
+            pool.map(lambda folder: start(url, folder, settings=EVERYWHERE), folders)
+        )
     try:
         [key] = [key for server in servers for key in keys_in(server)]
         assert [statuses(server, key) for server in servers] == [{200}] * 3
@@ -145,7 +176,9 @@ def test_keys_count_at_once_on_every_worker_while_a_service_runs(
         becomes({401}, server)
         assert statuses(server, first) == {200}
         second = made("second", "counters:write")
-        assert statuses(server, second) == {200}  # a key that is not known yet is looked for
+        assert statuses(server, second) == {
+            200
+        }  # a key that is not known yet is looked for
         run(["keys", "revoke", "second"], url, tmp_path)
         becomes({401}, server, second)
         assert statuses(server, first) == {200}
@@ -161,19 +194,31 @@ def test_foreign_pages_are_refused_while_access_is_open_and_need_a_key_then(
 ) -> None:
     with serving(url, tmp_path) as server, server.client() as client:
         for headers in FOREIGN:
-            assert_problem(client.get("/api/counters", headers=headers), 403, "forbidden")
+            assert_problem(
+                client.get("/api/counters", headers=headers), 403, "forbidden"
+            )
         key = made("ci", "*:read")
         becomes({401}, server)
         for headers in FOREIGN:
-            assert_problem(client.get("/api/counters", headers=headers), 401, "unauthenticated")
-            assert client.get("/api/counters", headers=headers | bearer(key)).status_code == 200
+            assert_problem(
+                client.get("/api/counters", headers=headers), 401, "unauthenticated"
+            )
+            assert (
+                client.get("/api/counters", headers=headers | bearer(key)).status_code
+                == 200
+            )
 
 
 @pytest.fixture(scope="module")
-def locked(new_database: NewDatabase, tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+def locked(
+    new_database: NewDatabase, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[httpx.Client]:
     """A client with the first key of a service that others can reach."""
     folder = tmp_path_factory.mktemp("locked")
-    with serving(new_database(), folder, settings=EVERYWHERE) as server, server.client() as client:
+    with (
+        serving(new_database(), folder, settings=EVERYWHERE) as server,
+        server.client() as client,
+    ):
         client.headers.update(bearer(keys_in(server)[0]))
         yield client
 
@@ -184,10 +229,15 @@ def test_the_actor_of_a_change_is_the_name_of_the_key(locked: httpx.Client) -> N
     assert change["actor"] == "first"
 
 
-def test_every_form_of_the_header_but_the_right_one_is_refused(locked: httpx.Client) -> None:
+def test_every_form_of_the_header_but_the_right_one_is_refused(
+    locked: httpx.Client,
+) -> None:
     key = locked.headers["Authorization"].removeprefix("Bearer ")
     for scheme in ("Bearer", "bearer", "BEARER"):
-        assert locked.get("/", headers={"Authorization": f"{scheme} {key}"}).status_code == 200
+        assert (
+            locked.get("/", headers={"Authorization": f"{scheme} {key}"}).status_code
+            == 200
+        )
     for wrong in (
         "",
         "Bearer",
@@ -206,7 +256,13 @@ def test_what_is_open_takes_no_key_and_all_else_does(locked: httpx.Client) -> No
     page = locked.get("/docs").text
     asset = re.findall(r'src="(docs/assets/[^"]+)"', page)[0]
     without = {"Authorization": ""}
-    for path in ("/health/live", "/health/ready", "/docs", f"/{asset}", "/problems/forbidden"):
+    for path in (
+        "/health/live",
+        "/health/ready",
+        "/docs",
+        f"/{asset}",
+        "/problems/forbidden",
+    ):
         assert locked.get(path, headers=without).status_code == 200, path
     for path in (
         "/",
@@ -219,7 +275,10 @@ def test_what_is_open_takes_no_key_and_all_else_does(locked: httpx.Client) -> No
         "//api/counters",
     ):
         for method in ("GET", "HEAD", "OPTIONS", "POST", "PROPFIND"):
-            assert locked.request(method, path, headers=without).status_code == 401, (method, path)
+            assert locked.request(method, path, headers=without).status_code == 401, (
+                method,
+                path,
+            )
 
 
 def test_nobody_is_let_in_by_an_old_key_while_the_database_is_away(
@@ -236,7 +295,10 @@ def test_nobody_is_let_in_by_an_old_key_while_the_database_is_away(
     ):
         client.headers.update(bearer(keys_in(server)[0]))
         admin.execute(allow.format(sql.Identifier(name), False))
-        admin.execute("select pg_terminate_backend(pid) from pg_stat_activity where datname = %s", [name])
+        admin.execute(
+            "select pg_terminate_backend(pid) from pg_stat_activity where datname = %s",
+            [name],
+        )
         refused = until(503, client)
         assert_problem(refused, 503, "unavailable")
         assert refused.headers["retry-after"]
@@ -246,7 +308,8 @@ def test_nobody_is_let_in_by_an_old_key_while_the_database_is_away(
 
 
 def until(status: int, client: httpx.Client) -> httpx.Response:
-    """What ``GET /``, which needs nothing of the database but the keys, comes to answer."""
+    """What ``GET /``, which needs nothing of the database but the keys, comes to
+    answer."""
     deadline = time.monotonic() + DEADLINE
     while (answer := client.get("/")).status_code != status:
         assert time.monotonic() < deadline, answer.text
@@ -256,11 +319,23 @@ def until(status: int, client: httpx.Client) -> httpx.Response:
 def test_commands_for_snapshots_show_the_key_of_their_environment(
     locked: httpx.Client, tmp_path: Path
 ) -> None:
-    url, key = str(locked.base_url), locked.headers["Authorization"].removeprefix("Bearer ")
+    url, key = (
+        str(locked.base_url),
+        locked.headers["Authorization"].removeprefix("Bearer "),
+    )
     refused = persist(tmp_path, "snapshot", "list", "--url", url)
     assert refused.returncode == 1
     assert "Authorization: Bearer" in refused.stderr
-    taken = persist(tmp_path, "snapshot", "take", "counters", "--json", "--url", url, PERSIST_KEY=key)
+    taken = persist(
+        tmp_path,
+        "snapshot",
+        "take",
+        "counters",
+        "--json",
+        "--url",
+        url,
+        PERSIST_KEY=key,
+    )
     assert taken.returncode == 0, taken.stderr
     assert "warning" not in taken.stderr
 
@@ -277,6 +352,7 @@ def test_a_commands_own_service_lets_it_in_and_leaves_no_key(
     else:
         done = persist(tmp_path, "snapshot", "take", "--database-url", url)
     assert done.returncode == 0, done.stderr + done.stdout
-    assert [key["name"] for key in json.loads(run(["keys", "list", "--json"], url, tmp_path).stdout)] == [
-        "ci"
-    ]
+    assert [
+        key["name"]
+        for key in json.loads(run(["keys", "list", "--json"], url, tmp_path).stdout)
+    ] == ["ci"]

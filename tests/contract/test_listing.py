@@ -1,4 +1,5 @@
-"""Listing: every operator on every type, null, order, pages, and what is refused (contract 3)."""
+"""Listing: every operator on every type, null, order, pages, and what is refused
+(contract 3)."""
 
 import base64
 import itertools
@@ -21,13 +22,52 @@ from tests.support.twins import typed_only
 
 ROWS: list[Json] = [
     {"amount": 1, "spare_amount": None, "ratio": 0.5, "name": "apple", "active": True},
-    {"amount": 2, "spare_amount": 5, "ratio": -0.5, "spare_ratio": 1.5, "name": "Apple", "spare_name": "a"},
-    {"amount": 10, "spare_amount": -3, "ratio": 1e22, "name": "banana", "active": False, "spare_name": "B"},
-    {"amount": -7, "ratio": 2, "spare_ratio": 10, "name": "é", "spare_active": True, "spare_name": "b"},
-    {"amount": 2**63 - 1, "spare_amount": 2**40, "name": "😀", "spare_active": False, "colour": "red"},
-    {"amount": -(2**63), "spare_amount": 5, "name": "\uffee", "active": False, "colour": "green"},
+    {
+        "amount": 2,
+        "spare_amount": 5,
+        "ratio": -0.5,
+        "spare_ratio": 1.5,
+        "name": "Apple",
+        "spare_name": "a",
+    },
+    {
+        "amount": 10,
+        "spare_amount": -3,
+        "ratio": 1e22,
+        "name": "banana",
+        "active": False,
+        "spare_name": "B",
+    },
+    {
+        "amount": -7,
+        "ratio": 2,
+        "spare_ratio": 10,
+        "name": "é",
+        "spare_active": True,
+        "spare_name": "b",
+    },
+    {
+        "amount": 2**63 - 1,
+        "spare_amount": 2**40,
+        "name": "😀",
+        "spare_active": False,
+        "colour": "red",
+    },
+    {
+        "amount": -(2**63),
+        "spare_amount": 5,
+        "name": "\uffee",
+        "active": False,
+        "colour": "green",
+    },
     {"amount": 0, "ratio": 0.1, "name": "", "size": "large", "spare_name": ""},
-    {"amount": 2, "spare_amount": 0, "ratio": 2.5, "name": "50% off_a,b\\c", "spare_name": "50x offxa"},
+    {
+        "amount": 2,
+        "spare_amount": 0,
+        "ratio": 2.5,
+        "name": "50% off_a,b\\c",
+        "spare_name": "50x offxa",
+    },
 ]
 
 COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
@@ -40,7 +80,20 @@ COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
 }
 INTEGERS = [1, 2, 5, 0, -7, 2**31, 2**53 + 1, 2**63 - 1, -(2**63)]
 NUMBERS = [0.5, -0.5, 1.5, 2, 2.5, 10, 1e22, 0, 0.1, -1e300]
-TEXTS = ["apple", "Apple", "a", "B", "b", "é", "😀", "\uffee", "", "50% off_a,b\\c", "zzz", "' or 1=1 --"]
+TEXTS = [
+    "apple",
+    "Apple",
+    "a",
+    "B",
+    "b",
+    "é",
+    "😀",
+    "\uffee",
+    "",
+    "50% off_a,b\\c",
+    "zzz",
+    "' or 1=1 --",
+]
 
 
 @pytest.fixture(scope="module")
@@ -59,14 +112,17 @@ def names(found: list[Json]) -> list[str]:
 
 
 def compared(value: Any, comparison: str, wanted: Any) -> bool:
-    """What the contract says of a comparison: null is a value to `eq` and `ne`, unordered otherwise."""
+    """What the contract says of a comparison: null is a value to `eq` and `ne`,
+    unordered otherwise."""
     if value is None:
         return comparison == "ne"
     return COMPARISONS[comparison](value, wanted)
 
 
 def expected(rows: list[Json], field: str, comparison: str, wanted: Any) -> list[str]:
-    return [row["id"] for row in rows if compared(row["data"][field], comparison, wanted)]
+    return [
+        row["id"] for row in rows if compared(row["data"][field], comparison, wanted)
+    ]
 
 
 def written(value: Any) -> str:
@@ -89,26 +145,46 @@ def test_every_comparison_gives_the_rows_it_should(
 ) -> None:
     for name, comparison, wanted in CASES:
         if name == field:
-            found = samples.items(marker=marked, **{f"{name}__{comparison}": written(wanted)})
-            assert [r["id"] for r in found] == expected(rows, name, comparison, wanted), (comparison, wanted)
+            found = samples.items(
+                marker=marked, **{f"{name}__{comparison}": written(wanted)}
+            )
+            assert [r["id"] for r in found] == expected(
+                rows, name, comparison, wanted
+            ), (comparison, wanted)
 
 
-def test_a_field_alone_means_equal(samples: Collection, rows: list[Json], marked: str) -> None:
-    assert names(samples.items(marker=marked, amount="2")) == ["Apple", "50% off_a,b\\c"]
+def test_a_field_alone_means_equal(
+    samples: Collection, rows: list[Json], marked: str
+) -> None:
+    assert names(samples.items(marker=marked, amount="2")) == [
+        "Apple",
+        "50% off_a,b\\c",
+    ]
     assert names(samples.items(marker=marked, spare_active="true")) == ["é"]
     assert names(samples.items(marker=marked, name="")) == [""]
 
 
 @pytest.mark.parametrize(
     "field",
-    ["amount", "spare_amount", "spare_ratio", "spare_active", "spare_name", "colour", "happened_at", "place"],
+    [
+        "amount",
+        "spare_amount",
+        "spare_ratio",
+        "spare_active",
+        "spare_name",
+        "colour",
+        "happened_at",
+        "place",
+    ],
 )
 def test_isnull_tells_null_from_the_rest(
     samples: Collection, rows: list[Json], marked: str, field: str
 ) -> None:
     for wanted in (True, False):
         found = samples.items(marker=marked, **{f"{field}__isnull": written(wanted)})
-        assert [r["id"] for r in found] == [r["id"] for r in rows if (r["data"][field] is None) is wanted]
+        assert [r["id"] for r in found] == [
+            r["id"] for r in rows if (r["data"][field] is None) is wanted
+        ]
 
 
 @pytest.mark.parametrize(
@@ -126,7 +202,9 @@ def test_in_takes_values_between_commas(
 ) -> None:
     wanted = values.split(",")
     found = samples.items(marker=marked, **{f"{field}__in": values})
-    assert [r["id"] for r in found] == [r["id"] for r in rows if written(r["data"][field]) in wanted]
+    assert [r["id"] for r in found] == [
+        r["id"] for r in rows if written(r["data"][field]) in wanted
+    ]
 
 
 def test_in_repeated_takes_values_that_hold_commas(
@@ -139,22 +217,33 @@ def test_in_repeated_takes_values_that_hold_commas(
 
 @pytest.mark.parametrize("field", ["name", "spare_name"])
 @pytest.mark.parametrize(
-    "part", ["a", "A", "pp", "é", "😀", "%", "_", "\\", "b,", "", "50%", "*", "zzz", "["]
+    "part",
+    ["a", "A", "pp", "é", "😀", "%", "_", "\\", "b,", "", "50%", "*", "zzz", "["],
 )
 def test_text_operators_are_literal_and_case_sensitive(
     samples: Collection, rows: list[Json], marked: str, field: str, part: str
 ) -> None:
-    texts = [(row["id"], row["data"][field]) for row in rows if row["data"][field] is not None]
+    texts = [
+        (row["id"], row["data"][field])
+        for row in rows
+        if row["data"][field] is not None
+    ]
     found = samples.items(marker=marked, **{f"{field}__contains": part})
-    assert [r["id"] for r in found] == [record_id for record_id, text in texts if part in text]
+    assert [r["id"] for r in found] == [
+        record_id for record_id, text in texts if part in text
+    ]
     found = samples.items(marker=marked, **{f"{field}__startswith": part})
-    assert [r["id"] for r in found] == [record_id for record_id, text in texts if text.startswith(part)]
+    assert [r["id"] for r in found] == [
+        record_id for record_id, text in texts if text.startswith(part)
+    ]
 
 
 def test_conditions_are_all_demanded_repeated_ones_too(
     samples: Collection, rows: list[Json], marked: str
 ) -> None:
-    assert names(samples.items(marker=marked, amount__gte="0.0", amount__lt="3e0", active="true")) == [
+    assert names(
+        samples.items(marker=marked, amount__gte="0.0", amount__lt="3e0", active="true")
+    ) == [
         "apple",
         "Apple",
         "",
@@ -162,7 +251,12 @@ def test_conditions_are_all_demanded_repeated_ones_too(
     ]
     pairs = [("marker", marked), ("name__contains", "a"), ("name__contains", "n")]
     assert names(samples.items(pairs)) == ["banana"]
-    pairs = [("marker", marked), ("amount__gte", "0"), ("amount__gte", "5"), ("amount__lt", "11")]
+    pairs = [
+        ("marker", marked),
+        ("amount__gte", "0"),
+        ("amount__gte", "5"),
+        ("amount__lt", "11"),
+    ]
     assert names(samples.items(pairs)) == ["banana"]
     assert samples.items([("marker", marked), ("amount", "1"), ("amount", "2")]) == []
 
@@ -197,7 +291,9 @@ def test_times_in_the_data_order_by_instant(samples: Collection, marker: str) ->
         samples.created(marker=marker, name=moment, happened_at=moment)
     by_instant = sorted(moments, key=datetime.fromisoformat)
     assert names(samples.items(marker=marker, sort="happened_at")) == by_instant
-    after = samples.items(marker=marker, sort="happened_at", happened_at__gt="2026-03-01T12:00:00Z")
+    after = samples.items(
+        marker=marker, sort="happened_at", happened_at__gt="2026-03-01T12:00:00Z"
+    )
     assert names(after) == by_instant[1:]
 
 
@@ -206,7 +302,8 @@ def test_a_filter_for_a_time_takes_times_only(samples: Collection) -> None:
     assert_problem(samples.find(happened_at="yesterday"), 400, "invalid-query")
 
 
-# --- nested members ------------------------------------------------------------------------------
+# --- nested members
+# ------------------------------------------------------------------------------
 
 PAYLOADS: list[Json] = [
     {"n": 8, "user_id": "u-42", "flag": True},
@@ -273,36 +370,64 @@ def test_a_nested_member_is_compared_by_the_values_own_type(
     assert [item["data"]["amount"] for item in items] == found
 
 
-def test_a_declared_nested_member_has_its_type(samples: Collection, marker: str) -> None:
+def test_a_declared_nested_member_has_its_type(
+    samples: Collection, marker: str
+) -> None:
     paris = samples.created(marker=marker, place={"city": "Paris", "altitude": 35})
     samples.created(marker=marker, place={"city": "8"})
     samples.created(marker=marker)
     assert samples.items([("marker", marker), ("place.altitude__gte", "35")]) == [paris]
-    assert samples.items([("marker", marker), ("place.city__startswith", "Pa")]) == [paris]
+    assert samples.items([("marker", marker), ("place.city__startswith", "Pa")]) == [
+        paris
+    ]
     assert len(samples.items([("marker", marker), ("place.city", "8")])) == 1
-    assert len(samples.items([("marker", marker), ("place.altitude__isnull", "true")])) == 2
+    assert (
+        len(samples.items([("marker", marker), ("place.altitude__isnull", "true")]))
+        == 2
+    )
     assert len(samples.items([("marker", marker), ("place.city__ne", "8")])) == 2
     assert_problem(samples.find([("place.altitude", "high")]), 400, "invalid-query")
     problem = assert_problem(samples.find([("place.citty", "x")]), 400, "invalid-query")
     assert "city" in problem["detail"]
 
 
-def test_a_list_can_be_sorted_by_a_nested_member(samples: Collection, marker: str) -> None:
+def test_a_list_can_be_sorted_by_a_nested_member(
+    samples: Collection, marker: str
+) -> None:
     for city in ("b", "a", None, "C"):
-        samples.created(marker=marker, name=city or "-", **({"place": {"city": city}} if city else {}))
-    assert names(samples.items(marker=marker, sort="place.city")) == ["C", "a", "b", "-"]
-    assert names(samples.items(marker=marker, sort="-place.city")) == ["b", "a", "C", "-"]
+        samples.created(
+            marker=marker,
+            name=city or "-",
+            **({"place": {"city": city}} if city else {}),
+        )
+    assert names(samples.items(marker=marker, sort="place.city")) == [
+        "C",
+        "a",
+        "b",
+        "-",
+    ]
+    assert names(samples.items(marker=marker, sort="-place.city")) == [
+        "b",
+        "a",
+        "C",
+        "-",
+    ]
 
 
-def test_a_list_is_not_sorted_by_a_member_that_may_hold_anything(samples: Collection) -> None:
+def test_a_list_is_not_sorted_by_a_member_that_may_hold_anything(
+    samples: Collection,
+) -> None:
     for sort in ("payload.n", "-payload.n", "amount,-payload.deep.er"):
         assert_problem(samples.find(sort=sort), 400, "invalid-query")
 
 
-# --- the envelope, and names that are taken ------------------------------------------------------
+# --- the envelope, and names that are taken
+# ------------------------------------------------------
 
 
-def test_the_envelope_is_reached_by_an_underscore(counters: Collection, marker: str) -> None:
+def test_the_envelope_is_reached_by_an_underscore(
+    counters: Collection, marker: str
+) -> None:
     first = counters.created(name=marker)
     second = counters.created(name=marker)
     changed = counters.command(second["id"], "increment").json()["record"]
@@ -313,7 +438,9 @@ def test_the_envelope_is_reached_by_an_underscore(counters: Collection, marker: 
     assert counters.items(name=marker, _id__ne=first["id"]) == [changed]
     assert counters.items(name=marker, _schema_version="1") == [first, changed]
     assert counters.items(name=marker, _schema_version__gt="1") == []
-    assert counters.items(name=marker, _updated_at__gt=second["created_at"]) == [changed]
+    assert counters.items(name=marker, _updated_at__gt=second["created_at"]) == [
+        changed
+    ]
 
 
 def test_a_time_of_the_envelope_may_be_written_in_any_way_rfc_3339_allows(
@@ -323,22 +450,40 @@ def test_a_time_of_the_envelope_may_be_written_in_any_way_rfc_3339_allows(
     created = datetime.fromisoformat(record["created_at"])
     elsewhere = created.astimezone(timezone(timedelta(hours=5, minutes=30)))
     whole = created.replace(microsecond=0)
-    for same in (record["created_at"], elsewhere.isoformat(), record["created_at"].replace("Z", "+00:00")):
+    for same in (
+        record["created_at"],
+        elsewhere.isoformat(),
+        record["created_at"].replace("Z", "+00:00"),
+    ):
         assert counters.items(name=marker, _created_at=same) == [record], same
         assert counters.items(name=marker, _created_at__lt=same) == [], same
-    assert counters.items(name=marker, _created_at__gte=whole.strftime("%Y-%m-%dT%H:%M:%SZ")) == [record]
+    assert counters.items(
+        name=marker, _created_at__gte=whole.strftime("%Y-%m-%dT%H:%M:%SZ")
+    ) == [record]
     later = (whole + timedelta(seconds=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
     assert counters.items(name=marker, _created_at__lt=later) == [record]
 
 
-@pytest.mark.parametrize("moment", ["yesterday", "2026-13-01T00:00:00Z", "", "12", "99999-01-01T00:00:00Z"])
+@pytest.mark.parametrize(
+    "moment", ["yesterday", "2026-13-01T00:00:00Z", "", "12", "99999-01-01T00:00:00Z"]
+)
 def test_a_time_that_is_none_is_refused(counters: Collection, moment: str) -> None:
     assert_problem(counters.find(_created_at__gt=moment), 400, "invalid-query")
 
 
-def test_data_reaches_a_field_whose_name_is_taken(oddities: Collection, marker: str) -> None:
+def test_data_reaches_a_field_whose_name_is_taken(
+    oddities: Collection, marker: str
+) -> None:
     found = oddities.created(
-        marker=marker, limit=3, sort="up", count=True, filter="f", data=8, id=5, revision="r", created_at="c"
+        marker=marker,
+        limit=3,
+        sort="up",
+        count=True,
+        filter="f",
+        data=8,
+        id=5,
+        revision="r",
+        created_at="c",
     )
     oddities.created(marker=marker, limit=4)
     wanted = [
@@ -364,14 +509,18 @@ def test_data_reaches_a_field_whose_name_is_taken(oddities: Collection, marker: 
     assert [item["data"]["limit"] for item in ordered] == [4, 3]
 
 
-# --- order ---------------------------------------------------------------------------------------
+# --- order ----------------------------------------------------------------------------
+# -----------
 
 
 def ordered(rows: list[Json], field: str, *, descending: bool) -> list[str]:
-    """Ids in the order the contract demands: nulls last, ties by id in the direction of the field."""
+    """Ids in the order the contract demands: nulls last, ties by id in the direction of
+    the field."""
     there = [row for row in rows if row["data"][field] is not None]
     there.sort(key=lambda row: (row["data"][field], row["id"]), reverse=descending)
-    absent = sorted((row["id"] for row in rows if row["data"][field] is None), reverse=descending)
+    absent = sorted(
+        (row["id"] for row in rows if row["data"][field] is None), reverse=descending
+    )
     return [row["id"] for row in there] + absent
 
 
@@ -392,21 +541,36 @@ def ordered(rows: list[Json], field: str, *, descending: bool) -> list[str]:
 @pytest.mark.parametrize("descending", [False, True], ids=["ascending", "descending"])
 @pytest.mark.parametrize("limit", [500, 3, 1])
 def test_a_list_is_sorted_nulls_last_and_ties_by_id(
-    samples: Collection, rows: list[Json], marked: str, field: str, descending: bool, limit: int
+    samples: Collection,
+    rows: list[Json],
+    marked: str,
+    field: str,
+    descending: bool,
+    limit: int,
 ) -> None:
     sort = f"-{field}" if descending else field
     pages = samples.pages(marker=marked, sort=sort, limit=limit)
-    assert [r["id"] for page in pages for r in page] == ordered(rows, field, descending=descending)
+    assert [r["id"] for page in pages for r in page] == ordered(
+        rows, field, descending=descending
+    )
 
 
-def test_text_is_sorted_by_code_point(samples: Collection, rows: list[Json], marked: str) -> None:
+def test_text_is_sorted_by_code_point(
+    samples: Collection, rows: list[Json], marked: str
+) -> None:
     by_code_point = sorted(row["name"] for row in ROWS)
     assert names(samples.items(marker=marked, sort="name")) == by_code_point
-    assert by_code_point.index("Apple") < by_code_point.index("apple") < by_code_point.index("é")
+    assert (
+        by_code_point.index("Apple")
+        < by_code_point.index("apple")
+        < by_code_point.index("é")
+    )
     assert by_code_point.index("\uffee") < by_code_point.index("😀")
 
 
-def test_several_sort_fields_each_have_a_direction(samples: Collection, marker: str) -> None:
+def test_several_sort_fields_each_have_a_direction(
+    samples: Collection, marker: str
+) -> None:
     for amount, name in [(1, "a"), (2, "a"), (1, "b"), (2, "b")]:
         samples.created(marker=marker, amount=amount, name=name)
     found = samples.items(marker=marker, sort="-amount,name")
@@ -418,7 +582,12 @@ def test_several_sort_fields_each_have_a_direction(samples: Collection, marker: 
     ]
     pages = samples.pages(marker=marker, sort="name,-amount", limit=1)
     data = [record["data"] for page in pages for record in page]
-    assert [(d["amount"], d["name"]) for d in data] == [(2, "a"), (1, "a"), (2, "b"), (1, "b")]
+    assert [(d["amount"], d["name"]) for d in data] == [
+        (2, "a"),
+        (1, "a"),
+        (2, "b"),
+        (1, "b"),
+    ]
 
 
 def test_a_list_is_sorted_by_the_envelope(counters: Collection, marker: str) -> None:
@@ -426,11 +595,14 @@ def test_a_list_is_sorted_by_the_envelope(counters: Collection, marker: str) -> 
     counters.command(made[1]["id"], "increment")
     newest = counters.items(name=marker, sort="-_updated_at")
     assert newest[0]["id"] == made[1]["id"]
-    assert [r["id"] for r in counters.items(name=marker, sort="-_id")] == [r["id"] for r in reversed(made)]
+    assert [r["id"] for r in counters.items(name=marker, sort="-_id")] == [
+        r["id"] for r in reversed(made)
+    ]
     assert counters.items(name=marker, sort="-_revision,_id")[0]["id"] == made[1]["id"]
 
 
-# --- pages ---------------------------------------------------------------------------------------
+# --- pages ----------------------------------------------------------------------------
+# -----------
 
 
 @pytest.fixture(scope="module")
@@ -438,13 +610,16 @@ def many(samples: Collection) -> str:
     """The marker of 520 records."""
     marker = uuid.uuid4().hex
     lines = [
-        json.dumps({"marker": marker, "amount": n % 7, "spare_amount": n % 3 or None}) for n in range(520)
+        json.dumps({"marker": marker, "amount": n % 7, "spare_amount": n % 3 or None})
+        for n in range(520)
     ]
     assert samples.import_lines("\n".join(lines)).json() == {"created": 520}
     return marker
 
 
-def test_a_page_holds_fifty_records_unless_asked_otherwise(samples: Collection, many: str) -> None:
+def test_a_page_holds_fifty_records_unless_asked_otherwise(
+    samples: Collection, many: str
+) -> None:
     assert len(samples.items(marker=many)) == 50
     assert len(samples.items(marker=many, limit="1")) == 1
     assert len(samples.items(marker=many, limit="500")) == 500
@@ -453,35 +628,49 @@ def test_a_page_holds_fifty_records_unless_asked_otherwise(samples: Collection, 
 
 
 @pytest.mark.parametrize(
-    "limit", ["0", "-1", "abc", "", "1.5", "1e2", "٥", " 5", "+5", "0x5", "-" + "9" * 5000]
+    "limit",
+    ["0", "-1", "abc", "", "1.5", "1e2", "٥", " 5", "+5", "0x5", "-" + "9" * 5000],
 )
 def test_a_limit_that_makes_no_page_is_refused(samples: Collection, limit: str) -> None:
     assert_problem(samples.find(limit=limit), 400, "invalid-query")
 
 
-@pytest.mark.parametrize("sort", ["", "amount", "-spare_amount,amount", "-_created_at", "-_id"])
-def test_pages_put_together_are_the_whole_list(samples: Collection, many: str, sort: str) -> None:
+@pytest.mark.parametrize(
+    "sort", ["", "amount", "-spare_amount,amount", "-_created_at", "-_id"]
+)
+def test_pages_put_together_are_the_whole_list(
+    samples: Collection, many: str, sort: str
+) -> None:
     query = {"marker": many, "sort": sort} if sort else {"marker": many}
     pages = list(samples.pages(limit="100", **query))
     assert [len(page) for page in pages] == [100, 100, 100, 100, 100, 20]
     assert len({record["id"] for page in pages for record in page}) == 520
 
 
-def test_pages_go_on_behind_a_number_that_is_no_double(samples: Collection, marker: str) -> None:
+def test_pages_go_on_behind_a_number_that_is_no_double(
+    samples: Collection, marker: str
+) -> None:
     for ratio in (2**53 + 2, 2**53 + 1, 2**53, 2**63 - 1, 1e300, 0.1):
         samples.created(marker=marker, ratio=ratio)
-    pages = list(itertools.islice(samples.pages(marker=marker, sort="ratio", limit="1"), 7))
+    pages = list(
+        itertools.islice(samples.pages(marker=marker, sort="ratio", limit="1"), 7)
+    )
     assert [len(page) for page in pages] == [1] * 6
     assert len({record["id"] for page in pages for record in page}) == 6
 
 
-def test_the_last_page_has_no_cursor_even_when_it_is_full(samples: Collection, marker: str) -> None:
+def test_the_last_page_has_no_cursor_even_when_it_is_full(
+    samples: Collection, marker: str
+) -> None:
     for _ in range(4):
         samples.created(marker=marker)
     assert [len(page) for page in samples.pages(marker=marker, limit="2")] == [2, 2]
     body = samples.find(marker=marker, limit="4").json()
     assert body["next_cursor"] is None
-    assert samples.find(marker=uuid.uuid4().hex).json() == {"items": [], "next_cursor": None}
+    assert samples.find(marker=uuid.uuid4().hex).json() == {
+        "items": [],
+        "next_cursor": None,
+    }
 
 
 def test_a_link_leads_to_the_next_page(samples: Collection, many: str) -> None:
@@ -489,18 +678,28 @@ def test_a_link_leads_to_the_next_page(samples: Collection, many: str) -> None:
     cursor = response.json()["next_cursor"]
     assert re.fullmatch(r"[A-Za-z0-9_-]+", cursor)
     assert response.links["next"]["url"]
-    following = samples.client.get(str(response.request.url.join(response.links["next"]["url"])))
+    following = samples.client.get(
+        str(response.request.url.join(response.links["next"]["url"]))
+    )
     assert len(following.json()["items"]) == 220
     assert following.json()["next_cursor"] is None
     assert "next" not in following.links
-    expected_page = samples.items(marker=many, limit="300", sort="-amount", cursor=cursor)
+    expected_page = samples.items(
+        marker=many, limit="300", sort="-amount", cursor=cursor
+    )
     assert following.json()["items"] == expected_page
 
 
-def test_a_link_holds_whatever_the_query_was(service: Service, samples: Collection, many: str) -> None:
+def test_a_link_holds_whatever_the_query_was(
+    service: Service, samples: Collection, many: str
+) -> None:
     target = f"{samples.path}?marker={many}&limit=2&filter=data.amount>=0"
     answer = raw.answer_to(service.url, raw.head("GET", target, service.url))
-    link = next(line for line in answer.decode().splitlines() if line.lower().startswith("link: "))
+    link = next(
+        line
+        for line in answer.decode().splitlines()
+        if line.lower().startswith("link: ")
+    )
     address, _, relation = link.partition(" ")[2].partition(">")
     assert relation == '; rel="next"'
     assert len(samples.client.get(address.removeprefix("<")).json()["items"]) == 2
@@ -509,9 +708,14 @@ def test_a_link_holds_whatever_the_query_was(service: Service, samples: Collecti
 def test_count_gives_the_total_of_all_pages(samples: Collection, many: str) -> None:
     body = samples.find(marker=many, count="true", limit="500").json()
     assert body["total"] == 520
-    following = samples.find(marker=many, count="true", limit="500", cursor=body["next_cursor"]).json()
+    following = samples.find(
+        marker=many, count="true", limit="500", cursor=body["next_cursor"]
+    ).json()
     assert (following["total"], len(following["items"])) == (520, 20)
-    assert samples.find(marker=many, amount="0", count="true", limit="1").json()["total"] == 75
+    assert (
+        samples.find(marker=many, amount="0", count="true", limit="1").json()["total"]
+        == 75
+    )
     assert "total" not in samples.find(marker=many, count="false").json()
     assert "total" not in samples.find(marker=many).json()
 
@@ -533,24 +737,33 @@ def test_pages_stay_true_while_others_write(samples: Collection, marker: str) ->
     assert stayed <= set(seen)
 
 
-def test_a_cursor_outlives_the_record_it_stands_at(samples: Collection, marker: str) -> None:
+def test_a_cursor_outlives_the_record_it_stands_at(
+    samples: Collection, marker: str
+) -> None:
     made = [samples.created(marker=marker, amount=n) for n in range(5)]
     body = samples.find(marker=marker, sort="amount", limit="2").json()
     samples.delete(body["items"][1]["id"])
-    rest = samples.items(marker=marker, sort="amount", limit="5", cursor=body["next_cursor"])
+    rest = samples.items(
+        marker=marker, sort="amount", limit="5", cursor=body["next_cursor"]
+    )
     assert [record["id"] for record in rest] == [record["id"] for record in made[2:]]
 
 
 @pytest.fixture
 def cursor(samples: Collection, many: str) -> str:
-    text: str = samples.find(marker=many, sort="amount", limit="5").json()["next_cursor"]
+    text: str = samples.find(marker=many, sort="amount", limit="5").json()[
+        "next_cursor"
+    ]
     return text
 
 
 def test_a_cursor_is_bound_to_its_query(
     samples: Collection, tickets: Collection, many: str, cursor: str
 ) -> None:
-    assert samples.find(marker=many, sort="amount", limit="5", cursor=cursor).status_code == 200
+    assert (
+        samples.find(marker=many, sort="amount", limit="5", cursor=cursor).status_code
+        == 200
+    )
     others: list[dict[str, str]] = [
         {"marker": many},
         {"marker": many, "sort": "-amount"},
@@ -577,21 +790,34 @@ def test_a_cursor_is_bound_to_its_collection(
 
 
 def tampered(cursor: str) -> Iterator[str]:
-    yield from (cursor[:-1], cursor + "A", cursor[::-1], "A" + cursor[1:], cursor[: len(cursor) // 2])
+    yield from (
+        cursor[:-1],
+        cursor + "A",
+        cursor[::-1],
+        "A" + cursor[1:],
+        cursor[: len(cursor) // 2],
+    )
     for place in range(0, len(cursor), 3):
-        yield cursor[:place] + ("A" if cursor[place] != "A" else "B") + cursor[place + 1 :]
+        yield (
+            cursor[:place]
+            + ("A" if cursor[place] != "A" else "B")
+            + cursor[place + 1 :]
+        )
 
 
 def test_a_cursor_that_was_tampered_with_opens_nothing_else(
     samples: Collection, many: str, cursor: str
 ) -> None:
-    """Where its seal still holds it may stand elsewhere in the same list, and nowhere else."""
+    """Where its seal still holds it may stand elsewhere in the same list, and nowhere
+    else."""
     for text in tampered(cursor):
         response = samples.find(marker=many, sort="amount", limit="5", cursor=text)
         if response.status_code != 200:
             assert_problem(response, 400, "invalid-query")
         else:
-            assert {record["data"]["marker"] for record in response.json()["items"]} <= {many}
+            assert {
+                record["data"]["marker"] for record in response.json()["items"]
+            } <= {many}
 
 
 POSITIONS: list[list[Any]] = [
@@ -620,20 +846,39 @@ def test_a_cursor_with_another_position_inside_does_no_harm(
 ) -> None:
     """An attacker who read the code knows that a cursor is JSON in Base64."""
     held = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-    forged = base64.urlsafe_b64encode(json.dumps([held[0], *position]).encode()).decode().rstrip("=")
+    forged = (
+        base64.urlsafe_b64encode(json.dumps([held[0], *position]).encode())
+        .decode()
+        .rstrip("=")
+    )
     response = samples.find(marker=many, sort="amount", limit="5", cursor=forged)
     if response.status_code != 200:
         assert_problem(response, 400, "invalid-query")
 
 
 @pytest.mark.parametrize(
-    "text", ["", "x", "null", "e30", "bnVsbA", "W10", "AAAA", "../..", "%00", "é", "=" * 20, "A" * 20_000]
+    "text",
+    [
+        "",
+        "x",
+        "null",
+        "e30",
+        "bnVsbA",
+        "W10",
+        "AAAA",
+        "../..",
+        "%00",
+        "é",
+        "=" * 20,
+        "A" * 20_000,
+    ],
 )
 def test_a_cursor_nobody_gave_is_refused(samples: Collection, text: str) -> None:
     assert_problem(samples.find(cursor=text), 400, "invalid-query")
 
 
-# --- fields --------------------------------------------------------------------------------------
+# --- fields
+# --------------------------------------------------------------------------------------
 
 
 def test_fields_narrows_the_data(samples: Collection, marker: str) -> None:
@@ -654,7 +899,8 @@ def test_an_unknown_field_to_show_is_refused(samples: Collection) -> None:
     assert "place" in problem["detail"].replace("plaice", "")
 
 
-# --- what is refused -----------------------------------------------------------------------------
+# --- what is refused
+# -----------------------------------------------------------------------------
 
 MISSPELT = [
     ("ammount", "1", "amount"),
@@ -712,7 +958,9 @@ def test_what_is_unknown_is_refused_naming_the_nearest(
         "amount\x00",
     ],
 )
-def test_an_operator_the_type_does_not_have_is_refused(samples: Collection, name: str) -> None:
+def test_an_operator_the_type_does_not_have_is_refused(
+    samples: Collection, name: str
+) -> None:
     assert_problem(samples.find([(name, "1")]), 400, "invalid-query")
 
 
@@ -756,7 +1004,9 @@ def test_an_operator_the_type_does_not_have_is_refused(samples: Collection, name
         ("fields", "\x00"),
     ],
 )
-def test_a_value_that_means_nothing_is_refused(samples: Collection, name: str, value: str) -> None:
+def test_a_value_that_means_nothing_is_refused(
+    samples: Collection, name: str, value: str
+) -> None:
     assert_problem(samples.find([(name, value)]), 400, "invalid-query")
 
 
@@ -833,11 +1083,15 @@ def test_no_query_string_breaks_the_service(samples: Collection, query: str) -> 
     response = samples.client.get(f"{samples.path}?{query}")
     if response.status_code != 200:
         too_long = len(query) > 32_000
-        assert_problem(response, 400, "malformed-request" if too_long else "invalid-query")
+        assert_problem(
+            response, 400, "malformed-request" if too_long else "invalid-query"
+        )
     assert samples.items(limit="1", marker="nobody") == []
 
 
-def test_a_target_past_32_kib_is_refused(client: httpx.Client, samples: Collection) -> None:
+def test_a_target_past_32_kib_is_refused(
+    client: httpx.Client, samples: Collection
+) -> None:
     response = client.get(f"{samples.path}?name={'x' * 33_000}")
     assert response.status_code in (400, 414)
 
@@ -848,10 +1102,13 @@ def test_spaces_may_be_written_as_plus(samples: Collection, marker: str) -> None
     assert found.json()["items"] == [record]
 
 
-# --- deleting by filter --------------------------------------------------------------------------
+# --- deleting by filter
+# --------------------------------------------------------------------------
 
 
-def test_delete_by_filter_deletes_what_matches(counters: Collection, marker: str) -> None:
+def test_delete_by_filter_deletes_what_matches(
+    counters: Collection, marker: str
+) -> None:
     made = [counters.created(name=marker, value=n) for n in range(6)]
     response = counters.delete_matching(name=marker, value__gte="2", max_affected="10")
     assert response.status_code == 200
@@ -859,25 +1116,38 @@ def test_delete_by_filter_deletes_what_matches(counters: Collection, marker: str
     assert [r["id"] for r in counters.items(name=marker)] == [r["id"] for r in made[:2]]
     for record in made[2:]:
         changes = counters.history(record["id"])
-        assert [(c["operation"], c["revision"]) for c in changes] == [("delete", 2), ("create", 1)]
+        assert [(c["operation"], c["revision"]) for c in changes] == [
+            ("delete", 2),
+            ("create", 1),
+        ]
 
 
-def test_delete_by_cel_filter_deletes_what_matches(counters: Collection, marker: str) -> None:
+def test_delete_by_cel_filter_deletes_what_matches(
+    counters: Collection, marker: str
+) -> None:
     for n in range(4):
         counters.created(name=marker, value=n)
     condition = f'data.name == "{marker}" && (data.value == 0 || data.value > 2)'
-    assert counters.delete_matching(filter=condition, max_affected="2").json() == {"deleted": 2}
+    assert counters.delete_matching(filter=condition, max_affected="2").json() == {
+        "deleted": 2
+    }
     assert [r["data"]["value"] for r in counters.items(name=marker)] == [1, 2]
 
 
-def test_delete_by_filter_deletes_nothing_when_too_much_matches(counters: Collection, marker: str) -> None:
+def test_delete_by_filter_deletes_nothing_when_too_much_matches(
+    counters: Collection, marker: str
+) -> None:
     for n in range(3):
         counters.created(name=marker, value=n)
     response = counters.delete_matching(name=marker, max_affected="2")
     assert_problem(response, 409, "too-many-affected")
     assert len(counters.items(name=marker)) == 3
-    assert counters.delete_matching(name=marker, max_affected="3").json() == {"deleted": 3}
-    assert counters.delete_matching(name=marker, max_affected="3").json() == {"deleted": 0}
+    assert counters.delete_matching(name=marker, max_affected="3").json() == {
+        "deleted": 3
+    }
+    assert counters.delete_matching(name=marker, max_affected="3").json() == {
+        "deleted": 0
+    }
 
 
 @pytest.mark.parametrize(
@@ -899,7 +1169,9 @@ def test_delete_by_filter_deletes_nothing_when_too_much_matches(counters: Collec
         {"filter": "", "max_affected": "5"},
     ],
 )
-def test_delete_by_filter_demands_a_filter_and_a_bound(counters: Collection, query: dict[str, Any]) -> None:
+def test_delete_by_filter_demands_a_filter_and_a_bound(
+    counters: Collection, query: dict[str, Any]
+) -> None:
     kept = counters.created()
     assert_problem(counters.delete_matching(**query), 400, "invalid-query")
     assert counters.record(kept["id"]) == kept

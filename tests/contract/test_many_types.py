@@ -1,4 +1,5 @@
-"""Many registered types: a restart finds them all, and nobody waits for them (contract 6)."""
+"""Many registered types: a restart finds them all, and nobody waits for them (contract
+6)."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -48,5 +49,11 @@ def every_path(connect: Callable[[], httpx.Client], types: int) -> None:
         client.timeout = httpx.Timeout(120)
         register(client, types)  # the document has to be made anew
         paths = client.get("/openapi.json").json()["paths"]
-        assert sum(path.count("/") == 2 and path.startswith("/api/events-") for path in paths) == types + 1
+        assert (
+            sum(
+                path.count("/") == 2 and path.startswith("/api/events-")
+                for path in paths
+            )
+            == types + 1
+        )
         assert client.delete(f"/entity-types/events-{types}").status_code == 204

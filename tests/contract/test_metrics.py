@@ -1,4 +1,5 @@
-"""Metrics: the whole service in Prometheus' form, in few series whatever clients send (contract 12)."""
+"""Metrics: the whole service in Prometheus' form, in few series whatever clients send
+(contract 12)."""
 
 import time
 from collections.abc import Callable
@@ -33,7 +34,11 @@ def scrape(client: httpx.Client) -> Samples:
 def of(samples: Samples, name: str, **labels: str) -> float:
     """The sum of what has at least these labels."""
     wanted = labels.items()
-    return sum(value for found, value in samples.get(name, {}).items() if wanted <= dict(found).items())
+    return sum(
+        value
+        for found, value in samples.get(name, {}).items()
+        if wanted <= dict(found).items()
+    )
 
 
 def eventually(client: httpx.Client, holds: Callable[[Samples], bool]) -> Samples:
@@ -46,7 +51,9 @@ def eventually(client: httpx.Client, holds: Callable[[Samples], bool]) -> Sample
 def test_requests_are_counted_by_the_template_of_their_path_and_by_status(
     client: httpx.Client, counters: Collection, record_id: str
 ) -> None:
-    place = "/workspaces/{workspace}" if counters.path.startswith("/workspaces/") else ""
+    place = (
+        "/workspaces/{workspace}" if counters.path.startswith("/workspaces/") else ""
+    )
     labels = {"method": "GET", "route": place + "/api/{collection}/{id}"}
     before = scrape(client)
     record = counters.created(name="counted")
@@ -57,14 +64,23 @@ def test_requests_are_counted_by_the_template_of_their_path_and_by_status(
     after = scrape(client)
     for status, times in (("200", 3), ("404", 1)):
         for name in ("persist_requests_total", "persist_request_seconds_count"):
-            counted = of(after, name, status=status, **labels) - of(before, name, status=status, **labels)
+            counted = of(after, name, status=status, **labels) - of(
+                before, name, status=status, **labels
+            )
             assert counted == times, (name, status)
-    assert of(after, "persist_requests_total", route="/entity-types/{name}/versions/{number}", status="404")
+    assert of(
+        after,
+        "persist_requests_total",
+        route="/entity-types/{name}/versions/{number}",
+        status="404",
+    )
     seconds = of(after, "persist_request_seconds_sum", **labels)
     assert seconds > of(before, "persist_request_seconds_sum", **labels)
 
 
-def test_hostile_paths_and_methods_make_no_series_of_their_own(client: httpx.Client, marker: str) -> None:
+def test_hostile_paths_and_methods_make_no_series_of_their_own(
+    client: httpx.Client, marker: str
+) -> None:
     def touch(name: str) -> None:
         for path in (
             f"/{name}",
@@ -87,17 +103,28 @@ def test_hostile_paths_and_methods_make_no_series_of_their_own(client: httpx.Cli
     for number in range(20):
         touch(f"{marker}{number}")
     after = scrape(client)
-    assert after["persist_requests_total"].keys() - before["persist_requests_total"].keys() == set()
+    assert (
+        after["persist_requests_total"].keys() - before["persist_requests_total"].keys()
+        == set()
+    )
     assert marker not in client.get("/metrics").text
 
 
-def test_what_is_stored_and_committed_can_be_seen(client: httpx.Client, counters: Collection) -> None:
+def test_what_is_stored_and_committed_can_be_seen(
+    client: httpx.Client, counters: Collection
+) -> None:
     before = scrape(client)
     record = counters.created(name="stored")
     after = scrape(client)
     assert of(after, "persist_journal_seq") == counters.history(record["id"])[0]["seq"]
-    assert of(after, "persist_commit_writes_sum") - of(before, "persist_commit_writes_sum") >= 1
-    assert of(after, "persist_commit_writes_count") >= of(before, "persist_commit_writes_count") + 1
+    assert (
+        of(after, "persist_commit_writes_sum") - of(before, "persist_commit_writes_sum")
+        >= 1
+    )
+    assert (
+        of(after, "persist_commit_writes_count")
+        >= of(before, "persist_commit_writes_count") + 1
+    )
     assert of(after, "persist_database_up") == 1
     assert of(after, "persist_resident_memory_bytes") > 1_000_000
     assert of(after, "persist_requests_in_progress") == 1  # this one
@@ -120,16 +147,27 @@ def test_records_and_the_age_of_the_newest_snapshot_are_told(
 
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True, scope="session")
-def test_the_processes_of_a_service_are_counted_together(new_database: NewDatabase, tmp_path: Path) -> None:
+def test_the_processes_of_a_service_are_counted_together(
+    new_database: NewDatabase, tmp_path: Path
+) -> None:
     with serving(new_database(), tmp_path, workers=2) as server:
         for _ in range(40):
-            with server.client() as client:  # a new connection: either process may take it
+            with (
+                server.client() as client
+            ):  # a new connection: either process may take it
                 Collection(client, "counters").created(name="one of forty")
         with server.client() as client:
             labels = {"method": "POST", "route": "/api/{collection}", "status": "201"}
 
             def complete(now: Samples) -> bool:
-                told = of(now, "persist_requests_total", **labels), of(now, "persist_commit_writes_sum")
-                return len(now["persist_resident_memory_bytes"]) == 2 and told[0] == 40 and told[1] >= 40
+                told = (
+                    of(now, "persist_requests_total", **labels),
+                    of(now, "persist_commit_writes_sum"),
+                )
+                return (
+                    len(now["persist_resident_memory_bytes"]) == 2
+                    and told[0] == 40
+                    and told[1] >= 40
+                )
 
             assert complete(eventually(client, complete))

@@ -36,22 +36,30 @@ def test_a_merge_patch_follows_appendix_a_of_rfc_7396(
     record = samples.created(payload={"x": original, "other": 1})
     response = samples.patch(record["id"], {"payload": {"x": patch}})
     assert response.status_code == 200, response.text
-    # A patch of null removes the member it stands for; at the root of a document it would be null.
+    # A patch of null removes the member it stands for; at the root of a document it
+    # would be null.
     expected = {"other": 1} if patch is None else {"other": 1, "x": result}
     assert samples.record(record["id"])["data"]["payload"] == expected
 
 
 def test_a_merge_patch_touches_only_what_it_names(samples: Collection) -> None:
-    record = samples.created(amount=1, name="a", place={"city": "Paris", "altitude": 35}, tags=["x"])
+    record = samples.created(
+        amount=1, name="a", place={"city": "Paris", "altitude": 35}, tags=["x"]
+    )
     response = samples.patch(record["id"], {"amount": 2, "place": {"altitude": 36}})
     assert response.status_code == 200
     assert response.headers["etag"] == '"2"'
-    expected = record["data"] | {"amount": 2, "place": {"city": "Paris", "altitude": 36}}
+    expected = record["data"] | {
+        "amount": 2,
+        "place": {"city": "Paris", "altitude": 36},
+    }
     assert response.json()["data"] == expected
     assert samples.record(record["id"])["data"] == expected
 
 
-@pytest.mark.parametrize("media_type", [MERGE, "application/json", f"{MERGE}; charset=utf-8"])
+@pytest.mark.parametrize(
+    "media_type", [MERGE, "application/json", f"{MERGE}; charset=utf-8"]
+)
 def test_plain_json_is_a_merge_patch_too(samples: Collection, media_type: str) -> None:
     record = samples.created(amount=1, name="a")
     response = samples.patch(record["id"], {"amount": 2}, type=media_type)
@@ -73,16 +81,22 @@ def test_a_field_removed_by_a_merge_patch_gets_its_default(samples: Collection) 
 
 def test_a_merge_patch_cannot_remove_what_is_required(tickets: Collection) -> None:
     record = tickets.created(title="Slow", severity=30)
-    problem = assert_problem(tickets.patch(record["id"], {"title": None}), 422, "invalid-data")
+    problem = assert_problem(
+        tickets.patch(record["id"], {"title": None}), 422, "invalid-data"
+    )
     assert pointers(problem) == {"/title"}
     assert tickets.record(record["id"]) == record
 
 
 @pytest.mark.parametrize("patch", [[], "text", 3, None, True])
-def test_a_merge_patch_that_leaves_no_object_is_refused(samples: Collection, patch: Any) -> None:
+def test_a_merge_patch_that_leaves_no_object_is_refused(
+    samples: Collection, patch: Any
+) -> None:
     record = samples.created(amount=1)
     response = samples.client.patch(
-        samples.at(record["id"]), content=json.dumps(patch), headers={"content-type": MERGE}
+        samples.at(record["id"]),
+        content=json.dumps(patch),
+        headers={"content-type": MERGE},
     )
     assert response.status_code == 422, response.text
     assert_problem(response, 422, response.json()["code"])
@@ -102,21 +116,40 @@ def test_the_result_of_a_patch_is_validated(tickets: Collection) -> None:
         ),
     ]
     for patch, media_type in patches:
-        problem = assert_problem(tickets.patch(record["id"], patch, type=media_type), 422, "invalid-data")
+        problem = assert_problem(
+            tickets.patch(record["id"], patch, type=media_type), 422, "invalid-data"
+        )
         assert pointers(problem) == {"/severity", "/colour"}
     assert tickets.record(record["id"]) == record
 
 
-# --- JSON Patch ----------------------------------------------------------------------------------
+# --- JSON Patch
+# ----------------------------------------------------------------------------------
 
-START: Json = {"a": 1, "list": ["x", "y"], "deep": {"b": {"c": [0]}}, "sl/ash": 1, "til~de": 2, "": 3}
+START: Json = {
+    "a": 1,
+    "list": ["x", "y"],
+    "deep": {"b": {"c": [0]}},
+    "sl/ash": 1,
+    "til~de": 2,
+    "": 3,
+}
 
 OPERATIONS: list[tuple[list[Json], Json]] = [
     ([{"op": "add", "path": "/new", "value": None}], {**START, "new": None}),
     ([{"op": "add", "path": "/a", "value": {"x": 1}}], {**START, "a": {"x": 1}}),
-    ([{"op": "add", "path": "/list/-", "value": "z"}], {**START, "list": ["x", "y", "z"]}),
-    ([{"op": "add", "path": "/list/0", "value": "w"}], {**START, "list": ["w", "x", "y"]}),
-    ([{"op": "add", "path": "/list/2", "value": "w"}], {**START, "list": ["x", "y", "w"]}),
+    (
+        [{"op": "add", "path": "/list/-", "value": "z"}],
+        {**START, "list": ["x", "y", "z"]},
+    ),
+    (
+        [{"op": "add", "path": "/list/0", "value": "w"}],
+        {**START, "list": ["w", "x", "y"]},
+    ),
+    (
+        [{"op": "add", "path": "/list/2", "value": "w"}],
+        {**START, "list": ["x", "y", "w"]},
+    ),
     ([{"op": "remove", "path": "/list/0"}], {**START, "list": ["y"]}),
     ([{"op": "remove", "path": "/deep/b"}], {**START, "deep": {}}),
     ([{"op": "replace", "path": "/list/1", "value": 5}], {**START, "list": ["x", 5]}),
@@ -124,7 +157,10 @@ OPERATIONS: list[tuple[list[Json], Json]] = [
     ([{"op": "replace", "path": "/til~0de", "value": 7}], {**START, "til~de": 7}),
     ([{"op": "replace", "path": "/", "value": 7}], {**START, "": 7}),
     (
-        [{"op": "copy", "from": "/deep/b/c", "path": "/c"}, {"op": "add", "path": "/c/-", "value": 1}],
+        [
+            {"op": "copy", "from": "/deep/b/c", "path": "/c"},
+            {"op": "add", "path": "/c/-", "value": 1},
+        ],
         {**START, "c": [0, 1]},
     ),
     (
@@ -140,17 +176,35 @@ OPERATIONS: list[tuple[list[Json], Json]] = [
         {**START, "a": 2},
     ),
     (
-        [{"op": "test", "path": "/a", "value": 1.0}, {"op": "add", "path": "/a", "value": 2}],
+        [
+            {"op": "test", "path": "/a", "value": 1.0},
+            {"op": "add", "path": "/a", "value": 2},
+        ],
         {**START, "a": 2},
     ),
-    ([{"op": "add", "path": "/a", "value": 2, "comment": "other members are ignored"}], {**START, "a": 2}),
+    (
+        [
+            {
+                "op": "add",
+                "path": "/a",
+                "value": 2,
+                "comment": "other members are ignored",
+            }
+        ],
+        {**START, "a": 2},
+    ),
 ]
 
 
 def under_payload(operations: list[Json]) -> list[Json]:
     """The same operations on the member ``payload`` of a document."""
     return [
-        operation | {name: f"/payload{operation[name]}" for name in ("path", "from") if name in operation}
+        operation
+        | {
+            name: f"/payload{operation[name]}"
+            for name in ("path", "from")
+            if name in operation
+        }
         for operation in operations
     ]
 
@@ -170,7 +224,10 @@ def test_a_json_patch_may_replace_the_whole_document(samples: Collection) -> Non
     operations = [{"op": "replace", "path": "", "value": {"amount": 7}}]
     response = samples.patch(record["id"], operations, type=JSON_PATCH)
     assert response.status_code == 200, response.text
-    assert (response.json()["data"]["amount"], response.json()["data"]["name"]) == (7, "")
+    assert (response.json()["data"]["amount"], response.json()["data"]["name"]) == (
+        7,
+        "",
+    )
 
 
 @pytest.mark.parametrize(
@@ -192,12 +249,18 @@ def test_a_failed_test_changes_nothing(samples: Collection, value: Any) -> None:
 def test_a_test_of_the_place_behind_an_array_fails(samples: Collection) -> None:
     record = samples.created(tags=["a"])
     operations = [{"op": "test", "path": "/tags/-", "value": "a"}]
-    assert_problem(samples.patch(record["id"], operations, type=JSON_PATCH), 409, "patch-test-failed")
+    assert_problem(
+        samples.patch(record["id"], operations, type=JSON_PATCH),
+        409,
+        "patch-test-failed",
+    )
 
 
 def test_a_test_tells_true_from_one_deep_inside(samples: Collection) -> None:
     record = samples.created(payload={"a": {"b": [0, {"c": False}]}})
-    operations = [{"op": "test", "path": "/payload/a", "value": {"b": [False, {"c": 0}]}}]
+    operations = [
+        {"op": "test", "path": "/payload/a", "value": {"b": [False, {"c": 0}]}}
+    ]
     response = samples.patch(record["id"], operations, type=JSON_PATCH)
     assert_problem(response, 409, "patch-test-failed")
 
@@ -244,9 +307,13 @@ MALFORMED: list[Any] = [
 
 
 @pytest.mark.parametrize("patch", [*NOT_APPLICABLE, *MALFORMED], ids=json.dumps)
-def test_a_json_patch_that_cannot_be_applied_is_refused(samples: Collection, patch: Any) -> None:
+def test_a_json_patch_that_cannot_be_applied_is_refused(
+    samples: Collection, patch: Any
+) -> None:
     record = samples.created(payload=START)
-    assert_problem(samples.patch(record["id"], patch, type=JSON_PATCH), 422, "invalid-patch")
+    assert_problem(
+        samples.patch(record["id"], patch, type=JSON_PATCH), 422, "invalid-patch"
+    )
     assert samples.record(record["id"]) == record
 
 
@@ -271,18 +338,28 @@ def test_a_hundred_operations_are_allowed_and_no_more(counters: Collection) -> N
     response = counters.patch(record_id, [*operations, operations[0]], type=JSON_PATCH)
     assert response.status_code in (413, 422)
     assert_problem(
-        response, response.status_code, "too-large" if response.status_code == 413 else "invalid-patch"
+        response,
+        response.status_code,
+        "too-large" if response.status_code == 413 else "invalid-patch",
     )
     assert counters.record(record_id)["data"]["value"] == 99
 
 
 @pytest.mark.parametrize("kind_of_bomb", ["siblings", "nested"])
-def test_a_patch_cannot_blow_a_document_up_by_copying(samples: Collection, kind_of_bomb: str) -> None:
+def test_a_patch_cannot_blow_a_document_up_by_copying(
+    samples: Collection, kind_of_bomb: str
+) -> None:
     record = samples.created(payload={"x0": ["0123456789" * 10]})
     if kind_of_bomb == "siblings":
-        operations = [{"op": "copy", "from": "/payload", "path": f"/payload/x{n}"} for n in range(1, 61)]
+        operations = [
+            {"op": "copy", "from": "/payload", "path": f"/payload/x{n}"}
+            for n in range(1, 61)
+        ]
     else:
-        operations = [{"op": "copy", "from": "/payload/x0", "path": "/payload/x0/-"} for _ in range(100)]
+        operations = [
+            {"op": "copy", "from": "/payload/x0", "path": "/payload/x0/-"}
+            for _ in range(100)
+        ]
     before = time.monotonic()
     response = samples.patch(record["id"], operations, type=JSON_PATCH)
     assert time.monotonic() - before < 5
@@ -311,10 +388,13 @@ def test_a_patch_cannot_make_a_record_deeper_than_a_body(samples: Collection) ->
     assert samples.record(record["id"]) == record
 
 
-# --- media types ---------------------------------------------------------------------------------
+# --- media types
+# ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("media_type", ["text/plain", "application/xml", "application/x-ndjson", "nonsense"])
+@pytest.mark.parametrize(
+    "media_type", ["text/plain", "application/xml", "application/x-ndjson", "nonsense"]
+)
 def test_another_type_of_patch_is_refused_naming_those_there_are(
     counters: Collection, media_type: str
 ) -> None:
@@ -331,7 +411,10 @@ def test_a_patch_is_one_change(samples: Collection) -> None:
     samples.patch(record["id"], {"amount": 2, "name": "x"})
     samples.patch(
         record["id"],
-        [{"op": "replace", "path": "/amount", "value": 3}, {"op": "replace", "path": "/name", "value": "y"}],
+        [
+            {"op": "replace", "path": "/amount", "value": 3},
+            {"op": "replace", "path": "/name", "value": "y"},
+        ],
         type=JSON_PATCH,
     )
     changes = samples.history(record["id"])

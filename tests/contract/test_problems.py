@@ -1,4 +1,5 @@
-"""Problems: one shape for every refusal, the framework's own included (contract 11 and 12)."""
+"""Problems: one shape for every refusal, the framework's own included (contract 11 and
+12)."""
 
 import re
 import uuid
@@ -77,7 +78,18 @@ def test_a_problem_that_cannot_be_is_not_found(client: httpx.Client) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    ["/nothing", "/api", "/api/", "/apis/counters", "/favicon.ico", "/%00", "/%ff", "/..%2f", "/a//b", "/é"],
+    [
+        "/nothing",
+        "/api",
+        "/api/",
+        "/apis/counters",
+        "/favicon.ico",
+        "/%00",
+        "/%ff",
+        "/..%2f",
+        "/a//b",
+        "/é",
+    ],
 )
 def test_an_unknown_path_is_a_problem(client: httpx.Client, path: str) -> None:
     response = client.get(path)
@@ -121,7 +133,9 @@ METHODS = [
 def test_a_method_the_address_does_not_have_names_those_it_has(
     counters: Collection, method: str, target: str, allowed: set[str]
 ) -> None:
-    path = target.format(path=counters.path, record=counters.at(counters.created()["id"]))
+    path = target.format(
+        path=counters.path, record=counters.at(counters.created()["id"])
+    )
     response = counters.client.request(method, path)
     assert_problem(response, 405, "method-not-allowed")
     assert allowed <= set(re.split(r",\s*", response.headers["allow"]))
@@ -134,15 +148,21 @@ def test_a_problem_says_where_it_happened(counters: Collection, record_id: str) 
     assert record_id in problem["instance"]
 
 
-@pytest.mark.parametrize("path", ["/%00", "/%ff", "/a%0Ab", "/é", "/a%20b", "/%22", "/api/counters/%7B"])
+@pytest.mark.parametrize(
+    "path", ["/%00", "/%ff", "/a%0Ab", "/é", "/a%20b", "/%22", "/api/counters/%7B"]
+)
 def test_where_it_happened_is_a_uri_reference(client: httpx.Client, path: str) -> None:
     """RFC 9457, section 3.1.5; RFC 3986, section 4.1."""
     problem = assert_problem(client.get(path), 404, client.get(path).json()["code"])
-    assert re.fullmatch(r"[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%]+", problem["instance"]), problem["instance"]
+    assert re.fullmatch(
+        r"[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%]+", problem["instance"]
+    ), problem["instance"]
 
 
 @pytest.mark.parametrize("value", [[], 5, "text"])
-def test_what_is_no_object_is_wrong_as_a_whole(counters: Collection, value: Any) -> None:
+def test_what_is_no_object_is_wrong_as_a_whole(
+    counters: Collection, value: Any
+) -> None:
     record = counters.created()
     refused = {
         "invalid-data": counters.create(value),
@@ -153,7 +173,9 @@ def test_what_is_no_object_is_wrong_as_a_whole(counters: Collection, value: Any)
         assert (error["pointer"], error["detail"]) == ("", response.json()["detail"])
 
 
-def test_a_problem_has_a_title_of_its_kind_and_a_detail_of_its_own(counters: Collection) -> None:
+def test_a_problem_has_a_title_of_its_kind_and_a_detail_of_its_own(
+    counters: Collection,
+) -> None:
     first, second = str(uuid.uuid4()), str(uuid.uuid4())
     one = assert_problem(counters.read(first), 404, "record-not-found")
     two = assert_problem(counters.read(second), 404, "record-not-found")
@@ -162,17 +184,24 @@ def test_a_problem_has_a_title_of_its_kind_and_a_detail_of_its_own(counters: Col
     assert second in two["detail"]
 
 
-def test_the_answer_to_head_has_no_body_even_where_it_is_a_problem(client: httpx.Client) -> None:
+def test_the_answer_to_head_has_no_body_even_where_it_is_a_problem(
+    client: httpx.Client,
+) -> None:
     response = client.head("/nothing")
     assert (response.status_code, response.content) == (404, b"")
     assert response.headers["content-type"].split(";")[0] == "application/problem+json"
 
 
-# --- request ids ---------------------------------------------------------------------------------
+# --- request ids
+# ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("request_id", ["a", "abc-123", "0198c1d2-7c2f-7d6a-9f1e-2b3c4d5e6f70", "A.b_c:d"])
-def test_a_sane_request_id_is_taken_and_echoed(counters: Collection, request_id: str) -> None:
+@pytest.mark.parametrize(
+    "request_id", ["a", "abc-123", "0198c1d2-7c2f-7d6a-9f1e-2b3c4d5e6f70", "A.b_c:d"]
+)
+def test_a_sane_request_id_is_taken_and_echoed(
+    counters: Collection, request_id: str
+) -> None:
     headers = {"x-request-id": request_id}
     created = counters.create({"value": 1}, headers=headers)
     assert created.headers["x-request-id"] == request_id
@@ -182,9 +211,15 @@ def test_a_sane_request_id_is_taken_and_echoed(counters: Collection, request_id:
     assert assert_problem(response, 404, "record-not-found")["request_id"] == request_id
 
 
-@pytest.mark.parametrize("request_id", [b"", b"a b", b"x" * 5000, "é".encode(), b"a\tb", b"\xff"])
-def test_another_request_id_is_made_anew(counters: Collection, request_id: bytes) -> None:
-    response = counters.client.post(counters.path, json={"value": 1}, headers=[(b"x-request-id", request_id)])
+@pytest.mark.parametrize(
+    "request_id", [b"", b"a b", b"x" * 5000, "é".encode(), b"a\tb", b"\xff"]
+)
+def test_another_request_id_is_made_anew(
+    counters: Collection, request_id: bytes
+) -> None:
+    response = counters.client.post(
+        counters.path, json={"value": 1}, headers=[(b"x-request-id", request_id)]
+    )
     made = response.headers["x-request-id"]
     assert made
     assert made.encode("latin-1", "replace") != request_id
@@ -204,16 +239,25 @@ def test_every_answer_has_a_request_id_of_its_own(counters: Collection) -> None:
         "/openapi.json",
         "/no",
     ]
-    ids = [counters.client.get(address).headers["x-request-id"] for address in addresses]
+    ids = [
+        counters.client.get(address).headers["x-request-id"] for address in addresses
+    ]
     assert len(set(ids)) == len(addresses)
 
 
-# --- who may call a loopback service -------------------------------------------------------------
+# --- who may call a loopback service
+# -------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     "host",
-    ["evil.example", "evil.example:8000", "127.0.0.1.evil.example", "10.0.0.1", "localhost.evil.example"],
+    [
+        "evil.example",
+        "evil.example:8000",
+        "127.0.0.1.evil.example",
+        "10.0.0.1",
+        "localhost.evil.example",
+    ],
 )
 def test_a_foreign_host_is_forbidden(counters: Collection, host: str) -> None:
     for response in (
@@ -234,18 +278,26 @@ def test_a_foreign_host_is_forbidden(counters: Collection, host: str) -> None:
         "file://",
     ],
 )
-def test_a_foreign_origin_is_forbidden(counters: Collection, origin: str, marker: str) -> None:
+def test_a_foreign_origin_is_forbidden(
+    counters: Collection, origin: str, marker: str
+) -> None:
     headers = {"origin": origin}
     assert_problem(counters.create({"name": marker}, headers=headers), 403, "forbidden")
-    assert_problem(counters.client.get(counters.path, headers=headers), 403, "forbidden")
+    assert_problem(
+        counters.client.get(counters.path, headers=headers), 403, "forbidden"
+    )
     assert counters.items(name=marker) == []
 
 
-def test_the_services_own_host_and_origin_are_welcome(service: Service, counters: Collection) -> None:
+def test_the_services_own_host_and_origin_are_welcome(
+    service: Service, counters: Collection
+) -> None:
     port = urlsplit(service.url).port
     for name in (f"127.0.0.1:{port}", f"localhost:{port}", f"[::1]:{port}"):
         headers = {"host": name, "origin": f"http://{name}"}
-        assert counters.client.get(counters.path, headers=headers).status_code == 200, name
+        assert counters.client.get(counters.path, headers=headers).status_code == 200, (
+            name
+        )
         assert counters.create({"value": 1}, headers=headers).status_code == 201, name
 
 
@@ -266,7 +318,8 @@ def test_a_request_that_names_no_resource_or_no_host_is_answered_as_http_says(
     assert status != 400 or b'"code":"malformed-request"' in answer
 
 
-# --- the service itself --------------------------------------------------------------------------
+# --- the service itself
+# --------------------------------------------------------------------------
 
 
 def test_the_root_says_what_this_is(client: httpx.Client) -> None:
@@ -285,7 +338,9 @@ def test_the_openapi_document_names_every_collection(
     document = counters.client.get("/openapi.json").json()
     assert document["openapi"].startswith("3.1")
     for collection in (counters, samples, tickets):
-        assert {"get", "post", "delete"} <= document["paths"][f"/api/{collection.name}"].keys()
+        assert {"get", "post", "delete"} <= document["paths"][
+            f"/api/{collection.name}"
+        ].keys()
     schemas = document["components"]["schemas"]
     assert any("problem" in name.lower() for name in schemas)
 
@@ -296,6 +351,10 @@ def test_a_problem_fits_the_shape_for_a_query_too(counters: Collection) -> None:
     assert_shape(response.json(), response)
 
 
-@pytest.mark.parametrize("path", ["/collections/", "/entity-types/", "/workspaces/", "/changes/"])
-def test_a_slash_too_many_is_not_found_rather_than_elsewhere(client: httpx.Client, path: str) -> None:
+@pytest.mark.parametrize(
+    "path", ["/collections/", "/entity-types/", "/workspaces/", "/changes/"]
+)
+def test_a_slash_too_many_is_not_found_rather_than_elsewhere(
+    client: httpx.Client, path: str
+) -> None:
     assert_problem(client.get(path), 404, "not-found")

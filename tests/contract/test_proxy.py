@@ -14,7 +14,8 @@ from tests.support.proxy import proxy
 
 
 class Broken(BaseHTTPRequestHandler):
-    """A replica that says that it is ready, and ends the connection once it has any other request."""
+    """A replica that says that it is ready, and ends the connection once it has any
+    other request."""
 
     received: list[str]
 
@@ -46,7 +47,10 @@ def client(tmp_path: Path, received: list[str]) -> Iterator[httpx.Client]:
     handler = type("Handler", (Broken,), {"received": received})
     with ExitStack() as stack:
         pool = stack.enter_context(ThreadPoolExecutor(2))
-        replicas = [stack.enter_context(ThreadingHTTPServer(("127.0.0.1", 0), handler)) for _ in range(2)]
+        replicas = [
+            stack.enter_context(ThreadingHTTPServer(("127.0.0.1", 0), handler))
+            for _ in range(2)
+        ]
         for replica in replicas:
             pool.submit(replica.serve_forever)
             stack.callback(replica.shutdown)
@@ -66,10 +70,14 @@ def assert_told_to_come_again(response: httpx.Response) -> None:
 def test_a_write_that_was_sent_is_not_sent_again(
     client: httpx.Client, received: list[str], method: str
 ) -> None:
-    assert_told_to_come_again(client.request(method, "/api/counters", json={"name": "once"}))
+    assert_told_to_come_again(
+        client.request(method, "/api/counters", json={"name": "once"})
+    )
     assert received == [method]
 
 
-def test_a_read_that_broke_off_is_sent_to_the_next_one(client: httpx.Client, received: list[str]) -> None:
+def test_a_read_that_broke_off_is_sent_to_the_next_one(
+    client: httpx.Client, received: list[str]
+) -> None:
     assert_told_to_come_again(client.get("/api/counters"))
     assert received.count("GET") >= 2

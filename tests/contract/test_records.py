@@ -1,4 +1,5 @@
-"""Records: create, read, replace, delete; envelope and data; what is stored (contract 2 and 3)."""
+"""Records: create, read, replace, delete; envelope and data; what is stored (contract 2
+and 3)."""
 
 import json
 import re
@@ -73,7 +74,9 @@ def test_a_record_is_read_as_it_was_created(samples: Collection) -> None:
 
 @pytest.mark.parametrize("member", sorted(ENVELOPE - {"data"}))
 def test_the_envelope_is_the_services_own(counters: Collection, member: str) -> None:
-    problem = assert_problem(counters.create({"value": 1, member: "x"}), 422, "invalid-data")
+    problem = assert_problem(
+        counters.create({"value": 1, member: "x"}), 422, "invalid-data"
+    )
     assert pointers(problem) == {f"/{member}"}
 
 
@@ -96,17 +99,26 @@ def test_fields_named_like_the_envelope_are_just_data(oddities: Collection) -> N
     assert {name: record["data"][name] for name in data} == data
     assert uuid.UUID(record["id"]).version == 7
     assert record["revision"] == 1
-    patched = oddities.patch(record["id"], {"id": 6, "revision": "ten", "data": None}).json()
+    patched = oddities.patch(
+        record["id"], {"id": 6, "revision": "ten", "data": None}
+    ).json()
     assert patched["id"] == record["id"]
     assert patched["revision"] == 2
-    assert patched["data"] == record["data"] | {"id": 6, "revision": "ten", "data": None}
+    assert patched["data"] == record["data"] | {
+        "id": 6,
+        "revision": "ten",
+        "data": None,
+    }
 
 
-# --- reading -------------------------------------------------------------------------------------
+# --- reading
+# -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("condition", ['"1"', 'W/"1"', "*", '"7", "1"', '"7",W/"1"'])
-def test_a_record_the_client_has_is_not_sent_again(counters: Collection, condition: str) -> None:
+def test_a_record_the_client_has_is_not_sent_again(
+    counters: Collection, condition: str
+) -> None:
     record_id = counters.created()["id"]
     response = counters.read(record_id, headers={"if-none-match": condition})
     assert response.status_code == 304
@@ -115,7 +127,9 @@ def test_a_record_the_client_has_is_not_sent_again(counters: Collection, conditi
 
 
 @pytest.mark.parametrize("condition", ['"2"', '"01"', 'W/"2"'])
-def test_a_record_that_has_changed_is_sent_again(counters: Collection, condition: str) -> None:
+def test_a_record_that_has_changed_is_sent_again(
+    counters: Collection, condition: str
+) -> None:
     record_id = counters.created()["id"]
     counters.command(record_id, "increment")
     counters.command(record_id, "increment")
@@ -151,7 +165,9 @@ def test_head_answers_like_get_without_a_body(counters: Collection) -> None:
         assert headed.headers["content-type"] == got.headers["content-type"]
 
 
-def test_head_of_an_unknown_record_is_not_found(counters: Collection, record_id: str) -> None:
+def test_head_of_an_unknown_record_is_not_found(
+    counters: Collection, record_id: str
+) -> None:
     response = counters.client.head(counters.at(record_id))
     assert response.status_code == 404
     assert response.content == b""
@@ -180,11 +196,14 @@ def test_a_record_says_which_patches_it_takes(counters: Collection) -> None:
     assert {"application/merge-patch+json", "application/json-patch+json"} <= accepted
 
 
-# --- replacing and deleting ----------------------------------------------------------------------
+# --- replacing and deleting
+# ----------------------------------------------------------------------
 
 
 def test_put_replaces_all_of_the_data(tickets: Collection) -> None:
-    record = tickets.created(title="Slow", severity=30, acknowledged=True, migration_note="n")
+    record = tickets.created(
+        title="Slow", severity=30, acknowledged=True, migration_note="n"
+    )
     response = tickets.replace(record["id"], {"title": "Slower", "severity": 40})
     assert response.status_code == 200
     assert response.headers["etag"] == '"2"'
@@ -210,11 +229,17 @@ def test_put_creates_under_the_clients_id(counters: Collection, record_id: str) 
     assert counters.record(record_id) == response.json()
 
 
-def test_put_with_if_none_match_creates_only(counters: Collection, record_id: str) -> None:
+def test_put_with_if_none_match_creates_only(
+    counters: Collection, record_id: str
+) -> None:
     only_new = {"if-none-match": "*"}
-    assert counters.replace(record_id, {"value": 1}, headers=only_new).status_code == 201
+    assert (
+        counters.replace(record_id, {"value": 1}, headers=only_new).status_code == 201
+    )
     problem = assert_problem(
-        counters.replace(record_id, {"value": 2}, headers=only_new), 412, "precondition-failed"
+        counters.replace(record_id, {"value": 2}, headers=only_new),
+        412,
+        "precondition-failed",
     )
     assert problem["revision"] == 1
     assert counters.record(record_id)["data"]["value"] == 1
@@ -239,7 +264,12 @@ def test_revisions_go_on_after_a_deletion(counters: Collection) -> None:
     assert response.status_code == 201
     assert response.headers["etag"] == '"4"'
     assert response.json()["revision"] == 4
-    assert [change["revision"] for change in counters.history(record_id)] == [4, 3, 2, 1]
+    assert [change["revision"] for change in counters.history(record_id)] == [
+        4,
+        3,
+        2,
+        1,
+    ]
 
 
 def test_an_old_revision_is_no_match_after_delete_and_put(counters: Collection) -> None:
@@ -250,13 +280,16 @@ def test_an_old_revision_is_no_match_after_delete_and_put(counters: Collection) 
     assert assert_problem(response, 412, "precondition-failed")["revision"] == 3
 
 
-# --- past revisions ------------------------------------------------------------------------------
+# --- past revisions
+# ------------------------------------------------------------------------------
 
 
 def test_every_revision_can_be_read(counters: Collection) -> None:
     seen = [counters.created(value=0)]
     record_id = seen[0]["id"]
-    seen += [counters.command(record_id, "increment").json()["record"] for _ in range(4)]
+    seen += [
+        counters.command(record_id, "increment").json()["record"] for _ in range(4)
+    ]
     for record in seen:
         response = counters.read(record_id, revision=record["revision"])
         assert response.status_code == 200
@@ -271,29 +304,40 @@ def test_the_revisions_of_a_deleted_record_can_be_read(counters: Collection) -> 
 
 
 @pytest.mark.parametrize("revision", [2, 3, 2**31, 2**63 - 1])
-def test_a_revision_the_record_never_had_is_not_found(counters: Collection, revision: int) -> None:
+def test_a_revision_the_record_never_had_is_not_found(
+    counters: Collection, revision: int
+) -> None:
     record_id = counters.created()["id"]
-    assert_problem(counters.read(record_id, revision=revision), 404, "revision-not-found")
+    assert_problem(
+        counters.read(record_id, revision=revision), 404, "revision-not-found"
+    )
 
 
 @pytest.mark.parametrize("revision", ["abc", "1.5", "", "٣", "1e3", "0x1"])
-def test_a_revision_that_is_no_number_is_refused(counters: Collection, revision: str) -> None:
+def test_a_revision_that_is_no_number_is_refused(
+    counters: Collection, revision: str
+) -> None:
     record_id = counters.created()["id"]
     assert_problem(counters.read(record_id, revision=revision), 400, "invalid-query")
 
 
 @pytest.mark.parametrize("revision", [0, -1, 2**63, 2**200])
-def test_a_revision_that_cannot_be_is_refused(counters: Collection, revision: int) -> None:
+def test_a_revision_that_cannot_be_is_refused(
+    counters: Collection, revision: int
+) -> None:
     record_id = counters.created()["id"]
     response = counters.read(record_id, revision=revision)
     assert response.status_code in (400, 404)
     assert_problem(response, response.status_code, response.json()["code"])
 
 
-# --- writes that change nothing ------------------------------------------------------------------
+# --- writes that change nothing
+# ------------------------------------------------------------------
 
 
-def test_a_write_that_changes_nothing_adds_no_revision(samples: Collection, marker: str) -> None:
+def test_a_write_that_changes_nothing_adds_no_revision(
+    samples: Collection, marker: str
+) -> None:
     record = samples.created(marker=marker, amount=30, payload={"a": 1, "b": 2})
     record_id, data = record["id"], record["data"]
     unchanged = [
@@ -318,7 +362,8 @@ def test_a_write_that_changes_nothing_adds_no_revision(samples: Collection, mark
     assert len(samples.history(record_id)) == 1
 
 
-# --- values --------------------------------------------------------------------------------------
+# --- values
+# --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -332,10 +377,18 @@ def test_a_write_that_changes_nothing_adds_no_revision(samples: Collection, mark
         (str(2**53 + 1), str(2**53 + 1)),
     ],
 )
-def test_an_integer_is_stored_as_an_integer(samples: Collection, sent: str, stored: str) -> None:
-    for body in ('{"amount": %s}', '{"payload": {"amount": %s}}', '{"spare_amount": %s}'):
+def test_an_integer_is_stored_as_an_integer(
+    samples: Collection, sent: str, stored: str
+) -> None:
+    for body in (
+        '{"amount": %s}',
+        '{"payload": {"amount": %s}}',
+        '{"spare_amount": %s}',
+    ):
         response = samples.client.post(
-            samples.path, content=body % sent, headers={"content-type": "application/json"}
+            samples.path,
+            content=body % sent,
+            headers={"content-type": "application/json"},
         )
         assert response.status_code == 201, response.text
         read = samples.client.get(samples.at(response.json()["id"]))
@@ -344,11 +397,14 @@ def test_an_integer_is_stored_as_an_integer(samples: Collection, sent: str, stor
 
 
 @pytest.mark.parametrize(
-    "number", ["30.5", "true", '"30"', "null", "[]", "1e300", str(2**63), str(-(2**63) - 1)]
+    "number",
+    ["30.5", "true", '"30"', "null", "[]", "1e300", str(2**63), str(-(2**63) - 1)],
 )
 def test_what_is_no_64_bit_integer_is_refused(samples: Collection, number: str) -> None:
     response = samples.client.post(
-        samples.path, content='{"amount": ' + number + "}", headers={"content-type": "application/json"}
+        samples.path,
+        content='{"amount": ' + number + "}",
+        headers={"content-type": "application/json"},
     )
     assert pointers(assert_problem(response, 422, "invalid-data")) == {"/amount"}
 
@@ -364,19 +420,31 @@ def test_an_integer_past_64_bits_is_refused_wherever_it_stands(
     assert all(named.startswith(f"/{place}") for named in pointers(problem))
 
 
-@pytest.mark.parametrize("number", [0.1, -2.5, 5e-324, 1.7976931348623157e308, 1e22, 123456789.123456789])
+@pytest.mark.parametrize(
+    "number", [0.1, -2.5, 5e-324, 1.7976931348623157e308, 1e22, 123456789.123456789]
+)
 def test_a_double_comes_back_bit_for_bit(samples: Collection, number: float) -> None:
     record = samples.created(ratio=number, spare_ratio=-number, payload={"n": number})
     data = samples.record(record["id"])["data"]
-    assert (data["ratio"], data["spare_ratio"], data["payload"]["n"]) == (number, -number, number)
+    assert (data["ratio"], data["spare_ratio"], data["payload"]["n"]) == (
+        number,
+        -number,
+        number,
+    )
 
 
-@pytest.mark.parametrize("number", [0.1, 5e-324, 1.7976931348623157e308, 1e22, 3.0, 2**62])
-def test_what_was_read_can_be_written_back_and_changes_nothing(samples: Collection, number: float) -> None:
+@pytest.mark.parametrize(
+    "number", [0.1, 5e-324, 1.7976931348623157e308, 1e22, 3.0, 2**62]
+)
+def test_what_was_read_can_be_written_back_and_changes_nothing(
+    samples: Collection, number: float
+) -> None:
     record = samples.created(ratio=number, payload={"n": number})
     read = samples.client.get(samples.at(record["id"])).text
     response = samples.client.put(
-        samples.at(record["id"]), content=data_text(read), headers={"content-type": "application/json"}
+        samples.at(record["id"]),
+        content=data_text(read),
+        headers={"content-type": "application/json"},
     )
     assert response.status_code == 200, response.text
     assert response.json() == record
@@ -392,7 +460,9 @@ def data_text(record: str) -> str:
 
 def test_a_number_field_keeps_whole_numbers_as_integers(samples: Collection) -> None:
     record = samples.created(ratio=30.0)
-    assert '"ratio":30,' in samples.read(record["id"]).text.replace(": ", ":").replace(", ", ",")
+    assert '"ratio":30,' in samples.read(record["id"]).text.replace(": ", ":").replace(
+        ", ", ","
+    )
 
 
 INVALID = [
@@ -426,24 +496,38 @@ INVALID = [
 ]
 
 
-@pytest.mark.parametrize(("data", "pointer"), INVALID, ids=[json.dumps(data) for data, _ in INVALID])
-def test_invalid_data_is_refused_at_its_place(samples: Collection, data: Json, pointer: str) -> None:
+@pytest.mark.parametrize(
+    ("data", "pointer"), INVALID, ids=[json.dumps(data) for data, _ in INVALID]
+)
+def test_invalid_data_is_refused_at_its_place(
+    samples: Collection, data: Json, pointer: str
+) -> None:
     problem = assert_problem(samples.create(data), 422, "invalid-data")
     assert pointers(problem) == {pointer}
 
 
 def test_everything_that_is_wrong_is_named_at_once(tickets: Collection) -> None:
     problem = assert_problem(
-        tickets.create({"severity": 51, "acknowledged": "no", "colour": "red", "shape": "round"}),
+        tickets.create(
+            {"severity": 51, "acknowledged": "no", "colour": "red", "shape": "round"}
+        ),
         422,
         "invalid-data",
     )
-    assert pointers(problem) == {"/title", "/severity", "/acknowledged", "/colour", "/shape"}
+    assert pointers(problem) == {
+        "/title",
+        "/severity",
+        "/acknowledged",
+        "/colour",
+        "/shape",
+    }
 
 
 @pytest.mark.parametrize("title", ["", "x" * 201])
 def test_a_length_out_of_bounds_is_refused(tickets: Collection, title: str) -> None:
-    problem = assert_problem(tickets.create({"title": title, "severity": 30}), 422, "invalid-data")
+    problem = assert_problem(
+        tickets.create({"title": title, "severity": 30}), 422, "invalid-data"
+    )
     assert pointers(problem) == {"/title"}
 
 
@@ -453,14 +537,18 @@ def test_lengths_count_characters(tickets: Collection) -> None:
 
 def test_a_refused_replacement_leaves_the_record_alone(tickets: Collection) -> None:
     record = tickets.created(title="Slow", severity=30)
-    assert_problem(tickets.replace(record["id"], {"title": "Slow"}), 422, "invalid-data")
+    assert_problem(
+        tickets.replace(record["id"], {"title": "Slow"}), 422, "invalid-data"
+    )
     assert_problem(tickets.replace(record["id"], {}), 422, "invalid-data")
     assert tickets.record(record["id"]) == record
 
 
 @pytest.mark.parametrize("body", ["[]", "3", '"text"', "null", "true"])
 def test_data_that_is_no_object_is_refused(counters: Collection, body: str) -> None:
-    response = counters.client.post(counters.path, content=body, headers={"content-type": "application/json"})
+    response = counters.client.post(
+        counters.path, content=body, headers={"content-type": "application/json"}
+    )
     assert_problem(response, 422, "invalid-data")
 
 
@@ -475,10 +563,13 @@ def test_a_time_keeps_its_instant(samples: Collection) -> None:
     )
 
 
-# --- unique values -------------------------------------------------------------------------------
+# --- unique values
+# -------------------------------------------------------------------------------
 
 
-def test_a_unique_value_is_held_by_one_record(accounts: Collection, marker: str, record_id: str) -> None:
+def test_a_unique_value_is_held_by_one_record(
+    accounts: Collection, marker: str, record_id: str
+) -> None:
     first = accounts.created(owner=marker)
     other = accounts.created(owner=f"{marker}-2")
     refused = [
@@ -498,22 +589,31 @@ def test_a_unique_value_is_held_by_one_record(accounts: Collection, marker: str,
 
 def test_a_record_may_keep_its_unique_value(accounts: Collection, marker: str) -> None:
     record = accounts.created(owner=marker)
-    assert accounts.replace(record["id"], {"owner": marker, "balance": 5}).status_code == 200
+    assert (
+        accounts.replace(record["id"], {"owner": marker, "balance": 5}).status_code
+        == 200
+    )
 
 
-def test_a_unique_value_is_free_again_after_deletion(accounts: Collection, marker: str) -> None:
+def test_a_unique_value_is_free_again_after_deletion(
+    accounts: Collection, marker: str
+) -> None:
     record = accounts.created(owner=marker)
     assert accounts.delete(record["id"]).status_code == 204
     again = accounts.created(owner=marker)
-    assert_problem(accounts.replace(record["id"], {"owner": marker}), 409, "unique-violation")
+    assert_problem(
+        accounts.replace(record["id"], {"owner": marker}), 409, "unique-violation"
+    )
     assert accounts.items(owner=marker) == [again]
 
 
-# --- how requests are made -----------------------------------------------------------------------
+# --- how requests are made
+# -----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    "media_type", ["application/json", "application/json; charset=utf-8", "Application/JSON"]
+    "media_type",
+    ["application/json", "application/json; charset=utf-8", "Application/JSON"],
 )
 def test_json_is_taken_under_its_names(counters: Collection, media_type: str) -> None:
     response = counters.client.post(
@@ -523,21 +623,32 @@ def test_json_is_taken_under_its_names(counters: Collection, media_type: str) ->
 
 
 @pytest.mark.parametrize(
-    "media_type", ["application/xml", "text/plain", "multipart/form-data; boundary=x", "nonsense"]
+    "media_type",
+    ["application/xml", "text/plain", "multipart/form-data; boundary=x", "nonsense"],
 )
 def test_other_media_types_are_refused(counters: Collection, media_type: str) -> None:
     headers = {"content-type": media_type}
-    response = counters.client.post(counters.path, content=b'{"value": 1}', headers=headers)
+    response = counters.client.post(
+        counters.path, content=b'{"value": 1}', headers=headers
+    )
     assert_problem(response, 415, "unsupported-media-type")
     record_id = str(uuid.uuid4())
-    response = counters.client.put(counters.at(record_id), content=b'{"value": 1}', headers=headers)
+    response = counters.client.put(
+        counters.at(record_id), content=b'{"value": 1}', headers=headers
+    )
     assert_problem(response, 415, "unsupported-media-type")
 
 
-def test_a_client_that_prefers_little_gets_no_body(counters: Collection, record_id: str) -> None:
+def test_a_client_that_prefers_little_gets_no_body(
+    counters: Collection, record_id: str
+) -> None:
     little = {"prefer": "return=minimal"}
     created = counters.create({"value": 1}, headers=little)
-    assert (created.status_code, created.content, created.headers["etag"]) == (201, b"", '"1"')
+    assert (created.status_code, created.content, created.headers["etag"]) == (
+        201,
+        b"",
+        '"1"',
+    )
     known_id = created.headers["location"].rpartition("/")[2]
     assert counters.record(known_id)["data"]["value"] == 1
     put = counters.replace(record_id, {"value": 1}, headers=little)
@@ -552,7 +663,9 @@ def test_a_client_that_prefers_little_gets_no_body(counters: Collection, record_
     assert counters.history(known_id)[0]["revision"] == 5
 
 
-@pytest.mark.parametrize("preference", ['return="minimal"', "wait=5, Return = Minimal; x", "return=minimal"])
+@pytest.mark.parametrize(
+    "preference", ['return="minimal"', "wait=5, Return = Minimal; x", "return=minimal"]
+)
 def test_a_preference_may_be_written_in_any_way_rfc_7240_allows(
     counters: Collection, preference: str
 ) -> None:
@@ -560,7 +673,9 @@ def test_a_preference_may_be_written_in_any_way_rfc_7240_allows(
 
 
 def test_other_preferences_are_ignored(counters: Collection) -> None:
-    response = counters.create({"value": 1}, headers={"prefer": "respond-async, return=representation"})
+    response = counters.create(
+        {"value": 1}, headers={"prefer": "respond-async, return=representation"}
+    )
     assert response.status_code == 201
     assert response.json()["data"]["value"] == 1
 
@@ -569,20 +684,33 @@ def test_other_preferences_are_ignored(counters: Collection) -> None:
 def test_a_parameter_a_write_does_not_know_is_refused(
     counters: Collection, marker: str, query: dict[str, Any]
 ) -> None:
-    problem = assert_problem(counters.create({"name": marker}, **query), 400, "invalid-query")
+    problem = assert_problem(
+        counters.create({"name": marker}, **query), 400, "invalid-query"
+    )
     assert next(iter(query)) in problem["detail"]
     assert counters.items(name=marker) == []
 
 
-# --- what collections there are ------------------------------------------------------------------
+# --- what collections there are
+# ------------------------------------------------------------------
 
 
-def test_the_collections_are_listed(client: httpx.Client, counters: Collection, kind: str) -> None:
+def test_the_collections_are_listed(
+    client: httpx.Client, counters: Collection, kind: str
+) -> None:
     listed = {item["name"]: item for item in client.get("/collections").json()["items"]}
     described = listed[counters.name]
     assert described["kind"] == kind
     assert described["schema_version"] == 1
-    assert {"name", "kind", "schema_version", "schema", "commands", "unique", "indexes"} <= described.keys()
+    assert {
+        "name",
+        "kind",
+        "schema_version",
+        "schema",
+        "commands",
+        "unique",
+        "indexes",
+    } <= described.keys()
 
 
 def test_a_collection_is_described(accounts: Collection, tickets: Collection) -> None:
@@ -591,10 +719,14 @@ def test_a_collection_is_described(accounts: Collection, tickets: Collection) ->
     assert set(described["schema"]["properties"]) == {"owner", "balance"}
     assert described["schema"]["required"] == ["owner"]
     assert described["unique"] == [["owner"]]
-    assert tickets.client.get(f"/collections/{tickets.name}").json()["indexes"] == [["severity"]]
+    assert tickets.client.get(f"/collections/{tickets.name}").json()["indexes"] == [
+        ["severity"]
+    ]
 
 
-def test_a_collection_has_an_openapi_document_of_its_own(counters: Collection, samples: Collection) -> None:
+def test_a_collection_has_an_openapi_document_of_its_own(
+    counters: Collection, samples: Collection
+) -> None:
     document = counters.client.get(f"/collections/{counters.name}/openapi.json").json()
     assert document["openapi"].startswith("3.1")
     assert f"/api/{counters.name}" in document["paths"]
@@ -603,4 +735,6 @@ def test_a_collection_has_an_openapi_document_of_its_own(counters: Collection, s
 
 def test_an_unknown_collection_is_not_described(client: httpx.Client) -> None:
     assert_problem(client.get("/collections/nothing"), 404, "collection-not-found")
-    assert_problem(client.get("/collections/nothing/openapi.json"), 404, "collection-not-found")
+    assert_problem(
+        client.get("/collections/nothing/openapi.json"), 404, "collection-not-found"
+    )

@@ -1,4 +1,5 @@
-"""Indexes and unique constraints of registered types are real, on both databases (contract 6)."""
+"""Indexes and unique constraints of registered types are real, on both databases
+(contract 6)."""
 
 import json
 import re
@@ -76,12 +77,15 @@ def filled(replicas: Replicas) -> Collection:
 def layout_at(dialect: Dialect, connection: Connection, name: str) -> Layout:
     """The layout a service has of a type, made anew from what is stored."""
     catalog = Catalog(dialect, [])
-    catalog.refresh(Definitions(statements_of(dialect).definitions, connection.cursor()))
+    catalog.refresh(
+        Definitions(statements_of(dialect).definitions, connection.cursor())
+    )
     return catalog.get(name)
 
 
 def plan_of(url: str, name: str, query: str) -> str:
-    """How the database finds a page of that query, by the statement the service runs."""
+    """How the database finds a page of that query, by the statement the service
+    runs."""
     dialect = dialect_of(url)
     connection = dialect.connect()
     try:
@@ -99,10 +103,18 @@ def plan_of(url: str, name: str, query: str) -> str:
 FILTERS = [
     *("n=7", "n__gte=2990", "n__lt=5", "ratio=1", "ratio__lt=0.5", "source=source-7"),
     *("paid=true", "at.city=city-7", "at.storey=7", "at.storey__gt=895"),
-    *("event_name=event-7&n=7", "event_name=event-7&n__gt=2900", "at.city=city-7&source=source-7"),
+    *(
+        "event_name=event-7&n=7",
+        "event_name=event-7&n__gt=2900",
+        "at.city=city-7&source=source-7",
+    ),
     *(
         urlencode({"filter": text})
-        for text in ("data.n == 7", 'data.at.city == "city-7"', "data.n > 2990 && data.n < 2995")
+        for text in (
+            "data.n == 7",
+            'data.at.city == "city-7"',
+            "data.n > 2990 && data.n < 2995",
+        )
     ),
 ]
 
@@ -128,14 +140,24 @@ def test_a_sort_by_an_indexed_member_goes_by_the_index(
     assert not re.search(r"TEMP B-TREE|Sort +\(cost", plan), plan
 
 
-def test_a_member_without_an_index_is_looked_for_in_the_table(replicas: Replicas, filled: Collection) -> None:
-    assert "_index_" not in plan_of(replicas.database, filled.name, "event_name__contains=7")
+def test_a_member_without_an_index_is_looked_for_in_the_table(
+    replicas: Replicas, filled: Collection
+) -> None:
+    assert "_index_" not in plan_of(
+        replicas.database, filled.name, "event_name__contains=7"
+    )
 
 
-def test_an_index_can_be_added_and_taken_away_in_place(replicas: Replicas, name: str) -> None:
+def test_an_index_can_be_added_and_taken_away_in_place(
+    replicas: Replicas, name: str
+) -> None:
     schema = an_object(a=TEXT)
     registered(replicas.client, name, schema)
-    imported(replicas.client, name, "".join(f'{{"a": "a-{number}"}}\n' for number in range(500)))
+    imported(
+        replicas.client,
+        name,
+        "".join(f'{{"a": "a-{number}"}}\n' for number in range(500)),
+    )
     for indexes in (["a"], []):
         registered(replicas.client, name, schema, indexes=indexes)
         assert ("_index_" in plan_of(replicas.database, name, "a=a-7")) is bool(indexes)
@@ -155,7 +177,9 @@ def test_indexes_whose_names_could_be_mistaken_for_each_other_stand_side_by_side
     assert pointers(refused) == {"/a_B"}
     registered(client, name, schema, indexes=[], unique=[["a_b"]])
     own.created(a="x", b="x")
-    assert pointers(assert_problem(own.create({"a_b": "x"}), 409, "unique-violation")) == {"/a_b"}
+    assert pointers(
+        assert_problem(own.create({"a_b": "x"}), 409, "unique-violation")
+    ) == {"/a_b"}
 
 
 # Unique
@@ -185,11 +209,22 @@ def test_a_value_is_held_once_and_values_that_differ_stand_beside_it(
 
 
 def test_null_and_absent_never_collide(client: httpx.Client, name: str) -> None:
-    members: Json = {"a": {"type": ["string", "null"]}, "b": {"type": ["object", "null"]}, "c": {}}
+    members: Json = {
+        "a": {"type": ["string", "null"]},
+        "b": {"type": ["object", "null"]},
+        "c": {},
+    }
     groups = ["a", "b.deep", "c", ["a", "c"]]
     registered(client, name, an_object(**members), unique=groups)
     own = Collection(client, name)
-    harmless: list[Json] = [{}, {"a": None}, {"b": None}, {"b": {}}, {"b": {"deep": None}}, {"c": None}]
+    harmless: list[Json] = [
+        {},
+        {"a": None},
+        {"b": None},
+        {"b": {}},
+        {"b": {"deep": None}},
+        {"c": None},
+    ]
     for data in harmless * 2:
         own.created(**data)
     own.created(a="x")
@@ -199,7 +234,9 @@ def test_null_and_absent_never_collide(client: httpx.Client, name: str) -> None:
     assert pointers(refused) == {"/b/deep"}
 
 
-def test_a_group_of_members_is_unique_as_a_whole(client: httpx.Client, name: str) -> None:
+def test_a_group_of_members_is_unique_as_a_whole(
+    client: httpx.Client, name: str
+) -> None:
     registered(client, name, an_object(a=TEXT, b=TEXT), unique=[["a", "b"]])
     own = Collection(client, name)
     for a, b in (("x", "y"), ("x", "z"), ("y", "x"), ("xy", "z"), ("x", "yz")):
@@ -210,18 +247,24 @@ def test_a_group_of_members_is_unique_as_a_whole(client: httpx.Client, name: str
     assert pointers(refused) == {"/a", "/b"}
 
 
-def test_a_unique_value_goes_to_one_of_many_clients_of_all_processes(replicas: Replicas, name: str) -> None:
+def test_a_unique_value_goes_to_one_of_many_clients_of_all_processes(
+    replicas: Replicas, name: str
+) -> None:
     registered(replicas.client, name, an_object(a=an_object(b=TEXT)), unique=["a.b"])
 
     def claim(client: httpx.Client, number: int) -> list[int]:
         own = Collection(client, name)
         return [own.create({"a": {"b": f"{turn}"}}).status_code for turn in range(5)]
 
-    answers = [status for statuses in replicas.at_once(16, claim) for status in statuses]
+    answers = [
+        status for statuses in replicas.at_once(16, claim) for status in statuses
+    ]
     assert sorted(answers) == [201] * 5 + [409] * 75
 
 
-def test_a_unique_value_can_be_moved_from_one_record_to_another(client: httpx.Client, name: str) -> None:
+def test_a_unique_value_can_be_moved_from_one_record_to_another(
+    client: httpx.Client, name: str
+) -> None:
     registered(client, name, an_object(a=TEXT), unique=["a"])
     own = Collection(client, name)
     first, second = own.created(a="x"), own.created(a="y")
@@ -242,8 +285,11 @@ def test_a_line_of_an_import_that_breaks_a_unique_constraint_undoes_all(
     assert own.items() == []
 
 
-def test_a_constraint_added_while_clients_write_is_kept_by_all(replicas: Replicas, name: str) -> None:
-    """Either a record came before the constraint, which then was refused, or the constraint held."""
+def test_a_constraint_added_while_clients_write_is_kept_by_all(
+    replicas: Replicas, name: str
+) -> None:
+    """Either a record came before the constraint, which then was refused, or the
+    constraint held."""
     schema = an_object(a=TEXT)
     registered(replicas.client, name, schema)
 
@@ -253,7 +299,11 @@ def test_a_constraint_added_while_clients_write_is_kept_by_all(replicas: Replica
         return Collection(client, name).create({"a": "x"}).status_code
 
     answers = replicas.at_once(12, act)
-    unique = Collection(replicas.client, name).client.get(f"/entity-types/{name}").json()["unique"]
+    unique = (
+        Collection(replicas.client, name)
+        .client.get(f"/entity-types/{name}")
+        .json()["unique"]
+    )
     assert answers[0] == (200 if unique else 409)
     created = answers[1:].count(201)
     assert created == (1 if unique else 11), answers
@@ -265,7 +315,10 @@ def test_a_value_that_has_no_room_in_an_index_does_not_stop_the_service(
 ) -> None:
     schema = an_object(source=TEXT, free=TEXT)
     registered(client, "long-events", schema, indexes=["source"])
-    own, text = Collection(client, "long-events"), secrets.token_hex(50_000)  # cannot be compressed to fit
+    own, text = (
+        Collection(client, "long-events"),
+        secrets.token_hex(50_000),
+    )  # cannot be compressed to fit
     response = own.create({"source": text})
     if replicas.database.startswith("postgres"):
         assert "shorten it" in assert_problem(response, 422, "invalid-data")["detail"]

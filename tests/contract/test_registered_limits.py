@@ -1,4 +1,5 @@
-"""What a registered type may cost: no schema, document or expression holds up anyone else (contract 6)."""
+"""What a registered type may cost: no schema, document or expression holds up anyone
+else (contract 6)."""
 
 import json
 import socket
@@ -21,7 +22,8 @@ pytest_plugins = ["tests.support.replicas"]
 TEXT = {"type": "string"}
 NUMBER = {"type": "integer"}
 QUICKLY = 5.0
-"""Seconds after which an answer counts as none; without its bound each of these takes far longer."""
+"""Seconds after which an answer counts as none; without its bound each of these takes
+far longer."""
 
 
 @pytest.fixture
@@ -39,7 +41,9 @@ def _never_an_internal_error(response: httpx.Response) -> None:
 
 def doubling(levels: int) -> Json:
     """A schema whose references unfold to two to the power of ``levels``."""
-    twice = {f"d{n}": {"allOf": [{"$ref": f"#/$defs/d{n + 1}"}] * 2} for n in range(levels)}
+    twice = {
+        f"d{n}": {"allOf": [{"$ref": f"#/$defs/d{n + 1}"}] * 2} for n in range(levels)
+    }
     return {
         "type": "object",
         "properties": {"a": {"$ref": "#/$defs/d0"}},
@@ -60,11 +64,20 @@ REFUSED: dict[str, tuple[Json, str]] = {
     "a file": ({"$ref": "file:///etc/passwd"}, "/schema/$ref"),
     "references that double": (doubling(30), "/schema/$defs/d21"),
     "a reference to itself": ({"$ref": "#"}, "/schema"),
-    "a pattern with look-behind": (an_object(a={"pattern": "(?<=a)b"}), "/schema/properties/a/pattern"),
-    "a pattern with a backreference": (an_object(a={"pattern": r"(a)\1"}), "/schema/properties/a/pattern"),
+    "a pattern with look-behind": (
+        an_object(a={"pattern": "(?<=a)b"}),
+        "/schema/properties/a/pattern",
+    ),
+    "a pattern with a backreference": (
+        an_object(a={"pattern": r"(a)\1"}),
+        "/schema/properties/a/pattern",
+    ),
     "too many bytes": (an_object() | {"description": "x" * 65_536}, "/schema"),
     "an enum of too many bytes": (an_object(a={"enum": ["x" * 60] * 1_200}), "/schema"),
-    "too many nodes": (an_object(**{f"p{number}": {} for number in range(2_001)}), "/schema"),
+    "too many nodes": (
+        an_object(**{f"p{number}": {} for number in range(2_001)}),
+        "/schema",
+    ),
     "no object": ({"type": "array"}, "/schema/type"),
 }
 
@@ -74,14 +87,20 @@ def test_a_schema_that_cannot_be_bounded_is_refused_at_its_place(
     client: httpx.Client, name: str, case: str
 ) -> None:
     schema, place = REFUSED[case]
-    problem = assert_problem(put(client, name, schema, indexes=[], unique=[]), 422, "invalid-schema")
+    problem = assert_problem(
+        put(client, name, schema, indexes=[], unique=[]), 422, "invalid-schema"
+    )
     assert place in pointers(problem), problem
     assert_problem(client.get(f"/api/{name}"), 404, "collection-not-found")
 
 
-def test_an_index_over_references_that_double_is_refused_as_quickly(client: httpx.Client, name: str) -> None:
+def test_an_index_over_references_that_double_is_refused_as_quickly(
+    client: httpx.Client, name: str
+) -> None:
     for members in ({"indexes": ["a"]}, {"unique": [["a.b.c"]]}):
-        assert_problem(put(client, name, doubling(30), **members), 422, "invalid-schema")
+        assert_problem(
+            put(client, name, doubling(30), **members), 422, "invalid-schema"
+        )
 
 
 def test_an_enum_of_ten_megabytes_is_too_large(client: httpx.Client, name: str) -> None:
@@ -97,7 +116,9 @@ def test_nothing_is_fetched_for_a_schema(client: httpx.Client, name: str) -> Non
             an_object(a={"$dynamicRef": f"http://127.0.0.1:{port}/a.json#a"}),
         ):
             assert_problem(put(client, name, schema), 422, "invalid-schema")
-        registered(client, name, {"$id": f"http://127.0.0.1:{port}/own", "type": "object"})
+        registered(
+            client, name, {"$id": f"http://127.0.0.1:{port}/own", "type": "object"}
+        )
         Collection(client, name).created(a=1)
         assert calls == []
 
@@ -123,10 +144,24 @@ def listener() -> Iterator[tuple[int, list[Any]]]:
     ("members", "place"),
     [
         ({"commands": {f"c{number}": {} for number in range(65)}}, "/commands"),
-        ({"commands": {"c": {"set": {f"m{number}": "1" for number in range(65)}}}}, "/commands/c/set"),
-        ({"commands": {f"c{n}": {"set": {f"m{m}": "1" for m in range(60)}} for n in range(9)}}, ""),
+        (
+            {"commands": {"c": {"set": {f"m{number}": "1" for number in range(65)}}}},
+            "/commands/c/set",
+        ),
+        (
+            {
+                "commands": {
+                    f"c{n}": {"set": {f"m{m}": "1" for m in range(60)}}
+                    for n in range(9)
+                }
+            },
+            "",
+        ),
         ({"commands": {"c": {"description": "x" * 70_000}}}, "/commands"),
-        ({"commands": {"c": {"payload": doubling(30)}}}, "/commands/c/payload/$defs/d21"),
+        (
+            {"commands": {"c": {"payload": doubling(30)}}},
+            "/commands/c/payload/$defs/d21",
+        ),
         ({"migration": [{"from": n, "to": n + 1} for n in range(1, 70)]}, "/migration"),
         ({"migration": {"default": {"a": "x" * 70_000}}}, "/migration"),
         ({"indexes": [f"a{number}" for number in range(65)]}, "/indexes"),
@@ -136,43 +171,66 @@ def listener() -> Iterator[tuple[int, list[Any]]]:
 def test_the_other_members_of_a_definition_are_bounded_too(
     client: httpx.Client, name: str, members: Json, place: str
 ) -> None:
-    problem = assert_problem(put(client, name, {"type": "object"}, **members), 422, "invalid-schema")
+    problem = assert_problem(
+        put(client, name, {"type": "object"}, **members), 422, "invalid-schema"
+    )
     assert pointers(problem) == {place}
 
 
 # Documents
 
 
-def test_a_pattern_that_backtracks_elsewhere_takes_no_time(client: httpx.Client, name: str) -> None:
+def test_a_pattern_that_backtracks_elsewhere_takes_no_time(
+    client: httpx.Client, name: str
+) -> None:
     registered(client, name, an_object(a={"type": "string", "pattern": "^(a+)+$"}))
     own = Collection(client, name)
     assert own.create({"a": "a" * 10_000}).status_code == 201
-    assert pointers(assert_problem(own.create({"a": "a" * 10_000 + "!"}), 422, "invalid-data")) == {"/a"}
+    assert pointers(
+        assert_problem(own.create({"a": "a" * 10_000 + "!"}), 422, "invalid-data")
+    ) == {"/a"}
 
 
-def test_a_document_3000_deep_under_a_recursive_schema_is_refused(client: httpx.Client, name: str) -> None:
+def test_a_document_3000_deep_under_a_recursive_schema_is_refused(
+    client: httpx.Client, name: str
+) -> None:
     registered(client, name, an_object(next={"$ref": "#"}))
     for levels, code in ((3_000, "invalid-json"), (64, "invalid-json")):
         answer = client.post(
-            f"/api/{name}", content=nested(levels), headers={"content-type": "application/json"}
+            f"/api/{name}",
+            content=nested(levels),
+            headers={"content-type": "application/json"},
         )
         assert_problem(answer, 400, code)
-    answer = client.post(f"/api/{name}", content=nested(63), headers={"content-type": "application/json"})
+    answer = client.post(
+        f"/api/{name}", content=nested(63), headers={"content-type": "application/json"}
+    )
     assert answer.status_code == 201
 
 
-def test_unique_items_over_100000_objects_are_compared(client: httpx.Client, name: str) -> None:
+def test_unique_items_over_100000_objects_are_compared(
+    client: httpx.Client, name: str
+) -> None:
     registered(client, name, an_object(items={"type": "array", "uniqueItems": True}))
     own = Collection(client, name)
     items = "[" + ",".join(f"[{number}]" for number in range(100_000)) + "]"
     headers = {"content-type": "application/json"}
-    assert own.client.post(own.path, content=f'{{"items": {items}}}', headers=headers).status_code == 201
+    assert (
+        own.client.post(
+            own.path, content=f'{{"items": {items}}}', headers=headers
+        ).status_code
+        == 201
+    )
     twice = items[:-1] + ",[7]]"
-    refused = own.client.post(own.path, content=f'{{"items": {twice}}}', headers=headers)
+    refused = own.client.post(
+        own.path, content=f'{{"items": {twice}}}', headers=headers
+    )
     assert pointers(assert_problem(refused, 422, "invalid-data")) == {"/items/100000"}
 
 
-def test_a_lawful_document_of_30000_small_objects_is_stored(client: httpx.Client, name: str) -> None:
+def test_a_lawful_document_of_30000_small_objects_is_stored(
+    client: httpx.Client, name: str
+) -> None:
     line = an_object("n", n={"type": "integer", "minimum": 0}, tag={"enum": ["a", "b"]})
     registered(client, name, an_object(lines={"type": "array", "items": line}))
     lines = [{"n": number, "tag": "a"} for number in range(30_000)]
@@ -180,7 +238,9 @@ def test_a_lawful_document_of_30000_small_objects_is_stored(client: httpx.Client
     record = own.created(lines=lines)
     assert own.record(record["id"])["data"]["lines"] == lines
     lines[29_999]["n"] = -1
-    assert pointers(assert_problem(own.create({"lines": lines}), 422, "invalid-data")) == {"/lines/29999/n"}
+    assert pointers(
+        assert_problem(own.create({"lines": lines}), 422, "invalid-data")
+    ) == {"/lines/29999/n"}
 
 
 def test_a_document_that_takes_too_many_visits_is_refused_by_that_limit(
@@ -196,8 +256,14 @@ def test_a_document_that_takes_too_many_visits_is_refused_by_that_limit(
 
 
 def run(client: httpx.Client, name: str, command: Json, data: Json) -> httpx.Response:
-    """What a command answers on a record with that data, under a schema that says nothing of it."""
-    schema = an_object(**{member: {} for member in ("a", "at", "items", "made", "missing", "n", "text")})
+    """What a command answers on a record with that data, under a schema that says
+    nothing of it."""
+    schema = an_object(
+        **{
+            member: {}
+            for member in ("a", "at", "items", "made", "missing", "n", "text")
+        }
+    )
     registered(client, name, schema, commands={"go": command})
     own = Collection(client, name)
     record = own.created(**data)
@@ -222,7 +288,9 @@ def run(client: httpx.Client, name: str, command: Json, data: Json) -> httpx.Res
 def test_a_guard_that_gives_no_answer_refuses_with_the_reason(
     client: httpx.Client, name: str, when: str, data: Json, part: str
 ) -> None:
-    problem = assert_problem(run(client, name, {"when": when}, data), 409, "command-unavailable")
+    problem = assert_problem(
+        run(client, name, {"when": when}, data), 409, "command-unavailable"
+    )
     assert part in problem["detail"]
 
 
@@ -262,15 +330,24 @@ def test_a_value_that_cannot_be_computed_is_refused_and_nothing_is_stored(
 def test_an_expression_that_could_run_away_is_refused_when_registered(
     client: httpx.Client, name: str, text: str
 ) -> None:
-    refused = put(client, name, an_object(text={}, items={}), commands={"go": {"result": text}})
-    assert pointers(assert_problem(refused, 422, "invalid-schema")) == {"/commands/go/result"}
+    refused = put(
+        client, name, an_object(text={}, items={}), commands={"go": {"result": text}}
+    )
+    assert pointers(assert_problem(refused, 422, "invalid-schema")) == {
+        "/commands/go/result"
+    }
 
 
 def test_a_text_that_is_doubled_again_and_again_stays_within_the_limit_of_a_body(
     client: httpx.Client, name: str
 ) -> None:
     """Each run doubles what is stored; before it is huge the command is refused."""
-    registered(client, name, an_object(a={}), commands={"go": {"set": {"a": "data.a + data.a"}}})
+    registered(
+        client,
+        name,
+        an_object(a={}),
+        commands={"go": {"set": {"a": "data.a + data.a"}}},
+    )
     own = Collection(client, name)
     record = own.created(a="x" * 1_000)
     answers = [own.command(record["id"], "go").status_code for _ in range(25)]
@@ -290,7 +367,10 @@ def reader(replicas: Replicas) -> Iterator[Reader]:
     found.close()
 
 
-WIDE = {"type": "object", "allOf": [{"properties": {f"p{number}": {}}} for number in range(660)]}
+WIDE = {
+    "type": "object",
+    "allOf": [{"properties": {f"p{number}": {}}} for number in range(660)],
+}
 SAME = {
     "type": "object",
     "$defs": {"a": {"properties": {f"p{number}": {} for number in range(900)}}},
@@ -300,24 +380,40 @@ MANY = an_object(**{f"p{number}": TEXT for number in range(1_990)})
 ASSIGNED = {f"p{number}": f"data.p{number}" for number in range(60)}
 COMMANDS = {f"c{number}": {"set": ASSIGNED} for number in range(8)}
 LARGE = json.dumps({"lines": [{"n": number, "tag": "a"} for number in range(30_000)]})
-LINES = an_object(lines={"type": "array", "uniqueItems": True, "items": an_object(n=NUMBER, tag=TEXT)})
+LINES = an_object(
+    lines={"type": "array", "uniqueItems": True, "items": an_object(n=NUMBER, tag=TEXT)}
+)
 
 
 def work_through(replicas: Replicas, name: str, schema: Json, commands: Json) -> None:
     """Everything that has to look at a schema, with the answers it must have."""
     with replicas.second.client() as client:
         client.timeout = httpx.Timeout(60)
-        assert put(client, name, schema, indexes=["p1"], commands=commands).status_code == 201
+        assert (
+            put(client, name, schema, indexes=["p1"], commands=commands).status_code
+            == 201
+        )
         own = Collection(client, name)
         record = own.created(p1="x")
-        assert own.items([("p1", '"x"')] if schema is not MANY else [("p1", "x")]) == [record]
+        assert own.items([("p1", '"x"')] if schema is not MANY else [("p1", "x")]) == [
+            record
+        ]
         assert own.command(record["id"], "set", {"p2": "y"}).status_code in (200, 422)
         assert client.get(f"/collections/{name}/openapi.json").status_code == 200
         assert client.get("/openapi.json").status_code == 200
-        assert put(client, name, schema | {"title": "other"}, commands=commands).status_code == 200
+        assert (
+            put(
+                client, name, schema | {"title": "other"}, commands=commands
+            ).status_code
+            == 200
+        )
 
 
-SCHEMAS: dict[str, tuple[Json, Json]] = {"wide": (WIDE, {}), "same": (SAME, {}), "many": (MANY, COMMANDS)}
+SCHEMAS: dict[str, tuple[Json, Json]] = {
+    "wide": (WIDE, {}),
+    "same": (SAME, {}),
+    "many": (MANY, COMMANDS),
+}
 
 
 def write_documents(replicas: Replicas, name: str) -> None:
@@ -327,7 +423,9 @@ def write_documents(replicas: Replicas, name: str) -> None:
             answer = client.post(f"/api/{name}", content=LARGE, headers=headers)
             assert answer.status_code == 201
             address = f"{answer.headers['location']}/commands/set"
-            assert client.post(address, content=LARGE, headers=headers).status_code == 200
+            assert (
+                client.post(address, content=LARGE, headers=headers).status_code == 200
+            )
 
 
 @pytest.mark.parametrize("case", SCHEMAS)
@@ -335,9 +433,13 @@ def test_the_worst_schema_keeps_nobody_waiting(
     replicas: Replicas, reader: Reader, name: str, case: str
 ) -> None:
     turns = count()
-    reader.assert_never_waits(lambda: work_through(replicas, f"{name}-{next(turns)}", *SCHEMAS[case]))
+    reader.assert_never_waits(
+        lambda: work_through(replicas, f"{name}-{next(turns)}", *SCHEMAS[case])
+    )
 
 
-def test_the_largest_document_keeps_nobody_waiting(replicas: Replicas, reader: Reader, name: str) -> None:
+def test_the_largest_document_keeps_nobody_waiting(
+    replicas: Replicas, reader: Reader, name: str
+) -> None:
     registered(replicas.client, name, LINES)
     reader.assert_never_waits(lambda: write_documents(replicas, name))

@@ -1,4 +1,5 @@
-"""The migration endpoint: a snapshot comes back through the plans, whole or not at all (contract 7)."""
+"""The migration endpoint: a snapshot comes back through the plans, whole or not at all
+(contract 7)."""
 
 import json
 import threading
@@ -11,7 +12,15 @@ import pytest
 
 from tests.fixtures import TICKETS_1
 from tests.fixtures.database import Database, opened
-from tests.fixtures.snapshots import AT, SHOP, Snapshots, content, empty_database, entry, record
+from tests.fixtures.snapshots import (
+    AT,
+    SHOP,
+    Snapshots,
+    content,
+    empty_database,
+    entry,
+    record,
+)
 from tests.support.collection import Collection
 from tests.support.problems import Json, assert_problem, pointers
 from tests.support.server import Server, serving
@@ -29,11 +38,19 @@ REPORT = {
     "failures",
 }
 POLICIES = ("fail", "skip", "overwrite")
-TEXT: Json = {"type": "object", "properties": {"text": {"type": "string"}}, "required": ["text"]}
+TEXT: Json = {
+    "type": "object",
+    "properties": {"text": {"type": "string"}},
+    "required": ["text"],
+}
 
 
 @pytest.fixture(scope="module")
-def url(request: pytest.FixtureRequest, database: str, tmp_path_factory: pytest.TempPathFactory) -> str:
+def url(
+    request: pytest.FixtureRequest,
+    database: str,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> str:
     return empty_database(request, database, tmp_path_factory.mktemp("database"))
 
 
@@ -72,7 +89,9 @@ def accounts(client: httpx.Client) -> Collection:
     return Collection(client, "accounts")
 
 
-def registered(client: httpx.Client, name: str, schema: Json, **more: Any) -> Collection:
+def registered(
+    client: httpx.Client, name: str, schema: Json, **more: Any
+) -> Collection:
     response = client.put(f"/entity-types/{name}", json={"schema": schema, **more})
     assert response.status_code in (200, 201), response.text
     return Collection(client, name)
@@ -80,7 +99,10 @@ def registered(client: httpx.Client, name: str, schema: Json, **more: Any) -> Co
 
 def forget(client: httpx.Client, name: str) -> None:
     """Delete a registered type with all its records."""
-    assert client.delete(f"/api/{name}?_revision__gte=1&max_affected=9999").status_code == 200
+    assert (
+        client.delete(f"/api/{name}?_revision__gte=1&max_affected=9999").status_code
+        == 200
+    )
     assert client.delete(f"/entity-types/{name}").status_code == 204
 
 
@@ -98,25 +120,39 @@ def brought(name: str, *definitions: Json, **more: Any) -> Json:
     """A registered collection as a manifest tells of it."""
     told = definitions or (definition(),)
     number = told[-1]["schema_version"]
-    return entry(name, kind="registered", definitions=list(told), **{"schema_version": number, **more})
+    return entry(
+        name,
+        kind="registered",
+        definitions=list(told),
+        **{"schema_version": number, **more},
+    )
 
 
-def snapshot(entries: list[Json], records: list[Json] | None = None) -> tuple[str, bytes]:
+def snapshot(
+    entries: list[Json], records: list[Json] | None = None
+) -> tuple[str, bytes]:
     """The id and the content of a snapshot from elsewhere."""
     id = new_id()
-    ordered = sorted(records or [], key=lambda r: (r["workspace"] or "", r["collection"], r["id"]))
+    ordered = sorted(
+        records or [], key=lambda r: (r["workspace"] or "", r["collection"], r["id"])
+    )
     return id, content(entries, ordered, id=id)
 
 
-def at_hand(snapshots: Snapshots, entries: list[Json], records: list[Json] | None = None) -> str:
+def at_hand(
+    snapshots: Snapshots, entries: list[Json], records: list[Json] | None = None
+) -> str:
     """The id of a snapshot from elsewhere that was uploaded."""
     return snapshots.uploaded(snapshot(entries, records)[1])
 
 
-# --- the road --------------------------------------------------------------------------------------
+# --- the road
+# --------------------------------------------------------------------------------------
 
 
-def test_records_come_back_under_their_ids_with_their_times(snapshots: Snapshots, notes: Collection) -> None:
+def test_records_come_back_under_their_ids_with_their_times(
+    snapshots: Snapshots, notes: Collection
+) -> None:
     records = [notes.created(text=text) for text in "abc"]
     records[0] = notes.patch(records[0]["id"], {"text": "A"}).json()
     id = snapshots.of(notes.name)["id"]
@@ -125,8 +161,15 @@ def test_records_come_back_under_their_ids_with_their_times(snapshots: Snapshots
     report = snapshots.restored(id)
     assert report.keys() == REPORT
     assert (report["snapshot"], report["failures"]) == (id, [])
-    assert (report["created"], report["skipped"], report["overwritten"], report["migrated"]) == (3, 0, 0, 0)
-    assert report["collections"] == [{"name": notes.name, "from_versions": {"1": 3}, "to_version": 1}]
+    assert (
+        report["created"],
+        report["skipped"],
+        report["overwritten"],
+        report["migrated"],
+    ) == (3, 0, 0, 0)
+    assert report["collections"] == [
+        {"name": notes.name, "from_versions": {"1": 3}, "to_version": 1}
+    ]
     for held in records:
         assert notes.record(held["id"]) == held | {"revision": held["revision"] + 2}
 
@@ -136,7 +179,9 @@ def test_the_showcase_of_version_1(snapshots: Snapshots, client: httpx.Client) -
     id = snapshots.uploaded(TICKETS_1.snapshot.read_bytes())
     report = snapshots.restored(id)
     assert (report["created"], report["migrated"]) == (2, 2)
-    assert report["collections"] == [{"name": "ops-tickets", "from_versions": {"1": 2}, "to_version": 2}]
+    assert report["collections"] == [
+        {"name": "ops-tickets", "from_versions": {"1": 2}, "to_version": 2}
+    ]
     held = {item["data"]["title"]: item for item in tickets.items()}
     assert held["Database degraded"]["data"]["severity"] == 40
     assert held["API latency spike"]["data"]["severity"] == 20
@@ -148,7 +193,11 @@ def test_the_showcase_of_version_1(snapshots: Snapshots, client: httpx.Client) -
     skipped = snapshots.restored(id, on_conflict="skip")
     assert (skipped["created"], skipped["skipped"], skipped["overwritten"]) == (0, 2, 0)
     overwritten = snapshots.restored(id, on_conflict="overwrite")
-    assert (overwritten["created"], overwritten["skipped"], overwritten["overwritten"]) == (0, 0, 2)
+    assert (
+        overwritten["created"],
+        overwritten["skipped"],
+        overwritten["overwritten"],
+    ) == (0, 0, 2)
     assert {item["id"]: item["revision"] for item in tickets.items()} == {
         item["id"]: item["revision"] for item in held.values()
     }
@@ -163,10 +212,21 @@ def test_the_showcase_of_version_1(snapshots: Snapshots, client: httpx.Client) -
         (3, 3, 1, 4),
         (2, 2, 9, 10),
     ],
-    ids=["never known", "deleted at 2", "deleted at 5", "overwritten at 3", "overwritten at 2"],
+    ids=[
+        "never known",
+        "deleted at 2",
+        "deleted at 5",
+        "overwritten at 3",
+        "overwritten at 2",
+    ],
 )
 def test_no_revision_is_ever_used_twice(
-    snapshots: Snapshots, notes: Collection, here: int, kept: int, comes: int, becomes: int
+    snapshots: Snapshots,
+    notes: Collection,
+    here: int,
+    kept: int,
+    comes: int,
+    becomes: int,
 ) -> None:
     id = new_id()
     for revision in range(here):
@@ -174,7 +234,9 @@ def test_no_revision_is_ever_used_twice(
     if here and not kept:
         notes.delete(id)
     from_there = [record(notes.name, id, {"text": "from there"}, revision=comes)]
-    snapshots.restored(at_hand(snapshots, [brought(notes.name)], from_there), on_conflict="overwrite")
+    snapshots.restored(
+        at_hand(snapshots, [brought(notes.name)], from_there), on_conflict="overwrite"
+    )
     restored = notes.record(id)
     assert (restored["revision"], restored["data"]) == (becomes, {"text": "from there"})
     assert (restored["created_at"], restored["updated_at"]) == (AT, AT)
@@ -182,7 +244,9 @@ def test_no_revision_is_ever_used_twice(
     assert revisions == sorted(set(revisions), reverse=True)
 
 
-@pytest.mark.parametrize(("name", "becomes"), [("plan-mutating", 4), ("plan-neutral", 3)])
+@pytest.mark.parametrize(
+    ("name", "becomes"), [("plan-mutating", 4), ("plan-neutral", 3)]
+)
 def test_a_record_takes_a_revision_where_a_step_changed_it(
     snapshots: Snapshots, client: httpx.Client, name: str, becomes: int
 ) -> None:
@@ -202,14 +266,23 @@ def test_the_journal_tells_of_each_restored_record_and_of_the_snapshot(
     notes.delete(held["id"])
     report = snapshots.restored(id)
     change, *_ = notes.history(held["id"])
-    assert (change["operation"], change["revision"], change["data"]) == ("restore", 3, {"text": "x"})
+    assert (change["operation"], change["revision"], change["data"]) == (
+        "restore",
+        3,
+        {"text": "x"},
+    )
     assert change["at"] == report["at"] > held["updated_at"]
-    told = stored.rows(f"SELECT snapshot, operation FROM journal WHERE id = '{held['id']}' ORDER BY seq")
+    told = stored.rows(
+        f"SELECT snapshot, operation FROM journal WHERE id = '{held['id']}' ORDER"
+        " BY seq"
+    )
     assert told == [(None, "create"), (None, "delete"), (id, "restore")]
     assert notes.read(held["id"], revision=3).json() == notes.record(held["id"])
 
 
-def test_everything_is_restored_together(snapshots: Snapshots, client: httpx.Client, marker: str) -> None:
+def test_everything_is_restored_together(
+    snapshots: Snapshots, client: httpx.Client, marker: str
+) -> None:
     names = [f"a-{marker}", f"b-{marker}"]
     for name in names:
         registered(client, name, TEXT).created(text=name)
@@ -219,11 +292,14 @@ def test_everything_is_restored_together(snapshots: Snapshots, client: httpx.Cli
     report = snapshots.restored(id, on_conflict="skip")
     assert report["created"] == 2
     told = {part["name"]: part for part in report["collections"]}
-    assert {name: told[name]["from_versions"] for name in names} == {name: {"1": 1} for name in names}
+    assert {name: told[name]["from_versions"] for name in names} == {
+        name: {"1": 1} for name in names
+    }
     assert list(told) == sorted(told)
 
 
-# --- records that are here already -----------------------------------------------------------------
+# --- records that are here already
+# -----------------------------------------------------------------
 
 
 @pytest.mark.parametrize("body", [{}, {"on_conflict": "fail"}])
@@ -235,7 +311,9 @@ def test_an_id_that_is_here_refuses_everything(
     notes.delete(records[0]["id"])
     before = stored.contents()
     problem = assert_problem(snapshots.restore(id, **body), 409, "restore-conflict")
-    assert {failure["id"] for failure in problem["failures"]} == {held["id"] for held in records[1:]}
+    assert {failure["id"] for failure in problem["failures"]} == {
+        held["id"] for held in records[1:]
+    }
     assert all(failure["collection"] == notes.name for failure in problem["failures"])
     assert "on_conflict skip or overwrite" in problem["detail"]
     assert stored.contents() == before
@@ -252,8 +330,12 @@ def test_skip_leaves_what_is_here(snapshots: Snapshots, notes: Collection) -> No
     assert notes.record(gone["id"])["data"] == {"text": "gone"}
 
 
-def test_overwrite_replaces_what_is_here(snapshots: Snapshots, notes: Collection) -> None:
-    changed, same, later = (notes.created(text=text) for text in ("old", "same", "later"))
+def test_overwrite_replaces_what_is_here(
+    snapshots: Snapshots, notes: Collection
+) -> None:
+    changed, same, later = (
+        notes.created(text=text) for text in ("old", "same", "later")
+    )
     id = snapshots.of(notes.name)["id"]
     notes.patch(changed["id"], {"text": "new"})
     later = notes.patch(later["id"], {"text": "and later"}).json()
@@ -272,7 +354,8 @@ def test_records_that_came_since_stay(snapshots: Snapshots, notes: Collection) -
     assert notes.record(since["id"]) == since
 
 
-# --- unique values ---------------------------------------------------------------------------------
+# --- unique values
+# ---------------------------------------------------------------------------------
 
 
 def owner_of(accounts: Collection, owner: str) -> Json:
@@ -281,7 +364,11 @@ def owner_of(accounts: Collection, owner: str) -> Json:
 
 @pytest.mark.parametrize("policy", POLICIES)
 def test_a_unique_value_of_another_record_refuses_everything(
-    snapshots: Snapshots, accounts: Collection, stored: Database, marker: str, policy: str
+    snapshots: Snapshots,
+    accounts: Collection,
+    stored: Database,
+    marker: str,
+    policy: str,
 ) -> None:
     first, second = owner_of(accounts, f"{marker}-1"), owner_of(accounts, f"{marker}-2")
     records = [record("accounts", held["id"], held["data"]) for held in (first, second)]
@@ -290,12 +377,20 @@ def test_a_unique_value_of_another_record_refuses_everything(
     owner_of(accounts, f"{marker}-2")
     before = stored.contents()
     id = at_hand(snapshots, [entry("accounts")], records)
-    problem = assert_problem(snapshots.restore(id, on_conflict=policy), 409, "unique-violation")
+    problem = assert_problem(
+        snapshots.restore(id, on_conflict=policy), 409, "unique-violation"
+    )
     (failure,) = problem["failures"]
-    assert (failure["collection"], failure["id"], failure["pointer"]) == ("accounts", second["id"], "/owner")
+    assert (failure["collection"], failure["id"], failure["pointer"]) == (
+        "accounts",
+        second["id"],
+        "/owner",
+    )
     assert "owner" in failure["detail"]
     after = stored.contents()
-    assert {name: rows for name, rows in after.items() if not name.startswith("snapshot")} == {
+    assert {
+        name: rows for name, rows in after.items() if not name.startswith("snapshot")
+    } == {
         name: rows for name, rows in before.items() if not name.startswith("snapshot")
     }
 
@@ -305,11 +400,18 @@ def test_a_skipped_or_overwritten_record_is_no_obstacle_to_itself(
     snapshots: Snapshots, accounts: Collection, marker: str, policy: str
 ) -> None:
     held = owner_of(accounts, marker)
-    id = at_hand(snapshots, [entry("accounts")], [record("accounts", held["id"], held["data"])])
+    id = at_hand(
+        snapshots, [entry("accounts")], [record("accounts", held["id"], held["data"])]
+    )
     if policy == "fail":
         accounts.delete(held["id"])
     report = snapshots.restored(id, on_conflict=policy)
-    assert report[{"fail": "created", "skip": "skipped", "overwrite": "overwritten"}[policy]] == 1
+    assert (
+        report[
+            {"fail": "created", "skip": "skipped", "overwrite": "overwritten"}[policy]
+        ]
+        == 1
+    )
 
 
 def test_unique_values_may_have_changed_places(
@@ -328,7 +430,9 @@ def test_unique_values_may_have_changed_places(
 def test_a_unique_value_twice_in_the_snapshot_is_refused(
     snapshots: Snapshots, accounts: Collection, marker: str
 ) -> None:
-    records = [record("accounts", new_id(), {"owner": marker, "balance": n}) for n in range(3)]
+    records = [
+        record("accounts", new_id(), {"owner": marker, "balance": n}) for n in range(3)
+    ]
     id = at_hand(snapshots, [entry("accounts")], records)
     problem = assert_problem(snapshots.restore(id), 409, "unique-violation")
     assert len(problem["failures"]) == 2
@@ -338,39 +442,58 @@ def test_a_unique_value_twice_in_the_snapshot_is_refused(
 def test_the_first_hundred_records_with_unique_values_of_others_are_named(
     snapshots: Snapshots, client: httpx.Client, marker: str
 ) -> None:
-    schema = {"type": "object", "properties": {"row": {"type": "integer"}, "seat": {"type": "integer"}}}
+    schema = {
+        "type": "object",
+        "properties": {"row": {"type": "integer"}, "seat": {"type": "integer"}},
+    }
     places = registered(client, f"places-{marker}", schema, unique=[["row", "seat"]])
     lines = "".join(json.dumps({"row": n % 7, "seat": n}) + "\n" for n in range(620))
     assert places.import_lines(lines).status_code == 200
     manifest = snapshots.of(places.name)
-    taken = [json.loads(line) for line in snapshots.content(manifest["id"]).splitlines()[1:-1]]
+    taken = [
+        json.loads(line)
+        for line in snapshots.content(manifest["id"]).splitlines()[1:-1]
+    ]
     moved = [line | {"id": str(uuid.UUID(int=n))} for n, line in enumerate(taken)]
     id = at_hand(snapshots, manifest["collections"], moved)
-    problem = assert_problem(snapshots.restore(id, on_conflict="skip"), 409, "unique-violation")
-    assert [failure["id"] for failure in problem["failures"]] == [held["id"] for held in moved[:100]]
+    problem = assert_problem(
+        snapshots.restore(id, on_conflict="skip"), 409, "unique-violation"
+    )
+    assert [failure["id"] for failure in problem["failures"]] == [
+        held["id"] for held in moved[:100]
+    ]
     assert {failure["pointer"] for failure in problem["failures"]} == {"/row"}
     assert "row and seat" in problem["failures"][0]["detail"]
 
 
-# --- data that does not come along -----------------------------------------------------------------
+# --- data that does not come along
+# -----------------------------------------------------------------
 
 
 def test_invalid_data_names_the_first_hundred_records_and_where_they_are_wrong(
     snapshots: Snapshots, notes: Collection, stored: Database
 ) -> None:
-    records = [record(notes.name, str(uuid.UUID(int=n)), {"text": n, "x": 1}) for n in range(1100)]
+    records = [
+        record(notes.name, str(uuid.UUID(int=n)), {"text": n, "x": 1})
+        for n in range(1100)
+    ]
     records += [record(notes.name, new_id(), {"text": "fine"})]
     id = at_hand(snapshots, [brought(notes.name)], records)
     before = stored.contents()
     problem = assert_problem(snapshots.restore(id), 422, "migration-failed")
-    assert [failure["id"] for failure in problem["failures"]] == [r["id"] for r in records[:100]]
+    assert [failure["id"] for failure in problem["failures"]] == [
+        r["id"] for r in records[:100]
+    ]
     assert {failure["pointer"] for failure in problem["failures"]} == {"/text"}
     assert {failure["collection"] for failure in problem["failures"]} == {notes.name}
     assert stored.contents() == before
 
 
-def fail_at_the_last(snapshots: Snapshots, stored: Database, name: str, count: int) -> None:
-    """Restore many records of which the last one is invalid: every table stays as it was."""
+def fail_at_the_last(
+    snapshots: Snapshots, stored: Database, name: str, count: int
+) -> None:
+    """Restore many records of which the last one is invalid: every table stays as it
+    was."""
     ids = sorted(new_id() for _ in range(count))
     records = [record(name, id, {"text": f"{n}"}) for n, id in enumerate(ids)]
     records[-1]["data"]["text"] = None
@@ -400,7 +523,9 @@ def test_a_unique_value_held_at_the_last_record_leaves_every_table_as_it_was(
 ) -> None:
     ids = sorted(new_id() for _ in range(1_600))
     owner_of(accounts, f"{marker}-{len(ids) - 1}")
-    records = [record("accounts", id, {"owner": f"{marker}-{n}"}) for n, id in enumerate(ids)]
+    records = [
+        record("accounts", id, {"owner": f"{marker}-{n}"}) for n, id in enumerate(ids)
+    ]
     id = at_hand(snapshots, [entry("accounts")], records)
     before = stored.contents()
     problem = assert_problem(snapshots.restore(id), 409, "unique-violation")
@@ -418,11 +543,19 @@ def test_a_unique_value_held_at_the_last_record_leaves_every_table_as_it_was(
     ],
 )
 def test_a_plan_that_fails_is_named_and_nothing_is_stored(
-    snapshots: Snapshots, stored: Database, name: str, good: list[int], bad: int, pointer: str, named: str
+    snapshots: Snapshots,
+    stored: Database,
+    name: str,
+    good: list[int],
+    bad: int,
+    pointer: str,
+    named: str,
 ) -> None:
     fine = [record(name, new_id(), {"n": n}) for n in good]
     failing = record(name, new_id(), {"n": bad})
-    assert snapshots.restore(at_hand(snapshots, [entry(name)], fine), dry_run=True).is_success
+    assert snapshots.restore(
+        at_hand(snapshots, [entry(name)], fine), dry_run=True
+    ).is_success
     id = at_hand(snapshots, [entry(name)], [*fine, failing])
     before = stored.contents()
     problem = assert_problem(snapshots.restore(id), 422, "migration-failed")
@@ -434,24 +567,37 @@ def test_a_plan_that_fails_is_named_and_nothing_is_stored(
     assert stored.contents() == before
 
 
-def test_typed_data_of_the_future_names_what_to_do(snapshots: Snapshots, stored: Database) -> None:
+def test_typed_data_of_the_future_names_what_to_do(
+    snapshots: Snapshots, stored: Database
+) -> None:
     future = record(
-        "ops-tickets", new_id(), {"title": "x", "severity": 30, "acknowledged": False}, schema_version=9
+        "ops-tickets",
+        new_id(),
+        {"title": "x", "severity": 30, "acknowledged": False},
+        schema_version=9,
     )
     id = at_hand(snapshots, [entry("ops-tickets", schema_version=9)], [future])
     before = stored.contents()
     problem = assert_problem(snapshots.restore(id), 422, "migration-failed")
     (failure,) = problem["failures"]
     assert failure["id"] == future["id"]
-    assert "schema version 9, the current one is 2: bring the service up to date" in failure["detail"]
+    assert (
+        "schema version 9, the current one is 2: bring the service up to date"
+        in failure["detail"]
+    )
     assert stored.contents() == before
 
 
 def test_registered_data_of_the_future_names_what_to_do(
     snapshots: Snapshots, notes: Collection, stored: Database
 ) -> None:
-    later = {"type": "object", "properties": {"text": {"type": "string"}, "n": {"type": "integer"}}}
-    told = brought(notes.name, definition(), definition(later, 2, steps=[{"from": 1, "to": 2}]))
+    later = {
+        "type": "object",
+        "properties": {"text": {"type": "string"}, "n": {"type": "integer"}},
+    }
+    told = brought(
+        notes.name, definition(), definition(later, 2, steps=[{"from": 1, "to": 2}])
+    )
     future = record(notes.name, new_id(), {"text": "x", "n": 1}, schema_version=2)
     id = at_hand(snapshots, [told], [future])
     before = stored.contents()
@@ -461,14 +607,19 @@ def test_registered_data_of_the_future_names_what_to_do(
     assert f"PUT /entity-types/{notes.name}" in failure["detail"]
     assert stored.contents() == before
     response = notes.client.put(
-        f"/entity-types/{notes.name}", json={"schema": later, "migration": [{"from": 1, "to": 2}]}
+        f"/entity-types/{notes.name}",
+        json={"schema": later, "migration": [{"from": 1, "to": 2}]},
     )
     assert response.json()["schema_version"] == 2
     assert snapshots.restored(id)["created"] == 1
 
 
-def test_a_typed_collection_that_is_not_here_is_refused(snapshots: Snapshots, stored: Database) -> None:
-    id = at_hand(snapshots, [entry("spaceships")], [record("spaceships", new_id(), {"n": 1})])
+def test_a_typed_collection_that_is_not_here_is_refused(
+    snapshots: Snapshots, stored: Database
+) -> None:
+    id = at_hand(
+        snapshots, [entry("spaceships")], [record("spaceships", new_id(), {"n": 1})]
+    )
     before = stored.contents()
     problem = assert_problem(snapshots.restore(id), 422, "migration-failed")
     assert "spaceships" in problem["detail"]
@@ -476,9 +627,16 @@ def test_a_typed_collection_that_is_not_here_is_refused(snapshots: Snapshots, st
     assert stored.contents() == before
 
 
-def test_a_collection_of_the_other_kind_is_refused(snapshots: Snapshots, notes: Collection) -> None:
-    for told, kind in ((brought("accounts"), "typed here"), (entry(notes.name), "registered here")):
-        problem = assert_problem(snapshots.restore(at_hand(snapshots, [told])), 422, "migration-failed")
+def test_a_collection_of_the_other_kind_is_refused(
+    snapshots: Snapshots, notes: Collection
+) -> None:
+    for told, kind in (
+        (brought("accounts"), "typed here"),
+        (entry(notes.name), "registered here"),
+    ):
+        problem = assert_problem(
+            snapshots.restore(at_hand(snapshots, [told])), 422, "migration-failed"
+        )
         assert kind in problem["detail"]
 
 
@@ -494,22 +652,45 @@ def test_one_failing_collection_holds_back_all(
     assert notes.read(good["id"]).status_code == 404
 
 
-# --- registered types ------------------------------------------------------------------------------
+# --- registered types
+# ------------------------------------------------------------------------------
 
 
 def test_a_missing_registered_type_is_registered_with_the_same_numbers(
     snapshots: Snapshots, client: httpx.Client, marker: str
 ) -> None:
     name = f"parcels-{marker}"
-    grams = {"type": "object", "properties": {"grams": {"type": "integer"}}, "required": ["grams"]}
-    kilos = {"type": "object", "properties": {"kilos": {"type": "integer"}, "code": {"type": "string"}}}
-    steps = [{"from": 1, "to": 3, "rename": {"grams": "kilos"}, "set": {"kilos": "data.kilos / 1000"}}]
-    more: Json = {"unique": [["code"]], "commands": {"empty": {"set": {"kilos": "0"}}}, "steps": steps}
+    grams = {
+        "type": "object",
+        "properties": {"grams": {"type": "integer"}},
+        "required": ["grams"],
+    }
+    kilos = {
+        "type": "object",
+        "properties": {"kilos": {"type": "integer"}, "code": {"type": "string"}},
+    }
+    steps = [
+        {
+            "from": 1,
+            "to": 3,
+            "rename": {"grams": "kilos"},
+            "set": {"kilos": "data.kilos / 1000"},
+        }
+    ]
+    more: Json = {
+        "unique": [["code"]],
+        "commands": {"empty": {"set": {"kilos": "0"}}},
+        "steps": steps,
+    }
     told = brought(name, definition(grams), definition(kilos, 3, **more))
     old = record(name, new_id(), {"grams": 7000})
-    new = record(name, new_id(), {"kilos": 2, "code": "A"}, schema_version=3, revision=5)
+    new = record(
+        name, new_id(), {"kilos": 2, "code": "A"}, schema_version=3, revision=5
+    )
     report = snapshots.restored(at_hand(snapshots, [told], [old, new]))
-    assert report["collections"] == [{"name": name, "from_versions": {"1": 1, "3": 1}, "to_version": 3}]
+    assert report["collections"] == [
+        {"name": name, "from_versions": {"1": 1, "3": 1}, "to_version": 3}
+    ]
     assert report["migrated"] == 1
     parcels = Collection(client, name)
     assert parcels.record(old["id"])["data"] == {"kilos": 7}
@@ -554,9 +735,13 @@ def test_a_deleted_type_comes_back_under_its_own_numbers(
     id = snapshots.of(notes.name)["id"]
     forget(client, notes.name)
     report = snapshots.restored(id)
-    assert report["collections"] == [{"name": notes.name, "from_versions": {"1": 1}, "to_version": 1}]
+    assert report["collections"] == [
+        {"name": notes.name, "from_versions": {"1": 1}, "to_version": 1}
+    ]
     assert notes.record(held["id"]) == held | {"revision": 3}
-    response = client.put(f"/entity-types/{notes.name}", json={"schema": {"type": "object"}})
+    response = client.put(
+        f"/entity-types/{notes.name}", json={"schema": {"type": "object"}}
+    )
     assert response.json()["schema_version"] == 2
 
 
@@ -565,27 +750,40 @@ def test_a_deleted_type_that_went_on_since_comes_back_where_it_was(
 ) -> None:
     held = notes.created(text="x")
     id = snapshots.of(notes.name)["id"]
-    titled = {"type": "object", "properties": {"title": {"type": "string"}}, "required": ["title"]}
+    titled = {
+        "type": "object",
+        "properties": {"title": {"type": "string"}},
+        "required": ["title"],
+    }
     registered(client, notes.name, titled, migration={"rename": {"text": "title"}})
     forget(client, notes.name)
     report = snapshots.restored(id)
-    assert report["collections"] == [{"name": notes.name, "from_versions": {"1": 1}, "to_version": 2}]
+    assert report["collections"] == [
+        {"name": notes.name, "from_versions": {"1": 1}, "to_version": 2}
+    ]
     assert notes.record(held["id"])["data"] == {"title": "x"}
     assert client.get(f"/entity-types/{notes.name}").json()["schema"] == titled
 
 
-OTHER: Json = {"type": "object", "properties": {"text": {"type": "string"}, "n": {"type": "integer"}}}
+OTHER: Json = {
+    "type": "object",
+    "properties": {"text": {"type": "string"}, "n": {"type": "integer"}},
+}
 
 
 def test_definitions_that_disagree_at_the_current_version_are_refused(
     snapshots: Snapshots, notes: Collection, stored: Database
 ) -> None:
     id = at_hand(
-        snapshots, [brought(notes.name, definition(OTHER))], [record(notes.name, new_id(), {"text": "x"})]
+        snapshots,
+        [brought(notes.name, definition(OTHER))],
+        [record(notes.name, new_id(), {"text": "x"})],
     )
     before = stored.contents()
     problem = assert_problem(snapshots.restore(id), 422, "migration-failed")
-    assert f"schema version 1 of {notes.name} has another schema here" in problem["detail"]
+    assert (
+        f"schema version 1 of {notes.name} has another schema here" in problem["detail"]
+    )
     assert "send a plan" in problem["detail"]
     assert stored.contents() == before
 
@@ -597,7 +795,9 @@ def test_definitions_that_disagree_at_an_older_version_are_refused_unless_a_plan
     there = record(notes.name, new_id(), {"text": "x", "n": 1})
     id = at_hand(snapshots, [brought(notes.name, definition(OTHER))], [there])
     problem = assert_problem(snapshots.restore(id), 422, "migration-failed")
-    assert f"schema version 1 of {notes.name} has another schema here" in problem["detail"]
+    assert (
+        f"schema version 1 of {notes.name} has another schema here" in problem["detail"]
+    )
     plan = {notes.name: [{"from": 1, "to": 2, "drop": ["n"]}]}
     assert snapshots.restored(id, plan=plan)["migrated"] == 1
     assert notes.record(there["id"])["data"] == {"text": "x"}
@@ -654,25 +854,39 @@ def test_definitions_that_cannot_be_are_refused_and_nothing_is_stored(
     assert stored.contents() == before
 
 
-# --- a plan for one run ----------------------------------------------------------------------------
+# --- a plan for one run
+# ----------------------------------------------------------------------------
 
 
-def test_a_plan_may_be_sent_for_a_typed_collection(snapshots: Snapshots, client: httpx.Client) -> None:
+def test_a_plan_may_be_sent_for_a_typed_collection(
+    snapshots: Snapshots, client: httpx.Client
+) -> None:
     old = record("plan-raising", new_id(), {"n": 3, "more": 1})
     id = at_hand(snapshots, [entry("plan-raising")], [old])
     assert_problem(snapshots.restore(id), 422, "migration-failed")
-    plan = {"plan-raising": [{"from": 1, "to": 2, "drop": ["more"], "set": {"n": "data.n * 100"}}]}
+    plan = {
+        "plan-raising": [
+            {"from": 1, "to": 2, "drop": ["more"], "set": {"n": "data.n * 100"}}
+        ]
+    }
     assert snapshots.restored(id, plan=plan)["migrated"] == 1
     assert client.get(f"/api/plan-raising/{old['id']}").json()["data"] == {"n": 300}
 
 
-def test_a_plan_of_several_steps_closes_a_gap(snapshots: Snapshots, client: httpx.Client) -> None:
-    records = [record("plan-gapped", new_id(), {"n": n}, schema_version=n) for n in (1, 2, 3)]
+def test_a_plan_of_several_steps_closes_a_gap(
+    snapshots: Snapshots, client: httpx.Client
+) -> None:
+    records = [
+        record("plan-gapped", new_id(), {"n": n}, schema_version=n) for n in (1, 2, 3)
+    ]
     id = at_hand(snapshots, [entry("plan-gapped", schema_version=2)], records)
     steps = [{"from": n, "to": n + 1, "set": {"n": "data.n + 10"}} for n in (1, 2)]
     report = snapshots.restored(id, plan={"plan-gapped": steps})
     assert report["collections"][0]["from_versions"] == {"1": 1, "2": 1, "3": 1}
-    numbers = [client.get(f"/api/plan-gapped/{held['id']}").json()["data"]["n"] for held in records]
+    numbers = [
+        client.get(f"/api/plan-gapped/{held['id']}").json()["data"]["n"]
+        for held in records
+    ]
     assert (numbers, report["migrated"]) == ([21, 12, 3], 2)
 
 
@@ -684,31 +898,50 @@ def test_a_plan_of_several_steps_closes_a_gap(snapshots: Snapshots, client: http
         ([{"to": 2, "set": {}}], "/plan/ops-tickets/0/from"),
         ([{"from": 1, "to": 1}], "/plan/ops-tickets/0/to"),
         ([{"from": 1, "to": 3}], "/plan/ops-tickets/0/to"),
-        ([{"from": 1, "to": 2, "sql": "DROP TABLE journal"}], "/plan/ops-tickets/0/sql"),
-        ([{"from": 1, "to": 2, "set": {"severity": "nonsense("}}], "/plan/ops-tickets/0/set/severity"),
+        (
+            [{"from": 1, "to": 2, "sql": "DROP TABLE journal"}],
+            "/plan/ops-tickets/0/sql",
+        ),
+        (
+            [{"from": 1, "to": 2, "set": {"severity": "nonsense("}}],
+            "/plan/ops-tickets/0/set/severity",
+        ),
         ([{"from": 1, "to": 2}, {"from": 1, "to": 2}], "/plan/ops-tickets"),
     ],
 )
-def test_a_faulty_plan_is_refused_by_its_place(snapshots: Snapshots, steps: Any, where: str) -> None:
+def test_a_faulty_plan_is_refused_by_its_place(
+    snapshots: Snapshots, steps: Any, where: str
+) -> None:
     id = at_hand(snapshots, [entry("ops-tickets")])
-    problem = assert_problem(snapshots.restore(id, plan={"ops-tickets": steps}), 422, "invalid-schema")
+    problem = assert_problem(
+        snapshots.restore(id, plan={"ops-tickets": steps}), 422, "invalid-schema"
+    )
     assert pointers(problem) == {where}
 
 
-def test_a_plan_for_what_the_snapshot_does_not_hold_is_refused(snapshots: Snapshots) -> None:
+def test_a_plan_for_what_the_snapshot_does_not_hold_is_refused(
+    snapshots: Snapshots,
+) -> None:
     id = at_hand(snapshots, [entry("ops-tickets")])
-    problem = assert_problem(snapshots.restore(id, plan={"tickets": []}), 422, "migration-failed")
+    problem = assert_problem(
+        snapshots.restore(id, plan={"tickets": []}), 422, "migration-failed"
+    )
     assert "tickets" in problem["detail"]
 
 
-# --- workspaces ------------------------------------------------------------------------------------
+# --- workspaces
+# ------------------------------------------------------------------------------------
 
 
-def test_a_workspace_must_be_declared(snapshots: Snapshots, notes: Collection, stored: Database) -> None:
+def test_a_workspace_must_be_declared(
+    snapshots: Snapshots, notes: Collection, stored: Database
+) -> None:
     there = record(notes.name, new_id(), {"text": "x"}, workspace="elsewhere")
     id = at_hand(snapshots, [brought(notes.name, workspace="elsewhere")], [there])
     before = stored.contents()
-    assert_problem(snapshots.restore(id, workspace="nowhere"), 404, "workspace-not-found")
+    assert_problem(
+        snapshots.restore(id, workspace="nowhere"), 404, "workspace-not-found"
+    )
     assert_problem(snapshots.restore(id, workspace=""), 404, "workspace-not-found")
     assert stored.contents() == before
     assert snapshots.restored(id, workspace=None)["created"] == 1
@@ -721,15 +954,20 @@ def test_one_id_from_two_workspaces_does_not_fit_into_one(
     id = new_id()
     records = [record(notes.name, id, {"text": w}, workspace=w) for w in ("one", "two")]
     records.append(record(notes.name, new_id(), {"text": "fine"}, workspace="two"))
-    both = at_hand(snapshots, [brought(notes.name, workspace=w) for w in ("one", "two")], records)
+    both = at_hand(
+        snapshots, [brought(notes.name, workspace=w) for w in ("one", "two")], records
+    )
     before = stored.contents()
-    problem = assert_problem(snapshots.restore(both, workspace=None), 409, "restore-conflict")
+    problem = assert_problem(
+        snapshots.restore(both, workspace=None), 409, "restore-conflict"
+    )
     assert [failure["id"] for failure in problem["failures"]] == [id]
     assert "twice" in problem["detail"]
     assert stored.contents() == before
 
 
-# --- asking ----------------------------------------------------------------------------------------
+# --- asking ---------------------------------------------------------------------------
+# -------------
 
 
 def test_completed_runs_are_listed_newest_first(
@@ -737,13 +975,17 @@ def test_completed_runs_are_listed_newest_first(
 ) -> None:
     notes.created(text="x")
     id = snapshots.of(notes.name)["id"]
-    reports = [snapshots.restored(id, on_conflict=policy) for policy in ("skip", "overwrite")]
+    reports = [
+        snapshots.restored(id, on_conflict=policy) for policy in ("skip", "overwrite")
+    ]
     assert client.get("/migrations").json()["items"][:2] == reports[::-1]
     for report in reports:
         assert client.get(f"/migrations/{report['id']}").json() == report
 
 
-@pytest.mark.parametrize("id", ["0198c1d2-7c2f-7d6a-9f1e-2b3c4d5e6f70", "x", "%00", "' OR 1=1 --"])
+@pytest.mark.parametrize(
+    "id", ["0198c1d2-7c2f-7d6a-9f1e-2b3c4d5e6f70", "x", "%00", "' OR 1=1 --"]
+)
 def test_what_is_no_migration_is_not_found(client: httpx.Client, id: str) -> None:
     assert_problem(client.get(f"/migrations/{id}"), 404, "migration-not-found")
 
@@ -760,7 +1002,11 @@ def test_a_run_that_failed_is_not_recorded(
 
 @pytest.mark.parametrize("policy", POLICIES)
 def test_a_dry_run_tells_everything_and_changes_nothing(
-    snapshots: Snapshots, client: httpx.Client, notes: Collection, stored: Database, policy: str
+    snapshots: Snapshots,
+    client: httpx.Client,
+    notes: Collection,
+    stored: Database,
+    policy: str,
 ) -> None:
     kept, gone = notes.created(text="kept"), notes.created(text="gone")
     id = snapshots.of(notes.name)["id"]
@@ -777,16 +1023,26 @@ def test_a_dry_run_tells_everything_and_changes_nothing(
     told = ("created", "skipped", "overwritten", "migrated", "collections", "failures")
     report = snapshots.restored(id, on_conflict=policy)
     for rehearsed in (in_body.json(), in_query.json()):
-        assert {name: rehearsed[name] for name in told} == {name: report[name] for name in told}
+        assert {name: rehearsed[name] for name in told} == {
+            name: report[name] for name in told
+        }
 
 
 def test_a_dry_run_is_refused_as_the_run_would_be(
     snapshots: Snapshots, accounts: Collection, notes: Collection, marker: str
 ) -> None:
     held = owner_of(accounts, marker)
-    taken = at_hand(snapshots, [entry("accounts")], [record("accounts", new_id(), {"owner": marker})])
-    here = at_hand(snapshots, [entry("accounts")], [record("accounts", held["id"], held["data"])])
-    invalid = at_hand(snapshots, [brought(notes.name)], [record(notes.name, new_id(), {"text": 1})])
+    taken = at_hand(
+        snapshots,
+        [entry("accounts")],
+        [record("accounts", new_id(), {"owner": marker})],
+    )
+    here = at_hand(
+        snapshots, [entry("accounts")], [record("accounts", held["id"], held["data"])]
+    )
+    invalid = at_hand(
+        snapshots, [brought(notes.name)], [record(notes.name, new_id(), {"text": 1})]
+    )
     assert_problem(snapshots.restore(taken, dry_run=True), 409, "unique-violation")
     assert_problem(snapshots.restore(here, dry_run=True), 409, "restore-conflict")
     assert_problem(snapshots.restore(invalid, dry_run=True), 422, "migration-failed")
@@ -812,7 +1068,9 @@ def test_a_snapshot_that_is_not_here_is_not_found(snapshots: Snapshots) -> None:
 def test_a_body_that_does_not_tell_what_to_restore_is_refused(
     client: httpx.Client, body: Json, wrong: set[str]
 ) -> None:
-    problem = assert_problem(client.post("/migrations", json=body), 422, "invalid-payload")
+    problem = assert_problem(
+        client.post("/migrations", json=body), 422, "invalid-payload"
+    )
     assert pointers(problem) == wrong
 
 
@@ -832,7 +1090,8 @@ def test_a_key_replays_the_report(
     assert len(notes.history(held["id"])) == 3
 
 
-# --- writers meanwhile -----------------------------------------------------------------------------
+# --- writers meanwhile
+# -----------------------------------------------------------------------------
 
 
 def create_until(
@@ -855,7 +1114,10 @@ def test_writers_at_full_speed_lose_nothing_to_a_restore(
     notes.delete_matching([("text", "old"), ("max_affected", "9999")])
     over, made, faults = threading.Event(), list[str](), list[str]()
     threads = [
-        threading.Thread(target=create_until, args=(server, notes.name, over, made, faults)) for _ in range(4)
+        threading.Thread(
+            target=create_until, args=(server, notes.name, over, made, faults)
+        )
+        for _ in range(4)
     ]
     for thread in threads:
         thread.start()
@@ -869,5 +1131,7 @@ def test_writers_at_full_speed_lose_nothing_to_a_restore(
     assert (first["created"], second["overwritten"], faults) == (3_000, 3_000, [])
     assert made
     assert notes.find(text="old", count="true", limit=1).json()["total"] == 3_000
-    held = {item["id"] for page in notes.pages(text="meanwhile", limit=500) for item in page}
+    held = {
+        item["id"] for page in notes.pages(text="meanwhile", limit=500) for item in page
+    }
     assert held == set(made)

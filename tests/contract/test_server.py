@@ -39,7 +39,8 @@ def address(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, int]]:
 
 
 def everything(connection: socket.socket) -> bytes:
-    """What the server sends until it ends the connection; fails where it leaves it open."""
+    """What the server sends until it ends the connection; fails where it leaves it
+    open."""
     connection.settimeout(5)
     received = b""
     while piece := connection.recv(65_536):
@@ -53,7 +54,9 @@ def pour(connection: socket.socket) -> None:
         connection.sendall(b"x" * 16_384)
 
 
-def test_a_connection_on_which_nothing_is_said_is_ended(address: tuple[str, int]) -> None:
+def test_a_connection_on_which_nothing_is_said_is_ended(
+    address: tuple[str, int],
+) -> None:
     with socket.create_connection(address) as connection:
         assert everything(connection) == b""
 
@@ -64,7 +67,9 @@ def test_a_head_that_stops_half_way_is_ended(address: tuple[str, int]) -> None:
         assert everything(connection) == b""
 
 
-def test_a_head_that_stops_half_way_is_ended_after_a_whole_request_too(address: tuple[str, int]) -> None:
+def test_a_head_that_stops_half_way_is_ended_after_a_whole_request_too(
+    address: tuple[str, int],
+) -> None:
     with socket.create_connection(address) as connection:
         connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
         assert connection.recv(65_536).startswith(ANSWER)
@@ -102,8 +107,12 @@ def test_pipelined_requests_are_answered_in_order(address: tuple[str, int]) -> N
     with socket.create_connection(address) as connection:
         bodies = [b"one", b"two"]
         connection.sendall(
-            b"".join(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\n" + body for body in bodies)
-            + b"POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 5\r\n\r\nthree"
+            b"".join(
+                b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\n" + body
+                for body in bodies
+            )
+            + b"POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length:"
+            b" 5\r\n\r\nthree"
         )
         answers = everything(connection)
     assert [
@@ -118,12 +127,16 @@ def test_pipelined_requests_are_answered_in_order(address: tuple[str, int]) -> N
 def test_a_port_that_is_taken_is_named() -> None:
     taken = server.listen("127.0.0.1", 0)
     taken.listen()
-    with pytest.raises(server.CannotListen, match=r"cannot listen on 127.0.0.1:.* in use"):
+    with pytest.raises(
+        server.CannotListen, match=r"cannot listen on 127.0.0.1:.* in use"
+    ):
         server.listen("127.0.0.1", taken.getsockname()[1])
     taken.close()
 
 
-@pytest.mark.parametrize(("host", "expected"), [("127.0.0.1", "http://127.0.0.1:"), ("::1", "http://[::1]:")])
+@pytest.mark.parametrize(
+    ("host", "expected"), [("127.0.0.1", "http://127.0.0.1:"), ("::1", "http://[::1]:")]
+)
 def test_the_address_is_a_url_a_browser_understands(host: str, expected: str) -> None:
     bound = server.listen(host, 0)
     assert server.address(bound).startswith(expected)

@@ -1,4 +1,5 @@
-"""Snapshots that lie: altered, cut, swapped, or never meant to be one. 422, and nothing is stored."""
+"""Snapshots that lie: altered, cut, swapped, or never meant to be one. 422, and nothing
+is stored."""
 
 import gzip
 import json
@@ -35,7 +36,11 @@ SQL = "x; DROP TABLE journal; --"
 
 
 @pytest.fixture(scope="module")
-def url(request: pytest.FixtureRequest, database: str, tmp_path_factory: pytest.TempPathFactory) -> str:
+def url(
+    request: pytest.FixtureRequest,
+    database: str,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> str:
     return empty_database(request, database, tmp_path_factory.mktemp("database"))
 
 
@@ -68,14 +73,22 @@ def account(id: str, owner: str) -> Json:
 
 
 ENTRIES = [entry("accounts"), entry("counters")]
-RECORDS = [account(ONE, "ä"), account(TWO, "b"), record("counters", THREE, {"value": 3, "name": None})]
+RECORDS = [
+    account(ONE, "ä"),
+    account(TWO, "b"),
+    record("counters", THREE, {"value": 3, "name": None}),
+]
 WHOLE = content(ENTRIES, RECORDS)
 LINES = WHOLE.decode().splitlines()
 
 
 def with_record(**changed: Any) -> bytes:
     """A snapshot of one record, some of its members changed; all hashes fit."""
-    altered = {name: value for name, value in (RECORDS[0] | changed).items() if value is not ...}
+    altered = {
+        name: value
+        for name, value in (RECORDS[0] | changed).items()
+        if value is not ...
+    }
     told = [entry("accounts", count=1)]
     head = {**json.loads(content(told, [RECORDS[0]]).splitlines()[0])["manifest"]}
     head["sha256"] = sha256(canonical(altered) + "\n")
@@ -83,7 +96,8 @@ def with_record(**changed: Any) -> bytes:
 
 
 def with_manifest(**changed: Any) -> bytes:
-    """The whole snapshot, some members of its manifest changed; the closing hash fits."""
+    """The whole snapshot, some members of its manifest changed; the closing hash
+    fits."""
     manifest = json.loads(LINES[0])["manifest"] | changed
     told = {name: value for name, value in manifest.items() if value is not ...}
     return closed([canonical({"manifest": told}), *LINES[1:-1]], 3)
@@ -91,7 +105,11 @@ def with_manifest(**changed: Any) -> bytes:
 
 def with_entry(**changed: Any) -> bytes:
     """The whole snapshot, its first collection told of otherwise."""
-    told = {name: value for name, value in (ENTRIES[0] | {"count": 2} | changed).items() if value is not ...}
+    told = {
+        name: value
+        for name, value in (ENTRIES[0] | {"count": 2} | changed).items()
+        if value is not ...
+    }
     return with_manifest(collections=[told, ENTRIES[1] | {"count": 1}])
 
 
@@ -102,18 +120,33 @@ def raw(*lines: str) -> bytes:
 
 def with_data(text: str) -> bytes:
     """A snapshot whose one record has this text for data."""
-    written = canonical(RECORDS[0] | {"data": {}}).replace('"data":{}', f'"data":{text}')
-    manifest = json.loads(content([entry("accounts")], [RECORDS[0]]).splitlines()[0])["manifest"]
-    return raw(canonical({"manifest": manifest | {"sha256": sha256(written + "\n")}}), written)
+    written = canonical(RECORDS[0] | {"data": {}}).replace(
+        '"data":{}', f'"data":{text}'
+    )
+    manifest = json.loads(content([entry("accounts")], [RECORDS[0]]).splitlines()[0])[
+        "manifest"
+    ]
+    return raw(
+        canonical({"manifest": manifest | {"sha256": sha256(written + "\n")}}), written
+    )
 
 
-def test_what_these_tests_alter_is_taken_in_as_it_is(snapshots: Snapshots, client: httpx.Client) -> None:
-    for sound in (WHOLE, with_record(), with_manifest(), with_entry(), with_data('{"owner":"x"}')):
+def test_what_these_tests_alter_is_taken_in_as_it_is(
+    snapshots: Snapshots, client: httpx.Client
+) -> None:
+    for sound in (
+        WHOLE,
+        with_record(),
+        with_manifest(),
+        with_entry(),
+        with_data('{"owner":"x"}'),
+    ):
         assert snapshots.upload(sound).status_code == 201
         assert client.delete(f"/snapshots/{ID}").status_code == 204
 
 
-# --- every bit and every cut, by the domain itself -------------------------------------------------
+# --- every bit and every cut, by the domain itself
+# -------------------------------------------------
 
 
 def inspected(content: bytes) -> None:
@@ -169,7 +202,8 @@ def test_a_line_without_end_is_not_kept_in_memory() -> None:
     assert seen * 1_000_000 <= LONGEST + 2_000_000
 
 
-# --- everything else, over HTTP --------------------------------------------------------------------
+# --- everything else, over HTTP
+# --------------------------------------------------------------------
 
 
 FAULTS: dict[str, bytes] = {
@@ -183,11 +217,15 @@ FAULTS: dict[str, bytes] = {
     "two newlines at the end": WHOLE + b"\n",
     "two closing lines": WHOLE + (LINES[-1] + "\n").encode(),
     "a record behind the closing line": WHOLE + (LINES[1] + "\n").encode(),
-    "the closing line in the middle": "\n".join([LINES[0], LINES[-1], *LINES[1:-1], ""]).encode(),
+    "the closing line in the middle": (
+        "\n".join([LINES[0], LINES[-1], *LINES[1:-1], ""]).encode()
+    ),
     "two manifests": raw(LINES[0], LINES[0], *LINES[1:-1]),
     "two snapshots": WHOLE + WHOLE,
     "lines swapped": "\n".join([LINES[0], LINES[2], LINES[1], *LINES[3:], ""]).encode(),
-    "lines swapped, all hashes fitting": content(ENTRIES, [RECORDS[1], RECORDS[0], RECORDS[2]]),
+    "lines swapped, all hashes fitting": content(
+        ENTRIES, [RECORDS[1], RECORDS[0], RECORDS[2]]
+    ),
     "collections out of order": content(ENTRIES, [RECORDS[2], *RECORDS[:2]]),
     "workspaces out of order": content(
         [entry("accounts", workspace="w"), entry("accounts")],
@@ -195,23 +233,35 @@ FAULTS: dict[str, bytes] = {
     ),
     "a record twice": content(ENTRIES, [RECORDS[0], RECORDS[0]]),
     "a record less than told": closed([LINES[0], *LINES[1:-2]], 2),
-    "a record more than told": raw(*LINES[:-1], canonical(record("counters", "f" + THREE[1:], {}))),
+    "a record more than told": raw(
+        *LINES[:-1], canonical(record("counters", "f" + THREE[1:], {}))
+    ),
     "a closing line that counts wrongly": closed(LINES[:-1], 4),
     "a closing line with more": WHOLE.replace(b'{"end":{', b'{"end":{"more":1,'),
-    "a closing line with more beside it": WHOLE.replace(b'{"end":', b'{"more":1,"end":'),
-    "a closing line that is a list": WHOLE.replace(b'{"end":{', b'{"end":[{').replace(b"}}\n", b"}]}\n"),
+    "a closing line with more beside it": WHOLE.replace(
+        b'{"end":', b'{"more":1,"end":'
+    ),
+    "a closing line that is a list": (
+        WHOLE.replace(b'{"end":{', b'{"end":[{').replace(b"}}\n", b"}]}\n")
+    ),
     "a manifest with more beside it": raw(
         LINES[0].replace('{"manifest"', '{"more":1,"manifest"'), *LINES[1:-1]
     ),
     "a manifest that is a list": raw('{"manifest":[]}'),
     "a manifest that is a number": raw("7"),
     "hash of the records of another": with_manifest(sha256="0" * 64),
-    "records of no collection": with_manifest(collections=[ENTRIES[1] | {"count": 1}], records=3),
+    "records of no collection": with_manifest(
+        collections=[ENTRIES[1] | {"count": 1}], records=3
+    ),
     "collections counted wrongly": with_manifest(
         collections=[ENTRIES[0] | {"count": 1}, ENTRIES[1] | {"count": 2}]
     ),
     "a collection told of twice": with_manifest(
-        collections=[ENTRIES[0] | {"count": 2}, ENTRIES[0] | {"count": 2}, ENTRIES[1] | {"count": 1}]
+        collections=[
+            ENTRIES[0] | {"count": 2},
+            ENTRIES[0] | {"count": 2},
+            ENTRIES[1] | {"count": 1},
+        ]
     ),
     "records in a schema_only": with_manifest(mode="schema_only"),
     "Windows newlines": WHOLE.replace(b"\n", b"\r\n"),
@@ -222,14 +272,34 @@ FAULTS: dict[str, bytes] = {
     "a long line": raw(LINES[0], '{"x":"' + "x" * LONGEST + '"}'),
 }
 
-MEMBERS = ("id", "format_version", "mode", "created_at", "seq", "records", "sha256", "note", "automatic")
-FAULTS |= {f"manifest without {name}": with_manifest(**{name: ...}) for name in (*MEMBERS, "collections")}
+MEMBERS = (
+    "id",
+    "format_version",
+    "mode",
+    "created_at",
+    "seq",
+    "records",
+    "sha256",
+    "note",
+    "automatic",
+)
+FAULTS |= {
+    f"manifest without {name}": with_manifest(**{name: ...})
+    for name in (*MEMBERS, "collections")
+}
 WRONG_IN_MANIFEST: dict[str, list[Any]] = {
     "more": [1],
     "format_version": [0, 2, "1", None, 1.5, True],
     "id": ["x", ID.upper(), ID + "0", 7, None, SQL],
     "mode": ["all", None, ["with_data"]],
-    "created_at": ["now", AT[:-1], "2026-13-01T00:00:00.000000Z", "2026-02-30T00:00:00.000000Z", 7, None],
+    "created_at": [
+        "now",
+        AT[:-1],
+        "2026-13-01T00:00:00.000000Z",
+        "2026-02-30T00:00:00.000000Z",
+        7,
+        None,
+    ],
     "seq": [-1, 1.5, "7", None, True, 2**63],
     "records": [-1, 4, 10**10, "3", None],
     "sha256": ["", "g" * 64, None, 0],
@@ -246,7 +316,9 @@ WRONG_IN_COLLECTION: dict[str, list[Any]] = {
     "count": [-1, 1, 3, "2", None],
     "definitions": [None, {}, "x"],
 }
-FAULTS |= {f"collection without {name}": with_entry(**{name: ...}) for name in ENTRIES[0]}
+FAULTS |= {
+    f"collection without {name}": with_entry(**{name: ...}) for name in ENTRIES[0]
+}
 FAULTS |= {f"record without {name}": with_record(**{name: ...}) for name in RECORDS[0]}
 WRONG_IN_RECORD: dict[str, list[Any]] = {
     "more": [1],
@@ -255,8 +327,19 @@ WRONG_IN_RECORD: dict[str, list[Any]] = {
     "workspace": ["w", SQL, "", 7],
     "revision": [0, -1, 1.5, "1", None, True, 2**63, 2**63 - 1],
     "schema_version": [0, -1, 1.5, "1", None, True],
-    "created_at": ["", AT[:-1], AT.replace("T", " "), AT.replace("1", "\u0661"), 7, None],
-    "updated_at": ["2026-01-02T25:00:00.000000Z", "0000-01-01T00:00:00.000000Z", "2026-01-02T03:04:05Z"],
+    "created_at": [
+        "",
+        AT[:-1],
+        AT.replace("T", " "),
+        AT.replace("1", "\u0661"),
+        7,
+        None,
+    ],
+    "updated_at": [
+        "2026-01-02T25:00:00.000000Z",
+        "0000-01-01T00:00:00.000000Z",
+        "2026-01-02T03:04:05Z",
+    ],
     "data": [None, [], "x", 7],
 }
 for what, wrong, make in (
@@ -265,7 +348,10 @@ for what, wrong, make in (
     ("record", WRONG_IN_RECORD, with_record),
 ):
     for name, values in wrong.items():
-        FAULTS |= {f"{what} with {name} {value!r}"[:60]: make(**{name: value}) for value in values}
+        FAULTS |= {
+            f"{what} with {name} {value!r}"[:60]: make(**{name: value})
+            for value in values
+        }
 FAULTS |= {
     f"data {text}"[:60]: with_data(text)
     for text in (
@@ -288,7 +374,9 @@ FAULTS |= {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_it_is_refused_and_nothing_is_stored(snapshots: Snapshots, stored: Database, fault: str) -> None:
+def test_it_is_refused_and_nothing_is_stored(
+    snapshots: Snapshots, stored: Database, fault: str
+) -> None:
     before = stored.contents()
     assert_problem(snapshots.upload(FAULTS[fault]), 422, "invalid-snapshot")
     assert stored.contents() == before
@@ -314,7 +402,9 @@ def test_what_is_wrong_is_said(snapshots: Snapshots, fault: str, named: str) -> 
         assert problem["line"] == int(named.split()[1])
 
 
-def test_an_altered_bit_is_refused_over_http(snapshots: Snapshots, stored: Database) -> None:
+def test_an_altered_bit_is_refused_over_http(
+    snapshots: Snapshots, stored: Database
+) -> None:
     before = stored.contents()
     for position in range(0, len(WHOLE), 41):
         altered = bytearray(WHOLE)
@@ -323,10 +413,13 @@ def test_an_altered_bit_is_refused_over_http(snapshots: Snapshots, stored: Datab
     assert stored.contents() == before
 
 
-# --- the way it comes ------------------------------------------------------------------------------
+# --- the way it comes
+# ------------------------------------------------------------------------------
 
 
-def test_a_compressed_upload_is_refused_unread(client: httpx.Client, stored: Database) -> None:
+def test_a_compressed_upload_is_refused_unread(
+    client: httpx.Client, stored: Database
+) -> None:
     before = stored.contents()
     bomb = gzip.compress(b"0" * 50_000_000)
     for encoding in ("gzip", "deflate", "br", "identity, gzip"):
@@ -336,10 +429,16 @@ def test_a_compressed_upload_is_refused_unread(client: httpx.Client, stored: Dat
     assert stored.contents() == before
 
 
-def test_ten_gigabytes_are_refused_when_they_are_announced(server: Server, stored: Database) -> None:
+def test_ten_gigabytes_are_refused_when_they_are_announced(
+    server: Server, stored: Database
+) -> None:
     before = stored.contents()
     announced = head(
-        "POST", "/snapshots", server.url, content_type=NDJSON["content-type"], content_length="10000000000"
+        "POST",
+        "/snapshots",
+        server.url,
+        content_type=NDJSON["content-type"],
+        content_length="10000000000",
     )
     answer = answer_to(server.url, announced, WHOLE)
     assert status_of(answer) == 413
@@ -348,25 +447,41 @@ def test_ten_gigabytes_are_refused_when_they_are_announced(server: Server, store
 
 
 def test_more_than_a_snapshot_may_have_is_refused_while_it_comes(
-    request: pytest.FixtureRequest, database: str, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest,
+    database: str,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
     folder = tmp_path_factory.mktemp("small")
     url = empty_database(request, database, folder)
     settings = SHOP | {"MAX_IMPORT_BYTES": "2000"}
-    with serving(url, folder, settings=settings) as server, server.client() as client, opened(url) as stored:
+    with (
+        serving(url, folder, settings=settings) as server,
+        server.client() as client,
+        opened(url) as stored,
+    ):
         small = content([entry("accounts")], [])
         before = stored.contents()
         pieces = iter([WHOLE, b"x" * 2000])
-        assert_problem(client.post("/snapshots", content=pieces, headers=NDJSON), 413, "too-large")
+        assert_problem(
+            client.post("/snapshots", content=pieces, headers=NDJSON), 413, "too-large"
+        )
         assert stored.contents() == before
-        assert client.post("/snapshots", content=iter([small]), headers=NDJSON).status_code == 201
+        assert (
+            client.post("/snapshots", content=iter([small]), headers=NDJSON).status_code
+            == 201
+        )
 
 
 def sent_in_part(server: Server, then: Callable[[socket.socket], None]) -> None:
     """Announce the whole snapshot, send half of it."""
     with connected(server.url) as connection:
-        told = {"content_type": NDJSON["content-type"], "content_length": str(len(WHOLE))}
-        connection.sendall(head("POST", "/snapshots", server.url, **told) + WHOLE[: len(WHOLE) // 2])
+        told = {
+            "content_type": NDJSON["content-type"],
+            "content_length": str(len(WHOLE)),
+        }
+        connection.sendall(
+            head("POST", "/snapshots", server.url, **told) + WHOLE[: len(WHOLE) // 2]
+        )
         then(connection)
 
 
@@ -386,7 +501,10 @@ def test_an_upload_that_breaks_off_leaves_nothing_and_can_be_sent_again(
 def test_pieces_left_behind_by_an_upload_that_was_killed_are_no_obstacle(
     snapshots: Snapshots, client: httpx.Client, stored: Database
 ) -> None:
-    stored.run(f"INSERT INTO snapshot_pieces (store, number, content) VALUES ('{ID}', 0, 'half')")
+    stored.run(
+        f"INSERT INTO snapshot_pieces (store, number, content) VALUES ('{ID}', 0,"
+        " 'half')"
+    )
     assert snapshots.upload(WHOLE).status_code == 201
     assert client.post(f"/snapshots/{ID}/verify").json() == {"ok": True, "records": 3}
     assert client.delete(f"/snapshots/{ID}").status_code == 204

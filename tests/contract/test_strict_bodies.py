@@ -1,4 +1,5 @@
-"""Bodies: strict JSON within limits, and a service no body breaks or holds up (contract 5)."""
+"""Bodies: strict JSON within limits, and a service no body breaks or holds up (contract
+5)."""
 
 import gzip
 import json
@@ -62,11 +63,19 @@ def test_what_is_no_strict_json_is_refused(samples: Collection, body: bytes) -> 
     record = samples.created(amount=1)
     address = samples.at(record["id"])
     client = samples.client
-    assert_problem(client.post(samples.path, content=body, headers=AS_JSON), 400, "invalid-json")
-    assert_problem(client.put(address, content=body, headers=AS_JSON), 400, "invalid-json")
-    assert_problem(client.patch(address, content=body, headers=AS_JSON), 400, "invalid-json")
+    assert_problem(
+        client.post(samples.path, content=body, headers=AS_JSON), 400, "invalid-json"
+    )
+    assert_problem(
+        client.put(address, content=body, headers=AS_JSON), 400, "invalid-json"
+    )
+    assert_problem(
+        client.patch(address, content=body, headers=AS_JSON), 400, "invalid-json"
+    )
     operations = {"content-type": JSON_PATCH}
-    assert_problem(client.patch(address, content=body, headers=operations), 400, "invalid-json")
+    assert_problem(
+        client.patch(address, content=body, headers=operations), 400, "invalid-json"
+    )
     if body:
         response = client.post(f"{address}/commands/set", content=body, headers=AS_JSON)
         assert_problem(response, 400, "invalid-json")
@@ -95,7 +104,9 @@ UNSTORABLE: dict[str, bytes] = {
     "a huge exponent": b'{"ratio": 1e99999999999999999999}',
     "a number of 5,000 digits": b'{"amount": ' + b"1" * 5_000 + b"}",
     "a number of 900,000 digits": b'{"amount": ' + b"1" * 900_000 + b"}",
-    "a number of 900,000 digits deep inside": b'{"payload": {"a": ' + b"1" * 900_000 + b"}}",
+    "a number of 900,000 digits deep inside": b'{"payload": {"a": '
+    + b"1" * 900_000
+    + b"}}",
 }
 
 
@@ -116,7 +127,8 @@ def test_what_cannot_be_stored_is_refused(samples: Collection, body: bytes) -> N
 
 
 @pytest.mark.parametrize(
-    "text", ["\\ud83d\\ude00", "é", "\\u00e9", "\\/", "\x7f", "\u2028", "\ufeff", "\uffff"]
+    "text",
+    ["\\ud83d\\ude00", "é", "\\u00e9", "\\/", "\x7f", "\u2028", "\ufeff", "\uffff"],
 )
 def test_odd_but_lawful_text_is_kept(samples: Collection, text: str) -> None:
     body = f'{{"name": "{text}", "payload": {{"{text}": 1}}}}'.encode()
@@ -128,32 +140,43 @@ def test_odd_but_lawful_text_is_kept(samples: Collection, text: str) -> None:
 
 
 def test_blanks_around_json_do_no_harm(samples: Collection) -> None:
-    response = samples.client.post(samples.path, content=b' \t\r\n{"amount" : 1 } \n', headers=AS_JSON)
+    response = samples.client.post(
+        samples.path, content=b' \t\r\n{"amount" : 1 } \n', headers=AS_JSON
+    )
     assert response.status_code == 201
 
 
 def test_a_byte_order_mark_is_ignored_or_refused(samples: Collection) -> None:
     """RFC 8259, section 8.1 allows both."""
-    response = samples.client.post(samples.path, content=b'\xef\xbb\xbf{"amount": 1}', headers=AS_JSON)
+    response = samples.client.post(
+        samples.path, content=b'\xef\xbb\xbf{"amount": 1}', headers=AS_JSON
+    )
     if response.status_code != 201:
         assert_problem(response, 400, "invalid-json")
 
 
-# --- depth and size ------------------------------------------------------------------------------
+# --- depth and size
+# ------------------------------------------------------------------------------
 
 
 def nested(depth: int, *, array: bool) -> bytes:
     """Data whose containers, its own object counted, stand ``depth`` deep."""
     inner = depth - 2
-    opening, closing = (b"[" * inner, b"]" * inner) if array else (b'{"a":' * inner, b"}" * inner)
+    opening, closing = (
+        (b"[" * inner, b"]" * inner) if array else (b'{"a":' * inner, b"}" * inner)
+    )
     return b'{"payload": {"x": ' + opening + b"1" + closing + b"}}"
 
 
 @pytest.mark.parametrize("array", [True, False], ids=["arrays", "objects"])
 def test_64_levels_are_allowed_and_no_more(samples: Collection, array: bool) -> None:
-    response = samples.client.post(samples.path, content=nested(64, array=array), headers=AS_JSON)
+    response = samples.client.post(
+        samples.path, content=nested(64, array=array), headers=AS_JSON
+    )
     assert response.status_code == 201, response.text[:300]
-    response = samples.client.post(samples.path, content=nested(65, array=array), headers=AS_JSON)
+    response = samples.client.post(
+        samples.path, content=nested(65, array=array), headers=AS_JSON
+    )
     assert response.status_code in (400, 413, 422)
     assert_problem(response, response.status_code, response.json()["code"])
 
@@ -164,7 +187,10 @@ def padded(size: int) -> bytes:
 
 def test_one_mebibyte_is_allowed_and_no_more(samples: Collection) -> None:
     client = samples.client
-    assert client.post(samples.path, content=padded(MIB), headers=AS_JSON).status_code == 201
+    assert (
+        client.post(samples.path, content=padded(MIB), headers=AS_JSON).status_code
+        == 201
+    )
     record_id = samples.created()["id"]
     for method, target in (
         ("POST", samples.path),
@@ -172,7 +198,9 @@ def test_one_mebibyte_is_allowed_and_no_more(samples: Collection) -> None:
         ("PATCH", samples.at(record_id)),
         ("POST", f"{samples.at(record_id)}/commands/set"),
     ):
-        response = client.request(method, target, content=padded(MIB + 1), headers=AS_JSON)
+        response = client.request(
+            method, target, content=padded(MIB + 1), headers=AS_JSON
+        )
         assert_problem(response, 413, "too-large")
 
 
@@ -182,21 +210,33 @@ def test_a_body_in_chunks_has_the_same_limit(samples: Collection) -> None:
         return (body[start : start + 65536] for start in range(0, size, 65536))
 
     client = samples.client
-    assert client.post(samples.path, content=chunks(MIB), headers=AS_JSON).status_code == 201
-    assert_problem(client.post(samples.path, content=chunks(MIB + 1), headers=AS_JSON), 413, "too-large")
+    assert (
+        client.post(samples.path, content=chunks(MIB), headers=AS_JSON).status_code
+        == 201
+    )
+    assert_problem(
+        client.post(samples.path, content=chunks(MIB + 1), headers=AS_JSON),
+        413,
+        "too-large",
+    )
 
 
 HOSTILE: dict[str, bytes] = {
     "900 kB of [": b"[" * 900_000,
     "900 kB of {": b"{" * 900_000,
     "depth 100,000 of objects": b'{"a":' * 100_000 + b"1" + b"}" * 100_000,
-    "depth 100,000 of arrays": b'{"payload": {"a": ' + b"[" * 100_000 + b"]" * 100_000 + b"}}",
+    "depth 100,000 of arrays": b'{"payload": {"a": '
+    + b"[" * 100_000
+    + b"]" * 100_000
+    + b"}}",
     "5 MB": b'{"name": "' + b"x" * 5_000_000 + b'"}',
     "5 MB of [": b"[" * 5_000_000,
     "unclosed members": b'{"a":' * 180_000,
     "many escapes": b'{"name": "' + b"\\u0041" * 150_000,
     "many backslashes": b'{"name": "' + b"\\" * 900_001 + b'"}',
-    "many unknown members": b"{" + b",".join(b'"m%d":1' % n for n in range(60_000)) + b"}",
+    "many unknown members": b"{"
+    + b",".join(b'"m%d":1' % n for n in range(60_000))
+    + b"}",
     "many wrong tags": b'{"tags": [' + b",".join([b"1"] * 400_000) + b"]}",
     "many duplicate members": b"{" + b",".join([b'"a":1'] * 150_000) + b"}",
     "commas": b"[" + b"," * 900_000,
@@ -215,7 +255,9 @@ def test_a_hostile_body_is_refused_at_once(samples: Collection, body: bytes) -> 
         ("PATCH", address, JSON_PATCH),
     ):
         before = time.monotonic()
-        response = samples.client.request(method, target, content=body, headers={"content-type": media_type})
+        response = samples.client.request(
+            method, target, content=body, headers={"content-type": media_type}
+        )
         assert time.monotonic() - before < 5
         if b"0.0" in body and media_type != JSON_PATCH:
             assert response.status_code in (200, 201, 400, 422)
@@ -226,7 +268,11 @@ def test_a_hostile_body_is_refused_at_once(samples: Collection, body: bytes) -> 
 
 LONG_WORK = {
     "many wrong tags": ("POST", "application/json", HOSTILE["many wrong tags"]),
-    "many unknown members": ("POST", "application/json", HOSTILE["many unknown members"]),
+    "many unknown members": (
+        "POST",
+        "application/json",
+        HOSTILE["many unknown members"],
+    ),
     "a large lawful body": (
         "POST",
         "application/json",
@@ -240,14 +286,18 @@ LONG_WORK = {
 }
 
 
-@pytest.mark.parametrize(("method", "media_type", "body"), LONG_WORK.values(), ids=LONG_WORK)
+@pytest.mark.parametrize(
+    ("method", "media_type", "body"), LONG_WORK.values(), ids=LONG_WORK
+)
 def test_a_body_that_takes_long_does_not_keep_others_waiting(
     service: Service, samples: Collection, method: str, media_type: str, body: bytes
 ) -> None:
     record_id = samples.created()["id"]
     address = f"{samples.path}/import" if method == "IMPORT" else samples.path
     with service.server.client() as other, ThreadPoolExecutor(1) as pool:
-        long = pool.submit(other.post, address, content=body, headers={"content-type": media_type})
+        long = pool.submit(
+            other.post, address, content=body, headers={"content-type": media_type}
+        )
         waits = []
         while not long.done():
             before = time.monotonic()
@@ -257,7 +307,9 @@ def test_a_body_that_takes_long_does_not_keep_others_waiting(
     assert max(waits) < 1
 
 
-def test_hostile_bodies_leave_the_memory_flat(service: Service, samples: Collection) -> None:
+def test_hostile_bodies_leave_the_memory_flat(
+    service: Service, samples: Collection
+) -> None:
     def attack() -> int:
         for body in HOSTILE.values():
             samples.client.post(samples.path, content=body, headers=AS_JSON)
@@ -277,30 +329,39 @@ def test_a_large_lawful_body_is_taken(samples: Collection) -> None:
 
 def test_a_compressed_body_is_refused(samples: Collection) -> None:
     response = samples.client.post(
-        samples.path, content=gzip.compress(b'{"amount": 1}'), headers=AS_JSON | {"content-encoding": "gzip"}
+        samples.path,
+        content=gzip.compress(b'{"amount": 1}'),
+        headers=AS_JSON | {"content-encoding": "gzip"},
     )
     assert response.status_code in (400, 415)
     assert_problem(response, response.status_code, response.json()["code"])
 
 
-# --- bodies that lie about themselves ------------------------------------------------------------
+# --- bodies that lie about themselves
+# ------------------------------------------------------------
 
 BODY = b'{"value": 1}'
 
 
-def test_a_body_that_stops_arriving_is_408(service: Service, counters: Collection) -> None:
+def test_a_body_that_stops_arriving_is_408(
+    service: Service, counters: Collection
+) -> None:
     for target, media_type in (
         (counters.path, "application/json"),
         (f"{counters.path}/import", "application/x-ndjson"),
     ):
-        start = raw.head("POST", target, service.url, Content_Type=media_type, Content_Length="500")
+        start = raw.head(
+            "POST", target, service.url, Content_Type=media_type, Content_Length="500"
+        )
         answer = raw.answer_to(service.url, start, BODY)
         assert raw.status_of(answer) == 408, answer
         assert b"request-timeout" in answer
         assert b"application/problem+json" in answer
 
 
-def test_a_chunked_body_that_stops_arriving_is_408(service: Service, counters: Collection) -> None:
+def test_a_chunked_body_that_stops_arriving_is_408(
+    service: Service, counters: Collection
+) -> None:
     start = raw.head(
         "POST",
         counters.path,
@@ -316,7 +377,11 @@ def test_a_body_that_breaks_off_stores_nothing(
     service: Service, counters: Collection, record_id: str
 ) -> None:
     start = raw.head(
-        "PUT", counters.at(record_id), service.url, Content_Type="application/json", Content_Length="500"
+        "PUT",
+        counters.at(record_id),
+        service.url,
+        Content_Type="application/json",
+        Content_Length="500",
     )
     raw.answer_to(service.url, start, BODY, then_close=True)
     assert_problem(counters.read(record_id), 404, "record-not-found")
@@ -327,9 +392,15 @@ def test_a_body_shorter_than_told_is_not_taken_for_the_next_request(
 ) -> None:
     body = json.dumps({"name": marker}).encode()
     start = raw.head(
-        "POST", counters.path, service.url, Content_Type="application/json", Content_Length=str(len(body))
+        "POST",
+        counters.path,
+        service.url,
+        Content_Type="application/json",
+        Content_Length=str(len(body)),
     )
-    smuggled = raw.head("DELETE", f"{counters.path}?name={marker}&max_affected=5", service.url)
+    smuggled = raw.head(
+        "DELETE", f"{counters.path}?name={marker}&max_affected=5", service.url
+    )
     answer = raw.answer_to(service.url, start, body, smuggled)
     assert raw.status_of(answer) == 201
     assert answer.count(b"HTTP/1.1 ") == 1
@@ -350,7 +421,13 @@ LIES: dict[str, dict[str, str]] = {
 def test_a_length_that_means_nothing_stores_nothing(
     service: Service, counters: Collection, record_id: str, lie: dict[str, str]
 ) -> None:
-    start = raw.head("PUT", counters.at(record_id), service.url, Content_Type="application/json", **lie)
+    start = raw.head(
+        "PUT",
+        counters.at(record_id),
+        service.url,
+        Content_Type="application/json",
+        **lie,
+    )
     answer = raw.answer_to(service.url, start, BODY)
     assert answer == b"" or raw.status_of(answer) in (400, 408, 501), answer
     assert_problem(counters.read(record_id), 404, "record-not-found")
@@ -360,7 +437,11 @@ def test_a_length_past_the_limit_is_refused_before_the_body_comes(
     service: Service, counters: Collection
 ) -> None:
     start = raw.head(
-        "POST", counters.path, service.url, Content_Type="application/json", Content_Length=str(10**12)
+        "POST",
+        counters.path,
+        service.url,
+        Content_Type="application/json",
+        Content_Length=str(10**12),
     )
     answer = raw.answer_to(service.url, start)
     assert raw.status_of(answer) == 413
@@ -387,7 +468,9 @@ def test_a_client_that_waits_for_a_sign_to_go_on_gets_one(
     assert len(counters.items(name=marker)) == 1
 
 
-def test_a_body_that_trickles_in_is_waited_for(service: Service, counters: Collection, marker: str) -> None:
+def test_a_body_that_trickles_in_is_waited_for(
+    service: Service, counters: Collection, marker: str
+) -> None:
     body = json.dumps({"name": marker}).encode()
 
     def trickle() -> Iterator[bytes]:
@@ -400,9 +483,15 @@ def test_a_body_that_trickles_in_is_waited_for(service: Service, counters: Colle
     assert response.json()["data"]["name"] == marker
 
 
-def test_bodies_that_stop_arriving_do_not_keep_others_waiting(service: Service, counters: Collection) -> None:
+def test_bodies_that_stop_arriving_do_not_keep_others_waiting(
+    service: Service, counters: Collection
+) -> None:
     start = raw.head(
-        "POST", counters.path, service.url, Content_Type="application/json", Content_Length="500"
+        "POST",
+        counters.path,
+        service.url,
+        Content_Type="application/json",
+        Content_Length="500",
     )
     connections = [raw.connected(service.url) for _ in range(60)]
     opened = [connection.__enter__() for connection in connections]
@@ -420,8 +509,12 @@ def test_bodies_that_stop_arriving_do_not_keep_others_waiting(service: Service, 
 
 def test_a_body_where_none_belongs_does_no_harm(counters: Collection) -> None:
     record_id = counters.created()["id"]
-    response = counters.client.request("GET", counters.at(record_id), content=b"{" * 1000)
+    response = counters.client.request(
+        "GET", counters.at(record_id), content=b"{" * 1000
+    )
     assert response.status_code == 200
-    response = counters.client.request("DELETE", counters.at(record_id), content=b"{" * 1000)
+    response = counters.client.request(
+        "DELETE", counters.at(record_id), content=b"{" * 1000
+    )
     assert response.status_code in (204, 400)
     assert isinstance(response, httpx.Response)

@@ -1,4 +1,5 @@
-"""Transactions: operations on any collections that stand or fall together (contract 9)."""
+"""Transactions: operations on any collections that stand or fall together (contract
+9)."""
 
 import json
 import uuid
@@ -19,7 +20,9 @@ from tests.support.twins import typed_only
 def transact(client: httpx.Client) -> Callable[..., httpx.Response]:
     """Send operations as one transaction."""
 
-    def send(*operations: Json, headers: Json | None = None, **query: str) -> httpx.Response:
+    def send(
+        *operations: Json, headers: Json | None = None, **query: str
+    ) -> httpx.Response:
         body = {"operations": operations}
         return client.post("/transactions", json=body, headers=headers, params=query)
 
@@ -54,11 +57,16 @@ def ref(text: str) -> Json:
     return {"$ref": text}
 
 
-# --- what the operations do -----------------------------------------------------------------------
+# --- what the operations do
+# -----------------------------------------------------------------------
 
 
 def test_each_operation_does_what_its_own_request_would(
-    transact: Transact, counters: Collection, tickets: Collection, record_id: str, marker: str
+    transact: Transact,
+    counters: Collection,
+    tickets: Collection,
+    record_id: str,
+    marker: str,
 ) -> None:
     kept, gone = counters.created(value=1), counters.created(value=2)
     merged, stepped = (tickets.created(title=marker, severity=30) for _ in range(2))
@@ -69,13 +77,34 @@ def test_each_operation_does_what_its_own_request_would(
             on(counters, "replace", kept["id"], data={"value": 9}),
             on(counters, "replace", str(uuid.uuid4()), data={"value": 8}),
             on(tickets, "patch", merged["id"], patch={"acknowledged": True}),
-            on(tickets, "patch", stepped["id"], patch=[{"op": "replace", "path": "/severity", "value": 50}]),
-            on(tickets, "command", merged["id"], command="escalate", payload={"steps": 2}),
+            on(
+                tickets,
+                "patch",
+                stepped["id"],
+                patch=[{"op": "replace", "path": "/severity", "value": 50}],
+            ),
+            on(
+                tickets,
+                "command",
+                merged["id"],
+                command="escalate",
+                payload={"steps": 2},
+            ),
             on(tickets, "command", stepped["id"], command="ack"),
             on(counters, "delete", gone["id"]),
         )
     )
-    assert [each["status"] for each in given] == [201, 201, 200, 201, 200, 200, 200, 200, 204]
+    assert [each["status"] for each in given] == [
+        201,
+        201,
+        200,
+        201,
+        200,
+        200,
+        200,
+        200,
+        204,
+    ]
     assert [each.get("result") for each in given] == [None] * 6 + [50, True, None]
     assert ["result" in each for each in given] == [False] * 6 + [True, True, False]
     assert given[8]["record"] is None
@@ -101,15 +130,21 @@ def test_the_changes_share_the_request_and_stand_in_the_order_of_the_operations(
         )
     )
     places = (tickets, counters, tickets)
-    changes = [place.history(each["record"]["id"])[0] for place, each in zip(places, given, strict=True)]
+    changes = [
+        place.history(each["record"]["id"])[0]
+        for place, each in zip(places, given, strict=True)
+    ]
     assert [change["request_id"] for change in changes] == [marker] * 3
     assert [change["operation"] for change in changes] == ["create"] * 3
     first = changes[0]["seq"]
     assert [change["seq"] for change in changes] == [first, first + 1, first + 2]
 
 
-def test_an_operation_sees_what_those_before_it_did(transact: Transact, counters: Collection) -> None:
-    """One record, created, changed, deleted and created again: each time the next revision."""
+def test_an_operation_sees_what_those_before_it_did(
+    transact: Transact, counters: Collection
+) -> None:
+    """One record, created, changed, deleted and created again: each time the next
+    revision."""
     record_id = str(uuid.uuid4())
     given = results(
         transact(
@@ -121,8 +156,21 @@ def test_an_operation_sees_what_those_before_it_did(transact: Transact, counters
             on(counters, "replace", record_id, data={"value": 9}),
         )
     )
-    assert [each["record"] and each["record"]["revision"] for each in given] == [1, 2, 3, None, 5, 5]
-    assert [change["revision"] for change in counters.history(record_id)] == [5, 4, 3, 2, 1]
+    assert [each["record"] and each["record"]["revision"] for each in given] == [
+        1,
+        2,
+        3,
+        None,
+        5,
+        5,
+    ]
+    assert [change["revision"] for change in counters.history(record_id)] == [
+        5,
+        4,
+        3,
+        2,
+        1,
+    ]
     assert counters.record(record_id)["data"]["value"] == 9
 
 
@@ -156,13 +204,17 @@ def test_a_unique_value_is_taken_only_after_it_was_given_up(
         on(accounts, "patch", ids[older], patch={"owner": f"{marker}-free"}),
     )
     for gives_up in give_up:
-        for takes in (create(accounts, owner=holder), on(accounts, "patch", other, patch={"owner": holder})):
+        for takes in (
+            create(accounts, owner=holder),
+            on(accounts, "patch", other, patch={"owner": holder}),
+        ):
             problem = assert_problem(transact(takes, gives_up), 409, "unique-violation")
             assert problem["operation"] == 0
     results(transact(give_up[1], create(accounts, owner=holder)))
 
 
-# --- references ------------------------------------------------------------------------------------
+# --- references
+# ------------------------------------------------------------------------------------
 
 
 def test_references_are_replaced_everywhere_in_what_an_operation_stores(
@@ -191,9 +243,21 @@ def test_references_are_replaced_everywhere_in_what_an_operation_stores(
                 samples,
                 "patch",
                 ref("s.id"),
-                patch=[{"op": "add", "path": "/payload/more", "value": ref("inc.data.value")}],
+                patch=[
+                    {
+                        "op": "add",
+                        "path": "/payload/more",
+                        "value": ref("inc.data.value"),
+                    }
+                ],
             ),
-            on(counters, "command", ref("c.id"), command="set", payload={"name": ref("s.id")}),
+            on(
+                counters,
+                "command",
+                ref("c.id"),
+                command="set",
+                payload={"name": ref("s.id")},
+            ),
             on(counters, "delete", ref("c.id"), **{"as": "gone"}),
             create(samples, name=ref("gone.id"), amount=ref("gone.revision")),
         )
@@ -208,7 +272,10 @@ def test_references_are_replaced_everywhere_in_what_an_operation_stores(
     )
     assert made["payload"] == {"whole": inner, "many": [1, 41], "none": None}
     sample = samples.record(given[2]["record"]["id"])
-    assert (sample["data"]["name"], sample["data"]["payload"]) == (marker, inner | {"more": 42})
+    assert (sample["data"]["name"], sample["data"]["payload"]) == (
+        marker,
+        inner | {"more": 42},
+    )
     assert given[6]["record"]["data"]["name"] == sample["id"]
     last = given[8]["record"]["data"]
     assert (last["name"], last["amount"]) == (counter_id, 4)
@@ -261,7 +328,11 @@ def test_a_value_stands_as_it_is(transact: Transact, samples: Collection) -> Non
     ],
 )
 def test_a_reference_that_leads_nowhere_is_refused_at_its_place(
-    transact: Transact, counters: Collection, samples: Collection, marker: str, text: str
+    transact: Transact,
+    counters: Collection,
+    samples: Collection,
+    marker: str,
+    text: str,
 ) -> None:
     other = counters.created()
     response = transact(
@@ -282,7 +353,11 @@ def test_a_reference_that_leads_nowhere_is_refused_at_its_place(
 def test_an_id_that_refers_to_no_id_is_refused(
     transact: Transact, counters: Collection, marker: str, op: str, text: str
 ) -> None:
-    more: dict[str, Json] = {"replace": {"data": {}}, "create": {"data": {}}, "patch": {"patch": {}}}
+    more: dict[str, Json] = {
+        "replace": {"data": {}},
+        "create": {"data": {}},
+        "patch": {"patch": {}},
+    }
     operation = on(counters, op, ref(text), **more.get(op, {}))
     if op == "command":
         operation["command"] = "increment"
@@ -293,7 +368,9 @@ def test_an_id_that_refers_to_no_id_is_refused(
     assert counters.items(name=marker) == []
 
 
-def test_operations_that_refer_to_each_other_are_refused(transact: Transact, counters: Collection) -> None:
+def test_operations_that_refer_to_each_other_are_refused(
+    transact: Transact, counters: Collection
+) -> None:
     response = transact(
         create(counters, "a", name=ref("b.id")),
         create(counters, "b", name=ref("a.id")),
@@ -301,15 +378,22 @@ def test_operations_that_refer_to_each_other_are_refused(transact: Transact, cou
     assert assert_problem(response, 422, "invalid-data")["operation"] == 0
 
 
-def test_what_was_put_together_keeps_the_limits_of_a_body(transact: Transact, samples: Collection) -> None:
-    """Doubled again and again it would fill the memory, wrapped again and again any stack."""
+def test_what_was_put_together_keeps_the_limits_of_a_body(
+    transact: Transact, samples: Collection
+) -> None:
+    """Doubled again and again it would fill the memory, wrapped again and again any
+    stack."""
     doubled = [create(samples, "o0", payload={"x": "x" * 1000})]
     doubled += [
-        create(samples, f"o{n}", payload={"x": [ref(f"o{n - 1}.data.payload")] * 2}) for n in range(1, 40)
+        create(samples, f"o{n}", payload={"x": [ref(f"o{n - 1}.data.payload")] * 2})
+        for n in range(1, 40)
     ]
     assert assert_problem(transact(*doubled), 413, "too-large")["operation"] == 11
     wrapped = [create(samples, "o0", payload={"x": 1})]
-    wrapped += [create(samples, f"o{n}", payload={"x": ref(f"o{n - 1}.data.payload")}) for n in range(1, 100)]
+    wrapped += [
+        create(samples, f"o{n}", payload={"x": ref(f"o{n - 1}.data.payload")})
+        for n in range(1, 100)
+    ]
     assert assert_problem(transact(*wrapped), 422, "invalid-data")["operation"] == 63
 
 
@@ -317,17 +401,23 @@ def test_a_transaction_does_not_fill_the_memory_with_one_large_record(
     transact: Transact, samples: Collection, marker: str
 ) -> None:
     record = samples.created(marker=marker, payload={"x": "x" * 500_000})
-    changes = [on(samples, "patch", record["id"], patch={"amount": n}) for n in range(1, 200)]
+    changes = [
+        on(samples, "patch", record["id"], patch={"amount": n}) for n in range(1, 200)
+    ]
     assert_problem(transact(*changes), 413, "too-large")
     assert samples.record(record["id"]) == record
     assert results(transact(*changes[:20]))[19]["record"]["data"]["amount"] == 20
 
 
-# --- all or nothing ---------------------------------------------------------------------------------
+# --- all or nothing
+# ---------------------------------------------------------------------------------
 
 
-def failing(accounts: Collection, tickets: Collection, counters: Collection, marker: str) -> dict[str, Any]:
-    """Operations that fail, each with its status, its code and the pointers it names."""
+def failing(
+    accounts: Collection, tickets: Collection, counters: Collection, marker: str
+) -> dict[str, Any]:
+    """Operations that fail, each with its status, its code and the pointers it
+    names."""
     taken = accounts.created(owner=f"{marker}-taken")
     small = tickets.created(title=marker, severity=20)
     test = [{"op": "test", "path": "/severity", "value": 30}]
@@ -338,21 +428,61 @@ def failing(accounts: Collection, tickets: Collection, counters: Collection, mar
     wrong = {"title": "", "severity": "x"}
     unknown_operation, steps = [{"op": "x"}], {"steps": "x"}
     return {
-        "unique": (create(accounts, owner=f"{marker}-taken"), 409, "unique-violation", {"/owner"}),
-        "taken id": (create(accounts, owner="x") | {"id": taken["id"]}, 409, "record-exists", None),
-        "data": (create(tickets, **wrong), 422, "invalid-data", {"/title", "/severity"}),
-        "replacement": (minor("replace", data=wrong), 422, "invalid-data", {"/title", "/severity"}),
-        "patched": (minor("patch", patch={"severity": 51}), 422, "invalid-data", {"/severity"}),
-        "patch": (minor("patch", patch=unknown_operation), 422, "invalid-patch", {"/0"}),
+        "unique": (
+            create(accounts, owner=f"{marker}-taken"),
+            409,
+            "unique-violation",
+            {"/owner"},
+        ),
+        "taken id": (
+            create(accounts, owner="x") | {"id": taken["id"]},
+            409,
+            "record-exists",
+            None,
+        ),
+        "data": (
+            create(tickets, **wrong),
+            422,
+            "invalid-data",
+            {"/title", "/severity"},
+        ),
+        "replacement": (
+            minor("replace", data=wrong),
+            422,
+            "invalid-data",
+            {"/title", "/severity"},
+        ),
+        "patched": (
+            minor("patch", patch={"severity": 51}),
+            422,
+            "invalid-data",
+            {"/severity"},
+        ),
+        "patch": (
+            minor("patch", patch=unknown_operation),
+            422,
+            "invalid-patch",
+            {"/0"},
+        ),
         "patch test": (minor("patch", patch=test), 409, "patch-test-failed", {"/0"}),
-        "no record": (on(tickets, "delete", str(uuid.uuid4())), 404, "record-not-found", None),
+        "no record": (
+            on(tickets, "delete", str(uuid.uuid4())),
+            404,
+            "record-not-found",
+            None,
+        ),
         "no id": (on(tickets, "delete", "nobody"), 404, "record-not-found", None),
         "no command": (minor("command", command="fly"), 404, "command-not-found", None),
         "payload": (
             minor("command", command="escalate", payload=steps),
             *(422, "invalid-payload", {"/steps"}),
         ),
-        "guard": (minor("command", command="escalate"), 409, "command-unavailable", None),
+        "guard": (
+            minor("command", command="escalate"),
+            409,
+            "command-unavailable",
+            None,
+        ),
         "computed": (
             on(accounts, "command", taken["id"], command="overdraw"),
             *(422, "invalid-data", {"/balance"}),
@@ -362,7 +492,12 @@ def failing(accounts: Collection, tickets: Collection, counters: Collection, mar
             create(counters) | {"collection": "no", "workspace": None},
             *(404, "collection-not-found", None),
         ),
-        "no workspace": (create(counters) | {"workspace": "no"}, 404, "workspace-not-found", None),
+        "no workspace": (
+            create(counters) | {"workspace": "no"},
+            404,
+            "workspace-not-found",
+            None,
+        ),
     }
 
 
@@ -380,9 +515,13 @@ def test_any_failure_stores_nothing_and_names_its_operation(
         create(accounts, owner=f"{marker}-1"),
         on(counters, "command", changed["id"], command="increment"),
     )
-    for name, (operation, status, code, places) in failing(accounts, tickets, counters, marker).items():
+    for name, (operation, status, code, places) in failing(
+        accounts, tickets, counters, marker
+    ).items():
         for index in (0, 2):
-            response = transact(*good[:index], operation, *good[index:], dry_run=dry_run)
+            response = transact(
+                *good[:index], operation, *good[index:], dry_run=dry_run
+            )
             problem = assert_problem(response, status, code)
             assert problem["operation"] == index, name
             assert places is None or pointers(problem) == places, name
@@ -401,18 +540,33 @@ def test_a_unique_value_used_twice_in_one_transaction_names_the_second(
 
 
 @typed_only  # CEL computes; it cannot refuse
-def test_a_refusal_from_inside_keeps_its_code(transact: Transact, accounts: Collection, marker: str) -> None:
+def test_a_refusal_from_inside_keeps_its_code(
+    transact: Transact, accounts: Collection, marker: str
+) -> None:
     account = accounts.created(owner=marker, balance=10)
-    withdraw = on(accounts, "command", account["id"], command="withdraw", payload={"amount": 6})
-    assert assert_problem(transact(withdraw, withdraw), 409, "insufficient-funds")["operation"] == 1
+    withdraw = on(
+        accounts, "command", account["id"], command="withdraw", payload={"amount": 6}
+    )
+    assert (
+        assert_problem(transact(withdraw, withdraw), 409, "insufficient-funds")[
+            "operation"
+        ]
+        == 1
+    )
     assert accounts.record(account["id"]) == account
 
 
 @pytest.mark.parametrize("if_match", [1, "1", '"1"', ' "1"', '"7", "1"', "*"])
-def test_a_precondition_that_holds(transact: Transact, counters: Collection, if_match: Any) -> None:
+def test_a_precondition_that_holds(
+    transact: Transact, counters: Collection, if_match: Any
+) -> None:
     """A revision, or the text of the header."""
     record = counters.created(value=1)
-    results(transact(on(counters, "patch", record["id"], patch={"value": 2}, if_match=if_match)))
+    results(
+        transact(
+            on(counters, "patch", record["id"], patch={"value": 2}, if_match=if_match)
+        )
+    )
     assert counters.record(record["id"])["data"]["value"] == 2
 
 
@@ -421,7 +575,9 @@ def test_a_precondition_that_does_not_hold_tells_the_revision(
     transact: Transact, counters: Collection, if_match: Any
 ) -> None:
     record = counters.created(value=1)
-    response = transact(on(counters, "replace", record["id"], data={"value": 2}, if_match=if_match))
+    response = transact(
+        on(counters, "replace", record["id"], data={"value": 2}, if_match=if_match)
+    )
     problem = assert_problem(response, 412, "precondition-failed")
     assert (problem["operation"], problem["revision"]) == (0, 1)
     assert counters.record(record["id"]) == record
@@ -434,7 +590,8 @@ def test_a_precondition_on_what_is_to_be_created_does_not_hold(
     assert assert_problem(response, 412, "precondition-failed")["operation"] == 0
 
 
-# --- the form of the body ---------------------------------------------------------------------------
+# --- the form of the body
+# ---------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -468,7 +625,9 @@ def test_a_precondition_on_what_is_to_be_created_does_not_hold(
 def test_an_operation_of_another_form_is_refused_at_its_place(
     transact: Transact, counters: Collection, marker: str, change: Json, place: str
 ) -> None:
-    response = transact(create(counters, "first", name=marker), create(counters, name=marker) | change)
+    response = transact(
+        create(counters, "first", name=marker), create(counters, name=marker) | change
+    )
     problem = assert_problem(response, 422, "invalid-payload")
     assert problem["operation"] == 1
     named = pointers(problem)
@@ -476,7 +635,9 @@ def test_an_operation_of_another_form_is_refused_at_its_place(
     assert counters.items(name=marker) == []
 
 
-@pytest.mark.parametrize("operation", [None, 5, "create", [], {}, {"op": "create"}, {"op": "delete"}])
+@pytest.mark.parametrize(
+    "operation", [None, 5, "create", [], {}, {"op": "create"}, {"op": "delete"}]
+)
 def test_what_is_no_operation_is_refused(transact: Transact, operation: Any) -> None:
     problem = assert_problem(transact(operation), 422, "invalid-payload")
     assert problem["operation"] == 0
@@ -496,31 +657,45 @@ def test_what_is_no_operation_is_refused(transact: Transact, operation: Any) -> 
         (b'{"operations": ' + b"[" * 80 + b"]" * 80 + b"}", 400, "invalid-json"),
     ],
 )
-def test_a_body_of_another_form_is_refused(client: httpx.Client, body: bytes, status: int, code: str) -> None:
-    response = client.post("/transactions", content=body, headers={"content-type": "application/json"})
+def test_a_body_of_another_form_is_refused(
+    client: httpx.Client, body: bytes, status: int, code: str
+) -> None:
+    response = client.post(
+        "/transactions", content=body, headers={"content-type": "application/json"}
+    )
     assert_problem(response, status, code)
 
 
-def test_a_body_is_json_and_within_its_limit(client: httpx.Client, counters: Collection) -> None:
-    response = client.post("/transactions", content=b"{}", headers={"content-type": "text/plain"})
+def test_a_body_is_json_and_within_its_limit(
+    client: httpx.Client, counters: Collection
+) -> None:
+    response = client.post(
+        "/transactions", content=b"{}", headers={"content-type": "text/plain"}
+    )
     assert_problem(response, 415, "unsupported-media-type")
     large = {"operations": [create(counters, name="x" * 1_048_576)]}
     assert_problem(client.post("/transactions", json=large), 413, "too-large")
-    assert_problem(client.post("/transactions?atomic=true", json=large), 400, "invalid-query")
+    assert_problem(
+        client.post("/transactions?atomic=true", json=large), 400, "invalid-query"
+    )
     assert_problem(client.get("/transactions"), 405, "method-not-allowed")
 
 
 def test_1001_operations_are_too_many_and_1000_are_not(
     transact: Transact, counters: Collection, marker: str
 ) -> None:
-    problem = assert_problem(transact(*[create(counters, name=marker)] * 1001), 422, "invalid-payload")
+    problem = assert_problem(
+        transact(*[create(counters, name=marker)] * 1001), 422, "invalid-payload"
+    )
     assert pointers(problem) == {"/operations"}
     assert counters.items(name=marker) == []
     assert len(results(transact(*[create(counters, name=marker)] * 1000))) == 1000
     assert counters.find(name=marker, count="true", limit="1").json()["total"] == 1000
 
 
-def test_1000_operations_on_one_record_are_1000_revisions(transact: Transact, counters: Collection) -> None:
+def test_1000_operations_on_one_record_are_1000_revisions(
+    transact: Transact, counters: Collection
+) -> None:
     record = counters.created(value=0)
     increment = on(counters, "command", record["id"], command="increment")
     given = results(transact(*[increment] * 1000))
@@ -535,7 +710,8 @@ def test_1000_operations_on_one_record_are_1000_revisions(transact: Transact, co
     ]
 
 
-# --- what every write has ---------------------------------------------------------------------------
+# --- what every write has
+# ---------------------------------------------------------------------------
 
 
 def test_a_dry_run_tells_all_results_and_stores_nothing(
@@ -553,7 +729,9 @@ def test_a_dry_run_tells_all_results_and_stores_nothing(
     assert counters.items(name=marker) == [record]
 
 
-def test_one_key_for_the_whole_transaction(transact: Transact, counters: Collection, marker: str) -> None:
+def test_one_key_for_the_whole_transaction(
+    transact: Transact, counters: Collection, marker: str
+) -> None:
     headers = {"idempotency-key": uuid.uuid4().hex}
     operations = [create(counters, name=marker)] * 2
     first, again = (transact(*operations, headers=headers) for _ in range(2))
@@ -564,20 +742,30 @@ def test_one_key_for_the_whole_transaction(transact: Transact, counters: Collect
     assert_problem(other, 422, "idempotency-mismatch")
 
 
-def test_a_refusal_does_not_use_up_the_key(transact: Transact, accounts: Collection, marker: str) -> None:
+def test_a_refusal_does_not_use_up_the_key(
+    transact: Transact, accounts: Collection, marker: str
+) -> None:
     headers = {"idempotency-key": uuid.uuid4().hex}
     other = accounts.created(owner=marker)
     operations = [create(accounts, owner=f"{marker}-1"), create(accounts, owner=marker)]
-    problem = assert_problem(transact(*operations, headers=headers), 409, "unique-violation")
+    problem = assert_problem(
+        transact(*operations, headers=headers), 409, "unique-violation"
+    )
     assert problem["operation"] == 1
     accounts.delete(other["id"])
-    assert [each["status"] for each in results(transact(*operations, headers=headers))] == [201, 201]
+    assert [
+        each["status"] for each in results(transact(*operations, headers=headers))
+    ] == [201, 201]
     bad = transact(create(accounts, owner=5), headers=headers)
     assert_problem(bad, 422, "idempotency-mismatch")
 
 
-def test_a_minimal_answer_has_no_body(transact: Transact, counters: Collection, marker: str) -> None:
-    response = transact(create(counters, name=marker), headers={"prefer": "return=minimal"})
+def test_a_minimal_answer_has_no_body(
+    transact: Transact, counters: Collection, marker: str
+) -> None:
+    response = transact(
+        create(counters, name=marker), headers={"prefer": "return=minimal"}
+    )
     assert (response.status_code, response.content) == (204, b"")
     assert response.headers["preference-applied"] == "return=minimal"
     assert len(counters.items(name=marker)) == 1
@@ -588,24 +776,33 @@ def test_where_if_match_is_demanded_each_change_needs_its_own(
 ) -> None:
     settings = {"REQUIRE_IF_MATCH": "true"}
     folder = tmp_path_factory.mktemp("demanding")
-    with serving(new_database(), folder, settings=settings) as server, server.client() as client:
+    with (
+        serving(new_database(), folder, settings=settings) as server,
+        server.client() as client,
+    ):
         counters = Collection(client, "counters")
         made = create(counters, "c", value=1)
         increment = on(counters, "command", ref("c.id"), command="increment")
 
         def send(*operations: Json) -> httpx.Response:
-            return client.post("/transactions", content=json.dumps({"operations": operations}).encode())
+            return client.post(
+                "/transactions", content=json.dumps({"operations": operations}).encode()
+            )
 
         problem = assert_problem(send(made, increment), 428, "precondition-required")
         assert (problem["operation"], problem["revision"]) == (1, 1)
         assert results(send(made, increment | {"if_match": 1}))[1]["result"] == 2
 
 
-# --- collections and workspaces together ------------------------------------------------------------
+# --- collections and workspaces together
+# ------------------------------------------------------------
 
 
-def test_collections_and_workspaces_mix(transact: Transact, client: httpx.Client, marker: str) -> None:
-    """A typed and a registered collection, in the default workspace and in another: one transaction."""
+def test_collections_and_workspaces_mix(
+    transact: Transact, client: httpx.Client, marker: str
+) -> None:
+    """A typed and a registered collection, in the default workspace and in another: one
+    transaction."""
     every = [
         Collection(client, name, workspace)
         for name in ("counters", "registered-counters")
@@ -614,12 +811,18 @@ def test_collections_and_workspaces_mix(transact: Transact, client: httpx.Client
     given = results(
         transact(
             create(every[0], "first", name=marker, value=7),
-            *(create(each, name=marker, value=ref("first.data.value")) for each in every[1:]),
+            *(
+                create(each, name=marker, value=ref("first.data.value"))
+                for each in every[1:]
+            ),
         )
     )
     for each, result in zip(every, given, strict=True):
         assert each.items(name=marker) == [result["record"]]
-        assert (result["record"]["collection"], result["record"]["workspace"]) == (each.name, each.workspace)
+        assert (result["record"]["collection"], result["record"]["workspace"]) == (
+            each.name,
+            each.workspace,
+        )
         assert result["record"]["data"]["value"] == 7
 
 
@@ -629,7 +832,9 @@ def test_a_collection_the_workspace_does_not_hold_is_not_found(
     client.put("/workspaces/narrow", json={"collections": ["tickets"]})
     counters = Collection(client, "counters", "narrow")
     good = create(Collection(client, "counters"), name=marker)
-    problem = assert_problem(transact(good, create(counters)), 404, "collection-not-in-workspace")
+    problem = assert_problem(
+        transact(good, create(counters)), 404, "collection-not-in-workspace"
+    )
     assert problem["operation"] == 1
     assert Collection(client, "counters").items(name=marker) == []
 
@@ -640,7 +845,11 @@ def test_every_operation_needs_a_key_for_its_collection_and_workspace(
     """And without one nothing is told, not even what is wrong with the others."""
     url, folder = new_database(), tmp_path_factory.mktemp("keys")
     scopes = ("counters:write", "tickets:write@den", "tickets:read")
-    made = run(["keys", "create", "--name", "k", *(f"--scope={each}" for each in scopes)], url, folder)
+    made = run(
+        ["keys", "create", "--name", "k", *(f"--scope={each}" for each in scopes)],
+        url,
+        folder,
+    )
     key = {"authorization": f"Bearer {made.stdout.strip()}"}
     with serving(url, folder) as server, server.client() as client:
         counters, tickets, accounts = (
@@ -650,16 +859,40 @@ def test_every_operation_needs_a_key_for_its_collection_and_workspace(
         hidden = create(Collection(client, "accounts", "den"))
 
         def send(*operations: Any) -> httpx.Response:
-            return client.post("/transactions", json={"operations": operations}, headers=key)
+            return client.post(
+                "/transactions", json={"operations": operations}, headers=key
+            )
 
-        for operation in (create(tickets), create(accounts), hidden, {"collection": "nothing"}):
+        for operation in (
+            create(tickets),
+            create(accounts),
+            hidden,
+            {"collection": "nothing"},
+        ):
             again = {"idempotency-key": uuid.uuid4().hex} | key
             body = {"operations": [wrong, operation]}
             for headers in (key, again, again):
-                assert_problem(client.post("/transactions", json=body, headers=headers), 403, "forbidden")
+                assert_problem(
+                    client.post("/transactions", json=body, headers=headers),
+                    403,
+                    "forbidden",
+                )
         assert_problem(send(wrong), 422, "invalid-payload")
-        assert_problem(send(create(Collection(client, "tickets", "den"))), 404, "workspace-not-found")
+        assert_problem(
+            send(create(Collection(client, "tickets", "den"))),
+            404,
+            "workspace-not-found",
+        )
         assert len(results(send(create(counters, value=1)))) == 1
-        assert_problem(client.post("/workspaces/den/commands/ack", headers=key), 403, "forbidden")
-        assert_problem(client.post("/api/tickets/commands/ack", headers=key), 403, "forbidden")
-        assert client.post("/api/counters/commands/increment", headers=key).json()["invoked"] == 1
+        assert_problem(
+            client.post("/workspaces/den/commands/ack", headers=key), 403, "forbidden"
+        )
+        assert_problem(
+            client.post("/api/tickets/commands/ack", headers=key), 403, "forbidden"
+        )
+        assert (
+            client.post("/api/counters/commands/increment", headers=key).json()[
+                "invoked"
+            ]
+            == 1
+        )

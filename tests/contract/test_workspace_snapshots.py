@@ -24,7 +24,9 @@ Declare = Callable[..., str]
 def declare(client: httpx.Client, marker: str) -> Declare:
     def declared(name: str = "w", *, holding: list[str] = HELD) -> str:
         workspace = f"{name}-{marker}"
-        client.put(f"/workspaces/{workspace}", json={"collections": holding}).raise_for_status()
+        client.put(
+            f"/workspaces/{workspace}", json={"collections": holding}
+        ).raise_for_status()
         return workspace
 
     return declared
@@ -36,7 +38,9 @@ def snapshots(client: httpx.Client) -> Snapshots:
 
 
 def stored(client: httpx.Client, workspace: str) -> list[Json]:
-    found: list[Json] = client.get(f"/workspaces/{workspace}/records?limit=500").json()["items"]
+    found: list[Json] = client.get(f"/workspaces/{workspace}/records?limit=500").json()[
+        "items"
+    ]
     return found
 
 
@@ -44,7 +48,9 @@ def filled(client: httpx.Client, workspace: str) -> list[Json]:
     """The records of a workspace that gets two counters and a ticket."""
     for value in (1, 2):
         Collection(client, "counters", workspace).created(value=value)
-    Collection(client, "tickets", workspace).created(title="Node pool overloaded", severity=40)
+    Collection(client, "tickets", workspace).created(
+        title="Node pool overloaded", severity=40
+    )
     return stored(client, workspace)
 
 
@@ -64,7 +70,10 @@ def test_a_snapshot_of_a_workspace_holds_what_the_workspace_holds(
     filled(client, other)
     manifest = snapshots.take(f"/workspaces/{one}/snapshots", note="of one")
     assert (manifest["records"], manifest["note"]) == (3, "of one")
-    held = [(told["workspace"], told["name"], told["count"]) for told in manifest["collections"]]
+    held = [
+        (told["workspace"], told["name"], told["count"])
+        for told in manifest["collections"]
+    ]
     assert held == [(one, "counters", 2), (one, "tickets", 1)]
     assert client.get(f"/workspaces/{one}/snapshots").json()["items"] == [manifest]
     assert client.get(f"/workspaces/{other}/snapshots").json()["items"] == []
@@ -78,8 +87,12 @@ def test_one_collection_of_a_workspace_is_taken_below_it(
     workspace = declare()
     filled(client, workspace)
     manifest = snapshots.take(f"/workspaces/{workspace}/api/counters/snapshots")
-    assert [(told["workspace"], told["count"]) for told in manifest["collections"]] == [(workspace, 2)]
-    assert client.get(f"/workspaces/{workspace}/api/counters/snapshots").json()["items"] == [manifest]
+    assert [(told["workspace"], told["count"]) for told in manifest["collections"]] == [
+        (workspace, 2)
+    ]
+    assert client.get(f"/workspaces/{workspace}/api/counters/snapshots").json()[
+        "items"
+    ] == [manifest]
     assert manifest["id"] not in str(client.get("/api/counters/snapshots").json())
 
 
@@ -92,10 +105,14 @@ def test_a_snapshot_of_everything_holds_every_workspace(
     told = snapshots.take()["collections"]
     places = [(each["workspace"] or "", each["name"]) for each in told]
     assert places == sorted(places)
-    assert {(workspace, name) for workspace in (*workspaces, "") for name in HELD} <= set(places)
+    assert {
+        (workspace, name) for workspace in (*workspaces, "") for name in HELD
+    } <= set(places)
 
 
-def test_nobody_takes_a_snapshot_of_a_workspace_nobody_declared(client: httpx.Client, marker: str) -> None:
+def test_nobody_takes_a_snapshot_of_a_workspace_nobody_declared(
+    client: httpx.Client, marker: str
+) -> None:
     path = f"/workspaces/{marker}/snapshots"
     for answer in (client.post(path), client.get(path)):
         assert_problem(answer, 404, "workspace-not-found")
@@ -115,7 +132,10 @@ def test_a_workspace_is_cloned_into_another(
     assert stored(client, source) == records
     assert_problem(snapshots.restore(id, workspace=clone), 409, "restore-conflict")
     assert snapshots.restored(id, workspace=clone, on_conflict="skip")["skipped"] == 3
-    assert snapshots.restored(id, workspace=clone, on_conflict="overwrite")["overwritten"] == 3
+    assert (
+        snapshots.restored(id, workspace=clone, on_conflict="overwrite")["overwritten"]
+        == 3
+    )
     assert stored(client, clone) == inside(records, clone)
 
 
@@ -142,7 +162,9 @@ def test_into_the_default_workspace_is_null(
     id = snapshots.take(f"/workspaces/{workspace}/snapshots")["id"]
     assert snapshots.restored(id, workspace=None)["created"] == 3
     for held in records:
-        assert Collection(client, held["collection"]).record(held["id"]) == held | {"workspace": None}
+        assert Collection(client, held["collection"]).record(held["id"]) == held | {
+            "workspace": None
+        }
 
 
 def test_a_workspace_that_is_missing_is_declared_with_what_comes_back_to_it(
@@ -169,7 +191,9 @@ def test_a_workspace_that_holds_less_is_not_given_more_behind_its_back(
     source, other = declare("source"), declare("other", holding=["counters"])
     filled(client, source)
     id = snapshots.take(f"/workspaces/{source}/snapshots")["id"]
-    problem = assert_problem(snapshots.restore(id, workspace=other), 404, "collection-not-in-workspace")
+    problem = assert_problem(
+        snapshots.restore(id, workspace=other), 404, "collection-not-in-workspace"
+    )
     assert "tickets" in problem["detail"]
     assert f"PUT /workspaces/{other}" in problem["detail"]
     gone(client, source)
@@ -194,7 +218,9 @@ def test_everything_moves_into_an_empty_database_with_its_workspaces(
     with serving(new_database(), tmp_path) as server, server.client() as source:
         registered(source, "notes", NOTE)
         for name, held in (("red", ["counters", "notes"]), ("blue", ["notes"])):
-            source.put(f"/workspaces/{name}", json={"collections": held}).raise_for_status()
+            source.put(
+                f"/workspaces/{name}", json={"collections": held}
+            ).raise_for_status()
             Collection(source, "notes", name).created(text=name)
         Collection(source, "counters", "red").created(value=1)
         before = {name: stored(source, name) for name in ("red", "blue")}
@@ -204,4 +230,7 @@ def test_everything_moves_into_an_empty_database_with_its_workspaces(
         target.restored(target.uploaded(content))
         for each in replicas.each:
             assert {name: stored(each, name) for name in ("red", "blue")} == before
-            assert each.get("/workspaces/red").json()["collections"] == ["counters", "notes"]
+            assert each.get("/workspaces/red").json()["collections"] == [
+                "counters",
+                "notes",
+            ]

@@ -1,4 +1,5 @@
-"""A user's own deployment, outside ``app/``: it imports ``persist`` and ``sqlmodel`` only.
+"""A user's own deployment, outside ``app/``: it imports ``persist`` and ``sqlmodel``
+only.
 
 ``PERSIST_MODELS=tests.deployment`` serves every entity in this namespace.
 """

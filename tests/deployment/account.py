@@ -1,4 +1,5 @@
-"""Account: an entity with a unique field, whose commands refuse from inside or go wrong."""
+"""Account: an entity with a unique field, whose commands refuse from inside or go
+wrong."""
 
 from typing import Annotated
 

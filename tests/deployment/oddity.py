@@ -1,4 +1,5 @@
-"""Oddity: fields whose names the envelope, the query string or SQL take for their own."""
+"""Oddity: fields whose names the envelope, the query string or SQL take for their
+own."""
 
 from sqlmodel import SQLModel
 

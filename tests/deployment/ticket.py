@@ -9,12 +9,17 @@ from persist import command, entity
 class Ticket(SQLModel):
     """A fault someone has to deal with."""
 
-    title: str = Field(min_length=1, max_length=200, schema_extra={"examples": ["Database degraded"]})
+    title: str = Field(
+        min_length=1, max_length=200, schema_extra={"examples": ["Database degraded"]}
+    )
     severity: int = Field(ge=10, le=50, index=True, schema_extra={"examples": [30]})
     acknowledged: bool = False
     migration_note: str | None = None
 
-    @command(when=lambda ticket: ticket.severity >= 30, otherwise="only a major fault escalates")
+    @command(
+        when=lambda ticket: ticket.severity >= 30,
+        otherwise="only a major fault escalates",
+    )
     def escalate(self, steps: int = 1) -> int:
         """Raise the severity, ten points a step, to at most 50."""
         self.severity = min(50, self.severity + 10 * steps)

@@ -1,4 +1,5 @@
-"""schemathesis over the generated OpenAPI: every operation keeps what the document promises."""
+"""schemathesis over the generated OpenAPI: every operation keeps what the document
+promises."""
 
 import os
 import subprocess
@@ -15,7 +16,9 @@ CONFIGURATION = ROOT / "tests" / "support" / "schemathesis.toml"
 
 
 @pytest.fixture(scope="module")
-def fuzzed(new_database: NewDatabase, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def fuzzed(
+    new_database: NewDatabase, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
     """A service of its own: the fuzzer deletes what it finds."""
     with serving(new_database(), tmp_path_factory.mktemp("fuzz")) as server:
         yield server
@@ -23,25 +26,64 @@ def fuzzed(new_database: NewDatabase, tmp_path_factory: pytest.TempPathFactory) 
 
 def fuzz(server: Server, folder: Path, *options: str) -> None:
     """Run schemathesis with every check; what it finds is what the test fails with."""
-    command = [sys.executable, "-m", "schemathesis.cli", "--config-file", str(CONFIGURATION)]
+    command = [
+        sys.executable,
+        "-m",
+        "schemathesis.cli",
+        "--config-file",
+        str(CONFIGURATION),
+    ]
     command += ["run", f"{server.url}/openapi.json"]
-    command += ["--checks", "all", "--exclude-checks", "positive_data_acceptance", "--no-color"]
+    command += [
+        "--checks",
+        "all",
+        "--exclude-checks",
+        "positive_data_acceptance",
+        "--no-color",
+    ]
     # U+0000 deep inside an open object is refused, and no schema can say so.
     command += ["--generation-allow-x00", "false"]
     command += ["--request-timeout", "20", "--suppress-health-check", "all", *options]
-    environment = os.environ | {"SCHEMATHESIS_HOOKS": "tests.support.fuzz_checks", "PYTHONPATH": str(ROOT)}
+    environment = os.environ | {
+        "SCHEMATHESIS_HOOKS": "tests.support.fuzz_checks",
+        "PYTHONPATH": str(ROOT),
+    }
     done = subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=3600, check=False
+        command,
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=3600,
+        check=False,
     )
     assert done.returncode == 0, done.stdout[-20_000:] + done.stderr[-5_000:]
 
 
 def test_a_short_fuzzing_finds_nothing(fuzzed: Server, tmp_path: Path) -> None:
-    options = ["--max-examples", "4", "--phases", "examples,fuzzing", "--generation-deterministic"]
-    fuzz(fuzzed, tmp_path, *options, "--include-path-regex", "accounts|^/(collections|health|problems)|^/$")
+    options = [
+        "--max-examples",
+        "4",
+        "--phases",
+        "examples,fuzzing",
+        "--generation-deterministic",
+    ]
+    fuzz(
+        fuzzed,
+        tmp_path,
+        *options,
+        "--include-path-regex",
+        "accounts|^/(collections|health|problems)|^/$",
+    )
 
 
 @pytest.mark.slow
 def test_a_long_fuzzing_finds_nothing(fuzzed: Server, tmp_path: Path) -> None:
     options = ["--max-examples", "100", "--generation-database", "none"]
-    fuzz(fuzzed, tmp_path, *options, "--include-path-regex", "^/(api|collections|health|problems)|^/$")
+    fuzz(
+        fuzzed,
+        tmp_path,
+        *options,
+        "--include-path-regex",
+        "^/(api|collections|health|problems)|^/$",
+    )

@@ -1,4 +1,5 @@
-"""The API against a plain dictionary: whatever a client does, both tell the same story."""
+"""The API against a plain dictionary: whatever a client does, both tell the same
+story."""
 
 import copy
 import json
@@ -22,16 +23,26 @@ from hypothesis.stateful import (
 from tests.support.collection import JSON_PATCH, Collection
 from tests.support.problems import Json, assert_problem
 
-DEFAULTS: Json = {"amount": 0, "spare_amount": None, "name": "", "spare_name": None, "active": True}
+DEFAULTS: Json = {
+    "amount": 0,
+    "spare_amount": None,
+    "name": "",
+    "spare_name": None,
+    "active": True,
+}
 DEFAULTS |= {"tags": [], "payload": {}}
 INT64 = range(-(2**63), 2**63)
 
-texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=8)
+texts = st.text(
+    st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=8
+)
 integers = st.integers(-(2**63), 2**63 - 1) | st.integers(-3, 3)
 numbers = integers | st.floats(allow_nan=False, allow_infinity=False)
 values = st.recursive(
     st.none() | st.booleans() | numbers | texts,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3)
+    ),
     max_leaves=6,
 )
 objects = st.dictionaries(texts, values, max_size=3)
@@ -46,12 +57,15 @@ fields: dict[str, st.SearchStrategy[Any]] = {
 }
 whole = st.fixed_dictionaries({}, optional=fields)
 some = whole.filter(bool)
-patches = st.fixed_dictionaries({}, optional={name: st.none() | values for name, values in fields.items()})
+patches = st.fixed_dictionaries(
+    {}, optional={name: st.none() | values for name, values in fields.items()}
+)
 conditions = st.sampled_from(["none", "right", "wrong"])
 
 
 def canonical(value: Any) -> Any:
-    """Numbers as the contract stores them: whole doubles within 64 bits are integers."""
+    """Numbers as the contract stores them: whole doubles within 64 bits are
+    integers."""
     if isinstance(value, float) and value.is_integer() and int(value) in INT64:
         return int(value)
     if isinstance(value, dict):
@@ -80,7 +94,8 @@ def merged(target: Any, patch: Any) -> Any:
 
 @dataclass
 class Known:
-    """All a client knows of a record: its data at each revision, None where it was deleted."""
+    """All a client knows of a record: its data at each revision, None where it was
+    deleted."""
 
     past: list[Json | None] = field(default_factory=list)
 
@@ -104,7 +119,8 @@ class Clients(RuleBasedStateMachine):
         self.marker = uuid.uuid4().hex
         self.known: dict[str, Known] = {}
 
-    # --- what the dictionary says ----------------------------------------------------------------
+    # --- what the dictionary says
+    # ----------------------------------------------------------------
 
     def full(self, data: Json) -> Json:
         return copy.deepcopy(DEFAULTS) | {"marker": self.marker} | data
@@ -117,12 +133,17 @@ class Clients(RuleBasedStateMachine):
             "wrong": {"if-match": f'"{revision + 1}"'},
         }[kind]
 
-    def assert_written(self, record_id: str, response: Any, new: Json, *, dry: bool) -> None:
-        """``response`` is that of a write of ``new``; the dictionary learns it unless it was dry."""
+    def assert_written(
+        self, record_id: str, response: Any, new: Json, *, dry: bool
+    ) -> None:
+        """``response`` is that of a write of ``new``; the dictionary learns it unless
+        it was dry."""
         known = self.known[record_id]
         changed = known.data is None or text(known.data) != text(new)
         creates = known.data is None
-        assert response.status_code == (201 if creates and not dry else 200), response.text
+        assert response.status_code == (201 if creates and not dry else 200), (
+            response.text
+        )
         record = response.json().get("record", response.json())
         assert record["revision"] == known.revision + changed
         self.assert_data(record, new)
@@ -133,7 +154,9 @@ class Clients(RuleBasedStateMachine):
         shown = {name: record["data"][name] for name in (*DEFAULTS, "marker")}
         assert text(shown) == text(data)
 
-    def write(self, record_id: str, kind: str, send: Any, new: Json, *, dry: bool) -> None:
+    def write(
+        self, record_id: str, kind: str, send: Any, new: Json, *, dry: bool
+    ) -> None:
         """A write that needs a record, under a precondition of that kind."""
         query = {"dry_run": "true"} if dry else {}
         response = send(self.condition(record_id, kind), query)
@@ -144,7 +167,8 @@ class Clients(RuleBasedStateMachine):
         else:
             self.assert_written(record_id, response, new, dry=dry)
 
-    # --- writes ----------------------------------------------------------------------------------
+    # --- writes
+    # ----------------------------------------------------------------------------------
 
     @rule(target=ids, data=whole)
     def create(self, data: Json) -> str:
@@ -159,14 +183,18 @@ class Clients(RuleBasedStateMachine):
         record_id = str(uuid.uuid4())
         self.known[record_id] = Known()
         only_new = {"if-none-match": "*"}
-        response = self.collection.replace(record_id, data | {"marker": self.marker}, headers=only_new)
+        response = self.collection.replace(
+            record_id, data | {"marker": self.marker}, headers=only_new
+        )
         self.assert_written(record_id, response, self.full(data), dry=False)
         return record_id
 
     @rule(record_id=ids, data=whole, dry=st.booleans())
     def put(self, record_id: str, data: Json, dry: bool) -> None:
         query: dict[str, Any] = {"dry_run": "true"} if dry else {}
-        response = self.collection.replace(record_id, data | {"marker": self.marker}, **query)
+        response = self.collection.replace(
+            record_id, data | {"marker": self.marker}, **query
+        )
         self.assert_written(record_id, response, self.full(data), dry=dry)
 
     @rule(record_id=ids, patch=patches, kind=conditions, dry=st.booleans())
@@ -179,14 +207,21 @@ class Clients(RuleBasedStateMachine):
         self.write(record_id, kind, send, self.full(after), dry=dry)
 
     @rule(record_id=ids, changes=some, tag=texts, kind=conditions, dry=st.booleans())
-    def json_patch(self, record_id: str, changes: Json, tag: str, kind: str, dry: bool) -> None:
-        operations = [{"op": "replace", "path": f"/{name}", "value": new} for name, new in changes.items()]
+    def json_patch(
+        self, record_id: str, changes: Json, tag: str, kind: str, dry: bool
+    ) -> None:
+        operations = [
+            {"op": "replace", "path": f"/{name}", "value": new}
+            for name, new in changes.items()
+        ]
         operations += [{"op": "add", "path": "/tags/-", "value": tag}]
         after = (self.known[record_id].data or self.full({})) | changes
         after = after | {"tags": [*after["tags"], tag]}
 
         def send(headers: dict[str, str], query: dict[str, Any]) -> Any:
-            return self.collection.patch(record_id, operations, type=JSON_PATCH, headers=headers, **query)
+            return self.collection.patch(
+                record_id, operations, type=JSON_PATCH, headers=headers, **query
+            )
 
         self.write(record_id, kind, send, after, dry=dry)
 
@@ -195,7 +230,9 @@ class Clients(RuleBasedStateMachine):
         after = (self.known[record_id].data or {}) | payload
 
         def send(headers: dict[str, str], query: dict[str, Any]) -> Any:
-            return self.collection.command(record_id, "set", payload, headers=headers, **query)
+            return self.collection.command(
+                record_id, "set", payload, headers=headers, **query
+            )
 
         self.write(record_id, kind, send, after, dry=dry)
 
@@ -203,7 +240,9 @@ class Clients(RuleBasedStateMachine):
     def delete(self, record_id: str, kind: str, dry: bool) -> None:
         known = self.known[record_id]
         query: dict[str, Any] = {"dry_run": "true"} if dry else {}
-        response = self.collection.delete(record_id, headers=self.condition(record_id, kind), **query)
+        response = self.collection.delete(
+            record_id, headers=self.condition(record_id, kind), **query
+        )
         if known.data is None:
             assert response.status_code in (404, 412), response.text
         elif kind == "wrong":
@@ -216,7 +255,11 @@ class Clients(RuleBasedStateMachine):
 
     @rule(bound=integers)
     def delete_by_filter(self, bound: int) -> None:
-        doomed = [known for known in self.known.values() if known.data and known.data["amount"] >= bound]
+        doomed = [
+            known
+            for known in self.known.values()
+            if known.data and known.data["amount"] >= bound
+        ]
         response = self.collection.delete_matching(
             marker=self.marker, amount__gte=str(bound), max_affected="1000"
         )
@@ -224,14 +267,19 @@ class Clients(RuleBasedStateMachine):
         for known in doomed:
             known.past.append(None)
 
-    @rule(record_id=ids, member=st.sampled_from(["amount", "active", "tags", "payload", "name"]))
+    @rule(
+        record_id=ids,
+        member=st.sampled_from(["amount", "active", "tags", "payload", "name"]),
+    )
     def bad_data_is_refused(self, record_id: str, member: str) -> None:
         response = self.collection.replace(
-            record_id, {"marker": self.marker, member: {"no": [1]} if member != "payload" else 1}
+            record_id,
+            {"marker": self.marker, member: {"no": [1]} if member != "payload" else 1},
         )
         assert_problem(response, 422, "invalid-data")
 
-    # --- reads -----------------------------------------------------------------------------------
+    # --- reads ------------------------------------------------------------------------
+    # -----------
 
     @rule(record_id=ids)
     def read(self, record_id: str) -> None:
@@ -245,7 +293,9 @@ class Clients(RuleBasedStateMachine):
 
     @rule(record_id=ids, chance=st.randoms(use_true_random=False))
     def read_a_past_revision(self, record_id: str, chance: Any) -> None:
-        revision, data = chance.choice(list(enumerate(self.known[record_id].past, start=1)))
+        revision, data = chance.choice(
+            list(enumerate(self.known[record_id].past, start=1))
+        )
         response = self.collection.read(record_id, revision=revision)
         if data is not None:
             assert response.json()["revision"] == revision
@@ -255,47 +305,87 @@ class Clients(RuleBasedStateMachine):
     def read_the_history(self, record_id: str) -> None:
         known = self.known[record_id]
         changes = self.collection.history(record_id, limit=500)
-        assert [change["revision"] for change in changes] == list(range(known.revision, 0, -1))
+        assert [change["revision"] for change in changes] == list(
+            range(known.revision, 0, -1)
+        )
         for change, data in zip(changes, reversed(known.past), strict=True):
-            assert (change["data"] is None) == (data is None) == (change["operation"] == "delete")
+            assert (
+                (change["data"] is None)
+                == (data is None)
+                == (change["operation"] == "delete")
+            )
             if data is not None:
                 self.assert_data(change, data)
 
     @rule(bound=integers, limit=st.integers(1, 4), direction=st.sampled_from(["", "-"]))
     def list_by_amount(self, bound: int, limit: int, direction: str) -> None:
-        there = [(known.data["amount"], id) for id, known in self.known.items() if known.data]
-        wanted = sorted((pair for pair in there if pair[0] <= bound), reverse=direction == "-")
-        pages = self.collection.pages(
-            marker=self.marker, amount__lte=str(bound), sort=f"{direction}amount", limit=limit
+        there = [
+            (known.data["amount"], id) for id, known in self.known.items() if known.data
+        ]
+        wanted = sorted(
+            (pair for pair in there if pair[0] <= bound), reverse=direction == "-"
         )
-        assert [record["id"] for page in pages for record in page] == [id for _, id in wanted]
+        pages = self.collection.pages(
+            marker=self.marker,
+            amount__lte=str(bound),
+            sort=f"{direction}amount",
+            limit=limit,
+        )
+        assert [record["id"] for page in pages for record in page] == [
+            id for _, id in wanted
+        ]
 
     @rule(name=texts)
     def list_by_text(self, name: str) -> None:
-        there = {id for id, known in self.known.items() if known.data and name in known.data["name"]}
-        found = self.collection.items(marker=self.marker, name__contains=name, limit="500")
+        there = {
+            id
+            for id, known in self.known.items()
+            if known.data and name in known.data["name"]
+        }
+        found = self.collection.items(
+            marker=self.marker, name__contains=name, limit="500"
+        )
         assert {record["id"] for record in found} == there
-        there = {id for id, known in self.known.items() if known.data and known.data["spare_name"] != name}
-        found = self.collection.items(marker=self.marker, spare_name__ne=name, limit="500")
+        there = {
+            id
+            for id, known in self.known.items()
+            if known.data and known.data["spare_name"] != name
+        }
+        found = self.collection.items(
+            marker=self.marker, spare_name__ne=name, limit="500"
+        )
         assert {record["id"] for record in found} == there
 
     @precondition(lambda self: bool(self.known))
     @rule()
     def sort_by_optional_text(self) -> None:
-        there = [(known.data["spare_name"], id) for id, known in self.known.items() if known.data]
+        there = [
+            (known.data["spare_name"], id)
+            for id, known in self.known.items()
+            if known.data
+        ]
         there.sort(key=lambda pair: (pair[0] is None, pair[0] or "", pair[1]))
         pages = self.collection.pages(marker=self.marker, sort="spare_name", limit=3)
-        assert [record["id"] for page in pages for record in page] == [id for _, id in there]
+        assert [record["id"] for page in pages for record in page] == [
+            id for _, id in there
+        ]
 
     @rule(record_id=consumes(ids))
     def forget(self, record_id: str) -> None:
-        """Leave a record alone from now on; the dictionary still expects it in every list."""
+        """Leave a record alone from now on; the dictionary still expects it in every
+        list."""
 
     def teardown(self) -> None:
         if hasattr(self, "known"):
-            there = {id: known.revision for id, known in self.known.items() if known.data is not None}
+            there = {
+                id: known.revision
+                for id, known in self.known.items()
+                if known.data is not None
+            }
             pages = self.collection.pages(marker=self.marker)
-            assert {record["id"]: record["revision"] for page in pages for record in page} == there
+            assert {
+                record["id"]: record["revision"] for page in pages for record in page
+            } == there
 
 
 def run_machine(samples: Collection, *, examples: int, steps: int) -> None:

@@ -1,4 +1,5 @@
-"""Evolution: a registered type gets another schema, and its records come along (contract 6)."""
+"""Evolution: a registered type gets another schema, and its records come along
+(contract 6)."""
 
 import json
 import threading
@@ -13,7 +14,15 @@ import pytest
 
 from tests.support.collection import Collection
 from tests.support.problems import Json, assert_problem, pointers
-from tests.support.registered import AUDIT_EVENT, REATTRIBUTE, Replicas, an_object, imported, put, registered
+from tests.support.registered import (
+    AUDIT_EVENT,
+    REATTRIBUTE,
+    Replicas,
+    an_object,
+    imported,
+    put,
+    registered,
+)
 from tests.support.server import Server
 from tests.support.waiting import until
 
@@ -43,21 +52,35 @@ def versions_of(client: httpx.Client, name: str) -> list[int]:
 # What decides the version
 
 
-def test_a_schema_written_otherwise_is_the_same_version(client: httpx.Client, name: str) -> None:
+def test_a_schema_written_otherwise_is_the_same_version(
+    client: httpx.Client, name: str
+) -> None:
     registered(client, name, AUDIT_EVENT)
     record = Collection(client, name).created(event_name="user.login")
     turned = dict(reversed(AUDIT_EVENT.items()))
     turned["properties"] = dict(reversed(AUDIT_EVENT["properties"].items()))
     again = registered(client, name, turned, migration={"drop": ["event_name"]})
-    assert (again["schema_version"], again["migrated"], again["migration"]) == (1, 0, [])
+    assert (again["schema_version"], again["migrated"], again["migration"]) == (
+        1,
+        0,
+        [],
+    )
     assert Collection(client, name).record(record["id"]) == record
 
 
 def test_commands_and_indexes_change_in_place(replicas: Replicas, name: str) -> None:
     client = replicas.client
-    registered(client, name, AUDIT_EVENT, indexes=["source"], commands={"old": {"result": "1"}})
+    registered(
+        client, name, AUDIT_EVENT, indexes=["source"], commands={"old": {"result": "1"}}
+    )
     record = Collection(client, name).created(event_name="user.login")
-    changed = registered(client, name, AUDIT_EVENT, indexes=["duration_ms"], commands={"new": REATTRIBUTE})
+    changed = registered(
+        client,
+        name,
+        AUDIT_EVENT,
+        indexes=["duration_ms"],
+        commands={"new": REATTRIBUTE},
+    )
     assert (changed["schema_version"], changed["migrated"]) == (1, 0)
     assert versions_of(client, name) == [1]
     assert definition_of(client, name)["indexes"] == [["duration_ms"]]
@@ -66,13 +89,21 @@ def test_commands_and_indexes_change_in_place(replicas: Replicas, name: str) -> 
         assert_problem(own.command(record["id"], "old"), 404, "command-not-found")
         assert own.record(record["id"]) == record
     assert (
-        Collection(replicas.other, name).command(record["id"], "new", {"source": "edge"}).status_code == 200
+        Collection(replicas.other, name)
+        .command(record["id"], "new", {"source": "edge"})
+        .status_code
+        == 200
     )
 
 
-def test_another_word_in_the_schema_is_the_next_version(client: httpx.Client, name: str) -> None:
+def test_another_word_in_the_schema_is_the_next_version(
+    client: httpx.Client, name: str
+) -> None:
     registered(client, name, an_object(a=TEXT))
-    assert registered(client, name, an_object(a=TEXT | {"title": "A"}))["schema_version"] == 2
+    assert (
+        registered(client, name, an_object(a=TEXT | {"title": "A"}))["schema_version"]
+        == 2
+    )
     assert registered(client, name, an_object(a=TEXT))["schema_version"] == 3
     assert versions_of(client, name) == [1, 2, 3]
 
@@ -85,7 +116,11 @@ def test_a_definition_may_carry_its_version(client: httpx.Client, name: str) -> 
     refused = put(client, name, schemas[2], schema_version=9)
     assert assert_problem(refused, 409, "migration-required")["detail"]
     lower = registered(client, name, schemas[2], schema_version=8, commands={"go": {}})
-    assert (lower["schema_version"], lower["schema"], lower["commands"]) == (9, schemas[1], {})
+    assert (lower["schema_version"], lower["schema"], lower["commands"]) == (
+        9,
+        schemas[1],
+        {},
+    )
     assert registered(client, name, schemas[3])["schema_version"] == 10
     assert versions_of(client, name) == [7, 9, 10]
 
@@ -94,13 +129,17 @@ def test_a_lower_version_is_logged(replicas: Replicas, name: str) -> None:
     with replicas.first.client() as client:
         registered(client, name, an_object(a=TEXT), schema_version=3)
         registered(client, name, an_object(a=NUMBER), schema_version=2)
-    until(lambda: f"{name}: schema version 2 is older" in replicas.first.log.read_text())
+    until(
+        lambda: f"{name}: schema version 2 is older" in replicas.first.log.read_text()
+    )
 
 
 # The migration
 
 
-def test_a_migration_renames_drops_sets_and_fills_in_that_order(client: httpx.Client, name: str) -> None:
+def test_a_migration_renames_drops_sets_and_fills_in_that_order(
+    client: httpx.Client, name: str
+) -> None:
     registered(client, name, {"type": "object"})
     own = Collection(client, name)
     given: list[Json] = [
@@ -113,12 +152,18 @@ def test_a_migration_renames_drops_sets_and_fills_in_that_order(client: httpx.Cl
         client,
         name,
         AUDIT_EVENT
-        | {"properties": AUDIT_EVENT["properties"] | {"duration_ms": {"type": ["integer", "null"]}}},
+        | {
+            "properties": AUDIT_EVENT["properties"]
+            | {"duration_ms": {"type": ["integer", "null"]}}
+        },
         migration={
             "rename": {"ms": "duration_ms"},
             "drop": ["host"],
             "set": {
-                "duration_ms": {"if": "has(data.duration_ms)", "value": "data.duration_ms * 1000"},
+                "duration_ms": {
+                    "if": "has(data.duration_ms)",
+                    "value": "data.duration_ms * 1000",
+                },
                 "event_name": '"a." + data.event_name',
             },
             "default": {"source": "unknown"},
@@ -128,7 +173,12 @@ def test_a_migration_renames_drops_sets_and_fills_in_that_order(client: httpx.Cl
     assert [own.record(record["id"])["data"] for record in records] == [
         {"event_name": "a.user.login", "duration_ms": 41_000, "source": "unknown"},
         {"event_name": "a.user.logout", "duration_ms": 3_000, "source": "edge-proxy"},
-        {"event_name": "a.user.login", "duration_ms": None, "payload": {"a": 1}, "source": "unknown"},
+        {
+            "event_name": "a.user.login",
+            "duration_ms": None,
+            "payload": {"a": 1},
+            "source": "unknown",
+        },
     ]
 
 
@@ -140,22 +190,34 @@ def test_every_set_sees_the_data_as_after_drop(client: httpx.Client, name: str) 
         client,
         name,
         an_object(a=NUMBER, b=NUMBER, d={"type": "boolean"}),
-        migration={"drop": ["c"], "set": {"a": "data.b", "b": "data.a", "d": "has(data.c)"}},
+        migration={
+            "drop": ["c"],
+            "set": {"a": "data.b", "b": "data.a", "d": "has(data.c)"},
+        },
     )
     assert own.record(record["id"])["data"] == {"a": 2, "b": 1, "d": False}
 
 
-def test_members_may_change_names_and_a_renamed_one_replaces_another(client: httpx.Client, name: str) -> None:
+def test_members_may_change_names_and_a_renamed_one_replaces_another(
+    client: httpx.Client, name: str
+) -> None:
     registered(client, name, {"type": "object"})
     own = Collection(client, name)
     swapped, replaced = own.created(a=1, b=2), own.created(d="kept?", c="yes")
     rename = {"a": "b", "b": "a", "c": "d"}
-    registered(client, name, an_object(a=NUMBER, b=NUMBER, d=TEXT), migration={"rename": rename})
+    registered(
+        client,
+        name,
+        an_object(a=NUMBER, b=NUMBER, d=TEXT),
+        migration={"rename": rename},
+    )
     assert own.record(swapped["id"])["data"] == {"b": 1, "a": 2}
     assert own.record(replaced["id"])["data"] == {"d": "yes"}
 
 
-def test_defaults_of_the_new_schema_are_filled_in(client: httpx.Client, name: str) -> None:
+def test_defaults_of_the_new_schema_are_filled_in(
+    client: httpx.Client, name: str
+) -> None:
     registered(client, name, an_object(a=TEXT))
     own = Collection(client, name)
     record = own.created(a="x")
@@ -171,7 +233,9 @@ def test_a_migration_may_be_a_list_of_steps(client: httpx.Client, name: str) -> 
         {"from": 2, "to": 4, "set": {"b": "data.b + 10"}},
         {"from": 1, "to": 2, "rename": {"a": "b"}},
     ]
-    evolved = registered(client, name, an_object(b=NUMBER), schema_version=4, migration=steps)
+    evolved = registered(
+        client, name, an_object(b=NUMBER), schema_version=4, migration=steps
+    )
     assert (evolved["schema_version"], evolved["migrated"]) == (4, 1)
     assert own.record(record["id"])["data"] == {"b": 11}
     assert own.record(record["id"])["schema_version"] == 4
@@ -199,7 +263,9 @@ def test_steps_that_do_not_lead_to_the_version_are_refused(
     assert versions_of(client, name) == [1]
 
 
-def test_a_wrong_step_is_named_as_the_client_wrote_it(client: httpx.Client, name: str) -> None:
+def test_a_wrong_step_is_named_as_the_client_wrote_it(
+    client: httpx.Client, name: str
+) -> None:
     registered(client, name, an_object(a=NUMBER))
     registered(client, name, an_object(b=NUMBER), migration={"rename": {"a": "b"}})
     steps = [{"from": 2, "to": 3, "set": {"c": "payload.c"}}]
@@ -211,51 +277,80 @@ def test_a_wrong_step_is_named_as_the_client_wrote_it(client: httpx.Client, name
         assert pointers(assert_problem(refused, 422, "invalid-schema")) == {place}
 
 
-def test_the_plan_keeps_the_steps_of_every_version(client: httpx.Client, name: str) -> None:
+def test_the_plan_keeps_the_steps_of_every_version(
+    client: httpx.Client, name: str
+) -> None:
     registered(client, name, an_object(a=NUMBER))
     registered(client, name, an_object(b=NUMBER), migration={"rename": {"a": "b"}})
     registered(client, name, an_object(c=NUMBER), migration={"rename": {"b": "c"}})
     plan = client.get(f"/migration-plans/{name}").json()
     assert [(step["from"], step["to"]) for step in plan["steps"]] == [(1, 2), (2, 3)]
     assert plan["current_version"] == 3
-    assert definition_of(client, name)["migration"] == [{"from": 2, "to": 3, "rename": {"b": "c"}}]
+    assert definition_of(client, name)["migration"] == [
+        {"from": 2, "to": 3, "rename": {"b": "c"}}
+    ]
 
 
-def test_each_record_gets_one_migrate_change_and_one_revision(client: httpx.Client, name: str) -> None:
+def test_each_record_gets_one_migrate_change_and_one_revision(
+    client: httpx.Client, name: str
+) -> None:
     registered(client, name, an_object(a=NUMBER))
     own = Collection(client, name)
     once, twice, gone = (own.created(a=number) for number in range(3))
     own.patch(twice["id"], {"a": 10})
     own.delete(gone["id"])
-    assert registered(client, name, an_object(b=NUMBER), migration={"rename": {"a": "b"}})["migrated"] == 2
+    assert (
+        registered(client, name, an_object(b=NUMBER), migration={"rename": {"a": "b"}})[
+            "migrated"
+        ]
+        == 2
+    )
     for record, revision in ((once, 2), (twice, 3)):
         now = own.record(record["id"])
         assert (now["revision"], now["schema_version"]) == (revision, 2)
         assert now["created_at"] == record["created_at"] < now["updated_at"]
         change = own.history(record["id"])[0]
-        assert (change["operation"], change["revision"], change["data"]) == ("migrate", revision, now["data"])
+        assert (change["operation"], change["revision"], change["data"]) == (
+            "migrate",
+            revision,
+            now["data"],
+        )
         assert own.read(record["id"], revision=1).json() == record
-    assert [change["operation"] for change in own.history(gone["id"])] == ["delete", "create"]
+    assert [change["operation"] for change in own.history(gone["id"])] == [
+        "delete",
+        "create",
+    ]
 
 
-def test_the_same_evolution_sent_twice_migrates_once(replicas: Replicas, name: str) -> None:
+def test_the_same_evolution_sent_twice_migrates_once(
+    replicas: Replicas, name: str
+) -> None:
     registered(replicas.client, name, an_object(n=NUMBER))
     record = Collection(replicas.client, name).created(n=1)
     schema = an_object(n=NUMBER, note=TEXT)
     twice = {"migration": {"set": {"n": "data.n * 2"}}}
     assert registered(replicas.client, name, schema, **twice)["migrated"] == 1
     assert registered(replicas.other, name, schema, **twice)["migrated"] == 0
-    assert replicas.at_once(8, lambda client, _: put(client, name, schema, **twice).status_code) == [200] * 8
+    assert (
+        replicas.at_once(
+            8, lambda client, _: put(client, name, schema, **twice).status_code
+        )
+        == [200] * 8
+    )
     assert Collection(replicas.other, name).record(record["id"])["data"] == {"n": 2}
     assert Collection(replicas.other, name).record(record["id"])["revision"] == 2
 
 
-def test_an_evolution_that_eight_clients_ask_for_at_once_happens_once(replicas: Replicas, name: str) -> None:
+def test_an_evolution_that_eight_clients_ask_for_at_once_happens_once(
+    replicas: Replicas, name: str
+) -> None:
     registered(replicas.client, name, an_object(n=NUMBER))
     record = Collection(replicas.client, name).created(n=1)
 
     def evolve(client: httpx.Client, _: int) -> Json:
-        return registered(client, name, an_object(m=NUMBER), migration={"rename": {"n": "m"}})
+        return registered(
+            client, name, an_object(m=NUMBER), migration={"rename": {"n": "m"}}
+        )
 
     answers = replicas.at_once(8, evolve)
     assert sorted(answer["migrated"] for answer in answers) == [0] * 7 + [1]
@@ -263,11 +358,18 @@ def test_an_evolution_that_eight_clients_ask_for_at_once_happens_once(replicas: 
     assert Collection(replicas.client, name).record(record["id"])["revision"] == 2
 
 
-def test_every_process_works_by_the_new_version_at_once(replicas: Replicas, name: str) -> None:
+def test_every_process_works_by_the_new_version_at_once(
+    replicas: Replicas, name: str
+) -> None:
     registered(replicas.client, name, an_object(a=TEXT))
     for client in replicas.each:
         Collection(client, name).created(a="12")
-    registered(replicas.client, name, an_object(a=NUMBER), migration={"set": {"a": "int(data.a)"}})
+    registered(
+        replicas.client,
+        name,
+        an_object(a=NUMBER),
+        migration={"set": {"a": "int(data.a)"}},
+    )
     for client in reversed(replicas.each):
         own = Collection(client, name)
         assert_problem(own.create({"a": "12"}), 422, "invalid-data")
@@ -276,7 +378,8 @@ def test_every_process_works_by_the_new_version_at_once(replicas: Replicas, name
 
 
 @pytest.mark.parametrize(
-    "query", [{"a__gte": "10"}, {"filter": "data.a >= 10"}, {"sort": "-a", "limit": "1"}]
+    "query",
+    [{"a__gte": "10"}, {"filter": "data.a >= 10"}, {"sort": "-a", "limit": "1"}],
 )
 def test_the_first_thing_a_process_is_asked_goes_by_the_new_version(
     replicas: Replicas, name: str, query: Json
@@ -284,30 +387,47 @@ def test_the_first_thing_a_process_is_asked_goes_by_the_new_version(
     registered(replicas.client, name, an_object(a=TEXT))
     for number, client in enumerate(replicas.each):
         Collection(client, name).created(a=str(number + 8))
-    registered(replicas.client, name, an_object(a=NUMBER), migration={"set": {"a": "int(data.a)"}})
+    registered(
+        replicas.client,
+        name,
+        an_object(a=NUMBER),
+        migration={"set": {"a": "int(data.a)"}},
+    )
     for client in replicas.each:
-        assert [record["data"] for record in Collection(client, name).items(**query)] == [{"a": 10}]
+        assert [
+            record["data"] for record in Collection(client, name).items(**query)
+        ] == [{"a": 10}]
 
 
-def test_the_commands_that_are_listed_are_the_present_ones(replicas: Replicas, name: str) -> None:
+def test_the_commands_that_are_listed_are_the_present_ones(
+    replicas: Replicas, name: str
+) -> None:
     for command in ("first", "second"):
-        registered(replicas.client, name, AUDIT_EVENT, commands={command: {"result": "1"}})
+        registered(
+            replicas.client, name, AUDIT_EVENT, commands={command: {"result": "1"}}
+        )
         for client in replicas.each:
             items = client.get(f"/api/{name}/commands").json()["items"]
             assert [item["name"] for item in items] == [command, "set"]
 
 
-def test_an_export_from_any_process_is_of_the_present_version(replicas: Replicas, name: str) -> None:
+def test_an_export_from_any_process_is_of_the_present_version(
+    replicas: Replicas, name: str
+) -> None:
     registered(replicas.client, name, an_object(a=TEXT))
     for client in replicas.each:
         Collection(client, name).created(a="1")
-    registered(replicas.client, name, an_object(b=TEXT), migration={"rename": {"a": "b"}})
+    registered(
+        replicas.client, name, an_object(b=TEXT), migration={"rename": {"a": "b"}}
+    )
     for client in replicas.each:
         lines = Collection(client, name).export().text.splitlines()
         assert [json.loads(line)["data"] for line in lines] == [{"b": "1"}] * 3
 
 
-def test_a_deleted_types_export_is_not_found_on_any_process(replicas: Replicas, name: str) -> None:
+def test_a_deleted_types_export_is_not_found_on_any_process(
+    replicas: Replicas, name: str
+) -> None:
     registered(replicas.client, name, an_object(a=TEXT))
     for client in replicas.each:
         assert Collection(client, name).export().text == ""
@@ -329,7 +449,11 @@ def test_records_that_do_not_fit_are_counted_and_shown_and_nothing_changes(
     before = own.items(limit=100)
     small = an_object("n", n={"type": "integer", "maximum": 9})
     problem = assert_problem(put(client, name, small), 409, "migration-required")
-    assert (problem["failed"], problem["records"], len(problem["failures"])) == (20, 30, 10)
+    assert (problem["failed"], problem["records"], len(problem["failures"])) == (
+        20,
+        30,
+        10,
+    )
     unfit = [record["id"] for record in before if record["data"]["n"] > 9]
     for failure in problem["failures"]:
         assert failure["id"] in unfit
@@ -337,32 +461,57 @@ def test_records_that_do_not_fit_are_counted_and_shown_and_nothing_changes(
         assert failure["detail"]
     assert own.items(limit=100) == before
     assert versions_of(client, name) == [1]
-    assert registered(client, name, small, migration={"set": {"n": "data.n % 10"}})["migrated"] == 30
+    assert (
+        registered(client, name, small, migration={"set": {"n": "data.n % 10"}})[
+            "migrated"
+        ]
+        == 30
+    )
 
 
-def test_an_expression_that_fails_for_a_record_is_a_failure_of_it(client: httpx.Client, name: str) -> None:
+def test_an_expression_that_fails_for_a_record_is_a_failure_of_it(
+    client: httpx.Client, name: str
+) -> None:
     registered(client, name, an_object(a=NUMBER))
     own = Collection(client, name)
     fine, unfit = own.created(a=1), own.created(a=0)
-    refused = put(client, name, an_object(b=NUMBER), migration={"drop": ["a"], "set": {"b": "10 / data.a"}})
+    refused = put(
+        client,
+        name,
+        an_object(b=NUMBER),
+        migration={"drop": ["a"], "set": {"b": "10 / data.a"}},
+    )
     problem = assert_problem(refused, 409, "migration-required")
     assert problem["failed"] == 2
-    refused = put(client, name, an_object(a=NUMBER, b=NUMBER), migration={"set": {"b": "10 / data.a"}})
+    refused = put(
+        client,
+        name,
+        an_object(a=NUMBER, b=NUMBER),
+        migration={"set": {"b": "10 / data.a"}},
+    )
     problem = assert_problem(refused, 409, "migration-required")
     assert [failure["id"] for failure in problem["failures"]] == [unfit["id"]]
     assert own.record(fine["id"]) == fine
 
 
-def test_a_dry_run_gives_the_report_and_changes_nothing(client: httpx.Client, name: str) -> None:
+def test_a_dry_run_gives_the_report_and_changes_nothing(
+    client: httpx.Client, name: str
+) -> None:
     registered(client, name, an_object(n=NUMBER))
     own = Collection(client, name)
     record = own.created(n=1)
 
     def rehearse(**members: Any) -> httpx.Response:
-        return client.put(f"/entity-types/{name}", json=members, params={"dry_run": "true"})
+        return client.put(
+            f"/entity-types/{name}", json=members, params={"dry_run": "true"}
+        )
 
-    problem = assert_problem(rehearse(schema=an_object(m=NUMBER)), 409, "migration-required")
-    assert [(failure["id"], failure["pointer"]) for failure in problem["failures"]] == [(record["id"], "/n")]
+    problem = assert_problem(
+        rehearse(schema=an_object(m=NUMBER)), 409, "migration-required"
+    )
+    assert [(failure["id"], failure["pointer"]) for failure in problem["failures"]] == [
+        (record["id"], "/n")
+    ]
     report = rehearse(schema=an_object(m=NUMBER), migration={"rename": {"n": "m"}})
     assert report.status_code == 200
     assert (report.json()["schema_version"], report.json()["migrated"]) == (2, 1)
@@ -384,15 +533,24 @@ def test_a_unique_constraint_that_stored_records_break_is_refused_with_samples(
         own.created(**harmless)
     for unique in (["a"], [["a", "b"]]):
         problem = assert_problem(
-            put(client, name, an_object(a=TEXT, b=NUMBER), unique=unique), 409, "unique-violation"
+            put(client, name, an_object(a=TEXT, b=NUMBER), unique=unique),
+            409,
+            "unique-violation",
         )
         (sample,) = problem["errors"]
         assert one["id"] in sample["detail"]
         assert other["id"] in sample["detail"]
     assert definition_of(client, name)["unique"] == []
     own.delete(other["id"])
-    assert registered(client, name, an_object(a=TEXT, b=NUMBER), unique=["a"])["schema_version"] == 1
-    assert pointers(assert_problem(own.create({"a": "x"}), 409, "unique-violation")) == {"/a"}
+    assert (
+        registered(client, name, an_object(a=TEXT, b=NUMBER), unique=["a"])[
+            "schema_version"
+        ]
+        == 1
+    )
+    assert pointers(
+        assert_problem(own.create({"a": "x"}), 409, "unique-violation")
+    ) == {"/a"}
 
 
 def test_an_evolution_whose_records_break_a_unique_constraint_changes_nothing(
@@ -404,20 +562,29 @@ def test_an_evolution_whose_records_break_a_unique_constraint_changes_nothing(
     halved = {"set": {"b": "data.a / 2"}, "drop": []}
     schema = an_object(a=NUMBER, b=NUMBER)
     problem = assert_problem(
-        put(client, name, schema, unique=["b"], migration=halved), 409, "unique-violation"
+        put(client, name, schema, unique=["b"], migration=halved),
+        409,
+        "unique-violation",
     )
     assert len(problem["errors"]) == 2
     assert [own.record(record["id"]) for record in records] == records
     assert_problem(own.create({"a": 3}), 409, "unique-violation")
-    assert registered(client, name, schema, unique=["a"], migration=halved)["migrated"] == 4
+    assert (
+        registered(client, name, schema, unique=["a"], migration=halved)["migrated"]
+        == 4
+    )
 
 
-def test_unique_values_may_change_places_in_an_evolution(client: httpx.Client, name: str) -> None:
+def test_unique_values_may_change_places_in_an_evolution(
+    client: httpx.Client, name: str
+) -> None:
     registered(client, name, an_object(a=NUMBER), unique=["a"])
     own = Collection(client, name)
     records = [own.created(a=number) for number in (1, 2)]
     turned = {"set": {"a": "3 - data.a"}}
-    registered(client, name, an_object(a=NUMBER, b=TEXT), unique=["a"], migration=turned)
+    registered(
+        client, name, an_object(a=NUMBER, b=TEXT), unique=["a"], migration=turned
+    )
     assert [own.record(record["id"])["data"]["a"] for record in records] == [2, 1]
 
 
@@ -436,7 +603,8 @@ def test_a_unique_constraint_can_go(replicas: Replicas, name: str) -> None:
 
 @dataclass
 class Writers:
-    """Clients that create, increment and replace records of a type until they are told to stop."""
+    """Clients that create, increment and replace records of a type until they are told
+    to stop."""
 
     servers: list[Server]
     name: str
@@ -479,8 +647,11 @@ class Writers:
         return answer.is_success
 
 
-def evolve_under_load(replicas: Replicas, name: str, *, clients: int, evolutions: int, pause: int) -> None:
-    """Evolve a type again and again while clients write; afterwards nothing is lost or outdated."""
+def evolve_under_load(
+    replicas: Replicas, name: str, *, clients: int, evolutions: int, pause: int
+) -> None:
+    """Evolve a type again and again while clients write; afterwards nothing is lost or
+    outdated."""
     increment = {"increment": {"set": {"n": "data.n + 1"}, "result": "data.n"}}
     registered(replicas.client, name, an_object("n", n=NUMBER), commands=increment)
     own = Collection(replicas.client, name)
@@ -488,9 +659,17 @@ def evolve_under_load(replicas: Replicas, name: str, *, clients: int, evolutions
     with writers.at_work(clients):
         for version in range(2, evolutions + 2):
             writers.wait_for(len(writers.created) + pause)
-            more = {f"v{number}": {"type": "integer", "default": number} for number in range(2, version + 1)}
+            more = {
+                f"v{number}": {"type": "integer", "default": number}
+                for number in range(2, version + 1)
+            }
             schema = an_object("n", n=NUMBER, **more)
-            evolved = put((replicas.client, replicas.other)[version % 2], name, schema, commands=increment)
+            evolved = put(
+                (replicas.client, replicas.other)[version % 2],
+                name,
+                schema,
+                commands=increment,
+            )
             assert evolved.status_code == 200, evolved.text
             assert evolved.json()["schema_version"] == version
     assert writers.refused == []
@@ -500,7 +679,9 @@ def evolve_under_load(replicas: Replicas, name: str, *, clients: int, evolutions
 
 def _assert_nothing_lost(own: Collection, writers: Writers, last: int) -> None:
     present = {record["id"]: record for page in own.pages(limit=500) for record in page}
-    assert present.keys() == {record["id"] for record in writers.created} | {writers.shared}
+    assert present.keys() == {record["id"] for record in writers.created} | {
+        writers.shared
+    }
     defaults = {f"v{number}": number for number in range(2, last + 1)}
     for record in writers.created:
         now = present[record["id"]]
@@ -511,10 +692,14 @@ def _assert_nothing_lost(own: Collection, writers: Writers, last: int) -> None:
 
 
 def _assert_nothing_outdated(own: Collection, writers: Writers) -> None:
-    """After the first change of a version in the journal there is none of an earlier one."""
+    """After the first change of a version in the journal there is none of an earlier
+    one."""
     ids = [writers.shared, *(record["id"] for record in writers.created)]
     changes = [change for each in ids for change in own.history(each, limit=500)]
-    versions = [change["schema_version"] for change in sorted(changes, key=lambda change: change["seq"])]
+    versions = [
+        change["schema_version"]
+        for change in sorted(changes, key=lambda change: change["seq"])
+    ]
     assert versions == sorted(versions)
     assert len({change["seq"] for change in changes}) == len(changes)
 
@@ -524,5 +709,7 @@ def test_a_type_evolves_while_clients_write(replicas: Replicas, name: str) -> No
 
 
 @pytest.mark.slow
-def test_a_type_evolves_ten_times_under_writers_at_full_speed(replicas: Replicas, name: str) -> None:
+def test_a_type_evolves_ten_times_under_writers_at_full_speed(
+    replicas: Replicas, name: str
+) -> None:
     evolve_under_load(replicas, name, clients=12, evolutions=10, pause=150)

@@ -1,4 +1,5 @@
-"""In place: a database of an older version is brought up to date, a step a transaction (contract 7)."""
+"""In place: a database of an older version is brought up to date, a step a transaction
+(contract 7)."""
 
 import contextlib
 import subprocess
@@ -41,8 +42,12 @@ def stored(url: str) -> Iterator[Database]:
 
 
 def thing(version: int, *steps: MigrationStep, **fields: Any) -> EntityType:
-    """The entity ``things`` at a version; a field is a type, or a type and what SQLModel says of it."""
-    named = {name: told if isinstance(told, tuple) else (told,) for name, told in fields.items()}
+    """The entity ``things`` at a version; a field is a type, or a type and what
+    SQLModel says of it."""
+    named = {
+        name: told if isinstance(told, tuple) else (told,)
+        for name, told in fields.items()
+    }
     members = {
         "__annotations__": {name: told[0] for name, told in named.items()},
         "__module__": __name__,
@@ -50,7 +55,9 @@ def thing(version: int, *steps: MigrationStep, **fields: Any) -> EntityType:
     }
     plan = MigrationPlan(steps) if steps else None
     return from_model(
-        entity("things", schema_version=version, plan=plan)(type("Thing", (SQLModel,), members))
+        entity("things", schema_version=version, plan=plan)(
+            type("Thing", (SQLModel,), members)
+        )
     )
 
 
@@ -58,12 +65,15 @@ def same(data: Json) -> Json:
     return data
 
 
-def step(start: int, sql: Any = (), data: Callable[[Json], Any] = same) -> MigrationStep:
+def step(
+    start: int, sql: Any = (), data: Callable[[Json], Any] = same
+) -> MigrationStep:
     return MigrationStep(start, start + 1, sql=sql, data=data)
 
 
 def migrated(url: str, old: EntityType, new: EntityType, *data: Json) -> list[Json]:
-    """Data stored by the old version, as the new one shows it; the tables are as its class says."""
+    """Data stored by the old version, as the new one shows it; the tables are as its
+    class says."""
     store(url, old, *data)
     found = records(url, new)
     assert {record.schema_version for record in found} == {new.schema_version}
@@ -71,7 +81,8 @@ def migrated(url: str, old: EntityType, new: EntityType, *data: Json) -> list[Js
     return [record.data for record in found]
 
 
-# --- shapes ----------------------------------------------------------------------------------------
+# --- shapes ---------------------------------------------------------------------------
+# -------------
 
 
 def test_a_step_sees_what_the_old_version_stored_in_a_column_it_drops(url: str) -> None:
@@ -84,14 +95,22 @@ def test_a_step_sees_what_the_old_version_stored_in_a_column_it_drops(url: str) 
         "ALTER TABLE {table} DROP COLUMN last",
     ]
     old, new = thing(1, first=str, last=str), thing(2, step(1, sql, joined), name=str)
-    assert migrated(url, old, new, {"first": "Ada", "last": "Lovelace"}) == [{"name": "Ada Lovelace"}]
+    assert migrated(url, old, new, {"first": "Ada", "last": "Lovelace"}) == [
+        {"name": "Ada Lovelace"}
+    ]
 
 
-def test_a_step_sees_what_the_old_version_stored_in_a_column_it_renames(url: str) -> None:
+def test_a_step_sees_what_the_old_version_stored_in_a_column_it_renames(
+    url: str,
+) -> None:
     def renamed(data: Json) -> Json:
         return {"label": data["name"].upper()}
 
-    new = thing(2, step(1, "ALTER TABLE {table} RENAME COLUMN name TO label", renamed), label=str)
+    new = thing(
+        2,
+        step(1, "ALTER TABLE {table} RENAME COLUMN name TO label", renamed),
+        label=str,
+    )
     assert migrated(url, thing(1, name=str), new, {"name": "a"}, {"name": "b"}) == [
         {"label": "A"},
         {"label": "B"},
@@ -101,11 +120,24 @@ def test_a_step_sees_what_the_old_version_stored_in_a_column_it_renames(url: str
 def test_sql_may_differ_by_database(url: str) -> None:
     added = "ALTER TABLE {table} ADD COLUMN {added} {integer}"
     sql: Sql = {
-        "sqlite": [added.replace("{added}", "lite"), "ALTER TABLE {table} RENAME COLUMN lite TO size"],
-        "postgresql": [added.replace("{added}", "post"), "ALTER TABLE {table} RENAME COLUMN post TO size"],
+        "sqlite": [
+            added.replace("{added}", "lite"),
+            "ALTER TABLE {table} RENAME COLUMN lite TO size",
+        ],
+        "postgresql": [
+            added.replace("{added}", "post"),
+            "ALTER TABLE {table} RENAME COLUMN post TO size",
+        ],
     }
-    new = thing(2, step(1, sql, lambda data: {**data, "size": 7}), name=str, size=(int | None, None))
-    assert migrated(url, thing(1, name=str), new, {"name": "x"}) == [{"name": "x", "size": 7}]
+    new = thing(
+        2,
+        step(1, sql, lambda data: {**data, "size": 7}),
+        name=str,
+        size=(int | None, None),
+    )
+    assert migrated(url, thing(1, name=str), new, {"name": "x"}) == [
+        {"name": "x", "size": 7}
+    ]
 
 
 KINDS: dict[str, list[Any]] = {
@@ -117,16 +149,23 @@ KINDS: dict[str, list[Any]] = {
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_column_that_only_versions_in_between_have_keeps_its_values(url: str, kind: str) -> None:
+def test_a_column_that_only_versions_in_between_have_keeps_its_values(
+    url: str, kind: str
+) -> None:
     values = KINDS[kind]
     new = thing(
         3,
         step(
-            1, f"ALTER TABLE {{table}} ADD COLUMN passing {kind}", lambda d: {**d, "passing": values[d["n"]]}
+            1,
+            f"ALTER TABLE {{table}} ADD COLUMN passing {kind}",
+            lambda d: {**d, "passing": values[d["n"]]},
         ),
         step(
             2,
-            ["ALTER TABLE {table} DROP COLUMN passing", "ALTER TABLE {table} ADD COLUMN kept {text}"],
+            [
+                "ALTER TABLE {table} DROP COLUMN passing",
+                "ALTER TABLE {table} ADD COLUMN kept {text}",
+            ],
             lambda d: {"n": d["n"], "kept": repr(d["passing"])},
         ),
         n=int,
@@ -136,16 +175,24 @@ def test_a_column_that_only_versions_in_between_have_keeps_its_values(url: str, 
     assert found == [{"n": n, "kept": repr(value)} for n, value in enumerate(values)]
 
 
-def test_a_document_column_that_versions_in_between_have_keeps_its_values(url: str) -> None:
+def test_a_document_column_that_versions_in_between_have_keeps_its_values(
+    url: str,
+) -> None:
     value: Json = {"b": [1, {"a": None}], "text": "x"}
     new = thing(
         3,
-        step(1, "ALTER TABLE {table} ADD COLUMN held {document}", lambda d: {**d, "held": value}),
+        step(
+            1,
+            "ALTER TABLE {table} ADD COLUMN held {document}",
+            lambda d: {**d, "held": value},
+        ),
         step(2, data=lambda d: {**d, "held": {**d["held"], "n": d["n"]}}),
         n=int,
         held=(dict[str, Any], Field(default_factory=dict)),
     )
-    assert migrated(url, thing(1, n=int), new, {"n": 5}) == [{"n": 5, "held": {**value, "n": 5}}]
+    assert migrated(url, thing(1, n=int), new, {"n": 5}) == [
+        {"n": 5, "held": {**value, "n": 5}}
+    ]
 
 
 def test_a_column_may_change_its_type_on_the_way(url: str) -> None:
@@ -153,20 +200,26 @@ def test_a_column_may_change_its_type_on_the_way(url: str) -> None:
         3,
         step(
             1,
-            ["ALTER TABLE {table} DROP COLUMN size", "ALTER TABLE {table} ADD COLUMN size {text}"],
+            [
+                "ALTER TABLE {table} DROP COLUMN size",
+                "ALTER TABLE {table} ADD COLUMN size {text}",
+            ],
             lambda d: {**d, "size": f"{d['size']} cm"},
         ),
         step(
             2,
-            ["ALTER TABLE {table} DROP COLUMN size", "ALTER TABLE {table} ADD COLUMN size {number}"],
+            [
+                "ALTER TABLE {table} DROP COLUMN size",
+                "ALTER TABLE {table} ADD COLUMN size {number}",
+            ],
             lambda d: {**d, "size": float(d["size"].removesuffix(" cm")) / 100},
         ),
         name=str,
         size=(float | None, None),
     )
-    assert migrated(url, thing(1, name=str, size=int), new, {"name": "x", "size": 150}) == [
-        {"name": "x", "size": 1.5}
-    ]
+    assert migrated(
+        url, thing(1, name=str, size=int), new, {"name": "x", "size": 150}
+    ) == [{"name": "x", "size": 1.5}]
 
 
 def test_members_named_like_the_envelope_stay_apart(url: str) -> None:
@@ -177,28 +230,37 @@ def test_members_named_like_the_envelope_stay_apart(url: str) -> None:
     }
     new = thing(
         3,
-        step(1, "ALTER TABLE {table} ADD COLUMN data_workspace {text}", lambda d: {**d, "workspace": "w"}),
+        step(
+            1,
+            "ALTER TABLE {table} ADD COLUMN data_workspace {text}",
+            lambda d: {**d, "workspace": "w"},
+        ),
         step(2, data=lambda d: {**d, "id": d["id"] + 1}),
         **fields,
         workspace=(str | None, None),
     )
     before = {"id": 1, "revision": "r", "data_source": "s"}
-    assert migrated(url, thing(1, **fields), new, before) == [{**before, "id": 2, "workspace": "w"}]
+    assert migrated(url, thing(1, **fields), new, before) == [
+        {**before, "id": 2, "workspace": "w"}
+    ]
 
 
 def test_a_percent_sign_in_sql_is_nothing_special(url: str, stored: Database) -> None:
     sql = "ALTER TABLE {table} ADD COLUMN rate {text} DEFAULT '5 %s'"
-    new = thing(2, step(1, sql, lambda d: {**d, "rate": None}), n=int, rate=(str | None, None))
+    new = thing(
+        2, step(1, sql, lambda d: {**d, "rate": None}), n=int, rate=(str | None, None)
+    )
     store(url, thing(1, n=int), {"n": 1})
     prepare(dialect_of(url), [new])
     stored.run(
-        "INSERT INTO things (workspace, id, revision, schema_version, created_at, updated_at, n) "
-        "VALUES ('', 'x', 1, 2, '', '', 1)"
+        "INSERT INTO things (workspace, id, revision, schema_version, created_at,"
+        " updated_at, n) VALUES ('', 'x', 1, 2, '', '', 1)"
     )
     assert stored.value("SELECT rate FROM things WHERE id = 'x'") == "5 %s"
 
 
-# --- unique values and indexes ---------------------------------------------------------------------
+# --- unique values and indexes
+# ---------------------------------------------------------------------
 
 
 UNIQUE = (str, Field(unique=True))
@@ -206,8 +268,14 @@ UNIQUE = (str, Field(unique=True))
 
 def test_unique_values_may_change_places(url: str) -> None:
     other = {"a": "b", "b": "a"}
-    new = thing(2, step(1, data=lambda d: {"code": other.get(d["code"], d["code"])}), code=UNIQUE)
-    assert migrated(url, thing(1, code=UNIQUE), new, {"code": "a"}, {"code": "b"}, {"code": "c"}) == [
+    new = thing(
+        2,
+        step(1, data=lambda d: {"code": other.get(d["code"], d["code"])}),
+        code=UNIQUE,
+    )
+    assert migrated(
+        url, thing(1, code=UNIQUE), new, {"code": "a"}, {"code": "b"}, {"code": "c"}
+    ) == [
         {"code": "b"},
         {"code": "a"},
         {"code": "c"},
@@ -217,7 +285,10 @@ def test_unique_values_may_change_places(url: str) -> None:
 def test_a_field_may_become_unique_and_indexed(url: str, stored: Database) -> None:
     sql = "ALTER TABLE {table} ADD COLUMN code {text} NOT NULL DEFAULT ''"
     new = thing(
-        2, step(1, sql, lambda d: {**d, "code": f"c{d['n']}"}), n=(int, Field(index=True)), code=UNIQUE
+        2,
+        step(1, sql, lambda d: {**d, "code": f"c{d['n']}"}),
+        n=(int, Field(index=True)),
+        code=UNIQUE,
     )
     store(url, thing(1, n=int), {"n": 1}, {"n": 2})
     assert [record.data["code"] for record in records(url, new)] == ["c1", "c2"]
@@ -240,7 +311,8 @@ def test_a_step_in_between_keeps_values_unique(url: str, stored: Database) -> No
         stored.run("UPDATE things SET code = 'a'")
 
 
-# --- what stops a step -----------------------------------------------------------------------------
+# --- what stops a step
+# -----------------------------------------------------------------------------
 
 
 def shape(stored: Database) -> Any:
@@ -249,9 +321,10 @@ def shape(stored: Database) -> Any:
         made = stored.rows("SELECT name, sql FROM sqlite_master ORDER BY name")
     else:
         made = stored.rows(
-            "SELECT table_name, column_name, data_type, is_nullable FROM information_schema.columns "
-            "WHERE table_schema = 'public' UNION ALL SELECT tablename, indexname, indexdef, '' "
-            "FROM pg_indexes WHERE schemaname = 'public' ORDER BY 1, 2"
+            "SELECT table_name, column_name, data_type, is_nullable FROM"
+            " information_schema.columns WHERE table_schema = 'public' UNION ALL SELECT"
+            " tablename, indexname, indexdef, '' FROM pg_indexes WHERE schemaname ="
+            " 'public' ORDER BY 1, 2"
         )
     return made, stored.contents()
 
@@ -298,7 +371,9 @@ def test_a_function_that_fails_stops_the_step_and_nothing_happened(
         return {**data, "more": 1} if function is last_fails else found
 
     new = thing(2, step(1, ADD, only_once_passed), n=int, more=MORE)
-    assert_stopped(url, stored, new, "the step 1 to 2 was undone", f"record {failing}", named)
+    assert_stopped(
+        url, stored, new, "the step 1 to 2 was undone", f"record {failing}", named
+    )
 
 
 @pytest.mark.parametrize(
@@ -310,20 +385,44 @@ def test_a_function_that_fails_stops_the_step_and_nothing_happened(
         [ADD, "DROP INDEX nowhere"],
     ],
 )
-def test_sql_that_fails_stops_the_step_and_nothing_happened(url: str, stored: Database, sql: Sql) -> None:
+def test_sql_that_fails_stops_the_step_and_nothing_happened(
+    url: str, stored: Database, sql: Sql
+) -> None:
     store(url, thing(1, n=int), {"n": 1})
-    assert_stopped(url, stored, thing(2, step(1, sql), n=int, more=MORE), "the step 1 to 2 was undone")
+    assert_stopped(
+        url,
+        stored,
+        thing(2, step(1, sql), n=int, more=MORE),
+        "the step 1 to 2 was undone",
+    )
 
 
-def test_a_column_that_was_never_added_stops_the_step(url: str, stored: Database) -> None:
+def test_a_column_that_was_never_added_stops_the_step(
+    url: str, stored: Database
+) -> None:
     store(url, thing(1, n=int), {"n": 1})
-    assert_stopped(url, stored, thing(2, step(1), n=int, more=MORE), "the step 1 to 2 was undone", "more")
+    assert_stopped(
+        url,
+        stored,
+        thing(2, step(1), n=int, more=MORE),
+        "the step 1 to 2 was undone",
+        "more",
+    )
 
 
-def test_a_member_that_a_step_in_between_would_lose_stops_it(url: str, stored: Database) -> None:
+def test_a_member_that_a_step_in_between_would_lose_stops_it(
+    url: str, stored: Database
+) -> None:
     store(url, thing(1, n=int), {"n": 1})
-    new = thing(3, step(1, data=lambda d: {**d, "more": 1}), step(2, ADD), n=int, more=MORE)
-    assert_stopped(url, stored, new, "gives more, for which the table has no column; its SQL must add it")
+    new = thing(
+        3, step(1, data=lambda d: {**d, "more": 1}), step(2, ADD), n=int, more=MORE
+    )
+    assert_stopped(
+        url,
+        stored,
+        new,
+        "gives more, for which the table has no column; its SQL must add it",
+    )
 
 
 def test_values_that_collide_stop_the_step(url: str, stored: Database) -> None:
@@ -332,32 +431,58 @@ def test_values_that_collide_stop_the_step(url: str, stored: Database) -> None:
     assert_stopped(url, stored, new, "the step 1 to 2 was undone", "code")
 
 
-def test_a_step_that_went_through_stays_where_the_next_one_stops(url: str, stored: Database) -> None:
+def test_a_step_that_went_through_stays_where_the_next_one_stops(
+    url: str, stored: Database
+) -> None:
     store(url, thing(1, n=int), {"n": 1})
-    new = thing(3, step(1, ADD, lambda d: {**d, "more": 1}), step(2, data=lambda d: None), n=int, more=MORE)
+    new = thing(
+        3,
+        step(1, ADD, lambda d: {**d, "more": 1}),
+        step(2, data=lambda d: None),
+        n=int,
+        more=MORE,
+    )
     with pytest.raises(MigrationStopped, match="the step 2 to 3"):
         prepare(dialect_of(url), [new])
-    assert stored.rows("SELECT n, more, revision, schema_version FROM things") == [(1, 1, 2, 2)]
-    corrected = thing(3, step(1), step(2, data=lambda d: {**d, "more": 7}), n=int, more=MORE)
+    assert stored.rows("SELECT n, more, revision, schema_version FROM things") == [
+        (1, 1, 2, 2)
+    ]
+    corrected = thing(
+        3, step(1), step(2, data=lambda d: {**d, "more": 7}), n=int, more=MORE
+    )
     (record,) = records(url, corrected)
-    assert (record.data, record.revision, record.schema_version) == ({"n": 1, "more": 7}, 3, 3)
+    assert (record.data, record.revision, record.schema_version) == (
+        {"n": 1, "more": 7},
+        3,
+        3,
+    )
 
 
-def test_without_a_way_from_what_is_stored_the_version_is_named(url: str, stored: Database) -> None:
+def test_without_a_way_from_what_is_stored_the_version_is_named(
+    url: str, stored: Database
+) -> None:
     store(url, thing(1, n=int), {"n": 1})
-    assert_stopped(url, stored, thing(2, n=int), "no step from schema version 1; add one")
+    assert_stopped(
+        url, stored, thing(2, n=int), "no step from schema version 1; add one"
+    )
 
 
-def test_a_table_ahead_of_the_code_names_both_versions(url: str, stored: Database) -> None:
+def test_a_table_ahead_of_the_code_names_both_versions(
+    url: str, stored: Database
+) -> None:
     store(url, thing(1, n=int), {"n": 1})
     prepare(dialect_of(url), [thing(3, step(1), step(2), n=int)])
     before = shape(stored)
-    with pytest.raises(SchemaMismatch, match=r"things is at schema version 3, this code knows 1"):
+    with pytest.raises(
+        SchemaMismatch, match=r"things is at schema version 3, this code knows 1"
+    ):
         prepare(dialect_of(url), [thing(1, n=int)])
     assert shape(stored) == before
 
 
-def test_without_auto_migrate_the_start_says_what_to_run(url: str, stored: Database) -> None:
+def test_without_auto_migrate_the_start_says_what_to_run(
+    url: str, stored: Database
+) -> None:
     store(url, thing(1, n=int), {"n": 1})
     before = shape(stored)
     with pytest.raises(SchemaMismatch, match=r"things \(1 to 2\).*persist migrate"):
@@ -378,7 +503,8 @@ def test_what_is_due_is_told_with_counts_and_sql(url: str, stored: Database) -> 
     assert shape(stored) == before
 
 
-# --- every record, once ----------------------------------------------------------------------------
+# --- every record, once
+# ----------------------------------------------------------------------------
 
 
 def test_every_record_of_every_workspace_takes_one_change_and_one_revision(
@@ -391,15 +517,26 @@ def test_every_record_of_every_workspace_takes_one_change_and_one_revision(
     done = prepare(dialect_of(url), [new], progress=lambda *seen: told.append(seen))
     assert [(work.type.name, work.rows) for work in done] == [("things", 1_203)]
     assert stored.rows(
-        "SELECT min(n), max(n), count(*) FROM things WHERE revision = 2 AND schema_version = 2"
+        "SELECT min(n), max(n), count(*) FROM things WHERE revision = 2 AND"
+        " schema_version = 2"
     ) == [(-1_202, 0, 1_203)]
-    assert stored.value("SELECT count(*) FROM things WHERE workspace = 'elsewhere' AND n <= -600") == 603
-    changes = stored.rows(
-        "SELECT workspace, id, revision FROM journal WHERE operation = 'migrate' ORDER BY seq"
-    )
-    assert changes == [("", id, 2) for id in ids[:600]] + [("elsewhere", id, 2) for id in ids[600:]]
     assert (
-        stored.value("SELECT max(seq) FROM journal") == stored.value("SELECT seq FROM journal_head") == 2_406
+        stored.value(
+            "SELECT count(*) FROM things WHERE workspace = 'elsewhere' AND n <= -600"
+        )
+        == 603
+    )
+    changes = stored.rows(
+        "SELECT workspace, id, revision FROM journal WHERE operation = 'migrate' ORDER"
+        " BY seq"
+    )
+    assert changes == [("", id, 2) for id in ids[:600]] + [
+        ("elsewhere", id, 2) for id in ids[600:]
+    ]
+    assert (
+        stored.value("SELECT max(seq) FROM journal")
+        == stored.value("SELECT seq FROM journal_head")
+        == 2_406
     )
     assert told[0] == ("things 1 to 2", 0, 1_203)
     assert told[-1] == ("things 1 to 2", 1_203, 1_203)
@@ -422,7 +559,8 @@ def test_a_second_start_finds_nothing_to_do(url: str, stored: Database) -> None:
     assert shape(stored) == before
 
 
-# --- several processes -----------------------------------------------------------------------------
+# --- several processes
+# -----------------------------------------------------------------------------
 
 
 GATE = '''
@@ -460,7 +598,11 @@ def is_waiting(process: subprocess.Popen[str], stored: Database, url: str) -> bo
     if url.startswith("sqlite:"):
         opened = [file.resolve() for file in Path(f"/proc/{process.pid}/fd").iterdir()]
         return Path(url.removeprefix("sqlite:///")).resolve() in opened
-    return bool(stored.value("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"))
+    return bool(
+        stored.value(
+            "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+        )
+    )
 
 
 def test_of_two_processes_that_start_at_once_one_migrates_and_both_serve(
@@ -469,10 +611,15 @@ def test_of_two_processes_that_start_at_once_one_migrates_and_both_serve(
     PRODUCTS_1.put_into(url)
     (tmp_path / "gated.py").write_text(GATE)
     program = (
-        "from persist.cli import main; import sys; sys.argv = ['persist', 'serve', '--port', '0']; main()"
+        "from persist.cli import main; import sys; sys.argv = ['persist', 'serve',"
+        " '--port', '0']; main()"
     )
     root = Path(__file__).parents[2]
-    environment = {"PERSIST_DATABASE_URL": url, "PERSIST_MODELS": "gated", "PYTHONPATH": str(root)}
+    environment = {
+        "PERSIST_DATABASE_URL": url,
+        "PERSIST_MODELS": "gated",
+        "PYTHONPATH": str(root),
+    }
     with contextlib.ExitStack() as running:
         processes = []
         for _ in range(2):
@@ -494,7 +641,9 @@ def test_of_two_processes_that_start_at_once_one_migrates_and_both_serve(
             assert "answers on" in process.stdout.readline()
     through = (tmp_path / "through").read_text().split()
     assert through == [through[0]] * 3
-    assert stored.rows("SELECT revision FROM journal WHERE operation = 'migrate' ORDER BY id") == [
+    assert stored.rows(
+        "SELECT revision FROM journal WHERE operation = 'migrate' ORDER BY id"
+    ) == [
         (3,),
         (2,),
         (2,),
@@ -502,9 +651,13 @@ def test_of_two_processes_that_start_at_once_one_migrates_and_both_serve(
 
 
 def test_a_process_of_the_old_version_steps_aside(url: str, tmp_path: Path) -> None:
-    """A rolling upgrade: what it cannot read any more it answers 503, and it is no longer ready."""
+    """A rolling upgrade: what it cannot read any more it answers 503, and it is no
+    longer ready."""
     PRODUCTS_1.put_into(url)
-    old, new = {"MODELS": "tests.fixtures.catalog_products_v1"}, {"MODELS": "app.models"}
+    old, new = (
+        {"MODELS": "tests.fixtures.catalog_products_v1"},
+        {"MODELS": "app.models"},
+    )
     with serving(url, tmp_path, settings=old) as before, before.client() as client:
         assert client.get("/api/catalog-products").status_code == 200
         product = {"sku": "NEW", "title": "Now", "price_cents": 1}
@@ -523,4 +676,6 @@ def assert_ahead(client: httpx.Client) -> None:
     taken = client.post("/snapshots", json={"scope": "all"})
     assert_problem(taken, 503, "unavailable")
     assert "retry-after" in taken.headers
-    assert_problem(client.post("/api/catalog-products/snapshots", json={}), 503, "unavailable")
+    assert_problem(
+        client.post("/api/catalog-products/snapshots", json={}), 503, "unavailable"
+    )

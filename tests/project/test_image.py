@@ -1,4 +1,5 @@
-"""The container image, run as a deployment runs it: no root, nothing to write on but /data and /tmp."""
+"""The container image, run as a deployment runs it: no root, nothing to write on but
+/data and /tmp."""
 
 import json
 import subprocess
@@ -16,7 +17,8 @@ pytestmark = pytest.mark.slow
 
 IMAGE = "persist"
 PATIENCE = 60
-# Its health check is run by these tests, whose engine may have nothing that would run it.
+# Its health check is run by these tests, whose engine may have nothing that would run
+# it.
 HARDENED = [
     "--no-healthcheck",
     "--read-only",
@@ -46,20 +48,30 @@ def engine() -> str:
         if works(name, "info"):
             if works(name, "image", "inspect", IMAGE):
                 return name
-            pytest.skip("NOT TESTED, the image: it is not there; `make image` builds it")
-    pytest.skip("NOT TESTED, the image: there is neither docker nor podman that works here")
+            pytest.skip(
+                "NOT TESTED, the image: it is not there; `make image` builds it"
+            )
+    pytest.skip(
+        "NOT TESTED, the image: there is neither docker nor podman that works here"
+    )
 
 
 def works(*command: str) -> bool:
     try:
-        return subprocess.run(command, capture_output=True, timeout=PATIENCE, check=False).returncode == 0
+        return (
+            subprocess.run(
+                command, capture_output=True, timeout=PATIENCE, check=False
+            ).returncode
+            == 0
+        )
     except OSError:
         return False
 
 
 @dataclass
 class Container:
-    """A running container, reached from its inside, so that no port has to be free here."""
+    """A running container, reached from its inside, so that no port has to be free
+    here."""
 
     engine: str
     name: str
@@ -68,7 +80,11 @@ class Container:
 
     def run(self, *command: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [self.engine, *command], capture_output=True, text=True, timeout=PATIENCE, check=False
+            [self.engine, *command],
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            check=False,
         )
 
     def inside(self, *command: str) -> subprocess.CompletedProcess[str]:
@@ -102,7 +118,9 @@ def container(engine: str) -> Iterator[Container]:
     made = Container(engine, f"persist-test-{uuid.uuid4().hex[:8]}", free_port())
     port = ["--env", f"PERSIST_PORT={made.port}"]
     try:
-        started = made.run("run", "--detach", "--name", made.name, *HARDENED, *port, IMAGE)
+        started = made.run(
+            "run", "--detach", "--name", made.name, *HARDENED, *port, IMAGE
+        )
         assert started.returncode == 0, started.stderr
         made.wait_until_ready()
         made.key = first_key(made)
@@ -118,7 +136,9 @@ def first_key(container: Container) -> str:
     return next(lines)
 
 
-def test_the_image_stores_and_keeps_what_it_stored_over_a_restart(container: Container) -> None:
+def test_the_image_stores_and_keeps_what_it_stored_over_a_restart(
+    container: Container,
+) -> None:
     ticket = '{"title": "Database degraded", "severity": 30}'
     stored = container.call("POST", "/api/ops-tickets", ticket)
     assert stored["revision"] == 1, stored
@@ -137,10 +157,17 @@ def test_the_image_ends_in_good_order_when_it_is_told_to(container: Container) -
     begun = time.monotonic()
     assert container.run("stop", "--time", "30", container.name).returncode == 0
     assert time.monotonic() - begun < 20
-    assert container.run("inspect", "--format", "{{.State.ExitCode}}", container.name).stdout.strip() == "0"
+    assert (
+        container.run(
+            "inspect", "--format", "{{.State.ExitCode}}", container.name
+        ).stdout.strip()
+        == "0"
+    )
 
 
-def test_the_image_is_not_root_and_can_write_its_data_only(container: Container) -> None:
+def test_the_image_is_not_root_and_can_write_its_data_only(
+    container: Container,
+) -> None:
     assert container.inside("id", "-u").stdout.strip() == "10001"
     for folder in ("/", "/opt/persist", "/srv", "/etc"):
         assert container.inside("touch", f"{folder}/x").returncode != 0, folder
@@ -150,6 +177,8 @@ def test_the_image_is_not_root_and_can_write_its_data_only(container: Container)
 
 def test_the_image_has_no_tools_that_built_it(container: Container) -> None:
     for program in ("gcc", "make", "git", "hatchling"):
-        assert container.inside("sh", "-c", f"command -v {program}").returncode != 0, program
+        assert container.inside("sh", "-c", f"command -v {program}").returncode != 0, (
+            program
+        )
     assert container.inside("python", "-m", "pip").returncode != 0
     assert container.inside("sh", "-c", "ls -d /build /root/.cache/pip").stdout == ""

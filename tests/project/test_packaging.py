@@ -42,25 +42,42 @@ STEP = MigrationStep("1", 2)
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("wheel")
-    pip(sys.executable, "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(folder), str(ROOT))
+    pip(
+        sys.executable,
+        "wheel",
+        "--no-deps",
+        "--no-build-isolation",
+        "--wheel-dir",
+        str(folder),
+        str(ROOT),
+    )
     (built,) = folder.glob("persist_service-*.whl")
     return built
 
 
 @pytest.fixture(scope="module")
 def environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of the programs of an environment with the wheel and what it runs with."""
+    """The folder of the programs of an environment with the wheel and what it runs
+    with."""
     folder = tmp_path_factory.mktemp("environment") / "venv"
     subprocess.run([sys.executable, "-m", "venv", folder], check=True, timeout=120)
     python = str(folder / "bin" / "python")
-    pip(python, "install", "--require-hashes", "--requirement", str(ROOT / "requirements.lock"))
+    pip(
+        python,
+        "install",
+        "--require-hashes",
+        "--requirement",
+        str(ROOT / "requirements.lock"),
+    )
     pip(python, "install", "--no-deps", "--no-index", str(wheel))
     return folder / "bin"
 
 
 def pip(python: str, *arguments: str) -> None:
     subprocess.run(
-        [python, "-m", "pip", "--quiet", "--disable-pip-version-check", *arguments], check=True, timeout=500
+        [python, "-m", "pip", "--quiet", "--disable-pip-version-check", *arguments],
+        check=True,
+        timeout=500,
     )
 
 
@@ -77,10 +94,20 @@ def test_the_wheel_holds_the_service_and_nothing_else(wheel: Path) -> None:
     assert "persist/py.typed" in names
 
 
-def test_a_type_checker_sees_the_types_of_what_an_entity_imports(environment: Path, tmp_path: Path) -> None:
+def test_a_type_checker_sees_the_types_of_what_an_entity_imports(
+    environment: Path, tmp_path: Path
+) -> None:
     (tmp_path / "plan.py").write_text(PLAN)
     outcome = subprocess.run(
-        [sys.executable, "-m", "mypy", "--strict", "--python-executable", environment / "python", "plan.py"],
+        [
+            sys.executable,
+            "-m",
+            "mypy",
+            "--strict",
+            "--python-executable",
+            environment / "python",
+            "plan.py",
+        ],
         cwd=tmp_path,
         env=bare(),
         capture_output=True,
@@ -89,11 +116,16 @@ def test_a_type_checker_sees_the_types_of_what_an_entity_imports(environment: Pa
         check=False,
     )
     assert "plan.py:3: error" not in outcome.stdout
-    assert 'plan.py:4: error: Argument 1 to "MigrationStep" has incompatible type "str"' in outcome.stdout
+    assert (
+        'plan.py:4: error: Argument 1 to "MigrationStep" has incompatible type "str"'
+        in outcome.stdout
+    )
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
-def test_serve_runs_from_an_empty_folder(environment: Path, tmp_path: Path, workers: str) -> None:
+def test_serve_runs_from_an_empty_folder(
+    environment: Path, tmp_path: Path, workers: str
+) -> None:
     program = [str(environment / "persist")]
     with announced(program, tmp_path, bare(PERSIST_WORKERS=workers)) as service:
         assert httpx.get(f"{service.url}/docs").status_code == 200
@@ -113,11 +145,20 @@ def test_a_users_own_package_replaces_ours(environment: Path, tmp_path: Path) ->
         assert (switched["result"], switched["record"]["data"]["on"]) == (True, True)
         refused = httpx.post(f"{machines}/{broken['id']}/commands/switch_on")
         assert (refused.status_code, refused.json()["code"]) == (409, "out-of-order")
-        assert httpx.get(f"{service.url}/api/ops-tickets").json()["code"] == "collection-not-found"
+        assert (
+            httpx.get(f"{service.url}/api/ops-tickets").json()["code"]
+            == "collection-not-found"
+        )
 
 
-def test_a_folder_called_app_does_not_hide_the_service(environment: Path, tmp_path: Path) -> None:
+def test_a_folder_called_app_does_not_hide_the_service(
+    environment: Path, tmp_path: Path
+) -> None:
     (tmp_path / "app").mkdir()
-    (tmp_path / "app" / "__init__.py").write_text("raise RuntimeError('somebody else')\n")
-    with announced([str(environment / "persist")], tmp_path, bare(PERSIST_WORKERS="2")) as service:
+    (tmp_path / "app" / "__init__.py").write_text(
+        "raise RuntimeError('somebody else')\n"
+    )
+    with announced(
+        [str(environment / "persist")], tmp_path, bare(PERSIST_WORKERS="2")
+    ) as service:
         assert httpx.get(f"{service.url}/health/ready").status_code == 200

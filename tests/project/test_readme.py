@@ -1,4 +1,5 @@
-"""The README's sessions are run as they stand; ids and times may differ, nothing else."""
+"""The README's sessions are run as they stand; ids and times may differ, nothing
+else."""
 
 import json
 import re
@@ -28,7 +29,9 @@ ELSEWHERE = ("pip ",)
 
 
 def section(title: str) -> str:
-    found = re.search(rf"^## {re.escape(title)}\n(.*?)(?=^## |\Z)", README, re.MULTILINE | re.DOTALL)
+    found = re.search(
+        rf"^## {re.escape(title)}\n(.*?)(?=^## |\Z)", README, re.MULTILINE | re.DOTALL
+    )
     assert found is not None, f"the README has no section {title!r}"
     return found[1]
 
@@ -54,8 +57,9 @@ def exchanges(block: str) -> Iterator[Exchange]:
 class Reader:
     """Somebody who types what the README shows, in a folder of their own.
 
-    A module is a block of Python that begins with the comment ``# name.py``; a changed one ends the
-    service that runs. An id the service makes stands for the README's from then on.
+    A module is a block of Python that begins with the comment ``# name.py``; a changed
+    one ends the service that runs. An id the service makes stands for the README's from
+    then on.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -86,8 +90,12 @@ class Reader:
     def serve(self, chosen: str = "") -> None:
         """Start the service, in place of the one that runs."""
         self._service.close()
-        self._environment |= dict(assignment.split("=") for assignment in chosen.split())
-        self._url = self._service.enter_context(serving(self._folder, **self._environment)).url
+        self._environment |= dict(
+            assignment.split("=") for assignment in chosen.split()
+        )
+        self._url = self._service.enter_context(
+            serving(self._folder, **self._environment)
+        ).url
 
     def _do(self, exchange: Exchange) -> bool:
         if exchange.command.startswith(ELSEWHERE):
@@ -97,7 +105,9 @@ class Reader:
             self.serve(serve[1])
             return False
         if exchange.command.startswith("export "):
-            self._environment |= dict([exchange.command.removeprefix("export ").split("=")])
+            self._environment |= dict(
+                [exchange.command.removeprefix("export ").split("=")]
+            )
             return False
         answer = self._run(exchange.command)
         self._ids |= zip(ID.findall(exchange.answer), ID.findall(answer), strict=False)
@@ -125,7 +135,11 @@ def comparable(answer: str) -> Any:
     try:
         return json.loads(alike)
     except ValueError:
-        return [line.strip() for line in alike.strip().splitlines() if not line.startswith("date:")]
+        return [
+            line.strip()
+            for line in alike.strip().splitlines()
+            if not line.startswith("date:")
+        ]
 
 
 @pytest.fixture
@@ -136,8 +150,12 @@ def reader(tmp_path: Path) -> Iterator[Reader]:
         yield reader
 
 
-@pytest.mark.parametrize("title", ["A session", "A type of its own, while the service runs"])
-def test_a_session_of_the_readme_gives_what_it_shows(reader: Reader, title: str) -> None:
+@pytest.mark.parametrize(
+    "title", ["A session", "A type of its own, while the service runs"]
+)
+def test_a_session_of_the_readme_gives_what_it_shows(
+    reader: Reader, title: str
+) -> None:
     reader.serve()
     assert reader.follow(section(title)) == 7
 
@@ -176,20 +194,35 @@ def test_changing_a_schema_that_has_data_goes_as_the_readme_shows_and_then_to_po
     assert reader.follow(section("Changing a schema that has data")) >= 8
     moving = section("Moving to PostgreSQL")
     assert "postgresql://db.example/desk" in moving
-    assert reader.follow(moving.replace("postgresql://db.example/desk", create_database(postgres))) >= 3
+    assert (
+        reader.follow(
+            moving.replace("postgresql://db.example/desk", create_database(postgres))
+        )
+        >= 3
+    )
 
 
 def test_every_command_the_readme_names_exists() -> None:
-    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    targets = set(
+        re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    )
     assert set(re.findall(r"`make ([a-z-]+)", README)) - targets == set()
-    known = {each.name or each.callback.__name__ for each in commands.registered_commands if each.callback}
+    known = {
+        each.name or each.callback.__name__
+        for each in commands.registered_commands
+        if each.callback
+    }
     known |= {group.name for group in commands.registered_groups if group.name}
     assert set(re.findall(r"(?:`|\$ )persist ([a-z]+)", README)) - known == set()
 
 
 def test_every_service_the_readme_names_is_in_the_compose_file() -> None:
     named = re.findall(
-        r"docker compose.*? (?:up|logs|exec|kill|start|cp)\b(?: --[a-z-]+)* ([a-z]+\d?)", README
+        r"docker compose.*? (?:up|logs|exec|kill|start|cp)\b(?: --[a-z-]+)*"
+        r" ([a-z]+\d?)",
+        README,
     )
-    services = re.findall(r"^  ([a-z]+\d?):", (ROOT / "compose.yaml").read_text(), re.MULTILINE)
+    services = re.findall(
+        r"^  ([a-z]+\d?):", (ROOT / "compose.yaml").read_text(), re.MULTILINE
+    )
     assert {"persist", "proxy", "replica2", "postgres"} <= set(named) <= set(services)

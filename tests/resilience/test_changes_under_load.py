@@ -1,4 +1,5 @@
-"""The change feed under writers: no gap and no change twice, whoever breaks off (contract 10)."""
+"""The change feed under writers: no gap and no change twice, whoever breaks off
+(contract 10)."""
 
 import random
 import threading
@@ -31,9 +32,13 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(params=["one process", "two processes"])
 def servers(
-    request: pytest.FixtureRequest, database: str, new_database: NewDatabase, tmp_path: Path
+    request: pytest.FixtureRequest,
+    database: str,
+    new_database: NewDatabase,
+    tmp_path: Path,
 ) -> Iterator[tuple[str, list[Server]]]:
-    """A database and the services on it: one; one of two workers on SQLite; two on PostgreSQL."""
+    """A database and the services on it: one; one of two workers on SQLite; two on
+    PostgreSQL."""
     url, two = new_database(), request.param == "two processes"
     with ExitStack() as stack:
         workers = 2 if two and database == "sqlite" else 1
@@ -41,7 +46,13 @@ def servers(
         folders = [tmp_path / str(number) for number in range(services)]
         for folder in folders:
             folder.mkdir()
-        yield url, [stack.enter_context(serving(url, folder, workers=workers)) for folder in folders]
+        yield (
+            url,
+            [
+                stack.enter_context(serving(url, folder, workers=workers))
+                for folder in folders
+            ],
+        )
 
 
 def write(server: Server, number: int, writes: int) -> list[str]:
@@ -61,7 +72,8 @@ def write(server: Server, number: int, writes: int) -> list[str]:
 
 
 class Reader:
-    """Reads the stream, breaks off after a few changes, and goes on by the last id it saw."""
+    """Reads the stream, breaks off after a few changes, and goes on by the last id it
+    saw."""
 
     def __init__(self, servers: list[Server]) -> None:
         self.seqs: list[int] = []
@@ -76,11 +88,15 @@ class Reader:
             self.connections += 1
             server = self._servers[self.connections % len(self._servers)]
             with server.client() as client:
-                self._read(client, min(self._chance.randint(1, 30), total - len(self.seqs)))
+                self._read(
+                    client, min(self._chance.randint(1, 30), total - len(self.seqs))
+                )
 
     def _read(self, client: httpx.Client, count: int) -> None:
         last = self.seqs[-1] if self.seqs else 0
-        with listening(client, last, limit=count if self._chance.random() < 0.5 else 500) as events:
+        with listening(
+            client, last, limit=count if self._chance.random() < 0.5 else 500
+        ) as events:
             for _, change in events:
                 assert time.monotonic() < self._until, f"{len(self.seqs)} changes came"
                 if change is None:
@@ -98,7 +114,8 @@ def follow_writers(servers: list[Server], writes: int, breaks: int) -> None:
     with ThreadPoolExecutor(WRITERS + 1) as pool:
         reading = pool.submit(reader.read, total)
         turns = [
-            pool.submit(write, servers[number % len(servers)], number, writes) for number in range(WRITERS)
+            pool.submit(write, servers[number % len(servers)], number, writes)
+            for number in range(WRITERS)
         ]
         ids = {record_id for turn in turns for record_id in turn.result()}
         reading.result()
@@ -114,7 +131,9 @@ def test_a_reader_that_breaks_off_again_and_again_misses_nothing(
 
 
 @pytest.mark.slow
-def test_a_reader_that_breaks_off_a_hundred_times_misses_nothing(servers: tuple[str, list[Server]]) -> None:
+def test_a_reader_that_breaks_off_a_hundred_times_misses_nothing(
+    servers: tuple[str, list[Server]],
+) -> None:
     follow_writers(servers[1], writes=240, breaks=100)
 
 
@@ -123,14 +142,18 @@ def an_open_transaction(url: str, record_id: str) -> Iterator[None]:
     """One that has begun before the others, has its number, and holds a record."""
     with psycopg.connect(url) as connection:
         connection.execute("select pg_current_xact_id()")
-        connection.execute("select 1 from counters where id = %s for update", [record_id])
+        connection.execute(
+            "select 1 from counters where id = %s for update", [record_id]
+        )
         yield
         connection.rollback()
 
 
 @pytest.mark.parametrize("database", ["postgresql"], indirect=True, scope="session")
 @pytest.mark.parametrize("servers", ["two processes"], indirect=True)
-def test_a_transaction_that_is_held_open_hides_nothing(servers: tuple[str, list[Server]]) -> None:
+def test_a_transaction_that_is_held_open_hides_nothing(
+    servers: tuple[str, list[Server]],
+) -> None:
     url, (one, other) = servers
     with one.client() as here, other.client() as there, ThreadPoolExecutor(1) as pool:
         counters, others = Collection(here, "counters"), Collection(there, "counters")
@@ -157,13 +180,19 @@ def test_a_listener_whose_connections_are_cut_hears_what_comes_next(
 ) -> None:
     url, (one, other) = servers
     with one.client() as here, other.client() as there:
-        counters, name = Collection(there, "counters"), url.split("/")[3].partition("?")[0]
+        counters, name = (
+            Collection(there, "counters"),
+            url.split("/")[3].partition("?")[0],
+        )
         counters.created()
         with listening(here, after=1) as events:
             seen = changes(events)
             for seq in range(2, 5):
                 with psycopg.connect(postgres, autocommit=True) as connection:
-                    cut = "select pg_terminate_backend(pid) from pg_stat_activity where datname = %s"
+                    cut = (
+                        "select pg_terminate_backend(pid) from pg_stat_activity where"
+                        " datname = %s"
+                    )
                     connection.execute(cut, [name])
                 created = until_created(counters)
                 assert (change := next(seen))["seq"] == seq

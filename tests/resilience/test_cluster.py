@@ -1,4 +1,5 @@
-"""Three replicas on one PostgreSQL behind the proxy, under load, while parts of it go away (issue 6)."""
+"""Three replicas on one PostgreSQL behind the proxy, under load, while parts of it go
+away (issue 6)."""
 
 import json
 import threading
@@ -22,7 +23,8 @@ from tests.support.server import DEPLOYMENT, Server, start
 from tests.support.waiting import until
 
 RECOVERY = 30.0
-"""Seconds in which the cluster is whole again, on a machine that is busy with the load as well."""
+"""Seconds in which the cluster is whole again, on a machine that is busy with the load
+as well."""
 
 PARCEL = """
 from persist import MigrationPlan, MigrationStep, entity
@@ -84,7 +86,9 @@ def cluster(folder: Path, models: str = DEPLOYMENT) -> Iterator[Cluster]:
         stack.callback(made.stop)
         for port in made.ports:
             made.replicas.append(made.launch(port, models))
-        made.entry = stack.enter_context(proxy([f"127.0.0.1:{port}" for port in made.ports], folder))
+        made.entry = stack.enter_context(
+            proxy([f"127.0.0.1:{port}" for port in made.ports], folder)
+        )
         yield made
 
 
@@ -103,7 +107,8 @@ def whole(cluster: Cluster) -> bool:
 
 
 def goes_on(ledger: Ledger, cluster: Cluster, acknowledged: int = 60) -> None:
-    """Writes are acknowledged again and every replica is ready, within the time of a recovery."""
+    """Writes are acknowledged again and every replica is ready, within the time of a
+    recovery."""
     before = time.monotonic()
     ledger.wait_for(ledger.acknowledged + acknowledged)
     until(lambda: whole(cluster))
@@ -137,7 +142,9 @@ class Follower:
         while not self._end.is_set():
             with suppress(httpx.TransportError), self._entry.client() as client:
                 query = {"after": self.seqs[-1], "limit": 200}
-                with client.stream("GET", "/changes", params=query, headers=EVENTS) as response:
+                with client.stream(
+                    "GET", "/changes", params=query, headers=EVENTS
+                ) as response:
                     self._read(response)
 
     def _read(self, response: httpx.Response) -> None:
@@ -150,7 +157,8 @@ class Follower:
 
 
 def faults_under_load(folder: Path, *, rounds: int, clients: int) -> None:
-    """Kill a replica, restart PostgreSQL, reload the proxy, again and again; all must be there."""
+    """Kill a replica, restart PostgreSQL, reload the proxy, again and again; all must
+    be there."""
     ledger = Ledger()
     with cluster(folder) as made:
         with made.entry.client() as client:
@@ -178,7 +186,9 @@ def lose_parts(cluster: Cluster, number: int, ledger: Ledger) -> None:
     goes_on(ledger, cluster)
 
 
-def test_a_cluster_that_loses_a_replica_its_database_and_its_proxy_loses_nothing(tmp_path: Path) -> None:
+def test_a_cluster_that_loses_a_replica_its_database_and_its_proxy_loses_nothing(
+    tmp_path: Path,
+) -> None:
     faults_under_load(tmp_path, rounds=1, clients=2)
 
 
@@ -187,11 +197,13 @@ def test_a_cluster_that_keeps_losing_parts_loses_no_write(tmp_path: Path) -> Non
     faults_under_load(tmp_path, rounds=6, clients=4)
 
 
-# --- a rolling upgrade -----------------------------------------------------------------------------
+# --- a rolling upgrade
+# -----------------------------------------------------------------------------
 
 
 class Labels:
-    """A client that changes the label of one record, through the proxy, until it is told to end."""
+    """A client that changes the label of one record, through the proxy, until it is
+    told to end."""
 
     def __init__(self, entry: Server, id: str) -> None:
         self.refused: list[httpx.Response] = []
@@ -255,8 +267,11 @@ def upgrade(cluster: Cluster, number: int) -> None:
     cluster.replace(number, "after")
 
 
-def assert_is_being_replaced(replica: Server, parcels: Collection, parcel_id: str) -> None:
-    """An old process answers for the migrated collection with 503, for others as before."""
+def assert_is_being_replaced(
+    replica: Server, parcels: Collection, parcel_id: str
+) -> None:
+    """An old process answers for the migrated collection with 503, for others as
+    before."""
     for response in (
         parcels.patch(parcel_id, {"grams": 7}),
         parcels.create({"label": "x", "grams": 1}),
@@ -270,14 +285,21 @@ def assert_is_being_replaced(replica: Server, parcels: Collection, parcel_id: st
 
 
 def assert_labels(replica: Server, parcel_id: str, labels: Labels) -> None:
-    """Every label that was acknowledged was there once, in order, and was carried over."""
+    """Every label that was acknowledged was there once, in order, and was carried
+    over."""
     with replica.client() as client:
         record = Collection(client, "parcels").record(parcel_id)
         pages = Collection(client, "parcels").whole_history(parcel_id)
     operations = [change["operation"] for change in pages]
-    stored = [int(change["data"]["label"]) for change in pages if change["operation"] == "patch"]
+    stored = [
+        int(change["data"]["label"])
+        for change in pages
+        if change["operation"] == "patch"
+    ]
     assert record["data"] == {"label": str(stored[0]), "grams": 500.5, "note": None}
     assert operations.count("migrate") == 1
     assert stored[0] >= labels.stored
     assert set(stored) >= set(range(1, labels.stored + 1))
-    assert [change["revision"] for change in pages] == list(range(record["revision"], 0, -1))
+    assert [change["revision"] for change in pages] == list(
+        range(record["revision"], 0, -1)
+    )

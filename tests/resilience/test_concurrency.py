@@ -1,4 +1,5 @@
-"""Many clients at once: no call lost, one winner, on one process and on two (contract 4, 5, 9)."""
+"""Many clients at once: no call lost, one winner, on one process and on two (contract
+4, 5, 9)."""
 
 import random
 import threading
@@ -25,7 +26,9 @@ CALLS = 50
 
 
 @pytest.fixture(scope="module")
-def two_workers(new_database: NewDatabase, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def two_workers(
+    new_database: NewDatabase, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
     """A service of two processes on one database."""
     with serving(new_database(), tmp_path_factory.mktemp("two"), workers=2) as server:
         with server.client() as client:
@@ -42,7 +45,9 @@ def server(request: pytest.FixtureRequest, service: Service) -> Server:
     return two
 
 
-def at_once(server: Server, clients: int, act: Callable[[httpx.Client, int], Answer]) -> list[Answer]:
+def at_once(
+    server: Server, clients: int, act: Callable[[httpx.Client, int], Answer]
+) -> list[Answer]:
     """Let that many clients act at the same moment, each on a connection of its own."""
     barrier = Barrier(clients)
 
@@ -68,7 +73,9 @@ def created(server: Server, name: str) -> str:
         return record_id
 
 
-def test_1600_increments_of_32_clients_are_all_counted(server: Server, name: str) -> None:
+def test_1600_increments_of_32_clients_are_all_counted(
+    server: Server, name: str
+) -> None:
     record_id = created(server, name)
 
     def increment(client: httpx.Client, _: int) -> list[int]:
@@ -79,7 +86,9 @@ def test_1600_increments_of_32_clients_are_all_counted(server: Server, name: str
 
     results = at_once(server, CLIENTS, increment)
     total = CLIENTS * CALLS
-    assert sorted(value for mine in results for value in mine) == list(range(1, total + 1))
+    assert sorted(value for mine in results for value in mine) == list(
+        range(1, total + 1)
+    )
     assert all(mine == sorted(mine) for mine in results)
     with server.client() as client:
         record = Collection(client, name).record(record_id)
@@ -96,7 +105,9 @@ def test_if_match_lets_one_of_32_clients_win(server: Server, name: str) -> None:
         return own.patch(record_id, {"value": number + 1}, headers={"if-match": '"1"'})
 
     answers = at_once(server, CLIENTS, try_to_win)
-    assert sorted(response.status_code for response in answers) == [200] + [412] * (CLIENTS - 1)
+    assert sorted(response.status_code for response in answers) == [200] + [412] * (
+        CLIENTS - 1
+    )
     (winner,) = [response for response in answers if response.status_code == 200]
     with server.client() as client:
         assert Collection(client, name).record(record_id) == winner.json()
@@ -108,12 +119,16 @@ def test_if_none_match_lets_one_of_32_clients_create(server: Server, name: str) 
 
     def create(client: httpx.Client, number: int) -> int:
         own = Collection(client, name)
-        return own.replace(record_id, {"value": number}, headers={"if-none-match": "*"}).status_code
+        return own.replace(
+            record_id, {"value": number}, headers={"if-none-match": "*"}
+        ).status_code
 
     assert sorted(at_once(server, CLIENTS, create)) == [201] + [412] * (CLIENTS - 1)
 
 
-def test_a_put_of_32_clients_creates_once_and_replaces_31_times(server: Server, name: str) -> None:
+def test_a_put_of_32_clients_creates_once_and_replaces_31_times(
+    server: Server, name: str
+) -> None:
     record_id = str(uuid.uuid4())
 
     def put(client: httpx.Client, number: int) -> tuple[int, int]:
@@ -134,14 +149,22 @@ def test_a_record_is_deleted_once(server: Server, name: str) -> None:
     assert sorted(at_once(server, CLIENTS, delete)) == [204] + [404] * (CLIENTS - 1)
 
 
-def test_a_unique_value_goes_to_one_of_32_clients(server: Server, kind: str, marker: str) -> None:
+def test_a_unique_value_goes_to_one_of_32_clients(
+    server: Server, kind: str, marker: str
+) -> None:
     def claim(client: httpx.Client, _: int) -> int:
-        return Collection(client, named("accounts", kind)).create({"owner": marker}).status_code
+        return (
+            Collection(client, named("accounts", kind))
+            .create({"owner": marker})
+            .status_code
+        )
 
     assert sorted(at_once(server, CLIENTS, claim)) == [201] + [409] * (CLIENTS - 1)
 
 
-def test_one_idempotency_key_of_16_clients_has_one_effect(server: Server, name: str) -> None:
+def test_one_idempotency_key_of_16_clients_has_one_effect(
+    server: Server, name: str
+) -> None:
     record_id, key = created(server, name), {"idempotency-key": uuid.uuid4().hex}
 
     def increment(client: httpx.Client, _: int) -> bytes:
@@ -154,7 +177,9 @@ def test_one_idempotency_key_of_16_clients_has_one_effect(server: Server, name: 
         assert len(Collection(client, name).history(record_id)) == 2
 
 
-def test_seq_is_the_order_of_the_writes_whoever_makes_them(server: Server, name: str, marker: str) -> None:
+def test_seq_is_the_order_of_the_writes_whoever_makes_them(
+    server: Server, name: str, marker: str
+) -> None:
     """A client's later write has the larger seq, and no seq is given twice."""
 
     def write(client: httpx.Client, _: int) -> list[int]:
@@ -171,11 +196,18 @@ def test_imports_deletions_and_commands_at_once_leave_one_truth(
     server: Server, name: str, marker: str
 ) -> None:
     def work(client: httpx.Client, number: int) -> set[int]:
-        own, lines = Collection(client, name), f'{{"name": "{marker}-{number % 4}"}}\n' * 20
+        own, lines = (
+            Collection(client, name),
+            f'{{"name": "{marker}-{number % 4}"}}\n' * 20,
+        )
         statuses = set()
         for _ in range(5):
             statuses.add(own.import_lines(lines).status_code)
-            statuses.add(own.delete_matching(name=f"{marker}-{number % 4}", max_affected="1000").status_code)
+            statuses.add(
+                own.delete_matching(
+                    name=f"{marker}-{number % 4}", max_affected="1000"
+                ).status_code
+            )
             statuses.add(own.create({"name": f"{marker}-kept"}).status_code)
         return statuses
 
@@ -185,11 +217,14 @@ def test_imports_deletions_and_commands_at_once_leave_one_truth(
         kept = own.find(name=f"{marker}-kept", count="true", limit="1").json()["total"]
         assert kept == 60
         for number in range(4):
-            rest = own.find(name=f"{marker}-{number}", count="true", limit="1").json()["total"]
+            rest = own.find(name=f"{marker}-{number}", count="true", limit="1").json()[
+                "total"
+            ]
             assert rest % 20 == 0
 
 
-# --- many records at once -------------------------------------------------------------------------
+# --- many records at once
+# -------------------------------------------------------------------------
 
 FULL = 2**63 - 1
 
@@ -197,7 +232,8 @@ FULL = 2**63 - 1
 def test_16_clients_invoke_one_command_on_overlapping_selections(
     server: Server, name: str, marker: str
 ) -> None:
-    """Half of them all or nothing; those whose selection holds the full counter then change nothing."""
+    """Half of them all or nothing; those whose selection holds the full counter then
+    change nothing."""
     with server.client() as client:
         own = Collection(client, name)
         ids = [own.created(name=marker, value=0)["id"] for _ in range(48)]
@@ -207,36 +243,63 @@ def test_16_clients_invoke_one_command_on_overlapping_selections(
         own, atomic, done = Collection(client, name), number % 2 == 1, []
         for call in range(4):
             first = (number * 5 + call * 7) % 40
-            query = {"_id__gte": ids[first], "name": marker, "atomic": str(atomic).lower()}
+            query = {
+                "_id__gte": ids[first],
+                "name": marker,
+                "atomic": str(atomic).lower(),
+            }
             response = own.invoke("increment", **query)
             if atomic and first <= 24:
-                assert (response.status_code, response.json()["code"]) == (409, "command-failed")
+                assert (response.status_code, response.json()["code"]) == (
+                    409,
+                    "command-failed",
+                )
                 continue
             assert response.status_code == 200, response.text
-            done.append([each["id"] for each in response.json()["outcomes"] if each["status"] == "invoked"])
+            done.append(
+                [
+                    each["id"]
+                    for each in response.json()["outcomes"]
+                    if each["status"] == "invoked"
+                ]
+            )
             assert response.json()["failed"] == (first <= 24)
         return done
 
-    counted = Counter(id for each in at_once(server, 16, invoke) for ids in each for id in ids)
+    counted = Counter(
+        id for each in at_once(server, 16, invoke) for ids in each for id in ids
+    )
     with server.client() as client:
         own = Collection(client, name)
-        records = {record["id"]: record for record in own.items(name=marker, limit="500")}
+        records = {
+            record["id"]: record for record in own.items(name=marker, limit="500")
+        }
         assert records.pop(ids[24])["revision"] == 2
         for id, record in records.items():
-            assert (record["data"]["value"], record["revision"]) == (counted[id], counted[id] + 1)
+            assert (record["data"]["value"], record["revision"]) == (
+                counted[id],
+                counted[id] + 1,
+            )
 
 
 def transfer(name: str, source: str, target: str, amount: int) -> list[Json]:
     """Operations that move an amount between two counters."""
     moved = ((source, -amount), (target, amount))
     return [
-        {"op": "command", "collection": name, "id": id, "command": "increment", "payload": {"by": by}}
+        {
+            "op": "command",
+            "collection": name,
+            "id": id,
+            "command": "increment",
+            "payload": {"by": by},
+        }
         for id, by in moved
     ]
 
 
 def move_amounts(server: Server, name: str, marker: str, calls: int) -> None:
-    """Twelve clients move amounts to and fro, four run commands on all, and the sum stays."""
+    """Twelve clients move amounts to and fro, four run commands on all, and the sum
+    stays."""
     with server.client() as client:
         own = Collection(client, name)
         ids = [own.created(name=marker, value=100)["id"] for _ in range(20)]
@@ -253,7 +316,12 @@ def move_amounts(server: Server, name: str, marker: str, calls: int) -> None:
         for call in range(calls):
             began = time.monotonic()
             if number % 4 == 3:
-                response = own.invoke("increment", {"by": 0}, name=marker, atomic=str(call % 2 == 0).lower())
+                response = own.invoke(
+                    "increment",
+                    {"by": 0},
+                    name=marker,
+                    atomic=str(call % 2 == 0).lower(),
+                )
                 assert response.status_code == 200, response.text
             else:
                 _move(client, chance, number)
@@ -263,11 +331,21 @@ def move_amounts(server: Server, name: str, marker: str, calls: int) -> None:
         source, target = chance.sample(ids, 2)
         operations = transfer(name, source, target, chance.randint(1, 9))
         if number % 4 == 2:  # the second operation fails: the first is undone
-            operations.append({"op": "delete", "collection": name, "id": source, "if_match": 10**6})
+            operations.append(
+                {"op": "delete", "collection": name, "id": source, "if_match": 10**6}
+            )
         if number % 4 == 1:
-            operations.append({"op": "create", "collection": name, "data": {"value": {"$ref": "nobody.id"}}})
+            operations.append(
+                {
+                    "op": "create",
+                    "collection": name,
+                    "data": {"value": {"$ref": "nobody.id"}},
+                }
+            )
         response = client.post("/transactions", json={"operations": operations})
-        assert response.status_code == {1: 422, 2: 412}.get(number % 4, 200), response.text
+        assert response.status_code == {1: 422, 2: 412}.get(number % 4, 200), (
+            response.text
+        )
 
     looking = threading.Thread(target=look)
     looking.start()
@@ -285,12 +363,16 @@ def move_amounts(server: Server, name: str, marker: str, calls: int) -> None:
         assert sum(record["revision"] - 1 for record in records) == 2 * 4 * calls
 
 
-def test_a_sum_stays_while_transactions_move_its_parts(server: Server, name: str, marker: str) -> None:
+def test_a_sum_stays_while_transactions_move_its_parts(
+    server: Server, name: str, marker: str
+) -> None:
     move_amounts(server, name, marker, calls=10)
 
 
 @pytest.mark.slow
-def test_a_sum_stays_under_a_long_load_and_nobody_starves(server: Server, name: str, marker: str) -> None:
+def test_a_sum_stays_under_a_long_load_and_nobody_starves(
+    server: Server, name: str, marker: str
+) -> None:
     move_amounts(server, name, marker, calls=300)
 
 
@@ -299,20 +381,35 @@ def test_transactions_that_lock_in_opposite_orders_all_go_through(
 ) -> None:
     """Ids that only references tell cannot be locked in order beforehand."""
     with server.client() as client:
-        ids = [Collection(client, name).created(name=marker, value=0)["id"] for _ in range(2)]
+        ids = [
+            Collection(client, name).created(name=marker, value=0)["id"]
+            for _ in range(2)
+        ]
 
     def increment(client: httpx.Client, number: int) -> None:
         order = ids if number % 2 else ids[::-1]
         for _ in range(5):
             operations: list[Json] = []
             for position, id in enumerate(order):
-                named_id = {"op": "create", "collection": name, "data": {"name": id}, "as": f"n{position}"}
+                named_id = {
+                    "op": "create",
+                    "collection": name,
+                    "data": {"name": id},
+                    "as": f"n{position}",
+                }
                 by_reference = {"$ref": f"n{position}.data.name"}
-                command = {"op": "command", "collection": name, "id": by_reference, "command": "increment"}
+                command = {
+                    "op": "command",
+                    "collection": name,
+                    "id": by_reference,
+                    "command": "increment",
+                }
                 operations += [named_id, command]
             response = client.post("/transactions", json={"operations": operations})
             assert response.status_code == 200, response.text
 
     at_once(server, 8, increment)
     with server.client() as client:
-        assert {Collection(client, name).record(id)["data"]["value"] for id in ids} == {40}
+        assert {Collection(client, name).record(id)["data"]["value"] for id in ids} == {
+            40
+        }

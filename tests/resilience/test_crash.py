@@ -23,7 +23,8 @@ from tests.support.server import Server, run, serving, start
 
 
 class Launch(Protocol):
-    """Start a service on a database; what the test leaves running is killed after it."""
+    """Start a service on a database; what the test leaves running is killed after
+    it."""
 
     def __call__(self, url: str, *, workers: int = 1) -> Server: ...
 
@@ -48,8 +49,11 @@ def shared_counter(server: Server) -> str:
         return record_id
 
 
-def crash_and_look(url: str, folder: Path, launch: Launch, *, crashes: int, workers: int) -> None:
-    """Kill the service in the middle of a load again and again; each time all must be there."""
+def crash_and_look(
+    url: str, folder: Path, launch: Launch, *, crashes: int, workers: int
+) -> None:
+    """Kill the service in the middle of a load again and again; each time all must be
+    there."""
     ledger, chance = Ledger(), random.Random(crashes)
     server = launch(url, workers=workers)
     shared_id = shared_counter(server)
@@ -106,7 +110,8 @@ def test_a_service_that_is_told_to_stop_finishes_what_it_began(
         assert_all_is_there(again, ledger, shared_id)
 
 
-# --- a database that is away for a while ----------------------------------------------------------
+# --- a database that is away for a while
+# ----------------------------------------------------------
 
 
 @pytest.mark.parametrize("database", ["postgresql"], indirect=True, scope="session")
@@ -121,7 +126,10 @@ def test_a_service_whose_connections_are_cut_connects_again(
         for _ in range(5):
             ledger.wait_for(ledger.acknowledged + 30)
             with psycopg.connect(postgres, autocommit=True) as connection:
-                cut = "select pg_terminate_backend(pid) from pg_stat_activity where datname = %s"
+                cut = (
+                    "select pg_terminate_backend(pid) from pg_stat_activity where"
+                    " datname = %s"
+                )
                 connection.execute(cut, [name])
         ledger.wait_for(ledger.acknowledged + 50)
         server.stop()
@@ -141,7 +149,9 @@ def test_a_file_another_process_keeps_locked_is_503_and_can_be_read(
     with serving(url, tmp_path) as server, server.client() as client:
         counters = Collection(client, "counters")
         record = counters.created(value=1)
-        with closing(sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None)) as other:
+        with closing(
+            sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None)
+        ) as other:
             other.execute("begin immediate")
             response = counters.patch(record["id"], {"value": 2})
             assert_problem(response, 503, "unavailable")
@@ -151,7 +161,8 @@ def test_a_file_another_process_keeps_locked_is_503_and_can_be_read(
         assert counters.patch(record["id"], {"value": 2}).json()["revision"] == 2
 
 
-# --- full disks ----------------------------------------------------------------------------------
+# --- full disks
+# ----------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -161,7 +172,9 @@ def disk() -> Iterator[SmallDisk]:
 
 
 @pytest.fixture
-def url_on_disk(database: str, disk: SmallDisk, request: pytest.FixtureRequest) -> Iterator[str]:
+def url_on_disk(
+    database: str, disk: SmallDisk, request: pytest.FixtureRequest
+) -> Iterator[str]:
     """A database whose records lie on the small disk."""
     if database == "sqlite":
         yield f"sqlite:///{disk.folder}/persist.db"
@@ -175,7 +188,9 @@ def url_on_disk(database: str, disk: SmallDisk, request: pytest.FixtureRequest) 
     url = create_database(server, tablespace="small")
     yield url
     with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute(f"drop database {url.split('/')[3].partition('?')[0]} with (force)")
+        connection.execute(
+            f"drop database {url.split('/')[3].partition('?')[0]} with (force)"
+        )
         connection.execute("drop tablespace small")
 
 
@@ -186,8 +201,11 @@ def _give_to_postgres(folder: Path, connection: psycopg.Connection) -> None:
     shutil.chown(folder, owner.st_uid, owner.st_gid)
 
 
-def put_until(counters: Collection, bulk: str, done: Callable[[int], bool]) -> dict[str, bool]:
-    """Create records under ids of ours until a status is right: whether each was acknowledged."""
+def put_until(
+    counters: Collection, bulk: str, done: Callable[[int], bool]
+) -> dict[str, bool]:
+    """Create records under ids of ours until a status is right: whether each was
+    acknowledged."""
     fate: dict[str, bool] = {}
     for _ in range(5000):
         record_id = str(uuid.uuid4())
@@ -213,7 +231,9 @@ def test_a_disk_that_fills_up_and_is_freed_again_loses_nothing(
     with serving(url_on_disk, tmp_path) as server, server.client() as client:
         counters = Collection(client, "counters")
         first = counters.created(name="first")
-        assert counters.record(first["id"]) == first  # on a full disk PostgreSQL takes no new connection
+        assert (
+            counters.record(first["id"]) == first
+        )  # on a full disk PostgreSQL takes no new connection
         disk.fill()
         fate = put_until(counters, "x" * 20_000, lambda status: status == 503)
         fate |= put_until(counters, "x" * 20_000, lambda status: status == 503)
@@ -222,7 +242,11 @@ def test_a_disk_that_fills_up_and_is_freed_again_loses_nothing(
         assert counters.record(first["id"]) == first
         assert_fate(counters, fate)
         assert client.get("/health/live").status_code == 200
-        assert_problem(counters.import_lines(f'{{"name": "{"x" * 20_000}"}}\n' * 50), 503, "unavailable")
+        assert_problem(
+            counters.import_lines(f'{{"name": "{"x" * 20_000}"}}\n' * 50),
+            503,
+            "unavailable",
+        )
         disk.free()
         fate |= put_until(counters, "x" * 20_000, lambda status: status == 201)
         for _ in range(20):

@@ -1,4 +1,5 @@
-"""Kill -9 in the middle of transactions and of commands on many records: nothing is there by half."""
+"""Kill -9 in the middle of transactions and of commands on many records: nothing is
+there by half."""
 
 import random
 import threading
@@ -26,15 +27,25 @@ class Writers:
         self.transactions: dict[str, bool] = {}
         self._server, self._group = server, group
         self._changed = threading.Condition()
-        writes = (self._invoke, self._invoke, self._transact, self._transact, self._transact)
-        self._threads = [threading.Thread(target=self._until_gone, args=[write]) for write in writes]
+        writes = (
+            self._invoke,
+            self._invoke,
+            self._transact,
+            self._transact,
+            self._transact,
+        )
+        self._threads = [
+            threading.Thread(target=self._until_gone, args=[write]) for write in writes
+        ]
 
     def run_and_kill(self, enough: int) -> None:
         """Kill the service when so many of each kind were acknowledged."""
         for thread in self._threads:
             thread.start()
         with self._changed:
-            reached = self._changed.wait_for(lambda: self._acknowledged() >= enough, timeout=60)
+            reached = self._changed.wait_for(
+                lambda: self._acknowledged() >= enough, timeout=60
+            )
         self._server.kill()
         for thread in self._threads:
             thread.join()
@@ -63,10 +74,22 @@ class Writers:
     def _transact(self, counters: Collection) -> None:
         key = uuid.uuid4().hex
         self.transactions[key] = False
-        create = {"op": "create", "collection": "counters", "data": {"name": key}, "as": "made"}
-        change = {"op": "patch", "collection": "counters", "id": {"$ref": "made.id"}, "patch": {"value": 7}}
+        create = {
+            "op": "create",
+            "collection": "counters",
+            "data": {"name": key},
+            "as": "made",
+        }
+        change = {
+            "op": "patch",
+            "collection": "counters",
+            "id": {"$ref": "made.id"},
+            "patch": {"value": 7},
+        }
         others = [create | {"as": f"n{n}"} for n in range(20)]
-        response = counters.client.post("/transactions", json={"operations": [create, change, *others]})
+        response = counters.client.post(
+            "/transactions", json={"operations": [create, change, *others]}
+        )
         assert response.status_code == 200, response.text
         with self._changed:
             self.transactions[key] = True
@@ -79,25 +102,36 @@ def kill_and_look(url: str, folder: Path, crashes: int, *, workers: int) -> None
     server = start(url, folder, workers=workers)
     try:
         with server.client() as client:
-            Collection(client, "counters").import_lines(f'{{"name": "{group}"}}\n' * GROUP)
+            Collection(client, "counters").import_lines(
+                f'{{"name": "{group}"}}\n' * GROUP
+            )
         for _ in range(crashes):
             writers = Writers(server, group)
             writers.run_and_kill(chance.randint(1, 4))
             server = start(url, folder, workers=workers)
-            at_least, at_most = at_least + writers.invoked, at_most + writers.sent_invocations
+            at_least, at_most = (
+                at_least + writers.invoked,
+                at_most + writers.sent_invocations,
+            )
             with server.client() as client:
                 counters = Collection(client, "counters")
                 at_least = assert_the_group_is_whole(counters, group, at_least, at_most)
                 for key, acknowledged in writers.transactions.items():
-                    assert_a_transaction_is_whole(counters, key, acknowledged=acknowledged)
+                    assert_a_transaction_is_whole(
+                        counters, key, acknowledged=acknowledged
+                    )
             at_most = at_least
     finally:
         server.kill()
 
 
-def assert_the_group_is_whole(counters: Collection, group: str, at_least: int, at_most: int) -> int:
+def assert_the_group_is_whole(
+    counters: Collection, group: str, at_least: int, at_most: int
+) -> int:
     """Every record counts the same calls, those acknowledged among them: how many."""
-    records = [record for page in counters.pages(name=group, limit=500) for record in page]
+    records = [
+        record for page in counters.pages(name=group, limit=500) for record in page
+    ]
     states = {(record["data"]["value"], record["revision"]) for record in records}
     assert len(records) == GROUP
     ((value, revision),) = states
@@ -107,7 +141,9 @@ def assert_the_group_is_whole(counters: Collection, group: str, at_least: int, a
     return int(value)
 
 
-def assert_a_transaction_is_whole(counters: Collection, key: str, *, acknowledged: bool) -> None:
+def assert_a_transaction_is_whole(
+    counters: Collection, key: str, *, acknowledged: bool
+) -> None:
     records = counters.items(name=key, limit="500")
     assert len(records) in ((21,) if acknowledged else (0, 21))
     if records:
@@ -123,5 +159,7 @@ def test_a_kill_leaves_no_transaction_and_no_command_by_half(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
-def test_fifteen_kills_leave_nothing_by_half(new_database: NewDatabase, tmp_path: Path, workers: int) -> None:
+def test_fifteen_kills_leave_nothing_by_half(
+    new_database: NewDatabase, tmp_path: Path, workers: int
+) -> None:
     kill_and_look(new_database(), tmp_path, 15, workers=workers)

@@ -1,4 +1,5 @@
-"""Faults: what the service says of a database that fails it, and of itself in its log (contract 12).
+"""Faults: what the service says of a database that fails it, and of itself in its log
+(contract 12).
 
 Full disks and connections that are cut are in ``test_crash``.
 """
@@ -20,7 +21,9 @@ from tests.support.problems import assert_problem
 from tests.support.server import Server, serving
 from tests.support.waiting import until
 
-only_sqlite = pytest.mark.parametrize("database", ["sqlite"], indirect=True, scope="session")
+only_sqlite = pytest.mark.parametrize(
+    "database", ["sqlite"], indirect=True, scope="session"
+)
 
 
 def assert_not_ready(client: httpx.Client, word: str) -> None:
@@ -39,16 +42,26 @@ def is_ready(client: httpx.Client) -> bool:
 
 def log_of(server: Server) -> list[dict[str, Any]]:
     """What the service logged; all but its announcement is JSON."""
-    return [json.loads(line) for line in server.log.read_text().splitlines() if line.startswith("{")]
+    return [
+        json.loads(line)
+        for line in server.log.read_text().splitlines()
+        if line.startswith("{")
+    ]
 
 
 def test_a_server_that_is_gone_is_503_until_it_is_back(tmp_path: Path) -> None:
-    with postgres_node() as node, serving(create_database(node.url), tmp_path) as server:
+    with (
+        postgres_node() as node,
+        serving(create_database(node.url), tmp_path) as server,
+    ):
         with server.client() as client:
             counters = Collection(client, "counters")
             record = counters.created(name="before")
             node.kill()
-            for response in (counters.create({"name": "lost"}), counters.read(record["id"])):
+            for response in (
+                counters.create({"name": "lost"}),
+                counters.read(record["id"]),
+            ):
                 assert_problem(response, 503, "unavailable")
                 assert int(response.headers["retry-after"]) >= 1
             assert_not_ready(client, "does not answer")
@@ -58,11 +71,16 @@ def test_a_server_that_is_gone_is_503_until_it_is_back(tmp_path: Path) -> None:
             assert counters.record(record["id"]) == record
             assert counters.items(name="lost") == []
             assert counters.create({"name": "after"}).status_code == 201
-        assert any(each["event"].startswith("the database refused a write") for each in log_of(server))
+        assert any(
+            each["event"].startswith("the database refused a write")
+            for each in log_of(server)
+        )
 
 
 @only_sqlite
-def test_a_damaged_file_is_503_until_it_is_whole_again(new_database: NewDatabase, tmp_path: Path) -> None:
+def test_a_damaged_file_is_503_until_it_is_whole_again(
+    new_database: NewDatabase, tmp_path: Path
+) -> None:
     url = new_database()
     path = Path(url.removeprefix("sqlite:///"))
     with serving(url, tmp_path) as server, server.client() as client:
@@ -84,7 +102,9 @@ def test_a_damaged_file_is_503_until_it_is_whole_again(new_database: NewDatabase
 
 
 @only_sqlite
-def test_a_file_that_is_gone_makes_the_service_not_ready(new_database: NewDatabase, tmp_path: Path) -> None:
+def test_a_file_that_is_gone_makes_the_service_not_ready(
+    new_database: NewDatabase, tmp_path: Path
+) -> None:
     url = new_database()
     path = Path(url.removeprefix("sqlite:///"))
     with serving(url, tmp_path) as server, server.client() as client:
@@ -103,7 +123,9 @@ def test_another_writer_makes_the_service_wait_and_not_unready(
     with (
         serving(url, tmp_path) as server,
         server.client() as client,
-        closing(sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None)) as other,
+        closing(
+            sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None)
+        ) as other,
     ):
         other.execute("begin immediate")
         assert is_ready(client)
@@ -119,7 +141,9 @@ def test_the_log_names_the_request_and_holds_neither_bodies_nor_keys(
         headers = {"x-request-id": "look-for-me", "authorization": "Bearer private-key"}
         exploded = accounts.command(record["id"], "explode", headers=headers)
         assert_problem(exploded, 500, "internal-error")
-        (told,) = [each for each in log_of(server) if each.get("request_id") == "look-for-me"]
+        (told,) = [
+            each for each in log_of(server) if each.get("request_id") == "look-for-me"
+        ]
         assert told["level"] == "error"
         assert told["actor"] is None
         assert "the-inside-of-the-service" in told["exception"]

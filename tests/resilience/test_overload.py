@@ -1,4 +1,5 @@
-"""Overload: past its limits the service says 503 at once, stays well and keeps its memory (contract 12)."""
+"""Overload: past its limits the service says 503 at once, stays well and keeps its
+memory (contract 12)."""
 
 import asyncio
 import json
@@ -29,9 +30,13 @@ LIMITS = {
 
 
 @pytest.fixture(scope="module")
-def small(new_database: NewDatabase, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def small(
+    new_database: NewDatabase, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
     """A service that takes on little."""
-    with serving(new_database(), tmp_path_factory.mktemp("small"), settings=LIMITS) as server:
+    with serving(
+        new_database(), tmp_path_factory.mktemp("small"), settings=LIMITS
+    ) as server:
         yield server
 
 
@@ -39,11 +44,17 @@ def test_the_limits_can_be_read(small: Server) -> None:
     limits = httpx.get(small.url).json()["limits"]
     assert (limits["requests"], limits["waiting"], limits["connections"]) == (8, 4, 60)
     assert limits["bodies_bytes"] == 1_000_000
-    assert (limits["page"], limits["affected"], limits["transaction_operations"]) == (500, 10_000, 1_000)
+    assert (limits["page"], limits["affected"], limits["transaction_operations"]) == (
+        500,
+        10_000,
+        1_000,
+    )
     assert (limits["target_bytes"], limits["body_bytes"]) == (32_768, 1_048_576)
 
 
-def test_one_request_too_many_is_503_at_once_while_health_answers(small: Server) -> None:
+def test_one_request_too_many_is_503_at_once_while_health_answers(
+    small: Server,
+) -> None:
     unfinished = head("POST", "/api/counters", small.url, Content_Length="5")
     with small.client() as client, ExitStack() as stack:
         waiting = [stack.enter_context(connected(small.url)) for _ in range(8)]
@@ -68,19 +79,26 @@ def until_refused(client: httpx.Client) -> httpx.Response:
     raise AssertionError("nothing was refused")
 
 
-def test_one_connection_too_many_gets_503_and_is_closed_but_not_that_of_health(small: Server) -> None:
+def test_one_connection_too_many_gets_503_and_is_closed_but_not_that_of_health(
+    small: Server,
+) -> None:
     with ExitStack() as stack:
         for _ in range(60):
             stack.enter_context(connected(small.url))
         with connected(small.url) as late:
-            late.sendall(f"GET /collections HTTP/1.1\r\nHost: {urlsplit(small.url).netloc}\r\n\r\n".encode())
+            late.sendall(
+                "GET /collections HTTP/1.1\r\nHost:"
+                f" {urlsplit(small.url).netloc}\r\n\r\n".encode()
+            )
             answer = b"".join(iter(lambda: late.recv(65_536), b""))
         assert status_of(answer) == 503
         assert b"retry-after" in answer
         assert httpx.get(f"{small.url}/health/ready").status_code == 200
 
 
-def test_large_bodies_beyond_the_memory_for_them_are_503_and_give_it_back(small: Server) -> None:
+def test_large_bodies_beyond_the_memory_for_them_are_503_and_give_it_back(
+    small: Server,
+) -> None:
     part = b'{"name": "' + b"x" * 600_000
     half_way = head("POST", "/api/counters", small.url, Content_Length="1000000") + part
     whole = {"name": "x" * 600_000}
@@ -96,22 +114,37 @@ def test_large_bodies_beyond_the_memory_for_them_are_503_and_give_it_back(small:
             assert time.monotonic() < deadline, "the memory was not given back"
 
 
-async def hammer(url: str, connections: int, seconds: float) -> tuple[Counter[int], float]:
-    """Create counters from that many connections for a while: how often each status came, and the
-    longest that ``/health/live`` took meanwhile."""
+async def hammer(
+    url: str, connections: int, seconds: float
+) -> tuple[Counter[int], float]:
+    """Create counters from that many connections for a while: how often each status
+    came, and the longest that ``/health/live`` took meanwhile."""
     address = urlsplit(url)
     body = json.dumps({"name": "x" * 2000}).encode()
-    lines = f"POST /api/counters HTTP/1.1\r\nHost: {address.netloc}\r\nContent-Length: {len(body)}\r\n\r\n"
-    request, until, statuses = lines.encode() + body, time.monotonic() + seconds, Counter[int]()
+    lines = (
+        f"POST /api/counters HTTP/1.1\r\nHost: {address.netloc}\r\nContent-Length:"
+        f" {len(body)}\r\n\r\n"
+    )
+    request, until, statuses = (
+        lines.encode() + body,
+        time.monotonic() + seconds,
+        Counter[int](),
+    )
 
     async def one() -> None:
         while time.monotonic() < until:
-            reader, writer = await asyncio.open_connection(address.hostname, address.port)
+            reader, writer = await asyncio.open_connection(
+                address.hostname, address.port
+            )
             try:
                 while time.monotonic() < until:
                     writer.write(request)
                     answer = await reader.readuntil(b"\r\n\r\n")
-                    length = answer.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0]
+                    length = (
+                        answer.lower()
+                        .partition(b"content-length: ")[2]
+                        .partition(b"\r\n")[0]
+                    )
                     await reader.readexactly(int(length))
                     statuses[status_of(answer)] += 1
                     if b"connection: close" in answer.lower():
@@ -136,7 +169,8 @@ async def hammer(url: str, connections: int, seconds: float) -> tuple[Counter[in
 
 
 def overload(server: Server, connections: int, seconds: float) -> None:
-    """The service says 201 or 503 and nothing else, and its memory stays where it was."""
+    """The service says 201 or 503 and nothing else, and its memory stays where it
+    was."""
     asyncio.run(hammer(server.url, connections, seconds / 3))
     before = server.resident_kilobytes()
     statuses, longest = asyncio.run(hammer(server.url, connections, seconds))
@@ -150,14 +184,18 @@ def overload(server: Server, connections: int, seconds: float) -> None:
         assert Collection(client, "counters").created(name="after")
 
 
-def test_ten_times_the_load_is_refused_and_takes_no_memory(new_database: NewDatabase, tmp_path: Path) -> None:
+def test_ten_times_the_load_is_refused_and_takes_no_memory(
+    new_database: NewDatabase, tmp_path: Path
+) -> None:
     settings = {"MAX_REQUESTS": "30", "MAX_CONNECTIONS": "500"}
     with serving(new_database(), tmp_path, settings=settings) as server:
         overload(server, connections=300, seconds=4)
 
 
 @pytest.mark.slow
-def test_ten_times_the_load_for_a_minute_takes_no_memory(new_database: NewDatabase, tmp_path: Path) -> None:
+def test_ten_times_the_load_for_a_minute_takes_no_memory(
+    new_database: NewDatabase, tmp_path: Path
+) -> None:
     assert allow_files(2000)
     with serving(new_database(), tmp_path, settings={"MAX_REQUESTS": "200"}) as server:
         overload(server, connections=2000, seconds=60)

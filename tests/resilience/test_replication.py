@@ -1,4 +1,5 @@
-"""A primary that dies and a standby that takes its place, as README's "Deploying" describes it."""
+"""A primary that dies and a standby that takes its place, as README's "Deploying"
+describes it."""
 
 import random
 from pathlib import Path
@@ -23,13 +24,20 @@ def of_both(database_url: str, standby: PostgresNode) -> str:
     return f"postgresql://{hosts}{url.path}?target_session_attrs=read-write"
 
 
-def test_a_promoted_standby_has_every_acknowledged_write_and_takes_more(tmp_path: Path) -> None:
+def test_a_promoted_standby_has_every_acknowledged_write_and_takes_more(
+    tmp_path: Path,
+) -> None:
     ledger = Ledger()
     with postgres_node() as primary:
         standby = primary.standby("standby")
         primary.configure("synchronous_standby_names = 'standby'\n")
         primary.execute("select pg_reload_conf()")
-        until(lambda: primary.execute("select sync_state from pg_stat_replication") == [("sync",)])
+        until(
+            lambda: (
+                primary.execute("select sync_state from pg_stat_replication")
+                == [("sync",)]
+            )
+        )
         url = of_both(create_database(primary.url), standby)
         with serving(url, tmp_path) as server:
             with server.client() as client:
@@ -54,7 +62,9 @@ def test_a_server_that_only_reads_is_503_until_it_writes_again(tmp_path: Path) -
             counters = Collection(client, "counters")
             record = counters.created(value=1)
             read_only(primary, on="on")
-            assert_problem(counters.patch(record["id"], {"value": 2}), 503, "unavailable")
+            assert_problem(
+                counters.patch(record["id"], {"value": 2}), 503, "unavailable"
+            )
             assert counters.record(record["id"]) == record
             read_only(primary, on="off")
             assert counters.patch(record["id"], {"value": 2}).json()["revision"] == 2

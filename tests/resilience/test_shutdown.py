@@ -1,4 +1,5 @@
-"""Shutdown: a signal lets what is in progress finish within a set time, another one ends at once."""
+"""Shutdown: a signal lets what is in progress finish within a set time, another one
+ends at once."""
 
 import signal
 import socket
@@ -21,7 +22,9 @@ BODY = b'{"name": "late"}'
 def half_a_request(url: str) -> Iterator[socket.socket]:
     """A request in progress, whose body has begun."""
     with connected(url) as connection:
-        begin = head("POST", "/api/counters", url, Content_Length=str(len(BODY))) + BODY[:5]
+        begin = (
+            head("POST", "/api/counters", url, Content_Length=str(len(BODY))) + BODY[:5]
+        )
         connection.sendall(begin.replace(b"Connection: close\r\n", b""))
         with httpx.Client(base_url=url) as client:
             for _ in range(20):  # by then whatever process has it has read it
@@ -46,7 +49,10 @@ def test_a_request_in_progress_is_finished_and_stored(
     new_database: NewDatabase, tmp_path: Path, workers: int
 ) -> None:
     url = new_database()
-    with serving(url, tmp_path, workers=workers) as server, half_a_request(server.url) as connection:
+    with (
+        serving(url, tmp_path, workers=workers) as server,
+        half_a_request(server.url) as connection,
+    ):
         end(server, signal.SIGTERM)
         connection.sendall(BODY[5:])
         answer = b"".join(iter(lambda: connection.recv(65_536), b""))
@@ -77,7 +83,9 @@ def test_a_request_that_does_not_finish_in_time_is_503(
 
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True, scope="session")
-@pytest.mark.parametrize(("workers", "number"), [(1, signal.SIGINT), (2, signal.SIGTERM)])
+@pytest.mark.parametrize(
+    ("workers", "number"), [(1, signal.SIGINT), (2, signal.SIGTERM)]
+)
 def test_a_second_signal_ends_it_at_once(
     new_database: NewDatabase, tmp_path: Path, workers: int, number: signal.Signals
 ) -> None:
@@ -92,14 +100,20 @@ def test_a_second_signal_ends_it_at_once(
 
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True, scope="session")
-def test_a_stream_that_nobody_reads_is_cut_off_in_time(new_database: NewDatabase, tmp_path: Path) -> None:
+def test_a_stream_that_nobody_reads_is_cut_off_in_time(
+    new_database: NewDatabase, tmp_path: Path
+) -> None:
     with (
         serving(new_database(), tmp_path, settings={"SHUTDOWN_SECONDS": "1"}) as server,
         server.client() as client,
         connected(server.url) as connection,
     ):
         lines = f'{{"name": "{"x" * 5000}"}}\n' * 5000
-        client.post("/api/counters/import", content=lines, headers={"content-type": "application/x-ndjson"})
+        client.post(
+            "/api/counters/import",
+            content=lines,
+            headers={"content-type": "application/x-ndjson"},
+        )
         connection.sendall(head("GET", "/api/counters/export", server.url))
         assert status_of(connection.recv(100)) == 200
         end(server, signal.SIGTERM)

@@ -1,4 +1,5 @@
-"""A collection as a client sees it: one method a call of the contract, each giving the response."""
+"""A collection as a client sees it: one method a call of the contract, each giving the
+response."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -17,11 +18,17 @@ JSON_PATCH = "application/json-patch+json"
 class Collection:
     """A client of one collection, in the default workspace or in another."""
 
-    def __init__(self, client: httpx.Client, name: str, workspace: str | None = None) -> None:
+    def __init__(
+        self, client: httpx.Client, name: str, workspace: str | None = None
+    ) -> None:
         self.client = client
         self.name = name
         self.workspace = workspace
-        self.path = f"/api/{name}" if workspace is None else f"/workspaces/{workspace}/api/{name}"
+        self.path = (
+            f"/api/{name}"
+            if workspace is None
+            else f"/workspaces/{workspace}/api/{name}"
+        )
 
     def by(self, client: httpx.Client) -> "Collection":
         """The same collection through another client."""
@@ -31,7 +38,9 @@ class Collection:
         """The address of a record."""
         return f"{self.path}/{record_id}"
 
-    def create(self, data: Any, *, headers: Headers | None = None, **query: Any) -> httpx.Response:
+    def create(
+        self, data: Any, *, headers: Headers | None = None, **query: Any
+    ) -> httpx.Response:
         return self.client.post(self.path, json=data, headers=headers, params=query)
 
     def created(self, **data: Any) -> Json:
@@ -41,7 +50,9 @@ class Collection:
         record: Json = response.json()
         return record
 
-    def read(self, record_id: str, *, headers: Headers | None = None, **query: Any) -> httpx.Response:
+    def read(
+        self, record_id: str, *, headers: Headers | None = None, **query: Any
+    ) -> httpx.Response:
         return self.client.get(self.at(record_id), headers=headers, params=query)
 
     def record(self, record_id: str) -> Json:
@@ -54,15 +65,27 @@ class Collection:
     def replace(
         self, record_id: str, data: Any, *, headers: Headers | None = None, **query: Any
     ) -> httpx.Response:
-        return self.client.put(self.at(record_id), json=data, headers=headers, params=query)
+        return self.client.put(
+            self.at(record_id), json=data, headers=headers, params=query
+        )
 
     def patch(
-        self, record_id: str, patch: Any, *, type: str = MERGE, headers: Headers | None = None, **query: Any
+        self,
+        record_id: str,
+        patch: Any,
+        *,
+        type: str = MERGE,
+        headers: Headers | None = None,
+        **query: Any,
     ) -> httpx.Response:
         named = {"content-type": type, **(headers or {})}
-        return self.client.patch(self.at(record_id), json=patch, headers=named, params=query)
+        return self.client.patch(
+            self.at(record_id), json=patch, headers=named, params=query
+        )
 
-    def delete(self, record_id: str, *, headers: Headers | None = None, **query: Any) -> httpx.Response:
+    def delete(
+        self, record_id: str, *, headers: Headers | None = None, **query: Any
+    ) -> httpx.Response:
         return self.client.delete(self.at(record_id), headers=headers, params=query)
 
     def command(
@@ -90,7 +113,9 @@ class Collection:
         **query: Any,
     ) -> httpx.Response:
         """Run a command on all that match."""
-        address = f"{self.path}/commands/{command}?{urlencode([*pairs, *query.items()])}"
+        address = (
+            f"{self.path}/commands/{command}?{urlencode([*pairs, *query.items()])}"
+        )
         if payload is None:
             return self.client.post(address, headers=headers)
         return self.client.post(address, json=payload, headers=headers)
@@ -130,7 +155,9 @@ class Collection:
         changes: list[Json] = []
         cursor: dict[str, str] = {}
         while True:
-            body = self.client.get(f"{self.at(record_id)}/history", params={"limit": 500, **cursor}).json()
+            body = self.client.get(
+                f"{self.at(record_id)}/history", params={"limit": 500, **cursor}
+            ).json()
             changes += body["items"]
             if body["next_cursor"] is None:
                 return changes
@@ -139,13 +166,19 @@ class Collection:
     def delete_matching(
         self, pairs: Pairs = (), /, *, headers: Headers | None = None, **query: Any
     ) -> httpx.Response:
-        return self.client.delete(f"{self.path}?{urlencode([*pairs, *query.items()])}", headers=headers)
+        return self.client.delete(
+            f"{self.path}?{urlencode([*pairs, *query.items()])}", headers=headers
+        )
 
     def import_lines(
         self, content: bytes | str, *, headers: Headers | None = None, **query: Any
     ) -> httpx.Response:
         named = {"content-type": "application/x-ndjson", **(headers or {})}
-        return self.client.post(f"{self.path}/import", content=content, headers=named, params=query)
+        return self.client.post(
+            f"{self.path}/import", content=content, headers=named, params=query
+        )
 
     def export(self, pairs: Pairs = (), /, **query: Any) -> httpx.Response:
-        return self.client.get(f"{self.path}/export?{urlencode([*pairs, *query.items()])}")
+        return self.client.get(
+            f"{self.path}/export?{urlencode([*pairs, *query.items()])}"
+        )

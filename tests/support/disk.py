@@ -51,14 +51,25 @@ def _written(file: int, size: int) -> bool:
 
 @contextmanager
 def small_disk(megabytes: int) -> Iterator[SmallDisk]:
-    """A memory file system of that size; skips the test where mounting is not allowed."""
+    """A memory file system of that size; skips the test where mounting is not
+    allowed."""
     folder = Path(tempfile.mkdtemp(prefix="persist-disk-"))
     folder.chmod(0o755)
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m,mode=0755", "tmpfs", str(folder)]
+    mount = [
+        "mount",
+        "-t",
+        "tmpfs",
+        "-o",
+        f"size={megabytes}m,mode=0755",
+        "tmpfs",
+        str(folder),
+    ]
     mounted = subprocess.run(mount, capture_output=True, text=True, check=False)
     if mounted.returncode != 0:
         folder.rmdir()
-        pytest.skip(f"NOT TESTED, a full disk: mounting needs root ({mounted.stderr.strip()})")
+        pytest.skip(
+            f"NOT TESTED, a full disk: mounting needs root ({mounted.stderr.strip()})"
+        )
     try:
         yield SmallDisk(folder)
     finally:

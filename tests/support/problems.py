@@ -11,8 +11,11 @@ MEMBERS = {"type", "title", "status", "detail", "instance", "code", "request_id"
 
 
 def assert_problem(response: httpx.Response, status: int, code: str) -> Json:
-    """Assert that ``response`` is the problem ``code`` with ``status``; gives its members."""
-    assert response.status_code == status, f"{response.status_code} {response.text[:500]}"
+    """Assert that ``response`` is the problem ``code`` with ``status``; gives its
+    members."""
+    assert response.status_code == status, (
+        f"{response.status_code} {response.text[:500]}"
+    )
     assert response.headers["content-type"].split(";")[0] == "application/problem+json"
     problem: Json = response.json()
     assert problem["code"] == code, problem

@@ -30,17 +30,25 @@ class Running:
         return self.process.returncode
 
 
-def persist(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+def persist(
+    folder: Path, *arguments: str, **environment: str
+) -> subprocess.CompletedProcess[str]:
     """Run the program to its end."""
     return _run([*PROGRAM, *arguments], folder, environment)
 
 
-def showcase(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+def showcase(
+    folder: Path, *arguments: str, **environment: str
+) -> subprocess.CompletedProcess[str]:
     """Run this deployment's showcase to its end."""
-    return _run([sys.executable, "-P", "-m", "app.showcase", *arguments], folder, environment)
+    return _run(
+        [sys.executable, "-P", "-m", "app.showcase", *arguments], folder, environment
+    )
 
 
-def _run(program: list[str], folder: Path, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+def _run(
+    program: list[str], folder: Path, environment: dict[str, str]
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         program,
         cwd=folder,
@@ -55,7 +63,9 @@ def _run(program: list[str], folder: Path, environment: dict[str, str]) -> subpr
 @contextmanager
 def serving(folder: Path, *flags: str, **environment: str) -> Iterator[Running]:
     """`persist serve` on a free port, from its announcement until the block ends."""
-    with announced(PROGRAM, folder, clean_environment(**environment), *flags) as running:
+    with announced(
+        PROGRAM, folder, clean_environment(**environment), *flags
+    ) as running:
         yield running
 
 
@@ -76,7 +86,10 @@ def announced(
         )
     assert process.stdout is not None
     try:
-        found = next((match for line in process.stdout if (match := ANNOUNCEMENT.search(line))), None)
+        found = next(
+            (match for line in process.stdout if (match := ANNOUNCEMENT.search(line))),
+            None,
+        )
         assert found is not None, errors.read_text()
         yield Running(found[1], process, errors)
     finally:
@@ -85,6 +98,11 @@ def announced(
 
 
 def clean_environment(**chosen: str) -> dict[str, str]:
-    """This process's environment without its own choices for Persist; the checkout can be imported."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("PERSIST_")}
+    """This process's environment without its own choices for Persist; the checkout can
+    be imported."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("PERSIST_")
+    }
     return kept | {"PYTHONPATH": str(ROOT)} | chosen

@@ -1,4 +1,5 @@
-"""The deployment's own proxy, with the deployment's own configuration, in front of replicas."""
+"""The deployment's own proxy, with the deployment's own configuration, in front of
+replicas."""
 
 import os
 import shutil
@@ -14,7 +15,12 @@ from tests.support.ports import free_port
 from tests.support.server import ROOT, Server
 from tests.support.waiting import until
 
-CONFIGURATION = ["--config", str(ROOT / "deploy" / "Caddyfile"), "--adapter", "caddyfile"]
+CONFIGURATION = [
+    "--config",
+    str(ROOT / "deploy" / "Caddyfile"),
+    "--adapter",
+    "caddyfile",
+]
 
 
 @dataclass
@@ -25,15 +31,25 @@ class Proxy(Server):
 
     def reload(self) -> None:
         """Have it take on its configuration anew."""
-        command = ["caddy", "reload", "--force", *CONFIGURATION, "--address", self.environment["PROXY_ADMIN"]]
+        command = [
+            "caddy",
+            "reload",
+            "--force",
+            *CONFIGURATION,
+            "--address",
+            self.environment["PROXY_ADMIN"],
+        ]
         subprocess.run(command, env=self.environment, check=True, capture_output=True)
 
 
 @contextmanager
 def proxy(replicas: Sequence[str], folder: Path) -> Iterator[Proxy]:
-    """A proxy in front of replicas at ``host:port``; skips the test where there is no Caddy."""
+    """A proxy in front of replicas at ``host:port``; skips the test where there is no
+    Caddy."""
     if shutil.which("caddy") is None:
-        pytest.skip("NOT TESTED, the cluster: there is no caddy here (apt-get install caddy)")
+        pytest.skip(
+            "NOT TESTED, the cluster: there is no caddy here (apt-get install caddy)"
+        )
     port = free_port()
     environment = os.environ | {
         "PROXY_ADDRESS": f"http://127.0.0.1:{port}",

@@ -13,15 +13,17 @@ def connected(url: str) -> Iterator[socket.socket]:
     """A connection to the service at ``url``."""
     address = urlsplit(url)
     assert address.hostname is not None
-    with socket.create_connection((address.hostname, address.port or 80), timeout=PATIENCE) as connection:
+    with socket.create_connection(
+        (address.hostname, address.port or 80), timeout=PATIENCE
+    ) as connection:
         yield connection
 
 
 def answer_to(url: str, *parts: bytes, then_close: bool = False) -> bytes:
     """All the service says to ``parts`` until it closes the connection.
 
-    ``then_close`` ends the client's half first: no more is coming. Raises ``TimeoutError`` where
-    the service leaves the connection hanging.
+    ``then_close`` ends the client's half first: no more is coming. Raises
+    ``TimeoutError`` where the service leaves the connection hanging.
     """
     with connected(url) as connection:
         for part in parts:
@@ -42,8 +44,13 @@ def _received(connection: socket.socket) -> bytes:
 
 
 def head(method: str, target: str, url: str, **headers: str) -> bytes:
-    """The head of a request to the service at ``url``; ``_`` in a header's name is a hyphen."""
-    lines = [f"{method} {target} HTTP/1.1", f"Host: {urlsplit(url).netloc}", "Connection: close"]
+    """The head of a request to the service at ``url``; ``_`` in a header's name is a
+    hyphen."""
+    lines = [
+        f"{method} {target} HTTP/1.1",
+        f"Host: {urlsplit(url).netloc}",
+        "Connection: close",
+    ]
     lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
     return "\r\n".join([*lines, "", ""]).encode()
 

@@ -1,5 +1,5 @@
-"""What the tests of registered entity types share: two replicas on one database, a client of each
-process, and definitions."""
+"""What the tests of registered entity types share: two replicas on one database, a
+client of each process, and definitions."""
 
 import os
 import re
@@ -35,7 +35,11 @@ AUDIT_EVENT: Json = {
 }
 REATTRIBUTE: Json = {
     "description": "Name the source of an event that came without one.",
-    "payload": {"type": "object", "properties": {"source": {"type": "string"}}, "required": ["source"]},
+    "payload": {
+        "type": "object",
+        "properties": {"source": {"type": "string"}},
+        "required": ["source"],
+    },
     "when": "!has(data.source)",
     "set": {"source": "payload.source"},
     "result": "data.event_name",
@@ -52,7 +56,9 @@ def an_object(*required: str, **properties: Any) -> Json:
     }
 
 
-def an_empty_database(request: pytest.FixtureRequest, database: str, folder: Path) -> str:
+def an_empty_database(
+    request: pytest.FixtureRequest, database: str, folder: Path
+) -> str:
     """The URL of a fresh, empty database."""
     if database == "sqlite":
         return f"sqlite:///{folder}/persist.db"
@@ -62,8 +68,8 @@ def an_empty_database(request: pytest.FixtureRequest, database: str, folder: Pat
 
 @dataclass(frozen=True)
 class Replicas:
-    """Two services on one database, the first of two processes; ``each`` holds a client of every
-    process."""
+    """Two services on one database, the first of two processes; ``each`` holds a client
+    of every process."""
 
     first: Server
     second: Server
@@ -80,7 +86,9 @@ class Replicas:
         """A client of the second service."""
         return self.each[-1]
 
-    def at_once(self, clients: int, act: Callable[[httpx.Client, int], Answer]) -> list[Answer]:
+    def at_once(
+        self, clients: int, act: Callable[[httpx.Client, int], Answer]
+    ) -> list[Answer]:
         """Let that many clients act at the same moment, spread over both services."""
         barrier = Barrier(clients)
 
@@ -116,7 +124,9 @@ def clients_of_each_process(server: Server, processes: int) -> list[httpx.Client
     while len(found) < processes and len(spare) < 300:
         client = server.client()
         response = client.get("/health/live")
-        port: int = response.extensions["network_stream"].get_extra_info("client_addr")[1]
+        port: int = response.extensions["network_stream"].get_extra_info("client_addr")[
+            1
+        ]
         if found.setdefault(_answering(server, port), client) is not client:
             spare.append(client)
     for client in spare:
@@ -126,7 +136,9 @@ def clients_of_each_process(server: Server, processes: int) -> list[httpx.Client
 
 
 def _processes(server: Server) -> list[int]:
-    numbers = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+    numbers = [
+        int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()
+    ]
     return [number for number in numbers if _group(number) == server.process.pid]
 
 
@@ -141,27 +153,43 @@ def _answering(server: Server, client_port: int) -> int:
     """The process that holds the other end of a connection."""
     ends = f":{urlsplit(server.url).port:04X}", f":{client_port:04X}"
     rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()]
-    inode = next(row[9] for row in rows if row[1].endswith(ends[0]) and row[2].endswith(ends[1]))
+    inode = next(
+        row[9] for row in rows if row[1].endswith(ends[0]) and row[2].endswith(ends[1])
+    )
     return next(number for number in _processes(server) if inode in _sockets(number))
 
 
 def _sockets(number: int) -> set[str]:
-    links = [link.readlink() for link in Path(f"/proc/{number}/fd").iterdir() if link.is_symlink()]
-    return {match[1] for link in links if (match := re.fullmatch(r"socket:\[(\d+)\]", str(link)))}
+    links = [
+        link.readlink()
+        for link in Path(f"/proc/{number}/fd").iterdir()
+        if link.is_symlink()
+    ]
+    return {
+        match[1]
+        for link in links
+        if (match := re.fullmatch(r"socket:\[(\d+)\]", str(link)))
+    }
 
 
 def _never_an_internal_error(response: httpx.Response) -> None:
     if response.status_code >= 500:
         response.read()
-        raise AssertionError(f"{response.request.method} {response.request.url}: {response.text}")
+        raise AssertionError(
+            f"{response.request.method} {response.request.url}: {response.text}"
+        )
 
 
-def put(client: httpx.Client, name: str, schema: Json, /, **members: Any) -> httpx.Response:
+def put(
+    client: httpx.Client, name: str, schema: Json, /, **members: Any
+) -> httpx.Response:
     """Register or evolve a type."""
     return client.put(f"/entity-types/{name}", json={"schema": schema, **members})
 
 
-def registered(client: httpx.Client, name: str, schema: Json, /, **members: Any) -> Json:
+def registered(
+    client: httpx.Client, name: str, schema: Json, /, **members: Any
+) -> Json:
     """The definition that comes of it; fails unless it is taken."""
     response = put(client, name, schema, **members)
     assert response.status_code in (200, 201), response.text
@@ -172,6 +200,8 @@ def registered(client: httpx.Client, name: str, schema: Json, /, **members: Any)
 def imported(client: httpx.Client, name: str, lines: str) -> None:
     """Store a record of every line; fails unless all are taken."""
     response = client.post(
-        f"/api/{name}/import", content=lines, headers={"content-type": "application/x-ndjson"}
+        f"/api/{name}/import",
+        content=lines,
+        headers={"content-type": "application/x-ndjson"},
     )
     assert response.status_code == 200, response.text

@@ -1,4 +1,5 @@
-"""Start `persist serve` as its own process, the way a user does, and stop or kill it."""
+"""Start `persist serve` as its own process, the way a user does, and stop or kill
+it."""
 
 import os
 import signal
@@ -59,13 +60,19 @@ class Server:
     def resident_kilobytes(self) -> int:
         """The memory of the service's processes, as the kernel counts it."""
         group = self.process.pid
-        processes = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+        processes = [
+            int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()
+        ]
         return sum(_resident(pid) for pid in processes if _group(pid) == group)
 
 
 @contextmanager
 def serving(
-    database_url: str, folder: Path, *, workers: int = 1, settings: dict[str, str] | None = None
+    database_url: str,
+    folder: Path,
+    *,
+    workers: int = 1,
+    settings: dict[str, str] | None = None,
 ) -> Iterator[Server]:
     """A service on a free port of 127.0.0.1, stopped afterwards."""
     server = start(database_url, folder, workers=workers, settings=settings)
@@ -83,10 +90,16 @@ def start(
     settings: dict[str, str] | None = None,
     port: int | None = None,
 ) -> Server:
-    """Start the service, on a free port unless it is given one, and return when it is ready."""
+    """Start the service, on a free port unless it is given one, and return when it is
+    ready."""
     port = port or free_port()
     log = folder / f"persist-{port}.log"
-    given = {"DATABASE_URL": database_url, "MODELS": DEPLOYMENT, "WORKERS": str(workers), "PORT": str(port)}
+    given = {
+        "DATABASE_URL": database_url,
+        "MODELS": DEPLOYMENT,
+        "WORKERS": str(workers),
+        "PORT": str(port),
+    }
     given |= settings or {}
     with log.open("ab") as output:
         process = subprocess.Popen(
@@ -102,7 +115,9 @@ def start(
     return server
 
 
-def run(command: list[str], database_url: str, folder: Path) -> subprocess.CompletedProcess[str]:
+def run(
+    command: list[str], database_url: str, folder: Path
+) -> subprocess.CompletedProcess[str]:
     """Run another command of `persist` on the same database to its end."""
     return subprocess.run(
         [*PROGRAM, *command],
@@ -116,7 +131,11 @@ def run(command: list[str], database_url: str, folder: Path) -> subprocess.Compl
 
 
 def _environment(settings: dict[str, str]) -> dict[str, str]:
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("PERSIST_")}
+    inherited = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("PERSIST_")
+    }
     named = {f"PERSIST_{name}": value for name, value in settings.items()}
     return inherited | named | {"PYTHONPATH": str(ROOT)}
 
@@ -129,7 +148,9 @@ def _wait_until_ready(server: Server) -> None:
         time.sleep(0.02)
     if server.process.poll() is None:
         server.kill()
-    raise RuntimeError(f"the service did not start:\n{server.log.read_text(errors='replace')[-3000:]}")
+    raise RuntimeError(
+        f"the service did not start:\n{server.log.read_text(errors='replace')[-3000:]}"
+    )
 
 
 def _group(pid: int) -> int | None:
@@ -144,4 +165,6 @@ def _resident(pid: int) -> int:
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     except (FileNotFoundError, ProcessLookupError):
         return 0
-    return next((int(line.split()[1]) for line in lines if line.startswith("VmRSS:")), 0)
+    return next(
+        (int(line.split()[1]) for line in lines if line.startswith("VmRSS:")), 0
+    )

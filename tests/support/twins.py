@@ -1,7 +1,8 @@
-"""The registered twins of the test deployment's collections: what their classes say, said over HTTP.
+"""The registered twins of the test deployment's collections: what their classes say,
+said over HTTP.
 
-A typed collection's own JSON Schema is registered under another name, and its commands are written
-in CEL. The contract suite runs on both: clients see no difference.
+A typed collection's own JSON Schema is registered under another name, and its commands
+are written in CEL. The contract suite runs on both: clients see no difference.
 """
 
 import httpx
@@ -29,7 +30,10 @@ COMMANDS: dict[str, Json] = {
             "set": {"balance": "data.balance + payload.amount"},
             "result": "data.balance",
         },
-        "overdraw": {"description": "Leave data behind that the schema refuses.", "set": {"balance": "-1"}},
+        "overdraw": {
+            "description": "Leave data behind that the schema refuses.",
+            "set": {"balance": "-1"},
+        },
     },
     "counters": {
         "increment": {

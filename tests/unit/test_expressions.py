@@ -13,7 +13,12 @@ from pydantic_core import from_json, to_json
 
 from persist.domain.errors import InvalidSchema, Violation
 from persist.domain.record import Data
-from persist.entity_types.cel.program import ExpressionFailed, Program, Result, compile_expression
+from persist.entity_types.cel.program import (
+    ExpressionFailed,
+    Program,
+    Result,
+    compile_expression,
+)
 
 DATA_SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -51,7 +56,11 @@ DATA_SCHEMA: dict[str, Any] = {
 PAYLOAD_SCHEMA: dict[str, Any] = {
     "type": "object",
     "required": ["steps"],
-    "properties": {"steps": {"type": "integer"}, "key": {"type": "string"}, "rate": {"type": "number"}},
+    "properties": {
+        "steps": {"type": "integer"},
+        "key": {"type": "string"},
+        "rate": {"type": "number"},
+    },
 }
 DATA: Data = {
     "severity": 30,
@@ -75,18 +84,24 @@ PAYLOAD: Data = {"steps": 2}
 
 def compiled(text: str, result: Result = Result.VALUE, **schemas: Any) -> Program:
     schemas = {"data_schema": DATA_SCHEMA, "payload_schema": PAYLOAD_SCHEMA} | schemas
-    return compile_expression(text, result=result, place="/commands/escalate/when", **schemas)
+    return compile_expression(
+        text, result=result, place="/commands/escalate/when", **schemas
+    )
 
 
 def value(text: str, data: Data = DATA, payload: Data | None = None) -> Any:
     return compiled(text)(data, PAYLOAD if payload is None else payload)
 
 
-def violations(text: str, result: Result = Result.VALUE, **schemas: Any) -> tuple[Violation, ...]:
+def violations(
+    text: str, result: Result = Result.VALUE, **schemas: Any
+) -> tuple[Violation, ...]:
     with pytest.raises(InvalidSchema) as caught:
         compiled(text, result, **schemas)
     assert caught.value.errors
-    assert all(violation.detail in caught.value.detail for violation in caught.value.errors)
+    assert all(
+        violation.detail in caught.value.detail for violation in caught.value.errors
+    )
     return caught.value.errors
 
 
@@ -96,7 +111,12 @@ def violation(text: str, result: Result = Result.VALUE, **schemas: Any) -> str:
     return detail
 
 
-def failure(text: str, data: Data = DATA, payload: Data | None = None, result: Result = Result.VALUE) -> str:
+def failure(
+    text: str,
+    data: Data = DATA,
+    payload: Data | None = None,
+    result: Result = Result.VALUE,
+) -> str:
     program = compiled(text, result)
     with pytest.raises(ExpressionFailed) as caught:
         program(data, PAYLOAD if payload is None else payload)
@@ -132,7 +152,10 @@ def over(text: str, data: Data) -> Any:
         ("data[payload.key]", "p"),
         ("string(data.severity)", "30"),
         ("int('12') + data.severity", 42),
-        ("string(timestamp('2026-11-22T17:00:00Z') + duration('1h'))", "2026-11-22T18:00:00Z"),
+        (
+            "string(timestamp('2026-11-22T17:00:00Z') + duration('1h'))",
+            "2026-11-22T18:00:00Z",
+        ),
         ("timestamp('2026-11-22T17:00:00Z').getFullYear()", 2026),
         ("null", None),
         ("7u", 7),
@@ -147,7 +170,11 @@ def test_an_expression_gives_a_plain_json_value(text: str, expected: Any) -> Non
 
 
 def test_whole_doubles_come_out_as_integers_wherever_they_stand() -> None:
-    assert [type(number) for number in value("[1.0, 2.5, data.price]")] == [int, float, int]
+    assert [type(number) for number in value("[1.0, 2.5, data.price]")] == [
+        int,
+        float,
+        int,
+    ]
 
 
 def test_the_members_of_an_object_come_out_in_one_order() -> None:
@@ -177,7 +204,9 @@ def test_a_dot_in_a_name_is_not_a_step() -> None:
     assert over('[data["a.b"], data.a.b, data.`a.b`]', data) == [1, 2, 1]
 
 
-@pytest.mark.parametrize("data", [DATA | {"source": None}, {k: v for k, v in DATA.items() if k != "source"}])
+@pytest.mark.parametrize(
+    "data", [DATA | {"source": None}, {k: v for k, v in DATA.items() if k != "source"}]
+)
 def test_null_and_absent_are_one(data: Data) -> None:
     assert value("has(data.source)", data) is False
     assert value("'source' in data", data) is False
@@ -186,7 +215,10 @@ def test_null_and_absent_are_one(data: Data) -> None:
     assert value("!has(data.source) || data.source == 'x'", data) is True
     assert value("has(data.source) ? data.source : 'unknown'", data) == "unknown"
     assert value("has(data.source)", data | {"source": ""}) is True
-    assert value("has(data.source) ? data.source : 'unknown'", data | {"source": "x"}) == "x"
+    assert (
+        value("has(data.source) ? data.source : 'unknown'", data | {"source": "x"})
+        == "x"
+    )
 
 
 def test_null_and_absent_are_one_below_members_too() -> None:
@@ -210,7 +242,11 @@ def test_a_member_read_whole_still_has_its_null_members_absent_for_has() -> None
 def test_data_and_payload_are_left_as_they_were() -> None:
     data: Data = {"a": {"n": None, "m": {"k": 1}}, "b": None, "list": [1, {"z": None}]}
     before = repr(data)
-    over("has(data.a.n) || has(data.a.m.q) || data.list == [] || data == {} || data.b == 1", data)
+    over(
+        "has(data.a.n) || has(data.a.m.q) || data.list == [] || data == {} || data.b"
+        " == 1",
+        data,
+    )
     assert repr(data) == before
 
 
@@ -224,7 +260,12 @@ def test_numbers_of_the_schema_are_doubles_even_where_they_are_whole() -> None:
 def test_a_null_condition_is_false() -> None:
     flag = {"type": "object", "properties": {"flag": {"type": "boolean"}}}
     program = compiled("data.flag", Result.CONDITION, data_schema=flag)
-    assert [program({}), program({"flag": None}), program({"flag": False}), program({"flag": True})] == [
+    assert [
+        program({}),
+        program({"flag": None}),
+        program({"flag": False}),
+        program({"flag": True}),
+    ] == [
         False,
         False,
         False,
@@ -243,7 +284,10 @@ def test_a_null_condition_is_false() -> None:
     ],
 )
 def test_a_condition_known_not_to_be_boolean_is_refused(text: str, kind: str) -> None:
-    assert violation(text, Result.CONDITION) == f"a condition is true or false, this is of type {kind}"
+    assert (
+        violation(text, Result.CONDITION)
+        == f"a condition is true or false, this is of type {kind}"
+    )
 
 
 @pytest.mark.parametrize("other", ["yes", 1, [True], {"a": True}])
@@ -264,12 +308,19 @@ def test_a_condition_that_turns_out_not_to_be_boolean_fails(other: Any) -> None:
         ("true ? 1 : data.tilte.size()", "data.tilte", "data.title"),
     ],
 )
-def test_an_unknown_member_is_named_with_the_nearest_known_one(text: str, unknown: str, nearest: str) -> None:
-    assert violation(text) == f"unknown member {unknown}; the nearest known one is {nearest}"
+def test_an_unknown_member_is_named_with_the_nearest_known_one(
+    text: str, unknown: str, nearest: str
+) -> None:
+    assert (
+        violation(text)
+        == f"unknown member {unknown}; the nearest known one is {nearest}"
+    )
 
 
 def test_every_unknown_member_is_reported() -> None:
-    details = [detail for _, detail in violations("data.sevrity + payload.step + data.sevrity")]
+    details = [
+        detail for _, detail in violations("data.sevrity + payload.step + data.sevrity")
+    ]
     assert [detail.split(";")[0] for detail in details] == [
         "unknown member data.sevrity",
         "unknown member payload.step",
@@ -277,7 +328,9 @@ def test_every_unknown_member_is_reported() -> None:
 
 
 def test_a_member_below_a_scalar_is_unknown() -> None:
-    assert "data.title is of type string and has no members" in violation("data.title.length")
+    assert "data.title is of type string and has no members" in violation(
+        "data.title.length"
+    )
 
 
 @pytest.mark.parametrize(
@@ -387,7 +440,9 @@ def test_loops_and_regular_expressions_are_not_available(text: str) -> None:
         ("dyn(int)", {}, "no JSON value"),
     ],
 )
-def test_what_cannot_be_computed_is_a_clear_failure(text: str, data: Data, part: str) -> None:
+def test_what_cannot_be_computed_is_a_clear_failure(
+    text: str, data: Data, part: str
+) -> None:
     message = failure(text, DATA | data)
     assert message.startswith(f"{text}: ")
     assert part in message
@@ -395,7 +450,9 @@ def test_what_cannot_be_computed_is_a_clear_failure(text: str, data: Data, part:
 
 def test_data_older_than_the_schema_fails_with_the_members_name() -> None:
     assert "data.severity has no value" in failure("data.severity + 1", {})
-    assert "data.severity has no value" in failure("data.severity + 1", {"severity": None})
+    assert "data.severity has no value" in failure(
+        "data.severity + 1", {"severity": None}
+    )
     assert "data.severity" in failure("data.severity + 1", {"severity": "high"})
     assert "data.price" in failure("data.price + 1.0", {"price": "high"})
 
@@ -431,10 +488,22 @@ HOSTILE: dict[str, tuple[str, Data]] = {
         "data.s.contains(data.t)",
         {"s": MEGABYTE, "t": MEGABYTE[:500_000] + "b"},
     ),
-    "a huge text made and searched": ("(data.s + data.s).contains('x' + data.s)", {"s": MEGABYTE}),
-    "huge lists compared again and again": (" && ".join(["data.l == data.l"] * 90), {"l": NUMBERS}),
-    "a huge list searched again and again": (" || ".join(["'k' in data.l"] * 110), {"l": NUMBERS}),
-    "a huge map": ("data.m == data.m", {"m": {str(number): number for number in NUMBERS}}),
+    "a huge text made and searched": (
+        "(data.s + data.s).contains('x' + data.s)",
+        {"s": MEGABYTE},
+    ),
+    "huge lists compared again and again": (
+        " && ".join(["data.l == data.l"] * 90),
+        {"l": NUMBERS},
+    ),
+    "a huge list searched again and again": (
+        " || ".join(["'k' in data.l"] * 110),
+        {"l": NUMBERS},
+    ),
+    "a huge map": (
+        "data.m == data.m",
+        {"m": {str(number): number for number in NUMBERS}},
+    ),
     "long names": ("data.m == data.m", {"m": {MEGABYTE: 1}}),
     "one huge list": ("data.l", {"l": NUMBERS}),
     "many small lists": ("data.l", {"l": [[[]]] * 100_000}),
@@ -443,10 +512,15 @@ HOSTILE: dict[str, tuple[str, Data]] = {
 
 
 @pytest.mark.parametrize(("text", "data"), HOSTILE.values(), ids=HOSTILE)
-def test_an_expression_over_too_much_data_fails_at_once_and_takes_no_memory(text: str, data: Data) -> None:
+def test_an_expression_over_too_much_data_fails_at_once_and_takes_no_memory(
+    text: str, data: Data
+) -> None:
     program = compile_expression(text, data_schema=None, place="/x")
     started = time.perf_counter()
-    with peak_below(30 * 1024), pytest.raises(ExpressionFailed, match="it would work over too much data"):
+    with (
+        peak_below(30 * 1024),
+        pytest.raises(ExpressionFailed, match="it would work over too much data"),
+    ):
         program(data)
     assert time.perf_counter() - started < 0.5
 
@@ -454,17 +528,31 @@ def test_an_expression_over_too_much_data_fails_at_once_and_takes_no_memory(text
 AT_THE_LIMIT: dict[str, tuple[str, Data]] = {
     "text doubled": (sum_of("data.s", 200), {"s": "a" * 7_900}),
     "text added in a row": ("+".join(["data.s"] * 30), {"s": "a" * 53_000}),
-    "lists added in a row": ("size(" + "+".join(["data.l"] * 29) + ")", {"l": NUMBERS[:3_400]}),
+    "lists added in a row": (
+        "size(" + "+".join(["data.l"] * 29) + ")",
+        {"l": NUMBERS[:3_400]},
+    ),
     "one list": ("data.l", {"l": NUMBERS[:99_000]}),
-    "one map": ("data.m == data.m", {"m": {str(number): number for number in NUMBERS[:9_000]}}),
-    "text searched for text": ("data.s.contains(data.t)", {"s": "a" * 66_000, "t": "a" * 33_000 + "b"}),
-    "text searched for a literal": (f"data.s.contains('{'a' * 1_900}b')", {"s": MEGABYTE}),
+    "one map": (
+        "data.m == data.m",
+        {"m": {str(number): number for number in NUMBERS[:9_000]}},
+    ),
+    "text searched for text": (
+        "data.s.contains(data.t)",
+        {"s": "a" * 66_000, "t": "a" * 33_000 + "b"},
+    ),
+    "text searched for a literal": (
+        f"data.s.contains('{'a' * 1_900}b')",
+        {"s": MEGABYTE},
+    ),
     "a list searched": (" || ".join(["'k' in data.l"] * 110), {"l": NUMBERS[:800]}),
 }
 
 
 @pytest.mark.parametrize(("text", "data"), AT_THE_LIMIT.values(), ids=AT_THE_LIMIT)
-def test_the_dearest_expressions_that_are_allowed_are_bounded(text: str, data: Data) -> None:
+def test_the_dearest_expressions_that_are_allowed_are_bounded(
+    text: str, data: Data
+) -> None:
     program = compile_expression(text, data_schema=None, place="/x")
     started = time.perf_counter()
     with peak_below(100 * 1024):
@@ -503,12 +591,15 @@ def test_an_expression_of_more_than_2000_characters_is_refused_with_the_limit() 
 
 
 ATOMS = (
-    "data data.severity data.price data.title data.owner data.owner.note data.source data.any data.tags "
-    "payload.steps payload.key data[\"in\"] 1 -1 1.5 'a' b'a' true null [] {} [1,null] {'a':1} {1:2} 1e308 "
-    "9223372036854775807 duration('1s') int foo"
+    "data data.severity data.price data.title data.owner data.owner.note data.source"
+    " data.any data.tags payload.steps payload.key data[\"in\"] 1 -1 1.5 'a' b'a' true"
+    " null [] {} [1,null] {'a':1} {1:2} 1e308 9223372036854775807 duration('1s')"
+    " int foo"
 )
 INFIX = st.sampled_from(("+", "-", "*", "/", "%", "==", "!=", "<", "&&", "||", "in"))
-PREFIX = st.sampled_from(("!", "-", "size", "string", "int", "double", "bool", "dyn", "type", "has"))
+PREFIX = st.sampled_from(
+    ("!", "-", "size", "string", "int", "double", "bool", "dyn", "type", "has")
+)
 EXPRESSIONS = st.recursive(
     st.sampled_from(ATOMS.split()),
     lambda inner: st.one_of(
@@ -523,9 +614,13 @@ EXPRESSIONS = st.recursive(
 
 @settings(max_examples=300, deadline=None)
 @given(
-    EXPRESSIONS, st.sampled_from([DATA_SCHEMA, None]), st.sampled_from([DATA, {}, {"any": [None], "tags": 1}])
+    EXPRESSIONS,
+    st.sampled_from([DATA_SCHEMA, None]),
+    st.sampled_from([DATA, {}, {"any": [None], "tags": 1}]),
 )
-def test_any_expression_gives_json_or_a_clear_refusal(text: str, schema: Any, data: Data) -> None:
+def test_any_expression_gives_json_or_a_clear_refusal(
+    text: str, schema: Any, data: Data
+) -> None:
     try:
         given = compiled(text, data_schema=schema)(data, PAYLOAD)
     except (InvalidSchema, ExpressionFailed):

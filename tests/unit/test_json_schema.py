@@ -1,4 +1,5 @@
-"""JSON Schema: what is said of data that does not fit, what is filled in, what it may cost (contract 6)."""
+"""JSON Schema: what is said of data that does not fit, what is filled in, what it may
+cost (contract 6)."""
 
 import gc
 import time
@@ -28,10 +29,17 @@ AUDIT_EVENT = {
         "source": {"type": "string"},
     },
 }
-DOCUMENT: Data = {"event_name": "login", "duration_ms": 12, "payload": {"user_id": "u-42"}, "source": "web"}
+DOCUMENT: Data = {
+    "event_name": "login",
+    "duration_ms": 12,
+    "payload": {"user_id": "u-42"},
+    "source": "web",
+}
 
 
-def errors(schema: Any, data: Any, error: type[Invalid] = InvalidData) -> dict[str, str]:
+def errors(
+    schema: Any, data: Any, error: type[Invalid] = InvalidData
+) -> dict[str, str]:
     """What is wrong with the data, by pointer."""
     with pytest.raises(error) as caught:
         compile_schema(schema, error)(data)
@@ -48,7 +56,10 @@ def of(**properties: Any) -> dict[str, Any]:
 
 
 def test_every_missing_and_every_unknown_member_is_named_itself() -> None:
-    schema = of(a={"type": "string"}) | {"required": ["a", "b"], "additionalProperties": False}
+    schema = of(a={"type": "string"}) | {
+        "required": ["a", "b"],
+        "additionalProperties": False,
+    }
     assert errors(schema, {"c": 1, "d/e": 2}) == {
         "/a": "is required",
         "/b": "is required",
@@ -63,11 +74,17 @@ def test_members_that_no_keyword_evaluated_are_named_themselves() -> None:
         "unevaluatedProperties": False,
     }
     assert compile_schema(schema)({"a": 1, "b": 2}) == {"a": 1, "b": 2}
-    assert errors(schema, {"a": 1, "c": 2}) == {"/c": "is not a member this object may have"}
+    assert errors(schema, {"a": 1, "c": 2}) == {
+        "/c": "is not a member this object may have"
+    }
 
 
 def test_members_that_additional_properties_let_through_are_evaluated() -> None:
-    schema = {"patternProperties": {"^a": {}}, "additionalProperties": True, "unevaluatedProperties": False}
+    schema = {
+        "patternProperties": {"^a": {}},
+        "additionalProperties": True,
+        "unevaluatedProperties": False,
+    }
     assert compile_schema(schema)({"b": 1}) == {"b": 1}
 
 
@@ -96,11 +113,23 @@ def test_an_object_of_nested_arrays_gives_the_full_pointer() -> None:
         ({"minLength": 1}, "", "must have 1 or more characters"),
         ({"maxLength": 2, "pattern": "^a"}, "bcd", "must have 2 or fewer characters"),
         ({"pattern": "^[a-z]+$"}, "A", 'must match the pattern "^[a-z]+$"'),
-        ({"format": "date-time"}, "2026-11-22T17:00:00", "must be a date and time with its zone, such as "),
+        (
+            {"format": "date-time"},
+            "2026-11-22T17:00:00",
+            "must be a date and time with its zone, such as ",
+        ),
         ({"minItems": 1}, [], "must have 1 or more items"),
         ({"maxProperties": 0}, {"a": 1}, "must have 0 or fewer members"),
-        ({"contains": {"type": "null"}}, [1], "must contain 1 or more items of the kind asked for"),
-        ({"contains": {}, "maxContains": 1}, [1, 2], "must contain 1 or fewer items of the kind asked for"),
+        (
+            {"contains": {"type": "null"}},
+            [1],
+            "must contain 1 or more items of the kind asked for",
+        ),
+        (
+            {"contains": {}, "maxContains": 1},
+            [1, 2],
+            "must contain 1 or fewer items of the kind asked for",
+        ),
         ({"not": {"type": "string"}}, "a", "is of a kind that the schema excludes"),
         (
             {"oneOf": [{"minimum": 1}, {"minimum": 2}]},
@@ -110,7 +139,9 @@ def test_an_object_of_nested_arrays_gives_the_full_pointer() -> None:
         (False, 1, "is not allowed here"),
     ],
 )
-def test_a_value_is_told_in_a_sentence_what_it_must_be(schema: Any, value: Any, detail: str) -> None:
+def test_a_value_is_told_in_a_sentence_what_it_must_be(
+    schema: Any, value: Any, detail: str
+) -> None:
     assert errors(of(x=schema), {"x": value})["/x"].startswith(detail)
 
 
@@ -144,7 +175,9 @@ def test_a_name_that_is_not_accepted_is_named_itself() -> None:
 
 def test_what_another_member_demands_is_named_itself() -> None:
     schema = {"dependentRequired": {"card": ["address", "name"]}}
-    assert errors(schema, {"card": 1, "name": 2}) == {"/address": "is required beside card"}
+    assert errors(schema, {"card": 1, "name": 2}) == {
+        "/address": "is required beside card"
+    }
 
 
 def test_of_alternatives_the_one_of_the_right_type_speaks() -> None:
@@ -154,22 +187,34 @@ def test_of_alternatives_the_one_of_the_right_type_speaks() -> None:
 
 
 def test_of_alternatives_with_a_constant_the_one_that_was_meant_speaks() -> None:
-    card = of(kind={"const": "card"}, number={"type": "string"}) | {"required": ["kind", "number"]}
-    cash = of(kind={"const": "cash"}, till={"type": "integer"}) | {"required": ["kind", "till"]}
+    card = of(kind={"const": "card"}, number={"type": "string"}) | {
+        "required": ["kind", "number"]
+    }
+    cash = of(kind={"const": "cash"}, till={"type": "integer"}) | {
+        "required": ["kind", "till"]
+    }
     schema = of(payment={"oneOf": [card, cash]})
     assert errors(schema, {"payment": {"kind": "cash", "till": "7"}}) == {
         "/payment/till": "must be an integer"
     }
-    assert errors(schema, {"payment": {"kind": "card"}}) == {"/payment/number": "is required"}
+    assert errors(schema, {"payment": {"kind": "card"}}) == {
+        "/payment/number": "is required"
+    }
 
 
 def test_where_no_alternative_is_nearer_all_of_them_speak() -> None:
     schema = {"anyOf": [{"required": ["a"]}, {"required": ["b"]}]}
-    assert errors(schema, {}) == {"": "fits none of 2 alternatives: /a is required; or /b is required"}
+    assert errors(schema, {}) == {
+        "": "fits none of 2 alternatives: /a is required; or /b is required"
+    }
 
 
 def test_a_condition_says_what_its_consequence_demands() -> None:
-    schema = {"if": {"required": ["a"]}, "then": {"required": ["b"]}, "else": {"required": ["c"]}}
+    schema = {
+        "if": {"required": ["a"]},
+        "then": {"required": ["b"]},
+        "else": {"required": ["c"]},
+    }
     assert errors(schema, {"a": 1}) == {"/b": "is required"}
     assert errors(schema, {}) == {"/c": "is required"}
 
@@ -184,10 +229,20 @@ def test_no_more_than_a_hundred_errors_are_told() -> None:
 
 
 def test_names_that_mean_something_elsewhere_are_plain_members() -> None:
-    schema = of(**{"__proto__": {"type": "string"}, "": {"type": "string"}, "$ref": {"type": "string"}})
+    schema = of(
+        **{
+            "__proto__": {"type": "string"},
+            "": {"type": "string"},
+            "$ref": {"type": "string"},
+        }
+    )
     data = {"__proto__": "a", "": "b", "$ref": "c"}
     assert compile_schema(schema)(data) == data
-    assert errors(schema, {"__proto__": 1, "": 2, "$ref": 3}).keys() == {"/__proto__", "/", "/$ref"}
+    assert errors(schema, {"__proto__": 1, "": 2, "$ref": 3}).keys() == {
+        "/__proto__",
+        "/",
+        "/$ref",
+    }
 
 
 # What is filled in
@@ -205,7 +260,10 @@ def test_defaults_are_filled_through_properties_items_references_and_all_of() ->
         origin={"$ref": "#/$defs/origin"},
     ) | {
         "allOf": [of(severity={"default": 10})],
-        "$defs": {"row": of(unit={"default": "ms"}), "origin": of(host={"default": "h"}) | {"default": {}}},
+        "$defs": {
+            "row": of(unit={"default": "ms"}),
+            "origin": of(host={"default": "h"}) | {"default": {}},
+        },
     }
     assert filled(schema, {"rows": [{}, {"unit": "s"}]}) == {
         "acknowledged": False,
@@ -220,7 +278,12 @@ def test_defaults_are_filled_through_properties_items_references_and_all_of() ->
 def test_defaults_are_not_filled_through_branches(keyword: str) -> None:
     assert (
         filled(
-            {keyword: [of(a={"default": 1})], "if": of(b={"default": 1}), "then": of(c={"default": 1})}, {}
+            {
+                keyword: [of(a={"default": 1})],
+                "if": of(b={"default": 1}),
+                "then": of(c={"default": 1}),
+            },
+            {},
         )
         == {}
     )
@@ -231,11 +294,15 @@ def test_a_required_member_with_a_default_may_be_left_out() -> None:
 
 
 def test_a_default_is_validated_like_any_other_value() -> None:
-    assert errors(of(a={"default": 1, "type": "string"}), {}) == {"/a": "must be a string"}
+    assert errors(of(a={"default": 1, "type": "string"}), {}) == {
+        "/a": "must be a string"
+    }
 
 
 def test_filling_in_leaves_the_callers_data_alone_and_shares_no_default() -> None:
-    validate = compile_schema(of(a={"default": {"list": []}}, rows={"items": of(x={"default": 1})}))
+    validate = compile_schema(
+        of(a={"default": {"list": []}}, rows={"items": of(x={"default": 1})})
+    )
     data: Data = {"rows": [{}]}
     first, second = validate(data), validate(data)
     first["a"]["list"].append(1)
@@ -246,7 +313,10 @@ def test_filling_in_leaves_the_callers_data_alone_and_shares_no_default() -> Non
 def test_where_nothing_is_to_be_filled_in_the_data_itself_is_given_back() -> None:
     assert filled(AUDIT_EVENT, DOCUMENT) is DOCUMENT
     complete = {"a": 1, "rows": [{"x": 2}]}
-    assert filled(of(a={"default": 0}, rows={"items": of(x={"default": 1})}), complete) is complete
+    assert (
+        filled(of(a={"default": 0}, rows={"items": of(x={"default": 1})}), complete)
+        is complete
+    )
 
 
 def test_a_default_of_a_whole_double_is_an_integer() -> None:
@@ -283,7 +353,10 @@ def test_members_are_found_through_references_and_all_of() -> None:
     }
     with pytest.raises(InvalidPayload) as caught:
         compile_members(schema, InvalidPayload)({"a": "1", "b": 2, "c": 3})
-    assert dict(caught.value.errors) == {"/a": "must be an integer", "/b": "must be a string"}
+    assert dict(caught.value.errors) == {
+        "/a": "must be an integer",
+        "/b": "must be a string",
+    }
 
 
 def test_no_members_at_all_are_refused() -> None:
@@ -310,14 +383,18 @@ def refusal(schema: Any, data: Any) -> str:
 
 def test_a_small_document_is_validated_in_microseconds() -> None:
     validate = compile_schema(AUDIT_EVENT)
-    best = min(seconds(lambda: [validate(DOCUMENT) for _ in range(1_000)]) for _ in range(5))
+    best = min(
+        seconds(lambda: [validate(DOCUMENT) for _ in range(1_000)]) for _ in range(5)
+    )
     assert best / 1_000 < 20e-6
 
 
-def test_a_lawful_document_of_thirty_thousand_small_objects_is_validated_within_a_second() -> None:
-    row = of(id={"type": "integer", "minimum": 0}, name={"type": "string", "minLength": 1}) | {
-        "required": ["id"]
-    }
+def test_a_lawful_document_of_thirty_thousand_small_objects_is_validated_within_a_second() -> (
+    None
+):
+    row = of(
+        id={"type": "integer", "minimum": 0}, name={"type": "string", "minLength": 1}
+    ) | {"required": ["id"]}
     data = {"rows": [{"id": number, "name": "n"} for number in range(30_000)]}
     validate = compile_schema(of(rows={"type": "array", "items": row}))
     assert seconds(lambda: validate(data)) < 1
@@ -335,9 +412,12 @@ def test_a_pattern_that_backtracks_elsewhere_takes_linear_time() -> None:
 
 
 def test_a_text_too_long_for_a_heavy_pattern_is_refused_before_it_is_matched() -> None:
-    """The engine would take half a minute, and hold the interpreter's lock the while."""
+    """The engine would take half a minute, and hold the interpreter's lock the
+    while."""
     schema = of(text={"pattern": "[a-m][a-z]{4000}[^a-z]"})
-    assert "1000000 characters are too many" in refusal(schema, {"text": "abcdefghij" * 100_000})
+    assert "1000000 characters are too many" in refusal(
+        schema, {"text": "abcdefghij" * 100_000}
+    )
 
 
 def test_what_takes_more_than_half_a_million_visits_is_refused_by_that_name() -> None:
@@ -354,18 +434,29 @@ def test_what_takes_more_than_half_a_million_visits_is_refused_by_that_name() ->
         {"allOf": [{"$ref": "#"}, {"$ref": "#"}]},
         {"oneOf": [{"$ref": "#"}, {"$ref": "#", "required": ["b"]}, {"type": "null"}]},
         {"if": {"$ref": "#"}, "then": {"$ref": "#"}, "else": {"$ref": "#"}},
-        {"anyOf": [{"$ref": "#", "required": ["b"]}, {"$ref": "#", "minProperties": 0}]},
+        {
+            "anyOf": [
+                {"$ref": "#", "required": ["b"]},
+                {"$ref": "#", "minProperties": 0},
+            ]
+        },
     ],
     ids=lambda below: next(iter(below)),
 )
 @pytest.mark.parametrize("innermost", [{}, {"d": 0}], ids=["valid", "invalid"])
-def test_a_question_that_doubles_with_every_level_is_answered_once(below: Any, innermost: Data) -> None:
+def test_a_question_that_doubles_with_every_level_is_answered_once(
+    below: Any, innermost: Data
+) -> None:
     schema = {"type": "object", "properties": {"c": below, "d": {"type": "string"}}}
     data: Data = reduce(lambda inner, _: {"c": inner}, range(60), innermost)
     validate = compile_schema(schema)
 
     def attempt() -> None:
-        with nullcontext() if innermost == {} else pytest.raises(InvalidData, match="must be a string"):
+        with (
+            nullcontext()
+            if innermost == {}
+            else pytest.raises(InvalidData, match="must be a string")
+        ):
             validate(data)
 
     assert seconds(attempt) < 0.2
@@ -374,21 +465,44 @@ def test_a_question_that_doubles_with_every_level_is_answered_once(below: Any, i
 @pytest.mark.parametrize(
     ("schema", "value"),
     [
-        ({"anyOf": [{"contains": {"const": number}} for number in range(500)]}, [-1] * 50_000),
-        ({"items": {"enum": [[number] for number in range(1_000)]}}, [[999]] * 100_000),
-        ({"items": {"anyOf": [{"required": [str(n) for n in range(1_000)]}, {}]}}, [{}] * 50_000),
         (
-            {"unevaluatedItems": False, "anyOf": [{"items": {"minimum": n}} for n in range(300)]},
+            {"anyOf": [{"contains": {"const": number}} for number in range(500)]},
+            [-1] * 50_000,
+        ),
+        ({"items": {"enum": [[number] for number in range(1_000)]}}, [[999]] * 100_000),
+        (
+            {"items": {"anyOf": [{"required": [str(n) for n in range(1_000)]}, {}]}},
+            [{}] * 50_000,
+        ),
+        (
+            {
+                "unevaluatedItems": False,
+                "anyOf": [{"items": {"minimum": n}} for n in range(300)],
+            },
             [500] * 100_000,
         ),
-        ({"patternProperties": {f"x{n}$": {} for n in range(500)}}, {f"m{n}": 0 for n in range(50_000)}),
+        (
+            {"patternProperties": {f"x{n}$": {} for n in range(500)}},
+            {f"m{n}": 0 for n in range(50_000)},
+        ),
         ({"items": {"format": "regex"}}, ["(a|b)" * 1_000] * 100),
         ({"items": {"format": "idn-hostname"}}, ["é" * 60] * 10_000),
         ({"items": of(**{f"m{n}": {"default": n} for n in range(500)})}, [{}] * 50_000),
     ],
-    ids=["contains", "enum", "required", "unevaluated", "patterns", "regex", "hostnames", "defaults"],
+    ids=[
+        "contains",
+        "enum",
+        "required",
+        "unevaluated",
+        "patterns",
+        "regex",
+        "hostnames",
+        "defaults",
+    ],
 )
-def test_no_keyword_is_dearer_than_the_visits_it_is_charged(schema: Any, value: Any) -> None:
+def test_no_keyword_is_dearer_than_the_visits_it_is_charged(
+    schema: Any, value: Any
+) -> None:
     validate = compile_schema(of(x=schema))
 
     def attempt() -> None:
@@ -404,7 +518,11 @@ def test_defaults_do_not_swell_a_document_beyond_measure() -> None:
 
 
 def test_a_document_nested_too_deeply_is_refused_cleanly() -> None:
-    schema = {"type": "object", "properties": {"next": {"$ref": "#"}}, "additionalProperties": False}
+    schema = {
+        "type": "object",
+        "properties": {"next": {"$ref": "#"}},
+        "additionalProperties": False,
+    }
     data: Data = reduce(lambda below, _: {"next": below}, range(3_000), {})
     assert "nested too deeply" in refusal(schema, data)
     shallow: Data = reduce(lambda below, _: {"next": below}, range(64), {})
@@ -412,27 +530,39 @@ def test_a_document_nested_too_deeply_is_refused_cleanly() -> None:
 
 
 def test_a_pattern_beyond_the_engine_asserts_nothing_for_a_class_in_code() -> None:
-    """Pydantic writes look-ahead into the schema of a decimal; the class itself judges the text."""
+    """Pydantic writes look-ahead into the schema of a decimal; the class itself judges
+    the text."""
     schema = of(price={"type": "string", "pattern": r"^(?!^[-+.]*$)[+-]?0*\d*\.?\d*$"})
     assert compile_schema(schema)({"price": "1.50"}) == {"price": "1.50"}
 
 
 def test_references_that_lead_nowhere_are_not_compiled() -> None:
-    with pytest.raises(InvalidSchema, match="/properties/a/\\$ref: #/\\$defs/none leads to no schema"):
+    with pytest.raises(
+        InvalidSchema, match="/properties/a/\\$ref: #/\\$defs/none leads to no schema"
+    ):
         compile_schema(of(a={"$ref": "#/$defs/none"}))
 
 
 # Agreement with jsonschema, on schemas and documents nobody thought of
 
 NAMES = st.sampled_from(["a", "b", "c"])
-SCALARS = st.one_of(st.none(), st.booleans(), st.integers(-3, 3), st.sampled_from(["", "a", "ab", "b", 0.5]))
+SCALARS = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-3, 3),
+    st.sampled_from(["", "a", "ab", "b", 0.5]),
+)
 DOCUMENTS = st.recursive(
     SCALARS,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=3)
+    ),
     max_leaves=8,
 )
 COUNTS, LIMITS = st.integers(0, 3), st.integers(-2, 2)
-TYPES = st.sampled_from(["object", "array", "string", "number", "integer", "boolean", "null"])
+TYPES = st.sampled_from(
+    ["object", "array", "string", "number", "integer", "boolean", "null"]
+)
 NAME_LISTS = st.lists(NAMES, max_size=2, unique=True)
 PLAIN: dict[str, st.SearchStrategy[Any]] = {
     "type": TYPES | st.lists(TYPES, min_size=1, max_size=3, unique=True),
@@ -443,13 +573,32 @@ PLAIN: dict[str, st.SearchStrategy[Any]] = {
     "uniqueItems": st.booleans(),
     "multipleOf": st.integers(1, 3),
     "pattern": st.sampled_from(["^a", "b$", "^$"]),
-    **dict.fromkeys(("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"), LIMITS),
     **dict.fromkeys(
-        ("minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties"), COUNTS
+        ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"), LIMITS
+    ),
+    **dict.fromkeys(
+        (
+            "minLength",
+            "maxLength",
+            "minItems",
+            "maxItems",
+            "minProperties",
+            "maxProperties",
+        ),
+        COUNTS,
     ),
 }
 ONE = (
-    *("additionalProperties", "items", "contains", "not", "if", "then", "else", "propertyNames"),
+    *(
+        "additionalProperties",
+        "items",
+        "contains",
+        "not",
+        "if",
+        "then",
+        "else",
+        "propertyNames",
+    ),
     *("unevaluatedProperties", "unevaluatedItems"),
 )
 SEVERAL = ("allOf", "anyOf", "oneOf", "prefixItems")
@@ -461,7 +610,9 @@ def schemas(draw: st.DrawFn, depth: int = 3) -> Any:
     if draw(st.integers(0, 9)) == 0:
         return draw(st.booleans())
     deeper = (*ONE, *SEVERAL, *NAMED, "$ref") if depth else ()
-    keywords = draw(st.lists(st.sampled_from([*PLAIN, *deeper, *deeper]), max_size=4, unique=True))
+    keywords = draw(
+        st.lists(st.sampled_from([*PLAIN, *deeper, *deeper]), max_size=4, unique=True)
+    )
     return {keyword: draw(value_of(keyword, depth - 1)) for keyword in keywords}
 
 

@@ -1,7 +1,8 @@
-"""The official JSON Schema test suite, draft 2020-12, through the validator as it is configured.
+"""The official JSON Schema test suite, draft 2020-12, through the validator as it is
+configured.
 
-Where the service decides otherwise on purpose, the table below says so; a case that leaves the
-table or joins it unnoticed fails.
+Where the service decides otherwise on purpose, the table below says so; a case that
+leaves the table or joins it unnoticed fails.
 """
 
 import json
@@ -22,27 +23,50 @@ SUITE = Path(__file__).parent / "json_schema_suite"
 CASES = SUITE / "tests" / "draft2020-12"
 HOST = "http://localhost:1234/"
 
-REMOTE = "references are followed within the schema only; below they are tried with the remotes bundled"
-DIALECT = "schemas are read as draft 2020-12; one that names another meta-schema is not let in"
-NO_SCHEMA = "a reference leads to a place where the draft knows no schema, which it leaves undefined"
+REMOTE = (
+    "references are followed within the schema only; below they are tried with the"
+    " remotes bundled"
+)
+DIALECT = (
+    "schemas are read as draft 2020-12; one that names another meta-schema is not"
+    " let in"
+)
+NO_SCHEMA = (
+    "a reference leads to a place where the draft knows no schema, which it leaves"
+    " undefined"
+)
 DEFAULT = "defaults are filled in and validated with the rest"
 FORMAT = "formats are asserted"
 INT64 = "a number beyond 64 bits is no integer"
-DEPENDENCIES = "the draft has no such keyword any more, only this optional part of the suite"
+DEPENDENCIES = (
+    "the draft has no such keyword any more, only this optional part of the suite"
+)
 
 REFUSED = {
     "defs.json: validate definition against metaschema": REMOTE,
     "dynamicRef.json: strict-tree schema, guards against misspelled properties": REMOTE,
-    "dynamicRef.json: tests for implementation dynamic anchor and reference link": REMOTE,
-    "dynamicRef.json: $ref and $dynamicAnchor are independent of order - $defs first": REMOTE,
-    "dynamicRef.json: $ref and $dynamicAnchor are independent of order - $ref first": REMOTE,
+    "dynamicRef.json: tests for implementation dynamic anchor and reference link": (
+        REMOTE
+    ),
+    "dynamicRef.json: $ref and $dynamicAnchor are independent of order - $defs first": (
+        REMOTE
+    ),
+    "dynamicRef.json: $ref and $dynamicAnchor are independent of order - $ref first": (
+        REMOTE
+    ),
     "dynamicRef.json: $ref to $dynamicRef finds detached $dynamicAnchor": REMOTE,
     "ref.json: remote ref, containing refs itself": REMOTE,
     "refRemote.json": REMOTE,
     "optional/cross-draft.json": REMOTE,
-    "optional/refOfUnknownKeyword.json: reference of a root arbitrary keyword ": NO_SCHEMA,
-    "optional/refOfUnknownKeyword.json: reference of an arbitrary keyword of a sub-schema": NO_SCHEMA,
-    "optional/refOfUnknownKeyword.json: reference internals of known non-applicator": NO_SCHEMA,
+    "optional/refOfUnknownKeyword.json: reference of a root arbitrary keyword ": (
+        NO_SCHEMA
+    ),
+    "optional/refOfUnknownKeyword.json: reference of an arbitrary keyword of a sub-schema": (
+        NO_SCHEMA
+    ),
+    "optional/refOfUnknownKeyword.json: reference internals of known non-applicator": (
+        NO_SCHEMA
+    ),
     "vocabulary.json": DIALECT,
     "optional/format-assertion.json": DIALECT,
     "default.json": DEFAULT,
@@ -55,16 +79,23 @@ DIFFERENT = {
     "optional/float-overflow.json": INT64,
     "optional/bignum.json: integer": INT64,
     "optional/dependencies-compatibility.json": DEPENDENCIES,
-    "vocabulary.json: schema that uses custom metaschema with with no validation vocabulary": DIALECT,
+    "vocabulary.json: schema that uses custom metaschema with with no validation vocabulary": (
+        DIALECT
+    ),
 }
-"""Groups (or whole files of them) in which a document is judged otherwise than the suite says."""
+"""Groups (or whole files of them) in which a document is judged otherwise than the
+suite says."""
 
 BY_LOCATION = {
     "refRemote.json: remote HTTP ref with different $id",
     "refRemote.json: remote HTTP ref with different URN $id",
-    "optional/cross-draft.json: refs to historic drafts are processed as historic drafts",
+    (
+        "optional/cross-draft.json: refs to historic drafts are processed as historic"
+        " drafts"
+    ),
 }
-"""Groups that refer to a document by where it lies and not by its ``$id``, and one of another draft."""
+"""Groups that refer to a document by where it lies and not by its ``$id``, and one of
+another draft."""
 
 
 @dataclass(frozen=True)
@@ -114,11 +145,15 @@ def bundled(schema: Any) -> Any:
     """The schema with every document it might refer to inside (Core, section 9.3)."""
     if not isinstance(schema, dict):
         return schema
-    return schema | {"$defs": schema.get("$defs", {}) | {"the bundle of the remotes": BUNDLE}}
+    return schema | {
+        "$defs": schema.get("$defs", {}) | {"the bundle of the remotes": BUNDLE}
+    }
 
 
 def accepts(group: Group, data: Any) -> bool:
-    validate = compile_schema(bundled(group.schema) if group.reason(REFUSED) == REMOTE else group.schema)
+    validate = compile_schema(
+        bundled(group.schema) if group.reason(REFUSED) == REMOTE else group.schema
+    )
     try:
         validate(data)
     except InvalidData:
@@ -127,16 +162,23 @@ def accepts(group: Group, data: Any) -> bool:
 
 
 def misjudged(group: Group) -> list[str]:
-    return [test["description"] for test in group.tests if accepts(group, test["data"]) != test["valid"]]
+    return [
+        test["description"]
+        for test in group.tests
+        if accepts(group, test["data"]) != test["valid"]
+    ]
 
 
 def objections(group: Group) -> list[str]:
-    """What ``check_schema`` has against a schema, its root aside: few roots of the suite are object types."""
+    """What ``check_schema`` has against a schema, its root aside: few roots of the
+    suite are object types."""
     try:
         check_schema(group.schema)
     except InvalidSchema as refused:
         details = [violation.detail for violation in refused.errors]
-        return [detail for detail in details if not detail.startswith("must be an object")]
+        return [
+            detail for detail in details if not detail.startswith("must be an object")
+        ]
     return []
 
 
@@ -149,12 +191,16 @@ UNBUNDLED = [group for group in GROUPS if not is_compiled(group)]
 
 
 @pytest.mark.parametrize("group", COMPILED, ids=lambda group: group.name)
-def test_the_official_suite_is_passed_but_for_what_the_table_names(group: Group) -> None:
+def test_the_official_suite_is_passed_but_for_what_the_table_names(
+    group: Group,
+) -> None:
     assert misjudged(group) == [] or group.reason(DIFFERENT) is not None
 
 
 @pytest.mark.parametrize("group", GROUPS, ids=lambda group: group.name)
-def test_check_schema_lets_the_schemas_of_the_suite_in_but_for_what_the_table_names(group: Group) -> None:
+def test_check_schema_lets_the_schemas_of_the_suite_in_but_for_what_the_table_names(
+    group: Group,
+) -> None:
     assert objections(group) == [] or group.reason(REFUSED) is not None
 
 
@@ -166,9 +212,13 @@ def test_what_cannot_be_bundled_is_refused_when_it_is_compiled(group: Group) -> 
 
 @pytest.mark.parametrize("name", DIFFERENT)
 def test_what_the_table_calls_different_is(name: str) -> None:
-    assert any(misjudged(group) for group in COMPILED if name in (group.name, group.file))
+    assert any(
+        misjudged(group) for group in COMPILED if name in (group.name, group.file)
+    )
 
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_the_table_calls_refused_is(name: str) -> None:
-    assert any(objections(group) for group in GROUPS if name in (group.name, group.file))
+    assert any(
+        objections(group) for group in GROUPS if name in (group.name, group.file)
+    )

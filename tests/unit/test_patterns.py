@@ -34,7 +34,9 @@ from persist.entity_types.json_schema.engine import PatternRefused, matcher, wei
         (r"", "", None),
     ],
 )
-def test_a_pattern_means_what_it_means_in_ecma_262(pattern: str, matched: str, unmatched: str | None) -> None:
+def test_a_pattern_means_what_it_means_in_ecma_262(
+    pattern: str, matched: str, unmatched: str | None
+) -> None:
     matches = matcher(pattern)
     assert matches(matched)
     assert unmatched is None or not matches(unmatched)
@@ -49,23 +51,40 @@ def test_a_pattern_means_what_it_means_in_ecma_262(pattern: str, matched: str, u
         *("(a{1000}){1000}", "a{999999}", r"\p{L}{200}"),
     ],
 )
-def test_a_pattern_that_cannot_be_matched_in_linear_time_is_refused(pattern: str) -> None:
-    with pytest.raises(PatternRefused, match="no look-around, no back-references, and 16384 states at most"):
+def test_a_pattern_that_cannot_be_matched_in_linear_time_is_refused(
+    pattern: str,
+) -> None:
+    with pytest.raises(
+        PatternRefused,
+        match="no look-around, no back-references, and 16384 states at most",
+    ):
         weight(pattern)
 
 
 @pytest.mark.parametrize(
-    "pattern", [r"^(a|[])$", "^[^]$", r"^[\w-.]+$", r"^[.-\w]+$", "^[~~--]$", "^a{,2}$", r"^\uD83D\uDE00$"]
+    "pattern",
+    [
+        r"^(a|[])$",
+        "^[^]$",
+        r"^[\w-.]+$",
+        r"^[.-\w]+$",
+        "^[~~--]$",
+        "^a{,2}$",
+        r"^\uD83D\uDE00$",
+    ],
 )
-def test_what_the_engine_does_not_read_as_ecma_262_does_is_refused_rather_than_misread(pattern: str) -> None:
-    """An empty set, a range from or to a class, a doubled mark in a set, a brace alone, two surrogates:
-    each can be written another way."""
+def test_what_the_engine_does_not_read_as_ecma_262_does_is_refused_rather_than_misread(
+    pattern: str,
+) -> None:
+    """An empty set, a range from or to a class, a doubled mark in a set, a brace alone,
+    two surrogates: each can be written another way."""
     with pytest.raises(PatternRefused):
         weight(pattern)
 
 
 @pytest.mark.parametrize(
-    "pattern", [r"\p{L}{20}", ".{1000}", r"\S{400}", "(?i)[éa]{4000}", "(?:(a|b)*c){900}"]
+    "pattern",
+    [r"\p{L}{20}", ".{1000}", r"\S{400}", "(?i)[éa]{4000}", "(?:(a|b)*c){900}"],
 )
 def test_the_heaviest_pattern_let_in_compiles_in_a_blink(pattern: str) -> None:
     begun = time.process_time()
@@ -74,10 +93,26 @@ def test_the_heaviest_pattern_let_in_compiles_in_a_blink(pattern: str) -> None:
 
 
 PIECES = st.sampled_from(
-    ["a", "b", "[ab]", "[^a]", "[a-c-]", ".", r"\d", r"\w", r"\.", "(a|b)", "(?:ab)", "1"]
+    [
+        "a",
+        "b",
+        "[ab]",
+        "[^a]",
+        "[a-c-]",
+        ".",
+        r"\d",
+        r"\w",
+        r"\.",
+        "(a|b)",
+        "(?:ab)",
+        "1",
+    ]
 )
 REPEATED = st.builds(
-    "".join, st.tuples(PIECES, st.sampled_from(["", "*", "+", "?", "{2}", "{0,2}", "{1,}", "+?"]))
+    "".join,
+    st.tuples(
+        PIECES, st.sampled_from(["", "*", "+", "?", "{2}", "{0,2}", "{1,}", "+?"])
+    ),
 )
 PATTERNS = st.builds(
     lambda start, parts, end: start + "".join(parts) + end,
@@ -88,6 +123,10 @@ PATTERNS = st.builds(
 
 
 @given(PATTERNS, st.lists(st.text("abc1.-", max_size=6), max_size=8))
-def test_a_plain_pattern_matches_what_pythons_own_engine_matches(pattern: str, texts: list[str]) -> None:
+def test_a_plain_pattern_matches_what_pythons_own_engine_matches(
+    pattern: str, texts: list[str]
+) -> None:
     ours, theirs = matcher(pattern), re.compile(pattern)
-    assert [ours(text) for text in texts] == [bool(theirs.search(text)) for text in texts]
+    assert [ours(text) for text in texts] == [
+        bool(theirs.search(text)) for text in texts
+    ]

@@ -1,6 +1,7 @@
 """Safety: which schemas are let in (contract 6, the safety budget).
 
-Without the bounds tested here, the schemas below hang a validator, fetch what they name, or fill the memory.
+Without the bounds tested here, the schemas below hang a validator, fetch what they
+name, or fill the memory.
 """
 
 import socket
@@ -22,7 +23,8 @@ OBJECT = {"type": "object"}
 
 
 def refused(schema: Any) -> dict[str, str]:
-    """What ``check_schema`` has against a schema, by pointer; said within two seconds of work."""
+    """What ``check_schema`` has against a schema, by pointer; said within two seconds
+    of work."""
     begun = time.process_time()
     with pytest.raises(InvalidSchema) as caught:
         check_schema(schema)
@@ -56,13 +58,17 @@ def test_size_counts_bytes_and_not_characters() -> None:
 
 def test_a_schema_32_deep_is_let_in_and_one_deeper_is_not() -> None:
     check_schema(OBJECT | {"not": nested(31)})
-    assert refused(OBJECT | {"not": nested(32)}) == {"/not" * 32: "is nested more than 32 deep"}
+    assert refused(OBJECT | {"not": nested(32)}) == {
+        "/not" * 32: "is nested more than 32 deep"
+    }
 
 
 def test_a_schema_thousands_deep_is_refused_like_any_other() -> None:
     innermost: Any = []
     deep = reduce(lambda below, _: [below], range(5_000), innermost)
-    assert list(refused(OBJECT | {"x": deep}).values()) == ["is nested more than 32 deep"]
+    assert list(refused(OBJECT | {"x": deep}).values()) == [
+        "is nested more than 32 deep"
+    ]
 
 
 def test_a_schema_of_2000_nodes_is_let_in_and_one_more_is_not() -> None:
@@ -84,7 +90,9 @@ def test_a_schema_as_large_as_may_be_is_judged_in_half_a_second() -> None:
 
 
 def test_every_violation_of_the_meta_schema_is_named() -> None:
-    schema = of(a=5, b={"minLength": -1, "type": ["string", "strung"]}) | {"required": "a"}
+    schema = of(a=5, b={"minLength": -1, "type": ["string", "strung"]}) | {
+        "required": "a"
+    }
     assert refused(schema).keys() == {
         "/properties/a",
         "/properties/b/minLength",
@@ -95,7 +103,9 @@ def test_every_violation_of_the_meta_schema_is_named() -> None:
 
 @pytest.mark.parametrize("schema", [True, False, [], "object", None, 5])
 def test_a_schema_is_an_object(schema: Any) -> None:
-    assert refused(schema) == {"": "must be an object, the JSON Schema of an object type"}
+    assert refused(schema) == {
+        "": "must be an object, the JSON Schema of an object type"
+    }
 
 
 @pytest.mark.parametrize(
@@ -128,7 +138,10 @@ def test_a_root_that_is_no_object_type_is_refused(schema: Any, place: str) -> No
 
 @pytest.mark.parametrize("place", ["", "/properties/a"])
 def test_another_draft_is_refused_wherever_it_is_named(place: str) -> None:
-    draft = {"$schema": "http://json-schema.org/draft-07/schema#", "$id": "https://example.com/a"}
+    draft = {
+        "$schema": "http://json-schema.org/draft-07/schema#",
+        "$id": "https://example.com/a",
+    }
     schema = OBJECT | draft if place == "" else of(a=draft)
     assert refused(schema).keys() == {f"{place}/$schema"}
 
@@ -155,7 +168,10 @@ def listener() -> Iterator[tuple[int, list[str]]]:
                     if request == "stop":
                         return
                     calls.append(request)
-                    connection.sendall(b'HTTP/1.1 200 OK\r\nContent-Length: 17\r\n\r\n{"type":"string"}')
+                    connection.sendall(
+                        b"HTTP/1.1 200 OK\r\nContent-Length:"
+                        b' 17\r\n\r\n{"type":"string"}'
+                    )
 
         thread = threading.Thread(target=accept)
         thread.start()
@@ -170,7 +186,9 @@ def listener() -> Iterator[tuple[int, list[str]]]:
 def test_a_remote_reference_is_refused_and_nothing_is_fetched() -> None:
     with listener() as (port, calls):
         url = f"http://127.0.0.1:{port}/type.json"
-        schema = of(a={"$ref": url}, b={"$dynamicRef": f"{url}#a"}) | {"$id": f"http://127.0.0.1:{port}/root"}
+        schema = of(a={"$ref": url}, b={"$dynamicRef": f"{url}#a"}) | {
+            "$id": f"http://127.0.0.1:{port}/root"
+        }
         outside = "leads out of the schema; only references within it are followed"
         assert refused(schema | {"$defs": {"c": {"$ref": "other.json"}}}) == {
             "/properties/a/$ref": f"{url} {outside}",
@@ -189,23 +207,35 @@ def test_a_file_is_not_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "reference", ["#/$defs/none", "#none", "#/type", "#/examples/0", "#/required/-", "http://[bad"]
+    "reference",
+    ["#/$defs/none", "#none", "#/type", "#/examples/0", "#/required/-", "http://[bad"],
 )
 def test_a_reference_that_leads_to_no_schema_is_named(reference: str) -> None:
-    schema = of(a={"$ref": reference}) | {"examples": [{"type": "string"}], "required": ["a"]}
+    schema = of(a={"$ref": reference}) | {
+        "examples": [{"type": "string"}],
+        "required": ["a"],
+    }
     assert refused(schema).keys() == {"/properties/a/$ref"}
 
 
 def test_an_id_that_is_no_reference_is_named() -> None:
-    assert refused(of(a={"$id": "http://[bad"})) == {"/properties/a/$id": "must be a URI reference"}
+    assert refused(of(a={"$id": "http://[bad"})) == {
+        "/properties/a/$id": "must be a URI reference"
+    }
 
 
 @pytest.mark.parametrize(
     "schema",
     [
         {"$ref": "#"},
-        {"allOf": [{"$ref": "#/$defs/a"}], "$defs": {"a": {"anyOf": [{"not": {"$ref": "#"}}]}}},
-        {"if": {"$ref": "#/$defs/a"}, "$defs": {"a": {"dependentSchemas": {"b": {"$ref": "#"}}}}},
+        {
+            "allOf": [{"$ref": "#/$defs/a"}],
+            "$defs": {"a": {"anyOf": [{"not": {"$ref": "#"}}]}},
+        },
+        {
+            "if": {"$ref": "#/$defs/a"},
+            "$defs": {"a": {"dependentSchemas": {"b": {"$ref": "#"}}}},
+        },
         {"$dynamicRef": "#a", "$dynamicAnchor": "a"},
         of(a={"$ref": "#/properties/a"}),
     ],
@@ -215,13 +245,17 @@ def test_a_reference_that_consumes_nothing_of_the_value_is_refused(schema: Any) 
 
 
 def test_a_recursive_schema_that_goes_down_the_value_is_let_in() -> None:
-    check_schema(of(left={"$ref": "#"}, right={"$ref": "#"}, rows={"items": {"$ref": "#"}}))
+    check_schema(
+        of(left={"$ref": "#"}, right={"$ref": "#"}, rows={"items": {"$ref": "#"}})
+    )
 
 
 @pytest.mark.parametrize("keyword", ["allOf", "anyOf", "oneOf"])
 def test_references_that_fan_out_are_refused(keyword: str) -> None:
     """Thirty lines that unfold to a billion schemas."""
-    levels = {f"a{n}": {keyword: [{"$ref": f"#/$defs/a{n + 1}"}] * 2} for n in range(30)}
+    levels = {
+        f"a{n}": {keyword: [{"$ref": f"#/$defs/a{n + 1}"}] * 2} for n in range(30)
+    }
     schema = OBJECT | {"$ref": "#/$defs/a0", "$defs": levels | {"a30": {}}}
     assert list(refused(schema).values()) == [
         "unfolds to more than 2000 schemas for one value: its references fan out"
@@ -231,7 +265,8 @@ def test_references_that_fan_out_are_refused(keyword: str) -> None:
 def test_a_definition_used_in_many_places_is_no_fan_out() -> None:
     address = of(**{f"line{number}": {"type": "string"} for number in range(20)})
     check_schema(
-        of(**{f"a{n}": {"$ref": "#/$defs/address"} for n in range(200)}) | {"$defs": {"address": address}}
+        of(**{f"a{n}": {"$ref": "#/$defs/address"} for n in range(200)})
+        | {"$defs": {"address": address}}
     )
 
 
@@ -239,7 +274,9 @@ def test_a_definition_used_in_many_places_is_no_fan_out() -> None:
 
 
 def test_patterns_that_need_backtracking_are_named() -> None:
-    schema = of(a={"pattern": "(?=a)"}, b={"pattern": r"(a)\1"}) | {"patternProperties": {"a/(": {}}}
+    schema = of(a={"pattern": "(?=a)"}, b={"pattern": r"(a)\1"}) | {
+        "patternProperties": {"a/(": {}}
+    }
     assert refused(schema | {"$defs": {"unused": {"pattern": "("}}}).keys() == {
         "/properties/a/pattern",
         "/properties/b/pattern",
@@ -250,24 +287,36 @@ def test_patterns_that_need_backtracking_are_named() -> None:
 
 def test_patterns_that_are_too_heavy_together_are_refused() -> None:
     patterns = {f"p{number}": {"pattern": "a{4000}"} for number in range(12)}
-    assert refused(of(**patterns)) == {"": "its patterns unfold to 24576 states together, 20000 are allowed"}
+    assert refused(of(**patterns)) == {
+        "": "its patterns unfold to 24576 states together, 20000 are allowed"
+    }
 
 
 # Defaults
 
 
 def test_a_default_that_does_not_fit_where_it_is_filled_in_is_named() -> None:
-    schema = of(a={"type": "string", "default": None}, b={"$ref": "#/$defs/b"}, c={"items": {"default": 1}})
+    schema = of(
+        a={"type": "string", "default": None},
+        b={"$ref": "#/$defs/b"},
+        c={"items": {"default": 1}},
+    )
     assert refused(schema | {"$defs": {"b": {"type": "integer", "default": "n"}}}) == {
-        "/properties/a/default": "does not fit where it would be filled in: it must be a string",
-        "/$defs/b/default": "does not fit where it would be filled in: it must be an integer",
+        "/properties/a/default": (
+            "does not fit where it would be filled in: it must be a string"
+        ),
+        "/$defs/b/default": (
+            "does not fit where it would be filled in: it must be an integer"
+        ),
     }
 
 
 def test_a_default_that_fills_itself_without_end_is_refused() -> None:
     schema = of(child={"$ref": "#", "default": {}})
     assert refused(schema) == {
-        "/properties/child/default": "does not fit where it would be filled in: it fills itself without end"
+        "/properties/child/default": (
+            "does not fit where it would be filled in: it fills itself without end"
+        )
     }
 
 
@@ -279,5 +328,16 @@ def test_a_default_that_is_only_told_is_not_judged() -> None:
 
 
 def test_any_text_may_be_the_name_of_a_member() -> None:
-    names = ["__proto__", "", "$ref", "constructor", "名前", "a/b~c", "a b", "\U0001f600"]
-    check_schema(of(**{name: {"type": "string"} for name in names}) | {"required": names})
+    names = [
+        "__proto__",
+        "",
+        "$ref",
+        "constructor",
+        "名前",
+        "a/b~c",
+        "a b",
+        "\U0001f600",
+    ]
+    check_schema(
+        of(**{name: {"type": "string"} for name in names}) | {"required": names}
+    )

@@ -1,4 +1,5 @@
-"""OpenAPI 3.1, made from entity types: the routes of collections are generic, their documentation is not."""
+"""OpenAPI 3.1, made from entity types: the routes of collections are generic, their
+documentation is not."""
 
 from persist.api.openapi.document import collection_texts, document, document_pieces
 

@@ -16,7 +16,16 @@ NO_NUL = r"^[^\u0000]*$"
 INT64_BOUNDS = {"minimum": INT64.start, "maximum": INT64.stop - 1}
 
 _ONE = {
-    *("additionalProperties", "items", "contains", "not", "if", "then", "else", "propertyNames"),
+    *(
+        "additionalProperties",
+        "items",
+        "contains",
+        "not",
+        "if",
+        "then",
+        "else",
+        "propertyNames",
+    ),
     *("unevaluatedItems", "unevaluatedProperties", "contentSchema"),
 }
 _MANY = {"allOf", "anyOf", "oneOf", "prefixItems"}
@@ -30,20 +39,25 @@ def ref(name: str) -> Json:
 
 
 def component_name(text: str) -> str:
-    """``text`` in the characters a component's name may have; different texts stay different."""
+    """``text`` in the characters a component's name may have; different texts stay
+    different."""
     return re.sub(r"[^A-Za-z0-9_-]", lambda found: f".{ord(found[0]):x}.", text)
 
 
 def lifted(schema: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """The components a JSON Schema becomes: itself as ``name``, its ``$defs`` as ``name.<definition>``.
+    """The components a JSON Schema becomes: itself as ``name``, its ``$defs`` as
+    ``name.<definition>``.
 
-    Local references are rewritten to the new places, anchors among them; what the service demands
-    beyond the schema (64-bit integers, no U+0000) is written into it.
+    Local references are rewritten to the new places, anchors among them; what the
+    service demands beyond the schema (64-bit integers, no U+0000) is written into it.
     """
     place = _places(schema, name)
     root = {keyword: value for keyword, value in schema.items() if keyword != "$defs"}
     definitions = schema.get("$defs", {})
-    nested = {f"{name}.{component_name(key)}": _moved(part, place) for key, part in definitions.items()}
+    nested = {
+        f"{name}.{component_name(key)}": _moved(part, place)
+        for key, part in definitions.items()
+    }
     return {name: _moved(root, place), **nested}
 
 
@@ -57,7 +71,9 @@ def _places(schema: Mapping[str, Any], name: str) -> Resource:
         if local.startswith("/$defs/"):
             definition, _, rest = local.removeprefix("/$defs/").partition("/")
             key = definition.replace("~1", "/").replace("~0", "~")
-            return f"{COMPONENTS}{name}.{component_name(key)}" + (f"/{rest}" if rest else "")
+            return f"{COMPONENTS}{name}.{component_name(key)}" + (
+                f"/{rest}" if rest else ""
+            )
         return COMPONENTS + name + local
 
     return place
@@ -66,8 +82,14 @@ def _places(schema: Mapping[str, Any], name: str) -> Resource:
 def _anchors(schema: Any, at: str) -> list[tuple[str, str]]:
     if not isinstance(schema, Mapping):
         return []
-    own = [(schema[word], at) for word in ("$anchor", "$dynamicAnchor") if isinstance(schema.get(word), str)]
-    return own + [found for step, part in _parts(schema) for found in _anchors(part, at + step)]
+    own = [
+        (schema[word], at)
+        for word in ("$anchor", "$dynamicAnchor")
+        if isinstance(schema.get(word), str)
+    ]
+    return own + [
+        found for step, part in _parts(schema) for found in _anchors(part, at + step)
+    ]
 
 
 def _parts(schema: Mapping[str, Any]) -> list[tuple[str, Any]]:

@@ -1,6 +1,8 @@
-"""The OpenAPI 3.1 document: every collection's own paths, beside what FastAPI tells of the other routers.
+"""The OpenAPI 3.1 document: every collection's own paths, beside what FastAPI tells of
+the other routers.
 
-Routes of collections are generic and few; their documentation is made here from the entity types.
+Routes of collections are generic and few; their documentation is made here from the
+entity types.
 """
 
 import json
@@ -10,7 +12,11 @@ from persist.api.authentication import level_of
 from persist.api.openapi.components import Json, ref
 from persist.api.openapi.operations import Fragment, collection_fragment
 from persist.api.openapi.parameters import CONTROLS
-from persist.api.openapi.problems import PROBLEM_JSON, PROBLEM_SCHEMA, problem_components
+from persist.api.openapi.problems import (
+    PROBLEM_JSON,
+    PROBLEM_SCHEMA,
+    problem_components,
+)
 from persist.api.openapi.responses import HEADERS, SHARED
 from persist.api.openapi.schemas import SHARED_SCHEMAS
 from persist.api.openapi.workspace_paths import inside_paths
@@ -19,11 +25,13 @@ from persist.domain.entity_type import EntityType
 from persist.domain.record import dumps
 
 _DESCRIPTION = """\
-Durable, versioned, audited collections. A record is an envelope around `data`; clients send `data`, \
-the service keeps `id`, `revision`, `schema_version` and the times. The revision is the record's `ETag`.
+Durable, versioned, audited collections. A record is an envelope around `data`; \
+clients send `data`, the service keeps `id`, `revision`, `schema_version` and the \
+times. The revision is the record's `ETag`.
 
-Filters are `field=value` and `field__operator=value`, all ANDed; fields of the envelope carry an \
-underscore. Every error is a problem of RFC 9457 with a stable `code`.
+Filters are `field=value` and `field__operator=value`, all ANDed; fields of the \
+envelope carry an underscore. Every error is a problem of RFC 9457 with a stable \
+`code`.
 """
 
 _ADMIN = {"entity types", "snapshots", "migrations"}
@@ -33,7 +41,9 @@ _SECURITY: Json = {
     "key": {
         "type": "http",
         "scheme": "bearer",
-        "description": "A key that `persist keys create` made; none where none was ever made.",
+        "description": (
+            "A key that `persist keys create` made; none where none was ever made."
+        ),
     }
 }
 
@@ -46,11 +56,17 @@ _fragments: dict[str, tuple[EntityType, Fragment]] = {}
 
 
 def document(
-    types: Iterable[EntityType], *, version: str, base: Json | None = None, access: Access = OPEN
+    types: Iterable[EntityType],
+    *,
+    version: str,
+    base: Json | None = None,
+    access: Access = OPEN,
 ) -> Json:
-    """The document of what a caller may use. ``base`` is FastAPI's own, of the routers that are not
-    collections."""
-    made: Json = json.loads(b"".join(document_pieces(types, version=version, base=base, access=access)))
+    """The document of what a caller may use. ``base`` is FastAPI's own, of the routers
+    that are not collections."""
+    made: Json = json.loads(
+        b"".join(document_pieces(types, version=version, base=base, access=access))
+    )
     return made
 
 
@@ -62,11 +78,14 @@ def document_pieces(
     base: Json | None = None,
     access: Access = OPEN,
 ) -> Iterator[bytes]:
-    """The same as JSON, in pieces: to handle a large one as a whole keeps other threads waiting."""
+    """The same as JSON, in pieces: to handle a large one as a whole keeps other threads
+    waiting."""
     seen = sorted((type for type in types if _workspaces(type.name, access)), key=_name)
     info = {"title": title, "description": _DESCRIPTION, "version": version}
     held, size = list[str](), 0
-    for text in _texts([collection_texts(type) for type in seen], info, base or {}, access):
+    for text in _texts(
+        [collection_texts(type) for type in seen], info, base or {}, access
+    ):
         held.append(text)
         size += len(text)
         if size >= PIECE:
@@ -80,13 +99,17 @@ def _name(type: EntityType) -> str:
 
 
 def collection_texts(type: EntityType) -> Fragment:
-    """What one collection adds to the document, each component as JSON text, made once for each value of
-    its entity type. Text, because a garbage collector does not go through it."""
+    """What one collection adds to the document, each component as JSON text, made once
+    for each value of its entity type. Text, because a garbage collector does not go
+    through it."""
     known = _fragments.get(type.name)
     if known is None or known[0] is not type:
         made = collection_fragment(type)
         components = map(_each, (made.schemas, made.parameters, made.responses))
-        known = _fragments[type.name] = type, Fragment(made.tag, made.paths, *components)
+        known = _fragments[type.name] = (
+            type,
+            Fragment(made.tag, made.paths, *components),
+        )
     return known[1]
 
 
@@ -94,9 +117,16 @@ def _each(members: Json) -> Json:
     return {name: dumps(member) for name, member in members.items()}
 
 
-def _texts(fragments: list[Fragment], info: Json, base: Json, access: Access) -> Iterator[str]:
+def _texts(
+    fragments: list[Fragment], info: Json, base: Json, access: Access
+) -> Iterator[str]:
     tags = [*(fragment.tag for fragment in fragments), *base.get("tags", ())]
-    head = {"openapi": "3.1.0", "info": info, "tags": tags, "security": [{"key": []}, {}]}
+    head = {
+        "openapi": "3.1.0",
+        "info": info,
+        "tags": tags,
+        "security": [{"key": []}, {}],
+    }
     yield dumps(head)[:-1] + ',"paths":'
     paths: Json = {}
     components = {kind: _each(members) for kind, members in _components(base).items()}
@@ -111,7 +141,9 @@ def _texts(fragments: list[Fragment], info: Json, base: Json, access: Access) ->
     if not access.allows(Level.ADMIN):
         general = {path: item for path, item in general.items() if path != "/metrics"}
     others = {path: _with_problems(item) for path, item in general.items()}
-    yield from _objects((path, _each(item)) for path, item in (paths | _usable(others, access)).items())
+    yield from _objects(
+        (path, _each(item)) for path, item in (paths | _usable(others, access)).items()
+    )
     yield ',"components":'
     yield from _objects((components | {"securitySchemes": _each(_SECURITY)}).items())
     yield "}"
@@ -130,24 +162,41 @@ def _objects(members: Iterable[tuple[str, Json]]) -> Iterator[str]:
 
 
 def _workspaces(collection: str, access: Access) -> list[str]:
-    """Where a caller reads a collection: in the default workspace, or only in those their key names."""
+    """Where a caller reads a collection: in the default workspace, or only in those
+    their key names."""
     named = sorted({scope.workspace for scope in access.scopes if scope.workspace})
-    readable = [workspace for workspace in ("", *named) if access.allows(Level.READ, collection, workspace)]
+    readable = [
+        workspace
+        for workspace in ("", *named)
+        if access.allows(Level.READ, collection, workspace)
+    ]
     return readable[:1] if "" in readable else readable
 
 
-def _usable(paths: Json, access: Access, collection: str | None = None, workspace: str = "") -> Json:
-    """The operations a caller may use: on the collection in a workspace, or on anything at all."""
+def _usable(
+    paths: Json, access: Access, collection: str | None = None, workspace: str = ""
+) -> Json:
+    """The operations a caller may use: on the collection in a workspace, or on anything
+    at all."""
 
     def allowed(level: Level) -> bool:
         return (
-            access.allows_some(level) if collection is None else access.allows(level, collection, workspace)
+            access.allows_some(level)
+            if collection is None
+            else access.allows(level, collection, workspace)
         )
 
     prefix = f"/workspaces/{workspace}" if workspace else ""
     found = {
         prefix + path: {
-            method: told | ({"operationId": f"{workspace}_{told['operationId']}"} if workspace else {})
+            method: (
+                told
+                | (
+                    {"operationId": f"{workspace}_{told['operationId']}"}
+                    if workspace
+                    else {}
+                )
+            )
             for method, told in item.items()
             if allowed(_level(method, path, told))
         }
@@ -177,19 +226,30 @@ def _components(base: Json) -> Json:
         "headers": dict(HEADERS),
     }
     for kind, components in base.get("components", {}).items():
-        kept = {name: value for name, value in components.items() if name not in _FRAMEWORK_ERRORS}
+        kept = {
+            name: value
+            for name, value in components.items()
+            if name not in _FRAMEWORK_ERRORS
+        }
         own[kind] = own.get(kind, {}) | kept
     return own
 
 
 def _with_problems(item: Json) -> Json:
     """A path of FastAPI's with every error as a problem."""
-    return {method: _operation(value) if isinstance(value, dict) else value for method, value in item.items()}
+    return {
+        method: _operation(value) if isinstance(value, dict) else value
+        for method, value in item.items()
+    }
 
 
 def _operation(operation: Json) -> Json:
     answers = operation.get("responses", {})
-    told = {status: answer for status, answer in answers.items() if "HTTPValidationError" not in str(answer)}
+    told = {
+        status: answer
+        for status, answer in answers.items()
+        if "HTTPValidationError" not in str(answer)
+    }
     return operation | {"responses": {"default": _ANY_PROBLEM, **told}}
 
 

@@ -28,21 +28,34 @@ FEW = 3
 
 def example_data(type: EntityType) -> Data | None:
     """Data the entity type accepts, or None where none can be made up."""
-    candidates = (type.example or None, _made_up(type.schema, type.schema, "", 0), type.example)
-    return next((data for data in candidates if _is_accepted(type.validate, data)), None)
+    candidates = (
+        type.example or None,
+        _made_up(type.schema, type.schema, "", 0),
+        type.example,
+    )
+    return next(
+        (data for data in candidates if _is_accepted(type.validate, data)), None
+    )
 
 
 def example_payload(command: Command, part: Data) -> Data | None:
     """A payload the command accepts; ``part`` of the data will do for ``set``."""
     schema = command.payload_schema
     own = part if part.keys() <= schema.get("properties", {}).keys() else {}
-    candidates = (*schema.get("examples", ()), own or None, _made_up(schema, schema, "", 0))
-    return next((data for data in candidates if _is_accepted(command.parse, data)), None)
+    candidates = (
+        *schema.get("examples", ()),
+        own or None,
+        _made_up(schema, schema, "", 0),
+    )
+    return next(
+        (data for data in candidates if _is_accepted(command.parse, data)), None
+    )
 
 
 def example_lines(type: EntityType, data: Data) -> str | None:
-    """NDJSON the collection can import. Two lines: Swagger UI would write a single one as JSON of
-    several lines; unique members differ from those of ``data``, which may be stored already."""
+    """NDJSON the collection can import. Two lines: Swagger UI would write a single one
+    as JSON of several lines; unique members differ from those of ``data``, which may be
+    stored already."""
     lines = [_varied(type, data, number) for number in (2, 3)]
     if not all(_is_accepted(type.validate, line) for line in lines):
         return None
@@ -54,7 +67,9 @@ def _varied(type: EntityType, data: Data, number: int) -> Data:
     for name in {path for group in type.unique for path in group} & data.keys():
         value = data[name]
         if isinstance(value, str | int):
-            varied[name] = f"{value}-{number}" if isinstance(value, str) else value + number
+            varied[name] = (
+                f"{value}-{number}" if isinstance(value, str) else value + number
+            )
     return varied
 
 
@@ -69,44 +84,65 @@ def _is_accepted(validate: Callable[[Data], Any], data: Any) -> TypeGuard[Data]:
 
 
 def _made_up(schema: Any, root: Mapping[str, Any], name: str, depth: int) -> Any:
-    """A small value that fits the plain keywords of ``schema``; the caller checks it."""
+    """A small value that fits the plain keywords of ``schema``; the caller checks
+    it."""
     if not isinstance(schema, Mapping) or depth > _DEPTH:
         return None
     given = [schema[word] for word in ("default", "const") if word in schema]
     given += [*schema.get("examples", ())[:1], *schema.get("enum", ())[:1]]
     if given:
         return given[0]
-    for inner in (_target(schema, root), *schema.get("allOf", ())[:1], *_branches(schema)[:1]):
+    for inner in (
+        _target(schema, root),
+        *schema.get("allOf", ())[:1],
+        *_branches(schema)[:1],
+    ):
         if inner is not None:
             return _made_up(inner, root, name, depth + 1)
     return _of_type(schema, root, name, depth)
 
 
-def _of_type(schema: Mapping[str, Any], root: Mapping[str, Any], name: str, depth: int) -> Any:
+def _of_type(
+    schema: Mapping[str, Any], root: Mapping[str, Any], name: str, depth: int
+) -> Any:
     declared = schema.get("type", "object" if "properties" in schema else "string")
     kind = declared if isinstance(declared, str) else next(iter(declared), "null")
     if kind == "object":
         inner = schema.get("properties", {})
         wanted = schema.get("required") or list(inner)[:FEW]
-        return {key: _made_up(inner.get(key, {}), root, key, depth + 1) for key in wanted}
+        return {
+            key: _made_up(inner.get(key, {}), root, key, depth + 1) for key in wanted
+        }
     if kind == "array":
-        return [_made_up(schema.get("items"), root, name, depth + 1)] * schema.get("minItems", 0)
+        return [_made_up(schema.get("items"), root, name, depth + 1)] * schema.get(
+            "minItems", 0
+        )
     if kind in ("integer", "number"):
         return _number(schema)
     return {"string": _text(schema, name), "boolean": True}.get(kind)
 
 
 def _number(schema: Mapping[str, Any]) -> int:
-    at_least = max(schema.get("minimum", -math.inf), schema.get("exclusiveMinimum", -math.inf - 1) + 1)
-    at_most = min(schema.get("maximum", math.inf), schema.get("exclusiveMaximum", math.inf) - 1)
+    at_least = max(
+        schema.get("minimum", -math.inf),
+        schema.get("exclusiveMinimum", -math.inf - 1) + 1,
+    )
+    at_most = min(
+        schema.get("maximum", math.inf), schema.get("exclusiveMaximum", math.inf) - 1
+    )
     step = schema.get("multipleOf", 1)
     nearest = max(at_least, min(1, at_most))
     return int(math.ceil(nearest / step) * step)
 
 
 def _text(schema: Mapping[str, Any], name: str) -> str:
-    text = _FORMATS.get(schema.get("format", ""), name.replace("_", " ").capitalize() or "Text")
-    least, most = schema.get("minLength", 0), schema.get("maxLength", len(text) + schema.get("minLength", 0))
+    text = _FORMATS.get(
+        schema.get("format", ""), name.replace("_", " ").capitalize() or "Text"
+    )
+    least, most = (
+        schema.get("minLength", 0),
+        schema.get("maxLength", len(text) + schema.get("minLength", 0)),
+    )
     return text.ljust(least, "x")[:most]
 
 

@@ -1,6 +1,8 @@
-"""The typed filters of a collection in OpenAPI, and the names its ``sort`` and ``fields`` take.
+"""The typed filters of a collection in OpenAPI, and the names its ``sort`` and
+``fields`` take.
 
-A filter is a component ``<name>.<type>``: collections whose fields share name and type share it.
+A filter is a component ``<name>.<type>``: collections whose fields share name and type
+share it.
 """
 
 from collections.abc import Iterator
@@ -39,11 +41,15 @@ _WORDS = {
 
 
 def filter_parameters(type: EntityType) -> dict[str, Json]:
-    """A parameter for each field of data and envelope and each operator its type has, by component
-    name: what lists, exports and deletions by filter take."""
+    """A parameter for each field of data and envelope and each operator its type has,
+    by component name: what lists, exports and deletions by filter take."""
     found: dict[str, Json] = {}
     for field in (*_declared_fields(type), *ENVELOPE.values()):
-        is_time = field.name in _MOMENTS if field.envelope else ".".join(field.path) in type.times
+        is_time = (
+            field.name in _MOMENTS
+            if field.envelope
+            else ".".join(field.path) in type.times
+        )
         found |= _filters(_query_name(field), field.type, is_time)
     return found
 
@@ -52,14 +58,18 @@ def selection_parameters(type: EntityType) -> dict[str, Json]:
     """The parameters ``sort`` and ``fields`` of a collection, by component name."""
     fields = (*_declared_fields(type), *ENVELOPE.values())
     scalar = (*_VALUES, FieldType.STRING)
-    sortable = [field.name for field in fields if field.type in scalar and "," not in field.name]
+    sortable = [
+        field.name for field in fields if field.type in scalar and "," not in field.name
+    ]
     signed = [sign + name for name in sortable for sign in ("", "-")]
     selectable = [name for name in type.fields if name and "," not in name]
     order = _names("sort", signed, "The order; `-` for descending, nulls last.")
     order["schema"] |= {"maxItems": 16, "uniqueItems": True}
     return {
         f"{type.name}.sort": order,
-        f"{type.name}.fields": _names("fields", selectable, "Only these members of `data`."),
+        f"{type.name}.fields": _names(
+            "fields", selectable, "Only these members of `data`."
+        ),
     }
 
 
@@ -94,11 +104,14 @@ def _filter(name: str, value: Json, function: Function) -> Json:
     if function is Function.IN:
         listed = {"type": "array", "minItems": 1, "items": value}
         return query(name, listed, words, style="form", explode=False)
-    return query(name, {"type": "boolean"} if function is Function.ISNULL else value, words)
+    return query(
+        name, {"type": "boolean"} if function is Function.ISNULL else value, words
+    )
 
 
 def _declared_fields(type: EntityType) -> Iterator[Field]:
-    """The members of data a query string can name; others are reached by ``filter`` only."""
+    """The members of data a query string can name; others are reached by ``filter``
+    only."""
     definitions = {"$defs": type.schema.get("$defs", {})}
     for path in _declared_paths(dict(type.schema), definitions):
         field = type.field_at(path)
@@ -110,8 +123,11 @@ def _is_plain(name: str) -> bool:
     return bool(name) and "." not in name and "__" not in name and name[0] != "_"
 
 
-def _declared_paths(schema: Json, definitions: Json, before: Path = ()) -> Iterator[Path]:
-    """The paths of declared members, inner ones where their object's schema says so plainly."""
+def _declared_paths(
+    schema: Json, definitions: Json, before: Path = ()
+) -> Iterator[Path]:
+    """The paths of declared members, inner ones where their object's schema says so
+    plainly."""
     for name, field in fields_of(schema | definitions).items():
         yield (*before, name)
         if field.type is FieldType.OBJECT and len(before) + 1 < DEPTH:
@@ -123,7 +139,9 @@ def _unwrapped(schema: Any, definitions: Json) -> Json:
     """``schema`` without the reference or the ``null`` branch around it."""
     if not isinstance(schema, dict):
         return {}
-    branches = [branch for branch in schema.get("anyOf", ()) if branch != {"type": "null"}]
+    branches = [
+        branch for branch in schema.get("anyOf", ()) if branch != {"type": "null"}
+    ]
     if len(branches) == 1:
         return _unwrapped(branches[0], definitions)
     reference = str(schema.get("$ref", ""))

@@ -1,4 +1,5 @@
-"""The operations of one collection in OpenAPI: sections 3 to 5 of the contract, spelled out for its type."""
+"""The operations of one collection in OpenAPI: sections 3 to 5 of the contract, spelled
+out for its type."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -9,7 +10,13 @@ from persist.api.openapi.examples import example_data, example_lines, example_pa
 from persist.api.openapi.filters import filter_parameters, selection_parameters
 from persist.api.openapi.parameters import parameter
 from persist.api.openapi.problems import problem_responses
-from persist.api.openapi.responses import JSON, NDJSON, collection_responses, response, sequence
+from persist.api.openapi.responses import (
+    JSON,
+    NDJSON,
+    collection_responses,
+    response,
+    sequence,
+)
 from persist.api.openapi.schemas import collection_schemas
 from persist.domain.command import Command
 from persist.domain.entity_type import EntityType
@@ -57,10 +64,16 @@ class _Operations:
     def paths(self) -> Json:
         root = f"/api/{self.type.name}"
         return {
-            root: {"get": self.list(), "post": self.create(), "delete": self.delete_matching()},
+            root: {
+                "get": self.list(),
+                "post": self.create(),
+                "delete": self.delete_matching(),
+            },
             f"{root}/commands": {"get": self.commands()},
             **{
-                f"{root}/commands/{command.name}": {"post": self.invoke_matching(command)}
+                f"{root}/commands/{command.name}": {
+                    "post": self.invoke_matching(command)
+                }
                 for command in self.type.commands.values()
             },
             f"{root}/export": {"get": self.export()},
@@ -71,7 +84,10 @@ class _Operations:
                 "patch": self.patch(),
                 "delete": self.delete(),
             },
-            f"{root}/{{id}}/history": {"get": self.history(), "delete": self.erase_history()},
+            f"{root}/{{id}}/history": {
+                "get": self.history(),
+                "delete": self.erase_history(),
+            },
             **{
                 f"{root}/{{id}}/commands/{command.name}": {"post": self.invoke(command)}
                 for command in self.type.commands.values()
@@ -81,12 +97,17 @@ class _Operations:
     def list(self) -> Json:
         controls = [parameter(name) for name in ("limit", "cursor", "count", "filter")]
         return self._operation(
-            "list", "List records", {"200": self._own("page")}, [*self._selection(), *controls, *self.filters]
+            "list",
+            "List records",
+            {"200": self._own("page")},
+            [*self._selection(), *controls, *self.filters],
         )
 
     def create(self) -> Json:
         answers = {"200": self._own("record"), "201": self._own("created")}
-        return self._operation("create", "Create a record", answers, _WRITE, self._data())
+        return self._operation(
+            "create", "Create a record", answers, _WRITE, self._data()
+        )
 
     def delete_matching(self) -> Json:
         controls = [parameter("max_affected"), parameter("filter.example")]
@@ -101,31 +122,45 @@ class _Operations:
     def get(self) -> Json:
         answers = {"200": self._own("read"), "304": response("not-modified")}
         return self._operation(
-            "get", "Read a record", answers, [_ID, parameter("revision"), parameter("If-None-Match")]
+            "get",
+            "Read a record",
+            answers,
+            [_ID, parameter("revision"), parameter("If-None-Match")],
         )
 
     def replace(self) -> Json:
-        answers = {"200": self._own("record"), "201": self._own("created"), **_NO_CONTENT}
+        answers = {
+            "200": self._own("record"),
+            "201": self._own("created"),
+            **_NO_CONTENT,
+        }
         summary = "Replace a record, or create it under an id of your own"
         return self._operation("replace", summary, answers, _CHANGE, self._data())
 
     def patch(self) -> Json:
         part = self._part()
         merge = (self._ref("MergePatch"), part)
-        steps = [{"op": "add", "path": pointer([name]), "value": value} for name, value in part.items()]
+        steps = [
+            {"op": "add", "path": pointer([name]), "value": value}
+            for name, value in part.items()
+        ]
         return self._operation(
             "patch",
             "Change a part of a record",
             {"200": self._own("record"), **_NO_CONTENT},
             _CHANGE,
-            _body({MERGE_PATCH: merge, JSON: merge, JSON_PATCH: (ref("JsonPatch"), steps)}),
+            _body(
+                {MERGE_PATCH: merge, JSON: merge, JSON_PATCH: (ref("JsonPatch"), steps)}
+            ),
             description="By RFC 7396 (JSON Merge Patch) or RFC 6902 (JSON Patch).",
         )
 
     def delete(self) -> Json:
         answers = {"200": response("deleted"), **_NO_CONTENT}
         description = "Its history stays readable."
-        return self._operation("delete", "Delete a record", answers, _CHANGE, description=description)
+        return self._operation(
+            "delete", "Delete a record", answers, _CHANGE, description=description
+        )
 
     def history(self) -> Json:
         return self._operation(
@@ -142,8 +177,10 @@ class _Operations:
             "Erase the data and payloads of a record's changes",
             {"200": response("erased"), **_NO_CONTENT},
             _CHANGE,
-            description="Their envelopes stay, and the record as it is; snapshots keep what they hold. "
-            "Deleted records have a history, too.",
+            description=(
+                "Their envelopes stay, and the record as it is; snapshots keep what"
+                " they hold. Deleted records have a history, too."
+            ),
         )
 
     def import_lines(self) -> Json:
@@ -159,10 +196,14 @@ class _Operations:
 
     def export(self) -> Json:
         taken = [*self._selection(), parameter("filter"), *self.filters]
-        return self._operation("export", "Export records", {"200": self._own("exported")}, taken)
+        return self._operation(
+            "export", "Export records", {"200": self._own("exported")}, taken
+        )
 
     def commands(self) -> Json:
-        return self._operation("commands", "List the commands", {"200": response("commands")})
+        return self._operation(
+            "commands", "List the commands", {"200": response("commands")}
+        )
 
     def invoke(self, command: Command) -> Json:
         return self._operation(
@@ -176,21 +217,33 @@ class _Operations:
         )
 
     def invoke_matching(self, command: Command) -> Json:
-        controls = [parameter(name) for name in ("filter.example", "max_affected.invoke", "atomic")]
+        controls = [
+            parameter(name)
+            for name in ("filter.example", "max_affected.invoke", "atomic")
+        ]
         return self._operation(
             f"invokeAll{command.name[0].upper()}{command.name[1:]}",
             f"{_summary(command)}: all records that match",
             {"200": response("invoked"), **_NO_CONTENT},
             [*controls, *_WRITE, *self.filters],
             self._payload(command),
-            description="Each record by itself, in one transaction; the answer tells what became of each.",
+            description=(
+                "Each record by itself, in one transaction; the answer tells what"
+                " became of each."
+            ),
             kind="invokeAll",
         )
 
     def _payload(self, command: Command) -> Json:
         schema = command.payload_schema
-        payload = (self._ref(f"{command.name}.Payload"), example_payload(command, self._part()))
-        return _body({JSON: payload}, required=bool(schema.get("required") or schema.get("minProperties")))
+        payload = (
+            self._ref(f"{command.name}.Payload"),
+            example_payload(command, self._part()),
+        )
+        return _body(
+            {JSON: payload},
+            required=bool(schema.get("required") or schema.get("minProperties")),
+        )
 
     def _operation(
         self,
@@ -217,7 +270,9 @@ class _Operations:
     def _part(self) -> Data:
         """One member of the example, not a unique one where there is a choice."""
         unique = {path for group in self.type.unique for path in group}
-        members = sorted((self.example or {}).items(), key=lambda member: member[0] in unique)
+        members = sorted(
+            (self.example or {}).items(), key=lambda member: member[0] in unique
+        )
         return dict(members[:1])
 
     def _data(self) -> Json:
@@ -239,7 +294,11 @@ def _summary(command: Command) -> str:
 
 def _body(contents: dict[str, tuple[Json, Any]], *, required: bool = True) -> Json:
     content = {
-        type: {"schema": schema} if example is None else {"schema": schema, "example": example}
+        type: (
+            {"schema": schema}
+            if example is None
+            else {"schema": schema, "example": example}
+        )
         for type, (schema, example) in contents.items()
     }
     return {"required": required, "content": content}

@@ -1,4 +1,5 @@
-"""Problems in OpenAPI: one schema, one response for each code, and what each operation can give."""
+"""Problems in OpenAPI: one schema, one response for each code, and what each operation
+can give."""
 
 from collections.abc import Iterator
 from functools import cache
@@ -12,7 +13,13 @@ TITLES = {code: kind.title for code, kind in catalogue().items()}
 STATUSES = {code: status_of(kind) for code, kind in catalogue().items()}
 
 _ANY = (
-    *("invalid-query", "malformed-request", "unauthenticated", "forbidden", "collection-not-found"),
+    *(
+        "invalid-query",
+        "malformed-request",
+        "unauthenticated",
+        "forbidden",
+        "collection-not-found",
+    ),
     *("internal-error", "unavailable"),
 )
 _WRITE = (*_ANY, "idempotency-in-progress", "idempotency-mismatch")
@@ -35,10 +42,28 @@ OPERATIONS: dict[str, tuple[str, ...]] = {
     "delete": _CHANGE,
     "replace": (*_CHANGE, *_BODY),
     "patch": (*_CHANGE, *_BODY, "invalid-patch", "patch-test-failed"),
-    "invoke": (*_CHANGE, *_BODY, "command-not-found", "command-unavailable", "invalid-payload"),
+    "invoke": (
+        *_CHANGE,
+        *_BODY,
+        "command-not-found",
+        "command-unavailable",
+        "invalid-payload",
+    ),
     "invokeAll": (
-        *(*_WRITE, "invalid-json", "request-timeout", "too-large", "unsupported-media-type", "invalid-data"),
-        *("command-not-found", "command-failed", "invalid-payload", "too-many-affected"),
+        *(
+            *_WRITE,
+            "invalid-json",
+            "request-timeout",
+            "too-large",
+            "unsupported-media-type",
+            "invalid-data",
+        ),
+        *(
+            "command-not-found",
+            "command-failed",
+            "invalid-payload",
+            "too-many-affected",
+        ),
     ),
 }
 """The codes each kind of operation can answer with."""
@@ -47,14 +72,20 @@ OPERATIONS: dict[str, tuple[str, ...]] = {
 @cache
 def problem_responses(operation: str) -> Json:
     """The error responses of an operation by status, as references to shared ones."""
-    return {str(STATUSES[codes[0]]): response(_name(codes)) for codes in _by_status(OPERATIONS[operation])}
+    return {
+        str(STATUSES[codes[0]]): response(_name(codes))
+        for codes in _by_status(OPERATIONS[operation])
+    }
 
 
 @cache
 def problem_components() -> Json:
-    """The shared responses: one for each code, one for each set of codes an operation needs."""
+    """The shared responses: one for each code, one for each set of codes an operation
+    needs."""
     sets: set[tuple[str, ...]] = {(code,) for code in STATUSES}
-    sets.update(codes for operation in OPERATIONS.values() for codes in _by_status(operation))
+    sets.update(
+        codes for operation in OPERATIONS.values() for codes in _by_status(operation)
+    )
     return {_name(codes): _response(codes) for codes in sorted(sets)}
 
 
@@ -69,11 +100,15 @@ def _name(codes: tuple[str, ...]) -> str:
 
 def _response(codes: tuple[str, ...]) -> Json:
     narrowed: Json = {"status": {"const": STATUSES[codes[0]]}}
-    if "command-unavailable" not in codes:  # a command may refuse with a code of its own
+    if (
+        "command-unavailable" not in codes
+    ):  # a command may refuse with a code of its own
         narrowed["code"] = {"enum": list(codes)}
     content = {
         "schema": {"allOf": [ref("Problem"), {"properties": narrowed}]},
-        "examples": {code: {"summary": TITLES[code], "value": _example(code)} for code in codes},
+        "examples": {
+            code: {"summary": TITLES[code], "value": _example(code)} for code in codes
+        },
     }
     description = " · ".join(f"`{code}`: {TITLES[code]}" for code in codes)
     return answer(description, {PROBLEM_JSON: content}, *_headers(codes))
@@ -103,13 +138,18 @@ _VIOLATION: Json = {
     "type": "object",
     "required": ["pointer", "detail"],
     "properties": {
-        "pointer": {"type": "string", "description": "A JSON Pointer (RFC 6901) to the member itself."},
+        "pointer": {
+            "type": "string",
+            "description": "A JSON Pointer (RFC 6901) to the member itself.",
+        },
         "detail": _TEXT,
     },
 }
 PROBLEM_SCHEMA: Json = {
     "title": "Problem",
-    "description": "RFC 9457. Some problems have further members, such as the current `revision`.",
+    "description": (
+        "RFC 9457. Some problems have further members, such as the current `revision`."
+    ),
     "type": "object",
     "required": ["type", "title", "status", "detail", "instance", "code", "request_id"],
     "properties": {

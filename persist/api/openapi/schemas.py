@@ -1,4 +1,5 @@
-"""An entity type's schemas as OpenAPI components: its data, and what the service builds around it."""
+"""An entity type's schemas as OpenAPI components: its data, and what the service builds
+around it."""
 
 from typing import Any
 
@@ -28,7 +29,10 @@ def collection_schemas(type: EntityType, example: Json | None) -> dict[str, Any]
     schemas[f"{name}.Record"] = _record(type, example)
     schemas[f"{name}.MergePatch"] = _merge_patch(type)
     schemas[f"{name}.Page"] = _page(f"{name}.Selection")
-    schemas[f"{name}.Page"]["properties"]["total"] = {"type": "integer", "description": "With `count=true`."}
+    schemas[f"{name}.Page"]["properties"]["total"] = {
+        "type": "integer",
+        "description": "With `count=true`.",
+    }
     schemas[f"{name}.Selection"] = _envelope(type, _selection(type))
     version = {"type": "integer", "minimum": 1, "maximum": type.schema_version}
     schemas[f"{name}.Change"] = _change({"const": name}, version)
@@ -44,7 +48,10 @@ def past_record(type: EntityType) -> Json | None:
     if type.schema_version == 1:
         return None
     schema = _envelope(type, {"type": "object"})
-    schema["properties"]["schema_version"] = {"type": "integer", "maximum": type.schema_version - 1}
+    schema["properties"]["schema_version"] = {
+        "type": "integer",
+        "maximum": type.schema_version - 1,
+    }
     return schema
 
 
@@ -88,18 +95,25 @@ def example_record(type: EntityType, data: Json) -> Json:
 
 
 def _members(type: EntityType) -> dict[str, Json]:
-    """A reference to the schema of each top-level member; open where it is put together elsewhere."""
+    """A reference to the schema of each top-level member; open where it is put together
+    elsewhere."""
     own = type.schema.get("properties", {})
     root = f"{COMPONENTS}{type.name}.Data"
     return {
-        name: {"$ref": root + pointer(("properties", name)).replace("%", "%25")} if name in own else {}
+        name: (
+            {"$ref": root + pointer(("properties", name)).replace("%", "%25")}
+            if name in own
+            else {}
+        )
         for name in type.fields
     }
 
 
 def _selection(type: EntityType) -> Json:
     """Data of which ``fields`` may have left members out, inner ones too."""
-    properties = {name: _open_inside(type, name, part) for name, part in _members(type).items()}
+    properties = {
+        name: _open_inside(type, name, part) for name, part in _members(type).items()
+    }
     return {"type": "object", "properties": properties}
 
 
@@ -108,21 +122,32 @@ def _open_inside(type: EntityType, name: str, part: Json) -> Json:
 
 
 def _merge_patch(type: EntityType) -> Json:
-    """RFC 7396: any member, or null to take it away; members of an object merge one by one."""
+    """RFC 7396: any member, or null to take it away; members of an object merge one by
+    one."""
     required = type.schema.get("required", ())
     properties: Json = {}
     for name, part in _members(type).items():
         if name in required:
-            properties[name] = {"allOf": [_open_inside(type, name, part), {"not": NULL}]}
+            properties[name] = {
+                "allOf": [_open_inside(type, name, part), {"not": NULL}]
+            }
         else:
             properties[name] = {"anyOf": [_open_inside(type, name, part), NULL]}
     closed = type.schema.get("additionalProperties") is False
     others = NULL if closed else ref("Value")
-    return {"type": "object", "properties": properties, "additionalProperties": others, "propertyNames": NAME}
+    return {
+        "type": "object",
+        "properties": properties,
+        "additionalProperties": others,
+        "propertyNames": NAME,
+    }
 
 
 def _page(item: str) -> Json:
-    return _object(items={"type": "array", "items": ref(item)}, next_cursor={"type": ["string", "null"]})
+    return _object(
+        items={"type": "array", "items": ref(item)},
+        next_cursor={"type": ["string", "null"]},
+    )
 
 
 def _change(collection: Json, schema_version: Json) -> Json:
@@ -142,7 +167,10 @@ def _change(collection: Json, schema_version: Json) -> Json:
         request_id=text,
         data={
             "type": ["object", "null"],
-            "description": "The data after the change; null after a deletion, and where it was erased.",
+            "description": (
+                "The data after the change; null after a deletion, and where it was"
+                " erased."
+            ),
         },
     )
 
@@ -153,7 +181,10 @@ _OUTCOME: Json = _object(
     collection=TEXT,
     id=UUID,
     status={"enum": [status.value for status in Status]},
-    reason={"type": ["string", "null"], "description": "`unsupported`, `unavailable`, or a problem's code."},
+    reason={
+        "type": ["string", "null"],
+        "description": "`unsupported`, `unavailable`, or a problem's code.",
+    },
     result={"description": "What the command gave."},
     revision={"type": "integer", "minimum": 1},
 )
@@ -182,13 +213,22 @@ _STEPS = [
 SHARED_SCHEMAS: Json = {
     "Change": _change(TEXT, {"type": "integer", "minimum": 1}),
     "Changes": _object(
-        items={"type": "array", "items": ref("Change")}, last_seq={"type": "integer", "minimum": 0}
+        items={"type": "array", "items": ref("Change")},
+        last_seq={"type": "integer", "minimum": 0},
     ),
     "Commands": _object(items={"type": "array", "items": _COMMAND}),
     "Outcomes": _object(
-        invoked=_COUNT, skipped=_COUNT, failed=_COUNT, outcomes={"type": "array", "items": _OUTCOME}
+        invoked=_COUNT,
+        skipped=_COUNT,
+        failed=_COUNT,
+        outcomes={"type": "array", "items": _OUTCOME},
     ),
     "Value": _VALUE,
-    "JsonPatch": {"description": "RFC 6902.", "type": "array", "maxItems": 100, "items": {"anyOf": _STEPS}},
+    "JsonPatch": {
+        "description": "RFC 6902.",
+        "type": "array",
+        "maxItems": 100,
+        "items": {"anyOf": _STEPS},
+    },
 }
 """Schemas that are the same for every collection, by component name."""

@@ -1,5 +1,5 @@
-"""The routes of collections inside a workspace in OpenAPI: told once for all collections and workspaces,
-because those of a collection tell the rest."""
+"""The routes of collections inside a workspace in OpenAPI: told once for all
+collections and workspaces, because those of a collection tell the rest."""
 
 from persist.api.openapi.components import Json
 from persist.api.openapi.operations import JSON_PATCH, MERGE_PATCH
@@ -20,7 +20,12 @@ _ROUTES: tuple[tuple[str, str, str, Json | None], ...] = (
     ("", "post", "Create a record", _DATA),
     ("", "delete", "Delete the records that match", None),
     ("/commands", "get", "List the commands", None),
-    ("/commands/{command}", "post", "Run a command on every record that matches", _PAYLOAD),
+    (
+        "/commands/{command}",
+        "post",
+        "Run a command on every record that matches",
+        _PAYLOAD,
+    ),
     ("/import", "post", "Create many records", _LINES),
     ("/export", "get", "Export records", None),
     ("/snapshots", "get", "List the snapshots that hold the collection", None),
@@ -41,18 +46,32 @@ def inside_paths() -> Json:
     paths: Json = {}
     for rest, method, summary, contents in _ROUTES:
         path = f"/workspaces/{{workspace}}/api/{{collection}}{rest}"
-        paths.setdefault(path, {})[method] = _operation(path, rest, method, summary, contents)
+        paths.setdefault(path, {})[method] = _operation(
+            path, rest, method, summary, contents
+        )
     return paths
 
 
-def _operation(path: str, rest: str, method: str, summary: str, contents: Json | None) -> Json:
-    names = [name for name in ("workspace", "collection", "id", "command") if f"{{{name}}}" in path]
+def _operation(
+    path: str, rest: str, method: str, summary: str, contents: Json | None
+) -> Json:
+    names = [
+        name
+        for name in ("workspace", "collection", "id", "command")
+        if f"{{{name}}}" in path
+    ]
     last = rest.rpartition("/")[2].strip("{}")
     return {
         "tags": ["workspaces"],
-        "operationId": f"inside_{method}_{last}" + ("_of_record" if last != "id" and "{id}" in rest else ""),
+        "operationId": (
+            f"inside_{method}_{last}"
+            + ("_of_record" if last != "id" and "{id}" in rest else "")
+        ),
         "summary": f"{summary}, in a workspace",
-        "description": f"As `{method.upper()} /api/{{collection}}{rest}`, with its parameters and answers.",
+        "description": (
+            f"As `{method.upper()} /api/{{collection}}{rest}`, with its parameters and"
+            " answers."
+        ),
         "parameters": [parameter(name) for name in (*names, "X-Request-ID")],
         **({} if contents is None else {"requestBody": {"content": contents}}),
         "responses": {"2XX": {"description": "As outside of a workspace."}},

@@ -1,4 +1,5 @@
-"""The operations of a transaction: their form, and what each does when its turn comes."""
+"""The operations of a transaction: their form, and what each does when its turn
+comes."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -8,7 +9,15 @@ from typing import Any
 from persist.api.patches import JSON_PATCH, MERGE_PATCH, change_of
 from persist.api.requests import entity_tags
 from persist.api.selective_invoke import command_of
-from persist.api.transactions.references import NAME, REFERENCE, Done, Known, Path, check, replaced
+from persist.api.transactions.references import (
+    NAME,
+    REFERENCE,
+    Done,
+    Known,
+    Path,
+    check,
+    replaced,
+)
 from persist.domain.collection import Collection
 from persist.domain.entity_type import EntityType
 from persist.domain.errors import (
@@ -34,7 +43,8 @@ OPERATIONS = 1_000
 Json = dict[str, Any]
 
 
-# --- their form ----------------------------------------------------------------------------------
+# --- their form
+# ----------------------------------------------------------------------------------
 
 _TEXT: Json = {"type": "string"}
 _OBJECT: Json = {"type": "object"}
@@ -56,7 +66,11 @@ _COMMON: Json = {
 def _form(op: str, optional: Json | None = None, **own: Json) -> Json:
     required = ["op", "collection", *own]
     properties = {"op": {"const": op}, **own, **(optional or {}), **_COMMON}
-    return _OBJECT | {"required": required, "additionalProperties": False, "properties": properties}
+    return _OBJECT | {
+        "required": required,
+        "additionalProperties": False,
+        "properties": properties,
+    }
 
 
 FORMS: dict[str, Json] = {
@@ -73,7 +87,8 @@ CONTENT = {"create": "data", "replace": "data", "patch": "patch", "command": "pa
 
 _fits = {op: compile_schema(form, InvalidPayload) for op, form in FORMS.items()}
 _fits_one = compile_schema(
-    _OBJECT | {"required": ["op"], "properties": {"op": {"enum": list(FORMS)}}}, InvalidPayload
+    _OBJECT | {"required": ["op"], "properties": {"op": {"enum": list(FORMS)}}},
+    InvalidPayload,
 )
 _fits_all = compile_schema(
     _OBJECT
@@ -93,12 +108,15 @@ def operations_of(body: Json) -> list[Any]:
 
 
 def check_forms(operations: list[Any]) -> None:
-    """Raise ``InvalidPayload`` with everything that is wrong with the form of operations."""
+    """Raise ``InvalidPayload`` with everything that is wrong with the form of
+    operations."""
     faults: list[Violation] = []
     names: set[str] = set()
     for index, operation in enumerate(operations):
         found = list(_faults(operation, names))
-        faults += [Violation(f"/operations/{index}{place}", detail) for place, detail in found]
+        faults += [
+            Violation(f"/operations/{index}{place}", detail) for place, detail in found
+        ]
         if found and len(faults) == len(found):
             first = index
     if faults:
@@ -126,7 +144,9 @@ def _tags(given: int | str | None) -> tuple[str, ...]:
         text = str(given)
         return entity_tags("if_match", f'"{text}"' if text.isdigit() else text)
     except MalformedRequest as error:
-        raise InvalidPayload(error.detail, errors=[Violation("/if_match", error.detail)]) from None
+        raise InvalidPayload(
+            error.detail, errors=[Violation("/if_match", error.detail)]
+        ) from None
 
 
 @contextmanager
@@ -139,7 +159,8 @@ def of_operation(index: int) -> Iterator[None]:
         raise
 
 
-# --- what they do --------------------------------------------------------------------------------
+# --- what they do
+# --------------------------------------------------------------------------------
 
 Content = Callable[[Known], Any]
 """What an operation stores, as soon as the operations before it are done."""
@@ -162,18 +183,22 @@ class Step:
 
     @property
     def frees(self) -> bool:
-        """Whether it may give up a unique value: it counts then who comes before and who after."""
+        """Whether it may give up a unique value: it counts then who comes before and
+        who after."""
         return bool(self.type.unique) and self.act is not _create
 
     def run(self, collection: Collection, known: Known) -> Done:
         """Run it. Raises what the domain raises."""
-        done = self.act(collection, self.id(known), self.content(known), self.precondition)
+        done = self.act(
+            collection, self.id(known), self.content(known), self.precondition
+        )
         known.add(self.name, done)
         return done
 
 
 class Preparation:
-    """Makes the steps of a transaction: what depends on no earlier operation is checked here."""
+    """Makes the steps of a transaction: what depends on no earlier operation is checked
+    here."""
 
     def __init__(self, limit: int, *, require_if_match: bool) -> None:
         self._limit = limit
@@ -181,11 +206,14 @@ class Preparation:
         self._earlier: dict[str, str] = {}
 
     def step(self, type: EntityType, operation: Json) -> Step:
-        """The step of an operation whose form is right. Raises what is wrong with its content."""
+        """The step of an operation whose form is right. Raises what is wrong with its
+        content."""
         op, name = operation["op"], operation.get("as")
         compiled = self._compiler(type, operation)
         member = CONTENT.get(op)
-        id = self._content(operation.get("id"), _check_id if op == "create" else _find_id)
+        id = self._content(
+            operation.get("id"), _check_id if op == "create" else _find_id
+        )
         content = self._content(operation.get(member, {}) if member else None, compiled)
         precondition = Precondition(_tags(operation.get("if_match")), (), self._require)
         if name is not None:
@@ -220,21 +248,29 @@ class Preparation:
         return value
 
     def _compiler(self, type: EntityType, operation: Json) -> Callable[[Any], Any]:
-        """What makes an operation's content of what was written, and refuses what does not fit."""
+        """What makes an operation's content of what was written, and refuses what does
+        not fit."""
         match operation["op"]:
             case "create" | "replace":
                 return lambda data: type.validate(_object(data))
             case "patch":
                 return lambda patch: change_of(
-                    patch, JSON_PATCH if isinstance(patch, list) else MERGE_PATCH, self._limit
+                    patch,
+                    JSON_PATCH if isinstance(patch, list) else MERGE_PATCH,
+                    self._limit,
                 )
             case "command":
                 command = command_of(type, operation["command"])
-                return lambda payload: (command, command.parse(_object(payload, InvalidPayload)))
+                return lambda payload: (
+                    command,
+                    command.parse(_object(payload, InvalidPayload)),
+                )
         return lambda nothing: nothing
 
 
-def _object(value: Any, error: type[InvalidData | InvalidPayload] = InvalidData) -> Data:
+def _object(
+    value: Any, error: type[InvalidData | InvalidPayload] = InvalidData
+) -> Data:
     if not isinstance(value, dict):
         raise error("this must be a JSON object")
     return value
@@ -248,31 +284,43 @@ def _check_id(id: Any) -> Any:
 
 def _find_id(id: Any) -> str:
     if not isinstance(id, str) or not is_canonical(id):
-        raise RecordNotFound(f"{dumps(id)[:80]} is no id: ids are canonical lower-case UUIDs")
+        raise RecordNotFound(
+            f"{dumps(id)[:80]} is no id: ids are canonical lower-case UUIDs"
+        )
     return id
 
 
-def _create(collection: Collection, id: str | None, data: Data, precondition: Precondition) -> Done:
+def _create(
+    collection: Collection, id: str | None, data: Data, precondition: Precondition
+) -> Done:
     precondition.check(None)
     return Done(201, collection.create(data, id or new_id(), known=id is not None))
 
 
-def _replace(collection: Collection, id: str, data: Data, precondition: Precondition) -> Done:
+def _replace(
+    collection: Collection, id: str, data: Data, precondition: Precondition
+) -> Done:
     record, created = collection.replace(id, data, precondition)
     return Done(201 if created else 200, record)
 
 
-def _patch(collection: Collection, id: str, change: Any, precondition: Precondition) -> Done:
+def _patch(
+    collection: Collection, id: str, change: Any, precondition: Precondition
+) -> Done:
     return Done(200, collection.patch(id, change, precondition))
 
 
-def _command(collection: Collection, id: str, content: Any, precondition: Precondition) -> Done:
+def _command(
+    collection: Collection, id: str, content: Any, precondition: Precondition
+) -> Done:
     command, payload = content
     result, record = collection.run(id, command, payload, precondition)
     return Done(200, record, dumps(result))
 
 
-def _delete(collection: Collection, id: str, _: None, precondition: Precondition) -> Done:
+def _delete(
+    collection: Collection, id: str, _: None, precondition: Precondition
+) -> Done:
     return Done(204, collection.delete(id, precondition))
 
 

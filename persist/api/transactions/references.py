@@ -1,4 +1,5 @@
-"""References: `{"$ref": "<as>.…"}` in an operation of a transaction stands for what an earlier one gave."""
+"""References: `{"$ref": "<as>.…"}` in an operation of a transaction stands for what an
+earlier one gave."""
 
 import json
 import re
@@ -15,7 +16,8 @@ NAME = "[A-Za-z_][A-Za-z0-9_-]{0,62}"
 TEXT = re.compile(rf"({NAME})\.(?:(id|revision|result)|data\.(.+))", re.DOTALL)
 
 SIZE = 64_000_000
-"""Characters that all records and results of a transaction, and what references stand for, may have."""
+"""Characters that all records and results of a transaction, and what references stand
+for, may have."""
 
 Path = Sequence[str | int]
 Look = Callable[[str, Path], Any]
@@ -25,20 +27,24 @@ def replaced(value: Any, look: Look, path: Path = ()) -> Any:
     """``value`` with what ``look`` gives for the text of each reference and its place;
     ``{"$value": x}`` is x as it stands."""
     if isinstance(value, list):
-        return [replaced(member, look, (*path, index)) for index, member in enumerate(value)]
+        return [
+            replaced(member, look, (*path, index)) for index, member in enumerate(value)
+        ]
     if not isinstance(value, dict):
         return value
     if len(value) == 1 and isinstance(text := value.get(REFERENCE), str):
         return look(text, path)
     if len(value) == 1 and VALUE in value:
         return value[VALUE]
-    return {name: replaced(member, look, (*path, name)) for name, member in value.items()}
+    return {
+        name: replaced(member, look, (*path, name)) for name, member in value.items()
+    }
 
 
 @dataclass(frozen=True)
 class Done:
-    """What an operation gave: the record after it, gone where it was deleted; the result of a command
-    as JSON text."""
+    """What an operation gave: the record after it, gone where it was deleted; the
+    result of a command as JSON text."""
 
     status: int
     record: Record
@@ -87,12 +93,15 @@ class Known:
     def _count(self, size: int) -> None:
         self._size += size
         if self._size > SIZE:
-            raise TooLarge(f"the records of a transaction may have {SIZE:,} characters; send it in parts")
+            raise TooLarge(
+                f"the records of a transaction may have {SIZE:,} characters; send it in"
+                " parts"
+            )
 
 
 def check(text: str, path: Path, earlier: dict[str, str]) -> None:
-    """Raise ``InvalidData`` unless a reference may be to one of the ``earlier`` operations, whose
-    kinds stand by their names."""
+    """Raise ``InvalidData`` unless a reference may be to one of the ``earlier``
+    operations, whose kinds stand by their names."""
     name, what, _ = _parts(text, path)
     if name not in earlier:
         raise _unresolved(path, f"no earlier operation has the name {name} (as)")
@@ -106,7 +115,10 @@ def _parts(text: str, path: Path) -> tuple[str, str, list[str]]:
     """The name, what of its operation is meant, and the way into its data."""
     found = TEXT.fullmatch(text)
     if found is None:
-        raise _unresolved(path, f"{text[:80]!r} is none of <as>.id, .revision, .result and .data.<path>")
+        raise _unresolved(
+            path,
+            f"{text[:80]!r} is none of <as>.id, .revision, .result and .data.<path>",
+        )
     return found[1], found[2] or "data", found[3].split(".") if found[3] else []
 
 
@@ -114,12 +126,21 @@ def _member(data: Any, way: Sequence[str], text: str, path: Path) -> Any:
     for step in way:
         if isinstance(data, dict) and step in data:
             data = data[step]
-        elif isinstance(data, list) and re.fullmatch(r"\d{1,9}", step, re.ASCII) and int(step) < len(data):
+        elif (
+            isinstance(data, list)
+            and re.fullmatch(r"\d{1,9}", step, re.ASCII)
+            and int(step) < len(data)
+        ):
             data = data[int(step)]
         else:
-            raise _unresolved(path, f"{text[:80]} leads nowhere: there is no {step[:80]!r}")
+            raise _unresolved(
+                path, f"{text[:80]} leads nowhere: there is no {step[:80]!r}"
+            )
     return data
 
 
 def _unresolved(path: Path, detail: str) -> InvalidData:
-    return InvalidData(f"a reference cannot be followed: {detail}", errors=[Violation(pointer(path), detail)])
+    return InvalidData(
+        f"a reference cannot be followed: {detail}",
+        errors=[Violation(pointer(path), detail)],
+    )

@@ -35,11 +35,17 @@ from persist.storage.unit_of_work import RecordKey, UnitOfWork
 from persist.storage.writer import Mode
 
 
-def transaction_router(database: Database, writes: Writes, *, require_if_match: bool) -> APIRouter:
+def transaction_router(
+    database: Database, writes: Writes, *, require_if_match: bool
+) -> APIRouter:
     """The one route of transactions."""
     router = APIRouter(tags=["transactions"])
 
-    @router.post("/transactions", summary="Several writes that stand or fall together", openapi_extra=BODY)
+    @router.post(
+        "/transactions",
+        summary="Several writes that stand or fall together",
+        openapi_extra=BODY,
+    )
     async def transact(request: Asked) -> Response:
         request.access.require_some(Level.WRITE)
         dry_run = flag(controls(pairs_of(request.query), ("dry_run",)), "dry_run")
@@ -47,42 +53,65 @@ def transaction_router(database: Database, writes: Writes, *, require_if_match: 
         async def attempt() -> Answer:
             body = await request.body()
             steps = await draft(
-                request, body, lambda: _steps(database.catalog, request, body, require_if_match)
+                request,
+                body,
+                lambda: _steps(database.catalog, request, body, require_if_match),
             )
             operation = _transaction(steps, request)
-            return await writes.perform(request, operation, body=body, mode=Mode.ALONE, dry_run=dry_run)
+            return await writes.perform(
+                request, operation, body=body, mode=Mode.ALONE, dry_run=dry_run
+            )
 
         return sent(await retry_on_stale_schema(database, request, attempt))
 
     return router
 
 
-def _steps(catalog: Catalog, request: Request, body: bytes, require_if_match: bool) -> list[Step]:
-    """The operations of a body, ready to be run. Raises what is wrong with them; first of all
-    ``Forbidden``, where one of them is."""
+def _steps(
+    catalog: Catalog, request: Request, body: bytes, require_if_match: bool
+) -> list[Step]:
+    """The operations of a body, ready to be run. Raises what is wrong with them; first
+    of all ``Forbidden``, where one of them is."""
     operations = operations_of(json_object(body, InvalidPayload))
     for index, operation in enumerate(operations):
         with of_operation(index):
             _check_access(request, operation)
     check_forms(operations)
-    preparation, steps = Preparation(request.limits.body, require_if_match=require_if_match), list[Step]()
+    preparation, steps = (
+        Preparation(request.limits.body, require_if_match=require_if_match),
+        list[Step](),
+    )
     for index, operation in enumerate(operations):
         with of_operation(index):
-            layout = catalog.get(operation["collection"], operation.get("workspace") or DEFAULT)
+            layout = catalog.get(
+                operation["collection"], operation.get("workspace") or DEFAULT
+            )
             steps.append(preparation.step(layout.type, operation))
     return steps
 
 
 def _check_access(request: Request, operation: Any) -> None:
-    if isinstance(operation, dict) and isinstance(collection := operation.get("collection"), str):
+    if isinstance(operation, dict) and isinstance(
+        collection := operation.get("collection"), str
+    ):
         workspace = operation.get("workspace")
-        request.access.require(Level.WRITE, collection, workspace if isinstance(workspace, str) else DEFAULT)
+        request.access.require(
+            Level.WRITE,
+            collection,
+            workspace if isinstance(workspace, str) else DEFAULT,
+        )
 
 
-def _transaction(steps: Callable[[], Sequence[Step]], request: Request) -> Callable[[UnitOfWork], Answer]:
+def _transaction(
+    steps: Callable[[], Sequence[Step]], request: Request
+) -> Callable[[UnitOfWork], Answer]:
     def operation(work: UnitOfWork) -> Answer:
         ready = steps()
-        work.read(RecordKey(step.type.name, step.workspace, step.key) for step in ready if step.key)
+        work.read(
+            RecordKey(step.type.name, step.workspace, step.key)
+            for step in ready
+            if step.key
+        )
         results = ",".join([_shown(each) for each in _done(work, ready, request)])
         return Answer(200, f'{{"results":[{results}]}}'.encode(), [JSON])
 
@@ -97,7 +126,11 @@ def _done(work: UnitOfWork, steps: Sequence[Step], request: Request) -> list[Don
 
 
 def _run(
-    work: UnitOfWork, steps: Sequence[Step], request: Request, *, one_by_one: bool = False
+    work: UnitOfWork,
+    steps: Sequence[Step],
+    request: Request,
+    *,
+    one_by_one: bool = False,
 ) -> Iterator[Done]:
     known = Known()
     for index, step in enumerate(steps):
@@ -122,7 +155,10 @@ RESULT: dict[str, Any] = {
     "required": ["status", "record"],
     "properties": {
         "status": {"enum": [200, 201, 204]},
-        "record": {"type": ["object", "null"], "description": "The record after the operation."},
+        "record": {
+            "type": ["object", "null"],
+            "description": "The record after the operation.",
+        },
         "result": {"description": "What a command gave."},
     },
 }
@@ -132,9 +168,12 @@ RESULTS: dict[str, Any] = {
     "properties": {"results": {"type": "array", "items": RESULT}},
 }
 BODY: dict[str, Any] = {
-    "description": f'`as` names an operation; `{{"{REFERENCE}": "<as>.id"}}` (or `.revision`, `.result`, '
-    f'`.data.<path>`) in a later one stands for what it gave, `{{"{VALUE}": x}}` for x as it stands. A '
-    "refusal tells the `operation` it is about, from 0; pointers are relative to its data.",
+    "description": (
+        f'`as` names an operation; `{{"{REFERENCE}": "<as>.id"}}` (or `.revision`,'
+        " `.result`, `.data.<path>`) in a later one stands for what it gave,"
+        f' `{{"{VALUE}": x}}` for x as it stands. A refusal tells the `operation` it is'
+        " about, from 0; pointers are relative to its data."
+    ),
     "responses": {
         "200": {
             "description": "What each operation gave.",
@@ -142,7 +181,8 @@ BODY: dict[str, Any] = {
         }
     },
     "parameters": [
-        {"$ref": f"#/components/parameters/{name}"} for name in ("dry_run", "Idempotency-Key", "Prefer")
+        {"$ref": f"#/components/parameters/{name}"}
+        for name in ("dry_run", "Idempotency-Key", "Prefer")
     ],
     **documented(
         {

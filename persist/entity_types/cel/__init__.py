@@ -1,1 +1,2 @@
-"""The Common Expression Language (CEL): commands and migrations run it, filters become SQL."""
+"""The Common Expression Language (CEL): commands and migrations run it, filters become
+SQL."""

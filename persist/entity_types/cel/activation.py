@@ -1,8 +1,9 @@
 """View: what an expression sees of data and payload, and how much of it that may be.
 
-Of the members an expression names, and of no others, a copy is handed over in which null and absent
-are one: ``has`` is false for both, and a member that is read is null where it is absent. CEL computes
-in time linear in what it is given, so weighing that first bounds an evaluation.
+Of the members an expression names, and of no others, a copy is handed over in which
+null and absent are one: ``has`` is false for both, and a member that is read is null
+where it is absent. CEL computes in time linear in what it is given, so weighing that
+first bounds an evaluation.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -14,7 +15,8 @@ from persist.domain.record import Data
 from persist.entity_types.cel.references import written
 
 LIMIT = 100_000
-"""Units an expression may work over: one a value, four a member, one for sixteen characters."""
+"""Units an expression may work over: one a value, four a member, one for sixteen
+characters."""
 
 
 class TooMuch(Exception):
@@ -23,8 +25,9 @@ class TooMuch(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A member an expression sees: how often it reads it, whether it asks with ``has``, whether it
-    takes it for a double, and the variable CEL knows it by, if it has one of its own."""
+    """A member an expression sees: how often it reads it, whether it asks with ``has``,
+    whether it takes it for a double, and the variable CEL knows it by, if it has one of
+    its own."""
 
     root: str
     path: Path
@@ -46,8 +49,8 @@ class View:
         self._limit = limit
 
     def of(self, values: Mapping[str, Data]) -> tuple[dict[str, Any], bool]:
-        """The variables of an evaluation over ``values``, and whether there is a null in them;
-        raises ``TooMuch``."""
+        """The variables of an evaluation over ``values``, and whether there is a null
+        in them; raises ``TooMuch``."""
         view: dict[str, Any] = {root: {} for root in values}
         owned: set[int] = set()
         spent, nulls = 0, False
@@ -57,7 +60,10 @@ class View:
                 weight, holds_null = _weighed(value, self._limit)
                 spent, nulls = spent + member.reads * weight, nulls or holds_null
                 if spent > self._limit:
-                    raise TooMuch(f"it would work over too much data; the limit is {self._limit} values")
+                    raise TooMuch(
+                        f"it would work over too much data; the limit is {self._limit}"
+                        " values"
+                    )
             if member.double and type(value) is int:
                 value = float(value)
             if member.variable is not None and value is not None:
@@ -71,7 +77,9 @@ class View:
             if member.reads and _at(values[member.root], member.path) is None:
                 yield str(member)
 
-    def _place(self, view: dict[str, Any], member: Seen, value: Any, owned: set[int]) -> None:
+    def _place(
+        self, view: dict[str, Any], member: Seen, value: Any, owned: set[int]
+    ) -> None:
         if not member.path:
             view[member.root] = dict(value)
             return
@@ -86,8 +94,11 @@ class View:
         elif member.tested:
             holder[name] = {} if isinstance(value, dict) else True
 
-    def _holder(self, tree: dict[str, Any], member: Seen, owned: set[int]) -> dict[str, Any] | None:
-        """The view's own object that holds a member; None where that is named itself and is none."""
+    def _holder(
+        self, tree: dict[str, Any], member: Seen, owned: set[int]
+    ) -> dict[str, Any] | None:
+        """The view's own object that holds a member; None where that is named itself
+        and is none."""
         for depth, name in enumerate(member.path[:-1], 1):
             child = tree.get(name)
             if child is None and (member.root, member.path[:depth]) in self._named:
@@ -108,7 +119,8 @@ def _at(value: Any, path: Path) -> Any:
 
 
 def _weighed(value: Any, limit: int) -> tuple[int, bool]:
-    """How many units ``value`` is, or some number beyond ``limit``; whether there is a null in it."""
+    """How many units ``value`` is, or some number beyond ``limit``; whether there is a
+    null in it."""
     weight, nulls, waiting = 0, False, [value]
     while waiting and weight <= limit:
         item = waiting.pop()

@@ -1,14 +1,18 @@
-"""The tree of a CEL expression: what ``syntax`` makes and filters and expressions walk over."""
+"""The tree of a CEL expression: what ``syntax`` makes and filters and expressions walk
+over."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 
 class Fault(Exception):
-    """What is wrong with an expression, for people; it says where, as far as that is known."""
+    """What is wrong with an expression, for people; it says where, as far as that is
+    known."""
 
     def __init__(self, detail: str, position: int | None = None) -> None:
-        super().__init__(detail if position is None else f"{detail} (at character {position + 1})")
+        super().__init__(
+            detail if position is None else f"{detail} (at character {position + 1})"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +43,8 @@ class Select:
 
 @dataclass(frozen=True, slots=True)
 class Apply:
-    """A function or an operator (``_&&_``, ``@in``); ``target`` is what stands before its dot."""
+    """A function or an operator (``_&&_``, ``@in``); ``target`` is what stands before
+    its dot."""
 
     function: str
     target: "Node | None"
@@ -72,7 +77,11 @@ def children(node: Node) -> tuple[Node, ...]:
         case Select():
             return (node.operand,)
         case Apply():
-            return node.arguments if node.target is None else (node.target, *node.arguments)
+            return (
+                node.arguments
+                if node.target is None
+                else (node.target, *node.arguments)
+            )
         case Elements() | Entries():
             return node.items
     return ()

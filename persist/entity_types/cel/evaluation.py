@@ -1,4 +1,5 @@
-"""Evaluation: a compiled CEL expression and its variables become a JSON value, or a ``Failure``."""
+"""Evaluation: a compiled CEL expression and its variables become a JSON value, or a
+``Failure``."""
 
 import math
 import re
@@ -36,8 +37,9 @@ def _reason(message: str) -> str:
 
 
 def _walked(value: Any) -> Any:
-    """What ``plain_value()`` gives, without asking it for null: cel-expr-python 0.1.3 then hands out
-    a None it holds no reference to, and on Python 3.11 some thousands of those end the process."""
+    """What ``plain_value()`` gives, without asking it for null: cel-expr-python 0.1.3
+    then hands out a None it holds no reference to, and on Python 3.11 some thousands of
+    those end the process."""
     kind = value.type()
     if kind == cel.Type.NULL:
         return None

@@ -1,8 +1,10 @@
-"""``filter=``: a condition in CEL becomes an ``Expression`` of the domain, checked against the schema.
+"""``filter=``: a condition in CEL becomes an ``Expression`` of the domain, checked
+against the schema.
 
-What SQL can say is taken and everything else refused by name: ``&& || !``, comparisons of a member
-with a literal or with another member, ``in`` with a list of literals, ``has()``, ``contains``,
-``startsWith``, ``endsWith``, and ``timestamp("…")`` beside the envelope's times.
+What SQL can say is taken and everything else refused by name: ``&& || !``, comparisons
+of a member with a literal or with another member, ``in`` with a list of literals,
+``has()``, ``contains``, ``startsWith``, ``endsWith``, and ``timestamp("…")`` beside the
+envelope's times.
 """
 
 from collections.abc import Mapping, Sequence
@@ -54,11 +56,13 @@ _NEVER = Call(Function.ISNULL, (Member(ENVELOPE["id"]),))
 _ALWAYS = Call(Function.NOT, (_NEVER,))
 
 
-def compile_filter(text: str, type: EntityType, offset: int = 0) -> tuple[Expression, tuple[Any, ...]]:
+def compile_filter(
+    text: str, type: EntityType, offset: int = 0
+) -> tuple[Expression, tuple[Any, ...]]:
     """The condition ``text`` and its values, whose indexes start at ``offset``.
 
-    Raises ``InvalidQuery``, which says what is wrong and where, and names the nearest known member
-    in place of an unknown one.
+    Raises ``InvalidQuery``, which says what is wrong and where, and names the nearest
+    known member in place of an unknown one.
     """
     compiler = _Compiler(type, offset)
     try:
@@ -87,14 +91,21 @@ class _Compiler:
 
     def _applied(self, node: Apply) -> Expression:
         if node.function in JOINS:
-            return _joined(JOINS[node.function], [self.condition(argument) for argument in node.arguments])
+            return _joined(
+                JOINS[node.function],
+                [self.condition(argument) for argument in node.arguments],
+            )
         if node.function == "!_":
             return Call(Function.NOT, (self.condition(node.arguments[0]),))
         if node.function in COMPARISONS:
             return self._comparison(COMPARISONS[node.function], node)
         if node.function == "@in":
             return self._in(node)
-        if node.function in TEXT_FUNCTIONS and node.target is not None and len(node.arguments) == 1:
+        if (
+            node.function in TEXT_FUNCTIONS
+            and node.target is not None
+            and len(node.arguments) == 1
+        ):
             return self._text(node, node.target)
         raise unavailable(node)
 
@@ -103,16 +114,25 @@ class _Compiler:
         if isinstance(member, Constant):
             raise Fault(f"{member} is no condition", node.position)
         if member.field.type is FieldType.ANY:
-            return Call(Function.EQ, (member, self._parameter(Constant(True, node.position))))
+            return Call(
+                Function.EQ, (member, self._parameter(Constant(True, node.position)))
+            )
         if member.field.type is not FieldType.BOOLEAN:
-            raise Fault(f"{named(member)} is no condition; compare it with a value", node.position)
+            raise Fault(
+                f"{named(member)} is no condition; compare it with a value",
+                node.position,
+            )
         return member
 
     def _present(self, node: Node) -> Expression:
         asked = presence(node)
         if asked is None:
-            raise Fault("only a member of data or record can be asked for", node.position)
-        return Call(Function.NOT, (Call(Function.ISNULL, (Member(field(self._type, asked)),)),))
+            raise Fault(
+                "only a member of data or record can be asked for", node.position
+            )
+        return Call(
+            Function.NOT, (Call(Function.ISNULL, (Member(field(self._type, asked)),)),)
+        )
 
     def _comparison(self, function: Function, node: Apply) -> Expression:
         left, right = (operand(self._type, argument) for argument in node.arguments)
@@ -125,7 +145,9 @@ class _Compiler:
             return self._against(TURNED[function], right, left)
         raise Fault("a comparison needs a member of data or record", node.position)
 
-    def _against(self, function: Function, member: Member, constant: Constant) -> Expression:
+    def _against(
+        self, function: Function, member: Member, constant: Constant
+    ) -> Expression:
         if constant.value is None and function in EQUALITY:
             absent = Call(Function.ISNULL, (member,))
             return Call(Function.NOT, (absent,)) if function is Function.NE else absent
@@ -138,9 +160,15 @@ class _Compiler:
             return self._contained(node)
         member = operand(self._type, left)
         if not isinstance(member, Member):
-            raise Fault("before in with a list stands a member of data or record", node.position)
+            raise Fault(
+                "before in with a list stands a member of data or record", node.position
+            )
         constants = [self._listed(member, item) for item in right.items]
-        given = [self._parameter(constant) for constant in constants if constant.value is not None]
+        given = [
+            self._parameter(constant)
+            for constant in constants
+            if constant.value is not None
+        ]
         tests: list[Expression] = [Call(Function.IN, (member, *given))] if given else []
         if len(given) < len(constants):
             tests.append(Call(Function.ISNULL, (member,)))
@@ -155,26 +183,46 @@ class _Compiler:
         return constant
 
     def _contained(self, node: Apply) -> Expression:
-        """``"x" in data`` and ``"x" in data.payload``: whether there is such a member."""
+        """``"x" in data`` and ``"x" in data.payload``: whether there is such a
+        member."""
         asked = presence(node)
         if asked is None:
             raise Fault(
-                "behind in stands a list of literals, or text before it and an object behind", node.position
+                "behind in stands a list of literals, or text before it and an object"
+                " behind",
+                node.position,
             )
         if len(asked.path) > 1:
-            holder = Member(field(self._type, Reference(asked.root, asked.path[:-1], True, node.position)))
+            holder = Member(
+                field(
+                    self._type,
+                    Reference(asked.root, asked.path[:-1], True, node.position),
+                )
+            )
             if holder.field.type not in (FieldType.OBJECT, FieldType.ANY):
                 raise Fault(f"in does not look into {named(holder)}", node.position)
         return self._present(node)
 
     def _text(self, node: Apply, target: Node) -> Expression:
-        member, constant = operand(self._type, target), operand(self._type, node.arguments[0])
+        member, constant = (
+            operand(self._type, target),
+            operand(self._type, node.arguments[0]),
+        )
         if not isinstance(member, Member) or not isinstance(constant, Constant):
-            raise Fault(f"{node.function}() stands behind a member and takes a literal", node.position)
-        if member.field.type not in (FieldType.STRING, FieldType.ANY) or is_time(member):
-            raise Fault(f"{node.function}() searches text, not {named(member)}", node.position)
+            raise Fault(
+                f"{node.function}() stands behind a member and takes a literal",
+                node.position,
+            )
+        if member.field.type not in (FieldType.STRING, FieldType.ANY) or is_time(
+            member
+        ):
+            raise Fault(
+                f"{node.function}() searches text, not {named(member)}", node.position
+            )
         if constant.type is not FieldType.STRING or constant.is_time:
-            raise Fault(f"{node.function}() takes text, not {constant}", constant.position)
+            raise Fault(
+                f"{node.function}() takes text, not {constant}", constant.position
+            )
         return Call(TEXT_FUNCTIONS[node.function], (member, self._parameter(constant)))
 
     def _parameter(self, constant: Constant) -> Parameter:
@@ -187,7 +235,11 @@ def _joined(function: Function, conditions: Sequence[Expression]) -> Expression:
     if len(conditions) == 1:
         return conditions[0]
     parts = [
-        part.arguments if isinstance(part, Call) and part.function is function else (part,)
+        (
+            part.arguments
+            if isinstance(part, Call) and part.function is function
+            else (part,)
+        )
         for part in conditions
     ]
     return Call(function, tuple(argument for part in parts for argument in part))

@@ -1,4 +1,5 @@
-"""Operands: what a filter compares (members, literals, times) and which of them go together."""
+"""Operands: what a filter compares (members, literals, times) and which of them go
+together."""
 
 import math
 import re
@@ -13,7 +14,13 @@ from persist.domain.field import ENVELOPE, Field, FieldType
 from persist.domain.query import Function, Member
 from persist.domain.record import INT64, dumps, whole
 from persist.entity_types.cel.ast import Apply, Elements, Entries, Fault, Literal, Node
-from persist.entity_types.cel.references import Reference, nearest, reference, unknown, written
+from persist.entity_types.cel.references import (
+    Reference,
+    nearest,
+    reference,
+    unknown,
+    written,
+)
 
 SYMBOLS: Mapping[Function, str] = {
     Function.EQ: "==",
@@ -28,8 +35,12 @@ EQUALITY = (Function.EQ, Function.NE, Function.IN)
 
 _NUMERIC = (FieldType.INTEGER, FieldType.NUMBER)
 _OPEN = (FieldType.OBJECT, FieldType.ARRAY, FieldType.ANY)
-_AVAILABLE = '&& || ! == != < <= > >= in has() contains() startsWith() endsWith() timestamp("…")'
-_RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,6}0*)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+_AVAILABLE = (
+    '&& || ! == != < <= > >= in has() contains() startsWith() endsWith() timestamp("…")'
+)
+_RFC3339 = re.compile(
+    r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,6}0*)?([Zz]|[+-]\d\d:\d\d)", re.ASCII
+)
 _TYPES: Mapping[type, FieldType] = {
     NoneType: FieldType.ANY,
     bool: FieldType.BOOLEAN,
@@ -59,9 +70,12 @@ class Constant:
 
 
 def stored_time(text: str) -> str:
-    """A time of RFC 3339 as the envelope stores it: UTC, microseconds, ``Z``. Raises ``ValueError``."""
+    """A time of RFC 3339 as the envelope stores it: UTC, microseconds, ``Z``. Raises
+    ``ValueError``."""
     if _RFC3339.fullmatch(text) is None:
-        raise ValueError("not a time of RFC 3339 with at most six digits of a second's fraction")
+        raise ValueError(
+            "not a time of RFC 3339 with at most six digits of a second's fraction"
+        )
     try:
         moment = datetime.fromisoformat(text.upper()).astimezone(UTC)
     except OverflowError as error:
@@ -84,7 +98,8 @@ def operand(entity_type: EntityType, node: Node) -> Member | Constant:
 
 
 def field(entity_type: EntityType, named: Reference) -> Field:
-    """The field a reference means; raises ``Fault`` with the nearest known one where there is none."""
+    """The field a reference means; raises ``Fault`` with the nearest known one where
+    there is none."""
     found = None
     if named.root == "data" and named.path:
         found = entity_type.field_at(named.path)
@@ -103,7 +118,10 @@ def _unknown(entity_type: EntityType, named: Reference) -> str:
     if named.root == "record":
         near = nearest(named.path[0], list(ENVELOPE))
         return f"unknown member {named}; the nearest known one is record.{near}"
-    hint = 'members are written data.<name>, those of the envelope record.<name>, text "in quotes"'
+    hint = (
+        'members are written data.<name>, those of the envelope record.<name>, text "in'
+        ' quotes"'
+    )
     return f"unknown name {named.root}; {hint}"
 
 
@@ -120,12 +138,17 @@ def unavailable(node: Node) -> Fault:
         case Apply(function=str(name)) if name.isidentifier():
             shown = f"{name}()"
         case Apply():
-            return Fault("a condition cannot be compared; join conditions with && || !", node.position)
+            return Fault(
+                "a condition cannot be compared; join conditions with && || !",
+                node.position,
+            )
         case Elements():
             return Fault("a list stands only behind in", node.position)
         case Entries():
             shown = "a map"
-    return Fault(f"{shown} is not available in a filter; there are {_AVAILABLE}", node.position)
+    return Fault(
+        f"{shown} is not available in a filter; there are {_AVAILABLE}", node.position
+    )
 
 
 def _constant(value: Any, position: int) -> Constant:
@@ -153,8 +176,13 @@ def _time(node: Apply) -> Constant:
             try:
                 return Constant(stored_time(text), node.position, is_time=True)
             except ValueError as error:
-                raise Fault(f"timestamp({dumps(text)}): {error}", node.position) from None
-    raise Fault('timestamp() takes one literal, as in timestamp("2026-11-22T17:00:00Z")', node.position)
+                raise Fault(
+                    f"timestamp({dumps(text)}): {error}", node.position
+                ) from None
+    raise Fault(
+        'timestamp() takes one literal, as in timestamp("2026-11-22T17:00:00Z")',
+        node.position,
+    )
 
 
 def named(member: Member) -> str:
@@ -169,29 +197,51 @@ def is_time(member: Member) -> bool:
     return member.field.envelope and member.field.name in ("_created_at", "_updated_at")
 
 
-def compare_members(function: Function, left: Member, right: Member, position: int) -> None:
-    """Raise ``Fault`` unless the schema gives both members one type that can be compared so."""
+def compare_members(
+    function: Function, left: Member, right: Member, position: int
+) -> None:
+    """Raise ``Fault`` unless the schema gives both members one type that can be
+    compared so."""
     types = {left.field.type, right.field.type}
     alike = len(types) == 1 or types == set(_NUMERIC)
     ordered = function in EQUALITY or FieldType.BOOLEAN not in types
-    if not alike or not ordered or types & set(_OPEN) or is_time(left) is not is_time(right):
-        raise Fault(f"{SYMBOLS[function]} does not go between {named(left)} and {named(right)}", position)
+    if (
+        not alike
+        or not ordered
+        or types & set(_OPEN)
+        or is_time(left) is not is_time(right)
+    ):
+        raise Fault(
+            f"{SYMBOLS[function]} does not go between {named(left)} and {named(right)}",
+            position,
+        )
 
 
 def compare_constant(function: Function, member: Member, constant: Constant) -> None:
-    """Raise ``Fault`` unless the member can be compared so with the constant, which is not null."""
+    """Raise ``Fault`` unless the member can be compared so with the constant, which is
+    not null."""
     if is_time(member) and not constant.is_time:
         raise Fault(
-            f'{named(member)} is compared with timestamp("…"), not with {constant}', constant.position
+            f'{named(member)} is compared with timestamp("…"), not with {constant}',
+            constant.position,
         )
     if constant.is_time and not is_time(member):
         raise Fault(
-            f"timestamp() is for record.created_at and record.updated_at, not for {named(member)}",
+            "timestamp() is for record.created_at and record.updated_at, not for"
+            f" {named(member)}",
             constant.position,
         )
-    kinds = {constant.type, *(_NUMERIC if constant.type in _NUMERIC else ()), FieldType.ANY}
-    unordered = function not in EQUALITY and constant.type in (FieldType.BOOLEAN, FieldType.ANY)
+    kinds = {
+        constant.type,
+        *(_NUMERIC if constant.type in _NUMERIC else ()),
+        FieldType.ANY,
+    }
+    unordered = function not in EQUALITY and constant.type in (
+        FieldType.BOOLEAN,
+        FieldType.ANY,
+    )
     if member.field.type not in kinds or constant.value is None or unordered:
         raise Fault(
-            f"{SYMBOLS[function]} does not go between {named(member)} and {constant}", constant.position
+            f"{SYMBOLS[function]} does not go between {named(member)} and {constant}",
+            constant.position,
         )

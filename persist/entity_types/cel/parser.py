@@ -1,8 +1,9 @@
 """CEL text becomes a tree, and what is wrong with it is said in plain words.
 
-Google's parser (cel-expr-python) reads the text; the tree is read from what it serialises,
-``Any{ParsedExpr}`` in protobuf's wire format (messages of ``cel/expr/syntax.proto``). The only macro
-is ``has``, and ``matches`` does not exist: a regular expression of 100 characters could cost minutes.
+Google's parser (cel-expr-python) reads the text; the tree is read from what it
+serialises, ``Any{ParsedExpr}`` in protobuf's wire format (messages of
+``cel/expr/syntax.proto``). The only macro is ``has``, and ``matches`` does not exist: a
+regular expression of 100 characters could cost minutes.
 """
 
 import re
@@ -13,11 +14,21 @@ from typing import Any
 
 from cel_expr_python import cel  # type: ignore[import-untyped]
 
-from persist.entity_types.cel.ast import Apply, Elements, Entries, Fault, Literal, Name, Node, Select
+from persist.entity_types.cel.ast import (
+    Apply,
+    Elements,
+    Entries,
+    Fault,
+    Literal,
+    Name,
+    Node,
+    Select,
+)
 
 MAX_TEXT = 2_000
 CONFIG = cel.NewEnvConfigFromYaml(
-    "name: persist\nstdlib:\n  include_macros: [has]\n  exclude_functions:\n    - name: matches\n"
+    "name: persist\nstdlib:\n  include_macros: [has]\n  exclude_functions:\n    - name:"
+    " matches\n"
 )
 
 _PARSER = cel.NewEnv(config=CONFIG)
@@ -27,7 +38,9 @@ _OPERATOR = re.compile(r"(?<!\w)(_[^\w\s'(]+_([^\w\s'(]_)?|@in|[!-]_)(?=['(]|$)"
 _WORDS = {
     "undeclared reference to": "unknown name",
     "found no matching overload for": "there is no",
-    "No matching overloads found : <jump_condition>": "what stands before ? is not true or false",
+    "No matching overloads found : <jump_condition>": (
+        "what stands before ? is not true or false"
+    ),
     "No matching overloads found : ": "there is no ",
     "' applied to '(": "' for (",
     ")'": ")",
@@ -58,7 +71,11 @@ def fault(message: str, text: str) -> Fault:
     found = _PLACE.search(message)
     if found is None:
         return Fault(message)
-    detail = _UNEXPECTED.sub("unexpected ", found[3]).split(" expecting ")[0].replace("'<EOF>'", "end")
+    detail = (
+        _UNEXPECTED.sub("unexpected ", found[3])
+        .split(" expecting ")[0]
+        .replace("'<EOF>'", "end")
+    )
     detail = plain(detail.removesuffix(" (in container '')"))
     if _KEYWORD_MEMBER.search(text) or not detail.isascii():
         detail += '; a member whose name is no CEL identifier is written data["name"]'
@@ -81,14 +98,19 @@ def _position(text: str, line: int, column: int) -> int | None:
 
 def _refuse_unfit(text: str) -> None:
     if len(text) > MAX_TEXT:
-        raise Fault(f"the expression has {len(text)} characters, {MAX_TEXT} are allowed")
-    unfit = next((i for i, c in enumerate(text) if c == "\0" or "\ud800" <= c <= "\udfff"), None)
+        raise Fault(
+            f"the expression has {len(text)} characters, {MAX_TEXT} are allowed"
+        )
+    unfit = next(
+        (i for i, c in enumerate(text) if c == "\0" or "\ud800" <= c <= "\udfff"), None
+    )
     if unfit is not None:
         raise Fault("the expression holds U+0000 or a lone surrogate", unfit)
 
 
 class _Reader:
-    """Makes nodes of ``Expr`` messages; ``positions`` says where in the text each id stands."""
+    """Makes nodes of ``Expr`` messages; ``positions`` says where in the text each id
+    stands."""
 
     def __init__(self, positions: Mapping[int, int]) -> None:
         self._positions = positions
@@ -118,22 +140,32 @@ class _Reader:
 
     def _select(self, buffer: bytes, position: int) -> Node:
         message = _message(buffer)
-        return Select(self.node(message[1]), message[2].decode(), bool(message.get(3)), position)
+        return Select(
+            self.node(message[1]), message[2].decode(), bool(message.get(3)), position
+        )
 
     def _apply(self, buffer: bytes, position: int) -> Node:
         message = _message(buffer)
         target = self.node(message[1]) if 1 in message else None
-        arguments = tuple(self.node(value) for number, value in _fields(buffer) if number == 3)
+        arguments = tuple(
+            self.node(value) for number, value in _fields(buffer) if number == 3
+        )
         return Apply(message[2].decode(), target, arguments, position)
 
     def _elements(self, buffer: bytes, position: int) -> Node:
-        return Elements(tuple(self.node(value) for number, value in _fields(buffer) if number == 1), position)
+        return Elements(
+            tuple(self.node(value) for number, value in _fields(buffer) if number == 1),
+            position,
+        )
 
     def _entries(self, buffer: bytes, position: int) -> Node:
         if 1 in _message(buffer):
             raise Fault("messages are not available here", position)
         entries = (_message(value) for number, value in _fields(buffer) if number == 2)
-        return Entries(tuple(self.node(entry[part]) for entry in entries for part in (3, 4)), position)
+        return Entries(
+            tuple(self.node(entry[part]) for entry in entries for part in (3, 4)),
+            position,
+        )
 
 
 def _signed(value: int) -> int:
@@ -161,7 +193,8 @@ def _message(buffer: bytes) -> dict[int, Any]:
 
 
 def _fields(buffer: bytes) -> Iterator[tuple[int, Any]]:
-    """The fields of a protobuf message: number and value (https://protobuf.dev/programming-guides/encoding)."""
+    """The fields of a protobuf message: number and value
+    (https://protobuf.dev/programming-guides/encoding)."""
     at = 0
     while at < len(buffer):
         key, at = _varint(buffer, at)

@@ -1,5 +1,5 @@
-"""Members in an expression: which members of ``data``, ``payload`` or ``record`` its tree names, and
-what to say of one that does not exist."""
+"""Members in an expression: which members of ``data``, ``payload`` or ``record`` its
+tree names, and what to say of one that does not exist."""
 
 import difflib
 import heapq
@@ -21,7 +21,8 @@ _MATCHED = 64
 class Reference:
     """A member an expression names: ``root`` is ``data``, ``payload`` or ``record``.
 
-    ``tested``: only whether it is there is asked, by ``has(data.x)`` or ``"x" in data``.
+    ``tested``: only whether it is there is asked, by ``has(data.x)`` or ``"x" in
+    data``.
     """
 
     root: str
@@ -36,7 +37,12 @@ class Reference:
 def written(root: str, path: Path) -> str:
     """How an expression names a member: ``data.title``, ``data["odd name"]``."""
     parts = (
-        f".{name}" if is_identifier(name) else f"[{json.dumps(name, ensure_ascii=False)}]" for name in path
+        (
+            f".{name}"
+            if is_identifier(name)
+            else f"[{json.dumps(name, ensure_ascii=False)}]"
+        )
+        for name in path
     )
     return root + "".join(parts)
 
@@ -47,14 +53,19 @@ def is_identifier(name: str) -> bool:
 
 
 def reference(node: Node) -> Reference | None:
-    """The member ``node`` stands for; None where it is no name with constant segments behind it."""
+    """The member ``node`` stands for; None where it is no name with constant segments
+    behind it."""
     path: list[str] = []
     position = node.position
     while not isinstance(node, Name):
         match node:
             case Select(operand=operand, name=str(name), tested=False):
                 pass
-            case Apply(function="_[_]", target=None, arguments=(operand, Literal(value=str(name)))):
+            case Apply(
+                function="_[_]",
+                target=None,
+                arguments=(operand, Literal(value=str(name))),
+            ):
                 pass
             case _:
                 return None
@@ -64,27 +75,38 @@ def reference(node: Node) -> Reference | None:
 
 
 def presence(node: Node) -> Reference | None:
-    """The member whose presence ``node`` asks for: ``has(data.x)`` or ``"x" in data``."""
+    """The member whose presence ``node`` asks for: ``has(data.x)`` or ``"x" in
+    data``."""
     match node:
         case Select(operand=operand, name=str(name), tested=True):
             pass
-        case Apply(function="@in", target=None, arguments=(Literal(value=str(name)), operand)):
+        case Apply(
+            function="@in", target=None, arguments=(Literal(value=str(name)), operand)
+        ):
             pass
         case _:
             return None
     holder = reference(operand)
     if holder is None:
         return None
-    return Reference(holder.root, (*holder.path, name), tested=True, position=node.position)
+    return Reference(
+        holder.root, (*holder.path, name), tested=True, position=node.position
+    )
 
 
-def references(node: Node, is_object: Callable[[str, Path], bool]) -> Iterator[Reference]:
-    """Every member the tree names, as often as it names it, each by its longest constant path.
+def references(
+    node: Node, is_object: Callable[[str, Path], bool]
+) -> Iterator[Reference]:
+    """Every member the tree names, as often as it names it, each by its longest
+    constant path.
 
-    ``is_object`` says of which members ``"x" in …`` asks for a member, and not for an element.
+    ``is_object`` says of which members ``"x" in …`` asks for a member, and not for an
+    element.
     """
     found = presence(node)
-    if found is None or not (isinstance(node, Select) or is_object(found.root, found.path[:-1])):
+    if found is None or not (
+        isinstance(node, Select) or is_object(found.root, found.path[:-1])
+    ):
         found = reference(node)
     if found is not None:
         yield found
@@ -94,21 +116,38 @@ def references(node: Node, is_object: Callable[[str, Path], bool]) -> Iterator[R
 
 
 def unknown(schema: Schema, root: str, path: Path) -> str:
-    """What to say of a member that does not exist: its name and the nearest known one."""
-    depth = next(n for n in range(len(path) - 1, -1, -1) if n == 0 or field_at(schema, path[:n]) is not None)
+    """What to say of a member that does not exist: its name and the nearest known
+    one."""
+    depth = next(
+        n
+        for n in range(len(path) - 1, -1, -1)
+        if n == 0 or field_at(schema, path[:n]) is not None
+    )
     holder, detail = path[:depth], f"unknown member {written(root, path)}"
     field = field_at(schema, holder) if holder else None
     if field is not None and field.type not in (FieldType.OBJECT, FieldType.ANY):
-        return f"{detail}; {written(root, holder)} is of type {field.type} and has no members"
-    known = [name for name in dict.fromkeys(_property_names(schema)) if _declared(schema, (*holder, name))]
+        return (
+            f"{detail}; {written(root, holder)} is of type {field.type} and has no"
+            " members"
+        )
+    known = [
+        name
+        for name in dict.fromkeys(_property_names(schema))
+        if _declared(schema, (*holder, name))
+    ]
     near = nearest(path[depth], known)
-    return detail if near is None else f"{detail}; the nearest known one is {written(root, (*holder, near))}"
+    return (
+        detail
+        if near is None
+        else f"{detail}; the nearest known one is {written(root, (*holder, near))}"
+    )
 
 
 def nearest(name: str, known: list[str]) -> str | None:
     """The known name most like ``name``; None where nothing is known.
 
-    Only the eight that share most of its letters are looked at closely: that comparison is cubic.
+    Only the eight that share most of its letters are looked at closely: that comparison
+    is cubic.
     """
     matcher = difflib.SequenceMatcher(b=name[:_MATCHED])
 
@@ -116,7 +155,10 @@ def nearest(name: str, known: list[str]) -> str | None:
         matcher.set_seq1(candidate[:_MATCHED])
         return matcher.quick_ratio()
 
-    matched = {candidate[:_MATCHED]: candidate for candidate in heapq.nlargest(8, known, key=shared_letters)}
+    matched = {
+        candidate[:_MATCHED]: candidate
+        for candidate in heapq.nlargest(8, known, key=shared_letters)
+    }
     close = difflib.get_close_matches(name[:_MATCHED], matched, n=1, cutoff=0.0)
     return matched[close[0]] if close else None
 

@@ -1,8 +1,9 @@
 """Safety: which JSON Schemas are let in, and what they may cost.
 
-A schema is a program that strangers hand over. It is read by the meta-schema of draft 2020-12, its references
-stay within it, and its size, its patterns and what its references unfold to are bounded; what a
-document may then cost under it is bounded by the validator (``json_schema.visits``).
+A schema is a program that strangers hand over. It is read by the meta-schema of draft
+2020-12, its references stay within it, and its size, its patterns and what its
+references unfold to are bounded; what a document may then cost under it is bounded by
+the validator (``json_schema.visits``).
 """
 
 from collections.abc import Iterator
@@ -34,12 +35,20 @@ _META: Any = Draft202012Validator(Draft202012Validator.META_SCHEMA, registry=Reg
 def check_schema(schema: Any) -> None:
     """Raise ``InvalidSchema`` naming every place of ``schema`` that is not accepted.
 
-    What can only be looked at once the rest is sound (references, then defaults) is reported then.
+    What can only be looked at once the rest is sound (references, then defaults) is
+    reported then.
     """
     _refuse(_too_large(schema))
     _refuse(_against_the_meta_schema(schema))
     graph = Graph(schema)
-    _refuse([*graph.problems, *graph.refused_patterns, *_foreign_dialects(graph), *_too_costly(graph)])
+    _refuse(
+        [
+            *graph.problems,
+            *graph.refused_patterns,
+            *_foreign_dialects(graph),
+            *_too_costly(graph),
+        ]
+    )
     _refuse([*_root_of_another_type(graph), *_unfit_defaults(graph.root)])
 
 
@@ -67,7 +76,8 @@ def _too_large(schema: Any) -> Iterator[Violation]:
 
 
 def _measured(schema: Any) -> tuple[str | None, int]:
-    """The first place that lies too deep, if any, and the number of objects and arrays."""
+    """The first place that lies too deep, if any, and the number of objects and
+    arrays."""
     nodes = 0
     waiting: list[tuple[Any, tuple[str | int, ...]]] = [(schema, ())]
     while waiting:
@@ -86,28 +96,46 @@ def _against_the_meta_schema(schema: Any) -> Iterator[Violation]:
     if meta.is_valid(schema | {"$schema": DIALECT}):
         return
     for error in _META.iter_errors(schema):
-        cause: ValidationError = best_match(error.context) or error if error.context else error
-        message = cause.message if len(cause.message) <= 200 else f"{cause.message[:200]} …"
+        cause: ValidationError = (
+            best_match(error.context) or error if error.context else error
+        )
+        message = (
+            cause.message if len(cause.message) <= 200 else f"{cause.message[:200]} …"
+        )
         yield Violation(pointer(error.absolute_path), message)
 
 
 def _foreign_dialects(graph: Graph) -> Iterator[Violation]:
     for node in graph.nodes:
-        dialect = node.schema.get("$schema", DIALECT) if isinstance(node.schema, dict) else DIALECT
+        dialect = (
+            node.schema.get("$schema", DIALECT)
+            if isinstance(node.schema, dict)
+            else DIALECT
+        )
         if dialect.rstrip("#") != DIALECT:
-            yield Violation(f"{node.place}/$schema", f"must be {DIALECT}, or be left out")
+            yield Violation(
+                f"{node.place}/$schema", f"must be {DIALECT}, or be left out"
+            )
 
 
 def _too_costly(graph: Graph) -> Iterator[Violation]:
     states = sum(weight(text) for node in graph.nodes for text in node.patterns)
     if states > MAX_PATTERN_WEIGHT:
-        detail = f"its patterns unfold to {states} states together, {MAX_PATTERN_WEIGHT} are allowed"
+        detail = (
+            f"its patterns unfold to {states} states together, {MAX_PATTERN_WEIGHT} are"
+            " allowed"
+        )
         yield Violation("", detail)
     unfolded: dict[Node, int] = {}
     for node in graph.nodes:
-        unfolded[node] = 1 + node.turns * sum(unfolded.get(beside, 0) for beside in node.beside)
+        unfolded[node] = 1 + node.turns * sum(
+            unfolded.get(beside, 0) for beside in node.beside
+        )
         if unfolded[node] > MAX_NODES:
-            detail = f"unfolds to more than {MAX_NODES} schemas for one value: its references fan out"
+            detail = (
+                f"unfolds to more than {MAX_NODES} schemas for one value: its"
+                " references fan out"
+            )
             yield Violation(node.place, detail)
             return
 
@@ -115,13 +143,18 @@ def _too_costly(graph: Graph) -> Iterator[Violation]:
 def _root_of_another_type(graph: Graph) -> Iterator[Violation]:
     types: dict[Node, set[str]] = {}
     for node in graph.nodes:
-        types[node] = _own_types(node).intersection(*(types[part] for part in node.parts))
+        types[node] = _own_types(node).intersection(
+            *(types[part] for part in node.parts)
+        )
         for keyword in ("anyOf", "oneOf"):
             if keyword in node.leads:
-                types[node] &= set().union(*(types[each] for each in node.under(keyword)))
+                types[node] &= set().union(
+                    *(types[each] for each in node.under(keyword))
+                )
     if not types[graph.root] <= {"object"}:
         yield Violation(
-            "/type" if "type" in graph.root.schema else "", 'must be an object type: {"type": "object"}'
+            "/type" if "type" in graph.root.schema else "",
+            'must be an object type: {"type": "object"}',
         )
 
 
@@ -137,7 +170,9 @@ def _unfit_defaults(root: Node) -> Iterator[Violation]:
         for name, default in node.fillable.items():
             why = _objection(node.members[name], default.value) if default else None
             if default and why:
-                yield Violation(default.place, f"does not fit where it would be filled in: {why}")
+                yield Violation(
+                    default.place, f"does not fit where it would be filled in: {why}"
+                )
 
 
 def _objection(node: Node, default: Any) -> str | None:

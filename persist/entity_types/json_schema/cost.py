@@ -1,8 +1,9 @@
 """Visits: what judging a value may cost, reckoned before the engine is asked.
 
-A visit is one keyword looked at; the engine takes 10 to 250 ns for it. Most values are so small that the
-schema's own size says enough; for others every visit is counted, as the engine would make them: what a
-recursive reference says of a value it remembers, everything else it looks at again.
+A visit is one keyword looked at; the engine takes 10 to 250 ns for it. Most values are
+so small that the schema's own size says enough; for others every visit is counted, as
+the engine would make them: what a recursive reference says of a value it remembers,
+everything else it looks at again.
 """
 
 from collections.abc import Iterator
@@ -16,8 +17,8 @@ from persist.entity_types.json_schema.schema_graph import Graph, Node
 VISITS = 500_000
 REGEX = 4
 STEPS = 16
-"""What a text to be read as a regular expression takes in visits for each character, and how many steps of
-one, one state for one character, make up a visit."""
+"""What a text to be read as a regular expression takes in visits for each character,
+and how many steps of one, one state for one character, make up a visit."""
 
 _MEMBERS = ("properties", "patternProperties", "additionalProperties")
 _OF_ARRAYS = ("unevaluatedItems", "contains")
@@ -75,7 +76,9 @@ class CostBudget:
             visits = weight(schema["pattern"]) * len(value) // STEPS
             if visits > VISITS:
                 text = schema["pattern"][:100]
-                raise BudgetExceeded(f"{len(value)} characters are too many to be matched against {text}")
+                raise BudgetExceeded(
+                    f"{len(value)} characters are too many to be matched against {text}"
+                )
             self.spend(visits)
 
     def _members(self, node: Node, value: Any) -> None:
@@ -88,15 +91,25 @@ class CostBudget:
         judging = self.judging
         for _, below, member in within(node, value):
             judging(below, member)
-        for keyword in ("propertyNames", "unevaluatedProperties", "unevaluatedItems", "contains"):
-            if keyword in node.leads and isinstance(value, list) == (keyword in _OF_ARRAYS):
-                members = value.values() if keyword == "unevaluatedProperties" else value
+        for keyword in (
+            "propertyNames",
+            "unevaluatedProperties",
+            "unevaluatedItems",
+            "contains",
+        ):
+            if keyword in node.leads and isinstance(value, list) == (
+                keyword in _OF_ARRAYS
+            ):
+                members = (
+                    value.values() if keyword == "unevaluatedProperties" else value
+                )
                 for member in members:
                     self.judging(node.leads[keyword], member)
 
 
 def within(node: Node, value: Any) -> Iterator[tuple[Step, Node, Any]]:
-    """Members or items of ``value`` that ``node`` itself describes, with the schemas they are to fit."""
+    """Members or items of ``value`` that ``node`` itself describes, with the schemas
+    they are to fit."""
     if isinstance(value, list):
         first = node.leads.get("prefixItems", [])
         for index, item in enumerate(value):
@@ -105,9 +118,16 @@ def within(node: Node, value: Any) -> Iterator[tuple[Step, Node, Any]]:
                 yield index, below, item
     elif isinstance(value, dict) and not node.leads.keys().isdisjoint(_MEMBERS):
         members, rest = node.members, node.leads.get("additionalProperties")
-        patterns = [(matcher(text), below) for text, below in node.leads.get("patternProperties", {}).items()]
+        patterns = [
+            (matcher(text), below)
+            for text, below in node.leads.get("patternProperties", {}).items()
+        ]
         for name, member in value.items():
-            found = [below for matches, below in patterns if matches(name)] if patterns else []
+            found = (
+                [below for matches, below in patterns if matches(name)]
+                if patterns
+                else []
+            )
             if name in members:
                 found.append(members[name])
             for below in found or ((rest,) if rest else ()):
@@ -129,12 +149,24 @@ def _price(schema: Any) -> int:
 
 
 def most(graph: Graph) -> int:
-    """What one character of a value's JSON text may cost at most; notes on every node what it costs."""
+    """What one character of a value's JSON text may cost at most; notes on every node
+    what it costs."""
     cost: dict[Node, int] = {}
     for node in graph.order:
-        onward = [below for keyword in node.leads if keyword not in _UNUSED for below in node.under(keyword)]
+        onward = [
+            below
+            for keyword in node.leads
+            if keyword not in _UNUSED
+            for below in node.under(keyword)
+        ]
         node.price = _price(node.schema)
-        node.plain = not onward and (isinstance(node.schema, bool) or _VARYING.isdisjoint(node.schema))
-        cost[node] = node.price + sum(1 + weight(text) // STEPS for text in node.patterns)
-        cost[node] += node.turns * sum(cost.get(below, 0) for below in onward if not below.recursive)
+        node.plain = not onward and (
+            isinstance(node.schema, bool) or _VARYING.isdisjoint(node.schema)
+        )
+        cost[node] = node.price + sum(
+            1 + weight(text) // STEPS for text in node.patterns
+        )
+        cost[node] += node.turns * sum(
+            cost.get(below, 0) for below in onward if not below.recursive
+        )
     return cost[graph.root] + sum(cost[node] for node in cost if node.recursive)

@@ -1,7 +1,7 @@
 """Defaults: what a schema fills in before a value is validated and stored.
 
-Through ``properties``, ``items``, ``$ref`` and ``allOf``, which always hold, and not through branches: which
-of them is meant is only known once the value is complete.
+Through ``properties``, ``items``, ``$ref`` and ``allOf``, which always hold, and not
+through branches: which of them is meant is only known once the value is complete.
 """
 
 import json
@@ -23,11 +23,14 @@ class Default(NamedTuple):
 
 
 def prepare(root: Node) -> list[Node]:
-    """Note on every node under ``root`` what a default may fill, or has to pass through; these nodes."""
+    """Note on every node under ``root`` what a default may fill, or has to pass
+    through; these nodes."""
     nodes, _ = in_order([root], _onward)
     below = {node: _onward(node) for node in nodes}
     for node in nodes:
-        node.fillable = {name: default_of(member) for name, member in node.members.items()}
+        node.fillable = {
+            name: default_of(member) for name, member in node.members.items()
+        }
         node.defaulted = any(node.fillable.values())
     while sum(_passes_on(node, below[node]) for node in nodes):
         pass
@@ -46,7 +49,8 @@ def _onward(node: Node) -> list[Node]:
 
 
 def default_of(node: Node) -> Default | None:
-    """The default of a schema: its own, or the first that ``$ref`` and ``allOf`` lead to."""
+    """The default of a schema: its own, or the first that ``$ref`` and ``allOf`` lead
+    to."""
     for each in reversed(in_order([node], lambda node: reversed(node.parts))[0]):
         if isinstance(each.schema, dict) and "default" in each.schema:
             value = each.schema["default"]
@@ -55,7 +59,8 @@ def default_of(node: Node) -> Default | None:
 
 
 def fill(node: Node, value: Any, visits: CostBudget) -> Any:
-    """``value`` with its defaults: itself where none is missing, otherwise a copy as deep as needed."""
+    """``value`` with its defaults: itself where none is missing, otherwise a copy as
+    deep as needed."""
     if not node.defaulted:
         return value
     visits.spend(1 + (len(node.fillable) >> 2))
@@ -68,7 +73,9 @@ def fill(node: Node, value: Any, visits: CostBudget) -> Any:
     return value
 
 
-def _fill_members(node: Node, value: dict[str, Any], visits: CostBudget) -> dict[str, Any]:
+def _fill_members(
+    node: Node, value: dict[str, Any], visits: CostBudget
+) -> dict[str, Any]:
     filled = {}
     for name, default in node.fillable.items():
         if name in value:
@@ -81,14 +88,24 @@ def _fill_members(node: Node, value: dict[str, Any], visits: CostBudget) -> dict
     return value | filled if filled else value
 
 
-def _fill_items(node: Node, items: Node, value: list[Any], visits: CostBudget) -> list[Any]:
+def _fill_items(
+    node: Node, items: Node, value: list[Any], visits: CostBudget
+) -> list[Any]:
     first = len(node.schema.get("prefixItems", ()))
     filled = [*value[:first], *(fill(items, item, visits) for item in value[first:])]
-    return value if all(new is old for new, old in zip(filled, value, strict=True)) else filled
+    return (
+        value
+        if all(new is old for new, old in zip(filled, value, strict=True))
+        else filled
+    )
 
 
 def _fresh(default: Default, visits: CostBudget) -> Any:
     visits.filled += len(default.text)
     if visits.filled > FILLED:
         raise BudgetExceeded(f"its defaults would add more than {FILLED} characters")
-    return json.loads(default.text) if isinstance(default.value, dict | list) else default.value
+    return (
+        json.loads(default.text)
+        if isinstance(default.value, dict | list)
+        else default.value
+    )

@@ -1,7 +1,8 @@
 """Findings: what is wrong with a value, one violation for each place in it.
 
-The engine says which keyword of which schema a value does not fit; this says it to people, names the
-missing or unknown member itself, and of alternatives lets the one speak that came nearest.
+The engine says which keyword of which schema a value does not fit; this says it to
+people, names the missing or unknown member itself, and of alternatives lets the one
+speak that came nearest.
 """
 
 from collections.abc import Callable, Iterator
@@ -10,7 +11,12 @@ from typing import Any, NamedTuple
 
 from persist.domain.errors import Violation, pointer
 from persist.domain.record import canonical_text, dumps
-from persist.entity_types.json_schema.cost import BudgetExceeded, CostBudget, Step, within
+from persist.entity_types.json_schema.cost import (
+    BudgetExceeded,
+    CostBudget,
+    Step,
+    within,
+)
 from persist.entity_types.json_schema.engine import judge
 from persist.entity_types.json_schema.schema_graph import WHOLE, Node
 
@@ -63,8 +69,8 @@ class Enough(Exception):
 
 
 def explain(root: Node, value: Any) -> list[Violation]:
-    """What is wrong with a value that does not fit: the first hundred findings, or those before the
-    budget was spent."""
+    """What is wrong with a value that does not fit: the first hundred findings, or
+    those before the budget was spent."""
     search = _Search()
     try:
         search.look(root, value, ())
@@ -91,13 +97,16 @@ def _told(keyword: str, asserted: Any) -> str:
 
 
 class _Search:
-    """Findings in one value, each schema and place looked at once; a branch is a search of its own."""
+    """Findings in one value, each schema and place looked at once; a branch is a search
+    of its own."""
 
     def __init__(self, outer: "_Search | None" = None) -> None:
         self.found: list[Finding] = []
         self._looked: set[tuple[Node, tuple[Step, ...]]] = set()
         self._visits: CostBudget = outer._visits if outer else CostBudget()
-        self._branches: dict[tuple[Node, tuple[Step, ...]], list[Finding]] = outer._branches if outer else {}
+        self._branches: dict[tuple[Node, tuple[Step, ...]], list[Finding]] = (
+            outer._branches if outer else {}
+        )
 
     def look(self, node: Node, value: Any, path: tuple[Step, ...]) -> None:
         if (node, path) in self._looked or self._fits(node, value):
@@ -127,7 +136,9 @@ class _Search:
         """Whether the value is at least of the right type."""
         for keyword in sorted(node.schema.keys() & _TOLD.keys(), key=[*_TOLD].index):
             if not _check(node, keyword)(value):
-                beyond = " within 64 bits" * (keyword == "type" and isinstance(value, float))
+                beyond = " within 64 bits" * (
+                    keyword == "type" and isinstance(value, float)
+                )
                 self._note(path, keyword, _told(keyword, node.schema[keyword]) + beyond)
                 if keyword == "type":
                     return False
@@ -139,10 +150,14 @@ class _Search:
                 self._note((*path, name), "required", detail)
             for below in node.under("propertyNames"):
                 for name in value:
-                    why = " and ".join(finding.detail for finding in self._apart(below, name, ()))
+                    why = " and ".join(
+                        finding.detail for finding in self._apart(below, name, ())
+                    )
                     if why:
                         self._note(
-                            (*path, name), "propertyNames", f"has a name that is not accepted: it {why}"
+                            (*path, name),
+                            "propertyNames",
+                            f"has a name that is not accepted: it {why}",
                         )
         elif isinstance(value, list):
             if node.schema.get("uniqueItems"):
@@ -151,12 +166,16 @@ class _Search:
             for below in node.under("contains"):
                 self._contains(node.schema, below, value, path)
 
-    def _contains(self, schema: Any, node: Node, value: list[Any], path: tuple[Step, ...]) -> None:
+    def _contains(
+        self, schema: Any, node: Node, value: list[Any], path: tuple[Step, ...]
+    ) -> None:
         hits = sum(self._fits(node, item) for item in value)
         few, many = schema.get("minContains", 1), schema.get("maxContains", hits)
         if not few <= hits <= many:
             limit = f"{few} or more" if hits < few else f"{many} or fewer"
-            self._note(path, "contains", f"must contain {limit} items of the kind asked for")
+            self._note(
+                path, "contains", f"must contain {limit} items of the kind asked for"
+            )
 
     def _alternatives(self, node: Node, value: Any, path: tuple[Step, ...]) -> None:
         for below in node.under("not"):
@@ -168,14 +187,23 @@ class _Search:
             if nodes and not fitting:
                 self._nearest(keyword, nodes, value, path)
             elif keyword == "oneOf" and fitting > 1:
-                detail = f"fits {fitting} alternatives where exactly one is meant to fit"
+                detail = (
+                    f"fits {fitting} alternatives where exactly one is meant to fit"
+                )
                 self._note(path, keyword, detail)
 
-    def _nearest(self, keyword: str, nodes: list[Node], value: Any, path: tuple[Step, ...]) -> None:
+    def _nearest(
+        self, keyword: str, nodes: list[Node], value: Any, path: tuple[Step, ...]
+    ) -> None:
         branches = [self._apart(node, value, path) for node in nodes]
-        near = sorted((branch for branch in branches if not _other_type(branch, path)), key=_distance)
+        near = sorted(
+            (branch for branch in branches if not _other_type(branch, path)),
+            key=_distance,
+        )
         if not near:
-            details = dict.fromkeys(finding.detail for branch in branches for finding in branch)
+            details = dict.fromkeys(
+                finding.detail for branch in branches for finding in branch
+            )
             self._note(path, keyword, ", or ".join(details))
         elif len(near) == 1 or _distance(near[0]) < _distance(near[1]):
             for finding in near[0]:
@@ -183,7 +211,8 @@ class _Search:
         else:
             said = "; or ".join(
                 " and ".join(
-                    f"{pointer(finding.path[len(path) :]) or 'it'} {finding.detail}" for finding in branch[:3]
+                    f"{pointer(finding.path[len(path) :]) or 'it'} {finding.detail}"
+                    for finding in branch[:3]
                 )
                 for branch in near[:3]
             )
@@ -199,17 +228,25 @@ class _Search:
         return self._branches[node, path]
 
     def _unevaluated(self, node: Node, value: Any, path: tuple[Step, ...]) -> None:
-        keyword = "unevaluatedProperties" if isinstance(value, dict) else "unevaluatedItems"
+        keyword = (
+            "unevaluatedProperties" if isinstance(value, dict) else "unevaluatedItems"
+        )
         if keyword in node.leads and isinstance(value, dict | list):
             seen = _evaluated(node, value, keyword)
-            for step, member in value.items() if isinstance(value, dict) else enumerate(value):
+            for step, member in (
+                value.items() if isinstance(value, dict) else enumerate(value)
+            ):
                 if step not in seen:
                     self.look(node.leads[keyword], member, (*path, step))
 
 
 def _check(node: Node, keyword: str) -> Callable[[Any], bool]:
     if keyword not in node.checks:
-        bounds = [WHOLE] if keyword == "type" and WHOLE in node.schema.get("allOf", ()) else [True]
+        bounds = (
+            [WHOLE]
+            if keyword == "type" and WHOLE in node.schema.get("allOf", ())
+            else [True]
+        )
         node.checks[keyword] = judge({keyword: node.schema[keyword], "allOf": bounds})
     return node.checks[keyword]
 
@@ -235,20 +272,34 @@ def _holding(node: Node, value: Any) -> Iterator[Node]:
     yield from node.parts
     yield from list(node.under("$dynamicRef"))[:1]
     if isinstance(value, dict):
-        yield from (below for name, below in node.leads.get("dependentSchemas", {}).items() if name in value)
+        yield from (
+            below
+            for name, below in node.leads.get("dependentSchemas", {}).items()
+            if name in value
+        )
     for condition in node.under("if"):
         yield from node.under("then" if condition.fits(value) else "else")
 
 
 def _evaluated(node: Node, value: Any, but: str = "") -> set[Step]:
-    """The members or items of ``value`` that ``node`` looks at, its keyword ``but`` aside."""
+    """The members or items of ``value`` that ``node`` looks at, its keyword ``but``
+    aside."""
     keyword = "unevaluatedProperties" if isinstance(value, dict) else "unevaluatedItems"
     if keyword in node.leads and keyword != but:
         return set(value if isinstance(value, dict) else range(len(value)))
     seen: set[Step] = {step for step, _, _ in within(node, value)}
     for below in node.under("contains"):
-        seen |= {index for index, item in enumerate(value) if isinstance(value, list) and below.fits(item)}
-    fitting = [each for word in ("anyOf", "oneOf", "if") for each in node.under(word) if each.fits(value)]
+        seen |= {
+            index
+            for index, item in enumerate(value)
+            if isinstance(value, list) and below.fits(item)
+        }
+    fitting = [
+        each
+        for word in ("anyOf", "oneOf", "if")
+        for each in node.under(word)
+        if each.fits(value)
+    ]
     for beside in (*_holding(node, value), *fitting):
         seen |= _evaluated(beside, value)
     return seen

@@ -1,6 +1,8 @@
-"""Graph: every schema of a document as a node that knows what it leads to, and what is wrong with it.
+"""Graph: every schema of a document as a node that knows what it leads to, and what is
+wrong with it.
 
-References are followed within the document and nowhere else: nothing here could fetch anything.
+References are followed within the document and nowhere else: nothing here could fetch
+anything.
 """
 
 import json
@@ -22,16 +24,37 @@ from persist.entity_types.json_schema.engine import PatternRefused, judge, weigh
 
 BASE = "https://schema.invalid/"
 _ONE = (
-    *("not", "if", "then", "else", "additionalProperties", "propertyNames", "items", "contains"),
+    *(
+        "not",
+        "if",
+        "then",
+        "else",
+        "additionalProperties",
+        "propertyNames",
+        "items",
+        "contains",
+    ),
     *("unevaluatedProperties", "unevaluatedItems", "contentSchema"),
 )
 _SEVERAL = ("allOf", "anyOf", "oneOf", "prefixItems")
 _NAMED = ("properties", "patternProperties", "dependentSchemas", "$defs", "definitions")
-_BESIDE = ("$ref", "$dynamicRef", "allOf", "anyOf", "oneOf", "not", "if", "then", "else", "dependentSchemas")
+_BESIDE = (
+    "$ref",
+    "$dynamicRef",
+    "allOf",
+    "anyOf",
+    "oneOf",
+    "not",
+    "if",
+    "then",
+    "else",
+    "dependentSchemas",
+)
 _REFUSED = "is not allowed here"
 _DETAILS = {
     **dict.fromkeys(
-        ("additionalProperties", "unevaluatedProperties"), "is not a member this object may have"
+        ("additionalProperties", "unevaluatedProperties"),
+        "is not a member this object may have",
     ),
     **dict.fromkeys(("items", "unevaluatedItems"), "is one item too many"),
 }
@@ -39,11 +62,12 @@ WHOLE = {"minimum": INT64.start, "maximum": INT64.stop - 1}
 
 
 class Node:
-    """A schema: ``leads`` holds the nodes under each keyword that leads to some, ``beside`` those of
-    them for the same value, ``parts`` those that always hold too (``$ref`` and ``allOf``).
+    """A schema: ``leads`` holds the nodes under each keyword that leads to some,
+    ``beside`` those of them for the same value, ``parts`` those that always hold too
+    (``$ref`` and ``allOf``).
 
-    ``place`` points into the document, ``detail`` says why nothing fits where the schema is ``false``;
-    ``recursive`` schemas lead back to themselves.
+    ``place`` points into the document, ``detail`` says why nothing fits where the
+    schema is ``false``; ``recursive`` schemas lead back to themselves.
     """
 
     def __init__(self, schema: Any, place: str, detail: str = _REFUSED) -> None:
@@ -65,8 +89,13 @@ class Node:
 
     @cached_property
     def turns(self) -> int:
-        """How often the engine looks at what stands beside: again for what it leaves unevaluated."""
-        return 3 if "unevaluatedProperties" in self.leads or "unevaluatedItems" in self.leads else 1
+        """How often the engine looks at what stands beside: again for what it leaves
+        unevaluated."""
+        return (
+            3
+            if "unevaluatedProperties" in self.leads or "unevaluatedItems" in self.leads
+            else 1
+        )
 
     @property
     def parts(self) -> list["Node"]:
@@ -74,7 +103,11 @@ class Node:
 
     @property
     def patterns(self) -> list[str]:
-        own = [self.schema["pattern"]] if isinstance(self.schema, dict) and "pattern" in self.schema else []
+        own = (
+            [self.schema["pattern"]]
+            if isinstance(self.schema, dict) and "pattern" in self.schema
+            else []
+        )
         return [*own, *self.leads.get("patternProperties", ())]
 
     @property
@@ -93,15 +126,22 @@ class Node:
     def under(self, keyword: str) -> Iterable["Node"]:
         """The nodes under a keyword."""
         found = self.leads.get(keyword, ())
-        return (found,) if isinstance(found, Node) else found.values() if isinstance(found, dict) else found
+        return (
+            (found,)
+            if isinstance(found, Node)
+            else found.values()
+            if isinstance(found, dict)
+            else found
+        )
 
 
 class Graph:
     """The nodes of a schema that fits the meta-schema of draft 2020-12.
 
-    ``problems`` names references that lead nowhere or in circles: with any, the graph is not fit for
-    use. ``refused_patterns`` names patterns beyond the linear engine, which assert nothing. ``nodes`` come
-    each after those beside it, ``order`` each after all it leads to, loops aside.
+    ``problems`` names references that lead nowhere or in circles: with any, the graph
+    is not fit for use. ``refused_patterns`` names patterns beyond the linear engine,
+    which assert nothing. ``nodes`` come each after those beside it, ``order`` each
+    after all it leads to, loops aside.
     """
 
     def __init__(self, schema: Any) -> None:
@@ -109,16 +149,28 @@ class Graph:
         self.refused_patterns: list[Violation] = []
         self._nodes: dict[int, Node] = {}
         self._anchors: dict[str, list[Node]] = defaultdict(list)
-        self._document = json.loads(dumps(schema), parse_float=lambda text: whole(float(text)))
+        self._document = json.loads(
+            dumps(schema), parse_float=lambda text: whole(float(text))
+        )
         self.root = self._node(self._document, "")
         self.base = BASE
         if not self.problems and isinstance(self._document, dict):
-            self.base = self._document["$id"] = urljoin(BASE, self._document.get("$id", ""))
+            self.base = self._document["$id"] = urljoin(
+                BASE, self._document.get("$id", "")
+            )
             resource = DRAFT202012.create_resource(self._document)
-            self._link(self.root, Registry().with_resource(self.base, resource).crawl().resolver(self.base))
+            self._link(
+                self.root,
+                Registry()
+                .with_resource(self.base, resource)
+                .crawl()
+                .resolver(self.base),
+            )
         every = [self.root, *self._nodes.values()]
         self.nodes, looping = in_order(every, lambda node: node.beside)
-        self.problems += [Violation(node.place, "refers to itself without end") for node in looping]
+        self.problems += [
+            Violation(node.place, "refers to itself without end") for node in looping
+        ]
         self.order, recursive = in_order(every, lambda node: node.onward)
         for node in recursive:
             node.recursive = True
@@ -136,24 +188,35 @@ class Graph:
         for keyword, part in schema.items():
             at = f"{place}/{keyword}"
             if keyword in _ONE:
-                node.leads[keyword] = self._node(part, at, _DETAILS.get(keyword, _REFUSED))
+                node.leads[keyword] = self._node(
+                    part, at, _DETAILS.get(keyword, _REFUSED)
+                )
             elif keyword in _SEVERAL:
-                node.leads[keyword] = [self._node(each, f"{at}/{index}") for index, each in enumerate(part)]
+                node.leads[keyword] = [
+                    self._node(each, f"{at}/{index}") for index, each in enumerate(part)
+                ]
             elif keyword in _NAMED:
                 node.leads[keyword] = {
-                    name: self._node(each, at + pointer((name,))) for name, each in part.items()
+                    name: self._node(each, at + pointer((name,)))
+                    for name, each in part.items()
                 }
         self._make_strict(node)
         node.fits = self._compiling(node)
         return node
 
     def _make_strict(self, node: Node) -> None:
-        """Write into the schema what else it asserts here: integers within 64 bits, patterns linear."""
+        """Write into the schema what else it asserts here: integers within 64 bits,
+        patterns linear."""
         schema, types = node.schema, node.schema.get("type", ())
-        if "integer" in ([types] if isinstance(types, str) else types) and "number" not in types:
+        if (
+            "integer" in ([types] if isinstance(types, str) else types)
+            and "number" not in types
+        ):
             schema["allOf"] = [*schema.get("allOf", ()), WHOLE]
         schema.pop("dependencies", None)  # the draft knows it no more, the engine does
-        if "pattern" in schema and not self._weigh(schema["pattern"], f"{node.place}/pattern"):
+        if "pattern" in schema and not self._weigh(
+            schema["pattern"], f"{node.place}/pattern"
+        ):
             del schema["pattern"]
         named = "patternProperties"
         for text in list(schema.get(named, ())):
@@ -191,7 +254,11 @@ class Graph:
             why = "leads out of the schema; only references within it are followed"
         else:
             anchor = target.schema.get("$dynamicAnchor")
-            dynamic = keyword == "$dynamicRef" and anchor and urldefrag(reference).fragment == anchor
+            dynamic = (
+                keyword == "$dynamicRef"
+                and anchor
+                and urldefrag(reference).fragment == anchor
+            )
             return self._anchors[anchor] if dynamic else [target]
         self.problems.append(Violation(f"{node.place}/{keyword}", f"{reference} {why}"))
         return []
@@ -200,7 +267,9 @@ class Graph:
         """Whether a value fits a node; it is compiled when it is first asked."""
 
         def fits(value: Any) -> bool:
-            node.fits = judge({"$ref": f"{self.base}#{quote(node.place)}"}, self._registry)
+            node.fits = judge(
+                {"$ref": f"{self.base}#{quote(node.place)}"}, self._registry
+            )
             return node.fits(value)
 
         return fits
@@ -213,11 +282,14 @@ class Graph:
 def in_order(
     nodes: Iterable[Node], onward: Callable[[Node], Iterable[Node]]
 ) -> tuple[list[Node], dict[Node, None]]:
-    """The nodes, each after those it leads to; and nodes that lead back to themselves."""
+    """The nodes, each after those it leads to; and nodes that lead back to
+    themselves."""
     order: dict[Node, None] = {}
     looping: dict[Node, None] = {}
     for start in nodes:
-        path: dict[Node, Iterator[Node]] = {} if start in order else {start: iter(onward(start))}
+        path: dict[Node, Iterator[Node]] = (
+            {} if start in order else {start: iter(onward(start))}
+        )
         while path:
             following = next(next(reversed(path.values())), None)
             if following is None:
