@@ -18,9 +18,9 @@ from persist.api.responses import JSON, Answer, change_text, row_text
 from persist.domain.errors import RecordNotFound
 from persist.domain.record import INT64, dumps
 from persist.storage.database import Database
-from persist.storage.dialect import Row
 from persist.storage.layout import Layout
 from persist.storage.reader import Reader, Together
+from persist.storage.sql import Row
 
 NEWEST = 2**63 - 1
 """Above every revision."""

@@ -235,7 +235,7 @@ def _unsafe(settings: Settings) -> list[str]:
     from persist.storage.keys import FIRST
 
     database = preflight.database(settings.database_url)
-    found = database.unsafe()
+    found = database.safety_warnings()
     with preflight.keys(database) as keys:
         made = keys.all()
     if not made:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from persist.domain.entity_type import EntityType
 from persist.entity_types.registry import InvalidModels, load_models
-from persist.storage.dialect import CannotCopy, Dialect, Failure, dialect_of
+from persist.storage.dialect import BackupFailed, Dialect, Failure, dialect_of
 from persist.storage.journal_trim import trim
 from persist.storage.keys import Keys
 from persist.storage.migrator import MigrationStopped, Pending, Progress
@@ -38,19 +38,19 @@ def database(url: str, *, made: bool = True) -> Dialect:
         dialect = dialect_of(url)
     except ValueError as error:
         raise NotReady(f"PERSIST_DATABASE_URL: {error}") from None
-    if not made and not dialect.is_there():
+    except ModuleNotFoundError as error:
+        raise NotReady(
+            f"{error.name} is not installed: pip install 'persist-service[postgres]'"
+        ) from None
+    if not made and not dialect.exists():
         raise NotReady(
             f"PERSIST_DATABASE_URL={dialect.address}: there is no such file; `persist"
             " serve` makes it"
         )
     try:
         dialect.connect().close()
-    except ModuleNotFoundError as error:
-        raise NotReady(
-            f"{error.name} is not installed: pip install 'persist-service[postgres]'"
-        ) from None
     except Exception as error:
-        if not dialect.owns(error):
+        if not dialect.is_driver_error(error):
             raise
         raise NoDatabase(f"PERSIST_DATABASE_URL={dialect.address}: {error}") from None
     return dialect
@@ -87,8 +87,8 @@ def back_up(dialect: Dialect, file: Path) -> int:
     of the last change in it. Raises ``NotReady``."""
     with _told_as_not_ready(dialect):
         try:
-            return dialect.copy(file)
-        except (OSError, CannotCopy) as error:
+            return dialect.back_up(file)
+        except (OSError, BackupFailed) as error:
             raise NotReady(str(error)) from error
 
 
@@ -107,7 +107,7 @@ def _told_as_not_ready(dialect: Dialect) -> Iterator[None]:
         raise NotReady(str(error)) from error
     except Exception as error:
         cause = getattr(error, "orig", error)  # SQLAlchemy wraps what the driver raised
-        if not dialect.owns(cause):
+        if not dialect.is_driver_error(cause):
             raise
         if dialect.failure(cause) is Failure.STALE:
             raise NotReady(

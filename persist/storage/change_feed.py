@@ -18,8 +18,9 @@ from typing import Any
 import sqlalchemy as sa
 
 from persist.domain.errors import ChangesGone
-from persist.storage.dialect import Connection, Dialect, Row, Statement
+from persist.storage.dialect import Dialect
 from persist.storage.journal import HISTORY
+from persist.storage.sql import Compiled, Connection, Row
 from persist.storage.tables import JOURNAL, JOURNAL_FIRST, JOURNAL_HEAD
 
 logger = logging.getLogger(__name__)
@@ -53,9 +54,9 @@ class FeedStatements:
     """The feed's statements: where the journal begins and ends, where the changes of a
     stretch of it happened, and changes themselves."""
 
-    ends: Statement
-    places: Statement
-    changes: Statement
+    ends: Compiled
+    places: Compiled
+    changes: Compiled
     array: Callable[[Sequence[Any]], Any]
 
 
@@ -74,7 +75,7 @@ def feed_statements(dialect: Dialect) -> FeedStatements:
             )
         ),
         changes=dialect.compile(changes.order_by(JOURNAL.c.seq)),
-        array=dialect.array,
+        array=dialect.bound_list,
     )
 
 
@@ -94,7 +95,7 @@ Reading = Callable[[int | None, int, Wanted], Coroutine[Any, Any, ChangeSlice]]
 
 
 def stretch(
-    rows: Callable[[Statement, dict[str, Any]], list[Row]],
+    rows: Callable[[Compiled, dict[str, Any]], list[Row]],
     statements: FeedStatements,
     after: int | None,
     limit: int,
@@ -139,7 +140,7 @@ def stretch(
 class Feed:
     """Those in this process who follow the journal, and the one who looks for news."""
 
-    def __init__(self, dialect: Dialect, ends: Statement, reading: Reading) -> None:
+    def __init__(self, dialect: Dialect, ends: Compiled, reading: Reading) -> None:
         self._dialect = dialect
         self._ends = ends
         self._reading = reading
@@ -212,11 +213,11 @@ class Feed:
             try:
                 if connection is None:
                     connection = await loop.run_in_executor(
-                        self._thread, self._dialect.listen
+                        self._thread, self._dialect.open_listener
                     )
                 else:
                     await loop.run_in_executor(
-                        self._thread, self._dialect.await_news, connection
+                        self._thread, self._dialect.wait_for_commits, connection
                     )
                 self._tell(
                     await loop.run_in_executor(self._thread, self._look, connection)
@@ -230,7 +231,7 @@ class Feed:
         await self._drop(connection)
 
     def _look(self, connection: Connection) -> int:
-        return int(connection.execute(self._ends.text).fetchone()[1])
+        return int(connection.execute(self._ends.text).fetchall()[0][1])
 
     async def _drop(self, connection: Connection | None) -> None:
         if connection is not None:

@@ -18,7 +18,7 @@ from persist.domain.query import Query
 from persist.storage import query_sql
 from persist.storage.catalog import Catalog
 from persist.storage.change_feed import ChangeSlice, Feed, Wanted
-from persist.storage.dialect import Connection, Cursor, Dialect, Row, dialect_of
+from persist.storage.dialect import Dialect, dialect_of
 from persist.storage.health import Health
 from persist.storage.keys import KeyTable, StoredKey
 from persist.storage.layout import Layout
@@ -26,6 +26,7 @@ from persist.storage.reader import Find, KeyReader, Reader, refusal
 from persist.storage.records import BATCH, paging
 from persist.storage.schema import prepare
 from persist.storage.snapshots import Snapshots
+from persist.storage.sql import Connection, Cursor, Row
 from persist.storage.statistics import Statistics, Watch
 from persist.storage.unit_of_work import RecordKey, UnitOfWork, statements_of
 from persist.storage.worker import BatchWorker
@@ -53,8 +54,8 @@ SILENCE = 10.0
 SLOWER = 4
 """Reads in threads take longer than those by key: so many times fewer may wait."""
 
-STEPS = 5_000
-"""Steps of SQLite's machine between two looks."""
+BY_KEY = 100_000
+"""Looks after which a read by key, which is always brief, would be interrupted."""
 
 
 class Database:
@@ -116,9 +117,7 @@ class Database:
         self._threads = ThreadPoolExecutor(READERS, thread_name_prefix="reader")
         self._local = threading.local()
         self._opened: list[Connection] = []
-        self._here: Connection | None = (
-            self._brief_connection() if self.dialect.reads_in_place else None
-        )
+        self._here = self.dialect.open_inline_reader(self._look)
         self._taking: set[asyncio.Task[None]] = set()
         self.snapshots = Snapshots(
             self.dialect, self.catalog, self._statements, self._write_from_thread
@@ -146,7 +145,7 @@ class Database:
             row: Row | None = await self._finds.submit(Find(layout, workspace, id))
             return row
         try:
-            self._looks = BRIEF * STEPS
+            self._looks = BY_KEY
             statement = layout.by_key
             rows = self._here.execute(
                 statement.text, statement.arguments({"workspace": workspace, "id": id})
@@ -164,10 +163,10 @@ class Database:
             try:
                 self._looks = BRIEF
                 if not one_moment:
-                    return query(Reader(self._here, self._statements))
+                    return query(Reader(self._here.cursor(), self._statements))
                 return self._transaction(self._here, query)
             except Exception as error:
-                if not self.dialect.interrupted(error):
+                if not self.dialect.was_interrupted(error):
                     raise self._refusal(error) from error
         if self.reads >= self._most_reads:
             raise Unavailable("too many reads wait for the database; try again")
@@ -306,8 +305,10 @@ class Database:
         self._threads.shutdown()
         self.feed.close()
         # Whoever is last to let go of SQLite's file leaves all of it in that one file.
-        for each in (self._key_reader, self._key_table, self._writer, *self._opened):
+        for each in (self._key_reader, self._key_table, self._writer):
             each.close()
+        for connection in self._opened:
+            connection.close()
         if self._here is not None:
             self._here.close()
 
@@ -315,7 +316,7 @@ class Database:
         self, connection: Connection, layout: Layout, workspace: str, query: Query
     ) -> Cursor:
         connection.execute(self.dialect.begin_read)
-        rows = self.dialect.stream(connection)
+        rows = self.dialect.stream_cursor(connection)
         statement = paging(layout, query)
         rows.execute(
             statement.text,
@@ -340,10 +341,10 @@ class Database:
         connection = self._connected()
         try:
             if not one_moment:
-                return query(Reader(connection, self._statements))
+                return query(Reader(connection.cursor(), self._statements))
             return self._transaction(connection, query)
         except Exception as error:
-            if self.dialect.owns(error):
+            if self.dialect.is_driver_error(error):
                 self._local.connection = None
                 self._opened.remove(connection)
                 connection.close()
@@ -365,8 +366,3 @@ class Database:
         """Whether a read has gone on for too long."""
         self._looks -= 1
         return self._looks < 0
-
-    def _brief_connection(self) -> Connection:
-        connection = self.dialect.connect()
-        connection.set_progress_handler(self._look, STEPS)
-        return connection

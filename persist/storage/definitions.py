@@ -13,7 +13,8 @@ import sqlalchemy as sa
 from persist.domain.entity_type import Kind
 from persist.domain.record import dumps
 from persist.domain.workspace import Workspaces
-from persist.storage.dialect import Cursor, Dialect, Row, Statement
+from persist.storage.dialect import Dialect
+from persist.storage.sql import Compiled, Cursor, Row
 from persist.storage.tables import DEFINITIONS, REGISTRY_HEAD, WORKSPACES
 
 
@@ -36,19 +37,19 @@ class StoredDefinition:
 class DefinitionStatements:
     """The statements of definitions, written once for a dialect."""
 
-    epoch: Statement
-    raise_epoch: Statement
-    next_table: Statement
-    all: Statement
-    typed: Statement
-    of_name: Statement
-    insert: Statement
-    retire: Statement
-    readmit: Statement
-    update: Statement
-    workspaces: Statement
-    withdraw: Statement
-    declare: Statement
+    epoch: Compiled
+    raise_epoch: Compiled
+    next_table: Compiled
+    all: Compiled
+    typed: Compiled
+    of_name: Compiled
+    insert: Compiled
+    retire: Compiled
+    readmit: Compiled
+    update: Compiled
+    workspaces: Compiled
+    withdraw: Compiled
+    declare: Compiled
 
 
 def definition_statements(dialect: Dialect) -> DefinitionStatements:
@@ -238,7 +239,7 @@ class Definitions:
         """A table name that was never used."""
         return f"document_{self._run(self._statements.next_table).fetchall()[0][0]}"
 
-    def _run(self, statement: Statement, **values: Any) -> Any:
+    def _run(self, statement: Compiled, **values: Any) -> Any:
         return self._cursor.execute(statement.text, statement.arguments(values))
 
 

@@ -14,10 +14,11 @@ import sqlalchemy as sa
 from persist.domain.change import Change, Operation, Origin
 from persist.domain.errors import MigrationRequired, PersistError
 from persist.domain.record import Data, Record, dumps
-from persist.storage.dialect import Cursor, Dialect, Row
+from persist.storage.dialect import Dialect
 from persist.storage.layout import Layout
 from persist.storage.records import BATCH
 from persist.storage.spool import Spool
+from persist.storage.sql import Cursor, Row
 from persist.storage.unit_of_work import UnitOfWork
 
 SAMPLES = 10

@@ -31,12 +31,12 @@ class Health:
     def failed(self, error: Exception) -> None:
         """The database failed an operation."""
         if self._dialect.failure(error) is Failure.UNAVAILABLE:
-            self._failed = (time.monotonic(), self._dialect.complaint(error))
+            self._failed = (time.monotonic(), self._dialect.describe(error))
 
     @property
     def fault(self) -> str | None:
         """What is wrong, as far as is known."""
-        if (shortage := self._dialect.shortage()) is not None:
+        if (shortage := self._dialect.fault()) is not None:
             return shortage
         failed = self._failed
         return (
@@ -56,7 +56,7 @@ class Health:
         try:
             self._look()
         except Exception as error:
-            if not self._dialect.owns(error):
+            if not self._dialect.is_driver_error(error):
                 raise
             self.failed(error)
 

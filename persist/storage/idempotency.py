@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 
 from persist.domain.errors import IdempotencyMismatch
-from persist.storage.dialect import Cursor, Dialect, Insert, Statement
+from persist.storage.dialect import Dialect
+from persist.storage.sql import Compiled, Cursor, Insert
 from persist.storage.tables import ANSWERS
 
 
@@ -33,9 +34,9 @@ class StoredAnswer(NamedTuple):
 class AnswerStatements:
     """The statements of stored answers, written once for a dialect."""
 
-    find: Statement
-    drop: Statement
-    sweep: Statement
+    find: Compiled
+    drop: Compiled
+    sweep: Compiled
     insert: Insert
     dialect: Dialect
 
@@ -86,7 +87,7 @@ class Answers:
         return given[1]
 
     def _stored(self, actor: str, key: str) -> tuple[str, StoredAnswer] | None:
-        if not self._statements.dialect.claim(self._cursor, f"{actor}\n{key}"):
+        if not self._statements.dialect.lock_key(self._cursor, f"{actor}\n{key}"):
             raise KeyInUse
         found = self._run(self._statements.find, actor=actor, key=key).fetchone()
         if found is None:
@@ -122,5 +123,5 @@ class Answers:
     def forget(self) -> None:
         self._waiting.clear()
 
-    def _run(self, statement: Statement, **values: Any) -> Any:
+    def _run(self, statement: Compiled, **values: Any) -> Any:
         return self._cursor.execute(statement.text, statement.arguments(values))

@@ -9,8 +9,9 @@ import sqlalchemy as sa
 
 from persist.domain.change import Change, Operation
 from persist.domain.record import Record
-from persist.storage.dialect import Cursor, Dialect, Insert, Statement
+from persist.storage.dialect import Dialect
 from persist.storage.records import batches
+from persist.storage.sql import Compiled, Cursor, Insert
 from persist.storage.tables import JOURNAL, JOURNAL_HEAD
 
 HISTORY = (
@@ -38,13 +39,13 @@ class JournalStatements:
     """The journal's statements, written once for a dialect."""
 
     insert: Insert
-    take: Statement
-    last_revision: Statement
-    last_revisions: Statement
+    take: Compiled
+    last_revision: Compiled
+    last_revisions: Compiled
     array: Callable[[Sequence[Any]], Any]
-    history: Statement
-    revision: Statement
-    erase: Statement
+    history: Compiled
+    revision: Compiled
+    erase: Compiled
 
 
 def journal_statements(dialect: Dialect) -> JournalStatements:
@@ -81,7 +82,7 @@ def journal_statements(dialect: Dialect) -> JournalStatements:
     )
     return JournalStatements(
         insert=dialect.inserter(JOURNAL),
-        take=dialect.compile(dialect.announced(take, JOURNAL_HEAD.c.seq)),
+        take=dialect.compile(dialect.take_seq(take, JOURNAL_HEAD.c.seq)),
         last_revision=dialect.compile(
             sa.select(JOURNAL.c.revision)
             .where(*of_record)
@@ -89,7 +90,7 @@ def journal_statements(dialect: Dialect) -> JournalStatements:
             .limit(sa.literal_column("1"))
         ),
         last_revisions=dialect.compile(of_some),
-        array=dialect.array,
+        array=dialect.bound_list,
         history=dialect.compile(
             history.limit(sa.bindparam("limit", type_=sa.BigInteger()))
         ),
@@ -168,9 +169,7 @@ class WorkJournal:
         if not changes:
             return
         take = self._statements.take
-        last = self._cursor.execute(
-            take.text, take.arguments({"n": len(changes)})
-        ).fetchone()[0]
+        last = take.run(self._cursor, {"n": len(changes)}).fetchall()[0][0]
         self.last_seq = last
         first = last - len(changes) + 1
         rows = [self._row(seq, change) for seq, change in enumerate(changes, first)]

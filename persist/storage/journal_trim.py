@@ -10,7 +10,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from persist.storage.change_feed import feed_statements
-from persist.storage.dialect import Connection, Dialect
+from persist.storage.dialect import Dialect
+from persist.storage.sql import Connection
 from persist.storage.tables import JOURNAL, JOURNAL_FIRST
 from persist.storage.unit_of_work import timestamp
 
@@ -29,7 +30,7 @@ def trim(dialect: Dialect, before: int | datetime, told: Told) -> tuple[int, int
     """
     ends, statements = feed_statements(dialect).ends, _statements()
     with closing(dialect.connect()) as connection:
-        first, head = connection.execute(ends.text).fetchone()
+        first, head = connection.execute(ends.text).fetchall()[0]
         cut = min(_seq(dialect, connection, before, first, head), head + 1)
         for start in range(first, cut, PIECE):
             begun, upto = time.monotonic(), min(start + PIECE, cut)

@@ -11,7 +11,8 @@ import sqlalchemy as sa
 
 from persist.domain.access import OPEN, Access, Scope, scope_of
 from persist.domain.identifiers import new_id
-from persist.storage.dialect import Connection, Dialect
+from persist.storage.dialect import Dialect
+from persist.storage.sql import Connection
 from persist.storage.table_versions import exclusive
 from persist.storage.tables import KEYS
 from persist.storage.unit_of_work import now

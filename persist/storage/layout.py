@@ -15,17 +15,15 @@ from persist.domain.entity_type import EntityType, Kind, Paths
 from persist.domain.errors import UniqueViolation, Violation
 from persist.domain.field import ENVELOPE, Field, FieldType
 from persist.domain.record import Record, dumps
-from persist.storage.dialect import (
+from persist.storage.dialect import Dialect, TableWriter
+from persist.storage.dialect.columns import (
     COLUMN_TYPES,
     DOCUMENT,
     INTEGER,
     KEYWORDS,
     TEXT,
-    Dialect,
-    Row,
-    Statement,
-    TableWriter,
 )
+from persist.storage.sql import Compiled, Row
 from persist.storage.tables import METADATA
 
 TAKEN = KEYWORDS | METADATA.tables.keys()
@@ -47,12 +45,12 @@ class Layout:
     columns: Mapping[str, sa.Column[Any]]
     data_of: Callable[[Record], Row]
     selected: tuple[sa.ColumnElement[Any], ...]
-    by_key: Statement
-    by_ids: Statement
-    by_ids_locked: Statement
+    by_key: Compiled
+    by_ids: Compiled
+    by_ids_locked: Compiled
     writer: TableWriter
     dialect: Dialect
-    compiled: dict[Any, Statement] = field(default_factory=dict)
+    compiled: dict[Any, Compiled] = field(default_factory=dict)
 
     @cached_property
     def unique(self) -> Mapping[str, Paths]:
@@ -204,7 +202,7 @@ def _document_layout(
     table = sa.Table(
         table_name, metadata, *_envelope(), sa.Column("data", DOCUMENT, nullable=False)
     )
-    text = dialect.as_json(table.c.data, FieldType.OBJECT)
+    text = dialect.column_json(table.c.data, FieldType.OBJECT)
     layout = _compiled(type, table, {}, lambda record: (record.text,), text, dialect)
     for kind, groups in (("unique", type.unique), ("index", type.indexes)):
         for paths in groups:
@@ -238,7 +236,7 @@ def _column_layout(type: EntityType, dialect: Dialect, metadata: sa.MetaData) ->
         _json_member(dialect, name, column, type.fields[name])
         for name, column in columns.items()
     ]
-    text = dialect.concatenated(
+    text = dialect.concatenate(
         "{", *(part for pair in _separated(parts) for part in pair), "}"
     )
     getters = tuple((name, _converter(type.fields[name])) for name in columns)
@@ -277,8 +275,8 @@ def _compiled(
         selected=selected,
         by_key=dialect.compile(read.where(table.c.id == sa.bindparam("id"))),
         by_ids=dialect.compile(by_ids),
-        by_ids_locked=dialect.compile(dialect.locked(by_ids.order_by(table.c.id))),
-        writer=dialect.writer(table),
+        by_ids_locked=dialect.compile(dialect.for_update(by_ids.order_by(table.c.id))),
+        writer=dialect.table_writer(table),
         dialect=dialect,
     )
 
@@ -354,7 +352,7 @@ def _converter(field: Field) -> Callable[[Any], Any]:
 def _json_member(
     dialect: Dialect, name: str, column: sa.Column[Any], field: Field
 ) -> tuple[str, sa.ColumnElement[str]]:
-    return dumps(name) + ":", dialect.as_json(column, field.type)
+    return dumps(name) + ":", dialect.column_json(column, field.type)
 
 
 def _separated(

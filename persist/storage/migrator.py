@@ -19,12 +19,14 @@ from persist.domain.errors import MigrationFailed, PersistError
 from persist.domain.identifiers import new_id
 from persist.domain.migration import MigrationStep, apply
 from persist.domain.record import Data, Record, dumps
-from persist.storage.dialect import COLUMN_TYPES, Dialect, Row
+from persist.storage.dialect import Dialect
+from persist.storage.dialect.columns import COLUMN_TYPES
 from persist.storage.evolution import rows_of
 from persist.storage.journal import WorkJournal
 from persist.storage.layout import Layout, layout_of
 from persist.storage.records import BATCH
 from persist.storage.spool import Spool
+from persist.storage.sql import Row
 from persist.storage.table_versions import (
     cursor_of,
     exclusive,
@@ -128,7 +130,7 @@ def _migrate(
         ) from error
     except Exception as error:
         cause = getattr(error, "orig", error)
-        if not dialect.owns(cause):
+        if not dialect.is_driver_error(cause):
             raise
         raise MigrationStopped(
             f"{type.name}: the step {step} was undone: {cause}"

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from persist.domain.field import Field, FieldType
 from persist.domain.query import Expression, Function, Member, Parameter, Query, SortKey
-from persist.storage.dialect import COLUMN_TYPES, TEXT
+from persist.storage.dialect.columns import COLUMN_TYPES, TEXT
 from persist.storage.layout import Layout
 
 COMPARISONS: Mapping[Function, Callable[[Any, Any], Any]] = {
@@ -241,7 +241,7 @@ def together(layouts: Sequence[Layout], query: Query) -> sa.CompoundSelect[Any]:
         .limit(limit)
         for number, layout in enumerate(layouts)
     ]
-    union = sa.union_all(*map(layouts[0].dialect.sorted_part, parts))
+    union = sa.union_all(*map(layouts[0].dialect.ordered_branch, parts))
     return union.order_by("id").limit(limit)
 
 
@@ -262,7 +262,7 @@ def _nulls(query: Query) -> tuple[bool, ...]:
 
 def values(layout: Layout, workspace: str, query: Query) -> dict[str, Any]:
     """The values of a query's statement, as the driver takes them."""
-    bindable = layout.dialect.bindable
+    bindable = layout.dialect.bound_value
     found = {f"p{n}": bindable(value) for n, value in enumerate(query.values)}
     found |= {f"a{n}": bindable(value) for n, value in enumerate(query.after or ())}
     return found | {"workspace": workspace, "limit": query.limit}

@@ -14,9 +14,10 @@ from persist.storage import query_sql
 from persist.storage.catalog import Stale
 from persist.storage.change_feed import ChangeSlice, Wanted, stretch
 from persist.storage.definitions import Definitions
-from persist.storage.dialect import Connection, Cursor, Dialect, Failure, Row, Statement
+from persist.storage.dialect import Dialect, Failure
 from persist.storage.layout import Layout
 from persist.storage.records import cached, counting, paging
+from persist.storage.sql import Compiled, Connection, Cursor, Row
 from persist.storage.unit_of_work import Statements
 from persist.storage.worker import Job
 
@@ -138,7 +139,7 @@ class Reader:
         counted = sa.select(column, sa.func.count()).group_by(column)
         return dict(self._rows(cached(layout, ("versions",), lambda: counted), {}))
 
-    def _rows(self, statement: Statement, values: dict[str, Any]) -> list[Row]:
+    def _rows(self, statement: Compiled, values: dict[str, Any]) -> list[Row]:
         rows: list[Row] = self._cursor.execute(
             statement.text, statement.arguments(values)
         ).fetchall()
@@ -184,7 +185,7 @@ class KeyReader:
         connection = self._connection = self._connection or self._dialect.connect()
         layout, workspace = jobs[0].task.layout, jobs[0].task.workspace
         ids = list({job.task.id for job in jobs})
-        values = {"workspace": workspace, "ids": self._dialect.array(ids)}
+        values = {"workspace": workspace, "ids": self._dialect.bound_list(ids)}
         rows = connection.execute(
             layout.by_ids.text, layout.by_ids.arguments(values)
         ).fetchall()

@@ -13,8 +13,8 @@ import sqlalchemy as sa
 from persist.domain.query import Query
 from persist.domain.record import Record
 from persist.storage import query_sql
-from persist.storage.dialect import Cursor, Statement
 from persist.storage.layout import Layout
+from persist.storage.sql import Compiled, Cursor
 
 BATCH = 500
 """Rows a statement takes at the most."""
@@ -48,11 +48,14 @@ class TableRecords:
         if not wanted:
             return
         statement = self._layout.by_ids_locked
-        values = {"workspace": workspace, "ids": self._layout.dialect.array(wanted)}
+        values = {
+            "workspace": workspace,
+            "ids": self._layout.dialect.bound_list(wanted),
+        }
         self._remember(
             workspace,
             wanted,
-            self._cursor.execute(statement.text, statement.arguments(values)),
+            statement.run(self._cursor, values).fetchall(),
         )
 
     def _remember(
@@ -86,11 +89,7 @@ class TableRecords:
         self.flush()
         statement = counting(self._layout, query)
         values = query_sql.values(self._layout, workspace, query)
-        return int(
-            self._cursor.execute(
-                statement.text, statement.arguments(values)
-            ).fetchone()[0]
-        )
+        return int(statement.run(self._cursor, values).fetchall()[0][0])
 
     def chosen(self, workspace: str, query: Query) -> list[tuple[str, int]]:
         self.flush()
@@ -145,26 +144,26 @@ def _expect(wanted: int, found: int) -> None:
         raise WriteLost
 
 
-def paging(layout: Layout, query: Query) -> Statement:
+def paging(layout: Layout, query: Query) -> Compiled:
     """The statement of a page, compiled once for each shape of query."""
     return cached(
         layout, ("page", *query_sql.shape(query)), lambda: query_sql.page(layout, query)
     )
 
 
-def choosing(layout: Layout, query: Query) -> Statement:
+def choosing(layout: Layout, query: Query) -> Compiled:
     """The statement that locks what matches, in the order of ids, and tells its ids and
     revisions."""
     columns = (layout.table.c.id, layout.table.c.revision)
 
     def statement() -> sa.Select[Any]:
         page = query_sql.page(layout, query).with_only_columns(*columns)
-        return layout.dialect.locked(page)
+        return layout.dialect.for_update(page)
 
     return cached(layout, ("choose", *query_sql.shape(query)), statement)
 
 
-def counting(layout: Layout, query: Query) -> Statement:
+def counting(layout: Layout, query: Query) -> Compiled:
     """The statement that counts what matches, without regard to a page."""
     whole = Query(where=query.where, values=query.values)
 
@@ -180,7 +179,7 @@ def counting(layout: Layout, query: Query) -> Statement:
 
 def cached(
     layout: Layout, shape: Any, statement: Callable[[], sa.ClauseElement]
-) -> Statement:
+) -> Compiled:
     """A statement over a layout, compiled once for each shape."""
     found = layout.compiled.get(shape)
     if found is None:

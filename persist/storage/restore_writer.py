@@ -182,7 +182,7 @@ class RestoreWriter:
         except Exception as error:
             if self._dialect.failure(error) is not DriverFailure.UNIQUE:
                 raise
-            return self._dialect.violated(error)
+            return self._dialect.violated_constraint(error)
         return None
 
     def _fail_unique(self, layout: Layout, record: Record, violated: str) -> None:

@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from persist.storage.dialect import Cursor, Dialect, Failure
+from persist.storage.dialect import Dialect, Failure
+from persist.storage.sql import Cursor
 
 
 @contextmanager
@@ -15,7 +16,10 @@ def savepoint(cursor: Cursor, dialect: Dialect) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if not dialect.owns(error) or dialect.failure(error) is Failure.UNIQUE:
+        if (
+            not dialect.is_driver_error(error)
+            or dialect.failure(error) is Failure.UNIQUE
+        ):
             cursor.execute("ROLLBACK TO SAVEPOINT part")
             cursor.execute("RELEASE SAVEPOINT part")
         raise

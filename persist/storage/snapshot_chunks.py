@@ -15,8 +15,9 @@ import sqlalchemy as sa
 from persist.domain.errors import TooLarge, Unavailable
 from persist.domain.identifiers import new_id
 from persist.domain.snapshot import LONGEST, Manifest, head_line
-from persist.storage.dialect import Connection, Cursor, Dialect, Statement
+from persist.storage.dialect import Dialect
 from persist.storage.reader import refusal
+from persist.storage.sql import Compiled, Connection, Cursor
 from persist.storage.tables import JOURNAL_HEAD, SNAPSHOT_PIECES, SNAPSHOTS
 
 PIECE = 262_144
@@ -30,14 +31,14 @@ Write = Callable[[Callable[[Cursor], Any]], Any]
 class SnapshotStatements:
     """The statements of snapshots, written once for a dialect."""
 
-    seq: Statement
-    heads: Statement
-    head: Statement
-    piece: Statement
-    pieces: Statement
-    delete: Statement
-    abandon: Statement
-    sweep: Statement
+    seq: Compiled
+    heads: Compiled
+    head: Compiled
+    piece: Compiled
+    pieces: Compiled
+    delete: Compiled
+    abandon: Compiled
+    sweep: Compiled
     insert: Callable[[Cursor, Sequence[Any]], Any]
     insert_piece: Callable[[Cursor, Sequence[Any]], Any]
 
@@ -76,7 +77,7 @@ def snapshot_statements(dialect: Dialect) -> SnapshotStatements:
     )
 
 
-def run(cursor: Cursor, statement: Statement, **values: Any) -> Any:
+def run(cursor: Cursor, statement: Compiled, **values: Any) -> Any:
     """Execute a statement."""
     return cursor.execute(statement.text, statement.arguments(values))
 
@@ -105,7 +106,7 @@ class Pinned:
         trace: TracebackType | None,
     ) -> None:
         self._close()
-        if isinstance(error, Exception) and self._dialect.owns(error):
+        if isinstance(error, Exception) and self._dialect.is_driver_error(error):
             raise refusal(self._dialect, error) from error
 
     def _close(self) -> None:

@@ -24,7 +24,7 @@ from persist.domain.snapshot import (
 from persist.domain.workspace import DEFAULT
 from persist.storage.catalog import Catalog
 from persist.storage.definitions import Definitions
-from persist.storage.dialect import Cursor, Dialect
+from persist.storage.dialect import Dialect
 from persist.storage.layout import Layout
 from persist.storage.records import BATCH
 from persist.storage.snapshot_chunks import (
@@ -35,6 +35,7 @@ from persist.storage.snapshot_chunks import (
     run,
     snapshot_statements,
 )
+from persist.storage.sql import Cursor
 from persist.storage.unit_of_work import Statements, now
 
 logger = logging.getLogger(__name__)

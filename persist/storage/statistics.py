@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from persist.storage.catalog import Catalog
-from persist.storage.dialect import Connection, Dialect, Failure
+from persist.storage.dialect import Dialect, Failure
+from persist.storage.sql import Connection
 from persist.storage.tables import JOURNAL_HEAD, SNAPSHOTS
 
 PAUSE = 60.0
@@ -51,7 +52,7 @@ class Watch:
         try:
             if time.monotonic() >= self._due:
                 self._count(connection)
-            seq = connection.execute(self._seq.text).fetchone()[0]
+            seq = connection.execute(self._seq.text).fetchall()[0][0]
             newest = connection.execute(
                 self._newest.text, self._newest.arguments({})
             ).fetchone()
@@ -67,7 +68,7 @@ class Watch:
             try:
                 counted[name] = connection.execute(
                     f"SELECT count(*) FROM {layout.table.name}"
-                ).fetchone()[0]
+                ).fetchall()[0][0]
             except Exception as error:
                 if (
                     self._dialect.failure(error) is not Failure.STALE

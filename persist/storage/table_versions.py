@@ -11,8 +11,10 @@ import sqlalchemy as sa
 from persist.domain.entity_type import EntityType, Kind
 from persist.domain.field import FieldType, Schema
 from persist.domain.record import dumps
-from persist.storage.dialect import COLUMN_TYPES, Cursor, Dialect, Failure
+from persist.storage.dialect import Dialect, Failure
+from persist.storage.dialect.columns import COLUMN_TYPES
 from persist.storage.layout import ENVELOPE_COLUMNS, RESERVED, Layout, layout_of
+from persist.storage.sql import Connection, Cursor
 from persist.storage.tables import DEFINITIONS, REGISTRY_HEAD
 from persist.storage.unit_of_work import now
 
@@ -114,7 +116,10 @@ def present_shape(
 
 def cursor_of(connection: sa.Connection) -> Cursor:
     """The driver's own cursor, inside the connection's transaction."""
-    return connection.connection.driver_connection.cursor()  # type: ignore[union-attr]
+    driver: Connection | None = connection.connection.driver_connection
+    if driver is None:
+        raise RuntimeError("the connection is closed")
+    return driver.cursor()
 
 
 def _shape(dialect: Dialect, name: str, version: int, schema: Schema) -> Layout:

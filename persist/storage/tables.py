@@ -4,7 +4,7 @@ databases."""
 
 import sqlalchemy as sa
 
-from persist.storage.dialect import DOCUMENT, INTEGER, TEXT
+from persist.storage.dialect.columns import DOCUMENT, INTEGER, TEXT
 
 
 def _text(name: str, *, null: bool = False) -> sa.Column[str]:

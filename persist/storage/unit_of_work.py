@@ -20,12 +20,13 @@ from persist.storage.definitions import (
     DefinitionStatements,
     definition_statements,
 )
-from persist.storage.dialect import Cursor, Dialect, Failure, Statement
+from persist.storage.dialect import Dialect, Failure
 from persist.storage.idempotency import Answers, AnswerStatements, answer_statements
 from persist.storage.journal import JournalStatements, WorkJournal, journal_statements
 from persist.storage.layout import Layout, unique_violation
 from persist.storage.records import TableRecords
 from persist.storage.savepoint import savepoint
+from persist.storage.sql import Compiled, Cursor
 from persist.storage.tables import MIGRATIONS, SNAPSHOT_MARKS
 
 ANSWER_LIFE = timedelta(hours=24)
@@ -53,9 +54,9 @@ class Statements:
     feed: FeedStatements
     answers: AnswerStatements
     definitions: DefinitionStatements
-    runs: Statement
-    run: Statement
-    mark: Statement
+    runs: Compiled
+    run: Compiled
+    mark: Compiled
 
 
 def statements_of(dialect: Dialect) -> Statements:
@@ -68,7 +69,7 @@ def statements_of(dialect: Dialect) -> Statements:
         answer_statements(dialect),
         definition_statements(dialect),
         runs=dialect.compile(runs),
-        mark=dialect.mark(SNAPSHOT_MARKS),
+        mark=dialect.compile(dialect.count_changes(SNAPSHOT_MARKS)),
         run=dialect.compile(
             runs.where(MIGRATIONS.c.id == sa.bindparam("migration_id"))
         ),
@@ -188,10 +189,9 @@ class UnitOfWork:
             self._forget_records()
             if self._dialect.failure(error) is not Failure.UNIQUE:
                 raise
-            raise (
-                unique_violation(self._layouts.values(), self._dialect.violated(error))
-                or error
-            ) from None
+            constraint = self._dialect.violated_constraint(error)
+            violation = unique_violation(self._layouts.values(), constraint)
+            raise (violation or error) from None
 
     def _send_records(self) -> None:
         for _, records in sorted(self._records.items()):

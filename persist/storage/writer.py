@@ -12,11 +12,12 @@ from persist.domain.errors import InvalidData, PersistError, Unavailable
 from persist.domain.histogram import Histogram
 from persist.storage.catalog import Catalog, Stale
 from persist.storage.definitions import Definitions
-from persist.storage.dialect import Connection, Dialect, Failure
+from persist.storage.dialect import Dialect, Failure
 from persist.storage.health import Health
 from persist.storage.idempotency import KeyInUse
 from persist.storage.layout import unique_violation
 from persist.storage.records import WriteLost
+from persist.storage.sql import Connection
 from persist.storage.unit_of_work import RecordKey, Statements, UnitOfWork
 from persist.storage.worker import Job
 
@@ -136,7 +137,7 @@ class GroupCommitWriter:
         except (PersistError, KeyInUse, Stale) as error:
             job.error = error
         except Exception as error:
-            if isinstance(error, WriteLost) or self._dialect.owns(error):
+            if isinstance(error, WriteLost) or self._dialect.is_driver_error(error):
                 raise
             job.error = error
 
@@ -175,7 +176,8 @@ class GroupCommitWriter:
                 # None for a key of the service's own: two processes made the same one,
                 # look again
                 return unique_violation(
-                    self._catalog.layouts.values(), self._dialect.violated(error)
+                    self._catalog.layouts.values(),
+                    self._dialect.violated_constraint(error),
                 )
             case Failure.TOO_LONG:
                 return InvalidData(
@@ -249,7 +251,7 @@ class GroupCommitWriter:
             self._catalog.refresh(Definitions(self._statements.definitions, cursor))
             known = self._catalog.layouts
             tables = [known[name].table.name for name in names if name in known]
-            for statement in self._dialect.analyze(tables):
+            for statement in self._dialect.analyze_statements(tables):
                 cursor.execute(statement)
         except Exception as error:  # noqa: BLE001 - what was written is stored, and autovacuum comes
             logger.warning(
@@ -260,7 +262,7 @@ class GroupCommitWriter:
         """End the transaction if it is still there; a connection that cannot is
         dropped."""
         try:
-            if self._dialect.in_transaction(self._connection):
+            if self._connection and self._dialect.in_transaction(self._connection):
                 cursor.execute("ROLLBACK")
         except Exception:  # noqa: BLE001 - the connection is of no use any more
             self.close()

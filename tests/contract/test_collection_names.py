@@ -5,7 +5,8 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from persist.storage.dialect import KEYWORDS, dialect_of
+from persist.storage.dialect import dialect_of
+from persist.storage.dialect.columns import KEYWORDS
 from tests.conftest import NewDatabase
 from tests.support.server import serving
 

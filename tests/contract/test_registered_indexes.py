@@ -15,9 +15,10 @@ from persist.api.query_params import listing
 from persist.storage import query_sql
 from persist.storage.catalog import Catalog
 from persist.storage.definitions import Definitions
-from persist.storage.dialect import Connection, Dialect, dialect_of
+from persist.storage.dialect import Dialect, dialect_of
 from persist.storage.layout import Layout
 from persist.storage.records import paging
+from persist.storage.sql import Connection
 from persist.storage.unit_of_work import statements_of
 from tests.support.collection import Collection
 from tests.support.problems import Json, assert_problem, pointers

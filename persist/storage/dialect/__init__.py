@@ -1,0 +1,255 @@
+"""Where SQLite and PostgreSQL differ.
+
+``dialect_of`` is the only place that asks which database it is. Everything else calls
+the methods of ``Dialect``, which ``sqlite`` and ``postgresql`` implement.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path as FilePath
+from typing import Any, Protocol
+
+import sqlalchemy as sa
+from sqlalchemy.engine import make_url
+
+from persist.domain.field import FieldType, Path
+from persist.domain.migration import MigrationStep
+from persist.storage.sql import Compiled, Connection, Cursor, Insert, Row
+
+
+class Failure(Enum):
+    """The meaning of a driver's exception for the operation that raised it."""
+
+    UNIQUE = "another record has this unique value"
+    RETRY = "the same operation may succeed at once"
+    STALE = "a table is not as this process knows it"
+    BUSY = "another process has been writing for too long"
+    TOO_LONG = "a value does not fit into an index"
+    UNAVAILABLE = "the database cannot be written or reached now"
+    BUG = "anything else"
+
+
+class BackupFailed(Exception):
+    """The database cannot be copied, or the copy is damaged."""
+
+
+@dataclass(frozen=True, slots=True)
+class TableWriter:
+    """The three ways to change the rows of a table, each for many rows at once.
+
+    ``update`` takes rows of (every column, then workspace, id and the revision that the
+    stored row must have). ``delete`` takes rows of (workspace, id, revision). Both
+    return the number of rows that they found.
+    """
+
+    insert: Insert
+    update: Callable[[Cursor, Sequence[Row]], int]
+    delete: Callable[[Cursor, Sequence[Row]], int]
+
+
+KEY_COLUMNS = ("workspace", "id", "revision")
+"""The columns by which a row is updated or deleted."""
+
+
+class Dialect(Protocol):
+    """What storage asks of a database."""
+
+    name: str
+    """The name by which migration steps choose their SQL."""
+
+    address: str
+    """The URL without its secrets."""
+
+    begin_write: str
+    """Begins a transaction that writes."""
+
+    begin_exclusive: str
+    """Begins a transaction beside which no other one writes: tables change."""
+
+    begin_read: str
+    """Begins a transaction that reads one moment."""
+
+    # Connections
+
+    def connect(self) -> Connection:
+        """Open a connection in autocommit mode; transactions are begun explicitly."""
+
+    def open_inline_reader(self, expired: Callable[[], bool]) -> Connection | None:
+        """Open a connection for reads on the event loop.
+
+        A read is interrupted once ``expired``, which is asked again and again, returns
+        true. Returns None if every read is a round trip over a network.
+        """
+
+    def open_listener(self) -> Connection:
+        """Open a connection for ``wait_for_commits``."""
+
+    def wait_for_commits(self, connection: Connection) -> None:
+        """Block until another process may have committed, for 1 s at most."""
+
+    def engine(self) -> sa.Engine:
+        """Return an SQLAlchemy engine, for DDL and its inspection."""
+
+    def stream_cursor(self, connection: Connection) -> Cursor:
+        """Return a cursor that reads the rows of a query in pieces."""
+
+    def in_transaction(self, connection: Connection) -> bool:
+        """Return whether a transaction is open."""
+
+    # The database as a whole
+
+    def exists(self) -> bool:
+        """Return whether ``connect`` would find the database and not create it."""
+
+    def fault(self) -> str | None:
+        """Return what keeps the database from being written, as far as it shows."""
+
+    def safety_warnings(self) -> list[str]:
+        """Return what is unsafe about the location of the database."""
+
+    def back_up(self, file: FilePath) -> int:
+        """Copy the database as of one moment and return the last ``seq`` of the copy.
+
+        Raises ``BackupFailed`` and ``OSError``.
+        """
+
+    # Errors
+
+    def is_driver_error(self, error: BaseException) -> bool:
+        """Return whether the driver raised an exception."""
+
+    def was_interrupted(self, error: BaseException) -> bool:
+        """Return whether an inline read was interrupted."""
+
+    def failure(self, error: BaseException) -> Failure:
+        """Return what an exception means."""
+
+    def violated_constraint(self, error: BaseException) -> str:
+        """Return the name of the unique constraint that an exception is about."""
+
+    def describe(self, error: BaseException) -> str:
+        """Return what is wrong, without an address."""
+
+    # Statements
+
+    def compile(self, statement: sa.ClauseElement) -> Compiled:
+        """Compile a statement."""
+
+    def ddl(self, element: sa.schema.ExecutableDDLElement) -> str:
+        """Return the text of a statement that changes a table or an index."""
+
+    def column_type(self, field_type: FieldType | None) -> str:
+        """Return the SQL type of a field's column; None is a document."""
+
+    def step_sql(self, step: MigrationStep) -> list[str]:
+        """Return the SQL of a migration step for this database."""
+
+    def analyze_statements(self, tables: list[str]) -> list[str]:
+        """Return what updates the planner's statistics after a bulk load."""
+
+    def inserter(self, table: sa.Table) -> Insert:
+        """Return what inserts many rows into a table."""
+
+    def table_writer(self, table: sa.Table) -> TableWriter:
+        """Return what inserts, updates and deletes many rows of a table."""
+
+    def for_update(self, statement: sa.Select[Any]) -> sa.Select[Any]:
+        """Add that the rows of a query are locked against other writers."""
+
+    def ordered_branch(self, branch: sa.Select[Any]) -> sa.Select[Any]:
+        """Write a branch of a sorted UNION ALL so that it is not read as a whole."""
+
+    def count_changes(self, counters: sa.Table) -> sa.ClauseElement:
+        """Return what adds ``changes`` to a ``collection``'s counter and returns it."""
+
+    def take_seq(self, take: sa.Update, seq: sa.Column[int]) -> sa.ClauseElement:
+        """Complete the update of the journal's counter.
+
+        It returns ``seq`` and tells the listeners of other processes.
+        """
+
+    def lock_key(self, cursor: Cursor, key: str) -> bool:
+        """Lock an idempotency key until the transaction ends.
+
+        Returns False if another process has it.
+        """
+
+    # Parameters
+
+    def bound_value(self, value: Any) -> Any:
+        """Return a value of a query as the driver takes it."""
+
+    def bound_list(self, values: Sequence[Any]) -> Any:
+        """Return a list as the parameter of ``one_of``."""
+
+    # Expressions
+
+    def one_of(
+        self, column: sa.ColumnElement[Any], name: str
+    ) -> sa.ColumnElement[bool]:
+        """Compare a column with the list that is bound as ``name``."""
+
+    def column_json(
+        self, column: sa.Column[Any], field_type: FieldType
+    ) -> sa.ColumnElement[str]:
+        """Write the value of a column as JSON text."""
+
+    def concatenate(self, *parts: str | sa.ColumnElement[str]) -> sa.ColumnElement[str]:
+        """Concatenate text and expressions."""
+
+    def member(
+        self, document: sa.ColumnElement[Any], path: Path, field_type: FieldType
+    ) -> sa.ColumnElement[Any]:
+        """Extract a member whose type the schema declares."""
+
+    def open_member(
+        self, document: sa.ColumnElement[Any], path: Path, field_type: FieldType
+    ) -> sa.ColumnElement[Any]:
+        """Extract a member of any type if it is of ``field_type``."""
+
+    def json_text(
+        self, document: sa.ColumnElement[Any], path: Path
+    ) -> sa.ColumnElement[str]:
+        """Extract a member as JSON text."""
+
+    def json_type(
+        self, document: sa.ColumnElement[Any], path: Path
+    ) -> sa.ColumnElement[str | None]:
+        """Return the JSON type of a member: object, array, string, number, boolean."""
+
+    def contains(self, text: Any, part: Any) -> sa.ColumnElement[bool]:
+        """Test whether text contains other text."""
+
+    def startswith(self, text: Any, part: Any) -> sa.ColumnElement[bool]:
+        """Test whether text begins with other text."""
+
+    def endswith(self, text: Any, part: Any) -> sa.ColumnElement[bool]:
+        """Test whether text ends with other text."""
+
+
+def dialect_of(url: str) -> Dialect:
+    """Return the dialect of a database URL.
+
+    Raises ``ValueError`` for an unknown scheme, and for SQLite without a file: there
+    each connection would see a database of its own. Raises ``ModuleNotFoundError`` if
+    the driver is not installed.
+    """
+    scheme, _, location = url.partition("://")
+    match scheme.partition("+")[0]:
+        case "sqlite":
+            from persist.storage.dialect.sqlite import Sqlite
+
+            file = make_url(url).database
+            if file in (None, "", ":memory:"):
+                raise ValueError(
+                    "SQLite needs a file here; write it as sqlite:///persist.db"
+                )
+            return Sqlite(FilePath(str(file)))
+        case "postgresql" | "postgres":
+            from persist.storage.dialect.postgresql import PostgreSQL
+
+            return PostgreSQL(f"postgresql://{location}")
+    raise ValueError(
+        f"no database of the kind {scheme!r}; use sqlite:///file or postgresql://…"
+    )

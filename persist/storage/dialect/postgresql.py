@@ -1,0 +1,377 @@
+"""PostgreSQL through psycopg, with one statement for many rows."""
+
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
+from pathlib import Path as FilePath
+from typing import Any, cast
+
+import psycopg
+import sqlalchemy as sa
+from psycopg import errors
+from psycopg.pq import TransactionStatus
+from psycopg.types.string import TextLoader
+from sqlalchemy.dialects import postgresql
+
+from persist.domain.field import FieldType, Path
+from persist.storage.dialect import (
+    KEY_COLUMNS,
+    BackupFailed,
+    Failure,
+    TableWriter,
+)
+from persist.storage.dialect.columns import COLUMN_TYPES, INTEGER
+from persist.storage.dialect.compiler import SqlCompiler, counted, path_parameter
+from persist.storage.sql import (
+    Connection,
+    Cursor,
+    Insert,
+    Row,
+    constant,
+    quoted_name,
+    quoted_names,
+)
+
+CONNECTION_OPTIONS: dict[str, Any] = {
+    "connect_timeout": 5,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 20_000,
+}
+"""A server that went away without a word is noticed within half a minute.
+
+Seconds, but ``tcp_user_timeout`` is in milliseconds.
+"""
+
+DESCRIPTIONS = {
+    "25006": "the database is read-only",
+    "28": "the database refuses the login",
+    "3D": "the database does not exist",
+    "53": "the database has no room left for data or connections",
+    "XX": "the database is damaged",
+}
+"""What is wrong, by the beginning of the SQLSTATE."""
+
+NO_ANSWER = "the database does not answer"
+
+FAILURES: tuple[tuple[tuple[type[BaseException], ...], Failure], ...] = (
+    ((errors.UniqueViolation,), Failure.UNIQUE),
+    ((errors.SerializationFailure, errors.DeadlockDetected), Failure.RETRY),
+    ((errors.UndefinedTable, errors.UndefinedColumn), Failure.STALE),
+    ((errors.LockNotAvailable,), Failure.BUSY),
+    ((errors.ProgramLimitExceeded,), Failure.TOO_LONG),
+    (
+        (
+            psycopg.OperationalError,
+            psycopg.InterfaceError,
+            errors.ReadOnlySqlTransaction,  # a primary that became a standby
+            errors.DataCorrupted,
+            errors.IndexCorrupted,
+        ),
+        Failure.UNAVAILABLE,
+    ),
+)
+"""What exceptions mean; the first that fits counts."""
+
+SCHEMA_LOCK = 7_165_284
+"""The advisory lock that every writer shares and a change of tables takes alone."""
+
+
+class PostgreSQL(SqlCompiler):
+    """The dialect of PostgreSQL. libpq reads the URL, which may name several hosts."""
+
+    name = "postgresql"
+    begin_write = f"BEGIN; SELECT pg_advisory_xact_lock_shared({SCHEMA_LOCK})"
+    # A change of a table waits for its readers, and an export may take long.
+    begin_exclusive = (
+        f"BEGIN; SELECT pg_advisory_xact_lock({SCHEMA_LOCK});"
+        " SET LOCAL lock_timeout = '5s'"
+    )
+    begin_read = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+
+    def __init__(self, url: str) -> None:
+        self.address = _without_secrets(url)
+        self._url = url
+        self._sqlalchemy: sa.Dialect = postgresql.psycopg.dialect(paramstyle="format")  # type: ignore[no-untyped-call]
+
+    # Connections
+
+    def connect(self) -> Connection:
+        connection = self._connect()
+        # Documents are read as the text that was written.
+        connection.adapters.register_loader("json", TextLoader)
+        return cast(Connection, connection)
+
+    def _connect(self) -> psycopg.Connection[Row]:
+        connection = psycopg.connect(
+            self._url, autocommit=True, client_encoding="utf8", **CONNECTION_OPTIONS
+        )
+        encoding = connection.info.parameter_status("server_encoding")
+        if encoding != "UTF8":
+            connection.close()
+            raise psycopg.OperationalError(
+                f"the database cannot store all text: its encoding is {encoding};"
+                " create one with UTF8"
+            )
+        return connection
+
+    def open_inline_reader(self, expired: Callable[[], bool]) -> Connection | None:
+        return None
+
+    def open_listener(self) -> Connection:
+        connection = self.connect()
+        connection.execute("LISTEN persist_journal")
+        return connection
+
+    def wait_for_commits(self, connection: Connection) -> None:
+        for _ in _psycopg(connection).notifies(timeout=1, stop_after=1):
+            pass
+
+    def engine(self) -> sa.Engine:
+        return sa.create_engine(
+            "postgresql+psycopg://", creator=self._connect, poolclass=sa.NullPool
+        )
+
+    def stream_cursor(self, connection: Connection) -> Cursor:
+        return cast(Cursor, _psycopg(connection).cursor(name="stream"))
+
+    def in_transaction(self, connection: Connection) -> bool:
+        status = _psycopg(connection).info.transaction_status
+        return status != TransactionStatus.IDLE
+
+    # The database as a whole
+
+    def exists(self) -> bool:
+        return True  # connecting to a server creates no database
+
+    def fault(self) -> str | None:
+        return None
+
+    def safety_warnings(self) -> list[str]:
+        return []
+
+    def back_up(self, file: FilePath) -> int:
+        raise BackupFailed(
+            "PostgreSQL has tools of its own: pg_dump --format custom --file FILE URL"
+        )
+
+    # Errors
+
+    def is_driver_error(self, error: BaseException) -> bool:
+        return isinstance(error, psycopg.Error)
+
+    def was_interrupted(self, error: BaseException) -> bool:
+        return False
+
+    def failure(self, error: BaseException) -> Failure:
+        for kinds, failure in FAILURES:
+            if isinstance(error, kinds):
+                return failure
+        return Failure.BUG
+
+    def violated_constraint(self, error: BaseException) -> str:
+        if not isinstance(error, psycopg.Error):
+            return ""
+        return error.diag.constraint_name or ""
+
+    def describe(self, error: BaseException) -> str:
+        code = getattr(error, "sqlstate", None) or ""
+        for beginning, description in DESCRIPTIONS.items():
+            if code.startswith(beginning):
+                return description
+        return NO_ANSWER
+
+    # Statements
+
+    def analyze_statements(self, tables: list[str]) -> list[str]:
+        return [f"ANALYZE {table}" for table in tables]
+
+    def inserter(self, table: sa.Table) -> Insert:
+        names = quoted_names([column.name for column in table.columns])
+        statement = f"COPY {table.name} ({names}) FROM STDIN".encode()
+
+        def insert(cursor: Cursor, rows: Sequence[Row]) -> None:
+            with cast("psycopg.Cursor[Row]", cursor).copy(statement) as copy:
+                for row in rows:
+                    copy.write_row(row)
+
+        return insert
+
+    def table_writer(self, table: sa.Table) -> TableWriter:
+        types = self._column_types(table)
+        key = {f"was_{name}": types[name] for name in KEY_COLUMNS}
+        matches = " AND ".join(
+            f"{table.name}.{name} = rows.was_{name}" for name in KEY_COLUMNS
+        )
+        # A document is text within the JSON of the rows, so that it stays as written.
+        assignments = ", ".join(
+            f"{quoted_name(name)} = rows.{quoted_name(name)}::{column_type}"
+            for name, column_type in types.items()
+        )
+        return TableWriter(
+            insert=self.inserter(table),
+            update=_over_rows(
+                f"UPDATE {table.name} SET {assignments} FROM {{rows}} WHERE {matches}",
+                types | key,
+            ),
+            delete=_over_rows(
+                f"DELETE FROM {table.name} USING {{rows}} WHERE {matches}", key
+            ),
+        )
+
+    def _column_types(self, table: sa.Table) -> dict[str, str]:
+        return {
+            column.name: column.type.compile(self._sqlalchemy).partition(" COLLATE")[0]
+            for column in table.columns
+        }
+
+    def for_update(self, statement: sa.Select[Any]) -> sa.Select[Any]:
+        return statement.with_for_update()
+
+    def ordered_branch(self, branch: sa.Select[Any]) -> sa.Select[Any]:
+        # The planner merges indexes only below a LIMIT.
+        return sa.select(branch.subquery())
+
+    def count_changes(self, counters: sa.Table) -> sa.ClauseElement:
+        return counted(postgresql.insert(counters), counters)
+
+    def take_seq(self, take: sa.Update, seq: sa.Column[int]) -> sa.ClauseElement:
+        # The notification is sent with the commit. It makes commits wait for one
+        # another, as the counter does already.
+        return take.returning(seq, sa.func.pg_notify("persist_journal", ""))
+
+    def lock_key(self, cursor: Cursor, key: str) -> bool:
+        cursor.execute(
+            "SELECT pg_try_advisory_xact_lock(hashtextextended(%s, 0))", (key,)
+        )
+        return bool(cursor.fetchall()[0][0])
+
+    # Parameters
+
+    def bound_value(self, value: Any) -> Any:
+        # float8 becomes numeric with 15 digits; text keeps all of them.
+        return Decimal(repr(value)) if isinstance(value, float) else value
+
+    def bound_list(self, values: Sequence[Any]) -> list[Any]:
+        return list(values)
+
+    # Expressions
+
+    def one_of(
+        self, column: sa.ColumnElement[Any], name: str
+    ) -> sa.ColumnElement[bool]:
+        array = sa.cast(sa.bindparam(name), postgresql.ARRAY(column.type))
+        return sa.type_coerce(column == sa.func.any(array), sa.Boolean())
+
+    def column_json(
+        self, column: sa.Column[Any], field_type: FieldType
+    ) -> sa.ColumnElement[str]:
+        if field_type not in COLUMN_TYPES:
+            written: sa.ColumnElement[Any] = column
+        else:
+            written = sa.func.to_json(column)
+        text: sa.ColumnElement[str] = sa.cast(written, sa.Text())
+        if field_type is FieldType.NUMBER:
+            text = _number_json(column, text)
+        return sa.func.coalesce(text, sa.literal_column("'null'"))
+
+    def concatenate(self, *parts: str | sa.ColumnElement[str]) -> sa.ColumnElement[str]:
+        pieces = [constant(part) if isinstance(part, str) else part for part in parts]
+        result: sa.ColumnElement[str] = sa.type_coerce(pieces[0], sa.Text())
+        for piece in pieces[1:]:
+            result = result.concat(piece)
+        return result
+
+    def member(
+        self, document: sa.ColumnElement[Any], path: Path, field_type: FieldType
+    ) -> sa.ColumnElement[Any]:
+        text = document.op("#>>")(_text_array(path))
+        if field_type is FieldType.NUMBER:
+            return sa.cast(text, sa.Numeric())
+        if field_type in (FieldType.INTEGER, FieldType.BOOLEAN):
+            return sa.cast(text, COLUMN_TYPES[field_type])
+        return sa.collate(sa.type_coerce(text, sa.Text()), "C")
+
+    def open_member(
+        self, document: sa.ColumnElement[Any], path: Path, field_type: FieldType
+    ) -> sa.ColumnElement[Any]:
+        member = self.member(document, path, field_type)
+        if field_type is FieldType.STRING:
+            return member
+        # The cast of what is not a number would fail.
+        fits = self.json_type(document, path) == constant(field_type.value)
+        return sa.case((fits, member))
+
+    def json_text(
+        self, document: sa.ColumnElement[Any], path: Path
+    ) -> sa.ColumnElement[str]:
+        member = document.op("#>")(_text_array(path))
+        return sa.collate(sa.cast(member, sa.Text()), "C")
+
+    def json_type(
+        self, document: sa.ColumnElement[Any], path: Path
+    ) -> sa.ColumnElement[str | None]:
+        return sa.func.json_typeof(document.op("#>")(_text_array(path)))
+
+    def contains(self, text: Any, part: Any) -> sa.ColumnElement[bool]:
+        return sa.func.strpos(text, part) > 0
+
+    def startswith(self, text: Any, part: Any) -> sa.ColumnElement[bool]:
+        return sa.func.starts_with(text, part)
+
+    def endswith(self, text: Any, part: Any) -> sa.ColumnElement[bool]:
+        ending = sa.func.right(text, sa.func.length(part))
+        return sa.type_coerce(ending == part, sa.Boolean())
+
+
+def _psycopg(connection: Connection) -> psycopg.Connection[Row]:
+    """Return the connection with all that psycopg adds to PEP 249."""
+    return cast("psycopg.Connection[Row]", connection)
+
+
+def _without_secrets(url: str) -> str:
+    return re.sub("//[^/]*@", "//", url.partition("?")[0])
+
+
+def _over_rows(
+    statement: str, types: Mapping[str, str]
+) -> Callable[[Cursor, Sequence[Row]], int]:
+    """Return what runs a statement over ``{rows}`` and counts the rows it found.
+
+    The rows are one parameter of JSON text: psycopg takes 30 µs to make arrays of one.
+    """
+    columns = ", ".join(
+        f"{quoted_name(name)} {'text' if column_type == 'JSON' else column_type}"
+        for name, column_type in types.items()
+    )
+    text = statement.format(rows=f"json_to_recordset(%s::json) AS rows({columns})")
+
+    def run(cursor: Cursor, rows: Sequence[Row]) -> int:
+        parameter = json.dumps([dict(zip(types, row, strict=True)) for row in rows])
+        return cursor.execute(text, (parameter,)).rowcount
+
+    return run
+
+
+def _number_json(
+    column: sa.Column[Any], text: sa.ColumnElement[str]
+) -> sa.ColumnElement[str]:
+    """Write integral doubles, which are stored as doubles, as integers."""
+    integral = sa.and_(
+        sa.func.trunc(column) == column,
+        sa.func.abs(column) < sa.literal_column("2::float8 ^ 63"),
+    )
+    integer = sa.cast(sa.cast(column, INTEGER), sa.Text())
+    return sa.case((integral, integer), else_=text)
+
+
+def _text_array(path: Path) -> sa.ColumnElement[Any]:
+    """Write a path as an array of text: names double-quoted, backslash escapes."""
+    quoted = ",".join(
+        '"' + name.replace("\\", "\\\\").replace('"', '\\"') + '"' for name in path
+    )
+    return sa.cast(
+        path_parameter("{" + quoted + "}", path), postgresql.ARRAY(sa.Text())
+    )

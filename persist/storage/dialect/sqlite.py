@@ -1,0 +1,378 @@
+"""SQLite in one file, in WAL mode. A commit is on the disk before it is answered."""
+
+import json
+import shutil
+import sqlite3
+import time
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from pathlib import Path as FilePath
+from typing import Any, cast
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import sqlite
+
+from persist.domain.field import FieldType, Path
+from persist.storage.dialect import (
+    KEY_COLUMNS,
+    BackupFailed,
+    Failure,
+    TableWriter,
+)
+from persist.storage.dialect.columns import COLUMN_TYPES, TEXT
+from persist.storage.dialect.compiler import SqlCompiler, counted, path_parameter
+from persist.storage.sql import (
+    Connection,
+    Cursor,
+    Insert,
+    constant,
+    quoted_name,
+    quoted_names,
+)
+
+BUSY_SECONDS = 5.0
+"""Seconds that a statement waits for another process's lock."""
+
+MIGRATION_BUSY_MS = 600_000
+"""Milliseconds that DDL waits while another process migrates."""
+
+CACHE_KIB = 65_536
+MMAP_BYTES = 268_435_456
+
+FULL_DISK_BYTES = 1_048_576
+"""Free bytes below which a disk counts as full."""
+
+POLL_SECONDS = 0.1
+"""Seconds between two looks for what other processes have committed."""
+
+INTERRUPT_STEPS = 5_000
+"""Steps of SQLite's virtual machine between two questions whether to interrupt."""
+
+JSON_TYPES = {
+    "text": "string",
+    "integer": "number",
+    "real": "number",
+    "true": "boolean",
+    "false": "boolean",
+}
+"""JSON's name of a type by SQLite's."""
+
+
+class Sqlite(SqlCompiler):
+    """The dialect of SQLite."""
+
+    name = "sqlite"
+    begin_write = "BEGIN IMMEDIATE"
+    begin_exclusive = "BEGIN IMMEDIATE"
+    begin_read = "BEGIN"
+
+    def __init__(self, file: FilePath) -> None:
+        self.address = f"sqlite:///{file}"
+        self.path = str(file.absolute())
+        self._given = file
+        self._sqlalchemy = sqlite.dialect(paramstyle="qmark")
+
+    # Connections
+
+    def connect(self) -> Connection:
+        return self._connect()
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            self.path,
+            isolation_level=None,
+            check_same_thread=False,
+            cached_statements=512,
+            timeout=BUSY_SECONDS,
+        )
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=FULL")
+        connection.execute(f"PRAGMA cache_size=-{CACHE_KIB}")
+        connection.execute(f"PRAGMA mmap_size={MMAP_BYTES}")
+        connection.create_function("json_number", 1, _json_number, deterministic=True)
+        return connection
+
+    def open_inline_reader(self, expired: Callable[[], bool]) -> Connection | None:
+        connection = self._connect()
+        connection.set_progress_handler(expired, INTERRUPT_STEPS)
+        return connection
+
+    def open_listener(self) -> Connection:
+        return self.connect()
+
+    def wait_for_commits(self, connection: Connection) -> None:
+        # SQLite notifies nobody when another process has written to the file.
+        time.sleep(POLL_SECONDS)
+
+    def engine(self) -> sa.Engine:
+        return sa.create_engine(
+            "sqlite://", creator=self._connect_patiently, poolclass=sa.NullPool
+        )
+
+    def _connect_patiently(self) -> sqlite3.Connection:
+        connection = self._connect()
+        connection.execute(f"PRAGMA busy_timeout={MIGRATION_BUSY_MS}")
+        return connection
+
+    def stream_cursor(self, connection: Connection) -> Cursor:
+        return connection.cursor()
+
+    def in_transaction(self, connection: Connection) -> bool:
+        return cast(sqlite3.Connection, connection).in_transaction
+
+    # The database as a whole
+
+    def exists(self) -> bool:
+        return FilePath(self.path).exists()
+
+    def fault(self) -> str | None:
+        if not self.exists():
+            return "the database file does not exist"
+        free = shutil.disk_usage(FilePath(self.path).parent).free
+        return "the disk of the database is full" if free < FULL_DISK_BYTES else None
+
+    def safety_warnings(self) -> list[str]:
+        warnings = []
+        if not self._given.is_absolute():
+            warnings.append(
+                f"{self._given} is relative: started elsewhere, the service is on"
+                " another database"
+            )
+        file = FilePath(self.path)
+        if file.stat().st_mode & 0o004 and file.parent.stat().st_mode & 0o001:
+            warnings.append(
+                f"every user of this machine can read {self.path} and its -wal:"
+                " chmod 640"
+            )
+        return warnings
+
+    def back_up(self, file: FilePath) -> int:
+        if file.exists():
+            raise BackupFailed(f"{file} is there already")
+        if not self.exists():
+            raise BackupFailed(f"there is no {self.path}")
+        part = file.with_name(f"{file.name}.part")
+        part.unlink(missing_ok=True)
+        with (
+            closing(self._connect()) as source,
+            closing(sqlite3.connect(part)) as target,
+        ):
+            source.backup(target)
+            found = target.execute("PRAGMA quick_check(1)").fetchone()[0]
+            seq = int(target.execute("SELECT seq FROM journal_head").fetchone()[0])
+        if found != "ok":
+            raise BackupFailed(f"the copy, as the database itself, is damaged: {found}")
+        part.replace(file)
+        return seq
+
+    # Errors
+
+    def is_driver_error(self, error: BaseException) -> bool:
+        return isinstance(error, sqlite3.Error)
+
+    def was_interrupted(self, error: BaseException) -> bool:
+        return (
+            isinstance(error, sqlite3.OperationalError) and str(error) == "interrupted"
+        )
+
+    def failure(self, error: BaseException) -> Failure:
+        message = str(error)
+        if isinstance(error, sqlite3.IntegrityError):
+            unique = "UNIQUE constraint failed" in message
+            return Failure.UNIQUE if unique else Failure.BUG
+        if isinstance(error, sqlite3.ProgrammingError):
+            return Failure.BUG
+        if not isinstance(error, sqlite3.DatabaseError):
+            return Failure.BUG
+        if message.startswith(("no such table", "no such column", "table ")):
+            return Failure.STALE
+        return Failure.BUSY if message == "database is locked" else Failure.UNAVAILABLE
+
+    def violated_constraint(self, error: BaseException) -> str:
+        return str(error).partition("failed: ")[2]
+
+    def describe(self, error: BaseException) -> str:
+        # None of SQLite's sentences contains the name of a file.
+        return str(error)
+
+    # Statements
+
+    def analyze_statements(self, tables: list[str]) -> list[str]:
+        return []  # SQLite plans by the schema alone
+
+    def inserter(self, table: sa.Table) -> Insert:
+        names = [column.name for column in table.columns]
+        marks = ", ".join("?" * len(names))
+        insert = f"INSERT INTO {table.name} ({quoted_names(names)}) VALUES ({marks})"
+        return lambda cursor, rows: cursor.executemany(insert, rows)
+
+    def table_writer(self, table: sa.Table) -> TableWriter:
+        assignments = ", ".join(
+            f"{quoted_name(column.name)} = ?" for column in table.columns
+        )
+        key = " AND ".join(f"{name} = ?" for name in KEY_COLUMNS)
+        return TableWriter(
+            insert=self.inserter(table),
+            update=_row_by_row(f"UPDATE {table.name} SET {assignments} WHERE {key}"),
+            delete=_row_by_row(f"DELETE FROM {table.name} WHERE {key}"),
+        )
+
+    def for_update(self, statement: sa.Select[Any]) -> sa.Select[Any]:
+        return statement  # the transaction has locked the whole file
+
+    def ordered_branch(self, branch: sa.Select[Any]) -> sa.Select[Any]:
+        # SQLite runs the branches as coroutines and merges them.
+        return branch.order_by(None).limit(None)
+
+    def count_changes(self, counters: sa.Table) -> sa.ClauseElement:
+        return counted(sqlite.insert(counters), counters)
+
+    def take_seq(self, take: sa.Update, seq: sa.Column[int]) -> sa.ClauseElement:
+        return take.returning(seq)
+
+    def lock_key(self, cursor: Cursor, key: str) -> bool:
+        return True  # the transaction has locked the whole file
+
+    # Parameters
+
+    def bound_value(self, value: Any) -> Any:
+        return value
+
+    def bound_list(self, values: Sequence[Any]) -> str:
+        return json.dumps(values)
+
+    # Expressions
+
+    def one_of(
+        self, column: sa.ColumnElement[Any], name: str
+    ) -> sa.ColumnElement[bool]:
+        values = sa.func.json_each(sa.bindparam(name)).table_valued("value")
+        return sa.type_coerce(column.in_(sa.select(values.c.value)), sa.Boolean())
+
+    def column_json(
+        self, column: sa.Column[Any], field_type: FieldType
+    ) -> sa.ColumnElement[str]:
+        if field_type is FieldType.NUMBER:
+            return sa.func.json_number(column)
+        if field_type is FieldType.STRING:
+            return sa.func.json_quote(column)
+        if field_type is FieldType.BOOLEAN:
+            return _boolean_json(column)
+        if field_type is FieldType.INTEGER and not column.nullable:
+            return sa.type_coerce(column, sa.Text())
+        return sa.func.coalesce(column, sa.literal_column("'null'"))
+
+    def concatenate(self, *parts: str | sa.ColumnElement[str]) -> sa.ColumnElement[str]:
+        # A chain of || copies what it has at every link: printf takes a third less.
+        form = ""
+        values = []
+        for part in parts:
+            if isinstance(part, str):
+                form += part.replace("%", "%%")
+            else:
+                form += "%s"
+                values.append(part)
+        return sa.func.printf(constant(form), *values, type_=sa.Text())
+
+    def member(
+        self, document: sa.ColumnElement[Any], path: Path, field_type: FieldType
+    ) -> sa.ColumnElement[Any]:
+        awkward = _first_awkward(path)
+        if awkward is not None:
+            return _looked_up(document, path, awkward, "value")
+        column_type = COLUMN_TYPES.get(field_type, TEXT)
+        return sa.func.json_extract(document, _json_path(path), type_=column_type)
+
+    def open_member(
+        self, document: sa.ColumnElement[Any], path: Path, field_type: FieldType
+    ) -> sa.ColumnElement[Any]:
+        return self.member(document, path, field_type)  # a value keeps its own type
+
+    def json_text(
+        self, document: sa.ColumnElement[Any], path: Path
+    ) -> sa.ColumnElement[str]:
+        text: sa.ColumnElement[str] = document.op("->")(_json_path(path))
+        return text
+
+    def json_type(
+        self, document: sa.ColumnElement[Any], path: Path
+    ) -> sa.ColumnElement[str | None]:
+        awkward = _first_awkward(path)
+        found: sa.ColumnElement[Any]
+        if awkward is not None:
+            found = _looked_up(document, path, awkward, "type")
+        else:
+            found = sa.func.json_type(document, _json_path(path))
+        return sa.case(JSON_TYPES, value=found, else_=found)
+
+    def contains(self, text: Any, part: Any) -> sa.ColumnElement[bool]:
+        return sa.func.instr(text, part) > 0
+
+    def startswith(self, text: Any, part: Any) -> sa.ColumnElement[bool]:
+        beginning = sa.func.substr(text, 1, sa.func.length(part))
+        return sa.type_coerce(beginning == part, sa.Boolean())
+
+    def endswith(self, text: Any, part: Any) -> sa.ColumnElement[bool]:
+        surplus = sa.func.length(text) - sa.func.length(part)
+        ending = sa.func.substr(text, surplus + 1)
+        return sa.and_(sa.func.length(text) >= sa.func.length(part), ending == part)
+
+
+def _row_by_row(statement: str) -> Callable[[Cursor, Sequence[Any]], int]:
+    """Return what runs a statement for each row and counts the rows it found."""
+
+    def run(cursor: Cursor, rows: Sequence[Any]) -> int:
+        cursor.executemany(statement, rows)
+        return cursor.rowcount
+
+    return run
+
+
+def _boolean_json(column: sa.Column[Any]) -> sa.ColumnElement[str]:
+    named = sa.case(
+        (column, sa.literal_column("'true'")), else_=sa.literal_column("'false'")
+    )
+    if not column.nullable:
+        return named
+    return sa.case((column.is_(None), sa.literal_column("'null'")), else_=named)
+
+
+def _json_path(path: Path) -> sa.ColumnElement[str]:
+    return path_parameter("$" + "".join(f'."{name}"' for name in path), path)
+
+
+def _first_awkward(path: Path) -> int | None:
+    """Return the position of the first name that SQLite's path syntax cannot say."""
+    for position, name in enumerate(path):
+        if json.dumps(name, ensure_ascii=False) != f'"{name}"':
+            return position
+    return None
+
+
+def _looked_up(
+    document: sa.ColumnElement[Any], path: Path, position: int, column: str
+) -> sa.ColumnElement[Any]:
+    """Look the member at ``position`` up by its key, whatever characters it has.
+
+    ``column`` is ``value`` or ``type``.
+    """
+    entries = sa.func.json_each(document, _json_path(path[:position])).table_valued(
+        "key", "value", "type"
+    )
+    of_key = entries.c.key == path[position]
+    rest = path[position + 1 :]
+    if not rest:
+        return sa.select(entries.c[column]).where(of_key).scalar_subquery()
+    inner = sa.select(entries.c.value).where(of_key).scalar_subquery()
+    awkward = _first_awkward(rest)
+    if awkward is not None:
+        return _looked_up(inner, rest, awkward, column)
+    function = sa.func.json_extract if column == "value" else sa.func.json_type
+    return function(inner, _json_path(rest))
+
+
+def _json_number(value: float | None) -> str:
+    """Write a double as Python and PostgreSQL do; SQLite itself keeps 15 digits."""
+    if value is not None and value.is_integer() and abs(value) < 2**63:
+        return json.dumps(int(value))
+    return json.dumps(value)

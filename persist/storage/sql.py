@@ -1,0 +1,219 @@
+"""SQL: statements, each compiled once for a database, and the one way to run them.
+
+SQLAlchemy writes the text of a statement and the driver's cursor runs it. Running it
+through SQLAlchemy costs ten times as much.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, Self, TypeVar
+
+import sqlalchemy as sa
+
+Made = TypeVar("Made")
+
+Row = tuple[Any, ...]
+"""A row as the driver returns it."""
+
+Insert = Callable[["Cursor", Sequence[Row]], Any]
+"""Inserts many rows of a table; each has a value for every column."""
+
+
+class Cursor(Protocol):
+    """A cursor of a driver (PEP 249)."""
+
+    @property
+    def rowcount(self) -> int:
+        """The number of rows that the last statement changed."""
+
+    def execute(self, sql: str, parameters: Sequence[Any] = ..., /) -> Self:
+        """Run a statement."""
+
+    def executemany(self, sql: str, parameters: Sequence[Row], /) -> Any:
+        """Run a statement once for each row of parameters."""
+
+    def fetchone(self) -> Row | None:
+        """Return the next row."""
+
+    def fetchmany(self, size: int, /) -> list[Row]:
+        """Return at most ``size`` further rows."""
+
+    def fetchall(self) -> list[Row]:
+        """Return all further rows."""
+
+    def close(self) -> None:
+        """Release the cursor."""
+
+
+class Connection(Protocol):
+    """A connection of a driver (PEP 249) in autocommit mode."""
+
+    def cursor(self) -> Cursor:
+        """Return a new cursor."""
+
+    def execute(self, sql: str, parameters: Sequence[Any] = ..., /) -> Cursor:
+        """Run a statement on a new cursor and return the cursor."""
+
+    def close(self) -> None:
+        """Close the connection; a transaction that is open is rolled back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """The text of a statement for one kind of database.
+
+    ``names`` are the parameters in the order in which the driver takes them.
+    ``constants`` are the values that the statement itself contains.
+    """
+
+    text: str
+    names: tuple[str, ...]
+    constants: Mapping[str, Any]
+
+    def arguments(self, values: Mapping[str, Any]) -> list[Any]:
+        """Return the values in the order of the driver."""
+        return [
+            values[name] if name in values else self.constants[name]
+            for name in self.names
+        ]
+
+    def run(self, cursor: Cursor, values: Mapping[str, Any]) -> Cursor:
+        """Run the statement and return the cursor with its rows."""
+        return cursor.execute(self.text, self.arguments(values))
+
+
+class Dialect(Protocol):
+    """What this module needs of ``storage.dialect.Dialect``."""
+
+    def compile(self, statement: sa.ClauseElement) -> Compiled:
+        """Compile a statement."""
+
+    def inserter(self, table: sa.Table) -> Insert:
+        """Return what inserts many rows into a table."""
+
+
+SomeDialect = TypeVar("SomeDialect", bound=Dialect)
+
+
+class PerDialect(Generic[Made]):
+    """A value that is made once for each kind of database."""
+
+    def __init__(self, make: Callable[[Any], Made]) -> None:
+        self._make = make
+        self._made: dict[type, Made] = {}
+
+    def on(self, dialect: Dialect) -> Made:
+        """Return the value for a database."""
+        kind = type(dialect)
+        made = self._made.get(kind)
+        if made is None:
+            made = self._made[kind] = self._make(dialect)
+        return made
+
+
+class Statement(PerDialect[Compiled]):
+    """A statement that is the same whatever the collection.
+
+    It is given as SQLAlchemy writes it, or as a function of the dialect.
+    """
+
+    def __init__(
+        self, written: sa.ClauseElement | Callable[[Any], sa.ClauseElement]
+    ) -> None:
+        def compiled(dialect: Dialect) -> Compiled:
+            clause = written(dialect) if callable(written) else written
+            return dialect.compile(clause)
+
+        super().__init__(compiled)
+
+
+class Inserter(PerDialect[Insert]):
+    """Inserts rows into one of the service's own tables."""
+
+    def __init__(self, table: sa.Table) -> None:
+        super().__init__(lambda dialect: dialect.inserter(table))
+
+
+class Session(Generic[SomeDialect]):
+    """Runs statements on one cursor."""
+
+    __slots__ = ("cursor", "dialect")
+
+    def __init__(self, dialect: SomeDialect, cursor: Cursor) -> None:
+        self.dialect = dialect
+        self.cursor = cursor
+
+    def run(self, statement: Statement, **values: Any) -> Cursor:
+        """Run a statement and return the cursor with its rows."""
+        return statement.on(self.dialect).run(self.cursor, values)
+
+    def rows(self, statement: Statement, **values: Any) -> list[Row]:
+        """Return all rows of a query."""
+        return self.run(statement, **values).fetchall()
+
+    def row(self, statement: Statement, **values: Any) -> Row | None:
+        """Return the first row of a query."""
+        return self.run(statement, **values).fetchone()
+
+    def value(self, statement: Statement, **values: Any) -> Any:
+        """Return the first column of the only row of a query.
+
+        Raises ``LookupError`` if there is no row.
+        """
+        row = self.row(statement, **values)
+        if row is None:
+            raise LookupError(statement.on(self.dialect).text)
+        return row[0]
+
+    def insert(self, inserter: Inserter, rows: Sequence[Row]) -> None:
+        """Insert rows."""
+        inserter.on(self.dialect)(self.cursor, rows)
+
+    def execute(self, sql: str) -> Cursor:
+        """Run SQL that has no parameters, such as DDL."""
+        return self.cursor.execute(sql)
+
+
+class StatementCache:
+    """The compiled statements of one collection, by what distinguishes them."""
+
+    CAPACITY = 1_000
+    """Statements that are kept; the next one empties the cache."""
+
+    def __init__(self, dialect: Dialect) -> None:
+        self._dialect = dialect
+        self._compiled: dict[Any, Compiled] = {}
+
+    def get(self, key: Any, write: Callable[[], sa.ClauseElement]) -> Compiled:
+        """Return the statement of a key; ``write`` makes one that is not cached."""
+        found = self._compiled.get(key)
+        if found is None:
+            if len(self._compiled) >= self.CAPACITY:
+                self._compiled.clear()
+            found = self._compiled[key] = self._dialect.compile(write())
+        return found
+
+
+def big_integer(name: str) -> sa.BindParameter[int]:
+    """Return a parameter of 64 bits; PostgreSQL takes an untyped one for 32."""
+    return sa.bindparam(name, type_=sa.BigInteger())
+
+
+def constant(value: str) -> sa.ColumnElement[str]:
+    """Return text that stands in the statement, so that an index can be used."""
+    return sa.literal_column(quoted_text(value), sa.Text())
+
+
+def quoted_text(value: str) -> str:
+    """Return text as an SQL literal."""
+    return "'" + value.replace("'", "''") + "'"
+
+
+def quoted_name(name: str) -> str:
+    """Return a name as a quoted SQL identifier."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def quoted_names(names: Sequence[str]) -> str:
+    """Return names as a list of quoted SQL identifiers."""
+    return ", ".join(map(quoted_name, names))
