@@ -28,7 +28,7 @@ def compile_assignments(
 
     def program(text: str, result: Result, where: str) -> Program:
         schemas = {"data_schema": data_schema, "payload_schema": payload_schema}
-        return compile_expression(text, result=result, place=where, **schemas)
+        return compile_expression(text, result=result, pointer=where, **schemas)
 
     compiled = [
         _Assignment(

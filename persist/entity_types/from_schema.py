@@ -186,5 +186,5 @@ def _program(
         data_schema=schema,
         payload_schema=payload,
         result=result,
-        place=where,
+        pointer=where,
     )

@@ -85,7 +85,7 @@ PAYLOAD: Data = {"steps": 2}
 def compiled(text: str, result: Result = Result.VALUE, **schemas: Any) -> Program:
     schemas = {"data_schema": DATA_SCHEMA, "payload_schema": PAYLOAD_SCHEMA} | schemas
     return compile_expression(
-        text, result=result, place="/commands/escalate/when", **schemas
+        text, result=result, pointer="/commands/escalate/when", **schemas
     )
 
 
@@ -125,7 +125,7 @@ def failure(
 
 def over(text: str, data: Data) -> Any:
     """The value over data of which no schema is known."""
-    return compile_expression(text, data_schema=None, place="/x")(data)
+    return compile_expression(text, data_schema=None, pointer="/x")(data)
 
 
 @pytest.mark.parametrize(
@@ -344,7 +344,7 @@ def test_a_member_below_a_scalar_is_unknown() -> None:
     ],
 )
 def test_has_over_a_member_that_is_always_there_is_refused(text: str) -> None:
-    assert "is always there" in violation(text)
+    assert "is always present" in violation(text)
 
 
 def test_members_of_data_without_a_known_schema_are_not_checked() -> None:
@@ -515,11 +515,13 @@ HOSTILE: dict[str, tuple[str, Data]] = {
 def test_an_expression_over_too_much_data_fails_at_once_and_takes_no_memory(
     text: str, data: Data
 ) -> None:
-    program = compile_expression(text, data_schema=None, place="/x")
+    program = compile_expression(text, data_schema=None, pointer="/x")
     started = time.perf_counter()
     with (
         peak_below(30 * 1024),
-        pytest.raises(ExpressionFailed, match="it would work over too much data"),
+        pytest.raises(
+            ExpressionFailed, match="the expression would work over too much data"
+        ),
     ):
         program(data)
     assert time.perf_counter() - started < 0.5
@@ -553,7 +555,7 @@ AT_THE_LIMIT: dict[str, tuple[str, Data]] = {
 def test_the_dearest_expressions_that_are_allowed_are_bounded(
     text: str, data: Data
 ) -> None:
-    program = compile_expression(text, data_schema=None, place="/x")
+    program = compile_expression(text, data_schema=None, pointer="/x")
     started = time.perf_counter()
     with peak_below(100 * 1024):
         program(data)

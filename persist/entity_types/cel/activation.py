@@ -1,9 +1,8 @@
-"""View: what an expression sees of data and payload, and how much of it that may be.
+"""Activation: the variables of one evaluation, and the limit on their size.
 
-Of the members an expression names, and of no others, a copy is handed over in which
-null and absent are one: ``has`` is false for both, and a member that is read is null
-where it is absent. CEL computes in time linear in what it is given, so weighing that
-first bounds an evaluation.
+An expression gets a copy of the members it names, and of no others. In the copy null
+and absent are one: ``has`` is false for both, and a member that is read is null where
+it is absent. The time CEL takes is linear in its input, so the size is measured first.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -14,20 +13,23 @@ from persist.domain.field import Path
 from persist.domain.record import Data
 from persist.entity_types.cel.references import written
 
-LIMIT = 100_000
-"""Units an expression may work over: one a value, four a member, one for sixteen
-characters."""
+MAX_SIZE = 100_000
+"""Largest size of an evaluation's input, in units: one a value, four a member of an
+object, one for every sixteen characters."""
 
 
-class TooMuch(Exception):
-    """An expression would work over more than its limit."""
+class InputTooLarge(Exception):
+    """The input of an expression is larger than its limit."""
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """A member an expression sees: how often it reads it, whether it asks with ``has``,
-    whether it takes it for a double, and the variable CEL knows it by, if it has one of
-    its own."""
+class Member:
+    """A member that an expression names.
+
+    ``reads`` counts how often it is read; ``tested`` says whether ``has`` asks for it;
+    ``double`` whether its integers are passed as doubles. ``variable`` is the name
+    under which CEL's checker knows its type, if it does.
+    """
 
     root: str
     path: Path
@@ -40,76 +42,91 @@ class Seen:
         return written(self.root, self.path)
 
 
-class View:
-    """The members one expression sees."""
+class Activation:
+    """The members that one expression names, bound to values for each evaluation."""
 
-    def __init__(self, seen: Iterable[Seen], limit: int = LIMIT) -> None:
-        self._seen = sorted(seen, key=lambda member: len(member.path))
-        self._named = frozenset((member.root, member.path) for member in self._seen)
+    def __init__(self, members: Iterable[Member], limit: int = MAX_SIZE) -> None:
+        self._members = sorted(members, key=lambda member: len(member.path))
+        self._named = frozenset((member.root, member.path) for member in self._members)
         self._limit = limit
 
-    def of(self, values: Mapping[str, Data]) -> tuple[dict[str, Any], bool]:
-        """The variables of an evaluation over ``values``, and whether there is a null
-        in them; raises ``TooMuch``."""
-        view: dict[str, Any] = {root: {} for root in values}
+    def bind(self, values: Mapping[str, Data]) -> tuple[dict[str, Any], bool]:
+        """Return the variables for ``values``, and whether a null is among them.
+
+        Raises ``InputTooLarge``.
+        """
+        found = [_at(values[member.root], member.path) for member in self._members]
+        holds_null = self._measure(found)
+        variables: dict[str, Any] = {root: {} for root in values}
         owned: set[int] = set()
-        spent, nulls = 0, False
-        for member in self._seen:
-            value = _at(values[member.root], member.path)
-            if member.reads:
-                weight, holds_null = _weighed(value, self._limit)
-                spent, nulls = spent + member.reads * weight, nulls or holds_null
-                if spent > self._limit:
-                    raise TooMuch(
-                        f"it would work over too much data; the limit is {self._limit}"
-                        " values"
-                    )
-            if member.double and type(value) is int:
-                value = float(value)
+        for member, stored in zip(self._members, found, strict=True):
+            is_integer = type(stored) is int
+            value = float(stored) if member.double and is_integer else stored
             if member.variable is not None and value is not None:
-                view[member.variable] = value
-            self._place(view, member, value, owned)
-        return view, nulls
+                variables[member.variable] = value
+            self._insert(variables, member, value, owned)
+        return variables, holds_null
 
     def without_value(self, values: Mapping[str, Data]) -> Iterator[str]:
-        """The members that are read and have no value."""
-        for member in self._seen:
+        """Yield the members that are read and have no value."""
+        for member in self._members:
             if member.reads and _at(values[member.root], member.path) is None:
                 yield str(member)
 
-    def _place(
-        self, view: dict[str, Any], member: Seen, value: Any, owned: set[int]
+    def _measure(self, values: list[Any]) -> bool:
+        """Return whether a value that is read holds null; raise ``InputTooLarge``."""
+        total = 0
+        holds_null = False
+        for member, value in zip(self._members, values, strict=True):
+            if not member.reads:
+                continue
+            size, null = _size(value, self._limit)
+            total += member.reads * size
+            holds_null = holds_null or null
+            if total > self._limit:
+                raise InputTooLarge(
+                    "the expression would work over too much data; the limit is"
+                    f" {self._limit} values"
+                )
+        return holds_null
+
+    def _insert(
+        self, variables: dict[str, Any], member: Member, value: Any, owned: set[int]
     ) -> None:
+        """Put a member's value into its root; ``owned`` are the ids of our copies."""
         if not member.path:
-            view[member.root] = dict(value)
+            variables[member.root] = dict(value)
             return
-        holder = self._holder(view[member.root], member, owned)
-        if holder is None:
+        parent = self._parent(variables[member.root], member, owned)
+        if parent is None:
             return
         name = member.path[-1]
         if value is None and member.tested:
-            holder.pop(name, None)
-        elif member.reads or name in holder:
-            holder[name] = value
+            parent.pop(name, None)
+        elif member.reads or name in parent:
+            parent[name] = value
         elif member.tested:
-            holder[name] = {} if isinstance(value, dict) else True
+            parent[name] = {} if isinstance(value, dict) else True
 
-    def _holder(
-        self, tree: dict[str, Any], member: Seen, owned: set[int]
+    def _parent(
+        self, root: dict[str, Any], member: Member, owned: set[int]
     ) -> dict[str, Any] | None:
-        """The view's own object that holds a member; None where that is named itself
-        and is none."""
+        """Return our copy of the object that contains a member.
+
+        None where the expression names that object itself and its value is no object.
+        """
+        parent = root
         for depth, name in enumerate(member.path[:-1], 1):
-            child = tree.get(name)
-            if child is None and (member.root, member.path[:depth]) in self._named:
-                return None
-            if child is not None and not isinstance(child, dict):
+            child = parent.get(name)
+            is_named = (member.root, member.path[:depth]) in self._named
+            if not isinstance(child, dict) and (child is not None or is_named):
                 return None
             if child is None or id(child) not in owned:
-                child = tree[name] = dict(child or {})
+                child = dict(child or {})
+                parent[name] = child
                 owned.add(id(child))
-            tree = child
-        return tree
+            parent = child
+        return parent
 
 
 def _at(value: Any, path: Path) -> Any:
@@ -118,20 +135,24 @@ def _at(value: Any, path: Path) -> Any:
     return value
 
 
-def _weighed(value: Any, limit: int) -> tuple[int, bool]:
-    """How many units ``value`` is, or some number beyond ``limit``; whether there is a
-    null in it."""
-    weight, nulls, waiting = 0, False, [value]
-    while waiting and weight <= limit:
+def _size(value: Any, limit: int) -> tuple[int, bool]:
+    """Return the size of ``value`` in units, and whether it holds null.
+
+    Counting ends beyond ``limit``.
+    """
+    size = 0
+    holds_null = False
+    waiting = [value]
+    while waiting and size <= limit:
         item = waiting.pop()
-        weight += 1
+        size += 1
         if item is None:
-            nulls = True
+            holds_null = True
         elif isinstance(item, str):
-            weight += len(item) // 16
+            size += len(item) // 16
         elif isinstance(item, dict):
-            weight += 3 * len(item) + sum(map(len, item)) // 16
+            size += 3 * len(item) + sum(map(len, item)) // 16
             waiting.extend(item.values())
         elif isinstance(item, list):
             waiting.extend(item)
-    return weight, nulls
+    return size, holds_null

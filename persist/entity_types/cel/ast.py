@@ -1,31 +1,31 @@
-"""The tree of a CEL expression: what ``syntax`` makes and filters and expressions walk
-over."""
+"""The syntax tree of a CEL expression, in the terms of ``cel/expr/syntax.proto``.
+
+``parser`` makes it; filters and programs walk over it.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 
-class Fault(Exception):
-    """What is wrong with an expression, for people; it says where, as far as that is
-    known."""
+class CompileError(Exception):
+    """What is wrong with an expression and, where known, at which character."""
 
     def __init__(self, detail: str, position: int | None = None) -> None:
-        super().__init__(
-            detail if position is None else f"{detail} (at character {position + 1})"
-        )
+        where = "" if position is None else f" (at character {position + 1})"
+        super().__init__(detail + where)
 
 
 @dataclass(frozen=True, slots=True)
 class Literal:
-    """``null``, a truth value, a number, text or bytes."""
+    """A constant: null, a boolean, a number, text or bytes."""
 
     value: bool | int | float | str | bytes | None
     position: int
 
 
 @dataclass(frozen=True, slots=True)
-class Name:
-    """An identifier that stands alone, as ``data`` does in ``data.title``."""
+class Identifier:
+    """A name without an operand, such as ``data`` in ``data.title``."""
 
     name: str
     position: int
@@ -33,7 +33,7 @@ class Name:
 
 @dataclass(frozen=True, slots=True)
 class Select:
-    """``operand.name``, or ``has(operand.name)`` where ``tested``."""
+    """``operand.name``; with ``tested`` it is ``has(operand.name)``."""
 
     operand: "Node"
     name: str
@@ -42,9 +42,11 @@ class Select:
 
 
 @dataclass(frozen=True, slots=True)
-class Apply:
-    """A function or an operator (``_&&_``, ``@in``); ``target`` is what stands before
-    its dot."""
+class Call:
+    """A call of a function or an operator such as ``_&&_`` or ``@in``.
+
+    ``target`` is the receiver, the operand before the dot of ``x.contains(y)``.
+    """
 
     function: str
     target: "Node | None"
@@ -53,42 +55,39 @@ class Apply:
 
 
 @dataclass(frozen=True, slots=True)
-class Elements:
-    """A list, written out."""
+class List:
+    """A list literal."""
 
     items: "tuple[Node, ...]"
     position: int
 
 
 @dataclass(frozen=True, slots=True)
-class Entries:
-    """A map, written out: its keys and values in turn."""
+class Map:
+    """A map literal; ``items`` holds keys and values in turn."""
 
     items: "tuple[Node, ...]"
     position: int
 
 
-Node = Literal | Name | Select | Apply | Elements | Entries
+Node = Literal | Identifier | Select | Call | List | Map
 
 
 def children(node: Node) -> tuple[Node, ...]:
-    """The nodes directly below ``node``."""
+    """Return the nodes directly below ``node``."""
     match node:
         case Select():
             return (node.operand,)
-        case Apply():
-            return (
-                node.arguments
-                if node.target is None
-                else (node.target, *node.arguments)
-            )
-        case Elements() | Entries():
+        case Call():
+            receiver = () if node.target is None else (node.target,)
+            return (*receiver, *node.arguments)
+        case List() | Map():
             return node.items
     return ()
 
 
 def walk(node: Node) -> Iterator[Node]:
-    """``node`` and all nodes below it."""
+    """Yield ``node`` and all nodes below it."""
     yield node
     for child in children(node):
         yield from walk(child)

@@ -1,5 +1,4 @@
-"""Evaluation: a compiled CEL expression and its variables become a JSON value, or a
-``Failure``."""
+"""Evaluation of a compiled CEL expression to a JSON value."""
 
 import math
 import re
@@ -13,63 +12,71 @@ from persist.entity_types.cel.parser import plain
 _STATUS = re.compile(r"^[A-Z_]+: | \[[A-Z_]+\]$")
 
 
-class Failure(Exception):
-    """Why CEL gave no value."""
+class EvaluationError(Exception):
+    """Why an expression gave no value."""
 
 
 def evaluate(expression: Any, variables: dict[str, Any], *, nulls: bool) -> Any:
-    """The value of a ``cel.Expression``, as it can be stored; raises ``Failure``.
+    """Return the JSON value of a ``cel.Expression``.
 
-    ``nulls``: whether the expression or its variables hold one, so that the value may.
+    ``nulls`` says whether the expression or its variables hold null. Raises
+    ``EvaluationError``.
     """
     try:
         value = expression.eval(data=variables)
-        plain_value = _walked(value) if nulls else value.plain_value()
+        result = _python_value(value) if nulls else value.plain_value()
     except RuntimeError as error:
-        raise Failure(_reason(str(error))) from None
+        raise EvaluationError(_reason(str(error))) from None
     if value.type() == cel.Type.ERROR:
-        raise Failure(_reason(plain_value))
-    return _storable(plain_value)
+        raise EvaluationError(_reason(result))
+    return _json_value(result)
 
 
 def _reason(message: str) -> str:
     return plain(_STATUS.sub("", message))
 
 
-def _walked(value: Any) -> Any:
-    """What ``plain_value()`` gives, without asking it for null: cel-expr-python 0.1.3
-    then hands out a None it holds no reference to, and on Python 3.11 some thousands of
-    those end the process."""
+def _python_value(value: Any) -> Any:
+    """Return what ``plain_value()`` does, without asking it for null.
+
+    cel-expr-python 0.1.3 returns a None that it holds no reference to. On Python 3.11
+    some thousands of those end the process.
+    """
     kind = value.type()
     if kind == cel.Type.NULL:
         return None
     if kind.name().startswith("LIST"):
-        return [_walked(item) for item in value.value()]
+        return [_python_value(item) for item in value.value()]
     if kind.name().startswith("MAP"):
-        return {key: _walked(item) for key, item in value.value().items()}
+        return {key: _python_value(item) for key, item in value.value().items()}
     return value.plain_value()
 
 
-def _storable(value: Any) -> Any:
-    if value is None or isinstance(value, bool):
-        return value
-    if isinstance(value, str):
-        return _text(value)
-    if isinstance(value, int) and value in INT64:
-        return value
-    if isinstance(value, float) and math.isfinite(value):
-        return whole(value)
-    if isinstance(value, list):
-        return [_storable(item) for item in value]
-    if isinstance(value, dict):
-        members = {_text(key): item for key, item in value.items()}
-        return {key: _storable(members[key]) for key in sorted(members)}
-    raise Failure(f"{value!r:.80} is no JSON value that can be stored")
+def _json_value(value: Any) -> Any:
+    match value:
+        case None | bool():
+            return value
+        case str():
+            return _text(value)
+        case int() if value in INT64:
+            return value
+        case float() if math.isfinite(value):
+            return whole(value)
+        case list():
+            return [_json_value(item) for item in value]
+        case dict():
+            return {name: _json_value(value[name]) for name in _sorted(value)}
+    raise EvaluationError(f"{value!r:.80} is no JSON value that can be stored")
+
+
+def _sorted(names: dict[Any, Any]) -> list[str]:
+    """Return the names of members in one order: CEL's maps have none."""
+    return sorted(_text(name) for name in names)
 
 
 def _text(value: Any) -> str:
     if not isinstance(value, str):
-        raise Failure(f"{value!r:.80} cannot name a member of a JSON object")
+        raise EvaluationError(f"{value!r:.80} cannot name a member of a JSON object")
     if "\0" in value:
-        raise Failure("text cannot hold U+0000")
+        raise EvaluationError("text cannot hold U+0000")
     return value

@@ -1,10 +1,9 @@
-"""``filter=``: a condition in CEL becomes an ``Expression`` of the domain, checked
-against the schema.
+"""Filters: the CEL condition of ``filter=`` as an ``Expression`` of the domain.
 
-What SQL can say is taken and everything else refused by name: ``&& || !``, comparisons
-of a member with a literal or with another member, ``in`` with a list of literals,
-``has()``, ``contains``, ``startsWith``, ``endsWith``, and ``timestamp("…")`` beside the
-envelope's times.
+It is checked against the schema. The subset that SQL can compute is ``&& || !``,
+comparisons of a member with a literal or another member, ``in`` with a list of
+literals, ``has()``, ``contains``, ``startsWith``, ``endsWith`` and ``timestamp("…")``
+compared with the envelope's times. Everything else is refused by name.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,7 +13,8 @@ from persist.domain.entity_type import EntityType
 from persist.domain.errors import InvalidQuery
 from persist.domain.field import ENVELOPE, FieldType
 from persist.domain.query import Call, Expression, Function, Member, Parameter
-from persist.entity_types.cel.ast import Apply, Elements, Fault, Literal, Node, Select
+from persist.entity_types.cel import ast
+from persist.entity_types.cel.ast import CompileError, Literal, Node, Select
 from persist.entity_types.cel.operands import (
     EQUALITY,
     Constant,
@@ -37,7 +37,7 @@ COMPARISONS: Mapping[str, Function] = {
     "_>_": Function.GT,
     "_>=_": Function.GTE,
 }
-TURNED: Mapping[Function, Function] = {
+MIRRORED: Mapping[Function, Function] = {
     Function.EQ: Function.EQ,
     Function.NE: Function.NE,
     Function.LT: Function.GT,
@@ -59,21 +59,20 @@ _ALWAYS = Call(Function.NOT, (_NEVER,))
 def compile_filter(
     text: str, type: EntityType, offset: int = 0
 ) -> tuple[Expression, tuple[Any, ...]]:
-    """The condition ``text`` and its values, whose indexes start at ``offset``.
+    """Return the condition ``text`` and its values, whose indexes start at ``offset``.
 
-    Raises ``InvalidQuery``, which says what is wrong and where, and names the nearest
-    known member in place of an unknown one.
+    Raises ``InvalidQuery``, which names the position and the nearest known member.
     """
     compiler = _Compiler(type, offset)
     try:
         where = compiler.condition(parse(text))
-    except Fault as fault:
-        raise InvalidQuery(f"filter: {fault}") from None
+    except CompileError as error:
+        raise InvalidQuery(f"filter: {error}") from None
     return where, tuple(compiler.values)
 
 
 class _Compiler:
-    """One walk over one filter's tree; collects the values it meets."""
+    """One walk over the tree of one filter; collects its values."""
 
     def __init__(self, type: EntityType, offset: int) -> None:
         self._type = type
@@ -81,44 +80,40 @@ class _Compiler:
         self.values: list[Any] = []
 
     def condition(self, node: Node) -> Expression:
-        if isinstance(node, Apply) and node.function != "_[_]":
-            return self._applied(node)
+        if isinstance(node, ast.Call) and node.function != "_[_]":
+            return self._called(node)
         if isinstance(node, Select) and node.tested:
             return self._present(node)
         if isinstance(node, Literal) and isinstance(node.value, bool):
             return _ALWAYS if node.value else _NEVER
-        return self._bare(node)
+        return self._boolean(node)
 
-    def _applied(self, node: Apply) -> Expression:
-        if node.function in JOINS:
-            return _joined(
-                JOINS[node.function],
-                [self.condition(argument) for argument in node.arguments],
-            )
-        if node.function == "!_":
+    def _called(self, node: ast.Call) -> Expression:
+        function = node.function
+        if function in JOINS:
+            parts = [self.condition(argument) for argument in node.arguments]
+            return _joined(JOINS[function], parts)
+        if function == "!_":
             return Call(Function.NOT, (self.condition(node.arguments[0]),))
-        if node.function in COMPARISONS:
-            return self._comparison(COMPARISONS[node.function], node)
-        if node.function == "@in":
+        if function in COMPARISONS:
+            return self._comparison(COMPARISONS[function], node)
+        if function == "@in":
             return self._in(node)
-        if (
-            node.function in TEXT_FUNCTIONS
-            and node.target is not None
-            and len(node.arguments) == 1
-        ):
-            return self._text(node, node.target)
+        is_method = node.target is not None and len(node.arguments) == 1
+        if function in TEXT_FUNCTIONS and is_method:
+            return self._text(node)
         raise unavailable(node)
 
-    def _bare(self, node: Node) -> Expression:
+    def _boolean(self, node: Node) -> Expression:
+        """Return the condition that a member of type boolean is by itself."""
         member = operand(self._type, node)
         if isinstance(member, Constant):
-            raise Fault(f"{member} is no condition", node.position)
+            raise CompileError(f"{member} is no condition", node.position)
         if member.field.type is FieldType.ANY:
-            return Call(
-                Function.EQ, (member, self._parameter(Constant(True, node.position)))
-            )
+            true = self._parameter(Constant(True, node.position))
+            return Call(Function.EQ, (member, true))
         if member.field.type is not FieldType.BOOLEAN:
-            raise Fault(
+            raise CompileError(
                 f"{named(member)} is no condition; compare it with a value",
                 node.position,
             )
@@ -127,25 +122,25 @@ class _Compiler:
     def _present(self, node: Node) -> Expression:
         asked = presence(node)
         if asked is None:
-            raise Fault(
-                "only a member of data or record can be asked for", node.position
-            )
-        return Call(
-            Function.NOT, (Call(Function.ISNULL, (Member(field(self._type, asked)),)),)
-        )
+            raise CompileError("has() takes a member of data or record", node.position)
+        member = Member(field(self._type, asked))
+        return Call(Function.NOT, (Call(Function.ISNULL, (member,)),))
 
-    def _comparison(self, function: Function, node: Apply) -> Expression:
-        left, right = (operand(self._type, argument) for argument in node.arguments)
+    def _comparison(self, function: Function, node: ast.Call) -> Expression:
+        left = operand(self._type, node.arguments[0])
+        right = operand(self._type, node.arguments[1])
         if isinstance(left, Member) and isinstance(right, Member):
             compare_members(function, left, right, node.position)
             return Call(function, (left, right))
         if isinstance(left, Member) and isinstance(right, Constant):
-            return self._against(function, left, right)
+            return self._with_constant(function, left, right)
         if isinstance(left, Constant) and isinstance(right, Member):
-            return self._against(TURNED[function], right, left)
-        raise Fault("a comparison needs a member of data or record", node.position)
+            return self._with_constant(MIRRORED[function], right, left)
+        raise CompileError(
+            "a comparison needs a member of data or record", node.position
+        )
 
-    def _against(
+    def _with_constant(
         self, function: Function, member: Member, constant: Constant
     ) -> Expression:
         if constant.value is None and function in EQUALITY:
@@ -154,75 +149,65 @@ class _Compiler:
         compare_constant(function, member, constant)
         return Call(function, (member, self._parameter(constant)))
 
-    def _in(self, node: Apply) -> Expression:
+    def _in(self, node: ast.Call) -> Expression:
         left, right = node.arguments
-        if not isinstance(right, Elements):
+        if not isinstance(right, ast.List):
             return self._contained(node)
         member = operand(self._type, left)
         if not isinstance(member, Member):
-            raise Fault(
-                "before in with a list stands a member of data or record", node.position
+            raise CompileError(
+                "the operand before in and a list is a member of data or record",
+                node.position,
             )
         constants = [self._listed(member, item) for item in right.items]
-        given = [
-            self._parameter(constant)
-            for constant in constants
-            if constant.value is not None
-        ]
-        tests: list[Expression] = [Call(Function.IN, (member, *given))] if given else []
-        if len(given) < len(constants):
+        values = [constant for constant in constants if constant.value is not None]
+        tests: list[Expression] = []
+        if values:
+            parameters = map(self._parameter, values)
+            tests.append(Call(Function.IN, (member, *parameters)))
+        if len(values) < len(constants):
             tests.append(Call(Function.ISNULL, (member,)))
         return _joined(Function.OR, tests) if tests else _NEVER
 
     def _listed(self, member: Member, item: Node) -> Constant:
         constant = operand(self._type, item)
         if not isinstance(constant, Constant):
-            raise Fault("the list behind in holds literals only", item.position)
+            raise CompileError("the list after in takes literals only", item.position)
         if constant.value is not None:
             compare_constant(Function.IN, member, constant)
         return constant
 
-    def _contained(self, node: Apply) -> Expression:
-        """``"x" in data`` and ``"x" in data.payload``: whether there is such a
-        member."""
+    def _contained(self, node: ast.Call) -> Expression:
+        """Return the condition of ``"x" in data`` and ``"x" in data.payload``."""
         asked = presence(node)
         if asked is None:
-            raise Fault(
-                "behind in stands a list of literals, or text before it and an object"
-                " behind",
+            raise CompileError(
+                "in takes a member and a list of literals, or text and an object",
                 node.position,
             )
         if len(asked.path) > 1:
-            holder = Member(
-                field(
-                    self._type,
-                    Reference(asked.root, asked.path[:-1], True, node.position),
-                )
-            )
-            if holder.field.type not in (FieldType.OBJECT, FieldType.ANY):
-                raise Fault(f"in does not look into {named(holder)}", node.position)
+            parent = Reference(asked.root, asked.path[:-1], True, node.position)
+            member = Member(field(self._type, parent))
+            if member.field.type not in (FieldType.OBJECT, FieldType.ANY):
+                raise CompileError(f"in does not search {named(member)}", node.position)
         return self._present(node)
 
-    def _text(self, node: Apply, target: Node) -> Expression:
-        member, constant = (
-            operand(self._type, target),
-            operand(self._type, node.arguments[0]),
-        )
+    def _text(self, node: ast.Call) -> Expression:
+        assert node.target is not None
+        member = operand(self._type, node.target)
+        constant = operand(self._type, node.arguments[0])
+        call = f"{node.function}()"
         if not isinstance(member, Member) or not isinstance(constant, Constant):
-            raise Fault(
-                f"{node.function}() stands behind a member and takes a literal",
-                node.position,
+            raise CompileError(
+                f"{call} is called on a member and takes a literal", node.position
             )
-        if member.field.type not in (FieldType.STRING, FieldType.ANY) or is_time(
-            member
-        ):
-            raise Fault(
-                f"{node.function}() searches text, not {named(member)}", node.position
+        is_text = member.field.type in (FieldType.STRING, FieldType.ANY)
+        if not is_text or is_time(member):
+            raise CompileError(
+                f"{call} searches text, not {named(member)}", node.position
             )
         if constant.type is not FieldType.STRING or constant.is_time:
-            raise Fault(
-                f"{node.function}() takes text, not {constant}", constant.position
-            )
+            raise CompileError(f"{call} takes text, not {constant}", constant.position)
         return Call(TEXT_FUNCTIONS[node.function], (member, self._parameter(constant)))
 
     def _parameter(self, constant: Constant) -> Parameter:
@@ -231,15 +216,13 @@ class _Compiler:
 
 
 def _joined(function: Function, conditions: Sequence[Expression]) -> Expression:
-    """The conditions under one AND or OR, those of the same kind taken in."""
+    """Return the conditions under one AND or OR; nested ones of its kind are merged."""
     if len(conditions) == 1:
         return conditions[0]
-    parts = [
-        (
-            part.arguments
-            if isinstance(part, Call) and part.function is function
-            else (part,)
-        )
-        for part in conditions
-    ]
-    return Call(function, tuple(argument for part in parts for argument in part))
+    merged: list[Expression] = []
+    for condition in conditions:
+        if isinstance(condition, Call) and condition.function is function:
+            merged += condition.arguments
+        else:
+            merged.append(condition)
+    return Call(function, tuple(merged))

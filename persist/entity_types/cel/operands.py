@@ -1,5 +1,4 @@
-"""Operands: what a filter compares (members, literals, times) and which of them go
-together."""
+"""Operands of a filter: members, literals and times, and which can be compared."""
 
 import math
 import re
@@ -13,7 +12,7 @@ from persist.domain.entity_type import EntityType
 from persist.domain.field import ENVELOPE, Field, FieldType
 from persist.domain.query import Function, Member
 from persist.domain.record import INT64, dumps, whole
-from persist.entity_types.cel.ast import Apply, Elements, Entries, Fault, Literal, Node
+from persist.entity_types.cel.ast import Call, CompileError, List, Literal, Map, Node
 from persist.entity_types.cel.references import (
     Reference,
     nearest,
@@ -52,7 +51,7 @@ _TYPES: Mapping[type, FieldType] = {
 
 @dataclass(frozen=True, slots=True)
 class Constant:
-    """A literal; ``is_time`` where ``timestamp("…")`` made it."""
+    """A literal; ``is_time`` is set for ``timestamp("…")``."""
 
     value: Any
     position: int
@@ -60,7 +59,7 @@ class Constant:
 
     @property
     def type(self) -> FieldType:
-        """The value's own type, ``ANY`` for null."""
+        """The type of the value, ``ANY`` for null."""
         return _TYPES[type(self.value)]
 
     def __str__(self) -> str:
@@ -70,8 +69,10 @@ class Constant:
 
 
 def stored_time(text: str) -> str:
-    """A time of RFC 3339 as the envelope stores it: UTC, microseconds, ``Z``. Raises
-    ``ValueError``."""
+    """Return a time of RFC 3339 as the envelope stores it: UTC, microseconds, ``Z``.
+
+    Raises ``ValueError``.
+    """
     if _RFC3339.fullmatch(text) is None:
         raise ValueError(
             "not a time of RFC 3339 with at most six digits of a second's fraction"
@@ -84,35 +85,37 @@ def stored_time(text: str) -> str:
 
 
 def operand(entity_type: EntityType, node: Node) -> Member | Constant:
-    """What ``node`` contributes to a comparison; raises ``Fault``."""
+    """Return the operand that ``node`` is. Raises ``CompileError``."""
     named = reference(node)
     if named is not None:
         return Member(field(entity_type, named))
     if isinstance(node, Literal):
         return _constant(node.value, node.position)
-    if isinstance(node, Apply) and node.function == "-_":
+    if isinstance(node, Call) and node.function == "-_":
         return _negative(operand(entity_type, node.arguments[0]), node)
-    if isinstance(node, Apply) and node.function == "timestamp":
+    if isinstance(node, Call) and node.function == "timestamp":
         return _time(node)
     raise unavailable(node)
 
 
 def field(entity_type: EntityType, named: Reference) -> Field:
-    """The field a reference means; raises ``Fault`` with the nearest known one where
-    there is none."""
+    """Return the field that a reference names.
+
+    Raises ``CompileError`` with the nearest known one.
+    """
     found = None
     if named.root == "data" and named.path:
         found = entity_type.field_at(named.path)
     elif named.root == "record" and len(named.path) == 1:
         found = ENVELOPE.get(named.path[0])
     if found is None:
-        raise Fault(_unknown(entity_type, named), named.position)
+        raise CompileError(_unknown(entity_type, named), named.position)
     return found
 
 
 def _unknown(entity_type: EntityType, named: Reference) -> str:
     if named.root in ("data", "record") and not named.path:
-        return f"{named.root} alone is no value; name a member of it"
+        return f"{named.root} is no value by itself; name a member of it"
     if named.root == "data":
         return unknown(entity_type.schema, "data", named.path)
     if named.root == "record":
@@ -125,83 +128,84 @@ def _unknown(entity_type: EntityType, named: Reference) -> str:
     return f"unknown name {named.root}; {hint}"
 
 
-def unavailable(node: Node) -> Fault:
-    """What to say of a part of CEL that no filter has."""
-    shown = "this"
+def unavailable(node: Node) -> CompileError:
+    """Return the error for a part of CEL that filters do not have."""
+    part = "this"
     match node:
-        case Apply(function="-_" | "_-_" | "_+_" | "_*_" | "_/_" | "_%_"):
-            shown = "arithmetic"
-        case Apply(function="_?_:_"):
-            shown = "?:"
-        case Apply(function="_[_]"):
-            shown = "an element of a stored list"
-        case Apply(function=str(name)) if name.isidentifier():
-            shown = f"{name}()"
-        case Apply():
-            return Fault(
+        case Call(function="-_" | "_-_" | "_+_" | "_*_" | "_/_" | "_%_"):
+            part = "arithmetic"
+        case Call(function="_?_:_"):
+            part = "?:"
+        case Call(function="_[_]"):
+            part = "an element of a stored list"
+        case Call(function=str(name)) if name.isidentifier():
+            part = f"{name}()"
+        case Call():
+            return CompileError(
                 "a condition cannot be compared; join conditions with && || !",
                 node.position,
             )
-        case Elements():
-            return Fault("a list stands only behind in", node.position)
-        case Entries():
-            shown = "a map"
-    return Fault(
-        f"{shown} is not available in a filter; there are {_AVAILABLE}", node.position
+        case List():
+            return CompileError("a list can only follow in", node.position)
+        case Map():
+            part = "a map"
+    return CompileError(
+        f"{part} is not available in a filter; there are {_AVAILABLE}", node.position
     )
 
 
 def _constant(value: Any, position: int) -> Constant:
     if isinstance(value, bytes):
-        raise Fault("bytes are no JSON value", position)
+        raise CompileError("bytes are no JSON value", position)
     if isinstance(value, float):
         if not math.isfinite(value):
-            raise Fault("a number must lie within the range of a double", position)
+            raise CompileError(
+                "a number must lie within the range of a double", position
+            )
         value = whole(value)
     if isinstance(value, int) and value not in INT64:
-        raise Fault("an integer must lie within 64 bits", position)
+        raise CompileError("an integer must lie within 64 bits", position)
     return Constant(value, position)
 
 
-def _negative(inner: Member | Constant, node: Apply) -> Constant:
+def _negative(inner: Member | Constant, node: Call) -> Constant:
     if not isinstance(inner, Constant) or inner.type not in _NUMERIC:
         raise unavailable(node)
     return _constant(-inner.value, node.position)
 
 
-def _time(node: Apply) -> Constant:
+def _time(node: Call) -> Constant:
     if len(node.arguments) == 1 and isinstance(node.arguments[0], Literal):
         text = node.arguments[0].value
         if isinstance(text, str):
             try:
                 return Constant(stored_time(text), node.position, is_time=True)
             except ValueError as error:
-                raise Fault(
+                raise CompileError(
                     f"timestamp({dumps(text)}): {error}", node.position
                 ) from None
-    raise Fault(
+    raise CompileError(
         'timestamp() takes one literal, as in timestamp("2026-11-22T17:00:00Z")',
         node.position,
     )
 
 
 def named(member: Member) -> str:
-    """A member and its type, for messages."""
+    """Return a member and its type, for messages."""
     root = "record" if member.field.envelope else "data"
     kind = "a time" if is_time(member) else f"of type {member.field.type}"
     return f"{written(root, member.field.path)} ({kind})"
 
 
 def is_time(member: Member) -> bool:
-    """Whether a member is one of the envelope's times."""
+    """Return whether a member is one of the envelope's times."""
     return member.field.envelope and member.field.name in ("_created_at", "_updated_at")
 
 
 def compare_members(
     function: Function, left: Member, right: Member, position: int
 ) -> None:
-    """Raise ``Fault`` unless the schema gives both members one type that can be
-    compared so."""
+    """Raise ``CompileError`` unless both members have one type with this comparison."""
     types = {left.field.type, right.field.type}
     alike = len(types) == 1 or types == set(_NUMERIC)
     ordered = function in EQUALITY or FieldType.BOOLEAN not in types
@@ -211,22 +215,22 @@ def compare_members(
         or types & set(_OPEN)
         or is_time(left) is not is_time(right)
     ):
-        raise Fault(
-            f"{SYMBOLS[function]} does not go between {named(left)} and {named(right)}",
+        raise CompileError(
+            f"{SYMBOLS[function]} cannot compare {named(left)} and {named(right)}",
             position,
         )
 
 
 def compare_constant(function: Function, member: Member, constant: Constant) -> None:
-    """Raise ``Fault`` unless the member can be compared so with the constant, which is
-    not null."""
+    """Raise ``CompileError`` unless the member's type has this comparison with the
+    constant, which is not null."""
     if is_time(member) and not constant.is_time:
-        raise Fault(
+        raise CompileError(
             f'{named(member)} is compared with timestamp("…"), not with {constant}',
             constant.position,
         )
     if constant.is_time and not is_time(member):
-        raise Fault(
+        raise CompileError(
             "timestamp() is for record.created_at and record.updated_at, not for"
             f" {named(member)}",
             constant.position,
@@ -241,7 +245,7 @@ def compare_constant(function: Function, member: Member, constant: Constant) -> 
         FieldType.ANY,
     )
     if member.field.type not in kinds or constant.value is None or unordered:
-        raise Fault(
-            f"{SYMBOLS[function]} does not go between {named(member)} and {constant}",
+        raise CompileError(
+            f"{SYMBOLS[function]} cannot compare {named(member)} and {constant}",
             constant.position,
         )

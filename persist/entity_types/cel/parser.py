@@ -1,9 +1,9 @@
-"""CEL text becomes a tree, and what is wrong with it is said in plain words.
+"""CEL text to a syntax tree, and the CEL library's messages in plain words.
 
-Google's parser (cel-expr-python) reads the text; the tree is read from what it
-serialises, ``Any{ParsedExpr}`` in protobuf's wire format (messages of
-``cel/expr/syntax.proto``). The only macro is ``has``, and ``matches`` does not exist: a
-regular expression of 100 characters could cost minutes.
+Google's parser (cel-expr-python) reads the text. The tree is read from its serialised
+form, ``Any{ParsedExpr}`` in protobuf's wire format (messages of
+``cel/expr/syntax.proto``). The only macro is ``has``. ``matches`` is excluded: a
+regular expression of 100 characters can run for minutes.
 """
 
 import re
@@ -15,31 +15,32 @@ from typing import Any
 from cel_expr_python import cel  # type: ignore[import-untyped]
 
 from persist.entity_types.cel.ast import (
-    Apply,
-    Elements,
-    Entries,
-    Fault,
+    Call,
+    CompileError,
+    Identifier,
+    List,
     Literal,
-    Name,
+    Map,
     Node,
     Select,
 )
 
-MAX_TEXT = 2_000
+MAX_CHARACTERS = 2_000
+"""Longest text of an expression."""
 CONFIG = cel.NewEnvConfigFromYaml(
     "name: persist\nstdlib:\n  include_macros: [has]\n  exclude_functions:\n    - name:"
     " matches\n"
 )
 
 _PARSER = cel.NewEnv(config=CONFIG)
-_PLACE = re.compile(r"<input>:(-?\d+):(-?\d+): (.*)")
+_LOCATION = re.compile(r"<input>:(-?\d+):(-?\d+): (.*)")
 _UNEXPECTED = re.compile(r"Syntax error: \D*?(input |error at: )")
 _OPERATOR = re.compile(r"(?<!\w)(_[^\w\s'(]+_([^\w\s'(]_)?|@in|[!-]_)(?=['(]|$)")
 _WORDS = {
     "undeclared reference to": "unknown name",
     "found no matching overload for": "there is no",
     "No matching overloads found : <jump_condition>": (
-        "what stands before ? is not true or false"
+        "the operand before ? is not true or false"
     ),
     "No matching overloads found : ": "there is no ",
     "' applied to '(": "' for (",
@@ -53,74 +54,83 @@ _KEYWORD_MEMBER = re.compile(r"\.\s*(in|true|false|null)\b")
 
 @lru_cache(maxsize=256)
 def parse(text: str) -> Node:
-    """The tree of ``text``, its names and types not looked at; raises ``Fault``."""
-    _refuse_unfit(text)
+    """Return the tree of ``text``, without checking names and types.
+
+    Raises ``CompileError``.
+    """
+    _check_characters(text)
     try:
         serialized = _PARSER.compile(text, disable_check=True).serialize()
     except RuntimeError as error:
-        raise fault(str(error), text) from None
+        raise compile_error(str(error), text) from None
     parsed = _message(_message(serialized)[2])
-    positions = (_message(entry) for number, entry in _fields(parsed[3]) if number == 4)
-    return _Reader({place[1]: place.get(2, 0) for place in positions}).node(parsed[2])
+    source_info = _fields(parsed[3])
+    positions = [_message(value) for number, value in source_info if number == 4]
+    reader = _Reader({entry[1]: entry.get(2, 0) for entry in positions})
+    return reader.node(parsed[2])
 
 
-def fault(message: str, text: str) -> Fault:
-    """What a message of the CEL library about ``text`` says, in plain words."""
+def compile_error(message: str, text: str) -> CompileError:
+    """Return the error for a message of the CEL library about ``text``."""
     if "recursion" in message:
-        return Fault("the expression is nested more than 32 deep")
-    found = _PLACE.search(message)
+        return CompileError("the expression is nested more than 32 deep")
+    found = _LOCATION.search(message)
     if found is None:
-        return Fault(message)
-    detail = (
-        _UNEXPECTED.sub("unexpected ", found[3])
-        .split(" expecting ")[0]
-        .replace("'<EOF>'", "end")
-    )
+        return CompileError(message)
+    detail = _UNEXPECTED.sub("unexpected ", found[3])
+    detail = detail.split(" expecting ")[0].replace("'<EOF>'", "end")
     detail = plain(detail.removesuffix(" (in container '')"))
     if _KEYWORD_MEMBER.search(text) or not detail.isascii():
         detail += '; a member whose name is no CEL identifier is written data["name"]'
-    return Fault(detail, _position(text, int(found[1]), int(found[2])))
+    return CompileError(detail, _position(text, int(found[1]), int(found[2])))
 
 
 def plain(message: str) -> str:
-    """A message of the CEL library with operators and types as people write them."""
-    message = _OPERATOR.sub(lambda found: found[0].strip("@").replace("_", ""), message)
+    """Return a message of the CEL library with operators and types as written."""
+    message = _OPERATOR.sub(_operator, message)
     for theirs, ours in _WORDS.items():
         message = message.replace(theirs, ours)
     return message
 
 
+def _operator(found: re.Match[str]) -> str:
+    return found[0].strip("@").replace("_", "")
+
+
 def _position(text: str, line: int, column: int) -> int | None:
+    """Return the index of a line and column in ``text``."""
     if line < 1 or column < 1:
         return None
-    return sum(len(before) + 1 for before in text.split("\n")[: line - 1]) + column - 1
+    lines_before = text.split("\n")[: line - 1]
+    return sum(len(before) + 1 for before in lines_before) + column - 1
 
 
-def _refuse_unfit(text: str) -> None:
-    if len(text) > MAX_TEXT:
-        raise Fault(
-            f"the expression has {len(text)} characters, {MAX_TEXT} are allowed"
+def _check_characters(text: str) -> None:
+    if len(text) > MAX_CHARACTERS:
+        raise CompileError(
+            f"the expression has {len(text)} characters; at most {MAX_CHARACTERS} are"
+            " allowed"
         )
-    unfit = next(
-        (i for i, c in enumerate(text) if c == "\0" or "\ud800" <= c <= "\udfff"), None
-    )
-    if unfit is not None:
-        raise Fault("the expression holds U+0000 or a lone surrogate", unfit)
+    for position, character in enumerate(text):
+        if character == "\0" or "\ud800" <= character <= "\udfff":
+            raise CompileError(
+                "the expression contains U+0000 or a lone surrogate", position
+            )
 
 
 class _Reader:
-    """Makes nodes of ``Expr`` messages; ``positions`` says where in the text each id
-    stands."""
+    """Reads ``Expr`` messages; ``positions`` maps their ids to indexes in the text."""
 
     def __init__(self, positions: Mapping[int, int]) -> None:
         self._positions = positions
+        # by the number of the field in Expr
         self._kinds: Mapping[int, Callable[[bytes, int], Node]] = {
             3: self._literal,
-            4: self._name,
+            4: self._identifier,
             5: self._select,
-            6: self._apply,
-            7: self._elements,
-            8: self._entries,
+            6: self._call,
+            7: self._list,
+            8: self._map,
         }
 
     def node(self, buffer: bytes) -> Node:
@@ -132,39 +142,37 @@ class _Reader:
     def _literal(self, buffer: bytes, position: int) -> Node:
         ((kind, value),) = _fields(buffer)
         if kind == 6 and b"\0" in value:
-            raise Fault("text cannot hold U+0000", position)
+            raise CompileError("text cannot hold U+0000", position)
         return Literal(_CONSTANTS[kind](value), position)
 
-    def _name(self, buffer: bytes, position: int) -> Node:
-        return Name(_message(buffer)[1].decode(), position)
+    def _identifier(self, buffer: bytes, position: int) -> Node:
+        return Identifier(_message(buffer)[1].decode(), position)
 
     def _select(self, buffer: bytes, position: int) -> Node:
         message = _message(buffer)
-        return Select(
-            self.node(message[1]), message[2].decode(), bool(message.get(3)), position
-        )
+        operand = self.node(message[1])
+        return Select(operand, message[2].decode(), bool(message.get(3)), position)
 
-    def _apply(self, buffer: bytes, position: int) -> Node:
+    def _call(self, buffer: bytes, position: int) -> Node:
         message = _message(buffer)
         target = self.node(message[1]) if 1 in message else None
-        arguments = tuple(
-            self.node(value) for number, value in _fields(buffer) if number == 3
-        )
-        return Apply(message[2].decode(), target, arguments, position)
+        return Call(message[2].decode(), target, self._nodes(buffer, 3), position)
 
-    def _elements(self, buffer: bytes, position: int) -> Node:
-        return Elements(
-            tuple(self.node(value) for number, value in _fields(buffer) if number == 1),
-            position,
-        )
+    def _list(self, buffer: bytes, position: int) -> Node:
+        return List(self._nodes(buffer, 1), position)
 
-    def _entries(self, buffer: bytes, position: int) -> Node:
+    def _map(self, buffer: bytes, position: int) -> Node:
         if 1 in _message(buffer):
-            raise Fault("messages are not available here", position)
-        entries = (_message(value) for number, value in _fields(buffer) if number == 2)
-        return Entries(
-            tuple(self.node(entry[part]) for entry in entries for part in (3, 4)),
-            position,
+            raise CompileError("messages are not available here", position)
+        entries = [_message(value) for number, value in _fields(buffer) if number == 2]
+        items: list[Node] = []
+        for entry in entries:
+            items += (self.node(entry[3]), self.node(entry[4]))
+        return Map(tuple(items), position)
+
+    def _nodes(self, buffer: bytes, field: int) -> tuple[Node, ...]:
+        return tuple(
+            self.node(value) for number, value in _fields(buffer) if number == field
         )
 
 
@@ -177,6 +185,7 @@ def _double(value: bytes) -> float:
     return number
 
 
+# by the number of the field in Constant
 _CONSTANTS: Mapping[int, Callable[[Any], Any]] = {
     1: lambda _: None,
     2: bool,
@@ -193,25 +202,34 @@ def _message(buffer: bytes) -> dict[int, Any]:
 
 
 def _fields(buffer: bytes) -> Iterator[tuple[int, Any]]:
-    """The fields of a protobuf message: number and value
-    (https://protobuf.dev/programming-guides/encoding)."""
-    at = 0
-    while at < len(buffer):
-        key, at = _varint(buffer, at)
-        if key & 7 == 0:
-            value, at = _varint(buffer, at)
+    """Yield number and value of the fields of a protobuf message.
+
+    Source: https://protobuf.dev/programming-guides/encoding
+    """
+    index = 0
+    while index < len(buffer):
+        key, index = _varint(buffer, index)
+        wire_type = key & 7
+        if wire_type == 0:
+            value, index = _varint(buffer, index)
             yield key >> 3, value
             continue
-        size, at = (8, at) if key & 7 == 1 else _varint(buffer, at)
-        yield key >> 3, buffer[at : at + size]
-        at += size
+        if wire_type == 1:
+            size = 8
+        else:
+            size, index = _varint(buffer, index)
+        yield key >> 3, buffer[index : index + size]
+        index += size
 
 
-def _varint(buffer: bytes, at: int) -> tuple[int, int]:
-    value = shift = 0
+def _varint(buffer: bytes, index: int) -> tuple[int, int]:
+    """Return the number that begins at ``index``, and the index behind it."""
+    value = 0
+    shift = 0
     while True:
-        byte = buffer[at]
+        byte = buffer[index]
+        index += 1
         value |= (byte & 127) << shift
-        at, shift = at + 1, shift + 7
+        shift += 7
         if byte < 128:
-            return value, at
+            return value, index

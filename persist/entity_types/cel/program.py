@@ -1,10 +1,8 @@
-"""Expressions: the guards, values and results of commands and migrations written as
-data, in CEL.
+"""Programs: the guards, values and results of commands and migrations, in CEL.
 
-An expression is a pure function of ``data`` and ``payload``. What can be known before
-it runs is checked when it is compiled; its cost is bounded by its length and by what
-its ``View`` lets in. Source: the CEL language definition
-(github.com/cel-expr/cel-spec).
+A program is a pure function of ``data`` and ``payload``. Names and types are checked
+when it is compiled. Its length and its ``Activation`` bound its cost. Source: the CEL
+language definition (github.com/cel-expr/cel-spec).
 """
 
 import re
@@ -20,10 +18,15 @@ from cel_expr_python import cel  # type: ignore[import-untyped]
 from persist.domain.errors import InvalidSchema, Violation
 from persist.domain.field import Field, FieldType, Path, Schema, field_at, fields_of
 from persist.domain.record import Data
-from persist.entity_types.cel.activation import LIMIT, Seen, TooMuch, View
-from persist.entity_types.cel.ast import Apply, Fault, Literal, Node, walk
-from persist.entity_types.cel.evaluation import Failure, evaluate
-from persist.entity_types.cel.parser import CONFIG, fault, parse
+from persist.entity_types.cel.activation import (
+    MAX_SIZE,
+    Activation,
+    InputTooLarge,
+    Member,
+)
+from persist.entity_types.cel.ast import Call, CompileError, Literal, Node, walk
+from persist.entity_types.cel.evaluation import EvaluationError, evaluate
+from persist.entity_types.cel.parser import CONFIG, compile_error, parse
 from persist.entity_types.cel.references import (
     Reference,
     is_identifier,
@@ -42,55 +45,57 @@ _TYPES: Mapping[FieldType, Any] = {
 _NO_JSON = re.compile("BYTES|TIMESTAMP|DURATION|TYPE|google")
 _MIXED = re.compile(r"\((int, double|double, int)\)")
 _LOOPS = ("all", "exists", "exists_one", "filter", "map", "matches")
-_SEARCH_LIMIT = LIMIT // 16
-"""For texts searched for texts of the data: the time that takes grows with the product
-of both."""
+_MAX_SEARCH_SIZE = MAX_SIZE // 16
+"""Limit, in the same units, where text of the data is searched for text of the data:
+the time grows with the product of both."""
 
 
 class Result(Enum):
-    """What an expression is for: a guard or an ``if``, which is true or false, or any
-    JSON value."""
+    """The kind of value an expression is for: a boolean, or any JSON value."""
 
     CONDITION = "condition"
     VALUE = "value"
 
 
 class ExpressionFailed(Exception):
-    """An expression that gives no value over this data; the message says why."""
+    """An expression gives no value for this data; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """A compiled expression: a pure function of data and payload; changes neither."""
+    """A compiled expression: a pure function of data and payload."""
 
     text: str
     result: Result
-    _view: View
+    _activation: Activation
     _expression: Any
     _writes_null: bool
 
     def __call__(self, data: Data, payload: Data | None = None) -> Any:
-        """The JSON value for this data. Raises ``ExpressionFailed``."""
-        values = {"data": data, "payload": payload or {}}
-        try:
-            variables, nulls = self._view.of(values)
-            value = evaluate(
-                self._expression, variables, nulls=nulls or self._writes_null
-            )
-        except TooMuch as error:
-            raise ExpressionFailed(f"{self.text:.200}: {error}") from None
-        except Failure as error:
-            empty = "".join(
-                f"; {name} has no value" for name in self._view.without_value(values)
-            )
-            raise ExpressionFailed(f"{self.text:.200}: {error}{empty}") from None
+        """Return the JSON value for this data. Raises ``ExpressionFailed``."""
+        value = self._evaluated({"data": data, "payload": payload or {}})
         if self.result is Result.VALUE or isinstance(value, bool):
             return value
         if value is None:
             return False
-        raise ExpressionFailed(
-            f"{self.text:.200}: a condition is true or false, this gave {value!r:.80}"
-        )
+        raise self._failed(f"a condition is true or false, this gave {value!r:.80}")
+
+    def _evaluated(self, values: Mapping[str, Data]) -> Any:
+        try:
+            variables, holds_null = self._activation.bind(values)
+            nulls = holds_null or self._writes_null
+            return evaluate(self._expression, variables, nulls=nulls)
+        except InputTooLarge as error:
+            raise self._failed(str(error)) from None
+        except EvaluationError as error:
+            empty = [
+                f"; {name} has no value"
+                for name in self._activation.without_value(values)
+            ]
+            raise self._failed(f"{error}{''.join(empty)}") from None
+
+    def _failed(self, reason: str) -> ExpressionFailed:
+        return ExpressionFailed(f"{self.text:.200}: {reason}")
 
 
 def compile_expression(
@@ -99,56 +104,68 @@ def compile_expression(
     data_schema: Schema | None,
     payload_schema: Schema | None = None,
     result: Result = Result.VALUE,
-    place: str,
+    pointer: str,
 ) -> Program:
-    """The program of ``text``, which stands at the JSON Pointer ``place`` of a
-    definition.
+    """Return the program of ``text``, which is at ``pointer`` in a definition.
 
-    Without ``data_schema`` the members of data are not known and not checked; without
+    Without ``data_schema`` the members of data are unknown and not checked. Without
     ``payload_schema`` there is no payload. Raises ``InvalidSchema`` with every
-    violation: syntax, unknown members, ``has`` over a member that is always there,
+    violation: syntax, unknown members, ``has`` of a member that is always present,
     types that do not fit.
     """
-    schemas: Schemas = {"data": data_schema} | (
-        {} if payload_schema is None else {"payload": payload_schema}
-    )
+    schemas: dict[str, Schema | None] = {"data": data_schema}
+    if payload_schema is not None:
+        schemas["payload"] = payload_schema
     try:
-        tree = parse(text)
-        _refuse_loops(tree)
-        named = list(
-            references(tree, lambda root, path: _is_object(schemas, root, path))
-        )
-        wrong = dict.fromkeys(
-            filter(None, (_wrong(schemas, reference) for reference in named))
-        )
-        if wrong:
-            raise InvalidSchema(
-                f"{place}: {'; '.join(wrong)}",
-                errors=[Violation(place, w) for w in wrong],
-            )
-        seen = _seen(schemas, named)
-        expression, type_name = _compiled(text, schemas, seen)
-        _check_result(type_name, result)
-    except Fault as error:
+        return _compile(text, schemas, result)
+    except _InvalidReferences as error:
         raise InvalidSchema(
-            f"{place}: {error}", errors=[Violation(place, str(error))]
+            f"{pointer}: {error}",
+            errors=[Violation(pointer, detail) for detail in error.details],
         ) from None
-    writes_null = any(
-        isinstance(node, Literal) and node.value is None for node in walk(tree)
-    )
+    except CompileError as error:
+        raise InvalidSchema(
+            f"{pointer}: {error}", errors=[Violation(pointer, str(error))]
+        ) from None
+
+
+class _InvalidReferences(Exception):
+    """An expression names members that it cannot name, one sentence each."""
+
+    def __init__(self, details: list[str]) -> None:
+        super().__init__("; ".join(details))
+        self.details = details
+
+
+def _compile(text: str, schemas: Schemas, result: Result) -> Program:
+    tree = parse(text)
+    _refuse_loops(tree)
+    named = list(references(tree, lambda root, path: _is_object(schemas, root, path)))
+    _check_references(schemas, named)
+    members = _members(schemas, named)
+    expression, type_name = _compiled(text, schemas, members)
+    _check_result(type_name, result)
+    limit = _MAX_SEARCH_SIZE if _searches(tree) else MAX_SIZE
     return Program(
-        text,
-        result,
-        View(seen, _SEARCH_LIMIT if _searches(tree) else LIMIT),
-        expression,
-        writes_null,
+        text, result, Activation(members, limit), expression, _writes_null(tree)
     )
+
+
+def _writes_null(tree: Node) -> bool:
+    return any(isinstance(node, Literal) and node.value is None for node in walk(tree))
+
+
+def _check_references(schemas: Schemas, named: list[Reference]) -> None:
+    details = [_wrong(schemas, reference) for reference in named]
+    wrong = list(dict.fromkeys(detail for detail in details if detail))
+    if wrong:
+        raise _InvalidReferences(wrong)
 
 
 def _refuse_loops(tree: Node) -> None:
     for node in walk(tree):
-        if isinstance(node, Apply) and node.function in _LOOPS:
-            raise Fault(
+        if isinstance(node, Call) and node.function in _LOOPS:
+            raise CompileError(
                 f"{node.function}() is not available: an expression has no loops",
                 node.position,
             )
@@ -167,8 +184,7 @@ def _field(schemas: Schemas, root: str, path: Path) -> Field | None:
 
 
 def _wrong(schemas: Schemas, reference: Reference) -> str | None:
-    """What is wrong with a reference; the names CEL has of its own are left to its
-    checker."""
+    """Return what is wrong with a reference; CEL's checker knows CEL's own names."""
     if reference.root.startswith("."):
         return f"{reference} begins with a dot"
     if reference.root == "payload" and "payload" not in schemas:
@@ -180,31 +196,25 @@ def _wrong(schemas: Schemas, reference: Reference) -> str | None:
     if field is None:
         return unknown(schema, reference.root, reference.path)
     if reference.tested and not field.nullable:
-        return f"{reference} is always there, has() over it asks nothing"
+        return f"{reference} is always present; remove has()"
     return None
 
 
-def _seen(schemas: Schemas, named: list[Reference]) -> list[Seen]:
-    """What the program sees: the members it names, and the numbers of a root it takes
-    as a whole."""
-    reads = Counter(
-        (reference.root, reference.path) for reference in named if not reference.tested
-    )
-    tested = {
-        (reference.root, reference.path) for reference in named if reference.tested
-    }
-    wholes = [
-        root for root, path in reads if not path and schemas.get(root) is not None
-    ]
-    inner = (
-        (root, (name,)) for root in wholes for name in fields_of(schemas[root] or {})
-    )
-    numbers = (
-        member for member in inner if _type(schemas, *member) is FieldType.NUMBER
-    )
-    members = dict.fromkeys((*reads, *tested, *numbers))
+def _members(schemas: Schemas, named: list[Reference]) -> list[Member]:
+    """Return the members a program names, and the numbers of a root it reads whole."""
+    reads: Counter[tuple[str, Path]] = Counter()
+    tested: set[tuple[str, Path]] = set()
+    for reference in named:
+        location = (reference.root, reference.path)
+        if reference.tested:
+            tested.add(location)
+        else:
+            reads[location] += 1
+    roots = [root for root, path in reads if not path]
+    numbers = [number for root in roots for number in _numbers(schemas, root)]
+    locations = dict.fromkeys((*reads, *tested, *numbers))
     return [
-        Seen(
+        Member(
             root,
             path,
             reads=reads[root, path],
@@ -212,8 +222,18 @@ def _seen(schemas: Schemas, named: list[Reference]) -> list[Seen]:
             double=_type(schemas, root, path) is FieldType.NUMBER,
             variable=_variable(schemas, root, path) if reads[root, path] else None,
         )
-        for root, path in members
+        for root, path in locations
         if root in schemas
+    ]
+
+
+def _numbers(schemas: Schemas, root: str) -> list[tuple[str, Path]]:
+    """Return the number members of a root."""
+    fields = fields_of(schemas.get(root) or {})
+    return [
+        (root, field.path)
+        for field in fields.values()
+        if field.type is FieldType.NUMBER
     ]
 
 
@@ -223,39 +243,32 @@ def _type(schemas: Schemas, root: str, path: Path) -> FieldType | None:
 
 
 def _variable(schemas: Schemas, root: str, path: Path) -> str | None:
-    """The name under which CEL's checker knows the type of a member: one that is always
-    there."""
+    """Return the variable whose type CEL's checker knows: a member always present."""
     field = _field(schemas, root, path) if len(path) == 1 else None
-    if (
-        field is None
-        or field.nullable
-        or field.type not in _TYPES
-        or not is_identifier(path[0])
-    ):
+    if field is None or field.nullable or field.type not in _TYPES:
         return None
-    return f"{root}.{path[0]}"
+    return f"{root}.{path[0]}" if is_identifier(path[0]) else None
 
 
-def _compiled(text: str, schemas: Schemas, seen: list[Seen]) -> tuple[Any, str]:
+def _compiled(text: str, schemas: Schemas, members: list[Member]) -> tuple[Any, str]:
     types = {
         member.variable: _type(schemas, member.root, member.path)
-        for member in seen
+        for member in members
         if member.variable
     }
+    environment = _environment(tuple(schemas), tuple(sorted(types.items())))
     try:
-        expression = _environment(tuple(schemas), tuple(sorted(types.items()))).compile(
-            text
-        )
+        expression = environment.compile(text)
         return expression, expression.return_type().name()
     except RuntimeError as error:
         raise _explained(str(error), text) from None
 
 
-def _explained(message: str, text: str) -> Fault:
-    found = fault(message, text)
+def _explained(message: str, text: str) -> CompileError:
+    found = compile_error(message, text)
     if _MIXED.search(message):
-        return Fault(
-            f"{found}; a whole number beside a double is written 30.0 or double(…)"
+        return CompileError(
+            f"{found}; an integer beside a double is written 30.0 or double(…)"
         )
     return found
 
@@ -264,33 +277,28 @@ def _explained(message: str, text: str) -> Fault:
 def _environment(
     roots: tuple[str, ...], types: tuple[tuple[str, FieldType], ...]
 ) -> Any:
-    """CEL's environment with these roots and variables; what is not declared is a
-    member of a root and checked when it is computed."""
+    """Return CEL's environment with these roots and variables.
+
+    What is not declared is a member of a root, whose type CEL checks at run time.
+    """
     objects = {root: cel.Type.Map(cel.Type.STRING, cel.Type.DYN) for root in roots}
-    return cel.NewEnv(
-        config=CONFIG,
-        variables=objects | {name: _TYPES[type_] for name, type_ in types},
-    )
+    variables = {name: _TYPES[type_] for name, type_ in types}
+    return cel.NewEnv(config=CONFIG, variables=objects | variables)
 
 
 def _check_result(type_name: str, result: Result) -> None:
     if result is Result.CONDITION and type_name not in ("BOOL", "DYN"):
-        raise Fault(
+        raise CompileError(
             f"a condition is true or false, this is of type {type_name.lower()}"
         )
     if _NO_JSON.search(type_name):
-        raise Fault(f"a value of type {type_name.lower()} is no JSON value")
+        raise CompileError(f"a value of type {type_name.lower()} is no JSON value")
 
 
 def _searches(tree: Node) -> bool:
-    """Whether ``contains`` looks for anything but a literal."""
-    calls = (
-        node
-        for node in walk(tree)
-        if isinstance(node, Apply) and node.function == "contains"
-    )
-    return any(
-        not isinstance(argument, Literal)
-        for call in calls
-        for argument in call.arguments
-    )
+    """Return whether ``contains`` searches for anything but a literal."""
+    searched: list[Node] = []
+    for node in walk(tree):
+        if isinstance(node, Call) and node.function == "contains":
+            searched += node.arguments
+    return not all(isinstance(node, Literal) for node in searched)

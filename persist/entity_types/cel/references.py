@@ -1,5 +1,5 @@
-"""Members in an expression: which members of ``data``, ``payload`` or ``record`` its
-tree names, and what to say of one that does not exist."""
+"""The members of ``data``, ``payload`` or ``record`` that an expression names, and the
+message for one that does not exist."""
 
 import difflib
 import heapq
@@ -10,19 +10,26 @@ from dataclasses import dataclass
 from typing import Any
 
 from persist.domain.field import FieldType, Path, Schema, field_at
-from persist.entity_types.cel.ast import Apply, Literal, Name, Node, Select, children
+from persist.entity_types.cel.ast import (
+    Call,
+    Identifier,
+    Literal,
+    Node,
+    Select,
+    children,
+)
 
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _KEYWORDS = ("in", "true", "false", "null")
-_MATCHED = 64
+_COMPARED_CHARACTERS = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """A member an expression names: ``root`` is ``data``, ``payload`` or ``record``.
+    """A member that an expression names.
 
-    ``tested``: only whether it is there is asked, by ``has(data.x)`` or ``"x" in
-    data``.
+    ``root`` is ``data``, ``payload`` or ``record``. ``tested`` means that only its
+    presence is asked for, by ``has(data.x)`` or ``"x" in data``.
     """
 
     root: str
@@ -35,33 +42,33 @@ class Reference:
 
 
 def written(root: str, path: Path) -> str:
-    """How an expression names a member: ``data.title``, ``data["odd name"]``."""
-    parts = (
-        (
-            f".{name}"
-            if is_identifier(name)
-            else f"[{json.dumps(name, ensure_ascii=False)}]"
-        )
-        for name in path
-    )
-    return root + "".join(parts)
+    """Return a member as CEL writes it: ``data.title``, ``data["odd name"]``."""
+    return root + "".join(map(_segment, path))
+
+
+def _segment(name: str) -> str:
+    if is_identifier(name):
+        return f".{name}"
+    return f"[{json.dumps(name, ensure_ascii=False)}]"
 
 
 def is_identifier(name: str) -> bool:
-    """Whether a member's name can stand behind a dot."""
+    """Return whether a member's name can follow a dot."""
     return _IDENTIFIER.fullmatch(name) is not None and name not in _KEYWORDS
 
 
 def reference(node: Node) -> Reference | None:
-    """The member ``node`` stands for; None where it is no name with constant segments
-    behind it."""
+    """Return the member that ``node`` names.
+
+    None where it is no identifier followed by constant segments.
+    """
     path: list[str] = []
     position = node.position
-    while not isinstance(node, Name):
+    while not isinstance(node, Identifier):
         match node:
             case Select(operand=operand, name=str(name), tested=False):
                 pass
-            case Apply(
+            case Call(
                 function="_[_]",
                 target=None,
                 arguments=(operand, Literal(value=str(name))),
@@ -75,12 +82,11 @@ def reference(node: Node) -> Reference | None:
 
 
 def presence(node: Node) -> Reference | None:
-    """The member whose presence ``node`` asks for: ``has(data.x)`` or ``"x" in
-    data``."""
+    """Return the member whose presence ``has(data.x)`` or ``"x" in data`` asks for."""
     match node:
         case Select(operand=operand, name=str(name), tested=True):
             pass
-        case Apply(
+        case Call(
             function="@in", target=None, arguments=(Literal(value=str(name)), operand)
         ):
             pass
@@ -97,11 +103,10 @@ def presence(node: Node) -> Reference | None:
 def references(
     node: Node, is_object: Callable[[str, Path], bool]
 ) -> Iterator[Reference]:
-    """Every member the tree names, as often as it names it, each by its longest
-    constant path.
+    """Yield every member the tree names, each time, by its longest constant path.
 
-    ``is_object`` says of which members ``"x" in …`` asks for a member, and not for an
-    element.
+    ``is_object`` returns whether ``"x" in …`` of a member asks for one of its members
+    instead of an element.
     """
     found = presence(node)
     if found is None or not (
@@ -116,50 +121,53 @@ def references(
 
 
 def unknown(schema: Schema, root: str, path: Path) -> str:
-    """What to say of a member that does not exist: its name and the nearest known
+    """Return the message for a member that does not exist, with the nearest known
     one."""
-    depth = next(
-        n
-        for n in range(len(path) - 1, -1, -1)
-        if n == 0 or field_at(schema, path[:n]) is not None
-    )
-    holder, detail = path[:depth], f"unknown member {written(root, path)}"
-    field = field_at(schema, holder) if holder else None
+    depth = _known_depth(schema, path)
+    parent = path[:depth]
+    detail = f"unknown member {written(root, path)}"
+    field = field_at(schema, parent) if parent else None
     if field is not None and field.type not in (FieldType.OBJECT, FieldType.ANY):
-        return (
-            f"{detail}; {written(root, holder)} is of type {field.type} and has no"
-            " members"
-        )
+        kind = f"{written(root, parent)} is of type {field.type}"
+        return f"{detail}; {kind} and has no members"
     known = [
         name
         for name in dict.fromkeys(_property_names(schema))
-        if _declared(schema, (*holder, name))
+        if _declared(schema, (*parent, name))
     ]
     near = nearest(path[depth], known)
-    return (
-        detail
-        if near is None
-        else f"{detail}; the nearest known one is {written(root, (*holder, near))}"
-    )
+    if near is None:
+        return detail
+    return f"{detail}; the nearest known one is {written(root, (*parent, near))}"
+
+
+def _known_depth(schema: Schema, path: Path) -> int:
+    """Return how many segments of ``path`` name a member, without the last one."""
+    for depth in range(len(path) - 1, 0, -1):
+        if field_at(schema, path[:depth]) is not None:
+            return depth
+    return 0
 
 
 def nearest(name: str, known: list[str]) -> str | None:
-    """The known name most like ``name``; None where nothing is known.
+    """Return the known name most similar to ``name``; None where none is known.
 
-    Only the eight that share most of its letters are looked at closely: that comparison
-    is cubic.
+    Only the eight that share most of its letters are compared closely: that comparison
+    takes cubic time.
     """
-    matcher = difflib.SequenceMatcher(b=name[:_MATCHED])
+    matcher = difflib.SequenceMatcher(b=name[:_COMPARED_CHARACTERS])
 
     def shared_letters(candidate: str) -> float:
-        matcher.set_seq1(candidate[:_MATCHED])
+        matcher.set_seq1(candidate[:_COMPARED_CHARACTERS])
         return matcher.quick_ratio()
 
     matched = {
-        candidate[:_MATCHED]: candidate
+        candidate[:_COMPARED_CHARACTERS]: candidate
         for candidate in heapq.nlargest(8, known, key=shared_letters)
     }
-    close = difflib.get_close_matches(name[:_MATCHED], matched, n=1, cutoff=0.0)
+    close = difflib.get_close_matches(
+        name[:_COMPARED_CHARACTERS], matched, n=1, cutoff=0.0
+    )
     return matched[close[0]] if close else None
 
 
@@ -169,7 +177,7 @@ def _declared(schema: Schema, path: Path) -> bool:
 
 
 def _property_names(part: Any) -> Iterator[str]:
-    """The names under every ``properties`` of a schema, however deep."""
+    """Yield the names under every ``properties`` of a schema, at any depth."""
     if isinstance(part, Mapping):
         properties = part.get("properties")
         if isinstance(properties, Mapping):
