@@ -5,13 +5,14 @@ import asyncio
 import hashlib
 import ipaddress
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from functools import lru_cache
 from time import monotonic
 from urllib.parse import urlsplit
 
 from persist.api.requests import Request
-from persist.domain.access import NOBODY, OPEN, Access, Level
+from persist.api.routes import is_open_to_all
+from persist.domain.access import NOBODY, OPEN, Access
 from persist.domain.errors import Forbidden, Unauthenticated, Unavailable
 from persist.storage.keys import StoredKey
 
@@ -31,17 +32,6 @@ PAUSE = 0.05
 
 PATIENCE = 5.0
 """Seconds a request waits for the keys, when they have to be read."""
-
-OPEN_PATHS = ("/docs/", "/health/", "/problems/")
-READING = ("GET", "HEAD", "OPTIONS")
-
-
-def level_of(method: str, below: Sequence[str] = ()) -> Level:
-    """What a request to a collection takes; ``below`` are the parts of its path behind
-    the name."""
-    if below[:1] == ["snapshots"] or (method == "DELETE" and below[1:] == ["history"]):
-        return Level.ADMIN
-    return Level.READ if method in READING else Level.WRITE
 
 
 class Keyring:
@@ -67,7 +57,7 @@ class Keyring:
         """What the caller may do. Raises ``Unauthenticated``, ``Forbidden`` for a
         foreign ``Origin`` or ``Host`` while access is open, ``Unavailable`` where the
         keys cannot be read."""
-        is_open = request.path == "/docs" or request.path.startswith(OPEN_PATHS)
+        is_open = is_open_to_all(request.path)
         age = monotonic() - self._as_of
         if age > FRESH:
             self._renewal()

@@ -22,7 +22,7 @@ from persist.api.requests import (
     Scope,
 )
 from persist.api.responses import Answer, Send
-from persist.domain.errors import MalformedRequest, Unavailable
+from persist.domain.errors import MalformedRequest, NotFound, Unavailable
 
 TARGET = 32_768
 """Bytes the longest target may have."""
@@ -66,6 +66,7 @@ class Gateway:
             self._traffic.enter(request, crowded="crowded" in scope.get("state", ()))
             _check_head(scope, request)
             await request.admit()
+            _check_path(request.path)
             if (found := _of_a_collection(scope["path"].split("/"))) is not None:
                 reply = await self._collections.answer(request, *found)
             elif scope["path"] == "*":
@@ -131,6 +132,12 @@ def _check_head(scope: Scope, request: Request) -> None:
         raise MalformedRequest("only OPTIONS asks for the server as a whole")
     if scope["http_version"] == "1.1" and request.header(b"host") is None:
         raise MalformedRequest("a request names its Host")
+
+
+def _check_path(path: str) -> None:
+    """Raise ``NotFound`` for a path that ends in a slash (contract 13)."""
+    if path.endswith("/") and path != "/":
+        raise NotFound(f"there is nothing at {path}; leave the slash at its end out")
 
 
 def _without_body(send: Send) -> Send:

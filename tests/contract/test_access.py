@@ -13,6 +13,7 @@ import httpx
 import pytest
 from fastapi.routing import APIRoute
 
+from persist.api import routes as table
 from persist.application import Persist, create_app
 from persist.domain.access import OPEN, scope_of
 from persist.settings import Settings
@@ -111,7 +112,15 @@ def filled(admin: httpx.Client) -> Resource:
 
 
 def routes() -> list[tuple[str, str]]:
-    """Every method and path of the application, from its code."""
+    """Every method and path of the service, and two more of each collection's path."""
+    plain = {(route.method, route.path) for route in table.ROUTES}
+    collections = {path for _, path in plain if "/api/" in path}
+    return sorted(
+        plain | {(m, p) for m in ("OPTIONS", "PROPFIND") for p in collections}
+    )
+
+
+def test_fastapi_has_the_routes_of_the_table_and_no_others() -> None:
     with tempfile.TemporaryDirectory() as folder:
         app = create_app(Settings(database_url=f"sqlite:///{folder}/persist.db"))
         assert isinstance(app, Persist)
@@ -120,28 +129,11 @@ def routes() -> list[tuple[str, str]]:
             for included in app.routes
             for route in included.original_router.routes  # type: ignore[attr-defined]
         ]
-        assert all(isinstance(route, APIRoute) for route in found)
-        plain = [
-            (method, route.path) for route in found for method in sorted(route.methods)
-        ]
         app.database.close()
-    return sorted({*plain, *of_collections(app)})
-
-
-def of_collections(app: Persist) -> Iterator[tuple[str, str]]:
-    tables = app.front._collections
-    below = {
-        f"/{name}".rstrip("/"): handlers
-        for name, handlers in tables._collection.items()
+    assert all(isinstance(route, APIRoute) for route in found)
+    assert {(method, route.path) for route in found for method in route.methods} == {
+        (route.method, route.path) for route in table.FASTAPI_ROUTES
     }
-    below |= {"/{id}": tables._record, "/commands/{command}": tables._matching}
-    below |= {f"/{{id}}/{name}": handlers for name, handlers in tables._below.items()}
-    for prefix in ("", "/workspaces/{workspace}"):
-        for rest, handlers in below.items():
-            path = f"{prefix}/api/{{collection}}{rest}" + (
-                "/{command}" if rest == "/{id}/commands" else ""
-            )
-            yield from ((method, path) for method in (*handlers, "OPTIONS", "PROPFIND"))
 
 
 ROUTES = routes()

@@ -8,7 +8,6 @@ entity types.
 import json
 from collections.abc import Iterable, Iterator
 
-from persist.api.authentication import level_of
 from persist.api.openapi.components import Json, ref
 from persist.api.openapi.operations import Fragment, collection_fragment
 from persist.api.openapi.parameters import CONTROLS
@@ -20,6 +19,7 @@ from persist.api.openapi.problems import (
 from persist.api.openapi.responses import HEADERS, SHARED
 from persist.api.openapi.schemas import SHARED_SCHEMAS
 from persist.api.openapi.workspace_paths import inside_paths
+from persist.api.routes import BY_METHOD_AND_PATH, COLLECTION, WORKSPACE
 from persist.domain.access import OPEN, Access, Level
 from persist.domain.entity_type import EntityType
 from persist.domain.record import dumps
@@ -33,9 +33,6 @@ Filters are `field=value` and `field__operator=value`, all ANDed; fields of the 
 envelope carry an underscore. Every error is a problem of RFC 9457 with a stable \
 `code`.
 """
-
-_ADMIN = {"entity types", "snapshots", "migrations"}
-"""The tags of what only administrators use."""
 
 _SECURITY: Json = {
     "key": {
@@ -198,23 +195,28 @@ def _usable(
                 )
             )
             for method, told in item.items()
-            if allowed(_level(method, path, told))
+            if allowed(_level(method, _template(path)))
         }
         for path, item in paths.items()
     }
     return {path: item for path, item in found.items() if item}
 
 
-def _level(method: str, path: str, operation: Json) -> Level:
-    before, inside, below = path.partition("/api/")
-    if inside:
-        return level_of(method.upper(), below.split("/")[1:])
-    tags = operation.get("tags", ())
-    if _ADMIN.intersection(tags) or before.endswith("/snapshots"):
-        return Level.ADMIN
-    if "workspaces" in tags and method in ("put", "delete"):
-        return Level.ADMIN
-    return level_of(method.upper())
+def _level(method: str, path: str) -> Level:
+    """Return the level an operation takes; READ where any caller may ask."""
+    route = BY_METHOD_AND_PATH.get((method.upper(), path))
+    return (route.level if route else None) or Level.READ
+
+
+def _template(path: str) -> str:
+    """Return the path of the route behind a path of one collection."""
+    _, inside, below = path.partition("/api/")
+    if not inside or path.startswith(WORKSPACE):
+        return path
+    _, *segments = below.split("/")
+    if segments[-2:-1] == ["commands"]:
+        segments[-1] = "{command}"
+    return "/".join([COLLECTION, *segments])
 
 
 def _components(base: Json) -> Json:

@@ -117,6 +117,7 @@ class _Operations:
             {"200": response("deleted"), **_NO_CONTENT},
             [*controls, *_WRITE, *self.filters],
             description="At least one filter is required.",
+            kind="delete_matching",
         )
 
     def get(self) -> Json:
@@ -181,6 +182,7 @@ class _Operations:
                 "Their envelopes stay, and the record as it is; snapshots keep what"
                 " they hold. Deleted records have a history, too."
             ),
+            kind="erase_history",
         )
 
     def import_lines(self) -> Json:
@@ -192,6 +194,7 @@ class _Operations:
             _WRITE,
             _body({NDJSON: (sequence(self._ref("Data")), lines)}, required=False),
             description=f"One `{self.type.name}.Data` a line; all of them or none.",
+            kind="import_records",
         )
 
     def export(self) -> Json:
@@ -231,7 +234,7 @@ class _Operations:
                 "Each record by itself, in one transaction; the answer tells what"
                 " became of each."
             ),
-            kind="invokeAll",
+            kind="invoke_all",
         )
 
     def _payload(self, command: Command) -> Json:

@@ -7,66 +7,11 @@ from functools import cache
 from persist.api.openapi.components import Json, ref
 from persist.api.openapi.responses import answer, response
 from persist.api.problems import catalogue, status_of
+from persist.api.routes import COLLECTION_ROUTES
 
 PROBLEM_JSON = "application/problem+json"
 TITLES = {code: kind.title for code, kind in catalogue().items()}
 STATUSES = {code: status_of(kind) for code, kind in catalogue().items()}
-
-_ANY = (
-    *(
-        "invalid-query",
-        "malformed-request",
-        "unauthenticated",
-        "forbidden",
-        "collection-not-found",
-    ),
-    *("internal-error", "unavailable"),
-)
-_WRITE = (*_ANY, "idempotency-in-progress", "idempotency-mismatch")
-_BODY = (
-    *("invalid-json", "request-timeout", "too-large", "unsupported-media-type"),
-    *("unique-violation", "invalid-data"),
-)
-_CHANGE = (*_WRITE, "record-not-found", "precondition-failed", "precondition-required")
-
-OPERATIONS: dict[str, tuple[str, ...]] = {
-    "list": _ANY,
-    "export": _ANY,
-    "commands": _ANY,
-    "get": (*_ANY, "record-not-found", "revision-not-found"),
-    "history": (*_ANY, "record-not-found"),
-    "eraseHistory": (*_WRITE, "record-not-found", "precondition-failed"),
-    "create": (*_WRITE, *_BODY),
-    "import": (*_WRITE, *_BODY),
-    "deleteMatching": (*_WRITE, "too-many-affected"),
-    "delete": _CHANGE,
-    "replace": (*_CHANGE, *_BODY),
-    "patch": (*_CHANGE, *_BODY, "invalid-patch", "patch-test-failed"),
-    "invoke": (
-        *_CHANGE,
-        *_BODY,
-        "command-not-found",
-        "command-unavailable",
-        "invalid-payload",
-    ),
-    "invokeAll": (
-        *(
-            *_WRITE,
-            "invalid-json",
-            "request-timeout",
-            "too-large",
-            "unsupported-media-type",
-            "invalid-data",
-        ),
-        *(
-            "command-not-found",
-            "command-failed",
-            "invalid-payload",
-            "too-many-affected",
-        ),
-    ),
-}
-"""The codes each kind of operation can answer with."""
 
 
 @cache
@@ -74,8 +19,14 @@ def problem_responses(operation: str) -> Json:
     """The error responses of an operation by status, as references to shared ones."""
     return {
         str(STATUSES[codes[0]]): response(_name(codes))
-        for codes in _by_status(OPERATIONS[operation])
+        for codes in _by_status(_problems()[operation])
     }
+
+
+@cache
+def _problems() -> dict[str, tuple[str, ...]]:
+    """Return the codes each operation of a collection can answer with."""
+    return {route.operation: route.problems for route in COLLECTION_ROUTES}
 
 
 @cache
@@ -84,7 +35,7 @@ def problem_components() -> Json:
     needs."""
     sets: set[tuple[str, ...]] = {(code,) for code in STATUSES}
     sets.update(
-        codes for operation in OPERATIONS.values() for codes in _by_status(operation)
+        codes for problems in _problems().values() for codes in _by_status(problems)
     )
     return {_name(codes): _response(codes) for codes in sorted(sets)}
 

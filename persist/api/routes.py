@@ -1,0 +1,733 @@
+"""The route table: every route of the service, once.
+
+Dispatch, the labels of metrics, access, OpenAPI and the paths below a workspace are all
+made from it. A new route is one line here and a handler called like its ``operation``.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from typing import Any
+
+from persist.domain.access import EVERY, Access, Level
+
+COLLECTION = "/api/{collection}"
+WORKSPACE = "/workspaces/{workspace}"
+READING_METHODS = ("GET", "HEAD", "OPTIONS")
+
+Problems = tuple[str, ...]
+
+
+class Reach(Enum):
+    """On what a caller needs the level of a route."""
+
+    ANYTHING = "anything"
+    """On at least one collection; the handler shows only what the caller may see."""
+
+    NAMED = "named"
+    """On the collection and in the workspace that the path names."""
+
+    EVERYTHING = "everything"
+    """On every collection in every workspace."""
+
+
+@dataclass(frozen=True)
+class Route:
+    """One method of one path.
+
+    ``operation`` is the name of its handler and of its operation in OpenAPI. ``level``
+    is None where any caller may ask, and ``open_to_all`` where no key is needed.
+    ``problems`` are the codes it answers with, beside those of every route.
+    """
+
+    method: str
+    path: str
+    operation: str
+    summary: str
+    level: Level | None = None
+    reach: Reach = Reach.NAMED
+    tags: tuple[str, ...] = ()
+    problems: Problems = ()
+    status: int = 200
+    open_to_all: bool = False
+    documented: bool = True
+
+    def authorize(self, access: Access, parameters: Mapping[str, str]) -> None:
+        """Raise ``Forbidden`` unless the caller has the level, whether or not what the
+        path names exists."""
+        if self.level is None:
+            return
+        workspace = parameters.get("workspace")
+        if self.reach is Reach.EVERYTHING:
+            access.require(self.level)
+        elif self.reach is Reach.ANYTHING:
+            access.require_some(self.level, workspace)
+        else:
+            collection = parameters.get("collection") or parameters.get("name", EVERY)
+            access.require(self.level, collection, workspace)
+
+
+EVERY_ROUTE: Problems = (
+    "invalid-query",
+    "malformed-request",
+    "unauthenticated",
+    "forbidden",
+    "internal-error",
+    "unavailable",
+)
+_READ: Problems = (*EVERY_ROUTE, "collection-not-found")
+_KEYED: Problems = ("idempotency-in-progress", "idempotency-mismatch")
+_WRITE: Problems = (*_READ, *_KEYED)
+_JSON_BODY: Problems = (
+    "invalid-json",
+    "request-timeout",
+    "too-large",
+    "unsupported-media-type",
+)
+_DATA: Problems = (*_JSON_BODY, "unique-violation", "invalid-data")
+_CONDITIONAL: Problems = (
+    "record-not-found",
+    "precondition-failed",
+    "precondition-required",
+)
+_CHANGE: Problems = (*_WRITE, *_CONDITIONAL)
+_ADMIN_BODY: Problems = (*EVERY_ROUTE, *_KEYED, *_JSON_BODY, "invalid-payload")
+
+COLLECTION_ROUTES = (
+    Route(
+        "GET",
+        COLLECTION,
+        "list",
+        "List records",
+        Level.READ,
+        problems=_READ,
+    ),
+    Route(
+        "POST",
+        COLLECTION,
+        "create",
+        "Create a record",
+        Level.WRITE,
+        problems=(*_WRITE, *_DATA),
+        status=201,
+    ),
+    Route(
+        "DELETE",
+        COLLECTION,
+        "delete_matching",
+        "Delete the records that match",
+        Level.WRITE,
+        problems=(*_WRITE, "too-many-affected"),
+    ),
+    Route(
+        "GET",
+        f"{COLLECTION}/commands",
+        "commands",
+        "List the commands",
+        Level.READ,
+        problems=_READ,
+    ),
+    Route(
+        "POST",
+        f"{COLLECTION}/commands/{{command}}",
+        "invoke_all",
+        "Run a command on every record that matches",
+        Level.WRITE,
+        problems=(
+            *_WRITE,
+            *_JSON_BODY,
+            "command-not-found",
+            "command-failed",
+            "invalid-data",
+            "invalid-payload",
+            "too-many-affected",
+        ),
+    ),
+    Route(
+        "POST",
+        f"{COLLECTION}/import",
+        "import_records",
+        "Create many records",
+        Level.WRITE,
+        problems=(*_WRITE, *_DATA),
+    ),
+    Route(
+        "GET",
+        f"{COLLECTION}/export",
+        "export",
+        "Export records",
+        Level.READ,
+        problems=_READ,
+    ),
+    Route(
+        "GET",
+        f"{COLLECTION}/snapshots",
+        "list_snapshots",
+        "List the snapshots that hold the collection",
+        Level.ADMIN,
+        problems=_READ,
+    ),
+    Route(
+        "POST",
+        f"{COLLECTION}/snapshots",
+        "take_snapshot",
+        "Take a snapshot of the collection",
+        Level.ADMIN,
+        problems=(*_WRITE, *_JSON_BODY, "invalid-payload"),
+        status=201,
+    ),
+    Route(
+        "GET",
+        f"{COLLECTION}/{{id}}",
+        "get",
+        "Read a record",
+        Level.READ,
+        problems=(*_READ, "record-not-found", "revision-not-found"),
+    ),
+    Route(
+        "PUT",
+        f"{COLLECTION}/{{id}}",
+        "replace",
+        "Replace a record, or create it under an id of your own",
+        Level.WRITE,
+        problems=(*_CHANGE, *_DATA),
+    ),
+    Route(
+        "PATCH",
+        f"{COLLECTION}/{{id}}",
+        "patch",
+        "Change a part of a record",
+        Level.WRITE,
+        problems=(*_CHANGE, *_DATA, "invalid-patch", "patch-test-failed"),
+    ),
+    Route(
+        "DELETE",
+        f"{COLLECTION}/{{id}}",
+        "delete",
+        "Delete a record",
+        Level.WRITE,
+        problems=_CHANGE,
+        status=204,
+    ),
+    Route(
+        "GET",
+        f"{COLLECTION}/{{id}}/history",
+        "history",
+        "List the changes of a record, newest first",
+        Level.READ,
+        problems=(*_READ, "record-not-found"),
+    ),
+    Route(
+        "DELETE",
+        f"{COLLECTION}/{{id}}/history",
+        "erase_history",
+        "Erase the data and payloads of a record's changes",
+        Level.ADMIN,
+        problems=(*_WRITE, "record-not-found", "precondition-failed"),
+        status=204,
+    ),
+    Route(
+        "POST",
+        f"{COLLECTION}/{{id}}/commands/{{command}}",
+        "invoke",
+        "Run a command on a record",
+        Level.WRITE,
+        problems=(
+            *_CHANGE,
+            *_DATA,
+            "command-not-found",
+            "command-unavailable",
+            "invalid-payload",
+        ),
+    ),
+)
+"""The routes of a collection; each has a twin below a workspace."""
+
+
+def in_workspace(route: Route) -> Route:
+    """Return the twin of a collection's route for the records of a workspace."""
+    missing = ("workspace-not-found", "collection-not-in-workspace")
+    return replace(
+        route,
+        path=WORKSPACE + route.path,
+        summary=f"{route.summary}, in a workspace",
+        tags=("workspaces",),
+        problems=(*route.problems, *missing),
+    )
+
+
+WORKSPACE_COLLECTION_ROUTES = tuple(map(in_workspace, COLLECTION_ROUTES))
+
+WORKSPACE_ROUTES = (
+    Route("GET", "/workspaces", "list_workspaces", "All workspaces"),
+    Route(
+        "GET",
+        WORKSPACE,
+        "read_workspace",
+        "One workspace",
+        Level.READ,
+        Reach.ANYTHING,
+        problems=("workspace-not-found",),
+    ),
+    Route(
+        "PUT",
+        WORKSPACE,
+        "declare_workspace",
+        "Declare a workspace, or what it holds",
+        Level.ADMIN,
+        problems=(*_ADMIN_BODY, "collection-not-found", "workspace-not-empty"),
+        status=201,
+    ),
+    Route(
+        "DELETE",
+        WORKSPACE,
+        "delete_workspace",
+        "Delete a workspace",
+        Level.ADMIN,
+        problems=(*_KEYED, "workspace-not-found", "workspace-not-empty"),
+        status=204,
+    ),
+    Route(
+        "GET",
+        f"{WORKSPACE}/records",
+        "list_workspace_records",
+        "Its records of all collections together",
+        Level.READ,
+        Reach.ANYTHING,
+        problems=("workspace-not-found",),
+    ),
+    Route(
+        "POST",
+        f"{WORKSPACE}/commands/{{command}}",
+        "invoke_in_workspace",
+        "Run a command on every record that matches, of all collections",
+        Level.WRITE,
+        Reach.ANYTHING,
+        problems=(
+            *_KEYED,
+            *_JSON_BODY,
+            "workspace-not-found",
+            "command-not-found",
+            "command-failed",
+            "invalid-payload",
+            "too-many-affected",
+        ),
+    ),
+    Route(
+        "GET",
+        f"{WORKSPACE}/snapshots",
+        "list_workspace_snapshots",
+        "The snapshots that hold something of a workspace",
+        Level.ADMIN,
+        problems=("workspace-not-found",),
+    ),
+    Route(
+        "POST",
+        f"{WORKSPACE}/snapshots",
+        "take_workspace_snapshot",
+        "Take a snapshot of a workspace",
+        Level.ADMIN,
+        problems=(*_ADMIN_BODY, "workspace-not-found"),
+        status=201,
+    ),
+)
+
+_TYPE = "/entity-types/{name}"
+ENTITY_TYPE_ROUTES = (
+    Route(
+        "GET",
+        "/entity-types",
+        "list_entity_types",
+        "All registered entity types",
+        Level.ADMIN,
+        Reach.ANYTHING,
+    ),
+    Route(
+        "GET",
+        _TYPE,
+        "read_entity_type",
+        "The current definition",
+        Level.ADMIN,
+        problems=("entity-type-not-found",),
+    ),
+    Route(
+        "PUT",
+        _TYPE,
+        "register_entity_type",
+        "Register an entity type, or evolve it",
+        Level.ADMIN,
+        problems=(
+            *EVERY_ROUTE,
+            *_KEYED,
+            *_JSON_BODY,
+            "invalid-schema",
+            "collection-is-typed",
+            "migration-required",
+            "unique-violation",
+        ),
+        status=201,
+    ),
+    Route(
+        "DELETE",
+        _TYPE,
+        "delete_entity_type",
+        "Delete an entity type whose collection is empty",
+        Level.ADMIN,
+        problems=(*_KEYED, "entity-type-not-found", "collection-not-empty"),
+        status=204,
+    ),
+    Route(
+        "GET",
+        f"{_TYPE}/versions",
+        "list_entity_type_versions",
+        "Every schema version it ever had",
+        Level.ADMIN,
+        problems=("entity-type-not-found",),
+    ),
+    Route(
+        "GET",
+        f"{_TYPE}/versions/{{number}}",
+        "read_entity_type_version",
+        "The definition of one schema version",
+        Level.ADMIN,
+        problems=("entity-type-not-found",),
+    ),
+)
+
+SNAPSHOT_ROUTES = (
+    Route(
+        "GET",
+        "/snapshots",
+        "list_all_snapshots",
+        "All snapshots, the newest first",
+        Level.ADMIN,
+        Reach.ANYTHING,
+    ),
+    Route(
+        "POST",
+        "/snapshots",
+        "create_snapshot",
+        "Take a snapshot of everything, or upload one",
+        Level.ADMIN,
+        Reach.ANYTHING,
+        problems=(*_ADMIN_BODY, "invalid-snapshot"),
+        status=201,
+    ),
+    Route(
+        "GET",
+        "/snapshots/{id}",
+        "read_snapshot",
+        "The manifest of a snapshot",
+        Level.ADMIN,
+        Reach.ANYTHING,
+        problems=("snapshot-not-found",),
+    ),
+    Route(
+        "DELETE",
+        "/snapshots/{id}",
+        "delete_snapshot",
+        "Delete a snapshot",
+        Level.ADMIN,
+        Reach.ANYTHING,
+        problems=(*_KEYED, "snapshot-not-found"),
+        status=204,
+    ),
+    Route(
+        "GET",
+        "/snapshots/{id}/content",
+        "read_snapshot_content",
+        "The snapshot itself, as NDJSON",
+        Level.ADMIN,
+        Reach.ANYTHING,
+        problems=("snapshot-not-found",),
+    ),
+    Route(
+        "POST",
+        "/snapshots/{id}/verify",
+        "verify_snapshot",
+        "Whether a snapshot is complete and unaltered",
+        Level.ADMIN,
+        Reach.ANYTHING,
+        problems=("snapshot-not-found",),
+    ),
+)
+
+MIGRATION_ROUTES = (
+    Route(
+        "GET",
+        "/migration-plans",
+        "list_migration_plans",
+        "How data of older schema versions comes to the present",
+        Level.ADMIN,
+        Reach.ANYTHING,
+    ),
+    Route(
+        "GET",
+        "/migration-plans/{collection}",
+        "read_migration_plan",
+        "The migration plan of one collection",
+        Level.ADMIN,
+        problems=("collection-not-found",),
+    ),
+    Route(
+        "GET",
+        "/migrations",
+        "list_migrations",
+        "Every completed run, the newest first",
+        Level.ADMIN,
+        Reach.ANYTHING,
+    ),
+    Route(
+        "GET",
+        "/migrations/{id}",
+        "read_migration",
+        "One completed run",
+        Level.ADMIN,
+        Reach.ANYTHING,
+        problems=("migration-not-found",),
+    ),
+    Route(
+        "POST",
+        "/migrations",
+        "restore",
+        "Restore a snapshot through the migration plans",
+        Level.ADMIN,
+        Reach.ANYTHING,
+        problems=(
+            *_ADMIN_BODY,
+            "snapshot-not-found",
+            "workspace-not-found",
+            "collection-not-in-workspace",
+            "restore-conflict",
+            "unique-violation",
+            "migration-failed",
+        ),
+        status=201,
+    ),
+)
+
+TRANSACTION_ROUTES = (
+    Route(
+        "POST",
+        "/transactions",
+        "transact",
+        "Several writes that stand or fall together",
+        Level.WRITE,
+        Reach.ANYTHING,
+        problems=(
+            *_CHANGE,
+            *_DATA,
+            "collection-not-in-workspace",
+            "command-not-found",
+            "command-unavailable",
+            "invalid-patch",
+            "invalid-payload",
+            "patch-test-failed",
+            "record-exists",
+            "workspace-not-found",
+        ),
+    ),
+)
+
+CHANGE_ROUTES = (
+    Route(
+        "GET",
+        "/changes",
+        "changes",
+        "Follow what changes",
+        Level.READ,
+        Reach.ANYTHING,
+        problems=("changes-gone", "collection-not-found", "workspace-not-found"),
+    ),
+)
+
+SERVICE_ROUTES = (
+    Route("GET", "/", "describe_service", "What this service is"),
+    Route(
+        "GET",
+        "/health/live",
+        "live",
+        "Whether the process answers",
+        open_to_all=True,
+    ),
+    Route(
+        "GET",
+        "/health/ready",
+        "ready",
+        "Whether the service can store and answer",
+        open_to_all=True,
+    ),
+    Route(
+        "GET",
+        "/problems/{code}",
+        "read_problem",
+        "What a problem means",
+        problems=("not-found",),
+        open_to_all=True,
+    ),
+    Route("GET", "/collections", "list_collections", "All collections"),
+    Route(
+        "GET",
+        "/collections/{collection}",
+        "read_collection",
+        "One collection",
+        Level.READ,
+        problems=("collection-not-found",),
+    ),
+    Route(
+        "GET",
+        "/collections/{collection}/openapi.json",
+        "read_collection_openapi",
+        "The OpenAPI document of one collection",
+        Level.READ,
+        problems=("collection-not-found",),
+    ),
+    Route(
+        "GET",
+        "/openapi.json",
+        "read_openapi",
+        "The OpenAPI document of what the caller may use",
+        documented=False,
+    ),
+)
+
+METRICS_ROUTES = (
+    Route(
+        "GET",
+        "/metrics",
+        "metrics",
+        "Metrics for Prometheus",
+        Level.ADMIN,
+        Reach.EVERYTHING,
+    ),
+)
+
+PAGE_ROUTES = (
+    Route(
+        "GET",
+        "/docs",
+        "docs",
+        "The documentation, for browsers",
+        open_to_all=True,
+        documented=False,
+    ),
+    Route(
+        "GET",
+        "/docs/assets/{version}/{name}",
+        "docs_asset",
+        "A file of the documentation",
+        open_to_all=True,
+        documented=False,
+    ),
+)
+
+
+def _tagged(tag: str, routes: Iterable[Route]) -> tuple[Route, ...]:
+    return tuple(replace(route, tags=(tag,)) for route in routes)
+
+
+FASTAPI_ROUTES = (
+    *_tagged("workspaces", WORKSPACE_ROUTES),
+    *_tagged("entity types", ENTITY_TYPE_ROUTES),
+    *_tagged("snapshots", SNAPSHOT_ROUTES),
+    *_tagged("migrations", MIGRATION_ROUTES),
+    *_tagged("service", SERVICE_ROUTES),
+    *_tagged("service", METRICS_ROUTES),
+    *_tagged("changes", CHANGE_ROUTES),
+    *_tagged("transactions", TRANSACTION_ROUTES),
+    *_tagged("pages", PAGE_ROUTES),
+)
+"""What FastAPI's routers answer: everything that is not below a collection."""
+
+ROUTES = (*COLLECTION_ROUTES, *WORKSPACE_COLLECTION_ROUTES, *FASTAPI_ROUTES)
+
+BY_METHOD_AND_PATH: Mapping[tuple[str, str], Route] = {
+    (route.method, route.path): route for route in ROUTES
+}
+
+
+_OPEN_PATHS = frozenset(route.path for route in ROUTES if route.open_to_all)
+_OPEN_FOLDERS = tuple(
+    path.partition("{")[0].rpartition("/")[0] + "/"
+    for path in _OPEN_PATHS
+    if path.count("/") > 1
+)
+
+
+def is_open_to_all(path: str) -> bool:
+    """Return whether a path is answered without a key: it is that of an open route, or
+    stands beside one in the same folder (``/health/…``)."""
+    return path in _OPEN_PATHS or path.startswith(_OPEN_FOLDERS)
+
+
+def level_of(method: str) -> Level:
+    """Return the level of a request that no route answers, by its method."""
+    return Level.READ if method in READING_METHODS else Level.WRITE
+
+
+@dataclass
+class Resource:
+    """The routes of one path, by method, and what lies below it."""
+
+    path: str
+    routes: dict[str, Route] = field(default_factory=dict)
+    children: dict[str, "Resource"] = field(default_factory=dict)
+    parameter: "Resource | None" = None
+    parameter_name: str = ""
+
+    @property
+    def methods(self) -> list[str]:
+        """The methods that are allowed; HEAD works wherever GET does."""
+        head = ("HEAD",) if "GET" in self.routes else ()
+        return sorted({*self.routes, *head, "OPTIONS"})
+
+    def match(self, segments: Iterable[str]) -> "Match | None":
+        """Return the resource that the segments of a path lead to, with the values of
+        its parameters; None where there is none. A literal segment comes first."""
+        resource: Resource = self
+        values: dict[str, str] = {}
+        for segment in segments:
+            child = resource.children.get(segment)
+            if child is None:
+                child = resource.parameter
+                if child is None:
+                    return None
+                values[resource.parameter_name] = segment
+            resource = child
+        return resource, values
+
+
+Match = tuple[Resource, dict[str, str]]
+"""A resource, and the values of the parameters of its path."""
+
+
+def tree_of(routes: Iterable[Route], root: str) -> Resource:
+    """Return the resources below the path ``root``."""
+    top = Resource(root)
+    for route in routes:
+        resource = top
+        for segment in route.path.removeprefix(root).split("/")[1:]:
+            resource = _child(resource, segment)
+        resource.routes[route.method] = route
+    return top
+
+
+def _child(parent: Resource, segment: str) -> Resource:
+    path = f"{parent.path}/{segment}"
+    if not segment.startswith("{"):
+        return parent.children.setdefault(segment, Resource(path))
+    if parent.parameter is None:
+        parent.parameter = Resource(path)
+        parent.parameter_name = segment.strip("{}")
+    return parent.parameter
+
+
+def documentation_of(route: Route) -> dict[str, Any]:
+    """Return what FastAPI is told of a route."""
+    return {
+        "methods": [route.method],
+        "summary": route.summary,
+        "tags": list(route.tags),
+        "status_code": route.status,
+        "include_in_schema": route.documented,
+    }
