@@ -16,7 +16,7 @@ class Colour(StrEnum):
     GREEN = "green"
 
 
-class Resource(SQLModel):
+class Place(SQLModel):
     """A closed nested object."""
 
     city: str
@@ -40,5 +40,5 @@ class Sample(SQLModel):
     colour: Colour | None = None
     size: Literal["small", "large"] = "small"
     tags: list[str] = Field(default_factory=list)
-    place: Resource | None = None
+    place: Place | None = None
     payload: dict[str, Any] = Field(default_factory=dict)

@@ -1,0 +1,326 @@
+"""Calls: what the client asks and how it reads the answer, without any network.
+
+``Client`` and ``AsyncClient`` send the same calls.
+"""
+
+import json
+import uuid
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+from urllib.parse import quote
+
+import httpx
+
+from persist.client.records import (
+    Change,
+    CommandResult,
+    Data,
+    ImportReport,
+    InvokeReport,
+    Json,
+    Record,
+    dump,
+    loader,
+    parse_change,
+    parse_invoke_report,
+    parse_record,
+)
+
+Answer = TypeVar("Answer")
+Query = list[tuple[str, str | int | float | bool | None]]
+
+Target = Record[Any] | str
+"""A record that was read, or an id."""
+
+Changes = Json | Sequence[Json]
+"""A merge patch (an object) or a JSON Patch (a list)."""
+
+NDJSON = "application/x-ndjson"
+MERGE_PATCH = "application/merge-patch+json"
+JSON_PATCH = "application/json-patch+json"
+PAGE_RECORDS = 500
+LONG_POLL_SECONDS = 20
+
+
+@dataclass(slots=True)
+class Call(Generic[Answer]):
+    """One request; ``read`` makes the answer of a successful response.
+
+    ``content`` is bytes, or an iterable that can be sent only once: such a call is not
+    retried.
+    """
+
+    method: str
+    path: str
+    read: Callable[[httpx.Response], Answer]
+    query: Query = field(default_factory=list)
+    content: bytes | Iterable[bytes] | None = None
+    headers: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def is_repeatable(self) -> bool:
+        """Whether the body can be sent a second time."""
+        return self.content is None or isinstance(self.content, bytes)
+
+    def with_idempotency_key(self) -> None:
+        """Give a write a key of its own, unless the caller chose one."""
+        if self.method not in ("GET", "HEAD"):
+            self.headers.setdefault("Idempotency-Key", str(uuid.uuid4()))
+
+
+def json_call(
+    method: str,
+    path: str,
+    read: Callable[[Any], Answer],
+    *,
+    body: Any = None,
+    query: Query | None = None,
+    headers: Mapping[str, str] = {},
+    media_type: str = "application/json",
+) -> Call[Answer]:
+    """Return a call whose body and answer are JSON."""
+    sent = dict(headers)
+    content = None
+    if body is not None:
+        content = json.dumps(body, ensure_ascii=False).encode()
+        sent["Content-Type"] = media_type
+    return Call(
+        method, path, lambda response: read(response.json()), query or [], content, sent
+    )
+
+
+def query_of(filters: Mapping[str, Any]) -> Query:
+    """Return filters and options as a query string's pairs.
+
+    A list stands for a repeated parameter, True and False are ``true`` and ``false``.
+    Raises ``TypeError`` for a dictionary.
+    """
+    pairs: Query = []
+    for name, value in filters.items():
+        values = value if isinstance(value, list | tuple | set) else [value]
+        pairs += [(name, _parameter(name, each)) for each in values]
+    return pairs
+
+
+def _parameter(name: str, value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, dict):
+        raise TypeError(f"the filter {name} takes a single value or a list of them")
+    isoformat = getattr(value, "isoformat", None)
+    return isoformat() if isoformat is not None else str(value)
+
+
+def path_of(*parts: str) -> str:
+    """Return a path of percent-encoded parts."""
+    return "/" + "/".join(quote(part, safe="") for part in parts)
+
+
+def precondition(target: Target) -> dict[str, str]:
+    """Return the headers that let a write fail if the record has changed meanwhile.
+
+    A record that was read before carries its revision; an id carries none.
+    """
+    return {"If-Match": target.etag} if isinstance(target, Record) else {}
+
+
+def id_of(target: Target) -> str:
+    """Return the id of a record or the id itself."""
+    return target.id if isinstance(target, Record) else target
+
+
+class CollectionCalls(Generic[Data]):
+    """The calls of one collection, in the default workspace or in a named one."""
+
+    def __init__(
+        self, name: str, model: type[Data] | None, workspace: str | None
+    ) -> None:
+        self.name = name
+        self.workspace = workspace
+        self._load = loader(model)
+        prefix = () if workspace is None else ("workspaces", workspace)
+        self._parts = (*prefix, "api", name)
+
+    def _path(self, *below: str) -> str:
+        return path_of(*self._parts, *below)
+
+    def _record(self, members: Json) -> Record[Data]:
+        return parse_record(members, self._load)
+
+    def create(self, data: object) -> Call[Record[Data]]:
+        return json_call(
+            "POST",
+            self._path(),
+            self._record,
+            body=dump(data),
+        )
+
+    def get(self, key: str, revision: int | None) -> Call[Record[Data]]:
+        query: Query = []
+        if revision is not None:
+            query.append(("revision", revision))
+        return json_call(
+            "GET",
+            self._path(key),
+            self._record,
+            query=query,
+        )
+
+    def page(
+        self, filters: Mapping[str, Any], cursor: str | None
+    ) -> Call[tuple[list[Record[Data]], str | None]]:
+        query = query_of({"limit": PAGE_RECORDS} | dict(filters))
+        if cursor is not None:
+            query.append(("cursor", cursor))
+        return json_call(
+            "GET",
+            self._path(),
+            self._read_page,
+            query=query,
+        )
+
+    def _read_page(self, members: Json) -> tuple[list[Record[Data]], str | None]:
+        records = [self._record(item) for item in members["items"]]
+        return records, members["next_cursor"]
+
+    def count(self, filters: Mapping[str, Any]) -> Call[int]:
+        query = query_of({**filters, "limit": 1, "count": True})
+        return json_call(
+            "GET",
+            self._path(),
+            lambda page: page["total"],
+            query=query,
+        )
+
+    def replace(self, target: Target, data: object) -> Call[Record[Data]]:
+        return json_call(
+            "PUT",
+            self._path(id_of(target)),
+            self._record,
+            body=dump(data),
+            headers=precondition(target),
+        )
+
+    def patch(
+        self,
+        target: Target,
+        changes: Changes,
+    ) -> Call[Record[Data]]:
+        return json_call(
+            "PATCH",
+            self._path(id_of(target)),
+            self._record,
+            body=changes,
+            headers=precondition(target),
+            media_type=MERGE_PATCH if isinstance(changes, dict) else JSON_PATCH,
+        )
+
+    def delete(self, target: Target) -> Call[None]:
+        path = self._path(id_of(target))
+        return Call("DELETE", path, lambda _: None, headers=precondition(target))
+
+    def run(
+        self, target: Target, command: str, payload: Json
+    ) -> Call[CommandResult[Data]]:
+        return json_call(
+            "POST",
+            self._path(id_of(target), "commands", command),
+            lambda answer: CommandResult(
+                answer["result"], self._record(answer["record"])
+            ),
+            body=payload,
+            headers=precondition(target),
+        )
+
+    def invoke(
+        self, command: str, payload: Json, filters: Mapping[str, Any]
+    ) -> Call[InvokeReport]:
+        return json_call(
+            "POST",
+            self._path("commands", command),
+            parse_invoke_report,
+            body=payload,
+            query=query_of(filters),
+        )
+
+    def delete_matching(
+        self, max_affected: int, filters: Mapping[str, Any]
+    ) -> Call[int]:
+        query = query_of({**filters, "max_affected": max_affected})
+        return json_call(
+            "DELETE",
+            self._path(),
+            lambda answer: answer["deleted"],
+            query=query,
+        )
+
+    def history(
+        self, key: str, cursor: str | None
+    ) -> Call[tuple[list[Change], str | None]]:
+        query: Query = []
+        if cursor is not None:
+            query.append(("cursor", cursor))
+        return json_call(
+            "GET",
+            self._path(key, "history"),
+            _read_changes,
+            query=query,
+        )
+
+    def import_lines(self, content: Iterable[bytes]) -> Call[ImportReport]:
+        return Call(
+            "POST",
+            self._path("import"),
+            lambda response: ImportReport(response.json()["created"]),
+            content=content,
+            headers={"Content-Type": NDJSON},
+        )
+
+    def export(self, filters: Mapping[str, Any]) -> Call[None]:
+        return Call("GET", self._path("export"), lambda _: None, query_of(filters))
+
+    def read_line(self, line: str) -> Record[Data]:
+        """Return the record of one line of an export."""
+        return self._record(json.loads(line))
+
+
+def import_line(data: object) -> bytes:
+    """Return one line of an import."""
+    return json.dumps(dump(data), ensure_ascii=False).encode() + b"\n"
+
+
+def _read_changes(members: Json) -> tuple[list[Change], str | None]:
+    changes = [parse_change(item) for item in members["items"]]
+    return changes, members["next_cursor"]
+
+
+class Feed:
+    """Where a reader of the change feed is, and the call that goes on from there."""
+
+    def __init__(
+        self,
+        after: int | str,
+        collection: str | None,
+        workspace: str | None,
+        *,
+        follow: bool,
+    ) -> None:
+        self._after = after
+        self._follow = follow
+        chosen = {"collection": collection, "workspace": workspace}
+        self._query: Query = [(name, each) for name, each in chosen.items() if each]
+        self.is_done = False
+
+    def call(self) -> Call[list[Change]]:
+        """Return the call for the next changes; its answer moves the position on."""
+        wait = LONG_POLL_SECONDS if self._follow else 0
+        query: Query = [("after", self._after), ("wait", wait), *self._query]
+        return json_call("GET", "/changes", self._read, query=query)
+
+    def _read(self, members: Json) -> list[Change]:
+        before, self._after = self._after, members["last_seq"]
+        self.is_done = not self._follow and (
+            not members["items"] and members["last_seq"] == before
+        )
+        return [parse_change(item) for item in members["items"]]

@@ -1,0 +1,148 @@
+"""Records, changes and reports as the client returns them."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, fields, is_dataclass
+from datetime import datetime
+from typing import Any, Generic, TypeVar, cast
+
+Data = TypeVar("Data")
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Record(Generic[Data]):
+    """One stored record: the envelope and ``data``, an object of the caller's class."""
+
+    id: str
+    collection: str
+    workspace: str | None
+    revision: int
+    schema_version: int
+    created_at: datetime
+    updated_at: datetime
+    data: Data
+
+    @property
+    def etag(self) -> str:
+        """The entity tag of this revision, for ``If-Match``."""
+        return f'"{self.revision}"'
+
+
+@dataclass(frozen=True, slots=True)
+class CommandResult(Generic[Data]):
+    """What a command returned, and the record after it."""
+
+    result: Any
+    record: Record[Data]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a selective invoke did with one record.
+
+    ``status`` is ``invoked``, ``skipped`` or ``failed``; ``reason`` says why not.
+    """
+
+    collection: str
+    id: str
+    status: str
+    reason: str | None
+    result: Any
+    revision: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class InvokeReport:
+    """What a selective invoke did: how many records, and the outcome of each."""
+
+    invoked: int
+    skipped: int
+    failed: int
+    outcomes: list[Outcome]
+
+
+@dataclass(frozen=True, slots=True)
+class ImportReport:
+    """How many records an import created."""
+
+    created: int
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One change of the journal; ``data`` is the data after it, None on a deletion."""
+
+    seq: int
+    at: datetime
+    workspace: str | None
+    collection: str
+    id: str
+    revision: int
+    schema_version: int
+    operation: str
+    command: str | None
+    payload: Any
+    actor: str | None
+    request_id: str
+    data: Json | None
+
+
+def parse_time(text: str) -> datetime:
+    """Return a time of the service, which is in UTC."""
+    return datetime.fromisoformat(text)
+
+
+def parse_record(members: Json, load: Callable[[Json], Data]) -> Record[Data]:
+    """Return a record of an answer; ``load`` makes the object of its data."""
+    return Record(
+        id=members["id"],
+        collection=members["collection"],
+        workspace=members["workspace"],
+        revision=members["revision"],
+        schema_version=members["schema_version"],
+        created_at=parse_time(members["created_at"]),
+        updated_at=parse_time(members["updated_at"]),
+        data=load(members["data"]),
+    )
+
+
+def parse_change(members: Json) -> Change:
+    """Return a change of an answer; members that this release does not know are left
+    out."""
+    known: Json = {field.name: members.get(field.name) for field in fields(Change)}
+    known["at"] = parse_time(members["at"])
+    return Change(**known)
+
+
+def parse_invoke_report(members: Json) -> InvokeReport:
+    """Return the report of a selective invoke."""
+    outcomes = [Outcome(**outcome) for outcome in members["outcomes"]]
+    counts = {name: members[name] for name in ("invoked", "skipped", "failed")}
+    return InvokeReport(**counts, outcomes=outcomes)
+
+
+def loader(model: type[Data] | None) -> Callable[[Json], Data]:
+    """Return what makes an object of a class from data; None: dictionaries.
+
+    Supported are pydantic models, SQLModel and persist entities, dataclasses, and any
+    class that takes the members as keyword arguments.
+    """
+    if model is None:
+        return lambda data: cast(Data, data)
+    validate = getattr(model, "model_validate", None)
+    if validate is not None:
+        return cast(Callable[[Json], Data], validate)
+    return lambda data: model(**data)
+
+
+def dump(data: object) -> Any:
+    """Return an object as a JSON value. Raises ``TypeError`` where it is none."""
+    model_dump = getattr(data, "model_dump", None)
+    if model_dump is not None:
+        return model_dump(mode="json")
+    if is_dataclass(data) and not isinstance(data, type):
+        return asdict(data)
+    if isinstance(data, Mapping):
+        return dict(data)
+    raise TypeError(f"{type(data).__name__} is no record data: send a model or a dict")
