@@ -9,7 +9,7 @@ ENGINE ?= $(shell for engine in docker podman buildah; do $$engine info >/dev/nu
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help serve showcase test test-slow lint format openapi openapi-check bench image test-image lock clean
+.PHONY: help serve showcase test test-slow lint format openapi openapi-check docs bench image test-image lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-14s %s\n", $$1, $$2}'
@@ -44,6 +44,10 @@ openapi: .venv/run ## Write openapi/openapi.json
 openapi-check: .venv/run ## Fail where openapi/openapi.json is not what the code says
 	$(BIN)/persist openapi | diff openapi/openapi.json -
 
+docs: .venv/dev ## Build the documentation into build/site, links checked
+	$(BIN)/python -m tests.support.reference_pages
+	$(BIN)/zensical build --clean --strict
+
 bench: .venv/dev ## Measure against the peers, write benchmarks/RESULTS.md
 	$(BIN)/python -m benchmarks $(ARGS)
 	$(BIN)/python -m benchmarks.process
@@ -61,7 +65,7 @@ lock: ## Pin the dependencies anew (needs uv; UPGRADE=--upgrade for newer ones)
 	$(LOCK) --constraint requirements-dev.lock --group build -o requirements-build.lock
 
 clean: ## Remove the environment and what tools left behind
-	rm -rf .venv dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # What pip has done is remembered in stamps: a second `make serve` starts at once.
