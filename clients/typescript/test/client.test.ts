@@ -1,0 +1,138 @@
+/** The client against a live service, whose address is in `PERSIST_URL`. */
+
+import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
+import { test } from "node:test";
+
+import { Client, isProblem, type PersistRecord } from "../src/index.js";
+
+interface Counter {
+  value: number;
+  name: string | null;
+}
+
+const url = process.env["PERSIST_URL"] ?? "http://127.0.0.1:8000";
+const client = new Client(url);
+const counters = client.collection<Counter>("counters");
+
+async function all<Item>(items: AsyncIterable<Item>): Promise<Item[]> {
+  const found: Item[] = [];
+  for await (const item of items) found.push(item);
+  return found;
+}
+
+function withCode(code: string): (error: unknown) => boolean {
+  return (error) => isProblem(error, code);
+}
+
+test("a record that was read is written only as it was", async () => {
+  const name = randomUUID();
+  const first: PersistRecord<Counter> = await counters.create({ name });
+  const second = await counters.patch(first, { value: 2 });
+  await assert.rejects(counters.replace(first, { value: 3 }), (error) => {
+    return isProblem(error, "precondition-failed") && error.revision === 2;
+  });
+  const third = await counters.patch(second.id, [{ op: "replace", path: "/value", value: 4 }]);
+  assert.equal(third.data.value, 4);
+  assert.equal((await counters.get(first.id, { revision: 2 })).data.value, 2);
+  await counters.delete(third);
+  await assert.rejects(counters.get(first.id), withCode("record-not-found"));
+  const changes = await all(counters.history(first.id));
+  assert.deepEqual(
+    changes.map((change) => change.operation),
+    ["delete", "patch", "patch", "create"],
+  );
+});
+
+test("lists go on over pages, imports and exports are whole", async () => {
+  const name = randomUUID();
+  const wanted = [0, 1, 2, 3, 4].map((value) => ({ value, name }));
+  assert.equal(await counters.importAll(wanted), 5);
+  const found = await all(counters.list({ name, sort: "-value", limit: 2, value__gte: 1 }));
+  assert.deepEqual(
+    found.map((record) => record.data.value),
+    [4, 3, 2, 1],
+  );
+  assert.equal(await counters.count({ name, value__in: [1, 2, 99] }), 2);
+  const exported = await all(counters.export({ name, sort: "value" }));
+  assert.deepEqual(
+    exported.map((record) => record.data),
+    wanted,
+  );
+  assert.equal(await counters.deleteMatching(10, { name }), 5);
+});
+
+test("commands run on one record and on many", async () => {
+  const name = randomUUID();
+  const counter = await counters.create({ name });
+  const done = await counters.run(counter, "increment", { by: 5 });
+  assert.deepEqual([done.result, done.record.data.value], [5, 5]);
+  const report = await counters.invoke("increment", { by: 2 }, { name });
+  assert.deepEqual([report.invoked, report.outcomes[0]?.result], [1, 7]);
+});
+
+test("a refusal names its code and the members at fault", async () => {
+  const accounts = client.collection("accounts");
+  const account = await accounts.create({ owner: randomUUID() });
+  await assert.rejects(accounts.create({ owner: "", balance: -1 }), (error) => {
+    const pointers = isProblem(error, "invalid-data") ? error.errors.map((each) => each.pointer) : [];
+    return pointers.includes("/owner") && pointers.includes("/balance");
+  });
+  await assert.rejects(accounts.run(account, "withdraw", { amount: 1 }), withCode("insufficient-funds"));
+});
+
+test("a transaction is stored as one, with values of earlier operations", async () => {
+  const name = randomUUID();
+  const { operations } = await client.transaction((transaction) => {
+    const first = transaction.create("counters", { value: 3, name });
+    const raised = transaction.run("counters", first.id, "increment", { by: 4 });
+    transaction.create("counters", { value: raised.result, name: first.field("name") });
+  });
+  assert.deepEqual([operations[0]?.status, operations[1]?.returned], [201, 7]);
+  const values = (await all(counters.list({ name }))).map((record) => record.data.value);
+  assert.deepEqual(values, [7, 7]);
+  const failing = client.transaction((transaction) => {
+    transaction.create("counters", { name });
+    transaction.create("counters", { value: "no number" });
+  });
+  await assert.rejects(failing, withCode("invalid-data"));
+  assert.equal(await counters.count({ name }), 2);
+  const { operations: escaped } = await client.transaction((transaction) => {
+    transaction.create("samples", { payload: { $ref: "o0.id" } });
+  });
+  assert.deepEqual((escaped[0]?.record?.["data"] as { payload: unknown }).payload, { $ref: "o0.id" });
+});
+
+test("changes end with the journal, or go on until they are aborted", async () => {
+  const counter = await counters.create({ name: randomUUID() });
+  const known = await all(client.changes({ follow: false }));
+  const after = known.at(-1)?.seq ?? 0;
+  const controller = new AbortController();
+  const following = client.changes({ after, collection: "counters", signal: controller.signal });
+  const next = following.next();
+  await counters.run(counter, "increment");
+  const change = (await next).value;
+  assert.deepEqual([change?.id, change?.command], [counter.id, "increment"]);
+  const waiting = following.next();
+  controller.abort();
+  await assert.rejects(waiting);
+});
+
+test("a write whose answer was lost is stored once", async () => {
+  const name = randomUUID();
+  const keys: (string | null)[] = [];
+  const losing: typeof fetch = async (input, init) => {
+    keys.push(new Headers(init?.headers).get("Idempotency-Key"));
+    const response = await fetch(input, init);
+    if (keys.length < 3) throw new TypeError("the connection was lost");
+    return response;
+  };
+  const flaky = new Client(url, { fetch: losing });
+  const created = await flaky.collection<Counter>("counters").create({ name });
+  assert.equal(new Set(keys).size, 1);
+  const found = await all(counters.list({ name }));
+  assert.deepEqual(
+    found.map((record) => record.id),
+    [created.id],
+  );
+});
