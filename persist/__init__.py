@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from persist.application import application as create_app
     from persist.domain.errors import Refused
     from persist.domain.migration import MigrationPlan, MigrationStep
-    from persist.entity_types.from_model import command, entity
+    from persist.entity_types.declaration import command, entity
 
 __all__ = [
     "MigrationPlan",
@@ -28,9 +28,9 @@ _SOURCES = {
     "MigrationPlan": ("persist.domain.migration", "MigrationPlan"),
     "MigrationStep": ("persist.domain.migration", "MigrationStep"),
     "Refused": ("persist.domain.errors", "Refused"),
-    "command": ("persist.entity_types.from_model", "command"),
+    "command": ("persist.entity_types.declaration", "command"),
     "create_app": ("persist.application", "application"),
-    "entity": ("persist.entity_types.from_model", "entity"),
+    "entity": ("persist.entity_types.declaration", "entity"),
 }
 
 

@@ -17,8 +17,8 @@ from persist.api.snapshots import TAKEN, of_collection, take
 from persist.api.write_requests import Writes
 from persist.domain.access import Access, Level
 from persist.domain.errors import Forbidden, InvalidPayload
+from persist.domain.identifiers import COLLECTION_NAME
 from persist.domain.workspace import Workspaces, held
-from persist.entity_types.registry import COLLECTION_NAME
 from persist.storage.database import Database
 from persist.storage.snapshots import Selection
 from persist.storage.unit_of_work import UnitOfWork

@@ -20,8 +20,11 @@ happened this time and what to do. HTTP statuses stand in one table, in
 ``api.problems``.
 """
 
+import re
 from collections.abc import Iterable
 from typing import Any, ClassVar, NamedTuple
+
+PROBLEM_CODE = re.compile("[a-z][a-z0-9]*(-[a-z0-9]+)*")
 
 
 class Violation(NamedTuple):
@@ -163,7 +166,9 @@ class UniqueViolation(Conflict):
 
 
 class Refused(Conflict):
-    """Raised by a command that will not act; ``code`` is what the client sees.
+    """The refusal of a command; ``code`` is what the client sees.
+
+    Raises ``ValueError`` for a code that is no lower-case words joined by hyphens.
 
     >>> raise Refused("the balance is too low", code="insufficient-funds")
     """
@@ -172,6 +177,10 @@ class Refused(Conflict):
     title = "The command refused"
 
     def __init__(self, detail: str, *, code: str = "command-unavailable") -> None:
+        if not PROBLEM_CODE.fullmatch(code):
+            raise ValueError(
+                f"{code!r} is no code of a problem; write it like insufficient-funds"
+            )
         super().__init__(detail)
         self.code = code
 

@@ -1,5 +1,5 @@
-"""Ids: canonical lower-case UUIDs; those made here are UUIDv7 (RFC 9562, section
-5.7)."""
+"""Ids and names: canonical lower-case UUIDs (those made here are UUIDv7, RFC 9562,
+section 5.7), names of collections and of commands."""
 
 import os
 import random
@@ -7,6 +7,8 @@ import re
 import threading
 import time
 
+COLLECTION_NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
+COMMAND_NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 CANONICAL = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
 _random = random.Random(int.from_bytes(os.urandom(32)))  # noqa: S311 - ids are unique, not secret

@@ -24,10 +24,10 @@ from persist.entity_types.cel.program import (
     compile_expression,
 )
 from persist.entity_types.definition import Location, check_paths, refuse
+from persist.entity_types.derived import example_of, set_command
 from persist.entity_types.json_schema import compile_schema
 from persist.entity_types.json_schema.admission import check_schema
-from persist.entity_types.payloads import example_of, set_command
-from persist.entity_types.values import checked
+from persist.entity_types.storable import checked
 
 ANY_OBJECT: Schema = {"type": "object", "additionalProperties": False}
 

@@ -1,12 +1,23 @@
-"""The registry of a deployment's typed entities: the module of ``PERSIST_MODELS``."""
+"""The registry of a deployment's entity classes: the module of ``PERSIST_MODELS``."""
 
 import importlib
-import re
+import logging
+import traceback
+from pathlib import Path
+from types import ModuleType
 
 from persist.domain.entity_type import EntityType
-from persist.entity_types.from_model import from_model, is_entity
+from persist.entity_types.declaration import is_entity
+from persist.entity_types.entity_class import InvalidEntityClass
+from persist.entity_types.from_model import from_model
 
-COLLECTION_NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
+logger = logging.getLogger(__name__)
+
+ENGINE = Path(__file__).parents[1]
+REASON_LENGTH = 400
+"""Characters of an exception's text that are shown; pydantic's may fill a page."""
+
+LIBRARIES = ("site-packages", "dist-packages")
 
 
 class InvalidModels(ValueError):
@@ -14,27 +25,71 @@ class InvalidModels(ValueError):
 
 
 def load_models(module_name: str) -> list[EntityType]:
-    """The entity types of a module: every class under ``@entity`` in its namespace.
+    """Return the entity types of a module: every class under ``@entity`` in its
+    namespace.
 
-    Raises ``InvalidModels``.
+    Raises ``InvalidModels`` with a line that says what to do. The traceback of what a
+    module raised is logged at the level ``debug``.
     """
-    try:
-        module = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
+    module = _imported(module_name)
+    found = dict.fromkeys(filter(is_entity, vars(module).values()))
+    if not found:
         raise InvalidModels(
-            f"the module {module_name!r} cannot be imported: {error}"
-        ) from error
-    types = [
-        from_model(model)
-        for model in dict.fromkeys(filter(is_entity, vars(module).values()))
-    ]
-    if not types:
-        raise InvalidModels(f"the module {module_name!r} holds no class under @entity")
-    for type in types:
-        if not COLLECTION_NAME.fullmatch(type.name):
-            raise InvalidModels(
-                f"{type.name!r} cannot name a collection: {COLLECTION_NAME.pattern}"
-            )
-        if [other.name for other in types].count(type.name) > 1:
-            raise InvalidModels(f"two classes claim the collection {type.name!r}")
+            f"the module {module_name!r} contains no class under @entity; import the"
+            " classes there"
+        )
+    try:
+        types = [from_model(model) for model in found]
+    except InvalidEntityClass as error:
+        raise InvalidModels(str(error)) from error
+    _check_names(types)
     return types
+
+
+def _check_names(types: list[EntityType]) -> None:
+    names = [each.name for each in types]
+    for each in types:
+        if names.count(each.name) > 1:
+            raise InvalidModels(
+                f"two classes claim the collection {each.name!r}; give one of them"
+                " another name"
+            )
+
+
+def _imported(name: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        logger.debug("the module %s cannot be imported", name, exc_info=error)
+        if error.name is not None and f"{name}.".startswith(f"{error.name}."):
+            raise InvalidModels(
+                f"the module {name!r} cannot be imported: {error}"
+            ) from error
+        raise InvalidModels(_in_one_line(name, error)) from error
+    except (Exception, SystemExit) as error:
+        logger.debug("the module %s cannot be imported", name, exc_info=error)
+        raise InvalidModels(_in_one_line(name, error)) from error
+
+
+def _in_one_line(name: str, error: BaseException) -> str:
+    """Return file, line and reason of what a module raised."""
+    if isinstance(error, SyntaxError):
+        return f"{error.filename}, line {error.lineno}: {error.msg}; correct the syntax"
+    reason = " ".join(str(error).split())[:REASON_LENGTH]
+    described = f"{type(error).__name__}: {reason}"
+    frames = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if _is_deployment(frame.filename)
+    ]
+    if not frames:
+        return f"the module {name!r} cannot be imported: {described}"
+    return f"{frames[-1].filename}, line {frames[-1].lineno}: {described}"
+
+
+def _is_deployment(file: str) -> bool:
+    """Return whether a file is the user's own: of no library, and not of the engine."""
+    path = Path(file)
+    if file.startswith("<") or any(part in LIBRARIES for part in path.parts):
+        return False
+    return not path.is_relative_to(ENGINE) and "importlib" not in path.parts

@@ -24,8 +24,8 @@ from persist.domain.errors import (
     UniqueViolation,
     Violation,
 )
+from persist.domain.identifiers import COLLECTION_NAME
 from persist.entity_types.definition import refuse
-from persist.entity_types.registry import COLLECTION_NAME
 from persist.storage.catalog import Stale, registered_layout
 from persist.storage.database import Database
 from persist.storage.definitions import StoredDefinition

@@ -1,4 +1,4 @@
-"""What both compilers derive from an object schema: the command ``set``, and an
+"""What both compilers derive from an object schema: the command ``set`` and an
 example."""
 
 from typing import Any
@@ -11,7 +11,7 @@ from persist.entity_types.json_schema import compile_members
 
 
 def set_command(schema: Schema) -> Command:
-    """The command every collection has: new values for one or more top-level fields."""
+    """Return the command of every collection: new values for top-level members."""
     properties = {
         name: _without_default(part)
         for name, part in schema.get("properties", {}).items()
@@ -41,8 +41,10 @@ def _without_default(part: Any) -> Any:
 
 
 def example_of(schema: Schema) -> Data | None:
-    """Example data: the schema's own, or made of its members' examples where all
-    required ones have one."""
+    """Return example data, or None where a required member has no example.
+
+    The example of the schema itself comes first, then the examples of its members.
+    """
     for example in schema.get("examples", ()):
         if isinstance(example, dict):
             return example

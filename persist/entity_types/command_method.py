@@ -1,0 +1,142 @@
+"""The judge of commands, and how they are found on a class."""
+
+import inspect
+import re
+from collections.abc import Callable
+from typing import Any, Self
+
+from pydantic import BaseModel
+
+from persist.domain.identifiers import COMMAND_NAME
+from persist.entity_types.entity_features import Refusal
+from persist.entity_types.field_type import Refused, judge_metadata, judge_type
+
+Method = Callable[..., Any]
+
+COMMAND_FEATURES: dict[str, Refusal] = {
+    "async def": Refusal(
+        "a command runs inside the transaction of a write, without an event loop",
+        "write def, and keep calls over the network outside commands",
+    ),
+    "yield": Refusal("a generator has no result", "return the result"),
+    "staticmethod": Refusal(
+        "a command changes a record", "write an ordinary method with self"
+    ),
+    "set": Refusal("every collection has a command set already", "write another name"),
+    "*args": Refusal(
+        "the members of a payload have names", "write each parameter by its name"
+    ),
+    "positional-only": Refusal(
+        "the members of a payload have names", "take the / out of the parameters"
+    ),
+}
+"""Features of commands that are refused, with the reason."""
+
+
+def command_methods(model: type[BaseModel]) -> list[tuple[str, Method]]:
+    """Return the methods under ``@command``, inherited ones too, with their names."""
+    found = ((name, _attribute(model, name)) for name in sorted(dir(model)))
+    return [
+        (name, attribute)
+        for name, attribute in found
+        if hasattr(attribute, "__persist_command__")
+        or hasattr(_function(attribute), "__persist_command__")
+    ]
+
+
+def _attribute(model: type, name: str) -> Any:
+    return inspect.getattr_static(model, name, None)
+
+
+def _function(attribute: Any) -> Any:
+    """Return the function below ``staticmethod``, ``classmethod`` or ``property``."""
+    for inner in ("__func__", "fget"):
+        attribute = getattr(attribute, inner, attribute)
+    return attribute
+
+
+def parameters_of(method: Method) -> list[inspect.Parameter]:
+    """Return the parameters of a command but ``self``.
+
+    Raises ``NameError`` for an annotation that cannot be evaluated.
+    """
+    return list(inspect.signature(method, eval_str=True).parameters.values())[1:]
+
+
+def judge(name: str, attribute: Any, model: type[BaseModel]) -> None:
+    """Raise ``Refused`` for a command that could not be called as it is written."""
+    try:
+        feature = _feature(name, attribute)
+        if feature is not None:
+            raise Refused("", COMMAND_FEATURES[feature])
+        if not COMMAND_NAME.fullmatch(name):
+            raise Refused("", _misnamed(name))
+        for parameter in parameters_of(attribute):
+            _judge_parameter(parameter)
+        _judge_result(attribute, model)
+    except NameError as error:
+        refusal = Refusal(str(error), "import the type in the module of the class")
+        raise Refused(f"command {name}", refusal) from None
+    except Refused as found:
+        member = f" {found.member}" if found.member else ""
+        raise Refused(f"command {name}{member}", found.refusal) from None
+
+
+def _feature(name: str, attribute: Any) -> str | None:
+    """Return the refused feature of a command, or None."""
+    function = _function(attribute)
+    found = {
+        "set": name == "set",
+        "staticmethod": function is not attribute,
+        "async def": inspect.iscoroutinefunction(function)
+        or inspect.isasyncgenfunction(function),
+        "yield": inspect.isgeneratorfunction(function),
+    }
+    kinds = [each.kind for each in inspect.signature(function).parameters.values()]
+    found["staticmethod"] |= not kinds
+    found["*args"] = any(kind in _VARIADIC for kind in kinds)
+    found["positional-only"] = inspect.Parameter.POSITIONAL_ONLY in kinds[1:]
+    return next((feature for feature, is_used in found.items() if is_used), None)
+
+
+_VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+
+
+def _misnamed(name: str) -> Refusal:
+    words = re.sub(r"([a-z0-9])([A-Z])", r"\1_\2", name).lower().strip("_")
+    return Refusal(
+        f"its name does not match {COMMAND_NAME.pattern}", f"write {words[:63]}"
+    )
+
+
+def _judge_parameter(parameter: inspect.Parameter) -> None:
+    if parameter.annotation is parameter.empty:
+        return
+    try:
+        judge_models(parameter.annotation)
+    except Refused as found:
+        raise Refused(f"parameter {parameter.name}", found.refusal) from None
+
+
+def judge_models(annotation: Any) -> None:
+    """Judge a type and the models nested in it. Raises ``Refused``."""
+    known: set[type[BaseModel]] = set()
+    waiting = judge_type(annotation)
+    while waiting:
+        model = waiting.pop()
+        if model in known:
+            continue
+        known.add(model)
+        for info in model.model_fields.values():
+            judge_metadata(info.metadata)
+            waiting += judge_type(info.annotation)
+
+
+def _judge_result(method: Method, model: type[BaseModel]) -> None:
+    result = inspect.signature(method, eval_str=True).return_annotation
+    if result in (inspect.Signature.empty, Self, model):
+        return
+    try:
+        judge_models(result)
+    except Refused as found:
+        raise Refused("result", found.refusal) from None

@@ -1,0 +1,116 @@
+"""The decorators of a deployment's classes: ``entity`` and ``command``.
+
+They only note what was declared; ``from_model`` judges and compiles it.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, TypeVar, overload
+
+from sqlmodel import SQLModel
+
+from persist.domain.migration import MigrationPlan
+
+Model = TypeVar("Model", bound=SQLModel)
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+WRITE_ENTITY = 'write @entity("tickets") above a class that inherits SQLModel'
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """What ``@entity`` says of a class."""
+
+    name: str
+    schema_version: int
+    unique: Iterable[Any]
+    indexes: Iterable[Any]
+    plan: MigrationPlan | None
+
+
+@dataclass(frozen=True)
+class Guard:
+    """When a command is available, and the reason given while it is not."""
+
+    when: Callable[[Any], bool] | None
+    otherwise: str
+
+
+def entity(
+    name: str,
+    *,
+    schema_version: int = 1,
+    plan: MigrationPlan | None = None,
+    unique: Iterable[str | Iterable[str]] = (),
+    indexes: Iterable[str | Iterable[str]] = (),
+) -> Callable[[type[Model]], type[Model]]:
+    """Make a SQLModel class the entity type of the collection ``name``.
+
+    ``plan`` brings data of older schema versions to ``schema_version``. Data of older
+    versions cannot be restored without a plan. ``unique`` and ``indexes`` take fields
+    and groups of fields; a single field can also say ``Field(unique=True)`` or
+    ``Field(index=True)``. The class is judged when the service loads it. Raises
+    ``InvalidPlan`` where the plan does not lead to ``schema_version``, and
+    ``TypeError`` for what is no SQLModel class.
+    """
+    if not isinstance(name, str):
+        raise TypeError(f"@entity needs the name of a collection; {WRITE_ENTITY}")
+    if isinstance(plan, MigrationPlan):
+        plan.check_complete(schema_version)
+    declared = Declaration(name, schema_version, unique, indexes, plan)
+
+    def declare(model: type[Model]) -> type[Model]:
+        _check_is_model(model)
+        model.__persist_entity__ = declared
+        return model
+
+    return declare
+
+
+def _check_is_model(model: Any) -> None:
+    if not (isinstance(model, type) and issubclass(model, SQLModel)):
+        named = getattr(model, "__name__", repr(model))
+        raise TypeError(f"{named} is no SQLModel class; {WRITE_ENTITY}")
+
+
+@overload
+def command(method: Method) -> Method: ...
+@overload
+def command(
+    method: None = None,
+    *,
+    when: Callable[[Any], bool] | None = None,
+    otherwise: str = "",
+) -> Callable[[Method], Method]: ...
+def command(
+    method: Method | None = None,
+    *,
+    when: Callable[[Any], bool] | None = None,
+    otherwise: str = "",
+) -> Method | Callable[[Method], Method]:
+    """Make a method a command of its entity.
+
+    The method's parameters are the payload, its docstring is the description. The
+    command is available while ``when(record)`` is true; ``otherwise`` is the reason
+    given while it is not.
+    """
+
+    def declare(method: Method) -> Method:
+        method.__persist_command__ = Guard(when, otherwise)  # type: ignore[attr-defined]
+        return method
+
+    return declare if method is None else declare(method)
+
+
+def is_entity(value: Any) -> bool:
+    """Return whether ``value`` itself is a class under ``@entity``.
+
+    A subclass of an entity class is not one.
+    """
+    return isinstance(value, type) and "__persist_entity__" in vars(value)
+
+
+def declaration_of(model: type[SQLModel]) -> Declaration:
+    """Return what ``@entity`` says of a class."""
+    declared: Declaration = vars(model)["__persist_entity__"]
+    return declared

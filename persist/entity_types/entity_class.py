@@ -1,0 +1,316 @@
+"""The judge of entity classes.
+
+Every field, method and option of a class is kept exactly, supported with a rule, or
+refused with the class, the member, the reason and what to write instead. The tables are
+in ``entity_features``; the answer is the same on every database.
+"""
+
+import difflib
+import inspect
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from pydantic import BaseModel, PydanticUserError, ValidationError
+from pydantic.errors import PydanticUndefinedAnnotation
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+from sqlmodel import SQLModel
+
+from persist.domain.entity_type import Paths
+from persist.domain.field import Field, FieldType, fields_of
+from persist.domain.identifiers import COLLECTION_NAME
+from persist.domain.migration import MigrationPlan
+from persist.domain.record import INT64
+from persist.entity_types import command_method
+from persist.entity_types.core_schema import (
+    field_schemas,
+    functions,
+    is_incompatible,
+)
+from persist.entity_types.declaration import Declaration, declaration_of
+from persist.entity_types.entity_features import (
+    CLASS_FEATURES,
+    CONFIGURATION,
+    FIELD_ARGUMENTS,
+    Refusal,
+)
+from persist.entity_types.field_type import Refused, judge_metadata, judge_type
+from persist.entity_types.model_codec import ModelCodec
+
+
+class InvalidEntityClass(ValueError):
+    """A class that cannot be kept as it is written.
+
+    The message is one line: module, line, class, member, reason, what to write instead.
+    """
+
+    def __init__(self, model: type, member: str, refusal: Refusal) -> None:
+        place = f"{model.__module__}, {_line(model)}class {model.__name__}"
+        named = f", {member}" if member else ""
+        super().__init__(f"{place}{named}: {refusal.reason}; {refusal.instead}")
+
+
+def _line(model: type) -> str:
+    try:
+        return f"line {inspect.getsourcelines(model)[1]}, "
+    except (OSError, TypeError):  # a class that no file contains
+        return ""
+
+
+def judge(model: type[SQLModel]) -> None:
+    """Raise ``InvalidEntityClass`` for the first thing that cannot be kept."""
+    try:
+        _judge_declaration(declaration_of(model))
+        _judge_class(model)
+        for owner in _models(model):
+            _judge_configuration(owner)
+            _judge_fields(owner, nested=owner is not model)
+        for name, method in command_method.command_methods(model):
+            command_method.judge(name, method, model)
+    except Refused as found:
+        raise InvalidEntityClass(model, found.member, found.refusal) from None
+
+
+def _judge_declaration(declared: Declaration) -> None:
+    if not COLLECTION_NAME.fullmatch(declared.name):
+        raise Refused(
+            "@entity",
+            Refusal(
+                f"{declared.name!r} cannot name a collection",
+                f"write a name like {_collection_name(declared.name)!r}:"
+                f" {COLLECTION_NAME.pattern}",
+            ),
+        )
+    version = declared.schema_version
+    if type(version) is not int or not 1 <= version < INT64.stop:
+        raise Refused(
+            "@entity",
+            Refusal(
+                f"schema_version={version!r} is no version", "write 1, 2, 3 and so on"
+            ),
+        )
+    if not isinstance(declared.plan, MigrationPlan | None):
+        raise Refused(
+            "@entity",
+            Refusal(
+                f"plan= is a {type(declared.plan).__name__}, no plan",
+                "write plan=MigrationPlan([MigrationStep(1, 2)])",
+            ),
+        )
+
+
+def _collection_name(name: str) -> str:
+    words = re.sub(r"([a-z0-9])([A-Z])", r"\1-\2", name).lower()
+    return re.sub(r"[^a-z0-9]+", "-", words).strip("-0123456789")[:63] or "tickets"
+
+
+def _judge_class(model: type[SQLModel]) -> None:
+    found = next(_class_features(model), None)
+    if found is not None:
+        feature, member = found
+        raise Refused(member, CLASS_FEATURES[feature])
+    try:
+        model.model_rebuild()
+    except (PydanticUndefinedAnnotation, PydanticUserError) as error:
+        reason = str(error).splitlines()[0]
+        raise Refused(
+            "", Refusal(reason, "import the type in the module of the class")
+        ) from None
+
+
+def _class_features(model: type[SQLModel]) -> Iterator[tuple[str, str]]:
+    """Yield each refused feature of the class, with the member it belongs to."""
+    if model.model_config.get("table"):
+        yield "table=True", ""
+    own = [base for base in model.__mro__ if base.__module__ not in _LIBRARIES]
+    for feature in ("__tablename__", "__table_args__"):
+        if any(feature in vars(base) for base in own):
+            yield feature, feature
+    for name in getattr(model, "__sqlmodel_relationships__", {}):
+        yield "Relationship", f"field {name}"
+
+
+_LIBRARIES = ("sqlmodel.main", "pydantic.main", "builtins")
+
+
+def _models(model: type[BaseModel]) -> list[type[BaseModel]]:
+    """Return the class and the models nested in it, each once."""
+    found: dict[type[BaseModel], None] = {}
+    waiting = [model]
+    while waiting:
+        current = waiting.pop(0)
+        if current in found:
+            continue
+        found[current] = None
+        for name, info in current.model_fields.items():
+            with _field(current, name, nested=current is not model):
+                waiting += judge_type(info.annotation)
+    return list(found)
+
+
+@contextmanager
+def _field(owner: type, name: str, *, nested: bool) -> Iterator[None]:
+    """Add the name of a field to a refusal inside the block."""
+    try:
+        yield
+    except Refused as found:
+        prefix = f"{owner.__name__}." if nested else ""
+        found.member = found.member or f"field {prefix}{name}"
+        raise
+
+
+def _judge_configuration(owner: type[BaseModel]) -> None:
+    allowed = {"extra": (None, "forbid"), "regex_engine": (None, "rust-regex")}
+    for option, refusal in CONFIGURATION.items():
+        value = owner.model_config.get(option)
+        if value not in allowed.get(option, (None, {})):
+            raise Refused(
+                f"model_config of {owner.__name__}, {option}={value!r}", refusal
+            )
+    decorators = owner.__pydantic_decorators__
+    for feature, found in (
+        ("@field_serializer", decorators.field_serializers),
+        ("@model_serializer", decorators.model_serializers),
+    ):
+        for name in found:
+            raise Refused(f"method {name}", CLASS_FEATURES[feature])
+
+
+def _judge_fields(owner: type[BaseModel], *, nested: bool) -> None:
+    if nested and owner.model_computed_fields:
+        raise Refused(
+            f"field {owner.__name__}.{next(iter(owner.model_computed_fields))}",
+            Refusal(
+                "only the entity class itself has computed fields",
+                "move the computed field to the entity class",
+            ),
+        )
+    for name, info in owner.model_fields.items():
+        with _field(owner, name, nested=nested):
+            _judge_arguments(info)
+            judge_metadata(info.metadata)
+    for name, core in field_schemas(owner.__pydantic_core_schema__).items():
+        if any(map(is_incompatible, functions(core["schema"]))):
+            with _field(owner, name, nested=nested):
+                raise Refused("", CLASS_FEATURES["constraint"])
+
+
+def _judge_arguments(info: FieldInfo) -> None:
+    for argument, value in field_arguments(info).items():
+        if value is None or argument not in FIELD_ARGUMENTS:
+            continue
+        reason, instead = FIELD_ARGUMENTS[argument]
+        raise Refused("", Refusal(f"{argument}= is refused: {reason}", instead))
+
+
+def _column_arguments(info: FieldInfo) -> dict[str, Any]:
+    """Return what SQLModel's ``Field`` was given for the column of the field."""
+    given: dict[str, Any] = {}
+    for metadata in info.metadata:
+        if type(metadata).__name__ == "FieldInfoMetadata":
+            given |= vars(metadata)
+    return {
+        name: value for name, value in given.items() if value is not PydanticUndefined
+    }
+
+
+_CHANGES_NOTHING = {"allow_mutation": True, "primary_key": False, "exclude": False}
+"""Arguments of ``Field`` at the values that change nothing."""
+
+
+def field_arguments(info: FieldInfo) -> dict[str, Any]:
+    """Return what ``Field`` was given, beyond what pydantic and SQLModel fill in."""
+    given = info._attributes_set | _column_arguments(info)
+    for name, value in _CHANGES_NOTHING.items():
+        if given.get(name) is value:
+            del given[name]
+    for name in ("validation_alias", "serialization_alias"):
+        own = getattr(info, name)
+        given[name] = None if own == info.alias else own
+    return given
+
+
+def check_defaults(model: type[SQLModel], codec: ModelCodec) -> None:
+    """Raise ``InvalidEntityClass`` for a default that its own field refuses."""
+    for name, info in model.model_fields.items():
+        if info.is_required() or info.default_factory is not None:
+            continue
+        try:
+            codec.check_default(name, info.default)
+        except (ValidationError, ValueError) as error:
+            reason = (
+                error.errors()[0]["msg"]
+                if isinstance(error, ValidationError)
+                else str(error)
+            )
+            raise InvalidEntityClass(
+                model,
+                f"field {name}",
+                Refusal(
+                    f"its default {info.default!r} does not fit: {reason}",
+                    "write a default that the field accepts",
+                ),
+            ) from None
+
+
+def indexed_groups(
+    model: type[SQLModel], schema: dict[str, Any], flag: str
+) -> tuple[Paths, ...]:
+    """Return the groups of members that are unique or have an index, by the flag
+    ``unique`` or ``index``. Raises ``InvalidEntityClass``."""
+    declared = declaration_of(model)
+    given = declared.unique if flag == "unique" else declared.indexes
+    flagged = [
+        (info.alias or name,)
+        for name, info in model.model_fields.items()
+        if field_arguments(info).get(flag)
+    ]
+    fields = fields_of(schema)
+    try:
+        groups = [*flagged, *_groups(given, flag)]
+        for group in groups:
+            for name in group:
+                _judge_indexed(fields, name, flag)
+    except Refused as found:
+        raise InvalidEntityClass(model, found.member, found.refusal) from None
+    return tuple(dict.fromkeys(groups))
+
+
+def _groups(given: Any, flag: str) -> list[Paths]:
+    argument = "unique" if flag == "unique" else "indexes"
+    groups = [] if isinstance(given, str) or not isinstance(given, Iterable) else given
+    found = [(group,) if isinstance(group, str) else tuple(group) for group in groups]
+    if groups is not given or any(not group for group in found):
+        raise Refused(
+            f"@entity, {argument}={given!r}",
+            Refusal(
+                "it is no list of fields or groups of fields",
+                f'write {argument}=["a", ["b", "c"]]',
+            ),
+        )
+    return found
+
+
+def _judge_indexed(fields: dict[str, Field], name: Any, flag: str) -> None:
+    member = f"field {name}"
+    wish = "it cannot be unique" if flag == "unique" else "it cannot have an index"
+    found = fields.get(name)
+    if found is None:
+        near = difflib.get_close_matches(str(name), fields, n=1)
+        raise Refused(
+            member,
+            Refusal(
+                f"{wish}: the class has no member of that name",
+                f"write {near[0]!r}" if near else f"write one of {', '.join(fields)}",
+            ),
+        )
+    if found.type in (FieldType.OBJECT, FieldType.ARRAY, FieldType.ANY):
+        raise Refused(
+            member,
+            Refusal(
+                f"{wish}: it is no single value of one type",
+                "take it out, or give the field the type of a single value",
+            ),
+        )

@@ -1,0 +1,220 @@
+"""The judge of types: whether a Python type can be kept exactly."""
+
+import types
+import typing
+from collections.abc import Iterable
+from enum import Enum, Flag
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel, networks
+from pydantic.fields import FieldInfo
+from pydantic.functional_serializers import PlainSerializer, WrapSerializer
+from pydantic.functional_validators import (
+    AfterValidator,
+    BeforeValidator,
+    PlainValidator,
+    WrapValidator,
+)
+from pydantic.types import Discriminator, Tag, UuidVersion
+
+from persist.entity_types.entity_features import (
+    CLASS_FEATURES,
+    REFUSED_TYPES,
+    SCALARS,
+    UNKNOWN_TYPE,
+    Refusal,
+)
+
+NONE = (None, type(None))
+
+KNOWN_METADATA = (
+    AfterValidator,
+    BeforeValidator,
+    Discriminator,
+    FieldInfo,
+    PlainValidator,
+    Tag,
+    UuidVersion,
+    WrapValidator,
+)
+"""Metadata of ``Annotated`` that make a schema of their own and keep the value."""
+
+
+class Refused(Exception):
+    """A feature that is refused; ``member`` is the field or method it belongs to."""
+
+    def __init__(self, member: str, refusal: Refusal) -> None:
+        super().__init__(refusal.reason)
+        self.member = member
+        self.refusal = refusal
+
+
+Models = list[type[BaseModel]]
+
+
+def judge_type(given: Any) -> Models:
+    """Return the models that a type contains. Raises ``Refused``."""
+    annotation: Any = _resolved(given)
+    if annotation is Any or annotation in NONE or _is_scalar(annotation):
+        return []
+    if isinstance(annotation, type) and get_origin(annotation) is None:
+        return _judge_class(annotation)
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    judge = _GENERICS.get(origin)
+    if judge is None:
+        raise Refused("", _refusal(origin or annotation))
+    return judge(arguments)
+
+
+def judge_metadata(metadata: Iterable[Any]) -> None:
+    """Raise ``Refused`` for metadata of ``Annotated`` that change what is answered."""
+    for each in metadata:
+        if isinstance(each, PlainSerializer | WrapSerializer):
+            raise Refused("", CLASS_FEATURES["PlainSerializer"])
+        kind = each if isinstance(each, type) else type(each)
+        if kind in REFUSED_TYPES:
+            raise Refused("", _refusal(kind))
+        own_schema = hasattr(each, "__get_pydantic_core_schema__")
+        if own_schema and not isinstance(each, KNOWN_METADATA):
+            raise Refused("", _refusal(kind))
+
+
+def _resolved(annotation: Any) -> Any:
+    if hasattr(annotation, "__supertype__"):  # NewType
+        return _resolved(annotation.__supertype__)
+    if type(annotation).__name__ == "TypeAliasType":
+        return _resolved(annotation.__value__)
+    return annotation
+
+
+def _is_scalar(annotation: Any) -> bool:
+    if isinstance(annotation, type) and issubclass(annotation, networks.AnyUrl):
+        return True
+    return _hashable(annotation) and annotation in SCALARS
+
+
+def _hashable(annotation: Any) -> bool:
+    return getattr(annotation, "__hash__", None) is not None
+
+
+def _judge_class(annotation: type) -> Models:
+    if annotation in (list, dict, tuple):
+        return []
+    if issubclass(annotation, Enum) and not issubclass(annotation, Flag):
+        _judge_values([member.value for member in annotation])
+        return []
+    is_root = getattr(annotation, "__pydantic_root_model__", False)
+    if issubclass(annotation, BaseModel) and not is_root:
+        return [annotation]
+    raise Refused("", _refusal(annotation))
+
+
+def _refusal(annotation: Any) -> Refusal:
+    known = annotation if _hashable(annotation) else None
+    return _named(annotation, REFUSED_TYPES.get(known, UNKNOWN_TYPE))
+
+
+def _named(annotation: Any, refusal: Refusal) -> Refusal:
+    name = getattr(annotation, "__name__", str(annotation))
+    return Refusal(f"{name} is refused: {refusal.reason}", refusal.instead)
+
+
+def _judge_values(values: Iterable[Any]) -> None:
+    for value in values:
+        plain = value.value if isinstance(value, Enum) else value
+        if not isinstance(plain, str | int | float | None):
+            raise Refused(
+                "",
+                Refusal(
+                    f"{plain!r} is no single value of JSON",
+                    "write members of text, numbers or booleans",
+                ),
+            )
+
+
+def _judge_all(arguments: tuple[Any, ...]) -> Models:
+    return [
+        model
+        for argument in arguments
+        if argument is not Ellipsis
+        for model in judge_type(argument)
+    ]
+
+
+def _judge_annotated(arguments: tuple[Any, ...]) -> Models:
+    judge_metadata(arguments[1:])
+    for each in arguments[1:]:
+        if isinstance(each, FieldInfo):
+            judge_metadata(each.metadata)
+    return judge_type(arguments[0])
+
+
+def _judge_union(arguments: tuple[Any, ...]) -> Models:
+    branches = [each for each in arguments if each not in NONE]
+    exact = [name for name in map(_plain, branches) if name in REQUIRES_ITS_OWN_FIELD]
+    if exact and len(branches) > 1:
+        raise Refused(
+            "",
+            Refusal(
+                f"{exact[0].__name__} in a union cannot be told from text or a number",
+                f"write {exact[0].__name__} or {exact[0].__name__} | None",
+            ),
+        )
+    return _judge_all(arguments)
+
+
+def _judge_literal(arguments: tuple[Any, ...]) -> Models:
+    _judge_values(arguments)
+    return []
+
+
+def _judge_set(arguments: tuple[Any, ...]) -> Models:
+    element = _plain(arguments[0])
+    choice = get_origin(element) is Literal or (
+        isinstance(element, type) and issubclass(element, Enum)
+    )
+    if not choice and (element is Any or not _is_scalar(element)):
+        raise Refused(
+            "",
+            Refusal(
+                "the elements of a set are single values of one type",
+                "write list[...]",
+            ),
+        )
+    return judge_type(arguments[0])
+
+
+def _judge_dict(arguments: tuple[Any, ...]) -> Models:
+    key, value = arguments
+    if _plain(key) not in (str, Any):
+        raise Refused(
+            "",
+            Refusal("the names of JSON's members are text", "write dict[str, ...]"),
+        )
+    return _judge_all((key, value))
+
+
+def _plain(annotation: Any) -> Any:
+    """Return a type without its constraints."""
+    annotation = _resolved(annotation)
+    if get_origin(annotation) is Annotated:
+        return _plain(get_args(annotation)[0])
+    return annotation
+
+
+REQUIRES_ITS_OWN_FIELD = tuple(
+    each for each in SCALARS if getattr(each, "__name__", "") == "Decimal"
+)
+
+_GENERICS: dict[Any, typing.Callable[[tuple[Any, ...]], Models]] = {
+    Annotated: _judge_annotated,
+    Literal: _judge_literal,
+    Union: _judge_union,
+    dict: _judge_dict,
+    frozenset: _judge_set,
+    list: _judge_all,
+    set: _judge_set,
+    tuple: _judge_all,
+    types.UnionType: _judge_union,
+}
+"""How the arguments of a generic type are judged, by its origin."""

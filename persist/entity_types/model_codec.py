@@ -1,0 +1,176 @@
+"""ModelCodec: JSON data to objects of an entity class and back."""
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import (
+    PydanticSerializationError,
+    SchemaSerializer,
+    SchemaValidator,
+    to_json,
+)
+from sqlmodel import SQLModel
+
+from persist.domain.errors import InvalidData, Violation, pointer
+from persist.domain.record import Data, dumps, json_equal
+from persist.entity_types.cel.operands import stored_time
+from persist.entity_types.core_schema import field_schemas, functions, strict
+from persist.entity_types.storable import checked, violations
+
+REPORTED_FAULTS = 1000
+"""Faults of one body that are listed one by one."""
+
+CONSTANT_FACTORIES = (list, dict, set, frozenset, tuple)
+"""Default factories whose result always fits."""
+
+
+class ModelCodec:
+    """Data to objects of the class and back, by this service's rules.
+
+    Types are strict and unknown members are refused, whatever the configuration of the
+    class says.
+    """
+
+    def __init__(self, model: type[SQLModel]) -> None:
+        self.model: type[SQLModel] = type(
+            model.__name__,
+            (model,),
+            {
+                "model_config": ConfigDict(extra="forbid"),
+                "__module__": model.__module__,
+                "__doc__": model.__doc__,
+            },
+        )
+        core = self.model.__pydantic_core_schema__
+        self._serializer = SchemaSerializer(strict(core))
+        self._validator = SchemaValidator(strict(core))
+        self._first_faults = SchemaValidator(strict(core, fail_fast=True))
+        self.schema = json_schema(self.model)
+        self.times = frozenset(
+            name for name, part in self.schema["properties"].items() if _is_time(part)
+        )
+        # Only doubles need a second look: 30.0 is stored as 30.
+        self._has_doubles = '"number"' in dumps(self.schema)
+        self._is_repeated = _runs_code(self.model, core)
+
+    def check_default(self, name: str, value: Any) -> None:
+        """Raise ``ValidationError`` for a default that the field itself refuses."""
+        field = strict(field_schemas(self.model.__pydantic_core_schema__)[name])
+        text = SchemaSerializer(field).to_json(value, warnings=False)
+        SchemaValidator(field).validate_json(text, strict=True)
+
+    def load(self, data: Data) -> SQLModel:
+        """Return data as an object of the class. Raises ``InvalidData``."""
+        text = to_json(data)
+        try:
+            loaded: SQLModel = self._validator.validate_json(
+                text, strict=True, by_alias=True, by_name=False
+            )
+        except ValidationError as error:
+            raise self._invalid(error, text, data) from None
+        return loaded
+
+    def _invalid(self, error: ValidationError, text: bytes, data: Data) -> InvalidData:
+        if error.error_count() > REPORTED_FAULTS:
+            # To list each fault of a list of a hundred thousand takes seconds.
+            try:
+                self._first_faults.validate_json(text, strict=True)
+            except ValidationError as first:
+                error = first
+        found = violations(error, data)[:REPORTED_FAULTS]
+        return InvalidData("the data does not fit the schema", errors=found)
+
+    def dump(self, instance: SQLModel) -> Data:
+        """Return the data of an object that a command may have changed."""
+        data: Data = checked(self._dumped(instance), InvalidData)
+        return data
+
+    def validate(self, data: Data) -> Data:
+        """Return strict JSON data as it is stored. Raises ``InvalidData``."""
+        dumped = self._dumped(self.load(data))
+        if self._has_doubles:
+            dumped = checked(dumped, InvalidData)
+        if self._is_repeated:
+            self._check_stable(dumped)
+        return dumped
+
+    def _check_stable(self, data: Data) -> None:
+        """Raise ``InvalidData`` where the class does not accept what it made itself.
+
+        Code of the class (a validator, a default factory) may give data that the class
+        refuses, or changes once more; each write would then change the record.
+        """
+        again = self._dumped(self.load(data))
+        if json_equal(dumps(data), dumps(again), again):
+            return
+        differing = [name for name in data if data[name] != again.get(name)]
+        raise InvalidData(
+            "a validator of the class changes the data again each time it runs; it must"
+            " leave what it returned as it is",
+            errors=[
+                Violation(pointer([name]), "changes each time it is validated")
+                for name in differing
+            ],
+        )
+
+    def _dumped(self, instance: SQLModel) -> Data:
+        try:
+            dumped: Data = self._serializer.to_python(
+                instance,
+                mode="json",
+                by_alias=True,
+                warnings=False,
+                exclude_computed_fields=True,
+            )
+        except PydanticSerializationError as error:
+            raise InvalidData(f"the data cannot be written as JSON: {error}") from None
+        for name in self.times:
+            dumped[name] = _in_utc(name, dumped[name])
+        return dumped
+
+
+def json_schema(model: type[BaseModel]) -> dict[str, Any]:
+    """Return the JSON Schema of a class, in which every object with named members is
+    closed."""
+    schema = model.model_json_schema()
+    definitions = schema.get("$defs", {})
+    if "$ref" in schema:
+        # A class that contains itself is a definition of its own schema.
+        name = schema.pop("$ref").rpartition("/")[2]
+        schema = {**definitions[name], **schema}
+    for part in (schema, *definitions.values()):
+        if "properties" in part:
+            part["additionalProperties"] = False
+    return schema
+
+
+def _runs_code(model: type[SQLModel], core: Any) -> bool:
+    """Return whether code of the class decides what is stored."""
+    own = any(
+        not str(getattr(function, "__module__", "")).startswith("pydantic.")
+        for function in functions(core)
+    )
+    factories = any(
+        info.default_factory not in (None, *CONSTANT_FACTORIES)
+        for info in model.model_fields.values()
+    )
+    post_init = model.model_post_init is not BaseModel.model_post_init
+    return own or factories or post_init or model.__init__ is not SQLModel.__init__
+
+
+def _is_time(part: Any) -> bool:
+    """Return whether a member is a time of RFC 3339, or null."""
+    branches = [
+        branch for branch in part.get("anyOf", [part]) if branch.get("type") != "null"
+    ]
+    return all(branch.get("format") == "date-time" for branch in branches)
+
+
+def _in_utc(name: str, text: str | None) -> str | None:
+    """Return a time in the one form whose order as text is the order in time."""
+    try:
+        return None if text is None else stored_time(text)
+    except ValueError as error:
+        raise InvalidData(
+            f"{name} is {error}", errors=[Violation(pointer([name]), str(error))]
+        ) from None

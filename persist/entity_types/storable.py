@@ -1,0 +1,105 @@
+"""Storable values: which JSON can be stored, and where pydantic's errors point to."""
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+from pydantic import ValidationError
+
+from persist.domain.errors import Invalid, Violation, pointer
+from persist.domain.record import INT64, whole
+
+
+def checked(value: Any, error: type[Invalid]) -> Any:
+    """Return a JSON value as it may be stored; lists and dicts are changed in place.
+
+    A double without a fraction becomes an integer. Raises ``error`` for integers
+    outside 64 bits, NaN, infinities, U+0000 and lone surrogates.
+    """
+    problems: list[Violation] = []
+    result = _walk(value, (), problems)
+    if problems:
+        raise error("the data holds values that cannot be stored", errors=problems)
+    return result
+
+
+def _walk(value: Any, path: tuple[str | int, ...], problems: list[Violation]) -> Any:
+    """Return a value as it may be stored; add what cannot be stored to ``problems``."""
+    if isinstance(value, dict):
+        _walk_object(value, path, problems)
+        return value
+    if isinstance(value, list):
+        for index, member in enumerate(value):
+            value[index] = _walk(member, (*path, index), problems)
+        return value
+    fault = _fault(value)
+    if fault is not None:
+        problems.append(Violation(pointer(path), fault))
+        return value
+    return whole(value) if isinstance(value, float) else value
+
+
+def _walk_object(
+    value: dict[str, Any], path: tuple[str | int, ...], problems: list[Violation]
+) -> None:
+    for key, member in value.items():
+        if type(member) is not bool and member is not None:
+            value[key] = _walk(member, (*path, key), problems)
+        if not _is_text(key):
+            fault = "a member name contains U+0000 or a lone surrogate"
+            problems.append(Violation(pointer(path), fault))
+
+
+def _fault(value: Any) -> str | None:
+    """Return why a single value cannot be stored, or None."""
+    if isinstance(value, str):
+        if not _is_text(value):
+            return "text must not contain U+0000 or a lone surrogate"
+    elif isinstance(value, int):
+        if value not in INT64:
+            return "an integer must lie within 64 bits"
+    elif isinstance(value, float) and not math.isfinite(value):
+        return "a number must be finite"
+    return None
+
+
+def _is_text(text: str) -> bool:
+    if "\0" in text:
+        return False
+    return text.isascii() or not any(
+        "\ud800" <= character <= "\udfff" for character in text
+    )
+
+
+def violations(error: ValidationError, data: Any) -> tuple[Violation, ...]:
+    """Return pydantic's errors, one for each faulty member of ``data``.
+
+    The pointer names the member itself.
+    """
+    found: dict[str, list[str]] = {}
+    for item in error.errors(include_url=False, include_input=False):
+        missing = item["type"] == "missing"
+        steps = _steps(item["loc"], data, missing)
+        details = found.setdefault(pointer(steps), [])
+        if item["msg"] not in details:
+            details.append(item["msg"])
+    return tuple(
+        Violation(member, " or ".join(details)) for member, details in found.items()
+    )
+
+
+def _steps(
+    location: tuple[int | str, ...], data: Any, missing: bool
+) -> Iterator[int | str]:
+    """Yield the steps of ``location`` that name a member of the data.
+
+    Pydantic's locations also name branches of unions and validators.
+    """
+    for depth, step in enumerate(location):
+        is_last = depth == len(location) - 1
+        if isinstance(data, dict) and (step in data or (missing and is_last)):
+            data = data.get(step)
+            yield step
+        elif isinstance(data, list) and isinstance(step, int) and step < len(data):
+            data = data[step]
+            yield step

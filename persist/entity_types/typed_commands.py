@@ -1,0 +1,126 @@
+"""Commands of an entity class: methods under ``@command``."""
+
+import inspect
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
+from pydantic_core import (
+    PydanticSerializationError,
+    SchemaValidator,
+    to_json,
+    to_jsonable_python,
+)
+from sqlmodel import SQLModel
+
+from persist.domain.command import Command
+from persist.domain.errors import InvalidData, InvalidPayload
+from persist.domain.record import Data
+from persist.entity_types.command_method import (
+    Method,
+    command_methods,
+    parameters_of,
+)
+from persist.entity_types.core_schema import strict
+from persist.entity_types.declaration import Guard
+from persist.entity_types.model_codec import ModelCodec, json_schema
+from persist.entity_types.storable import checked, violations
+
+
+def commands_of(codec: ModelCodec, model: type[SQLModel]) -> dict[str, Command]:
+    """Return the commands of a judged class by name."""
+    return {
+        name: _TypedCommand(codec, name, method).command()
+        for name, method in command_methods(model)
+    }
+
+
+class _TypedCommand:
+    """A method of the class that runs on data."""
+
+    def __init__(self, codec: ModelCodec, name: str, method: Method) -> None:
+        self._codec = codec
+        self._name = name
+        self._method = method
+        self._guard: Guard = method.__persist_command__  # type: ignore[attr-defined]
+        self._names = [parameter.name for parameter in parameters_of(method)]
+        self._payload = _payload_model(name, method)
+        self._validator = SchemaValidator(
+            strict(self._payload.__pydantic_core_schema__)
+        )
+
+    def command(self) -> Command:
+        return Command(
+            name=self._name,
+            description=inspect.getdoc(self._method) or "",
+            payload_schema=json_schema(self._payload),
+            parse=self._parse,
+            refusal=self._refusal,
+            run=self._run,
+        )
+
+    def _parse(self, payload: Data) -> Data:
+        try:
+            parsed = self._arguments(payload)
+        except ValidationError as error:
+            raise InvalidPayload(
+                f"the payload does not fit the command {self._name}",
+                errors=violations(error, payload),
+            ) from None
+        dumped: Data = parsed.model_dump(mode="json", by_alias=True)
+        return dumped
+
+    def _arguments(self, payload: Data) -> Any:
+        return self._validator.validate_json(to_json(payload), strict=True)
+
+    def _refusal(self, data: Data) -> str | None:
+        when = self._guard.when
+        if when is None or when(self._codec.load(data)):
+            return None
+        return (
+            self._guard.otherwise
+            or f"{self._name} is not available in the record's present state"
+        )
+
+    def _run(self, data: Data, payload: Data) -> tuple[Data, Any]:
+        instance = self._codec.load(data)
+        parsed = self._arguments(payload)
+        arguments = {
+            name: getattr(parsed, _field_name(position))
+            for position, name in enumerate(self._names)
+        }
+        result = self._method(instance, **arguments)
+        return self._codec.dump(instance), _json_result(result)
+
+
+def _field_name(position: int) -> str:
+    """Return the payload model's own name of a parameter.
+
+    Pydantic refuses some names that Python allows, such as ``_reason``.
+    """
+    return f"parameter_{position}"
+
+
+def _payload_model(name: str, method: Method) -> type[BaseModel]:
+    fields: dict[str, Any] = {}
+    for position, parameter in enumerate(parameters_of(method)):
+        if parameter.annotation is parameter.empty:
+            annotation: Any = Any
+        else:
+            annotation = parameter.annotation
+        default = ... if parameter.default is parameter.empty else parameter.default
+        field = Field(default, alias=parameter.name, title=_title(parameter.name))
+        fields[_field_name(position)] = (annotation, field)
+    return create_model(name, __config__=ConfigDict(extra="forbid"), **fields)
+
+
+def _title(name: str) -> str:
+    return name.replace("_", " ").title()
+
+
+def _json_result(result: Any) -> Any:
+    try:
+        return checked(to_jsonable_python(result), InvalidData)
+    except PydanticSerializationError as error:
+        raise InvalidData(
+            f"the command's result cannot be written as JSON: {error}"
+        ) from None
