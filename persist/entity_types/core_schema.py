@@ -105,9 +105,10 @@ class _Form:
         self._parser = SchemaValidator({"type": kind.__name__})
 
     def __call__(self, core: CoreSchema) -> CoreSchema:
-        return _parsed(self._parse, core)
+        return _parsed(self.parse, core)
 
-    def _parse(self, value: Any) -> Any:
+    def parse(self, value: Any) -> Any:
+        """Return the Python value of a text. Raises ``PydanticCustomError``."""
         if isinstance(value, self._kind):
             return value
         found = self._pattern.fullmatch(value) if isinstance(value, str) else None
@@ -147,6 +148,15 @@ _DURATION = _Form(
     "Input should be a duration of ISO 8601 with at most six digits of a second's"
     " fraction, like PT1H30M",
 )
+
+
+def datetime_fault(text: str) -> str:
+    """Return why a text is no time that can be stored, or ""."""
+    try:
+        _DATETIME.parse(text)
+    except PydanticCustomError as error:
+        return error.message()
+    return ""
 
 
 def _decimal(core: CoreSchema) -> CoreSchema:

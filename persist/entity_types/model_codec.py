@@ -14,7 +14,12 @@ from sqlmodel import SQLModel
 from persist.domain.errors import InvalidData, Violation, pointer
 from persist.domain.record import Data, dumps, json_equal
 from persist.entity_types.cel.operands import stored_time
-from persist.entity_types.core_schema import field_schemas, functions, strict
+from persist.entity_types.core_schema import (
+    datetime_fault,
+    field_schemas,
+    functions,
+    strict,
+)
 from persist.entity_types.storable import checked, violations
 
 REPORTED_FAULTS = 1000
@@ -168,9 +173,13 @@ def _is_time(part: Any) -> bool:
 
 def _in_utc(name: str, text: str | None) -> str | None:
     """Return a time in the one form whose order as text is the order in time."""
+    if text is None:
+        return None
     try:
-        return None if text is None else stored_time(text)
+        return stored_time(text)
     except ValueError as error:
+        reason = datetime_fault(text) or str(error)
         raise InvalidData(
-            f"{name} is {error}", errors=[Violation(pointer([name]), str(error))]
+            f"{name} cannot be stored: {reason}",
+            errors=[Violation(pointer([name]), reason)],
         ) from None

@@ -13,8 +13,9 @@ import sqlalchemy as sa
 
 from persist.domain.entity_type import EntityType, Kind, Paths
 from persist.domain.errors import UniqueViolation, Violation
-from persist.domain.field import ENVELOPE, Field, FieldType
+from persist.domain.field import Field, FieldType
 from persist.domain.record import Record, dumps
+from persist.storage.column_names import LENGTH, column_names
 from persist.storage.dialect import Dialect, TableWriter
 from persist.storage.dialect.columns import (
     COLUMN_TYPES,
@@ -28,6 +29,9 @@ from persist.storage.tables import METADATA
 
 TAKEN = KEYWORDS | METADATA.tables.keys()
 GENERATED = re.compile(r"document_\d+|(sqlite|pg)_.*")
+
+PLAIN = re.compile("[a-z_][a-z0-9_.]*")
+"""Names of members that may be part of the name of an index."""
 
 ENVELOPE_COLUMNS = ("id", "revision", "schema_version", "created_at", "updated_at")
 
@@ -229,9 +233,10 @@ def _expression_index(layout: Layout, kind: str, paths: Paths) -> None:
 
 def _column_layout(type: EntityType, dialect: Dialect, metadata: sa.MetaData) -> Layout:
     """Every field of the data has a column."""
-    columns = {name: _column(field) for name, field in type.fields.items()}
+    names = column_names(type.fields)
+    columns = {name: _column(field, names[name]) for name, field in type.fields.items()}
     table = sa.Table(_table_name(type), metadata, *_envelope(), *columns.values())
-    _indexes(type, table)
+    _indexes(type, table, columns)
     parts = [
         _json_member(dialect, name, column, type.fields[name])
         for name, column in columns.items()
@@ -292,40 +297,26 @@ def _envelope() -> list[sa.Column[Any]]:
     ]
 
 
-RESERVED = frozenset(("workspace", *ENVELOPE))
-
-
-def _column(field: Field) -> sa.Column[Any]:
-    """A field's column; one that shares its name with an envelope column is set
-    apart."""
-    name = field.path[0]
+def _column(field: Field, name: str) -> sa.Column[Any]:
     return sa.Column(
-        f"data_{name}" if name in RESERVED else name,
-        COLUMN_TYPES.get(field.type, DOCUMENT),
-        nullable=field.nullable,
+        name, COLUMN_TYPES.get(field.type, DOCUMENT), nullable=field.nullable
     )
 
 
-def _indexes(type: EntityType, table: sa.Table) -> None:
+def _indexes(
+    type: EntityType, table: sa.Table, columns: Mapping[str, sa.Column[Any]]
+) -> None:
     """Every index is led by the workspace; one that is not unique ends with the id, so
     that it also serves a page's order."""
-    by_name = {
-        (
-            column.name.removeprefix("data_")
-            if column.name not in type.fields
-            else column.name
-        ): column
-        for column in table.columns
-    }
     for kind, groups in (("unique", type.unique), ("index", type.indexes)):
         for paths in dict.fromkeys(groups):
             ending = () if kind == "unique" else ("id",)
-            columns = [
+            indexed = [
                 table.c.workspace,
-                *(by_name[path] for path in paths),
+                *(columns[path] for path in paths),
                 *(table.c[name] for name in ending),
             ]
-            sa.Index(_index_name(table, kind, paths), *columns, unique=kind == "unique")
+            sa.Index(_index_name(table, kind, paths), *indexed, unique=kind == "unique")
 
 
 def _index_name(table: sa.Table, kind: str, paths: Paths) -> str:
@@ -333,8 +324,9 @@ def _index_name(table: sa.Table, kind: str, paths: Paths) -> str:
     paths: the databases may take names for one that differ in case, or only in where
     one path ends."""
     prefix = f"{table.name}_{kind}_"
-    if len(paths) == 1 and paths[0].islower() and len(prefix + paths[0]) <= 63:
-        return prefix + paths[0]
+    single = paths[0] if len(paths) == 1 else ""
+    if PLAIN.fullmatch(single) and len(prefix + single) <= LENGTH:
+        return prefix + single
     told = dumps([prefix, *paths]).encode()
     return (  # no path begins with a digit
         f"{prefix[:38]}0_{hashlib.sha256(told).hexdigest()[:20]}"

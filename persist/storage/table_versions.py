@@ -11,9 +11,10 @@ import sqlalchemy as sa
 from persist.domain.entity_type import EntityType, Kind
 from persist.domain.field import FieldType, Schema
 from persist.domain.record import dumps
+from persist.storage.column_names import RESERVED
 from persist.storage.dialect import Dialect, Failure
 from persist.storage.dialect.columns import COLUMN_TYPES
-from persist.storage.layout import ENVELOPE_COLUMNS, RESERVED, Layout, layout_of
+from persist.storage.layout import ENVELOPE_COLUMNS, Layout, layout_of
 from persist.storage.sql import Connection, Cursor
 from persist.storage.tables import DEFINITIONS, REGISTRY_HEAD
 from persist.storage.unit_of_work import now
@@ -99,10 +100,15 @@ def present_shape(
     """The layout of the table as it stands between the ``old`` version and that of
     ``type``: no class is left of the versions in between, so the columns themselves
     tell."""
+    members = {
+        column.name: member
+        for layout in (layout_of(type, dialect), old)
+        for member, column in layout.columns.items()
+    }
     properties = {}
     for column in sa.inspect(connection).get_columns(old.table.name):
         if column["name"] not in ("workspace", *ENVELOPE_COLUMNS):
-            name = _member(column["name"])
+            name = members.get(column["name"]) or _member(column["name"])
             known = [
                 other.fields[name].type
                 for other in (old.type, type)
