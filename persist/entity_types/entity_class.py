@@ -24,11 +24,6 @@ from persist.domain.identifiers import COLLECTION_NAME
 from persist.domain.migration import MigrationPlan
 from persist.domain.record import INT64
 from persist.entity_types import command_method
-from persist.entity_types.core_schema import (
-    field_schemas,
-    functions,
-    is_incompatible,
-)
 from persist.entity_types.declaration import Declaration, declaration_of
 from persist.entity_types.entity_features import (
     CLASS_FEATURES,
@@ -38,6 +33,11 @@ from persist.entity_types.entity_features import (
 )
 from persist.entity_types.field_type import Refused, judge_metadata, judge_type
 from persist.entity_types.model_codec import ModelCodec
+from persist.entity_types.pydantic_schema import (
+    field_schemas,
+    functions,
+    is_incompatible,
+)
 
 
 class InvalidEntityClass(ValueError):

@@ -20,9 +20,9 @@ from persist.entity_types.command_method import (
     command_methods,
     parameters_of,
 )
-from persist.entity_types.core_schema import strict
 from persist.entity_types.declaration import Guard
 from persist.entity_types.model_codec import ModelCodec, json_schema
+from persist.entity_types.pydantic_schema import strict
 from persist.entity_types.storable import checked, violations
 
 
