@@ -26,7 +26,7 @@ from persist.api.in_flight import InFlightLimiter
 from persist.api.metrics import Metrics, metrics_router
 from persist.api.migrations import migration_router
 from persist.api.openapi import document, document_pieces
-from persist.api.requests import Admit, Limits
+from persist.api.requests import Admit, Limits, Request
 from persist.api.selective_invoke import invoking_router
 from persist.api.service import service_router
 from persist.api.snapshots import snapshot_router
@@ -34,9 +34,9 @@ from persist.api.transactions.routes import transaction_router
 from persist.api.workspaces import workspace_router
 from persist.api.write_requests import Writes
 from persist.definition_files import DefinitionFiles
+from persist.deployment import entity_types
 from persist.domain.access import OPEN, Access
 from persist.domain.errors import PersistError
-from persist.entity_types.registry import load_models
 from persist.settings import Settings, load
 from persist.storage.database import Database
 
@@ -83,9 +83,15 @@ class Persist(FastAPI):
         )
 
 
-def create_app(settings: Settings, together: Path | None = None) -> FastAPI:
-    """The service on its database; ``together`` is a folder that all its processes
-    share. Raises what ``load_models`` and ``Database`` raise."""
+def create_app(
+    settings: Settings, together: Path | None = None, *, private: bool = False
+) -> Persist:
+    """Create the service on its database.
+
+    ``together`` is a folder that all its processes share. A ``private`` service is
+    reached by one process of its own user only, and asks for no key.
+    Raise what ``deployment.entity_types`` and ``Database`` raise.
+    """
     limits = _limits(settings)
     database = _opened(settings)
     writes = Writes(database)
@@ -122,7 +128,7 @@ def create_app(settings: Settings, together: Path | None = None) -> FastAPI:
         database, writes, require_if_match=settings.require_if_match
     )
     app.front = Gateway(
-        _admit(settings, database),
+        _admit_everyone if private else _admit(settings, database),
         collections,
         limits,
         traffic,
@@ -147,6 +153,10 @@ def _app(lifespan: Any) -> Persist:
 
 def _admit(settings: Settings, database: Database) -> Admit:
     return Keyring(database.keys, demanded=not is_loopback(settings.host)).admit
+
+
+async def _admit_everyone(_: Request) -> Access:
+    return OPEN
 
 
 def _lifespan(
@@ -184,7 +194,7 @@ def _lifespan(
 def _opened(settings: Settings) -> Database:
     return Database(
         settings.database_url,
-        load_models(settings.models),
+        entity_types(settings),
         auto_migrate=settings.auto_migrate,
         snapshot_every=settings.snapshot_every,
         snapshot_keep=settings.snapshot_keep,

@@ -9,9 +9,14 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import Field, ValidationError, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 
 PREFIX = "PERSIST_"
+DEFAULT_MODELS = "app.models"
 # A Kubernetes service called "persist" puts these into every container of its
 # namespace.
 KUBERNETES_PREFIXES = ("PERSIST_SERVICE_", "PERSIST_PORT_")
@@ -66,10 +71,11 @@ class Settings(BaseSettings):
         ),
     )
     models: str = Field(
-        "app.models",
+        DEFAULT_MODELS,
         description=(
-            "Python module that lists the deployment's @entity classes; "
-            "looked for in the current folder too."
+            "Python module that lists the deployment's @entity classes. The default"
+            " is app/models in the current folder; without it only registered types"
+            " are served."
         ),
     )
     schemas: str = Field(
@@ -177,6 +183,21 @@ class Settings(BaseSettings):
     @classmethod
     def _lower(cls, level: Any) -> Any:
         return level.lower() if isinstance(level, str) else level
+
+
+class ExplicitSettings(Settings):
+    """Settings that the caller gives. The environment is not read."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 - the signature is pydantic's
+        init_settings: PydanticBaseSettingsSource,
+        *_: PydanticBaseSettingsSource,
+        **__: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Return the one source of values: the arguments."""
+        return (init_settings,)
 
 
 def load() -> Settings:

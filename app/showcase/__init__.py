@@ -1,5 +1,4 @@
-"""The showcase: drives a running service over HTTP and tells what happened, every
-number checked."""
+"""The showcase: a mission over HTTP against a running service, every number checked."""
 
 import contextlib
 import tempfile
@@ -8,33 +7,37 @@ from pathlib import Path
 import httpx
 from rich.console import Console
 
-from app.showcase.audit import account
-from app.showcase.catalogue import keyboard
+from app.showcase.audit import record_login
+from app.showcase.catalogue import sell_keyboard
 from app.showcase.incident import respond
 from app.showcase.narrator import Mismatch, Narrator
 from app.showcase.report import Report
 from app.showcase.tickets import restore_tickets
+from persist import logging_config
+from persist.cli import preflight
 from persist.cli.client import bearer
-from persist.cli.local_service import CannotStart, LocalService, without_choices
+from persist.cli.local_service import CannotStart, LocalService
+from persist.settings import ExplicitSettings
 
-TIMEOUT = 30
+TIMEOUT_SECONDS = 30
 
 
 def run(
     url: str | None, database_url: str | None, key: str | None, *, as_json: bool
 ) -> bool:
-    """Show the service at ``url``, or one of our own on a database, a temporary one
-    where none is given, and show it a ``key``; whether everything came out as
-    expected."""
+    """Run the mission. Return whether everything came out as expected.
+
+    Without a ``url``, a local service is started on the database, or on a temporary
+    one. The ``key`` is sent to the service at the ``url``.
+    """
     report = Report(Console(soft_wrap=True), as_json)
     failure = None
     try:
-        url = (
-            _show_running(url, key, report)
-            if url
-            else _show_own(database_url, key, report)
-        )
-    except (Mismatch, CannotStart) as error:
+        if url is not None:
+            _visit(url, key, report)
+        else:
+            _run_own_service(database_url, report)
+    except (Mismatch, CannotStart, preflight.NotReady) as error:
         failure = str(error)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         failure = f"the service cannot be reached: {error}"
@@ -42,44 +45,52 @@ def run(
     return failure is None
 
 
-def _show_running(url: str, key: str | None, report: Report) -> str:
-    with httpx.Client(timeout=TIMEOUT, headers=bearer(key)) as client:
-        _tell(Narrator(client, url, report))
-    return url
+def _visit(url: str, key: str | None, report: Report) -> None:
+    base = url.rstrip("/")
+    with httpx.Client(
+        base_url=base, timeout=TIMEOUT_SECONDS, headers=bearer(key)
+    ) as client:
+        client.get("/health/ready").raise_for_status()
+        _tell(Narrator(client, report))
 
 
-def _show_own(database_url: str | None, key: str | None, report: Report) -> str:
-    with (
-        tempfile.TemporaryDirectory(prefix="persist-showcase-") as folder,
-        LocalService(
-            Path.cwd(), _environment(Path(folder), database_url), Path(folder) / "log"
-        ) as service,
-        httpx.Client(timeout=TIMEOUT, headers=bearer(key)) as client,
-    ):
-        narrator = Narrator(client, service.start(), report, alone=database_url is None)
-        narrator.restart = service.restart
-        _tell(narrator)
-        return narrator.url
+def _run_own_service(database_url: str | None, report: Report) -> None:
+    logging_config.configure("warning")
+    timeout = httpx.Timeout(TIMEOUT_SECONDS)
+    with tempfile.TemporaryDirectory(prefix="persist-showcase-") as folder:
+        settings = _settings(Path(folder), database_url)
+        _create_tables(settings)
+        with LocalService(settings) as service, service.client(timeout) as client:
+            narrator = Narrator(client, report, is_alone=database_url is None)
+            narrator.restart = service.restart
+            _tell(narrator)
 
 
-def _environment(folder: Path, database_url: str | None) -> dict[str, str]:
-    return without_choices() | {
-        "PERSIST_DATABASE_URL": database_url or f"sqlite:///{folder / 'showcase.db'}",
-        "PERSIST_SCHEMAS": str(folder),
-        "PERSIST_AUTO_MIGRATE": "false",
-        "PERSIST_LOG_LEVEL": "warning",
-    }
+def _settings(folder: Path, database_url: str | None) -> ExplicitSettings:
+    return ExplicitSettings(
+        database_url=database_url or f"sqlite:///{folder / 'showcase.db'}",
+        models="app.models",
+        schemas=str(folder),
+        auto_migrate=False,
+        log_level="warning",
+    )
+
+
+def _create_tables(settings: ExplicitSettings) -> None:
+    """Reach the database first: its errors are reported in one sentence."""
+    preflight.database(settings.database_url)
 
 
 def _tell(narrator: Narrator) -> None:
-    """The whole story. What it made is deleted, however it ends."""
+    """Run every part. Delete what they created, also when one fails."""
     try:
-        keyboard(narrator)
+        sell_keyboard(narrator)
         restore_tickets(narrator)
-        respond(narrator, account(narrator))
+        event_version = record_login(narrator)
+        respond(narrator, event_version)
     except BaseException:
         with contextlib.suppress(Mismatch, httpx.HTTPError):
             narrator.delete_all()
         raise
-    narrator.report.chapter("The service as it was")
+    narrator.report.chapter("Clean up")
     narrator.delete_all()

@@ -1,13 +1,11 @@
 """``python -m app.showcase``: drive a service over HTTP and check what it answers."""
 
 import os
-from contextlib import nullcontext
 from typing import Annotated
 
 import typer
 
 from app.showcase import run
-from persist.cli.service import lent_key
 from persist.cli.terminal import FAILED, refuse
 from persist.settings import KEY
 
@@ -17,9 +15,8 @@ def main(
         str | None,
         typer.Option(
             help=(
-                "A running service to show, left as it was found; it is sent the key in"
-                " PERSIST_KEY. "
-                "Default: one of its own."
+                "The URL of a running service, which is left as it was. It is sent the"
+                " key in PERSIST_KEY. Default: start one for the showcase."
             )
         ),
     ] = None,
@@ -27,8 +24,8 @@ def main(
         str | None,
         typer.Option(
             help=(
-                "The database of its own service, left as it was found. Default: a"
-                " temporary SQLite file."
+                "The database of the service that is started, which is left as it was."
+                " Default: a temporary SQLite file."
             )
         ),
     ] = None,
@@ -38,20 +35,15 @@ def main(
 ) -> None:
     """Drive a service over HTTP and describe what happens; every number is checked.
 
-    Without --url a service is started on a free port, stopped and started again on the
-    way. Exit status 1 if anything came out otherwise than it should.
+    Without --url a service is started, and stopped and started again on the way.
+    Exit with status 1 where anything is otherwise than it should be.
     """
     if url and database_url:
         refuse(
             "choose --url or --database-url: a running service has a database already"
         )
-    lent = (
-        lent_key(database_url, made=True)
-        if database_url
-        else nullcontext(os.environ.get(KEY))
-    )
-    with lent as key:
-        raise typer.Exit(0 if run(url, database_url, key, as_json=as_json) else FAILED)
+    ok = run(url, database_url, os.environ.get(KEY), as_json=as_json)
+    raise typer.Exit(0 if ok else FAILED)
 
 
 if __name__ == "__main__":

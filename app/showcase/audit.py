@@ -1,5 +1,4 @@
-"""Part three: an entity type that is a JSON Schema, registered over HTTP while the
-service runs."""
+"""Part three: a JSON Schema is registered as an entity type while the service runs."""
 
 import json
 from pathlib import Path
@@ -12,11 +11,10 @@ TYPE = "/entity-types/audit-events"
 DEFINITION = Path(__file__).parents[2] / "schemas" / "audit-event.json"
 
 
-def account(narrator: Narrator) -> int:
-    """The story of a login that has to be accounted for; the schema version of its
-    type."""
+def record_login(narrator: Narrator) -> int:
+    """Record a login as an audit event. Return the schema version of its type."""
     narrator.report.chapter("An audit event, from a JSON Schema")
-    version: int = _registered(narrator)["schema_version"]
+    version: int = _register(narrator)["schema_version"]
     user = {"user_id": narrator.unique("u-42")}
     data = {"event_name": "user.login", "duration_ms": 41, "payload": user}
     expected = {"revision": 1, "schema_version": version, "data": data}
@@ -32,11 +30,11 @@ def account(narrator: Narrator) -> int:
     return version
 
 
-def _registered(narrator: Narrator) -> Any:
-    if narrator.client.get(narrator.url + TYPE).status_code == 200:
-        known = {"name": "audit-events", "current": True}
+def _register(narrator: Narrator) -> Any:
+    if narrator.client.get(TYPE).status_code == 200:
+        expected = {"name": "audit-events", "current": True}
         return narrator.call(
-            "AuditEvent is registered", "GET", TYPE, status=200, expect=known
+            "AuditEvent is registered", "GET", TYPE, status=200, expect=expected
         )
     definition = json.loads(DEFINITION.read_text())
     expected = {"name": "audit-events", "schema.title": "AuditEvent", "migrated": 0}
@@ -55,8 +53,9 @@ def _change(narrator: Narrator, path: str) -> None:
         status=200,
         expect={"revision": 2, "data.event_name": "user.login", "data.duration_ms": 47},
     )
-    command, source = f"{path}/commands/reattribute", {"source": "edge-proxy"}
-    named = {
+    command = f"{path}/commands/reattribute"
+    source = {"source": "edge-proxy"}
+    attributed = {
         "result": "user.login",
         "record.revision": 3,
         "record.data.source": "edge-proxy",
@@ -67,11 +66,11 @@ def _change(narrator: Narrator, path: str) -> None:
         command,
         json=source,
         status=200,
-        expect=named,
+        expect=attributed,
     )
-    again = {"code": "command-unavailable"}
+    unavailable = {"code": "command-unavailable"}
     narrator.call(
-        "It has one now", "POST", command, json=source, status=409, expect=again
+        "It has one now", "POST", command, json=source, status=409, expect=unavailable
     )
 
 

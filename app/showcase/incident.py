@@ -1,12 +1,14 @@
-"""Part four: records of three types in one workspace, a command on those that know it,
-a snapshot of such a workspace restored into another."""
+"""Part four: records of three types in one workspace.
+
+A command runs on those that have it, and a snapshot is restored into another workspace.
+"""
 
 from typing import Any
 
 from app.showcase.narrator import Narrator
-from app.showcase.snapshots import NDJSON, brought, records
+from app.showcase.snapshots import NDJSON, records, snapshot_content
 
-HELD = ["audit-events", "catalog-products", "ops-tickets"]
+TYPES = ["audit-events", "catalog-products", "ops-tickets"]
 PRODUCT = {"sku": "MOUSE-9", "title": "Pro Mouse", "price_cents": 4900}
 TICKET = {"title": "Node pool overloaded", "severity": 40}
 NOT_YET = {"acknowledged": False}
@@ -18,12 +20,14 @@ EVENT = {
 
 
 def respond(narrator: Narrator, event_version: int) -> None:
-    """The story of an incident and all that belongs to it; ``event_version`` is that of
-    the events."""
+    """Collect an incident in a workspace and clone the workspace.
+
+    ``event_version`` is the schema version of audit events.
+    """
     narrator.report.chapter("One workspace, three types")
-    workspace = _declared(narrator, "Declare a workspace", "incident", HELD)
+    workspace = _declare(narrator, "Declare a workspace", "incident", TYPES)
     made = _fill(narrator, workspace)
-    _together(narrator, workspace, made)
+    _list_all(narrator, workspace, made)
     _acknowledge(narrator, workspace, made["ops-tickets"])
     narrator.report.chapter(
         "A snapshot of such a workspace, from when products were at schema version 2"
@@ -31,15 +35,15 @@ def respond(narrator: Narrator, event_version: int) -> None:
     _clone(narrator, event_version)
 
 
-def _declared(narrator: Narrator, title: str, name: str, held: list[str]) -> str:
+def _declare(narrator: Narrator, title: str, name: str, types: list[str]) -> str:
     path = f"/workspaces/{narrator.unique(name)}"
-    body, expected = {"collections": held}, {"collections": held}
-    narrator.call(title, "PUT", path, json=body, status=201, expect=expected)
+    body = {"collections": types}
+    narrator.call(title, "PUT", path, json=body, status=201, expect=body)
     return path
 
 
 def _fill(narrator: Narrator, workspace: str) -> dict[str, str]:
-    """The id of a record of each type."""
+    """Create a record of each type. Return their ids by collection."""
     made: dict[str, str] = {}
     for title, collection, data, expect in (
         (
@@ -65,22 +69,26 @@ def _fill(narrator: Narrator, workspace: str) -> dict[str, str]:
     return made
 
 
-def _together(narrator: Narrator, workspace: str, made: dict[str, str]) -> None:
+def _list_all(narrator: Narrator, workspace: str, made: dict[str, str]) -> None:
     listed = {f"items.{number}.collection": name for number, name in enumerate(made)}
     path = f"{workspace}/records"
     narrator.call(
-        "All of it", "GET", path, status=200, expect=listed | {"next_cursor": None}
+        "List all of it", "GET", path, status=200, expect=listed | {"next_cursor": None}
     )
     outside = f"/api/catalog-products/{made['catalog-products']}"
-    gone = {"code": "record-not-found"}
+    not_found = {"code": "record-not-found"}
     narrator.call(
-        "Outside of it nothing is seen", "GET", outside, status=404, expect=gone
+        "The default workspace has none of it",
+        "GET",
+        outside,
+        status=404,
+        expect=not_found,
     )
 
 
 def _acknowledge(narrator: Narrator, workspace: str, ticket: str) -> None:
     narrator.call(
-        "Acknowledge whatever can be",
+        "Acknowledge what can be acknowledged",
         "POST",
         f"{workspace}/commands/ack",
         status=200,
@@ -96,19 +104,21 @@ def _acknowledge(narrator: Narrator, workspace: str, ticket: str) -> None:
     )
     path = f"{workspace}/api/ops-tickets/{ticket}"
     acknowledged = {"revision": 2, "data.acknowledged": True}
-    narrator.call("The ticket is", "GET", path, status=200, expect=acknowledged)
-    path, taken = (
-        f"{workspace}/snapshots",
-        {"records": 3, "collections.0.workspace": _name(workspace)},
+    narrator.call(
+        "The ticket is acknowledged", "GET", path, status=200, expect=acknowledged
     )
     narrator.call(
-        "Take a snapshot of all of it", "POST", path, status=201, expect=taken
+        "Take a snapshot of all of it",
+        "POST",
+        f"{workspace}/snapshots",
+        status=201,
+        expect={"records": 3, "collections.0.workspace": _name(workspace)},
     )
 
 
 def _clone(narrator: Narrator, event_version: int) -> None:
-    content = brought(narrator, "incident-v2")
-    told = {
+    content = snapshot_content(narrator, "incident-v2")
+    expected = {
         "records": 3,
         "collections.1.name": "catalog-products",
         "collections.1.schema_version": 2,
@@ -120,18 +130,18 @@ def _clone(narrator: Narrator, event_version: int) -> None:
         content=content.encode(),
         headers=NDJSON,
         status=201,
-        expect=told,
+        expect=expected,
     )["id"]
-    clone = _declared(
-        narrator, "Declare a new workspace, for two of the types", "drill", HELD[1:]
+    clone = _declare(
+        narrator, "Declare a new workspace, for two of the types", "drill", TYPES[1:]
     )
     _refused(narrator, clone, snapshot)
-    body, expected = {"collections": HELD}, {"collections": HELD}
+    body = {"collections": TYPES}
     narrator.call(
-        "Have it hold all three", "PUT", clone, json=body, status=200, expect=expected
+        "Declare all three types", "PUT", clone, json=body, status=200, expect=body
     )
     paths = {
-        record["collection"]: narrator.made(
+        record["collection"]: narrator.will_delete(
             f"{clone}/api/{record['collection']}/{record['id']}"
         )
         for record in records(content)
@@ -146,7 +156,7 @@ def _clone(narrator: Narrator, event_version: int) -> None:
     _restore(
         narrator, "Restore it there", clone, snapshot, "fail", 201, counts | versions
     )
-    _look(narrator, paths, event_version)
+    _check_records(narrator, paths, event_version)
     _restore_again(narrator, clone, snapshot)
 
 
@@ -154,7 +164,7 @@ def _refused(narrator: Narrator, clone: str, snapshot: str) -> None:
     refused = {"code": "collection-not-in-workspace"}
     path = f"{clone}/api/audit-events"
     narrator.call(
-        "It does not hold events", "POST", path, json=EVENT, status=404, expect=refused
+        "It has no audit events", "POST", path, json=EVENT, status=404, expect=refused
     )
     _restore(
         narrator,
@@ -167,7 +177,9 @@ def _refused(narrator: Narrator, clone: str, snapshot: str) -> None:
     )
 
 
-def _look(narrator: Narrator, paths: dict[str, str], event_version: int) -> None:
+def _check_records(
+    narrator: Narrator, paths: dict[str, str], event_version: int
+) -> None:
     for title, collection, version, expect in (
         (
             "4900 became 5400",
@@ -193,11 +205,9 @@ def _look(narrator: Narrator, paths: dict[str, str], event_version: int) -> None
 
 
 def _restore_again(narrator: Narrator, clone: str, snapshot: str) -> None:
-    narrator.report.chapter("The same again, where everything is here already")
-    refused, skipped = (
-        {"code": "restore-conflict"},
-        {"created": 0, "skipped": 3, "overwritten": 0},
-    )
+    narrator.report.chapter("The same again, where every record exists already")
+    refused = {"code": "restore-conflict"}
+    skipped = {"created": 0, "skipped": 3, "overwritten": 0}
     overwritten = {"created": 0, "skipped": 0, "overwritten": 3}
     _restore(
         narrator, "A second restore: refused", clone, snapshot, "fail", 409, refused
@@ -223,13 +233,13 @@ def _restore(
     status: int,
     expect: dict[str, Any],
 ) -> None:
-    wanted = {
+    request = {
         "snapshot": snapshot,
         "workspace": _name(workspace),
         "on_conflict": on_conflict,
     }
     narrator.call(
-        title, "POST", "/migrations", json=wanted, status=status, expect=expect
+        title, "POST", "/migrations", json=request, status=status, expect=expect
     )
 
 

@@ -1,4 +1,4 @@
-"""Narrator: calls the service, checks what comes back and tells the report."""
+"""Narrator: sends requests, checks the answers and reports each step."""
 
 import json
 import uuid
@@ -10,30 +10,34 @@ import httpx
 from app.showcase.report import Report, Step
 
 ABSENT = object()
+"""The value of a member that an answer does not have."""
+
+LONGEST_QUOTE = 500
+"""Characters of an unexpected answer that are quoted in a message."""
+
 MERGE_PATCH = {"Content-Type": "application/merge-patch+json"}
 
 
 class Mismatch(Exception):
-    """The service did something else than it should; the message says what."""
+    """The service answered something else than expected. The message says what."""
 
 
 class Narrator:
-    """The one who tells the story of a service.
+    """The one who walks through the mission with a client of the service.
 
-    ``restart`` stops the service, starts it again and gives its URL; None where it is
-    not ours to stop. ``alone``: nobody else ever used its database, so names need not
-    be made unique.
+    ``restart`` stops the service and starts it again; it is None where the service
+    belongs to somebody else. ``is_alone``: nobody else has ever used the database, so
+    that names are free.
     """
 
     def __init__(
-        self, client: httpx.Client, url: str, report: Report, *, alone: bool = False
+        self, client: httpx.Client, report: Report, *, is_alone: bool = False
     ) -> None:
         self.client = client
-        self.url = url.rstrip("/")
         self.report = report
-        self.alone = alone
-        self.restart: Callable[[], str] | None = None
-        self._made: list[str] = []
+        self.is_alone = is_alone
+        self.restart: Callable[[], None] | None = None
+        self._created: list[str] = []
 
     def call(
         self,
@@ -46,62 +50,72 @@ class Narrator:
         read: Callable[[httpx.Response], Any] = httpx.Response.json,
         **request: Any,
     ) -> Any:
-        """What is read of the answer to one request; ``expect`` maps dotted paths in it
-        to their values.
+        """Send a request and check its answer. Return what ``read`` makes of it.
 
-        Raises ``Mismatch``.
+        ``expect`` maps dotted paths in the answer to their values.
+        Raise ``Mismatch``.
         """
-        response = self.client.request(method, self.url + path, **request)
-        # At once: what comes out otherwise than expected has to go as well. Reports of
-        # runs stay.
+        response = self.client.request(method, path, **request)
+        # Before any check: what a failed step created is deleted as well. Reports of
+        # restores cannot be deleted.
         if response.status_code == 201 and path != "/migrations":
-            self.made(response.headers["Location"])
+            self.will_delete(response.headers["Location"])
         if response.status_code != status:
             raise Mismatch(
                 f"{title}: status {response.status_code} instead of {status}:"
-                f" {response.text[:500]}"
+                f" {response.text[:LONGEST_QUOTE]}"
             )
         answer = read(response)
-        for name, value in expect.items():
-            if (found := _at(answer, name)) != value or type(found) is not type(value):
-                raise Mismatch(
-                    f"{title}: {name} is {_shown(found)} instead of {_shown(value)}"
-                )
+        _check(title, answer, expect)
         self.report.add(Step(title, f"{method} {path} → {status}", expect))
         return answer
 
     def unique(self, name: str) -> str:
-        """A name nobody else has taken here."""
-        return name if self.alone else f"{name}-{uuid.uuid4().hex[:8]}"
+        """Return a name that nobody has used in this database."""
+        return name if self.is_alone else f"{name}-{uuid.uuid4().hex[:8]}"
 
-    def made(self, path: str) -> str:
-        """Remember what was made, to delete it in the end; gives the path again."""
-        self._made.append(path)
+    def will_delete(self, path: str) -> str:
+        """Note what ``delete_all`` will delete. Return the path again."""
+        self._created.append(path)
         return path
 
     def delete_all(self) -> None:
-        """Delete what was made, the last first. Raises ``Mismatch``."""
+        """Delete what was created, the last first. Raise ``Mismatch``."""
         deleted = 0
-        while self._made:
-            path = self._made.pop()
-            response = self.client.delete(self.url + path)
+        while self._created:
+            path = self._created.pop()
+            response = self.client.delete(path)
             # A type stays where somebody else has begun to use it meanwhile.
             if response.status_code not in (204, 404, 409):
-                raise Mismatch(f"{path} cannot be deleted: {response.text[:500]}")
+                text = response.text[:LONGEST_QUOTE]
+                raise Mismatch(f"{path} cannot be deleted: {text}")
             deleted += response.status_code == 204
-        self.report.add(Step("Delete what was made", "DELETE", {"deleted": deleted}))
+        self.report.add(Step("Delete what was created", "DELETE", {"deleted": deleted}))
 
 
-def _at(answer: Any, name: str) -> Any:
+def _check(title: str, answer: Any, expect: Mapping[str, Any]) -> None:
+    for name, value in expect.items():
+        found = _member(answer, name)
+        if found != value or type(found) is not type(value):
+            raise Mismatch(
+                f"{title}: {name} is {_text(found)} instead of {_text(value)}"
+            )
+
+
+def _member(answer: Any, name: str) -> Any:
+    """Return the value at a dotted path, or ``ABSENT``."""
     for part in name.split("."):
-        if isinstance(answer, dict):
-            answer = answer.get(part, ABSENT)
-        elif isinstance(answer, list):
-            answer = answer[int(part)] if int(part) < len(answer) else ABSENT
-        else:
-            return ABSENT
+        answer = _item(answer, part)
     return answer
 
 
-def _shown(value: Any) -> str:
+def _item(value: Any, part: str) -> Any:
+    if isinstance(value, dict):
+        return value.get(part, ABSENT)
+    if isinstance(value, list) and int(part) < len(value):
+        return value[int(part)]
+    return ABSENT
+
+
+def _text(value: Any) -> str:
     return "absent" if value is ABSENT else json.dumps(value, ensure_ascii=False)

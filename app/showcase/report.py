@@ -1,4 +1,4 @@
-"""Report: what the showcase did, for a person as it happens, or as JSON at the end."""
+"""Report: the steps of the showcase, printed as they happen or as JSON at the end."""
 
 import json
 import re
@@ -14,7 +14,7 @@ ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One thing that was done and what was checked of its outcome."""
+    """One request and what was checked of its answer."""
 
     title: str
     action: str
@@ -23,19 +23,19 @@ class Step:
 
 @dataclass
 class Report:
-    """The steps so far; told to ``console`` at once unless they are wanted as JSON."""
+    """The steps so far. Without ``as_json`` each is printed at once."""
 
     console: Console
     as_json: bool = False
     steps: list[Step] = field(default_factory=list)
 
     def chapter(self, title: str) -> None:
-        """Begin a part of the story."""
+        """Print the title of a part."""
         if not self.as_json:
             self.console.print(f"\n[bold cyan]{escape(title)}[/]")
 
     def add(self, step: Step) -> None:
-        """A step that came out as expected."""
+        """Add a step that came out as expected."""
         self.steps.append(step)
         if self.as_json:
             return
@@ -43,26 +43,17 @@ class Report:
         self.console.print(
             f"  [green]✓[/] [bold]{escape(step.title)}[/]  [dim]{action}[/]"
         )
-        told = {
-            name: escape(_short(_text(value))) for name, value in step.checked.items()
-        }
-        facts = "  ".join(f"{name} [yellow]{value}[/]" for name, value in told.items())
+        facts = "  ".join(
+            f"{name} [yellow]{escape(_short(_text(value)))}[/]"
+            for name, value in step.checked.items()
+        )
         if facts:
             self.console.print(f"    {facts}", highlight=False)
 
     def end(self, url: str, failure: str | None) -> None:
-        """Say how it ended."""
+        """Print the outcome: the number of checks, or the failure."""
         if self.as_json:
-            steps = [asdict(step) for step in self.steps]
-            outcome = {
-                "ok": failure is None,
-                "url": url,
-                "failure": failure,
-                "steps": steps,
-            }
-            self.console.out(
-                json.dumps(outcome, ensure_ascii=False, indent=2), highlight=False
-            )
+            self._print_json(url, failure)
         elif failure is not None:
             self.console.print(f"  [red]✗ {escape(failure)}[/]\n", highlight=False)
         else:
@@ -72,9 +63,19 @@ class Report:
                 " expected.[/]"
             )
 
+    def _print_json(self, url: str, failure: str | None) -> None:
+        outcome = {
+            "ok": failure is None,
+            "url": url,
+            "failure": failure,
+            "steps": [asdict(step) for step in self.steps],
+        }
+        text = json.dumps(outcome, ensure_ascii=False, indent=2)
+        self.console.out(text, highlight=False)
+
 
 def _short(text: str) -> str:
-    """Ids by their ends: whole ones make a line hard to read."""
+    """Shorten ids to their last characters: full ones make a line hard to read."""
     return ID.sub(lambda found: "…" + found[0][-4:], text)
 
 

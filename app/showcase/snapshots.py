@@ -1,5 +1,7 @@
-"""The snapshots the story brings along, under ids that nobody has used, so that it can
-be told anywhere, any number of times."""
+"""The snapshots of the showcase, under ids that nobody has used.
+
+So the showcase can run on any database, any number of times.
+"""
 
 import hashlib
 import json
@@ -13,19 +15,19 @@ FIXTURES = Path(__file__).parent / "fixtures"
 NDJSON = {"Content-Type": "application/x-ndjson"}
 
 
-def brought(narrator: Narrator, name: str) -> str:
-    """The content of a snapshot."""
+def snapshot_content(narrator: Narrator, name: str) -> str:
+    """Return the content of a snapshot."""
     content = (FIXTURES / f"{name}.ndjson").read_text()
-    return content if narrator.alone else renewed(content)
+    return content if narrator.is_alone else with_new_ids(content)
 
 
 def records(content: str) -> list[Any]:
-    """The records of a content."""
+    """Return the records in the content of a snapshot."""
     return [json.loads(line) for line in content.splitlines()[1:-1]]
 
 
-def renewed(content: str) -> str:
-    """The same snapshot under other ids; its hashes are made anew."""
+def with_new_ids(content: str) -> str:
+    """Return the same snapshot with other ids and their hashes."""
     head, *lines, _ = content.splitlines(keepends=True)
     manifest = json.loads(head)["manifest"] | {"id": str(uuid.uuid4())}
     fresh = sorted(str(uuid.uuid4()) for _ in lines)

@@ -1,19 +1,21 @@
-"""Part two: a command runs on the records that allow it; data of an older schema
-version comes back."""
+"""Part two: a command runs on the records that allow it, and an old snapshot is
+restored."""
 
 from typing import Any
 
 import httpx
 
 from app.showcase.narrator import MERGE_PATCH, Narrator
-from app.showcase.snapshots import NDJSON, brought, records
+from app.showcase.snapshots import NDJSON, records, snapshot_content
 
 TICKETS = "/api/ops-tickets"
 
 
 def restore_tickets(narrator: Narrator) -> None:
-    """The story of two tickets of schema version 1, whose severities went from 1 to
-    5."""
+    """Escalate two tickets, then restore two of schema version 1.
+
+    Version 1 rated severity from 1 to 5, the current one from 10 to 50.
+    """
     narrator.report.chapter("Two tickets of today")
     _escalate(
         narrator,
@@ -21,10 +23,10 @@ def restore_tickets(narrator: Narrator) -> None:
         _open(narrator, "API latency spike", 20),
     )
     narrator.report.chapter("Two tickets of schema version 1")
-    content = brought(narrator, "ops-tickets-v1")
+    content = snapshot_content(narrator, "ops-tickets-v1")
     snapshot = _upload(narrator, content)
     degraded, spike = (
-        narrator.made(f"{TICKETS}/{record['id']}") for record in records(content)
+        narrator.will_delete(f"{TICKETS}/{record['id']}") for record in records(content)
     )
     _restore(narrator, snapshot)
     _read(narrator, "Severity 4 became 40", degraded, 40, revision=3)
@@ -51,7 +53,7 @@ def _open(narrator: Narrator, title: str, severity: int) -> str:
 
 
 def _escalate(narrator: Narrator, major: str, minor: str) -> None:
-    """Selective invoke: one call, every record its own outcome."""
+    """Run a command on two records with one request: selective invoke."""
     narrator.call(
         "Escalate both: only a major fault does",
         "POST",
@@ -88,12 +90,16 @@ def _upload(narrator: Narrator, content: str) -> str:
         },
     )
     path = f"/snapshots/{manifest['id']}"
-    held = {"schema_versions": [1, 1], "severities": [4, 2]}
     narrator.call(
-        "Look into it", "GET", f"{path}/content", status=200, expect=held, read=_held
+        "Read its content",
+        "GET",
+        f"{path}/content",
+        status=200,
+        expect={"schema_versions": [1, 1], "severities": [4, 2]},
+        read=_summary,
     )
-    whole = {"ok": True, "records": 2}
-    narrator.call("Verify it", "POST", f"{path}/verify", status=200, expect=whole)
+    verified = {"ok": True, "records": 2}
+    narrator.call("Verify it", "POST", f"{path}/verify", status=200, expect=verified)
     return str(manifest["id"])
 
 
@@ -119,9 +125,9 @@ def _restore(narrator: Narrator, snapshot: str) -> None:
     narrator.call(
         "Rehearse", "POST", "/migrations", json=rehearsal, status=200, expect=expected
     )
-    wanted = {"snapshot": snapshot}
+    request = {"snapshot": snapshot}
     narrator.call(
-        "Restore it", "POST", "/migrations", json=wanted, status=201, expect=expected
+        "Restore it", "POST", "/migrations", json=request, status=201, expect=expected
     )
 
 
@@ -140,7 +146,7 @@ def _read(
 def _restore_again(
     narrator: Narrator, snapshot: str, degraded: str, spike: str
 ) -> None:
-    narrator.report.chapter("The same again, where the tickets are here already")
+    narrator.report.chapter("The same again, where the tickets exist already")
     refused = {
         "code": "restore-conflict",
         "failures.0.id": _id(degraded),
@@ -157,12 +163,12 @@ def _restore_again(
         expect={"revision": 4, "data.severity": 50},
     )
     skipped = {"created": 0, "skipped": 2, "overwritten": 0}
-    _run(narrator, "skip: what is here stays", snapshot, "skip", 201, skipped)
+    _run(narrator, "skip: existing tickets stay", snapshot, "skip", 201, skipped)
     _read(narrator, "Still at 50", degraded, 50, revision=4)
     overwritten = {"created": 0, "skipped": 0, "overwritten": 2}
     _run(
         narrator,
-        "overwrite: what was then comes back",
+        "overwrite: the snapshot replaces them",
         snapshot,
         "overwrite",
         201,
@@ -179,9 +185,9 @@ def _run(
     status: int,
     expect: dict[str, Any],
 ) -> None:
-    wanted = {"snapshot": snapshot, "on_conflict": on_conflict}
+    request = {"snapshot": snapshot, "on_conflict": on_conflict}
     narrator.call(
-        title, "POST", "/migrations", json=wanted, status=status, expect=expect
+        title, "POST", "/migrations", json=request, status=status, expect=expect
     )
 
 
@@ -189,9 +195,9 @@ def _id(path: str) -> str:
     return path.rpartition("/")[2]
 
 
-def _held(response: httpx.Response) -> dict[str, Any]:
-    held = records(response.text)
+def _summary(response: httpx.Response) -> dict[str, Any]:
+    found = records(response.text)
     return {
-        "schema_versions": [record["schema_version"] for record in held],
-        "severities": [record["data"]["severity"] for record in held],
+        "schema_versions": [record["schema_version"] for record in found],
+        "severities": [record["data"]["severity"] for record in found],
     }

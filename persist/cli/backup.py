@@ -1,47 +1,43 @@
-"""CliBackup: `persist backup`, beside the services that use the database."""
+"""The command `persist backup`, which works beside running services."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from persist.cli.service import DatabaseUrl
-from persist.cli.settings_flags import settings
-from persist.cli.terminal import FAILED, refuse, waiting
+from persist.cli.settings_flags import DatabaseUrl, load_settings
+from persist.cli.terminal import FAILED, refuse, spinner
 
 
 def add_to(commands: typer.Typer) -> None:
-    """Make this command part of the command line."""
+    """Add this command to the command line."""
     commands.command(
         short_help="Copy a SQLite database while it is in use.",
         epilog=(
-            "\b\nExample:\n  persist backup /backups/monday.db\n\nTo go back to it, end"
-            " the service, put the file in place of the database, remove the files"
-            " beside it whose names end in -wal and -shm, and start the"
-            " service.\n\nPostgreSQL is backed up by its own tools, pg_dump or"
+            "\b\nExample:\n  persist backup /backups/monday.db\n\nTo go back to a"
+            " backup, stop the service, delete the files next to the database whose"
+            " names end in -wal and -shm, replace the database by the backup, and start"
+            " the service.\n\nPostgreSQL has its own tools: pg_dump and"
             " pg_basebackup."
         ),
     )(backup)
 
 
 def backup(
-    file: Annotated[
-        Path, typer.Argument(help="The file to write, which is not there yet.")
-    ],
+    file: Annotated[Path, typer.Argument(help="The file to write. It must not exist.")],
     database_url: DatabaseUrl = None,
 ) -> None:
-    """Copy the database as it is at one moment, history, keys and snapshots included.
+    """Copy the database as it is at one moment: records, history, keys and snapshots.
 
-    Services go on meanwhile. The file appears when the copy is whole and was read once
-    over.
+    Services go on meanwhile. The file appears when the copy is complete and verified.
     """
     from persist.cli import preflight
 
-    chosen = settings({"database_url": database_url})
+    settings = load_settings({"database_url": database_url})
     try:
-        dialect = preflight.database(chosen.database_url, made=False)
-        with waiting("copying"):
-            seq = preflight.back_up(dialect, file)
+        database = preflight.database(settings.database_url, create=False)
+        with spinner("copying"):
+            seq = preflight.back_up(database, file)
     except preflight.NotReady as error:
         refuse(error, FAILED)
     typer.echo(f"{file} holds every change up to seq {seq}")

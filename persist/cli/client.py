@@ -1,7 +1,6 @@
-"""ServiceClient: what a command asks a running service for, over HTTP."""
+"""ServiceClient: the requests that commands send to a service."""
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from typing import Any
 from urllib.parse import quote
 
@@ -10,116 +9,115 @@ import httpx
 Json = dict[str, Any]
 
 NDJSON = "application/x-ndjson"
-CONNECT_SECONDS = 10
-"""To be reached; an answer may take as long as it takes."""
+CONNECT_TIMEOUT_SECONDS = 10
+"""Limit for connecting. An answer has no limit: a restore may take hours."""
+
+TIMEOUT = httpx.Timeout(None, connect=CONNECT_TIMEOUT_SECONDS)
+LONGEST_QUOTE = 500
+"""Characters of an unexpected answer that are quoted in a message."""
 
 
 class Refused(Exception):
-    """The service refused; the message has the problem's detail and every failure it
-    lists."""
+    """The service answered with a problem.
+
+    The message has its detail and a line for each error and failure.
+    """
 
 
 class ServiceClient:
-    """A service at a URL. Every method raises ``Refused``, and ``httpx.HTTPError``
-    where the service cannot be reached."""
+    """The snapshot and restore requests of one service.
 
-    def __init__(self, url: str, key: str | None) -> None:
-        timeout = httpx.Timeout(None, connect=CONNECT_SECONDS)
-        self._client = httpx.Client(base_url=url, timeout=timeout, headers=bearer(key))
+    Every method raises ``Refused``, and ``httpx.HTTPError`` where the service cannot
+    be reached.
+    """
 
-    def close(self) -> None:
-        """Let go of its connections."""
-        self._client.close()
+    def __init__(self, client: httpx.Client) -> None:
+        self._client = client
 
-    def take(self, collection: str | None, wanted: Json) -> Json:
-        """Take a snapshot of a collection, or of everything: the manifest."""
+    def take_snapshot(self, collection: str | None, request: Json) -> Json:
+        """Take a snapshot of a collection, or of everything. Return its manifest."""
         if collection is None:
-            return self._json("POST", "/snapshots", json={"scope": "all", **wanted})
-        return self._json("POST", _of(collection), json=wanted)
+            everything = {"scope": "all", **request}
+            return self._json("POST", "/snapshots", json=everything)
+        return self._json("POST", _collection_path(collection), json=request)
 
     def snapshots(self, collection: str | None) -> list[Json]:
-        """The manifests, the newest first."""
-        found: list[Json] = self._json(
-            "GET", "/snapshots" if collection is None else _of(collection)
-        )["items"]
-        return found
+        """Return the manifests, newest first."""
+        path = "/snapshots" if collection is None else _collection_path(collection)
+        manifests: list[Json] = self._json("GET", path)["items"]
+        return manifests
 
-    def manifest(self, id: str) -> Json:
-        """The manifest of a snapshot."""
-        return self._json("GET", _at(id))
+    def manifest(self, snapshot_id: str) -> Json:
+        """Return the manifest of a snapshot."""
+        return self._json("GET", _snapshot_path(snapshot_id))
 
-    def verify(self, id: str) -> Json:
-        """Whether a snapshot is whole: ``ok``, and ``records`` or ``detail``."""
-        return self._json("POST", _at(id, "/verify"))
+    def verify(self, snapshot_id: str) -> Json:
+        """Verify a snapshot. Return ``ok`` with ``records``, or with ``detail``."""
+        return self._json("POST", _snapshot_path(snapshot_id, "/verify"))
 
-    def delete(self, id: str) -> None:
+    def delete(self, snapshot_id: str) -> None:
         """Delete a snapshot."""
-        _checked(self._client.delete(_at(id)))
+        _check(self._client.delete(_snapshot_path(snapshot_id)))
 
-    def content(self, id: str) -> Iterator[bytes]:
-        """The content of a snapshot, in pieces."""
-        with self._client.stream("GET", _at(id, "/content")) as response:
+    def content(self, snapshot_id: str) -> Iterator[bytes]:
+        """Stream the content of a snapshot."""
+        path = _snapshot_path(snapshot_id, "/content")
+        with self._client.stream("GET", path) as response:
             if response.is_error:
                 response.read()
-            _checked(response)
+            _check(response)
             yield from response.iter_bytes()
 
-    def upload(self, pieces: Iterable[bytes]) -> Json:
-        """Hand in the content of a snapshot: its manifest."""
-        return self._json(
-            "POST", "/snapshots", content=pieces, headers={"Content-Type": NDJSON}
-        )
+    def upload(self, chunks: Iterable[bytes]) -> Json:
+        """Upload the content of a snapshot. Return its manifest."""
+        headers = {"Content-Type": NDJSON}
+        return self._json("POST", "/snapshots", content=chunks, headers=headers)
 
-    def restore(self, wanted: Json) -> Json:
-        """Restore a snapshot through the migration plans: the report."""
-        return self._json("POST", "/migrations", json=wanted)
+    def restore(self, request: Json) -> Json:
+        """Restore a snapshot through the migration plans. Return the report."""
+        return self._json("POST", "/migrations", json=request)
 
     def _json(self, method: str, path: str, **request: Any) -> Json:
-        answer: Json = _checked(self._client.request(method, path, **request)).json()
+        response = _check(self._client.request(method, path, **request))
+        answer: Json = response.json()
         return answer
 
 
-@contextmanager
-def connected(url: str, key: str | None) -> Iterator[ServiceClient]:
-    """A client of the service at ``url``, which shows its ``key`` where it has one."""
-    client = ServiceClient(url, key)
-    try:
-        yield client
-    finally:
-        client.close()
+def client_of(url: str, key: str | None) -> httpx.Client:
+    """Return a client of the service at a URL that sends a key."""
+    return httpx.Client(base_url=url, timeout=TIMEOUT, headers=bearer(key))
 
 
 def bearer(key: str | None) -> dict[str, str]:
-    """The headers that show a key."""
+    """Return the headers that send a key."""
     return {"Authorization": f"Bearer {key}"} if key else {}
 
 
-def _of(collection: str) -> str:
+def _collection_path(collection: str) -> str:
     return f"/api/{quote(collection, safe='')}/snapshots"
 
 
-def _at(id: str, what: str = "") -> str:
-    return f"/snapshots/{quote(id, safe='')}{what}"
+def _snapshot_path(snapshot_id: str, below: str = "") -> str:
+    return f"/snapshots/{quote(snapshot_id, safe='')}{below}"
 
 
-def _checked(response: httpx.Response) -> httpx.Response:
+def _check(response: httpx.Response) -> httpx.Response:
     if response.is_success:
         return response
     try:
         problem = response.json()
-        told = problem["detail"]
+        detail = problem["detail"]
     except (ValueError, KeyError, TypeError):
-        raise Refused(f"status {response.status_code}: {response.text[:500]}") from None
-    raise Refused("\n".join([told, *_particulars(problem)]))
+        text = response.text[:LONGEST_QUOTE]
+        raise Refused(f"status {response.status_code}: {text}") from None
+    raise Refused("\n".join([detail, *_problem_lines(problem)]))
 
 
-def _particulars(problem: Json) -> Iterator[str]:
-    """A line for each error and each failing record of a problem."""
+def _problem_lines(problem: Json) -> Iterator[str]:
+    """Return a line for each error and each failed record of a problem."""
     for error in problem.get("errors", []):
         yield f"  {error['pointer']} {error['detail']}"
+    members = ("collection", "id", "pointer", "detail")
     for failure in problem.get("failures", []):
-        named = (
-            failure.get(member, "")
-            for member in ("collection", "id", "pointer", "detail")
-        )
-        yield "  " + " ".join(part for part in named if part)
+        values = [failure.get(member) for member in members]
+        yield "  " + " ".join(value for value in values if value)

@@ -1,4 +1,4 @@
-"""CliJournal: `persist journal`, on a database, beside the services that use it."""
+"""The command `persist journal`, which works beside running services."""
 
 import re
 from datetime import UTC, datetime
@@ -6,18 +6,20 @@ from typing import Annotated
 
 import typer
 
-from persist.cli.service import DatabaseUrl
-from persist.cli.settings_flags import settings
-from persist.cli.terminal import FAILED, records_done, refuse
+from persist.cli.settings_flags import DatabaseUrl, load_settings
+from persist.cli.terminal import FAILED, record_progress, refuse
+
+LONGEST_QUOTE = 80
+"""Characters of a wrong value that are quoted in a message."""
 
 journal = typer.Typer(
     help=(
-        "Cut the journal of changes, so that it does not grow for ever. Services may go"
-        " on meanwhile.\n\nWhat is cut is gone: past revisions can no longer be read,"
-        " histories begin later, and who follows the changes from before gets 410"
-        " `changes-gone` with `first_seq` and has to read the collections anew. Records"
-        " stay as they are, and no revision is ever given twice. To take the data out"
-        " of one record's changes, DELETE its history over HTTP."
+        "Trim the journal of changes, so that it does not grow without end. Services go"
+        " on meanwhile.\n\nTrimmed changes are deleted: their revisions can no longer"
+        " be read, histories begin later, and a client that follows the changes from"
+        " an earlier seq gets 410 `changes-gone` with `first_seq` and has to read the"
+        " collections again. Records stay as they are, and no revision number is used"
+        " twice. To erase the changes of one record, DELETE its history over HTTP."
     ),
     epilog=(
         "\b\nExamples:\n  persist journal trim --before 2026-10-01\n  persist journal"
@@ -30,10 +32,8 @@ journal = typer.Typer(
 
 
 def add_to(commands: typer.Typer) -> None:
-    """Make these commands part of the command line."""
-    commands.add_typer(
-        journal, name="journal", short_help="Cut the journal of changes."
-    )
+    """Add this command to the command line."""
+    commands.add_typer(journal, name="journal", short_help="Trim the journal.")
 
 
 @journal.callback()
@@ -42,7 +42,7 @@ def _group() -> None:
 
 
 @journal.command(
-    short_help="Cut off the oldest changes.",
+    short_help="Delete the oldest changes.",
     epilog="\b\nExample:\n  persist journal trim --before 2026-10-01",
 )
 def trim(
@@ -51,30 +51,33 @@ def trim(
         typer.Option(
             metavar="TIME|SEQ",
             help=(
-                "The first change that stays: a day, a time (UTC where it says nothing"
-                " else), or a seq."
+                "The first change to keep: a day, a time (UTC if it names no zone),"
+                " or a seq."
             ),
         ),
     ],
     database_url: DatabaseUrl = None,
 ) -> None:
-    """Cut off the changes before a time or a seq, a thousand at once. It can be stopped
-    and run again."""
+    """Delete the changes before a time or a seq, a thousand in each transaction.
+
+    The command can be stopped and run again.
+    """
     from persist.cli import preflight
 
-    chosen = settings({"database_url": database_url})
+    settings = load_settings({"database_url": database_url})
     moment = _moment(before)
     try:
-        dialect = preflight.database(chosen.database_url, made=False)
-        with records_done(typer.echo, "changes") as told:
-            gone, first = preflight.trim_journal(dialect, moment, told)
+        database = preflight.database(settings.database_url, create=False)
+        with record_progress(typer.echo, "changes") as on_progress:
+            deleted, first = preflight.trim_journal(database, moment, on_progress)
     except preflight.NotReady as error:
         refuse(error, FAILED)
-    typer.echo(f"{gone:,} changes are gone; the journal begins at seq {first}")
+    changes = "1 change" if deleted == 1 else f"{deleted:,} changes"
+    typer.echo(f"{changes} deleted; the journal begins at seq {first}")
 
 
 def _moment(text: str) -> int | datetime:
-    """A seq, or a time with its zone."""
+    """Return a seq, or a time with its zone."""
     if re.fullmatch(r"\d{1,18}", text, re.ASCII):
         return int(text)
     try:
@@ -82,6 +85,6 @@ def _moment(text: str) -> int | datetime:
     except ValueError:
         refuse(
             "--before takes a seq such as 250000 or a time such as"
-            f" 2026-11-22T17:00:00Z, not {text[:80]!r}"
+            f" 2026-11-22T17:00:00Z, not {text[:LONGEST_QUOTE]!r}"
         )
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

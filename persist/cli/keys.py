@@ -1,5 +1,4 @@
-"""CliKeys: `persist keys`, which works on the database itself, a service that runs on
-it or not."""
+"""The command `persist keys`, which works on the database itself."""
 
 import json
 import re
@@ -10,39 +9,42 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from persist.cli.settings_flags import settings, with_flags
+from persist.cli.settings_flags import Flags, load_settings, with_flags
 from persist.cli.terminal import FAILED, refuse
 from persist.domain.access import scope_of
 
 if TYPE_CHECKING:
-    from persist.storage.keys import Keys
+    from persist.storage.keys import Keys, StoredKey
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,62}")
 
 keys = typer.Typer(
     help=(
-        "Make, list and revoke keys. A client shows one as `Authorization: Bearer"
-        " <key>`.\n\nWithout a key ever made, a service on a loopback address is open"
-        " to this machine. Once one was made, revoked or not, every request takes a"
-        " key: within a second, wherever services run on the database."
+        "Create, list and revoke keys. A client sends one as `Authorization: Bearer"
+        " <key>`.\n\nUntil the first key is created, a service on a loopback address"
+        " answers every request of this machine. From then on every request needs a"
+        " key, also after the last key is revoked. Running services follow within a"
+        " second."
     ),
     epilog=(
         "\b\nExamples:\n  persist keys create --name ci --scope 'ops-tickets:write'\n "
         " persist keys create --name team-a --scope '*:read' --scope"
         " 'ops-tickets:write@team-a'\n  persist keys revoke ci\n\nA scope is"
         " <collection>:<level> or <collection>:<level>@<workspace>; the collection *"
-        " means all.\n\n\b\n  read   records, lists, history, export, changes\n  write "
-        " and create, change and delete records, import, run commands, transactions\n "
-        " admin  and entity types, snapshots, migrations, workspaces, erasing history"
+        " means all. Each level includes those before it:\n\n\b\n"
+        "  read   records, lists, history, export, changes\n"
+        "  write  create, change and delete records, import, commands, transactions\n"
+        "  admin  entity types, snapshots, migrations, workspaces, erasing history"
     ),
     rich_markup_mode=None,
     no_args_is_help=True,
 )
 
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,62}")
-Name = Annotated[str, typer.Argument(help="The name of a key; `list` tells them.")]
+Name = Annotated[str, typer.Argument(help="The name of a key; see `list`.")]
 
 
 @keys.command(
-    short_help="Make a key.",
+    short_help="Create a key.",
     epilog=(
         "\b\nExamples:\n  persist keys create --name ci --scope 'ops-tickets:write'\n "
         " persist keys create --name admin --scope '*:admin' --database-url"
@@ -53,42 +55,37 @@ Name = Annotated[str, typer.Argument(help="The name of a key; `list` tells them.
 def create(
     name: Annotated[
         str,
-        typer.Option(
-            metavar="NAME",
-            help="Its name, which the journal gives as the actor of changes.",
-        ),
+        typer.Option(metavar="NAME", help="Its name: the actor of its changes."),
     ],
     scope: Annotated[
         list[str],
-        typer.Option(
-            metavar="SCOPE", help="What it allows; may be given several times."
-        ),
+        typer.Option(metavar="SCOPE", help="What it allows. Repeat it for several."),
     ],
     **flags: str | bool | None,
 ) -> None:
-    """Make a key and write it, and nothing else, to standard output.
+    """Create a key and write it to standard output.
 
-    It is shown only now: the database keeps its SHA-256.
+    It is displayed this once: the database stores its SHA-256 only.
     """
     from persist.storage.keys import KeyExists
 
     if not NAME.fullmatch(name):
         refuse(
-            f"{name!r} cannot name a key: letters, digits and . _ @ -, at most 63, a"
-            " letter or digit first"
+            f"{name!r} cannot name a key: use letters, digits and . _ @ -, at most 63,"
+            " and begin with a letter or digit"
         )
     try:
         scopes = [scope_of(text) for text in scope]
     except ValueError as error:
         refuse(error)
-    with _keys(flags, made=True) as stored:
+    with _keys(flags, create=True) as stored:
         stored.prepare()
         try:
             typer.echo(stored.create(name, scopes))
         except KeyExists:
             refuse(
-                f"there is or was a key {name}; names are not given twice, the journal"
-                " keeps them",
+                f"there is or was a key {name}; the journal keeps its name, so choose"
+                " another",
                 FAILED,
             )
 
@@ -101,46 +98,48 @@ def list_(
     ] = False,
     **flags: str | bool | None,
 ) -> None:
-    """List every key that was ever made: its name, its scopes, and since when it opens
-    something or nothing any more. The keys themselves are not known here."""
+    """List every key with its name, its scopes, and when it was created or revoked.
+
+    The keys themselves are not stored.
+    """
     with _keys(flags) as stored:
         found = stored.all()
     if as_json:
-        told = [asdict(key) | {"scopes": key.scopes.split()} for key in found]
-        typer.echo(json.dumps(told, indent=2))
+        listed = [asdict(key) | {"scopes": key.scopes.split()} for key in found]
+        typer.echo(json.dumps(listed, indent=2))
         return
     for key in found:
-        since = (
-            f"revoked {key.revoked_at}" if key.revoked_at else f"made {key.created_at}"
-        )
-        typer.echo(f"{key.name}  {key.scopes}  {since}")
+        typer.echo(f"{key.name}  {key.scopes}  {_since(key)}")
+
+
+def _since(key: "StoredKey") -> str:
+    if key.revoked_at:
+        return f"revoked {key.revoked_at}"
+    return f"created {key.created_at}"
 
 
 @keys.command(short_help="Revoke a key.")
 @with_flags("database_url")
 def revoke(name: Name, **flags: str | bool | None) -> None:
-    """Revoke a key: within a second it opens nothing any more.
+    """Revoke a key. Within a second no service accepts it.
 
-    Keys are demanded even when the last one is revoked; make another to come in.
+    Services go on asking for a key, also when the last one is revoked.
     """
     with _keys(flags) as stored:
         if name not in {key.name for key in stored.all()}:
-            refuse(f"there is no key {name}; `persist keys list` tells them", FAILED)
+            refuse(f"there is no key {name}; see `persist keys list`", FAILED)
         stored.revoke(name)
     typer.echo(f"{name} is revoked")
 
 
 @contextmanager
-def _keys(
-    flags: dict[str, str | bool | None], *, made: bool = False
-) -> Iterator["Keys"]:
+def _keys(flags: Flags, *, create: bool = False) -> Iterator["Keys"]:
     from persist.cli import preflight
 
-    chosen = settings(flags)
+    settings = load_settings(flags)
     try:
-        with preflight.keys(
-            preflight.database(chosen.database_url, made=made)
-        ) as stored:
+        database = preflight.database(settings.database_url, create=create)
+        with preflight.keys(database) as stored:
             yield stored
     except preflight.NotReady as error:
         refuse(error, FAILED)

@@ -1,99 +1,137 @@
-"""OwnService: `persist serve` in a process of its own, for a command that needs a
-service for a while."""
+"""LocalService: the service in a thread of this process, for one command.
 
-import os
-import re
+It listens on a Unix socket in a folder that only this user can open, so it needs
+neither a port nor a key.
+"""
+
 import signal
-import subprocess
-import sys
+import tempfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
+from types import FrameType, TracebackType
 from typing import NoReturn, Self
 
-ANNOUNCEMENT = re.compile(r"answers on (http://\S+)")
-START_SECONDS = 120
-STOP_SECONDS = 30
+import httpx
+
+from persist import server
+from persist.cli import preflight
+from persist.cli.client import TIMEOUT
+from persist.settings import Settings
+
+BASE_URL = "http://localhost"
+"""What requests name as the host. The socket decides where they go."""
+
+NO_IMPORT_LIMIT_BYTES = 2**62
 
 
 class CannotStart(Exception):
-    """The service ended before it answered; the message holds the end of its log."""
+    """The service ended before it answered. Its log has the reason."""
 
 
 class LocalService:
-    """A service on a free port of this machine, in ``folder`` and ``environment``; what
-    it says goes to the file ``log``. It ends with the block, and with this process
-    where that gets SIGTERM."""
+    """A service that only this process uses, within a ``with`` block.
 
-    def __init__(self, folder: Path, environment: Mapping[str, str], log: Path) -> None:
-        self._folder = folder
-        self._environment = dict(environment)
-        self._log = log
-        self._process: subprocess.Popen[str] | None = None
+    SIGTERM ends the block like any other exit, so that the service stops in order.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._folder = tempfile.TemporaryDirectory(prefix="persist-")
+        self._socket = Path(self._folder.name) / "socket"
+        self._server: server.AnnouncingServer | None = None
+        self._thread: threading.Thread | None = None
 
     def __enter__(self) -> Self:
-        self._handler = signal.signal(signal.SIGTERM, _end)
+        self._handler = signal.signal(signal.SIGTERM, _exit_on_signal)
+        try:
+            self.start()
+        except BaseException:
+            self._clean_up()
+            raise
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
         self.stop()
-        signal.signal(signal.SIGTERM, self._handler)
+        self._clean_up()
 
-    def start(self) -> str:
-        """Start it and give its URL once it answers. Raises ``CannotStart``."""
-        with self._log.open("a") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "persist.cli", "serve", "--port", "0"],
-                cwd=self._folder,
-                env=self._environment,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                text=True,
-            )
-        return self._announced_url(self._process)
+    def start(self) -> None:
+        """Start the service and return when it answers.
+
+        Raise ``NotReady`` and ``CannotStart``.
+        """
+        application = preflight.application(self._settings, private=True)
+        settled = threading.Event()
+        configuration = server.configuration(
+            application,
+            seconds=self._settings.shutdown_seconds,
+            uds=str(self._socket),
+        )
+        self._server = server.AnnouncingServer(configuration, settled.set)
+        self._thread = threading.Thread(
+            target=_run, args=(self._server, settled), name="service", daemon=True
+        )
+        self._thread.start()
+        settled.wait()
+        if not self._server.started:
+            raise CannotStart("the service did not start")
 
     def stop(self) -> None:
-        """Stop it as an operator would, with SIGTERM."""
-        process, self._process = self._process, None
-        if process is None:
-            return
-        process.terminate()
-        try:
-            process.communicate(timeout=STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.communicate()
+        """Stop the service when the requests in progress are done."""
+        if self._server is not None and self._thread is not None:
+            self._server.should_exit = True
+            self._thread.join()
+        self._server = None
 
-    def restart(self) -> str:
-        """Stop it, start it on what it stored, and give its new URL."""
+    def restart(self) -> None:
+        """Stop the service and start it on what it stored."""
         self.stop()
-        return self.start()
+        self.start()
 
-    def _announced_url(self, process: subprocess.Popen[str]) -> str:
-        assert process.stdout is not None
-        timer = threading.Timer(START_SECONDS, process.kill)
-        timer.start()
-        try:
-            for line in process.stdout:
-                if found := ANNOUNCEMENT.search(line):
-                    return found[1]
-        finally:
-            timer.cancel()
-        raise CannotStart(
-            f"the service did not start:\n{self._log.read_text()[-2000:]}".rstrip()
-        )
+    def client(self, timeout: httpx.Timeout = TIMEOUT) -> httpx.Client:
+        """Return a client of the service."""
+        transport = httpx.HTTPTransport(uds=str(self._socket))
+        return httpx.Client(transport=transport, base_url=BASE_URL, timeout=timeout)
+
+    def _clean_up(self) -> None:
+        self._folder.cleanup()
+        signal.signal(signal.SIGTERM, self._handler)
 
 
-def without_choices(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """An environment without the choices that were made for another service."""
-    return {
-        name: value
-        for name, value in environment.items()
-        if not name.upper().startswith("PERSIST_")
-    }
+@contextmanager
+def passive_service(settings: Settings) -> Iterator[LocalService]:
+    """Run a service on the database of ``settings`` that only answers requests.
+
+    It neither migrates, registers definition files nor takes snapshots.
+    Raise ``NotReady`` and ``CannotStart``.
+    """
+    with tempfile.TemporaryDirectory(prefix="persist-") as no_definitions:
+        chosen = {
+            "host": "127.0.0.1",
+            "workers": 1,
+            "auto_migrate": False,
+            "schemas": no_definitions,
+            "snapshot_every": 0,
+            "max_import_bytes": NO_IMPORT_LIMIT_BYTES,
+        }
+        with LocalService(settings.model_copy(update=chosen)) as service:
+            yield service
 
 
-def _end(number: int, _: FrameType | None) -> NoReturn:
+def _run(service: server.AnnouncingServer, settled: threading.Event) -> None:
+    try:
+        service.run()
+    except SystemExit:
+        pass  # uvicorn's answer to a start that fails, which it has logged
+    finally:
+        settled.set()
+
+
+def _exit_on_signal(number: int, _: FrameType | None) -> NoReturn:
     raise SystemExit(128 + number)

@@ -1,13 +1,21 @@
-"""Checks: what must hold before a deployment can serve; each says in a sentence what
-does not."""
+"""Preflight checks: what must be true before a deployment can serve.
+
+Each function raises ``NotReady`` with one sentence that says what to do.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
+from persist import deployment
+
+# Imported first: the engine must be complete before the current folder joins the
+# import path (``deployment.entity_types``).
+from persist.application import Persist, create_app
 from persist.domain.entity_type import EntityType
-from persist.entity_types.registry import InvalidModels, load_models
+from persist.entity_types.registry import InvalidModels
+from persist.settings import Settings
 from persist.storage.dialect import BackupFailed, Dialect, Failure, dialect_of
 from persist.storage.journal_trim import trim
 from persist.storage.keys import Keys
@@ -16,36 +24,38 @@ from persist.storage.schema import SchemaMismatch, ahead, drift, due, prepare
 
 
 class NotReady(Exception):
-    """The deployment cannot serve as it is; the message says why and what to do."""
-
-
-def entity_types(models: str) -> list[EntityType]:
-    """The entity types of a module. Raises ``NotReady``."""
-    try:
-        return load_models(models)
-    except InvalidModels as error:
-        raise NotReady(f"PERSIST_MODELS={models}: {error}") from error
+    """The deployment cannot serve as it is. The message says why and what to do."""
 
 
 class NoDatabase(NotReady):
     """The database cannot be reached, read or written."""
 
 
-def database(url: str, *, made: bool = True) -> Dialect:
-    """The database at a URL, once it has been reached. ``made``: a file that is not
-    there is made. Raises ``NotReady``, ``NoDatabase``."""
+def entity_types(settings: Settings) -> list[EntityType]:
+    """Return the typed entities of the deployment. Raise ``NotReady``."""
     try:
-        dialect = dialect_of(url)
-    except ValueError as error:
-        raise NotReady(f"PERSIST_DATABASE_URL: {error}") from None
-    except ModuleNotFoundError as error:
+        return deployment.entity_types(settings)
+    except InvalidModels as error:
+        raise NotReady(f"PERSIST_MODELS={settings.models}: {error}") from error
+
+
+def application(settings: Settings, *, private: bool = False) -> Persist:
+    """Create the application (``create_app``). Raise ``NotReady``."""
+    with _not_ready_errors(_dialect(settings.database_url)):
+        return create_app(settings, private=private)
+
+
+def database(url: str, *, create: bool = True) -> Dialect:
+    """Connect to the database at a URL and return its dialect.
+
+    A SQLite file that does not exist is created unless ``create`` is false.
+    Raise ``NotReady`` and ``NoDatabase``.
+    """
+    dialect = _dialect(url)
+    if not create and not dialect.exists():
         raise NotReady(
-            f"{error.name} is not installed: pip install 'persist-service[postgres]'"
-        ) from None
-    if not made and not dialect.exists():
-        raise NotReady(
-            f"PERSIST_DATABASE_URL={dialect.address}: there is no such file; `persist"
-            " serve` makes it"
+            f"PERSIST_DATABASE_URL={dialect.address}: there is no such file;"
+            " `persist serve` creates it"
         )
     try:
         dialect.connect().close()
@@ -56,36 +66,60 @@ def database(url: str, *, made: bool = True) -> Dialect:
     return dialect
 
 
+def _dialect(url: str) -> Dialect:
+    try:
+        return dialect_of(url)
+    except ValueError as error:
+        raise NotReady(f"PERSIST_DATABASE_URL: {error}") from None
+    except ModuleNotFoundError as error:
+        raise NotReady(
+            f"{error.name} is not installed: pip install 'persist-service[postgres]'"
+        ) from None
+
+
 def prepare_tables(
-    dialect: Dialect, types: list[EntityType], *, auto_migrate: bool, progress: Progress
+    dialect: Dialect,
+    types: list[EntityType],
+    *,
+    auto_migrate: bool,
+    on_progress: Progress,
 ) -> list[Pending]:
-    """Make the tables that are missing, bring those up to date that are behind; what
-    was brought up to date. Raises ``NotReady``."""
-    with _told_as_not_ready(dialect):
-        return prepare(dialect, types, auto_migrate=auto_migrate, progress=progress)
+    """Create missing tables and migrate older ones. Return what was migrated.
+
+    Raise ``NotReady``.
+    """
+    with _not_ready_errors(dialect):
+        return prepare(dialect, types, auto_migrate=auto_migrate, progress=on_progress)
 
 
-def tables_behind(dialect: Dialect, types: list[EntityType]) -> list[Pending]:
-    """What would have to be brought up to date. Raises ``NotReady`` where tables are
-    ahead."""
-    with _told_as_not_ready(dialect):
+def pending_migrations(dialect: Dialect, types: list[EntityType]) -> list[Pending]:
+    """Return the migrations that the tables need.
+
+    Raise ``NotReady`` where a table is of a newer schema version than the code.
+    """
+    with _not_ready_errors(dialect):
         if newer := ahead(dialect, types):
             raise NotReady("; ".join(newer.values()))
         return due(dialect, types)
 
 
 def trim_journal(
-    dialect: Dialect, before: int | datetime, told: Progress
+    dialect: Dialect, before: int | datetime, on_progress: Progress
 ) -> tuple[int, int]:
-    """What ``retention.trim`` does. Raises ``NotReady``."""
-    with _told_as_not_ready(dialect):
-        return trim(dialect, before, told)
+    """Delete the oldest changes. Return their number and the first ``seq`` that stays.
+
+    Raise ``NotReady``.
+    """
+    with _not_ready_errors(dialect):
+        return trim(dialect, before, on_progress)
 
 
 def back_up(dialect: Dialect, file: Path) -> int:
-    """Copy a database to a file that is not there, and read the copy whole; the ``seq``
-    of the last change in it. Raises ``NotReady``."""
-    with _told_as_not_ready(dialect):
+    """Copy a database to a new file and verify it. Return its last ``seq``.
+
+    Raise ``NotReady``.
+    """
+    with _not_ready_errors(dialect):
         try:
             return dialect.back_up(file)
         except (OSError, BackupFailed) as error:
@@ -94,40 +128,46 @@ def back_up(dialect: Dialect, file: Path) -> int:
 
 @contextmanager
 def keys(dialect: Dialect) -> Iterator[Keys]:
-    """The keys of a database. Raises ``NotReady`` where it fails inside the block."""
-    with _told_as_not_ready(dialect):
+    """Give the keys of a database. Raise ``NotReady`` for its errors in the block."""
+    with _not_ready_errors(dialect):
         yield Keys(dialect)
 
 
 @contextmanager
-def _told_as_not_ready(dialect: Dialect) -> Iterator[None]:
+def _not_ready_errors(dialect: Dialect) -> Iterator[None]:
     try:
         yield
     except (SchemaMismatch, MigrationStopped) as error:
         raise NotReady(str(error)) from error
+    except InvalidModels as error:
+        raise NotReady(f"PERSIST_MODELS: {error}") from error
     except Exception as error:
-        cause = getattr(error, "orig", error)  # SQLAlchemy wraps what the driver raised
+        cause = getattr(error, "orig", error)  # SQLAlchemy wraps the driver's error
         if not dialect.is_driver_error(cause):
             raise
-        if dialect.failure(cause) is Failure.STALE:
-            raise NotReady(
-                f"the tables are not of this version ({cause}); run `persist migrate`"
-            ) from error
-        raise NoDatabase(f"PERSIST_DATABASE_URL={dialect.address}: {cause}") from error
+        raise _from_driver(dialect, cause) from error
+
+
+def _from_driver(dialect: Dialect, error: BaseException) -> NotReady:
+    if dialect.failure(error) is Failure.STALE:
+        return NotReady(
+            f"the tables are not of this version ({error}); run `persist migrate`"
+        )
+    return NoDatabase(f"PERSIST_DATABASE_URL={dialect.address}: {error}")
 
 
 def compare_tables(dialect: Dialect, types: list[EntityType]) -> None:
-    """Raise ``NotReady`` with every difference between the tables and the models."""
+    """Compare the tables with the models. Raise ``NotReady`` with every difference."""
     newer = ahead(dialect, types)
-    behind = {
+    older = {
         work.type.name: (
             f"{work.type.name} is at schema version {work.stored_version}, "
             f"the code at {work.type.schema_version}: run `persist migrate`"
         )
         for work in due(dialect, types)
     }
-    told = newer | behind
-    # What the columns of an older or newer version differ in is no news.
-    current = [type for type in types if type.name not in told]
-    if differences := [*told.values(), *drift(dialect, current)]:
+    others = newer | older
+    # The columns of another schema version differ as a matter of course.
+    current = [each for each in types if each.name not in others]
+    if differences := [*others.values(), *drift(dialect, current)]:
         raise NotReady("; ".join(differences))

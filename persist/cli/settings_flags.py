@@ -1,9 +1,8 @@
-"""CliSettings: the settings of a command, from the environment and from the flags that
-override it."""
+"""The settings of a command: environment variables, and flags that override them."""
 
 import inspect
 import os
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
@@ -20,51 +19,59 @@ from persist.settings import (
 
 METAVARS: dict[Any, str | None] = {bool: None, int: "INTEGER", float: "SECONDS"}
 ALL = tuple(Settings.model_fields)
+Flags = dict[str, str | bool | None]
+
+DatabaseUrl = Annotated[
+    str | None,
+    typer.Option(help="The database to work on. [PERSIST_DATABASE_URL]"),
+]
 
 
 def with_flags(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Give a command that takes ``**flags`` a flag for each of these settings."""
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
-        own = inspect.signature(command).parameters.values()
-        options = [_option(name, Settings.model_fields[name]) for name in names]
-        explicit = [
-            each for each in own if each.kind is not inspect.Parameter.VAR_KEYWORD
+        parameters = [
+            parameter
+            for parameter in inspect.signature(command).parameters.values()
+            if parameter.kind is not inspect.Parameter.VAR_KEYWORD
         ]
-        command.__signature__ = inspect.Signature([*explicit, *options])  # type: ignore[attr-defined]
+        parameters += [_flag(name, Settings.model_fields[name]) for name in names]
+        command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         return command
 
     return decorate
 
 
-def _option(name: str, field: FieldInfo) -> inspect.Parameter:
-    """The flag of a setting; it takes text, so that the setting alone judges it."""
-    dashed, switch = name.replace("_", "-"), field.annotation is bool
+def _flag(name: str, field: FieldInfo) -> inspect.Parameter:
+    """Return the flag of a setting. It takes text, which the setting validates."""
+    dashed = name.replace("_", "-")
+    is_switch = field.annotation is bool
     option = typer.Option(
-        f"--{dashed}/--no-{dashed}" if switch else f"--{dashed}",
-        help=(
-            f"{field.description} [{variable(name)}, default"
-            f" {str(field.default).lower()}]"
-        ),
+        f"--{dashed}/--no-{dashed}" if is_switch else f"--{dashed}",
+        help=f"{field.description} [{variable(name)}, default {_default(field)}]",
         metavar=METAVARS.get(field.annotation, "TEXT"),
         show_default=False,
     )
-    annotation: Any = Annotated[bool | None if switch else str | None, option]
+    annotation: Any = Annotated[bool | None if is_switch else str | None, option]
     return inspect.Parameter(
         name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation
     )
 
 
-def export(flags: dict[str, Any], names: Collection[str] = ALL) -> None:
-    """Flags become environment variables, which processes that are started read as
-    well."""
-    for name in names:
-        if flags.get(name) is not None:
-            os.environ[variable(name)] = str(flags[name])
+def _default(field: FieldInfo) -> str:
+    return str(field.default).lower()
 
 
-def settings(flags: dict[str, Any]) -> Settings:
-    """The settings of this command. Ends it where a value cannot be used."""
+def export(flags: Flags) -> None:
+    """Set the environment variables of flags, for processes that are started too."""
+    for name, value in flags.items():
+        if value is not None:
+            os.environ[variable(name)] = str(value)
+
+
+def load_settings(flags: Flags) -> Settings:
+    """Return the settings of this command. End it where a value cannot be used."""
     export(flags)
     for warning in unknown_variables():
         typer.echo(f"warning: {warning}", err=True)

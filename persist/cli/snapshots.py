@@ -1,31 +1,35 @@
-"""CliSnapshots: `persist snapshot` and `persist restore`, against a running service or
-one of their own."""
+"""The commands `persist snapshot` and `persist restore`."""
 
 import json
+import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Literal
 
+import httpx
 import typer
 
-from persist.cli.client import Json
-from persist.cli.service import DatabaseUrl, Url, service_at
-from persist.cli.terminal import FAILED, refuse, waiting
-from persist.cli.transfers import received, sent
+from persist import logging_config
+from persist.cli.client import Json, Refused, ServiceClient, client_of
+from persist.cli.settings_flags import DatabaseUrl, load_settings
+from persist.cli.terminal import FAILED, REFUSED, refuse, spinner
+from persist.cli.transfers import download, upload
+from persist.settings import KEY
 
 snapshot = typer.Typer(
     help=(
         "Take, list, export, import, verify and delete snapshots: verified copies of"
-        " collections, with the schema versions they were taken at. `persist restore`"
-        " brings one back."
+        " collections with their schema versions. `persist restore` restores one."
     ),
     epilog=(
         "\b\nExamples:\n  persist snapshot take ops-tickets --note 'before the release'"
         " --url http://127.0.0.1:8000\n  persist snapshot take --output"
         " everything.ndjson --database-url sqlite:///persist.db\n  persist snapshot"
-        " import everything.ndjson --database-url postgresql://me@db/shop\n\nEach works"
-        " on a running service (--url), or on a database (--database-url), for which it"
-        " starts a service of its own as long as it takes."
+        " import everything.ndjson --database-url postgresql://me@db/shop\n\nEach"
+        " command works on a running service (--url) or on a database"
+        " (--database-url), also while services run on it."
     ),
     rich_markup_mode=None,
     no_args_is_help=True,
@@ -35,14 +39,23 @@ ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 AsJson = Annotated[
     bool, typer.Option("--json", help="Print JSON instead of a sentence.")
 ]
-Id = Annotated[
+SnapshotId = Annotated[
     str,
-    typer.Argument(metavar="SNAPSHOT", help="The id of a snapshot; `list` tells them."),
+    typer.Argument(metavar="SNAPSHOT", help="The id of a snapshot; see `list`."),
+]
+Url = Annotated[
+    str | None,
+    typer.Option(
+        help=(
+            "The URL of a running service. It is sent the key in PERSIST_KEY."
+            " Default: work on the database."
+        )
+    ),
 ]
 
 
 def add_to(commands: typer.Typer) -> None:
-    """Make these commands part of the command line."""
+    """Add these commands to the command line."""
     commands.add_typer(snapshot, name="snapshot", short_help="Take and keep snapshots.")
     commands.command(
         short_help="Restore a snapshot.",
@@ -54,6 +67,46 @@ def add_to(commands: typer.Typer) -> None:
             ' 2, "set": {"severity": "data.severity * 10"}}]}'
         ),
     )(restore)
+
+
+@contextmanager
+def service_at(
+    url: str | None, database_url: str | None, *, create: bool = False
+) -> Iterator[ServiceClient]:
+    """Give a client of the service at a URL, or of a local one on the database.
+
+    A SQLite file that does not exist is created only with ``create``. An error ends
+    the command with its message.
+    """
+    try:
+        if url is not None:
+            with client_of(url, os.environ.get(KEY)) as client:
+                yield ServiceClient(client)
+        else:
+            with _local_client(database_url, create=create) as client:
+                yield ServiceClient(client)
+    except (Refused, OSError) as error:
+        refuse(error, FAILED)
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        refuse(f"the service cannot be reached: {error}", FAILED)
+
+
+@contextmanager
+def _local_client(database_url: str | None, *, create: bool) -> Iterator[httpx.Client]:
+    from persist.cli import preflight
+    from persist.cli.local_service import CannotStart, passive_service
+
+    settings = load_settings({"database_url": database_url})
+    logging_config.configure("warning")
+    try:
+        preflight.database(settings.database_url, create=create)
+    except preflight.NotReady as error:
+        refuse(error, REFUSED)
+    try:
+        with passive_service(settings) as service, service.client() as client:
+            yield client
+    except (preflight.NotReady, CannotStart) as error:
+        refuse(error, FAILED)
 
 
 @snapshot.command(
@@ -69,61 +122,62 @@ def take(
     ] = None,
     note: Annotated[str, typer.Option(help="What it is for.")] = "",
     schema_only: Annotated[
-        bool, typer.Option("--schema-only", help="Without the records.")
+        bool, typer.Option("--schema-only", help="Leave out the records.")
     ] = False,
     output: Annotated[
-        Path | None, typer.Option(help="A file to export it to as well.")
+        Path | None, typer.Option(help="Export it to this file, too.")
     ] = None,
     as_json: AsJson = False,
     url: Url = None,
     database_url: DatabaseUrl = None,
 ) -> None:
-    """Take a snapshot of one moment, without holding up writers, and keep it in the
-    database."""
+    """Take a snapshot and store it in the database. Writers do not wait."""
+    mode = "schema_only" if schema_only else "with_data"
     with service_at(url, database_url) as service:
-        with waiting(f"taking a snapshot of {collection or 'everything'}"):
-            mode = "schema_only" if schema_only else "with_data"
-            manifest = service.take(collection, {"mode": mode, "note": note})
-        _tell(manifest, as_json)
+        with spinner(f"taking a snapshot of {collection or 'everything'}"):
+            request = {"mode": mode, "note": note}
+            manifest = service.take_snapshot(collection, request)
+        _print_manifest(manifest, as_json=as_json)
         if output is not None:
-            received(service, manifest, output)
+            download(service, manifest, output)
 
 
 @snapshot.command("list")
 def list_(
     collection: Annotated[
-        str | None, typer.Argument(help="A collection they hold. Default: any.")
+        str | None,
+        typer.Argument(help="Only snapshots with this collection. Default: all."),
     ] = None,
     as_json: AsJson = False,
     url: Url = None,
     database_url: DatabaseUrl = None,
 ) -> None:
-    """List the snapshots, the newest first."""
+    """List the snapshots, newest first."""
     with service_at(url, database_url) as service:
         manifests = service.snapshots(collection)
     if as_json:
-        typer.echo(json.dumps(manifests, ensure_ascii=False, indent=2))
+        _print_json(manifests)
         return
     for manifest in manifests:
-        _tell(manifest, as_json)
+        _print_manifest(manifest, as_json=False)
 
 
 @snapshot.command(short_help="Write a snapshot to a file.")
 def export(
-    id: Id,
+    snapshot_id: SnapshotId,
     output: Annotated[
-        Path | None, typer.Option(help="File to write; default: standard output.")
+        Path | None, typer.Option(help="File to write. Default: standard output.")
     ] = None,
     url: Url = None,
     database_url: DatabaseUrl = None,
 ) -> None:
-    """Write a snapshot as NDJSON: its manifest, a record a line, a closing line with a
+    """Write a snapshot as NDJSON: its manifest, one record a line, a line with its
     SHA-256."""
     with service_at(url, database_url) as service:
-        received(service, service.manifest(id), output)
+        download(service, service.manifest(snapshot_id), output)
 
 
-@snapshot.command("import", short_help="Keep a snapshot from a file.")
+@snapshot.command("import", short_help="Store a snapshot from a file.")
 def import_(
     file: Annotated[
         Path, typer.Argument(help="An exported snapshot; - is standard input.")
@@ -132,94 +186,99 @@ def import_(
     url: Url = None,
     database_url: DatabaseUrl = None,
 ) -> None:
-    """Keep an exported snapshot in this database, under the id it has. It is verified
-    on the way in.
+    """Verify an exported snapshot and store it in this database under its own id.
 
-    Its records come back with `persist restore`.
+    `persist restore` restores its records.
     """
-    with service_at(url, database_url, made=True) as service:
-        _tell(sent(service, file), as_json)
+    with service_at(url, database_url, create=True) as service:
+        _print_manifest(upload(service, file), as_json=as_json)
 
 
-@snapshot.command(short_help="Tell whether a snapshot is whole.")
+@snapshot.command(short_help="Verify a snapshot.")
 def verify(
-    id: Id, as_json: AsJson = False, url: Url = None, database_url: DatabaseUrl = None
+    snapshot_id: SnapshotId,
+    as_json: AsJson = False,
+    url: Url = None,
+    database_url: DatabaseUrl = None,
 ) -> None:
-    """Tell whether a snapshot is whole and unaltered; exit status 1 where it is not."""
-    with service_at(url, database_url) as service, waiting("verifying"):
-        found = service.verify(id)
+    """Verify that a snapshot is complete and unaltered. If not, exit with status 1."""
+    with service_at(url, database_url) as service, spinner("verifying"):
+        result = service.verify(snapshot_id)
     if as_json:
-        typer.echo(json.dumps(found))
-    elif found["ok"]:
-        typer.echo(f"ok: {found['records']:,} records")
+        typer.echo(json.dumps(result))
+    elif result["ok"]:
+        typer.echo(f"ok: {result['records']:,} records")
     else:
-        typer.echo(f"FAIL: {found['detail']}")
-    raise typer.Exit(0 if found["ok"] else FAILED)
+        typer.echo(f"FAIL: {result['detail']}")
+    raise typer.Exit(0 if result["ok"] else FAILED)
 
 
 @snapshot.command()
-def delete(id: Id, url: Url = None, database_url: DatabaseUrl = None) -> None:
+def delete(
+    snapshot_id: SnapshotId, url: Url = None, database_url: DatabaseUrl = None
+) -> None:
     """Delete a snapshot."""
     with service_at(url, database_url) as service:
-        service.delete(id)
-    typer.echo(f"deleted {id}")
+        service.delete(snapshot_id)
+    typer.echo(f"deleted {snapshot_id}")
 
 
 def restore(  # noqa: PLR0913, PLR0917 - each is an option of the command
     snapshot: Annotated[
-        str, typer.Argument(help="The id of a snapshot, or an exported file to import.")
+        str, typer.Argument(help="The id of a snapshot, or an exported file.")
     ],
     on_conflict: Annotated[
         Literal["fail", "skip", "overwrite"],
-        typer.Option(help="What happens where a record is here already."),
+        typer.Option(help="What to do with a record that exists already."),
     ] = "fail",
     dry_run: Annotated[
         bool,
-        typer.Option("--dry-run", help="Change no record; tell what would happen."),
+        typer.Option("--dry-run", help="Change no record; report the outcome."),
     ] = False,
     workspace: Annotated[
         str | None,
         typer.Option(
             help=(
-                "Where to: a workspace, '' for the default one. Default: where it was"
-                " taken."
+                "The workspace to restore into; '' is the default one. Default: the"
+                " workspaces of the snapshot."
             )
         ),
     ] = None,
     plan: Annotated[
         Path | None,
         typer.Option(
-            help="JSON: steps by collection, for this run instead of their own."
+            help="A JSON file with the steps of each collection for this run."
         ),
     ] = None,
     as_json: AsJson = False,
     url: Url = None,
     database_url: DatabaseUrl = None,
 ) -> None:
-    """Restore a snapshot: each record walks the migration plan from the schema version
-    it carries to the current one, is validated, and is stored under its own id. All of
-    them, or none.
+    """Restore a snapshot.
+
+    Each record is migrated from its schema version to the current one, validated, and
+    stored under its own id. Either all records are restored, or none.
     """
     file = Path(snapshot)
-    if not file.is_file() and not ID.fullmatch(snapshot):
+    is_file = file.is_file()
+    if not is_file and not ID.fullmatch(snapshot):
         refuse(f"{snapshot} is neither the id of a snapshot nor a file here")
-    wanted: Json = {"on_conflict": on_conflict, "dry_run": dry_run}
+    request: Json = {"on_conflict": on_conflict, "dry_run": dry_run}
     if workspace is not None:
-        wanted["workspace"] = workspace or None
+        request["workspace"] = workspace or None
     if plan is not None:
-        wanted["plan"] = _plan(plan)
-    with service_at(url, database_url, made=True) as service:
-        id = sent(service, file)["id"] if file.is_file() else snapshot
-        with waiting("restoring"):
-            report = service.restore({"snapshot": id, **wanted})
-    typer.echo(
-        json.dumps(report, ensure_ascii=False, indent=2)
-        if as_json
-        else _told(report, dry_run=dry_run)
-    )
+        request["plan"] = _read_plan(plan)
+    with service_at(url, database_url, create=is_file) as service:
+        request["snapshot"] = upload(service, file)["id"] if is_file else snapshot
+        with spinner("restoring"):
+            report = service.restore(request)
+    if as_json:
+        _print_json(report)
+    else:
+        typer.echo(_report_text(report, dry_run=dry_run))
 
 
-def _plan(file: Path) -> Json:
+def _read_plan(file: Path) -> Json:
     try:
         plan: Json = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -227,30 +286,34 @@ def _plan(file: Path) -> Json:
     return plan
 
 
-def _tell(manifest: Json, as_json: bool) -> None:
+def _print_json(value: object) -> None:
+    typer.echo(json.dumps(value, ensure_ascii=False, indent=2))
+
+
+def _print_manifest(manifest: Json, *, as_json: bool) -> None:
     if as_json:
-        typer.echo(json.dumps(manifest, ensure_ascii=False, indent=2))
+        _print_json(manifest)
         return
-    held = ", ".join(
+    collections = ", ".join(
         f"{entry['count']:,} {entry['name']} at schema version"
         f" {entry['schema_version']}"
         for entry in manifest["collections"]
     )
     note = f"  {manifest['note']}" if manifest["note"] else ""
-    typer.echo(f"{manifest['id']}  {manifest['created_at']}  {held}{note}")
+    typer.echo(f"{manifest['id']}  {manifest['created_at']}  {collections}{note}")
 
 
-def _told(report: Json, *, dry_run: bool) -> str:
-    counts = ", ".join(
-        f"{report[what]:,} {what}"
-        for what in ("created", "overwritten", "skipped", "migrated")
-    )
+def _report_text(report: Json, *, dry_run: bool) -> str:
+    counted = ("created", "overwritten", "skipped", "migrated")
+    counts = ", ".join(f"{report[name]:,} {name}" for name in counted)
     lines = [f"{'would be' if dry_run else report['id']}: {counts}"]
     for collection in report["collections"]:
-        for version, count in collection["from_versions"].items():
-            current = collection["to_version"]
-            came = f"of schema version {version}" + (
-                "" if int(version) == current else f", now {current}"
-            )
-            lines.append(f"  {collection['name']}: {count:,} {came}")
+        lines += _collection_lines(collection)
     return "\n".join(lines)
+
+
+def _collection_lines(collection: Json) -> Iterator[str]:
+    current = collection["to_version"]
+    for version, count in collection["from_versions"].items():
+        line = f"  {collection['name']}: {count:,} of schema version {version}"
+        yield line if int(version) == current else f"{line}, now {current}"

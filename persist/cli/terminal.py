@@ -1,5 +1,4 @@
-"""Terminal: how a command refuses, and what it shows while it works; bars where
-somebody watches."""
+"""Terminal output of commands: refusals, progress bars and progress lines."""
 
 import sys
 import time
@@ -21,23 +20,27 @@ from rich.progress import (
 )
 
 FAILED = 1
-REFUSED = 2  # what a shell calls a misuse
-SECONDS = 5.0
-"""Between two lines of something that goes on, where nobody watches."""
+"""Exit status: the command was understood and did not succeed."""
 
-Told = Callable[[str, int, int], None]
-"""Told what is being done, how many records are done, and how many there are."""
+REFUSED = 2
+"""Exit status: the command or a setting cannot be used. Shells use it for misuse."""
+
+LINE_INTERVAL_SECONDS = 5.0
+"""Time between two progress lines where stderr is not a terminal."""
+
+OnProgress = Callable[[str, int, int], None]
+"""Called with a title, the number of records done and their total."""
 
 
 def refuse(error: object, status: int = REFUSED) -> NoReturn:
-    """End the command with a reason, a line or several, on stderr."""
+    """Write a reason of one or more lines to stderr and end the command."""
     for line in str(error).splitlines():
         typer.echo(f"persist: {line.removeprefix('persist: ')}", err=True)
     raise typer.Exit(status)
 
 
-def bars(count: ProgressColumn | None = None) -> Progress:
-    """Progress bars on stderr; nothing where that is no terminal."""
+def progress_bars(count: ProgressColumn | None = None) -> Progress:
+    """Return progress bars on stderr, disabled where stderr is not a terminal."""
     return Progress(
         SpinnerColumn(),
         TextColumn("{task.description}"),
@@ -51,38 +54,42 @@ def bars(count: ProgressColumn | None = None) -> Progress:
 
 
 @contextmanager
-def waiting(title: str) -> Iterator[None]:
-    """Show that something goes on whose end cannot be told."""
-    with bars() as shown:
-        shown.add_task(title, total=None)
+def spinner(title: str) -> Iterator[None]:
+    """Display work whose length is unknown."""
+    with progress_bars() as bars:
+        bars.add_task(title, total=None)
         yield
 
 
 @contextmanager
-def records_done(say: Callable[[str], None], unit: str = "records") -> Iterator[Told]:
-    """Progress by records: bars on a terminal, otherwise now and then a line through
-    ``say``."""
+def record_progress(
+    write_line: Callable[[str], None], unit: str = "records"
+) -> Iterator[OnProgress]:
+    """Give a callback that displays progress.
+
+    It draws bars on a terminal. Elsewhere it calls ``write_line`` now and then.
+    """
     if not sys.stderr.isatty():
-        yield _Lines(say, unit)
+        yield _ProgressLines(write_line, unit)
         return
-    with bars(MofNCompleteColumn()) as shown:
+    with progress_bars(MofNCompleteColumn()) as bars:
         tasks: dict[str, TaskID] = {}
 
-        def told(title: str, done: int, total: int) -> None:
+        def on_progress(title: str, done: int, total: int) -> None:
             if title not in tasks:
-                tasks[title] = shown.add_task(title)
-            shown.update(tasks[title], completed=done, total=total)
+                tasks[title] = bars.add_task(title)
+            bars.update(tasks[title], completed=done, total=total)
 
-        yield told
+        yield on_progress
 
 
-class _Lines:
-    def __init__(self, say: Callable[[str], None], unit: str) -> None:
-        self._say = say
+class _ProgressLines:
+    def __init__(self, write_line: Callable[[str], None], unit: str) -> None:
+        self._write_line = write_line
         self._unit = unit
-        self._next = time.monotonic() + SECONDS
+        self._next = time.monotonic() + LINE_INTERVAL_SECONDS
 
     def __call__(self, title: str, done: int, total: int) -> None:
         if done == total or time.monotonic() >= self._next:
-            self._say(f"{title}: {done:,} of {total:,} {self._unit}")
-            self._next = time.monotonic() + SECONDS
+            self._write_line(f"{title}: {done:,} of {total:,} {self._unit}")
+            self._next = time.monotonic() + LINE_INTERVAL_SECONDS

@@ -1,5 +1,4 @@
-"""SnapshotFiles: snapshots on their way between a service and a file, with a bar that
-shows how far."""
+"""Transfers of snapshots between a service and a file, with progress bars."""
 
 import sys
 from collections.abc import Iterable, Iterator
@@ -9,54 +8,56 @@ from typing import IO
 from rich.progress import DownloadColumn, MofNCompleteColumn
 
 from persist.cli.client import Json, ServiceClient
-from persist.cli.terminal import bars
+from persist.cli.terminal import progress_bars
 
-PIECE = 262_144
+CHUNK_BYTES = 262_144
 STANDARD_INPUT = Path("-")
 
 
-def received(service: ServiceClient, manifest: Json, file: Path | None) -> None:
-    """Export a snapshot to a file, which is there once it is whole; None is standard
-    output."""
-    pieces = _watched(service.content(manifest["id"]), manifest["records"])
+def download(service: ServiceClient, manifest: Json, file: Path | None) -> None:
+    """Write a snapshot to a file, or to standard output where ``file`` is None.
+
+    The file appears when it is complete.
+    """
+    chunks = _count_records(service.content(manifest["id"]), manifest["records"])
     if file is None:
-        _write(pieces, sys.stdout.buffer)
+        _write(chunks, sys.stdout.buffer)
         return
-    part = file.with_name(f"{file.name}.part")
+    unfinished = file.with_name(f"{file.name}.part")
     try:
-        with part.open("wb") as target:
-            _write(pieces, target)
-        part.replace(file)
+        with unfinished.open("wb") as target:
+            _write(chunks, target)
+        unfinished.replace(file)
     finally:
-        part.unlink(missing_ok=True)
+        unfinished.unlink(missing_ok=True)
 
 
-def sent(service: ServiceClient, file: Path) -> Json:
-    """Import a snapshot from a file: its manifest."""
+def upload(service: ServiceClient, file: Path) -> Json:
+    """Upload a snapshot from a file. Return its manifest."""
     if file == STANDARD_INPUT:
-        return service.upload(iter(lambda: sys.stdin.buffer.read(PIECE), b""))
-    with file.open("rb") as source, bars(DownloadColumn()) as shown:
-        task = shown.add_task("importing", total=file.stat().st_size)
+        return service.upload(iter(lambda: sys.stdin.buffer.read(CHUNK_BYTES), b""))
+    with file.open("rb") as source, progress_bars(DownloadColumn()) as bars:
+        task = bars.add_task("importing", total=file.stat().st_size)
 
-        def pieces() -> Iterator[bytes]:
-            while piece := source.read(PIECE):
-                shown.advance(task, len(piece))
-                yield piece
+        def chunks() -> Iterator[bytes]:
+            while chunk := source.read(CHUNK_BYTES):
+                bars.advance(task, len(chunk))
+                yield chunk
 
-        return service.upload(pieces())
-
-
-def _watched(pieces: Iterable[bytes], records: int) -> Iterator[bytes]:
-    with bars(MofNCompleteColumn()) as shown:
-        task = shown.add_task("exporting", total=records)
-        lines = -1  # the first one is the manifest
-        for piece in pieces:
-            lines += piece.count(b"\n")
-            shown.update(task, completed=min(lines, records))
-            yield piece
+        return service.upload(chunks())
 
 
-def _write(pieces: Iterable[bytes], target: IO[bytes]) -> None:
-    for piece in pieces:
-        target.write(piece)
+def _count_records(chunks: Iterable[bytes], records: int) -> Iterator[bytes]:
+    with progress_bars(MofNCompleteColumn()) as bars:
+        task = bars.add_task("exporting", total=records)
+        lines = -1  # the first line is the manifest
+        for chunk in chunks:
+            lines += chunk.count(b"\n")
+            bars.update(task, completed=min(lines, records))
+            yield chunk
+
+
+def _write(chunks: Iterable[bytes], target: IO[bytes]) -> None:
+    for chunk in chunks:
+        target.write(chunk)
     target.flush()

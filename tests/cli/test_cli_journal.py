@@ -61,7 +61,7 @@ def test_who_follows_from_before_the_beginning_is_told_where_it_is(
 ) -> None:
     for value in range(5):
         journal.counters.created(value=value)
-    assert journal.trim(4) == "3 changes are gone; the journal begins at seq 4"
+    assert journal.trim(4) == "3 changes deleted; the journal begins at seq 4"
     for query, headers in (
         ("", {}),
         ("?after=2", {}),
@@ -121,11 +121,11 @@ def test_the_journal_is_cut_at_a_time(journal: Journal) -> None:
         journal.counters.created()
     at = journal.client.get("/changes?after=1").json()["items"][0]["at"]
     assert (
-        journal.trim("2020-01-01") == "0 changes are gone; the journal begins at seq 1"
+        journal.trim("2020-01-01") == "0 changes deleted; the journal begins at seq 1"
     )
-    assert journal.trim(at) == "1 changes are gone; the journal begins at seq 2"
+    assert journal.trim(at) == "1 change deleted; the journal begins at seq 2"
     assert (
-        journal.trim("2999-01-01") == "2 changes are gone; the journal begins at seq 4"
+        journal.trim("2999-01-01") == "2 changes deleted; the journal begins at seq 4"
     )
     assert journal.client.get("/changes?after=3").json() == {"items": [], "last_seq": 3}
     journal.counters.created()
@@ -137,8 +137,8 @@ def test_the_journal_is_cut_at_a_time(journal: Journal) -> None:
 
 def test_no_more_is_cut_than_there_is_and_nothing_twice(journal: Journal) -> None:
     journal.counters.created()
-    assert journal.trim(10**15) == "1 changes are gone; the journal begins at seq 2"
-    assert journal.trim(1) == "0 changes are gone; the journal begins at seq 2"
+    assert journal.trim(10**15) == "1 change deleted; the journal begins at seq 2"
+    assert journal.trim(1) == "0 changes deleted; the journal begins at seq 2"
     assert_problem(journal.client.get("/changes"), 410, "changes-gone")
 
 
@@ -178,6 +178,6 @@ def test_writers_go_on_while_the_journal_is_cut(journal: Journal) -> None:
         said = journal.trim(4_001)
         stop.set()
         seqs = writing.result(60)
-    assert said == "4,000 changes are gone; the journal begins at seq 4001"
+    assert said == "4,000 changes deleted; the journal begins at seq 4001"
     assert seqs == list(range(4_001, 4_001 + len(seqs)))
     assert max(lasted) < 4

@@ -316,7 +316,7 @@ def behind(new_database: NewDatabase) -> str:
     return TICKETS_1.put_into(new_database())
 
 
-def test_a_service_of_its_own_migrates_nothing_and_says_what_does(
+def test_a_local_service_migrates_nothing_and_says_what_does(
     behind: str, tmp_path: Path
 ) -> None:
     outcome = persist(tmp_path, "snapshot", "take", PERSIST_DATABASE_URL=behind)
@@ -332,7 +332,7 @@ def test_a_service_of_its_own_migrates_nothing_and_says_what_does(
     )
 
 
-def test_a_service_of_its_own_registers_no_files(desk: Desk) -> None:
+def test_a_local_service_registers_no_files(desk: Desk) -> None:
     (desk.folder / "schemas").mkdir()
     (desk.folder / "schemas" / "notes.json").write_text(
         '{"schema": {"type": "object"}}'
@@ -354,11 +354,13 @@ def test_a_database_that_is_not_there_is_not_made_to_read_it(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_service_of_its_own_ends_with_a_command_that_is_ended(tmp_path: Path) -> None:
+def test_a_local_service_ends_with_a_command_that_is_ended(tmp_path: Path) -> None:
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
     process = subprocess.Popen(
         [*PROGRAM, "snapshot", "import", "-"],
         cwd=tmp_path,
-        env=clean_environment(),
+        env=clean_environment(TMPDIR=str(temporary)),
         stdin=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
@@ -367,14 +369,13 @@ def test_a_service_of_its_own_ends_with_a_command_that_is_ended(tmp_path: Path) 
     process.stdin.write(
         TICKETS_1.snapshot.read_bytes().splitlines(keepends=True)[0] * 10_000
     )
-    children = (
-        Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    )
-    assert len(children) == 1
+    folders = list(temporary.glob("persist-*"))
+    assert [folder for folder in folders if (folder / "socket").is_socket()]
+    assert {folder.stat().st_mode & 0o777 for folder in folders} == {0o700}
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=PATIENCE)
     assert process.returncode == 128 + signal.SIGTERM
-    assert not Path(f"/proc/{children[0]}").exists()
+    assert list(temporary.glob("persist-*")) == []
 
 
 def test_standard_input_is_imported(desk: Desk) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from app.showcase.snapshots import FIXTURES, renewed
+from app.showcase.snapshots import FIXTURES, with_new_ids
 from tests.conftest import NewDatabase
 from tests.support.problems import Json
 from tests.support.program import ROOT, serving, showcase
@@ -27,7 +27,7 @@ TICKETS = [
     "30 became 40",
     "20 stayed 20",
     "Upload a snapshot that was taken at schema version 1",
-    "Look into it",
+    "Read its content",
     "Verify it",
     "Ask for the plan",
     "Rehearse",
@@ -36,9 +36,9 @@ TICKETS = [
     "Severity 2 became 20",
     "fail: refused",
     "Raise a severity meanwhile",
-    "skip: what is here stays",
+    "skip: existing tickets stay",
     "Still at 50",
-    "overwrite: what was then comes back",
+    "overwrite: the snapshot replaces them",
     "At 40 again",
 ]
 EVENTS = [
@@ -57,16 +57,16 @@ INCIDENT = [
     "A product",
     "A ticket",
     "An audit event",
-    "All of it",
-    "Outside of it nothing is seen",
-    "Acknowledge whatever can be",
-    "The ticket is",
+    "List all of it",
+    "The default workspace has none of it",
+    "Acknowledge what can be acknowledged",
+    "The ticket is acknowledged",
     "Take a snapshot of all of it",
     "Upload it",
     "Declare a new workspace, for two of the types",
-    "It does not hold events",
+    "It has no audit events",
     "So they cannot be restored there",
-    "Have it hold all three",
+    "Declare all three types",
     "Restore it there",
     "4900 became 5400",
     "The ticket is unchanged",
@@ -75,7 +75,7 @@ INCIDENT = [
     "Three are skipped",
     "Three are overwritten",
 ]
-END = ["Delete what was made"]
+END = ["Delete what was created"]
 STORY = [
     *CATALOGUE,
     *RESTART,
@@ -188,7 +188,7 @@ def told_as_json(outcome: subprocess.CompletedProcess[str]) -> list[Json]:
     assert facts["Escalate both: only a major fault does"]["outcomes.0.result"] == 40
     assert facts["Restore it there"]["created"] == 3
     assert facts["4900 became 5400"]["data.price_cents"] == 5400
-    assert facts["Delete what was made"] == {
+    assert facts["Delete what was created"] == {
         "deleted": 18 if "Register AuditEvent" in facts else 17
     }
     return steps
@@ -199,7 +199,7 @@ def test_a_snapshot_with_new_ids_is_a_whole_one_and_otherwise_the_same(
     shown: Server, name: str
 ) -> None:
     before = (FIXTURES / f"{name}.ndjson").read_text()
-    after = renewed(before)
+    after = with_new_ids(before)
     kept = httpx.post(
         f"{shown.url}/snapshots",
         content=after.encode(),
@@ -242,8 +242,8 @@ def test_a_database_that_does_not_answer_fails_in_a_sentence(tmp_path: Path) -> 
     outcome = showcase(
         tmp_path, "--json", "--database-url", "postgresql://127.0.0.1:1/x"
     )
-    assert outcome.returncode == 2
-    assert "PERSIST_DATABASE_URL" in outcome.stderr
+    assert outcome.returncode == 1
+    assert "PERSIST_DATABASE_URL" in json.loads(outcome.stdout)["failure"]
 
 
 def test_a_running_service_cannot_be_given_another_database(tmp_path: Path) -> None:

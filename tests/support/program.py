@@ -98,11 +98,14 @@ def announced(
 
 
 def clean_environment(**chosen: str) -> dict[str, str]:
-    """This process's environment without its own choices for Persist; the checkout can
-    be imported."""
-    kept = {
+    """Return this process's environment with these settings only.
+
+    The checkout can be imported, and the entities of its deployment are served.
+    """
+    inherited = {
         name: value
         for name, value in os.environ.items()
         if not name.startswith("PERSIST_")
     }
-    return kept | {"PYTHONPATH": str(ROOT)} | chosen
+    ours = {"PYTHONPATH": str(ROOT), "PERSIST_MODELS": "app.models"}
+    return inherited | ours | chosen

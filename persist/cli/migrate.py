@@ -1,0 +1,82 @@
+"""The command `persist migrate`."""
+
+from typing import Annotated
+
+import typer
+
+from persist.cli.settings_flags import load_settings, with_flags
+from persist.cli.terminal import FAILED, record_progress, refuse
+from persist.settings import Settings
+
+UP_TO_DATE = "every table is at the schema version of the code"
+
+
+def add_to(commands: typer.Typer) -> None:
+    """Add this command to the command line."""
+    commands.command(
+        short_help="Migrate tables to the current schema version.",
+        epilog=(
+            "\b\nExamples:\n  persist migrate --dry-run\n  persist migrate"
+            " --database-url postgresql://me@db/shop\n\n`persist serve` does the same"
+            " at start. With PERSIST_AUTO_MIGRATE=false it does not start where a"
+            " table is of an older schema version."
+        ),
+    )(with_flags("database_url", "models")(migrate))
+
+
+def migrate(
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Change nothing; print the steps and SQL."),
+    ] = False,
+    **flags: str | bool | None,
+) -> None:
+    """Migrate tables of older schema versions, one step of their plan at a time.
+
+    A step is one transaction. It runs the SQL that changes the table, passes every
+    record through the step's function, writes one change for each to the journal, and
+    records the schema version. A step that fails is rolled back.
+    """
+    from persist.cli import preflight
+
+    settings = load_settings(flags)
+    try:
+        if dry_run:
+            _rehearse(settings)
+        else:
+            _migrate(settings)
+    except preflight.NotReady as error:
+        refuse(error, FAILED)
+
+
+def _migrate(settings: Settings) -> None:
+    from persist.cli import preflight
+
+    types = preflight.entity_types(settings)
+    database = preflight.database(settings.database_url)
+    with record_progress(typer.echo) as on_progress:
+        done = preflight.prepare_tables(
+            database, types, auto_migrate=True, on_progress=on_progress
+        )
+    for work in done:
+        typer.echo(f"{work.type.name} is at schema version {work.type.schema_version}")
+    if not done:
+        typer.echo(UP_TO_DATE)
+
+
+def _rehearse(settings: Settings) -> None:
+    from persist.cli import preflight
+
+    types = preflight.entity_types(settings)
+    database = preflight.database(settings.database_url, create=False)
+    pending = preflight.pending_migrations(database, types)
+    for work in pending:
+        typer.echo(
+            f"{work.type.name}: schema version {work.stored_version} to"
+            f" {work.type.schema_version}, {work.rows:,} records"
+        )
+        for step in work.steps:
+            typer.echo(f"  {step}: {step.description}".removesuffix(": "))
+            for statement in work.sql(database, step):
+                typer.echo(f"    {statement}")
+    typer.echo("nothing was changed" if pending else UP_TO_DATE)

@@ -1,0 +1,1 @@
+"""This deployment of Persist."""

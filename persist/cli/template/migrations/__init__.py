@@ -1,0 +1,1 @@
+"""The migration plans of the typed entities, one module each."""
