@@ -1,3 +1,5 @@
+"""Tests of notes: the JSON Schema and its command."""
+
 import httpx
 
 

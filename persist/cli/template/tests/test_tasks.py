@@ -1,3 +1,5 @@
+"""Tests of tasks: the class, its command and its plan."""
+
 import httpx
 
 from migrations.tasks import add_priority
