@@ -172,7 +172,7 @@ def _lifespan(
     async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, Any]]:
         # what start-up made stays; sweeping it again and again costs writes a seventh
         await files.look()
-        await database.in_thread(database.snapshots.sweep)
+        await asyncio.to_thread(database.snapshots.sweep)
         gc.collect()
         gc.freeze()
         # an answer takes the event loop several turns, each of which waits for a thread

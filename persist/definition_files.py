@@ -16,8 +16,8 @@ from persist.domain.strict_json import parse
 from persist.storage.catalog import Stale
 from persist.storage.database import Database
 from persist.storage.registration import Registration
-from persist.storage.registration_plan import Act, Source
-from persist.storage.writer import Mode
+from persist.storage.registration_plan import Action, Source
+from persist.storage.writer import Isolation
 
 logger = logging.getLogger(__name__)
 
@@ -100,9 +100,11 @@ class DefinitionFiles:
                 with closing(
                     await self._registration.prepare(name, definition, Source.FILE)
                 ) as prepared:
-                    if prepared.decision.act is not Act.NOTHING:
+                    if prepared.plan.action is not Action.NOTHING:
                         operation = partial(prepared.run, origin=NOBODY)
-                        await self._database.write(operation, mode=Mode.EXCLUSIVE)
+                        await self._database.write(
+                            operation, isolation=Isolation.EXCLUSIVE
+                        )
                         await self._database.refresh()
                     return
             except Stale:

@@ -27,8 +27,8 @@ from persist.domain.record import Data
 from persist.storage.database import Database
 from persist.storage.layout import Layout
 from persist.storage.spool import Spool
-from persist.storage.unit_of_work import JOURNAL, UnitOfWork
-from persist.storage.writer import Mode
+from persist.storage.unit_of_work import UnitOfWork
+from persist.storage.writer import Isolation
 
 PIECE = 500
 """Records that are held in memory at once."""
@@ -55,12 +55,16 @@ async def import_records(
             created = 0
             for piece in checked:
                 created += collection.create_all((new_id(), data) for _, data in piece)
-                work.flush_records(journal_at=JOURNAL)
+                work.release_records()
             return json_answer({"created": created})
 
         try:
             return await writes.perform(
-                request, operation, body=digest, mode=Mode.ALONE, dry_run=dry_run
+                request,
+                operation,
+                body=digest,
+                isolation=Isolation.SEPARATE,
+                dry_run=dry_run,
             )
         except UniqueViolation as error:
             line = await _line_of(writes, type, workspace, checked)
@@ -81,10 +85,12 @@ async def _line_of(
         collection = work.collection(type, workspace)
         for line, data in (numbered for piece in checked for numbered in piece):  # noqa: B007 - told outside
             collection.create_all([(new_id(), data)])
-            work.flush_records()
+            work.release_records()
 
     with suppress(UniqueViolation):
-        await writes.database.write(operation, mode=Mode.DRY)
+        await writes.database.write(
+            operation, isolation=Isolation.SEPARATE, dry_run=True
+        )
     return line
 
 

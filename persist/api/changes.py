@@ -18,7 +18,7 @@ from persist.api.requests import Receive, Request, Scope
 from persist.api.responses import JSON, Answer, Send, change_text
 from persist.domain.access import EVERY, Access, Level
 from persist.domain.errors import InvalidQuery, PersistError, Unavailable
-from persist.domain.workspace import held
+from persist.domain.workspace import collections_in
 from persist.storage.change_feed import ChangeSlice
 from persist.storage.database import Database
 
@@ -141,7 +141,7 @@ async def _check(database: Database, asked: Asked) -> None:
     if asked.collection is not None:
         database.catalog.get(asked.collection)
     if asked.workspace:
-        held(database.catalog.workspaces, asked.workspace)
+        collections_in(database.catalog.workspaces, asked.workspace)
 
 
 def _asked(request: Request, *, as_events: bool) -> Asked:
@@ -185,11 +185,11 @@ async def _looked_for(
     clock = asyncio.get_running_loop().time
     until, found = (
         clock() + MOMENT,
-        await database.changes(asked.after, asked.size, visible),
+        await database.feed.changes(asked.after, asked.size, visible),
     )
     while not found.rows and found.last_seq < found.head and clock() < until:
         await asyncio.sleep(0)
-        found = await database.changes(found.last_seq, asked.size, visible)
+        found = await database.feed.changes(found.last_seq, asked.size, visible)
     return found
 
 
@@ -279,12 +279,12 @@ class EventStream(Response):
 
 
 def _events(found: ChangeSlice) -> bytes:
-    if found.shown is None:
+    if found.rendered is None:
         events = [f"id: {row[0]}\ndata: {change_text(row)}\n\n" for row in found.rows]
-        found.shown = (
+        found.rendered = (
             "".join(events) or f": nothing new\nid: {found.last_seq}\n\n"
         ).encode()
-    return found.shown
+    return found.rendered
 
 
 async def _while_there(

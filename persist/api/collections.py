@@ -61,7 +61,7 @@ from persist.storage.journal import past_record
 from persist.storage.layout import Layout
 from persist.storage.snapshots import Selection
 from persist.storage.unit_of_work import RecordKey, UnitOfWork
-from persist.storage.writer import Mode
+from persist.storage.writer import Isolation
 
 Reply = Answer | Stream
 Handler = Callable[["Target", Request], Awaitable[Reply]]
@@ -275,7 +275,11 @@ class CollectionRoutes:
             return json_answer({"erased": erased}) if dry_run else Answer(204, b"", [])
 
         return await self._writes.perform(
-            request, operation, keys=[target.key], mode=Mode.ALONE, dry_run=dry_run
+            request,
+            operation,
+            keys=[target.key],
+            isolation=Isolation.SEPARATE,
+            dry_run=dry_run,
         )
 
     # commands
@@ -355,7 +359,10 @@ class CollectionRoutes:
             return json_answer({"deleted": collection.delete_matching(query, most)})
 
         return await self._writes.perform(
-            request, operation, mode=Mode.ALONE, dry_run=flag(control, "dry_run")
+            request,
+            operation,
+            isolation=Isolation.SEPARATE,
+            dry_run=flag(control, "dry_run"),
         )
 
     async def import_records(self, target: Target, request: Request) -> Answer:

@@ -20,9 +20,9 @@ from persist.storage.catalog import Stale
 from persist.storage.database import Database
 from persist.storage.definitions import StoredDefinition
 from persist.storage.registration import Prepared, Registration
-from persist.storage.registration_plan import Act, Source
+from persist.storage.registration_plan import Action, Source
 from persist.storage.unit_of_work import UnitOfWork
-from persist.storage.writer import Mode
+from persist.storage.writer import Isolation
 
 ATTEMPTS = 10
 """How often a registration is prepared anew because another one came first."""
@@ -118,7 +118,7 @@ def entity_type_router(database: Database, writes: Writes) -> APIRouter:  # noqa
                         request,
                         operation,
                         body=body,
-                        mode=Mode.EXCLUSIVE,
+                        isolation=Isolation.EXCLUSIVE,
                         dry_run=dry_run,
                     )
                 await database.refresh()
@@ -142,7 +142,9 @@ def entity_type_router(database: Database, writes: Writes) -> APIRouter:  # noqa
             return Answer(204, b"", [])
 
         return sent(
-            await writes.perform(request, gone, mode=Mode.EXCLUSIVE, dry_run=dry_run)
+            await writes.perform(
+                request, gone, isolation=Isolation.EXCLUSIVE, dry_run=dry_run
+            )
         )
 
     return router
@@ -153,8 +155,8 @@ def _registering(
 ) -> Callable[[UnitOfWork], Answer]:
     def operation(work: UnitOfWork) -> Answer:
         done = prepared.run(work, request.origin)
-        body = shown(prepared.decision.target) | {"migrated": done.migrated}
-        if done.act is Act.CREATE:
+        body = shown(prepared.plan.target) | {"migrated": done.migrated}
+        if done.action is Action.CREATE:
             return json_answer(body, 201, [(b"location", request.path.encode())])
         return json_answer(body)
 

@@ -19,7 +19,7 @@ from persist.domain.errors import RecordNotFound
 from persist.domain.record import INT64, dumps
 from persist.storage.database import Database
 from persist.storage.layout import Layout
-from persist.storage.reader import Reader, Together
+from persist.storage.reader import LocatedRow, Reader
 from persist.storage.sql import Row
 
 NEWEST = 2**63 - 1
@@ -39,7 +39,7 @@ async def list_records(
         rows = reader.page(layout, workspace, query)
         return rows, reader.count(layout, workspace, query) if asked.count else None
 
-    rows, total = await database.read(read, one_moment=asked.count)
+    rows, total = await database.read(read, consistent=asked.count)
     more, rows = len(rows) > size, rows[:size]
     cursor = cursor_of(asked, rows[-1][6:]) if more else None
     items = ",".join(
@@ -57,10 +57,10 @@ async def list_together(
     size = asked.query.limit or 0
     query = asked.query.one_more()
 
-    def read(reader: Reader) -> list[Together]:
-        return reader.together(layouts, workspace, query)
+    def read(reader: Reader) -> list[LocatedRow]:
+        return reader.merged_page(layouts, workspace, query)
 
-    rows = await database.read(read, one_moment=False) if layouts else []
+    rows = await database.read(read, consistent=False) if layouts else []
     more, rows = len(rows) > size, rows[:size]
     cursor = cursor_of(asked, rows[-1][:2]) if more else None
     items = ",".join(

@@ -32,7 +32,7 @@ from persist.domain.errors import Unavailable
 from persist.domain.histogram import Histogram
 from persist.storage.database import Database
 from persist.storage.statistics import Statistics
-from persist.storage.writer import SIZES
+from persist.storage.writer import GROUP_SIZES
 
 PERIOD = 1.0
 """Seconds between two moments at which a process tells the others its counts."""
@@ -104,7 +104,7 @@ class Metrics:
             "reads_in_threads": waiting["reads"],
             "resident_memory_bytes": _resident_bytes(),
         }
-        commits = self._database.commits
+        commits = self._database.writer.group_sizes
         return {
             "worker": str(os.getpid()),
             "at": time.time(),
@@ -123,7 +123,7 @@ class Metrics:
 
     async def _look(self) -> None:
         if self._looking is None:
-            self._looking = asyncio.create_task(self._database.figures())
+            self._looking = asyncio.create_task(self._database.statistics.collect())
         done, _ = await asyncio.wait([self._looking], timeout=PATIENCE)
         if done:
             looked, self._looking = self._looking, None
@@ -135,7 +135,7 @@ class Metrics:
     def _families(self) -> Iterator[Metric]:
         everyone = list(self._everyone())
         yield from _answers(everyone)
-        commits = _added((((), *told["commits"]) for told in everyone), SIZES)
+        commits = _added((((), *told["commits"]) for told in everyone), GROUP_SIZES)
         yield _histogram("persist_commit_writes", "Writes in one commit.", (), commits)
         alive = [told for told in everyone if told["at"] > time.time() - SILENT]
         for name, meaning in BUSY.items():

@@ -1,6 +1,7 @@
 """Migrations over HTTP: the plans, the runs, and the endpoint that restores a
 snapshot."""
 
+import asyncio
 import inspect
 import json
 from collections.abc import Callable
@@ -32,11 +33,11 @@ from persist.domain.workspace import DEFAULT
 from persist.storage.catalog import Stale
 from persist.storage.database import Database
 from persist.storage.layout import Layout
-from persist.storage.migrator import filled
-from persist.storage.restore import Order, Restore
+from persist.storage.migrator import step_statements
+from persist.storage.restore import Restore, RestoreRequest
 from persist.storage.restore_writer import OnConflict
 from persist.storage.unit_of_work import UnitOfWork
-from persist.storage.writer import Mode
+from persist.storage.writer import Isolation
 
 ATTEMPTS = 5
 
@@ -112,16 +113,12 @@ def migration_router(database: Database, writes: Writes) -> APIRouter:
     @router.get("/migrations/{id}", summary="One completed run")
     async def read(id: str, request: Asked) -> dict[str, Any]:
         request.access.require_some(Level.ADMIN)
-        reports = (
-            await database.read(lambda reader: reader.migrations(id))
-            if is_canonical(id)
-            else []
-        )
-        report: dict[str, Any] = (
-            json.loads(reports[0]) if reports else {"collections": []}
-        )
+        text = None
+        if is_canonical(id):
+            text = await database.read(lambda reader: reader.migration(id))
+        report: dict[str, Any] = json.loads(text or '{"collections":[]}')
         request.access.require_all(Level.ADMIN, _names(report))
-        if not reports:
+        if text is None:
             raise MigrationNotFound(
                 f"there is no migration {id[:80]!r}; GET /migrations lists them"
             )
@@ -149,7 +146,11 @@ def migration_router(database: Database, writes: Writes) -> APIRouter:
             ):
                 operation = await _prepared(database, work, order, request)
                 answer = await writes.perform(
-                    request, operation, body=body, mode=Mode.EXCLUSIVE, dry_run=dry_run
+                    request,
+                    operation,
+                    body=body,
+                    isolation=Isolation.EXCLUSIVE,
+                    dry_run=dry_run,
                 )
                 await database.refresh()
                 return sent(answer)
@@ -158,7 +159,7 @@ def migration_router(database: Database, writes: Writes) -> APIRouter:
     return router
 
 
-async def _permit(database: Database, request: Request, order: Order) -> None:
+async def _permit(database: Database, request: Request, order: RestoreRequest) -> None:
     """Raise ``Forbidden`` unless the caller administers what the snapshot holds and
     where it goes: a type that has to be registered everywhere, and all of a workspace
     that has to be declared."""
@@ -180,13 +181,13 @@ def _names(report: dict[str, Any]) -> list[tuple[str, None]]:
 
 
 async def _prepared(
-    database: Database, work: Restore, order: Order, request: Request
+    database: Database, work: Restore, order: RestoreRequest, request: Request
 ) -> Callable[[UnitOfWork], Answer]:
     """The operation that restores. Under an ``Idempotency-Key`` a refusal waits for its
     turn: a stored answer comes first."""
     refused: PersistError | None = None
     try:
-        await database.in_thread(
+        await asyncio.to_thread(
             work.prepare, database.snapshots.content(order.snapshot)
         )
     except PersistError as error:
@@ -205,12 +206,12 @@ async def _prepared(
     return operation
 
 
-def _order(wanted: dict[str, Any]) -> Order:
+def _order(wanted: dict[str, Any]) -> RestoreRequest:
     """What a body asks for. Raises ``WorkspaceNotFound``."""
     if wanted.get("workspace") == DEFAULT:
         raise WorkspaceNotFound("the default workspace has no name: it is null")
     into = (wanted["workspace"] or DEFAULT) if "workspace" in wanted else None
-    return Order(
+    return RestoreRequest(
         wanted["snapshot"],
         into,
         OnConflict(wanted["on_conflict"]),
@@ -244,7 +245,7 @@ def _step(layout: Layout, step: MigrationStep) -> dict[str, Any]:
         "from": step.from_version,
         "to": step.to_version,
         "description": step.description or function or "",
-        "sql": filled(layout.dialect, layout.table.name, step),
+        "sql": step_statements(layout.dialect, layout.table.name, step),
         "function": function,
         "definition": dict(step.definition) or None,
     }

@@ -27,6 +27,7 @@ STATUSES: dict[type[PersistError], int] = {
     errors.IdempotencyMismatch: 422,
     errors.PreconditionRequired: 428,
     PersistError: 500,
+    errors.OutcomeUnknown: 503,
     errors.Unavailable: 503,
 }
 
@@ -53,7 +54,7 @@ def catalogue() -> dict[str, type[PersistError]]:
 def problem(error: BaseException, instance: str, request_id: str) -> Answer:
     """The answer to a request that failed. What is not a refusal is logged and told as
     500 without a word of the inside."""
-    if isinstance(error, errors.Unavailable):
+    if isinstance(error, (errors.Unavailable, errors.OutcomeUnknown)):
         logger.warning("answered 503: %s", error.detail)
     if not isinstance(error, PersistError):
         logger.error("%s failed", instance, exc_info=error)

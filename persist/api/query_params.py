@@ -27,7 +27,7 @@ from persist.domain.query import (
     Query,
     SortKey,
 )
-from persist.domain.record import INT64, canonical_text, dumps, whole
+from persist.domain.record import INT64, canonical_text, dumps, normalize_number
 from persist.entity_types.cel.filter import compile_filter
 from persist.entity_types.cel.operands import stored_time
 
@@ -302,7 +302,7 @@ def _moment(name: str, text: str) -> str:
 def _number(name: str, text: str, *, whole_only: bool) -> tuple[FieldType, int | float]:
     if not NUMBER.fullmatch(text) or len(text) > 400:
         raise InvalidQuery(f"{name} takes a number, not {text[:40]!r}")
-    value = int(text) if re.fullmatch(r"-?\d+", text) else whole(float(text))
+    value = int(text) if re.fullmatch(r"-?\d+", text) else normalize_number(float(text))
     if isinstance(value, int) and value in INT64:
         return FieldType.INTEGER, value
     if whole_only or not math.isfinite(float(text)):

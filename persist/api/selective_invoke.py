@@ -30,8 +30,8 @@ from persist.domain.query import Query
 from persist.domain.record import Data
 from persist.domain.selective_invoke import Outcome, RestoreTarget, Status, invoke
 from persist.storage.database import Database
-from persist.storage.unit_of_work import JOURNAL, UnitOfWork
-from persist.storage.writer import Mode
+from persist.storage.unit_of_work import UnitOfWork
+from persist.storage.writer import Isolation
 
 DEFAULT = 1_000
 MOST = 10_000
@@ -82,7 +82,7 @@ def invoking_router(database: Database, writes: Writes) -> APIRouter:
             )
             types = [
                 database.catalog.get(name, workspace).type
-                for name in database.catalog.held(workspace)
+                for name in database.catalog.names_in(workspace)
             ]
             if not any(command in type.commands for type in types):
                 raise CommandNotFound(
@@ -127,10 +127,14 @@ async def _invoke(
             )
             for type in types
         ]
-        return _told(invoke(work, targets, most, JOURNAL, atomic=atomic))
+        return _told(invoke(work, targets, most, atomic=atomic))
 
     return await writes.perform(
-        request, operation, body=body, mode=Mode.ALONE, dry_run=flag(control, "dry_run")
+        request,
+        operation,
+        body=body,
+        isolation=Isolation.SEPARATE,
+        dry_run=flag(control, "dry_run"),
     )
 
 

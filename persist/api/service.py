@@ -76,7 +76,7 @@ def service_router(  # noqa: C901 - a list of routes
 
     @router.get("/health/ready", summary="Whether the service can store and answer")
     async def ready(request: Asked) -> dict[str, Any]:
-        await database.check()
+        await database.health.check()
         with suppress(Unavailable):  # too many others wait: no fault of the service
             await database.refresh()
         for collection in database.catalog.ahead:

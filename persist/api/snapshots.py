@@ -19,7 +19,7 @@ from persist.api.responses import Answer, json_answer
 from persist.api.write_requests import Writes
 from persist.domain.access import Access, Level
 from persist.domain.errors import SnapshotNotFound, TooLarge, Unavailable
-from persist.domain.snapshot import LONGEST, Manifest
+from persist.domain.snapshot import MAX_LINE_BYTES, Manifest
 from persist.storage.catalog import Stale
 from persist.storage.database import Database
 from persist.storage.snapshots import Prepared, Selection
@@ -65,14 +65,13 @@ async def take(
             selection, dry_run=dry_run, mode=wanted["mode"], note=wanted["note"]
         )
 
-    prepared = await database.in_thread(taken)
+    prepared = await asyncio.to_thread(taken)
     if dry_run:
         return json_answer(prepared.manifest)
-    return await _kept(database, writes, request, prepared, body)
+    return await _kept(writes, request, prepared, body)
 
 
 async def _kept(
-    database: Database,
     writes: Writes,
     request: Request,
     prepared: Prepared,
@@ -82,7 +81,7 @@ async def _kept(
     ``Idempotency-Key``."""
 
     def operation(work: UnitOfWork) -> Answer:
-        if not prepared.keep(work.cursor):
+        if not prepared.keep(work.session):
             raise Stale
         location = f"/snapshots/{prepared.manifest['id']}".encode()
         return json_answer(prepared.manifest, 201, [(b"location", location)])
@@ -90,7 +89,7 @@ async def _kept(
     try:
         return await writes.perform(request, operation, body=body)
     finally:
-        await database.in_thread(prepared.store.abandon)
+        await asyncio.to_thread(prepared.store.abandon)
 
 
 async def of_collection(
@@ -115,7 +114,7 @@ async def of_collection(
 
 async def _seen(database: Database, access: Access) -> list[Manifest]:
     """The manifests of the snapshots a caller may see."""
-    manifests = await database.in_thread(database.snapshots.manifests)
+    manifests = await asyncio.to_thread(database.snapshots.manifests)
     return [
         manifest
         for manifest in manifests
@@ -134,7 +133,7 @@ def places(manifest: Manifest) -> list[tuple[str, str]]:
 async def places_of(database: Database, id: str) -> list[tuple[str, str]]:
     """The places of a snapshot that is here; none where it is not."""
     try:
-        return places(await database.in_thread(database.snapshots.manifest, id))
+        return places(await asyncio.to_thread(database.snapshots.manifest, id))
     except SnapshotNotFound:
         return []
 
@@ -172,7 +171,7 @@ def snapshot_router(database: Database, writes: Writes) -> APIRouter:
     @router.get("/{id}", summary="The manifest of a snapshot")
     async def read(id: str, request: Asked) -> Manifest:
         await permit(database, request, id)
-        return await database.in_thread(snapshots.manifest, id)
+        return await asyncio.to_thread(snapshots.manifest, id)
 
     @router.delete("/{id}", summary="Delete a snapshot", status_code=204)
     async def delete(id: str, request: Asked) -> Response:
@@ -181,26 +180,26 @@ def snapshot_router(database: Database, writes: Writes) -> APIRouter:
         stores: set[str] = set()
 
         def operation(work: UnitOfWork) -> Answer:
-            stores.add(snapshots.remove(work.cursor, id))
+            stores.add(snapshots.remove(work.session, id))
             return Answer(204, b"", [])
 
         answer = await writes.perform(request, operation, dry_run=dry_run)
         with suppress(Unavailable):  # what is left then, the next start sweeps
             for store in stores:
-                await database.in_thread(snapshots.abandon, store)
+                await asyncio.to_thread(snapshots.abandon, store)
         return sent(answer)
 
     @router.get("/{id}/content", summary="The snapshot itself, as NDJSON")
     async def content(id: str, request: Asked) -> Response:
         await permit(database, request, id)
         pieces = snapshots.content(id)
-        first = await database.in_thread(next, pieces)
+        first = await asyncio.to_thread(next, pieces)
         return StreamingResponse(_streamed(first, pieces), media_type=NDJSON_TYPES[0])
 
     @router.post("/{id}/verify", summary="Whether a snapshot is whole and unaltered")
     async def verify(id: str, request: Asked) -> dict[str, Any]:
         await permit(database, request, id)
-        return await database.in_thread(snapshots.verify, id)
+        return await asyncio.to_thread(snapshots.verify, id)
 
     return router
 
@@ -224,13 +223,13 @@ async def _uploaded(database: Database, writes: Writes, request: Request) -> Ans
     with tempfile.TemporaryFile() as spool:
         digest = await _spooled(request, spool)
         for _ in range(ATTEMPTS):
-            manifest, prepared = await database.in_thread(
+            manifest, prepared = await asyncio.to_thread(
                 lambda: database.snapshots.put(_lines(spool), check, dry_run=dry_run)
             )
             if prepared is None or dry_run:
                 return json_answer(manifest)
             with suppress(Stale):  # the same id came from somewhere else meanwhile
-                return await _kept(database, writes, request, prepared, digest)
+                return await _kept(writes, request, prepared, digest)
     raise Unavailable("others upload and delete the same snapshot; try again")
 
 
@@ -254,7 +253,7 @@ def _check_size(request: Request, size: int) -> None:
 def _lines(spool: IO[bytes]) -> Callable[[], Iterable[bytes]]:
     def lines() -> Iterable[bytes]:
         spool.seek(0)
-        while line := spool.readline(LONGEST + 2):
+        while line := spool.readline(MAX_LINE_BYTES + 2):
             yield line
 
     return lines

@@ -18,12 +18,12 @@ from persist.api.write_requests import Writes
 from persist.domain.access import Access, Level
 from persist.domain.errors import Forbidden, InvalidPayload
 from persist.domain.identifiers import COLLECTION_NAME
-from persist.domain.workspace import Workspaces, held
+from persist.domain.workspace import Workspaces, collections_in
+from persist.storage import workspace_changes
 from persist.storage.database import Database
 from persist.storage.snapshots import Selection
 from persist.storage.unit_of_work import UnitOfWork
-from persist.storage.workspaces import declare, dissolve
-from persist.storage.writer import Mode
+from persist.storage.writer import Isolation
 
 BODY = Body(
     {"collections": ["catalog-products", "ops-tickets"]},
@@ -57,7 +57,7 @@ def workspace_router(database: Database, writes: Writes) -> APIRouter:  # noqa: 
         ]
         layouts = [
             database.catalog.get(name)
-            for name in database.catalog.held(workspace)
+            for name in database.catalog.names_in(workspace)
             if name in seen
         ]
         return sent(await list_together(database, layouts, workspace, request))
@@ -89,13 +89,19 @@ def workspace_router(database: Database, writes: Writes) -> APIRouter:  # noqa: 
         collections = _collections(workspace, body)
 
         def operation(work: UnitOfWork) -> Answer:
-            created = declare(work, database.catalog, workspace, collections)
+            created = workspace_changes.declare(
+                work, database.catalog, workspace, collections
+            )
             shown = {"name": workspace, "collections": sorted(collections)}
             location = [(b"location", request.path.encode())] if created else []
             return json_answer(shown, 201 if created else 200, location)
 
         answer = await writes.perform(
-            request, operation, body=body, mode=Mode.EXCLUSIVE, dry_run=dry_run
+            request,
+            operation,
+            body=body,
+            isolation=Isolation.EXCLUSIVE,
+            dry_run=dry_run,
         )
         await database.refresh()
         return sent(answer)
@@ -112,11 +118,16 @@ def workspace_router(database: Database, writes: Writes) -> APIRouter:  # noqa: 
         force = flag(control, "force")
 
         def operation(work: UnitOfWork) -> Answer:
-            dissolve(work, database.catalog, workspace, request.origin, force=force)
+            workspace_changes.delete(
+                work, database.catalog, workspace, request.origin, force=force
+            )
             return Answer(204, b"", [])
 
         answer = await writes.perform(
-            request, operation, mode=Mode.EXCLUSIVE, dry_run=flag(control, "dry_run")
+            request,
+            operation,
+            isolation=Isolation.EXCLUSIVE,
+            dry_run=flag(control, "dry_run"),
         )
         await database.refresh()
         return sent(answer)
@@ -128,7 +139,7 @@ def workspace_router(database: Database, writes: Writes) -> APIRouter:  # noqa: 
     async def snapshots(workspace: Name, request: Asked) -> Response:
         request.access.require(Level.ADMIN, workspace=workspace)
         await database.refresh()
-        held(database.catalog.workspaces, workspace)
+        collections_in(database.catalog.workspaces, workspace)
         return sent(await of_collection(database, None, workspace, request))
 
     @router.post(
@@ -157,7 +168,7 @@ def _shown(access: Access, name: str, workspaces: Workspaces) -> dict[str, Any]:
     ]
     if not seen:
         access.require(Level.READ, workspace=name)
-        held(workspaces, name)
+        collections_in(workspaces, name)
     return {"name": name, "collections": seen}
 
 

@@ -12,7 +12,7 @@ from persist.domain.errors import IdempotencyInProgress
 from persist.storage.database import Database
 from persist.storage.idempotency import KeyInUse, StoredAnswer
 from persist.storage.unit_of_work import RecordKey, UnitOfWork
-from persist.storage.writer import Mode
+from persist.storage.writer import Isolation
 
 PATIENCE = 5.0
 """Seconds a request waits for another one under its ``Idempotency-Key``."""
@@ -34,7 +34,7 @@ class Writes:
         *,
         body: bytes = b"",
         keys: Sequence[RecordKey] = (),
-        mode: Mode = Mode.TOGETHER,
+        isolation: Isolation = Isolation.GROUPED,
         dry_run: bool = False,
     ) -> Answer:
         """Run an operation and give its answer, as the request's headers want it.
@@ -44,17 +44,18 @@ class Writes:
         """
         key = request.idempotency_key
         if dry_run:
-            dry = Mode.DRY_EXCLUSIVE if mode is Mode.EXCLUSIVE else Mode.DRY
-            answer = await self.database.write(operation, keys=keys, mode=dry)
+            answer = await self.database.write(
+                operation, keys=keys, isolation=isolation, dry_run=True
+            )
             return _rehearsed(answer)
         if request.minimal:
             operation = _minimal(operation)
         if key is None:
-            return await self.database.write(operation, keys=keys, mode=mode)
+            return await self.database.write(operation, keys=keys, isolation=isolation)
         once = _once(operation, request.access.actor, key, request.fingerprint(body))
         return await self._alone(
             (request.access.actor, key),
-            lambda: self.database.write(once, keys=keys, mode=mode),
+            lambda: self.database.write(once, keys=keys, isolation=isolation),
         )
 
     async def _alone(

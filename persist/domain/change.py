@@ -7,7 +7,7 @@ from persist.domain.record import Record
 
 
 class Operation(StrEnum):
-    """What a change did."""
+    """The kind of write that a change records."""
 
     CREATE = "create"
     REPLACE = "replace"
@@ -20,23 +20,25 @@ class Operation(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Who asked for a change and in which request; ``actor`` is ``""`` where access is
-    open."""
+    """Who asked for a change, and in which request.
+
+    ``actor`` is ``""`` if access is open.
+    """
 
     actor: str = ""
     request_id: str = ""
 
 
 NOBODY = Origin()
-"""The service itself."""
+"""The origin of what the service does by itself."""
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A write on its way into the journal, which gives it its ``seq``.
+    """A write on its way into the journal, which assigns its ``seq``.
 
-    ``record`` is the record after the change; after a deletion it carries the last data
-    and the deletion's own revision, and the journal stores no data. ``payload`` is JSON
+    ``record`` is the record after the change. After a deletion it has the last data and
+    the revision of the deletion, and the journal stores no data. ``payload`` is JSON
     text.
     """
 

@@ -1,7 +1,8 @@
-"""Collection: the one place where a stored record changes.
+"""Collection: the only place where a stored record changes.
 
-Replace, patch and command are ``transition`` with another ``change``: read,
-precondition, change, nothing changed? stop, next revision, put, journal.
+Replace, patch and command are ``transition`` with another ``change``: read the record,
+check the precondition, change the data, stop if nothing changed, take the next
+revision, store, journal. Creation, deletion, migration and restore stand beside it.
 """
 
 import logging
@@ -26,12 +27,12 @@ from persist.domain.stores import Journal, Records
 
 logger = logging.getLogger(__name__)
 
-PIECE = 500
-"""Records that are read at once."""
+DELETE_BATCH_RECORDS = 500
+"""Records that a deletion by filter keeps in memory."""
 
 
 class Invocation(NamedTuple):
-    """What a command gave: its result, and the record after it."""
+    """The result of a command and the record after it."""
 
     result: Any
     record: Record
@@ -39,11 +40,10 @@ class Invocation(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Collection:
-    """The records of one entity type in one workspace, inside one unit of work.
+    """The records of one entity type in one workspace, inside one transaction.
 
-    Data that comes in here is valid: validation belongs to whoever made it (it may be
-    slow and then has no place inside a transaction), or to the ``change`` that computes
-    it.
+    Data that comes in here is valid. Validation may be slow and then has no place in a
+    transaction, so it belongs to the caller, or to the ``change`` that computes data.
     """
 
     type: EntityType
@@ -53,76 +53,62 @@ class Collection:
     origin: Origin
     now: str
 
-    def create(self, data: Data, id: str, *, known: bool = False) -> Record:
-        """Store a new record. ``known``: the id may have been here before; its
-        revisions go on.
+    def create(self, data: Data, record_id: str) -> Record:
+        """Store a new record under an id that the service has just made."""
+        return self._create(data, record_id, revision=1)
 
-        Raises ``RecordExists``.
+    def create_with_id(self, data: Data, record_id: str) -> Record:
+        """Store a new record under an id that the client chose.
+
+        The revisions of a deleted record go on. Raises ``RecordExists``.
         """
-        if known and self.records.get(self.workspace, id) is not None:
+        if self.records.get(self.workspace, record_id) is not None:
             raise RecordExists(
-                f"a record with the id {id} exists already; replace or patch it"
+                f"a record with the id {record_id} exists already; replace or patch it"
             )
-        last = (
-            self.journal.last_revision(self.type.name, self.workspace, id)
-            if known
-            else 0
-        )
-        record = Record(
-            id,
-            self.type.name,
-            self.workspace,
-            last + 1,
-            self.type.schema_version,
-            self.now,
-            self.now,
-            dumps(data),
-            data,
-        )
-        self.records.put(record)
-        self.journal.append(Change(Operation.CREATE, record, self.origin))
-        return record
+        last = self.journal.last_revision(self.type.name, self.workspace, record_id)
+        return self._create(data, record_id, revision=last + 1)
 
-    def create_all(self, drafts: Iterable[tuple[str, Data]]) -> int:
-        """Store many new records, each a new id and valid data; how many."""
-        type, workspace, now = self.type, self.workspace, self.now
+    def create_all(self, new: Iterable[tuple[str, Data]]) -> int:
+        """Store many new records of (id, data) and return how many."""
         created = 0
-        for id, data in drafts:
-            record = Record(
-                id,
-                type.name,
-                workspace,
-                1,
-                type.schema_version,
-                now,
-                now,
-                dumps(data),
-                data,
-            )
-            self.records.put(record)
-            self.journal.append(Change(Operation.CREATE, record, self.origin))
+        for record_id, data in new:
+            self._create(data, record_id, revision=1)
             created += 1
         return created
 
+    def _create(self, data: Data, record_id: str, *, revision: int) -> Record:
+        record = Record.first(
+            self.type.name,
+            self.type.schema_version,
+            self.workspace,
+            record_id,
+            data,
+            self.now,
+            revision=revision,
+        )
+        self._store(Change(Operation.CREATE, record, self.origin))
+        return record
+
     def replace(
-        self, id: str, data: Data, precondition: Precondition
+        self, record_id: str, data: Data, precondition: Precondition
     ) -> tuple[Record, bool]:
-        """Store ``data`` under ``id``; also tells whether the record was created."""
-        current = self.records.get(self.workspace, id)
+        """Store ``data`` under an id and return whether that created the record."""
+        current = self.records.get(self.workspace, record_id)
         if current is None:
             precondition.check(None)
-            return self.create(data, id, known=True), True
-        return (
-            self.transition(id, Operation.REPLACE, lambda _: data, precondition),
-            False,
+            return self.create_with_id(data, record_id), True
+        replaced = self.transition(
+            record_id, Operation.REPLACE, lambda _: data, precondition
         )
+        return replaced, False
 
     def patch(
-        self, id: str, change: Callable[[Data], Data], precondition: Precondition
+        self, record_id: str, change: Callable[[Data], Data], precondition: Precondition
     ) -> Record:
-        """Store what ``change`` makes of the data, once valid."""
+        """Store what ``change`` returns for the data, once it is valid."""
         return self.transition(
-            id,
+            record_id,
             Operation.PATCH,
             lambda data: self.type.validate(change(data)),
             precondition,
@@ -130,22 +116,25 @@ class Collection:
 
     def run(
         self,
-        id: str,
+        record_id: str,
         command: Command,
         payload: Data,
         precondition: Precondition = NO_PRECONDITION,
     ) -> Invocation:
-        """Run a command with its parsed payload. Raises ``CommandUnavailable``,
-        ``Refused``, ``InvalidData`` where it leaves invalid data behind."""
+        """Run a command with its parsed payload.
+
+        Raises ``CommandUnavailable``, ``Refused``, and ``InvalidData`` if the command
+        leaves invalid data.
+        """
         result: Any = None
 
         def change(data: Data) -> Data:
             nonlocal result
-            data, result = self._ran(command, data, payload)
+            data, result = self._run(command, data, payload)
             return self.type.validate(data)
 
         record = self.transition(
-            id,
+            record_id,
             Operation.COMMAND,
             change,
             precondition,
@@ -154,22 +143,28 @@ class Collection:
         )
         return Invocation(result, record)
 
-    def _ran(self, command: Command, data: Data, payload: Data) -> tuple[Data, Any]:
-        """What a command makes of data. Whatever its code raises is a refusal of this
-        record only."""
+    def _run(self, command: Command, data: Data, payload: Data) -> tuple[Data, Any]:
+        """Return the data and result of a command.
+
+        An exception of its code is a refusal of this record only.
+        """
         try:
-            if (reason := command.refusal(data)) is not None:
+            reason = command.refusal(data)
+            if reason is not None:
                 raise CommandUnavailable(reason)
             return command.run(data, payload)
         except PersistError:
             raise
         except Exception:
-            told = {
+            context = {
                 "request_id": self.origin.request_id,
                 "actor": self.origin.actor or None,
             }
             logger.exception(
-                "the command %s of %s failed", command.name, self.type.name, extra=told
+                "the command %s of %s failed",
+                command.name,
+                self.type.name,
+                extra=context,
             )
             raise PersistError(
                 "the command failed on this record; the log has the request_id"
@@ -177,7 +172,7 @@ class Collection:
 
     def transition(
         self,
-        id: str,
+        record_id: str,
         operation: Operation,
         change: Callable[[Data], Data],
         precondition: Precondition = NO_PRECONDITION,
@@ -185,90 +180,130 @@ class Collection:
         command: str | None = None,
         payload: str | None = None,
     ) -> Record:
-        """Change one record. ``change`` gives valid data; the same data again is no
-        change."""
-        current = self._existing(id)
+        """Change one record.
+
+        ``change`` returns valid data. Equal data is no change and takes no revision.
+        """
+        current = self._existing(record_id)
         precondition.check(current)
         data = change(current.data)
         text = dumps(data)
         if json_equal(current.text, text, data):
             return current
-        record = Record(
-            id,
-            current.collection,
-            current.workspace,
-            current.revision + 1,
-            self.type.schema_version,
-            current.created_at,
-            self.now,
-            text,
-            data,
-        )
-        self.records.put(record)
-        self.journal.append(Change(operation, record, self.origin, command, payload))
+        record = current.next(self.type.schema_version, self.now, text, data)
+        self._store(Change(operation, record, self.origin, command, payload))
         return record
 
-    def delete(self, id: str, precondition: Precondition = NO_PRECONDITION) -> Record:
-        """Take a record away; the answer carries the deletion's own revision."""
-        current = self._existing(id)
+    def migrate(self, current: Record, text: str, parsed: Data | None = None) -> Record:
+        """Store the data of a record as the present schema version has it.
+
+        It takes a revision even if the data stayed the same.
+        """
+        record = current.next(self.type.schema_version, self.now, text, parsed)
+        self._store(Change(Operation.MIGRATE, record, self.origin))
+        return record
+
+    def make_room(self, current: Record) -> None:
+        """Remove a record that ``restore`` will replace; that adds the change."""
+        self.records.remove(current)
+
+    def restore(
+        self, taken: Record, snapshot: str, *, last_revision: int, changed: bool
+    ) -> Record:
+        """Store a record of a snapshot with its times.
+
+        It keeps its revision if this database never knew the id (``last_revision`` is
+        0) and no migration step ``changed`` its data. Otherwise it gets the larger of
+        the two revisions, + 1. Raises ``RecordExists``.
+        """
+        if self.records.get(self.workspace, taken.id) is not None:
+            raise RecordExists(f"a record with the id {taken.id} exists already")
+        revision = taken.revision
+        if last_revision or changed:
+            revision = max(taken.revision, last_revision) + 1
+        record = replace(taken, revision=revision)
+        self._store(Change(Operation.RESTORE, record, self.origin, snapshot=snapshot))
+        return record
+
+    def delete(
+        self, record_id: str, precondition: Precondition = NO_PRECONDITION
+    ) -> Record:
+        """Delete a record and return it with the revision of the deletion."""
+        current = self._existing(record_id)
         precondition.check(current)
-        return self._remove(current)
+        return self._delete(current)
 
     def delete_matching(self, query: Query, max_affected: int) -> int:
-        """Delete what matches, unless it is more than ``max_affected``
-        (``TooManyAffected``)."""
-        chosen = [id for id, _ in self.chosen(query, max_affected)]
-        if len(chosen) > max_affected:
+        """Delete what matches and return how many records that were.
+
+        Raises ``TooManyAffected`` if more than ``max_affected`` match.
+        """
+        found = self.select_for_update(query, max_affected)
+        if len(found) > max_affected:
             raise too_many(self.count(query), max_affected)
-        for start in range(0, len(chosen), PIECE):
-            self.delete_all(chosen[start : start + PIECE])
-        return len(chosen)
+        ids = [record_id for record_id, _ in found]
+        for start in range(0, len(ids), DELETE_BATCH_RECORDS):
+            self.delete_all(ids[start : start + DELETE_BATCH_RECORDS])
+        return len(ids)
 
     def delete_all(self, ids: Sequence[str]) -> None:
-        """Delete records that are there."""
-        self.records.read(self.workspace, ids)
-        for id in ids:
-            self._remove(self._existing(id))
+        """Delete records that exist, and keep none of them in memory."""
+        self.records.lock(self.workspace, ids)
+        for record_id in ids:
+            self._delete(self._existing(record_id))
+        self.records.release()
+        self.journal.release()
 
-    def chosen(self, query: Query, most: int) -> list[tuple[str, int]]:
-        """The ids and revisions of what matches, locked: one more than ``most`` where
-        there are more."""
-        return self.records.chosen(
-            self.workspace, replace(query, limit=min(most, INT64[-2]) + 1)
-        )
+    def select_for_update(self, query: Query, limit: int) -> list[tuple[str, int]]:
+        """Lock what matches and return ids and revisions.
+
+        There is one more than ``limit`` if more match.
+        """
+        limited = replace(query, limit=min(limit, INT64[-2]) + 1)
+        return self.records.select_for_update(self.workspace, limited)
 
     def count(self, query: Query) -> int:
-        """How many records match."""
+        """Return how many records match."""
         return self.records.count(self.workspace, query)
 
     def erase_history(
-        self, id: str, precondition: Precondition = NO_PRECONDITION
+        self, record_id: str, precondition: Precondition = NO_PRECONDITION
     ) -> int:
-        """Take data and payloads out of all changes of a record, a deleted one too; of
-        how many. The record stays as it is, and this is no change of it."""
-        current = self.records.get(self.workspace, id)
-        precondition.check(current)
-        if current is None and not self.journal.last_revision(
-            self.type.name, self.workspace, id
-        ):
-            raise RecordNotFound(f"{self.type.name} never had a record {id}")
-        return self.journal.erase(self.type.name, self.workspace, id)
+        """Erase data and payloads of all changes of a record, a deleted one too.
 
-    def _existing(self, id: str) -> Record:
-        current = self.records.get(self.workspace, id)
+        Returns how many changes had any. The record itself does not change. Raises
+        ``RecordNotFound``.
+        """
+        current = self.records.get(self.workspace, record_id)
+        precondition.check(current)
+        key = self.type.name, self.workspace, record_id
+        if current is None and not self.journal.last_revision(*key):
+            raise RecordNotFound(f"{self.type.name} never had a record {record_id}")
+        return self.journal.erase(*key)
+
+    def _existing(self, record_id: str) -> Record:
+        current = self.records.get(self.workspace, record_id)
         if current is None:
-            raise RecordNotFound(f"{self.type.name} has no record {id}")
+            raise RecordNotFound(f"{self.type.name} has no record {record_id}")
         return current
 
-    def _remove(self, current: Record) -> Record:
-        gone = replace(current, revision=current.revision + 1, updated_at=self.now)
+    def _delete(self, current: Record) -> Record:
+        deleted = replace(
+            current,
+            revision=current.revision + 1,
+            updated_at=max(self.now, current.updated_at),
+        )
         self.records.remove(current)
-        self.journal.append(Change(Operation.DELETE, gone, self.origin))
-        return gone
+        self.journal.append(Change(Operation.DELETE, deleted, self.origin))
+        return deleted
+
+    def _store(self, change: Change) -> None:
+        self.records.put(change.record)
+        self.journal.append(change)
 
 
 def too_many(matching: int, max_affected: int) -> TooManyAffected:
-    """The refusal where more records match than a client foresaw."""
+    """Return the refusal if more records match than the client expected."""
     return TooManyAffected(
         f"{matching} records match and max_affected is {max_affected}; nothing was"
         " changed. Narrow the filter or raise max_affected",

@@ -53,6 +53,16 @@ class EntityType:
     model: type | None = field(default=None)
     definition: Mapping[str, Any] = field(default_factory=dict)
 
+    def bring_forward(
+        self, version: int, data: Data, plan: MigrationPlan | None = None
+    ) -> Data:
+        """Return data of an older schema version as this one stores it.
+
+        ``plan`` is used instead of the type's own. Raises ``MigrationFailed`` and
+        ``InvalidData``.
+        """
+        return self.validate((plan or self.plan).walk(version, data))
+
     @cached_property
     def fields(self) -> Mapping[str, Field]:
         """The declared top-level members of ``data`` by name."""

@@ -13,7 +13,7 @@
     │              MigrationFailed
     ├── MethodNotAllowed · RequestTimeout · ChangesGone · PreconditionFailed · PreconditionRequired ·
     │   TooLarge · UnsupportedMediaType · IdempotencyMismatch
-    └── Unavailable
+    └── OutcomeUnknown · Unavailable
 
 The class names the problem, ``title`` says it in a sentence, ``detail`` says what
 happened this time and what to do. HTTP statuses stand in one table, in
@@ -330,9 +330,16 @@ class UnsupportedMediaType(PersistError):
         )
 
 
+class OutcomeUnknown(PersistError):
+    """The database did not confirm a commit, so a write may or may not be stored."""
+
+    code = "outcome-unknown"
+    title = "The write may or may not be stored"
+
+
 class Unavailable(PersistError):
     """The service cannot answer now; the same request may succeed in ``retry_after``
-    seconds."""
+    seconds. Nothing was stored."""
 
     code = "unavailable"
     title = "The service cannot answer now"

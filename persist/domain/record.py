@@ -2,40 +2,45 @@
 
 import json
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 Data = dict[str, Any]
-"""The members of a record, JSON values only; integers within 64 bits, whole numbers as
-``int``."""
+"""The members of a record: JSON values only, with integers within 64 bits.
+
+A number without a fraction is an ``int``.
+"""
 
 dumps = json.JSONEncoder(
     ensure_ascii=False, allow_nan=False, separators=(",", ":")
 ).encode
-"""JSON text of a value, compact, in the value's own member order."""
+"""Return the JSON text of a value: compact, in the value's own order of members."""
 
 canonical_text = json.JSONEncoder(
     ensure_ascii=False, allow_nan=False, separators=(",", ":"), sort_keys=True
 ).encode
-"""JSON text of a value with sorted members: equal exactly for equal JSON (``true`` is
-not 1)."""
+"""Return the JSON text of a value with sorted members.
+
+Two texts are equal exactly if the JSON is equal (``true`` is not 1).
+"""
 
 INT64 = range(-(2**63), 2**63)
 
 
-def whole(number: float) -> int | float:
-    """``30.0`` as 30 where it is an integer within 64 bits; other doubles as they
-    are."""
-    return int(number) if number.is_integer() and int(number) in INT64 else number
+def normalize_number(number: float) -> int | float:
+    """Return ``30.0`` as 30, as long as it fits into 64 bits; other doubles as is."""
+    if number.is_integer() and int(number) in INT64:
+        return int(number)
+    return number
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
     """One stored object.
 
-    ``text`` is ``data`` as the JSON text that is stored; times are RFC 3339 in UTC with
-    microseconds and ``Z``, so that their order as text is their order in time;
-    ``workspace`` is ``""`` for the default one; ``parsed`` is the data where it is at
-    hand, to be read only.
+    ``text`` is ``data`` as the JSON text that is stored. Times are RFC 3339 in UTC with
+    microseconds and ``Z``: their order as text is their order in time. ``workspace`` is
+    ``""`` for the default one. ``parsed`` is the parsed data if it is known already; it
+    must not be changed.
     """
 
     id: str
@@ -48,19 +53,66 @@ class Record:
     text: str
     parsed: Data | None = field(default=None, compare=False, repr=False)
 
+    @classmethod
+    def first(
+        cls,
+        collection: str,
+        schema_version: int,
+        workspace: str,
+        record_id: str,
+        data: Data,
+        now: str,
+        *,
+        revision: int = 1,
+    ) -> Self:
+        """Return a new record. ``revision`` is above 1 if the id was used before."""
+        text = dumps(data)
+        return cls(
+            record_id,
+            collection,
+            workspace,
+            revision,
+            schema_version,
+            now,
+            now,
+            text,
+            data,
+        )
+
+    def next(
+        self, schema_version: int, now: str, text: str, parsed: Data | None = None
+    ) -> "Record":
+        """Return the next revision with other data.
+
+        ``updated_at`` never goes back, even if the clock does.
+        """
+        return Record(
+            self.id,
+            self.collection,
+            self.workspace,
+            self.revision + 1,
+            schema_version,
+            self.created_at,
+            max(now, self.updated_at),
+            text,
+            parsed,
+        )
+
     @property
     def data(self) -> Data:
-        """A fresh copy of the data: the caller may change it."""
+        """A fresh copy of the data, which the caller may change."""
         data: Data = json.loads(self.text)
         return data
 
 
 def json_equal(before: str, after: str, parsed: Data | None = None) -> bool:
-    """Whether two texts of data mean the same JSON; the order of members means nothing.
-    ``parsed`` is the data after, where it is at hand."""
+    """Return whether two texts are the same JSON, whatever the order of members.
+
+    ``parsed`` is the value of ``after`` if it is known already.
+    """
     if before == after:
         return True
-    one, other = json.loads(before), json.loads(after) if parsed is None else parsed
-    # Python's equality is quick and takes true for 1; only where it says yes is JSON
-    # asked
+    one = json.loads(before)
+    other = json.loads(after) if parsed is None else parsed
+    # Python's equality is quick and takes true for 1, so it only excludes.
     return bool(one == other) and canonical_text(one) == canonical_text(other)

@@ -81,7 +81,6 @@ def invoke(
     work: Unit,
     targets: Sequence[RestoreTarget],
     max_affected: int,
-    journal_at: int,
     *,
     atomic: bool,
 ) -> list[Outcome]:
@@ -94,7 +93,7 @@ def invoke(
     chosen, outcomes, size = _chosen(targets, max_affected), list[Outcome](), 0
     for start in range(0, len(chosen), PIECE):
         done = list(_piece(work, chosen[start : start + PIECE]))
-        work.flush_records(journal_at=journal_at)
+        work.release_records()
         outcomes += done
         size += sum(
             len(dumps(outcome.result)) for outcome in done if outcome.result is not None
@@ -121,7 +120,9 @@ def _chosen(targets: Sequence[RestoreTarget], max_affected: int) -> list[_Chosen
     found: list[_Chosen] = []
     for target in targets:
         name = target.collection.type.name
-        some = target.collection.chosen(target.query, max_affected - len(found))
+        some = target.collection.select_for_update(
+            target.query, max_affected - len(found)
+        )
         found += [_Chosen(id, name, revision, target) for id, revision in some]
         if len(found) > max_affected:
             raise too_many(
@@ -156,7 +157,7 @@ def _piece(work: Unit, piece: Sequence[_Chosen]) -> Iterator[Outcome]:
 def _read(piece: Sequence[_Chosen]) -> None:
     for target in {chosen.target for chosen in piece if chosen.target.command}:
         collection = target.collection
-        collection.records.read(
+        collection.records.lock(
             collection.workspace, [one.id for one in piece if one.target is target]
         )
 

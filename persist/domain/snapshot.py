@@ -48,7 +48,7 @@ RECORD = frozenset(
     )
 )
 END = frozenset(("records", "sha256"))
-LONGEST = 16_777_216
+MAX_LINE_BYTES = 16_777_216
 """Bytes a line may have. A body of 1 MiB may hold numbers that take four times its
 room: ``9e18``."""
 
@@ -122,7 +122,7 @@ class Inspection:
     def read(self, line: bytes) -> dict[str, Any] | None:
         """Take the next line; a record line gives its record."""
         self._line += 1
-        if not line.endswith(b"\n") or len(line) > LONGEST:
+        if not line.endswith(b"\n") or len(line) > MAX_LINE_BYTES:
             raise self._refused("is cut off or too long")
         if self.end is not None:
             raise self._refused("stands behind the closing line")
@@ -282,7 +282,7 @@ def lines_of(pieces: Iterable[bytes]) -> Iterator[bytes]:
         *lines, rest = (rest + piece).split(b"\n")
         for line in lines:
             yield line + b"\n"
-        if len(rest) > LONGEST:
+        if len(rest) > MAX_LINE_BYTES:
             break
     if rest:
         yield rest

@@ -1,5 +1,4 @@
-"""What the domain asks of storage; ``storage`` implements these inside a unit of
-work."""
+"""What the domain needs of storage, which implements it inside a transaction."""
 
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
@@ -13,46 +12,58 @@ from persist.domain.record import Record
 class Records(Protocol):
     """The records of one entity type inside a transaction."""
 
-    def get(self, workspace: str, id: str) -> Record | None:
-        """The record as this transaction sees it, locked against other writers."""
+    def get(self, workspace: str, record_id: str) -> Record | None:
+        """Return the record as this transaction sees it, locked for other writers."""
 
     def put(self, record: Record) -> None:
-        """Store the record's new state."""
+        """Store the new state of a record."""
 
     def remove(self, record: Record) -> None:
-        """Take the record away."""
+        """Remove a record."""
 
     def count(self, workspace: str, query: Query) -> int:
-        """How many records match."""
+        """Return how many records match."""
 
-    def read(self, workspace: str, ids: Iterable[str]) -> None:
-        """Read and lock records that are about to be asked for, all at once."""
+    def lock(self, workspace: str, ids: Iterable[str]) -> None:
+        """Read and lock records that will be asked for, in one statement."""
 
-    def chosen(self, workspace: str, query: Query) -> list[tuple[str, int]]:
-        """The ids and revisions of the records that match, in the query's order,
-        locked."""
+    def select_for_update(self, workspace: str, query: Query) -> list[tuple[str, int]]:
+        """Lock what matches and return ids and revisions in the query's order."""
+
+    def release(self) -> None:
+        """Send what waits and forget what was read, so that memory stays flat."""
 
 
 class Journal(Protocol):
-    """Where changes go; it gives them their ``seq`` when the transaction ends."""
+    """Where changes go. They get their ``seq`` when the transaction ends."""
 
     def append(self, change: Change) -> None:
         """Add a change."""
 
-    def last_revision(self, collection: str, workspace: str, id: str) -> int:
-        """The last revision an id ever had, deletions included; 0 where it was never
-        known."""
+    def last_revision(self, collection: str, workspace: str, record_id: str) -> int:
+        """Return the last revision of an id, deletions included; 0 if never used."""
 
-    def erase(self, collection: str, workspace: str, id: str) -> int:
-        """Take data and payloads out of a record's changes; of how many."""
+    def erase(self, collection: str, workspace: str, record_id: str) -> int:
+        """Erase data and payloads of a record's changes and return how many had any.
+
+        Stored answers that show the record are erased too.
+        """
+
+    def release(self) -> None:
+        """Move the changes that wait to the disk if they are many.
+
+        They can then no longer be forgotten: no savepoint may be open.
+        """
 
 
 class Unit(Protocol):
     """A transaction, as an operation on many records sees it."""
 
     def savepoint(self) -> AbstractContextManager[None]:
-        """A part that is undone where something is raised; ``UniqueViolation`` by the
-        database."""
+        """Open a block that is undone if it raises.
 
-    def flush_records(self, *, journal_at: int | None = None) -> None:
-        """Send and forget what waits, the journal from the weight ``journal_at``."""
+        Raises ``UniqueViolation`` at its end if the database refuses it.
+        """
+
+    def release_records(self) -> None:
+        """Send the records that wait and forget them, so that memory stays flat."""

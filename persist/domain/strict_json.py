@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import Any, NoReturn
 
 from persist.domain.errors import InvalidData, InvalidJson, Violation, pointer
-from persist.domain.record import INT64, whole
+from persist.domain.record import INT64, normalize_number
 
 DEPTH = 64
 """How deep arrays and objects may nest."""
@@ -41,7 +41,7 @@ def _integer(text: str) -> int:
 def _double(text: str) -> int | float:
     if len(text) > DIGITS or (number := float(text)) in (float("inf"), float("-inf")):
         raise _OutOfRange
-    return whole(number)
+    return normalize_number(number)
 
 
 def _constant(text: str) -> NoReturn:

@@ -1,19 +1,21 @@
-"""Workspace: a named container that holds records of several collections, apart from
-the default one."""
+"""Workspace: a named container of records of several collections.
+
+The default workspace is another container, and the two share no record.
+"""
 
 from collections.abc import Mapping
 
 from persist.domain.errors import CollectionNotInWorkspace, WorkspaceNotFound
 
 DEFAULT = ""
-"""The default workspace: it holds every collection, and nobody declares it."""
+"""The default workspace. It contains every collection, and nobody declares it."""
 
 Workspaces = Mapping[str, tuple[str, ...]]
-"""The collections each declared workspace holds, sorted, by its name."""
+"""The sorted names of the collections that each declared workspace contains."""
 
 
-def held(workspaces: Workspaces, workspace: str) -> tuple[str, ...]:
-    """The collections a declared workspace holds. Raises ``WorkspaceNotFound``."""
+def collections_in(workspaces: Workspaces, workspace: str) -> tuple[str, ...]:
+    """Return the collections of a declared workspace. Raises ``WorkspaceNotFound``."""
     if workspace not in workspaces:
         raise WorkspaceNotFound(
             f"there is no workspace {workspace[:80]!r}; declare it with PUT"
@@ -22,14 +24,17 @@ def held(workspaces: Workspaces, workspace: str) -> tuple[str, ...]:
     return workspaces[workspace]
 
 
-def check_held(workspaces: Workspaces, workspace: str, collection: str) -> None:
-    """Raise ``WorkspaceNotFound`` or ``CollectionNotInWorkspace`` unless a workspace
-    holds a collection."""
-    if workspace != DEFAULT and collection not in (
-        known := held(workspaces, workspace)
-    ):
+def check_in_workspace(workspaces: Workspaces, workspace: str, collection: str) -> None:
+    """Raise unless a workspace contains a collection.
+
+    Raises ``WorkspaceNotFound`` and ``CollectionNotInWorkspace``.
+    """
+    if workspace == DEFAULT:
+        return
+    names = collections_in(workspaces, workspace)
+    if collection not in names:
         raise CollectionNotInWorkspace(
-            f"the workspace {workspace} does not hold {collection[:80]!r}; it holds"
-            f" {', '.join(known) or 'nothing'}, and PUT /workspaces/{workspace} says"
-            " what it is to hold"
+            f"the workspace {workspace} does not contain {collection[:80]!r}; it"
+            f" contains {', '.join(names) or 'nothing'}. PUT /workspaces/{workspace}"
+            " declares what it contains"
         )

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from persist.domain.errors import Invalid, Violation, pointer
-from persist.domain.record import INT64, whole
+from persist.domain.record import INT64, normalize_number
 
 
 def checked(value: Any, error: type[Invalid]) -> Any:
@@ -36,7 +36,7 @@ def _walk(value: Any, path: tuple[str | int, ...], problems: list[Violation]) ->
     if fault is not None:
         problems.append(Violation(pointer(path), fault))
         return value
-    return whole(value) if isinstance(value, float) else value
+    return normalize_number(value) if isinstance(value, float) else value
 
 
 def _walk_object(

@@ -1,6 +1,6 @@
-"""Catalog: the collections and workspaces this process knows, as of an epoch.
+"""Catalog: the collections and workspaces that this process knows, as of an epoch.
 
-A definition or a workspace that changes raises the epoch in its own transaction; a
+A change of a definition or a workspace raises the epoch in its own transaction. A
 process that meets another epoch than its own loads the definitions again, so that every
 worker knows a new type at once.
 """
@@ -12,22 +12,33 @@ from dataclasses import dataclass
 
 from persist.domain.entity_type import EntityType
 from persist.domain.errors import CollectionNotFound, Unavailable
-from persist.domain.workspace import DEFAULT, Workspaces, check_held, held
+from persist.domain.workspace import (
+    DEFAULT,
+    Workspaces,
+    check_in_workspace,
+    collections_in,
+)
 from persist.entity_types.from_schema import from_schema
 from persist.storage.definitions import Definitions, StoredDefinition
 from persist.storage.dialect import Dialect
 from persist.storage.layout import Layout, layout_of
+from persist.storage.sql import Session
+from persist.storage.workspaces import DeclaredWorkspaces
+
+NEWER_RETRY_SECONDS = 5
+"""Seconds after which a client asks again for a table that a newer release migrated."""
 
 
 class Stale(Exception):
-    """What was prepared for an entity type does not fit its present definition; prepare
-    it anew."""
+    """Something was prepared for an earlier definition of an entity type.
+
+    The caller refreshes the catalog and prepares it again.
+    """
 
 
 @dataclass(frozen=True)
 class _Known:
-    """What a process knows as of an epoch: one value, so that threads never see half of
-    it."""
+    """What a process knows as of an epoch: one value that threads replace as one."""
 
     epoch: int
     sources: Mapping[str, StoredDefinition]
@@ -42,20 +53,19 @@ class Catalog:
     def __init__(self, dialect: Dialect, types: Iterable[EntityType]) -> None:
         self._dialect = dialect
         self._typed: Mapping[str, Layout] = {
-            type.name: layout_of(type, dialect) for type in types
+            entity_type.name: layout_of(entity_type, dialect) for entity_type in types
         }
         self._known = _Known(-1, {}, self._typed, {}, {})
         self._loading = threading.Lock()
 
     @property
     def layouts(self) -> Mapping[str, Layout]:
-        """The layout of each collection: a look at it is one moment."""
+        """The layout of each collection, all as of one epoch."""
         return self._known.layouts
 
     @property
     def ahead(self) -> Mapping[str, int]:
-        """Typed collections whose tables a newer process has migrated, with their
-        version there."""
+        """Typed collections that a newer release has migrated, with their version."""
         return self._known.ahead
 
     @property
@@ -65,93 +75,100 @@ class Catalog:
 
     @property
     def epoch(self) -> int:
-        """The moment of the definitions that is known here."""
+        """The epoch that this process knows."""
         return self._known.epoch
 
     def __iter__(self) -> Iterator[EntityType]:
         return iter([layout.type for _, layout in sorted(self.layouts.items())])
 
-    def held(self, workspace: str) -> list[str]:
-        """The collections of a workspace that there are, sorted. Raises
-        ``WorkspaceNotFound``."""
-        known = {**self._known.layouts, **self._known.ahead}
-        names = (
-            sorted(known) if workspace == DEFAULT else held(self.workspaces, workspace)
-        )
-        return [name for name in names if name in known]
+    def names_in(self, workspace: str) -> list[str]:
+        """Return the sorted names of a workspace's collections that exist.
+
+        Raises ``WorkspaceNotFound``.
+        """
+        known = self._known
+        existing = known.layouts.keys() | known.ahead.keys()
+        if workspace == DEFAULT:
+            return sorted(existing)
+        names = collections_in(known.workspaces, workspace)
+        return [name for name in names if name in existing]
 
     def get(self, name: str, workspace: str = DEFAULT) -> Layout:
-        """The layout of a collection. Raises ``WorkspaceNotFound``,
-        ``CollectionNotInWorkspace``, ``CollectionNotFound``, naming the nearest, and
-        ``Unavailable``."""
-        check_held(self.workspaces, workspace, name)
-        found = self.layouts.get(name)
-        if name in self.ahead:
+        """Return the layout of a collection.
+
+        Raises ``WorkspaceNotFound``, ``CollectionNotInWorkspace``,
+        ``CollectionNotFound`` with the nearest name, and ``Unavailable``.
+        """
+        known = self._known
+        check_in_workspace(known.workspaces, workspace, name)
+        found = known.layouts.get(name)
+        if found is not None:
+            return found
+        if name in known.ahead:
             raise Unavailable(
-                f"the table of {name} is at schema version {self.ahead[name]}, which"
+                f"the table of {name} is at schema version {known.ahead[name]}, which"
                 " this process does not know: it is being replaced by a newer one",
-                retry_after=5,
+                retry_after=NEWER_RETRY_SECONDS,
             )
-        if found is None:
-            near = difflib.get_close_matches(name, self.layouts, n=1)
-            hint = (
-                f"; did you mean {near[0]}?"
-                if near
-                else "; GET /collections lists them"
-            )
-            raise CollectionNotFound(f"there is no collection {name[:80]!r}{hint}")
-        return found
+        raise _not_found(name, known.layouts)
 
     def is_typed(self, name: str) -> bool:
-        """Whether a name belongs to a class in code."""
+        """Return whether a name belongs to a class in code."""
         return name in self._typed
 
-    def refresh(self, definitions: Definitions) -> bool:
-        """Load the definitions if they changed; whether they did. Types that did not
-        change keep their identity. A transaction that looks at an earlier moment takes
-        nothing back."""
+    def refresh(self, session: Session[Dialect]) -> bool:
+        """Load the definitions if they changed and return whether they did.
+
+        Types that did not change keep their identity. A transaction that sees an
+        earlier moment undoes nothing.
+        """
+        definitions = Definitions(session)
         epoch = definitions.epoch()
         if epoch == self._known.epoch:
             return False
         with self._loading:
             if epoch > self._known.epoch:
-                self._known = self._loaded(epoch, definitions)
+                workspaces = DeclaredWorkspaces(session).all()
+                self._known = self._load(epoch, definitions, workspaces)
         return True
 
-    def _loaded(self, epoch: int, definitions: Definitions) -> _Known:
+    def _load(
+        self, epoch: int, definitions: Definitions, workspaces: Workspaces
+    ) -> _Known:
         sources = {source.name: source for source in definitions.current()}
-        versions = definitions.typed()
-        typed = {
-            name: layout
-            for name, layout in self._typed.items()
-            if versions.get(name) == layout.type.schema_version
-        }
-        loaded = {
+        layouts = {
             name: self._layout(source)
             for name, source in sources.items()
             if name not in self._typed
         }
-        ahead = {
-            name: version
-            for name, version in versions.items()
-            if name in self._typed and name not in typed
-        }
-        return _Known(
-            epoch, sources, {**loaded, **typed}, ahead, definitions.workspaces()
-        )
+        ahead: dict[str, int] = {}
+        versions = definitions.typed()
+        for name, layout in self._typed.items():
+            version = versions.get(name)
+            if version == layout.type.schema_version:
+                layouts[name] = layout
+            elif version is not None:
+                ahead[name] = version
+        return _Known(epoch, sources, layouts, ahead, workspaces)
 
     def _layout(self, source: StoredDefinition) -> Layout:
-        if (
-            self._known.sources.get(source.name) == source
-            and source.name in self.layouts
-        ):
-            return self.layouts[source.name]
+        known = self._known
+        if known.sources.get(source.name) == source and source.name in known.layouts:
+            return known.layouts[source.name]
         return registered_layout(source, self._dialect)
 
 
+def _not_found(name: str, layouts: Mapping[str, Layout]) -> CollectionNotFound:
+    hint = "GET /collections lists them"
+    near = difflib.get_close_matches(name, layouts, n=1)
+    if near:
+        hint = f"did you mean {near[0]}?"
+    return CollectionNotFound(f"there is no collection {name[:80]!r}; {hint}")
+
+
 def registered_layout(source: StoredDefinition, dialect: Dialect) -> Layout:
-    """The layout of a stored definition."""
-    type = from_schema(
+    """Return the layout of a stored definition."""
+    entity_type = from_schema(
         source.name, source.schema_version, source.definition, source.steps
     )
-    return layout_of(type, dialect, table_name=source.table_name)
+    return layout_of(entity_type, dialect, table_name=source.table_name)

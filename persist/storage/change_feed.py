@@ -1,13 +1,13 @@
-"""Feed: the journal read forwards, and those who wait for it to go on.
+"""Change feed: the journal read forwards, and the clients that wait for more of it.
 
-``seq`` has no gaps and grows in commit order, so that who reads on from the last one it
-saw misses nothing. What this process commits is told by its writer; what others commit
-is looked for by one thread, as long as anybody follows.
+``seq`` has no gaps and grows in the order of commits, so a client that goes on from the
+last one it saw misses nothing. The writer reports what this process commits. What other
+processes commit is looked for by one thread while any client follows.
 """
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from contextvars import Context
@@ -20,130 +20,136 @@ import sqlalchemy as sa
 from persist.domain.errors import ChangesGone
 from persist.storage.dialect import Dialect
 from persist.storage.journal import HISTORY
-from persist.storage.sql import Compiled, Connection, Row
+from persist.storage.sql import Connection, Row, Session, Statement, big_integer
 from persist.storage.tables import JOURNAL, JOURNAL_FIRST, JOURNAL_HEAD
 
 logger = logging.getLogger(__name__)
 
-WINDOW = 2_000
-"""Changes that one reading looks at: a filter that lets few pass does not make it a
-long one."""
+WINDOW_CHANGES = 2_000
+"""Changes that one read looks at, however few of them pass a filter."""
 
-PIECE = 20
-"""Changes read at once, until they are many or large."""
+BATCH_CHANGES = 20
+"""Changes that one statement reads, since each may be large."""
 
-LARGE = 1_048_576
-"""Characters of data after which a reading ends, so that it stays in bounds whatever
-the records are."""
+SLICE_CHARACTERS = 1_048_576
+"""Characters of data after which a read ends."""
 
-SHARED = 0.1
-"""Seconds for which a reading is shared."""
+SHARED_SECONDS = 0.1
+"""Seconds for which a read is shared by all who ask for the same."""
 
-RETRY = 0.5
+RETRY_SECONDS = 0.5
 """Seconds until a database that cannot be reached is asked again."""
 
-DATA, PAYLOAD = HISTORY.index(JOURNAL.c.data), HISTORY.index(JOURNAL.c.payload)
+DATA = HISTORY.index(JOURNAL.c.data)
+PAYLOAD = HISTORY.index(JOURNAL.c.payload)
 
 Wanted = Callable[[str, str], bool]
-"""Whether changes of a collection in a workspace are wanted; hashable, equal for equal
-wishes."""
+"""Returns whether changes of a collection in a workspace are wanted.
+
+It is hashable, and equal for equal wishes.
+"""
+
+JOURNAL_ENDS = Statement(sa.select(JOURNAL_FIRST.c.seq, JOURNAL_HEAD.c.seq))
+"""Select the first and the last ``seq`` of the journal."""
+
+CHANGED_COLLECTIONS = Statement(
+    sa.select(JOURNAL.c.seq, JOURNAL.c.collection, JOURNAL.c.workspace)
+    .where(JOURNAL.c.seq > big_integer("after"), JOURNAL.c.seq <= big_integer("upto"))
+    .order_by(JOURNAL.c.seq)
+)
+"""Select where the changes of a range of the journal happened."""
 
 
-@dataclass(frozen=True)
-class FeedStatements:
-    """The feed's statements: where the journal begins and ends, where the changes of a
-    stretch of it happened, and changes themselves."""
-
-    ends: Compiled
-    places: Compiled
-    changes: Compiled
-    array: Callable[[Sequence[Any]], Any]
-
-
-def feed_statements(dialect: Dialect) -> FeedStatements:
-    """Write the feed's statements."""
-    after, upto = (
-        sa.bindparam(name, type_=sa.BigInteger()) for name in ("after", "upto")
-    )
-    places = sa.select(JOURNAL.c.seq, JOURNAL.c.collection, JOURNAL.c.workspace)
-    changes = sa.select(*HISTORY).where(dialect.one_of(JOURNAL.c.seq, "seqs"))
-    return FeedStatements(
-        ends=dialect.compile(sa.select(JOURNAL_FIRST.c.seq, JOURNAL_HEAD.c.seq)),
-        places=dialect.compile(
-            places.where(JOURNAL.c.seq > after, JOURNAL.c.seq <= upto).order_by(
-                JOURNAL.c.seq
-            )
-        ),
-        changes=dialect.compile(changes.order_by(JOURNAL.c.seq)),
-        array=dialect.bound_list,
-    )
+@Statement
+def changes_by_seq(dialect: Dialect) -> sa.ClauseElement:
+    """Select the changes of ``seqs``."""
+    of_seqs = dialect.one_of(JOURNAL.c.seq, "seqs")
+    return sa.select(*HISTORY).where(of_seqs).order_by(JOURNAL.c.seq)
 
 
 @dataclass(slots=True)
 class ChangeSlice:
-    """A piece of the journal: the changes that are wanted as rows of
-    ``journal.HISTORY``, how far it was looked at, and where the journal ended.
-    ``shown`` is for those who share it."""
+    """A part of the journal.
+
+    ``rows`` are the wanted changes as rows of ``journal.HISTORY``. ``last_seq`` is how
+    far the journal was looked at, ``head`` is where it ended then. ``rendered`` is the
+    text of the slice for all who share it.
+    """
 
     rows: list[Row]
     last_seq: int
     head: int
-    shown: bytes | None = None
+    rendered: bytes | None = None
 
 
-Reading = Callable[[int | None, int, Wanted], Coroutine[Any, Any, ChangeSlice]]
+Read = Callable[[int | None, int, Wanted], Coroutine[Any, Any, ChangeSlice]]
 
 
-def stretch(
-    rows: Callable[[Compiled, dict[str, Any]], list[Row]],
-    statements: FeedStatements,
-    after: int | None,
-    limit: int,
-    wanted: Wanted,
+def read_slice(
+    session: Session[Dialect], after: int | None, limit: int, wanted: Wanted
 ) -> ChangeSlice:
-    """The next ``limit`` changes after a ``seq``, None for the journal's end. Raises
-    ``ChangesGone``."""
-    first, head = rows(statements.ends, {})[0]
-    last = after = head if after is None else min(after, head)
+    """Return the next ``limit`` changes after a ``seq``; None is the journal's end.
+
+    Raises ``ChangesGone``.
+    """
+    first, head = session.rows(JOURNAL_ENDS)[0]
+    after = head if after is None else min(after, head)
     if after < first - 1:
         raise ChangesGone(
             f"the journal was trimmed and begins at seq {first}; note the last_seq of"
-            " after=now, read the collections anew and go on from there"
-            f" (after={first - 1} is the earliest that can be told)",
+            " after=now, read the collections again and go on from there"
+            f" (after={first - 1} is the earliest that can be answered)",
             first_seq=first,
         )
-    wanted, seqs, step = cache(wanted), list[int](), limit
-    while last < min(head, after + WINDOW) and len(seqs) < limit:
+    seqs, last = _wanted_seqs(session, after, head, limit, wanted)
+    rows: list[Row] = []
+    characters = 0
+    for start in range(0, len(seqs), BATCH_CHANGES):
+        batch = session.dialect.bound_list(seqs[start : start + BATCH_CHANGES])
+        found = session.rows(changes_by_seq, seqs=batch)
+        rows += found
+        characters += sum(_characters(row) for row in found)
+        if characters > SLICE_CHARACTERS and len(rows) < len(seqs):
+            return ChangeSlice(rows, rows[-1][0], head)
+    return ChangeSlice(rows, last, head)
+
+
+def _wanted_seqs(
+    session: Session[Dialect], after: int, head: int, limit: int, wanted: Wanted
+) -> tuple[list[int], int]:
+    """Return at most ``limit`` wanted seqs and how far the journal was looked at."""
+    wanted = cache(wanted)
+    seqs: list[int] = []
+    last = after
+    # The first statement suffices if every change is wanted.
+    step = limit
+    end = min(head, after + WINDOW_CHANGES)
+    while last < end and len(seqs) < limit:
         upto = min(last + step, head)
-        places = rows(statements.places, {"after": last, "upto": upto})
+        changed = session.rows(CHANGED_COLLECTIONS, after=last, upto=upto)
         seqs += [
             seq
-            for seq, collection, workspace in places
+            for seq, collection, workspace in changed
             if wanted(collection, workspace)
         ]
-        last, step = upto, WINDOW
+        last = upto
+        step = WINDOW_CHANGES
     if len(seqs) > limit:
         del seqs[limit:]
         last = seqs[-1]
-    found, size = list[Row](), 0
-    for start in range(0, len(seqs), PIECE):
-        piece = rows(
-            statements.changes, {"seqs": statements.array(seqs[start : start + PIECE])}
-        )
-        found += piece
-        size += sum(len(row[DATA] or "") + len(row[PAYLOAD] or "") for row in piece)
-        if size > LARGE and len(found) < len(seqs):
-            return ChangeSlice(found, found[-1][0], head)
-    return ChangeSlice(found, last, head)
+    return seqs, last
+
+
+def _characters(row: Row) -> int:
+    return len(row[DATA] or "") + len(row[PAYLOAD] or "")
 
 
 class Feed:
-    """Those in this process who follow the journal, and the one who looks for news."""
+    """The clients of this process that follow the journal."""
 
-    def __init__(self, dialect: Dialect, ends: Compiled, reading: Reading) -> None:
+    def __init__(self, dialect: Dialect, read: Read) -> None:
         self._dialect = dialect
-        self._ends = ends
-        self._reading = reading
+        self._read = read
         self._followers = 0
         self._head = 0
         self._news = asyncio.Event()
@@ -154,21 +160,22 @@ class Feed:
 
     @contextmanager
     def following(self) -> Iterator[None]:
-        """Within the block ``beyond`` learns of every commit, wherever it happens."""
+        """Open a block in which ``beyond`` learns of every commit of any process."""
         self._loop = asyncio.get_running_loop()
         self._followers += 1
         if self._watching is None:
-            self._watching = self._loop.create_task(
-                self._watch(), context=Context()
-            )  # of no request
+            # The task belongs to no request, so it inherits no context.
+            self._watching = self._loop.create_task(self._watch(), context=Context())
         try:
             yield
         finally:
             self._followers -= 1
 
     async def beyond(self, seq: int, seconds: float) -> bool:
-        """Wait until the journal went on behind a ``seq``; False where it did not in
-        that time."""
+        """Wait until the journal is beyond a ``seq``.
+
+        Returns False if it is not after that time.
+        """
         try:
             async with asyncio.timeout(seconds):
                 while self._head <= seq:
@@ -177,65 +184,76 @@ class Feed:
             return False
         return True
 
+    async def changes(
+        self, after: int | None, limit: int, wanted: Wanted
+    ) -> ChangeSlice:
+        """Return the next changes as of now. Raises ``ChangesGone``."""
+        return await self._read(after, limit, wanted)
+
     async def read(self, after: int | None, limit: int, wanted: Wanted) -> ChangeSlice:
-        """The next changes, for a follower. Those who stand at the same place and want
-        the same, as many do when news come, share one reading."""
+        """Return the next changes as of the last commit that is known.
+
+        Clients at the same position that want the same share one read, as most do when
+        there is news.
+        """
         key = self._head, after, limit, wanted
         reading = self._shared.get(key)
         if reading is None:
-            reading = self._shared[key] = asyncio.create_task(
-                self._reading(after, limit, wanted)
-            )
-            asyncio.get_running_loop().call_later(SHARED, self._shared.pop, key)
+            reading = asyncio.create_task(self._read(after, limit, wanted))
+            self._shared[key] = reading
+            loop = asyncio.get_running_loop()
+            loop.call_later(SHARED_SECONDS, self._shared.pop, key)
         return await asyncio.shield(reading)
 
     def committed(self, seq: int) -> None:
-        """Tell the followers what this process has committed; from any thread."""
+        """Note the last ``seq`` that this process has committed, from any thread."""
         if self._followers and self._loop is not None:
-            self._loop.call_soon_threadsafe(self._tell, seq)
+            self._loop.call_soon_threadsafe(self._advance, seq)
 
     def close(self) -> None:
         """End the thread."""
         self._thread.shutdown()
 
-    def _tell(self, head: int) -> None:
+    def _advance(self, head: int) -> None:
         if head > self._head:
             self._head = head
             self._news.set()
             self._news = asyncio.Event()
 
     async def _watch(self) -> None:
-        """Learn what other processes commit, on a connection that is made anew where it
-        breaks."""
-        loop = asyncio.get_running_loop()
+        """Learn what other processes commit; a broken connection is opened again."""
         connection: Connection | None = None
         while self._followers:
             try:
-                if connection is None:
-                    connection = await loop.run_in_executor(
-                        self._thread, self._dialect.open_listener
-                    )
-                else:
-                    await loop.run_in_executor(
-                        self._thread, self._dialect.wait_for_commits, connection
-                    )
-                self._tell(
-                    await loop.run_in_executor(self._thread, self._look, connection)
-                )
-            except Exception as error:  # noqa: BLE001 - those who follow rely on this task
+                connection = await self._look(connection)
+            except Exception as error:  # noqa: BLE001 - all followers rely on this task
                 logger.warning("the journal cannot be followed now: %s", error)
-                await self._drop(connection)
+                await self._close(connection)
                 connection = None
-                await asyncio.sleep(RETRY)
+                await asyncio.sleep(RETRY_SECONDS)
         self._watching = None
-        await self._drop(connection)
+        await self._close(connection)
 
-    def _look(self, connection: Connection) -> int:
-        return int(connection.execute(self._ends.text).fetchall()[0][1])
+    async def _look(self, connection: Connection | None) -> Connection:
+        """Wait for commits, then read the head of the journal."""
+        loop = asyncio.get_running_loop()
+        if connection is None:
+            open_listener = self._dialect.open_listener
+            connection = await loop.run_in_executor(self._thread, open_listener)
+        else:
+            wait = self._dialect.wait_for_commits
+            await loop.run_in_executor(self._thread, wait, connection)
+        head = await loop.run_in_executor(self._thread, self._read_head, connection)
+        self._advance(head)
+        return connection
 
-    async def _drop(self, connection: Connection | None) -> None:
+    def _read_head(self, connection: Connection) -> int:
+        session = Session(self._dialect, connection.cursor())
+        head: int = session.rows(JOURNAL_ENDS)[0][1]
+        return head
+
+    async def _close(self, connection: Connection | None) -> None:
         if connection is not None:
+            loop = asyncio.get_running_loop()
             with suppress(Exception):
-                await asyncio.get_running_loop().run_in_executor(
-                    self._thread, connection.close
-                )
+                await loop.run_in_executor(self._thread, connection.close)

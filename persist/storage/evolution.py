@@ -1,176 +1,130 @@
-"""Evolution: every stored record of a registered type comes to a new schema version.
+"""Evolution: every stored record of a registered type gets a new schema version.
 
-The records are walked and validated from a consistent read first, outside of any
-writer; inside the transaction only those that changed since are computed again.
+New data is computed and validated from one consistent read, outside of any writer.
+Inside the transaction only the records that changed since are computed again.
 """
 
-import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from contextlib import closing
 from typing import Any
 
-import sqlalchemy as sa
-
-from persist.domain.change import Change, Operation, Origin
-from persist.domain.errors import MigrationRequired, PersistError
-from persist.domain.record import Data, Record, dumps
+from persist.domain.change import Origin
+from persist.domain.errors import MigrationRequired
+from persist.domain.record import Record, dumps
 from persist.storage.dialect import Dialect
 from persist.storage.layout import Layout
-from persist.storage.records import BATCH
+from persist.storage.record_migration import (
+    MigratedRecords,
+    NewData,
+    RecordFailures,
+    bring_forward,
+    name_of,
+    records_of,
+)
 from persist.storage.spool import Spool
-from persist.storage.sql import Cursor, Row
+from persist.storage.sql import Session
 from persist.storage.unit_of_work import UnitOfWork
 
-SAMPLES = 10
-"""Failures a refusal shows."""
-
-
-@dataclass
-class Report:
-    """How many records an evolution touches, and which of them it cannot bring
-    along."""
-
-    records: int = 0
-    failed: int = 0
-    samples: list[dict[str, str]] = field(default_factory=list)
-
-    def add(self, id: str, error: PersistError) -> None:
-        """Count a record that does not come along, and show it while there is room."""
-        self.failed += 1
-        shown = error.errors or ((None, error.detail),)
-        for place, detail in shown[: SAMPLES - len(self.samples)]:
-            self.samples.append({"id": id, "pointer": place or "", "detail": detail})
-
-    def check(self) -> None:
-        """Raise ``MigrationRequired`` where a record does not come along."""
-        if self.failed:
-            raise MigrationRequired(
-                f"{self.failed} of {self.records} stored records do not fit the new"
-                " schema; send a migration (rename, drop, set, default) that brings"
-                " them there",
-                failed=self.failed,
-                records=self.records,
-                failures=self.samples,
-            )
+LISTED_FAULTS = 10
+"""Faults that a refusal lists."""
 
 
 class Rehearsal:
-    """The new data of every record as of one moment, on the disk in the order of the
-    table."""
+    """The new data of every record as of one moment, on the disk in table order."""
 
     def __init__(self) -> None:
-        self.report = Report()
         self._spool = Spool()
-        self._held: Iterator[Any] = iter(())
-        self._next: tuple[tuple[str, str], int, str] | None = None
+        self._spooled: Iterator[Any] = iter(())
+        self._next: Any = None
 
     def run(self, dialect: Dialect, old: Layout, new: Layout) -> None:
-        """Walk and validate everything. Does not raise for records that fail: see
-        ``report``."""
-        connection = dialect.connect()
-        try:
-            cursor = connection.cursor()
-            cursor.execute(dialect.begin_read)
-            for workspace, row in rows_of(dialect, old, cursor):
-                self.report.records += 1
-                try:
-                    self._spool.put(((workspace, row[0]), row[1], _evolved(new, row)))
-                except PersistError as error:
-                    self.report.add(row[0], error)
-        finally:
-            connection.close()
-        self._held = iter(self._spool)
-        self._next = next(self._held, None)
+        """Compute and validate everything. Raises ``MigrationRequired``."""
+        failures = RecordFailures(LISTED_FAULTS)
+        with closing(dialect.connect()) as connection:
+            session = Session(dialect, connection.cursor())
+            session.execute(dialect.begin_read)
+            for record, new_data in _evolved(old, new, session, failures, _NOTHING):
+                key = record.workspace, record.id
+                self._spool.put((key, record.revision, new_data.text))
+        _check(failures)
+        self._spooled = iter(self._spool)
+        self._next = next(self._spooled, None)
 
-    def text(self, key: tuple[str, str], revision: int) -> str | None:
-        """The new data of a record as it was at that revision; keys are asked for in
-        order."""
+    def text(self, record: Record) -> str | None:
+        """Return the new data of a record if it still has the revision it had.
+
+        Records are asked for in table order.
+        """
+        key = record.workspace, record.id
         while self._next is not None and self._next[0] < key:
-            self._next = next(self._held, None)
-        held = self._next
-        return held[2] if held is not None and held[:2] == (key, revision) else None
+            self._next = next(self._spooled, None)
+        spooled = self._next
+        if spooled is not None and spooled[:2] == (key, record.revision):
+            text: str = spooled[2]
+            return text
+        return None
 
     def close(self) -> None:
+        """Delete what is on the disk."""
         self._spool.close()
 
 
-def _evolved(new: Layout, row: Row) -> str:
-    data: Data = json.loads(row[5])
-    return dumps(new.type.validate(new.type.plan.walk(row[2], data)))
+class _Nothing:
+    """A rehearsal that has not been run."""
+
+    def text(self, record: Record) -> str | None:
+        return None
 
 
-def rows_of(
-    dialect: Dialect, layout: Layout, cursor: Cursor
-) -> Iterator[tuple[str, Row]]:
-    """Every row of a layout's table, by workspace and id, as (workspace, (the envelope
-    columns…, data as text)); each piece is read when the one before it is done with."""
-    table = layout.table
-    key = sa.tuple_(table.c.workspace, table.c.id)
-    columns = (table.c.workspace, *layout.selected)
-    after = key > sa.tuple_(sa.bindparam("workspace"), sa.bindparam("id"))
-    limited = (
-        sa.select(*columns)
-        .order_by(table.c.workspace, table.c.id)
-        .limit(sa.literal_column(str(BATCH)))
-    )
-    first, further = dialect.compile(limited), dialect.compile(limited.where(after))
-    rows = cursor.execute(first.text, first.arguments({})).fetchall()
-    while rows:
-        yield from [(row[0], row[1:]) for row in rows]
-        values = {"workspace": rows[-1][0], "id": rows[-1][1]}
-        rows = cursor.execute(further.text, further.arguments(values)).fetchall()
+_NOTHING = _Nothing()
+
+
+def _evolved(
+    old: Layout,
+    new: Layout,
+    session: Session[Dialect],
+    failures: RecordFailures,
+    rehearsal: Rehearsal | _Nothing,
+) -> Iterator[tuple[Record, NewData]]:
+    """Return each record with its new data."""
+
+    def convert(record: Record) -> NewData:
+        text = rehearsal.text(record)
+        if text is not None:
+            return NewData(text)
+        data = new.type.bring_forward(record.schema_version, record.data)
+        return NewData(dumps(data), data)
+
+    return bring_forward(records_of(old, session), convert, name_of, failures)
 
 
 def evolve(
-    work: UnitOfWork,
-    dialect: Dialect,
-    old: Layout,
-    new: Layout,
-    rehearsal: Rehearsal,
-    origin: Origin,
+    work: UnitOfWork, old: Layout, new: Layout, rehearsal: Rehearsal, origin: Origin
 ) -> int:
-    """Bring every record to the new version: one ``migrate`` change and one revision
-    each. Gives their number. Raises ``MigrationRequired``."""
-    report = Report()
-    piece: list[tuple[Record, int]] = []
-    for workspace, row in rows_of(dialect, old, work.cursor):
-        report.records += 1
-        try:
-            text = rehearsal.text((workspace, row[0]), row[1]) or _evolved(new, row)
-        except PersistError as error:
-            report.add(row[0], error)
-            continue
-        piece.append((_next(new, workspace, row, work.now, text), row[1]))
-        if len(piece) == BATCH:
-            _write(work, new, piece, origin)
-            piece = []
-    report.check()
-    _write(work, new, piece, origin)
-    return report.records
+    """Bring every record to the new version and return how many there are.
+
+    Each gets one ``migrate`` change and one revision. Raises ``MigrationRequired``.
+    """
+    failures = RecordFailures(LISTED_FAULTS)
+    evolved = _evolved(old, new, work.session, failures, rehearsal)
+    writer = MigratedRecords(new, work.session, work.journal, origin, work.now)
+    for _ in writer.write(evolved):
+        pass
+    _check(failures)
+    return failures.records
 
 
-def _next(new: Layout, workspace: str, row: Row, now: str, text: str) -> Record:
-    id, revision, _, created_at, *_ = row
-    return Record(
-        id,
-        new.type.name,
-        workspace,
-        revision + 1,
-        new.type.schema_version,
-        created_at,
-        now,
-        text,
-    )
-
-
-def _write(
-    work: UnitOfWork, new: Layout, piece: list[tuple[Record, int]], origin: Origin
-) -> None:
-    if not piece:
+def _check(failures: RecordFailures) -> None:
+    """Raise ``MigrationRequired`` if a record cannot be brought forward."""
+    if not failures.failed:
         return
-    rows: list[Any] = [
-        (*new.row(record), record.workspace, record.id, was) for record, was in piece
-    ]
-    new.writer.update(work.cursor, rows)
-    for record, _ in piece:
-        work.journal.append(Change(Operation.MIGRATE, record, origin))
+    listed = failures.as_json()
+    for failure in listed:
+        del failure["collection"]
+    raise MigrationRequired(
+        f"{failures.failed} of {failures.records} stored records do not fit the new"
+        " schema; send a migration (rename, drop, set, default) that makes them fit",
+        failed=failures.failed,
+        records=failures.records,
+        failures=listed,
+    )

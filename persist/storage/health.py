@@ -1,70 +1,128 @@
-"""Health: whether the database can be read and written, seen without the lanes that
-clients' requests wait in."""
+"""Health: whether the database can be read and written.
 
+It is looked at on a connection of its own, so that it shows what the database does and
+not how many requests wait for it.
+"""
+
+import asyncio
+import threading
 import time
+from collections.abc import Callable
+from contextlib import closing
 
 import sqlalchemy as sa
 
+from persist.domain.errors import Unavailable
 from persist.storage.dialect import Dialect, Failure
+from persist.storage.sql import Session, Statement
 from persist.storage.tables import JOURNAL_HEAD
 
-MEMORY = 5.0
-"""Seconds that a failure counts, unless something is stored meanwhile: a small write
-may go through where there is no room for another."""
+FAILURE_SECONDS = 5.0
+"""Seconds that a failure counts unless something is stored meanwhile.
+
+A small write may fit into a disk that has no room for another.
+"""
+
+LOOK_SECONDS = 1.0
+"""Seconds that a look at the database counts."""
+
+WAIT_SECONDS = 2.0
+"""Seconds that a check waits for a look."""
+
+PROBE_SECONDS = 2.0
+"""Seconds without an answer to a read after which the database counts as silent."""
+
+SILENCE_SECONDS = 10.0
+"""Seconds without an answer after which the database counts as gone.
+
+A look that takes less may only wait for another writer.
+"""
+
+READ = Statement(sa.select(JOURNAL_HEAD.c.seq))
+"""Read a little."""
+
+WRITE = Statement(sa.update(JOURNAL_HEAD).values(seq=JOURNAL_HEAD.c.seq))
+"""Write a little without changing anything."""
 
 
 class Health:
-    """What is known of a database; any thread may tell and ask."""
+    """What is known of a database; any thread may report and ask."""
 
     def __init__(self, dialect: Dialect) -> None:
         self._dialect = dialect
-        seq = JOURNAL_HEAD.c.seq
-        self._read = dialect.compile(sa.select(seq)).text
-        self._write = dialect.compile(sa.update(JOURNAL_HEAD).values(seq=seq)).text
         self._failed: tuple[float, str] | None = None
         self._answered = time.monotonic()
+        self._looking: asyncio.Task[None] | None = None
+        self._probe: threading.Thread | None = None
+        self._probed = 0.0
 
     def stored(self) -> None:
-        """Something was stored."""
+        """Note that something was stored."""
         self._failed = None
 
-    def failed(self, error: Exception) -> None:
-        """The database failed an operation."""
+    def failed(self, error: BaseException) -> None:
+        """Note that the database failed an operation."""
         if self._dialect.failure(error) is Failure.UNAVAILABLE:
             self._failed = (time.monotonic(), self._dialect.describe(error))
 
-    @property
-    def fault(self) -> str | None:
-        """What is wrong, as far as is known."""
-        if (shortage := self._dialect.fault()) is not None:
-            return shortage
+    def silent(self) -> bool:
+        """Return whether the database answers nobody, without waiting for it."""
+        if self._probe is None or not self._probe.is_alive():
+            self._probe = threading.Thread(
+                target=self._try, args=(self._read,), daemon=True
+            )
+            self._probed = time.monotonic()
+            self._probe.start()
+        return time.monotonic() - self._probed > PROBE_SECONDS
+
+    async def check(self) -> None:
+        """Raise ``Unavailable`` if nothing can be stored or read.
+
+        A database that is only busy with another writer is well.
+        """
+        silence = time.monotonic() - self._answered
+        if self._fault() is None and (self._looking is None or silence > LOOK_SECONDS):
+            await self._examine()
+        fault = self._fault()
+        if fault is None and time.monotonic() - self._answered > SILENCE_SECONDS:
+            fault = "the database does not answer"
+        if fault is not None:
+            raise Unavailable(f"nothing can be stored now: {fault}")
+
+    def _fault(self) -> str | None:
+        """Return what is wrong, as far as is known."""
+        fault = self._dialect.fault()
+        if fault is not None:
+            return fault
         failed = self._failed
-        return (
-            failed[1]
-            if failed is not None and time.monotonic() - failed[0] < MEMORY
-            else None
-        )
+        if failed is not None and time.monotonic() - failed[0] < FAILURE_SECONDS:
+            return failed[1]
+        return None
 
-    @property
-    def silence(self) -> float:
-        """Seconds since ``look`` was answered."""
-        return time.monotonic() - self._answered
+    async def _examine(self) -> None:
+        """Wait for a look; all checks that run at once share one."""
+        if self._looking is None or self._looking.done():
+            self._looking = asyncio.create_task(
+                asyncio.to_thread(self._try, self._read_and_write)
+            )
+        done, _ = await asyncio.wait([self._looking], timeout=WAIT_SECONDS)
+        for looking in done:
+            looking.result()
 
-    def look(self) -> None:
-        """Read and write a little, on a connection of its own. May take long: call it
-        in a thread."""
+    def _try(self, look: Callable[[Session[Dialect]], None]) -> None:
+        """Look at the database on a new connection. It may take long."""
         try:
-            self._look()
+            with closing(self._dialect.connect()) as connection:
+                look(Session(self._dialect, connection.cursor()))
         except Exception as error:
             if not self._dialect.is_driver_error(error):
                 raise
             self.failed(error)
 
-    def _look(self) -> None:
-        connection = self._dialect.connect()
-        try:
-            connection.execute(self._read).fetchall()
-            self._answered = time.monotonic()
-            connection.execute(self._write)
-        finally:
-            connection.close()
+    def _read(self, session: Session[Dialect]) -> None:
+        session.rows(READ)
+        self._answered = time.monotonic()
+
+    def _read_and_write(self, session: Session[Dialect]) -> None:
+        self._read(session)
+        session.run(WRITE)

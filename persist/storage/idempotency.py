@@ -1,25 +1,49 @@
-"""Stored answers: what a request with an ``Idempotency-Key`` was answered, for 24
-hours.
+"""Stored answers: the answers to requests with an ``Idempotency-Key``, for 24 hours.
 
-The answer is written in the transaction of its effect, so there is never one without
-the other.
+An answer is written in the transaction of its effect, so neither exists without the
+other.
 """
 
 import json
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from datetime import timedelta
+from typing import NamedTuple
 
 import sqlalchemy as sa
 
 from persist.domain.errors import IdempotencyMismatch
 from persist.storage.dialect import Dialect
-from persist.storage.sql import Compiled, Cursor, Insert
+from persist.storage.sql import Inserter, Session, Statement
 from persist.storage.tables import ANSWERS
+
+LIFETIME = timedelta(hours=24)
+"""How long an answer is replayed."""
+
+_OF_KEY = (
+    ANSWERS.c.actor == sa.bindparam("actor"),
+    ANSWERS.c.key == sa.bindparam("key"),
+)
+
+INSERT_ANSWERS = Inserter(ANSWERS)
+
+FIND = Statement(
+    sa.select(ANSWERS.c.at, ANSWERS.c.fingerprint, ANSWERS.c.answer).where(*_OF_KEY)
+)
+"""Select the answer that was given under a key."""
+
+DROP = Statement(sa.delete(ANSWERS).where(*_OF_KEY))
+"""Delete the answer that was given under a key."""
+
+
+@Statement
+def erase_mentions(dialect: Dialect) -> sa.ClauseElement:
+    """Delete the answers that show a record, by its id."""
+    answer = sa.cast(ANSWERS.c.answer, sa.Text())
+    record_id = sa.bindparam("record_id", type_=sa.Text())
+    return sa.delete(ANSWERS).where(dialect.contains(answer, record_id))
 
 
 class KeyInUse(Exception):
-    """Another process runs a request under this key right now; the caller waits and
-    asks again."""
+    """Another process runs a request under this key now; the caller asks again."""
 
 
 class StoredAnswer(NamedTuple):
@@ -30,51 +54,24 @@ class StoredAnswer(NamedTuple):
     body: str
 
 
-@dataclass(frozen=True)
-class AnswerStatements:
-    """The statements of stored answers, written once for a dialect."""
-
-    find: Compiled
-    drop: Compiled
-    sweep: Compiled
-    insert: Insert
-    dialect: Dialect
-
-
-def answer_statements(dialect: Dialect) -> AnswerStatements:
-    """Write the statements of stored answers."""
-    key = [
-        ANSWERS.c.actor == sa.bindparam("actor"),
-        ANSWERS.c.key == sa.bindparam("key"),
-    ]
-    return AnswerStatements(
-        find=dialect.compile(
-            sa.select(ANSWERS.c.at, ANSWERS.c.fingerprint, ANSWERS.c.answer).where(*key)
-        ),
-        drop=dialect.compile(sa.delete(ANSWERS).where(*key)),
-        sweep=dialect.compile(
-            sa.delete(ANSWERS).where(ANSWERS.c.at < sa.bindparam("before"))
-        ),
-        insert=dialect.inserter(ANSWERS),
-        dialect=dialect,
-    )
-
-
 class Answers:
-    """The stored answers inside a unit of work."""
+    """The stored answers inside a transaction.
 
-    def __init__(
-        self, statements: AnswerStatements, cursor: Cursor, now: str, oldest: str
-    ) -> None:
-        self._statements = statements
-        self._cursor = cursor
+    ``oldest`` is the time from which answers are replayed.
+    """
+
+    def __init__(self, session: Session[Dialect], now: str, oldest: str) -> None:
+        self._session = session
         self._now = now
         self._oldest = oldest
         self._waiting: dict[tuple[str, str], tuple[str, StoredAnswer]] = {}
 
     def find(self, actor: str, key: str, fingerprint: str) -> StoredAnswer | None:
-        """The answer given under the key. Raises ``IdempotencyMismatch`` where it was
-        given to another request, ``KeyInUse`` while another process works on it."""
+        """Return the answer that was given under a key.
+
+        Raises ``IdempotencyMismatch`` if it was given to another request, and
+        ``KeyInUse`` while another process works on one.
+        """
         given = self._waiting.get((actor, key)) or self._stored(actor, key)
         if given is None:
             return None
@@ -87,41 +84,32 @@ class Answers:
         return given[1]
 
     def _stored(self, actor: str, key: str) -> tuple[str, StoredAnswer] | None:
-        if not self._statements.dialect.lock_key(self._cursor, f"{actor}\n{key}"):
+        session = self._session
+        if not session.dialect.lock_key(session.cursor, f"{actor}\n{key}"):
             raise KeyInUse
-        found = self._run(self._statements.find, actor=actor, key=key).fetchone()
+        found = session.row(FIND, actor=actor, key=key)
         if found is None:
             return None
         at, fingerprint, text = found
         if at < self._oldest:
-            self._run(self._statements.drop, actor=actor, key=key)
+            session.run(DROP, actor=actor, key=key)
             return None
         status, headers, body = json.loads(text)
-        return fingerprint, StoredAnswer(
-            status, tuple((name, value) for name, value in headers), body
-        )
+        pairs = tuple((name, value) for name, value in headers)
+        return fingerprint, StoredAnswer(status, pairs, body)
 
     def keep(
         self, actor: str, key: str, fingerprint: str, answer: StoredAnswer
     ) -> None:
-        """Store an answer with the effects of this unit of work."""
+        """Store an answer with the effects of this transaction."""
         self._waiting[actor, key] = fingerprint, answer
 
-    def sweep(self) -> None:
-        """Delete answers that are past their time."""
-        self._run(self._statements.sweep, before=self._oldest)
-
     def flush(self) -> None:
+        """Write what waits."""
         waiting, self._waiting = self._waiting, {}
         rows = [
             (actor, key, self._now, fingerprint, json.dumps(answer))
             for (actor, key), (fingerprint, answer) in waiting.items()
         ]
         if rows:
-            self._statements.insert(self._cursor, rows)
-
-    def forget(self) -> None:
-        self._waiting.clear()
-
-    def _run(self, statement: Compiled, **values: Any) -> Any:
-        return self._cursor.execute(statement.text, statement.arguments(values))
+            self._session.insert(INSERT_ANSWERS, rows)

@@ -1,17 +1,23 @@
-"""The journal: every change under a ``seq`` that grows in commit order."""
+"""The journal: every change under a ``seq`` that grows in the order of commits."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 import sqlalchemy as sa
 
 from persist.domain.change import Change, Operation
 from persist.domain.record import Record
 from persist.storage.dialect import Dialect
+from persist.storage.idempotency import erase_mentions
 from persist.storage.records import batches
-from persist.storage.sql import Compiled, Cursor, Insert
+from persist.storage.spool import Spool
+from persist.storage.sql import (
+    Inserter,
+    Row,
+    Session,
+    Statement,
+    big_integer,
+)
 from persist.storage.tables import JOURNAL, JOURNAL_HEAD
 
 HISTORY = (
@@ -29,162 +35,193 @@ HISTORY = (
     JOURNAL.c.request_id,
     JOURNAL.c.data,
 )
+"""The columns of a change as it is answered."""
 
-EMPTY = 500
-"""The weight of a change without data."""
+CHANGE_CHARACTERS = 500
+"""Characters that a change without data counts for."""
+
+SPILL_CHARACTERS = 16_000_000
+"""Characters of waiting changes from which they go to the disk."""
+
+_OF_RECORD = (
+    JOURNAL.c.collection == sa.bindparam("collection"),
+    JOURNAL.c.workspace == sa.bindparam("workspace"),
+    JOURNAL.c.id == sa.bindparam("id"),
+)
+_IN_COLLECTION = _OF_RECORD[:2]
+_NEWEST_FIRST = JOURNAL.c.revision.desc()
+
+INSERT_CHANGES = Inserter(JOURNAL)
 
 
-@dataclass(frozen=True)
-class JournalStatements:
-    """The journal's statements, written once for a dialect."""
-
-    insert: Insert
-    take: Compiled
-    last_revision: Compiled
-    last_revisions: Compiled
-    array: Callable[[Sequence[Any]], Any]
-    history: Compiled
-    revision: Compiled
-    erase: Compiled
+@Statement
+def take_seqs(dialect: Dialect) -> sa.ClauseElement:
+    """Advance the journal's counter by ``n`` and return the last ``seq`` taken."""
+    seq = JOURNAL_HEAD.c.seq
+    take = sa.update(JOURNAL_HEAD).values(seq=seq + big_integer("n"))
+    return dialect.take_seq(take, seq)
 
 
-def journal_statements(dialect: Dialect) -> JournalStatements:
-    """Write the journal's statements."""
-    of_record = [
-        JOURNAL.c[name] == sa.bindparam(name)
-        for name in ("collection", "workspace", "id")
-    ]
-    before = JOURNAL.c.revision < sa.bindparam("before", type_=sa.BigInteger())
-    newest = JOURNAL.c.revision.desc()
-    history = sa.select(*HISTORY).where(*of_record, before).order_by(newest)
-    updated_at = sa.func.coalesce(JOURNAL.c.updated_at, JOURNAL.c.at)
-    past = (
+LAST_REVISION = Statement(
+    sa.select(JOURNAL.c.revision)
+    .where(*_OF_RECORD)
+    .order_by(_NEWEST_FIRST)
+    .limit(sa.literal_column("1"))
+)
+"""Select the last revision of an id, deletions included."""
+
+
+@Statement
+def last_revisions(dialect: Dialect) -> sa.ClauseElement:
+    """Select the last revision of each of ``ids``."""
+    return (
+        sa.select(JOURNAL.c.id, sa.func.max(JOURNAL.c.revision))
+        .where(*_IN_COLLECTION, dialect.one_of(JOURNAL.c.id, "ids"))
+        .group_by(JOURNAL.c.id)
+    )
+
+
+HISTORY_PAGE = Statement(
+    sa.select(*HISTORY)
+    .where(*_OF_RECORD, JOURNAL.c.revision < big_integer("before"))
+    .order_by(_NEWEST_FIRST)
+    .limit(big_integer("limit"))
+)
+"""Select the changes of a record below a revision, newest first."""
+
+REVISION = Statement(
+    sa.select(
         JOURNAL.c.id,
         JOURNAL.c.revision,
         JOURNAL.c.schema_version,
         JOURNAL.c.created_at,
-        updated_at,
+        sa.func.coalesce(JOURNAL.c.updated_at, JOURNAL.c.at),
+        JOURNAL.c.data,
+    ).where(*_OF_RECORD, JOURNAL.c.revision == sa.bindparam("revision"))
+)
+"""Select a record as it was at a revision."""
+
+ERASE = Statement(
+    sa.update(JOURNAL)
+    .where(
+        *_OF_RECORD,
+        sa.or_(JOURNAL.c.data.is_not(None), JOURNAL.c.payload.is_not(None)),
     )
-    revision = sa.select(*past, JOURNAL.c.data).where(
-        *of_record, JOURNAL.c.revision == sa.bindparam("revision")
-    )
-    last = sa.select(JOURNAL.c.id, sa.func.max(JOURNAL.c.revision)).group_by(
-        JOURNAL.c.id
-    )
-    of_some = last.where(*of_record[:2], dialect.one_of(JOURNAL.c.id, "ids"))
-    erase = (
-        sa.update(JOURNAL)
-        .where(*of_record, _has_data())
-        .values(data=sa.null(), payload=sa.null())
-    )
-    take = sa.update(JOURNAL_HEAD).values(
-        seq=JOURNAL_HEAD.c.seq + sa.bindparam("n", type_=sa.BigInteger())
-    )
-    return JournalStatements(
-        insert=dialect.inserter(JOURNAL),
-        take=dialect.compile(dialect.take_seq(take, JOURNAL_HEAD.c.seq)),
-        last_revision=dialect.compile(
-            sa.select(JOURNAL.c.revision)
-            .where(*of_record)
-            .order_by(newest)
-            .limit(sa.literal_column("1"))
-        ),
-        last_revisions=dialect.compile(of_some),
-        array=dialect.bound_list,
-        history=dialect.compile(
-            history.limit(sa.bindparam("limit", type_=sa.BigInteger()))
-        ),
-        revision=dialect.compile(revision),
-        erase=dialect.compile(erase),
-    )
+    .values(data=sa.null(), payload=sa.null())
+)
+"""Erase data and payloads of a record's changes."""
 
 
-def _has_data() -> sa.ColumnElement[bool]:
-    return sa.or_(JOURNAL.c.data.is_not(None), JOURNAL.c.payload.is_not(None))
+class JournalWriter:
+    """``domain.stores.Journal`` of one transaction: changes wait until it ends.
 
+    Many changes wait in a temporary file, so that memory stays flat. ``written`` counts
+    the changes by collection once they are written.
+    """
 
-class WorkJournal:
-    """``domain.stores.Journal`` of a unit of work: changes wait until it ends.
-    ``weight`` is about the characters that wait; what is forgotten still counts."""
-
-    def __init__(self, statements: JournalStatements, cursor: Cursor, now: str) -> None:
-        self._statements = statements
-        self._cursor = cursor
-        self._now = now
-        self._waiting: list[Change] = []
-        self.weight = 0
+    def __init__(self, session: Session[Dialect], now: str) -> None:
         self.written: Counter[str] = Counter()
         self.last_seq = 0
+        self.transaction_id: str | None = None
+        self._session = session
+        self._now = now
+        self._waiting: list[Row] = []
+        self._characters = 0
+        self._spilled: Spool | None = None
+        self._spilled_count = 0
 
     def append(self, change: Change) -> None:
-        self._waiting.append(change)
-        self.weight += EMPTY + len(change.record.text) + len(change.payload or "")
+        self._waiting.append(self._row(change))
+        self._characters += CHANGE_CHARACTERS + len(change.payload or "")
+        self._characters += len(change.record.text)
 
     def __len__(self) -> int:
+        """Return how many changes wait in memory."""
         return len(self._waiting)
 
-    def last_revision(self, collection: str, workspace: str, id: str) -> int:
-        for change in reversed(self._waiting):
-            record = change.record
-            if (record.id, record.workspace, record.collection) == (
-                id,
-                workspace,
-                collection,
-            ):
-                return record.revision
-        statement = self._statements.last_revision
-        values = {"collection": collection, "workspace": workspace, "id": id}
-        found = self._cursor.execute(
-            statement.text, statement.arguments(values)
-        ).fetchone()
+    def release(self) -> None:
+        if self._characters < SPILL_CHARACTERS:
+            return
+        if self._spilled is None:
+            self._spilled = Spool()
+        for batch in batches(self._waiting):
+            self._spilled.put(batch)
+        self._spilled_count += len(self._waiting)
+        self._waiting, self._characters = [], 0
+
+    def last_revision(self, collection: str, workspace: str, record_id: str) -> int:
+        if self._spilled is not None:
+            self.flush()
+        key = workspace, collection, record_id
+        for row in reversed(self._waiting):
+            if row[1:4] == key:
+                revision: int = row[4]
+                return revision
+        found = self._session.row(
+            LAST_REVISION, collection=collection, workspace=workspace, id=record_id
+        )
         return int(found[0]) if found else 0
 
     def last_revisions(
         self, collection: str, workspace: str, ids: Sequence[str]
     ) -> dict[str, int]:
-        """The last revision of each id that was ever known, of changes that wait no
-        more."""
-        statement = self._statements.last_revisions
-        values = {
-            "collection": collection,
-            "workspace": workspace,
-            "ids": self._statements.array(ids),
-        }
-        return dict(
-            self._cursor.execute(statement.text, statement.arguments(values)).fetchall()
-        )
+        """Return the last revision of each id that was ever used.
 
-    def erase(self, collection: str, workspace: str, id: str) -> int:
-        statement = self._statements.erase
-        values = {"collection": collection, "workspace": workspace, "id": id}
-        erased: int = self._cursor.execute(
-            statement.text, statement.arguments(values)
+        Changes that wait are not looked at.
+        """
+        rows = self._session.rows(
+            last_revisions,
+            collection=collection,
+            workspace=workspace,
+            ids=self._session.dialect.bound_list(ids),
+        )
+        return dict(rows)
+
+    def erase(self, collection: str, workspace: str, record_id: str) -> int:
+        self._session.run(erase_mentions, record_id=record_id)
+        return self._session.run(
+            ERASE, collection=collection, workspace=workspace, id=record_id
         ).rowcount
-        return erased
 
     def flush(self) -> None:
-        """Write what waits. The counter is taken here: nothing locks a record after
-        this."""
-        changes, self._waiting, self.weight = self._waiting, [], 0
-        if not changes:
-            return
-        take = self._statements.take
-        last = take.run(self._cursor, {"n": len(changes)}).fetchall()[0][0]
-        self.last_seq = last
-        first = last - len(changes) + 1
-        rows = [self._row(seq, change) for seq, change in enumerate(changes, first)]
-        for batch in batches(rows):
-            self._statements.insert(self._cursor, batch)
-        self.written.update(change.record.collection for change in changes)
+        """Write what waits.
 
-    def forget(self, mark: int = 0) -> None:
-        """Drop what was appended after ``mark`` entries."""
+        The counter is taken here, and every other writer waits for it until the commit:
+        no record may be locked after this.
+        """
+        count = self._spilled_count + len(self._waiting)
+        if not count:
+            return
+        taken = self._session.rows(take_seqs, n=count)[0]
+        self.last_seq, self.transaction_id = taken[0], taken[1]
+        seq = self.last_seq - count + 1
+        for batch in self._batches():
+            rows = [(seq + offset, *row) for offset, row in enumerate(batch)]
+            self._session.insert(INSERT_CHANGES, rows)
+            self.written.update(row[2] for row in batch)
+            seq += len(batch)
+        self._waiting, self._characters = [], 0
+        self.close()
+
+    def _batches(self) -> Iterator[Sequence[Row]]:
+        if self._spilled is not None:
+            yield from self._spilled
+        yield from batches(self._waiting)
+
+    def forget(self, mark: int) -> None:
+        """Drop what was appended after ``mark`` changes waited."""
         del self._waiting[mark:]
 
-    def _row(self, seq: int, change: Change) -> tuple[Any, ...]:
+    def close(self) -> None:
+        """Delete what was spilled."""
+        if self._spilled is not None:
+            self._spilled.close()
+        self._spilled, self._spilled_count = None, 0
+
+    def _row(self, change: Change) -> Row:
+        """Return the row of a change, all columns but ``seq``."""
         record = change.record
         return (
-            seq,
             self._now,
             record.workspace,
             record.collection,
@@ -203,14 +240,16 @@ class WorkJournal:
         )
 
 
-def past_record(collection: str, workspace: str, row: tuple[Any, ...]) -> Record | None:
-    """A row of ``JournalStatements.revision`` as the record it was; None for a
-    deletion, and where its data was erased."""
-    id, revision, schema_version, created_at, updated_at, text = row
+def past_record(collection: str, workspace: str, row: Row) -> Record | None:
+    """Return the record of a row of ``REVISION``.
+
+    None if the change is a deletion or its data was erased.
+    """
+    record_id, revision, schema_version, created_at, updated_at, text = row
     if text is None:
         return None
     return Record(
-        id,
+        record_id,
         collection,
         workspace,
         revision,

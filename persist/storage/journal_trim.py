@@ -1,88 +1,90 @@
-"""Retention: the journal's head is cut off, a piece at a time, so that writers hardly
-wait."""
+"""Trimming: the head of the journal is deleted in batches, so writers hardly wait."""
 
 import time
 from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime
-from typing import Any
 
 import sqlalchemy as sa
 
-from persist.storage.change_feed import feed_statements
+from persist.domain.change import Operation
+from persist.storage.change_feed import JOURNAL_ENDS
 from persist.storage.dialect import Dialect
-from persist.storage.sql import Connection
+from persist.storage.sql import Session, Statement, big_integer, constant
 from persist.storage.tables import JOURNAL, JOURNAL_FIRST
 from persist.storage.unit_of_work import timestamp
 
-PIECE = 1_000
-"""Changes that go in one transaction."""
+BATCH_CHANGES = 1_000
+"""Changes that one transaction deletes."""
 
-Told = Callable[[str, int, int], None]
+OnProgress = Callable[[str, int, int], None]
+"""Is called with what is done, how much of it is done, and how much there is."""
+
+FIRST_SINCE = Statement(
+    sa.select(JOURNAL.c.seq)
+    .where(JOURNAL.c.seq >= big_integer("first"), JOURNAL.c.at >= sa.bindparam("at"))
+    .order_by(JOURNAL.c.seq)
+    .limit(sa.literal_column("1"))
+)
+"""Select the first change at or after a time."""
+
+MOVE_FIRST = Statement(
+    sa.update(JOURNAL_FIRST)
+    .values(seq=big_integer("upto"))
+    .where(JOURNAL_FIRST.c.seq < big_integer("upto"))
+)
+"""Have the journal begin at a later ``seq``."""
+
+_LATER = JOURNAL.alias("later")
+_OUTLIVED = sa.exists().where(
+    _LATER.c.collection == JOURNAL.c.collection,
+    _LATER.c.workspace == JOURNAL.c.workspace,
+    _LATER.c.id == JOURNAL.c.id,
+    _LATER.c.revision > JOURNAL.c.revision,
+)
+
+DELETE_CHANGES = Statement(
+    sa.delete(JOURNAL).where(
+        JOURNAL.c.seq >= big_integer("start"),
+        JOURNAL.c.seq < big_integer("upto"),
+        sa.or_(JOURNAL.c.operation != constant(Operation.DELETE.value), _OUTLIVED),
+    )
+)
+"""Delete a range of changes.
+
+The deletion of a record that is still deleted stays: no other may have its revision.
+"""
 
 
-def trim(dialect: Dialect, before: int | datetime, told: Told) -> tuple[int, int]:
-    """Cut off the changes before a ``seq`` or a time: how many, and the ``seq`` the
-    journal begins at.
+def trim(
+    dialect: Dialect, before: int | datetime, on_progress: OnProgress
+) -> tuple[int, int]:
+    """Delete the changes before a ``seq`` or a time.
 
-    The deletion of a record that is still gone keeps its envelope: its revision may not
-    be used again.
+    Returns how many, and the ``seq`` at which the journal now begins.
     """
-    ends, statements = feed_statements(dialect).ends, _statements()
     with closing(dialect.connect()) as connection:
-        first, head = connection.execute(ends.text).fetchall()[0]
-        cut = min(_seq(dialect, connection, before, first, head), head + 1)
-        for start in range(first, cut, PIECE):
-            begun, upto = time.monotonic(), min(start + PIECE, cut)
-            connection.execute(dialect.begin_write)
-            for statement in statements:
-                _run(dialect, connection, statement, start=start, upto=upto)
-            connection.execute("COMMIT")
-            told("cutting the journal", upto - first, cut - first)
-            time.sleep(time.monotonic() - begun)  # as long for the others
+        session = Session(dialect, connection.cursor())
+        first, head = session.rows(JOURNAL_ENDS)[0]
+        cut = min(_first_kept(session, before, first, head), head + 1)
+        for start in range(first, cut, BATCH_CHANGES):
+            begun = time.monotonic()
+            upto = min(start + BATCH_CHANGES, cut)
+            session.execute(dialect.begin_write)
+            session.run(MOVE_FIRST, upto=upto)
+            session.run(DELETE_CHANGES, start=start, upto=upto)
+            session.execute("COMMIT")
+            on_progress("cutting the journal", upto - first, cut - first)
+            # Other writers get as much time as this took.
+            time.sleep(time.monotonic() - begun)
     return max(cut - first, 0), max(cut, first)
 
 
-def _seq(
-    dialect: Dialect,
-    connection: Connection,
-    before: int | datetime,
-    first: int,
-    head: int,
+def _first_kept(
+    session: Session[Dialect], before: int | datetime, first: int, head: int
 ) -> int:
-    """The first change that stays."""
+    """Return the ``seq`` of the first change that stays."""
     if isinstance(before, int):
         return before
-    later = JOURNAL.c.at >= sa.bindparam("at")
-    from_first = JOURNAL.c.seq >= sa.bindparam("first", type_=sa.BigInteger())
-    statement = (
-        sa.select(JOURNAL.c.seq).where(from_first, later).order_by(JOURNAL.c.seq)
-    )
-    at = timestamp(before.astimezone(UTC))
-    found = _run(
-        dialect, connection, statement.limit(sa.literal_column("1")), first=first, at=at
-    ).fetchone()
+    found = session.row(FIRST_SINCE, first=first, at=timestamp(before.astimezone(UTC)))
     return int(found[0]) if found else head + 1
-
-
-def _statements() -> tuple[sa.ClauseElement, ...]:
-    start, upto = (
-        sa.bindparam(name, type_=sa.BigInteger()) for name in ("start", "upto")
-    )
-    later = JOURNAL.alias("later")
-    same = [
-        later.c[name] == JOURNAL.c[name] for name in ("collection", "workspace", "id")
-    ]
-    outlived = sa.exists().where(*same, later.c.revision > JOURNAL.c.revision)
-    goes = sa.or_(JOURNAL.c.operation != sa.literal_column("'delete'"), outlived)
-    return (
-        sa.update(JOURNAL_FIRST).values(seq=upto).where(JOURNAL_FIRST.c.seq < upto),
-        sa.delete(JOURNAL).where(JOURNAL.c.seq >= start, JOURNAL.c.seq < upto, goes),
-    )
-
-
-def _run(
-    dialect: Dialect, connection: Connection, clause: sa.ClauseElement, **values: Any
-) -> Any:
-    statement = dialect.compile(clause)
-    return connection.execute(statement.text, statement.arguments(values))

@@ -1,5 +1,4 @@
-"""Keys: who may come in. A secret of 256 bits is shown once; what is stored is its
-SHA-256."""
+"""Keys: secrets of 256 bits that give access. Only their SHA-256 is stored."""
 
 import hashlib
 import secrets
@@ -12,24 +11,28 @@ import sqlalchemy as sa
 from persist.domain.access import OPEN, Access, Scope, scope_of
 from persist.domain.identifiers import new_id
 from persist.storage.dialect import Dialect
-from persist.storage.sql import Connection
+from persist.storage.sql import Connection, Session, Statement
 from persist.storage.table_versions import exclusive
 from persist.storage.tables import KEYS
 from persist.storage.unit_of_work import now
 from persist.storage.worker import Job
 
 FIRST = "first"
-EVERY_KEY = sa.select(KEYS).order_by(KEYS.c.created_at, KEYS.c.name)
+"""The name of the key that a first start makes."""
+
+_BY_AGE = sa.select(KEYS).order_by(KEYS.c.created_at, KEYS.c.name)
+
+ALL_KEYS = Statement(_BY_AGE)
+"""Select every key that was ever created, the oldest first."""
 
 
 class KeyExists(Exception):
-    """A key of this name was made before; as the journal keeps names, none is given
-    twice."""
+    """A key of this name was created before, and the journal may name it."""
 
 
 @dataclass(frozen=True)
 class StoredKey:
-    """A key as it is stored; ``scopes`` as they are written."""
+    """A key as it is stored; ``scopes`` is text."""
 
     name: str
     sha256: str
@@ -39,37 +42,37 @@ class StoredKey:
 
     @property
     def access(self) -> Access:
-        """What it allows."""
+        """What the key allows."""
         return Access(self.name, tuple(map(scope_of, self.scopes.split())))
 
 
 def sha256_of(key: str) -> str:
-    """What is stored of a key."""
+    """Return what is stored of a key."""
     return hashlib.sha256(key.encode()).hexdigest()
 
 
 class Keys:
-    """The keys of a database, for whoever works on it directly."""
+    """The keys of a database, for commands that work on it directly."""
 
     def __init__(self, dialect: Dialect) -> None:
         self._dialect = dialect
         self._engine = dialect.engine()
 
     def prepare(self) -> None:
-        """Make the table where it is missing."""
+        """Create the table if it does not exist."""
         if not sa.inspect(self._engine).has_table(KEYS.name):
             with exclusive(self._engine, self._dialect) as connection:
                 KEYS.create(connection, checkfirst=True)
 
     def all(self) -> list[StoredKey]:
-        """Every key that was ever made, the oldest first."""
+        """Return every key that was ever created, the oldest first."""
         if not sa.inspect(self._engine).has_table(KEYS.name):
             return []
         with self._engine.connect() as connection:
-            return [StoredKey(*row) for row in connection.execute(EVERY_KEY)]
+            return [StoredKey(*row) for row in connection.execute(_BY_AGE)]
 
     def create(self, name: str, scopes: Iterable[Scope]) -> str:
-        """Make a key; it is told only here. Raises ``KeyExists``."""
+        """Create a key and return it, once. Raises ``KeyExists``."""
         key, row = _new(name, scopes)
         try:
             with self._engine.begin() as connection:
@@ -79,8 +82,11 @@ class Keys:
         return key
 
     def create_first(self) -> str | None:
-        """Make the first key, which may do everything; None where a key was ever made.
-        Of several processes that ask at once, one makes it."""
+        """Create the first key, which allows everything, and return it.
+
+        Returns None if a key was ever created. Of several processes that ask at once
+        one creates it.
+        """
         key, row = _new(FIRST, OPEN.scopes)
         values = sa.select(*map(sa.literal, row.values())).where(
             ~sa.exists(sa.select(KEYS.c.name))
@@ -96,19 +102,21 @@ class Keys:
         return key if made else None
 
     def revoke(self, name: str) -> None:
-        """Let a key open nothing any more."""
+        """Revoke a key: it gives no access any more."""
         with self._engine.begin() as connection:
             active = (KEYS.c.name == name, KEYS.c.revoked_at.is_(None))
             connection.execute(KEYS.update().where(*active).values(revoked_at=now()))
 
     @contextmanager
-    def lent(self) -> Iterator[str | None]:
-        """A key that may do everything, gone with the block; None where access is
-        open."""
+    def temporary(self) -> Iterator[str | None]:
+        """Create a key that allows everything, for the block.
+
+        It is None if access is open.
+        """
         if not self.all():
             yield None
             return
-        name = f"lent-{new_id()}"
+        name = f"temporary-{new_id()}"
         try:
             yield self.create(name, OPEN.scopes)
         finally:
@@ -117,7 +125,7 @@ class Keys:
 
 
 def _new(name: str, scopes: Iterable[Scope]) -> tuple[str, dict[str, str]]:
-    """A key and its row."""
+    """Return a key and its row."""
     key = f"persist_{secrets.token_urlsafe(32)}"
     written = " ".join(map(str, scopes))
     return key, {
@@ -128,22 +136,20 @@ def _new(name: str, scopes: Iterable[Scope]) -> tuple[str, dict[str, str]]:
     }
 
 
-class KeyTable:
-    """The keys as the service reads them again and again, on a connection of a lane's
-    own."""
+class KeyReader:
+    """The keys as the service reads them again and again."""
 
     def __init__(self, dialect: Dialect) -> None:
         self._dialect = dialect
-        self._statement = dialect.compile(EVERY_KEY)
         self._connection: Connection | None = None
 
     def work(self, jobs: list[Job[None]]) -> None:
-        """Give every job the keys."""
+        """Read the keys once for all jobs."""
         try:
-            connection = self._connection = self._connection or self._dialect.connect()
-            rows = connection.execute(
-                self._statement.text, self._statement.arguments({})
-            ).fetchall()
+            if self._connection is None:
+                self._connection = self._dialect.connect()
+            session = Session(self._dialect, self._connection.cursor())
+            rows = session.rows(ALL_KEYS)
         except BaseException:
             self._connection = None
             raise
@@ -151,6 +157,6 @@ class KeyTable:
             job.result = [StoredKey(*row) for row in rows]
 
     def close(self) -> None:
-        """Let go of the database."""
+        """Close the connection."""
         if self._connection is not None:
             self._connection.close()

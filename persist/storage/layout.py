@@ -1,11 +1,13 @@
-"""Layout: how the records of an entity type lie in their table. ``layout_of`` is the
-only place that asks whether a type is typed or registered."""
+"""Layout: how the records of an entity type lie in their table.
+
+A typed entity has a column for each member, a registered type one document.
+"""
 
 import hashlib
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -24,24 +26,28 @@ from persist.storage.dialect.columns import (
     KEYWORDS,
     TEXT,
 )
-from persist.storage.sql import Compiled, Row
+from persist.storage.sql import Compiled, Row, StatementCache, constant
 from persist.storage.tables import METADATA
 
-TAKEN = KEYWORDS | METADATA.tables.keys()
-GENERATED = re.compile(r"document_\d+|(sqlite|pg)_.*")
+RESERVED_TABLES = KEYWORDS | METADATA.tables.keys()
+"""Names that a collection's table cannot have."""
 
-PLAIN = re.compile("[a-z_][a-z0-9_.]*")
-"""Names of members that may be part of the name of an index."""
+GENERATED_TABLES = re.compile(r"document_\d+|(sqlite|pg)_.*")
+"""Names of the tables of registered types, and of the databases' own tables."""
 
 ENVELOPE_COLUMNS = ("id", "revision", "schema_version", "created_at", "updated_at")
+
+PLAIN_MEMBER = re.compile("[a-z_][a-z0-9_.]*")
+"""Names of members that may be part of the name of an index."""
 
 
 @dataclass(frozen=True)
 class Layout:
-    """The table of an entity type and its statements, written once.
+    """The table of an entity type, with its statements.
 
-    ``data_of`` gives the data columns of a row; ``columns`` maps each field that has a
-    column of its own. A row that is read is (the envelope columns…, data as JSON text).
+    ``data_of`` returns the data columns of a record. ``columns`` has the columns of the
+    members, for a typed entity. A row that is read is (the envelope columns…, the data
+    as JSON text). ``statements`` caches those of queries.
     """
 
     type: EntityType
@@ -54,28 +60,24 @@ class Layout:
     by_ids_locked: Compiled
     writer: TableWriter
     dialect: Dialect
-    compiled: dict[Any, Compiled] = field(default_factory=dict)
+    statements: StatementCache
 
     @cached_property
     def unique(self) -> Mapping[str, Paths]:
-        """The paths of each unique index, by what the databases call it when it is
-        violated."""
+        """The paths of each unique index, by all that databases call it in errors."""
         named: dict[str, Paths] = {}
         for paths in self.type.unique:
             name = _index_name(self.table, "unique", paths)
             named[name] = named[f"index '{name}'"] = paths
             if self.columns:
-                columns = [
-                    self.table.c.workspace,
-                    *(self.columns[path] for path in paths),
-                ]
-                named[
-                    ", ".join(f"{self.table.name}.{column.name}" for column in columns)
-                ] = paths
+                columns = [self.table.c.workspace]
+                columns += [self.columns[path] for path in paths]
+                listed = [f"{self.table.name}.{column.name}" for column in columns]
+                named[", ".join(listed)] = paths
         return named
 
     def row(self, record: Record) -> Row:
-        """A record as a row of the table."""
+        """Return a record as a row of the table."""
         return (
             record.workspace,
             record.id,
@@ -87,10 +89,10 @@ class Layout:
         )
 
     def record(self, workspace: str, row: Row) -> Record:
-        """A row that was read as a record."""
-        id, revision, schema_version, created_at, updated_at, text = row[:6]
+        """Return a row that was read as a record."""
+        record_id, revision, schema_version, created_at, updated_at, text = row[:6]
         return Record(
-            id,
+            record_id,
             self.type.name,
             workspace,
             revision,
@@ -101,62 +103,66 @@ class Layout:
         )
 
     def member(
-        self, field: Field, type: FieldType | None = None
+        self, field: Field, compared_as: FieldType | None = None
     ) -> sa.ColumnElement[Any]:
-        """The SQL of a member, as ``type`` where the field's own is open."""
-        document, path = self._place(field)
-        if document is None:
-            return (
-                self.columns[field.path[0]]
-                if not field.envelope
-                else self.table.c[field.path[0]]
-            )
-        if field.type is not FieldType.ANY or type is None:
-            return self.dialect.member(document, path, field.type)
-        return self.dialect.open_member(
-            document, path, FieldType.NUMBER if type is FieldType.INTEGER else type
-        )
+        """Return the SQL of a member.
 
-    def guard(self, field: Field, type: FieldType) -> sa.ColumnElement[bool] | None:
-        """For a member of any type: that it is of ``type`` here. None where the field's
-        is known."""
-        document, path = self._place(field)
-        if document is None or field.type is not FieldType.ANY or type is FieldType.ANY:
+        A member of any type is taken as ``compared_as``.
+        """
+        document, path = self._location(field)
+        if document is None:
+            return self._column(field)
+        if field.type is not FieldType.ANY or compared_as is None:
+            return self.dialect.member(document, path, field.type)
+        return self.dialect.open_member(document, path, _json_type(compared_as))
+
+    def guard(
+        self, field: Field, compared_as: FieldType
+    ) -> sa.ColumnElement[bool] | None:
+        """Return the condition that a member of any type is of one type.
+
+        None if the type of the member is known.
+        """
+        document, path = self._location(field)
+        if document is None or field.type is not FieldType.ANY:
             return None
-        wanted = FieldType.NUMBER if type is FieldType.INTEGER else type
-        return self.dialect.json_type(document, path) == sa.literal_column(
-            f"'{wanted.value}'", sa.Text()
-        )
+        if compared_as is FieldType.ANY:
+            return None
+        found = self.dialect.json_type(document, path)
+        return found == constant(_json_type(compared_as).value)
 
     def indexed(self, field: Field) -> sa.ColumnElement[Any]:
-        """What an index over a member holds: text where its type is open."""
+        """Return what an index over a member contains: text if it is of any type."""
         return self.member(field, FieldType.STRING)
 
     def distinct(self, field: Field) -> sa.ColumnElement[Any]:
-        """What a unique index over a member holds; null and absent never collide."""
-        document, path = self._place(field)
+        """Return what a unique index contains; null and absent never collide."""
+        document, path = self._location(field)
         if document is None or field.type in COLUMN_TYPES:
             return self.member(field)
-        return sa.func.nullif(
-            self.dialect.json_text(document, path),
-            sa.literal_column("'null'", sa.Text()),
-        )
+        return sa.func.nullif(self.dialect.json_text(document, path), constant("null"))
 
     def is_null(self, field: Field) -> sa.ColumnElement[bool]:
-        """Whether a member is null or absent."""
-        document, path = self._place(field)
+        """Return the condition that a member is null or absent."""
+        document, path = self._location(field)
         if document is None:
-            return self.member(field).is_(None)
+            return self._column(field).is_(None)
         if field.type in COLUMN_TYPES:
             return self.dialect.member(document, path, field.type).is_(None)
-        null = sa.literal_column("'null'", sa.Text())
+        null = constant("null")
         return sa.func.coalesce(self.dialect.json_type(document, path), null) == null
 
-    def _place(
+    def _column(self, field: Field) -> sa.ColumnElement[Any]:
+        name = field.path[0]
+        return self.table.c[name] if field.envelope else self.columns[name]
+
+    def _location(
         self, field: Field
     ) -> tuple[sa.ColumnElement[Any] | None, tuple[str, ...]]:
-        """The document a member lies in and its path there; no document where it has a
-        column."""
+        """Return the document that a member lies in and its path there.
+
+        The document is None if the member has a column of its own.
+        """
         if field.envelope:
             return None, ()
         column = self.columns.get(field.path[0])
@@ -167,113 +173,124 @@ class Layout:
         return column, field.path[1:]
 
 
+def _json_type(field_type: FieldType) -> FieldType:
+    """Return the type that JSON has for a field's: it has no integers."""
+    return FieldType.NUMBER if field_type is FieldType.INTEGER else field_type
+
+
 def unique_violation(
-    layouts: Iterable[Layout], violated: str
+    layouts: Iterable[Layout], constraint: str
 ) -> UniqueViolation | None:
-    """What a client is told of a violated constraint; None where it is a key of the
-    service's own."""
+    """Return the refusal for a violated constraint.
+
+    None if it is a key of the service's own.
+    """
     for layout in layouts:
-        if (paths := layout.unique.get(violated)) is not None:
-            named = " and ".join(paths)
-            detail = f"another record of {layout.type.name} holds this value of {named}"
-            places = [
-                Violation("/" + path.replace(".", "/"), "held by another record")
+        paths = layout.unique.get(constraint)
+        if paths is None:
+            continue
+        named = " and ".join(paths)
+        return UniqueViolation(
+            f"another record of {layout.type.name} has this value of {named}",
+            errors=[
+                Violation("/" + path.replace(".", "/"), "another record has this value")
                 for path in paths
-            ]
-            return UniqueViolation(detail, errors=places)
+            ],
+        )
     return None
 
 
 def layout_of(
-    type: EntityType,
+    entity_type: EntityType,
     dialect: Dialect,
     *,
     table_name: str = "",
     metadata: sa.MetaData | None = None,
 ) -> Layout:
-    """The layout of an entity type; its table joins ``metadata``. The table of a
-    registered type has the generated ``table_name``."""
+    """Return the layout of an entity type; its table joins ``metadata``.
+
+    The table of a registered type has the generated ``table_name``.
+    """
     metadata = metadata or sa.MetaData()
-    if type.kind is Kind.REGISTERED:
-        return _document_layout(type, dialect, table_name, metadata)
-    return _column_layout(type, dialect, metadata)
+    if entity_type.kind is Kind.REGISTERED:
+        return _document_layout(entity_type, dialect, table_name, metadata)
+    return _column_layout(entity_type, dialect, metadata)
 
 
 def _document_layout(
-    type: EntityType, dialect: Dialect, table_name: str, metadata: sa.MetaData
+    entity_type: EntityType, dialect: Dialect, table_name: str, metadata: sa.MetaData
 ) -> Layout:
-    """The data is one document."""
+    """Return the layout of a registered type: the data is one document."""
     table = sa.Table(
         table_name, metadata, *_envelope(), sa.Column("data", DOCUMENT, nullable=False)
     )
     text = dialect.column_json(table.c.data, FieldType.OBJECT)
-    layout = _compiled(type, table, {}, lambda record: (record.text,), text, dialect)
-    for kind, groups in (("unique", type.unique), ("index", type.indexes)):
-        for paths in groups:
-            _expression_index(layout, kind, paths)
+    layout = _layout(
+        entity_type, table, {}, lambda record: (record.text,), text, dialect
+    )
+    for paths in entity_type.unique:
+        expressions = [layout.distinct(field) for field in _fields(layout, paths)]
+        name = _index_name(table, "unique", paths)
+        sa.Index(name, table.c.workspace, *expressions, unique=True)
+    for paths in entity_type.indexes:
+        expressions = [layout.indexed(field) for field in _fields(layout, paths)]
+        name = _index_name(table, "index", paths)
+        sa.Index(name, table.c.workspace, *expressions, table.c.id)
     return layout
 
 
-def _expression_index(layout: Layout, kind: str, paths: Paths) -> None:
-    fields = [
-        found
-        for path in paths
-        if (found := layout.type.field_at(tuple(path.split(".")))) is not None
-    ]
-    expressions = [
-        layout.distinct(found) if kind == "unique" else layout.indexed(found)
-        for found in fields
-    ]
-    ending = () if kind == "unique" else (layout.table.c.id,)
-    name = _index_name(layout.table, kind, paths)
-    sa.Index(
-        name, layout.table.c.workspace, *expressions, *ending, unique=kind == "unique"
-    )
+def _fields(layout: Layout, paths: Paths) -> list[Field]:
+    found = [layout.type.field_at(tuple(path.split("."))) for path in paths]
+    return [field for field in found if field is not None]
 
 
-def _column_layout(type: EntityType, dialect: Dialect, metadata: sa.MetaData) -> Layout:
-    """Every field of the data has a column."""
-    names = column_names(type.fields)
-    columns = {name: _column(field, names[name]) for name, field in type.fields.items()}
-    table = sa.Table(_table_name(type), metadata, *_envelope(), *columns.values())
-    _indexes(type, table, columns)
-    parts = [
-        _json_member(dialect, name, column, type.fields[name])
-        for name, column in columns.items()
-    ]
-    text = dialect.concatenate(
-        "{", *(part for pair in _separated(parts) for part in pair), "}"
-    )
-    getters = tuple((name, _converter(type.fields[name])) for name in columns)
+def _column_layout(
+    entity_type: EntityType, dialect: Dialect, metadata: sa.MetaData
+) -> Layout:
+    """Return the layout of a typed entity: every member has a column."""
+    fields = entity_type.fields
+    names = column_names(fields)
+    columns = {name: _column(field, names[name]) for name, field in fields.items()}
+    name = _table_name(entity_type)
+    table = sa.Table(name, metadata, *_envelope(), *columns.values())
+    _add_indexes(entity_type, table, columns)
+    converters = tuple((name, _converter(fields[name])) for name in columns)
 
     def data_of(record: Record) -> Row:
         data = record.parsed or json.loads(record.text)
-        return tuple([convert(data.get(name)) for name, convert in getters])
+        return tuple([convert(data.get(name)) for name, convert in converters])
 
-    return _compiled(type, table, columns, data_of, text, dialect)
-
-
-def _table_name(type: EntityType) -> str:
-    """The collection's name as SQL has it. One that means something to a database, or
-    is a table of the service's own, is set apart by an underscore, which no
-    collection's name begins with."""
-    name = type.name.replace("-", "_")
-    return f"_{name}" if name in TAKEN or GENERATED.fullmatch(name) else name
+    text = _object_json(dialect, fields, columns)
+    return _layout(entity_type, table, columns, data_of, text, dialect)
 
 
-def _compiled(
-    type: EntityType,
+def _table_name(entity_type: EntityType) -> str:
+    """Return the name of a typed entity's table.
+
+    A name that means something to a database, or is a table of the service's own, gets
+    an underscore in front: no collection's name begins with one.
+    """
+    name = entity_type.name.replace("-", "_")
+    if name in RESERVED_TABLES or GENERATED_TABLES.fullmatch(name):
+        return f"_{name}"
+    return name
+
+
+def _layout(
+    entity_type: EntityType,
     table: sa.Table,
     columns: Mapping[str, sa.Column[Any]],
     data_of: Callable[[Record], Row],
     data: sa.ColumnElement[str],
     dialect: Dialect,
 ) -> Layout:
-    selected = (*(table.c[name] for name in ENVELOPE_COLUMNS), data.label("data_text"))
-    read = sa.select(*selected).where(table.c.workspace == sa.bindparam("workspace"))
+    envelope = [table.c[name] for name in ENVELOPE_COLUMNS]
+    selected = (*envelope, data.label("data_text"))
+    in_workspace = table.c.workspace == sa.bindparam("workspace")
+    read = sa.select(*selected).where(in_workspace)
     by_ids = read.where(dialect.one_of(table.c.id, "ids"))
     return Layout(
-        type=type,
+        type=entity_type,
         table=table,
         columns=columns,
         data_of=data_of,
@@ -283,6 +300,7 @@ def _compiled(
         by_ids_locked=dialect.compile(dialect.for_update(by_ids.order_by(table.c.id))),
         writer=dialect.table_writer(table),
         dialect=dialect,
+        statements=StatementCache(dialect),
     )
 
 
@@ -298,42 +316,45 @@ def _envelope() -> list[sa.Column[Any]]:
 
 
 def _column(field: Field, name: str) -> sa.Column[Any]:
-    return sa.Column(
-        name, COLUMN_TYPES.get(field.type, DOCUMENT), nullable=field.nullable
-    )
+    column_type = COLUMN_TYPES.get(field.type, DOCUMENT)
+    return sa.Column(name, column_type, nullable=field.nullable)
 
 
-def _indexes(
-    type: EntityType, table: sa.Table, columns: Mapping[str, sa.Column[Any]]
+def _add_indexes(
+    entity_type: EntityType,
+    table: sa.Table,
+    columns: Mapping[str, sa.Column[Any]],
 ) -> None:
-    """Every index is led by the workspace; one that is not unique ends with the id, so
-    that it also serves a page's order."""
-    for kind, groups in (("unique", type.unique), ("index", type.indexes)):
-        for paths in dict.fromkeys(groups):
-            ending = () if kind == "unique" else ("id",)
-            indexed = [
-                table.c.workspace,
-                *(columns[path] for path in paths),
-                *(table.c[name] for name in ending),
-            ]
-            sa.Index(_index_name(table, kind, paths), *indexed, unique=kind == "unique")
+    """Add the indexes of a typed entity.
+
+    Each is led by the workspace. One that is not unique ends with the id, so that it
+    also serves the order of a page.
+    """
+    for paths in dict.fromkeys(entity_type.unique):
+        name = _index_name(table, "unique", paths)
+        indexed = [columns[path] for path in paths]
+        sa.Index(name, table.c.workspace, *indexed, unique=True)
+    for paths in dict.fromkeys(entity_type.indexes):
+        name = _index_name(table, "index", paths)
+        indexed = [columns[path] for path in paths]
+        sa.Index(name, table.c.workspace, *indexed, table.c.id)
 
 
 def _index_name(table: sa.Table, kind: str, paths: Paths) -> str:
-    """At most 63 characters, PostgreSQL's limit, and never the same for two groups of
-    paths: the databases may take names for one that differ in case, or only in where
-    one path ends."""
+    """Return a name of at most 63 characters that is unique to a group of paths.
+
+    Databases may ignore case, and where one path ends.
+    """
     prefix = f"{table.name}_{kind}_"
     single = paths[0] if len(paths) == 1 else ""
-    if PLAIN.fullmatch(single) and len(prefix + single) <= LENGTH:
+    if PLAIN_MEMBER.fullmatch(single) and len(prefix + single) <= LENGTH:
         return prefix + single
-    told = dumps([prefix, *paths]).encode()
-    return (  # no path begins with a digit
-        f"{prefix[:38]}0_{hashlib.sha256(told).hexdigest()[:20]}"
-    )
+    digest = hashlib.sha256(dumps([prefix, *paths]).encode()).hexdigest()
+    return f"{prefix[:38]}0_{digest[:20]}"  # no path begins with a digit
 
 
 def _converter(field: Field) -> Callable[[Any], Any]:
+    """Return what makes a column's value of a member's."""
     if field.type is FieldType.NUMBER:
         return lambda value: None if value is None else float(value)
     if field.type in COLUMN_TYPES:
@@ -341,16 +362,15 @@ def _converter(field: Field) -> Callable[[Any], Any]:
     return lambda value: None if value is None else dumps(value)
 
 
-def _json_member(
-    dialect: Dialect, name: str, column: sa.Column[Any], field: Field
-) -> tuple[str, sa.ColumnElement[str]]:
-    return dumps(name) + ":", dialect.column_json(column, field.type)
-
-
-def _separated(
-    parts: list[tuple[str, sa.ColumnElement[str]]],
-) -> list[tuple[str, sa.ColumnElement[str]]]:
-    return [
-        (("," if position else "") + name, value)
-        for position, (name, value) in enumerate(parts)
-    ]
+def _object_json(
+    dialect: Dialect,
+    fields: Mapping[str, Field],
+    columns: Mapping[str, sa.Column[Any]],
+) -> sa.ColumnElement[str]:
+    """Return the SQL that writes all members as one JSON object."""
+    parts: list[str | sa.ColumnElement[str]] = ["{"]
+    for position, (name, column) in enumerate(columns.items()):
+        separator = "," if position else ""
+        parts.append(f"{separator}{dumps(name)}:")
+        parts.append(dialect.column_json(column, fields[name].type))
+    return dialect.concatenate(*parts, "}")

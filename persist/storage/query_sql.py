@@ -1,7 +1,7 @@
 """Conditions and pages in SQL: a ``Query`` of the domain becomes a statement.
 
-No condition is ever unknown. Where a comparison stands under a NOT its unknown is made
-false; elsewhere WHERE treats it as false anyway, and an index can still be used.
+No condition is ever unknown. A comparison below a NOT that would be unknown is made
+false. Elsewhere WHERE treats unknown as false, and an index can still be used.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -14,6 +14,7 @@ from persist.domain.field import Field, FieldType
 from persist.domain.query import Expression, Function, Member, Parameter, Query, SortKey
 from persist.storage.dialect.columns import COLUMN_TYPES, TEXT
 from persist.storage.layout import Layout
+from persist.storage.sql import big_integer
 
 COMPARISONS: Mapping[Function, Callable[[Any, Any], Any]] = {
     Function.GT: lambda left, right: left > right,
@@ -26,8 +27,10 @@ COMPARISONS: Mapping[Function, Callable[[Any, Any], Any]] = {
 def condition(  # noqa: PLR0911 - a table of functions
     layout: Layout, expression: Expression, *, negated: bool = False
 ) -> sa.ColumnElement[bool]:
-    """The SQL of a condition that is true or, in place of false, perhaps unknown; never
-    unknown where it is ``negated``."""
+    """Return the SQL of a condition.
+
+    In place of false it may be unknown, unless it is ``negated``.
+    """
     if isinstance(expression, Member):
         return _known(
             _operand(layout, expression, FieldType.BOOLEAN).is_(sa.true()), negated
@@ -76,31 +79,31 @@ def _equal(
 
 
 def _guarded(layout: Layout, sides: Sequence[Expression], test: Any) -> Any:
-    """The test, and that a member of any type is here of the type it is compared
-    with."""
+    """Add to a test that a member of any type is of the type it is compared with."""
     left, right = sides
-    pairs = ((left, right), (right, left))
-    guards = [
-        layout.guard(one.field, _type(other))
-        for one, other in pairs
-        if isinstance(one, Member)
-    ]
-    held = [guard for guard in guards if guard is not None]
-    return sa.and_(test, *held) if held else test
+    guards = []
+    for one, other in ((left, right), (right, left)):
+        if isinstance(one, Member):
+            guard = layout.guard(one.field, _type(other))
+            if guard is not None:
+                guards.append(guard)
+    return sa.and_(test, *guards) if guards else test
 
 
 def _one_of(
     layout: Layout, member: Expression, values: Sequence[Expression], negated: bool
 ) -> sa.ColumnElement[bool]:
-    """``IN`` with a list for each type of value; a chain of OR would nest too
-    deeply."""
+    """Write ``IN`` with a list for each type of value.
+
+    A chain of OR would nest too deeply.
+    """
     lists: dict[FieldType, list[Expression]] = {}
     for value in values:
         lists.setdefault(_type(value), []).append(value)
     tests = []
-    for type, listed in lists.items():
+    for value_type, listed in lists.items():
         bound = [_operand(layout, value, _type(member)) for value in listed]
-        test = _operand(layout, member, type).in_(bound)
+        test = _operand(layout, member, value_type).in_(bound)
         tests.append(_known(_guarded(layout, (member, listed[0]), test), negated))
     return sa.or_(sa.false(), *tests).self_group()
 
@@ -110,7 +113,7 @@ def _is_null(layout: Layout, operand: Expression) -> sa.ColumnElement[bool]:
 
 
 def _operands(layout: Layout, left: Expression, right: Expression) -> tuple[Any, Any]:
-    """Both sides of a comparison, each in the type the other gives it."""
+    """Return both sides of a comparison, each in the type that the other has."""
     return _operand(layout, left, _type(right)), _operand(layout, right, _type(left))
 
 
@@ -146,11 +149,11 @@ def _bound(parameter: Parameter, other: FieldType) -> sa.BindParameter[Any]:
 def _after(
     layout: Layout, sort: tuple[SortKey, ...], nulls: tuple[bool, ...]
 ) -> sa.ColumnElement[bool]:
-    """Records behind the position whose sort values are bound as ``a0``, ``a1`` and so
-    on.
+    """Return the condition of records after the sort values ``a0``, ``a1`` and so on.
 
-    One row comparison where no key can be null and all go one way (an index serves
-    that); otherwise for each key: the ones before it equal, and this one behind.
+    It is one comparison of rows, which an index serves, if no key can be null and all
+    have one direction. Otherwise it is for each key: those before it are equal, and
+    this one comes after.
     """
     keys = [layout.member(key.field) for key in sort]
     bounds = [
@@ -193,7 +196,7 @@ def _order(layout: Layout, key: SortKey) -> sa.ColumnElement[Any]:
 
 
 def where(layout: Layout, query: Query) -> list[sa.ColumnElement[bool]]:
-    """The conditions of a query, its workspace bound as ``workspace``."""
+    """Return the conditions of a query; its workspace is bound as ``workspace``."""
     found = [layout.table.c.workspace == sa.bindparam("workspace")]
     if query.where is not None:
         found.append(condition(layout, query.where))
@@ -203,50 +206,40 @@ def where(layout: Layout, query: Query) -> list[sa.ColumnElement[bool]]:
 
 
 def page(layout: Layout, query: Query) -> sa.Select[Any]:
-    """The statement of a page: the record's columns, then the sort values."""
+    """Return the statement of a page: the record's columns, then the sort values."""
     keys = [layout.member(key.field).label(f"k{n}") for n, key in enumerate(query.sort)]
     statement = sa.select(*layout.selected, *keys).where(*where(layout, query))
     statement = statement.order_by(*(_order(layout, key) for key in query.sort))
-    return (
-        statement
-        if query.limit is None
-        else statement.limit(sa.bindparam("limit", type_=sa.BigInteger()))
-    )
+    return statement if query.limit is None else statement.limit(big_integer("limit"))
 
 
-def together(layouts: Sequence[Layout], query: Query) -> sa.CompoundSelect[Any]:
-    """The statement of what matches in several tables, by id only: the databases merge
-    their indexes and read no more than is asked for. Each row begins with the number of
-    its table."""
-    limit, whole = (
-        sa.bindparam("limit", type_=sa.BigInteger()),
-        replace(query, after=None),
-    )
+def merged_page(layouts: Sequence[Layout], query: Query) -> sa.CompoundSelect[Any]:
+    """Return the statement of what matches in several tables, by id only.
 
-    def behind(layout: Layout) -> list[sa.ColumnElement[bool]]:
-        """The id that a page ended with may be in other tables, too."""
-        return (
-            []
-            if query.after is None
-            else [layout.table.c.id >= sa.bindparam("a0", type_=TEXT)]
+    The databases merge the indexes and read no more than is asked for. Each row begins
+    with the number of its table.
+    """
+    limit = big_integer("limit")
+    branches = []
+    for number, layout in enumerate(layouts):
+        conditions = where(layout, replace(query, after=None))
+        if query.after is not None:
+            # Other tables may have the id that the page before ended with.
+            after = sa.bindparam("a0", type_=TEXT)
+            conditions.append(layout.table.c.id >= after)
+        table_number = sa.literal_column(str(number), sa.Integer()).label("number")
+        branch = (
+            sa.select(table_number, *layout.selected)
+            .where(*conditions)
+            .order_by(layout.table.c.id)
+            .limit(limit)
         )
-
-    parts = [
-        sa.select(
-            sa.literal_column(str(number), sa.Integer()).label("number"),
-            *layout.selected,
-        )
-        .where(*where(layout, whole), *behind(layout))
-        .order_by(layout.table.c.id)
-        .limit(limit)
-        for number, layout in enumerate(layouts)
-    ]
-    union = sa.union_all(*map(layouts[0].dialect.ordered_branch, parts))
-    return union.order_by("id").limit(limit)
+        branches.append(layout.dialect.ordered_branch(branch))
+    return sa.union_all(*branches).order_by("id").limit(limit)
 
 
 def shape(query: Query) -> tuple[Any, ...]:
-    """What two queries with the same statement have in common."""
+    """Return what two queries with the same statement have in common."""
     return (
         query.where,
         query.sort,
@@ -261,7 +254,7 @@ def _nulls(query: Query) -> tuple[bool, ...]:
 
 
 def values(layout: Layout, workspace: str, query: Query) -> dict[str, Any]:
-    """The values of a query's statement, as the driver takes them."""
+    """Return the values of a query's statement as the driver takes them."""
     bindable = layout.dialect.bound_value
     found = {f"p{n}": bindable(value) for n, value in enumerate(query.values)}
     found |= {f"a{n}": bindable(value) for n, value in enumerate(query.after or ())}
@@ -269,5 +262,5 @@ def values(layout: Layout, workspace: str, query: Query) -> dict[str, Any]:
 
 
 def sortable(field: Field) -> bool:
-    """Whether records can be ordered by a field: it must hold one kind of scalar."""
+    """Return whether records can be sorted by a field: it has one scalar type."""
     return field.type in COLUMN_TYPES

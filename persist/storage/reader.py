@@ -1,10 +1,9 @@
-"""Reading: what one read transaction answers, and reads by key done together."""
+"""Reading: what one read transaction answers, and reads by key that are grouped."""
 
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
 
 import sqlalchemy as sa
 
@@ -12,138 +11,154 @@ from persist.domain.errors import Unavailable
 from persist.domain.query import Query
 from persist.storage import query_sql
 from persist.storage.catalog import Stale
-from persist.storage.change_feed import ChangeSlice, Wanted, stretch
+from persist.storage.change_feed import ChangeSlice, Wanted, read_slice
 from persist.storage.definitions import Definitions
 from persist.storage.dialect import Dialect, Failure
+from persist.storage.journal import HISTORY_PAGE, LAST_REVISION, REVISION
 from persist.storage.layout import Layout
-from persist.storage.records import cached, counting, paging
-from persist.storage.sql import Compiled, Connection, Cursor, Row
-from persist.storage.unit_of_work import Statements
+from persist.storage.records import count_statement, page_statement
+from persist.storage.sql import Connection, Row, Session, Statement
+from persist.storage.tables import MIGRATIONS
 from persist.storage.worker import Job
 
 logger = logging.getLogger(__name__)
 
-TOGETHER = 100
-"""Tables one statement reads; SQLite takes 500."""
+TABLES_PER_STATEMENT = 100
+"""Tables that one statement reads; SQLite takes 500."""
 
-END = "~"
-"""Behind every id."""
-Together = tuple[str, str, Row]
-"""A row with its place."""
+LAST_ID = "~"
+"""Text that sorts after every id."""
+
+LocatedRow = tuple[str, str, Row]
+"""The id, the collection and the row of a record."""
+
+MIGRATION_RUNS = Statement(
+    sa.select(MIGRATIONS.c.report).order_by(MIGRATIONS.c.id.desc())
+)
+"""Select the report of every completed migration, the newest first."""
+
+MIGRATION_RUN = Statement(
+    sa.select(MIGRATIONS.c.report).where(
+        MIGRATIONS.c.id == sa.bindparam("migration_id")
+    )
+)
+"""Select the report of one completed migration."""
 
 
 class Reader:
-    """The reads of one transaction: all see the same moment."""
+    """The reads of one transaction, which all see the same moment."""
 
-    def __init__(self, cursor: Cursor, statements: Statements) -> None:
-        self.definitions = Definitions(statements.definitions, cursor)
-        self._cursor = cursor
-        self._journal = statements.journal
-        self._statements = statements
+    def __init__(self, session: Session[Dialect]) -> None:
+        self.session = session
+        self.definitions = Definitions(session)
 
     def page(self, layout: Layout, workspace: str, query: Query) -> list[Row]:
-        """Rows of (the envelope columns…, data as JSON text, the sort values…)."""
+        """Return rows of (the envelope columns…, data as text, the sort values…)."""
         values = query_sql.values(layout, workspace, query)
-        return self._rows(paging(layout, query), values)
+        return page_statement(layout, query).run(self.session.cursor, values).fetchall()
 
-    def together(
+    def merged_page(
         self, layouts: Sequence[Layout], workspace: str, query: Query
-    ) -> list[Together]:
-        """What matches in several collections behind a place, by id then collection, up
-        to the query's limit. A statement may end amid the records of one id: those
-        count only if more was read."""
-        limit, after = query.limit or 0, query.after or ("", "")
+    ) -> list[LocatedRow]:
+        """Return what matches in several collections, by id, then collection.
+
+        ``query.after`` is (id, collection). A statement may end amid the records of one
+        id, which therefore count only if more was read.
+        """
+        limit = query.limit or 0
+        after = query.after or ("", "")
         query = replace(query, after=query.after and (after[0],))
+        complete: list[LocatedRow] = []
         for spare in (2, 2 * len(layouts)):
-            found, end = self._merged(
-                layouts, workspace, replace(query, limit=limit + spare)
-            )
-            whole = sorted(each for each in found if after < each[:2] and each[0] < end)
-            if len(whole) >= limit or end == END:
+            limited = replace(query, limit=limit + spare)
+            found, end = self._merged(layouts, workspace, limited)
+            complete = sorted(row for row in found if after < row[:2] and row[0] < end)
+            if len(complete) >= limit or end == LAST_ID:
                 break
-        return whole[:limit]
+        return complete[:limit]
 
     def _merged(
         self, layouts: Sequence[Layout], workspace: str, query: Query
-    ) -> tuple[list[Together], str]:
-        """The rows of each statement up to the limit, and the id from which they may be
-        incomplete."""
-        found, end = list[Together](), END
-        for start in range(0, len(layouts), TOGETHER):
-            some = layouts[start : start + TOGETHER]
-            shape = (
-                "together",
-                tuple(layout.type for layout in some),
-                *query_sql.shape(query),
+    ) -> tuple[list[LocatedRow], str]:
+        """Return the rows of each statement, and the id from which some may lack."""
+        found: list[LocatedRow] = []
+        end = LAST_ID
+        for start in range(0, len(layouts), TABLES_PER_STATEMENT):
+            some = layouts[start : start + TABLES_PER_STATEMENT]
+            types = tuple(layout.type for layout in some)
+            statement = some[0].statements.get(
+                ("merged", types, *query_sql.shape(query)),
+                partial(query_sql.merged_page, some, query),
             )
-            statement = cached(some[0], shape, partial(query_sql.together, some, query))
-            rows = self._rows(statement, query_sql.values(some[0], workspace, query))
+            values = query_sql.values(some[0], workspace, query)
+            rows = statement.run(self.session.cursor, values).fetchall()
             found += [(row[1], some[row[0]].type.name, row[1:]) for row in rows]
-            end = min(end, rows[-1][1]) if len(rows) == query.limit else end
+            if len(rows) == query.limit:
+                end = min(end, rows[-1][1])
         return found, end
 
     def count(self, layout: Layout, workspace: str, query: Query) -> int:
-        """How many records match, without regard to a page."""
+        """Return how many records match, whatever the page."""
         values = query_sql.values(layout, workspace, query)
-        return int(self._rows(counting(layout, query), values)[0][0])
+        counted = count_statement(layout, query).run(self.session.cursor, values)
+        return int(counted.fetchall()[0][0])
 
     def history(
-        self, collection: str, workspace: str, id: str, before: int, limit: int
+        self, collection: str, workspace: str, record_id: str, before: int, limit: int
     ) -> list[Row]:
-        """The changes of a record below a revision, newest first, as rows of
-        ``journal.HISTORY``."""
-        values = {
-            "collection": collection,
-            "workspace": workspace,
-            "id": id,
-            "before": before,
-            "limit": limit,
-        }
-        return self._rows(self._journal.history, values)
+        """Return changes of a record below a revision, newest first.
 
-    def revision(
-        self, collection: str, workspace: str, id: str, revision: int
-    ) -> Row | None:
-        """The record as it was at a revision, for ``journal.past_record``."""
-        values = {
-            "collection": collection,
-            "workspace": workspace,
-            "id": id,
-            "revision": revision,
-        }
-        rows = self._rows(self._journal.revision, values)
-        return rows[0] if rows else None
-
-    def knows(self, collection: str, workspace: str, id: str) -> bool:
-        """Whether the journal ever saw the record."""
-        return bool(
-            self._rows(
-                self._journal.last_revision,
-                {"collection": collection, "workspace": workspace, "id": id},
-            )
+        They are rows of ``journal.HISTORY``.
+        """
+        return self.session.rows(
+            HISTORY_PAGE,
+            collection=collection,
+            workspace=workspace,
+            id=record_id,
+            before=before,
+            limit=limit,
         )
 
-    def changes(self, after: int | None, limit: int, wanted: Wanted) -> ChangeSlice:
-        """The next changes of the journal that are wanted; see ``feed.stretch``."""
-        return stretch(self._rows, self._statements.feed, after, limit, wanted)
+    def revision(
+        self, collection: str, workspace: str, record_id: str, revision: int
+    ) -> Row | None:
+        """Return a record as it was at a revision, for ``journal.past_record``."""
+        return self.session.row(
+            REVISION,
+            collection=collection,
+            workspace=workspace,
+            id=record_id,
+            revision=revision,
+        )
 
-    def migrations(self, id: str | None = None) -> list[str]:
-        """The reports of completed runs as JSON text, the newest first; or the one of
-        an id."""
-        statement = self._statements.runs if id is None else self._statements.run
-        return [row[0] for row in self._rows(statement, {"migration_id": id})]
+    def knows(self, collection: str, workspace: str, record_id: str) -> bool:
+        """Return whether the journal ever had a change of the record."""
+        found = self.session.row(
+            LAST_REVISION, collection=collection, workspace=workspace, id=record_id
+        )
+        return found is not None
+
+    def changes(self, after: int | None, limit: int, wanted: Wanted) -> ChangeSlice:
+        """Return the next wanted changes of the journal. Raises ``ChangesGone``."""
+        return read_slice(self.session, after, limit, wanted)
+
+    def migrations(self) -> list[str]:
+        """Return the reports of completed runs as JSON text, the newest first."""
+        return [row[0] for row in self.session.rows(MIGRATION_RUNS)]
+
+    def migration(self, migration_id: str) -> str | None:
+        """Return the report of one completed run as JSON text."""
+        row = self.session.row(MIGRATION_RUN, migration_id=migration_id)
+        return row[0] if row else None
 
     def versions(self, layout: Layout) -> dict[int, int]:
-        """How many stored records are at each schema version."""
+        """Return how many stored records are at each schema version."""
         column = layout.table.c.schema_version
-        counted = sa.select(column, sa.func.count()).group_by(column)
-        return dict(self._rows(cached(layout, ("versions",), lambda: counted), {}))
-
-    def _rows(self, statement: Compiled, values: dict[str, Any]) -> list[Row]:
-        rows: list[Row] = self._cursor.execute(
-            statement.text, statement.arguments(values)
-        ).fetchall()
-        return rows
+        statement = layout.statements.get(
+            "versions", lambda: sa.select(column, sa.func.count()).group_by(column)
+        )
+        rows = statement.run(self.session.cursor, {}).fetchall()
+        return dict(rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,47 +170,50 @@ class Find:
     id: str
 
 
-class KeyReader:
-    """Reads by key that wait together are one statement, on a connection of the lane's
-    own."""
+class RecordReader:
+    """Reads by key: those that wait at the same time are one statement."""
 
     def __init__(self, dialect: Dialect) -> None:
         self._dialect = dialect
         self._connection: Connection | None = None
 
     def work(self, jobs: list[Job[Find]]) -> None:
+        """Answer the jobs."""
         groups: dict[tuple[int, str], list[Job[Find]]] = {}
         for job in jobs:
-            groups.setdefault((id(job.task.layout), job.task.workspace), []).append(job)
-        for group in groups.values():
+            group = id(job.task.layout), job.task.workspace
+            groups.setdefault(group, []).append(job)
+        for of_group in groups.values():
             try:
-                self._group(group)
-            except Exception as error:  # noqa: BLE001 - every caller is told
+                self._answer(of_group)
+            except Exception as error:  # noqa: BLE001 - every caller gets it
                 refused = refusal(self._dialect, error)
-                for job in group:
+                for job in of_group:
                     job.error = refused
                 self._connection = None
 
     def close(self) -> None:
-        """Let go of the database."""
+        """Close the connection."""
         if self._connection is not None:
             self._connection.close()
 
-    def _group(self, jobs: list[Job[Find]]) -> None:
-        connection = self._connection = self._connection or self._dialect.connect()
-        layout, workspace = jobs[0].task.layout, jobs[0].task.workspace
+    def _answer(self, jobs: list[Job[Find]]) -> None:
+        if self._connection is None:
+            self._connection = self._dialect.connect()
+        task = jobs[0].task
         ids = list({job.task.id for job in jobs})
-        values = {"workspace": workspace, "ids": self._dialect.bound_list(ids)}
-        rows = connection.execute(
-            layout.by_ids.text, layout.by_ids.arguments(values)
-        ).fetchall()
+        values = {
+            "workspace": task.workspace,
+            "ids": self._dialect.bound_list(ids),
+        }
+        rows = task.layout.by_ids.run(self._connection.cursor(), values).fetchall()
         found = {row[0]: row for row in rows}
         for job in jobs:
             job.result = found.get(job.task.id)
 
 
 def refusal(dialect: Dialect, error: Exception) -> Exception:
-    """What a caller is told of a failed read."""
+    """Return what the caller of a failed read gets."""
     match dialect.failure(error):
         case Failure.BUG:
             return error

@@ -1,12 +1,12 @@
-"""The records of a collection inside a unit of work.
+"""The records of a collection inside a transaction.
 
 What is read is remembered and what is written waits: many changes of one record in a
-batch are one UPDATE, many new records one INSERT. A query sees the waiting writes
+batch are one UPDATE, many new records are one INSERT. A query sees the waiting writes
 because it sends them first.
 """
 
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
@@ -16,24 +16,21 @@ from persist.storage import query_sql
 from persist.storage.layout import Layout
 from persist.storage.sql import Compiled, Cursor
 
-BATCH = 500
-"""Rows a statement takes at the most."""
-
-STATEMENTS = 1000
-"""Shapes of queries whose statements are kept for a layout."""
+BATCH_ROWS = 500
+"""Rows that one statement takes at most."""
 
 Key = tuple[str, str]
 """Workspace and id."""
 
+Item = TypeVar("Item")
+
 
 class WriteLost(Exception):
-    """A row was not as it was read: another process changed it. The operation runs
-    again."""
+    """Another process changed a row after it was read. The operation runs again."""
 
 
 class TableRecords:
-    """``domain.stores.Records`` of one table: what was read and what waits to be
-    written."""
+    """``domain.stores.Records`` of one table: what was read and what waits."""
 
     def __init__(self, layout: Layout, cursor: Cursor) -> None:
         self._layout = layout
@@ -42,37 +39,38 @@ class TableRecords:
         self._present: dict[Key, Record | None] = {}
         self._dirty: set[Key] = set()
 
-    def read(self, workspace: str, ids: Iterable[str]) -> None:
-        """Read and lock records that are about to be asked for, in one statement."""
-        wanted = sorted({id for id in ids if (workspace, id) not in self._present})
+    def lock(self, workspace: str, ids: Iterable[str]) -> None:
+        wanted = {
+            record_id
+            for record_id in ids
+            if (workspace, record_id) not in self._present
+        }
         if not wanted:
             return
-        statement = self._layout.by_ids_locked
         values = {
             "workspace": workspace,
-            "ids": self._layout.dialect.bound_list(wanted),
+            "ids": self._layout.dialect.bound_list(sorted(wanted)),
         }
-        self._remember(
-            workspace,
-            wanted,
-            statement.run(self._cursor, values).fetchall(),
+        rows = self._layout.by_ids_locked.run(self._cursor, values).fetchall()
+        self.load(
+            workspace, wanted, (self._layout.record(workspace, row) for row in rows)
         )
 
-    def _remember(
-        self, workspace: str, ids: Iterable[str], rows: Iterable[Any]
+    def load(
+        self, workspace: str, ids: Iterable[str], records: Iterable[Record]
     ) -> None:
-        for id in ids:
-            self._stored[workspace, id] = self._present[workspace, id] = None
-        for row in rows:
-            record = self._layout.record(workspace, row)
-            self._stored[workspace, record.id] = self._present[workspace, record.id] = (
-                record
-            )
+        """Take ``records`` for all that is stored under ``ids``."""
+        for record_id in ids:
+            key = workspace, record_id
+            self._stored[key] = self._present[key] = None
+        for record in records:
+            key = workspace, record.id
+            self._stored[key] = self._present[key] = record
 
-    def get(self, workspace: str, id: str) -> Record | None:
-        key = workspace, id
+    def get(self, workspace: str, record_id: str) -> Record | None:
+        key = workspace, record_id
         if key not in self._present:
-            self.read(workspace, (id,))
+            self.lock(workspace, (record_id,))
         return self._present[key]
 
     def put(self, record: Record) -> None:
@@ -87,41 +85,50 @@ class TableRecords:
 
     def count(self, workspace: str, query: Query) -> int:
         self.flush()
-        statement = counting(self._layout, query)
         values = query_sql.values(self._layout, workspace, query)
-        return int(statement.run(self._cursor, values).fetchall()[0][0])
+        counted = count_statement(self._layout, query).run(self._cursor, values)
+        return int(counted.fetchall()[0][0])
 
-    def chosen(self, workspace: str, query: Query) -> list[tuple[str, int]]:
+    def select_for_update(self, workspace: str, query: Query) -> list[tuple[str, int]]:
         self.flush()
-        statement = choosing(self._layout, query)
         values = query_sql.values(self._layout, workspace, query)
-        return list(
-            self._cursor.execute(statement.text, statement.arguments(values)).fetchall()
-        )
+        statement = _select_for_update(self._layout, query)
+        rows = statement.run(self._cursor, values).fetchall()
+        return [(record_id, revision) for record_id, revision in rows]
 
     def flush(self) -> None:
-        """Send what waits: what goes, then what changes, then what comes, so that a
-        unique value may move from one record to another. Raises ``WriteLost`` and the
-        driver's errors."""
+        """Send what waits: deletions, then updates, then new records.
+
+        In that order a unique value may move from one record to another. Raises
+        ``WriteLost`` and the driver's errors.
+        """
         if not self._dirty:
             return
-        keys, self._dirty = sorted(self._dirty), set()
-        pairs = [(self._stored.get(key), self._present[key]) for key in keys]
-        for key in keys:
-            self._stored[key] = self._present[key]
+        keys = sorted(self._dirty)
+        self._dirty = set()
+        deleted, updated, new = [], [], []
         row = self._layout.row
+        for key in keys:
+            before, after = self._stored.get(key), self._present[key]
+            self._stored[key] = after
+            if before is None:
+                if after is not None:
+                    new.append(row(after))
+            elif after is None:
+                deleted.append(_key(before))
+            else:
+                updated.append((*row(after), *_key(before)))
         writer, cursor = self._layout.writer, self._cursor
-        gone = [_key(before) for before, after in pairs if before and not after]
-        changed = [
-            (*row(after), *_key(before)) for before, after in pairs if before and after
-        ]
-        new = [row(after) for before, after in pairs if after and not before]
-        for batch in batches(gone):
+        for batch in batches(deleted):
             _expect(len(batch), writer.delete(cursor, batch))
-        for batch in batches(changed):
+        for batch in batches(updated):
             _expect(len(batch), writer.update(cursor, batch))
         for batch in batches(new):
             writer.insert(cursor, batch)
+
+    def release(self) -> None:
+        self.flush()
+        self.forget()
 
     def forget(self) -> None:
         """Drop what is remembered: the transaction went back to an earlier point."""
@@ -134,9 +141,10 @@ def _key(record: Record) -> tuple[str, str, int]:
     return record.workspace, record.id, record.revision
 
 
-def batches(rows: list[Any]) -> Iterator[list[Any]]:
-    """The rows in pieces that one statement takes."""
-    return (rows[start : start + BATCH] for start in range(0, len(rows), BATCH))
+def batches(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
+    """Return the items in batches that one statement takes."""
+    for start in range(0, len(items), BATCH_ROWS):
+        yield items[start : start + BATCH_ROWS]
 
 
 def _expect(wanted: int, found: int) -> None:
@@ -144,46 +152,30 @@ def _expect(wanted: int, found: int) -> None:
         raise WriteLost
 
 
-def paging(layout: Layout, query: Query) -> Compiled:
-    """The statement of a page, compiled once for each shape of query."""
-    return cached(
-        layout, ("page", *query_sql.shape(query)), lambda: query_sql.page(layout, query)
-    )
+def page_statement(layout: Layout, query: Query) -> Compiled:
+    """Return the statement of a page."""
+    key = "page", *query_sql.shape(query)
+    return layout.statements.get(key, lambda: query_sql.page(layout, query))
 
 
-def choosing(layout: Layout, query: Query) -> Compiled:
-    """The statement that locks what matches, in the order of ids, and tells its ids and
-    revisions."""
-    columns = (layout.table.c.id, layout.table.c.revision)
+def _select_for_update(layout: Layout, query: Query) -> Compiled:
+    """Return the statement that locks what matches, in the order of the query."""
 
-    def statement() -> sa.Select[Any]:
+    def write() -> sa.Select[Any]:
+        columns = layout.table.c.id, layout.table.c.revision
         page = query_sql.page(layout, query).with_only_columns(*columns)
         return layout.dialect.for_update(page)
 
-    return cached(layout, ("choose", *query_sql.shape(query)), statement)
+    return layout.statements.get(("lock", *query_sql.shape(query)), write)
 
 
-def counting(layout: Layout, query: Query) -> Compiled:
-    """The statement that counts what matches, without regard to a page."""
-    whole = Query(where=query.where, values=query.values)
+def count_statement(layout: Layout, query: Query) -> Compiled:
+    """Return the statement that counts all that matches, whatever the page."""
 
-    def statement() -> sa.Select[Any]:
-        return (
-            sa.select(sa.func.count())
-            .select_from(layout.table)
-            .where(*query_sql.where(layout, whole))
-        )
+    def write() -> sa.Select[Any]:
+        unpaged = Query(where=query.where, values=query.values)
+        matching = query_sql.where(layout, unpaged)
+        counted = sa.select(sa.func.count()).select_from(layout.table)
+        return counted.where(*matching)
 
-    return cached(layout, ("count", query.where), statement)
-
-
-def cached(
-    layout: Layout, shape: Any, statement: Callable[[], sa.ClauseElement]
-) -> Compiled:
-    """A statement over a layout, compiled once for each shape."""
-    found = layout.compiled.get(shape)
-    if found is None:
-        if len(layout.compiled) >= STATEMENTS:
-            layout.compiled.clear()
-        found = layout.compiled[shape] = layout.dialect.compile(statement())
-    return found
+    return layout.statements.get(("count", query.where), write)

@@ -1,13 +1,12 @@
 """Registration: a definition becomes a collection, or the next version of one.
 
-Only the schema decides the version. What has to be done is decided from a read,
-prepared outside the transaction (compiled, every record walked), and done in it if
-nothing changed in between.
+It is planned from a read and prepared outside of the transaction: definitions are
+compiled and new data is computed. The transaction does the rest if nothing changed in
+between.
 """
 
 import asyncio
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -28,19 +27,25 @@ from persist.domain.identifiers import COLLECTION_NAME
 from persist.entity_types.definition import refuse
 from persist.storage.catalog import Stale, registered_layout
 from persist.storage.database import Database
-from persist.storage.definitions import StoredDefinition
+from persist.storage.definitions import StoredDefinition, current_of
+from persist.storage.dialect import Dialect
 from persist.storage.evolution import Rehearsal, evolve
 from persist.storage.layout import Layout, layout_of
 from persist.storage.reader import refusal
-from persist.storage.registration_plan import Act, Decision, Source, decide
+from persist.storage.registration_plan import (
+    Action,
+    RegistrationPlan,
+    Source,
+    plan_registration,
+)
 from persist.storage.unit_of_work import UnitOfWork
 
 
 @dataclass(frozen=True)
 class Registered:
-    """What a registration came to: ``migrated`` is the number of records it touched."""
+    """What a registration did, and how many records it migrated."""
 
-    act: Act
+    action: Action
     migrated: int
 
 
@@ -51,17 +56,21 @@ class Registration:
         self._database = database
 
     async def prepare(self, name: str, definition: Any, source: Source) -> "Prepared":
-        """Everything that can be done before the transaction. Raises ``InvalidSchema``,
-        ``MigrationRequired``, ``CollectionIsTyped``, and ``Stale`` where another
-        registration came in between."""
+        """Do everything that can be done before the transaction.
+
+        Raises ``InvalidSchema``, ``MigrationRequired``, ``CollectionIsTyped``, and
+        ``Stale`` if another registration came in between.
+        """
         self._check_name(name, definition)
         await self._database.refresh()
         versions = await self._database.read(
             lambda reader: reader.definitions.versions(name)
         )
-        decision = await asyncio.to_thread(decide, name, definition, versions, source)
+        plan = await asyncio.to_thread(
+            plan_registration, name, definition, versions, source
+        )
         try:
-            return await asyncio.to_thread(self._prepared, decision)
+            return await asyncio.to_thread(self._prepare, plan)
         except PersistError:
             raise
         except Exception as error:
@@ -77,112 +86,97 @@ class Registration:
         if isinstance(definition, dict) and definition.get("name", name) != name:
             raise refuse(("name",), f"the definition is of another name than {name}")
 
-    def _prepared(self, decision: Decision) -> "Prepared":
-        if decision.act is Act.NOTHING:
-            return Prepared(self._database, decision, None, None)
+    def _prepare(self, plan: RegistrationPlan) -> "Prepared":
         dialect = self._database.dialect
-        before = (
-            registered_layout(decision.current, dialect) if decision.current else None
-        )
-        after = registered_layout(_placed(decision.target), dialect)
-        with ExitStack() as on_error:
-            prepared = on_error.enter_context(
-                closing(Prepared(self._database, decision, before, after))
-            )
+        if plan.action is Action.NOTHING:
+            return Prepared(dialect, plan, None, None)
+        before = registered_layout(plan.current, dialect) if plan.current else None
+        after = registered_layout(_with_table(plan.target), dialect)
+        prepared = Prepared(dialect, plan, before, after)
+        try:
             prepared.rehearse()
-            on_error.pop_all()
+        except BaseException:
+            prepared.close()
+            raise
         return prepared
 
     def delete(self, name: str) -> Callable[[UnitOfWork], None]:
-        """The operation that deletes a type whose collection is empty. Raises
-        ``CollectionIsTyped``; the operation ``EntityTypeNotFound`` and
-        ``CollectionNotEmpty``."""
+        """Return the operation that deletes a type whose collection is empty.
+
+        Raises ``CollectionIsTyped``. The operation raises ``EntityTypeNotFound`` and
+        ``CollectionNotEmpty``.
+        """
         if self._database.catalog.is_typed(name):
             raise CollectionIsTyped(
                 f"{name} is defined in code; it cannot be deleted over HTTP"
             )
 
         def operation(work: UnitOfWork) -> None:
-            current = next(
-                (
-                    version
-                    for version in work.definitions.versions(name)
-                    if version.current
-                ),
-                None,
-            )
+            current = current_of(work.definitions.versions(name))
             if current is None:
                 raise EntityTypeNotFound(
                     f"there is no registered entity type {name[:80]!r}"
                 )
-            if work.cursor.execute(
-                f"SELECT 1 FROM {current.table_name} LIMIT 1"
-            ).fetchall():
-                raise CollectionNotEmpty(
-                    f"{name} still holds records; delete them first"
-                )
+            select = f"SELECT 1 FROM {current.table_name} LIMIT 1"
+            if work.session.execute(select).fetchall():
+                raise CollectionNotEmpty(f"{name} has records; delete them first")
             table = sa.Table(current.table_name, sa.MetaData())
-            work.cursor.execute(self._database.dialect.ddl(DropTable(table)))
+            work.session.execute(work.session.dialect.ddl(DropTable(table)))
             work.definitions.retire(name)
             for workspace, collections in work.workspaces.items():
                 if name in collections:
-                    work.definitions.declare(
-                        workspace, [other for other in collections if other != name]
-                    )
+                    others = [other for other in collections if other != name]
+                    work.declare_workspace(workspace, others)
 
         return operation
 
 
-def _placed(target: StoredDefinition) -> StoredDefinition:
+def _with_table(target: StoredDefinition) -> StoredDefinition:
+    """Return a definition with a table name, which a new one has not yet."""
     return replace(target, table_name=target.table_name or "document_new")
 
 
 class Prepared:
-    """A registration that only has to be done: the layouts are compiled, the records
-    walked."""
+    """A registration whose layouts are compiled and whose new data is computed."""
 
     def __init__(
         self,
-        database: Database,
-        decision: Decision,
+        dialect: Dialect,
+        plan: RegistrationPlan,
         before: Layout | None,
         after: Layout | None,
     ) -> None:
-        self.decision = decision
+        self.plan = plan
         self._rehearsal = Rehearsal()
-        self._dialect = database.dialect
+        self._dialect = dialect
         self._before = before
         self._after = after
 
     def rehearse(self) -> None:
-        """Walk what is stored through the migration. Raises ``MigrationRequired``."""
-        if (
-            self.decision.act is Act.EVOLVE
-            and self._before is not None
-            and self._after is not None
-        ):
+        """Compute the new data of all records. Raises ``MigrationRequired``."""
+        if self.plan.action is not Action.EVOLVE:
+            return
+        if self._before is not None and self._after is not None:
             self._rehearsal.run(self._dialect, self._before, self._after)
-            self._rehearsal.report.check()
 
     def close(self) -> None:
-        """Let go of what was spooled."""
+        """Delete what is on the disk."""
         self._rehearsal.close()
 
     def run(self, work: UnitOfWork, origin: Origin) -> Registered:
-        """Do it. Raises ``Stale`` where the definitions changed since it was
-        prepared."""
-        target = self.decision.target
-        if work.definitions.versions(target.name) != self.decision.versions:
+        """Do it. Raises ``Stale`` if the definitions changed since it was prepared."""
+        target = self.plan.target
+        if work.definitions.versions(target.name) != self.plan.versions:
             raise Stale
         migrated = 0
-        match self.decision.act, self._before, self._after:
-            case Act.CREATE, _, Layout() as after:
+        match self.plan.action, self._before, self._after:
+            case Action.CREATE, _, Layout() as after:
                 self._create(work, target, after)
-            case Act.EVOLVE, Layout() as before, Layout() as after:
+            case Action.EVOLVE, Layout() as before, Layout() as after:
                 migrated = self._evolve(work, target, before, after, origin)
-            case Act.AMEND, Layout() as before, Layout() as after:
+            case Action.AMEND, Layout() as before, Layout() as after:
                 self._amend(work, target, before, after)
-        return Registered(self.decision.act, migrated)
+        return Registered(self.plan.action, migrated)
 
     def _create(
         self, work: UnitOfWork, target: StoredDefinition, after: Layout
@@ -202,14 +196,16 @@ class Prepared:
         after: Layout,
         origin: Origin,
     ) -> int:
-        """The table gets another name: a process that reads by the old version is told,
-        not misled."""
+        """Migrate the records and give the table another name.
+
+        A process that reads by the old version then gets an error and no wrong data.
+        """
         self._ddl(work, *map(DropIndex, _sorted(before.table)))
-        migrated = evolve(work, self._dialect, before, after, self._rehearsal, origin)
+        migrated = evolve(work, before, after, self._rehearsal, origin)
         name = work.definitions.next_table()
-        work.cursor.execute(f"ALTER TABLE {target.table_name} RENAME TO {name}")
-        placed = layout_of(after.type, self._dialect, table_name=name)
-        self._index(work, placed, _sorted(placed.table))
+        work.session.execute(f"ALTER TABLE {target.table_name} RENAME TO {name}")
+        renamed = layout_of(after.type, self._dialect, table_name=name)
+        self._create_indexes(work, renamed, _sorted(renamed.table))
         work.definitions.add(
             target.name, target.schema_version, target.definition, name
         )
@@ -222,12 +218,12 @@ class Prepared:
         self._ddl(
             work, *(DropIndex(index) for name, index in old.items() if name not in new)
         )
-        self._index(
+        self._create_indexes(
             work, after, [index for name, index in new.items() if name not in old]
         )
         work.definitions.amend(target.name, target.schema_version, target.definition)
 
-    def _index(
+    def _create_indexes(
         self, work: UnitOfWork, after: Layout, indexes: Sequence[sa.Index]
     ) -> None:
         for index in indexes:
@@ -236,7 +232,7 @@ class Prepared:
             self._ddl(work, CreateIndex(index))
 
     def _check_unique(self, work: UnitOfWork, after: Layout, index: sa.Index) -> None:
-        """Raise ``UniqueViolation`` with samples where stored records share a value."""
+        """Raise ``UniqueViolation`` with samples if stored records share a value."""
         table, expressions = after.table, list(index.expressions)
         present = [
             sa.type_coerce(expression, sa.Text()).is_not(None)
@@ -248,22 +244,20 @@ class Prepared:
             sa.literal_column("10")
         )
         statement = self._dialect.compile(shared)
-        found = work.cursor.execute(statement.text, statement.arguments({})).fetchall()
+        found = statement.run(work.session.cursor, {}).fetchall()
         if found:
-            paths = after.unique[str(index.name)]
+            named = " and ".join(after.unique[str(index.name)])
             samples = [
-                Violation(
-                    "/unique", f"{one} and {other} hold the same {' and '.join(paths)}"
-                )
+                Violation("/unique", f"{one} and {other} have the same {named}")
                 for one, other in found
             ]
             raise UniqueViolation(
-                f"stored records share values of {' and '.join(paths)}", errors=samples
+                f"stored records share values of {named}", errors=samples
             )
 
     def _ddl(self, work: UnitOfWork, *elements: Any) -> None:
         for element in elements:
-            work.cursor.execute(self._dialect.ddl(element))
+            work.session.execute(self._dialect.ddl(element))
 
 
 def _sorted(table: sa.Table) -> list[sa.Index]:

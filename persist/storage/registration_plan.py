@@ -1,6 +1,6 @@
-"""Decisions: what a definition asks for, given the versions there are.
+"""Registration plan: what a definition asks for, given the versions that exist.
 
-Only the schema decides the version; commands, indexes and unique constraints change in
+Only the schema decides the version. Commands, indexes and unique constraints change in
 place.
 """
 
@@ -14,21 +14,23 @@ from persist.domain.errors import MigrationRequired
 from persist.domain.record import canonical_text
 from persist.entity_types.definition import normal_form, refuse
 from persist.entity_types.from_schema import step_of
-from persist.storage.definitions import StoredDefinition, plan_steps
+from persist.storage.definitions import StoredDefinition, current_of, plan_steps
 
 logger = logging.getLogger(__name__)
 
 
 class Source(Enum):
-    """Where a definition comes from. A file takes a type back to an earlier schema only
-    under a higher number: two replicas with different files would change it to and
-    fro."""
+    """Where a definition comes from.
+
+    A file takes a type back to an earlier schema only under a higher version number:
+    two replicas with different files would otherwise change it back and forth.
+    """
 
     CLIENT = "client"
     FILE = "file"
 
 
-class Act(Enum):
+class Action(Enum):
     """What a registration does."""
 
     CREATE = "create"
@@ -38,57 +40,71 @@ class Act(Enum):
 
 
 @dataclass(frozen=True)
-class Decision:
-    """What has to be done, given the versions there are. ``target`` is the version to
-    be."""
+class RegistrationPlan:
+    """What has to be done; ``target`` is the version that results."""
 
-    act: Act
+    action: Action
     versions: Sequence[StoredDefinition]
     target: StoredDefinition
 
     @property
     def current(self) -> StoredDefinition | None:
         """The current version before it."""
-        return next((version for version in self.versions if version.current), None)
+        return current_of(self.versions)
 
 
-def decide(
+def plan_registration(
     name: str, definition: Any, versions: Sequence[StoredDefinition], source: Source
-) -> Decision:
-    """What a definition asks for. Raises ``InvalidSchema``, ``MigrationRequired``."""
-    normal, asked = normal_form(definition), definition.get("schema_version")
-    alone = isinstance(definition.get("migration"), dict)
-    current = next((version for version in versions if version.current), None)
+) -> RegistrationPlan:
+    """Return what a definition asks for.
+
+    Raises ``InvalidSchema`` and ``MigrationRequired``.
+    """
+    normal = normal_form(definition)
+    asked = definition.get("schema_version")
+    unnumbered = isinstance(definition.get("migration"), dict)
+    current = current_of(versions)
     if current is None:
         last = versions[-1].schema_version if versions else 0
         number = max(asked or 1, last + 1)
-        return Decision(
-            Act.CREATE,
+        return RegistrationPlan(
+            Action.CREATE,
             versions,
-            _target(name, number, normal, last or number - 1, versions, alone=alone),
+            _target(
+                name,
+                number,
+                normal,
+                last or number - 1,
+                versions,
+                unnumbered=unnumbered,
+            ),
         )
     if _is_outdated(normal, asked, current, versions, source):
-        return Decision(Act.NOTHING, versions, current)
+        return RegistrationPlan(Action.NOTHING, versions, current)
     if canonical_text(normal["schema"]) == canonical_text(current.definition["schema"]):
         amended = {
             **current.definition,
             **{key: normal[key] for key in ("commands", "unique", "indexes")},
         }
-        act = (
-            Act.NOTHING
-            if canonical_text(amended) == canonical_text(current.definition)
-            else Act.AMEND
-        )
-        return Decision(act, versions, replace(current, definition=amended))
+        equal = canonical_text(amended) == canonical_text(current.definition)
+        action = Action.NOTHING if equal else Action.AMEND
+        return RegistrationPlan(action, versions, replace(current, definition=amended))
     number = asked or current.schema_version + 1
     if number == current.schema_version:
         raise MigrationRequired(
             f"schema version {asked} of {name} has another schema; raise schema_version"
         )
-    return Decision(
-        Act.EVOLVE,
+    return RegistrationPlan(
+        Action.EVOLVE,
         versions,
-        _target(name, number, normal, current.schema_version, versions, alone=alone),
+        _target(
+            name,
+            number,
+            normal,
+            current.schema_version,
+            versions,
+            unnumbered=unnumbered,
+        ),
     )
 
 
@@ -99,7 +115,7 @@ def _is_outdated(
     versions: Iterable[StoredDefinition],
     source: Source,
 ) -> bool:
-    """Whether a definition is one that the type has left behind; the log says so."""
+    """Return whether a definition is of an earlier version, and log it."""
     name, number = current.name, current.schema_version
     if asked is not None:
         if asked < number:
@@ -132,16 +148,18 @@ def _target(
     before: int,
     versions: Sequence[StoredDefinition],
     *,
-    alone: bool,
+    unnumbered: bool,
 ) -> StoredDefinition:
-    """The version to be: a migration without numbers, which stands ``alone``, leads
-    from the version before to it. Raises ``InvalidSchema`` where a list of steps leaves
-    a gap."""
+    """Return the version that results.
+
+    An ``unnumbered`` migration leads to it from the version before. Raises
+    ``InvalidSchema`` if a list of steps leaves a gap.
+    """
     steps = [{"from": before, "to": number, **step} for step in normal["steps"]]
     for index, step in enumerate(
         steps
     ):  # where the client wrote it; the plan numbers those of all versions
-        step_of(step, ("migration",) if alone else ("migration", index))
+        step_of(step, ("migration",) if unnumbered else ("migration", index))
     if before and not any(step["from"] == before for step in steps) and versions:
         steps.append({"from": before, "to": number})
     definition = {**normal, "steps": [step for step in steps if step["from"] >= 1]}
@@ -165,10 +183,12 @@ def _check_chain(
             raise refuse(
                 ("migration", index), f"two steps start from schema version {start}"
             )
-        _check_way(index, start, leads, number)
+        _check_path(index, start, leads, number)
 
 
-def _check_way(index: int, version: int, leads: Mapping[int, int], number: int) -> None:
+def _check_path(
+    index: int, version: int, leads: Mapping[int, int], number: int
+) -> None:
     while version < number:
         if version not in leads:
             raise refuse(

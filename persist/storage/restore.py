@@ -1,9 +1,8 @@
-"""Restoring: a snapshot comes back through the migration plan of each of its
-collections.
+"""Restoring: a snapshot comes back through the migration plan of each collection.
 
-Everything that takes time happens first, outside of any writer: the snapshot is
-verified, every record walks its plan and is validated. The transaction then only looks
-for conflicts and inserts.
+What takes long happens first, outside of any writer: the snapshot is verified, every
+record walks its plan and is validated. The transaction only looks for conflicts and
+inserts.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -14,35 +13,36 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 
 from persist.domain.change import Origin
 from persist.domain.entity_type import Kind
-from persist.domain.errors import InvalidSnapshot, MigrationFailed, PersistError
-from persist.domain.identifiers import new_id
-from persist.domain.record import Data, dumps, json_equal
+from persist.domain.errors import InvalidSnapshot, MigrationFailed
+from persist.domain.record import dumps, json_equal
 from persist.domain.snapshot import Inspection, Manifest, lines_of
-from persist.domain.workspace import DEFAULT, Workspaces, check_held
+from persist.domain.workspace import DEFAULT, Workspaces, check_in_workspace
 from persist.storage.catalog import Catalog, Stale
-from persist.storage.definitions import Definitions, definition_statements
+from persist.storage.definitions import Definitions
 from persist.storage.dialect import Dialect
 from persist.storage.layout import Layout, layout_of
-from persist.storage.records import BATCH
+from persist.storage.migrator import record_run
+from persist.storage.record_migration import RecordFailures, batched, bring_forward
+from persist.storage.records import BATCH_ROWS
 from persist.storage.restore_targets import RestoreTarget, RestoreTargets, Steps
 from persist.storage.restore_writer import (
-    FAULTS,
-    Failure,
+    LISTED_FAULTS,
     OnConflict,
     RestoreWriter,
     Row,
 )
 from persist.storage.snapshot_chunks import Pinned
 from persist.storage.spool import Spool
-from persist.storage.tables import MIGRATIONS
 from persist.storage.unit_of_work import UnitOfWork
 
 
 @dataclass(frozen=True)
-class Order:
-    """What a client asks for. ``workspace`` is where to, None for where it was taken;
-    ``plan`` has declarative steps by collection, for this run instead of the
-    collection's own."""
+class RestoreRequest:
+    """What a client asks for.
+
+    ``workspace`` is where to restore, None for where the snapshot was taken. ``plan``
+    has declarative steps by collection, for this run instead of the collection's own.
+    """
 
     snapshot: str
     workspace: str | None
@@ -51,168 +51,160 @@ class Order:
 
 
 class Restore:
-    """One restore: ``prepare`` in a thread, ``run`` in a transaction, then
-    ``close``."""
+    """One restore: ``prepare`` in a thread, ``run`` in a transaction, ``close``."""
 
-    def __init__(self, dialect: Dialect, catalog: Catalog, order: Order) -> None:
+    def __init__(
+        self, dialect: Dialect, catalog: Catalog, request: RestoreRequest
+    ) -> None:
         self.manifest: Manifest = {}
         self._dialect = dialect
         self._catalog = catalog
-        self._order = order
+        self._request = request
         self._targets: dict[str, RestoreTarget] = {}
-        self._failures: list[Failure] = []
         self._migrated = 0
         self._spool = Spool()
 
     def close(self) -> None:
-        """Let go of what was spooled."""
+        """Delete what is on the disk."""
         self._spool.close()
 
     def prepare(self, content: Iterable[bytes]) -> None:
-        """Verify, walk and validate every record. Raises ``MigrationFailed`` listing
-        the failing records, ``InvalidSnapshot``, ``InvalidSchema`` for a faulty
-        ``plan``, ``WorkspaceNotFound``, ``CollectionNotInWorkspace``."""
+        """Verify the snapshot; bring forward and validate every record.
+
+        Raises ``MigrationFailed`` with the failing records, ``InvalidSnapshot``,
+        ``InvalidSchema`` for a faulty ``plan``, ``WorkspaceNotFound`` and
+        ``CollectionNotInWorkspace``.
+        """
+        failures = RecordFailures(LISTED_FAULTS)
+        converted = bring_forward(
+            self._records(content),
+            self._row,
+            lambda record: (record["collection"], record["id"]),
+            failures,
+        )
+        for batch in batched(converted, BATCH_ROWS):
+            self._spool.put([tuple(row) for _, row in batch])
+        if failures.failed:
+            first = failures.listed[0]
+            raise MigrationFailed(
+                f"record {first.id} of {first.collection} cannot be brought forward:"
+                f" {first.detail}; correct the plan, or send one with this run",
+                failures=failures.as_json(),
+            )
+
+    def _records(self, content: Iterable[bytes]) -> Iterator[Mapping[str, Any]]:
+        """Return the records of a content that is verified meanwhile."""
         inspection = Inspection()
-        rows: list[tuple[Any, ...]] = []
         for line in lines_of(content):
             record = inspection.read(line)
             if not self.manifest:
                 self._open(inspection.manifest)
-            if record is not None and (row := self._walked(record)) is not None:
-                rows.append(row)
-            if len(rows) >= BATCH:
-                self._spool.put(rows)
-                rows = []
+            if record is None:
+                continue
+            if record["collection"] not in self._targets:
+                raise InvalidSnapshot(
+                    f"the manifest does not know the collection {record['collection']}"
+                )
+            yield record
         inspection.finish()
-        self._check()
-        self._spool.put(rows)
 
     def _open(self, manifest: Manifest) -> None:
         self.manifest = manifest
-        self._missing(self._catalog.workspaces)
-        with Pinned(self._dialect) as cursor:
-            definitions = Definitions(definition_statements(self._dialect), cursor)
-            targets = RestoreTargets(self._dialect, self._catalog, definitions)
-            self._targets = targets.find(manifest, self._order.plan)
+        self._undeclared(self._catalog.workspaces)
+        with Pinned(self._dialect) as session:
+            targets = RestoreTargets(self._dialect, self._catalog, Definitions(session))
+            self._targets = targets.find(manifest, self._request.plan)
 
-    def _place(self, taken: Mapping[str, Any]) -> str:
-        """The workspace that what was taken comes into."""
-        return (
-            taken["workspace"] or DEFAULT
-            if self._order.workspace is None
-            else self._order.workspace
-        )
+    def _workspace(self, taken: Mapping[str, Any]) -> str:
+        """Return the workspace that a record or an entry is restored into."""
+        if self._request.workspace is None:
+            return taken["workspace"] or DEFAULT
+        return self._request.workspace
 
-    def _missing(self, workspaces: Workspaces) -> dict[str, set[str]]:
-        """The collections of the workspaces that are declared with this restore: those
-        it was taken from, where they are not here. Raises ``WorkspaceNotFound``,
-        ``CollectionNotInWorkspace``."""
-        missing: dict[str, set[str]] = {}
+    def _undeclared(self, workspaces: Workspaces) -> dict[str, set[str]]:
+        """Return the workspaces that the restore declares, with their collections.
+
+        They are those that the snapshot was taken from and that do not exist. Raises
+        ``WorkspaceNotFound`` and ``CollectionNotInWorkspace``.
+        """
+        undeclared: dict[str, set[str]] = {}
+        where_taken = self._request.workspace is None
         for entry in self.manifest["collections"]:
-            workspace = self._place(entry)
-            if (
-                self._order.workspace is None
-                and workspace != DEFAULT
-                and workspace not in workspaces
-            ):
-                missing.setdefault(workspace, set()).add(entry["name"])
+            workspace = self._workspace(entry)
+            if where_taken and workspace not in (DEFAULT, *workspaces):
+                undeclared.setdefault(workspace, set()).add(entry["name"])
             else:
-                check_held(workspaces, workspace, entry["name"])
-        return missing
+                check_in_workspace(workspaces, workspace, entry["name"])
+        return undeclared
 
-    def _walked(self, record: Mapping[str, Any]) -> tuple[Any, ...] | None:
-        target, version = (
-            self._targets.get(record["collection"]),
-            record["schema_version"],
-        )
-        if target is None:
-            raise InvalidSnapshot(
-                f"the manifest does not know the collection {record['collection']}"
-            )
+    def _row(self, record: Mapping[str, Any]) -> Row:
+        """Return a record of the snapshot as it will be stored."""
+        collection, version = record["collection"], record["schema_version"]
+        target = self._targets[collection]
+        _check_version(target, version)
         before = dumps(record["data"])
-        try:
-            _check_version(target, version)
-            steps = target.plan.chain(version)
-            data: Data = target.layout.type.validate(
-                target.plan.walk(version, record["data"])
-            )
-        except PersistError as error:
-            self._fail(record, error)
-            return None
+        steps = target.plan.chain(version)
+        data = target.layout.type.bring_forward(version, record["data"], target.plan)
+        text = dumps(data)
         target.from_versions[version] = target.from_versions.get(version, 0) + 1
         self._migrated += bool(steps)
-        text = dumps(data)
-        changed = bool(steps) and not json_equal(before, text)
-        place = record["collection"], self._place(record), record["id"]
-        times = record["created_at"], record["updated_at"]
-        return tuple(Row(*place, record["revision"], *times, text, changed))
-
-    def _fail(self, record: Mapping[str, Any], error: PersistError) -> None:
-        named = {"collection": record["collection"], "id": record["id"]}
-        found = error.errors or ((None, error.detail),)
-        for place, detail in found:
-            if len(self._failures) < FAULTS:
-                self._failures.append(
-                    named | {"pointer": place or "", "detail": detail}
-                )
-
-    def _check(self) -> None:
-        if self._failures:
-            first = self._failures[0]
-            raise MigrationFailed(
-                f"record {first['id']} of {first['collection']} does not come along:"
-                f" {first['detail']}; correct the plan, or send one with this run",
-                failures=self._failures,
-            )
+        return Row(
+            collection,
+            self._workspace(record),
+            record["id"],
+            record["revision"],
+            record["created_at"],
+            record["updated_at"],
+            text,
+            changed=bool(steps) and not json_equal(before, text),
+        )
 
     def run(self, work: UnitOfWork, origin: Origin) -> dict[str, Any]:
-        """Store everything; the report. Raises what ``_missing`` does,
-        ``RestoreConflict``, ``UniqueViolation``, and ``Stale`` where a type changed
-        since ``prepare``."""
-        for workspace, collections in self._missing(work.workspaces).items():
-            work.definitions.declare(workspace, collections)
+        """Store everything and return the report.
+
+        Raises what ``_undeclared`` does, ``RestoreConflict``, ``UniqueViolation``, and
+        ``Stale`` if a type changed since ``prepare``.
+        """
+        undeclared = self._undeclared(work.workspaces)
+        for workspace, collections in undeclared.items():
+            work.declare_workspace(workspace, collections)
         layouts = {
-            name: self._placed(work, target) for name, target in self._targets.items()
+            name: self._current_layout(work, target)
+            for name, target in self._targets.items()
         }
-        arrival = RestoreWriter(work, layouts, self._order.on_conflict, self._dialect)
-        with Spool() as incoming:
-            arrival.make_room(self._pieces(), incoming)
-            arrival.bring_in(incoming, self._order.snapshot, origin)
-        report = self._report(work.now, arrival)
-        self._dialect.inserter(MIGRATIONS)(
-            work.cursor, [(report["id"], work.now, dumps(report))]
+        request = self._request
+        writer = RestoreWriter(
+            work, layouts, request.on_conflict, request.snapshot, origin
         )
-        return report
-
-    def _pieces(self) -> Iterator[list[Row]]:
-        for piece in self._spool:
-            yield [Row(*row) for row in piece]
-
-    def _report(self, at: str, arrival: RestoreWriter) -> dict[str, Any]:
-        return {
-            "id": new_id(),
+        batches = ([Row(*row) for row in batch] for batch in self._spool)
+        with Spool() as incoming:
+            writer.remove_overwritten(batches, incoming)
+            writer.insert(incoming)
+        report = {
             "kind": "restore",
-            "at": at,
-            "snapshot": self._order.snapshot,
-            "created": arrival.created,
-            "skipped": arrival.skipped,
-            "overwritten": arrival.overwritten,
+            "snapshot": request.snapshot,
+            "created": writer.created,
+            "skipped": writer.skipped,
+            "overwritten": writer.overwritten,
             "migrated": self._migrated,
             "collections": [
                 target.report() for _, target in sorted(self._targets.items())
             ],
             "failures": [],
         }
+        return record_run(work.session, work.now, report)
 
-    def _placed(self, work: UnitOfWork, target: RestoreTarget) -> Layout:
-        """The layout as the transaction sees it; a missing registered type is
-        registered."""
-        type = target.layout.type
+    def _current_layout(self, work: UnitOfWork, target: RestoreTarget) -> Layout:
+        """Return the layout as the transaction sees it.
+
+        A registered type that does not exist is registered.
+        """
+        entity_type = target.layout.type
         if not target.versions:
-            if not work.holds(type):
+            if not work.is_current(entity_type):
                 raise Stale
             return target.layout
-        if work.definitions.versions(type.name) != list(target.stored):
+        if work.definitions.versions(entity_type.name) != list(target.stored):
             raise Stale
         table = work.definitions.next_table()
         known = {version.schema_version for version in target.stored}
@@ -221,23 +213,27 @@ class Restore:
                 work.definitions.add(
                     version.name, version.schema_version, version.definition, table
                 )
-        work.definitions.readmit(type.name, type.schema_version, table)
-        return self._made(work, layout_of(type, self._dialect, table_name=table))
+        work.definitions.readmit(entity_type.name, entity_type.schema_version, table)
+        return self._created(
+            work, layout_of(entity_type, self._dialect, table_name=table)
+        )
 
-    def _made(self, work: UnitOfWork, layout: Layout) -> Layout:
-        work.cursor.execute(self._dialect.ddl(CreateTable(layout.table)))
+    def _created(self, work: UnitOfWork, layout: Layout) -> Layout:
+        """Create the table of a layout."""
+        work.session.execute(self._dialect.ddl(CreateTable(layout.table)))
         for index in layout.table.indexes:
-            work.cursor.execute(self._dialect.ddl(CreateIndex(index)))
-        return work.adopt(layout)
+            work.session.execute(self._dialect.ddl(CreateIndex(index)))
+        work.adopt(layout)
+        return layout
 
 
 def _check_version(target: RestoreTarget, version: int) -> None:
-    """Raise ``MigrationFailed`` for data of a registered type that is newer than the
-    type is here."""
-    type = target.layout.type
-    if type.kind is Kind.REGISTERED and version > type.schema_version:
+    """Raise ``MigrationFailed`` for registered data that is newer than its type."""
+    entity_type = target.layout.type
+    if entity_type.kind is Kind.REGISTERED and version > entity_type.schema_version:
         raise MigrationFailed(
-            f"the data is of schema version {version}, {type.name} is at"
-            f" {type.schema_version} here: first PUT /entity-types/{type.name} with the"
-            " definition that stands in the snapshot's manifest"
+            f"the data is of schema version {version}, {entity_type.name} is at"
+            f" {entity_type.schema_version} here: first PUT"
+            f" /entity-types/{entity_type.name} with the definition in the snapshot's"
+            " manifest"
         )

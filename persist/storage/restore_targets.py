@@ -1,5 +1,4 @@
-"""Targets: what the collections of a snapshot are here, and the plans that lead to
-them."""
+"""Restore targets: the collections here that a snapshot's collections go into."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -23,11 +22,11 @@ Steps = Sequence[Mapping[str, Any]]
 
 @dataclass
 class RestoreTarget:
-    """A collection that is restored: its layout, its plan, and what of it had to be
-    done.
+    """A collection that is restored, with the plan that its records walk.
 
-    ``versions`` are those a registered type that is missing here is to have, ``stored``
-    those its name had here already.
+    ``versions`` are those that a registered type will get if it does not exist here.
+    ``stored`` are those that its name had here already. ``from_versions`` counts the
+    records by the schema version they came with.
     """
 
     layout: Layout
@@ -37,7 +36,7 @@ class RestoreTarget:
     from_versions: dict[int, int] = field(default_factory=dict)
 
     def report(self) -> dict[str, Any]:
-        """The collection's part of the report."""
+        """Return the collection's part of the report."""
         versions = {
             str(version): count for version, count in sorted(self.from_versions.items())
         }
@@ -49,8 +48,7 @@ class RestoreTarget:
 
 
 class RestoreTargets:
-    """Finds the targets of a manifest, as a catalog and the definitions of one read
-    tell them."""
+    """Finds the targets of a manifest in a catalog and the stored definitions."""
 
     def __init__(
         self, dialect: Dialect, catalog: Catalog, definitions: Definitions
@@ -62,30 +60,35 @@ class RestoreTargets:
     def find(
         self, manifest: Manifest, plans: Mapping[str, Steps]
     ) -> dict[str, RestoreTarget]:
-        """The target of each collection by name; ``plans`` count instead of the
-        collections' own.
+        """Return the target of each collection by name.
 
-        Raises ``MigrationFailed``, ``InvalidSchema`` for a faulty plan.
+        ``plans`` are used instead of the collections' own. Raises ``MigrationFailed``,
+        and ``InvalidSchema`` for a faulty plan.
         """
         found: dict[str, RestoreTarget] = {}
         for entry in manifest["collections"]:
             name = entry["name"]
             target = found.get(name) or self._target(entry, planned=name in plans)
             if name in plans:
-                target.plan = _plan(
-                    target.layout.type.schema_version, name, plans[name]
-                )
+                version = target.layout.type.schema_version
+                target.plan = _plan(version, name, plans[name])
             found[name] = target
-        if strange := sorted(plans.keys() - found.keys()):
+        unknown = sorted(plans.keys() - found.keys())
+        if unknown:
             raise MigrationFailed(
-                f"the plan names {strange[0][:80]!r}, which the snapshot does not hold"
+                f"the plan names {unknown[0][:80]!r}, which the snapshot does not"
+                " contain"
             )
         return found
 
     def _target(self, entry: Mapping[str, Any], *, planned: bool) -> RestoreTarget:
-        name, registered = entry["name"], entry["kind"] == Kind.REGISTERED.value
-        told = _versions(entry) if registered else []
-        stored = self._definitions.versions(name) if registered else []
+        name = entry["name"]
+        registered = entry["kind"] == Kind.REGISTERED.value
+        taken: list[StoredDefinition] = []
+        stored: list[StoredDefinition] = []
+        if registered:
+            taken = _versions(entry)
+            stored = self._definitions.versions(name)
         if name in self._catalog.layouts or name in self._catalog.ahead:
             layout = self._catalog.get(name)
             if layout.type.kind.value != entry["kind"]:
@@ -94,23 +97,25 @@ class RestoreTargets:
                     f" {layout.type.kind.value} here; restore it where it is of the"
                     " same kind"
                 )
-            _check_agreement(layout.type, told, stored, planned=planned)
+            _check_agreement(layout.type, taken, stored, planned=planned)
             return RestoreTarget(layout, layout.type.plan)
         if not registered:
             raise MigrationFailed(
                 f"there is no typed collection {name} here; deploy its class first"
             )
-        return self._missing(told, stored)
+        return self._missing(taken, stored)
 
     def _missing(
-        self, told: list[StoredDefinition], stored: list[StoredDefinition]
+        self, taken: list[StoredDefinition], stored: list[StoredDefinition]
     ) -> RestoreTarget:
-        """A type that is registered from the manifest; one that was deleted here goes
-        on counting."""
+        """Return the target of a type that is registered from the manifest.
+
+        The versions of a type that was deleted here go on counting.
+        """
         here = {version.schema_version: version for version in stored}
-        for version in told:
+        for version in taken:
             _check_same(version, here.get(version.schema_version))
-        merged = {version.schema_version: version for version in told} | here
+        merged = {version.schema_version: version for version in taken} | here
         versions = [merged[number] for number in sorted(merged)]
         steps = plan_steps(version.definition["steps"] for version in versions)
         layout = registered_layout(
@@ -120,27 +125,30 @@ class RestoreTargets:
 
 
 def _versions(entry: Mapping[str, Any]) -> list[StoredDefinition]:
-    """The definitions a registered collection brings. Raises ``MigrationFailed``."""
+    """Return the definitions of a registered collection in a manifest.
+
+    Raises ``MigrationFailed``.
+    """
     name = entry["name"]
     try:
-        found = [_version(name, told) for told in entry["definitions"]]
+        found = [_version(name, taken) for taken in entry["definitions"]]
     except (InvalidSchema, KeyError, TypeError, AttributeError) as error:
         raise MigrationFailed(
             f"the snapshot's definitions of {name} are not valid, take the snapshot"
-            f" anew: {error}"
+            f" again: {error}"
         ) from None
     numbers = [version.schema_version for version in found]
     if numbers != sorted(set(numbers)) or numbers[-1:] != [entry["schema_version"]]:
         raise MigrationFailed(
-            f"the snapshot does not bring the definition of {name}; take it anew"
+            f"the snapshot does not bring the definition of {name}; take it again"
         )
     return found
 
 
-def _version(name: str, told: Mapping[str, Any]) -> StoredDefinition:
-    number = told["schema_version"]
-    written = {key: value for key, value in told.items() if key != "steps"}
-    normal = normal_form({**written, "migration": told.get("steps", [])})
+def _version(name: str, taken: Mapping[str, Any]) -> StoredDefinition:
+    number = taken["schema_version"]
+    written = {key: value for key, value in taken.items() if key != "steps"}
+    normal = normal_form({**written, "migration": taken.get("steps", [])})
     if number is None or not isinstance(normal["schema"], dict):
         raise TypeError("a version needs its number and its schema")
     return StoredDefinition(name, number, "", normal, "")
@@ -148,25 +156,28 @@ def _version(name: str, told: Mapping[str, Any]) -> StoredDefinition:
 
 def _check_agreement(
     type: EntityType,
-    told: Iterable[StoredDefinition],
+    taken: Iterable[StoredDefinition],
     stored: Iterable[StoredDefinition],
     *,
     planned: bool,
 ) -> None:
-    """Raise ``MigrationFailed`` where a version number means another schema here. Data
-    of an older version may still come, by a plan that says how."""
+    """Raise ``MigrationFailed`` if a version number means another schema here.
+
+    Data of an older version may still come with a plan of its own (``planned``).
+    """
     here = {version.schema_version: version for version in stored}
-    for version in told:
+    for version in taken:
         if not planned or version.schema_version == type.schema_version:
             _check_same(version, here.get(version.schema_version))
 
 
-def _check_same(told: StoredDefinition, here: StoredDefinition | None) -> None:
-    if here is None or canonical_text(told.definition["schema"]) == canonical_text(
-        here.definition["schema"]
-    ):
+def _check_same(taken: StoredDefinition, here: StoredDefinition | None) -> None:
+    if here is None:
         return
-    name, number = told.name, told.schema_version
+    schema = canonical_text(here.definition["schema"])
+    if canonical_text(taken.definition["schema"]) == schema:
+        return
+    name, number = taken.name, taken.schema_version
     raise MigrationFailed(
         f"schema version {number} of {name} has another schema here than in the"
         f" snapshot; bring {name} to a later version (PUT /entity-types/{name}), then"
@@ -175,7 +186,7 @@ def _check_same(told: StoredDefinition, here: StoredDefinition | None) -> None:
 
 
 def _plan(current: int, name: str, steps: Any) -> MigrationPlan:
-    """The plan a client sends with a run. Raises ``InvalidSchema``."""
+    """Return the plan that a client sends with a run. Raises ``InvalidSchema``."""
     if not isinstance(steps, list):
         raise refuse(("plan", name), "this must be a list of steps")
     for index, step in enumerate(steps):

@@ -1,32 +1,36 @@
-"""Arrival: the records of a restore come into their tables, inside its transaction.
+"""Writing a restore: the records of a snapshot go into their tables.
 
-Those to be overwritten go first, then all come in, so that unique values may have
-changed places. No more is kept in memory than a piece.
+Records to be overwritten are removed first, then all are inserted, so that unique
+values may have changed places. One batch at a time is in memory.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum
 from itertools import groupby
 from typing import NamedTuple
 
-from persist.domain.change import Change, Operation, Origin
-from persist.domain.errors import RestoreConflict, UniqueViolation
+from persist.domain.change import Origin
+from persist.domain.collection import Collection
+from persist.domain.errors import (
+    PersistError,
+    RecordExists,
+    RestoreConflict,
+    UniqueViolation,
+    Violation,
+)
 from persist.domain.record import Record, json_equal
-from persist.storage.dialect import Dialect
-from persist.storage.dialect import Failure as DriverFailure
+from persist.storage.dialect import Failure
 from persist.storage.layout import Layout
-from persist.storage.savepoint import savepoint
+from persist.storage.record_migration import RecordFailures
 from persist.storage.spool import Spool
 from persist.storage.unit_of_work import RecordKey, UnitOfWork
 
-FAULTS = 100
-"""Failing records a refusal lists."""
-
-Failure = dict[str, str]
+LISTED_FAULTS = 100
+"""Faults that a refusal lists."""
 
 
 class OnConflict(Enum):
-    """What happens to a record that is here already."""
+    """What happens to a record whose id exists already."""
 
     FAIL = "fail"
     SKIP = "skip"
@@ -34,8 +38,11 @@ class OnConflict(Enum):
 
 
 class Row(NamedTuple):
-    """A record on its way in. ``changed``: a step made other data of it; ``replaced``:
-    the revision of the record it replaces, 0 where there is none."""
+    """A record of a snapshot on its way into the database.
+
+    ``changed`` tells whether a migration step made other data of it. ``replaced`` is
+    the revision of the record that it overwrites, 0 if there is none.
+    """
 
     collection: str
     workspace: str
@@ -49,59 +56,55 @@ class Row(NamedTuple):
 
 
 class RestoreWriter:
-    """``make_room``, then ``bring_in``; then the numbers tell what happened."""
+    """``remove_overwritten``, then ``insert``; then the counts say what happened."""
 
     def __init__(
         self,
         work: UnitOfWork,
         layouts: Mapping[str, Layout],
         on_conflict: OnConflict,
-        dialect: Dialect,
+        snapshot: str,
+        origin: Origin,
     ) -> None:
         self.created = self.skipped = self.overwritten = 0
         self._work = work
         self._layouts = layouts
         self._on_conflict = on_conflict
-        self._dialect = dialect
-        self._failures: list[Failure] = []
+        self._snapshot = snapshot
+        self._origin = origin
+        self._failures = RecordFailures(LISTED_FAULTS)
 
-    def make_room(self, pieces: Iterable[list[Row]], incoming: Spool) -> None:
-        """Look what is here and take away what is to be overwritten; what comes in is
-        put down. Raises ``RestoreConflict`` listing the records that are here
-        already."""
-        for piece in pieces:
-            self._work.read(
-                RecordKey(row.collection, row.workspace, row.id) for row in piece
+    def remove_overwritten(self, batches: Iterable[list[Row]], incoming: Spool) -> None:
+        """Remove the records to be overwritten and put aside what will be inserted.
+
+        Raises ``RestoreConflict`` with the records that exist already.
+        """
+        for batch in batches:
+            self._work.lock(
+                RecordKey(row.collection, row.workspace, row.id) for row in batch
             )
-            incoming.put(
-                [
-                    tuple(kept)
-                    for row in piece
-                    if (kept := self._decided(row)) is not None
-                ]
-            )
-            self._work.flush_records()
-        if self._failures:
+            kept = [decided for row in batch if (decided := self._decide(row))]
+            incoming.put([tuple(row) for row in kept])
+            self._work.release_records()
+        if self._failures.failed:
+            first = self._failures.listed[0]
             raise RestoreConflict(
-                f"{self._failures[0]['id']}: {self._failures[0]['detail']}; nothing was"
-                " restored. Choose on_conflict skip or overwrite, or another"
-                " workspace",
-                failures=self._failures,
+                f"{first.id}: {first.detail}; nothing was restored. Choose on_conflict"
+                " skip or overwrite, or another workspace",
+                failures=self._failures.as_json(),
             )
 
-    def _decided(self, row: Row) -> Row | None:
-        """The row as it comes in, None where it does not."""
-        records = self._work.records(row.collection)
-        current = records.get(row.workspace, row.id)
+    def _decide(self, row: Row) -> Row | None:
+        """Return the row as it will be inserted, None if it will not."""
+        current = self._work.records(row.collection).get(row.workspace, row.id)
         if current is None:
             self.created += 1
             return row
         if self._on_conflict is OnConflict.FAIL:
-            self._fail(
-                row,
-                "",
-                f"a record with this id is here, at revision {current.revision}",
+            exists = RecordExists(
+                f"a record with this id exists, at revision {current.revision}"
             )
+            self._failures.add(row.collection, row.id, exists)
             return None
         if self._on_conflict is OnConflict.SKIP:
             self.skipped += 1
@@ -109,115 +112,106 @@ class RestoreWriter:
         self.overwritten += 1
         if json_equal(current.text, row.text):
             return None
-        records.remove(current)
+        self._collection(row.collection, row.workspace).make_room(current)
         return row._replace(replaced=current.revision)
 
-    def bring_in(self, incoming: Spool, snapshot: str, origin: Origin) -> None:
-        """Insert what comes in and tell the journal. Raises ``UniqueViolation`` listing
-        the records whose unique values others hold."""
-        for piece in incoming:
-            for record in self._inserted([Row(*row) for row in piece]):
-                self._work.journal.append(
-                    Change(Operation.RESTORE, record, origin, snapshot=snapshot)
-                )
+    def insert(self, incoming: Spool) -> None:
+        """Insert the records with their changes.
+
+        Raises ``UniqueViolation`` with the records whose unique values others have, and
+        ``RestoreConflict`` if one id comes twice.
+        """
+        for batch in incoming:
+            rows = [Row(*row) for row in batch]
+            for (collection, workspace), group in groupby(
+                rows, key=lambda row: row[:2]
+            ):
+                self._insert(collection, workspace, list(group))
+            # The transaction is exclusive: nobody waits for the journal's counter.
             self._work.journal.flush()
-            if len(self._failures) >= FAULTS:
+            if self._failures.full:
                 break
-        self._check_unique()
+        self._check_inserted()
 
-    def _inserted(self, rows: list[Row]) -> Iterator[Record]:
-        """Insert a piece; the records the journal is to tell of, as long as none
-        fails."""
-        for (collection, workspace), group in groupby(rows, key=lambda row: row[:2]):
-            records = self._records(collection, workspace, list(group))
-            self._insert(self._layouts[collection], records)
-            if not self._failures:
-                yield from records
-
-    def _records(
-        self, collection: str, workspace: str, rows: list[Row]
-    ) -> list[Record]:
-        """The records as they come in. One keeps its revision where this database never
-        knew the id and no step changed it; else it gets the larger of the snapshot's
-        and the last here, + 1."""
-        version = self._layouts[collection].type.schema_version
-        known = self._work.journal.last_revisions(
+    def _insert(self, collection: str, workspace: str, rows: list[Row]) -> None:
+        """Insert the rows at once; if one is refused, find each that is."""
+        last = self._work.journal.last_revisions(
             collection, workspace, [row.id for row in rows]
         )
-        records = []
-        for row in rows:
-            last = max(row.replaced, known.get(row.id, 0))
-            revision = (
-                max(row.revision, last) + 1 if last or row.changed else row.revision
-            )
-            times = row.created_at, row.updated_at
-            records.append(
-                Record(
-                    row.id, collection, workspace, revision, version, *times, row.text
-                )
-            )
-        return records
-
-    def _insert(self, layout: Layout, records: list[Record]) -> None:
-        """Insert a piece; where a unique value is held, find out by whom of it, one by
-        one."""
-        if self._stored(layout, records):
+        if self._restored(rows, last) is None:
             return
-        for record in records:
-            if (
-                len(self._failures) < FAULTS
-                and (violated := self._violated(layout, [record])) is not None
-            ):
-                self._fail_unique(layout, record, violated)
+        for row in rows:
+            if self._failures.full:
+                break
+            error = self._restored([row], last)
+            if error is not None:
+                self._failures.add(row.collection, row.id, error)
 
-    def _stored(self, layout: Layout, records: list[Record]) -> bool:
-        return self._violated(layout, records) is None
-
-    def _violated(self, layout: Layout, records: list[Record]) -> str | None:
-        """Insert records, all or none; the constraint where one of them violates it."""
-        cursor = self._work.cursor
+    def _restored(
+        self, rows: Sequence[Row], last: Mapping[str, int]
+    ) -> PersistError | None:
+        """Restore the rows, all or none, and return what refused one of them."""
+        first = rows[0]
+        records = self._work.records(first.collection)
+        collection = self._collection(first.collection, first.workspace)
+        version = collection.type.schema_version
         try:
-            with savepoint(cursor, self._dialect):
-                layout.writer.insert(cursor, [layout.row(record) for record in records])
+            with self._work.savepoint():
+                # All that existed was removed before.
+                records.load(first.workspace, [row.id for row in rows], ())
+                for row in rows:
+                    collection.restore(
+                        _record(row, version),
+                        self._snapshot,
+                        last_revision=max(row.replaced, last.get(row.id, 0)),
+                        changed=row.changed,
+                    )
+            records.forget()
+        except UniqueViolation as error:
+            pointer = error.errors[0].pointer
+            return UniqueViolation(
+                error.detail, errors=[Violation(pointer, error.detail)]
+            )
         except Exception as error:
-            if self._dialect.failure(error) is not DriverFailure.UNIQUE:
+            # The key of the table is unique too, and no fault of a member.
+            by_database = self._work.session.dialect.failure(error) is Failure.UNIQUE
+            if not by_database and not isinstance(error, RecordExists):
                 raise
-            return self._dialect.violated_constraint(error)
+            return RecordExists(
+                "the snapshot has this id twice for the workspace it is restored into"
+            )
         return None
 
-    def _fail_unique(self, layout: Layout, record: Record, violated: str) -> None:
-        paths = layout.unique.get(violated)
-        if paths is None:
-            self._fail(
-                record,
-                "",
-                "the snapshot holds this id twice for the workspace it is restored"
-                " into",
-            )
-            return
-        place = "/" + paths[0].replace(".", "/")
-        self._fail(
-            record, place, f"another record holds this value of {' and '.join(paths)}"
-        )
+    def _collection(self, name: str, workspace: str) -> Collection:
+        return self._work.collection(self._layouts[name].type, workspace, self._origin)
 
-    def _fail(self, record: Row | Record, place: str, detail: str) -> None:
-        if len(self._failures) < FAULTS:
-            named = {"collection": record.collection, "id": record.id}
-            self._failures.append({**named, "pointer": place, "detail": detail})
-
-    def _check_unique(self) -> None:
-        if not self._failures:
+    def _check_inserted(self) -> None:
+        if not self._failures.failed:
             return
-        first = self._failures[0]
-        detail = f"{first['id']}: {first['detail']}; nothing was restored. "
-        if any(not failure["pointer"] for failure in self._failures):
+        first = self._failures.listed[0]
+        detail = f"{first.id}: {first.detail}; nothing was restored. "
+        listed = self._failures.as_json()
+        if any(not failure.pointer for failure in self._failures.listed):
             raise RestoreConflict(
                 detail + "Restore it where it was taken, or one workspace at a time",
-                failures=self._failures,
+                failures=listed,
             )
         raise UniqueViolation(
             detail
-            + "Change or delete the records that hold these values, or restore into"
+            + "Change or delete the records that have these values, or restore into"
             " another workspace",
-            failures=self._failures,
+            failures=listed,
         )
+
+
+def _record(row: Row, schema_version: int) -> Record:
+    return Record(
+        row.id,
+        row.collection,
+        row.workspace,
+        row.revision,
+        schema_version,
+        row.created_at,
+        row.updated_at,
+        row.text,
+    )

@@ -4,23 +4,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from persist.storage.dialect import Dialect, Failure
-from persist.storage.sql import Cursor
+from persist.storage.sql import Session
 
 
 @contextmanager
-def savepoint(cursor: Cursor, dialect: Dialect) -> Iterator[None]:
-    """What is sent inside stays, or is undone where something is raised. After any
-    refusal of the database but a unique violation the transaction itself has to end:
-    nothing is undone then."""
-    cursor.execute("SAVEPOINT part")
+def savepoint(session: Session[Dialect]) -> Iterator[None]:
+    """Open a block whose writes are undone if it raises.
+
+    After any error of the database but a unique violation the transaction itself has
+    to end, so nothing is undone then.
+    """
+    session.execute("SAVEPOINT part")
     try:
         yield
     except Exception as error:
-        if (
-            not dialect.is_driver_error(error)
-            or dialect.failure(error) is Failure.UNIQUE
-        ):
-            cursor.execute("ROLLBACK TO SAVEPOINT part")
-            cursor.execute("RELEASE SAVEPOINT part")
+        by_database = session.dialect.is_driver_error(error)
+        if not by_database or session.dialect.failure(error) is Failure.UNIQUE:
+            session.execute("ROLLBACK TO SAVEPOINT part")
+            session.execute("RELEASE SAVEPOINT part")
         raise
-    cursor.execute("RELEASE SAVEPOINT part")
+    session.execute("RELEASE SAVEPOINT part")

@@ -1,5 +1,4 @@
-"""The tables of a database: made where they are missing, brought up to date, compared
-with the models."""
+"""The tables of a database: created, brought up to date, compared with the models."""
 
 from collections.abc import Iterable
 
@@ -19,16 +18,15 @@ SINGLE_ROWS: tuple[tuple[sa.Table, dict[str, int]], ...] = (
     (JOURNAL_FIRST, {"seq": 1}),
     (REGISTRY_HEAD, {"epoch": 0, "documents": 0}),
 )
-"""The tables of one row, and what it is at first."""
+"""The tables of one row, with its first values."""
 
 
 class SchemaMismatch(Exception):
-    """The database's tables are not the ones this code works with; the message says
-    which."""
+    """The database's tables do not fit this code; the message says which."""
 
 
-def silent(title: str, done: int, rows: int) -> None:
-    """Progress that nobody watches."""
+def ignore_progress(title: str, done: int, rows: int) -> None:
+    """Do nothing: nobody follows the progress."""
 
 
 def prepare(
@@ -36,17 +34,16 @@ def prepare(
     types: Iterable[EntityType],
     *,
     auto_migrate: bool = True,
-    progress: Progress = silent,
+    progress: Progress = ignore_progress,
 ) -> list[Pending]:
-    """Make the tables that are missing and bring those up to date that are behind; what
-    was done.
+    """Create missing tables and bring up to date those that are behind.
 
-    One process at a time; others wait and find it done. Raises ``SchemaMismatch`` where
-    a table is ahead of the code, or behind it and ``auto_migrate`` is off;
-    ``MigrationStopped``.
+    Returns what was brought up to date. One process does so at a time; others wait and
+    find it done. Raises ``SchemaMismatch`` if a table is ahead of the code, or behind
+    it and ``auto_migrate`` is off, and ``MigrationStopped``.
     """
     types = list(types)
-    due = _made(dialect, types)
+    due = _created(dialect, types)
     if due and not auto_migrate:
         behind = ", ".join(
             f"{work.type.name} ({work.stored_version} to {work.type.schema_version})"
@@ -60,7 +57,7 @@ def prepare(
     return due
 
 
-def _made(dialect: Dialect, types: list[EntityType]) -> list[Pending]:
+def _created(dialect: Dialect, types: list[EntityType]) -> list[Pending]:
     engine = dialect.engine()
     metadata = _metadata(dialect, types)
     with exclusive(engine, dialect) as connection:
@@ -68,7 +65,7 @@ def _made(dialect: Dialect, types: list[EntityType]) -> list[Pending]:
         for table, row in SINGLE_ROWS:
             if connection.scalar(sa.select(sa.func.count()).select_from(table)) == 0:
                 connection.execute(table.insert().values(row))
-        # a database that cannot be written is noticed here, not by the first client
+        # A database that cannot be written is noticed here, not by the first client.
         connection.execute(sa.update(JOURNAL_HEAD).values(seq=JOURNAL_HEAD.c.seq))
         for type in types:
             _check_version(connection, dialect, type)
@@ -96,8 +93,7 @@ def _ahead(type: EntityType, stored: int) -> str:
 
 
 def ahead(dialect: Dialect, types: Iterable[EntityType]) -> dict[str, str]:
-    """The collections whose tables a newer version of the service has migrated, with a
-    sentence each."""
+    """Return a sentence for each table that a newer release has migrated."""
     engine = dialect.engine()
     with engine.connect() as connection:
         if not sa.inspect(connection).has_table("definitions"):
@@ -113,7 +109,7 @@ def ahead(dialect: Dialect, types: Iterable[EntityType]) -> dict[str, str]:
 
 
 def due(dialect: Dialect, types: Iterable[EntityType]) -> list[Pending]:
-    """What ``prepare`` would bring up to date; changes nothing."""
+    """Return what ``prepare`` would bring up to date; changes nothing."""
     engine = dialect.engine()
     try:
         with engine.connect() as connection:
@@ -125,16 +121,16 @@ def due(dialect: Dialect, types: Iterable[EntityType]) -> list[Pending]:
 
 
 def drift(dialect: Dialect, types: Iterable[EntityType]) -> list[str]:
-    """Every difference between the database's tables and the models, in words."""
+    """Return every difference between the database's tables and the models."""
     engine = dialect.engine()
     expected = _metadata(dialect, types)
 
-    def ours(name: str | None, kind: str, _parents: object) -> bool:
+    def is_ours(name: str | None, kind: str, _parents: object) -> bool:
         return kind != "table" or name in expected.tables
 
     with engine.connect() as connection:
         context = MigrationContext.configure(
-            connection, opts={"include_name": ours, "compare_type": True}
+            connection, opts={"include_name": is_ours, "compare_type": True}
         )
         differences = compare_metadata(context, expected)
     engine.dispose()

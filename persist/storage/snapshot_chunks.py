@@ -1,12 +1,11 @@
-"""Snapshot pieces: how the content of snapshots lies in the database.
+"""Snapshot chunks: how the content of snapshots is stored.
 
-The record lines are written as ordinary batches, so writers are not held up; the
-snapshot's own row comes last, so it is whole or not there.
+The record lines are written in ordinary batches, so other writers do not wait. The
+snapshot's own row comes last: a snapshot is complete or does not exist.
 """
 
 import hashlib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
@@ -14,90 +13,89 @@ import sqlalchemy as sa
 
 from persist.domain.errors import TooLarge, Unavailable
 from persist.domain.identifiers import new_id
-from persist.domain.snapshot import LONGEST, Manifest, head_line
+from persist.domain.snapshot import MAX_LINE_BYTES, Manifest, head_line
 from persist.storage.dialect import Dialect
 from persist.storage.reader import refusal
-from persist.storage.sql import Compiled, Connection, Cursor
+from persist.storage.sql import (
+    Connection,
+    Inserter,
+    Session,
+    Statement,
+    big_integer,
+)
 from persist.storage.tables import JOURNAL_HEAD, SNAPSHOT_PIECES, SNAPSHOTS
 
-PIECE = 262_144
-"""Characters of a piece, roughly."""
+CHUNK_CHARACTERS = 262_144
+"""Characters of record lines after which a chunk ends."""
 
-Write = Callable[[Callable[[Cursor], Any]], Any]
-"""Runs something in a write transaction of its own and waits for it."""
+Write = Callable[[Callable[[Session[Dialect]], Any]], Any]
+"""Runs a function in a write transaction of its own and waits for it."""
 
+_OF_ID = SNAPSHOTS.c.id == sa.bindparam("snapshot_id")
+_OF_STORE = SNAPSHOT_PIECES.c.store == sa.bindparam("of_store")
+_UNUSED = SNAPSHOT_PIECES.c.store.not_in(sa.select(SNAPSHOTS.c.store))
 
-@dataclass(frozen=True)
-class SnapshotStatements:
-    """The statements of snapshots, written once for a dialect."""
+INSERT_SNAPSHOTS = Inserter(SNAPSHOTS)
+INSERT_CHUNKS = Inserter(SNAPSHOT_PIECES)
 
-    seq: Compiled
-    heads: Compiled
-    head: Compiled
-    piece: Compiled
-    pieces: Compiled
-    delete: Compiled
-    abandon: Compiled
-    sweep: Compiled
-    insert: Callable[[Cursor, Sequence[Any]], Any]
-    insert_piece: Callable[[Cursor, Sequence[Any]], Any]
+LAST_SEQ = Statement(sa.select(JOURNAL_HEAD.c.seq))
+"""Select the last ``seq`` of the journal."""
 
+HEADS = Statement(sa.select(SNAPSHOTS.c.head).order_by(SNAPSHOTS.c.id.desc()))
+"""Select the first line of every snapshot, the newest first."""
 
-def snapshot_statements(dialect: Dialect) -> SnapshotStatements:
-    """Write the statements of snapshots."""
-    of_id = SNAPSHOTS.c.id == sa.bindparam("snapshot_id")
-    store, number, content = (
-        SNAPSHOT_PIECES.c.store,
-        SNAPSHOT_PIECES.c.number,
-        SNAPSHOT_PIECES.c.content,
-    )
-    of_store = store == sa.bindparam("of_store")
-    nobodys = sa.delete(SNAPSHOT_PIECES).where(
-        store.not_in(sa.select(SNAPSHOTS.c.store))
-    )
-    head = sa.select(
+HEAD = Statement(
+    sa.select(
         SNAPSHOTS.c.head, SNAPSHOTS.c.head_sha256, SNAPSHOTS.c.store, SNAPSHOTS.c.pieces
-    )
-    numbered = number == sa.bindparam("piece_number", type_=sa.BigInteger())
-    return SnapshotStatements(
-        seq=dialect.compile(sa.select(JOURNAL_HEAD.c.seq)),
-        heads=dialect.compile(
-            sa.select(SNAPSHOTS.c.head).order_by(SNAPSHOTS.c.id.desc())
-        ),
-        head=dialect.compile(head.where(of_id)),
-        piece=dialect.compile(sa.select(content).where(of_store, numbered)),
-        pieces=dialect.compile(
-            sa.select(sa.func.count()).select_from(SNAPSHOT_PIECES).where(of_store)
-        ),
-        delete=dialect.compile(sa.delete(SNAPSHOTS).where(of_id)),
-        abandon=dialect.compile(nobodys.where(of_store)),
-        sweep=dialect.compile(nobodys.where(store < sa.bindparam("before"))),
-        insert=dialect.inserter(SNAPSHOTS),
-        insert_piece=dialect.inserter(SNAPSHOT_PIECES),
-    )
+    ).where(_OF_ID)
+)
+"""Select the row of one snapshot."""
 
+CHUNK = Statement(
+    sa.select(SNAPSHOT_PIECES.c.content).where(
+        _OF_STORE, SNAPSHOT_PIECES.c.number == big_integer("chunk_number")
+    )
+)
+"""Select one chunk of a store."""
 
-def run(cursor: Cursor, statement: Compiled, **values: Any) -> Any:
-    """Execute a statement."""
-    return cursor.execute(statement.text, statement.arguments(values))
+COUNT_CHUNKS = Statement(
+    sa.select(sa.func.count()).select_from(SNAPSHOT_PIECES).where(_OF_STORE)
+)
+"""Count the chunks of a store."""
+
+DELETE_SNAPSHOT = Statement(sa.delete(SNAPSHOTS).where(_OF_ID))
+"""Delete the row of a snapshot; its chunks stay."""
+
+DELETE_STORE = Statement(sa.delete(SNAPSHOT_PIECES).where(_UNUSED, _OF_STORE))
+"""Delete the chunks of a store that no snapshot uses."""
+
+SWEEP = Statement(
+    sa.delete(SNAPSHOT_PIECES).where(
+        _UNUSED, SNAPSHOT_PIECES.c.store < sa.bindparam("before")
+    )
+)
+"""Delete the chunks of snapshots that were begun before and never completed."""
 
 
 class Pinned:
-    """A read transaction on a connection of its own. Raises ``Unavailable``."""
+    """A session on a connection of its own that reads one moment.
+
+    Raises ``Unavailable``.
+    """
 
     def __init__(self, dialect: Dialect) -> None:
         self._dialect = dialect
         self._connection: Connection | None = None
 
-    def __enter__(self) -> Cursor:
+    def __enter__(self) -> Session[Dialect]:
         try:
             self._connection = self._dialect.connect()
-            cursor = self._connection.cursor()
-            cursor.execute(self._dialect.begin_read)
+            session = Session(self._dialect, self._connection.cursor())
+            session.execute(self._dialect.begin_read)
         except Exception as error:
             self._close()
             raise refusal(self._dialect, error) from error
-        return cursor
+        return session
 
     def __exit__(
         self,
@@ -115,32 +113,30 @@ class Pinned:
 
 
 class Store:
-    """Record lines on their way into pieces; ``keep`` makes them a snapshot,
-    ``abandon`` nothing."""
+    """Record lines on their way into chunks.
 
-    def __init__(
-        self, statements: SnapshotStatements, write: Write, *, dry_run: bool = False
-    ) -> None:
+    ``keep`` makes them a snapshot, ``abandon`` deletes them.
+    """
+
+    def __init__(self, write: Write, *, dry_run: bool = False) -> None:
         self.name = new_id()
-        self._statements = statements
         self._write = write
         self._dry_run = dry_run
-        self._pieces = 0
+        self._chunks = 0
         self._lines: list[str] = []
-        self._size = 0
+        self._characters = 0
         self._digest = hashlib.sha256()
 
     def add(self, line: str) -> None:
-        """Take a line with its end. Raises ``TooLarge`` for one that could not be read
-        again."""
+        """Add a line with its end. Raises ``TooLarge``."""
         _check_length(line)
         self._lines.append(line)
-        self._size += len(line)
-        if self._size >= PIECE:
+        self._characters += len(line)
+        if self._characters >= CHUNK_CHARACTERS:
             self._send()
 
     def close(self) -> str:
-        """Send what is left; the hash of all lines."""
+        """Write what waits and return the SHA-256 of all lines."""
         if self._lines:
             self._send()
         return self._digest.hexdigest()
@@ -149,45 +145,46 @@ class Store:
         content = "".join(self._lines)
         self._digest.update(content.encode())
         if not self._dry_run:
-            row = (self.name, self._pieces, content)
-            self._write(lambda cursor: self._statements.insert_piece(cursor, [row]))
-        self._pieces, self._lines, self._size = self._pieces + 1, [], 0
+            row = (self.name, self._chunks, content)
+            self._write(lambda session: session.insert(INSERT_CHUNKS, [row]))
+        self._chunks += 1
+        self._lines, self._characters = [], 0
 
-    def keep(self, cursor: Cursor, manifest: Manifest, head: str = "") -> bool:
-        """Make the pieces a snapshot under its ``head`` line; False where its id is
-        taken. Raises ``Unavailable`` where a process that started in between swept
-        pieces away, ``TooLarge``."""
+    def keep(
+        self, session: Session[Dialect], manifest: Manifest, head: str = ""
+    ) -> bool:
+        """Make the chunks a snapshot under its ``head`` line.
+
+        Returns False if its id is taken. Raises ``TooLarge``, and ``Unavailable`` if a
+        process that started meanwhile swept chunks away.
+        """
         head = head or head_line(manifest)
         _check_length(head)
-        if run(cursor, self._statements.head, snapshot_id=manifest["id"]).fetchall():
+        if session.row(HEAD, snapshot_id=manifest["id"]) is not None:
             return False
-        if (
-            run(cursor, self._statements.pieces, of_store=self.name).fetchall()[0][0]
-            != self._pieces
-        ):
+        if session.value(COUNT_CHUNKS, of_store=self.name) != self._chunks:
             raise Unavailable(
-                "another process has just started and swept the snapshot away; try"
-                " again"
+                "another process has just started and deleted the unfinished snapshot;"
+                " try again"
             )
-        row = (manifest["id"], head, head_sha256(head), self.name, self._pieces)
-        self._statements.insert(cursor, [row])
+        row = (manifest["id"], head, head_sha256(head), self.name, self._chunks)
+        session.insert(INSERT_SNAPSHOTS, [row])
         return True
 
     def abandon(self) -> None:
-        """Delete the pieces, unless they are a snapshot's."""
-        if self._pieces and not self._dry_run:
-            self._write(
-                lambda cursor: run(cursor, self._statements.abandon, of_store=self.name)
-            )
+        """Delete the chunks unless they are a snapshot's."""
+        if self._chunks and not self._dry_run:
+            self._write(lambda session: session.run(DELETE_STORE, of_store=self.name))
 
 
 def head_sha256(head: str) -> str:
-    """What shows that the first line is as it was when it was stored."""
+    """Return the hash that shows whether a first line is as it was stored."""
     return hashlib.sha256(head.encode()).hexdigest()
 
 
 def _check_length(line: str) -> None:
-    if len(line) * 4 > LONGEST and len(line.encode()) > LONGEST:
+    """Raise ``TooLarge`` for a line that could not be read again."""
+    if len(line) * 4 > MAX_LINE_BYTES and len(line.encode()) > MAX_LINE_BYTES:
         raise TooLarge(
-            f"a line of a snapshot may have {LONGEST:,} bytes: {line[:120]}…"
+            f"a line of a snapshot may have {MAX_LINE_BYTES:,} bytes: {line[:120]}…"
         )

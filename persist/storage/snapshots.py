@@ -1,4 +1,4 @@
-"""Snapshots: taken from one pinned read, kept in pieces, streamed out and in."""
+"""Snapshots: taken from one consistent read, stored in chunks, streamed out and in."""
 
 import hashlib
 import json
@@ -26,25 +26,31 @@ from persist.storage.catalog import Catalog
 from persist.storage.definitions import Definitions
 from persist.storage.dialect import Dialect
 from persist.storage.layout import Layout
-from persist.storage.records import BATCH
+from persist.storage.records import BATCH_ROWS
 from persist.storage.snapshot_chunks import (
+    CHUNK,
+    DELETE_SNAPSHOT,
+    DELETE_STORE,
+    HEAD,
+    HEADS,
+    LAST_SEQ,
+    SWEEP,
     Pinned,
     Store,
     Write,
     head_sha256,
-    run,
-    snapshot_statements,
 )
-from persist.storage.sql import Cursor
-from persist.storage.unit_of_work import Statements, now
+from persist.storage.sql import Row, Session
+from persist.storage.unit_of_work import now
 
 logger = logging.getLogger(__name__)
+
+SCHEMA_ONLY = "schema_only"
 
 
 @dataclass(frozen=True)
 class Selection:
-    """What a snapshot holds: a collection or every one of a workspace, or of each
-    workspace."""
+    """What a snapshot contains: a collection, a workspace, or everything."""
 
     collection: str | None = None
     workspace: str | None = None
@@ -52,28 +58,26 @@ class Selection:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A snapshot that only has to be kept. Whoever has it calls ``abandon`` in the end,
-    which does nothing to one that was kept."""
+    """A snapshot whose chunks are stored.
+
+    The caller always calls ``abandon`` in the end; it deletes nothing that was kept.
+    """
 
     manifest: Manifest
     store: Store
     head: str = ""
 
-    def keep(self, cursor: Cursor) -> bool:
-        """Make it visible; False where its id is taken. Raises ``Unavailable``."""
-        return self.store.keep(cursor, self.manifest, self.head)
+    def keep(self, session: Session[Dialect]) -> bool:
+        """Make it visible; False if its id is taken. Raises ``Unavailable``."""
+        return self.store.keep(session, self.manifest, self.head)
 
 
 class Snapshots:
     """The snapshots of a database. Every method may take long: call it in a thread."""
 
-    def __init__(
-        self, dialect: Dialect, catalog: Catalog, statements: Statements, write: Write
-    ) -> None:
+    def __init__(self, dialect: Dialect, catalog: Catalog, write: Write) -> None:
         self._dialect = dialect
         self._catalog = catalog
-        self._definitions = statements.definitions
-        self._statements = snapshot_statements(dialect)
         self._write = write
 
     def take(
@@ -85,92 +89,110 @@ class Snapshots:
         automatic: bool = False,
         dry_run: bool = False,
     ) -> Prepared:
-        """Copy one moment of the journal; a dry run stores nothing of it. Raises
-        ``CollectionNotFound``, ``Unavailable``, ``TooLarge``."""
-        store = Store(self._statements, self._write, dry_run=dry_run)
-        told = {"mode": mode, "note": note, "automatic": automatic}
+        """Copy one moment of the journal; a dry run stores nothing of it.
+
+        Raises ``CollectionNotFound``, ``Unavailable`` and ``TooLarge``.
+        """
+        store = Store(self._write, dry_run=dry_run)
+        described = {"mode": mode, "note": note, "automatic": automatic}
         try:
-            with Pinned(self._dialect) as cursor:
-                return Prepared(self._manifest(cursor, selection, store, told), store)
+            with Pinned(self._dialect) as session:
+                manifest = self._manifest(session, selection, store, described)
+                return Prepared(manifest, store)
         except BaseException:
             store.abandon()
             raise
 
     def _manifest(
-        self, cursor: Cursor, selection: Selection, store: Store, told: dict[str, Any]
+        self,
+        session: Session[Dialect],
+        selection: Selection,
+        store: Store,
+        described: dict[str, Any],
     ) -> Manifest:
-        definitions = Definitions(self._definitions, cursor)
-        self._catalog.refresh(definitions)
-        seq = run(cursor, self._statements.seq).fetchall()[0][0]
+        """Copy the records into the store and return the manifest."""
+        self._catalog.refresh(session)
         manifest = {
             "id": new_id(),
             "format_version": FORMAT_VERSION,
             "created_at": now(),
-            "seq": seq,
-        } | told
+            "seq": session.value(LAST_SEQ),
+            **described,
+        }
         entries = []
-        for workspace, layout in self._places(selection):
-            count = (
-                0
-                if told["mode"] == "schema_only"
-                else self._copy(cursor, layout, workspace, store)
-            )
-            entries.append(self._entry(definitions, layout, workspace, count))
-        records = sum(entry["count"] for entry in entries)
+        for workspace, layout in self._selected(selection):
+            count = 0
+            if described["mode"] != SCHEMA_ONLY:
+                count = self._copy(session, layout, workspace, store)
+            entries.append(self._entry(session, layout, workspace, count))
         return manifest | {
-            "records": records,
+            "records": sum(entry["count"] for entry in entries),
             "sha256": store.close(),
             "collections": entries,
         }
 
-    def _places(self, selection: Selection) -> list[tuple[str, Layout]]:
-        """In the order of the content. Raises ``NotFound``, ``Unavailable`` for a table
-        this process cannot read."""
+    def _selected(self, selection: Selection) -> list[tuple[str, Layout]]:
+        """Return workspaces and layouts in the order of the content.
+
+        Raises ``NotFound``, and ``Unavailable`` for a table of a newer release.
+        """
         if selection.workspace is not None:
             return self._within(selection.workspace, selection.collection)
-        workspaces = sorted((DEFAULT, *self._catalog.workspaces))
-        found = [place for workspace in workspaces for place in self._within(workspace)]
-        return [
-            place
-            for place in found
-            if selection.collection in (None, place[1].type.name)
-        ]
+        found: list[tuple[str, Layout]] = []
+        for workspace in sorted((DEFAULT, *self._catalog.workspaces)):
+            found += [
+                (workspace, layout)
+                for _, layout in self._within(workspace)
+                if selection.collection in (None, layout.type.name)
+            ]
+        return found
 
     def _within(
         self, workspace: str, collection: str | None = None
     ) -> list[tuple[str, Layout]]:
-        names = self._catalog.held(workspace) if collection is None else [collection]
-        return [(workspace, self._catalog.get(name, workspace)) for name in names]
+        names = [collection]
+        if collection is None:
+            names = [*self._catalog.names_in(workspace)]
+        return [
+            (workspace, self._catalog.get(name, workspace)) for name in names if name
+        ]
 
     def _copy(
-        self, cursor: Cursor, layout: Layout, workspace: str, store: Store
+        self, session: Session[Dialect], layout: Layout, workspace: str, store: Store
     ) -> int:
+        """Copy the records of a workspace and return how many there are."""
         count = 0
-        for row in _rows(self._dialect, layout, workspace, cursor):
-            store.add(record_line(layout.type.name, workspace, row, json.loads(row[5])))
+        name = layout.type.name
+        for row in _rows(layout, workspace, session):
+            store.add(record_line(name, workspace, row, json.loads(row[5])))
             count += 1
         return count
 
     def _entry(
-        self, definitions: Definitions, layout: Layout, workspace: str, count: int
+        self, session: Session[Dialect], layout: Layout, workspace: str, count: int
     ) -> dict[str, Any]:
-        type = layout.type
-        told = definitions.versions(type.name) if type.kind is Kind.REGISTERED else []
+        """Return the manifest's entry of a collection in a workspace."""
+        entity_type = layout.type
+        definitions = []
+        if entity_type.kind is Kind.REGISTERED:
+            definitions = [
+                {"schema_version": version.schema_version, **version.definition}
+                for version in Definitions(session).versions(entity_type.name)
+            ]
         return {
             "workspace": workspace or None,
-            "name": type.name,
-            "kind": type.kind.value,
-            "schema_version": type.schema_version,
+            "name": entity_type.name,
+            "kind": entity_type.kind.value,
+            "schema_version": entity_type.schema_version,
             "count": count,
-            "definitions": [
-                {"schema_version": version.schema_version, **version.definition}
-                for version in told
-            ],
+            "definitions": definitions,
         }
 
     def take_automatically(self, collections: Iterable[str], keep: int) -> None:
-        """Take a snapshot of each collection; of those taken so, only the newest
-        ``keep`` stay."""
+        """Take a snapshot of each collection and delete the oldest automatic ones.
+
+        The newest ``keep`` of each collection stay.
+        """
         for name in collections:
             try:
                 self._take_automatically(name)
@@ -187,13 +209,17 @@ class Snapshots:
             taken.store.abandon()
 
     def _automatic(self, name: str) -> list[Manifest]:
-        """The automatic snapshots of a collection, the newest first."""
-        taken = [manifest for manifest in self.manifests() if manifest["automatic"]]
-        return [
+        """Return the automatic snapshots of a collection, the newest first.
+
+        The journal's ``seq`` orders them: a clock may go back, and ids go by the clock.
+        """
+        taken = [
             manifest
-            for manifest in taken
-            if {held["name"] for held in manifest["collections"]} == {name}
+            for manifest in self.manifests()
+            if manifest["automatic"]
+            and {entry["name"] for entry in manifest["collections"]} == {name}
         ]
+        return sorted(taken, key=lambda manifest: -manifest["seq"])
 
     def put(
         self,
@@ -202,10 +228,10 @@ class Snapshots:
         *,
         dry_run: bool = False,
     ) -> tuple[Manifest, Prepared | None]:
-        """Store a content that was uploaded, to be kept under its own id; nothing to be
-        kept where it is here already. The lines are gone through twice: checked, then
-        stored. ``check`` may refuse.
+        """Store an uploaded content, to be kept under its own id.
 
+        Returns None in place of what is to be kept if the same content is stored
+        already. The lines are read twice: checked, then stored. ``check`` may refuse.
         Raises ``InvalidSnapshot``; nothing is left of what is refused.
         """
         inspection = Inspection()
@@ -214,22 +240,21 @@ class Snapshots:
         closing = inspection.finish()
         manifest = inspection.manifest
         check(manifest)
-        if (known := self._closing(manifest["id"])) is not None:
-            if known != closing:
-                raise InvalidSnapshot(
-                    f"a snapshot {manifest['id']} with another content is here already;"
-                    " delete it first"
-                )
-            return manifest, None
-        return manifest, self._stored(manifest, lines(), dry_run=dry_run)
+        known = self._closing(manifest["id"])
+        if known is None:
+            return manifest, self._stored(manifest, lines(), dry_run=dry_run)
+        if known != closing:
+            raise InvalidSnapshot(
+                f"a snapshot {manifest['id']} with another content exists already;"
+                " delete it first"
+            )
+        return manifest, None
 
     def _stored(
         self, manifest: Manifest, lines: Iterable[bytes], *, dry_run: bool
     ) -> Prepared:
-        store, again = (
-            Store(self._statements, self._write, dry_run=dry_run),
-            iter(lines),
-        )
+        store = Store(self._write, dry_run=dry_run)
+        again = iter(lines)
         try:
             head = next(again).decode()
             for line in islice(again, manifest["records"]):
@@ -240,20 +265,23 @@ class Snapshots:
             raise
         return Prepared(manifest, store, head)
 
-    def _closing(self, id: str) -> str | None:
-        """The closing hash of a snapshot that is here."""
+    def _closing(self, snapshot_id: str) -> str | None:
+        """Return the closing hash of a stored snapshot."""
         try:
-            *_, last = self.content(id)
+            *_, last = self.content(snapshot_id)
         except SnapshotNotFound:
             return None
         sha256: str = json.loads(last)["end"]["sha256"]
         return sha256
 
-    def content(self, id: str) -> Iterator[bytes]:
-        """The content in pieces. Raises ``SnapshotNotFound`` at the first one,
-        ``InvalidSnapshot`` where the first line is not as it was stored."""
-        with Pinned(self._dialect) as cursor:
-            head, sha256, store, count = self._head(cursor, id)
+    def content(self, snapshot_id: str) -> Iterator[bytes]:
+        """Return the content in chunks.
+
+        Raises ``SnapshotNotFound`` at the first one, and ``InvalidSnapshot`` if the
+        first line is not as it was stored.
+        """
+        with Pinned(self._dialect) as session:
+            head, sha256, store, count = self._head(session, snapshot_id)
             if head_sha256(head) != sha256:
                 raise InvalidSnapshot(
                     "line 1 is not as it was stored: the snapshot was altered", line=1
@@ -261,22 +289,21 @@ class Snapshots:
             digest = hashlib.sha256(head.encode())
             yield head.encode()
             for number in range(count):
-                rows = run(
-                    cursor, self._statements.piece, of_store=store, piece_number=number
-                ).fetchall()
-                piece = rows[0][0].encode() if rows else b""
-                digest.update(piece)
-                yield piece
-            yield end_line(
-                json.loads(head)["manifest"]["records"], digest.hexdigest()
-            ).encode()
+                row = session.row(CHUNK, of_store=store, chunk_number=number)
+                chunk = row[0].encode() if row else b""
+                digest.update(chunk)
+                yield chunk
+            records = json.loads(head)["manifest"]["records"]
+            yield end_line(records, digest.hexdigest()).encode()
 
-    def verify(self, id: str) -> dict[str, Any]:
-        """``{"ok": true, "records": n}``, or what is wrong. Raises
-        ``SnapshotNotFound``."""
+    def verify(self, snapshot_id: str) -> dict[str, Any]:
+        """Return ``{"ok": true, "records": n}``, or what is wrong.
+
+        Raises ``SnapshotNotFound``.
+        """
         inspection = Inspection()
         try:
-            for line in lines_of(self.content(id)):
+            for line in lines_of(self.content(snapshot_id)):
                 inspection.read(line)
             inspection.finish()
         except InvalidSnapshot as error:
@@ -284,80 +311,82 @@ class Snapshots:
         return {"ok": True, "records": inspection.manifest["records"]}
 
     def manifests(self) -> list[Manifest]:
-        """Every manifest, the newest first."""
-        with Pinned(self._dialect) as cursor:
-            return [
-                json.loads(row[0])["manifest"]
-                for row in run(cursor, self._statements.heads).fetchall()
-            ]
+        """Return every manifest, the newest first."""
+        with Pinned(self._dialect) as session:
+            return [json.loads(row[0])["manifest"] for row in session.rows(HEADS)]
 
-    def manifest(self, id: str) -> Manifest:
-        """One manifest. Raises ``SnapshotNotFound``."""
-        with Pinned(self._dialect) as cursor:
-            manifest: Manifest = json.loads(self._head(cursor, id)[0])["manifest"]
-            return manifest
+    def manifest(self, snapshot_id: str) -> Manifest:
+        """Return one manifest. Raises ``SnapshotNotFound``."""
+        with Pinned(self._dialect) as session:
+            head = self._head(session, snapshot_id)[0]
+        manifest: Manifest = json.loads(head)["manifest"]
+        return manifest
 
-    def delete(self, id: str) -> None:
+    def delete(self, snapshot_id: str) -> None:
         """Delete a snapshot. Raises ``SnapshotNotFound``."""
-        self._write(lambda cursor: self._abandon(cursor, self.remove(cursor, id)))
 
-    def remove(self, cursor: Cursor, id: str) -> str:
-        """Delete a snapshot all but its pieces, which may be many; gives their store,
-        to be abandoned then. Raises ``SnapshotNotFound``."""
-        store = self._head(cursor, id)[2]
-        run(cursor, self._statements.delete, snapshot_id=id)
+        def delete(session: Session[Dialect]) -> None:
+            store = self.remove(session, snapshot_id)
+            session.run(DELETE_STORE, of_store=store)
+
+        self._write(delete)
+
+    def remove(self, session: Session[Dialect], snapshot_id: str) -> str:
+        """Delete a snapshot but for its chunks, which may be many.
+
+        Returns their store, to be abandoned afterwards. Raises ``SnapshotNotFound``.
+        """
+        store = self._head(session, snapshot_id)[2]
+        session.run(DELETE_SNAPSHOT, snapshot_id=snapshot_id)
         return store
 
     def abandon(self, store: str) -> None:
-        """Delete the pieces of a store, unless they are a snapshot's."""
-        self._write(lambda cursor: self._abandon(cursor, store))
-
-    def _abandon(self, cursor: Cursor, store: str) -> None:
-        run(cursor, self._statements.abandon, of_store=store)
+        """Delete the chunks of a store unless they are a snapshot's."""
+        self._write(lambda session: session.run(DELETE_STORE, of_store=store))
 
     def sweep(self) -> None:
-        """Delete the pieces of snapshots that were begun before now and never done: at
-        a start. What cannot be deleted then is left for the next one."""
+        """Delete the chunks of snapshots that were begun before and never completed.
+
+        What cannot be deleted is left for the next start.
+        """
         before = new_id()
         try:
-            self._write(
-                lambda cursor: run(cursor, self._statements.sweep, before=before)
-            )
+            self._write(lambda session: session.run(SWEEP, before=before))
         except Unavailable as error:
             logger.warning(
-                "pieces of snapshots that were never done are left: %s", error.detail
+                "chunks of snapshots that were never completed are left: %s",
+                error.detail,
             )
 
-    def _head(self, cursor: Cursor, id: str) -> tuple[str, str, str, int]:
-        rows = (
-            run(cursor, self._statements.head, snapshot_id=id).fetchall()
-            if is_canonical(id)
-            else []
-        )
-        if not rows:
+    def _head(
+        self, session: Session[Dialect], snapshot_id: str
+    ) -> tuple[str, str, str, int]:
+        """Return the first line of a snapshot, its hash, its store and its chunks."""
+        row = None
+        if is_canonical(snapshot_id):
+            row = session.row(HEAD, snapshot_id=snapshot_id)
+        if row is None:
             raise SnapshotNotFound(
-                f"there is no snapshot {id[:80]!r}; GET /snapshots lists them"
+                f"there is no snapshot {snapshot_id[:80]!r}; GET /snapshots lists them"
             )
-        head, sha256, store, pieces = rows[0]
-        return head, sha256, store, pieces
+        head, sha256, store, chunks = row
+        return head, sha256, store, chunks
 
 
-def _rows(
-    dialect: Dialect, layout: Layout, workspace: str, cursor: Cursor
-) -> Iterator[Any]:
-    """The rows of one workspace by id; the transaction stays where it is, so pieces
-    will do."""
+def _rows(layout: Layout, workspace: str, session: Session[Dialect]) -> Iterator[Row]:
+    """Return the rows of one workspace by id, read in batches of one moment."""
     table = layout.table
-    limited = (
+    page = (
         sa.select(*layout.selected)
         .where(
             table.c.workspace == sa.bindparam("workspace"),
             table.c.id > sa.bindparam("after"),
         )
         .order_by(table.c.id)
-        .limit(sa.literal_column(str(BATCH)))
+        .limit(sa.literal_column(str(BATCH_ROWS)))
     )
-    statement, after = dialect.compile(limited), ""
-    while rows := run(cursor, statement, workspace=workspace, after=after).fetchall():
+    statement = layout.dialect.compile(page)
+    values = {"workspace": workspace, "after": ""}
+    while rows := statement.run(session.cursor, values).fetchall():
         yield from rows
-        after = rows[-1][0]
+        values["after"] = rows[-1][0]

@@ -1,38 +1,50 @@
-"""Spool: values on their way through a temporary file, because there may be too many
-for memory."""
+"""Spool: values in a temporary file, because memory may not hold them all."""
 
 import marshal
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Any, Self
 
-SIZE = 8
-"""Bytes that tell the length of a value; left to find its end, marshal reads the file
-bit by bit."""
+from persist.domain.errors import Unavailable
+
+LENGTH_BYTES = 8
+"""Bytes in front of a value that give its length.
+
+Without them marshal looks for the end in many small reads.
+"""
 
 
 class Spool:
-    """Keeps tuples, lists, text and numbers on the disk, in the order they come."""
+    """Stores tuples, lists, text and numbers in the order in which they come.
+
+    Raises ``Unavailable`` if the temporary folder takes no more.
+    """
 
     def __init__(self) -> None:
-        self._file = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close()
+        with _refusing_full_folder():
+            self._file = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close()
 
     def put(self, value: Any) -> None:
         """Add a value."""
         content = marshal.dumps(value)
-        self._file.write(len(content).to_bytes(SIZE))
-        self._file.write(content)
+        with _refusing_full_folder():
+            self._file.write(len(content).to_bytes(LENGTH_BYTES))
+            self._file.write(content)
 
     def __iter__(self) -> Iterator[Any]:
-        """The values from the first one on."""
-        self._file.seek(0)
-        while size := self._file.read(SIZE):
-            yield marshal.loads(self._file.read(int.from_bytes(size)))  # noqa: S302 - nobody else writes it
+        """Iterate over the values from the first one on."""
+        with _refusing_full_folder():
+            self._file.seek(0)
+        while size := self._file.read(LENGTH_BYTES):
+            yield marshal.loads(self._file.read(int.from_bytes(size)))  # noqa: S302 - only this process writes the file
 
     def close(self) -> None:
-        """Let go of the file."""
-        self._file.close()
+        """Delete the file."""
+        # If the buffer cannot be written, the file is deleted all the same.
+        with suppress(OSError):
+            self._file.close()
 
     def __enter__(self) -> Self:
         return self
@@ -44,3 +56,14 @@ class Spool:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+@contextmanager
+def _refusing_full_folder() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise Unavailable(
+            "the temporary folder of the service has no room; nothing was changed,"
+            " try again"
+        ) from error

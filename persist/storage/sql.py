@@ -153,7 +153,9 @@ class Session(Generic[SomeDialect]):
 
     def row(self, statement: Statement, **values: Any) -> Row | None:
         """Return the first row of a query."""
-        return self.run(statement, **values).fetchone()
+        # All are fetched: a query that is not read to its end holds its snapshot.
+        rows = self.rows(statement, **values)
+        return rows[0] if rows else None
 
     def value(self, statement: Statement, **values: Any) -> Any:
         """Return the first column of the only row of a query.

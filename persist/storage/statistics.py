@@ -1,5 +1,6 @@
-"""Figures: what a database holds, told at low cost to whoever watches it."""
+"""Statistics: what a database contains, for metrics, at low cost."""
 
+import asyncio
 import json
 import time
 from collections.abc import Mapping
@@ -9,70 +10,80 @@ import sqlalchemy as sa
 
 from persist.storage.catalog import Catalog
 from persist.storage.dialect import Dialect, Failure
-from persist.storage.sql import Connection
+from persist.storage.reader import refusal
+from persist.storage.sql import Session, Statement
 from persist.storage.tables import JOURNAL_HEAD, SNAPSHOTS
 
-PAUSE = 60.0
-"""Seconds between two counts of all records, at the least."""
+COUNT_SECONDS = 60.0
+"""Seconds between two counts of all records, at least."""
 
-SHARE = 100
-"""Counting takes one part in so many of the time: a count that takes long is made less
-often."""
+COUNT_SHARE = 100
+"""Counting takes at most one part in so many of the time."""
+
+LAST_SEQ = Statement(sa.select(JOURNAL_HEAD.c.seq))
+"""Select the last ``seq`` of the journal."""
+
+NEWEST_SNAPSHOT = Statement(
+    sa.select(SNAPSHOTS.c.head)
+    .order_by(SNAPSHOTS.c.id.desc())
+    .limit(sa.literal_column("1"))
+)
+"""Select the first line of the newest snapshot."""
 
 
 @dataclass(frozen=True)
 class Statistics:
-    """``records`` by collection is as of some time ago; ``snapshot_at`` is when the
-    newest was taken."""
+    """What a database contains.
+
+    ``records`` by collection is as of some time ago. ``snapshot_at`` is when the newest
+    snapshot was taken.
+    """
 
     seq: int
     snapshot_at: str | None
     records: Mapping[str, int]
 
 
-class Watch:
-    """Looks at a database; call it in a thread, one at a time."""
+class StatisticsCollector:
+    """Collects the statistics of a database, for one caller at a time."""
 
     def __init__(self, dialect: Dialect, catalog: Catalog) -> None:
         self._dialect = dialect
         self._catalog = catalog
-        self._seq = dialect.compile(sa.select(JOURNAL_HEAD.c.seq))
-        newest = (
-            sa.select(SNAPSHOTS.c.head)
-            .order_by(SNAPSHOTS.c.id.desc())
-            .limit(sa.literal_column("1"))
-        )
-        self._newest = dialect.compile(newest)
         self._records: Mapping[str, int] = {}
         self._due = 0.0
 
-    def figures(self) -> Statistics:
-        """The figures of now. Raises what the driver raises."""
+    async def collect(self) -> Statistics:
+        """Return the statistics of now. Raises ``Unavailable``."""
+        try:
+            return await asyncio.to_thread(self._collect)
+        except Exception as error:
+            raise refusal(self._dialect, error) from error
+
+    def _collect(self) -> Statistics:
         connection = self._dialect.connect()
         try:
+            session = Session(self._dialect, connection.cursor())
             if time.monotonic() >= self._due:
-                self._count(connection)
-            seq = connection.execute(self._seq.text).fetchall()[0][0]
-            newest = connection.execute(
-                self._newest.text, self._newest.arguments({})
-            ).fetchone()
+                self._count(session)
+            seq = session.value(LAST_SEQ)
+            newest = session.row(NEWEST_SNAPSHOT)
         finally:
             connection.close()
-        taken = json.loads(newest[0])["manifest"]["created_at"] if newest else None
-        return Statistics(seq, taken, self._records)
+        taken_at = json.loads(newest[0])["manifest"]["created_at"] if newest else None
+        return Statistics(seq, taken_at, self._records)
 
-    def _count(self, connection: Connection) -> None:
-        began = time.monotonic()
+    def _count(self, session: Session[Dialect]) -> None:
+        begun = time.monotonic()
         counted = {}
         for name, layout in sorted(self._catalog.layouts.items()):
             try:
-                counted[name] = connection.execute(
-                    f"SELECT count(*) FROM {layout.table.name}"
-                ).fetchall()[0][0]
+                rows = session.execute(f"SELECT count(*) FROM {layout.table.name}")
+                counted[name] = rows.fetchall()[0][0]
             except Exception as error:
-                if (
-                    self._dialect.failure(error) is not Failure.STALE
-                ):  # it was deleted just now
+                # The table of a type that was just deleted does not count.
+                if self._dialect.failure(error) is not Failure.STALE:
                     raise
         self._records = counted
-        self._due = time.monotonic() + max(PAUSE, SHARE * (time.monotonic() - began))
+        took = time.monotonic() - begun
+        self._due = time.monotonic() + max(COUNT_SECONDS, COUNT_SHARE * took)

@@ -1,5 +1,7 @@
-"""Shapes: how the table of a typed entity is at the schema version the database records
-for it, and the transaction in which it changes."""
+"""Table versions: the layout of a typed entity's table at its recorded schema version.
+
+The table changes in a transaction of its own.
+"""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -15,11 +17,14 @@ from persist.storage.column_names import RESERVED
 from persist.storage.dialect import Dialect, Failure
 from persist.storage.dialect.columns import COLUMN_TYPES
 from persist.storage.layout import ENVELOPE_COLUMNS, Layout, layout_of
-from persist.storage.sql import Connection, Cursor
+from persist.storage.sql import Connection, Cursor, Inserter, Session
 from persist.storage.tables import DEFINITIONS, REGISTRY_HEAD
 from persist.storage.unit_of_work import now
 
-ATTEMPTS = 120
+INSERT_DEFINITIONS = Inserter(DEFINITIONS)
+
+EXCLUSIVE_ATTEMPTS = 120
+"""How often the exclusive transaction is tried while another process migrates."""
 
 SQL_KINDS: tuple[tuple[type[sa.types.TypeEngine[Any]], FieldType], ...] = (
     (sa.Boolean, FieldType.BOOLEAN),
@@ -28,15 +33,17 @@ SQL_KINDS: tuple[tuple[type[sa.types.TypeEngine[Any]], FieldType], ...] = (
     (sa.Float, FieldType.NUMBER),
     (sa.String, FieldType.STRING),
 )
-"""What columns of these SQL types hold; any other is a document."""
+"""The field types of SQL types; any other column contains a document."""
 
 
 @contextmanager
 def exclusive(engine: sa.Engine, dialect: Dialect) -> Iterator[sa.Connection]:
-    """A transaction that no other writer crosses. Another process that migrates is
-    waited for: SQLite gives up after seconds, a migration may take minutes."""
+    """Open a transaction beside which no other process writes.
+
+    It waits for another process that migrates, which may take minutes.
+    """
     with engine.connect() as connection:
-        for attempt in range(ATTEMPTS):
+        for attempt in range(EXCLUSIVE_ATTEMPTS):
             try:
                 connection.exec_driver_sql(dialect.begin_exclusive)
                 break
@@ -45,14 +52,14 @@ def exclusive(engine: sa.Engine, dialect: Dialect) -> Iterator[sa.Connection]:
                     error.orig is not None
                     and dialect.failure(error.orig) is Failure.BUSY
                 )
-                if not busy or attempt == ATTEMPTS - 1:
+                if not busy or attempt == EXCLUSIVE_ATTEMPTS - 1:
                     raise
         yield connection
         connection.exec_driver_sql("COMMIT")
 
 
 def stored_version(connection: sa.Connection, name: str) -> int | None:
-    """The schema version of a typed entity's table, None where there is none."""
+    """Return the schema version of a typed entity's table, None if there is none."""
     stored: int | None = connection.scalar(
         sa.select(DEFINITIONS.c.schema_version).where(
             DEFINITIONS.c.name == name, DEFINITIONS.c.current
@@ -74,32 +81,33 @@ def record_version(
     )
     definition = dumps({"schema": dict(schema)})
     row = (name, schema_version, Kind.TYPED.value, True, now(), definition, None)
-    dialect.inserter(DEFINITIONS)(cursor_of(connection), [row])
+    Session(dialect, cursor_of(connection)).insert(INSERT_DEFINITIONS, [row])
     connection.execute(sa.update(REGISTRY_HEAD).values(epoch=REGISTRY_HEAD.c.epoch + 1))
 
 
-def recorded_shape(
+def recorded_layout(
     connection: sa.Connection, dialect: Dialect, type: EntityType, version: int
 ) -> Layout:
-    """The layout of the table as the recorded schema version has it."""
+    """Return the layout of the table at its recorded schema version."""
     recorded = sa.cast(DEFINITIONS.c.definition, sa.Text())
     named = sa.select(recorded).where(
         DEFINITIONS.c.name == type.name, DEFINITIONS.c.current
     )
     schema: Schema = json.loads(connection.execute(named).scalar_one())["schema"]
-    return _shape(dialect, type.name, version, schema)
+    return _layout(dialect, type.name, version, schema)
 
 
-def present_shape(
+def layout_between(
     connection: sa.Connection,
     dialect: Dialect,
     type: EntityType,
     version: int,
     old: Layout,
 ) -> Layout:
-    """The layout of the table as it stands between the ``old`` version and that of
-    ``type``: no class is left of the versions in between, so the columns themselves
-    tell."""
+    """Return the layout of the table between the ``old`` version and the type's.
+
+    There is no class of the versions in between, so it follows from the columns.
+    """
     members = {
         column.name: member
         for layout in (layout_of(type, dialect), old)
@@ -115,28 +123,28 @@ def present_shape(
                 if name in other.fields
             ]
             properties[name] = _schema_of(dialect, _kind(column["type"]), known)
-    return _shape(
+    return _layout(
         dialect, type.name, version, {"type": "object", "properties": properties}
     )
 
 
 def cursor_of(connection: sa.Connection) -> Cursor:
-    """The driver's own cursor, inside the connection's transaction."""
+    """Return a cursor of the driver in the connection's transaction."""
     driver: Connection | None = connection.connection.driver_connection
     if driver is None:
         raise RuntimeError("the connection is closed")
     return driver.cursor()
 
 
-def _shape(dialect: Dialect, name: str, version: int, schema: Schema) -> Layout:
-    """The layout of an entity type that only tells how its table looks."""
+def _layout(dialect: Dialect, name: str, version: int, schema: Schema) -> Layout:
+    """Return the layout of a version for which only the schema is known."""
     return layout_of(
         EntityType(name, Kind.TYPED, version, schema, lambda data: data, {}), dialect
     )
 
 
 def _member(column: str) -> str:
-    """The member a column is of; one called like an envelope column is set apart."""
+    """Return the member that a column belongs to."""
     bare = column.removeprefix("data_")
     return bare if bare in RESERVED else column
 
@@ -148,8 +156,7 @@ def _kind(type: sa.types.TypeEngine[Any]) -> FieldType | None:
 def _schema_of(
     dialect: Dialect, kind: FieldType | None, known: list[FieldType]
 ) -> Mapping[str, Any]:
-    """The schema of a column: what a known version says of it, where its column was of
-    that kind."""
+    """Return the schema of a column, by a known version with a column of that kind."""
     column = dialect.column_type(kind)
     fitting = [type for type in known if dialect.column_type(type) == column]
     type = fitting[0] if fitting else kind

@@ -1,33 +1,60 @@
-"""Lane: one thread that takes what is waiting, goes to the database once and answers
-all."""
+"""Batch worker: one thread that does at once what waits for the database.
+
+Requests that wait share one statement or one transaction and its commit.
+"""
 
 import asyncio
 import threading
+import time
+from collections import deque
 from collections.abc import Callable
+from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 from typing import Any, Generic, TypeVar
 
-from persist.domain.errors import Unavailable
+from persist.domain.errors import OutcomeUnknown, Unavailable
 
 Task = TypeVar("Task")
 
-TOGETHER = 256
-"""Jobs done at once."""
+BATCH_JOBS = 256
+"""Jobs that are done at once."""
+
+DEADLINE_SECONDS = 4.5
+"""Seconds that a job waits for a database that is locked or silent.
+
+With the time to answer, a request takes at most 5 s.
+"""
+
+STALL_SECONDS = 2.0
+"""Seconds of waiting after which it is looked whether the database is stalled."""
+
+WATCH_SECONDS = 0.1
+"""Seconds between two such looks."""
 
 
 @dataclass(slots=True, eq=False)
 class Job(Generic[Task]):
-    """Something to do, and where its outcome goes."""
+    """Something to do, and the future that its outcome goes to.
+
+    ``loop`` is the event loop of an asyncio future. ``withdrawn`` is set when the
+    caller has been refused, ``committing`` once that is no longer possible.
+    """
 
     task: Task
-    future: "asyncio.Future[Any]"
+    future: "asyncio.Future[Any] | Future[Any]"
+    loop: asyncio.AbstractEventLoop | None
+    submitted: float = field(default_factory=time.monotonic)
     result: Any = None
-    error: BaseException | None = field(default=None)
+    error: BaseException | None = None
+    withdrawn: bool = False
+    committing: bool = False
 
     def settle(self) -> None:
+        """Give the outcome to the caller, unless it no longer waits."""
         if self.future.done():
-            return  # the caller is gone
+            return
         if self.error is not None:
             self.future.set_exception(self.error)
         else:
@@ -35,31 +62,66 @@ class Job(Generic[Task]):
 
 
 class BatchWorker(Generic[Task]):
-    """``work`` gets the jobs that wait, in order, and sets each one's ``result`` or
-    ``error``. Past ``most`` that wait the caller is told to come back."""
+    """Passes the jobs that wait to ``work``, in order.
+
+    ``work`` sets each job's ``result`` or ``error``. While ``stalled`` returns true,
+    jobs that have waited for too long are withdrawn. More than ``capacity`` waiting
+    jobs are refused.
+    """
 
     def __init__(
-        self, name: str, work: Callable[[list[Job[Task]]], None], most: int
+        self,
+        name: str,
+        work: Callable[[list[Job[Task]]], None],
+        capacity: int,
+        stalled: Callable[[], bool] = lambda: True,
     ) -> None:
         self._work = work
-        self._most = most
+        self._capacity = capacity
+        self._stalled = stalled
         self._queue: SimpleQueue[Job[Task] | None] = SimpleQueue()
+        self._unsettled: deque[Job[Task]] = deque()
+        self._watching = False
+        self._withdrawing = threading.Lock()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
     def submit(self, task: Task) -> "asyncio.Future[Any]":
-        """Queue a task; the future belongs to the running event loop. Raises
-        ``Unavailable``."""
-        if self.waiting >= self._most:
+        """Queue a task and return a future of the running event loop.
+
+        Raises ``Unavailable``.
+        """
+        if self.waiting >= self._capacity:
             raise Unavailable("too many requests wait for the database; try again")
-        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self._queue.put(Job(task, future))
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Any] = loop.create_future()
+        job = Job(task, future, loop)
+        self._unsettled.append(job)
+        if not self._watching:
+            self._watching = True
+            loop.call_later(STALL_SECONDS, self._watch, loop)
+        self._queue.put(job)
         return future
+
+    def run(self, task: Task) -> Any:
+        """Queue a task from a thread and wait for its outcome, however long."""
+        future: Future[Any] = Future()
+        self._queue.put(Job(task, future, None))
+        return future.result()
 
     @property
     def waiting(self) -> int:
         """How many jobs wait."""
         return self._queue.qsize()
+
+    def begin_commit(self, jobs: list[Job[Task]]) -> bool:
+        """Note that the jobs are being committed, unless one has been withdrawn."""
+        with self._withdrawing:
+            if any(job.withdrawn for job in jobs):
+                return False
+            for job in jobs:
+                job.committing = True
+            return True
 
     def close(self) -> None:
         """Finish what waits, then end the thread."""
@@ -67,30 +129,86 @@ class BatchWorker(Generic[Task]):
         self._thread.join()
 
     def _run(self) -> None:
-        while (job := self._queue.get()) is not None:
-            jobs, open_ = self._waiting(job)
+        while (first := self._queue.get()) is not None:
+            jobs, closing = self._take_waiting(first)
             try:
                 self._work(jobs)
-            except BaseException as error:  # noqa: BLE001 - the lane lives on, the callers are told
+            except BaseException as error:  # noqa: BLE001 - the thread goes on, every caller gets it
                 for job in jobs:
                     job.error = job.error or error
-            jobs[0].future.get_loop().call_soon_threadsafe(_settle, jobs)
-            if not open_:
+            self._settle(jobs)
+            if closing:
                 return
 
-    def _waiting(self, first: Job[Task]) -> tuple[list[Job[Task]], bool]:
+    def _take_waiting(self, first: Job[Task]) -> tuple[list[Job[Task]], bool]:
+        """Return the jobs that wait, and whether the worker is being closed."""
         jobs = [first]
         try:
-            while len(jobs) < TOGETHER:
+            while len(jobs) < BATCH_JOBS:
                 job = self._queue.get_nowait()
                 if job is None:
-                    return jobs, False
+                    return jobs, True
                 jobs.append(job)
         except Empty:
             pass
-        return jobs, True
+        return jobs, False
+
+    def _watch(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Refuse the jobs that are past their deadline if the database is stalled."""
+        self._forget_settled()
+        unsettled = self._unsettled
+        if not unsettled:
+            self._watching = False
+            return
+        now = time.monotonic()
+        wait = unsettled[0].submitted + STALL_SECONDS - now
+        if wait <= 0 and self._stalled():
+            self._withdraw(now - DEADLINE_SECONDS)
+        loop.call_later(max(wait, WATCH_SECONDS), self._watch, loop)
+
+    def _withdraw(self, before: float) -> None:
+        for job in list(self._unsettled):
+            if job.submitted > before:
+                return
+            with self._withdrawing:
+                job.withdrawn = not job.committing
+            if job.future.done():
+                continue
+            refusal = _not_stored() if job.withdrawn else outcome_unknown()
+            job.future.set_exception(refusal)
+
+    def _settle(self, jobs: list[Job[Task]]) -> None:
+        """Settle jobs in the worker's thread, those of the event loop over there."""
+        on_loop = [job for job in jobs if job.loop is not None]
+        for job in jobs:
+            if job.loop is None:
+                job.settle()
+        if not on_loop or on_loop[0].loop is None:
+            return
+        # Nobody waits if the event loop has been closed.
+        with suppress(RuntimeError):
+            on_loop[0].loop.call_soon_threadsafe(self._settle_on_loop, on_loop)
+
+    def _settle_on_loop(self, jobs: list[Job[Task]]) -> None:
+        for job in jobs:
+            job.settle()
+        self._forget_settled()
+
+    def _forget_settled(self) -> None:
+        unsettled = self._unsettled
+        while unsettled and unsettled[0].future.done():
+            unsettled.popleft()
 
 
-def _settle(jobs: list[Job[Any]]) -> None:
-    for job in jobs:
-        job.settle()
+def _not_stored() -> Unavailable:
+    return Unavailable(
+        "the database is locked or does not answer; nothing was changed, try again"
+    )
+
+
+def outcome_unknown() -> OutcomeUnknown:
+    """Return the refusal of a write that may be stored."""
+    return OutcomeUnknown(
+        "the database did not confirm a commit: the write may or may not be stored."
+        " Send it again with the same Idempotency-Key, or read what is stored"
+    )

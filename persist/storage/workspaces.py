@@ -1,67 +1,47 @@
-"""Workspaces: declared, changed and dissolved, in the transaction that looks whether
-they are empty."""
+"""Workspaces as rows: their names and the collections that each contains."""
 
+import json
 from collections.abc import Iterable
 
-from persist.domain.change import Origin
-from persist.domain.errors import WorkspaceNotEmpty
-from persist.domain.query import Query
-from persist.domain.workspace import held
-from persist.storage.catalog import Catalog
-from persist.storage.layout import Layout
-from persist.storage.records import BATCH
-from persist.storage.unit_of_work import JOURNAL, UnitOfWork
+import sqlalchemy as sa
+
+from persist.domain.record import dumps
+from persist.domain.workspace import Workspaces
+from persist.storage.definitions import Definitions
+from persist.storage.dialect import Dialect
+from persist.storage.sql import Inserter, Session, Statement
+from persist.storage.tables import WORKSPACES
+
+INSERT_WORKSPACES = Inserter(WORKSPACES)
+
+ALL_WORKSPACES = Statement(sa.select(WORKSPACES.c.name, WORKSPACES.c.collections))
+"""Select every declared workspace."""
+
+DELETE_WORKSPACE = Statement(
+    sa.delete(WORKSPACES).where(WORKSPACES.c.name == sa.bindparam("workspace"))
+)
+"""Delete the declaration of a workspace."""
 
 
-def declare(
-    work: UnitOfWork, catalog: Catalog, name: str, collections: Iterable[str]
-) -> bool:
-    """Have a workspace hold these collections and no others; whether it is new.
+class DeclaredWorkspaces:
+    """The declared workspaces inside a transaction; each change raises the epoch."""
 
-    Raises ``CollectionNotFound``, and ``WorkspaceNotEmpty`` where one that goes holds
-    records there.
-    """
-    wanted = tuple(sorted(collections))
-    before = work.workspaces.get(name)
-    for collection in wanted:
-        catalog.get(collection)
-    for collection in set(catalog.held(name) if before is not None else ()) - set(
-        wanted
-    ):
-        _check_empty(work, catalog.get(collection), name)
-    if wanted != before:
-        work.definitions.declare(name, wanted)
-    return before is None
+    def __init__(self, session: Session[Dialect]) -> None:
+        self._session = session
 
+    def all(self) -> Workspaces:
+        """Return every workspace with its collections."""
+        rows = self._session.rows(ALL_WORKSPACES)
+        return {name: tuple(json.loads(collections)) for name, collections in rows}
 
-def dissolve(
-    work: UnitOfWork, catalog: Catalog, name: str, origin: Origin, *, force: bool
-) -> None:
-    """Take a workspace away, with ``force`` its records too. Raises
-    ``WorkspaceNotFound``, ``WorkspaceNotEmpty``."""
-    held(work.workspaces, name)
-    for collection in catalog.held(name):
-        layout = catalog.get(collection)
-        if force:
-            _empty(work, layout, name, origin)
-        else:
-            _check_empty(work, layout, name)
-    work.definitions.withdraw(name)
+    def declare(self, workspace: str, collections: Iterable[str]) -> None:
+        """Have a workspace contain these collections and no others."""
+        self._session.run(DELETE_WORKSPACE, workspace=workspace)
+        row = workspace, dumps(sorted(collections))
+        self._session.insert(INSERT_WORKSPACES, [row])
+        Definitions(self._session).raise_epoch()
 
-
-def _check_empty(work: UnitOfWork, layout: Layout, workspace: str) -> None:
-    name = layout.type.name
-    if work.records(name).chosen(workspace, Query(limit=1)):
-        raise WorkspaceNotEmpty(
-            f"{name} still holds records in the workspace {workspace}; delete them"
-            " first, or the workspace with force=true"
-        )
-
-
-def _empty(work: UnitOfWork, layout: Layout, workspace: str, origin: Origin) -> None:
-    """Delete every record, a page at a time."""
-    collection, query = work.collection(layout.type, workspace, origin), Query()
-    while ids := [id for id, _ in collection.chosen(query, BATCH - 1)]:
-        collection.delete_all(ids)
-        work.flush_records(journal_at=JOURNAL)
-        query = Query(after=(ids[-1],))
+    def delete(self, workspace: str) -> None:
+        """Delete the declaration of a workspace."""
+        self._session.run(DELETE_WORKSPACE, workspace=workspace)
+        Definitions(self._session).raise_epoch()

@@ -1,137 +1,175 @@
-"""Writing: group commit. Operations that wait together run in one transaction and share
-its commit; where the database refuses one of them, all run again one by one."""
+"""Writer: group commit.
+
+Operations that wait at the same time run in one transaction and share its commit. If
+the database refuses one of them, all run again one by one.
+"""
 
 import logging
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from persist.domain.errors import InvalidData, PersistError, Unavailable
+from persist.domain.errors import (
+    InvalidData,
+    PersistError,
+    Unavailable,
+)
 from persist.domain.histogram import Histogram
 from persist.storage.catalog import Catalog, Stale
-from persist.storage.definitions import Definitions
-from persist.storage.dialect import Dialect, Failure
+from persist.storage.dialect import CommitOutcome, Dialect, Failure
 from persist.storage.health import Health
 from persist.storage.idempotency import KeyInUse
 from persist.storage.layout import unique_violation
 from persist.storage.records import WriteLost
-from persist.storage.sql import Connection
-from persist.storage.unit_of_work import RecordKey, Statements, UnitOfWork
-from persist.storage.worker import Job
+from persist.storage.sql import Connection, Session
+from persist.storage.unit_of_work import RecordKey, UnitOfWork
+from persist.storage.worker import BatchWorker, Job, outcome_unknown
 
 logger = logging.getLogger(__name__)
 
 ATTEMPTS = 10
-"""How often an operation runs when other processes keep changing what it read."""
+"""How often an operation runs while other processes keep changing what it read."""
 
-
-MANY = 10_000
+ANALYZE_CHANGES = 10_000
 """Changes of a collection in one transaction after which its table is analyzed."""
 
+OUTCOME_SECONDS = 3.0
+"""Seconds that the outcome of a commit without an answer is looked for."""
 
-class Mode(Enum):
-    """How an operation is run. ``TOGETHER`` changes one record at the most and is all
-    or nothing by itself; ``ALONE`` has a transaction of its own, ``EXCLUSIVE`` one that
-    no other writer crosses; ``DRY`` has one that is rolled back, ``DRY_EXCLUSIVE``
-    both."""
+GROUP_SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+"""The bounds of the histogram of writes in one commit."""
 
-    TOGETHER = "together"
-    ALONE = "alone"
+
+class Isolation(Enum):
+    """The transaction that an operation runs in.
+
+    ``GROUPED`` shares one with other operations; it changes one record at most and is
+    all or nothing by itself. ``SEPARATE`` has one of its own. ``EXCLUSIVE`` has one
+    beside which no other process writes.
+    """
+
+    GROUPED = "grouped"
+    SEPARATE = "separate"
     EXCLUSIVE = "exclusive"
-    DRY = "dry"
-    DRY_EXCLUSIVE = "dry exclusive"
-
-
-DRY_RUNS = (Mode.DRY, Mode.DRY_EXCLUSIVE)
-
-SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
-"""Writes in one commit, as they are counted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """An operation, the records it is about to ask for, and how it is run."""
+    """An operation and the records it will ask for.
+
+    A dry run has a transaction of its own, which is rolled back.
+    """
 
     operation: Callable[[UnitOfWork], Any]
-    keys: Sequence[RecordKey]
-    mode: Mode
+    keys: Sequence[RecordKey] = ()
+    isolation: Isolation = Isolation.GROUPED
+    dry_run: bool = False
+
+    @property
+    def grouped(self) -> bool:
+        """Whether it may share a transaction."""
+        return self.isolation is Isolation.GROUPED and not self.dry_run
 
 
-Crossed = Callable[[list[str]], None]
-"""Told of the collections whose automatic snapshot is due, once what made it due is
-committed."""
+OnSnapshotsDue = Callable[[list[str]], None]
+"""Is called with the collections whose automatic snapshot is due after a commit."""
 
-
-Committed = Callable[[int], None]
-"""Told of the last ``seq`` of each transaction that added changes."""
+OnCommitted = Callable[[int], None]
+"""Is called with the last ``seq`` of each transaction that added changes."""
 
 
 class CommitFailed(Exception):
-    """The database did not confirm the commit: nothing of the batch may be
-    acknowledged."""
+    """COMMIT was not confirmed and the transaction is not stored."""
+
+
+class CommitUnknown(Exception):
+    """COMMIT was not confirmed and the transaction may be stored."""
+
+
+class Withdrawn(Exception):
+    """An operation of the transaction was refused while it ran."""
 
 
 class GroupCommitWriter:
-    """Runs writes on a connection of its own, which belongs to the lane's thread."""
+    """Runs writes on a connection of its own, in the thread of its worker."""
 
     def __init__(
         self,
         dialect: Dialect,
         catalog: Catalog,
-        statements: Statements,
-        every: int,
-        crossed: Crossed,
-        committed: Committed,
+        snapshot_every: int,
+        on_snapshots_due: OnSnapshotsDue,
+        on_committed: OnCommitted,
     ) -> None:
-        self._every = every
-        self._crossed = crossed
-        self._committed = committed
+        self.group_sizes = Histogram(GROUP_SIZES)
+        self.health = Health(dialect)
         self._dialect = dialect
         self._catalog = catalog
-        self._statements = statements
+        self._snapshot_every = snapshot_every
+        self._on_snapshots_due = on_snapshots_due
+        self._on_committed = on_committed
         self._connection: Connection | None = None
-        self.sizes = Histogram(SIZES)
-        self.health = Health(dialect)
+        self._in_long_operation = False
+        self._worker: BatchWorker[Write] | None = None
+
+    def start(self, capacity: int) -> BatchWorker[Write]:
+        """Start the thread; more than ``capacity`` waiting writes are refused."""
+        self._worker = BatchWorker("writer", self.work, capacity, self._stalled)
+        return self._worker
+
+    def _stalled(self) -> bool:
+        """Return whether the database is locked or silent.
+
+        An operation of this process that takes long is neither, as long as the
+        database answers others.
+        """
+        return not self._in_long_operation or self.health.silent()
 
     def work(self, jobs: list[Job[Write]]) -> None:
-        """Run the jobs in order, neighbours that may go together in one transaction."""
-        together: list[Job[Write]] = []
+        """Run the jobs in order; neighbours that may be grouped share a transaction."""
+        group: list[Job[Write]] = []
         for job in jobs:
-            if job.task.mode is Mode.TOGETHER:
-                together.append(job)
+            if job.task.grouped:
+                group.append(job)
                 continue
-            self._together(together)
-            together = []
-            self._alone(job)
-        self._together(together)
+            self._run_group(group)
+            group = []
+            self._run_separately(job)
+        self._run_group(group)
 
     def close(self) -> None:
+        """Close the connection."""
         if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+            connection, self._connection = self._connection, None
+            connection.close()
 
-    def _together(self, jobs: list[Job[Write]]) -> None:
+    def _run_group(self, jobs: list[Job[Write]]) -> None:
+        jobs = [job for job in jobs if not job.withdrawn]
         if not jobs:
             return
         try:
-            with self._transaction() as work:
-                work.read(key for job in jobs for key in job.task.keys)
+            with self._transaction(jobs, Isolation.GROUPED) as work:
+                work.lock(key for job in jobs for key in job.task.keys)
                 for job in jobs:
                     self._attempt(job, work)
             self._stored(len(jobs))
-        except CommitFailed:
+        except Withdrawn:
+            self._run_group(jobs)
+        except (CommitFailed, CommitUnknown) as error:
             for job in jobs:
-                job.error = _not_now()
-        except Exception:  # noqa: BLE001 - each one alone tells what it was
+                job.error = _refusal_of_commit(error)
+        except Exception as error:  # noqa: BLE001 - each one by itself shows what it was
+            unavailable = self._unavailable(error)
             for job in jobs:
-                job.result = job.error = None
-                self._alone(job)
+                job.result, job.error = None, unavailable
+                if unavailable is None:
+                    self._run_separately(job)
 
     def _attempt(self, job: Job[Write], work: UnitOfWork) -> None:
-        """Run one operation of a batch; what the database refused concerns the whole
-        batch."""
+        """Run one operation of a group. An error of the database concerns them all."""
         try:
             job.result = job.task.operation(work)
         except (PersistError, KeyInUse, Stale) as error:
@@ -141,134 +179,191 @@ class GroupCommitWriter:
                 raise
             job.error = error
 
-    def _alone(self, job: Job[Write]) -> None:
+    def _run_separately(self, job: Job[Write]) -> None:
         for _ in range(ATTEMPTS):
+            if job.withdrawn:
+                return
             try:
-                with self._transaction(job.task.mode) as work:
-                    work.read(job.task.keys)
-                    job.result = job.task.operation(work)
-                if job.task.mode not in DRY_RUNS:
-                    self._stored(1)
+                self._run_alone_once(job)
                 return
             except (PersistError, KeyInUse, Stale) as error:
                 job.error = error
                 return
-            except CommitFailed:
-                job.error = _not_now()
+            except Withdrawn:
                 return
-            except Exception as error:  # noqa: BLE001 - the caller is told
+            except (CommitFailed, CommitUnknown) as error:
+                job.error = _refusal_of_commit(error)
+                return
+            except Exception as error:  # noqa: BLE001 - the caller gets it
                 job.error = self._refusal(error)
                 if job.error is not None:
                     return
         job.error = Unavailable(
-            "other writers keep changing the same records; try again"
+            "other writers keep changing the same records; nothing was changed, try"
+            " again"
         )
 
+    def _run_alone_once(self, job: Job[Write]) -> None:
+        """Run an operation in a transaction of its own."""
+        task = job.task
+        with self._transaction([job], task.isolation, dry_run=task.dry_run) as work:
+            work.lock(task.keys)
+            job.result = task.operation(work)
+        if not task.dry_run:
+            self._stored(1)
+
     def _refusal(self, error: Exception) -> Exception | None:
-        """What the caller is told of an error; None where the operation should run
-        again."""
+        """Return what the caller gets; None if the operation should run again."""
         if isinstance(error, WriteLost):
             return None
         match self._dialect.failure(error):
             case Failure.RETRY:
                 return None
             case Failure.UNIQUE:
-                # None for a key of the service's own: two processes made the same one,
-                # look again
-                return unique_violation(
-                    self._catalog.layouts.values(),
-                    self._dialect.violated_constraint(error),
-                )
+                # None for a key of the service's own: two processes took the same one,
+                # and the operation will see the other's.
+                constraint = self._dialect.violated_constraint(error)
+                return unique_violation(self._catalog.layouts.values(), constraint)
             case Failure.TOO_LONG:
                 return InvalidData(
                     "a member with an index or a unique value is too long; shorten it"
                 )
-            case Failure.UNAVAILABLE | Failure.BUSY | Failure.STALE:
-                self._failed("the database refused a write: %s", error)
-                self.close()  # the next one may find a server that takes it
-                return _not_now()
-        return error
+        return self._unavailable(error) or error
+
+    def _unavailable(self, error: Exception) -> Unavailable | None:
+        """Return the refusal if the database cannot be written now."""
+        failure = self._dialect.failure(error)
+        if failure not in (Failure.UNAVAILABLE, Failure.BUSY, Failure.STALE):
+            return None
+        self._note_failure("the database refused a write: %s", error)
+        self.close()  # another connection may find a server that accepts it
+        return _not_stored()
 
     def _stored(self, count: int) -> None:
-        self.sizes.observe(count)
+        self.group_sizes.observe(count)
         self.health.stored()
 
-    def _failed(self, told: str, error: Exception) -> None:
-        logger.warning(told, error)
+    def _note_failure(self, message: str, error: BaseException) -> None:
+        logger.warning(message, error)
         self.health.failed(error)
 
     @contextmanager
-    def _transaction(self, mode: Mode = Mode.TOGETHER) -> Iterator[UnitOfWork]:
-        connection = self._connection = self._connection or self._dialect.connect()
-        cursor = connection.cursor()
-        try:
-            exclusive = mode in (Mode.EXCLUSIVE, Mode.DRY_EXCLUSIVE)
-            cursor.execute(
-                self._dialect.begin_exclusive
-                if exclusive
-                else self._dialect.begin_write
-            )
-            self._catalog.refresh(Definitions(self._statements.definitions, cursor))
-            work = UnitOfWork(
-                self._catalog.layouts,
-                self._statements,
-                cursor,
-                self._catalog.workspaces,
-            )
-            yield work
-            work.flush()
-            if mode in DRY_RUNS:
-                cursor.execute("ROLLBACK")
-                return
-            crossed = work.crossed(self._every) if self._every else []
-            self._commit(cursor)
-            self._analyze(cursor, work.journal.written)
-            if work.journal.last_seq:
-                self._committed(work.journal.last_seq)
-            if crossed:
-                self._crossed(crossed)
-        except BaseException:
-            self._roll_back(cursor)
-            raise
-        finally:
-            cursor.close()
+    def _transaction(
+        self, jobs: list[Job[Write]], isolation: Isolation, *, dry_run: bool = False
+    ) -> Iterator[UnitOfWork]:
+        """Open a transaction that is committed at the end of the block."""
+        with self._dialect.turn():
+            if all(job.withdrawn for job in jobs):
+                raise Withdrawn
+            session = self._begin(isolation)
+            # The writes that wait are refused only if the database is silent, too.
+            self._in_long_operation = not all(job.task.grouped for job in jobs)
+            try:
+                self._catalog.refresh(session)
+                work = UnitOfWork(
+                    self._catalog.layouts, session, self._catalog.workspaces
+                )
+                with closing(work):
+                    yield work
+                    work.flush()
+                    if dry_run:
+                        session.execute("ROLLBACK")
+                        return
+                    due = self._snapshots_due(work)
+                    self._commit(jobs, work)
+                self._analyze(session, work.journal.written)
+            except BaseException:
+                self._roll_back(session)
+                raise
+            finally:
+                self._in_long_operation = False
+        if work.journal.last_seq:
+            self._on_committed(work.journal.last_seq)
+        if due:
+            self._on_snapshots_due(due)
 
-    def _commit(self, cursor: Any) -> None:
+    def _snapshots_due(self, work: UnitOfWork) -> list[str]:
+        if not self._snapshot_every:
+            return []
+        return work.crossed(self._snapshot_every)
+
+    def _begin(self, isolation: Isolation) -> Session[Dialect]:
+        if self._connection is None:
+            self._connection = self._dialect.connect_writer()
+        session = Session(self._dialect, self._connection.cursor())
+        begin = {
+            Isolation.GROUPED: self._dialect.begin_group,
+            Isolation.SEPARATE: self._dialect.begin_write,
+            Isolation.EXCLUSIVE: self._dialect.begin_exclusive,
+        }
+        session.execute(begin[isolation])
+        return session
+
+    def _commit(self, jobs: list[Job[Write]], work: UnitOfWork) -> None:
+        if self._worker is not None and not self._worker.begin_commit(jobs):
+            raise Withdrawn
         try:
-            cursor.execute("COMMIT")
+            work.session.execute("COMMIT")
         except Exception as error:
-            self._failed("the database did not commit: %s", error)
-            raise CommitFailed from error
+            self._note_failure("the database did not confirm a commit: %s", error)
+            outcome = self._outcome(error, work)
+            if outcome is CommitOutcome.UNKNOWN:
+                raise CommitUnknown from error
+            if outcome is CommitOutcome.NOT_STORED:
+                raise CommitFailed from error
 
-    def _analyze(self, cursor: Any, written: Mapping[str, int]) -> None:
-        """Tell the planner of many new rows: left to itself it hears of them a minute
-        later, and until then reads by key and pages may go by the wrong index."""
-        names = [name for name, count in written.items() if count >= MANY]
+    def _outcome(self, error: Exception, work: UnitOfWork) -> CommitOutcome:
+        """Find out whether a transaction is stored, on another connection."""
+        self.close()
+        until = time.monotonic() + OUTCOME_SECONDS
+        try:
+            return self._dialect.commit_outcome(
+                error, work.journal.last_seq, work.journal.transaction_id, until
+            )
+        except Exception as failed:
+            if not self._dialect.is_driver_error(failed):
+                raise
+            logger.warning("the outcome of a commit is not known: %s", failed)
+            return CommitOutcome.UNKNOWN
+
+    def _analyze(self, session: Session[Dialect], written: Mapping[str, int]) -> None:
+        """Update the planner's statistics after many changes.
+
+        PostgreSQL itself does so a minute later. Until then reads by key and pages may
+        use the wrong index.
+        """
+        names = [name for name, count in written.items() if count >= ANALYZE_CHANGES]
         if not names:
             return
         try:
-            # an evolution has given its table another name
-            self._catalog.refresh(Definitions(self._statements.definitions, cursor))
-            known = self._catalog.layouts
-            tables = [known[name].table.name for name in names if name in known]
+            # An evolution has given its table another name.
+            self._catalog.refresh(session)
+            layouts = self._catalog.layouts
+            tables = [layouts[name].table.name for name in names if name in layouts]
             for statement in self._dialect.analyze_statements(tables):
-                cursor.execute(statement)
-        except Exception as error:  # noqa: BLE001 - what was written is stored, and autovacuum comes
+                session.execute(statement)
+        except Exception as error:  # noqa: BLE001 - what was written is stored
             logger.warning(
                 "the database did not analyze %s: %s", ", ".join(names), error
             )
 
-    def _roll_back(self, cursor: Any) -> None:
-        """End the transaction if it is still there; a connection that cannot is
-        dropped."""
+    def _roll_back(self, session: Session[Dialect]) -> None:
+        """End the transaction if it is open; close a connection that cannot."""
         try:
-            if self._connection and self._dialect.in_transaction(self._connection):
-                cursor.execute("ROLLBACK")
+            connection = self._connection
+            if connection is not None and self._dialect.in_transaction(connection):
+                session.execute("ROLLBACK")
         except Exception:  # noqa: BLE001 - the connection is of no use any more
             self.close()
 
 
-def _not_now() -> Unavailable:
+def _refusal_of_commit(error: Exception) -> PersistError:
+    if isinstance(error, CommitUnknown):
+        return outcome_unknown()
+    return _not_stored()
+
+
+def _not_stored() -> Unavailable:
     return Unavailable(
         "the database cannot store anything now; nothing was changed, try again"
     )

@@ -199,7 +199,7 @@ def test_an_old_snapshot_is_restored_through_the_plan_under_each_policy(
     ]
     said = desk.refused("restore", report["snapshot"])
     assert all(
-        f"persist:   ops-tickets {id} a record with this id is here" in said
+        f"persist:   ops-tickets {id} a record with this id exists" in said
         for id in ids
     )
     assert "2 skipped" in desk.done("restore", file, "--on-conflict", "skip")

@@ -14,12 +14,10 @@ import pytest
 from persist.api.query_params import listing
 from persist.storage import query_sql
 from persist.storage.catalog import Catalog
-from persist.storage.definitions import Definitions
 from persist.storage.dialect import Dialect, dialect_of
 from persist.storage.layout import Layout
-from persist.storage.records import paging
-from persist.storage.sql import Connection
-from persist.storage.unit_of_work import statements_of
+from persist.storage.records import page_statement
+from persist.storage.sql import Connection, Session
 from tests.support.collection import Collection
 from tests.support.problems import Json, assert_problem, pointers
 from tests.support.registered import Replicas, an_object, imported, put, registered
@@ -78,9 +76,7 @@ def filled(replicas: Replicas) -> Collection:
 def layout_at(dialect: Dialect, connection: Connection, name: str) -> Layout:
     """The layout a service has of a type, made anew from what is stored."""
     catalog = Catalog(dialect, [])
-    catalog.refresh(
-        Definitions(statements_of(dialect).definitions, connection.cursor())
-    )
+    catalog.refresh(Session(dialect, connection.cursor()))
     return catalog.get(name)
 
 
@@ -92,7 +88,7 @@ def plan_of(url: str, name: str, query: str) -> str:
     try:
         layout = layout_at(dialect, connection, name)
         asked = listing(layout.type, "", query.encode()).query.one_more()
-        statement = paging(layout, asked)
+        statement = page_statement(layout, asked)
         explain = "EXPLAIN QUERY PLAN " if dialect.name == "sqlite" else "EXPLAIN "
         arguments = statement.arguments(query_sql.values(layout, "", asked))
         rows = connection.execute(explain + statement.text, arguments).fetchall()

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from persist.domain.errors import InvalidSnapshot
-from persist.domain.snapshot import LONGEST, Inspection, lines_of
+from persist.domain.snapshot import MAX_LINE_BYTES, Inspection, lines_of
 from tests.fixtures.database import Database, opened
 from tests.fixtures.snapshots import (
     AT,
@@ -199,7 +199,7 @@ def test_a_line_without_end_is_not_kept_in_memory() -> None:
 
     with pytest.raises(InvalidSnapshot, match="line 1 is cut off or too long"):
         inspected(next(lines_of(endless())))
-    assert seen * 1_000_000 <= LONGEST + 2_000_000
+    assert seen * 1_000_000 <= MAX_LINE_BYTES + 2_000_000
 
 
 # --- everything else, over HTTP
@@ -269,7 +269,7 @@ FAULTS: dict[str, bytes] = {
     "UTF-16": WHOLE.decode().encode("utf-16"),
     "gzip": gzip.compress(WHOLE),
     "no UTF-8": with_data('{"owner":"?"}').replace(b'"?"', b'"\xff"'),
-    "a long line": raw(LINES[0], '{"x":"' + "x" * LONGEST + '"}'),
+    "a long line": raw(LINES[0], '{"x":"' + "x" * MAX_LINE_BYTES + '"}'),
 }
 
 MEMBERS = (

@@ -421,7 +421,7 @@ def test_a_member_that_a_step_in_between_would_lose_stops_it(
         url,
         stored,
         new,
-        "gives more, for which the table has no column; its SQL must add it",
+        "returns more, for which the table has no column; its SQL must add it",
     )
 
 

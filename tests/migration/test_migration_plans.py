@@ -14,7 +14,7 @@ from persist import MigrationPlan, MigrationStep, entity
 from persist.domain.errors import MigrationFailed
 from persist.domain.migration import InvalidPlan
 from persist.storage.dialect import dialect_of
-from persist.storage.migrator import filled
+from persist.storage.migrator import step_statements
 from tests.conftest import NewDatabase
 from tests.support.problems import Json, assert_problem
 from tests.support.server import serving
@@ -238,13 +238,13 @@ def test_the_placeholders_of_sql_are_filled_in_for_the_database() -> None:
         " e {document}"
     )
     written = step(1, 2, sql={"sqlite": sql, "postgresql": [sql, "DROP INDEX i"]})
-    (here,) = filled(dialect_of("sqlite:///x.db"), "things", written)
+    (here,) = step_statements(dialect_of("sqlite:///x.db"), "things", written)
     assert (
         here
         == "ALTER TABLE things ADD COLUMN a TEXT, b INTEGER, c DOUBLE, d BOOLEAN, e"
         " TEXT"
     )
-    there, _ = filled(dialect_of("postgresql://x/y"), "things", written)
+    there, _ = step_statements(dialect_of("postgresql://x/y"), "things", written)
     assert (
         there == 'ALTER TABLE things ADD COLUMN a TEXT COLLATE "C", b BIGINT, c DOUBLE'
         " PRECISION, d BOOLEAN, e JSON"

@@ -15,7 +15,7 @@ import pytest
 from jsonschema_specifications import REGISTRY  # type: ignore[import-untyped]
 
 from persist.domain.errors import InvalidData, InvalidSchema
-from persist.domain.record import whole
+from persist.domain.record import normalize_number
 from persist.entity_types.json_schema import compile_schema
 from persist.entity_types.json_schema.admission import check_schema
 
@@ -115,7 +115,9 @@ class Group:
 
 def read(path: Path) -> Any:
     """JSON as the service reads it: whole numbers are integers."""
-    return json.loads(path.read_text(), parse_float=lambda text: whole(float(text)))
+    return json.loads(
+        path.read_text(), parse_float=lambda text: normalize_number(float(text))
+    )
 
 
 def groups() -> Iterator[Group]:

@@ -294,7 +294,9 @@ def _create(
     collection: Collection, id: str | None, data: Data, precondition: Precondition
 ) -> Done:
     precondition.check(None)
-    return Done(201, collection.create(data, id or new_id(), known=id is not None))
+    if id is None:
+        return Done(201, collection.create(data, new_id()))
+    return Done(201, collection.create_with_id(data, id))
 
 
 def _replace(

@@ -32,7 +32,7 @@ from persist.domain.workspace import DEFAULT
 from persist.storage.catalog import Catalog
 from persist.storage.database import Database
 from persist.storage.unit_of_work import RecordKey, UnitOfWork
-from persist.storage.writer import Mode
+from persist.storage.writer import Isolation
 
 
 def transaction_router(
@@ -59,7 +59,11 @@ def transaction_router(
             )
             operation = _transaction(steps, request)
             return await writes.perform(
-                request, operation, body=body, mode=Mode.ALONE, dry_run=dry_run
+                request,
+                operation,
+                body=body,
+                isolation=Isolation.SEPARATE,
+                dry_run=dry_run,
             )
 
         return sent(await retry_on_stale_schema(database, request, attempt))
@@ -107,7 +111,7 @@ def _transaction(
 ) -> Callable[[UnitOfWork], Answer]:
     def operation(work: UnitOfWork) -> Answer:
         ready = steps()
-        work.read(
+        work.lock(
             RecordKey(step.type.name, step.workspace, step.key)
             for step in ready
             if step.key

@@ -6,7 +6,7 @@ from typing import Any
 
 from cel_expr_python import cel  # type: ignore[import-untyped]
 
-from persist.domain.record import INT64, whole
+from persist.domain.record import INT64, normalize_number
 from persist.entity_types.cel.parser import plain
 
 _STATUS = re.compile(r"^[A-Z_]+: | \[[A-Z_]+\]$")
@@ -61,7 +61,7 @@ def _json_value(value: Any) -> Any:
         case int() if value in INT64:
             return value
         case float() if math.isfinite(value):
-            return whole(value)
+            return normalize_number(value)
         case list():
             return [_json_value(item) for item in value]
         case dict():

@@ -11,7 +11,7 @@ from typing import Any
 from persist.domain.entity_type import EntityType
 from persist.domain.field import ENVELOPE, Field, FieldType
 from persist.domain.query import Function, Member
-from persist.domain.record import INT64, dumps, whole
+from persist.domain.record import INT64, dumps, normalize_number
 from persist.entity_types.cel.ast import Call, CompileError, List, Literal, Map, Node
 from persist.entity_types.cel.references import (
     Reference,
@@ -162,7 +162,7 @@ def _constant(value: Any, position: int) -> Constant:
             raise CompileError(
                 "a number must lie within the range of a double", position
             )
-        value = whole(value)
+        value = normalize_number(value)
     if isinstance(value, int) and value not in INT64:
         raise CompileError("an integer must lie within 64 bits", position)
     return Constant(value, position)

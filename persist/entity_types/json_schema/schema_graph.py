@@ -19,7 +19,7 @@ from referencing.exceptions import NoSuchAnchor, PointerToNowhere, Unresolvable
 from referencing.jsonschema import DRAFT202012
 
 from persist.domain.errors import Violation, pointer
-from persist.domain.record import INT64, dumps, whole
+from persist.domain.record import INT64, dumps, normalize_number
 from persist.entity_types.json_schema.engine import PatternRefused, judge, weight
 
 BASE = "https://schema.invalid/"
@@ -150,7 +150,7 @@ class Graph:
         self._nodes: dict[int, Node] = {}
         self._anchors: dict[str, list[Node]] = defaultdict(list)
         self._document = json.loads(
-            dumps(schema), parse_float=lambda text: whole(float(text))
+            dumps(schema), parse_float=lambda text: normalize_number(float(text))
         )
         self.root = self._node(self._document, "")
         self.base = BASE

@@ -5,6 +5,7 @@ the methods of ``Dialect``, which ``sqlite`` and ``postgresql`` implement.
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path as FilePath
@@ -28,6 +29,14 @@ class Failure(Enum):
     TOO_LONG = "a value does not fit into an index"
     UNAVAILABLE = "the database cannot be written or reached now"
     BUG = "anything else"
+
+
+class CommitOutcome(Enum):
+    """What became of a transaction whose COMMIT was not confirmed."""
+
+    STORED = "stored"
+    NOT_STORED = "not stored"
+    UNKNOWN = "unknown"
 
 
 class BackupFailed(Exception):
@@ -64,6 +73,9 @@ class Dialect(Protocol):
     begin_write: str
     """Begins a transaction that writes."""
 
+    begin_group: str
+    """Begins a transaction of short writes, with limits to each statement."""
+
     begin_exclusive: str
     """Begins a transaction beside which no other one writes: tables change."""
 
@@ -74,6 +86,18 @@ class Dialect(Protocol):
 
     def connect(self) -> Connection:
         """Open a connection in autocommit mode; transactions are begun explicitly."""
+
+    def connect_writer(self) -> Connection:
+        """Open a connection for the writer.
+
+        If its process freezes in a transaction, the transaction ends within 5 s.
+        """
+
+    def turn(self) -> AbstractContextManager[None]:
+        """Wait for this process's turn to write and keep it for the block."""
+
+    def cancel(self, connection: Connection) -> None:
+        """Interrupt what a connection runs in another thread."""
 
     def open_inline_reader(self, expired: Callable[[], bool]) -> Connection | None:
         """Open a connection for reads on the event loop.
@@ -125,6 +149,15 @@ class Dialect(Protocol):
     def failure(self, error: BaseException) -> Failure:
         """Return what an exception means."""
 
+    def commit_outcome(
+        self, error: Exception, last_seq: int, transaction_id: str | None, until: float
+    ) -> CommitOutcome:
+        """Return what became of a transaction whose COMMIT raised ``error``.
+
+        ``last_seq`` and ``transaction_id`` are those of ``take_seq``. It is looked for
+        until that time (``time.monotonic``). May raise the driver's errors.
+        """
+
     def violated_constraint(self, error: BaseException) -> str:
         """Return the name of the unique constraint that an exception is about."""
 
@@ -166,7 +199,8 @@ class Dialect(Protocol):
     def take_seq(self, take: sa.Update, seq: sa.Column[int]) -> sa.ClauseElement:
         """Complete the update of the journal's counter.
 
-        It returns ``seq`` and tells the listeners of other processes.
+        It returns ``seq`` and the transaction's id or null, and tells the listeners of
+        other processes.
         """
 
     def lock_key(self, cursor: Cursor, key: str) -> bool:

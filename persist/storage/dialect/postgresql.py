@@ -2,7 +2,9 @@
 
 import json
 import re
+import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, closing, nullcontext
 from decimal import Decimal
 from pathlib import Path as FilePath
 from typing import Any, cast
@@ -18,6 +20,7 @@ from persist.domain.field import FieldType, Path
 from persist.storage.dialect import (
     KEY_COLUMNS,
     BackupFailed,
+    CommitOutcome,
     Failure,
     TableWriter,
 )
@@ -34,16 +37,44 @@ from persist.storage.sql import (
 )
 
 CONNECTION_OPTIONS: dict[str, Any] = {
-    "connect_timeout": 5,
-    "keepalives_idle": 10,
-    "keepalives_interval": 5,
+    "connect_timeout": 3,
+    "keepalives_idle": 2,
+    "keepalives_interval": 1,
     "keepalives_count": 3,
-    "tcp_user_timeout": 20_000,
+    "tcp_user_timeout": 5_000,
 }
-"""A server that went away without a word is noticed within half a minute.
+"""A server that went away without a word is noticed within 5 s.
 
 Seconds, but ``tcp_user_timeout`` is in milliseconds.
 """
+
+WRITER_SETTINGS = {
+    # A process that freezes in a transaction lets go of its locks after that time,
+    "idle_in_transaction_session_timeout": 4_000,
+    # and those who wait for them give up a little later.
+    "lock_timeout": 4_500,
+    # The server notices within that time that a process went away without a word.
+    "tcp_keepalives_idle": 2,
+    "tcp_keepalives_interval": 1,
+    "tcp_keepalives_count": 2,
+    "tcp_user_timeout": 4_000,
+}
+"""Settings of the writer's session: milliseconds, but keepalives are in seconds."""
+
+GROUP_STATEMENT_MS = 4_500
+"""Milliseconds that a statement of a group of short writes may take."""
+
+OUTCOME_POLL_SECONDS = 0.1
+"""Seconds between two questions what became of a transaction."""
+
+OUTCOMES = {
+    "committed": CommitOutcome.STORED,
+    "aborted": CommitOutcome.NOT_STORED,
+}
+"""What PostgreSQL's status of a transaction means."""
+
+CONNECTION_LOST = ("08", "57")
+"""SQLSTATE classes of errors that say nothing about a COMMIT that was sent."""
 
 DESCRIPTIONS = {
     "25006": "the database is read-only",
@@ -84,6 +115,7 @@ class PostgreSQL(SqlCompiler):
 
     name = "postgresql"
     begin_write = f"BEGIN; SELECT pg_advisory_xact_lock_shared({SCHEMA_LOCK})"
+    begin_group = f"{begin_write}; SET LOCAL statement_timeout = {GROUP_STATEMENT_MS}"
     # A change of a table waits for its readers, and an export may take long.
     begin_exclusive = (
         f"BEGIN; SELECT pg_advisory_xact_lock({SCHEMA_LOCK});"
@@ -103,6 +135,18 @@ class PostgreSQL(SqlCompiler):
         # Documents are read as the text that was written.
         connection.adapters.register_loader("json", TextLoader)
         return cast(Connection, connection)
+
+    def connect_writer(self) -> Connection:
+        connection = self.connect()
+        for name, value in WRITER_SETTINGS.items():
+            connection.execute(f"SET {name} = {value}")
+        return connection
+
+    def turn(self) -> AbstractContextManager[None]:
+        return nullcontext()  # PostgreSQL queues its writers by itself
+
+    def cancel(self, connection: Connection) -> None:
+        _psycopg(connection).cancel()
 
     def _connect(self) -> psycopg.Connection[Row]:
         connection = psycopg.connect(
@@ -170,6 +214,37 @@ class PostgreSQL(SqlCompiler):
             if isinstance(error, kinds):
                 return failure
         return Failure.BUG
+
+    def commit_outcome(
+        self, error: Exception, last_seq: int, transaction_id: str | None, until: float
+    ) -> CommitOutcome:
+        sqlstate = getattr(error, "sqlstate", None)
+        if sqlstate and not sqlstate.startswith(CONNECTION_LOST):
+            return CommitOutcome.NOT_STORED  # the server has refused it
+        if transaction_id is None:
+            return CommitOutcome.UNKNOWN
+        with closing(self._connect_until(until)) as connection:
+            while time.monotonic() < until:
+                found = connection.execute(
+                    "SELECT pg_xact_status(%s::text::xid8)", (transaction_id,)
+                )
+                status = found.fetchall()[0][0]
+                if status in OUTCOMES:
+                    return OUTCOMES[status]
+                time.sleep(OUTCOME_POLL_SECONDS)
+        return CommitOutcome.UNKNOWN
+
+    def _connect_until(self, until: float) -> Connection:
+        """Open a connection as soon as the server accepts one, and no later."""
+        while True:
+            try:
+                connection = self.connect()
+                connection.execute(f"SET statement_timeout = {GROUP_STATEMENT_MS}")
+                return connection
+            except psycopg.OperationalError:
+                if time.monotonic() >= until:
+                    raise
+                time.sleep(OUTCOME_POLL_SECONDS)
 
     def violated_constraint(self, error: BaseException) -> str:
         if not isinstance(error, psycopg.Error):
@@ -240,7 +315,9 @@ class PostgreSQL(SqlCompiler):
     def take_seq(self, take: sa.Update, seq: sa.Column[int]) -> sa.ClauseElement:
         # The notification is sent with the commit. It makes commits wait for one
         # another, as the counter does already.
-        return take.returning(seq, sa.func.pg_notify("persist_journal", ""))
+        transaction = sa.cast(sa.func.pg_current_xact_id(), sa.Text())
+        notified = sa.func.pg_notify("persist_journal", "")
+        return take.returning(seq, transaction, notified)
 
     def lock_key(self, cursor: Cursor, key: str) -> bool:
         cursor.execute(

@@ -5,7 +5,7 @@ import shutil
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
 from pathlib import Path as FilePath
 from typing import Any, cast
 
@@ -16,11 +16,13 @@ from persist.domain.field import FieldType, Path
 from persist.storage.dialect import (
     KEY_COLUMNS,
     BackupFailed,
+    CommitOutcome,
     Failure,
     TableWriter,
 )
 from persist.storage.dialect.columns import COLUMN_TYPES, TEXT
 from persist.storage.dialect.compiler import SqlCompiler, counted, path_parameter
+from persist.storage.dialect.turnstile import Turnstile
 from persist.storage.sql import (
     Connection,
     Cursor,
@@ -48,6 +50,9 @@ POLL_SECONDS = 0.1
 INTERRUPT_STEPS = 5_000
 """Steps of SQLite's virtual machine between two questions whether to interrupt."""
 
+SYNC_FAILURES = (sqlite3.SQLITE_IOERR_FSYNC, sqlite3.SQLITE_IOERR_DIR_FSYNC)
+"""Errors of a COMMIT whose data has been written, but perhaps not to the disk."""
+
 JSON_TYPES = {
     "text": "string",
     "integer": "number",
@@ -63,6 +68,7 @@ class Sqlite(SqlCompiler):
 
     name = "sqlite"
     begin_write = "BEGIN IMMEDIATE"
+    begin_group = "BEGIN IMMEDIATE"
     begin_exclusive = "BEGIN IMMEDIATE"
     begin_read = "BEGIN"
 
@@ -71,6 +77,8 @@ class Sqlite(SqlCompiler):
         self.path = str(file.absolute())
         self._given = file
         self._sqlalchemy = sqlite.dialect(paramstyle="qmark")
+        self._turnstile = Turnstile(FilePath(self.path))
+        self._sync_failed = False
 
     # Connections
 
@@ -91,6 +99,23 @@ class Sqlite(SqlCompiler):
         connection.execute(f"PRAGMA mmap_size={MMAP_BYTES}")
         connection.create_function("json_number", 1, _json_number, deterministic=True)
         return connection
+
+    def connect_writer(self) -> Connection:
+        connection = self._connect()
+        if self._sync_failed:
+            try:
+                _overwrite_unsynced(connection)
+            except BaseException:
+                connection.close()
+                raise
+            self._sync_failed = False
+        return connection
+
+    def turn(self) -> AbstractContextManager[None]:
+        return self._turnstile.turn()
+
+    def cancel(self, connection: Connection) -> None:
+        cast(sqlite3.Connection, connection).interrupt()
 
     def open_inline_reader(self, expired: Callable[[], bool]) -> Connection | None:
         connection = self._connect()
@@ -188,6 +213,20 @@ class Sqlite(SqlCompiler):
             return Failure.STALE
         return Failure.BUSY if message == "database is locked" else Failure.UNAVAILABLE
 
+    def commit_outcome(
+        self, error: Exception, last_seq: int, transaction_id: str | None, until: float
+    ) -> CommitOutcome:
+        if getattr(error, "sqlite_errorcode", None) not in SYNC_FAILURES:
+            return CommitOutcome.NOT_STORED
+        # The frames are in the WAL. A crash would bring them back as a commit, until
+        # others have been written over them.
+        self._sync_failed = True
+        with closing(self.connect_writer()) as connection:
+            head = connection.execute("SELECT seq FROM journal_head").fetchall()[0][0]
+        if last_seq and head >= last_seq:
+            return CommitOutcome.STORED
+        return CommitOutcome.NOT_STORED
+
     def violated_constraint(self, error: BaseException) -> str:
         return str(error).partition("failed: ")[2]
 
@@ -228,7 +267,7 @@ class Sqlite(SqlCompiler):
         return counted(sqlite.insert(counters), counters)
 
     def take_seq(self, take: sa.Update, seq: sa.Column[int]) -> sa.ClauseElement:
-        return take.returning(seq)
+        return take.returning(seq, sa.null())
 
     def lock_key(self, cursor: Cursor, key: str) -> bool:
         return True  # the transaction has locked the whole file
@@ -316,6 +355,13 @@ class Sqlite(SqlCompiler):
         surplus = sa.func.length(text) - sa.func.length(part)
         ending = sa.func.substr(text, surplus + 1)
         return sa.and_(sa.func.length(text) >= sa.func.length(part), ending == part)
+
+
+def _overwrite_unsynced(connection: sqlite3.Connection) -> None:
+    """Commit a write without effect over the frames of a commit that was not synced."""
+    connection.execute("BEGIN IMMEDIATE")
+    connection.execute("UPDATE journal_head SET seq = seq")
+    connection.execute("COMMIT")
 
 
 def _row_by_row(statement: str) -> Callable[[Cursor, Sequence[Any]], int]:

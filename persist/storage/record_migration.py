@@ -1,0 +1,174 @@
+"""Record migration: stored data comes to another schema version, record by record.
+
+An evolution, a migration in place and a restore do the same: they compute new data for
+each record, list those that fail, and write the others in batches.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from typing import NamedTuple, TypeVar
+
+import sqlalchemy as sa
+
+from persist.domain.change import Origin
+from persist.domain.collection import Collection
+from persist.domain.errors import PersistError
+from persist.domain.record import Data, Record
+from persist.storage.dialect import Dialect
+from persist.storage.journal import JournalWriter
+from persist.storage.layout import Layout
+from persist.storage.records import BATCH_ROWS, TableRecords
+from persist.storage.sql import Session
+
+Item = TypeVar("Item")
+Converted = TypeVar("Converted")
+
+
+class RecordFailure(NamedTuple):
+    """What is wrong with one record; ``pointer`` is ``""`` for all of it."""
+
+    collection: str
+    id: str
+    pointer: str
+    detail: str
+
+
+class RecordFailures:
+    """The records that cannot be brought forward, of all that were looked at.
+
+    ``listed`` holds the first ``limit`` faults.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self.records = 0
+        self.failed = 0
+        self.listed: list[RecordFailure] = []
+        self._limit = limit
+
+    @property
+    def full(self) -> bool:
+        """Whether no further fault is listed."""
+        return len(self.listed) >= self._limit
+
+    def add(self, collection: str, record_id: str, error: PersistError) -> None:
+        """Add a record with all that its error says."""
+        self.failed += 1
+        faults = error.errors or ((None, error.detail),)
+        for pointer, detail in faults:
+            if not self.full:
+                self.listed.append(
+                    RecordFailure(collection, record_id, pointer or "", detail)
+                )
+
+    def as_json(self) -> list[dict[str, str]]:
+        """Return the listed faults as a problem shows them."""
+        return [failure._asdict() for failure in self.listed]
+
+
+def bring_forward(
+    records: Iterable[Item],
+    convert: Callable[[Item], Converted],
+    name: Callable[[Item], tuple[str, str]],
+    failures: RecordFailures,
+) -> Iterator[tuple[Item, Converted]]:
+    """Return each record with its new data; those that fail are only listed.
+
+    ``name`` returns the collection and id of a record.
+    """
+    for record in records:
+        failures.records += 1
+        try:
+            converted = convert(record)
+        except PersistError as error:
+            failures.add(*name(record), error)
+        else:
+            yield record, converted
+
+
+def name_of(record: Record) -> tuple[str, str]:
+    """Return the collection and id of a record."""
+    return record.collection, record.id
+
+
+class NewData(NamedTuple):
+    """The new data of a record as text, and parsed if it is known already."""
+
+    text: str
+    parsed: Data | None = None
+
+
+class MigratedRecords:
+    """Writes records that came forward, one revision and one change each.
+
+    ``layout`` is that of the table and the type as they are after the migration. The
+    transaction is exclusive, so nobody waits for the journal's counter.
+    """
+
+    def __init__(
+        self,
+        layout: Layout,
+        session: Session[Dialect],
+        journal: JournalWriter,
+        origin: Origin,
+        now: str,
+    ) -> None:
+        self._type = layout.type
+        self._records = TableRecords(layout, session.cursor)
+        self._journal = journal
+        self._origin = origin
+        self._now = now
+        self._collections: dict[str, Collection] = {}
+
+    def write(self, records: Iterable[tuple[Record, NewData]]) -> Iterator[int]:
+        """Write the records and return the size of each batch."""
+        for batch in batched(records, BATCH_ROWS):
+            for record, new in batch:
+                self._records.load(record.workspace, (record.id,), (record,))
+                collection = self._collection(record.workspace)
+                collection.migrate(record, new.text, new.parsed)
+            self._records.release()
+            self._journal.flush()
+            yield len(batch)
+
+    def _collection(self, workspace: str) -> Collection:
+        found = self._collections.get(workspace)
+        if found is None:
+            found = self._collections[workspace] = Collection(
+                self._type,
+                workspace,
+                self._records,
+                self._journal,
+                self._origin,
+                self._now,
+            )
+        return found
+
+
+def batched(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    """Return the items in lists of at most ``size``."""
+    iterator = iter(items)
+    while batch := list(islice(iterator, size)):
+        yield batch
+
+
+def records_of(layout: Layout, session: Session[Dialect]) -> Iterator[Record]:
+    """Return every record of a table by workspace and id.
+
+    A batch is read when the one before it is done with.
+    """
+    table, dialect = layout.table, layout.dialect
+    key = sa.tuple_(table.c.workspace, table.c.id)
+    after = key > sa.tuple_(sa.bindparam("workspace"), sa.bindparam("id"))
+    page = (
+        sa.select(table.c.workspace, *layout.selected)
+        .order_by(table.c.workspace, table.c.id)
+        .limit(sa.literal_column(str(BATCH_ROWS)))
+    )
+    first = dialect.compile(page)
+    further = dialect.compile(page.where(after))
+    rows = first.run(session.cursor, {}).fetchall()
+    while rows:
+        for workspace, *row in rows:
+            yield layout.record(workspace, tuple(row))
+        last = {"workspace": rows[-1][0], "id": rows[-1][1]}
+        rows = further.run(session.cursor, last).fetchall()
