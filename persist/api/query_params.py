@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl
 from persist.api import pagination
 from persist.domain.entity_type import EntityType, Kind
 from persist.domain.errors import InvalidQuery, PersistError
-from persist.domain.field import ENVELOPE, Field, FieldType, names_at
+from persist.domain.field import ENVELOPE, Field, FieldType
 from persist.domain.query import (
     BY_ID,
     OPERATORS,
@@ -438,10 +438,7 @@ def _unknown_field(
         )
     prefix, dot, _ = name.removeprefix("data.").rpartition(".")
     nested = (
-        [
-            f"{prefix}.{known}"
-            for known in names_at(type.schema, tuple(prefix.split(".")))
-        ]
+        [f"{prefix}.{known}" for known in type.members.names(tuple(prefix.split(".")))]
         if dot
         else []
     )

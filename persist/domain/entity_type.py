@@ -11,9 +11,10 @@ from functools import cached_property
 from typing import Any
 
 from persist.domain.command import Command
-from persist.domain.field import Field, Path, field_at, fields_of
+from persist.domain.field import Field, Path
 from persist.domain.migration import MigrationPlan
 from persist.domain.record import Data
+from persist.domain.schema_fields import SchemaFields
 
 Paths = tuple[str, ...]
 
@@ -51,6 +52,7 @@ class EntityType:
     example: Data | None = None
     times: frozenset[str] = frozenset()
     model: type | None = field(default=None)
+    find_members: Callable[[Mapping[str, Any]], SchemaFields] = SchemaFields
     definition: Mapping[str, Any] = field(default_factory=dict)
 
     def bring_forward(
@@ -64,14 +66,15 @@ class EntityType:
         return self.validate((plan or self.plan).walk(version, data))
 
     @cached_property
+    def members(self) -> SchemaFields:
+        """The members that ``schema`` declares."""
+        return self.find_members(self.schema)
+
+    @property
     def fields(self) -> Mapping[str, Field]:
         """The declared top-level members of ``data`` by name."""
-        return fields_of(self.schema)
-
-    @cached_property
-    def _found(self) -> dict[Path, Field]:
-        return {field.path: field for field in self.fields.values()}
+        return self.members.declared
 
     def field_at(self, path: Path) -> Field | None:
-        """The member at ``path``, or None where nothing can be there."""
-        return self._found.get(path) or field_at(self.schema, path)
+        """Return the member at ``path``, or None where nothing can be there."""
+        return self.members.at(path)

@@ -5,16 +5,22 @@ dotted paths), ``commands`` and ``steps`` (declarative migration steps with ``fr
 ``to``).
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from persist.domain.errors import InvalidSchema, Violation, pointer
-from persist.domain.field import Schema, field_at
+from persist.domain.field import Schema
 from persist.domain.record import Data, dumps
 from persist.entity_types.json_schema import compile_schema
+from persist.entity_types.json_schema.fields import field_at
 
 MOST = 64
 """Commands, groups of paths or steps a definition may have."""
+
+FILL = "fill"
+KEEP = "keep"
+"""What ``defaults`` may be: fill in the schema's defaults, or keep them as annotations
+only."""
 
 MOST_EXPRESSIONS = 500
 MOST_BYTES = 64 * 1024
@@ -66,7 +72,9 @@ _STEP = {
     "set": _SET,
     "default": _ANY_MEMBERS,
 }
-_NUMBERED = _closed("from", "to", **{"from": _VERSION, "to": _VERSION}, **_STEP)
+_NUMBERED = _closed(
+    "from", "to", **{"from": {**_VERSION, "minimum": 0}, "to": _VERSION}, **_STEP
+)
 _COMMAND = _closed(
     description=_TEXT, payload={}, when=_TEXT, set=_SET, unset=_NAMES, result=_TEXT
 )
@@ -79,7 +87,8 @@ DEFINITION: Schema = _closed(
     "schema",
     name={},
     schema_version=_nullable(_VERSION),
-    schema={"description": "JSON Schema, draft 2020-12, of an object"},
+    schema={"description": "JSON Schema of an object; 2020-12, or what $schema names"},
+    defaults={"enum": [FILL, KEEP], "description": "whether defaults are filled in"},
     unique=_GROUPS,
     indexes=_GROUPS,
     commands=_nullable(_COMMANDS),
@@ -92,24 +101,25 @@ _check_numbered = compile_schema(_NUMBERED, InvalidSchema)
 
 
 def refuse(place: Location, detail: str) -> InvalidSchema:
-    """The refusal of what stands at a place of the definition."""
-    return _refused([Violation(pointer(place), detail)])
+    """Return the refusal of what stands at a place of the definition."""
+    return refusal_at((), [Violation(pointer(place), detail)])
 
 
-def _refused(errors: list[Violation]) -> InvalidSchema:
-    return InvalidSchema(
-        f"{errors[0].pointer or 'the definition'}: {errors[0].detail}", errors=errors
-    )
+def refusal_at(place: Location, errors: Iterable[Violation]) -> InvalidSchema:
+    """Return the refusal of what is wrong with the part of a definition at ``place``;
+    the pointers of ``errors`` are relative to it."""
+    at = pointer(place)
+    placed = [Violation(at + inner, detail) for inner, detail in errors]
+    first = f"{placed[0].pointer or 'the definition'} {placed[0].detail}"
+    more = f", and {len(placed) - 1} more" if len(placed) > 1 else ""
+    return InvalidSchema(first + more, errors=placed)
 
 
 def _check(check: Callable[[Data], Data], value: Any, place: Location = ()) -> None:
     try:
         check(value)
     except InvalidSchema as error:
-        at = pointer(place)
-        raise _refused(
-            [Violation(at + inner, detail) for inner, detail in error.errors]
-        ) from None
+        raise refusal_at(place, error.errors) from None
 
 
 def normal_form(definition: Any) -> dict[str, Any]:
@@ -131,8 +141,15 @@ def normal_form(definition: Any) -> dict[str, Any]:
         "commands": definition.get("commands") or {},
         "steps": [dict(step) for step in ([migration] if alone else migration)],
     }
+    if definition.get("defaults", FILL) != FILL:
+        normal["defaults"] = definition["defaults"]
     _check_budget(normal)
     return normal
+
+
+def source_of(definition: Mapping[str, Any]) -> Any:
+    """Return the schema of a definition as its author wrote it."""
+    return definition.get("source_schema", definition["schema"])
 
 
 def _groups(definition: Mapping[str, Any], member: str) -> list[list[str]]:
@@ -165,14 +182,13 @@ def _expressions_of(part: Mapping[str, Any]) -> int:
     )
 
 
-def check_paths(definition: Mapping[str, Any]) -> None:
-    """Check that the schema of a definition in normal form has every member that
-    ``unique`` and ``indexes`` name. Raises ``InvalidSchema``. Not part of the normal
-    form, because a schema may only be walked once it is known to be harmless."""
+def check_paths(definition: Mapping[str, Any], schema: Schema) -> None:
+    """Check that a schema has every member that ``unique`` and ``indexes`` of its
+    definition name. Raises ``InvalidSchema``."""
     for member in ("unique", "indexes"):
         for index, group in enumerate(definition[member]):
             for path in group:
-                if field_at(definition["schema"], tuple(path.split("."))) is None:
+                if field_at(schema, tuple(path.split("."))) is None:
                     raise refuse((member, index), f"the schema has no member {path}")
 
 

@@ -1,17 +1,19 @@
 """What both compilers derive from an object schema: the command ``set`` and an
 example."""
 
+from collections.abc import Callable
 from typing import Any
 
 from persist.domain.command import Command
-from persist.domain.errors import InvalidPayload
 from persist.domain.field import Schema
 from persist.domain.record import Data
-from persist.entity_types.json_schema import compile_members
 
 
-def set_command(schema: Schema) -> Command:
-    """Return the command of every collection: new values for top-level members."""
+def set_command(schema: Schema, parse: Callable[[Data], Data]) -> Command:
+    """Return the command of every collection: new values for top-level members.
+
+    ``parse`` validates each member by itself.
+    """
     properties = {
         name: _without_default(part)
         for name, part in schema.get("properties", {}).items()
@@ -26,7 +28,7 @@ def set_command(schema: Schema) -> Command:
         name="set",
         description="Set one or more top-level fields to new values.",
         payload_schema=payload_schema,
-        parse=compile_members(schema, error=InvalidPayload),
+        parse=parse,
         refusal=lambda data: None,
         run=lambda data, payload: (data | payload, None),
     )

@@ -19,7 +19,7 @@ from pydantic_core import PydanticUndefined
 from sqlmodel import SQLModel
 
 from persist.domain.entity_type import Paths
-from persist.domain.field import Field, FieldType, fields_of
+from persist.domain.field import Field, FieldType
 from persist.domain.identifiers import COLLECTION_NAME
 from persist.domain.migration import MigrationPlan
 from persist.domain.record import INT64
@@ -32,6 +32,7 @@ from persist.entity_types.entity_features import (
     Refusal,
 )
 from persist.entity_types.field_type import Refused, judge_metadata, judge_type
+from persist.entity_types.json_schema.fields import fields_of
 from persist.entity_types.model_codec import ModelCodec
 from persist.entity_types.pydantic_schema import (
     field_schemas,

@@ -5,10 +5,12 @@ import inspect
 from sqlmodel import SQLModel
 
 from persist.domain.entity_type import EntityType, Kind
+from persist.domain.errors import InvalidPayload
 from persist.domain.migration import MigrationPlan
 from persist.entity_types.declaration import declaration_of
 from persist.entity_types.derived import example_of, set_command
 from persist.entity_types.entity_class import check_defaults, indexed_groups, judge
+from persist.entity_types.json_schema import compile_members
 from persist.entity_types.model_codec import ModelCodec
 from persist.entity_types.typed_commands import commands_of
 
@@ -27,7 +29,7 @@ def from_model(model: type[SQLModel]) -> EntityType:
     description = inspect.cleandoc(model.__doc__ or "")
     schema.update(title=model.__name__, description=description)
     commands = commands_of(codec, model)
-    commands["set"] = set_command(schema)
+    commands["set"] = set_command(schema, compile_members(schema, InvalidPayload))
     return EntityType(
         name=declared.name,
         kind=Kind.TYPED,

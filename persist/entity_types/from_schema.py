@@ -1,6 +1,7 @@
 """The second compiler: a JSON Schema definition becomes an ``EntityType``."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from persist.domain.command import Command
@@ -23,13 +24,59 @@ from persist.entity_types.cel.program import (
     Result,
     compile_expression,
 )
-from persist.entity_types.definition import Location, check_paths, refuse
+from persist.entity_types.definition import (
+    FILL,
+    Location,
+    check_paths,
+    refusal_at,
+    refuse,
+)
 from persist.entity_types.derived import example_of, set_command
-from persist.entity_types.json_schema import compile_schema
-from persist.entity_types.json_schema.admission import check_schema
+from persist.entity_types.json_schema.admission import Admitted, admit
+from persist.entity_types.json_schema.fields import members_of
 from persist.entity_types.storable import checked
 
 ANY_OBJECT: Schema = {"type": "object", "additionalProperties": False}
+
+
+Schemas = Mapping[Location, Admitted]
+"""The schemas of a definition by where they stand in it."""
+
+
+@dataclass(frozen=True)
+class AdmittedDefinition:
+    """A definition in its normal form that is accepted, its compiled schemas, and what
+    its author should know."""
+
+    definition: Mapping[str, Any]
+    schemas: Schemas
+
+    @property
+    def warnings(self) -> list[Violation]:
+        """The warnings of all schemas, with pointers into the definition."""
+        return [
+            Violation(pointer(place) + inner, detail)
+            for place, admitted in self.schemas.items()
+            for inner, detail in admitted.warnings
+        ]
+
+
+def admit_definition(normal: Mapping[str, Any]) -> AdmittedDefinition:
+    """Compile the schemas of a definition in its normal form.
+
+    The schema is converted to draft 2020-12; ``source_schema`` is then what was sent.
+    Raises ``InvalidSchema`` naming the place.
+    """
+    fill = normal.get("defaults", FILL) == FILL
+    admitted = _admit(normal["schema"], ("schema",), fill=fill)
+    schemas: dict[Location, Admitted] = {("schema",): admitted}
+    for command, written in normal["commands"].items():
+        place = ("commands", command, "payload")
+        schemas[place] = _admit(written.get("payload", ANY_OBJECT), place)
+    definition = {**normal, "schema": admitted.schema}
+    if admitted.converted:
+        definition.setdefault("source_schema", normal["schema"])
+    return AdmittedDefinition(definition, schemas)
 
 
 def from_schema(
@@ -37,25 +84,35 @@ def from_schema(
     schema_version: int,
     definition: Mapping[str, Any],
     steps: Iterable[Mapping[str, Any]] = (),
+    schemas: Schemas | None = None,
 ) -> EntityType:
-    """The entity type of a definition in its normal form; ``steps`` are the declarative
-    steps of its plan, those of older versions too. Raises ``InvalidSchema`` naming the
-    place."""
-    schema = definition["schema"]
-    _check_schema(schema, ("schema",))
-    check_paths(definition)
+    """Return the entity type of a definition in its normal form.
+
+    ``steps`` are the declarative steps of its plan, those of older versions too.
+    ``schemas`` are its compiled schemas where they are at hand. Raises
+    ``InvalidSchema`` naming the place.
+    """
+    if schemas is None:
+        schemas = admit_definition(definition).schemas
+    admitted = schemas["schema",]
+    schema = admitted.schema
+    check_paths(definition, schema)
     commands = {
-        command: _command(command, written, schema)
+        command: _command(
+            command, written, schema, schemas["commands", command, "payload"]
+        )
         for command, written in definition["commands"].items()
     }
-    commands["set"] = set_command(schema)
+    commands["set"] = set_command(
+        schema, admitted.compiled.members_validator(InvalidPayload)
+    )
     description = schema.get("description", "")
     return EntityType(
         name=name,
         kind=Kind.REGISTERED,
         schema_version=schema_version,
         schema=schema,
-        validate=compile_schema(schema, InvalidData),
+        validate=admitted.compiled.validator(InvalidData),
         commands=commands,
         unique=tuple(map(tuple, definition["unique"])),
         indexes=tuple(map(tuple, definition["indexes"])),
@@ -63,22 +120,31 @@ def from_schema(
         description=description if isinstance(description, str) else "",
         example=example_of(schema),
         definition=definition,
+        find_members=members_of,
     )
 
 
 def plan_of(
     current: int, steps: Iterable[Mapping[str, Any]], place: Location = ("migration",)
 ) -> MigrationPlan:
-    """The plan of declarative steps. Raises ``InvalidSchema``."""
+    """Return the plan of declarative steps. Raises ``InvalidSchema``.
+
+    A step from version 0 is that of a type that did not exist yet: it never runs.
+    """
     compiled = [
         step_of(step, (*place, index))
         for index, step in enumerate(steps)
-        if step["to"] <= current
+        if step["from"] >= 1 and step["to"] <= current
     ]
     try:
         return MigrationPlan(compiled, current=current)
     except InvalidPlan as error:
         raise refuse(place, str(error)) from None
+
+
+def check_expressions(step: Mapping[str, Any], place: Location) -> None:
+    """Raise ``InvalidSchema`` where an expression of a declarative step is faulty."""
+    compile_assignments(step.get("set", {}), (*place, "set"), None)
 
 
 def step_of(step: Mapping[str, Any], place: Location) -> MigrationStep:
@@ -119,10 +185,11 @@ def step_of(step: Mapping[str, Any], place: Location) -> MigrationStep:
     )
 
 
-def _command(name: str, written: Mapping[str, Any], schema: Schema) -> Command:
+def _command(
+    name: str, written: Mapping[str, Any], schema: Schema, payload: Admitted
+) -> Command:
     place: Location = ("commands", name)
-    payload_schema = written.get("payload", ANY_OBJECT)
-    _check_schema(payload_schema, (*place, "payload"))
+    payload_schema = payload.schema
     when = _program(written, "when", Result.CONDITION, place, schema, None)
     result = _program(written, "result", Result.VALUE, place, schema, payload_schema)
     assigned = compile_assignments(
@@ -153,21 +220,18 @@ def _command(name: str, written: Mapping[str, Any], schema: Schema) -> Command:
                 f"the command {name} cannot be computed: {error}"
             ) from None
 
-    parse = compile_schema(payload_schema, InvalidPayload)
-    return Command(
-        name, written.get("description", ""), dict(payload_schema), parse, refusal, run
-    )
+    parse = payload.compiled.validator(InvalidPayload)
+    description = written.get("description", "")
+    return Command(name, description, payload_schema, parse, refusal, run)
 
 
-def _check_schema(schema: Any, place: Location) -> None:
-    """Check a schema that stands at a place of the definition. Raises
+def _admit(schema: Any, place: Location, *, fill: bool = True) -> Admitted:
+    """Admit a schema that stands at a place of the definition. Raises
     ``InvalidSchema``."""
     try:
-        check_schema(schema)
+        return admit(schema, fill=fill)
     except InvalidSchema as error:
-        at = pointer(place)
-        placed = [Violation(at + inner, detail) for inner, detail in error.errors]
-        raise InvalidSchema(f"{at}: {error.detail}", errors=placed) from None
+        raise refusal_at(place, error.errors) from None
 
 
 def _program(

@@ -18,7 +18,7 @@ from persist.domain.workspace import (
     check_in_workspace,
     collections_in,
 )
-from persist.entity_types.from_schema import from_schema
+from persist.entity_types.from_schema import Schemas, from_schema
 from persist.storage.definitions import Definitions, StoredDefinition
 from persist.storage.dialect import Dialect
 from persist.storage.layout import Layout, layout_of
@@ -57,6 +57,7 @@ class Catalog:
         }
         self._known = _Known(-1, {}, self._typed, {}, {})
         self._loading = threading.Lock()
+        self._offered: dict[str, _Compiled] = {}
 
     @property
     def layouts(self) -> Mapping[str, Layout]:
@@ -137,7 +138,7 @@ class Catalog:
     ) -> _Known:
         sources = {source.name: source for source in definitions.current()}
         layouts = {
-            name: self._layout(source)
+            name: self.layout_of(source)
             for name, source in sources.items()
             if name not in self._typed
         }
@@ -151,11 +152,38 @@ class Catalog:
                 ahead[name] = version
         return _Known(epoch, sources, layouts, ahead, workspaces)
 
-    def _layout(self, source: StoredDefinition) -> Layout:
+    def offer(self, source: StoredDefinition, entity_type: EntityType) -> None:
+        """Keep a type that was compiled for a definition to be stored, so that it is
+        not compiled again once it is."""
+        self._offered[source.name] = _Compiled(source, entity_type)
+
+    def layout_of(self, source: StoredDefinition) -> Layout:
+        """Return the layout of a definition, the one known where it is."""
         known = self._known
         if known.sources.get(source.name) == source and source.name in known.layouts:
             return known.layouts[source.name]
+        offered = self._offered.pop(source.name, None)
+        if offered is not None and offered.is_of(source):
+            table = source.table_name
+            return layout_of(offered.entity_type, self._dialect, table_name=table)
         return registered_layout(source, self._dialect)
+
+
+@dataclass(frozen=True)
+class _Compiled:
+    """A definition and the type that was compiled of it."""
+
+    source: StoredDefinition
+    entity_type: EntityType
+
+    def is_of(self, stored: StoredDefinition) -> bool:
+        """Whether the type is that of a stored definition."""
+        source = self.source
+        return (
+            source.schema_version == stored.schema_version
+            and source.definition == stored.definition
+            and source.steps == stored.steps
+        )
 
 
 def _not_found(name: str, layouts: Mapping[str, Layout]) -> CollectionNotFound:
@@ -166,9 +194,14 @@ def _not_found(name: str, layouts: Mapping[str, Layout]) -> CollectionNotFound:
     return CollectionNotFound(f"there is no collection {name[:80]!r}; {hint}")
 
 
-def registered_layout(source: StoredDefinition, dialect: Dialect) -> Layout:
-    """Return the layout of a stored definition."""
+def registered_layout(
+    source: StoredDefinition, dialect: Dialect, schemas: Schemas | None = None
+) -> Layout:
+    """Return the layout of a stored definition.
+
+    ``schemas`` are its compiled schemas where they are at hand.
+    """
     entity_type = from_schema(
-        source.name, source.schema_version, source.definition, source.steps
+        source.name, source.schema_version, source.definition, source.steps, schemas
     )
     return layout_of(entity_type, dialect, table_name=source.table_name)

@@ -27,7 +27,7 @@ from persist.domain.identifiers import COLLECTION_NAME
 from persist.entity_types.definition import refuse
 from persist.storage.catalog import Stale, registered_layout
 from persist.storage.database import Database
-from persist.storage.definitions import StoredDefinition, current_of
+from persist.storage.definitions import StoredDefinition, current_of, plan_steps
 from persist.storage.dialect import Dialect
 from persist.storage.evolution import Rehearsal, evolve
 from persist.storage.layout import Layout, layout_of
@@ -90,8 +90,13 @@ class Registration:
         dialect = self._database.dialect
         if plan.action is Action.NOTHING:
             return Prepared(dialect, plan, None, None)
-        before = registered_layout(plan.current, dialect) if plan.current else None
-        after = registered_layout(_with_table(plan.target), dialect)
+        catalog = self._database.catalog
+        before = None
+        if plan.current is not None:
+            steps = plan_steps(version.definition["steps"] for version in plan.versions)
+            before = catalog.layout_of(replace(plan.current, steps=steps))
+        after = registered_layout(_with_table(plan.target), dialect, plan.schemas)
+        catalog.offer(plan.target, after.type)
         prepared = Prepared(dialect, plan, before, after)
         try:
             prepared.rehearse()

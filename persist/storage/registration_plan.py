@@ -10,10 +10,15 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
 
-from persist.domain.errors import MigrationRequired
+from persist.domain.errors import MigrationRequired, Violation
 from persist.domain.record import canonical_text
-from persist.entity_types.definition import normal_form, refuse
-from persist.entity_types.from_schema import step_of
+from persist.entity_types.definition import normal_form, refuse, source_of
+from persist.entity_types.from_schema import (
+    Schemas,
+    admit_definition,
+    check_expressions,
+)
+from persist.entity_types.json_schema.conversion import has_same_meaning
 from persist.storage.definitions import StoredDefinition, current_of, plan_steps
 
 logger = logging.getLogger(__name__)
@@ -41,11 +46,17 @@ class Action(Enum):
 
 @dataclass(frozen=True)
 class RegistrationPlan:
-    """What has to be done; ``target`` is the version that results."""
+    """What has to be done; ``target`` is the version that results.
+
+    ``schemas`` are its compiled schemas where they are at hand, ``warnings`` is what
+    its author should know.
+    """
 
     action: Action
     versions: Sequence[StoredDefinition]
     target: StoredDefinition
+    schemas: Schemas | None = None
+    warnings: Sequence[Violation] = ()
 
     @property
     def current(self) -> StoredDefinition | None:
@@ -61,6 +72,21 @@ def plan_registration(
     Raises ``InvalidSchema`` and ``MigrationRequired``.
     """
     normal = normal_form(definition)
+    current = current_of(versions)
+    if current is not None and _as_sent(current.definition) == _as_sent(normal):
+        return RegistrationPlan(Action.NOTHING, versions, current)
+    admitted = admit_definition(normal)
+    plan = _planned(name, definition, admitted.definition, versions, source)
+    return replace(plan, schemas=admitted.schemas, warnings=admitted.warnings)
+
+
+def _planned(
+    name: str,
+    definition: Any,
+    normal: Mapping[str, Any],
+    versions: Sequence[StoredDefinition],
+    source: Source,
+) -> RegistrationPlan:
     asked = definition.get("schema_version")
     unnumbered = isinstance(definition.get("migration"), dict)
     current = current_of(versions)
@@ -81,14 +107,13 @@ def plan_registration(
         )
     if _is_outdated(normal, asked, current, versions, source):
         return RegistrationPlan(Action.NOTHING, versions, current)
-    if canonical_text(normal["schema"]) == canonical_text(current.definition["schema"]):
-        amended = {
-            **current.definition,
-            **{key: normal[key] for key in ("commands", "unique", "indexes")},
-        }
+    if has_same_meaning(normal["schema"], current.definition["schema"]):
+        amended = {**normal, "steps": current.definition["steps"]}
         equal = canonical_text(amended) == canonical_text(current.definition)
         action = Action.NOTHING if equal else Action.AMEND
-        return RegistrationPlan(action, versions, replace(current, definition=amended))
+        steps = plan_steps(version.definition["steps"] for version in versions)
+        target = replace(current, definition=amended, steps=steps)
+        return RegistrationPlan(action, versions, target)
     number = asked or current.schema_version + 1
     if number == current.schema_version:
         raise MigrationRequired(
@@ -105,6 +130,14 @@ def plan_registration(
             versions,
             unnumbered=unnumbered,
         ),
+    )
+
+
+def _as_sent(definition: Mapping[str, Any]) -> str:
+    """Return a definition as its author wrote it, its migration aside."""
+    sent = {**definition, "schema": source_of(definition)}
+    return canonical_text(
+        {key: sent[key] for key in sent if key not in ("source_schema", "steps")}
     )
 
 
@@ -126,13 +159,12 @@ def _is_outdated(
                 number,
             )
         return asked < number
-    text = canonical_text(normal["schema"])
-    earlier = [
-        canonical_text(version.definition["schema"])
+    schema = normal["schema"]
+    left = not has_same_meaning(schema, current.definition["schema"]) and any(
+        has_same_meaning(schema, version.definition["schema"])
         for version in versions
         if not version.current
-    ]
-    left = text in earlier and text != canonical_text(current.definition["schema"])
+    )
     if left and source is Source.FILE:
         logger.warning(
             "%s: the file holds the schema of an earlier version; it is left alone",
@@ -144,7 +176,7 @@ def _is_outdated(
 def _target(
     name: str,
     number: int,
-    normal: dict[str, Any],
+    normal: Mapping[str, Any],
     before: int,
     versions: Sequence[StoredDefinition],
     *,
@@ -156,13 +188,12 @@ def _target(
     ``InvalidSchema`` if a list of steps leaves a gap.
     """
     steps = [{"from": before, "to": number, **step} for step in normal["steps"]]
-    for index, step in enumerate(
-        steps
-    ):  # where the client wrote it; the plan numbers those of all versions
-        step_of(step, ("migration",) if unnumbered else ("migration", index))
+    for index, step in enumerate(steps):
+        # where the client wrote it; the plan numbers the steps of all versions
+        check_expressions(step, ("migration",) if unnumbered else ("migration", index))
     if before and not any(step["from"] == before for step in steps) and versions:
         steps.append({"from": before, "to": number})
-    definition = {**normal, "steps": [step for step in steps if step["from"] >= 1]}
+    definition = {**normal, "steps": steps}
     table = next((version.table_name for version in versions if version.current), "")
     every = plan_steps(
         [*(version.definition["steps"] for version in versions), definition["steps"]]

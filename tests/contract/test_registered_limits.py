@@ -72,10 +72,9 @@ REFUSED: dict[str, tuple[Json, str]] = {
         an_object(a={"pattern": r"(a)\1"}),
         "/schema/properties/a/pattern",
     ),
-    "too many bytes": (an_object() | {"description": "x" * 65_536}, "/schema"),
-    "an enum of too many bytes": (an_object(a={"enum": ["x" * 60] * 1_200}), "/schema"),
+    "an enum of too many bytes": (an_object(a={"enum": ["x" * 60] * 9_000}), "/schema"),
     "too many nodes": (
-        an_object(**{f"p{number}": {} for number in range(2_001)}),
+        an_object(**{f"p{number}": {} for number in range(10_001)}),
         "/schema",
     ),
     "no object": ({"type": "array"}, "/schema/type"),

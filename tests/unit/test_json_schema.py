@@ -293,10 +293,30 @@ def test_a_required_member_with_a_default_may_be_left_out() -> None:
     assert filled(of(a={"default": 1}) | {"required": ["a"]}, {}) == {"a": 1}
 
 
-def test_a_default_is_validated_like_any_other_value() -> None:
-    assert errors(of(a={"default": 1, "type": "string"}), {}) == {
-        "/a": "must be a string"
-    }
+def test_a_default_that_does_not_fit_its_own_schema_is_not_filled_in() -> None:
+    schema = of(a={"default": 1, "type": "string"}, b={"default": 2})
+    assert filled(schema, {}) == {"b": 2}
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        {"not": {"required": ["matrix", "translation"]}},
+        {"maxProperties": 1},
+        {"dependentRequired": {"matrix": ["scale"]}},
+        {"propertyNames": {"enum": ["scale", "matrix"]}},
+    ],
+)
+def test_filling_in_never_makes_a_valid_value_invalid(rule: Any) -> None:
+    schema = of(matrix={"default": [1]}, translation={"default": [0]}) | rule
+    assert filled(schema, {"scale": 1} if "maxProperties" in rule else {}) == (
+        {"scale": 1} if "maxProperties" in rule else {}
+    )
+
+
+def test_what_is_invalid_with_and_without_defaults_is_refused() -> None:
+    schema = of(a={"default": 1}, b={"type": "string"}) | {"maxProperties": 1}
+    assert errors(schema, {"b": 2})["/b"] == "must be a string"
 
 
 def test_filling_in_leaves_the_callers_data_alone_and_shares_no_default() -> None:

@@ -13,9 +13,10 @@ from persist.api.openapi.components import INT64_BOUNDS, Json, component_name
 from persist.api.openapi.parameters import NAMES, query
 from persist.api.openapi.schemas import TEXT, TIME
 from persist.domain.entity_type import EntityType
-from persist.domain.field import ENVELOPE, Field, FieldType, Path, fields_of
+from persist.domain.field import ENVELOPE, Field, FieldType, Path
 from persist.domain.query import OPERATORS, Function
 from persist.domain.query import TEXT as PARTS
+from persist.domain.schema_fields import SchemaFields
 
 DEPTH = 4
 """How deep filters on nested members are listed; deeper ones work all the same."""
@@ -128,7 +129,7 @@ def _declared_paths(
 ) -> Iterator[Path]:
     """The paths of declared members, inner ones where their object's schema says so
     plainly."""
-    for name, field in fields_of(schema | definitions).items():
+    for name, field in SchemaFields(schema | definitions).declared.items():
         yield (*before, name)
         if field.type is FieldType.OBJECT and len(before) + 1 < DEPTH:
             inner = _unwrapped(schema.get("properties", {}).get(name), definitions)

@@ -16,7 +16,7 @@ from typing import Any
 from cel_expr_python import cel  # type: ignore[import-untyped]
 
 from persist.domain.errors import InvalidSchema, Violation
-from persist.domain.field import Field, FieldType, Path, Schema, field_at, fields_of
+from persist.domain.field import Field, FieldType, Path, Schema
 from persist.domain.record import Data
 from persist.entity_types.cel.activation import (
     MAX_SIZE,
@@ -33,6 +33,7 @@ from persist.entity_types.cel.references import (
     references,
     unknown,
 )
+from persist.entity_types.json_schema.fields import field_at, fields_of
 
 Schemas = Mapping[str, Schema | None]
 

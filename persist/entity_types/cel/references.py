@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from persist.domain.field import FieldType, Path, Schema, field_at
+from persist.domain.field import FieldType, Path, Schema
 from persist.entity_types.cel.ast import (
     Call,
     Identifier,
@@ -18,6 +18,7 @@ from persist.entity_types.cel.ast import (
     Select,
     children,
 )
+from persist.entity_types.json_schema.fields import field_at
 
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _KEYWORDS = ("in", "true", "false", "null")

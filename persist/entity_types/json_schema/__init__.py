@@ -1,120 +1,257 @@
-"""JSON Schema, draft 2020-12: a schema as a callable that validates.
+"""JSON Schema, draft 2020-12: a schema as a function that validates.
 
-    engine ← graph ← visits ← findings · defaults ← this
-
-jsonschema-rs says yes or no, once it is known that it will not take long; only where it
-says no is a value looked through for what is wrong with it.
+``conversion`` makes every schema one of draft 2020-12, ``schema_graph`` reads it,
+``admission`` decides whether a client's schema is accepted, ``cost`` bounds what it may
+take, ``defaults`` fills in, ``engine`` validates, ``evaluation`` and ``error_report``
+say what is wrong with a value.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
-from urllib.parse import quote, urljoin
 
-from pydantic_core import to_json
-
-from persist.domain.errors import (
-    Invalid,
-    InvalidData,
-    InvalidSchema,
-    Violation,
-    pointer,
-)
+from persist.domain.errors import Invalid, InvalidData, InvalidSchema, Violation
 from persist.domain.record import Data
+from persist.entity_types.json_schema.conversion import convert
 from persist.entity_types.json_schema.cost import (
-    VISITS,
+    BRIEF_VISITS,
+    MAX_VISITS,
     BudgetExceeded,
     CostBudget,
-    most,
+    CostModel,
+    members_of,
 )
-from persist.entity_types.json_schema.defaults import fill, prepare
-from persist.entity_types.json_schema.error_report import REPORTED, explain
-from persist.entity_types.json_schema.schema_graph import BASE, Graph, Node, in_order
+from persist.entity_types.json_schema.defaults import Defaults
+from persist.entity_types.json_schema.error_report import (
+    MAX_FAULTS,
+    explain,
+    explain_members,
+)
+from persist.entity_types.json_schema.evaluation import Evaluation
+from persist.entity_types.json_schema.schema_graph import Graph, Node, in_order
 
-__all__ = ["compile_members", "compile_schema"]
+__all__ = [
+    "CompiledSchema",
+    "WouldTakeLong",
+    "briefly",
+    "compile_members",
+    "compile_schema",
+]
+
+Validate = Callable[[Data], Data]
+
+_is_brief: ContextVar[bool] = ContextVar("is_brief", default=False)
 
 
-def compile_schema(
-    schema: Any, error: type[Invalid] = InvalidData
-) -> Callable[[Data], Data]:
-    """A callable that gives data with the schema's defaults filled in, or raises
-    ``error``.
+class WouldTakeLong(Exception):
+    """A validation under ``briefly`` that has to be done where nobody waits for it."""
+
+
+@contextmanager
+def briefly() -> Iterator[None]:
+    """Have validations take a few milliseconds at most: a longer one raises
+    ``WouldTakeLong``."""
+    token = _is_brief.set(True)
+    try:
+        yield
+    finally:
+        _is_brief.reset(token)
+
+
+def compile_schema(schema: Any, error: type[Invalid] = InvalidData) -> Validate:
+    """Return a function that returns data with the schema's defaults filled in, or
+    raises ``error`` with every violation, up to a hundred.
 
     The data itself is not changed; where there is nothing to fill in, it is what is
-    given back. ``error`` carries every violation, up to a hundred. The schema is one
-    that ``check_schema`` let through, or that of a class in code: there a pattern with
-    look-around (pydantic's own for decimals) asserts nothing, for the class itself
-    will. References that lead nowhere raise ``InvalidSchema``.
+    returned. ``schema`` is one that ``admission`` accepted, or that of a class in code:
+    there a pattern with look-around (pydantic's own for decimals) asserts nothing, for
+    the class itself does. Raises ``InvalidSchema`` for references that lead nowhere.
     """
-    graph = _sound(schema)
-    prepare(graph.root)
-    return _validator(graph, error)
+    return CompiledSchema(schema).validator(error)
 
 
-def compile_members(
-    schema: Any, error: type[Invalid] = InvalidData
-) -> Callable[[Data], Data]:
+def compile_members(schema: Any, error: type[Invalid] = InvalidData) -> Validate:
     """As ``compile_schema``, for an object that holds one or more of the members that
-    ``schema`` describes: each is judged by itself. None is required, none is filled
-    in."""
-    uri = urljoin(BASE, schema.get("$id", "whole"))
-    whole = schema | {"$id": uri}
-    together, _ = in_order([_sound(schema).root], lambda node: node.parts)
-    each = [_members_of(node, uri) for node in together]
-    return _validator(
-        _sound({"minProperties": 1, "allOf": each, "$defs": {"whole": whole}}), error
-    )
+    ``schema`` describes. See ``CompiledSchema.members_validator``."""
+    return CompiledSchema(schema).members_validator(error)
 
 
-def _members_of(node: Node, uri: str) -> Any:
-    """What a schema says of members, by reference to it."""
+class _NotValid(Exception):
+    """A value is not valid, for these reasons."""
 
-    def at(*path: str) -> Any:
-        return {"$ref": f"{uri}#{quote(node.place + pointer(path))}"}
-
-    named = {
-        keyword: {name: at(keyword, name) for name in node.leads[keyword]}
-        for keyword in ("properties", "patternProperties")
-        if keyword in node.leads
-    }
-    rest = "additionalProperties"
-    return named | ({rest: at(rest)} if rest in node.leads else {})
+    def __init__(self, violations: list[Violation]) -> None:
+        super().__init__()
+        self.violations = violations
 
 
-def _sound(schema: Any) -> Graph:
-    graph = Graph(schema)
-    if graph.problems:
-        place, detail = graph.problems[0]
-        raise InvalidSchema(f"{place or 'the schema'}: {detail}", errors=graph.problems)
-    try:
-        graph.root.fits({})
-    except ValueError as error:
-        raise InvalidSchema(
-            f"the schema cannot be compiled: {str(error).splitlines()[0]}"
-        ) from None
-    return graph
+class CompiledSchema:
+    """A schema of draft 2020-12, read and compiled once.
 
+    ``fill`` says whether defaults are filled in. ``unfit_defaults`` are those that do
+    not fit their own schema, with the reason; they are not filled in.
+    """
 
-def _validator(graph: Graph, error: type[Invalid]) -> Callable[[Data], Data]:
-    root, rate = graph.root, most(graph)
+    def __init__(
+        self, schema: Any, *, graph: Graph | None = None, fill: bool = True
+    ) -> None:
+        self.graph = graph or _graph_of(schema)
+        self._root = self.graph.root
+        self.costs = CostModel(self.graph)
+        self._is_valid = _compiled(self.graph)
+        self._defaults: Defaults | None = None
+        self.unfit_defaults: list[Violation] = []
+        if fill:
+            self._prepare_defaults()
 
-    def validate(data: Data) -> Data:
-        visits = CostBudget()
+    def _prepare_defaults(self) -> None:
+        defaults = Defaults(self._root)
+        for node, default in defaults:
+            reason = self._objection(defaults, node, default.value)
+            if reason:
+                detail = f"does not fit its own schema and is not filled in: {reason}"
+                self.unfit_defaults.append(Violation(default.location, detail))
+        unfit = frozenset(place for place, _ in self.unfit_defaults)
+        self._defaults = Defaults(self._root, unfit) if unfit else defaults
+
+    def _objection(self, defaults: Defaults, node: Node, default: Any) -> str:
+        """Return what a schema has against its default, or nothing."""
+        budget = CostBudget()
+        evaluation = self.new_evaluation(budget, counted=False)
         try:
-            filled: Data = fill(root, data, visits)
-            if rate * len(to_json(filled)) > VISITS:
-                visits.judging(root, filled)
-            if root.fits(filled):
-                return filled
-            findings = explain(root, filled)
+            filled = defaults.fill_below(node, default, budget)
+            if evaluation.is_valid(node, filled):
+                return ""
+            place, detail = explain(node, filled, evaluation)[0]
         except BudgetExceeded as limit:
+            return str(limit)
+        except RecursionError:
+            return "it fills itself without end"
+        return f"{place or 'it'} {detail}"
+
+    def validator(self, error: type[Invalid]) -> Validate:
+        """Return a function that fills in defaults and validates, or raises
+        ``error``."""
+
+        def validate(data: Data) -> Data:
+            return self._checked(data, error, self._fill_and_validate)
+
+        return validate
+
+    def members_validator(self, error: type[Invalid]) -> Validate:
+        """Return a function that validates one or more members of an object, each by
+        itself: none is required, none is filled in."""
+        conjuncts, _ = in_order([self._root], lambda node: node.conjuncts)
+        members = _Members(self, conjuncts)
+
+        def validate(data: Data) -> Data:
+            if not data:
+                detail = "must have 1 or more members"
+                raise error(detail, errors=[Violation("", detail)])
+            return self._checked(data, error, members.validate)
+
+        return validate
+
+    def _checked(
+        self,
+        data: Data,
+        error: type[Invalid],
+        validate: Validate,
+    ) -> Data:
+        try:
+            return validate(data)
+        except _NotValid as why:
+            errors = why.violations
+            raise error(_summary(errors), errors=errors) from None
+        except BudgetExceeded as limit:
+            if _is_brief.get():
+                raise WouldTakeLong from None
             detail = f"the value cannot be validated: {limit}"
         except (RecursionError, ValueError):
             detail = "the value is nested too deeply to be validated"
-        else:
-            raise error(_summary(findings), errors=findings)
         raise error(detail, errors=[Violation("", detail)])
 
-    return validate
+    def _fill_and_validate(self, data: Data) -> Data:
+        budget = _budget()
+        filled = self._defaults.fill(data, budget) if self._defaults else data
+        evaluation = self._evaluation(filled, budget)
+        if self._holds(filled, evaluation):
+            return filled
+        if filled is not data and self._holds(data, self._evaluation(data, budget)):
+            return data  # filling in never makes a valid value invalid
+        evaluation = evaluation or self.new_evaluation(budget, counted=True)
+        raise _NotValid(explain(self._root, filled, evaluation))
+
+    def _evaluation(self, value: Data, budget: CostBudget) -> Evaluation | None:
+        """Return an evaluation where the engine might take too long for a value, or
+        None."""
+        parts = [(self._root, value)]
+        if self.costs.is_within(value, parts, budget):
+            return None
+        return self.new_evaluation(budget, counted=False)
+
+    def new_evaluation(self, budget: CostBudget, *, counted: bool) -> Evaluation:
+        """Return an evaluation of one value within a budget."""
+        return Evaluation(self.graph, self.costs, budget, counted=counted)
+
+    def _holds(self, value: Data, evaluation: Evaluation | None) -> bool:
+        if evaluation is None:
+            return self._is_valid(value)
+        return evaluation.is_valid(self._root, value)
+
+
+class _Members:
+    """The validation of members of an object, each by itself."""
+
+    def __init__(self, schema: CompiledSchema, conjuncts: tuple[Node, ...]) -> None:
+        self._schema = schema
+        self._conjuncts = conjuncts
+        self._is_valid: Callable[[Any], bool] | None = None
+
+    def validate(self, data: Data) -> Data:
+        """Return the data. Raises ``_NotValid`` and ``BudgetExceeded``."""
+        budget = _budget()
+        parts = [
+            (below, member)
+            for node in self._conjuncts
+            for _, below, member in members_of(node, data)
+        ]
+        counted = self._schema.costs.is_within(data, parts, budget)
+        evaluation = self._schema.new_evaluation(budget, counted=counted)
+        if counted:
+            if self._is_valid is None:
+                graph = self._schema.graph
+                self._is_valid = graph.compile_members(self._conjuncts)
+            valid = self._is_valid(data)
+        else:
+            valid = all(evaluation.is_valid(*part) for part in parts)
+        if valid:
+            return data
+        raise _NotValid(explain_members(self._conjuncts, data, evaluation))
+
+
+def _budget() -> CostBudget:
+    return CostBudget(BRIEF_VISITS if _is_brief.get() else MAX_VISITS)
+
+
+def _graph_of(schema: Any) -> Graph:
+    converted = convert(schema)
+    graph = Graph(converted.schema)
+    problems = [*converted.problems, *graph.problems]
+    if problems:
+        place, detail = problems[0]
+        raise InvalidSchema(f"{place or 'the schema'}: {detail}", errors=problems)
+    return graph
+
+
+def _compiled(graph: Graph) -> Callable[[Any], bool]:
+    try:
+        is_valid = graph.compile()
+        is_valid({})
+    except ValueError as error:
+        reason = str(error).splitlines()[0]
+        raise InvalidSchema(f"the schema cannot be compiled: {reason}") from None
+    return is_valid
 
 
 def _summary(violations: list[Violation]) -> str:
@@ -123,5 +260,5 @@ def _summary(violations: list[Violation]) -> str:
             f"the value does not fit the schema: {violations[0].pointer or 'it'}"
             f" {violations[0].detail}"
         )
-    count = "at least " * (len(violations) >= REPORTED) + str(len(violations))
+    count = "at least " * (len(violations) >= MAX_FAULTS) + str(len(violations))
     return f"the value does not fit the schema in {count} places"

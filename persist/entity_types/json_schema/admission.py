@@ -1,186 +1,240 @@
-"""Safety: which JSON Schemas are let in, and what they may cost.
+"""Admission: which JSON Schemas are accepted, and what they may cost.
 
-A schema is a program that strangers hand over. It is read by the meta-schema of draft
-2020-12, its references stay within it, and its size, its patterns and what its
-references unfold to are bounded; what a document may then cost under it is bounded by
-the validator (``json_schema.visits``).
+A schema is a program that strangers hand over. It has to fit the meta-schema of its
+draft, its references stay within it, and its size, its patterns and what its references
+unfold to are bounded. What a document may then cost under it is bounded by ``cost``.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
-from jsonschema import Draft202012Validator
+import jsonschema
 from jsonschema.exceptions import ValidationError, best_match
 from jsonschema_rs import meta
 from referencing import Registry
 
 from persist.domain.errors import InvalidSchema, Violation, pointer
 from persist.domain.record import dumps
-from persist.entity_types.json_schema.cost import BudgetExceeded, CostBudget
-from persist.entity_types.json_schema.defaults import fill, prepare
+from persist.entity_types.json_schema import CompiledSchema
+from persist.entity_types.json_schema.conversion import (
+    Converted,
+    convert,
+    draft_named,
+    unknown_draft,
+)
+from persist.entity_types.json_schema.cost import passes
+from persist.entity_types.json_schema.drafts import (
+    DRAFT_4,
+    DRAFT_6,
+    DRAFT_7,
+    DRAFT_2019,
+    DRAFT_2020,
+    Draft,
+    without_annotations,
+)
 from persist.entity_types.json_schema.engine import weight
-from persist.entity_types.json_schema.error_report import explain
 from persist.entity_types.json_schema.schema_graph import Graph, Node
 
-MAX_BYTES = 64 * 1024
-MAX_DEPTH = 32
-MAX_NODES = 2_000
-MAX_PATTERN_WEIGHT = 20_000
-_TYPES = {"object", "array", "string", "number", "integer", "boolean", "null"}
-DIALECT = "https://json-schema.org/draft/2020-12/schema"
+MAX_BYTES = 512 * 1024
+"""Bytes of a schema as JSON, annotations aside."""
 
-_META: Any = Draft202012Validator(Draft202012Validator.META_SCHEMA, registry=Registry())
+MAX_DEPTH = 48
+MAX_NODES = 10_000
+"""Objects and arrays of a schema, annotations aside."""
+
+MAX_UNFOLDED = 2_000
+"""Schemas that references may unfold to for one value."""
+
+MAX_PATTERN_STATES = 50_000
+"""States of all patterns of a schema together."""
+
+MAX_REPORTED = 100
+"""Faults and warnings of one schema that are listed."""
+
+_TYPES = frozenset(
+    ("object", "array", "string", "number", "integer", "boolean", "null")
+)
+_META_VALIDATORS = {
+    DRAFT_4: jsonschema.Draft4Validator,
+    DRAFT_6: jsonschema.Draft6Validator,
+    DRAFT_7: jsonschema.Draft7Validator,
+    DRAFT_2019: jsonschema.Draft201909Validator,
+    DRAFT_2020: jsonschema.Draft202012Validator,
+}
 
 
-def check_schema(schema: Any) -> None:
-    """Raise ``InvalidSchema`` naming every place of ``schema`` that is not accepted.
+@dataclass(frozen=True)
+class Admitted:
+    """A schema that is accepted, in draft 2020-12, and what its author should know."""
 
-    What can only be looked at once the rest is sound (references, then defaults) is
-    reported then.
+    schema: dict[str, Any]
+    compiled: CompiledSchema
+    warnings: tuple[Violation, ...] = ()
+    converted: bool = False
+
+
+def check_schema(source: Any) -> None:
+    """Raise ``InvalidSchema`` where ``source`` is not accepted. See ``admit``."""
+    admit(source)
+
+
+def admit(source: Any, *, fill: bool = True) -> Admitted:
+    """Return a client's schema as it is used here.
+
+    Raises ``InvalidSchema`` naming every place that is not accepted. What can only be
+    looked at once the rest is sound (references, then cost) is reported then.
     """
-    _refuse(_too_large(schema))
-    _refuse(_against_the_meta_schema(schema))
-    graph = Graph(schema)
-    _refuse(
-        [
-            *graph.problems,
-            *graph.refused_patterns,
-            *_foreign_dialects(graph),
-            *_too_costly(graph),
-        ]
+    if source is True:
+        source = {}
+    _refuse(_wrong_form(source))
+    _refuse(_too_large(source))
+    draft = draft_named(source)
+    if draft is None:
+        raise _refusal([unknown_draft(source["$schema"])])
+    _refuse(_against_meta_schema(source, draft))
+    converted = convert(source)
+    _refuse(converted.problems)
+    _refuse(_moved(_against_meta_schema(converted.schema, DRAFT_2020), converted))
+    graph = Graph(converted.schema)
+    faults = [*graph.problems, *graph.refused_patterns, *_too_costly(graph)]
+    _refuse(_moved(faults, converted))
+    _refuse(_admits_no_object(graph))
+    compiled = CompiledSchema(converted.schema, graph=graph, fill=fill)
+    unfit = _moved(compiled.unfit_defaults, converted)
+    warnings = dict.fromkeys((*converted.warnings, *unfit))
+    return Admitted(
+        converted.schema,
+        compiled,
+        tuple(warnings)[:MAX_REPORTED],
+        converted.changed,
     )
-    _refuse([*_root_of_another_type(graph), *_unfit_defaults(graph.root)])
 
 
-def _refuse(violations: Iterator[Violation] | list[Violation]) -> None:
-    errors = list(dict.fromkeys(violations))
+def _refuse(faults: Iterable[Violation]) -> None:
+    errors = list(dict.fromkeys(faults))
     if errors:
-        place = errors[0].pointer or "the schema"
-        more = f", and {len(errors) - 1} more" if len(errors) > 1 else ""
-        raise InvalidSchema(f"{place}: {errors[0].detail}{more}", errors=errors[:100])
+        raise _refusal(errors)
 
 
-def _too_large(schema: Any) -> Iterator[Violation]:
-    if not isinstance(schema, dict):
+def _refusal(errors: list[Violation]) -> InvalidSchema:
+    place = errors[0].pointer or "it"
+    more = f", and {len(errors) - 1} more" if len(errors) > 1 else ""
+    return InvalidSchema(
+        f"{place} {errors[0].detail}{more}", errors=errors[:MAX_REPORTED]
+    )
+
+
+def _moved(faults: Iterable[Violation], converted: Converted) -> list[Violation]:
+    """Return faults of the converted schema with pointers into its source."""
+    return [
+        Violation(converted.source_pointer(place), detail) for place, detail in faults
+    ]
+
+
+def _wrong_form(source: Any) -> Iterator[Violation]:
+    if source is False:
+        yield Violation("", "admits no object, so no record could be stored")
+    elif not isinstance(source, dict):
         yield Violation("", "must be an object, the JSON Schema of an object type")
+
+
+def _too_large(source: dict[str, Any]) -> Iterator[Violation]:
+    too_deep = _first_too_deep(source)
+    if too_deep is not None:
+        yield Violation(too_deep, f"is nested more than {MAX_DEPTH} deep")
         return
-    deepest, nodes = _measured(schema)
-    if deepest is not None:
-        yield Violation(deepest, f"is nested more than {MAX_DEPTH} deep")
-        return
+    counted = without_annotations(source)
+    nodes = _count_nodes(counted)
     if nodes > MAX_NODES:
         yield Violation("", f"has {nodes} objects and arrays, {MAX_NODES} are allowed")
-    size = len(dumps(schema).encode(errors="surrogatepass"))
+    size = len(dumps(counted).encode(errors="surrogatepass"))
     if size > MAX_BYTES:
         yield Violation("", f"takes {size} bytes as JSON, {MAX_BYTES} are allowed")
 
 
-def _measured(schema: Any) -> tuple[str | None, int]:
-    """The first place that lies too deep, if any, and the number of objects and
-    arrays."""
-    nodes = 0
+def _first_too_deep(schema: Any) -> str | None:
+    """Return the pointer to the first value that lies too deep, if any."""
     waiting: list[tuple[Any, tuple[str | int, ...]]] = [(schema, ())]
     while waiting:
         value, path = waiting.pop()
         if not isinstance(value, dict | list):
             continue
-        nodes += 1
         if len(path) >= MAX_DEPTH:
-            return pointer(path), nodes
+            return pointer(path)
         parts = value.items() if isinstance(value, dict) else enumerate(value)
         waiting.extend((part, (*path, step)) for step, part in parts)
-    return None, nodes
+    return None
 
 
-def _against_the_meta_schema(schema: Any) -> Iterator[Violation]:
-    if meta.is_valid(schema | {"$schema": DIALECT}):
+def _count_nodes(schema: Any) -> int:
+    """Return the number of objects and arrays."""
+    nodes = 0
+    waiting = [schema]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict):
+            nodes += 1
+            waiting.extend(value.values())
+        elif isinstance(value, list):
+            nodes += 1
+            waiting.extend(value)
+    return nodes
+
+
+def _against_meta_schema(schema: Any, draft: Draft) -> Iterator[Violation]:
+    fragment = "#" if draft.ref_hides_siblings else ""
+    if meta.is_valid({**schema, "$schema": draft.uri + fragment}):
         return
-    for error in _META.iter_errors(schema):
-        cause: ValidationError = (
-            best_match(error.context) or error if error.context else error
-        )
-        message = (
-            cause.message if len(cause.message) <= 200 else f"{cause.message[:200]} …"
-        )
+    validator: Callable[..., Any] = _META_VALIDATORS[draft]
+    meta_schema = _META_VALIDATORS[draft].META_SCHEMA
+    for error in validator(meta_schema, registry=Registry()).iter_errors(schema):
+        cause: ValidationError = error
+        if error.context:
+            cause = best_match(error.context) or error
+        message = cause.message
+        if len(message) > 200:
+            message = f"{message[:200]} …"
         yield Violation(pointer(error.absolute_path), message)
-
-
-def _foreign_dialects(graph: Graph) -> Iterator[Violation]:
-    for node in graph.nodes:
-        dialect = (
-            node.schema.get("$schema", DIALECT)
-            if isinstance(node.schema, dict)
-            else DIALECT
-        )
-        if dialect.rstrip("#") != DIALECT:
-            yield Violation(
-                f"{node.place}/$schema", f"must be {DIALECT}, or be left out"
-            )
 
 
 def _too_costly(graph: Graph) -> Iterator[Violation]:
     states = sum(weight(text) for node in graph.nodes for text in node.patterns)
-    if states > MAX_PATTERN_WEIGHT:
+    if states > MAX_PATTERN_STATES:
         detail = (
-            f"its patterns unfold to {states} states together, {MAX_PATTERN_WEIGHT} are"
+            f"its patterns unfold to {states} states together, {MAX_PATTERN_STATES} are"
             " allowed"
         )
         yield Violation("", detail)
     unfolded: dict[Node, int] = {}
     for node in graph.nodes:
-        unfolded[node] = 1 + node.turns * sum(
-            unfolded.get(beside, 0) for beside in node.beside
-        )
-        if unfolded[node] > MAX_NODES:
+        in_place = sum(unfolded.get(each, 0) for each in node.in_place)
+        unfolded[node] = 1 + passes(node) * in_place
+        if unfolded[node] > MAX_UNFOLDED:
             detail = (
-                f"unfolds to more than {MAX_NODES} schemas for one value: its"
+                f"unfolds to more than {MAX_UNFOLDED} schemas for one value: its"
                 " references fan out"
             )
-            yield Violation(node.place, detail)
+            yield Violation(node.location, detail)
             return
 
 
-def _root_of_another_type(graph: Graph) -> Iterator[Violation]:
-    types: dict[Node, set[str]] = {}
+def _admits_no_object(graph: Graph) -> Iterator[Violation]:
+    types: dict[Node, frozenset[str]] = {}
     for node in graph.nodes:
-        types[node] = _own_types(node).intersection(
-            *(types[part] for part in node.parts)
-        )
+        found = _own_types(node).intersection(*(types[each] for each in node.conjuncts))
         for keyword in ("anyOf", "oneOf"):
-            if keyword in node.leads:
-                types[node] &= set().union(
-                    *(types[each] for each in node.under(keyword))
-                )
-    if not types[graph.root] <= {"object"}:
-        yield Violation(
-            "/type" if "type" in graph.root.schema else "",
-            'must be an object type: {"type": "object"}',
-        )
+            if keyword in node.several:
+                branches = (types[each] for each in node.several[keyword])
+                found &= frozenset().union(*branches)
+        types[node] = found
+    if "object" not in types[graph.root]:
+        place = "/type" if "type" in graph.root.assertions else ""
+        yield Violation(place, "admits no object, so no record could be stored")
 
 
-def _own_types(node: Node) -> set[str]:
+def _own_types(node: Node) -> frozenset[str]:
     if isinstance(node.schema, bool):
-        return _TYPES if node.schema else set()
+        return _TYPES if node.schema else frozenset()
     declared = node.schema.get("type", _TYPES)
-    return {declared} if isinstance(declared, str) else set(declared)
-
-
-def _unfit_defaults(root: Node) -> Iterator[Violation]:
-    for node in prepare(root):
-        for name, default in node.fillable.items():
-            why = _objection(node.members[name], default.value) if default else None
-            if default and why:
-                yield Violation(
-                    default.place, f"does not fit where it would be filled in: {why}"
-                )
-
-
-def _objection(node: Node, default: Any) -> str | None:
-    try:
-        filled = fill(node, default, CostBudget())
-        violation = None if node.fits(filled) else explain(node, filled)[0]
-    except BudgetExceeded as limit:
-        return str(limit)
-    except RecursionError:
-        return "it fills itself without end"
-    return f"{violation.pointer or 'it'} {violation.detail}" if violation else None
+    return frozenset([declared]) if isinstance(declared, str) else frozenset(declared)

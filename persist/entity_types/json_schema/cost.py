@@ -1,172 +1,314 @@
-"""Visits: what judging a value may cost, reckoned before the engine is asked.
+"""Cost: what validating a value may cost, estimated before the engine is asked.
 
-A visit is one keyword looked at; the engine takes 10 to 250 ns for it. Most values are
-so small that the schema's own size says enough; for others every visit is counted, as
-the engine would make them: what a recursive reference says of a value it remembers,
-everything else it looks at again.
+The unit is a visit: one keyword looked at, for which the engine takes 10 to 250 ns.
+Most values are so small that the schema's size says enough. For others every visit is
+counted as the engine makes them: it looks at a schema's cheap assertions first and at
+nothing else where one fails, and it remembers what a recursive reference says of a
+value.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from math import frexp
 from typing import Any
+
+from pydantic_core import to_json
 
 from persist.domain.record import dumps
 from persist.entity_types.json_schema.engine import matcher, weight
 from persist.entity_types.json_schema.schema_graph import Graph, Node
 
-VISITS = 500_000
-REGEX = 4
-STEPS = 16
-"""What a text to be read as a regular expression takes in visits for each character,
-and how many steps of one, one state for one character, make up a visit."""
+MAX_VISITS = 500_000
+"""Visits that one validation may take, the explanation of its faults included."""
 
-_MEMBERS = ("properties", "patternProperties", "additionalProperties")
-_OF_ARRAYS = ("unevaluatedItems", "contains")
-_VARYING = frozenset(("pattern", "format", "multipleOf", "uniqueItems"))
-_UNUSED = ("$defs", "definitions", "contentSchema")
+BRIEF_VISITS = 25_000
+"""Visits that may be made where others wait, about 5 ms."""
+
+VISITS_PER_REGEX_CHARACTER = 4
+"""Visits for each character of a text that is read as a regular expression."""
+
+STATES_PER_VISIT = 16
+"""Steps of a pattern, one state for one character, that make up a visit."""
+
+_FOR_ARRAYS = ("unevaluatedItems", "contains")
+_OF_VARYING_PRICE = frozenset(("pattern", "format", "multipleOf", "uniqueItems"))
+_NEVER_APPLIED = ("$defs", "definitions", "contentSchema")
+
 Step = str | int
 
 
 class BudgetExceeded(Exception):
     """The value takes more work than one validation may."""
 
-    def __init__(self, detail: str = f"it takes more than {VISITS} visits") -> None:
-        super().__init__(detail)
+    def __init__(self, detail: str = "") -> None:
+        super().__init__(detail or f"it takes more than {MAX_VISITS} visits")
 
 
 class CostBudget:
-    """The visits that are ``left`` of a validation."""
+    """The visits that are left of one validation."""
 
-    def __init__(self) -> None:
-        self.left = VISITS
-        self.filled = 0
-        self._seen: set[tuple[Node, int]] = set()
+    def __init__(self, visits: int = MAX_VISITS) -> None:
+        self.left = visits
+        self.filled_characters = 0
 
     def spend(self, visits: int) -> None:
-        """Pay for work; raises ``BudgetExceeded`` once the budget is spent."""
+        """Pay for work. Raises ``BudgetExceeded`` once the budget is spent."""
         self.left -= visits
         if self.left < 0:
             raise BudgetExceeded
 
-    def judging(self, node: Node, value: Any) -> None:
-        """Pay for all that ``node`` would look at in ``value``."""
-        self.left -= node.price
-        if self.left < 0:
-            raise BudgetExceeded
-        if node.plain:
+
+class CostModel:
+    """The prices of a graph's nodes.
+
+    ``rate`` is the number of visits that one character of a value's JSON text may take
+    at most.
+    """
+
+    def __init__(self, graph: Graph) -> None:
+        self._recursive = graph.recursive
+        self._prices = {node: _price(node.assertions) for node in graph.nodes}
+        self._plain = {node for node in graph.nodes if _is_plain(node)}
+        self._refuters = {
+            node: refuter
+            for node in graph.nodes
+            if (refuter := _refuter(node.assertions)) is not None
+        }
+        self.rate = self._rate(graph)
+
+    def price(self, node: Node) -> int:
+        """Return the visits of one look at a value, subschemas aside."""
+        return self._prices[node]
+
+    def _rate(self, graph: Graph) -> int:
+        rates: dict[Node, int] = {}
+        for node in graph.depth_first:
+            below = sum(
+                rates.get(each, 0)
+                for each in _applied(node)
+                if each not in self._recursive
+            )
+            patterns = sum(
+                1 + weight(text) // STATES_PER_VISIT for text in node.patterns
+            )
+            rates[node] = self._prices[node] + patterns + passes(node) * below
+        recursive = sum(rates[node] for node in rates if node in self._recursive)
+        return rates[graph.root] + recursive
+
+    def is_within(
+        self, value: Any, parts: Iterable[tuple[Node, Any]], budget: CostBudget
+    ) -> bool:
+        """Return whether the engine's work on ``parts`` of a value is within the
+        budget, and pay for it where it had to be counted."""
+        if self.rate * len(to_json(value)) <= MAX_VISITS:
+            return True
+        counted = CostBudget(budget.left)
+        try:
+            for node, part in parts:
+                _Count(self, counted).visit(node, part)
+        except BudgetExceeded:
+            return False
+        budget.left = counted.left
+        return True
+
+    def spend_on_assertions(self, node: Node, value: Any, budget: CostBudget) -> None:
+        """Pay for what the node's own assertions cost over ``value``."""
+        budget.spend(self._prices[node])
+        schema = node.assertions
+        if isinstance(value, float) and "multipleOf" in schema:
+            budget.spend(abs(frexp(value)[1]) // 4)
+        elif isinstance(value, str):
+            _spend_on_text(schema, value, budget)
+        elif isinstance(value, list):
+            budget.spend(len(value))
+
+    def is_plain(self, node: Node) -> bool:
+        """Whether the price of a node is all that it can cost."""
+        return node in self._plain
+
+    def is_recursive(self, node: Node) -> bool:
+        """Whether a node leads back to itself."""
+        return node in self._recursive
+
+    def refutes(self, node: Node, value: Any) -> bool:
+        """Whether an assertion that the engine looks at first fails."""
+        refuter = self._refuters.get(node)
+        return refuter is not None and refuter(value)
+
+
+class _Count:
+    """One count of visits."""
+
+    def __init__(self, model: CostModel, budget: CostBudget) -> None:
+        self._model = model
+        self._budget = budget
+        self._seen: set[tuple[Node, int]] = set()
+
+    def visit(self, node: Node, value: Any) -> None:
+        model, budget = self._model, self._budget
+        budget.spend(model.price(node))
+        if model.is_plain(node) or model.refutes(node, value):
             return
         if isinstance(value, dict | list):
-            if node.recursive:
+            if model.is_recursive(node):
                 if (node, id(value)) in self._seen:
                     return
                 self._seen.add((node, id(value)))
-            self._members(node, value)
-        elif isinstance(node.schema, dict):
-            self._scalar(node.schema, value)
-        for _ in range(node.turns):
-            for beside in node.beside:
-                self.judging(beside, value)
+            self._visit_members(node, value)
+        else:
+            _spend_on_scalar(node.assertions, value, budget)
+        for _ in range(passes(node)):
+            for each in node.in_place:
+                self.visit(each, value)
 
-    def _scalar(self, schema: Any, value: Any) -> None:
-        if isinstance(value, float) and "multipleOf" in schema:
-            self.spend(abs(frexp(value)[1]) // 4)
-        if isinstance(value, str) and schema.get("format") == "regex":
-            self.spend(REGEX * len(value))
-        if isinstance(value, str) and "pattern" in schema:
-            visits = weight(schema["pattern"]) * len(value) // STEPS
-            if visits > VISITS:
-                text = schema["pattern"][:100]
-                raise BudgetExceeded(
-                    f"{len(value)} characters are too many to be matched against {text}"
-                )
-            self.spend(visits)
-
-    def _members(self, node: Node, value: Any) -> None:
-        patterns = node.leads.get("patternProperties", ())
+    def _visit_members(self, node: Node, value: Any) -> None:
+        patterns = node.pattern_properties
         if patterns and isinstance(value, dict):
-            self.spend(len(value) * len(patterns))
-            self.spend(sum(map(len, value)) * sum(map(weight, patterns)) // STEPS)
+            spend_on_names(patterns, value, self._budget)
         if isinstance(value, list):
-            self.spend(len(value))
-        judging = self.judging
-        for _, below, member in within(node, value):
-            judging(below, member)
+            self._budget.spend(len(value))
+        for _, below, member in members_of(node, value):
+            self.visit(below, member)
         for keyword in (
             "propertyNames",
             "unevaluatedProperties",
             "unevaluatedItems",
             "contains",
         ):
-            if keyword in node.leads and isinstance(value, list) == (
-                keyword in _OF_ARRAYS
-            ):
-                members = (
-                    value.values() if keyword == "unevaluatedProperties" else value
-                )
-                for member in members:
-                    self.judging(node.leads[keyword], member)
+            for_arrays = keyword in _FOR_ARRAYS
+            if keyword not in node.one or isinstance(value, list) != for_arrays:
+                continue
+            by_value = keyword == "unevaluatedProperties"
+            for member in value.values() if by_value else value:
+                self.visit(node.one[keyword], member)
 
 
-def within(node: Node, value: Any) -> Iterator[tuple[Step, Node, Any]]:
-    """Members or items of ``value`` that ``node`` itself describes, with the schemas
-    they are to fit."""
+def members_of(node: Node, value: Any) -> Iterator[tuple[Step, Node, Any]]:
+    """Yield the members or items of ``value`` that ``node`` itself describes, each with
+    the schema that it has to fit."""
     if isinstance(value, list):
-        first = node.leads.get("prefixItems", [])
+        first = node.several.get("prefixItems", ())
+        items = node.one.get("items")
         for index, item in enumerate(value):
-            below = first[index] if index < len(first) else node.items
+            below = first[index] if index < len(first) else items
             if below is not None:
                 yield index, below, item
-    elif isinstance(value, dict) and not node.leads.keys().isdisjoint(_MEMBERS):
-        members, rest = node.members, node.leads.get("additionalProperties")
-        patterns = [
-            (matcher(text), below)
-            for text, below in node.leads.get("patternProperties", {}).items()
-        ]
-        for name, member in value.items():
-            found = (
-                [below for matches, below in patterns if matches(name)]
-                if patterns
-                else []
-            )
-            if name in members:
-                found.append(members[name])
-            for below in found or ((rest,) if rest else ()):
-                yield name, below, member
+    elif isinstance(value, dict):
+        yield from _object_members(node, value)
 
 
-def _price(schema: Any) -> int:
-    """The visits one look at a value takes, those of other schemas aside."""
-    if isinstance(schema, bool):
-        return 1
+def _object_members(
+    node: Node, value: dict[str, Any]
+) -> Iterator[tuple[Step, Node, Any]]:
+    rest = node.one.get("additionalProperties")
+    patterns = [
+        (matcher(text), below) for text, below in node.pattern_properties.items()
+    ]
+    if rest is None and not patterns and len(node.properties) < len(value):
+        for name, below in node.properties.items():
+            if name in value:
+                yield name, below, value[name]
+        return
+    for name, member in value.items():
+        found = [below for matches, below in patterns if matches(name)]
+        if name in node.properties:
+            found.append(node.properties[name])
+        if not found and rest is not None:
+            found.append(rest)
+        for below in found:
+            yield name, below, member
+
+
+def passes(node: Node) -> int:
+    """Return how often the engine looks at what applies in place: again for what it
+    leaves unevaluated."""
+    unevaluated = ("unevaluatedProperties", "unevaluatedItems")
+    return 3 if any(keyword in node.one for keyword in unevaluated) else 1
+
+
+def spend_on_names(
+    patterns: Mapping[str, Node], value: dict[str, Any], budget: CostBudget
+) -> None:
+    """Pay for matching the names of all members against patterns."""
+    budget.spend(len(value) * len(patterns))
+    states = sum(map(weight, patterns))
+    budget.spend(sum(map(len, value)) * states // STATES_PER_VISIT)
+
+
+def _spend_on_scalar(schema: Mapping[str, Any], value: Any, budget: CostBudget) -> None:
+    if isinstance(value, float) and "multipleOf" in schema:
+        budget.spend(abs(frexp(value)[1]) // 4)
+    if isinstance(value, str):
+        _spend_on_text(schema, value, budget)
+
+
+def _spend_on_text(schema: Mapping[str, Any], value: str, budget: CostBudget) -> None:
+    if schema.get("format") == "regex":
+        budget.spend(VISITS_PER_REGEX_CHARACTER * len(value))
+    elif "format" in schema:
+        budget.spend(len(value) >> 4)
+    if "pattern" not in schema:
+        return
+    visits = weight(schema["pattern"]) * len(value) // STATES_PER_VISIT
+    if visits > MAX_VISITS:
+        text = schema["pattern"][:100]
+        raise BudgetExceeded(
+            f"{len(value)} characters are too many to be matched against {text}"
+        )
+    budget.spend(visits)
+
+
+def _price(schema: Mapping[str, Any]) -> int:
+    """Return the visits of one look at a value, those of subschemas aside."""
     options = [*schema.get("enum", ()), schema.get("const")]
     deep = [option for option in options if isinstance(option, dict | list)]
+    doubles = sum(isinstance(option, float) for option in options)
     price: int = 1 + len(schema) + (len(schema.get("required", ())) >> 4)
-    price += len(dumps(deep)) >> 2 if deep else 0
-    price += REGEX * (schema.get("format") == "regex")
+    dependent = schema.get("dependentRequired", {}).values()
+    price += sum(map(len, dependent)) >> 2
+    price += (len(dumps(deep)) >> 2 if deep else 0) + doubles
+    price += VISITS_PER_REGEX_CHARACTER * (schema.get("format") == "regex")
     if isinstance(divisor := schema.get("multipleOf"), float):
         price += 32 + abs(frexp(divisor)[1])
     return price
 
 
-def most(graph: Graph) -> int:
-    """What one character of a value's JSON text may cost at most; notes on every node
-    what it costs."""
-    cost: dict[Node, int] = {}
-    for node in graph.order:
-        onward = [
-            below
-            for keyword in node.leads
-            if keyword not in _UNUSED
-            for below in node.under(keyword)
-        ]
-        node.price = _price(node.schema)
-        node.plain = not onward and (
-            isinstance(node.schema, bool) or _VARYING.isdisjoint(node.schema)
-        )
-        cost[node] = node.price + sum(
-            1 + weight(text) // STEPS for text in node.patterns
-        )
-        cost[node] += node.turns * sum(
-            cost.get(below, 0) for below in onward if not below.recursive
-        )
-    return cost[graph.root] + sum(cost[node] for node in cost if node.recursive)
+def _is_plain(node: Node) -> bool:
+    return not _applied(node) and _OF_VARYING_PRICE.isdisjoint(node.assertions)
+
+
+def _applied(node: Node) -> list[Node]:
+    """Return the subschemas that a value may be validated against."""
+    unused: set[Node] = set()
+    for keyword in _NEVER_APPLIED:
+        unused.update(node.named.get(keyword, {}).values())
+        if keyword in node.one:
+            unused.add(node.one[keyword])
+    return [below for below in node.subschemas if below not in unused]
+
+
+_TYPES: Mapping[str, tuple[type, ...]] = {
+    "object": (dict,),
+    "array": (list,),
+    "string": (str,),
+    "number": (int, float),
+    "integer": (int, float),
+    "boolean": (bool,),
+    "null": (type(None),),
+}
+
+
+def _refuter(schema: Mapping[str, Any]) -> Callable[[Any], bool] | None:
+    """Return a function that says whether ``type`` or ``required`` fails at once."""
+    declared = schema.get("type")
+    required = tuple(schema.get("required", ()))
+    if declared is None and not required:
+        return None
+    names = [declared] if isinstance(declared, str) else declared or _TYPES
+    types = frozenset(each for name in names for each in _TYPES[name])
+
+    def refutes(value: Any) -> bool:
+        if type(value) not in types:
+            return True
+        return isinstance(value, dict) and any(name not in value for name in required)
+
+    return refutes

@@ -1,111 +1,144 @@
 """Defaults: what a schema fills in before a value is validated and stored.
 
-Through ``properties``, ``items``, ``$ref`` and ``allOf``, which always hold, and not
-through branches: which of them is meant is only known once the value is complete.
+Defaults are filled in through ``properties``, ``items``, ``$ref`` and ``allOf``, which
+always apply, and not through branches: which of them is meant is only known once the
+value is complete.
 """
 
 import json
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from persist.domain.record import dumps
 from persist.entity_types.json_schema.cost import BudgetExceeded, CostBudget
 from persist.entity_types.json_schema.schema_graph import Node, in_order
 
-FILLED = 1024 * 1024
+MAX_FILLED_CHARACTERS = 1024 * 1024
+"""Characters of JSON text that defaults may add to one value."""
 
 
 class Default(NamedTuple):
-    """A value to fill in, as JSON text, and its place in the schema."""
+    """A value to fill in, as JSON text, and its pointer in the schema."""
 
     value: Any
     text: str
-    place: str
+    location: str
 
 
-def prepare(root: Node) -> list[Node]:
-    """Note on every node under ``root`` what a default may fill, or has to pass
-    through; these nodes."""
-    nodes, _ = in_order([root], _onward)
-    below = {node: _onward(node) for node in nodes}
-    for node in nodes:
-        node.fillable = {
-            name: default_of(member) for name, member in node.members.items()
-        }
-        node.defaulted = any(node.fillable.values())
-    while sum(_passes_on(node, below[node]) for node in nodes):
-        pass
-    return nodes
+class Defaults:
+    """The defaults below a node, and how they are filled in.
 
+    ``ignored`` are the pointers of defaults that are not filled in, because they do not
+    fit their own schema.
+    """
 
-def _passes_on(node: Node, below: list[Node]) -> bool:
-    """Whether ``node`` is found only now to lead to a default."""
-    found = not node.defaulted and any(each.defaulted for each in below)
-    node.defaulted |= found
-    return found
+    def __init__(self, root: Node, ignored: frozenset[str] = frozenset()) -> None:
+        self._root = root
+        self._ignored = ignored
+        nodes, _ = in_order([root], _onward)
+        self._members: dict[Node, Mapping[str, Default]] = {}
+        for node in nodes:
+            members = {
+                name: default
+                for name, member in node.properties.items()
+                if (default := self._default_of(member)) is not None
+            }
+            self._members[node] = members
+        self._filling = self._reaching(nodes)
+
+    def __bool__(self) -> bool:
+        """Whether there is anything to fill in."""
+        return self._root in self._filling
+
+    def __iter__(self) -> Iterator[tuple[Node, Default]]:
+        """Yield every default with the schema that it has to fit."""
+        for node, members in self._members.items():
+            for name, default in members.items():
+                yield node.properties[name], default
+
+    def fill(self, value: Any, budget: CostBudget) -> Any:
+        """Return ``value`` with its defaults: itself where none is missing, otherwise a
+        copy as deep as needed. Raises ``BudgetExceeded``."""
+        return self.fill_below(self._root, value, budget)
+
+    def fill_below(self, node: Node, value: Any, budget: CostBudget) -> Any:
+        """Fill in what ``node`` and the schemas below it have. See ``fill``."""
+        if node not in self._filling:
+            return value
+        budget.spend(1 + (len(self._members[node]) >> 2))
+        for conjunct in node.conjuncts:
+            value = self.fill_below(conjunct, value, budget)
+        if isinstance(value, dict):
+            return self._fill_members(node, value, budget)
+        items = node.one.get("items")
+        if isinstance(value, list) and items in self._filling:
+            return self._fill_items(node, value, budget)
+        return value
+
+    def _fill_members(
+        self, node: Node, value: dict[str, Any], budget: CostBudget
+    ) -> dict[str, Any]:
+        filled = {}
+        defaults = self._members[node]
+        for name, member in node.properties.items():
+            if name in value:
+                new = self.fill_below(member, value[name], budget)
+                if new is not value[name]:
+                    filled[name] = new
+            elif name in defaults:
+                fresh = _fresh(defaults[name], budget)
+                filled[name] = self.fill_below(member, fresh, budget)
+        budget.spend(len(value) >> 3 if filled else 0)
+        return value | filled if filled else value
+
+    def _fill_items(self, node: Node, value: list[Any], budget: CostBudget) -> Any:
+        items = node.one["items"]
+        first = len(node.several.get("prefixItems", ()))
+        filled = [self.fill_below(items, item, budget) for item in value[first:]]
+        unchanged = zip(filled, value[first:], strict=True)
+        if all(new is old for new, old in unchanged):
+            return value
+        return [*value[:first], *filled]
+
+    def _default_of(self, node: Node) -> Default | None:
+        """Return the default of a schema: its own, or the first that ``$ref`` and
+        ``allOf`` lead to."""
+        order, _ = in_order([node], lambda each: reversed(each.conjuncts))
+        for each in reversed(order):
+            location = f"{each.location}/default"
+            if "default" in each.assertions and location not in self._ignored:
+                value = each.assertions["default"]
+                return Default(value, dumps(value), location)
+        return None
+
+    def _reaching(self, nodes: tuple[Node, ...]) -> frozenset[Node]:
+        """Return the nodes that have a default to fill in, or lead to one that has."""
+        reaching = {node for node in nodes if self._members[node]}
+        leading: dict[Node, list[Node]] = {node: [] for node in nodes}
+        for node in nodes:
+            for below in _onward(node):
+                leading[below].append(node)
+        waiting = list(reaching)
+        while waiting:
+            for node in leading[waiting.pop()]:
+                if node not in reaching:
+                    reaching.add(node)
+                    waiting.append(node)
+        return frozenset(reaching)
 
 
 def _onward(node: Node) -> list[Node]:
-    return [*node.parts, *node.members.values(), *node.under("items")]
+    items = [node.one["items"]] if "items" in node.one else []
+    return [*node.conjuncts, *node.properties.values(), *items]
 
 
-def default_of(node: Node) -> Default | None:
-    """The default of a schema: its own, or the first that ``$ref`` and ``allOf`` lead
-    to."""
-    for each in reversed(in_order([node], lambda node: reversed(node.parts))[0]):
-        if isinstance(each.schema, dict) and "default" in each.schema:
-            value = each.schema["default"]
-            return Default(value, dumps(value), f"{each.place}/default")
-    return None
-
-
-def fill(node: Node, value: Any, visits: CostBudget) -> Any:
-    """``value`` with its defaults: itself where none is missing, otherwise a copy as
-    deep as needed."""
-    if not node.defaulted:
-        return value
-    visits.spend(1 + (len(node.fillable) >> 2))
-    for part in node.parts:
-        value = fill(part, value, visits)
-    if isinstance(value, dict):
-        return _fill_members(node, value, visits)
-    if isinstance(value, list) and node.items is not None and node.items.defaulted:
-        return _fill_items(node, node.items, value, visits)
-    return value
-
-
-def _fill_members(
-    node: Node, value: dict[str, Any], visits: CostBudget
-) -> dict[str, Any]:
-    filled = {}
-    for name, default in node.fillable.items():
-        if name in value:
-            new = fill(node.members[name], value[name], visits)
-            if new is not value[name]:
-                filled[name] = new
-        elif default is not None:
-            filled[name] = fill(node.members[name], _fresh(default, visits), visits)
-    visits.spend(len(value) >> 3 if filled else 0)
-    return value | filled if filled else value
-
-
-def _fill_items(
-    node: Node, items: Node, value: list[Any], visits: CostBudget
-) -> list[Any]:
-    first = len(node.schema.get("prefixItems", ()))
-    filled = [*value[:first], *(fill(items, item, visits) for item in value[first:])]
-    return (
-        value
-        if all(new is old for new, old in zip(filled, value, strict=True))
-        else filled
-    )
-
-
-def _fresh(default: Default, visits: CostBudget) -> Any:
-    visits.filled += len(default.text)
-    if visits.filled > FILLED:
-        raise BudgetExceeded(f"its defaults would add more than {FILLED} characters")
-    return (
-        json.loads(default.text)
-        if isinstance(default.value, dict | list)
-        else default.value
-    )
+def _fresh(default: Default, budget: CostBudget) -> Any:
+    """Return a value of its own for each place that a default is filled into."""
+    budget.filled_characters += len(default.text)
+    if budget.filled_characters > MAX_FILLED_CHARACTERS:
+        raise BudgetExceeded(
+            f"its defaults would add more than {MAX_FILLED_CHARACTERS} characters"
+        )
+    if isinstance(default.value, dict | list):
+        return json.loads(default.text)
+    return default.value

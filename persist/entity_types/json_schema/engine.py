@@ -1,10 +1,11 @@
-r"""Engine: jsonschema-rs as it is used here, and what its regular expressions may cost.
+r"""Engine: jsonschema-rs as it is configured here, and what its patterns may cost.
 
-It judges a small document in a third of a microsecond, but holds the interpreter's lock
-the while and has no budget of its own: ``visits`` bounds what it is asked. Patterns are
-matched in linear time; what needs backtracking is refused. Linear is not yet short:
-``[a-m][a-z]{1000}\d`` takes 20 s over 1 MiB. So a pattern has a weight, the number of
-states it unfolds to, and weight times length is limited as well.
+It validates a small document in a third of a microsecond. It holds the interpreter's
+lock while it runs and has no budget of its own, so ``cost`` bounds what it is asked.
+
+A pattern is matched in linear time; one that needs backtracking is refused. Linear is
+not always short: ``[a-m][a-z]{1000}\d`` takes 20 s over 1 MiB. So a pattern has a
+weight, the number of states it unfolds to, and weight times length is limited as well.
 """
 
 from collections.abc import Callable
@@ -13,9 +14,14 @@ from typing import Any
 
 from jsonschema_rs import Draft202012Validator, RegexOptions, Registry
 
-SIZE = 1 << 20
-STATE = 64
-"""Bytes that a compiled pattern may take, and those that one of its states takes."""
+from persist.entity_types.json_schema.patterns import to_engine_syntax
+
+MAX_PATTERN_BYTES = 1 << 21
+"""Bytes that one compiled pattern may take."""
+
+BYTES_PER_STATE = 64
+
+MAX_STATES = MAX_PATTERN_BYTES // BYTES_PER_STATE
 
 
 class PatternRefused(Exception):
@@ -23,34 +29,41 @@ class PatternRefused(Exception):
 
 
 @lru_cache(10_000)
-def weight(text: str) -> int:
-    """About how many states ``text`` (ECMA-262) unfolds to, a power of two; raises
-    ``PatternRefused``."""
-    size = STATE
-    while size <= SIZE:
+def weight(pattern: str) -> int:
+    """Return about how many states an ECMA-262 pattern unfolds to, a power of two.
+
+    Raises ``PatternRefused``.
+    """
+    schema = {"pattern": to_engine_syntax(pattern)}
+    size = BYTES_PER_STATE
+    while size <= MAX_PATTERN_BYTES:
+        options = RegexOptions(size_limit=size)
         try:
-            Draft202012Validator(
-                {"pattern": text}, pattern_options=RegexOptions(size_limit=size)
-            )
+            Draft202012Validator(schema, pattern_options=options)
         except ValueError:
             size *= 2
         else:
-            return size // STATE
+            return size // BYTES_PER_STATE
     raise PatternRefused(
-        "is no regular expression that can be matched in linear time: no look-around,"
-        f" no back-references, and {SIZE // STATE} states at most"
+        f"{pattern[:100]!r} is no regular expression that can be matched in linear"
+        " time: no look-around, no back-references, and"
+        f" {MAX_STATES} states at most"
     )
 
 
 @lru_cache(10_000)
-def matcher(text: str) -> Callable[[Any], bool]:
-    """Whether a pattern occurs in a text."""
-    return judge({"pattern": text})
+def matcher(pattern: str) -> Callable[[Any], bool]:
+    """Return a function that says whether an ECMA-262 pattern occurs in a text."""
+    return validator({"pattern": to_engine_syntax(pattern)})
 
 
-def judge(schema: Any, registry: Registry | None = None) -> Callable[[Any], bool]:
-    """Whether a value fits a schema: formats asserted, nothing fetched."""
-    options = RegexOptions(size_limit=SIZE)
+def validator(schema: Any, registry: Registry | None = None) -> Callable[[Any], bool]:
+    """Return a function that says whether a value is valid under a schema.
+
+    Formats are asserted and nothing is fetched. The schema's patterns are in the
+    engine's syntax. Raises ``ValueError`` for a schema that cannot be compiled.
+    """
+    options = RegexOptions(size_limit=MAX_PATTERN_BYTES)
     return Draft202012Validator(
         schema,
         registry=registry,

@@ -1,11 +1,11 @@
-"""Findings: what is wrong with a value, one violation for each place in it.
+"""Error report: what is wrong with a value, one violation for each member of it.
 
-The engine says which keyword of which schema a value does not fit; this says it to
-people, names the missing or unknown member itself, and of alternatives lets the one
-speak that came nearest.
+It names the missing or unknown member itself, and of alternatives it reports the one
+that came nearest. It has a limited size and is made within the budget of the
+validation.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from typing import Any, NamedTuple
 
@@ -13,14 +13,27 @@ from persist.domain.errors import Violation, pointer
 from persist.domain.record import canonical_text, dumps
 from persist.entity_types.json_schema.cost import (
     BudgetExceeded,
-    CostBudget,
     Step,
-    within,
+    members_of,
 )
-from persist.entity_types.json_schema.engine import judge
-from persist.entity_types.json_schema.schema_graph import WHOLE, Node
+from persist.entity_types.json_schema.evaluation import (
+    Evaluation,
+    compile_assertions,
+)
+from persist.entity_types.json_schema.schema_graph import Node
 
-REPORTED = 100
+MAX_FAULTS = 100
+"""Faults that one report names."""
+
+MAX_CHARACTERS = 48 * 1024
+"""Characters of all pointers and details of a report; as JSON it takes at most 64 KiB
+where they are ASCII."""
+
+MAX_DETAIL_CHARACTERS = 1_000
+"""Characters of one detail."""
+
+MAX_POINTER_CHARACTERS = 8_192
+"""Characters of one pointer; a longer one names the nearest object above."""
 
 _TYPES = {
     **{name: f"an {name}" for name in ("object", "array", "integer")},
@@ -36,7 +49,7 @@ _FORMATS = {
     "hostname": "a host name",
     "regex": "a regular expression",
 }
-_TOLD = {
+_SENTENCES = {
     "type": "must be {}",
     "enum": "must be one of {}",
     "const": "must be {}",
@@ -55,35 +68,78 @@ _TOLD = {
     "maxProperties": "must have {} or fewer members",
 }
 
+Path = tuple[Step, ...]
 
-class Finding(NamedTuple):
+
+class Fault(NamedTuple):
     """What one keyword has against the member at ``path``."""
 
-    path: tuple[Step, ...]
+    path: Path
     keyword: str
     detail: str
 
 
-class Enough(Exception):
-    """As many findings as are reported at all."""
+class _ReportFull(Exception):
+    """The report has as many faults as it may have."""
 
 
-def explain(root: Node, value: Any) -> list[Violation]:
-    """What is wrong with a value that does not fit: the first hundred findings, or
-    those before the budget was spent."""
-    search = _Search()
+def explain(root: Node, value: Any, evaluation: Evaluation) -> list[Violation]:
+    """Return what is wrong with a value that is not valid: the first hundred faults, or
+    those that were found before the budget was spent.
+
+    Raises ``BudgetExceeded`` where none was.
+    """
+    search = _Search(evaluation)
     try:
         search.look(root, value, ())
-    except (Enough, BudgetExceeded, RecursionError):
+    except (_ReportFull, BudgetExceeded, RecursionError):
         if not search.found:
             raise
+    return _violations(search.found)
+
+
+def explain_members(
+    conjuncts: Iterable[Node], value: dict[str, Any], evaluation: Evaluation
+) -> list[Violation]:
+    """As ``explain``, of the members of an object, each by itself."""
+    search = _Search(evaluation)
+    try:
+        for node in conjuncts:
+            for step, below, member in members_of(node, value):
+                search.look(below, member, (step,))
+    except (_ReportFull, BudgetExceeded, RecursionError):
+        if not search.found:
+            raise
+    return _violations(search.found)
+
+
+def _violations(found: list[Fault]) -> list[Violation]:
     details: dict[str, dict[str, None]] = {}
-    for finding in search.found or [Finding((), "", "does not fit the schema")]:
-        details.setdefault(pointer(finding.path), {})[finding.detail] = None
-    return [Violation(place, " and ".join(said)) for place, said in details.items()]
+    for fault in found or [Fault((), "", "does not fit the schema")]:
+        details.setdefault(_pointer(fault.path), {})[fault.detail] = None
+    report: list[Violation] = []
+    characters = 0
+    for place, sentences in details.items():
+        detail = _cut(" and ".join(sentences), MAX_DETAIL_CHARACTERS)
+        characters += len(place) + len(detail)
+        if report and characters > MAX_CHARACTERS:
+            break
+        report.append(Violation(place, detail))
+    return report
 
 
-def _told(keyword: str, asserted: Any) -> str:
+def _pointer(path: Path) -> str:
+    """Return the pointer to a member, or to what holds it where it is too long."""
+    while len(place := pointer(path)) > MAX_POINTER_CHARACTERS:
+        path = path[:-1]
+    return place
+
+
+def _cut(text: str, limit: int) -> str:
+    return text if len(text) <= limit else text[:limit] + " …"
+
+
+def _sentence(keyword: str, asserted: Any) -> str:
     if keyword == "type":
         names = [asserted] if isinstance(asserted, str) else asserted
         text = " or ".join(_TYPES.get(name, name) for name in names)
@@ -91,167 +147,156 @@ def _told(keyword: str, asserted: Any) -> str:
         text = _FORMATS.get(asserted, f"text in the format {asserted}")
     else:
         values = asserted if keyword == "enum" else [asserted]
-        text = ", ".join(dumps(value) for value in values[:20])
-        text = text if len(text) <= 200 and len(values) <= 20 else text[:200] + " …"
-    return _TOLD[keyword].format(text)
+        text = ", ".join(_cut(dumps(value), 200) for value in values[:20])
+        text += " …" * (len(values) > 20)
+    return _SENTENCES[keyword].format(_cut(text, 200))
 
 
 class _Search:
-    """Findings in one value, each schema and place looked at once; a branch is a search
-    of its own."""
+    """The faults of one value; each schema and member is looked at once. A branch is a
+    search of its own."""
 
-    def __init__(self, outer: "_Search | None" = None) -> None:
-        self.found: list[Finding] = []
-        self._looked: set[tuple[Node, tuple[Step, ...]]] = set()
-        self._visits: CostBudget = outer._visits if outer else CostBudget()
-        self._branches: dict[tuple[Node, tuple[Step, ...]], list[Finding]] = (
+    def __init__(self, evaluation: Evaluation, outer: "_Search | None" = None) -> None:
+        self.found: list[Fault] = []
+        self._evaluation = evaluation
+        self._looked_at: set[tuple[Node, Path]] = set()
+        self._branches: dict[tuple[Node, Path], list[Fault]] = (
             outer._branches if outer else {}
         )
 
-    def look(self, node: Node, value: Any, path: tuple[Step, ...]) -> None:
-        if (node, path) in self._looked or self._fits(node, value):
+    def look(self, node: Node, value: Any, path: Path) -> None:
+        """Note what a node has against the value at ``path``."""
+        if (node, path) in self._looked_at or self._evaluation.is_valid(node, value):
             return
-        self._looked.add((node, path))
+        self._looked_at.add((node, path))
         if node.schema is False:
-            self._note(path, "false", node.detail)
-        elif self._assertions(node, value, path):
-            self._counts(node, value, path)
-            for step, below, member in within(node, value):
+            self._note(path, "false", node.denial)
+        elif self._look_at_assertions(node, value, path):
+            self._look_inside(node, value, path)
+            for each in self._evaluation.holding(node, value):
+                self.look(each, value, path)
+            self._look_at_alternatives(node, value, path)
+            for step, below, member in self._evaluation.unevaluated(node, value):
                 self.look(below, member, (*path, step))
-            for beside in _holding(node, value):
-                self.look(beside, value, path)
-            self._alternatives(node, value, path)
-            self._unevaluated(node, value, path)
 
-    def _fits(self, node: Node, value: Any) -> bool:
-        self._visits.spend(1 + (len(value) if isinstance(value, dict | list) else 0))
-        return node.fits(value)
+    def _note(self, path: Path, keyword: str, detail: str) -> None:
+        self.found.append(Fault(path, keyword, detail))
+        if len(self.found) >= MAX_FAULTS:
+            raise _ReportFull
 
-    def _note(self, path: tuple[Step, ...], keyword: str, detail: str) -> None:
-        self.found.append(Finding(path, keyword, detail))
-        if len(self.found) >= REPORTED:
-            raise Enough
-
-    def _assertions(self, node: Node, value: Any, path: tuple[Step, ...]) -> bool:
-        """Whether the value is at least of the right type."""
-        for keyword in sorted(node.schema.keys() & _TOLD.keys(), key=[*_TOLD].index):
-            if not _check(node, keyword)(value):
-                beyond = " within 64 bits" * (
-                    keyword == "type" and isinstance(value, float)
-                )
-                self._note(path, keyword, _told(keyword, node.schema[keyword]) + beyond)
-                if keyword == "type":
-                    return False
+    def _look_at_assertions(self, node: Node, value: Any, path: Path) -> bool:
+        """Note which assertions fail. Return whether the value is at least of the right
+        type."""
+        for keyword in _SENTENCES:
+            if keyword not in node.assertions:
+                continue
+            asserted = node.assertions[keyword]
+            self._evaluation.spend(1)
+            if compile_assertions({keyword: asserted})(value):
+                continue
+            is_type = keyword == "type"
+            detail = _sentence(keyword, asserted)
+            if is_type and isinstance(value, float):
+                detail += " within 64 bits"
+            self._note(path, keyword, detail)
+            if is_type:
+                return False
         return True
 
-    def _counts(self, node: Node, value: Any, path: tuple[Step, ...]) -> None:
+    def _look_inside(self, node: Node, value: Any, path: Path) -> None:
         if isinstance(value, dict):
-            for name, detail in _missing(node.schema, value).items():
-                self._note((*path, name), "required", detail)
-            for below in node.under("propertyNames"):
-                for name in value:
-                    why = " and ".join(
-                        finding.detail for finding in self._apart(below, name, ())
-                    )
-                    if why:
-                        self._note(
-                            (*path, name),
-                            "propertyNames",
-                            f"has a name that is not accepted: it {why}",
-                        )
+            self._look_at_names(node, value, path)
         elif isinstance(value, list):
-            if node.schema.get("uniqueItems"):
-                for index, first in _repeated(value):
-                    self._note((*path, index), "uniqueItems", f"repeats item {first}")
-            for below in node.under("contains"):
-                self._contains(node.schema, below, value, path)
+            self._look_at_items(node, value, path)
+        for step, below, member in members_of(node, value):
+            self.look(below, member, (*path, step))
 
-    def _contains(
-        self, schema: Any, node: Node, value: list[Any], path: tuple[Step, ...]
-    ) -> None:
-        hits = sum(self._fits(node, item) for item in value)
-        few, many = schema.get("minContains", 1), schema.get("maxContains", hits)
-        if not few <= hits <= many:
-            limit = f"{few} or more" if hits < few else f"{many} or fewer"
-            self._note(
-                path, "contains", f"must contain {limit} items of the kind asked for"
-            )
+    def _look_at_names(self, node: Node, value: dict[str, Any], path: Path) -> None:
+        for name, detail in _missing(node.assertions, value).items():
+            self._note((*path, name), "required", detail)
+        if "propertyNames" not in node.one:
+            return
+        for name in value:
+            faults = self._apart(node.one["propertyNames"], name, ())
+            if faults:
+                why = " and ".join(fault.detail for fault in faults)
+                detail = f"has a name that is not accepted: it {why}"
+                self._note((*path, name), "propertyNames", detail)
 
-    def _alternatives(self, node: Node, value: Any, path: tuple[Step, ...]) -> None:
-        for below in node.under("not"):
-            if self._fits(below, value):
-                self._note(path, "not", "is of a kind that the schema excludes")
+    def _look_at_items(self, node: Node, value: list[Any], path: Path) -> None:
+        if node.assertions.get("uniqueItems"):
+            for index, first in _repeated(value):
+                self._note((*path, index), "uniqueItems", f"repeats item {first}")
+        if self._evaluation.contains_enough(node, value):
+            return
+        count = self._evaluation.count_contained(node, value)
+        few = node.assertions.get("minContains", 1)
+        limit = f"{few} or more"
+        if count >= few:
+            limit = f"{node.assertions['maxContains']} or fewer"
+        detail = f"must contain {limit} items of the kind asked for"
+        self._note(path, "contains", detail)
+
+    def _look_at_alternatives(self, node: Node, value: Any, path: Path) -> None:
+        is_valid = self._evaluation.is_valid
+        if "not" in node.one and is_valid(node.one["not"], value):
+            self._note(path, "not", "is of a kind that the schema excludes")
         for keyword in ("anyOf", "oneOf"):
-            nodes = node.leads.get(keyword, [])
-            fitting = sum(self._fits(each, value) for each in nodes)
-            if nodes and not fitting:
-                self._nearest(keyword, nodes, value, path)
-            elif keyword == "oneOf" and fitting > 1:
-                detail = (
-                    f"fits {fitting} alternatives where exactly one is meant to fit"
-                )
+            nodes = node.several.get(keyword, ())
+            count = sum(is_valid(each, value) for each in nodes)
+            if nodes and not count:
+                self._look_at_nearest(keyword, nodes, value, path)
+            elif keyword == "oneOf" and count > 1:
+                detail = f"fits {count} alternatives where exactly one is meant to fit"
                 self._note(path, keyword, detail)
 
-    def _nearest(
-        self, keyword: str, nodes: list[Node], value: Any, path: tuple[Step, ...]
+    def _look_at_nearest(
+        self, keyword: str, nodes: tuple[Node, ...], value: Any, path: Path
     ) -> None:
+        """Note what the nearest alternative has against a value, or what several
+        equally near ones have."""
         branches = [self._apart(node, value, path) for node in nodes]
-        near = sorted(
-            (branch for branch in branches if not _other_type(branch, path)),
-            key=_distance,
-        )
+        of_right_type = [
+            branch for branch in branches if not _is_of_other_type(branch, path)
+        ]
+        near = sorted(of_right_type, key=_distance)
         if not near:
             details = dict.fromkeys(
-                finding.detail for branch in branches for finding in branch
+                fault.detail for branch in branches for fault in branch
             )
-            self._note(path, keyword, ", or ".join(details))
+            detail = _cut(", or ".join(details), MAX_DETAIL_CHARACTERS)
+            self._note(path, keyword, detail)
         elif len(near) == 1 or _distance(near[0]) < _distance(near[1]):
-            for finding in near[0]:
-                self._note(*finding)
+            for fault in near[0]:
+                self._note(*fault)
         else:
-            said = "; or ".join(
-                " and ".join(
-                    f"{pointer(finding.path[len(path) :]) or 'it'} {finding.detail}"
-                    for finding in branch[:3]
-                )
-                for branch in near[:3]
-            )
-            self._note(path, keyword, f"fits none of {len(nodes)} alternatives: {said}")
+            faults = [_summary(branch[:3], path) for branch in near[:3]]
+            detail = f"fits none of {len(nodes)} alternatives: {'; or '.join(faults)}"
+            self._note(path, keyword, _cut(detail, MAX_DETAIL_CHARACTERS))
 
-    def _apart(self, node: Node, value: Any, path: tuple[Step, ...]) -> list[Finding]:
-        """What a branch has against a value, not noted."""
-        if not path or (node, path) not in self._branches:
-            search = _Search(self)
-            with suppress(Enough):
-                search.look(node, value, path)
+    def _apart(self, node: Node, value: Any, path: Path) -> list[Fault]:
+        """Return what a branch has against a value, without noting it."""
+        if path and (node, path) in self._branches:
+            return self._branches[node, path]
+        search = _Search(self._evaluation, self)
+        with suppress(_ReportFull):
+            search.look(node, value, path)
+        if path:
             self._branches[node, path] = search.found
-        return self._branches[node, path]
-
-    def _unevaluated(self, node: Node, value: Any, path: tuple[Step, ...]) -> None:
-        keyword = (
-            "unevaluatedProperties" if isinstance(value, dict) else "unevaluatedItems"
-        )
-        if keyword in node.leads and isinstance(value, dict | list):
-            seen = _evaluated(node, value, keyword)
-            for step, member in (
-                value.items() if isinstance(value, dict) else enumerate(value)
-            ):
-                if step not in seen:
-                    self.look(node.leads[keyword], member, (*path, step))
+        return search.found
 
 
-def _check(node: Node, keyword: str) -> Callable[[Any], bool]:
-    if keyword not in node.checks:
-        bounds = (
-            [WHOLE]
-            if keyword == "type" and WHOLE in node.schema.get("allOf", ())
-            else [True]
-        )
-        node.checks[keyword] = judge({keyword: node.schema[keyword], "allOf": bounds})
-    return node.checks[keyword]
+def _summary(faults: list[Fault], path: Path) -> str:
+    """Return what one alternative has against the value at ``path``."""
+    sentences = []
+    for fault in faults:
+        place = pointer(fault.path[len(path) :]) or "it"
+        sentences.append(f"{_cut(place, 200)} {_cut(fault.detail, 200)}")
+    return " and ".join(sentences)
 
 
 def _missing(schema: Any, value: dict[str, Any]) -> dict[str, str]:
+    """Return the members that are required and missing, each with the reason."""
     needs = [(name, "is required") for name in schema.get("required", ())]
     for name, others in schema.get("dependentRequired", {}).items():
         if name in value:
@@ -267,48 +312,12 @@ def _repeated(value: list[Any]) -> Iterator[tuple[int, int]]:
             yield index, earlier
 
 
-def _holding(node: Node, value: Any) -> Iterator[Node]:
-    """The nodes beside that must hold for this value."""
-    yield from node.parts
-    yield from list(node.under("$dynamicRef"))[:1]
-    if isinstance(value, dict):
-        yield from (
-            below
-            for name, below in node.leads.get("dependentSchemas", {}).items()
-            if name in value
-        )
-    for condition in node.under("if"):
-        yield from node.under("then" if condition.fits(value) else "else")
+def _is_of_other_type(branch: list[Fault], path: Path) -> bool:
+    return any(fault.keyword == "type" and fault.path == path for fault in branch)
 
 
-def _evaluated(node: Node, value: Any, but: str = "") -> set[Step]:
-    """The members or items of ``value`` that ``node`` looks at, its keyword ``but``
-    aside."""
-    keyword = "unevaluatedProperties" if isinstance(value, dict) else "unevaluatedItems"
-    if keyword in node.leads and keyword != but:
-        return set(value if isinstance(value, dict) else range(len(value)))
-    seen: set[Step] = {step for step, _, _ in within(node, value)}
-    for below in node.under("contains"):
-        seen |= {
-            index
-            for index, item in enumerate(value)
-            if isinstance(value, list) and below.fits(item)
-        }
-    fitting = [
-        each
-        for word in ("anyOf", "oneOf", "if")
-        for each in node.under(word)
-        if each.fits(value)
-    ]
-    for beside in (*_holding(node, value), *fitting):
-        seen |= _evaluated(beside, value)
-    return seen
-
-
-def _other_type(branch: list[Finding], path: tuple[Step, ...]) -> bool:
-    return any(finding.keyword == "type" and finding.path == path for finding in branch)
-
-
-def _distance(branch: list[Finding]) -> tuple[int, int]:
-    """A wrong constant mostly says that another alternative was meant."""
-    return sum(finding.keyword in ("const", "enum") for finding in branch), len(branch)
+def _distance(branch: list[Fault]) -> tuple[int, int]:
+    """Return how far an alternative is from a value. A wrong constant mostly says that
+    another alternative was meant."""
+    wrong = sum(fault.keyword in ("const", "enum") for fault in branch)
+    return wrong, len(branch)

@@ -1,301 +1,325 @@
-"""Graph: every schema of a document as a node that knows what it leads to, and what is
-wrong with it.
+"""Schema graph: every schema of a document as a node that knows its subschemas.
 
-References are followed within the document and nowhere else: nothing here could fetch
-anything.
+The document is in draft 2020-12 and every reference in it is a JSON Pointer
+(``conversion``). What is computed for nodes (prices, defaults, validators) stands in
+tables beside them, never on them.
 """
 
 import json
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
-from urllib.parse import quote, urldefrag, urljoin, urlsplit
+from urllib.parse import quote, unquote
 
 from jsonschema_rs import Draft202012
-from jsonschema_rs import Registry as Compiled
-from referencing import Registry
-from referencing.exceptions import NoSuchAnchor, PointerToNowhere, Unresolvable
-from referencing.jsonschema import DRAFT202012
+from jsonschema_rs import Registry as CompiledRegistry
 
 from persist.domain.errors import Violation, pointer
 from persist.domain.record import INT64, dumps, normalize_number
-from persist.entity_types.json_schema.engine import PatternRefused, judge, weight
+from persist.entity_types.json_schema.drafts import NAMED, ONE, SEVERAL
+from persist.entity_types.json_schema.engine import PatternRefused, validator, weight
+from persist.entity_types.json_schema.patterns import to_engine_syntax
+from persist.entity_types.json_schema.references import BASE
 
-BASE = "https://schema.invalid/"
-_ONE = (
-    *(
-        "not",
-        "if",
-        "then",
-        "else",
-        "additionalProperties",
-        "propertyNames",
-        "items",
-        "contains",
-    ),
-    *("unevaluatedProperties", "unevaluatedItems", "contentSchema"),
-)
-_SEVERAL = ("allOf", "anyOf", "oneOf", "prefixItems")
-_NAMED = ("properties", "patternProperties", "dependentSchemas", "$defs", "definitions")
-_BESIDE = (
-    "$ref",
-    "$dynamicRef",
-    "allOf",
-    "anyOf",
-    "oneOf",
-    "not",
-    "if",
-    "then",
-    "else",
-    "dependentSchemas",
-)
-_REFUSED = "is not allowed here"
-_DETAILS = {
+INT64_BOUNDS = {"minimum": INT64.start, "maximum": INT64.stop - 1}
+"""What ``"type": "integer"`` asserts here besides."""
+
+_IN_PLACE_ONE = ("$ref", "not", "if", "then", "else")
+_IN_PLACE_SEVERAL = ("allOf", "anyOf", "oneOf")
+_NOT_ALLOWED = "is not allowed here"
+_DENIALS = {
     **dict.fromkeys(
         ("additionalProperties", "unevaluatedProperties"),
         "is not a member this object may have",
     ),
     **dict.fromkeys(("items", "unevaluatedItems"), "is one item too many"),
 }
-WHOLE = {"minimum": INT64.start, "maximum": INT64.stop - 1}
 
 
+@dataclass(frozen=True, eq=False)
 class Node:
-    """A schema: ``leads`` holds the nodes under each keyword that leads to some,
-    ``beside`` those of them for the same value, ``parts`` those that always hold too
-    (``$ref`` and ``allOf``).
+    """A schema and its subschemas.
 
-    ``place`` points into the document, ``detail`` says why nothing fits where the
-    schema is ``false``; ``recursive`` schemas lead back to themselves.
+    ``one``, ``several`` and ``named`` hold the subschemas of keywords whose value is a
+    schema, an array of schemas or an object of schemas; a ``$ref`` is among ``one``.
+    ``location`` is a JSON Pointer into the document. ``denial`` says of a value why it
+    is not valid where the schema is ``false``.
     """
 
-    def __init__(self, schema: Any, place: str, detail: str = _REFUSED) -> None:
-        self.schema = schema
-        self.place = place
-        self.detail = detail
-        self.leads: dict[str, Any] = {}
-        self.price = 1
-        self.plain = False
-        self.recursive = False
-        self.checks: dict[str, Callable[[Any], bool]] = {}
-        self.defaulted = False
-        self.fillable: dict[str, Any] = {}
-        self.fits: Callable[[Any], bool] = lambda _: bool(schema)
+    schema: Any
+    location: str
+    denial: str = _NOT_ALLOWED
+    one: Mapping[str, "Node"] = field(default_factory=dict)
+    several: Mapping[str, tuple["Node", ...]] = field(default_factory=dict)
+    named: Mapping[str, Mapping[str, "Node"]] = field(default_factory=dict)
 
     @cached_property
-    def beside(self) -> list["Node"]:
-        return [node for keyword in _BESIDE for node in self.under(keyword)]
+    def assertions(self) -> Mapping[str, Any]:
+        """The keywords of the schema; none where it is a boolean."""
+        return self.schema if isinstance(self.schema, dict) else {}
 
     @cached_property
-    def turns(self) -> int:
-        """How often the engine looks at what stands beside: again for what it leaves
-        unevaluated."""
-        return (
-            3
-            if "unevaluatedProperties" in self.leads or "unevaluatedItems" in self.leads
-            else 1
-        )
+    def subschemas(self) -> tuple["Node", ...]:
+        """All subschemas, wherever they apply."""
+        several = [node for nodes in self.several.values() for node in nodes]
+        named = [node for nodes in self.named.values() for node in nodes.values()]
+        return (*self.one.values(), *several, *named)
 
-    @property
-    def parts(self) -> list["Node"]:
-        return [*self.under("$ref"), *self.under("allOf")]
+    @cached_property
+    def in_place(self) -> tuple["Node", ...]:
+        """The subschemas that apply to the value itself."""
+        found = [self.one[word] for word in _IN_PLACE_ONE if word in self.one]
+        for keyword in _IN_PLACE_SEVERAL:
+            found.extend(self.several.get(keyword, ()))
+        found.extend(self.named.get("dependentSchemas", {}).values())
+        return tuple(found)
 
-    @property
-    def patterns(self) -> list[str]:
-        own = (
-            [self.schema["pattern"]]
-            if isinstance(self.schema, dict) and "pattern" in self.schema
-            else []
-        )
-        return [*own, *self.leads.get("patternProperties", ())]
+    @cached_property
+    def conjuncts(self) -> tuple["Node", ...]:
+        """The subschemas that must hold whenever this one does: ``$ref`` and
+        ``allOf``."""
+        referred = (self.one["$ref"],) if "$ref" in self.one else ()
+        return (*referred, *self.several.get("allOf", ()))
 
-    @property
-    def members(self) -> dict[str, "Node"]:
-        members: dict[str, Node] = self.leads.get("properties", {})
-        return members
+    @cached_property
+    def properties(self) -> Mapping[str, "Node"]:
+        """The subschemas of ``properties``."""
+        return self.named.get("properties", {})
 
-    @property
-    def items(self) -> "Node | None":
-        return self.leads.get("items")
+    @cached_property
+    def pattern_properties(self) -> Mapping[str, "Node"]:
+        """The subschemas of ``patternProperties``, by pattern."""
+        return self.named.get("patternProperties", {})
 
-    @property
-    def onward(self) -> list["Node"]:
-        return [node for keyword in self.leads for node in self.under(keyword)]
-
-    def under(self, keyword: str) -> Iterable["Node"]:
-        """The nodes under a keyword."""
-        found = self.leads.get(keyword, ())
-        return (
-            (found,)
-            if isinstance(found, Node)
-            else found.values()
-            if isinstance(found, dict)
-            else found
-        )
+    @cached_property
+    def patterns(self) -> tuple[str, ...]:
+        """The patterns that a value is matched against here."""
+        own = [self.assertions["pattern"]] if "pattern" in self.assertions else []
+        return (*own, *self.pattern_properties)
 
 
 class Graph:
-    """The nodes of a schema that fits the meta-schema of draft 2020-12.
+    """The nodes of a document.
 
-    ``problems`` names references that lead nowhere or in circles: with any, the graph
-    is not fit for use. ``refused_patterns`` names patterns beyond the linear engine,
-    which assert nothing. ``nodes`` come each after those beside it, ``order`` each
-    after all it leads to, loops aside.
+    ``problems`` names references that lead nowhere or in circles; with any of them the
+    graph is not fit for use. ``refused_patterns`` names patterns beyond the linear
+    engine, which assert nothing. ``nodes`` come each after those it applies in place,
+    ``depth_first`` each after all its subschemas, circles aside.
     """
 
     def __init__(self, schema: Any) -> None:
+        builder = _Builder(schema)
+        self.root = builder.root
+        self.refused_patterns = tuple(builder.refused_patterns)
+        self._engine_document = builder.engine_document
+        self._engine_locations = builder.engine_locations
+        nodes = list(builder.nodes.values())
+        self.nodes, circular = in_order(nodes, lambda node: node.in_place)
+        self.problems = (
+            *builder.problems,
+            *(
+                Violation(node.location, "refers to itself forever")
+                for node in circular
+            ),
+        )
+        self.depth_first, recursive = in_order(nodes, lambda node: node.subschemas)
+        self.recursive = frozenset(recursive)
+
+    def compile(self) -> Callable[[Any], bool]:
+        """Return a function that says whether a value is valid under the root.
+
+        Raises ``ValueError``.
+        """
+        return validator(self._engine_document)
+
+    def compile_nodes(self) -> Callable[[Node], Callable[[Any], bool]]:
+        """Return a function that compiles single nodes. What it makes keeps memory of
+        the size of all that the node leads to."""
+        registry = self._registry()
+
+        def compiled(node: Node) -> Callable[[Any], bool]:
+            return validator(self._reference_to(node), registry)
+
+        return compiled
+
+    def compile_members(self, conjuncts: Iterable[Node]) -> Callable[[Any], bool]:
+        """Return a function that says whether the members of an object, each by itself,
+        are valid under all of these nodes."""
+        schemas = []
+        for node in conjuncts:
+            schema: dict[str, Any] = {
+                keyword: {
+                    self._engine_name(keyword, name): self._reference_to(below)
+                    for name, below in node.named[keyword].items()
+                }
+                for keyword in ("properties", "patternProperties")
+                if keyword in node.named
+            }
+            if "additionalProperties" in node.one:
+                below = node.one["additionalProperties"]
+                schema["additionalProperties"] = self._reference_to(below)
+            schemas.append(schema)
+        return validator({"allOf": schemas}, self._registry())
+
+    def _registry(self) -> CompiledRegistry:
+        return CompiledRegistry([(BASE, self._engine_document)], draft=Draft202012)
+
+    def _reference_to(self, node: Node) -> dict[str, str]:
+        return {"$ref": BASE + _reference(self._engine_locations[node])}
+
+    def _engine_name(self, keyword: str, name: str) -> str:
+        return to_engine_syntax(name) if keyword == "patternProperties" else name
+
+
+class _Builder:
+    """Builds the nodes, and the document as the engine reads it: integers are within
+    64 bits, patterns in its own syntax, and nothing has an address."""
+
+    def __init__(self, schema: Any) -> None:
+        text = dumps(schema)
+        self.nodes: dict[str, Node] = {}
         self.problems: list[Violation] = []
         self.refused_patterns: list[Violation] = []
-        self._nodes: dict[int, Node] = {}
-        self._anchors: dict[str, list[Node]] = defaultdict(list)
-        self._document = json.loads(
-            dumps(schema), parse_float=lambda text: normalize_number(float(text))
-        )
-        self.root = self._node(self._document, "")
-        self.base = BASE
-        if not self.problems and isinstance(self._document, dict):
-            self.base = self._document["$id"] = urljoin(
-                BASE, self._document.get("$id", "")
-            )
-            resource = DRAFT202012.create_resource(self._document)
-            self._link(
-                self.root,
-                Registry()
-                .with_resource(self.base, resource)
-                .crawl()
-                .resolver(self.base),
-            )
-        every = [self.root, *self._nodes.values()]
-        self.nodes, looping = in_order(every, lambda node: node.beside)
-        self.problems += [
-            Violation(node.place, "refers to itself without end") for node in looping
-        ]
-        self.order, recursive = in_order(every, lambda node: node.onward)
-        for node in recursive:
-            node.recursive = True
+        self.engine_document = _parsed(text)
+        self.engine_locations: dict[Node, str] = {}
+        self._references: list[tuple[Node, dict[str, Node], Any]] = []
+        self.root = self._node(_parsed(text), self.engine_document, "", "")
+        for reference in self._references:
+            self._link(*reference)
+        if isinstance(self.engine_document, dict):
+            for keyword in ("$id", "$schema"):
+                self.engine_document.pop(keyword, None)
 
-    def _node(self, schema: Any, place: str, detail: str = _REFUSED) -> Node:
-        node = Node(schema, place, detail)
-        if isinstance(schema, bool):
+    def _node(
+        self,
+        schema: Any,
+        engine_schema: Any,
+        location: str,
+        engine_location: str,
+        denial: str = _NOT_ALLOWED,
+    ) -> Node:
+        one: dict[str, Node] = {}
+        several: dict[str, tuple[Node, ...]] = {}
+        named: dict[str, Mapping[str, Node]] = {}
+        node = Node(schema, location, denial, one, several, named)
+        self.nodes[location] = node
+        self.engine_locations[node] = engine_location
+        if not isinstance(schema, dict):
             return node
-        self._nodes[id(schema)] = node
-        self._anchors[schema.get("$dynamicAnchor", "")].append(node)
-        try:
-            urlsplit(schema.get("$id", ""))
-        except ValueError:
-            self.problems.append(Violation(f"{place}/$id", "must be a URI reference"))
-        for keyword, part in schema.items():
-            at = f"{place}/{keyword}"
-            if keyword in _ONE:
-                node.leads[keyword] = self._node(
-                    part, at, _DETAILS.get(keyword, _REFUSED)
+        self._adapt(schema, engine_schema, location)
+        for keyword, value in schema.items():
+            at, engine_at = f"{location}/{keyword}", f"{engine_location}/{keyword}"
+            below = engine_schema.get(keyword)
+            if keyword == "$ref":
+                self._references.append((node, one, engine_schema))
+            elif keyword in ONE:
+                denial = _DENIALS.get(keyword, _NOT_ALLOWED)
+                one[keyword] = self._node(value, below, at, engine_at, denial)
+            elif keyword in SEVERAL:
+                several[keyword] = tuple(
+                    self._node(part, below[i], f"{at}/{i}", f"{engine_at}/{i}")
+                    for i, part in enumerate(value)
                 )
-            elif keyword in _SEVERAL:
-                node.leads[keyword] = [
-                    self._node(each, f"{at}/{index}") for index, each in enumerate(part)
-                ]
-            elif keyword in _NAMED:
-                node.leads[keyword] = {
-                    name: self._node(each, at + pointer((name,)))
-                    for name, each in part.items()
-                }
-        self._make_strict(node)
-        node.fits = self._compiling(node)
+            elif keyword in NAMED:
+                named[keyword] = self._named(keyword, value, below, at, engine_at)
         return node
 
-    def _make_strict(self, node: Node) -> None:
-        """Write into the schema what else it asserts here: integers within 64 bits,
-        patterns linear."""
-        schema, types = node.schema, node.schema.get("type", ())
-        if (
-            "integer" in ([types] if isinstance(types, str) else types)
-            and "number" not in types
-        ):
-            schema["allOf"] = [*schema.get("allOf", ()), WHOLE]
-        schema.pop("dependencies", None)  # the draft knows it no more, the engine does
-        if "pattern" in schema and not self._weigh(
-            schema["pattern"], f"{node.place}/pattern"
-        ):
-            del schema["pattern"]
-        named = "patternProperties"
-        for text in list(schema.get(named, ())):
-            if not self._weigh(text, node.place + pointer((named, text))):
-                del schema[named][text], node.leads[named][text]
+    def _named(
+        self,
+        keyword: str,
+        schemas: dict[str, Any],
+        engine_schemas: dict[str, Any],
+        at: str,
+        engine_at: str,
+    ) -> dict[str, Node]:
+        nodes = {}
+        for name, part in schemas.items():
+            known_as = name
+            if keyword == "patternProperties":
+                known_as = to_engine_syntax(name)
+                if known_as not in engine_schemas:
+                    continue
+            nodes[name] = self._node(
+                part,
+                engine_schemas[known_as],
+                at + pointer((name,)),
+                engine_at + pointer((known_as,)),
+            )
+        return nodes
 
-    def _weigh(self, text: str, place: str) -> int:
+    def _adapt(
+        self, schema: dict[str, Any], engine_schema: dict[str, Any], location: str
+    ) -> None:
+        """Write into the engine's schema what else it asserts here."""
+        declared = schema.get("type", ())
+        types = {declared} if isinstance(declared, str) else set(declared)
+        if "integer" in types and "number" not in types:
+            conjuncts = engine_schema.get("allOf", ())
+            engine_schema["allOf"] = [*conjuncts, INT64_BOUNDS]
+        if "pattern" in schema:
+            pattern = self._adapted(schema["pattern"], f"{location}/pattern")
+            engine_schema["pattern"] = pattern
+            if pattern is None:
+                del engine_schema["pattern"], schema["pattern"]
+        keyword = "patternProperties"
+        if keyword in schema:
+            patterns = {
+                name: self._adapted(name, location + pointer((keyword, name)))
+                for name in schema[keyword]
+            }
+            engine_schema[keyword] = {
+                pattern: engine_schema[keyword][name]
+                for name, pattern in patterns.items()
+                if pattern is not None
+            }
+
+    def _adapted(self, pattern: str, place: str) -> str | None:
+        """Return a pattern as the engine reads it; None where it cannot match it."""
         try:
-            return weight(text)
+            weight(pattern)
         except PatternRefused as why:
             self.refused_patterns.append(Violation(place, str(why)))
-            return 0
+            return None
+        return to_engine_syntax(pattern)
 
-    def _link(self, node: Node, resolver: Any) -> None:
-        if isinstance(node.schema, bool):
-            return
-        resolver = resolver.in_subresource(DRAFT202012.create_resource(node.schema))
-        for below in node.onward:
-            self._link(below, resolver)
-        for keyword in ("$ref", "$dynamicRef"):
-            if keyword in node.schema:
-                node.leads[keyword] = self._referred(keyword, node, resolver)
-
-    def _referred(self, keyword: str, node: Node, resolver: Any) -> list[Node]:
-        reference = node.schema[keyword]
-        why = "leads to no schema; put it under $defs"
-        try:
-            found = resolver.lookup(reference).contents
-            if isinstance(found, bool):
-                return [Node(found, node.place, node.detail)]
-            target = self._nodes[id(found)]
-        except (NoSuchAnchor, PointerToNowhere, KeyError, ValueError, TypeError):
-            pass
-        except Unresolvable:
-            why = "leads out of the schema; only references within it are followed"
+    def _link(self, node: Node, one: dict[str, Node], engine_schema: Any) -> None:
+        reference = node.assertions["$ref"]
+        target = self.nodes.get(unquote(reference.removeprefix("#")))
+        if target is None or not reference.startswith("#"):
+            place = f"{node.location}/$ref"
+            detail = f"{reference[:200]} leads to no schema of this document"
+            self.problems.append(Violation(place, detail))
         else:
-            anchor = target.schema.get("$dynamicAnchor")
-            dynamic = (
-                keyword == "$dynamicRef"
-                and anchor
-                and urldefrag(reference).fragment == anchor
-            )
-            return self._anchors[anchor] if dynamic else [target]
-        self.problems.append(Violation(f"{node.place}/{keyword}", f"{reference} {why}"))
-        return []
+            one["$ref"] = target
+            engine_schema["$ref"] = _reference(self.engine_locations[target])
 
-    def _compiling(self, node: Node) -> Callable[[Any], bool]:
-        """Whether a value fits a node; it is compiled when it is first asked."""
 
-        def fits(value: Any) -> bool:
-            node.fits = judge(
-                {"$ref": f"{self.base}#{quote(node.place)}"}, self._registry
-            )
-            return node.fits(value)
+def _parsed(text: str) -> Any:
+    return json.loads(text, parse_float=lambda number: normalize_number(float(number)))
 
-        return fits
 
-    @cached_property
-    def _registry(self) -> Compiled:
-        return Compiled([(self.base, self._document)], draft=Draft202012)
+def _reference(location: str) -> str:
+    return "#" + quote(location, safe="/~!$&'()*+,;=:@?")
 
 
 def in_order(
     nodes: Iterable[Node], onward: Callable[[Node], Iterable[Node]]
-) -> tuple[list[Node], dict[Node, None]]:
-    """The nodes, each after those it leads to; and nodes that lead back to
+) -> tuple[tuple[Node, ...], tuple[Node, ...]]:
+    """Return the nodes, each after those it leads to, and nodes that lead back to
     themselves."""
     order: dict[Node, None] = {}
-    looping: dict[Node, None] = {}
+    circular: dict[Node, None] = {}
     for start in nodes:
-        path: dict[Node, Iterator[Node]] = (
-            {} if start in order else {start: iter(onward(start))}
-        )
+        path: dict[Node, Iterator[Node]] = {}
+        if start not in order:
+            path[start] = iter(onward(start))
         while path:
             following = next(next(reversed(path.values())), None)
             if following is None:
                 order[path.popitem()[0]] = None
             elif following in path:
-                looping[following] = None
+                circular[following] = None
             elif following not in order:
                 path[following] = iter(onward(following))
-    return list(order), looping
+    return tuple(order), tuple(circular)

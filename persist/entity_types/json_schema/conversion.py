@@ -1,0 +1,453 @@
+"""Conversion: a schema of any supported draft becomes one of draft 2020-12.
+
+In what comes out every reference is a JSON Pointer into the document (``#/$defs/x``),
+no schema inside it has an address or an anchor, and ``$defs`` stand at the root. So
+everything that reads a schema (the engine, filters, OpenAPI) follows the same
+references in the same simple way. A schema that is written like that already comes
+out unchanged.
+
+Dynamic references depend on how a schema was reached. A schema that is reached in
+several ways is copied, once for each set of anchors that it sees.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import quote
+
+from persist.domain.errors import Violation, pointer
+from persist.domain.record import canonical_text, dumps, normalize_number
+from persist.domain.suggestions import did_you_mean
+from persist.entity_types.json_schema.drafts import (
+    ALL_KEYWORDS,
+    DIALECT,
+    DRAFT_2020,
+    DRAFTS,
+    NAMED,
+    OLDER_KEYWORDS,
+    ONE,
+    SEVERAL,
+    UNENFORCED,
+    Draft,
+    Path,
+    draft_of,
+    meaning_of,
+)
+from persist.entity_types.json_schema.references import (
+    RECURSIVE,
+    Document,
+    Located,
+    Unresolved,
+)
+
+MAX_COPIES = 1_000
+"""Schemas that dynamic references may add."""
+
+_ADDRESSING = frozenset(
+    (
+        "$schema",
+        "$id",
+        "id",
+        "$anchor",
+        "$dynamicAnchor",
+        "$recursiveAnchor",
+        "$vocabulary",
+    )
+)
+_REFERENCES = ("$ref", "$dynamicRef", "$recursiveRef")
+_KEPT_BESIDE_REF = frozenset(
+    ("$ref", "title", "description", "$comment", "examples", "definitions", "$defs")
+)
+
+Scope = Mapping[str, Located]
+"""The dynamic anchors that are seen where a schema is applied."""
+
+
+@dataclass(frozen=True)
+class Converted:
+    """A schema of draft 2020-12 (``schema``), what was wrong with its source
+    (``problems``), and what its author should know (``warnings``)."""
+
+    schema: Any
+    problems: tuple[Violation, ...] = ()
+    warnings: tuple[Violation, ...] = ()
+    changed: bool = False
+    source_paths: Mapping[str, str] = field(default_factory=dict)
+
+    def source_pointer(self, place: str) -> str:
+        """Return where the author wrote what stands at ``place`` of the schema."""
+        steps = place.split("/")
+        for length in range(len(steps), 0, -1):
+            known = self.source_paths.get("/".join(steps[:length]))
+            if known is not None:
+                return "/".join([known, *steps[length:]])
+        return place
+
+
+def convert(source: Any) -> Converted:
+    """Return a schema in draft 2020-12 without addresses and anchors.
+
+    ``source`` fits the meta-schema of its draft.
+    """
+    if not isinstance(source, dict):
+        return Converted(source)
+    draft = draft_named(source)
+    if draft is None:
+        return Converted(source, problems=(unknown_draft(source["$schema"]),))
+    copy = json.loads(
+        dumps(source), parse_float=lambda text: normalize_number(float(text))
+    )
+    return _Conversion(copy, draft).run()
+
+
+def has_same_meaning(schema: Any, other: Any) -> bool:
+    """Whether two schemas give the same verdicts and defaults by the same keywords:
+    they differ in what only describes."""
+    return _meaning(schema) == _meaning(other)
+
+
+def _meaning(schema: Any) -> str:
+    return canonical_text(meaning_of(convert(schema).schema))
+
+
+def draft_named(schema: Mapping[str, Any]) -> Draft | None:
+    """Return the draft that ``$schema`` names; 2020-12 where it names none."""
+    if "$schema" not in schema:
+        return DRAFT_2020
+    named = schema["$schema"]
+    return draft_of(named) if isinstance(named, str) else None
+
+
+def unknown_draft(named: Any) -> Violation:
+    """Return what to say of a ``$schema`` that names no draft known here."""
+    if not isinstance(named, str):
+        return Violation("/$schema", "must be text, the address of a draft")
+    names = ", ".join(draft.uri for draft in DRAFTS)
+    detail = f"{named[:200]} is not known; leave it out or name one of {names}"
+    return Violation("/$schema", detail)
+
+
+class _Conversion:
+    """One conversion: what was written so far and which references are still open."""
+
+    def __init__(self, source: dict[str, Any], draft: Draft) -> None:
+        self._source = source
+        self._document = Document(source, draft)
+        self._root = self._document.root
+        self._problems = self._document.problems
+        self._warnings: list[Violation] = []
+        self._definitions: dict[str, Any] = {}
+        self._places: dict[tuple[int, frozenset[Any]], Path] = {}
+        self._source_paths: dict[str, str] = {}
+        self._open: list[tuple[dict[str, Any], str, Located, Scope]] = []
+        self._copies = 0
+        self._is_dynamic = any(
+            keyword in located.schema
+            for located in self._document.located.values()
+            for keyword in ("$dynamicRef", "$recursiveRef")
+        )
+
+    def run(self) -> Converted:
+        """Convert the document."""
+        scope = self._enter({}, self._root)
+        changed = self._write(self._root, scope, ())
+        for extra in self._document.extra:
+            self._write_definition(extra, self._enter({}, extra))
+        while self._open:
+            self._close(*self._open.pop())
+        if self._definitions:
+            changed["$defs"] = self._definitions
+        if changed == self._source:
+            changed = self._source
+        return Converted(
+            changed,
+            tuple(dict.fromkeys(self._problems)),
+            tuple(dict.fromkeys(self._warnings)),
+            changed is not self._source,
+            self._source_paths,
+        )
+
+    # Writing one schema
+
+    def _write(self, located: Located, scope: Scope, place: Path) -> Any:
+        schema = located.schema
+        self._source_paths[pointer(place)] = pointer(located.path)
+        if not isinstance(schema, dict):
+            return schema
+        self._places[id(schema), _key(scope)] = place
+        written: dict[str, Any] = {}
+        more: list[dict[str, Any]] = []
+        if place == () and "$schema" in schema:
+            written["$schema"] = DIALECT
+        if place == () and isinstance(schema.get(located.draft.id_keyword), str):
+            written["$id"] = schema[located.draft.id_keyword].rstrip("#")
+        for keyword, value in schema.items():
+            if self._is_ignored(located, keyword) or keyword in _ADDRESSING:
+                continue
+            if keyword in _REFERENCES:
+                self._write_reference(located, keyword, scope, written, more)
+            else:
+                self._write_keyword(located, keyword, value, scope, place, written)
+        if more:
+            written["allOf"] = [*written.get("allOf", ()), *more]
+        return written
+
+    def _is_ignored(self, located: Located, keyword: str) -> bool:
+        """Whether the schema's own draft ignores a keyword; warn where that may be a
+        surprise."""
+        draft, schema = located.draft, located.schema
+        place = pointer((*located.path, keyword))
+        if draft.ref_hides_siblings and "$ref" in schema:
+            ignored = keyword not in _KEPT_BESIDE_REF
+            if ignored and keyword in draft.keywords - _ADDRESSING:
+                detail = f"{draft.name} ignores what stands beside $ref; so it is here"
+                self._warnings.append(Violation(place, detail))
+            return ignored
+        if keyword in draft.keywords:
+            if keyword in UNENFORCED:
+                detail = f"{keyword} is an annotation; it is not enforced"
+                self._warnings.append(Violation(place, detail))
+            return False
+        if keyword in ("$defs", "definitions"):
+            return False
+        self._warnings.append(Violation(place, _unknown(keyword, draft)))
+        return keyword in ALL_KEYWORDS
+
+    def _write_keyword(
+        self,
+        located: Located,
+        keyword: str,
+        value: Any,
+        scope: Scope,
+        place: Path,
+        written: dict[str, Any],
+    ) -> None:
+        writer = _WRITERS.get(keyword)
+        if keyword in ("$defs", "definitions"):
+            for name in value:
+                self._write_named_definition(located, (keyword, name), scope)
+        elif writer is not None and writer(self, located, scope, place, written):
+            return
+        elif keyword in ONE and isinstance(value, dict | bool):
+            written[keyword] = self._below(located, (keyword,), scope, place)
+        elif keyword in SEVERAL and isinstance(value, list):
+            written[keyword] = [
+                self._below(located, (keyword, index), scope, place)
+                for index in range(len(value))
+            ]
+        elif keyword in NAMED:
+            written[keyword] = {
+                name: self._below(located, (keyword, name), scope, place)
+                for name in value
+            }
+        else:
+            written[keyword] = value
+
+    def _below(
+        self,
+        located: Located,
+        steps: Path,
+        scope: Scope,
+        place: Path,
+        to: Path | None = None,
+    ) -> Any:
+        """Write the schema at ``steps`` inside ``located``, to the steps ``to``."""
+        value = located.schema
+        for step in steps:
+            value = value[step]
+        found = self._document.located.get(id(value))
+        if found is None:
+            path = (*located.path, *steps)
+            found = Located(value, path, located.draft, located.resource)
+        return self._write(found, self._enter(scope, found), (*place, *(to or steps)))
+
+    # Definitions
+
+    def _write_named_definition(
+        self, located: Located, steps: Path, scope: Scope
+    ) -> None:
+        """Write a schema of ``$defs`` to the root's ``$defs``."""
+        place = ("$defs", self._free_name(str(steps[-1])))
+        self._definitions[place[1]] = None  # the name is taken from now on
+        self._definitions[place[1]] = self._below(located, steps, scope, (), place)
+
+    def _write_definition(self, located: Located, scope: Scope) -> Path:
+        """Write a schema that stands nowhere in the result yet."""
+        last = [step for step in located.path if isinstance(step, str)]
+        name = self._free_name(last[-1] if last else "root")
+        place = ("$defs", name)
+        self._definitions[name] = None
+        self._definitions[name] = self._write(located, scope, place)
+        return place
+
+    def _free_name(self, name: str) -> str:
+        free, count = name, 1
+        while free in self._definitions:
+            count += 1
+            free = f"{name}-{count}"
+        return free
+
+    # References
+
+    def _write_reference(
+        self,
+        located: Located,
+        keyword: str,
+        scope: Scope,
+        written: dict[str, Any],
+        more: list[dict[str, Any]],
+    ) -> None:
+        reference = located.schema[keyword]
+        try:
+            target = self._document.resolve(located, reference)
+        except Unresolved as why:
+            place = pointer((*located.path, keyword))
+            detail = f"{reference[:200]} {why}"
+            self._problems.append(Violation(place, detail))
+            return
+        if keyword != "$ref":
+            target = self._dynamic(target, keyword, reference, scope)
+        holder = written
+        if "$ref" in written:
+            holder = {}
+            more.append(holder)
+        holder["$ref"] = ""
+        self._open.append((holder, reference, target, self._enter(scope, target)))
+
+    def _dynamic(
+        self, target: Located, keyword: str, reference: str, scope: Scope
+    ) -> Located:
+        """Return what a dynamic reference leads to where these anchors are seen."""
+        anchor = reference.partition("#")[2]
+        if keyword == "$recursiveRef":
+            anchor = RECURSIVE
+        elif (
+            target.schema is True
+            or target.schema is False
+            or target.schema.get("$dynamicAnchor") != anchor
+        ):
+            return target
+        if anchor not in target.resource.dynamic_anchors:
+            return target
+        return scope.get(anchor, target)
+
+    def _enter(self, scope: Scope, located: Located) -> Scope:
+        """Return the anchors that are seen inside a schema: the outermost ones
+        count."""
+        if not self._is_dynamic:
+            return scope
+        return {**located.resource.dynamic_anchors, **scope}
+
+    def _close(
+        self, holder: dict[str, Any], reference: str, target: Located, scope: Scope
+    ) -> None:
+        """Write where an open reference leads."""
+        if isinstance(target.schema, bool):
+            holder["$ref"] = self._boolean(target.schema)
+            return
+        place = self._places.get((id(target.schema), _key(scope)))
+        if place is None:
+            self._copies += 1
+            if self._copies > MAX_COPIES:
+                detail = "its dynamic references lead to too many variants of schemas"
+                self._problems.append(Violation(pointer(target.path), detail))
+                return
+            place = self._write_definition(target, scope)
+        holder["$ref"] = to_reference(place)
+
+    def _boolean(self, schema: bool) -> str:
+        name = "anything" if schema else "nothing"
+        if self._definitions.get(name) is not schema:
+            name = self._free_name(name)
+            self._definitions[name] = schema
+        return to_reference(("$defs", name))
+
+    # Keywords that 2020-12 writes in another way
+
+    def _write_items(
+        self, located: Located, scope: Scope, place: Path, written: dict[str, Any]
+    ) -> bool:
+        """Write an array of ``items`` as ``prefixItems``, up to 2019-09."""
+        items = located.schema["items"]
+        if located.draft is DRAFT_2020 or not isinstance(items, list):
+            return False
+        if items:
+            written["prefixItems"] = [
+                self._below(located, ("items", index), scope, place, to)
+                for index in range(len(items))
+                for to in [("prefixItems", index)]
+            ]
+        if "additionalItems" in located.schema:
+            steps: Path = ("additionalItems",)
+            written["items"] = self._below(located, steps, scope, place, ("items",))
+        return True
+
+    def _write_nothing(
+        self, located: Located, scope: Scope, place: Path, written: dict[str, Any]
+    ) -> bool:
+        """``additionalItems`` is written with ``items``, and means nothing alone."""
+        return True
+
+    def _write_dependencies(
+        self, located: Located, scope: Scope, place: Path, written: dict[str, Any]
+    ) -> bool:
+        for name, value in located.schema["dependencies"].items():
+            if isinstance(value, list):
+                written.setdefault("dependentRequired", {})[name] = value
+            else:
+                to: Path = ("dependentSchemas", name)
+                below = self._below(located, ("dependencies", name), scope, place, to)
+                written.setdefault("dependentSchemas", {})[name] = below
+        return True
+
+    def _write_bound(
+        self, located: Located, scope: Scope, place: Path, written: dict[str, Any]
+    ) -> bool:
+        """Write the bounds of draft-04, where exclusive ones are booleans."""
+        schema = located.schema
+        if located.draft.id_keyword != "id":
+            return False
+        for bound in ("minimum", "maximum"):
+            exclusive = "exclusive" + bound.capitalize()
+            if bound in schema:
+                name = exclusive if schema.get(exclusive) is True else bound
+                written[name] = schema[bound]
+        return True
+
+
+_WRITERS = {
+    "items": _Conversion._write_items,
+    "additionalItems": _Conversion._write_nothing,
+    "dependencies": _Conversion._write_dependencies,
+    **dict.fromkeys(
+        ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"),
+        _Conversion._write_bound,
+    ),
+}
+
+
+def _key(scope: Scope) -> frozenset[tuple[str, int]]:
+    return frozenset((name, id(located.schema)) for name, located in scope.items())
+
+
+def to_reference(path: Path) -> str:
+    """Return the reference to a path of the document."""
+    return "#" + quote(pointer(path), safe="/~!$&'()*+,;=:@?")
+
+
+def _unknown(keyword: str, draft: Draft) -> str:
+    if keyword in OLDER_KEYWORDS:
+        return (
+            f"{keyword} is a keyword of older drafts and is ignored; {draft.name} has"
+            f" {OLDER_KEYWORDS[keyword]}"
+        )
+    if keyword in ALL_KEYWORDS:
+        return f"{keyword} is no keyword of {draft.name}; it is ignored"
+    if keyword == "nullable":
+        return (
+            'nullable is no keyword of JSON Schema and is ignored; write "type":'
+            ' ["string", "null"]'
+        )
+    hint = did_you_mean(keyword, draft.keywords)
+    return f"{keyword[:100]} is no keyword of {draft.name} and is ignored{hint}"

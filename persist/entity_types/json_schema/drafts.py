@@ -1,0 +1,253 @@
+"""Drafts: which keywords each draft of JSON Schema knows, and what they lead to.
+
+Sources: the meta-schemas of draft-04, draft-06, draft-07, 2019-09 and 2020-12.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+Path = tuple[str | int, ...]
+"""Steps of a JSON Pointer, unescaped."""
+
+ONE = frozenset(
+    (
+        "not",
+        "if",
+        "then",
+        "else",
+        "additionalProperties",
+        "additionalItems",
+        "propertyNames",
+        "items",
+        "contains",
+        "unevaluatedProperties",
+        "unevaluatedItems",
+        "contentSchema",
+    )
+)
+"""Keywords whose value is a schema (``items`` may be an array of them up to
+2019-09)."""
+
+SEVERAL = frozenset(("allOf", "anyOf", "oneOf", "prefixItems", "items"))
+"""Keywords whose value is an array of schemas."""
+
+NAMED = frozenset(
+    (
+        "properties",
+        "patternProperties",
+        "dependentSchemas",
+        "dependencies",
+        "$defs",
+        "definitions",
+    )
+)
+"""Keywords whose value is an object of schemas."""
+
+ANNOTATIONS = frozenset(("title", "description", "examples", "$comment", "deprecated"))
+"""Keywords that only describe."""
+
+UNENFORCED = frozenset(("readOnly", "writeOnly"))
+"""Annotations that people expect to be enforced, and that are not."""
+
+_DRAFT_4 = frozenset(
+    [
+        "id",
+        "$schema",
+        "title",
+        "description",
+        "default",
+        "multipleOf",
+        "maximum",
+        "exclusiveMaximum",
+        "minimum",
+        "exclusiveMinimum",
+        "maxLength",
+        "minLength",
+        "pattern",
+        "additionalItems",
+        "items",
+        "maxItems",
+        "minItems",
+        "uniqueItems",
+        "maxProperties",
+        "minProperties",
+        "required",
+        "additionalProperties",
+        "definitions",
+        "properties",
+        "patternProperties",
+        "dependencies",
+        "enum",
+        "type",
+        "format",
+        "allOf",
+        "anyOf",
+        "oneOf",
+        "not",
+        "$ref",
+    ]
+)
+_DRAFT_6 = (_DRAFT_4 - {"id"}) | frozenset(
+    ["$id", "examples", "contains", "const", "propertyNames"]
+)
+_DRAFT_7 = _DRAFT_6 | frozenset(
+    [
+        "$comment",
+        "readOnly",
+        "writeOnly",
+        "contentMediaType",
+        "contentEncoding",
+        "if",
+        "then",
+        "else",
+    ]
+)
+_DRAFT_2019 = (_DRAFT_7 - {"definitions", "dependencies"}) | frozenset(
+    [
+        "$anchor",
+        "$recursiveRef",
+        "$recursiveAnchor",
+        "$vocabulary",
+        "$defs",
+        "dependentRequired",
+        "dependentSchemas",
+        "unevaluatedProperties",
+        "unevaluatedItems",
+        "minContains",
+        "maxContains",
+        "deprecated",
+        "contentSchema",
+    ]
+)
+_DRAFT_2020 = (
+    _DRAFT_2019 - {"$recursiveRef", "$recursiveAnchor", "additionalItems"}
+) | frozenset(["$dynamicRef", "$dynamicAnchor", "prefixItems"])
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A draft: the address of its meta-schema and the ``keywords`` it knows.
+
+    Up to draft-07 a ``$ref`` hides what stands beside it (``ref_hides_siblings``), and
+    a fragment in ``$id`` names an anchor.
+    """
+
+    name: str
+    uri: str
+    keywords: frozenset[str]
+    ref_hides_siblings: bool = False
+
+    @property
+    def id_keyword(self) -> str:
+        """The keyword that gives a schema its address."""
+        return "id" if "id" in self.keywords else "$id"
+
+
+DRAFT_4 = Draft("draft-04", "http://json-schema.org/draft-04/schema", _DRAFT_4, True)
+DRAFT_6 = Draft("draft-06", "http://json-schema.org/draft-06/schema", _DRAFT_6, True)
+DRAFT_7 = Draft("draft-07", "http://json-schema.org/draft-07/schema", _DRAFT_7, True)
+DRAFT_2019 = Draft(
+    "2019-09", "https://json-schema.org/draft/2019-09/schema", _DRAFT_2019
+)
+DRAFT_2020 = Draft("2020-12", DIALECT, _DRAFT_2020)
+
+DRAFTS = (DRAFT_4, DRAFT_6, DRAFT_7, DRAFT_2019, DRAFT_2020)
+
+OLDER_KEYWORDS: Mapping[str, str] = {
+    "id": "$id",
+    "definitions": "$defs",
+    "dependencies": "dependentRequired and dependentSchemas",
+    "additionalItems": "items beside prefixItems",
+    "$recursiveRef": "$dynamicRef",
+    "$recursiveAnchor": "$dynamicAnchor",
+}
+"""Keywords that only older drafts know, and what 2020-12 has in their place."""
+
+ALL_KEYWORDS = frozenset().union(*(draft.keywords for draft in DRAFTS))
+
+MEANINGFUL = (
+    _DRAFT_2020
+    - ANNOTATIONS
+    - UNENFORCED
+    - frozenset(
+        [
+            "$schema",
+            "$id",
+            "$anchor",
+            "$vocabulary",
+            "contentMediaType",
+            "contentEncoding",
+            "contentSchema",
+        ]
+    )
+)
+"""Keywords of 2020-12 that can change a verdict or a default."""
+
+
+def draft_of(uri: str) -> Draft | None:
+    """Return the draft whose meta-schema has this address, or None."""
+    wanted = _without_scheme(uri)
+    for draft in DRAFTS:
+        if _without_scheme(draft.uri) == wanted:
+            return draft
+    return None
+
+
+def _without_scheme(uri: str) -> str:
+    """Return an address so that ``https://….org/draft-07/schema#`` and
+    ``http://….org/draft-07/schema`` are one."""
+    return uri.strip().rstrip("#").partition("://")[2]
+
+
+def subschemas(schema: Mapping[str, Any], draft: Draft) -> Iterator[tuple[Path, Any]]:
+    """Yield the schemas directly inside a schema with the paths to them.
+
+    ``definitions`` counts in every draft, because references lead there in every one.
+    """
+    for keyword, value in schema.items():
+        known = keyword in draft.keywords or keyword in ("definitions", "$defs")
+        if not known:
+            continue
+        if keyword in ONE and isinstance(value, dict | bool):
+            yield (keyword,), value
+        elif keyword in SEVERAL and isinstance(value, list):
+            for index, part in enumerate(value):
+                yield (keyword, index), part
+        elif keyword in NAMED and isinstance(value, dict):
+            for name, part in value.items():
+                if isinstance(part, dict | bool):
+                    yield (keyword, name), part
+
+
+def without_annotations(schema: Any) -> Any:
+    """Return a schema of any draft without the keywords that only describe."""
+    return _filtered(schema, lambda keyword: keyword not in ANNOTATIONS)
+
+
+def meaning_of(schema: Any) -> Any:
+    """Return what of a schema of draft 2020-12 can change a verdict or a default."""
+    return _filtered(schema, MEANINGFUL.__contains__)
+
+
+def _filtered(schema: Any, is_kept: Callable[[str], bool]) -> Any:
+    """Return a schema with the keywords that are kept, in its subschemas too."""
+    if not isinstance(schema, dict):
+        return schema
+    kept = {}
+    for keyword, value in schema.items():
+        if not is_kept(keyword):
+            continue
+        if keyword in ONE and isinstance(value, dict):
+            kept[keyword] = _filtered(value, is_kept)
+        elif keyword in SEVERAL and isinstance(value, list):
+            kept[keyword] = [_filtered(part, is_kept) for part in value]
+        elif keyword in NAMED and isinstance(value, dict):
+            kept[keyword] = {
+                name: _filtered(part, is_kept) for name, part in value.items()
+            }
+        else:
+            kept[keyword] = value
+    return kept

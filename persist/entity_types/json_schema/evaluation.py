@@ -1,0 +1,271 @@
+"""Evaluation: a value under a schema, keyword by keyword, within a budget.
+
+It gives the engine's verdict at ten times its price, but remembers every answer, stops
+where the first assertion fails, can be interrupted, and says of every subschema whether
+it holds. So it explains what the engine only denies, and it validates what the engine
+might be busy with for too long. A subschema that is asked often is compiled. Source:
+JSON Schema Core and Validation 2020-12.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
+from typing import Any
+
+from persist.domain.record import canonical_text
+from persist.entity_types.json_schema.cost import (
+    CostBudget,
+    CostModel,
+    Step,
+    members_of,
+    spend_on_names,
+)
+from persist.entity_types.json_schema.engine import validator
+from persist.entity_types.json_schema.patterns import to_engine_syntax
+from persist.entity_types.json_schema.schema_graph import INT64_BOUNDS, Graph, Node
+
+VISITS_PER_EVALUATION = 10
+"""The visits that the evaluation of one keyword group here is worth."""
+
+VISITS_PER_COMPILED_NODE = 50
+
+OFTEN = 64
+"""Times a schema is evaluated before it is considered for compilation."""
+
+ASSERTIONS = (
+    "type",
+    "enum",
+    "const",
+    "minimum",
+    "maximum",
+    "exclusiveMinimum",
+    "exclusiveMaximum",
+    "multipleOf",
+    "minLength",
+    "maxLength",
+    "pattern",
+    "format",
+    "minItems",
+    "maxItems",
+    "minProperties",
+    "maxProperties",
+    "required",
+    "dependentRequired",
+    "uniqueItems",
+)
+"""Keywords that assert something of the value itself."""
+
+
+class Evaluation:
+    """The answers that one graph gives of one value and of its parts.
+
+    ``counted`` says that the engine's whole work on the value is known to be within the
+    budget, so that parts of it may be left to the engine.
+    """
+
+    def __init__(
+        self, graph: Graph, costs: CostModel, budget: CostBudget, *, counted: bool
+    ) -> None:
+        self._graph = graph
+        self._costs = costs
+        self._budget = budget
+        self._counted = counted
+        self._answers: dict[tuple[Node, int], bool] = {}
+        self._asked: Counter[Node] = Counter()
+        self._compiled: dict[Node, Callable[[Any], bool]] = {}
+        self._compile: Callable[[Node], Callable[[Any], bool]] | None = None
+        self._own: dict[Node, Callable[[Any], bool]] = {}
+
+    def spend(self, visits: int) -> None:
+        """Pay for work. Raises ``BudgetExceeded``."""
+        self._budget.spend(visits)
+
+    def is_valid(self, node: Node, value: Any) -> bool:
+        """Return whether a value is valid under a node. Raises ``BudgetExceeded``."""
+        if isinstance(node.schema, bool):
+            return node.schema
+        compiled = self._compiled.get(node)
+        if compiled is not None:
+            self.spend(1)
+            return compiled(value)
+        key = (node, id(value))
+        answer = self._answers.get(key)
+        if answer is None:
+            self.spend(VISITS_PER_EVALUATION)
+            self._note_asked(node)
+            answer = self._evaluate(node, value)
+            if isinstance(value, dict | list):
+                self._answers[key] = answer
+        return answer
+
+    def holding(self, node: Node, value: Any) -> Iterator[Node]:
+        """Yield the subschemas that must hold of this very value."""
+        yield from node.conjuncts
+        if isinstance(value, dict):
+            for name, below in node.named.get("dependentSchemas", {}).items():
+                if name in value:
+                    yield below
+        if "if" in node.one:
+            branch = "then" if self.is_valid(node.one["if"], value) else "else"
+            if branch in node.one:
+                yield node.one[branch]
+
+    def count_contained(self, node: Node, value: list[Any]) -> int:
+        """Return how many items fit the node's ``contains``."""
+        below = node.one["contains"]
+        return sum(self.is_valid(below, item) for item in value)
+
+    def unevaluated(self, node: Node, value: Any) -> Iterator[tuple[Step, Node, Any]]:
+        """Yield the members or items that the node's ``unevaluated…`` applies to."""
+        keyword = _unevaluated_keyword(value)
+        if keyword is None or keyword not in node.one:
+            return
+        evaluated = self._evaluated(node, value, without=keyword)
+        members = value.items() if isinstance(value, dict) else enumerate(value)
+        for step, member in members:
+            if step not in evaluated:
+                yield step, node.one[keyword], member
+
+    # One node
+
+    def _evaluate(self, node: Node, value: Any) -> bool:
+        return (
+            self._is_own_valid(node, value)
+            and all(self.is_valid(each, value) for each in self.holding(node, value))
+            and self._is_valid_in_branches(node, value)
+            and self._is_valid_in_members(node, value)
+        )
+
+    def _is_own_valid(self, node: Node, value: Any) -> bool:
+        self._costs.spend_on_assertions(node, value, self._budget)
+        if self._costs.refutes(node, value):
+            return False
+        if node not in self._own:
+            own = [word for word in ASSERTIONS if word in node.assertions]
+            self._own[node] = compile_assertions(
+                {word: node.assertions[word] for word in own}
+            )
+        return self._own[node](value)
+
+    def _is_valid_in_branches(self, node: Node, value: Any) -> bool:
+        if "not" in node.one and self.is_valid(node.one["not"], value):
+            return False
+        any_of = node.several.get("anyOf")
+        if any_of and not any(self.is_valid(each, value) for each in any_of):
+            return False
+        one_of = node.several.get("oneOf")
+        if not one_of:
+            return True
+        return sum(self.is_valid(each, value) for each in one_of) == 1
+
+    def _is_valid_in_members(self, node: Node, value: Any) -> bool:
+        if not isinstance(value, dict | list):
+            return True
+        if isinstance(value, dict):
+            spend_on_names(node.pattern_properties, value, self._budget)
+            names = node.one.get("propertyNames")
+            if names is not None and not all(
+                self.is_valid(names, name) for name in value
+            ):
+                return False
+        elif not self.contains_enough(node, value):
+            return False
+        members = members_of(node, value)
+        if not all(self.is_valid(below, member) for _, below, member in members):
+            return False
+        rest = self.unevaluated(node, value)
+        return all(self.is_valid(below, member) for _, below, member in rest)
+
+    def contains_enough(self, node: Node, value: list[Any]) -> bool:
+        """Return whether ``contains`` holds, ``minContains`` and ``maxContains``
+        counted."""
+        if "contains" not in node.one:
+            return True
+        schema = node.assertions
+        count = self.count_contained(node, value)
+        few, many = schema.get("minContains", 1), schema.get("maxContains", count)
+        return bool(few <= count <= many)
+
+    # What other keywords have evaluated
+
+    def _evaluated(self, node: Node, value: Any, without: str = "") -> set[Step]:
+        """Return the members or items that ``node`` evaluates, its keyword ``without``
+        aside."""
+        self.spend(VISITS_PER_EVALUATION)
+        keyword = _unevaluated_keyword(value)
+        if keyword in node.one and keyword != without:
+            return set(value if isinstance(value, dict) else range(len(value)))
+        seen: set[Step] = {step for step, _, _ in members_of(node, value)}
+        if isinstance(value, list) and "contains" in node.one:
+            below = node.one["contains"]
+            seen |= {i for i, item in enumerate(value) if self.is_valid(below, item)}
+        for each in (*self.holding(node, value), *self._valid_branches(node, value)):
+            seen |= self._evaluated(each, value)
+        return seen
+
+    def _valid_branches(self, node: Node, value: Any) -> Iterator[Node]:
+        several = node.several
+        branches = (*several.get("anyOf", ()), *several.get("oneOf", ()))
+        if "if" in node.one:
+            branches = (*branches, node.one["if"])
+        for each in branches:
+            if self.is_valid(each, value):
+                yield each
+
+    # Compiling what is asked often
+
+    def _note_asked(self, node: Node) -> None:
+        """Compile a node once it was evaluated about as often as it has subschemas."""
+        if not self._counted:
+            return
+        self._asked[node] += 1
+        asked = self._asked[node]
+        if asked < OFTEN or asked & (asked - 1):
+            return
+        size = _size(node, asked)
+        if size > asked:
+            return
+        self.spend(size * VISITS_PER_COMPILED_NODE)
+        if self._compile is None:
+            self._compile = self._graph.compile_nodes()
+        self._compiled[node] = self._compile(node)
+
+
+def compile_assertions(assertions: Mapping[str, Any]) -> Callable[[Any], bool]:
+    """Return a function that says whether these assertions of one schema hold."""
+    if not assertions:
+        return lambda value: True
+    schema = dict(assertions)
+    if "pattern" in schema:
+        schema["pattern"] = to_engine_syntax(schema["pattern"])
+    types = schema.get("type", ())
+    if "integer" in types and "number" not in types:
+        schema["allOf"] = [INT64_BOUNDS]
+    text = canonical_text(schema)
+    if len(text) > 1_000:
+        return validator(schema)
+    return _compiled(text)
+
+
+@lru_cache(4_096)
+def _compiled(text: str) -> Callable[[Any], bool]:
+    return validator(json.loads(text))
+
+
+def _unevaluated_keyword(value: Any) -> str | None:
+    if isinstance(value, dict):
+        return "unevaluatedProperties"
+    return "unevaluatedItems" if isinstance(value, list) else None
+
+
+def _size(node: Node, most: int) -> int:
+    """Return how many nodes a node leads to, or a number beyond ``most``."""
+    seen = {node}
+    waiting = [node]
+    while waiting and len(seen) <= most:
+        for below in waiting.pop().subschemas:
+            if below not in seen:
+                seen.add(below)
+                waiting.append(below)
+    return len(seen)
