@@ -8,7 +8,7 @@ in ``entity_features``; the answer is the same on every database.
 import difflib
 import inspect
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -294,7 +294,7 @@ def _groups(given: Any, flag: str) -> list[Paths]:
     return found
 
 
-def _judge_indexed(fields: dict[str, Field], name: Any, flag: str) -> None:
+def _judge_indexed(fields: Mapping[str, Field], name: Any, flag: str) -> None:
     member = f"field {name}"
     wish = "it cannot be unique" if flag == "unique" else "it cannot have an index"
     found = fields.get(name)
