@@ -6,19 +6,24 @@ from typing import Any
 import persist.api.gateway
 import persist.application
 import persist.cli
-from persist.api.in_flight import Counted, InFlightLimiter
+from persist.api.in_flight import Admitted, InFlightLimiter
+from persist.api.metrics import Counted, Metrics
 
 
-class Uncounted(InFlightLimiter):
+class Unlimited(InFlightLimiter):
     """Looks at no request."""
 
-    def enter(self, request: Counted, *, crowded: bool) -> None:
+    def enter(self, request: Admitted, *, over_capacity: bool) -> None:
         pass
 
-    def answered(self, request: Counted, status: int) -> None:
+    def leave(self, request: Admitted) -> None:
         pass
 
-    def leave(self, request: Counted) -> None:
+
+class Uncounted(Metrics):
+    """Counts no request."""
+
+    def count(self, request: Counted) -> None:
         pass
 
 
@@ -30,6 +35,7 @@ class Nameless:
 
 
 if __name__ == "__main__":
-    setattr(persist.application, "Traffic", Uncounted)  # noqa: B010 - it is a constant for everybody else
+    setattr(persist.application, "InFlightLimiter", Unlimited)  # noqa: B010 - it is a constant for everybody else
+    setattr(persist.application, "Metrics", Uncounted)  # noqa: B010
     setattr(persist.api.gateway, "CURRENT", Nameless())  # noqa: B010
     persist.cli.main()

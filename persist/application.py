@@ -1,40 +1,48 @@
-"""The application: wiring, nothing else."""
+"""The application: its parts, made and connected."""
 
 import asyncio
 import gc
 import logging
 import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from persist.api import docs
+from persist import deployment
+from persist.api import (
+    changes,
+    entity_types,
+    migrations,
+    routes,
+    snapshots,
+    workspaces,
+)
 from persist.api.authentication import Keyring, is_loopback
-from persist.api.changes import changes_router
+from persist.api.changes import ChangeRoutes
 from persist.api.collections import CollectionRoutes
-from persist.api.entity_types import entity_type_router
+from persist.api.docs import DocsRoutes
+from persist.api.entity_types import EntityTypeRoutes
 from persist.api.fastapi_errors import handle_error
 from persist.api.gateway import Gateway
 from persist.api.in_flight import InFlightLimiter
-from persist.api.metrics import Metrics, metrics_router
-from persist.api.migrations import migration_router
+from persist.api.metrics import Metrics, MetricsRoutes
+from persist.api.migrations import MigrationRoutes
 from persist.api.openapi import document, document_pieces
 from persist.api.requests import Admit, Limits, Request
-from persist.api.selective_invoke import invoking_router
-from persist.api.service import service_router
-from persist.api.snapshots import snapshot_router
-from persist.api.transactions.routes import transaction_router
-from persist.api.workspaces import workspace_router
+from persist.api.routers import router_of
+from persist.api.service import ServiceRoutes
+from persist.api.snapshots import SnapshotRoutes
+from persist.api.transactions import routes as transactions
+from persist.api.workspaces import WorkspaceRoutes
 from persist.api.write_requests import Writes
 from persist.definition_files import DefinitionFiles
-from persist.deployment import entity_types
 from persist.domain.access import OPEN, Access
 from persist.domain.errors import PersistError
 from persist.settings import Settings, load
@@ -44,28 +52,24 @@ logger = logging.getLogger(__name__)
 
 NAME = "persist"
 VERSION = version("persist-service")
-TOGETHER = "PERSIST_WORKERS_FOLDER"
-"""Where the processes of one service tell each other what they count; ``persist serve``
-chooses it."""
-
-REFUSALS = (PersistError, HTTPException, RequestValidationError, Exception)
+HANDLED = (PersistError, HTTPException, RequestValidationError, Exception)
 
 
 class Persist(FastAPI):
-    """FastAPI behind the front that answers for the collections."""
+    """FastAPI behind the gateway, which answers for the collections."""
 
-    front: Gateway
+    gateway: Gateway
     database: Database
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "http":
-            await self.front(scope, receive, send)
+            await self.gateway(scope, receive, send)
         else:
             await super().__call__(scope, receive, send)
 
     def openapi(self, access: Access = OPEN) -> dict[str, Any]:
-        """What a caller may use: every collection's concrete paths beside the ordinary
-        routers'."""
+        """Return the document of what a caller may use: every collection's own paths,
+        beside those of FastAPI's routers."""
         return document(
             self.database.catalog,
             version=VERSION,
@@ -74,7 +78,7 @@ class Persist(FastAPI):
         )
 
     def openapi_pieces(self, access: Access) -> list[bytes]:
-        """The same as it is sent."""
+        """Return the document as JSON, in pieces."""
         base = super().openapi()
         return list(
             document_pieces(
@@ -83,61 +87,81 @@ class Persist(FastAPI):
         )
 
 
-def create_app(
-    settings: Settings, together: Path | None = None, *, private: bool = False
-) -> Persist:
-    """Create the service on its database.
+def create_app(settings: Settings, *, private: bool = False) -> Persist:
+    """Return the service on its database.
 
-    ``together`` is a folder that all its processes share. A ``private`` service is
-    reached by one process of its own user only, and asks for no key.
-    Raise what ``deployment.entity_types`` and ``Database`` raise.
+    A ``private`` service is reached by one process of its own user only, and asks for
+    no key. Raises what ``deployment.entity_types`` and ``Database`` raise.
     """
     limits = _limits(settings)
-    database = _opened(settings)
+    database = _database(settings)
     writes = Writes(database)
     files = DefinitionFiles(Path(settings.schemas), database)
-    traffic = InFlightLimiter(limits.requests, limits.bodies)
-    metrics = Metrics(traffic, database, together)
+    limiter = InFlightLimiter(limits.requests, limits.bodies)
+    metrics = Metrics(limiter, database)
     stopping = asyncio.Event()
-    told = {"stopping": stopping, "connections": limits.connections}
-    app = _app(_lifespan(database, files, metrics, told, settings.shutdown_seconds))
+    # What the server reads of the application (persist.server).
+    state = {"stopping": stopping, "connections": limits.connections}
+    app = _fastapi(_lifespan(database, files, metrics, state, settings))
     app.database = database
-    for made in (
-        workspace_router,
-        invoking_router,
-        entity_type_router,
-        snapshot_router,
-        migration_router,
-    ):
-        app.include_router(made(database, writes))
-    app.include_router(
-        service_router(
-            NAME, VERSION, limits, database, app.openapi_pieces, files.faults
-        )
+    service = ServiceRoutes(
+        NAME, VERSION, limits, database, app.openapi_pieces, files.faults
     )
+    required = settings.require_if_match
     for router in (
-        docs.router,
-        metrics_router(metrics),
-        changes_router(database, stopping),
+        *_routers(database, writes, required),
+        router_of(routes.SERVICE_ROUTES, service),
+        router_of(routes.METRICS_ROUTES, MetricsRoutes(metrics)),
+        router_of(
+            routes.CHANGE_ROUTES, ChangeRoutes(database, stopping), changes.DOCUMENTS
+        ),
+        router_of(routes.PAGE_ROUTES, DocsRoutes()),
     ):
         app.include_router(router)
-    app.include_router(
-        transaction_router(database, writes, require_if_match=settings.require_if_match)
-    )
-    collections = CollectionRoutes(
-        database, writes, require_if_match=settings.require_if_match
-    )
-    app.front = Gateway(
+    collections = CollectionRoutes(database, writes, require_if_match=required)
+    app.gateway = Gateway(
         _admit_everyone if private else _admit(settings, database),
         collections,
         limits,
-        traffic,
+        limiter,
+        metrics,
         super(Persist, app).__call__,
     )
     return app
 
 
-def _app(lifespan: Any) -> Persist:
+def _routers(
+    database: Database, writes: Writes, require_if_match: bool
+) -> Iterator[APIRouter]:
+    """Yield the routers of what is stored."""
+    yield router_of(
+        routes.WORKSPACE_ROUTES,
+        WorkspaceRoutes(database, writes),
+        workspaces.DOCUMENTS,
+    )
+    yield router_of(
+        routes.ENTITY_TYPE_ROUTES,
+        EntityTypeRoutes(database, writes),
+        entity_types.DOCUMENTS,
+    )
+    yield router_of(
+        routes.SNAPSHOT_ROUTES, SnapshotRoutes(database, writes), snapshots.DOCUMENTS
+    )
+    yield router_of(
+        routes.MIGRATION_ROUTES,
+        MigrationRoutes(database, writes),
+        migrations.DOCUMENTS,
+    )
+    yield router_of(
+        routes.TRANSACTION_ROUTES,
+        transactions.TransactionRoutes(
+            database, writes, require_if_match=require_if_match
+        ),
+        transactions.DOCUMENTS,
+    )
+
+
+def _fastapi(lifespan: Any) -> Persist:
     return Persist(
         title="Persist",
         version=VERSION,
@@ -145,7 +169,7 @@ def _app(lifespan: Any) -> Persist:
         docs_url=None,
         openapi_url=None,
         redoc_url=None,
-        exception_handlers=dict.fromkeys(REFUSALS, handle_error),
+        exception_handlers=dict.fromkeys(HANDLED, handle_error),
         # A redirect would name the host and scheme that this process sees.
         redirect_slashes=False,
     )
@@ -163,38 +187,38 @@ def _lifespan(
     database: Database,
     files: DefinitionFiles,
     metrics: Metrics,
-    told: dict[str, Any],
-    seconds: float,
+    state: dict[str, Any],
+    settings: Settings,
 ) -> Any:
-    """What happens around serving; ``told`` is for the server (``persist.server``)."""
+    """Return what is done before and after serving."""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, Any]]:
-        # what start-up made stays; sweeping it again and again costs writes a seventh
         await files.look()
         await asyncio.to_thread(database.snapshots.sweep)
+        # Objects made at start live as long as the process: collections that pass over
+        # them cost writes a seventh of their throughput.
         gc.collect()
         gc.freeze()
-        # an answer takes the event loop several turns, each of which waits for a thread
-        # that computes
+        # A response takes several turns of the event loop, each of which may wait for a
+        # thread that computes.
         sys.setswitchinterval(0.001)
         tasks = [
             asyncio.create_task(files.watch()),
-            asyncio.create_task(metrics.tell()),
+            asyncio.create_task(metrics.refresh()),
         ]
-        yield told
+        yield state
         for task in tasks:
             task.cancel()
-        metrics.tell_once()
-        await _closed(database, seconds)
+        await _close(database, settings.shutdown_seconds)
 
     return lifespan
 
 
-def _opened(settings: Settings) -> Database:
+def _database(settings: Settings) -> Database:
     return Database(
         settings.database_url,
-        entity_types(settings),
+        deployment.entity_types(settings),
         auto_migrate=settings.auto_migrate,
         snapshot_every=settings.snapshot_every,
         snapshot_keep=settings.snapshot_keep,
@@ -214,17 +238,16 @@ def _limits(settings: Settings) -> Limits:
     )
 
 
-async def _closed(database: Database, seconds: float) -> None:
-    """Store what waits; a database that does not answer keeps the process no longer
-    than that."""
+async def _close(database: Database, seconds: float) -> None:
+    """Store what waits, and close the database; end the process where that takes longer
+    than ``seconds``."""
     try:
         await asyncio.wait_for(asyncio.to_thread(database.close), seconds)
     except TimeoutError:
-        logger.error("the database did not let go within %g seconds", seconds)
+        logger.error("the database did not close within %g seconds", seconds)
         os._exit(1)
 
 
 def application() -> FastAPI:
-    """The application of this environment, for an ASGI server."""
-    together = os.environ.get(TOGETHER)
-    return create_app(load(), Path(together) if together else None)
+    """Return the application of this environment, for an ASGI server."""
+    return create_app(load())

@@ -1,17 +1,20 @@
 """Import and export: many records as NDJSON, one a line."""
 
 import asyncio
-import hashlib
-import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
-from typing import IO
 
-from persist.api.lists import selected
 from persist.api.query_params import listing
-from persist.api.requests import NDJSON_TYPES, Request
-from persist.api.responses import NDJSON, Answer, Stream, json_answer, row_text
-from persist.api.write_requests import Writes
+from persist.api.requests import NDJSON_TYPES, Request, SpooledBody
+from persist.api.responses import (
+    NDJSON,
+    Response,
+    StreamedResponse,
+    json_response,
+    row_text,
+    selected,
+)
+from persist.api.write_requests import Write, Writes
 from persist.domain import strict_json
 from persist.domain.entity_type import EntityType
 from persist.domain.errors import (
@@ -30,119 +33,112 @@ from persist.storage.spool import Spool
 from persist.storage.unit_of_work import UnitOfWork
 from persist.storage.writer import Isolation
 
-PIECE = 500
-"""Records that are held in memory at once."""
+BATCH_RECORDS = 500
+"""Records that are in memory at once."""
 
-FAULTS = 100
-"""Errors an answer lists."""
+MAX_FAULTS = 100
+"""Faults that a refusal lists."""
+
+Numbered = list[tuple[int, Data]]
+"""Valid data with the numbers of their lines."""
 
 
 async def import_records(
     writes: Writes, type: EntityType, workspace: str, request: Request, *, dry_run: bool
-) -> Answer:
-    """Create a record of every line, or none: the lines are spooled, checked, then
+) -> Response:
+    """Create a record of every line, or none: the lines are spooled, validated, then
     written.
 
     Raises ``InvalidData`` and ``InvalidJson`` naming the lines, ``TooLarge``.
     """
     request.media_type(NDJSON_TYPES)
-    with tempfile.TemporaryFile() as lines, Spool() as checked:
-        digest = await _spool(request, lines)
-        await asyncio.to_thread(_check, type, lines, checked, request.limits.body)
+    body = await request.spooled("send the records in parts")
+    with Spool() as valid:
 
-        def operation(work: UnitOfWork) -> Answer:
+        def run(work: UnitOfWork, _: None) -> int:
             collection = work.collection(type, workspace, request.origin)
             created = 0
-            for piece in checked:
-                created += collection.create_all((new_id(), data) for _, data in piece)
+            for batch in valid:
+                created += collection.create_all((new_id(), data) for _, data in batch)
                 work.release_records()
-            return json_answer({"created": created})
+            return created
 
+        write = Write(
+            parse=lambda: asyncio.to_thread(
+                _validate, type, body, valid, request.limits.body
+            ),
+            run=run,
+            render=lambda created: json_response({"created": created}),
+            body=body.digest,
+            isolation=Isolation.SEPARATE,
+            dry_run=dry_run,
+        )
         try:
-            return await writes.perform(
-                request,
-                operation,
-                body=digest,
-                isolation=Isolation.SEPARATE,
-                dry_run=dry_run,
-            )
+            return await writes.perform(request, write)
         except UniqueViolation as error:
-            line = await _line_of(writes, type, workspace, checked)
+            line = await _violating_line(writes, type, workspace, valid)
             raise UniqueViolation(
                 f"line {line}: {error.detail}", errors=error.errors, line=line
             ) from None
 
 
-async def _line_of(
-    writes: Writes, type: EntityType, workspace: str, checked: Spool
+async def _violating_line(
+    writes: Writes, type: EntityType, workspace: str, valid: Spool
 ) -> int:
-    """The line that violates a unique constraint: the records go in one by one, and out
-    again."""
+    """Return the line that violates a unique constraint: the records are created one by
+    one, and rolled back."""
     line = 0
 
-    def operation(work: UnitOfWork) -> None:
+    def run(work: UnitOfWork) -> None:
         nonlocal line
         collection = work.collection(type, workspace)
-        for line, data in (numbered for piece in checked for numbered in piece):  # noqa: B007 - told outside
-            collection.create_all([(new_id(), data)])
-            work.release_records()
+        for batch in valid:
+            for number, data in batch:
+                line = number
+                collection.create_all([(new_id(), data)])
+                work.release_records()
 
     with suppress(UniqueViolation):
-        await writes.database.write(
-            operation, isolation=Isolation.SEPARATE, dry_run=True
-        )
+        await writes.database.write(run, isolation=Isolation.SEPARATE, dry_run=True)
     return line
 
 
-async def _spool(request: Request, lines: IO[bytes]) -> bytes:
-    """Put the body on the disk; gives its digest, which stands for it in a
-    fingerprint."""
-    digest, size = hashlib.sha256(), 0
-    async for piece in request.pieces():
-        size += len(piece)
-        if size > request.limits.upload:
-            raise TooLarge(
-                f"an import may have {request.limits.upload:,} bytes; send it in parts"
-            )
-        digest.update(piece)
-        lines.write(piece)
-    lines.seek(0)
-    return digest.digest()
-
-
-def _check(type: EntityType, lines: IO[bytes], checked: Spool, limit: int) -> None:
-    """Write the valid data of every line to ``checked``, in pieces."""
-    valid: list[tuple[int, Data]] = []
+def _validate(
+    type: EntityType, body: SpooledBody, valid: Spool, longest_line: int
+) -> None:
+    """Write the valid data of every line to ``valid``, in batches. Raises
+    ``InvalidData``, ``InvalidJson``, ``TooLarge``."""
+    batch: Numbered = []
     faults: list[Violation] = []
-    for number, line in enumerate(_lines(lines, limit), start=1):
-        if not line.strip():
-            continue
+    for number, line in _lines(body, longest_line):
         try:
-            valid.append((number, type.validate(_object(line))))
+            batch.append((number, type.validate(_object(line))))
         except InvalidJson as error:
             raise InvalidJson(f"line {number}: {error.detail}", line=number) from None
         except PersistError as error:
-            faults.extend(_placed(number, error))
-            if len(faults) >= FAULTS:
+            faults.extend(_on_line(number, error))
+            if len(faults) >= MAX_FAULTS:
                 break
-        if len(valid) >= PIECE:
-            checked.put(valid)
-            valid = []
+        if len(batch) >= BATCH_RECORDS:
+            valid.put(batch)
+            batch = []
     if faults:
+        first = faults[0].detail.partition(":")[0]
         raise InvalidData(
-            f"{faults[0].detail.partition(':')[0]} is not valid; nothing was imported",
-            errors=faults[:FAULTS],
+            f"{first} is not valid; nothing was imported", errors=faults[:MAX_FAULTS]
         )
-    checked.put(valid)
+    valid.put(batch)
 
 
-def _lines(lines: IO[bytes], limit: int) -> Iterator[bytes]:
-    number = 0
-    while line := lines.readline(limit + 2):
-        number += 1
-        if len(line.rstrip(b"\r\n")) > limit:
-            raise TooLarge(f"line {number} has more than {limit:,} bytes", line=number)
-        yield line
+def _lines(body: SpooledBody, longest: int) -> Iterator[tuple[int, bytes]]:
+    """Yield the lines that are not blank with their numbers. Raises ``TooLarge``."""
+    for number, line in enumerate(body.lines(longest), start=1):
+        if len(line.rstrip(b"\r\n")) > longest:
+            raise TooLarge(
+                f"line {number} has more than {longest:,} bytes", line=number
+            )
+        if line.strip():
+            yield number, line
 
 
 def _object(line: bytes) -> Data:
@@ -152,23 +148,23 @@ def _object(line: bytes) -> Data:
     return value
 
 
-def _placed(number: int, error: PersistError) -> list[Violation]:
-    found = error.errors or (Violation("", error.detail),)
+def _on_line(number: int, error: PersistError) -> list[Violation]:
+    violations = error.errors or (Violation("", error.detail),)
     return [
         Violation(f"/{number}{violation.pointer}", f"line {number}: {violation.detail}")
-        for violation in found
+        for violation in violations
     ]
 
 
 async def export(
     database: Database, layout: Layout, workspace: str, request: Request
-) -> Stream:
-    """Every record that matches, one a line, from one moment. What is wrong shows at
-    the first piece, before anything is answered."""
+) -> StreamedResponse:
+    """Return every record that matches, one a line, from one moment. Faults are raised
+    before the response begins."""
     type = layout.type
     asked = listing(type, workspace, request.query, paged=False)
 
-    async def pieces() -> AsyncIterator[bytes]:
+    async def chunks() -> AsyncIterator[bytes]:
         async for rows in database.stream(layout, workspace, asked.query):
             lines = [
                 row_text(type.name, workspace, selected(row, asked.fields)) + "\n"
@@ -176,15 +172,15 @@ async def export(
             ]
             yield "".join(lines).encode()
 
-    return await _begun(pieces())
+    return await _begun(chunks())
 
 
-async def _begun(pieces: AsyncIterator[bytes]) -> Stream:
-    first = await anext(pieces, b"")
+async def _begun(chunks: AsyncIterator[bytes]) -> StreamedResponse:
+    first = await anext(chunks, b"")
 
-    async def all_pieces() -> AsyncIterator[bytes]:
+    async def all_chunks() -> AsyncIterator[bytes]:
         yield first
-        async for piece in pieces:
-            yield piece
+        async for chunk in chunks:
+            yield chunk
 
-    return Stream(all_pieces(), [NDJSON])
+    return StreamedResponse(all_chunks(), [NDJSON])

@@ -7,15 +7,14 @@ from collections.abc import Coroutine
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 
-from fastapi import APIRouter
 from fastapi import Request as HttpRequest
-from fastapi.responses import Response
+from fastapi.responses import Response as HttpResponse
 
-from persist.api.entity_types import sent
 from persist.api.openapi.change_feed import DOCUMENTED, RESPONSES
 from persist.api.query_params import LIMIT, MOST, controls, natural, pairs_of
 from persist.api.requests import Receive, Request, Scope
-from persist.api.responses import JSON, Answer, Send, change_text
+from persist.api.responses import JSON, Response, Send, change_text
+from persist.api.routers import Asked
 from persist.domain.access import EVERY, Access, Level
 from persist.domain.errors import InvalidQuery, PersistError, Unavailable
 from persist.domain.workspace import collections_in
@@ -23,15 +22,17 @@ from persist.storage.change_feed import ChangeSlice
 from persist.storage.database import Database
 
 BATCH = 100
-"""Changes of one piece of a stream."""
+"""Changes that a stream reads at once."""
 
 HEARTBEAT = 15.0
-"""Seconds between two signs of life of a stream in which nothing happens."""
+"""Seconds between two comments of a stream in which nothing happens."""
 
-MOMENT = 0.25
-"""Seconds that a request which does not wait may look for something to see."""
+LOOK_SECONDS = 0.25
+"""Seconds that a request which does not wait may look for a visible change."""
 
-LONGEST_WAIT = 30
+MAX_WAIT_SECONDS = 30
+"""Seconds that a long poll waits at most."""
+
 CONTROLS = ("after", "collection", "workspace", "limit", "wait")
 SEQ = re.compile(r"\d{1,400}", re.ASCII)
 SECONDS = re.compile(r"\d{1,3}(\.\d{1,3})?", re.ASCII)
@@ -45,8 +46,8 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, slots=True)
 class Visible:
-    """Which changes a caller wants to see, and may. ``workspace`` is ``""`` for the
-    default one."""
+    """The changes that a caller asks for and may see. ``workspace`` is ``""`` for the
+    default one, ``collection`` and ``workspace`` are None for all."""
 
     access: Access
     collection: str | None
@@ -60,19 +61,20 @@ class Visible:
         )
 
     def require(self) -> None:
-        """Raise ``Forbidden`` where the caller may see nothing of what is asked for."""
-        places = [
+        """Raise ``Forbidden`` where the caller may see nothing of what the request
+        names."""
+        named = [
             (
                 self.collection or scope.collection,
                 scope.workspace if self.workspace is None else self.workspace,
             )
             for scope in self.access.scopes
         ]
-        if not any(self.access.allows(Level.READ, *place) for place in places):
+        if not any(self.access.allows(Level.READ, *pair) for pair in named):
             self.access.require(Level.READ, self.collection or EVERY, self.workspace)
 
 
-class Asked(NamedTuple):
+class ChangeQuery(NamedTuple):
     """The parameters of a request; ``after`` is None for the journal's end."""
 
     after: int | None
@@ -83,46 +85,48 @@ class Asked(NamedTuple):
 
     @property
     def size(self) -> int:
-        """How many changes a page may have."""
+        """The number of changes that a page may have."""
         return min(self.limit or LIMIT, MOST)
 
     def visible(self, request: Request) -> Visible:
-        """What the caller may see now."""
+        """Return which changes the caller may see now."""
         return Visible(request.access, self.collection, self.workspace)
 
 
-def changes_router(database: Database, stopping: asyncio.Event) -> APIRouter:
-    """The route of the change feed. ``stopping`` ends what waits there."""
-    router = APIRouter(tags=["changes"])
+DOCUMENTS = {
+    "changes": DOCUMENTED
+    | {"responses": {str(status): each for status, each in RESPONSES.items()}}
+}
 
-    @router.get(
-        "/changes",
-        summary="Follow what changes",
-        openapi_extra=DOCUMENTED,
-        responses=RESPONSES,
-    )
-    async def changes(http: HttpRequest) -> Response:
-        request: Request = http.scope["state"]["request"]
+
+class ChangeRoutes:
+    """The handler of the change feed. ``stopping`` ends what waits there."""
+
+    def __init__(self, database: Database, stopping: asyncio.Event) -> None:
+        self._database = database
+        self._stopping = stopping
+
+    async def changes(self, request: Asked, http: HttpRequest) -> HttpResponse:
+        """Return changes as JSON or as server-sent events."""
+        database, stopping = self._database, self._stopping
         as_events = prefers_events(request.header(b"accept") or "")
-        asked = _asked(request, as_events=as_events)
-        visible = asked.visible(request)
+        query = _query(request, as_events=as_events)
+        visible = query.visible(request)
         visible.require()
-        await _check(database, asked)
+        await _check(database, query)
         if as_events:
-            found = await database.feed.read(asked.after, asked.size, visible)
-            return EventStream(database, request, asked, found, stopping)
-        found = await _looked_for(database, asked, visible)
-        if asked.wait and not found.rows:
-            polling = _polled(database, request, asked, found)
-            found = await _while_there(polling, http.receive, stopping) or found
-        return sent(_page(found))
-
-    return router
+            found = await database.feed.read(query.after, query.size, visible)
+            return EventStream(database, request, query, found, stopping)
+        found = await _look(database, query, visible)
+        if query.wait and not found.rows:
+            polling = _poll(database, request, query, found)
+            found = await _while_connected(polling, http.receive, stopping) or found
+        return _page(found)
 
 
 def prefers_events(accept: str) -> bool:
-    """Whether a client would have events rather than JSON (RFC 9110, section 12.5.1).
-    It has to name them, as whoever takes anything gets JSON."""
+    """Return whether a client prefers events to JSON (RFC 9110, section 12.5.1). It has
+    to name them: ``*/*`` is answered with JSON."""
     weights: dict[str, float] = {}
     for part in accept.lower().split(","):
         name, *parameters = (piece.strip() for piece in part.split(";"))
@@ -132,29 +136,30 @@ def prefers_events(accept: str) -> bool:
     return 0 < weights.get(EVENTS, 0) >= json
 
 
-async def _check(database: Database, asked: Asked) -> None:
-    """Raise ``CollectionNotFound`` or ``WorkspaceNotFound``: nothing would ever come of
-    a mistyped name."""
-    if asked.collection is None and not asked.workspace:
+async def _check(database: Database, query: ChangeQuery) -> None:
+    """Raise ``CollectionNotFound`` or ``WorkspaceNotFound``: a mistyped name would
+    never show a change."""
+    if query.collection is None and not query.workspace:
         return
     await database.refresh()
-    if asked.collection is not None:
-        database.catalog.get(asked.collection)
-    if asked.workspace:
-        collections_in(database.catalog.workspaces, asked.workspace)
+    if query.collection is not None:
+        database.catalog.get(query.collection)
+    if query.workspace:
+        collections_in(database.catalog.workspaces, query.workspace)
 
 
-def _asked(request: Request, *, as_events: bool) -> Asked:
+def _query(request: Request, *, as_events: bool) -> ChangeQuery:
     control = controls(pairs_of(request.query), CONTROLS)
     last_seen = request.header(b"last-event-id") if as_events else None
     wait = control.get("wait", "0")
-    if not SECONDS.fullmatch(wait) or float(wait) > LONGEST_WAIT:
+    if not SECONDS.fullmatch(wait) or float(wait) > MAX_WAIT_SECONDS:
         raise InvalidQuery(
-            f"wait is a number of seconds from 0 to {LONGEST_WAIT}, not {wait[:40]!r}"
+            f"wait is a number of seconds from 0 to {MAX_WAIT_SECONDS},"
+            f" not {wait[:40]!r}"
         )
     limit = natural(control, "limit")
     after = _after(last_seen or control.get("after", "0"))
-    return Asked(
+    return ChangeQuery(
         after, control.get("collection"), control.get("workspace"), limit, float(wait)
     )
 
@@ -164,42 +169,40 @@ def _after(text: str) -> int | None:
         return None
     if not SEQ.fullmatch(text):
         raise InvalidQuery(
-            "a change is named by its seq, a whole number from 0, or now; not by"
-            f" {text[:40]!r}"
+            "after and Last-Event-ID take the seq of a change, a whole number from 0,"
+            f" or now; not {text[:40]!r}"
         )
     return int(text)
 
 
-def _page(found: ChangeSlice) -> Answer:
+def _page(found: ChangeSlice) -> Response:
     items = ",".join(map(change_text, found.rows))
-    return Answer(
+    return Response(
         200, f'{{"items":[{items}],"last_seq":{found.last_seq}}}'.encode(), [JSON]
     )
 
 
-async def _looked_for(
-    database: Database, asked: Asked, visible: Visible
+async def _look(
+    database: Database, query: ChangeQuery, visible: Visible
 ) -> ChangeSlice:
-    """What there is to see; where much is passed over, what can be looked at in a
-    moment."""
+    """Return the next visible changes; where many invisible ones are passed over, those
+    found within ``LOOK_SECONDS``."""
     clock = asyncio.get_running_loop().time
-    until, found = (
-        clock() + MOMENT,
-        await database.feed.changes(asked.after, asked.size, visible),
-    )
+    until = clock() + LOOK_SECONDS
+    found = await database.feed.changes(query.after, query.size, visible)
     while not found.rows and found.last_seq < found.head and clock() < until:
         await asyncio.sleep(0)
-        found = await database.feed.changes(found.last_seq, asked.size, visible)
+        found = await database.feed.changes(found.last_seq, query.size, visible)
     return found
 
 
-async def _polled(
-    database: Database, request: Request, asked: Asked, found: ChangeSlice
+async def _poll(
+    database: Database, request: Request, query: ChangeQuery, found: ChangeSlice
 ) -> ChangeSlice:
-    """Look on until there is something to see, or the time is up."""
+    """Return the next visible changes, or none when the time is up."""
     request.wait()
     clock = asyncio.get_running_loop().time
-    until = clock() + asked.wait
+    until = clock() + query.wait
     with database.feed.following():
         while not found.rows and (left := until - clock()) > 0:
             if found.last_seq < found.head or await database.feed.beyond(
@@ -207,15 +210,14 @@ async def _polled(
             ):
                 await request.admit()
                 found = await database.feed.read(
-                    found.last_seq, asked.size, asked.visible(request)
+                    found.last_seq, query.size, query.visible(request)
                 )
     return found
 
 
-class EventStream(Response):
-    """Changes as server-sent events, from those that were found on. Each tells its
-    ``seq`` as its id; so do signs of life, that who comes back need not look again at
-    what was not for them."""
+class EventStream(HttpResponse):
+    """Changes as server-sent events. The id of each is its ``seq``. A heartbeat has an
+    id too, so that a client that connects again passes over what it may not see."""
 
     media_type = EVENTS
 
@@ -223,7 +225,7 @@ class EventStream(Response):
         self,
         database: Database,
         request: Request,
-        asked: Asked,
+        query: ChangeQuery,
         found: ChangeSlice,
         stopping: asyncio.Event,
     ) -> None:
@@ -232,7 +234,7 @@ class EventStream(Response):
         self.init_headers(HEADERS)
         self._feed = database.feed
         self._request = request
-        self._asked = asked
+        self._query = query
         self._found = found
         self._stopping = stopping
 
@@ -241,13 +243,13 @@ class EventStream(Response):
             {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
         )
         if self._request.method != "HEAD":
-            await _while_there(self._follow(send), receive, self._stopping)
+            await _while_connected(self._follow(send), receive, self._stopping)
         await send({"type": "http.response.body", "body": b""})
 
     async def _follow(self, send: Send) -> None:
-        """Send what is found until ``limit`` is reached. Where it cannot go on, the
-        stream ends: who comes back with the last id they saw is told why."""
-        found, beat, left = self._found, 0.0, self._asked.limit or math.inf
+        """Send changes until ``limit`` is reached. Where a change cannot be read, the
+        stream ends: a client that connects again with the last id is told why."""
+        found, beat, left = self._found, 0.0, self._query.limit or math.inf
         self._request.wait()
         clock = asyncio.get_running_loop().time
         with self._feed.following():
@@ -267,7 +269,7 @@ class EventStream(Response):
                     await self._feed.beyond(found.last_seq, beat - clock())
                 try:
                     await self._request.admit()
-                    visible = self._asked.visible(self._request)
+                    visible = self._query.visible(self._request)
                     found = await self._feed.read(
                         found.last_seq, int(min(left, BATCH)), visible
                     )
@@ -287,15 +289,15 @@ def _events(found: ChangeSlice) -> bytes:
     return found.rendered
 
 
-async def _while_there(
+async def _while_connected(
     work: Coroutine[Any, Any, Result], receive: Receive, stopping: asyncio.Event
 ) -> Result | None:
-    """Do something as long as somebody waits for it and the service is not told to
-    stop."""
+    """Return what ``work`` returns; None where the client disconnects or the service
+    stops before."""
     working = asyncio.create_task(work)
     tasks = (
         working,
-        asyncio.create_task(_left(receive)),
+        asyncio.create_task(_disconnected(receive)),
         asyncio.create_task(stopping.wait()),
     )
     try:
@@ -307,7 +309,7 @@ async def _while_there(
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _left(receive: Receive) -> None:
-    """Return when the client is gone; of a body nothing is wanted."""
+async def _disconnected(receive: Receive) -> None:
+    """Return when the client has disconnected; a body is discarded."""
     while (await receive())["type"] != "http.disconnect":
         pass

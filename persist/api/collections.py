@@ -1,19 +1,23 @@
-"""The collections' routes: one generic set, in front of FastAPI's own routing.
+"""The routes of collections, which are answered before FastAPI's own routing.
 
-Finding the collection is one dictionary look-up, so a type that is registered at run
-time is there by being in the registry, and the number of collections costs nothing.
+Finding a collection is one look-up in a dictionary. A type that is registered at run
+time is there by being in the catalog, and the number of collections costs nothing.
 """
 
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 
-from persist.api import bulk
-from persist.api.deferred_validation import draft
-from persist.api.lists import list_changes, list_records
+from persist.api import bulk, pagination
+from persist.api.pagination import page_response
 from persist.api.patches import change_of
 from persist.api.query_params import (
+    LIMIT,
+    MOST,
     conditions,
     controls,
+    cursor_of,
     flag,
+    listing,
     natural,
     pairs_of,
     split,
@@ -21,14 +25,19 @@ from persist.api.query_params import (
 from persist.api.requests import PATCH_TYPES, UNKNOWN, Request, json_object
 from persist.api.responses import (
     JSON,
-    Answer,
-    Stream,
+    Response,
+    StreamedResponse,
+    change_text,
+    created_response,
+    deleted_response,
     etag,
-    json_answer,
+    json_response,
+    no_content,
+    record_response,
     record_text,
     row_text,
+    selected,
 )
-from persist.api.retry import retry_on_stale_schema
 from persist.api.routes import (
     COLLECTION,
     COLLECTION_ROUTES,
@@ -40,11 +49,19 @@ from persist.api.routes import (
     tree_of,
 )
 from persist.api.selective_invoke import command_of, invoke_matching, payload_of
-from persist.api.snapshots import of_collection, take
-from persist.api.write_requests import Writes
+from persist.api.snapshots import snapshots_holding, take
+from persist.api.write_requests import (
+    Write,
+    Writes,
+    nothing,
+    parse_body,
+    retry_on_stale_schema,
+)
 from persist.domain import strict_json
 from persist.domain.access import Level
+from persist.domain.collection import Collection, Invocation
 from persist.domain.command import Command
+from persist.domain.entity_type import EntityType
 from persist.domain.errors import (
     InvalidQuery,
     MethodNotAllowed,
@@ -55,37 +72,42 @@ from persist.domain.errors import (
 )
 from persist.domain.identifiers import is_canonical, new_id
 from persist.domain.query import Query
-from persist.domain.record import INT64, Record, dumps
+from persist.domain.record import INT64, Data, Record, dumps
 from persist.storage.database import Database
 from persist.storage.journal import past_record
 from persist.storage.layout import Layout
+from persist.storage.reader import Reader
 from persist.storage.snapshots import Selection
+from persist.storage.sql import Row
 from persist.storage.unit_of_work import RecordKey, UnitOfWork
 from persist.storage.writer import Isolation
 
-Reply = Answer | Stream
+LAST_REVISION = INT64[-1]
+"""No revision is higher."""
+
+Reply = Response | StreamedResponse
 Handler = Callable[["Target", Request], Awaitable[Reply]]
 
 
+@dataclass(frozen=True, slots=True)
 class Target:
-    """Where a request goes: a collection in a workspace, and what the rest of the path
-    names."""
+    """What a request is about: a collection in a workspace, ``""`` the default one; the
+    id of a record and the name of a command where the path has them."""
 
-    __slots__ = ("id", "layout", "name", "type", "workspace")
-
-    def __init__(
-        self, layout: Layout, workspace: str, id: str = "", name: str = ""
-    ) -> None:
-        self.layout = layout
-        self.type = layout.type
-        self.workspace = workspace
-        self.id = id
-        self.name = name
+    layout: Layout
+    type: EntityType
+    workspace: str
+    id: str
+    command: str
 
     @property
     def key(self) -> RecordKey:
         """The record the path names."""
         return RecordKey(self.type.name, self.workspace, self.id)
+
+    def collection(self, work: UnitOfWork, request: Request) -> Collection:
+        """Return the collection inside a transaction."""
+        return work.collection(self.type, self.workspace, request.origin)
 
 
 class CollectionRoutes:
@@ -96,7 +118,7 @@ class CollectionRoutes:
     ) -> None:
         self._database = database
         self._writes = writes
-        self._require = require_if_match
+        self._require_if_match = require_if_match
         self._resources = tree_of(COLLECTION_ROUTES, COLLECTION)
         self._in_workspaces = tree_of(
             WORKSPACE_COLLECTION_ROUTES, WORKSPACE + COLLECTION
@@ -124,7 +146,6 @@ class CollectionRoutes:
             await self._database.refresh()
         return await retry_on_stale_schema(
             self._database,
-            request,
             lambda: self._dispatch(request, collection, workspace, matched),
         )
 
@@ -142,257 +163,311 @@ class CollectionRoutes:
             )
         route = resource.routes.get(_method(request))
         if route is not None:
-            target = Target(layout, workspace, id, parameters.get("command", ""))
+            command = parameters.get("command", "")
+            target = Target(layout, layout.type, workspace, id, command)
             return await self._handlers[route.operation](target, request)
         if request.method != "OPTIONS":
             raise MethodNotAllowed(request.method, resource.methods)
-        headers = [(b"allow", ", ".join(resource.methods).encode())]
+        response = no_content()
+        response.raw_headers.append((b"allow", ", ".join(resource.methods).encode()))
         if "PATCH" in resource.routes:
-            headers.append((b"accept-patch", ", ".join(PATCH_TYPES).encode()))
-        return Answer(204, b"", headers)
+            types = ", ".join(PATCH_TYPES).encode()
+            response.raw_headers.append((b"accept-patch", types))
+        return response
 
     # one record
 
-    async def get(self, target: Target, request: Request) -> Answer:
-        """The record, or as it was at ``?revision=``."""
+    async def get(self, target: Target, request: Request) -> Response:
+        """Return the record, or as it was at ``?revision=``."""
         if request.query:
-            revision = natural(
-                controls(pairs_of(request.query), ("revision",)), "revision"
-            )
+            control = controls(pairs_of(request.query), ("revision",))
+            revision = natural(control, "revision")
             if revision is not None:
                 return await self._past(target, request, revision)
         row = await self._database.find(target.layout, target.workspace, target.id)
         if row is None:
             raise RecordNotFound(f"{target.type.name} has no record {target.id}")
         tag = etag(row[1])
+        current = tag[1].decode()
         precondition = request.precondition()
-        if precondition.if_match and not precondition.match_names(tag[1].decode()):
+        if precondition.if_match and not precondition.match_names(current):
             raise PreconditionFailed(
-                f"If-Match does not hold: the record is at {tag[1].decode()}",
-                revision=row[1],
+                f"If-Match does not hold: the record is at {current}", revision=row[1]
             )
-        if precondition.none_match_names(tag[1].decode()):
-            return Answer(304, b"", [tag])
-        return Answer(
-            200, row_text(target.type.name, target.workspace, row).encode(), [JSON, tag]
-        )
+        if precondition.none_match_names(current):
+            return Response(304, b"", [tag])
+        text = row_text(target.type.name, target.workspace, row)
+        return Response(200, text.encode(), [JSON, tag])
 
-    async def _past(self, target: Target, request: Request, revision: int) -> Answer:
-        name, workspace, id = target.type.name, target.workspace, target.id
-        none_match = request.precondition()
-        row = (
-            None
-            if revision not in INT64
-            else await self._database.read(
-                lambda reader: reader.revision(name, workspace, id, revision)
-            )
-        )
-        record = past_record(name, workspace, row) if row is not None else None
-        if (
-            record is None
-            and (current := await self._database.find(target.layout, workspace, id))
-            is not None
-        ):
-            record = target.layout.record(
-                workspace, current
-            )  # its change may be erased or trimmed
+    async def _past(self, target: Target, request: Request, revision: int) -> Response:
+        precondition = request.precondition()
+        record = None
+        if revision in INT64:
+            record = await self._changed_record(target, revision)
+        if record is None:
+            # The change may be erased or trimmed, and the record still be at it.
+            row = await self._database.find(target.layout, target.workspace, target.id)
+            if row is not None:
+                record = target.layout.record(target.workspace, row)
         if record is None or record.revision != revision:
-            raise RevisionNotFound(f"{name} has no revision {revision} of {id} to show")
+            raise RevisionNotFound(
+                f"{target.type.name} has no revision {revision} of {target.id} to show"
+            )
         tag = etag(revision)
-        return (
-            Answer(304, b"", [tag])
-            if none_match.none_match_names(tag[1].decode())
-            else _shown(record)
-        )
+        if precondition.none_match_names(tag[1].decode()):
+            return Response(304, b"", [tag])
+        return record_response(record)
 
-    async def replace(self, target: Target, request: Request) -> Answer:
-        """PUT: replace the record, or create it under the client's id."""
+    async def _changed_record(self, target: Target, revision: int) -> Record | None:
+        name, workspace, id = target.type.name, target.workspace, target.id
+        row = await self._database.read(
+            lambda reader: reader.revision(name, workspace, id, revision)
+        )
+        return None if row is None else past_record(name, workspace, row)
+
+    async def replace(self, target: Target, request: Request) -> Response:
+        """Replace the record, or create it under the client's id."""
         dry_run = _dry_run(request)
         body = await request.body()
-        precondition = request.precondition(required=self._require)
-        data = await draft(
-            request, body, lambda: target.type.validate(json_object(body))
+        precondition = request.precondition(required=self._require_if_match)
+
+        def run(work: UnitOfWork, data: Data) -> tuple[Record, bool]:
+            collection = target.collection(work, request)
+            return collection.replace(target.id, data, precondition)
+
+        def render(replaced: tuple[Record, bool]) -> Response:
+            record, created = replaced
+            if created:
+                return created_response(record, request.path)
+            return record_response(record)
+
+        write = Write(
+            parse=lambda: _data(target.type, body),
+            run=run,
+            render=render,
+            body=body,
+            keys=[target.key],
+            dry_run=dry_run,
         )
+        return await self._writes.perform(request, write)
 
-        def operation(work: UnitOfWork) -> Answer:
-            collection = work.collection(target.type, target.workspace, request.origin)
-            record, created = collection.replace(target.id, data(), precondition)
-            return _created(request.path, record) if created else _shown(record)
-
-        return await self._writes.perform(
-            request, operation, body=body, keys=[target.key], dry_run=dry_run
-        )
-
-    async def patch(self, target: Target, request: Request) -> Answer:
-        """PATCH: merge patch or JSON Patch, by the body's media type."""
+    async def patch(self, target: Target, request: Request) -> Response:
+        """Change the record by a merge patch or a JSON Patch, as the body's media type
+        says."""
         dry_run = _dry_run(request)
         body = await request.body(PATCH_TYPES)
-        precondition = request.precondition(required=self._require)
+        precondition = request.precondition(required=self._require_if_match)
         media_type, limit = request.media_type(PATCH_TYPES), request.limits.body
-        change = await draft(
-            request, body, lambda: change_of(strict_json.parse(body), media_type, limit)
+
+        def parse() -> Callable[[Data], Data]:
+            return change_of(strict_json.parse(body), media_type, limit)
+
+        def run(work: UnitOfWork, change: Callable[[Data], Data]) -> Record:
+            collection = target.collection(work, request)
+            return collection.patch(target.id, change, precondition)
+
+        write = Write(
+            parse=lambda: parse_body(body, parse),
+            run=run,
+            render=record_response,
+            body=body,
+            keys=[target.key],
+            dry_run=dry_run,
         )
+        return await self._writes.perform(request, write)
 
-        def operation(work: UnitOfWork) -> Answer:
-            collection = work.collection(target.type, target.workspace, request.origin)
-            return _shown(collection.patch(target.id, change(), precondition))
-
-        return await self._writes.perform(
-            request, operation, body=body, keys=[target.key], dry_run=dry_run
-        )
-
-    async def delete(self, target: Target, request: Request) -> Answer:
-        """DELETE one record; its history stays."""
+    async def delete(self, target: Target, request: Request) -> Response:
+        """Delete the record; its history stays."""
         dry_run = _dry_run(request)
-        precondition = request.precondition(required=self._require)
+        precondition = request.precondition(required=self._require_if_match)
 
-        def operation(work: UnitOfWork) -> Answer:
-            work.collection(target.type, target.workspace, request.origin).delete(
-                target.id, precondition
-            )
-            return Answer(204, b"", [])
+        def run(work: UnitOfWork, _: None) -> Record:
+            collection = target.collection(work, request)
+            return collection.delete(target.id, precondition)
 
-        return await self._writes.perform(
-            request, operation, keys=[target.key], dry_run=dry_run
+        write = Write(
+            parse=nothing,
+            run=run,
+            render=lambda _: deleted_response(dry_run=dry_run),
+            keys=[target.key],
+            dry_run=dry_run,
         )
+        return await self._writes.perform(request, write)
 
-    async def history(self, target: Target, request: Request) -> Answer:
-        """The record's changes, newest first."""
-        return await list_changes(
-            self._database, target.layout, target.workspace, target.id, request
-        )
+    async def history(self, target: Target, request: Request) -> Response:
+        """Return a page of the record's changes, newest first."""
+        name, workspace, id = target.type.name, target.workspace, target.id
+        control = controls(pairs_of(request.query), ("limit", "cursor"))
+        size = min(natural(control, "limit", LIMIT) or LIMIT, MOST)
+        bound = f"history\n{name}\n{workspace}\n{id}"
+        before = LAST_REVISION
+        if "cursor" in control:
+            before = _revision_in(control["cursor"], bound)
 
-    async def erase_history(self, target: Target, request: Request) -> Answer:
-        """DELETE the data and payloads of a record's changes; what else they tell
-        stays."""
-        request.access.require(Level.ADMIN, target.type.name, target.workspace)
+        def read(reader: Reader) -> tuple[list[Row], bool]:
+            rows = reader.history(name, workspace, id, before, size + 1)
+            return rows, bool(rows) or reader.knows(name, workspace, id)
+
+        rows, known = await self._database.read(read)
+        # All changes of a record may be trimmed.
+        if not known and not await self._database.find(target.layout, workspace, id):
+            raise RecordNotFound(f"{name} never had a record {id}")
+        more, rows = len(rows) > size, rows[:size]
+        cursor = pagination.encode(bound, [rows[-1][5]]) if more else None
+        return page_response(request, map(change_text, rows), cursor)
+
+    async def erase_history(self, target: Target, request: Request) -> Response:
+        """Erase the data and payloads of the record's changes; their envelopes stay."""
         dry_run = _dry_run(request)
         precondition = request.precondition()
 
-        def operation(work: UnitOfWork) -> Answer:
-            collection = work.collection(target.type, target.workspace, request.origin)
-            erased = collection.erase_history(target.id, precondition)
-            return json_answer({"erased": erased}) if dry_run else Answer(204, b"", [])
+        def run(work: UnitOfWork, _: None) -> int:
+            collection = target.collection(work, request)
+            return collection.erase_history(target.id, precondition)
 
-        return await self._writes.perform(
-            request,
-            operation,
+        def render(erased: int) -> Response:
+            return json_response({"erased": erased}) if dry_run else no_content()
+
+        write = Write(
+            parse=nothing,
+            run=run,
+            render=render,
             keys=[target.key],
             isolation=Isolation.SEPARATE,
             dry_run=dry_run,
         )
+        return await self._writes.perform(request, write)
 
     # commands
 
-    async def commands(self, target: Target, request: Request) -> Answer:
-        """What can be done with the collection's records."""
+    async def commands(self, target: Target, request: Request) -> Response:
+        """Return the commands of the collection."""
         controls(pairs_of(request.query), ())
         await self._database.refresh()
         commands = self._database.catalog.get(target.type.name).type.commands
-        return json_answer(
-            {"items": [_command(commands[name]) for name in sorted(commands)]}
+        return json_response(
+            {"items": [_described(commands[name]) for name in sorted(commands)]}
         )
 
-    async def invoke(self, target: Target, request: Request) -> Answer:
-        """Run a command on one record."""
+    async def invoke(self, target: Target, request: Request) -> Response:
+        """Run a command on the record."""
         dry_run = _dry_run(request)
-        command = command_of(target.type, target.name)
+        command = command_of(target.type, target.command)
         body = await request.body()
-        precondition = request.precondition(required=self._require)
-        payload = await draft(request, body, lambda: payload_of(command, body))
+        precondition = request.precondition(required=self._require_if_match)
 
-        def operation(work: UnitOfWork) -> Answer:
-            collection = work.collection(target.type, target.workspace, request.origin)
-            result, record = collection.run(target.id, command, payload(), precondition)
-            text = f'{{"result":{dumps(result)},"record":{record_text(record)}}}'
-            return Answer(200, text.encode(), [JSON, etag(record.revision)])
+        def run(work: UnitOfWork, payload: Data) -> Invocation:
+            collection = target.collection(work, request)
+            return collection.run(target.id, command, payload, precondition)
 
-        return await self._writes.perform(
-            request, operation, body=body, keys=[target.key], dry_run=dry_run
+        write = Write(
+            parse=lambda: parse_body(body, lambda: payload_of(command, body)),
+            run=run,
+            render=_invocation_response,
+            body=body,
+            keys=[target.key],
+            dry_run=dry_run,
         )
+        return await self._writes.perform(request, write)
 
-    async def invoke_all(self, target: Target, request: Request) -> Answer:
+    async def invoke_all(self, target: Target, request: Request) -> Response:
         """Run a command on every record that matches."""
         return await invoke_matching(
-            self._writes, request, target.type, target.workspace, target.name
+            self._writes, request, target.type, target.workspace, target.command
         )
 
-    # the whole collection
+    # the complete collection
 
-    async def list(self, target: Target, request: Request) -> Answer:
-        """A page of records."""
-        return await list_records(
-            self._database, target.layout, target.workspace, request
-        )
+    async def list(self, target: Target, request: Request) -> Response:
+        """Return a page of the records that match, in order."""
+        layout, workspace = target.layout, target.workspace
+        asked = listing(target.type, workspace, request.query)
+        size = asked.query.limit or 0
+        query = asked.query.one_more()
 
-    async def create(self, target: Target, request: Request) -> Answer:
-        """POST: a new record under an id of the service's."""
+        def read(reader: Reader) -> tuple[list[Row], int | None]:
+            rows = reader.page(layout, workspace, query)
+            total = reader.count(layout, workspace, query) if asked.count else None
+            return rows, total
+
+        rows, total = await self._database.read(read, consistent=asked.count)
+        more, rows = len(rows) > size, rows[:size]
+        cursor = cursor_of(asked, rows[-1][6:]) if more else None
+        name = target.type.name
+        items = [row_text(name, workspace, selected(row, asked.fields)) for row in rows]
+        return page_response(request, items, cursor, total)
+
+    async def create(self, target: Target, request: Request) -> Response:
+        """Create a record under an id that the service makes."""
         dry_run = _dry_run(request)
         body = await request.body()
-        data = await draft(
-            request, body, lambda: target.type.validate(json_object(body))
-        )
         id = new_id()
 
-        def operation(work: UnitOfWork) -> Answer:
-            collection = work.collection(target.type, target.workspace, request.origin)
-            return _created(f"{request.path}/{id}", collection.create(data(), id))
+        def run(work: UnitOfWork, data: Data) -> Record:
+            return target.collection(work, request).create(data, id)
 
-        return await self._writes.perform(
-            request, operation, body=body, dry_run=dry_run
+        write = Write(
+            parse=lambda: _data(target.type, body),
+            run=run,
+            render=lambda record: created_response(record, f"{request.path}/{id}"),
+            body=body,
+            dry_run=dry_run,
         )
+        return await self._writes.perform(request, write)
 
-    async def delete_matching(self, target: Target, request: Request) -> Answer:
-        """DELETE by filter, up to ``max_affected`` records."""
+    async def delete_matching(self, target: Target, request: Request) -> Response:
+        """Delete the records that match, up to ``max_affected``."""
         known = ("filter", "max_affected", "dry_run")
         control, filters = split(pairs_of(request.query), known)
         where, values = conditions(target.type, filters, control, known)
-        most = natural(control, "max_affected", least=0)
-        if where is None or most is None:
+        max_affected = natural(control, "max_affected", least=0)
+        if where is None or max_affected is None:
             raise InvalidQuery(
                 "deleting many records takes at least one filter and max_affected"
             )
         query = Query(where, values)
 
-        def operation(work: UnitOfWork) -> Answer:
-            collection = work.collection(target.type, target.workspace, request.origin)
-            return json_answer({"deleted": collection.delete_matching(query, most)})
+        def run(work: UnitOfWork, _: None) -> int:
+            collection = target.collection(work, request)
+            return collection.delete_matching(query, max_affected)
 
-        return await self._writes.perform(
-            request,
-            operation,
+        write = Write(
+            parse=nothing,
+            run=run,
+            render=lambda deleted: json_response({"deleted": deleted}),
             isolation=Isolation.SEPARATE,
             dry_run=flag(control, "dry_run"),
         )
+        return await self._writes.perform(request, write)
 
-    async def import_records(self, target: Target, request: Request) -> Answer:
-        """NDJSON in: all records or none."""
+    async def import_records(self, target: Target, request: Request) -> Response:
+        """Create a record of each line of NDJSON, or none."""
         dry_run = _dry_run(request)
         return await bulk.import_records(
             self._writes, target.type, target.workspace, request, dry_run=dry_run
         )
 
-    async def export(self, target: Target, request: Request) -> Reply:
-        """NDJSON out, from one moment."""
+    async def export(self, target: Target, request: Request) -> StreamedResponse:
+        """Return the records that match as NDJSON, from one moment."""
         return await bulk.export(
             self._database, target.layout, target.workspace, request
         )
 
-    async def list_snapshots(self, target: Target, request: Request) -> Answer:
-        """The snapshots that hold this collection."""
+    async def list_snapshots(self, target: Target, request: Request) -> Response:
+        """Return the snapshots that hold this collection."""
         controls(pairs_of(request.query), ())
-        return await of_collection(
+        return await snapshots_holding(
             self._database, target.type.name, target.workspace, request
         )
 
-    async def take_snapshot(self, target: Target, request: Request) -> Answer:
+    async def take_snapshot(self, target: Target, request: Request) -> Response:
         """Take a snapshot of this collection."""
-        return await take(
-            self._database,
-            self._writes,
-            request,
-            Selection(target.type.name, target.workspace),
-        )
+        selection = Selection(target.type.name, target.workspace)
+        return await take(self._database, self._writes, request, selection)
+
+
+async def _data(type: EntityType, body: bytes) -> Data:
+    return await parse_body(body, lambda: type.validate(json_object(body)))
 
 
 def _method(request: Request) -> str:
@@ -409,23 +484,25 @@ def _must_refresh(request: Request, route: Route | None) -> bool:
 
 
 def _dry_run(request: Request) -> bool:
-    return (
-        flag(controls(pairs_of(request.query), ("dry_run",)), "dry_run")
-        if request.query
-        else False
-    )
+    if not request.query:
+        return False
+    return flag(controls(pairs_of(request.query), ("dry_run",)), "dry_run")
 
 
-def _shown(record: Record) -> Answer:
-    return Answer(200, record_text(record).encode(), [JSON, etag(record.revision)])
+def _revision_in(cursor: str, bound: str) -> int:
+    position = pagination.decode(cursor, bound)
+    if len(position) != 1 or type(position[0]) is not int or position[0] not in INT64:
+        raise pagination.foreign()
+    return position[0]
 
 
-def _created(location: str, record: Record) -> Answer:
-    headers = [JSON, etag(record.revision), (b"location", location.encode())]
-    return Answer(201, record_text(record).encode(), headers)
+def _invocation_response(invocation: Invocation) -> Response:
+    result, record = invocation
+    text = f'{{"result":{dumps(result)},"record":{record_text(record)}}}'
+    return Response(200, text.encode(), [JSON, etag(record.revision)])
 
 
-def _command(command: Command) -> dict[str, object]:
+def _described(command: Command) -> dict[str, object]:
     return {
         "name": command.name,
         "description": command.description,

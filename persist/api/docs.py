@@ -8,7 +8,6 @@ collection; where there are many, the page offers them instead of showing all.
 import hashlib
 from pathlib import Path
 
-from fastapi import APIRouter, Response
 from fastapi.responses import FileResponse, HTMLResponse
 
 from persist.domain.errors import NotFound
@@ -24,7 +23,7 @@ ASSETS = {
 VERSION = hashlib.sha256(
     b"".join(path.read_bytes() for path in ASSETS.values())
 ).hexdigest()[:12]
-"""Stands in the address of every asset: what is cached under it never changes."""
+"""A part of the address of every asset: what is cached under it never changes."""
 
 HEADERS = {
     "Content-Security-Policy": (
@@ -55,22 +54,21 @@ PAGE = f"""\
 </html>
 """
 
-router = APIRouter(include_in_schema=False)
 
+class DocsRoutes:
+    """The handlers of the documentation page."""
 
-@router.get("/docs")
-async def page() -> Response:
-    """The page; its addresses are relative, so that it works behind a prefix."""
-    return HTMLResponse(PAGE, headers=HEADERS | {"Cache-Control": "no-cache"})
+    async def docs(self) -> HTMLResponse:
+        """Return the page; its addresses are relative, so that it works behind a
+        prefix."""
+        return HTMLResponse(PAGE, headers=HEADERS | {"Cache-Control": "no-cache"})
 
-
-@router.get("/docs/assets/{version}/{name}")
-async def asset(version: str, name: str) -> Response:
-    """A file the page needs. Raises ``NotFound``."""
-    if version != VERSION or name not in ASSETS:
-        raise NotFound("the documentation has no such file; reload /docs")
-    headers = {
-        "Cache-Control": "public, max-age=31536000, immutable",
-        "X-Content-Type-Options": "nosniff",
-    }
-    return FileResponse(ASSETS[name], headers=headers)
+    async def docs_asset(self, version: str, name: str) -> FileResponse:
+        """Return a file that the page needs. Raises ``NotFound``."""
+        if version != VERSION or name not in ASSETS:
+            raise NotFound("the documentation has no such file; reload /docs")
+        headers = {
+            "Cache-Control": "public, max-age=31536000, immutable",
+            "X-Content-Type-Options": "nosniff",
+        }
+        return FileResponse(ASSETS[name], headers=headers)

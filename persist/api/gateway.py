@@ -1,6 +1,8 @@
-"""The front of the service: what every request meets first, and every error last.
+"""The gateway: the outermost ASGI application.
 
-Requests to collections are answered from here; everything else goes on to FastAPI.
+It gives every request its id and its limits, authenticates the caller, and turns every
+exception into a problem. Requests to collections are answered from here; everything
+else goes on to FastAPI.
 """
 
 import asyncio
@@ -8,12 +10,13 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from contextlib import suppress
 from typing import Any
 
-from persist.api.collections import CollectionRoutes
+from persist.api.collections import CollectionRoutes, Reply
 from persist.api.in_flight import InFlightLimiter
+from persist.api.metrics import Metrics
 from persist.api.problems import problem
 from persist.api.requests import (
+    CLIENT_CLOSED_REQUEST,
     CURRENT,
-    GONE,
     Admit,
     Disconnected,
     Limits,
@@ -21,11 +24,11 @@ from persist.api.requests import (
     Request,
     Scope,
 )
-from persist.api.responses import Answer, Send
+from persist.api.responses import Send, no_content
 from persist.domain.errors import MalformedRequest, NotFound, Unavailable
 
-TARGET = 32_768
-"""Bytes the longest target may have."""
+MAX_TARGET_BYTES = 32_768
+"""Bytes that the longest target of a request has."""
 
 REQUEST_ID = b"x-request-id"
 
@@ -33,90 +36,89 @@ Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 class Gateway:
-    """Gives every request its id, answers those to collections, hands the rest on."""
+    """Answers requests to collections, and passes all others on to FastAPI."""
 
     def __init__(
         self,
         admit: Admit,
         collections: CollectionRoutes,
         limits: Limits,
-        traffic: InFlightLimiter,
-        rest: Application,
+        limiter: InFlightLimiter,
+        metrics: Metrics,
+        fastapi: Application,
     ) -> None:
         self._admit = admit
         self._collections = collections
         self._limits = limits
-        self._traffic = traffic
-        self._rest = rest
+        self._limiter = limiter
+        self._metrics = metrics
+        self._fastapi = fastapi
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request = Request(scope, receive, self._limits, self._traffic, self._admit)
+        request = Request(scope, receive, self._limits, self._limiter, self._admit)
         CURRENT.set(request)
         try:
             await self._serve(request, scope, receive, send)
         except (Disconnected, asyncio.CancelledError):
-            return  # what has begun and is not complete, the server cuts off
+            return  # the server ends the connection of a response that is not complete
         finally:
-            self._traffic.leave(request)
+            request.close()
+            self._limiter.leave(request)
+            self._metrics.count(request)
 
     async def _serve(
         self, request: Request, scope: Scope, receive: Receive, send: Send
     ) -> None:
         try:
-            self._traffic.enter(request, crowded="crowded" in scope.get("state", ()))
-            _check_head(scope, request)
-            await request.admit()
-            _check_path(request.path)
-            if (found := _of_a_collection(scope["path"].split("/"))) is not None:
-                reply = await self._collections.answer(request, *found)
-            elif scope["path"] == "*":
-                reply = Answer(204, b"", [])
-            else:
-                await self._hand_on(request, scope, receive, send)
+            reply = await self._reply(request, scope)
+            if reply is None:
+                await self._pass_on(request, scope, receive, send)
                 return
         except Disconnected:
             raise
-        except asyncio.CancelledError:  # the server has waited long enough
-            if request.status != GONE:
+        except asyncio.CancelledError:  # the server stops and has waited long enough
+            if request.status != CLIENT_CLOSED_REQUEST:
                 raise
-            reply = problem(
-                Unavailable("the service is stopping"),
-                request.instance,
-                request.request_id,
-            )
-        except Exception as error:  # noqa: BLE001 - whatever it is, the client is told in one form
-            reply = problem(error, request.instance, request.request_id)
-        reply.headers.append((REQUEST_ID, request.request_id.encode()))
-        self._traffic.answered(request, reply.status)
+            reply = _problem(Unavailable("the service is stopping"), request)
+        except Exception as error:  # noqa: BLE001 - every error is answered as a problem
+            reply = _problem(error, request)
+        reply.raw_headers.append((REQUEST_ID, request.request_id.encode()))
+        request.response_begins(reply.status_code)
         await reply.send(send, head=request.method == "HEAD")
 
-    async def _hand_on(
+    async def _reply(self, request: Request, scope: Scope) -> Reply | None:
+        """Return the reply, or None where FastAPI answers."""
+        over_capacity = "over_capacity" in scope.get("state", ())
+        self._limiter.enter(request, over_capacity=over_capacity)
+        _check_head(scope, request)
+        await request.admit()
+        _check_path(request.path)
+        below_collection = _below_collection(request.path.split("/"))
+        if below_collection is not None:
+            return await self._collections.answer(request, *below_collection)
+        return no_content() if request.path == "*" else None
+
+    async def _pass_on(
         self, request: Request, scope: Scope, receive: Receive, send: Send
     ) -> None:
         """Let FastAPI answer."""
         scope["state"] = {"request": request}
-        tagged = self._tagging(request, send)
+        identified = _identified(request, send)
         if request.method == "HEAD":
-            scope, tagged = {**scope, "method": "GET"}, _without_body(tagged)
-        with suppress(
-            Exception
-        ):  # Starlette answers it by handle_error, then raises it again
-            await self._rest(scope, receive, tagged)
+            scope = {**scope, "method": "GET"}
+            identified = _without_body(identified)
+        # Starlette raises an exception again after handle_error has answered it.
+        with suppress(Exception):
+            await self._fastapi(scope, receive, identified)
         request.route = getattr(scope.get("route"), "path", request.route)
 
-    def _tagging(self, request: Request, send: Send) -> Send:
-        async def tagged(message: MutableMapping[str, Any]) -> None:
-            if message["type"] == "http.response.start":
-                self._traffic.answered(request, message["status"])
-                identified = (REQUEST_ID, request.request_id.encode())
-                message["headers"] = [*message.get("headers", ()), identified]
-            await send(message)
 
-        return tagged
+def _problem(error: BaseException, request: Request) -> Reply:
+    return problem(error, request.instance, request.request_id)
 
 
-def _of_a_collection(parts: list[str]) -> tuple[list[str], str] | None:
-    """The parts of a path behind `/api/`, and the workspace before it."""
+def _below_collection(parts: list[str]) -> tuple[list[str], str] | None:
+    """Return the segments of a path behind ``/api/``, and the workspace before it."""
     workspace = ""
     if len(parts) > 4 and parts[1] == "workspaces" and parts[3] == "api" and parts[2]:
         workspace, parts = parts[2], parts[2:]
@@ -124,14 +126,16 @@ def _of_a_collection(parts: list[str]) -> tuple[list[str], str] | None:
 
 
 def _check_head(scope: Scope, request: Request) -> None:
-    """Raise ``MalformedRequest`` where HTTP takes another target, or a Host (RFC 9112,
+    """Raise ``MalformedRequest`` where the target or Host is not one of HTTP (RFC 9112,
     section 3.2)."""
-    if len(scope["raw_path"]) + len(request.query) > TARGET:
-        raise MalformedRequest(f"the target of a request may have {TARGET:,} bytes")
+    if len(scope["raw_path"]) + len(request.query) > MAX_TARGET_BYTES:
+        raise MalformedRequest(
+            f"the target of a request may have {MAX_TARGET_BYTES:,} bytes"
+        )
     if scope["path"] == "*" and request.method != "OPTIONS":
-        raise MalformedRequest("only OPTIONS asks for the server as a whole")
+        raise MalformedRequest("the target * is for OPTIONS only")
     if scope["http_version"] == "1.1" and request.header(b"host") is None:
-        raise MalformedRequest("a request names its Host")
+        raise MalformedRequest("send a Host header; HTTP/1.1 demands one")
 
 
 def _check_path(path: str) -> None:
@@ -140,14 +144,26 @@ def _check_path(path: str) -> None:
         raise NotFound(f"there is nothing at {path}; leave the slash at its end out")
 
 
+def _identified(request: Request, send: Send) -> Send:
+    """Return ``send`` that adds the request's id to the response."""
+
+    async def identified(message: MutableMapping[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            request.response_begins(message["status"])
+            header = (REQUEST_ID, request.request_id.encode())
+            message["headers"] = [*message.get("headers", ()), header]
+        await send(message)
+
+    return identified
+
+
 def _without_body(send: Send) -> Send:
-    """HEAD is GET without the body (RFC 9110, section 9.3.2)."""
+    """Return ``send`` that leaves the body out: HEAD is GET without it (RFC 9110,
+    section 9.3.2)."""
 
     async def bodiless(message: MutableMapping[str, Any]) -> None:
-        await send(
-            {**message, "body": b""}
-            if message["type"] == "http.response.body"
-            else message
-        )
+        if message["type"] == "http.response.body":
+            message = {**message, "body": b""}
+        await send(message)
 
     return bodiless

@@ -1,252 +1,261 @@
-"""Metrics for Prometheus. Requests and commits are counted by each process for itself,
-and added up over all of the service; what a process is busy with carries its
-``worker``, a process id."""
+"""Metrics for Prometheus.
+
+Each process counts its own requests and commits. Where a service has several processes,
+``PROMETHEUS_MULTIPROC_DIR`` names the folder in which prometheus_client keeps the
+counts of all of them, and any process answers with their sums. What a process is busy
+with has its process id as the label ``worker``.
+"""
 
 import asyncio
-import json
 import os
-import time
-from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple, Protocol
 
-from fastapi import APIRouter
-from fastapi import Request as HttpRequest
-from fastapi.responses import PlainTextResponse, Response
-from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
-from prometheus_client.metrics_core import (
-    CounterMetricFamily,
-    GaugeMetricFamily,
-    HistogramMetricFamily,
-    Metric,
+from fastapi.responses import PlainTextResponse
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
 )
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from prometheus_client.registry import Collector
 
-from persist.api.in_flight import SECONDS, InFlightLimiter
-from persist.api.requests import Request
-from persist.domain.access import Level
+from persist.api.in_flight import InFlightLimiter
+from persist.api.routers import Asked
 from persist.domain.errors import Unavailable
-from persist.domain.histogram import Histogram
 from persist.storage.database import Database
 from persist.storage.statistics import Statistics
-from persist.storage.writer import GROUP_SIZES
 
-PERIOD = 1.0
-"""Seconds between two moments at which a process tells the others its counts."""
+REFRESH_SECONDS = 1.0
+"""Seconds between two moments at which a process sets its gauges for the others."""
 
-SILENT = 10.0
-"""Seconds after which a process that tells nothing is taken for gone; its counts
-stay."""
-
-PATIENCE = 2.0
+DATABASE_SECONDS = 2.0
 """Seconds that a scrape waits for the database."""
 
-BUSY = {
+LATENCY_SECONDS = (
+    0.001,
+    0.0025,
+    0.005,
+    0.01,
+    0.025,
+    0.05,
+    0.1,
+    0.25,
+    0.5,
+    1.0,
+    2.5,
+    5.0,
+    10.0,
+)
+COMMIT_WRITES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+ROUTE_LABELS = ("method", "route", "status")
+METHODS = frozenset(("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"))
+GAUGES = {
     "requests_in_progress": "Requests in progress.",
     "bodies_bytes": "Memory that large bodies take.",
     "writes_waiting": "Writes that wait for the next commit.",
-    "finds_waiting": "Reads by key that wait to be done together.",
-    "reads_in_threads": "Other reads that are done or wait in threads.",
+    "finds_waiting": "Reads by key that wait for the database.",
+    "reads_in_threads": "Other reads that run or wait in threads.",
     "resident_memory_bytes": "Resident memory.",
 }
-ROUTE = ("method", "route", "status")
+MULTIPROCESS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+"""The environment variable by which prometheus_client shares counts between the
+processes of a service; ``persist serve`` sets it."""
 
-Told = dict[str, Any]
+disable_created_metrics()  # type: ignore[no-untyped-call]
+
+
+class Counted(Protocol):
+    """What is counted of a request. ``seconds`` is the time until its response
+    began."""
+
+    method: str
+    route: str
+    status: int
+    seconds: float
+
+
+class _RouteMetrics(NamedTuple):
+    requests: Counter
+    seconds: Histogram
 
 
 class Metrics:
-    """Everything ``/metrics`` shows. ``folder`` is where the processes of a service
-    tell each other."""
+    """Everything that ``/metrics`` shows."""
 
-    def __init__(
-        self, traffic: InFlightLimiter, database: Database, folder: Path | None
-    ) -> None:
-        self._traffic = traffic
+    def __init__(self, limiter: InFlightLimiter, database: Database) -> None:
+        self._limiter = limiter
         self._database = database
-        self._folder = folder
-        self._looking: asyncio.Task[Statistics] | None = None
-        self._figures: Statistics | None = None
+        self._reading: asyncio.Task[Statistics] | None = None
+        self._statistics: Statistics | None = None
+        registry = self._registry = CollectorRegistry()
+        self._requests = Counter(
+            "persist_requests", "Requests answered.", ROUTE_LABELS, registry=registry
+        )
+        self._seconds = Histogram(
+            "persist_request_seconds",
+            "Seconds until a response began.",
+            ROUTE_LABELS,
+            registry=registry,
+            buckets=LATENCY_SECONDS,
+        )
+        self._routes: dict[tuple[str, str, int], _RouteMetrics] = {}
+        commits = Histogram(
+            "persist_commit_writes",
+            "Writes in one commit.",
+            registry=registry,
+            buckets=COMMIT_WRITES,
+        )
+        database.writer.observe_commit = commits.observe
+        worker = str(os.getpid())
+        self._gauges = {
+            name: Gauge(
+                f"persist_{name}",
+                meaning,
+                ("worker",),
+                registry=registry,
+                multiprocess_mode="livesum",
+            ).labels(worker)
+            for name, meaning in GAUGES.items()
+        }
 
-    async def tell(self) -> None:
-        """Tell the other processes the counts of this one, again and again."""
-        while self._folder is not None:
-            await asyncio.to_thread(self.tell_once)
-            await asyncio.sleep(PERIOD)
+    def count(self, request: Counted) -> None:
+        """Count a request whose response is complete."""
+        key = (request.method, request.route, request.status)
+        metrics = self._routes.get(key)
+        if metrics is None:
+            metrics = self._route_metrics(*key)
+        metrics.requests.inc()
+        metrics.seconds.observe(request.seconds)
 
-    def tell_once(self) -> None:
-        """Tell them now, unless there is no room for it."""
-        if self._folder is not None:
-            written = self._folder / f"{os.getpid()}.new"
-            with suppress(OSError):
-                written.write_text(json.dumps(self._own()))
-                written.replace(self._folder / f"{os.getpid()}.json")
+    def _route_metrics(self, method: str, route: str, status: int) -> _RouteMetrics:
+        """Return the labelled metrics, which are kept: a look-up by labels costs more
+        than the observation."""
+        known = method if method in METHODS else "other"
+        labels = (known, route, str(status))
+        metrics = _RouteMetrics(
+            self._requests.labels(*labels), self._seconds.labels(*labels)
+        )
+        if known == method:
+            self._routes[method, route, status] = metrics
+        return metrics
+
+    async def refresh(self) -> None:
+        """Set the gauges again and again, for the processes that answer a scrape."""
+        while MULTIPROCESS_FOLDER in os.environ:
+            self._set_gauges()
+            await asyncio.sleep(REFRESH_SECONDS)
+
+    def _set_gauges(self) -> None:
+        waiting = self._database.waiting
+        gauges = self._gauges
+        gauges["requests_in_progress"].set(self._limiter.requests)
+        gauges["bodies_bytes"].set(self._limiter.body_bytes)
+        gauges["writes_waiting"].set(waiting["writes"])
+        gauges["finds_waiting"].set(waiting["finds"])
+        gauges["reads_in_threads"].set(waiting["reads"])
+        gauges["resident_memory_bytes"].set(_resident_bytes())
 
     async def text(self) -> bytes:
-        """All of it in Prometheus' text format."""
-        await self._look()
-        families = list(await asyncio.to_thread(self._families))
-        return generate_latest(_Families(families))
+        """Return all metrics in Prometheus' text format."""
+        self._set_gauges()
+        await self._read_statistics()
+        return await asyncio.to_thread(self._text)
 
-    def _own(self) -> Told:
-        answers = [
-            (*key, list(each.counts), each.total)
-            for key, each in list(self._traffic.answers.items())
-        ]
-        waiting = self._database.waiting
-        busy = {
-            "requests_in_progress": self._traffic.requests,
-            "bodies_bytes": self._traffic.body_bytes,
-            "writes_waiting": waiting["writes"],
-            "finds_waiting": waiting["finds"],
-            "reads_in_threads": waiting["reads"],
-            "resident_memory_bytes": _resident_bytes(),
-        }
-        commits = self._database.writer.group_sizes
-        return {
-            "worker": str(os.getpid()),
-            "at": time.time(),
-            "answers": answers,
-            "commits": (list(commits.counts), commits.total),
-            "busy": busy,
-        }
+    def _text(self) -> bytes:
+        folder = os.environ.get(MULTIPROCESS_FOLDER)
+        registry = self._registry
+        if folder is not None:
+            _remove_dead_workers(Path(folder))
+            registry = CollectorRegistry()
+            MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+        stored = _Stored(self._statistics)
+        return generate_latest(registry) + generate_latest(stored)
 
-    def _everyone(self) -> Iterator[Told]:
-        yield self._own()
-        for told in (
-            sorted(self._folder.glob("*.json")) if self._folder is not None else ()
-        ):
-            if told.stem != str(os.getpid()):
-                yield json.loads(told.read_text())
-
-    async def _look(self) -> None:
-        if self._looking is None:
-            self._looking = asyncio.create_task(self._database.statistics.collect())
-        done, _ = await asyncio.wait([self._looking], timeout=PATIENCE)
+    async def _read_statistics(self) -> None:
+        if self._reading is None:
+            self._reading = asyncio.create_task(self._database.statistics.collect())
+        done, _ = await asyncio.wait([self._reading], timeout=DATABASE_SECONDS)
         if done:
-            looked, self._looking = self._looking, None
+            reading, self._reading = self._reading, None
             try:
-                self._figures = looked.result()
+                self._statistics = reading.result()
             except Unavailable:
-                self._figures = None
-
-    def _families(self) -> Iterator[Metric]:
-        everyone = list(self._everyone())
-        yield from _answers(everyone)
-        commits = _added((((), *told["commits"]) for told in everyone), GROUP_SIZES)
-        yield _histogram("persist_commit_writes", "Writes in one commit.", (), commits)
-        alive = [told for told in everyone if told["at"] > time.time() - SILENT]
-        for name, meaning in BUSY.items():
-            gauge = GaugeMetricFamily(f"persist_{name}", meaning, labels=("worker",))
-            for told in alive:
-                gauge.add_metric((told["worker"],), told["busy"][name])
-            yield gauge
-        yield from _stored(self._figures)
+                self._statistics = None
 
 
-class _Families(Collector):
-    def __init__(self, families: Iterable[Metric]) -> None:
-        self._families = families
+class _Stored(Collector):
+    """What the database holds; None where it does not answer."""
+
+    def __init__(self, statistics: Statistics | None) -> None:
+        self._statistics = statistics
 
     def collect(self) -> Iterable[Metric]:
-        return self._families
-
-
-Series = dict[tuple[str, ...], Histogram]
-
-
-def _added(told: Iterable[tuple[Any, ...]], bounds: tuple[float, ...]) -> Series:
-    """The histograms of several processes as one for each set of labels."""
-    series: Series = defaultdict(lambda: Histogram(bounds))
-    for labels, counts, total in told:
-        sum_ = series[tuple(labels)]
-        sum_.counts = [
-            mine + theirs for mine, theirs in zip(sum_.counts, counts, strict=True)
-        ]
-        sum_.total += total
-    return series
-
-
-def _answers(everyone: list[Told]) -> Iterator[Metric]:
-    told = (
-        ((method, route, str(status)), counts, total)
-        for each in everyone
-        for method, route, status, counts, total in each["answers"]
-    )
-    series = _added(told, SECONDS)
-    requests = CounterMetricFamily(
-        "persist_requests", "Requests answered.", labels=ROUTE
-    )
-    for labels, histogram in series.items():
-        requests.add_metric(labels, sum(histogram.counts))
-    yield requests
-    yield _histogram(
-        "persist_request_seconds", "Seconds until an answer began.", ROUTE, series
-    )
-
-
-def _histogram(
-    name: str, meaning: str, labels: tuple[str, ...], series: Series
-) -> Metric:
-    family = HistogramMetricFamily(name, meaning, labels=labels)
-    for values, histogram in series.items():
-        bounds = [*(f"{bound:g}" for bound in histogram.bounds), "+Inf"]
-        below, buckets = 0, []
-        for bound, count in zip(bounds, histogram.counts, strict=True):
-            below += count
-            buckets.append((bound, below))
-        family.add_metric(values, buckets, histogram.total)
-    return family
-
-
-def _stored(figures: Statistics | None) -> Iterator[Metric]:
-    up = figures is not None
-    yield GaugeMetricFamily(
-        "persist_database_up", "Whether the database answers.", value=int(up)
-    )
-    if figures is None:
-        return
-    yield GaugeMetricFamily(
-        "persist_journal_seq", "The last change's seq.", value=figures.seq
-    )
-    if figures.snapshot_at is not None:
-        age = (
-            datetime.now(UTC) - datetime.fromisoformat(figures.snapshot_at)
-        ).total_seconds()
+        statistics = self._statistics
         yield GaugeMetricFamily(
-            "persist_snapshot_age_seconds", "Age of the newest snapshot.", value=age
+            "persist_database_up",
+            "Whether the database answers.",
+            value=int(statistics is not None),
+        )
+        if statistics is not None:
+            yield from _families(statistics)
+
+
+def _families(statistics: Statistics) -> Iterator[Metric]:
+    yield GaugeMetricFamily(
+        "persist_journal_seq", "The last change's seq.", value=statistics.seq
+    )
+    if statistics.snapshot_at is not None:
+        taken_at = datetime.fromisoformat(statistics.snapshot_at)
+        yield GaugeMetricFamily(
+            "persist_snapshot_age_seconds",
+            "Age of the newest snapshot.",
+            value=(datetime.now(UTC) - taken_at).total_seconds(),
         )
     records = GaugeMetricFamily(
         "persist_records",
-        "Records, counted once a minute at the most.",
+        "Records, counted at most once a minute.",
         labels=("collection",),
     )
-    for collection, count in figures.records.items():
+    for collection, count in statistics.records.items():
         records.add_metric((collection,), count)
     yield records
 
 
+def _remove_dead_workers(folder: Path) -> None:
+    """Remove the gauges of processes that ended; their counts stay."""
+    workers = {path.stem.rpartition("_")[2] for path in folder.glob("gauge_live*.db")}
+    for worker in workers:
+        try:
+            os.kill(int(worker), 0)
+        except ProcessLookupError:
+            with suppress(FileNotFoundError):  # another worker removed it first
+                mark_process_dead(worker, str(folder))  # type: ignore[no-untyped-call]
+
+
 def _resident_bytes() -> int:
     try:
-        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf(
-            "SC_PAGE_SIZE"
-        )
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
     except OSError:
-        return 0  # only Linux tells
+        return 0  # only Linux has it
+    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
-def metrics_router(metrics: Metrics) -> APIRouter:
-    """``/metrics``."""
-    router = APIRouter(tags=["service"])
+class MetricsRoutes:
+    """The handler of ``/metrics``."""
 
-    @router.get(
-        "/metrics", summary="Metrics for Prometheus", response_class=PlainTextResponse
-    )
-    async def show(http: HttpRequest) -> Response:
-        request: Request = http.scope["state"]["request"]
-        request.access.require(Level.ADMIN)
-        return Response(await metrics.text(), media_type=CONTENT_TYPE_PLAIN_0_0_4)
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
 
-    return router
+    async def metrics(self, request: Asked) -> PlainTextResponse:
+        """Return all metrics."""
+        text = await self._metrics.text()
+        return PlainTextResponse(text, media_type=CONTENT_TYPE_PLAIN_0_0_4)

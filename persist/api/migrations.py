@@ -1,36 +1,25 @@
-"""Migrations over HTTP: the plans, the runs, and the endpoint that restores a
-snapshot."""
+"""Migrations over HTTP: the plans, the runs, and the restore of a snapshot through the
+plans."""
 
 import asyncio
 import inspect
 import json
-from collections.abc import Callable
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing
 from typing import Any
 
-from fastapi import APIRouter
-from fastapi.responses import Response
-
-from persist.api.documented_bodies import Body
-from persist.api.entity_types import sent
-from persist.api.fastapi_errors import Asked
 from persist.api.query_params import controls, flag, pairs_of
+from persist.api.request_bodies import Body
 from persist.api.requests import Request
-from persist.api.responses import Answer, json_answer
-from persist.api.snapshots import places_of
-from persist.api.write_requests import Writes
+from persist.api.responses import Response, json_response
+from persist.api.routers import Asked
+from persist.api.snapshots import contents_of
+from persist.api.write_requests import Write, Writes, retry_on_stale_schema
 from persist.domain.access import EVERY, Level
 from persist.domain.entity_type import EntityType, Kind
-from persist.domain.errors import (
-    MigrationNotFound,
-    PersistError,
-    Unavailable,
-    WorkspaceNotFound,
-)
+from persist.domain.errors import MigrationNotFound, WorkspaceNotFound
 from persist.domain.identifiers import is_canonical
 from persist.domain.migration import MigrationStep
 from persist.domain.workspace import DEFAULT
-from persist.storage.catalog import Stale
 from persist.storage.database import Database
 from persist.storage.layout import Layout
 from persist.storage.migrator import step_statements
@@ -39,198 +28,179 @@ from persist.storage.restore_writer import OnConflict
 from persist.storage.unit_of_work import UnitOfWork
 from persist.storage.writer import Isolation
 
-ATTEMPTS = 5
-
-_INTO = (
-    "Where to: null is the default workspace, any other must be declared. Left out,"
-    " everything comes back where it was taken, and the workspaces of the snapshot that"
+_WORKSPACE = (
+    "Where to: null is the default workspace, any other must be declared. Where it is"
+    " left out, every record returns to the workspace it was taken from, and those that"
     " are not declared here are declared with it."
 )
 BODY = Body(
     {"snapshot": "0198c1d2-7c2f-7d6a-9f1e-2b3c4d5e6f70", "on_conflict": "skip"},
     "snapshot",
     snapshot={"type": "string", "description": "Its id."},
-    workspace={"type": ["string", "null"], "description": _INTO},
+    workspace={"type": ["string", "null"], "description": _WORKSPACE},
     on_conflict={"enum": [choice.value for choice in OnConflict], "default": "fail"},
     dry_run={"type": "boolean", "default": False},
     plan={"type": ["object", "null"]},
 )
+DOCUMENTS = {"restore": BODY}
 
 
-def migration_router(database: Database, writes: Writes) -> APIRouter:
-    """The routes of migration plans and of their runs."""
-    router = APIRouter(tags=["migrations"])
+class MigrationRoutes:
+    """The handlers of the routes of migration plans and of their runs."""
 
-    async def plan(layout: Layout) -> dict[str, Any]:
-        stored = await database.read(lambda reader: reader.versions(layout))
+    def __init__(self, database: Database, writes: Writes) -> None:
+        self._database = database
+        self._writes = writes
+
+    async def list_migration_plans(self, request: Asked) -> dict[str, Any]:
+        """Return the plans of the collections that the caller administers."""
+        await self._database.refresh()
+        layouts = [
+            layout
+            for name, layout in sorted(self._database.catalog.layouts.items())
+            if request.access.allows(Level.ADMIN, name)
+        ]
+        return {"items": [await self._plan(layout) for layout in layouts]}
+
+    async def read_migration_plan(
+        self, collection: str, request: Asked
+    ) -> dict[str, Any]:
+        """Return the plan of one collection."""
+        await self._database.refresh()
+        return await self._plan(self._database.catalog.get(collection))
+
+    async def _plan(self, layout: Layout) -> dict[str, Any]:
+        stored = await self._database.read(lambda reader: reader.versions(layout))
+        type = layout.type
         return {
-            "collection": layout.type.name,
-            "kind": layout.type.kind.value,
-            "current_version": layout.type.schema_version,
-            "explanation": _explanation(layout.type),
-            "steps": [_step(layout, step) for step in layout.type.plan.steps],
+            "collection": type.name,
+            "kind": type.kind.value,
+            "current_version": type.schema_version,
+            "explanation": _explanation(type),
+            "steps": [_step(layout, step) for step in type.plan.steps],
             "records": {
                 str(version): count for version, count in sorted(stored.items())
             },
         }
 
-    @router.get(
-        "/migration-plans",
-        summary="How data of older schema versions comes to the present",
-    )
-    async def plans(request: Asked) -> dict[str, Any]:
-        request.access.require_some(Level.ADMIN)
-        await database.refresh()
-        layouts = [
-            layout
-            for name, layout in sorted(database.catalog.layouts.items())
-            if request.access.allows(Level.ADMIN, name)
+    async def list_migrations(self, request: Asked) -> dict[str, Any]:
+        """Return every completed run, the newest first."""
+        stored = await self._database.read(lambda reader: reader.migrations())
+        reports = map(json.loads, stored)
+        items = [
+            report
+            for report in reports
+            if request.access.allows_all(Level.ADMIN, _collections(report))
         ]
-        return {"items": [await plan(layout) for layout in layouts]}
+        return {"items": items}
 
-    @router.get(
-        "/migration-plans/{collection}", summary="The migration plan of one collection"
-    )
-    async def plan_of(collection: str, request: Asked) -> dict[str, Any]:
-        request.access.require(Level.ADMIN, collection)
-        await database.refresh()
-        return await plan(database.catalog.get(collection))
-
-    @router.get("/migrations", summary="Every completed run, the newest first")
-    async def index(request: Asked) -> dict[str, Any]:
-        request.access.require_some(Level.ADMIN)
-        reports = map(
-            json.loads, await database.read(lambda reader: reader.migrations())
-        )
-        return {
-            "items": [
-                report
-                for report in reports
-                if request.access.allows_all(Level.ADMIN, _names(report))
-            ]
-        }
-
-    @router.get("/migrations/{id}", summary="One completed run")
-    async def read(id: str, request: Asked) -> dict[str, Any]:
-        request.access.require_some(Level.ADMIN)
+    async def read_migration(self, id: str, request: Asked) -> dict[str, Any]:
+        """Return one completed run."""
         text = None
         if is_canonical(id):
-            text = await database.read(lambda reader: reader.migration(id))
-        report: dict[str, Any] = json.loads(text or '{"collections":[]}')
-        request.access.require_all(Level.ADMIN, _names(report))
+            text = await self._database.read(lambda reader: reader.migration(id))
         if text is None:
+            request.access.require(Level.ADMIN)
             raise MigrationNotFound(
                 f"there is no migration {id[:80]!r}; GET /migrations lists them"
             )
+        report: dict[str, Any] = json.loads(text)
+        request.access.require_all(Level.ADMIN, _collections(report))
         return report
 
-    @router.post(
-        "/migrations",
-        summary="Restore a snapshot through the migration plans",
-        openapi_extra=BODY,
-        status_code=201,
-    )
-    async def restore(request: Asked) -> Response:
-        request.access.require_some(Level.ADMIN)
-        in_query = flag(controls(pairs_of(request.query), ("dry_run",)), "dry_run")
+    async def restore(self, request: Asked) -> Response:
+        """Restore a snapshot through the migration plans, and return the report."""
+        control = controls(pairs_of(request.query), ("dry_run",))
         body = await request.body()
         wanted = BODY.read(body)
-        order = _order(wanted)
-        dry_run = in_query or wanted["dry_run"]
-        for _ in range(ATTEMPTS):
-            await database.refresh()
-            await _permit(database, request, order)
-            with (
-                closing(Restore(database.dialect, database.catalog, order)) as work,
-                suppress(Stale),
-            ):
-                operation = await _prepared(database, work, order, request)
-                answer = await writes.perform(
-                    request,
-                    operation,
-                    body=body,
-                    isolation=Isolation.EXCLUSIVE,
-                    dry_run=dry_run,
-                )
-                await database.refresh()
-                return sent(answer)
-        raise Unavailable("the entity types of the snapshot keep changing; try again")
+        dry_run = flag(control, "dry_run") or wanted["dry_run"]
+        order = _request(wanted)
 
-    return router
+        async def attempt() -> Response:
+            await self._database.refresh()
+            await self._require(request, order)
+            return await self._restore(request, order, body, dry_run=dry_run)
+
+        response = await retry_on_stale_schema(self._database, attempt)
+        await self._database.refresh()
+        return response
+
+    async def _restore(
+        self, request: Request, order: RestoreRequest, body: bytes, *, dry_run: bool
+    ) -> Response:
+        database = self._database
+        with ExitStack() as stack:
+
+            async def parse() -> Restore:
+                restore = Restore(database.dialect, database.catalog, order)
+                stack.enter_context(closing(restore))
+                content = database.snapshots.content(order.snapshot)
+                await asyncio.to_thread(restore.prepare, content)
+                return restore
+
+            def run(work: UnitOfWork, restore: Restore) -> dict[str, Any]:
+                return restore.run(work, request.origin)
+
+            def render(report: dict[str, Any]) -> Response:
+                location = f"/migrations/{report['id']}".encode()
+                return json_response(report, 201, [(b"location", location)])
+
+            write = Write(
+                parse=parse,
+                run=run,
+                render=render,
+                body=body,
+                isolation=Isolation.EXCLUSIVE,
+                dry_run=dry_run,
+            )
+            return await self._writes.perform(request, write)
+
+    async def _require(self, request: Request, order: RestoreRequest) -> None:
+        """Raise ``Forbidden`` unless the caller administers what the snapshot holds and
+        where it goes: every workspace of a type that has to be registered, and all of a
+        workspace that has to be declared."""
+        if request.access.allows(Level.ADMIN):
+            return
+        taken = await contents_of(self._database, order.snapshot)
+        catalog = self._database.catalog
+        required: list[tuple[str, str | None]] = [*taken]
+        for name, workspace in taken:
+            into = workspace if order.workspace is None else order.workspace
+            required.append((name, into if name in catalog.layouts else None))
+            if into != DEFAULT and into not in catalog.workspaces:
+                required.append((EVERY, into))
+        request.access.require_all(Level.ADMIN, required)
 
 
-async def _permit(database: Database, request: Request, order: RestoreRequest) -> None:
-    """Raise ``Forbidden`` unless the caller administers what the snapshot holds and
-    where it goes: a type that has to be registered everywhere, and all of a workspace
-    that has to be declared."""
-    if request.access.allows(Level.ADMIN):
-        return
-    held, catalog = await places_of(database, order.snapshot), database.catalog
-    wanted: list[tuple[str, str | None]] = [*held]
-    for name, workspace in held:
-        into = workspace if order.workspace is None else order.workspace
-        wanted.append((name, into if name in catalog.layouts else None))
-        if into != DEFAULT and into not in catalog.workspaces:
-            wanted.append((EVERY, into))
-    request.access.require_all(Level.ADMIN, wanted)
-
-
-def _names(report: dict[str, Any]) -> list[tuple[str, None]]:
-    """The collections of a run, in every workspace."""
+def _collections(report: dict[str, Any]) -> list[tuple[str, None]]:
+    """Return the collections of a run, in every workspace."""
     return [(collection["name"], None) for collection in report["collections"]]
 
 
-async def _prepared(
-    database: Database, work: Restore, order: RestoreRequest, request: Request
-) -> Callable[[UnitOfWork], Answer]:
-    """The operation that restores. Under an ``Idempotency-Key`` a refusal waits for its
-    turn: a stored answer comes first."""
-    refused: PersistError | None = None
-    try:
-        await asyncio.to_thread(
-            work.prepare, database.snapshots.content(order.snapshot)
-        )
-    except PersistError as error:
-        if request.idempotency_key is None:
-            raise
-        refused = error
-
-    def operation(unit: UnitOfWork) -> Answer:
-        if refused is not None:
-            raise refused
-        report = work.run(unit, request.origin)
-        return json_answer(
-            report, 201, [(b"location", f"/migrations/{report['id']}".encode())]
-        )
-
-    return operation
-
-
-def _order(wanted: dict[str, Any]) -> RestoreRequest:
-    """What a body asks for. Raises ``WorkspaceNotFound``."""
-    if wanted.get("workspace") == DEFAULT:
+def _request(wanted: dict[str, Any]) -> RestoreRequest:
+    """Return what a body asks for. Raises ``WorkspaceNotFound``."""
+    workspace = wanted.get("workspace")
+    if workspace == DEFAULT:
         raise WorkspaceNotFound("the default workspace has no name: it is null")
-    into = (wanted["workspace"] or DEFAULT) if "workspace" in wanted else None
+    if "workspace" in wanted:
+        workspace = workspace or DEFAULT
+    conflict = OnConflict(wanted["on_conflict"])
     return RestoreRequest(
-        wanted["snapshot"],
-        into,
-        OnConflict(wanted["on_conflict"]),
-        wanted.get("plan") or {},
+        wanted["snapshot"], workspace, conflict, wanted.get("plan") or {}
     )
 
 
 def _explanation(type: EntityType) -> str:
-    current, steps = type.schema_version, type.plan.steps
+    current = type.schema_version
+    steps = type.plan.steps
     if not steps:
         return (
-            f"Schema version {current} has no way from older ones: data of them cannot"
-            " be restored."
+            f"No plan leads from older schema versions to {current}: data of them"
+            " cannot be restored."
         )
-    moment = (
-        "when the type evolves"
-        if type.kind is Kind.REGISTERED
-        else "when the service starts"
-    )
+    moment = "when the service starts"
+    if type.kind is Kind.REGISTERED:
+        moment = "when the type evolves"
     return (
         f"Data of schema version {steps[0].from_version} or later comes to version"
         f" {current} step by step: stored records {moment}, those of a snapshot when it"

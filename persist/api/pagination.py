@@ -1,45 +1,67 @@
-"""Cursors: where a page ended, in a form that means nothing to the client and fits one
-query."""
+"""Pages: their JSON, the link to the next one, and cursors, which hold where a page
+ended in a form that fits one query and means nothing to the client."""
 
 import base64
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
+from persist.api.requests import Request
+from persist.api.responses import JSON, Response
 from persist.domain.errors import InvalidQuery
 from persist.domain.record import dumps
 
 
+def page_response(
+    request: Request,
+    items: Iterable[str],
+    cursor: str | None,
+    total: int | None = None,
+) -> Response:
+    """Return a page of items, which are JSON texts, with the cursor of the next one."""
+    counted = "" if total is None else f',"total":{total}'
+    text = f'{{"items":[{",".join(items)}],"next_cursor":{dumps(cursor)}{counted}}}'
+    headers = [JSON]
+    if cursor is not None:
+        link = f'<{next_link(request.path, request.query, cursor)}>; rel="next"'
+        headers.append((b"link", link.encode()))
+    return Response(200, text.encode(), headers)
+
+
+def next_link(path: str, query: bytes, cursor: str) -> str:
+    """Return the address of the next page."""
+    # A bare ">" would end the link.
+    parts = query.decode("ascii").replace(">", "%3E").split("&")
+    kept = [part for part in parts if part and not part.startswith("cursor=")]
+    return f"{path}?{'&'.join([*kept, f'cursor={cursor}'])}"
+
+
 def encode(bound: str, position: Sequence[Any]) -> str:
-    """A cursor of ``[A-Za-z0-9_-]``; ``bound`` says what it belongs to."""
-    return (
-        base64.urlsafe_b64encode(dumps([bound, *position]).encode())
-        .decode()
-        .rstrip("=")
-    )
+    """Return a cursor of ``[A-Za-z0-9_-]``; ``bound`` is what it belongs to."""
+    text = dumps([bound, *position])
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
 def decode(cursor: str, bound: str) -> list[Any]:
-    """The position a cursor holds. Raises ``InvalidQuery`` where it belongs to
+    """Return the position in a cursor. Raises ``InvalidQuery`` where it belongs to
     something else."""
+    padded = cursor + "=" * (-len(cursor) % 4)
     try:
-        held = json.loads(
-            base64.b64decode(cursor + "=" * (-len(cursor) % 4), b"-_", validate=True)
-        )
+        content = json.loads(base64.b64decode(padded, b"-_", validate=True))
     except (ValueError, RecursionError):
         raise foreign() from None
-    if not isinstance(held, list) or not held:
+    if not isinstance(content, list) or not content:
         raise foreign()
-    if held[0] != bound:
+    if content[0] != bound:
         raise InvalidQuery(
             "the cursor belongs to another collection, workspace or query; start again"
             " without it"
         )
-    return held[1:]
+    return content[1:]
 
 
 def foreign() -> InvalidQuery:
-    """The refusal of a cursor that was made elsewhere."""
+    """Return the refusal of a cursor that this service did not make."""
     return InvalidQuery(
-        "the cursor is not one this service gave; start again without it"
+        "the cursor is not one that this service made; start again without it"
     )

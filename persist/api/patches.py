@@ -15,8 +15,8 @@ from persist.domain.strict_json import check_depth
 JSON_PATCH = "application/json-patch+json"
 MERGE_PATCH = "application/merge-patch+json"
 
-OPERATIONS = 100
-"""Operations a JSON Patch may have."""
+MAX_OPERATIONS = 100
+"""Operations that a JSON Patch may have."""
 
 Change = Callable[[Data], Data]
 
@@ -46,9 +46,9 @@ def json_patch(operations: Any, limit: int) -> Change:
 
 
 def _check(operations: list[Any]) -> None:
-    if len(operations) > OPERATIONS:
+    if len(operations) > MAX_OPERATIONS:
         raise InvalidPatch(
-            f"a JSON Patch may have {OPERATIONS} operations, this one has"
+            f"a JSON Patch may have {MAX_OPERATIONS} operations, this one has"
             f" {len(operations)}"
         )
     for index, operation in enumerate(operations):

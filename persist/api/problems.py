@@ -1,10 +1,10 @@
-"""Problems: every error as ``application/problem+json`` (RFC 9457). The one table of
-statuses."""
+"""Problems: every error as ``application/problem+json`` (RFC 9457), and the one table
+of their statuses."""
 
 import logging
 from typing import Any
 
-from persist.api.responses import PROBLEM, Answer, Headers
+from persist.api.responses import PROBLEM, Headers, Response
 from persist.domain import errors
 from persist.domain.errors import PersistError, Refused
 from persist.domain.record import dumps
@@ -27,6 +27,7 @@ STATUSES: dict[type[PersistError], int] = {
     errors.IdempotencyMismatch: 422,
     errors.PreconditionRequired: 428,
     PersistError: 500,
+    errors.UnsupportedTransferCoding: 501,
     errors.OutcomeUnknown: 503,
     errors.Unavailable: 503,
 }
@@ -35,12 +36,13 @@ RETRY_AFTER = b"retry-after"
 
 
 def status_of(kind: type[PersistError]) -> int:
-    """The status of an error: its own, or that of the nearest class above it."""
+    """Return the status of an error: its own, or that of the nearest class above
+    it."""
     return next(STATUSES[base] for base in kind.__mro__ if base in STATUSES)
 
 
 def catalogue() -> dict[str, type[PersistError]]:
-    """Every code with the class that stands for it."""
+    """Return every code with its class."""
     found: dict[str, type[PersistError]] = {"internal-error": PersistError}
     waiting: list[type[PersistError]] = [PersistError]
     while waiting:
@@ -51,20 +53,21 @@ def catalogue() -> dict[str, type[PersistError]]:
     return dict(sorted(found.items()))
 
 
-def problem(error: BaseException, instance: str, request_id: str) -> Answer:
-    """The answer to a request that failed. What is not a refusal is logged and told as
-    500 without a word of the inside."""
-    if isinstance(error, (errors.Unavailable, errors.OutcomeUnknown)):
+def problem(error: BaseException, instance: str, request_id: str) -> Response:
+    """Return the response to a request that failed. An exception that is no refusal is
+    logged, and answered with 500 without a word about the inside."""
+    if isinstance(error, errors.Unavailable | errors.OutcomeUnknown):
         logger.warning("answered 503: %s", error.detail)
     if not isinstance(error, PersistError):
         logger.error("%s failed", instance, exc_info=error)
         error = PersistError(
             "the service failed on this request; its log has the request_id"
         )
+    status = status_of(type(error))
     members: dict[str, Any] = {
         "type": f"/problems/{error.code}",
         "title": error.title,
-        "status": status_of(type(error)),
+        "status": status,
         "detail": error.detail,
         "instance": instance,
         "code": error.code,
@@ -72,29 +75,25 @@ def problem(error: BaseException, instance: str, request_id: str) -> Answer:
     }
     if error.errors:
         members["errors"] = [violation._asdict() for violation in error.errors]
-    return Answer(
-        members["status"],
-        dumps(members | error.members).encode(),
-        [PROBLEM, *_headers(error)],
-    )
+    body = dumps(members | error.members).encode()
+    return Response(status, body, [PROBLEM, *_headers(error)])
 
 
 def _headers(error: PersistError) -> Headers:  # noqa: PLR0911 - a table of errors
-    if isinstance(error, errors.Unavailable):
-        return [(RETRY_AFTER, str(error.retry_after).encode())]
-    if isinstance(error, errors.IdempotencyInProgress):
-        return [(RETRY_AFTER, b"1")]
-    if isinstance(error, errors.Unauthenticated):
-        return [(b"www-authenticate", b"Bearer")]
-    if isinstance(error, errors.RequestTimeout):
-        return [(b"connection", b"close")]
-    if isinstance(error, errors.MethodNotAllowed):
-        return [(b"allow", ", ".join(error.allowed).encode())]
-    if isinstance(error, errors.UnsupportedMediaType):
-        return [
-            (
-                b"accept-patch" if "patch" in error.accepted[0] else b"accept",
-                ", ".join(error.accepted).encode(),
-            )
-        ]
+    """Return the headers that an error has beside those of every problem."""
+    match error:
+        case errors.Unavailable():
+            return [(RETRY_AFTER, str(error.retry_after).encode())]
+        case errors.IdempotencyInProgress():
+            return [(RETRY_AFTER, b"1")]
+        case errors.Unauthenticated():
+            return [(b"www-authenticate", b"Bearer")]
+        case errors.RequestTimeout():
+            return [(b"connection", b"close")]
+        case errors.MethodNotAllowed():
+            return [(b"allow", ", ".join(error.allowed).encode())]
+        case errors.UnsupportedMediaType():
+            is_patch = "patch" in error.accepted[0]
+            name = b"accept-patch" if is_patch else b"accept"
+            return [(name, ", ".join(error.accepted).encode())]
     return []

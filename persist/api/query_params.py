@@ -1,6 +1,5 @@
 """Query strings: filters, order, pages. They become a ``Query`` of the domain."""
 
-import difflib
 import hashlib
 import json
 import math
@@ -28,6 +27,7 @@ from persist.domain.query import (
     SortKey,
 )
 from persist.domain.record import INT64, canonical_text, dumps, normalize_number
+from persist.domain.suggestions import nearest
 from persist.entity_types.cel.filter import compile_filter
 from persist.entity_types.cel.operands import stored_time
 
@@ -419,15 +419,6 @@ def _sound(text: str) -> bool:
     return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
-def next_link(path: str, query: bytes, cursor: str) -> str:
-    """The address of the next page."""
-    parts = (
-        query.decode("ascii").replace(">", "%3E").split("&")
-    )  # a bare one would end the link
-    kept = [part for part in parts if part and not part.startswith("cursor=")]
-    return f"{path}?{'&'.join([*kept, f'cursor={cursor}'])}"
-
-
 def _unknown_field(
     type: EntityType, name: str, controls: Iterable[str] = ()
 ) -> PersistError:
@@ -448,6 +439,6 @@ def _unknown_field(
 
 def _unknown(what: str, name: str, known: Iterable[str]) -> InvalidQuery:
     known = [one for one in known if one != name]
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(known[:20])}"
+    near = nearest(name, known, 0.5)
+    hint = f"did you mean {near}?" if near else f"known: {', '.join(known[:20])}"
     return InvalidQuery(f"unknown {what} {name[:80]!r}; {hint}")

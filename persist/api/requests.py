@@ -1,15 +1,23 @@
-"""What comes in: headers, preconditions, strict bodies. Query strings are in
-``api.queries``."""
+"""Requests: headers, preconditions and bodies. Query strings are in
+``api.query_params``."""
 
 import asyncio
 import hashlib
 import itertools
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping, Sequence
+import tempfile
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterator,
+    MutableMapping,
+    Sequence,
+)
 from contextvars import ContextVar
 from dataclasses import dataclass
 from time import perf_counter
-from typing import Any
+from typing import IO, Any
 from urllib.parse import quote
 
 from persist.api.in_flight import InFlightLimiter
@@ -22,6 +30,7 @@ from persist.domain.errors import (
     MalformedRequest,
     RequestTimeout,
     TooLarge,
+    Unavailable,
     UnsupportedMediaType,
 )
 from persist.domain.identifiers import new_id
@@ -38,6 +47,8 @@ PATCH_TYPES = (
     "application/json",
 )
 
+IN_PARTS = "send large amounts of records to …/import"
+
 REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
 KEY = re.compile(r"[\x21-\x7e]{1,255}")
 MINIMAL = re.compile(r"\s*return\s*=\s*(?:minimal|\"minimal\")\s*")
@@ -48,9 +59,12 @@ TAGS = re.compile(rf"[\s,]*{TAG.pattern}(?:\s*,[\s,]*{TAG.pattern})*[\s,]*")
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a request may take: bytes of a body and of an import, seconds between two
-    pieces; and what one process takes on at once: connections, requests, bytes of their
-    bodies in memory, requests that wait for the database."""
+    """What one request may take, and what one process takes on at once.
+
+    ``body`` and ``upload`` are bytes of a body in memory and of one on the disk;
+    ``silence`` is the seconds between two chunks of a body; ``bodies`` is bytes of all
+    bodies in memory; ``waiting`` is requests that wait for the database.
+    """
 
     body: int
     upload: int
@@ -61,35 +75,56 @@ class Limits:
     waiting: int
 
 
+@dataclass(frozen=True, slots=True)
+class SpooledBody:
+    """A body in a temporary file. ``digest`` is its SHA-256, which stands for it in the
+    fingerprint of an ``Idempotency-Key``."""
+
+    file: IO[bytes]
+    digest: bytes
+
+    def lines(self, longest: int) -> Iterator[bytes]:
+        """Yield its lines from the start; of a longer one ``longest`` bytes and the two
+        that follow."""
+        self.file.seek(0)
+        while line := self.file.readline(longest + 2):
+            yield line
+
+
 PROCESS = new_id()[:18].replace("-", "")
-"""Begins the request ids made in this process."""
+"""The first part of the request ids made in this process."""
 
 _count = itertools.count(1)
 
 UNKNOWN = "other"
-"""The route of whatever has none: paths that clients make up are not counted each by
-itself."""
+"""The metric label of a path without a route: clients must not make labels of their
+own."""
 
-GONE = 499
-"""Stands for the status where the client is gone before its answer begins."""
+CLIENT_CLOSED_REQUEST = 499
+"""The status in the metrics where the client left before its response began."""
 
 
 class Disconnected(Exception):
-    """The client is gone; nobody waits for an answer."""
+    """The client closed the connection; nobody waits for a response."""
 
 
 class Request:
-    """A request as the ASGI server hands it over. ``route`` is the template of its
-    path, for counting; ``status`` that of its answer, once there is one."""
+    """A request as the ASGI server passes it on.
+
+    ``route`` is the template of its path, for the metrics. ``status`` is that of its
+    response, and ``seconds`` the time until the response began. ``body_bytes`` is what
+    its body takes in memory. ``waits``: it waits for something to happen.
+    """
 
     __slots__ = (
         "_admit",
         "_body",
         "_headers",
+        "_limiter",
         "_receive",
-        "_traffic",
+        "_spooled",
         "access",
-        "held",
+        "body_bytes",
         "limits",
         "method",
         "path",
@@ -99,7 +134,6 @@ class Request:
         "seconds",
         "started",
         "status",
-        "streamed",
         "waits",
     )
 
@@ -108,7 +142,7 @@ class Request:
         scope: Scope,
         receive: Receive,
         limits: Limits,
-        traffic: InFlightLimiter,
+        limiter: InFlightLimiter,
         admit: "Admit",
     ) -> None:
         self.started = perf_counter()
@@ -117,41 +151,52 @@ class Request:
         self.query: bytes = scope["query_string"]
         self.limits = limits
         self.access: Access = NOBODY
-        self.streamed = False
         self.route = UNKNOWN
-        self.status = GONE
+        self.status = CLIENT_CLOSED_REQUEST
         self.seconds = 0.0
-        self.held = 0
+        self.body_bytes = 0
         self.waits = False
         self._admit = admit
-        self._traffic = traffic
+        self._limiter = limiter
         self._receive = receive
         self._body: bytes | None = None
+        self._spooled: SpooledBody | None = None
         self._headers: dict[bytes, bytes] = {}
-        for name, value in scope["headers"]:
-            held = self._headers.get(name)
-            self._headers[name] = value if held is None else held + b", " + value
+        for name, sent in scope["headers"]:
+            value = sent.strip(b" \t")
+            earlier = self._headers.get(name)
+            self._headers[name] = value if earlier is None else earlier + b", " + value
         self.request_id = sane_request_id(self._headers.get(b"x-request-id"))
 
     async def admit(self) -> None:
-        """Tell who asks: ``access`` is theirs now. What goes on for long asks again, as
+        """Set ``access`` to what the caller may do now. A long response asks again, as
         a key may be revoked. Raises ``Unauthenticated``, ``Forbidden``,
         ``Unavailable``."""
         self.access = await self._admit(self)
 
+    def response_begins(self, status: int) -> None:
+        """Note the status of the response and the time until it begins."""
+        self.status = status
+        self.seconds = perf_counter() - self.started
+
     def wait(self) -> None:
-        """From now on it waits for something to happen: that takes no place among those
-        in progress."""
-        self._traffic.wait(self)
+        """Leave the requests in progress: from now on it waits for something to
+        happen."""
+        self._limiter.wait(self)
+
+    def close(self) -> None:
+        """Release what its body takes on the disk."""
+        if self._spooled is not None:
+            self._spooled.file.close()
 
     @property
     def origin(self) -> Origin:
-        """Who asks and in which request, for the changes that are made."""
+        """The caller and the request id, for the changes that are made."""
         return Origin(self.access.actor, self.request_id)
 
     def header(self, name: bytes) -> str | None:
-        """A header's value; several of one name are one list (RFC 9110, section
-        5.2)."""
+        """Return the value of a header. Several of one name are one list (RFC 9110,
+        section 5.2)."""
         value = self._headers.get(name)
         return None if value is None else value.decode("latin-1")
 
@@ -161,59 +206,93 @@ class Request:
         return quote(self.path, safe="/:@!$&'()*+,;=~")
 
     async def body(self, accepted: Sequence[str] = JSON_TYPES) -> bytes:
-        """The whole body, as often as asked for. Raises ``UnsupportedMediaType``,
-        ``TooLarge``, ``RequestTimeout``."""
+        """Return the complete body; it may be asked for again. Raises
+        ``UnsupportedMediaType``, ``TooLarge``, ``RequestTimeout``."""
         if self._body is None:
-            self._body = await self._whole()
+            self._body = await self._read_body()
         if self._body:
             self.media_type(accepted)
         return self._body
 
-    async def _whole(self) -> bytes:
-        length = self._headers.get(b"content-length")
-        if length is not None and length.isdigit() and int(length) > self.limits.body:
-            raise _too_large(self.limits.body)
-        self.streamed, size, more = True, 0, True
-        pieces: list[bytes] = []
-        while more:
-            piece, more = await self._next()
-            size += len(piece)
+    async def _read_body(self) -> bytes:
+        self._check_announced(self.limits.body, IN_PARTS)
+        chunks: list[bytes] = []
+        size = 0
+        async for chunk, more in self._chunks():
+            size += len(chunk)
             if size > self.limits.body:
-                raise _too_large(self.limits.body)
+                raise _too_large(self.limits.body, IN_PARTS)
             if more:
-                self._traffic.hold(self, len(piece))
-            pieces.append(piece)
-        self.streamed = False
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+                self._limiter.reserve(self, len(chunk))
+            chunks.append(chunk)
+        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
-    async def pieces(self) -> AsyncIterator[bytes]:
-        """The body as it arrives. Raises ``RequestTimeout`` where it stops arriving."""
-        more = self.streamed = True
+    async def spooled(self, advice: str) -> SpooledBody:
+        """Return the body in a file, which may be asked for again. ``advice`` is what a
+        client does about one that is too large.
+
+        Raises ``TooLarge``, ``RequestTimeout``, ``Unavailable`` where the disk is full.
+        """
+        if self._spooled is None:
+            file = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close()
+            try:
+                digest = await self._spool(file, advice)
+            except BaseException:
+                file.close()
+                raise
+            self._spooled = SpooledBody(file, digest)
+        return self._spooled
+
+    async def _spool(self, file: IO[bytes], advice: str) -> bytes:
+        self._check_announced(self.limits.upload, advice)
+        digest, size = hashlib.sha256(), 0
+        async for chunk, _ in self._chunks():
+            size += len(chunk)
+            if size > self.limits.upload:
+                raise _too_large(self.limits.upload, advice)
+            digest.update(chunk)
+            try:
+                file.write(chunk)
+            except OSError as error:
+                raise Unavailable(
+                    f"the disk has no room for the body: {error.strerror}"
+                ) from None
+        return digest.digest()
+
+    def _check_announced(self, limit: int, advice: str) -> None:
+        announced = self._headers.get(b"content-length", b"")
+        if announced.isdigit() and int(announced) > limit:
+            raise _too_large(limit, advice)
+
+    async def _chunks(self) -> AsyncIterator[tuple[bytes, bool]]:
+        """Yield each chunk of the body, and whether more follow. Raises
+        ``RequestTimeout`` where it stops arriving."""
+        more = True
         while more:
-            piece, more = await self._next()
-            if piece:
-                yield piece
-
-    async def _next(self) -> tuple[bytes, bool]:
-        """The next piece of the body, and whether there are more."""
-        try:
-            async with asyncio.timeout(self.limits.silence):
-                message = await self._receive()
-        except TimeoutError:
-            detail = f"no byte of the body came for {self.limits.silence:g} seconds"
-            raise RequestTimeout(detail) from None
-        if message["type"] == "http.disconnect":
-            raise Disconnected
-        return message.get("body", b""), message.get("more_body", False)
+            try:
+                async with asyncio.timeout(self.limits.silence):
+                    message = await self._receive()
+            except TimeoutError:
+                raise RequestTimeout(
+                    f"no byte of the body came for {self.limits.silence:g} seconds"
+                ) from None
+            if message["type"] == "http.disconnect":
+                raise Disconnected
+            more = message.get("more_body", False)
+            yield message.get("body", b""), more
 
     def media_type(self, accepted: Sequence[str]) -> str:
-        """The body's media type, the first of ``accepted`` where none is given.
+        """Return the body's media type, the first of ``accepted`` where none is given.
 
         Raises ``UnsupportedMediaType``.
         """
         given = self.header(b"content-type")
-        if self._headers.get(b"content-encoding", b"identity") != b"identity":
-            raise UnsupportedMediaType("a compressed body", accepted)
+        encoding = self.header(b"content-encoding") or "identity"
+        if encoding.lower() != "identity":
+            raise UnsupportedMediaType(
+                f"the content coding {encoding[:40]!r} is not supported here",
+                accepted,
+            )
         if given is None or given in accepted:
             return given or accepted[0]
         name, _, parameters = given.partition(";")
@@ -221,15 +300,15 @@ class Request:
         if name.strip().lower() not in accepted or (
             charset and charset[1].lower() not in ("utf-8", "utf8")
         ):
-            raise UnsupportedMediaType(given[:100], accepted)
+            raise UnsupportedMediaType(
+                f"the media type {given[:100]!r} is not supported here", accepted
+            )
         return name.strip().lower()
 
     def precondition(self, *, required: bool = False) -> Precondition:
-        """``If-Match`` and ``If-None-Match``. Raises ``MalformedRequest``."""
-        if_match, none_match = (
-            self._headers.get(b"if-match"),
-            self._headers.get(b"if-none-match"),
-        )
+        """Return ``If-Match`` and ``If-None-Match``. Raises ``MalformedRequest``."""
+        if_match = self._headers.get(b"if-match")
+        none_match = self._headers.get(b"if-none-match")
         if if_match is None and none_match is None and not required:
             return NO_PRECONDITION
         return Precondition(
@@ -254,7 +333,8 @@ class Request:
         return any(MINIMAL.fullmatch(part.split(";")[0]) for part in preferences)
 
     def fingerprint(self, body: bytes) -> str:
-        """What makes two requests under one ``Idempotency-Key`` the same."""
+        """Return what is equal for two requests that may share an
+        ``Idempotency-Key``."""
         names = (b"content-type", b"if-match", b"if-none-match")
         parts = [self.method.encode(), self.path.encode(), self.query]
         parts += [self._headers.get(name, b"") for name in names]
@@ -264,22 +344,22 @@ class Request:
 
 
 CURRENT: ContextVar[Request] = ContextVar("request")
-"""The request that is being answered; the log's records name it."""
+"""The request that is being answered, which log records name."""
 
 
 Admit = Callable[[Request], Awaitable[Access]]
 
 
 def sane_request_id(given: bytes | None) -> str:
-    """The client's ``X-Request-ID`` if it is 1 to 128 visible ASCII characters, else a
-    new one."""
+    """Return the client's ``X-Request-ID`` if it is 1 to 128 visible ASCII characters,
+    otherwise a new one."""
     if given is not None and REQUEST_ID.fullmatch(text := given.decode("latin-1")):
         return text
     return f"{PROCESS}{next(_count):x}"
 
 
 def json_object(body: bytes, error: type[Invalid] = InvalidData) -> dict[str, Any]:
-    """A body that must be a JSON object."""
+    """Return a body that must be a JSON object. Raises ``InvalidJson``, ``error``."""
     try:
         value = strict_json.parse(body)
     except InvalidData as refused:
@@ -294,7 +374,7 @@ def _tags(header: str, value: bytes | None) -> tuple[str, ...]:
 
 
 def entity_tags(header: str, text: str) -> tuple[str, ...]:
-    """The entity tags of a precondition (RFC 9110, section 13.1). Raises
+    """Return the entity tags of a precondition (RFC 9110, section 13.1). Raises
     ``MalformedRequest``."""
     text = text.strip()
     if text == ANY:
@@ -306,8 +386,5 @@ def entity_tags(header: str, text: str) -> tuple[str, ...]:
     return tuple(TAG.findall(text))
 
 
-def _too_large(limit: int) -> TooLarge:
-    return TooLarge(
-        f"a body may have {limit:,} bytes here; send large amounts of records to"
-        " …/import"
-    )
+def _too_large(limit: int, advice: str) -> TooLarge:
+    return TooLarge(f"a body may have {limit:,} bytes here; {advice}")

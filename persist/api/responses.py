@@ -1,9 +1,12 @@
-"""What goes out: answers, records and changes as bytes. Stored JSON is passed on as it
-stands."""
+"""Responses: records, changes and outcomes as bytes. Stored JSON is passed on
+unparsed."""
 
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, MutableMapping
 from dataclasses import dataclass
 from typing import Any
+
+from starlette import responses
 
 from persist.domain.record import Record, dumps
 
@@ -15,65 +18,91 @@ PROBLEM = (b"content-type", b"application/problem+json")
 NDJSON = (b"content-type", b"application/x-ndjson")
 
 
-@dataclass(slots=True)
-class Answer:
-    """A response, all there."""
+class Response(responses.Response):
+    """A complete response; FastAPI's routers take it as one of their own."""
 
-    status: int
-    body: bytes
-    headers: Headers
+    def __init__(self, status: int, body: bytes, headers: Headers) -> None:
+        self.status_code = status
+        self.body = body
+        self.raw_headers = headers
+        self.background = None
 
     async def send(self, send: Send, *, head: bool = False) -> None:
-        """Hand it to the server; ``head`` leaves the body out and keeps its length."""
-        headers = self.headers
-        if self.status not in (204, 304):
+        """Send it; ``head`` leaves the body out and keeps its length."""
+        headers = self.raw_headers
+        if self.status_code not in (204, 304):
             headers.append((b"content-length", str(len(self.body)).encode()))
-        await send(
-            {"type": "http.response.start", "status": self.status, "headers": headers}
-        )
+        start = {
+            "type": "http.response.start",
+            "status": self.status_code,
+            "headers": headers,
+        }
+        await send(start)
         await send({"type": "http.response.body", "body": b"" if head else self.body})
 
+    async def __call__(self, scope: Any, receive: Any, send: Send) -> None:
+        await self.send(send)
+
 
 @dataclass(slots=True)
-class Stream:
-    """A response of which nobody knows the length; ``pieces`` is closed when the client
-    goes."""
+class StreamedResponse:
+    """A response of unknown length; ``chunks`` is closed when the client goes."""
 
-    pieces: AsyncIterator[bytes]
-    headers: Headers
-    status: int = 200
+    chunks: AsyncIterator[bytes]
+    raw_headers: Headers
+    status_code: int = 200
 
     async def send(self, send: Send, *, head: bool = False) -> None:
-        """Hand it to the server piece by piece, at the client's pace."""
-        await send(
-            {
-                "type": "http.response.start",
-                "status": self.status,
-                "headers": self.headers,
-            }
-        )
+        """Send it chunk by chunk, as fast as the client reads."""
+        start = {
+            "type": "http.response.start",
+            "status": self.status_code,
+            "headers": self.raw_headers,
+        }
+        await send(start)
         if not head:
-            async for piece in self.pieces:
+            async for chunk in self.chunks:
                 await send(
-                    {"type": "http.response.body", "body": piece, "more_body": True}
+                    {"type": "http.response.body", "body": chunk, "more_body": True}
                 )
         await send({"type": "http.response.body", "body": b""})
 
 
-def json_answer(
+def json_response(
     value: Any, status: int = 200, headers: Iterable[tuple[bytes, bytes]] = ()
-) -> Answer:
-    """A JSON value as an answer."""
-    return Answer(status, dumps(value).encode(), [JSON, *headers])
+) -> Response:
+    """Return a JSON value as a response."""
+    return Response(status, dumps(value).encode(), [JSON, *headers])
+
+
+def no_content() -> Response:
+    """Return a response without a body."""
+    return Response(204, b"", [])
+
+
+def deleted_response(*, dry_run: bool) -> Response:
+    """Return the answer to the deletion of one resource."""
+    return json_response({"deleted": 1}) if dry_run else no_content()
 
 
 def etag(revision: int) -> tuple[bytes, bytes]:
-    """A record's entity tag is its revision."""
+    """Return the header with a record's entity tag, which is its revision."""
     return b"etag", b'"%d"' % revision
 
 
+def record_response(record: Record) -> Response:
+    """Return a record, with its entity tag."""
+    return Response(200, record_text(record).encode(), [JSON, etag(record.revision)])
+
+
+def created_response(record: Record, location: str) -> Response:
+    """Return a record that was created at ``location``."""
+    headers = [JSON, etag(record.revision), (b"location", location.encode())]
+    return Response(201, record_text(record).encode(), headers)
+
+
 def record_text(record: Record) -> str:
-    """A record as JSON text."""
+    """Return a record as JSON text."""
     row = (
         record.id,
         record.revision,
@@ -86,14 +115,23 @@ def record_text(record: Record) -> str:
 
 
 def row_text(collection: str, workspace: str, row: tuple[Any, ...]) -> str:
-    """A stored row (the envelope columns…, data as JSON text) as a record's JSON text.
-    Names, ids and times have no character that JSON would escape."""
+    """Return a stored row (the envelope's columns, then data as JSON text) as the JSON
+    text of a record. Names, ids and times have no character that JSON would escape."""
     id, revision, schema_version, created_at, updated_at, data = row[:6]
-    place = f'"{workspace}"' if workspace else "null"
+    named = f'"{workspace}"' if workspace else "null"
     return (
-        f'{{"id":"{id}","collection":"{collection}","workspace":{place},"revision":{revision},'
-        f'"schema_version":{schema_version},"created_at":"{created_at}","updated_at":"{updated_at}","data":{data}}}'
+        f'{{"id":"{id}","collection":"{collection}","workspace":{named},'
+        f'"revision":{revision},"schema_version":{schema_version},'
+        f'"created_at":"{created_at}","updated_at":"{updated_at}","data":{data}}}'
     )
+
+
+def selected(row: tuple[Any, ...], fields: tuple[str, ...] | None) -> tuple[Any, ...]:
+    """Return a stored row with only some fields of its data."""
+    if fields is None:
+        return row
+    data = json.loads(row[5])
+    return (*row[:5], dumps({name: data[name] for name in fields if name in data}))
 
 
 def outcome_text(
@@ -104,17 +142,15 @@ def outcome_text(
     result: Any,
     revision: int,
 ) -> str:
-    """What became of a record as JSON text."""
-    told = "null" if reason is None else dumps(reason)
-    given = "null" if result is None else dumps(result)
+    """Return the outcome of a command on one record as JSON text."""
     return (
-        f'{{"collection":"{collection}","id":"{id}","status":"{status}","reason":{told},"result":{given},'
-        f'"revision":{revision}}}'
+        f'{{"collection":"{collection}","id":"{id}","status":"{status}",'
+        f'"reason":{dumps(reason)},"result":{dumps(result)},"revision":{revision}}}'
     )
 
 
 def change_text(row: tuple[Any, ...]) -> str:
-    """A row of ``storage.journal.HISTORY`` as a change's JSON text."""
+    """Return a row of ``storage.journal.HISTORY`` as the JSON text of a change."""
     (
         seq,
         at,
@@ -133,7 +169,8 @@ def change_text(row: tuple[Any, ...]) -> str:
     return (
         f'{{"seq":{seq},"at":"{at}","workspace":{dumps(workspace or None)},'
         f'"collection":"{collection}","id":"{id}",'
-        f'"revision":{revision},"schema_version":{version},"operation":"{operation}","command":{dumps(command)},'
-        f'"payload":{payload or "null"},"actor":{dumps(actor or None)},"request_id":{dumps(request)},'  # noqa: E501
-        f'"data":{data or "null"}}}'
+        f'"revision":{revision},"schema_version":{version},'
+        f'"operation":"{operation}","command":{dumps(command)},'
+        f'"payload":{payload or "null"},"actor":{dumps(actor or None)},'
+        f'"request_id":{dumps(request)},"data":{data or "null"}}}'
     )

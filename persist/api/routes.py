@@ -93,6 +93,11 @@ _CONDITIONAL: Problems = (
 _CHANGE: Problems = (*_WRITE, *_CONDITIONAL)
 _ADMIN_BODY: Problems = (*EVERY_ROUTE, *_KEYED, *_JSON_BODY, "invalid-payload")
 
+
+def _tagged(tag: str, *routes: Route) -> tuple[Route, ...]:
+    return tuple(replace(route, tags=(tag,)) for route in routes)
+
+
 COLLECTION_ROUTES = (
     Route(
         "GET",
@@ -258,7 +263,8 @@ def in_workspace(route: Route) -> Route:
 
 WORKSPACE_COLLECTION_ROUTES = tuple(map(in_workspace, COLLECTION_ROUTES))
 
-WORKSPACE_ROUTES = (
+WORKSPACE_ROUTES = _tagged(
+    "workspaces",
     Route("GET", "/workspaces", "list_workspaces", "All workspaces"),
     Route(
         "GET",
@@ -333,7 +339,8 @@ WORKSPACE_ROUTES = (
 )
 
 _TYPE = "/entity-types/{name}"
-ENTITY_TYPE_ROUTES = (
+ENTITY_TYPE_ROUTES = _tagged(
+    "entity types",
     Route(
         "GET",
         "/entity-types",
@@ -394,7 +401,8 @@ ENTITY_TYPE_ROUTES = (
     ),
 )
 
-SNAPSHOT_ROUTES = (
+SNAPSHOT_ROUTES = _tagged(
+    "snapshots",
     Route(
         "GET",
         "/snapshots",
@@ -452,7 +460,8 @@ SNAPSHOT_ROUTES = (
     ),
 )
 
-MIGRATION_ROUTES = (
+MIGRATION_ROUTES = _tagged(
+    "migrations",
     Route(
         "GET",
         "/migration-plans",
@@ -506,7 +515,8 @@ MIGRATION_ROUTES = (
     ),
 )
 
-TRANSACTION_ROUTES = (
+TRANSACTION_ROUTES = _tagged(
+    "transactions",
     Route(
         "POST",
         "/transactions",
@@ -529,7 +539,8 @@ TRANSACTION_ROUTES = (
     ),
 )
 
-CHANGE_ROUTES = (
+CHANGE_ROUTES = _tagged(
+    "changes",
     Route(
         "GET",
         "/changes",
@@ -541,7 +552,8 @@ CHANGE_ROUTES = (
     ),
 )
 
-SERVICE_ROUTES = (
+SERVICE_ROUTES = _tagged(
+    "service",
     Route("GET", "/", "describe_service", "What this service is"),
     Route(
         "GET",
@@ -591,7 +603,8 @@ SERVICE_ROUTES = (
     ),
 )
 
-METRICS_ROUTES = (
+METRICS_ROUTES = _tagged(
+    "service",
     Route(
         "GET",
         "/metrics",
@@ -602,7 +615,8 @@ METRICS_ROUTES = (
     ),
 )
 
-PAGE_ROUTES = (
+PAGE_ROUTES = _tagged(
+    "pages",
     Route(
         "GET",
         "/docs",
@@ -622,20 +636,16 @@ PAGE_ROUTES = (
 )
 
 
-def _tagged(tag: str, routes: Iterable[Route]) -> tuple[Route, ...]:
-    return tuple(replace(route, tags=(tag,)) for route in routes)
-
-
 FASTAPI_ROUTES = (
-    *_tagged("workspaces", WORKSPACE_ROUTES),
-    *_tagged("entity types", ENTITY_TYPE_ROUTES),
-    *_tagged("snapshots", SNAPSHOT_ROUTES),
-    *_tagged("migrations", MIGRATION_ROUTES),
-    *_tagged("service", SERVICE_ROUTES),
-    *_tagged("service", METRICS_ROUTES),
-    *_tagged("changes", CHANGE_ROUTES),
-    *_tagged("transactions", TRANSACTION_ROUTES),
-    *_tagged("pages", PAGE_ROUTES),
+    *WORKSPACE_ROUTES,
+    *ENTITY_TYPE_ROUTES,
+    *SNAPSHOT_ROUTES,
+    *MIGRATION_ROUTES,
+    *SERVICE_ROUTES,
+    *METRICS_ROUTES,
+    *CHANGE_ROUTES,
+    *TRANSACTION_ROUTES,
+    *PAGE_ROUTES,
 )
 """What FastAPI's routers answer: everything that is not below a collection."""
 
@@ -722,10 +732,15 @@ def _child(parent: Resource, segment: str) -> Resource:
     return parent.parameter
 
 
+FASTAPI_TREE = tree_of(FASTAPI_ROUTES, "")
+"""The resources that FastAPI's routers answer for."""
+
+
 def documentation_of(route: Route) -> dict[str, Any]:
     """Return what FastAPI is told of a route."""
     return {
         "methods": [route.method],
+        "operation_id": route.operation,
         "summary": route.summary,
         "tags": list(route.tags),
         "status_code": route.status,

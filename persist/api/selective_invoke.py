@@ -1,17 +1,11 @@
-"""Selective invoke over HTTP: the query string, the payload, the answer."""
+"""Selective invoke over HTTP: the query string, the payload, the response."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from fastapi import APIRouter
-from fastapi.responses import Response
-
-from persist.api.deferred_validation import draft
-from persist.api.entity_types import sent
-from persist.api.fastapi_errors import Asked
 from persist.api.query_params import (
-    ENVELOPE_ONLY,
     conditions,
     flag,
     natural,
@@ -19,27 +13,40 @@ from persist.api.query_params import (
     split,
 )
 from persist.api.requests import Request, json_object
-from persist.api.responses import JSON, Answer, outcome_text
-from persist.api.retry import retry_on_stale_schema
-from persist.api.write_requests import Writes
-from persist.domain.access import EVERY, Level
+from persist.api.responses import JSON, Response, outcome_text
+from persist.api.write_requests import Write, Writes, parse_body
 from persist.domain.command import Command
 from persist.domain.entity_type import EntityType
 from persist.domain.errors import CommandNotFound, InvalidPayload, InvalidQuery
 from persist.domain.query import Query
 from persist.domain.record import Data
-from persist.domain.selective_invoke import Outcome, RestoreTarget, Status, invoke
-from persist.storage.database import Database
+from persist.domain.selective_invoke import InvocationTarget, Outcome, Status, invoke
 from persist.storage.unit_of_work import UnitOfWork
 from persist.storage.writer import Isolation
 
-DEFAULT = 1_000
-MOST = 10_000
-"""Records a command may be run on at once."""
+DEFAULT_AFFECTED = 1_000
+MAX_AFFECTED = 10_000
+"""Records that a command may run on at once."""
+
+CONTROLS = ("filter", "max_affected", "atomic", "dry_run")
+
+
+@dataclass(frozen=True, slots=True)
+class Invocation:
+    """A command by name, on the records of some types in one workspace.
+
+    ``filtered`` is the type whose fields the filters may name.
+    """
+
+    types: Sequence[EntityType]
+    workspace: str
+    command: str
+    filtered: EntityType
 
 
 def command_of(type: EntityType, name: str) -> Command:
-    """A command of a collection. Raises ``CommandNotFound``, naming those there are."""
+    """Return a command of a collection. Raises ``CommandNotFound``, naming those there
+    are."""
     command = type.commands.get(name)
     if command is None:
         known = ", ".join(sorted(type.commands))
@@ -50,7 +57,7 @@ def command_of(type: EntityType, name: str) -> Command:
 
 
 def payload_of(command: Command, body: bytes) -> Data:
-    """A command's payload, which may be left out where it has defaults. Raises
+    """Return a command's payload, which may be left out where it has defaults. Raises
     ``InvalidPayload``."""
     parsed: Data = command.parse(json_object(body, InvalidPayload) if body else {})
     return parsed
@@ -58,115 +65,81 @@ def payload_of(command: Command, body: bytes) -> Data:
 
 async def invoke_matching(
     writes: Writes, request: Request, type: EntityType, workspace: str, name: str
-) -> Answer:
+) -> Response:
     """Run a command on every record of a collection that matches."""
     command_of(type, name)
-    return await _invoke(writes, request, [type], workspace, name, type)
+    return await invoke_on(writes, request, Invocation([type], workspace, name, type))
 
 
-def invoking_router(database: Database, writes: Writes) -> APIRouter:
-    """The route of selective invoke over all collections of a workspace."""
-    router = APIRouter(tags=["workspaces"])
-
-    @router.post(
-        "/workspaces/{workspace}/commands/{command}",
-        summary="Run a command on every record that matches, of all collections",
-        openapi_extra=BODY,
-    )
-    async def invoke_together(workspace: str, command: str, request: Asked) -> Response:
-        async def attempt() -> Answer:
-            await database.refresh()
-            names = database.catalog.workspaces.get(workspace, ())
-            request.access.require_all(
-                Level.WRITE, [(name, workspace) for name in names or (EVERY,)]
-            )
-            types = [
-                database.catalog.get(name, workspace).type
-                for name in database.catalog.names_in(workspace)
-            ]
-            if not any(command in type.commands for type in types):
-                raise CommandNotFound(
-                    f"no collection of {workspace} has a command {command[:80]!r}"
-                )
-            return await _invoke(
-                writes, request, types, workspace, command, ENVELOPE_ONLY
-            )
-
-        return sent(await retry_on_stale_schema(database, request, attempt))
-
-    return router
-
-
-async def _invoke(
-    writes: Writes,
-    request: Request,
-    types: Sequence[EntityType],
-    workspace: str,
-    name: str,
-    filtered: EntityType,
-) -> Answer:
-    """``filtered`` has the fields that the filters may name."""
-    known = ("filter", "max_affected", "atomic", "dry_run")
-    control, filters = split(pairs_of(request.query), known)
-    query = Query(*conditions(filtered, filters, control, known))
-    most, atomic = _most(control), flag(control, "atomic")
+async def invoke_on(
+    writes: Writes, request: Request, invocation: Invocation
+) -> Response:
+    """Run a command on every record of some collections that matches; those without it
+    are skipped."""
+    control, filters = split(pairs_of(request.query), CONTROLS)
+    where, values = conditions(invocation.filtered, filters, control, CONTROLS)
+    query = Query(where, values)
+    max_affected = _max_affected(control)
+    atomic = flag(control, "atomic")
     commands = {
-        type.name: type.commands[name] for type in types if name in type.commands
+        type.name: type.commands[invocation.command]
+        for type in invocation.types
+        if invocation.command in type.commands
     }
     body = await request.body()
-    payloads = await draft(request, body, lambda: _payloads(commands, body))
 
-    def operation(work: UnitOfWork) -> Answer:
-        given = payloads()
+    def run(work: UnitOfWork, payloads: dict[str, Data]) -> list[Outcome]:
         targets = [
-            RestoreTarget(
-                work.collection(type, workspace, request.origin),
+            InvocationTarget(
+                work.collection(type, invocation.workspace, request.origin),
                 query,
                 commands.get(type.name),
-                given.get(type.name),
+                payloads.get(type.name),
             )
-            for type in types
+            for type in invocation.types
         ]
-        return _told(invoke(work, targets, most, atomic=atomic))
+        return invoke(work, targets, max_affected, atomic=atomic)
 
-    return await writes.perform(
-        request,
-        operation,
+    write = Write(
+        parse=lambda: parse_body(body, lambda: _payloads(commands, body)),
+        run=run,
+        render=_outcomes_response,
         body=body,
         isolation=Isolation.SEPARATE,
         dry_run=flag(control, "dry_run"),
     )
+    return await writes.perform(request, write)
 
 
 def _payloads(commands: Mapping[str, Command], body: bytes) -> dict[str, Data]:
-    """The payload of each collection's command. Raises ``InvalidPayload`` naming the
-    collection."""
-    found: dict[str, Data] = {}
+    """Return the payload of each collection's command. Raises ``InvalidPayload`` naming
+    the collection."""
+    payloads: dict[str, Data] = {}
     for collection, command in commands.items():
         try:
-            found[collection] = payload_of(command, body)
+            payloads[collection] = payload_of(command, body)
         except InvalidPayload as error:
             raise InvalidPayload(
                 f"{collection}: {error.detail}", errors=error.errors
             ) from None
-    return found
+    return payloads
 
 
-def _most(control: dict[str, str]) -> int:
-    most = natural(control, "max_affected", DEFAULT, least=0)
-    if most is None or most > MOST:
+def _max_affected(control: dict[str, str]) -> int:
+    given = natural(control, "max_affected", DEFAULT_AFFECTED, least=0)
+    if given is None or given > MAX_AFFECTED:
         raise InvalidQuery(
-            f"max_affected is at most {MOST:,} here; narrow the filter and call several"
-            " times"
+            f"max_affected is at most {MAX_AFFECTED:,} here; narrow the filter and call"
+            " several times"
         )
-    return most
+    return given
 
 
-def _told(outcomes: Sequence[Outcome]) -> Answer:
+def _outcomes_response(outcomes: Sequence[Outcome]) -> Response:
     counts = Counter(outcome.status for outcome in outcomes)
-    told = ",".join([f'"{status}":{counts[status]}' for status in Status])
+    counted = ",".join([f'"{status}":{counts[status]}' for status in Status])
     listed = ",".join([outcome_text(*outcome) for outcome in outcomes])
-    return Answer(200, f'{{{told},"outcomes":[{listed}]}}'.encode(), [JSON])
+    return Response(200, f'{{{counted},"outcomes":[{listed}]}}'.encode(), [JSON])
 
 
 BODY: dict[str, Any] = {
@@ -192,7 +165,7 @@ BODY: dict[str, Any] = {
     },
     "responses": {
         "200": {
-            "description": "What became of each record.",
+            "description": "The outcome on each record.",
             "content": {
                 "application/json": {
                     "schema": {"$ref": "#/components/schemas/Outcomes"}

@@ -1,5 +1,5 @@
-"""The service itself: what it is, whether it is well, what its problems mean, its
-collections."""
+"""The service itself: what it is, its health, the meaning of its problems, its
+collections and its OpenAPI document."""
 
 import asyncio
 import re
@@ -7,17 +7,16 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
-from fastapi import APIRouter
 from fastapi.responses import Response, StreamingResponse
 
 from persist.api import patches, query_params, selective_invoke
-from persist.api.changes import LONGEST_WAIT
-from persist.api.fastapi_errors import Asked
-from persist.api.gateway import TARGET
+from persist.api.changes import MAX_WAIT_SECONDS
+from persist.api.gateway import MAX_TARGET_BYTES
 from persist.api.openapi import document_pieces
 from persist.api.problems import catalogue, status_of
 from persist.api.requests import Limits
-from persist.api.transactions.operations import OPERATIONS
+from persist.api.routers import Asked
+from persist.api.transactions.operations import MAX_OPERATIONS
 from persist.domain.access import Access, Level, Scope
 from persist.domain.entity_type import EntityType
 from persist.domain.errors import NotFound, Refused, Unavailable
@@ -25,40 +24,38 @@ from persist.domain.strict_json import DEPTH
 from persist.storage.database import Database
 
 Document = Callable[[Access], list[bytes]]
+"""Makes the OpenAPI document that a caller sees."""
 
-DOCUMENTS = 16
+MAX_DOCUMENTS = 16
 """OpenAPI documents that are kept: callers of the same scopes see the same."""
 
 
-def service_router(  # noqa: C901 - a list of routes
-    name: str,
-    version: str,
-    limits: Limits,
-    database: Database,
-    document: Document,
-    faults: Mapping[str, str],
-) -> APIRouter:
-    """The routes around the collections. ``document`` makes the OpenAPI document that a
-    caller sees, ``faults`` are those of definition files."""
-    router = APIRouter(tags=["service"])
-    documents: dict[tuple[int, frozenset[Scope]], list[bytes]] = {}
+class ServiceRoutes:
+    """The handlers of the routes that are about no single collection. ``faults`` are
+    those of definition files, by file name."""
 
-    @router.get("/openapi.json", include_in_schema=False)
-    async def openapi(request: Asked) -> Response:
-        await database.refresh()
-        seen = database.catalog.epoch, frozenset(request.access.scopes)
-        if (made := documents.get(seen)) is None:
-            made = await asyncio.to_thread(document, request.access)
-            if len(documents) >= DOCUMENTS:
-                documents.clear()
-            documents[seen] = made
-        return _json_of(made)
+    def __init__(
+        self,
+        name: str,
+        version: str,
+        limits: Limits,
+        database: Database,
+        document: Document,
+        faults: Mapping[str, str],
+    ) -> None:
+        self._name = name
+        self._version = version
+        self._limits = limits
+        self._database = database
+        self._document = document
+        self._faults = faults
+        self._documents: dict[tuple[int, frozenset[Scope]], list[bytes]] = {}
 
-    @router.get("/", summary="What this service is")
-    async def root() -> dict[str, Any]:
+    async def describe_service(self, request: Asked) -> dict[str, Any]:
+        """Return the name, version, links and limits of the service."""
         return {
-            "name": name,
-            "version": version,
+            "name": self._name,
+            "version": self._version,
             "links": {
                 "collections": "/collections",
                 "docs": "/docs",
@@ -67,101 +64,106 @@ def service_router(  # noqa: C901 - a list of routes
                 "metrics": "/metrics",
                 "changes": "/changes",
             },
-            "limits": told_limits(limits),
+            "limits": described_limits(self._limits),
         }
 
-    @router.get("/health/live", summary="Whether the process answers")
-    async def live() -> dict[str, str]:
+    async def live(self) -> dict[str, str]:
+        """Return that the process answers."""
         return {"status": "ok"}
 
-    @router.get("/health/ready", summary="Whether the service can store and answer")
-    async def ready(request: Asked) -> dict[str, Any]:
-        await database.health.check()
-        with suppress(Unavailable):  # too many others wait: no fault of the service
-            await database.refresh()
-        for collection in database.catalog.ahead:
-            database.catalog.get(collection)
-        # Where keys are demanded, what is wrong with which file is nothing for whoever
-        # comes along.
-        seen = (
-            {"definition_files": faults} if request.access.allows(Level.ADMIN) else {}
-        )
-        return {"status": "ok", **seen}
+    async def ready(self, request: Asked) -> dict[str, Any]:
+        """Return whether the service can store and answer. Raises ``Unavailable``."""
+        await self._database.health.check()
+        with suppress(Unavailable):  # many others wait: no fault of the service
+            await self._database.refresh()
+        for collection in self._database.catalog.ahead:
+            self._database.catalog.get(collection)
+        # Where keys are demanded, only administrators read what is wrong in a file.
+        if request.access.allows(Level.ADMIN):
+            return {"status": "ok", "definition_files": self._faults}
+        return {"status": "ok"}
 
-    @router.get("/problems/{code}", summary="What a problem means")
-    async def problem_type(code: str) -> dict[str, Any]:
+    async def read_problem(self, code: str) -> dict[str, Any]:
+        """Return the meaning of a problem's code."""
         kind = catalogue().get(code)
         if kind is None and not re.fullmatch(r"[a-z][a-z0-9-]{0,62}", code):
             raise NotFound(f"there is no problem {code[:80]!r}")
         if kind is None:
-            kind, told = (
-                Refused,
-                "a command of the collection refused, for a reason of its own",
-            )
+            kind = Refused
+            description = "a command of the collection refused, for a reason of its own"
         else:
-            told = " ".join((kind.__doc__ or kind.title).split())
+            description = " ".join((kind.__doc__ or kind.title).split())
         return {
             "code": code,
             "title": kind.title,
             "status": status_of(kind),
-            "description": told,
+            "description": description,
         }
 
-    @router.get("/collections", summary="All collections")
-    async def collections(request: Asked) -> dict[str, Any]:
-        await database.refresh()
-        seen = [
-            type
-            for type in database.catalog
+    async def list_collections(self, request: Asked) -> dict[str, Any]:
+        """Return the collections that the caller may read."""
+        await self._database.refresh()
+        items = [
+            described(type)
+            for type in self._database.catalog
             if request.access.allows(Level.READ, type.name)
         ]
-        return {"items": [described(type) for type in seen]}
+        return {"items": items}
 
-    @router.get("/collections/{collection}", summary="One collection")
-    async def collection(collection: str, request: Asked) -> dict[str, Any]:
-        request.access.require(Level.READ, collection)
-        await database.refresh()
-        return described(database.catalog.get(collection).type)
+    async def read_collection(self, collection: str, request: Asked) -> dict[str, Any]:
+        """Return one collection."""
+        await self._database.refresh()
+        return described(self._database.catalog.get(collection).type)
 
-    @router.get(
-        "/collections/{collection}/openapi.json",
-        summary="The OpenAPI document of one collection",
-    )
-    async def collection_openapi(collection: str, request: Asked) -> Response:
-        request.access.require(Level.READ, collection)
-        await database.refresh()
-        type = database.catalog.get(collection).type
-        title = f"Persist: {type.name}"
+    async def read_collection_openapi(
+        self, collection: str, request: Asked
+    ) -> Response:
+        """Return the OpenAPI document of one collection."""
+        await self._database.refresh()
+        type = self._database.catalog.get(collection).type
         pieces = document_pieces(
-            [type], version=version, title=title, access=request.access
+            [type],
+            version=self._version,
+            title=f"Persist: {type.name}",
+            access=request.access,
         )
         return _json_of(await asyncio.to_thread(list, pieces))
 
-    return router
+    async def read_openapi(self, request: Asked) -> Response:
+        """Return the OpenAPI document of what the caller may use."""
+        await self._database.refresh()
+        key = self._database.catalog.epoch, frozenset(request.access.scopes)
+        pieces = self._documents.get(key)
+        if pieces is None:
+            pieces = await asyncio.to_thread(self._document, request.access)
+            if len(self._documents) >= MAX_DOCUMENTS:
+                self._documents.clear()
+            self._documents[key] = pieces
+        return _json_of(pieces)
 
 
 def _json_of(pieces: list[bytes]) -> Response:
-    async def sent() -> AsyncIterator[bytes]:
+    async def chunks() -> AsyncIterator[bytes]:
         for piece in pieces:
             yield piece
 
     length = {"content-length": str(sum(map(len, pieces)))}
-    return StreamingResponse(sent(), headers=length, media_type="application/json")
+    return StreamingResponse(chunks(), headers=length, media_type="application/json")
 
 
-def told_limits(limits: Limits) -> dict[str, float]:
-    """What a request may be, and what one process takes on at once."""
+def described_limits(limits: Limits) -> dict[str, float]:
+    """Return what a request may be, and what one process takes on at once."""
     return {
-        "target_bytes": TARGET,
+        "target_bytes": MAX_TARGET_BYTES,
         "body_bytes": limits.body,
         "body_depth": DEPTH,
         "import_bytes": limits.upload,
         "body_timeout_seconds": limits.silence,
         "page": query_params.MOST,
-        "affected": selective_invoke.MOST,
-        "patch_operations": patches.OPERATIONS,
-        "transaction_operations": OPERATIONS,
-        "wait_seconds": LONGEST_WAIT,
+        "affected": selective_invoke.MAX_AFFECTED,
+        "patch_operations": patches.MAX_OPERATIONS,
+        "transaction_operations": MAX_OPERATIONS,
+        "wait_seconds": MAX_WAIT_SECONDS,
         "connections": limits.connections,
         "requests": limits.requests,
         "waiting": limits.waiting,
@@ -170,7 +172,7 @@ def told_limits(limits: Limits) -> dict[str, float]:
 
 
 def described(type: EntityType) -> dict[str, Any]:
-    """A collection as clients see it."""
+    """Return a collection as clients see it."""
     return {
         "name": type.name,
         "kind": type.kind.value,

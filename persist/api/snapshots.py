@@ -1,49 +1,44 @@
-"""Snapshots over HTTP: taking, listing, verifying, handing out and taking in."""
+"""Snapshots over HTTP: taking, listing, verifying, downloading and uploading them."""
 
 import asyncio
-import hashlib
-import tempfile
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import suppress
-from typing import IO, Any
+from typing import Any
 
-from fastapi import APIRouter
-from fastapi.responses import Response, StreamingResponse
+from fastapi.responses import StreamingResponse
 
-from persist.api.documented_bodies import Body
-from persist.api.entity_types import sent
-from persist.api.fastapi_errors import Asked
 from persist.api.query_params import controls, flag, pairs_of
+from persist.api.request_bodies import Body
 from persist.api.requests import JSON_TYPES, NDJSON_TYPES, Request
-from persist.api.responses import Answer, json_answer
-from persist.api.write_requests import Writes
+from persist.api.responses import Response, deleted_response, json_response
+from persist.api.routers import Asked
+from persist.api.write_requests import Write, Writes, nothing, retry_on_stale_schema
 from persist.domain.access import Access, Level
-from persist.domain.errors import SnapshotNotFound, TooLarge, Unavailable
+from persist.domain.errors import SnapshotNotFound, Unavailable
 from persist.domain.snapshot import MAX_LINE_BYTES, Manifest
 from persist.storage.catalog import Stale
 from persist.storage.database import Database
 from persist.storage.snapshots import Prepared, Selection
 from persist.storage.unit_of_work import UnitOfWork
 
-ATTEMPTS = 3
-
-_WANTED: dict[str, Any] = {
+_MODE: dict[str, Any] = {
     "mode": {"enum": ["with_data", "schema_only"], "default": "with_data"},
     "note": {"type": "string", "default": "", "maxLength": 10_000},
 }
-TAKEN = Body({"note": "before the release"}, **_WANTED)
-EVERYTHING = Body(
+TAKE_BODY = Body({"note": "before the release"}, **_MODE)
+CREATE_BODY = Body(
     {"scope": "all", "note": "before the release"},
     "scope",
     scope={
         "const": "all",
         "description": "For one collection POST /api/{collection}/snapshots.",
     },
-    **_WANTED,
+    **_MODE,
 )
-EVERYTHING["requestBody"]["content"]["application/x-ndjson"] = {
+CREATE_BODY["requestBody"]["content"]["application/x-ndjson"] = {
     "schema": {"type": "string", "description": "the content of a snapshot"}
 }
+DOCUMENTS = {"create_snapshot": CREATE_BODY}
 
 
 async def take(
@@ -51,209 +46,197 @@ async def take(
     writes: Writes,
     request: Request,
     selection: Selection,
-    *,
-    scoped: bool = False,
-) -> Answer:
-    """Take a snapshot of what is selected: 201 and its manifest. ``scoped``: the body
-    says of what."""
-    dry_run = flag(controls(pairs_of(request.query), ("dry_run",)), "dry_run")
+    form: Body = TAKE_BODY,
+) -> Response:
+    """Take a snapshot of what is selected and return its manifest. ``form`` is the form
+    of the body."""
+    dry_run = _dry_run(request)
     body = await request.body()
-    wanted = (EVERYTHING if scoped else TAKEN).read(body)
+    prepared: list[Prepared] = []
 
-    def taken() -> Prepared:
-        return database.snapshots.take(
-            selection, dry_run=dry_run, mode=wanted["mode"], note=wanted["note"]
+    async def parse() -> Prepared:
+        wanted = form.read(body)
+        prepared.append(
+            await asyncio.to_thread(
+                lambda: database.snapshots.take(
+                    selection, dry_run=dry_run, mode=wanted["mode"], note=wanted["note"]
+                )
+            )
         )
+        return prepared[0]
 
-    prepared = await asyncio.to_thread(taken)
-    if dry_run:
-        return json_answer(prepared.manifest)
-    return await _kept(writes, request, prepared, body)
-
-
-async def _kept(
-    writes: Writes,
-    request: Request,
-    prepared: Prepared,
-    body: bytes,
-) -> Answer:
-    """Make a prepared snapshot visible, together with the answer under an
-    ``Idempotency-Key``."""
-
-    def operation(work: UnitOfWork) -> Answer:
-        if not prepared.keep(work.session):
-            raise Stale
-        location = f"/snapshots/{prepared.manifest['id']}".encode()
-        return json_answer(prepared.manifest, 201, [(b"location", location)])
-
+    write = _keep(parse, body, dry_run=dry_run)
     try:
-        return await writes.perform(request, operation, body=body)
+        return await writes.perform(request, write)
     finally:
-        await asyncio.to_thread(prepared.store.abandon)
+        for each in prepared:
+            await asyncio.to_thread(each.store.abandon)
 
 
-async def of_collection(
+def _keep(
+    parse: Callable[[], Any], body: bytes, *, dry_run: bool
+) -> Write[Prepared, Manifest]:
+    """Return the write that makes a prepared snapshot visible."""
+
+    def run(work: UnitOfWork, prepared: Prepared) -> Manifest:
+        if not dry_run and not prepared.keep(work.session):
+            raise Stale
+        return prepared.manifest
+
+    def render(manifest: Manifest) -> Response:
+        location = f"/snapshots/{manifest['id']}".encode()
+        return json_response(manifest, 201, [(b"location", location)])
+
+    return Write(parse=parse, run=run, render=render, body=body, dry_run=dry_run)
+
+
+async def snapshots_holding(
     database: Database, collection: str | None, workspace: str, request: Request
-) -> Answer:
-    """The manifests of the snapshots that hold a collection of a workspace, or anything
-    of it."""
-    place = {"workspace": workspace or None} | (
-        {"name": collection} if collection else {}
-    )
-    seen = await _seen(database, request.access)
-    return json_answer(
-        {
-            "items": [
-                m
-                for m in seen
-                if any(place.items() <= c.items() for c in m["collections"])
-            ]
-        }
-    )
+) -> Response:
+    """Return the manifests of the snapshots that hold a collection of a workspace, or
+    anything of it."""
+    wanted: dict[str, str | None] = {"workspace": workspace or None}
+    if collection is not None:
+        wanted["name"] = collection
+    items = [
+        manifest
+        for manifest in await _visible(database, request.access)
+        if any(wanted.items() <= entry.items() for entry in manifest["collections"])
+    ]
+    return json_response({"items": items})
 
 
-async def _seen(database: Database, access: Access) -> list[Manifest]:
-    """The manifests of the snapshots a caller may see."""
+async def _visible(database: Database, access: Access) -> list[Manifest]:
+    """Return the manifests of the snapshots that a caller may see."""
     manifests = await asyncio.to_thread(database.snapshots.manifests)
     return [
         manifest
         for manifest in manifests
-        if access.allows_all(Level.ADMIN, places(manifest))
+        if access.allows_all(Level.ADMIN, contents(manifest))
     ]
 
 
-def places(manifest: Manifest) -> list[tuple[str, str]]:
-    """The collections of a snapshot, each with its workspace: who works with it
-    administers them all."""
+def contents(manifest: Manifest) -> list[tuple[str, str]]:
+    """Return the collections of a snapshot, each with its workspace: whoever works with
+    it administers them all."""
     return [
         (entry["name"], entry["workspace"] or "") for entry in manifest["collections"]
     ]
 
 
-async def places_of(database: Database, id: str) -> list[tuple[str, str]]:
-    """The places of a snapshot that is here; none where it is not."""
+async def contents_of(database: Database, id: str) -> list[tuple[str, str]]:
+    """Return the collections of a stored snapshot; none where there is no such
+    snapshot."""
     try:
-        return places(await asyncio.to_thread(database.snapshots.manifest, id))
+        return contents(await asyncio.to_thread(database.snapshots.manifest, id))
     except SnapshotNotFound:
         return []
 
 
-async def permit(database: Database, request: Request, id: str) -> None:
-    """Raise ``Forbidden`` unless the caller may see a snapshot, whether or not there is
-    one."""
-    if not request.access.allows(Level.ADMIN):
-        request.access.require_all(Level.ADMIN, await places_of(database, id))
+class SnapshotRoutes:
+    """The handlers of the routes of snapshots."""
 
+    def __init__(self, database: Database, writes: Writes) -> None:
+        self._database = database
+        self._snapshots = database.snapshots
+        self._writes = writes
 
-def snapshot_router(database: Database, writes: Writes) -> APIRouter:
-    """The routes of snapshots."""
-    router = APIRouter(tags=["snapshots"], prefix="/snapshots")
-    snapshots = database.snapshots
+    async def list_all_snapshots(self, request: Asked) -> dict[str, Any]:
+        """Return the manifests of all snapshots, the newest first."""
+        return {"items": await _visible(self._database, request.access)}
 
-    @router.get("", summary="All snapshots, the newest first")
-    async def index(request: Asked) -> dict[str, Any]:
-        request.access.require_some(Level.ADMIN)
-        return {"items": await _seen(database, request.access)}
+    async def create_snapshot(self, request: Asked) -> Response:
+        """Take a snapshot of everything, or store an uploaded one."""
+        if request.media_type((*JSON_TYPES, *NDJSON_TYPES)) not in JSON_TYPES:
+            return await self._upload(request)
+        request.access.require(Level.ADMIN)
+        return await take(
+            self._database, self._writes, request, Selection(), CREATE_BODY
+        )
 
-    @router.post(
-        "",
-        summary="Take a snapshot of everything, or upload one",
-        openapi_extra=EVERYTHING,
-        status_code=201,
-    )
-    async def create(request: Asked) -> Response:
-        request.access.require_some(Level.ADMIN)
-        if request.media_type((*JSON_TYPES, *NDJSON_TYPES)) in JSON_TYPES:
-            request.access.require(Level.ADMIN)
-            return sent(await take(database, writes, request, Selection(), scoped=True))
-        return sent(await _uploaded(database, writes, request))
+    async def read_snapshot(self, id: str, request: Asked) -> Manifest:
+        """Return the manifest of a snapshot."""
+        await self._require(id, request)
+        return await asyncio.to_thread(self._snapshots.manifest, id)
 
-    @router.get("/{id}", summary="The manifest of a snapshot")
-    async def read(id: str, request: Asked) -> Manifest:
-        await permit(database, request, id)
-        return await asyncio.to_thread(snapshots.manifest, id)
-
-    @router.delete("/{id}", summary="Delete a snapshot", status_code=204)
-    async def delete(id: str, request: Asked) -> Response:
-        await permit(database, request, id)
-        dry_run = flag(controls(pairs_of(request.query), ("dry_run",)), "dry_run")
+    async def delete_snapshot(self, id: str, request: Asked) -> Response:
+        """Delete a snapshot."""
+        await self._require(id, request)
+        dry_run = _dry_run(request)
         stores: set[str] = set()
 
-        def operation(work: UnitOfWork) -> Answer:
-            stores.add(snapshots.remove(work.session, id))
-            return Answer(204, b"", [])
+        def run(work: UnitOfWork, _: None) -> None:
+            stores.add(self._snapshots.remove(work.session, id))
 
-        answer = await writes.perform(request, operation, dry_run=dry_run)
-        with suppress(Unavailable):  # what is left then, the next start sweeps
+        write = Write(
+            parse=nothing,
+            run=run,
+            render=lambda _: deleted_response(dry_run=dry_run),
+            dry_run=dry_run,
+        )
+        response = await self._writes.perform(request, write)
+        with suppress(Unavailable):  # the next start sweeps what is left
             for store in stores:
-                await asyncio.to_thread(snapshots.abandon, store)
-        return sent(answer)
+                await asyncio.to_thread(self._snapshots.abandon, store)
+        return response
 
-    @router.get("/{id}/content", summary="The snapshot itself, as NDJSON")
-    async def content(id: str, request: Asked) -> Response:
-        await permit(database, request, id)
-        pieces = snapshots.content(id)
-        first = await asyncio.to_thread(next, pieces)
-        return StreamingResponse(_streamed(first, pieces), media_type=NDJSON_TYPES[0])
+    async def read_snapshot_content(self, id: str, request: Asked) -> StreamingResponse:
+        """Return the content of a snapshot as NDJSON."""
+        await self._require(id, request)
+        chunks = self._snapshots.content(id)
+        first = await asyncio.to_thread(next, chunks)
+        return StreamingResponse(_streamed(first, chunks), media_type=NDJSON_TYPES[0])
 
-    @router.post("/{id}/verify", summary="Whether a snapshot is whole and unaltered")
-    async def verify(id: str, request: Asked) -> dict[str, Any]:
-        await permit(database, request, id)
-        return await asyncio.to_thread(snapshots.verify, id)
+    async def verify_snapshot(self, id: str, request: Asked) -> dict[str, Any]:
+        """Return whether a snapshot is complete and unaltered."""
+        await self._require(id, request)
+        return await asyncio.to_thread(self._snapshots.verify, id)
 
-    return router
+    async def _require(self, id: str, request: Request) -> None:
+        """Raise ``Forbidden`` unless the caller may see a snapshot, whether or not
+        there is one."""
+        if not request.access.allows(Level.ADMIN):
+            collections = await contents_of(self._database, id)
+            request.access.require_all(Level.ADMIN, collections)
 
+    async def _upload(self, request: Request) -> Response:
+        """Store an uploaded content: 201, or 200 where the same one is stored
+        already."""
+        dry_run = _dry_run(request)
+        body = await request.spooled("take it of fewer collections")
 
-async def _streamed(first: bytes, pieces: Iterable[bytes]) -> AsyncIterator[bytes]:
-    yield first
-    iterator = iter(pieces)
-    while (piece := await asyncio.to_thread(next, iterator, None)) is not None:
-        yield piece
+        def lines() -> Iterable[bytes]:
+            return body.lines(MAX_LINE_BYTES)
 
+        def check(manifest: Manifest) -> None:
+            request.access.require_all(Level.ADMIN, contents(manifest))
 
-async def _uploaded(database: Database, writes: Writes, request: Request) -> Answer:
-    """Keep an uploaded content: 201, or 200 where the same one is here already."""
-    dry_run = flag(controls(pairs_of(request.query), ("dry_run",)), "dry_run")
-
-    def check(manifest: Manifest) -> None:
-        request.access.require_all(Level.ADMIN, places(manifest))
-
-    announced = request.header(b"content-length") or ""
-    _check_size(request, int(announced) if announced.isdigit() else 0)
-    with tempfile.TemporaryFile() as spool:
-        digest = await _spooled(request, spool)
-        for _ in range(ATTEMPTS):
+        async def attempt() -> Response:
+            # Checked even where the response is stored: an upload changes nothing else.
             manifest, prepared = await asyncio.to_thread(
-                lambda: database.snapshots.put(_lines(spool), check, dry_run=dry_run)
+                lambda: self._snapshots.put(lines, check, dry_run=dry_run)
             )
             if prepared is None or dry_run:
-                return json_answer(manifest)
-            with suppress(Stale):  # the same id came from somewhere else meanwhile
-                return await _kept(writes, request, prepared, digest)
-    raise Unavailable("others upload and delete the same snapshot; try again")
+                return json_response(manifest)
+
+            async def parse() -> Prepared:
+                return prepared
+
+            write = _keep(parse, body.digest, dry_run=False)
+            try:
+                return await self._writes.perform(request, write)
+            finally:
+                await asyncio.to_thread(prepared.store.abandon)
+
+        return await retry_on_stale_schema(self._database, attempt)
 
 
-async def _spooled(request: Request, spool: IO[bytes]) -> bytes:
-    """Put the body on the disk; gives its digest, which stands for it in a
-    fingerprint."""
-    digest, size = hashlib.sha256(), 0
-    async for piece in request.pieces():
-        size += len(piece)
-        _check_size(request, size)
-        digest.update(piece)
-        spool.write(piece)
-    return digest.digest()
+async def _streamed(first: bytes, chunks: Iterable[bytes]) -> AsyncIterator[bytes]:
+    yield first
+    iterator = iter(chunks)
+    while (chunk := await asyncio.to_thread(next, iterator, None)) is not None:
+        yield chunk
 
 
-def _check_size(request: Request, size: int) -> None:
-    if size > request.limits.upload:
-        raise TooLarge(f"a snapshot may have {request.limits.upload:,} bytes here")
-
-
-def _lines(spool: IO[bytes]) -> Callable[[], Iterable[bytes]]:
-    def lines() -> Iterable[bytes]:
-        spool.seek(0)
-        while line := spool.readline(MAX_LINE_BYTES + 2):
-            yield line
-
-    return lines
+def _dry_run(request: Request) -> bool:
+    return flag(controls(pairs_of(request.query), ("dry_run",)), "dry_run")

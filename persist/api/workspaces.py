@@ -1,187 +1,230 @@
-"""Workspaces over HTTP: declaring, looking at and deleting them, and all their records
-together."""
+"""Workspaces over HTTP: declaring, reading and deleting them, and their records of all
+collections. The collections inside them are answered by ``api.collections``."""
 
 from contextlib import suppress
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path
-from fastapi.responses import Response
+from fastapi import Path
 
-from persist.api.documented_bodies import Body
-from persist.api.entity_types import sent
-from persist.api.fastapi_errors import Asked
-from persist.api.lists import list_together
-from persist.api.query_params import controls, flag, pairs_of
-from persist.api.responses import Answer, json_answer
-from persist.api.snapshots import TAKEN, of_collection, take
-from persist.api.write_requests import Writes
-from persist.domain.access import Access, Level
-from persist.domain.errors import Forbidden, InvalidPayload
+from persist.api.pagination import page_response
+from persist.api.query_params import (
+    ENVELOPE_ONLY,
+    controls,
+    cursor_of,
+    flag,
+    listing_together,
+    pairs_of,
+)
+from persist.api.request_bodies import Body
+from persist.api.responses import (
+    Response,
+    deleted_response,
+    json_response,
+    row_text,
+)
+from persist.api.routers import Asked
+from persist.api.selective_invoke import BODY as INVOKE_BODY
+from persist.api.selective_invoke import Invocation, invoke_on
+from persist.api.snapshots import TAKE_BODY, snapshots_holding, take
+from persist.api.write_requests import (
+    Write,
+    Writes,
+    nothing,
+    parse_body,
+    retry_on_stale_schema,
+)
+from persist.domain.access import EVERY, Access, Level
+from persist.domain.errors import CommandNotFound, Forbidden, InvalidPayload
 from persist.domain.identifiers import COLLECTION_NAME
 from persist.domain.workspace import Workspaces, collections_in
 from persist.storage import workspace_changes
 from persist.storage.database import Database
+from persist.storage.reader import LocatedRow, Reader
 from persist.storage.snapshots import Selection
 from persist.storage.unit_of_work import UnitOfWork
 from persist.storage.writer import Isolation
 
-BODY = Body(
+Name = Annotated[str, Path(description="The workspace's name.", examples=["incident"])]
+
+
+class WorkspaceRoutes:
+    """The handlers of the routes of workspaces."""
+
+    def __init__(self, database: Database, writes: Writes) -> None:
+        self._database = database
+        self._writes = writes
+
+    async def list_workspaces(self, request: Asked) -> dict[str, Any]:
+        """Return the workspaces of which the caller may read something."""
+        await self._database.refresh()
+        workspaces = self._database.catalog.workspaces
+        items = []
+        for name in sorted(workspaces):
+            with suppress(Forbidden):
+                items.append(_visible(request.access, name, workspaces))
+        return {"items": items}
+
+    async def read_workspace(self, workspace: Name, request: Asked) -> dict[str, Any]:
+        """Return one workspace."""
+        await self._database.refresh()
+        return _visible(request.access, workspace, self._database.catalog.workspaces)
+
+    async def declare_workspace(self, workspace: Name, request: Asked) -> Response:
+        """Declare a workspace, or change what it holds."""
+        dry_run = flag(controls(pairs_of(request.query), ("dry_run",)), "dry_run")
+        body = await request.body()
+
+        def run(work: UnitOfWork, collections: list[str]) -> tuple[bool, list[str]]:
+            catalog = self._database.catalog
+            return workspace_changes.declare(
+                work, catalog, workspace, collections
+            ), sorted(collections)
+
+        def render(declared: tuple[bool, list[str]]) -> Response:
+            created, collections = declared
+            value = {"name": workspace, "collections": collections}
+            if not created:
+                return json_response(value)
+            return json_response(value, 201, [(b"location", request.path.encode())])
+
+        write = Write(
+            parse=lambda: parse_body(body, lambda: _collections(workspace, body)),
+            run=run,
+            render=render,
+            body=body,
+            isolation=Isolation.EXCLUSIVE,
+            dry_run=dry_run,
+        )
+        response = await self._writes.perform(request, write)
+        await self._database.refresh()
+        return response
+
+    async def delete_workspace(self, workspace: Name, request: Asked) -> Response:
+        """Delete a workspace that is empty, or with its records."""
+        control = controls(pairs_of(request.query), ("dry_run", "force"))
+        force, dry_run = flag(control, "force"), flag(control, "dry_run")
+
+        def run(work: UnitOfWork, _: None) -> None:
+            catalog = self._database.catalog
+            workspace_changes.delete(
+                work, catalog, workspace, request.origin, force=force
+            )
+
+        write = Write(
+            parse=nothing,
+            run=run,
+            render=lambda _: deleted_response(dry_run=dry_run),
+            isolation=Isolation.EXCLUSIVE,
+            dry_run=dry_run,
+        )
+        response = await self._writes.perform(request, write)
+        await self._database.refresh()
+        return response
+
+    async def list_workspace_records(self, workspace: Name, request: Asked) -> Response:
+        """Return a page of its records of all collections, by id then collection."""
+        await self._database.refresh()
+        catalog = self._database.catalog
+        visible = _visible(request.access, workspace, catalog.workspaces)
+        layouts = [
+            catalog.get(name)
+            for name in catalog.names_in(workspace)
+            if name in visible["collections"]
+        ]
+        asked = listing_together(workspace, request.query)
+        size = asked.query.limit or 0
+        query = asked.query.one_more()
+
+        def read(reader: Reader) -> list[LocatedRow]:
+            return reader.merged_page(layouts, workspace, query)
+
+        rows: list[LocatedRow] = []
+        if layouts:
+            rows = await self._database.read(read, consistent=False)
+        more, rows = len(rows) > size, rows[:size]
+        cursor = cursor_of(asked, rows[-1][:2]) if more else None
+        items = [row_text(collection, workspace, row) for _, collection, row in rows]
+        return page_response(request, items, cursor)
+
+    async def invoke_in_workspace(
+        self, workspace: Name, command: str, request: Asked
+    ) -> Response:
+        """Run a command on every record that matches, of all its collections."""
+        return await retry_on_stale_schema(
+            self._database, lambda: self._invoke(workspace, command, request)
+        )
+
+    async def _invoke(self, workspace: str, command: str, request: Asked) -> Response:
+        await self._database.refresh()
+        catalog = self._database.catalog
+        names = catalog.workspaces.get(workspace, ()) or (EVERY,)
+        request.access.require_all(Level.WRITE, [(name, workspace) for name in names])
+        types = [
+            catalog.get(name, workspace).type for name in catalog.names_in(workspace)
+        ]
+        if not any(command in type.commands for type in types):
+            raise CommandNotFound(
+                f"no collection of {workspace} has a command {command[:80]!r}"
+            )
+        invocation = Invocation(types, workspace, command, ENVELOPE_ONLY)
+        return await invoke_on(self._writes, request, invocation)
+
+    async def list_workspace_snapshots(
+        self, workspace: Name, request: Asked
+    ) -> Response:
+        """Return the snapshots that hold something of a workspace."""
+        await self._database.refresh()
+        collections_in(self._database.catalog.workspaces, workspace)
+        return await snapshots_holding(self._database, None, workspace, request)
+
+    async def take_workspace_snapshot(
+        self, workspace: Name, request: Asked
+    ) -> Response:
+        """Take a snapshot of a workspace."""
+        selection = Selection(workspace=workspace)
+        return await take(self._database, self._writes, request, selection)
+
+
+def _visible(access: Access, name: str, workspaces: Workspaces) -> dict[str, Any]:
+    """Return a workspace with the collections in it that the caller may read.
+
+    Raises ``Forbidden`` where that is none, whether or not there is such a workspace,
+    and ``WorkspaceNotFound``.
+    """
+    readable = [
+        collection
+        for collection in workspaces.get(name, ())
+        if access.allows(Level.READ, collection, name)
+    ]
+    if not readable:
+        access.require(Level.READ, workspace=name)
+        collections_in(workspaces, name)
+    return {"name": name, "collections": readable}
+
+
+def _collections(workspace: str, body: bytes) -> list[str]:
+    """Return the collections that a body names. Raises ``InvalidPayload``."""
+    if not COLLECTION_NAME.fullmatch(workspace):
+        raise InvalidPayload(
+            f"{workspace[:80]!r} cannot name a workspace: {COLLECTION_NAME.pattern}"
+        )
+    named: list[str] = DECLARE_BODY.read(body)["collections"]
+    return named
+
+
+DECLARE_BODY = Body(
     {"collections": ["catalog-products", "ops-tickets"]},
     "collections",
     collections={
         "type": "array",
         "uniqueItems": True,
         "items": {"type": "string"},
-        "description": "What it is to hold, shown sorted. What goes must be empty.",
+        "description": (
+            "The collections it is to hold, shown sorted. One that is left out must be"
+            " empty."
+        ),
     },
 )
-
-
-Name = Annotated[str, Path(description="The workspace's name.", examples=["incident"])]
-
-
-def workspace_router(database: Database, writes: Writes) -> APIRouter:  # noqa: C901 - a list of routes
-    """The routes of workspaces; those of the collections inside them are
-    ``api.collections``'."""
-    router = APIRouter(tags=["workspaces"], prefix="/workspaces")
-
-    @router.get(
-        "/{workspace}/records",
-        summary="Its records of all collections together",
-        openapi_extra=PAGE,
-    )
-    async def records(workspace: Name, request: Asked) -> Response:
-        await database.refresh()
-        seen = _shown(request.access, workspace, database.catalog.workspaces)[
-            "collections"
-        ]
-        layouts = [
-            database.catalog.get(name)
-            for name in database.catalog.names_in(workspace)
-            if name in seen
-        ]
-        return sent(await list_together(database, layouts, workspace, request))
-
-    @router.get("", summary="All workspaces")
-    async def index(request: Asked) -> dict[str, Any]:
-        await database.refresh()
-        items = []
-        for name in sorted(database.catalog.workspaces):
-            with suppress(Forbidden):
-                items.append(_shown(request.access, name, database.catalog.workspaces))
-        return {"items": items}
-
-    @router.get("/{workspace}", summary="One workspace")
-    async def read(workspace: Name, request: Asked) -> dict[str, Any]:
-        await database.refresh()
-        return _shown(request.access, workspace, database.catalog.workspaces)
-
-    @router.put(
-        "/{workspace}",
-        summary="Declare a workspace, or what it holds",
-        openapi_extra=BODY,
-        status_code=201,
-    )
-    async def put(workspace: Name, request: Asked) -> Response:
-        request.access.require(Level.ADMIN, workspace=workspace)
-        dry_run = flag(controls(pairs_of(request.query), ("dry_run",)), "dry_run")
-        body = await request.body()
-        collections = _collections(workspace, body)
-
-        def operation(work: UnitOfWork) -> Answer:
-            created = workspace_changes.declare(
-                work, database.catalog, workspace, collections
-            )
-            shown = {"name": workspace, "collections": sorted(collections)}
-            location = [(b"location", request.path.encode())] if created else []
-            return json_answer(shown, 201 if created else 200, location)
-
-        answer = await writes.perform(
-            request,
-            operation,
-            body=body,
-            isolation=Isolation.EXCLUSIVE,
-            dry_run=dry_run,
-        )
-        await database.refresh()
-        return sent(answer)
-
-    @router.delete(
-        "/{workspace}",
-        summary="Delete a workspace",
-        openapi_extra=FORCE,
-        status_code=204,
-    )
-    async def delete(workspace: Name, request: Asked) -> Response:
-        request.access.require(Level.ADMIN, workspace=workspace)
-        control = controls(pairs_of(request.query), ("dry_run", "force"))
-        force = flag(control, "force")
-
-        def operation(work: UnitOfWork) -> Answer:
-            workspace_changes.delete(
-                work, database.catalog, workspace, request.origin, force=force
-            )
-            return Answer(204, b"", [])
-
-        answer = await writes.perform(
-            request,
-            operation,
-            isolation=Isolation.EXCLUSIVE,
-            dry_run=flag(control, "dry_run"),
-        )
-        await database.refresh()
-        return sent(answer)
-
-    @router.get(
-        "/{workspace}/snapshots",
-        summary="The snapshots that hold something of a workspace",
-    )
-    async def snapshots(workspace: Name, request: Asked) -> Response:
-        request.access.require(Level.ADMIN, workspace=workspace)
-        await database.refresh()
-        collections_in(database.catalog.workspaces, workspace)
-        return sent(await of_collection(database, None, workspace, request))
-
-    @router.post(
-        "/{workspace}/snapshots",
-        summary="Take a snapshot of a workspace",
-        openapi_extra=TAKEN,
-        status_code=201,
-    )
-    async def take_snapshot(workspace: Name, request: Asked) -> Response:
-        request.access.require(Level.ADMIN, workspace=workspace)
-        return sent(
-            await take(database, writes, request, Selection(workspace=workspace))
-        )
-
-    return router
-
-
-def _shown(access: Access, name: str, workspaces: Workspaces) -> dict[str, Any]:
-    """A workspace as its reader sees it: with the collections that they may read.
-    Raises ``Forbidden`` where that is none, whether or not there is such a workspace,
-    and ``WorkspaceNotFound``."""
-    seen = [
-        each
-        for each in workspaces.get(name, ())
-        if access.allows(Level.READ, each, name)
-    ]
-    if not seen:
-        access.require(Level.READ, workspace=name)
-        collections_in(workspaces, name)
-    return {"name": name, "collections": seen}
-
-
-def _collections(workspace: str, body: bytes) -> list[str]:
-    """The collections a body names. Raises ``InvalidPayload``."""
-    if not COLLECTION_NAME.fullmatch(workspace):
-        raise InvalidPayload(
-            f"{workspace[:80]!r} cannot name a workspace: {COLLECTION_NAME.pattern}"
-        )
-    named: list[str] = BODY.read(body)["collections"]
-    return named
-
-
 PAGE: dict[str, Any] = {
     "description": (
         "By id, then collection. Filters and `filter` reach the envelope:"
@@ -203,4 +246,11 @@ FORCE: dict[str, Any] = {
             "schema": {"type": "boolean", "default": False},
         }
     ]
+}
+DOCUMENTS = {
+    "declare_workspace": DECLARE_BODY,
+    "delete_workspace": FORCE,
+    "invoke_in_workspace": INVOKE_BODY,
+    "list_workspace_records": PAGE,
+    "take_workspace_snapshot": TAKE_BODY,
 }

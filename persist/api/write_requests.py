@@ -1,69 +1,141 @@
-"""What every write has in common: dry runs, idempotency keys, answers without a
-body."""
+"""The one path of every write: parse, run, render.
+
+A write is parsed and validated on the event loop or in a thread, run inside a
+transaction, and rendered after the commit. This module adds what all writes have in
+common: another attempt when a definition changed meanwhile, dry runs, idempotency keys
+and ``Prefer: return=minimal``.
+"""
 
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Generic, NoReturn, TypeVar
 
 from persist.api.requests import Request
-from persist.api.responses import JSON, Answer
-from persist.domain.errors import IdempotencyInProgress
+from persist.api.responses import Response
+from persist.domain.errors import (
+    AccessRefused,
+    Conflict,
+    IdempotencyInProgress,
+    Invalid,
+    InvalidQuery,
+    NotFound,
+    PersistError,
+    Unavailable,
+)
+from persist.storage.catalog import Stale
 from persist.storage.database import Database
 from persist.storage.idempotency import KeyInUse, StoredAnswer
 from persist.storage.unit_of_work import RecordKey, UnitOfWork
 from persist.storage.writer import Isolation
 
-PATIENCE = 5.0
+ATTEMPTS = 10
+"""Attempts at a request whose entity type or workspace keeps changing."""
+
+IDEMPOTENCY_WAIT_SECONDS = 5.0
 """Seconds a request waits for another one under its ``Idempotency-Key``."""
 
-Operation = Callable[[UnitOfWork], Answer]
+IDEMPOTENCY_PAUSE_SECONDS = 0.02
+"""Seconds between two looks at a key that another process uses."""
+
+LARGE_BODY_BYTES = 16_384
+"""Bytes from which a body is parsed in a thread, so that the event loop answers other
+requests meanwhile."""
+
+# Few threads, so that many large bodies take neither the processor nor the memory.
+_parsers = ThreadPoolExecutor(2, thread_name_prefix="parser")
+
+Parsed = TypeVar("Parsed")
+Value = TypeVar("Value")
+Reply = TypeVar("Reply")
+
+
+@dataclass(frozen=True, slots=True)
+class Write(Generic[Parsed, Value]):
+    """How one write is done.
+
+    ``parse`` checks the body outside the transaction. ``run`` does the work inside it
+    and returns a value of the domain, which ``render`` makes the response of. ``keys``
+    are the records that ``run`` asks for. ``body`` is what stands for the body in the
+    fingerprint of an ``Idempotency-Key``.
+    """
+
+    parse: Callable[[], Awaitable[Parsed]]
+    run: Callable[[UnitOfWork, Parsed], Value]
+    render: Callable[[Value], Response]
+    body: bytes = b""
+    keys: Sequence[RecordKey] = ()
+    isolation: Isolation = Isolation.GROUPED
+    dry_run: bool = False
 
 
 class Writes:
-    """Runs write operations against a database."""
+    """Performs writes against a database."""
 
     def __init__(self, database: Database) -> None:
         self.database = database
         self._running: dict[tuple[str, str], asyncio.Event] = {}
 
-    async def perform(
-        self,
-        request: Request,
-        operation: Operation,
-        *,
-        body: bytes = b"",
-        keys: Sequence[RecordKey] = (),
-        isolation: Isolation = Isolation.GROUPED,
-        dry_run: bool = False,
-    ) -> Answer:
-        """Run an operation and give its answer, as the request's headers want it.
+    async def perform(self, request: Request, write: Write[Parsed, Value]) -> Response:
+        """Perform a write and return its response, as the request's headers ask for it.
 
-        A dry run computes the full answer, changes nothing, stores nothing and answers
-        200.
+        A dry run computes the complete response, stores nothing and answers 200. Raises
+        what ``write`` raises, ``IdempotencyInProgress`` and ``IdempotencyMismatch``.
         """
         key = request.idempotency_key
-        if dry_run:
-            answer = await self.database.write(
-                operation, keys=keys, isolation=isolation, dry_run=True
-            )
-            return _rehearsed(answer)
-        if request.minimal:
-            operation = _minimal(operation)
-        if key is None:
-            return await self.database.write(operation, keys=keys, isolation=isolation)
-        once = _once(operation, request.access.actor, key, request.fingerprint(body))
-        return await self._alone(
-            (request.access.actor, key),
-            lambda: self.database.write(once, keys=keys, isolation=isolation),
+        parsed = await _parsed(write, deferred=key is not None)
+        if key is not None and not write.dry_run:
+            return await self._perform_once(request, write, parsed, key)
+        value = await self.database.write(
+            lambda work: write.run(work, parsed()),
+            keys=write.keys,
+            isolation=write.isolation,
+            dry_run=write.dry_run,
+        )
+        if write.isolation is Isolation.GROUPED:
+            response = write.render(value)
+        else:
+            response = await asyncio.to_thread(write.render, value)
+        if write.dry_run:
+            return _dry_run_response(response)
+        return _minimal(response) if request.minimal else response
+
+    async def _perform_once(
+        self,
+        request: Request,
+        write: Write[Parsed, Value],
+        parsed: Callable[[], Parsed],
+        key: str,
+    ) -> Response:
+        """Perform a write unless its response is stored, and store the response with
+        the effect, in one transaction."""
+        actor, fingerprint = request.access.actor, request.fingerprint(write.body)
+
+        def run(work: UnitOfWork) -> Response:
+            stored = work.answers.find(actor, key, fingerprint)
+            if stored is not None:
+                return _replayed(stored)
+            response = write.render(write.run(work, parsed()))
+            if request.minimal:
+                response = _minimal(response)
+            work.answers.keep(actor, key, fingerprint, _stored(response))
+            return response
+
+        return await self._one_at_a_time(
+            (actor, key),
+            lambda: self.database.write(
+                run, keys=write.keys, isolation=write.isolation
+            ),
         )
 
-    async def _alone(
-        self, key: tuple[str, str], run: Callable[[], Awaitable[Answer]]
-    ) -> Answer:
-        """One request at a time under a key, in this process and in any other; the rest
-        wait."""
-        until = time.monotonic() + PATIENCE
+    async def _one_at_a_time(
+        self, key: tuple[str, str], run: Callable[[], Awaitable[Response]]
+    ) -> Response:
+        """Run one request at a time under a key, in this process and in any other; the
+        others wait."""
+        until = time.monotonic() + IDEMPOTENCY_WAIT_SECONDS
         while (other := self._running.get(key)) is not None:
             await _until(other.wait(), until)
         done = self._running[key] = asyncio.Event()
@@ -72,16 +144,75 @@ class Writes:
                 try:
                     return await run()
                 except KeyInUse:
-                    await _until(asyncio.sleep(0.02), until)
+                    await _until(asyncio.sleep(IDEMPOTENCY_PAUSE_SECONDS), until)
         finally:
             del self._running[key]
             done.set()
 
 
+async def retry_on_stale_schema(
+    database: Database, attempt: Callable[[], Awaitable[Reply]]
+) -> Reply:
+    """Return the reply of an attempt; try again when another process changed an entity
+    type or a workspace that it met.
+
+    A refusal may come from a definition that is no longer the present one: after it the
+    definitions are read, and where they changed the attempt is made again. Raises what
+    the attempt raises, and ``Unavailable`` after ``ATTEMPTS``.
+    """
+    for _ in range(ATTEMPTS):
+        known = database.catalog.epoch
+        try:
+            return await attempt()
+        except Stale:
+            await database.refresh()
+        except (NotFound, InvalidQuery, Invalid, Conflict):
+            await database.refresh()
+            if database.catalog.epoch == known:
+                raise
+    raise Unavailable("others keep changing this entity type; try again")
+
+
+async def parse_body(body: bytes, parse: Callable[[], Parsed]) -> Parsed:
+    """Return what ``parse`` returns; where the body is large it runs in a thread."""
+    if len(body) <= LARGE_BODY_BYTES:
+        return parse()
+    return await asyncio.get_running_loop().run_in_executor(_parsers, parse)
+
+
+async def nothing() -> None:
+    """Parse nothing: the write has no body."""
+
+
+async def _parsed(write: Write[Parsed, Any], *, deferred: bool) -> Callable[[], Parsed]:
+    """Return a function that returns what was parsed.
+
+    ``deferred``: the function raises a refusal in place of this one, because a stored
+    response comes before validation, though after access.
+    """
+    try:
+        value = await write.parse()
+    except AccessRefused:
+        raise
+    except PersistError as error:
+        if not deferred:
+            raise
+        return _raising(error)
+    return lambda: value
+
+
+def _raising(error: PersistError) -> Callable[[], NoReturn]:
+    def refuse() -> NoReturn:
+        raise error
+
+    return refuse
+
+
 async def _until(waiting: Awaitable[Any], until: float) -> None:
     if time.monotonic() >= until:
         raise IdempotencyInProgress(
-            "the first request under this Idempotency-Key is still running; ask again"
+            "the first request under this Idempotency-Key is still running; send this"
+            " one again"
         )
     try:
         async with asyncio.timeout(until - time.monotonic()):
@@ -90,58 +221,33 @@ async def _until(waiting: Awaitable[Any], until: float) -> None:
         pass
 
 
-def _once(operation: Operation, actor: str, key: str, fingerprint: str) -> Operation:
-    """The operation, unless its answer is stored; its answer is stored with its
-    effect."""
-
-    def run(work: UnitOfWork) -> Answer:
-        stored = work.answers.find(actor, key, fingerprint)
-        if stored is not None:
-            return _replayed(stored)
-        answer = operation(work)
-        headers = tuple(
-            (name.decode("latin-1"), value.decode("latin-1"))
-            for name, value in answer.headers
-        )
-        work.answers.keep(
-            actor,
-            key,
-            fingerprint,
-            StoredAnswer(answer.status, headers, answer.body.decode()),
-        )
-        return answer
-
-    return run
+def _stored(response: Response) -> StoredAnswer:
+    headers = tuple(
+        (name.decode("latin-1"), value.decode("latin-1"))
+        for name, value in response.raw_headers
+    )
+    return StoredAnswer(response.status_code, headers, bytes(response.body).decode())
 
 
-def _replayed(stored: StoredAnswer) -> Answer:
+def _replayed(stored: StoredAnswer) -> Response:
     headers = [
         (name.encode("latin-1"), value.encode("latin-1"))
         for name, value in stored.headers
     ]
-    return Answer(
-        stored.status,
-        stored.body.encode(),
-        [*headers, (b"idempotency-replayed", b"true")],
-    )
+    headers.append((b"idempotency-replayed", b"true"))
+    return Response(stored.status, stored.body.encode(), headers)
 
 
-def _rehearsed(answer: Answer) -> Answer:
-    headers = [(name, value) for name, value in answer.headers if name != b"location"]
-    if answer.status == 204:
-        return Answer(200, b'{"deleted":1}', [JSON, *headers])
-    return Answer(200, answer.body, headers)
+def _dry_run_response(response: Response) -> Response:
+    headers = [header for header in response.raw_headers if header[0] != b"location"]
+    return Response(200, bytes(response.body), headers)
 
 
-def _minimal(operation: Operation) -> Operation:
-    """RFC 7240: the same without a body."""
-
-    def run(work: UnitOfWork) -> Answer:
-        answer = operation(work)
-        headers = [
-            (name, value) for name, value in answer.headers if name != b"content-type"
-        ]
-        headers.append((b"preference-applied", b"return=minimal"))
-        return Answer(201 if answer.status == 201 else 204, b"", headers)
-
-    return run
+def _minimal(response: Response) -> Response:
+    """Return the response without its body (RFC 7240, section 4.2)."""
+    headers = [
+        header for header in response.raw_headers if header[0] != b"content-type"
+    ]
+    headers.append((b"preference-applied", b"return=minimal"))
+    status = 201 if response.status_code == 201 else 204
+    return Response(status, b"", headers)

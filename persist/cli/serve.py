@@ -104,7 +104,8 @@ def _allow_connections(settings: Settings) -> None:
 
 def _serve(settings: Settings, bound: socket.socket) -> bool:
     from persist import server
-    from persist.application import TOGETHER, create_app
+    from persist.api.metrics import MULTIPROCESS_FOLDER
+    from persist.application import create_app
 
     options: Any = {
         "seconds": settings.shutdown_seconds,
@@ -114,7 +115,8 @@ def _serve(settings: Settings, bound: socket.socket) -> bool:
     if settings.workers == 1:
         return server.serve(create_app(settings), bound, **options)
     deployment.forget_current_folder()
-    with tempfile.TemporaryDirectory(prefix="persist-") as os.environ[TOGETHER]:
+    with tempfile.TemporaryDirectory(prefix="persist-") as folder:
+        os.environ[MULTIPROCESS_FOLDER] = folder
         return server.serve_in_processes(
             "persist.application:application",
             bound,

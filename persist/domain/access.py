@@ -11,7 +11,7 @@ from enum import IntEnum
 from persist.domain.errors import Forbidden
 
 EVERY = "*"
-"""Every collection."""
+"""The name that stands for every collection."""
 
 SCOPE = re.compile(
     r"(\*|[a-z][a-z0-9-]{0,62}):(read|write|admin)(?:@([a-z][a-z0-9-]{0,62}))?"
@@ -19,7 +19,7 @@ SCOPE = re.compile(
 
 
 class Level(IntEnum):
-    """What a scope allows; each level includes those before it."""
+    """What a scope allows; each level includes the lower ones."""
 
     READ = 1
     WRITE = 2
@@ -28,8 +28,8 @@ class Level(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """``<collection|*>:<read|write|admin>``, or that in one workspace; ``workspace``
-    None: in all."""
+    """``<collection|*>:<read|write|admin>``, optionally ``@<workspace>``; ``workspace``
+    is None for all workspaces."""
 
     collection: str
     level: Level
@@ -42,7 +42,8 @@ class Scope:
 
 
 def scope_of(text: str) -> Scope:
-    """The scope a text stands for. Raises ``ValueError`` saying how one is written."""
+    """Return the scope that a text means. Raises ``ValueError`` saying how one is
+    written."""
     found = SCOPE.fullmatch(text)
     if found is None:
         raise ValueError(
@@ -55,7 +56,8 @@ def scope_of(text: str) -> Scope:
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """Who asks, ``""`` where access is open, and what they may do."""
+    """A caller and what they may do. ``actor`` is the name of the key, ``""`` where
+    access is open."""
 
     actor: str
     scopes: tuple[Scope, ...]
@@ -63,12 +65,11 @@ class Access:
     def allows(
         self, level: Level, collection: str = EVERY, workspace: str | None = None
     ) -> bool:
-        """Whether this may be done to a collection in a workspace (``""`` is the
-        default one); to every collection where none is named, in every workspace where
-        none is."""
-        for scope in (
-            self.scopes
-        ):  # not any(…): every request comes by here, a generator takes twice as long
+        """Return whether the caller has a level on a collection in a workspace (``""``
+        is the default one); on every collection and in every workspace where none is
+        named."""
+        # Not any(…): every request calls this, and a generator takes twice as long.
+        for scope in self.scopes:
             if (
                 scope.level >= level
                 and scope.collection in (EVERY, collection)
@@ -80,22 +81,23 @@ class Access:
     def require(
         self, level: Level, collection: str = EVERY, workspace: str | None = None
     ) -> None:
-        """Raise ``Forbidden`` unless it is allowed, whether or not what is asked for
-        exists."""
+        """Raise ``Forbidden`` unless the caller has the level, whether or not the
+        collection exists."""
         if not self.allows(level, collection, workspace):
             wanted = Scope(collection, level, workspace)
             raise Forbidden(f"this takes a key with the scope {wanted}")
 
     def require_some(self, level: Level, workspace: str | None = None) -> None:
-        """Raise ``Forbidden`` unless it is allowed for anything at all: what holds
-        several collections shows those for which it is."""
+        """Raise ``Forbidden`` unless the caller has the level on at least one
+        collection."""
         if not self.allows_some(level, workspace):
             raise Forbidden(
                 f"this takes a key with a scope <collection>:{level.name.lower()}"
             )
 
     def allows_some(self, level: Level, workspace: str | None = None) -> bool:
-        """Whether it is allowed for anything at all, or for anything in a workspace."""
+        """Return whether the caller has the level on at least one collection, in a
+        workspace or in any."""
         return any(
             scope.level >= level
             and (workspace is None or scope.workspace in (None, workspace))
@@ -103,24 +105,24 @@ class Access:
         )
 
     def require_all(
-        self, level: Level, places: Iterable[tuple[str, str | None]]
+        self, level: Level, collections: Iterable[tuple[str, str | None]]
     ) -> None:
-        """Raise ``Forbidden``, without telling them, unless it is allowed for each of
-        these collections in its workspace."""
-        if not self.allows_all(level, places):
+        """Raise ``Forbidden``, which names no collection, unless the caller has the
+        level on each of them in its workspace."""
+        if not self.allows_all(level, collections):
             self.require(level)
 
     def allows_all(
-        self, level: Level, places: Iterable[tuple[str, str | None]]
+        self, level: Level, collections: Iterable[tuple[str, str | None]]
     ) -> bool:
-        """Whether it is allowed for each of these collections in its workspace; for
-        none, only to whom everything is."""
-        held = [self.allows(level, *place) for place in places]
-        return self.allows(level) or (bool(held) and all(held))
+        """Return whether the caller has the level on each of these collections in its
+        workspace. For no collection that takes the level on everything."""
+        allowed = [self.allows(level, *named) for named in collections]
+        return self.allows(level) or (bool(allowed) and all(allowed))
 
 
 NOBODY = Access("", ())
-"""Whoever asks, before it is known who they are."""
+"""A caller who is not authenticated."""
 
 OPEN = Access("", (Scope(EVERY, Level.ADMIN),))
-"""Whoever asks, where access is open."""
+"""Any caller, where access is open."""

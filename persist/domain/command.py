@@ -12,10 +12,10 @@ from persist.domain.record import Data
 class Command:
     """A command of an entity type, typed or registered.
 
-    ``parse`` checks a payload (raises ``InvalidPayload``) and fills its defaults in.
-    ``refusal`` is the guard: the reason why the command is not available, or None.
-    ``run`` takes data (its own copy) and a parsed payload and gives the new data, not
-    yet validated, and the result (a JSON value); it may raise ``Refused``.
+    ``parse`` checks a payload and fills its defaults in; it raises ``InvalidPayload``.
+    ``refusal`` is the guard: it returns why the command is not available, or None.
+    ``run`` takes a copy of the data and a parsed payload. It returns the new data, not
+    yet validated, and the result, a JSON value; it may raise ``Refused``.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Every refusal the service can give, as one tree.
+"""Every refusal of the service, as one tree.
 
     PersistError
     ├── BadRequest ── InvalidQuery · InvalidJson · MalformedRequest
@@ -12,12 +12,12 @@
     ├── Invalid ── InvalidData · InvalidPayload · InvalidPatch · InvalidSchema · InvalidSnapshot ·
     │              MigrationFailed
     ├── MethodNotAllowed · RequestTimeout · ChangesGone · PreconditionFailed · PreconditionRequired ·
-    │   TooLarge · UnsupportedMediaType · IdempotencyMismatch
+    │   TooLarge · UnsupportedMediaType · UnsupportedTransferCoding · IdempotencyMismatch
     └── OutcomeUnknown · Unavailable
 
-The class names the problem, ``title`` says it in a sentence, ``detail`` says what
-happened this time and what to do. HTTP statuses stand in one table, in
-``api.problems``.
+The class names the problem, ``title`` describes it in a sentence, and ``detail`` says
+what is wrong with this request, where, and what to do. HTTP statuses are in one table,
+in ``api.problems``.
 """
 
 import re
@@ -39,17 +39,17 @@ class Violation(NamedTuple):
 
 
 def pointer(path: Iterable[str | int]) -> str:
-    """The JSON Pointer (RFC 6901) to ``path``."""
+    """Return the JSON Pointer (RFC 6901) to ``path``."""
     return "".join(
         "/" + str(part).replace("~", "~0").replace("/", "~1") for part in path
     )
 
 
 class PersistError(Exception):
-    """A refusal a client is told about.
+    """A refusal that a client receives as a problem.
 
-    ``errors`` lists every violation of an input, ``members`` are further members of the
-    answer (the current ``revision``, the ``outcomes`` of a bulk command).
+    ``errors`` lists every violation of an input. ``members`` are further members of the
+    problem, such as the current ``revision`` or the ``outcomes`` of a bulk command.
     """
 
     code: str = "internal-error"
@@ -152,7 +152,7 @@ class CollectionNotInWorkspace(NotFound):
 
 
 class Conflict(PersistError):
-    """The request is valid, the present state does not allow it."""
+    """The request is valid, and the present state does not allow it."""
 
 
 class RecordExists(Conflict):
@@ -236,8 +236,8 @@ class WorkspaceNotEmpty(Conflict):
 
 
 class Invalid(PersistError):
-    """The request is well formed, its content is not acceptable: the whole of it, where
-    no place is named."""
+    """The request is well formed, and its content is not acceptable; where no violation
+    is named the fault is the content as such."""
 
     def __init__(
         self, detail: str, *, errors: Iterable[Violation] = (), **members: Any
@@ -322,12 +322,14 @@ class UnsupportedMediaType(PersistError):
     code = "unsupported-media-type"
     title = "The media type is not supported here"
 
-    def __init__(self, given: str, accepted: Iterable[str]) -> None:
+    def __init__(self, detail: str, accepted: Iterable[str]) -> None:
         self.accepted = tuple(accepted)
-        super().__init__(
-            f"{given or 'no content type'!r} is not supported here; send"
-            f" {' or '.join(self.accepted)}"
-        )
+        super().__init__(f"{detail}; send {' or '.join(self.accepted)}")
+
+
+class UnsupportedTransferCoding(PersistError):
+    code = "not-implemented"
+    title = "The transfer coding is not supported"
 
 
 class OutcomeUnknown(PersistError):

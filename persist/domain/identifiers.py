@@ -16,7 +16,7 @@ _lock = threading.Lock()
 
 
 def _reseed() -> None:
-    """Forked workers must not make the same ids."""
+    """Seed the generator again: forked workers must not make the same ids."""
     _random.seed(int.from_bytes(os.urandom(32)))
 
 
@@ -25,13 +25,15 @@ _last = 0
 
 
 def new_id() -> str:
-    """A UUIDv7 greater than every one made before in this process: milliseconds, then a
-    counter that starts at random in each of them (RFC 9562, section 6.2, method 1),
-    then random bits."""
+    """Return a UUIDv7 that is greater than all that this process made before.
+
+    It has milliseconds, a counter that starts at random in each millisecond (RFC 9562,
+    section 6.2, method 1), and random bits.
+    """
     global _last  # noqa: PLW0603 - one counter a process is the point
     bits = _random.getrandbits(73)
     with _lock:
-        # the counter starts in the lower half, so that there is room to count
+        # The counter starts in the lower half, so that it has room to count.
         _last = max(
             _last + 1, (time.time_ns() // 1_000_000 << 12) | (bits >> 62 & 0x7FF)
         )
@@ -43,5 +45,5 @@ def new_id() -> str:
 
 
 def is_canonical(id: str) -> bool:
-    """Whether ``id`` is a UUID in its canonical lower-case form."""
+    """Return whether ``id`` is a UUID in its canonical lower-case form."""
     return CANONICAL.fullmatch(id) is not None

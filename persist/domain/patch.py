@@ -4,8 +4,8 @@ from typing import Any
 
 
 def merge_patch(target: Any, patch: Any) -> Any:
-    """``target`` with ``patch`` merged in; the arguments stay as they are (RFC 7396,
-    section 2)."""
+    """Return ``target`` with ``patch`` merged in (RFC 7396, section 2). The arguments
+    are not changed."""
     if not isinstance(patch, dict):
         return patch
     merged = dict(target) if isinstance(target, dict) else {}

@@ -1,5 +1,5 @@
-"""Precondition: what a request demands of the record's present state (RFC 9110, section
-13)."""
+"""Preconditions: what a request demands of the present state of a record (RFC 9110,
+section 13)."""
 
 from dataclasses import dataclass
 
@@ -11,11 +11,10 @@ ANY = "*"
 
 @dataclass(frozen=True, slots=True)
 class Precondition:
-    """``If-Match`` and ``If-None-Match``: entity tags, ``("*",)`` for any, empty where
-    not sent.
+    """``If-Match`` and ``If-None-Match`` as entity tags: ``("*",)`` for any, empty
+    where the header is not sent.
 
-    ``required`` is the deployment's choice that no record is changed without
-    ``If-Match``.
+    ``required``: a record is changed only with ``If-Match``.
     """
 
     if_match: tuple[str, ...] = ()
@@ -24,7 +23,8 @@ class Precondition:
 
     def check(self, current: Record | None) -> None:
         """Raise ``PreconditionFailed`` or ``PreconditionRequired`` unless ``current``
-        will do."""
+        is in the state that is demanded. ``current`` is None where there is no
+        record."""
         tag = None if current is None else f'"{current.revision}"'
         if self.if_match and not (tag is not None and self.match_names(tag)):
             raise self._failed("If-Match", current)
@@ -38,12 +38,12 @@ class Precondition:
             )
 
     def match_names(self, tag: str) -> bool:
-        """Whether ``If-Match`` names ``tag`` (strong comparison)."""
+        """Return whether ``If-Match`` names ``tag`` (strong comparison)."""
         return _names(self.if_match, tag, strong=True)
 
     def none_match_names(self, tag: str) -> bool:
-        """Whether ``If-None-Match`` names ``tag`` (weak comparison): a GET then answers
-        304."""
+        """Return whether ``If-None-Match`` names ``tag`` (weak comparison); a GET then
+        answers 304."""
         return _names(self.if_none_match, tag, strong=False)
 
     def _failed(self, header: str, current: Record | None) -> PreconditionFailed:

@@ -58,7 +58,7 @@ class _Moved(Exception):
 
 
 @dataclass(frozen=True, eq=False)
-class RestoreTarget:
+class InvocationTarget:
     """The records of one collection that match. ``command`` is None where it has no
     such command."""
 
@@ -74,12 +74,12 @@ class _Chosen(NamedTuple):
     id: str
     collection: str
     revision: int
-    target: RestoreTarget
+    target: InvocationTarget
 
 
 def invoke(
     work: Unit,
-    targets: Sequence[RestoreTarget],
+    targets: Sequence[InvocationTarget],
     max_affected: int,
     *,
     atomic: bool,
@@ -114,7 +114,7 @@ def invoke(
     return outcomes
 
 
-def _chosen(targets: Sequence[RestoreTarget], max_affected: int) -> list[_Chosen]:
+def _chosen(targets: Sequence[InvocationTarget], max_affected: int) -> list[_Chosen]:
     """All that match, locked before any is changed: whoever else locks them does so in
     this order."""
     found: list[_Chosen] = []

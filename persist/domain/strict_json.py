@@ -2,6 +2,7 @@
 text)."""
 
 import json
+from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any, NoReturn
 
@@ -9,18 +10,21 @@ from persist.domain.errors import InvalidData, InvalidJson, Violation, pointer
 from persist.domain.record import INT64, normalize_number
 
 DEPTH = 64
-"""How deep arrays and objects may nest."""
+"""Levels to which arrays and objects may nest."""
 
 DIGITS = 400
-"""Characters a number may have; a double needs 17 digits and an exponent."""
+"""Characters that a number may have; a double needs 17 digits and an exponent."""
+
+
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 class _Refused(ValueError):
-    """What the decoder's hooks found; the message goes to the client."""
+    """A fault that the decoder's hooks found; the message is for the client."""
 
 
 class _OutOfRange(ValueError):
-    """A number that cannot be stored; where it stands is looked for afterwards."""
+    """A number that cannot be stored; its position is found afterwards."""
 
 
 def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -28,7 +32,7 @@ def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) != len(pairs):
         names = sorted(name for name, _ in pairs)
         double = next(one for one, other in pairwise(names) if one == other)
-        raise _Refused(f"the member {double[:80]!r} stands twice in one object")
+        raise _Refused(f"one object has the member {double[:80]!r} twice")
     return found
 
 
@@ -45,7 +49,7 @@ def _double(text: str) -> int | float:
 
 
 def _constant(text: str) -> NoReturn:
-    raise _Refused(f"{text} is no JSON value")
+    raise _Refused(f"{text} is not a JSON value")
 
 
 _decode = json.JSONDecoder(
@@ -57,18 +61,20 @@ _decode = json.JSONDecoder(
 
 
 def parse(body: bytes) -> Any:
-    """The value of a JSON text; whole doubles within 64 bits come as integers.
+    """Return the value of a JSON text; doubles that are integers within 64 bits come as
+    ``int``. A byte order mark before the text is ignored (RFC 8259, section 8.1).
 
     Raises ``InvalidJson`` for what is not strict JSON (duplicate members, NaN, U+0000,
-    lone surrogates, more than 64 levels), ``InvalidData`` for numbers that cannot be
+    lone surrogates, more than 64 levels) and ``InvalidData`` for numbers that cannot be
     stored.
     """
+    body = body.removeprefix(BYTE_ORDER_MARK)
     try:
         value = _decode(body.decode())
     except UnicodeDecodeError:
         raise InvalidJson("the body is not UTF-8") from None
     except _OutOfRange:
-        raise _out_of_range(body) from None
+        raise _unstorable_numbers(body) from None
     except _Refused as refused:
         raise InvalidJson(str(refused)) from None
     except json.JSONDecodeError as error:
@@ -103,7 +109,8 @@ def _too_deep() -> InvalidJson:
 
 
 def _check_text(value: Any) -> None:
-    """Escapes can smuggle in what raw UTF-8 cannot: U+0000 and lone surrogates."""
+    """Raise ``InvalidJson`` for what only an escape can write: U+0000 and lone
+    surrogates."""
     waiting = [value]
     while waiting:
         part = waiting.pop()
@@ -122,8 +129,8 @@ def _has_surrogate(text: str) -> bool:
     )
 
 
-def _out_of_range(body: bytes) -> InvalidData | InvalidJson:
-    """The error that names every number of the body that cannot be stored."""
+def _unstorable_numbers(body: bytes) -> InvalidData | InvalidJson:
+    """Return the error that names every number of the body that cannot be stored."""
     decoder = json.JSONDecoder(
         parse_constant=_constant,
         parse_int=lambda text: _Number(text, _integer),
@@ -133,7 +140,18 @@ def _out_of_range(body: bytes) -> InvalidData | InvalidJson:
         value = decoder.decode(body.decode())
     except (ValueError, RecursionError):
         return InvalidJson("the body is not strict JSON")
-    found: list[Violation] = []
+    found = [
+        Violation(pointer(path), number.refused)
+        for path, number in _numbers(value)
+        if number.refused
+    ]
+    return InvalidData(
+        "the body holds numbers that cannot be stored", errors=found[:100]
+    )
+
+
+def _numbers(value: Any) -> "Iterator[tuple[tuple[str | int, ...], _Number]]":
+    """Yield every number of a value with its path."""
     waiting: list[tuple[tuple[str | int, ...], Any]] = [((), value)]
     while waiting:
         path, part = waiting.pop()
@@ -143,15 +161,13 @@ def _out_of_range(body: bytes) -> InvalidData | InvalidJson:
             waiting.extend(
                 ((*path, index), member) for index, member in enumerate(part)
             )
-        elif isinstance(part, _Number) and part.refused:
-            found.append(Violation(pointer(path), part.refused))
-    return InvalidData(
-        "the body holds numbers that cannot be stored", errors=found[:100]
-    )
+        elif isinstance(part, _Number):
+            yield path, part
 
 
 class _Number:
-    """A number of the text, and why it cannot be stored."""
+    """A number of the text, and the reason why it cannot be stored, if there is
+    one."""
 
     def __init__(self, text: str, convert: Any) -> None:
         self.refused = ""

@@ -1,130 +1,39 @@
-"""Server: uvicorn as this service runs it, in one process or several on one socket.
+"""The server: uvicorn as this service runs it, in one process or in several on one
+socket.
 
-What an application puts into the state of its lifespan: ``connections``, how many may
-be open in one process, and ``stopping``, an event that is set when the server begins to
-stop.
+The application puts two things into the state of its lifespan: ``connections``, how
+many may be open in one process, and ``stopping``, an event that is set when the server
+begins to stop.
 """
 
-import math
 import os
 import resource
 import signal
 import socket
-from asyncio import TimerHandle, Transport
 from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
 from uvicorn import Config, Server
 from uvicorn.config import STARTUP_FAILURE
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.supervisors import Multiprocess
 
-LARGEST_HEAD = 65_536
-HEAD_SECONDS = 10.0
+from persist.server.protocol import BoundedHttpProtocol
+
 IDLE_SECONDS = 30
-STALLED_SECONDS = 10.0
+"""Seconds that a connection without a request stays open."""
+
 OTHER_FILES = 1_000
-"""Files a process has open beside its connections, at the most."""
+"""Files that a process has open at most, beside its connections."""
 
 
 class CannotListen(Exception):
     """The address cannot be listened on; the message says why."""
 
 
-class BoundedHttpProtocol(HttpToolsProtocol):
-    """HTTP/1.1 with a bound on the size and the time of a request's head, and on the
-    time in which a client takes nothing of its answer; uvicorn has none of them.
-
-    A head that is too large or too slow ends the connection, as does one that never
-    begins. On a connection too many one request is answered, with ``crowded`` in its
-    state; twice as many are too many to be answered.
-    """
-
-    _crowded = False
-    _open = False
-    _size = 0
-    _timer: TimerHandle | None = None
-    _unsent = 0
-    _stall_timer: TimerHandle | None = None
-
-    def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        self._timer = self.loop.call_later(HEAD_SECONDS, transport.close)
-        most = self.app_state.get("connections", math.inf)
-        self._crowded = len(self.connections) > most
-        if len(self.connections) > 2 * most:
-            transport.close()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._stop_timer()
-        self._stop_stall_timer()
-        super().connection_lost(exc)
-
-    def data_received(self, data: bytes) -> None:
-        begun = self._open
-        super().data_received(data)
-        if self._open:
-            self._wait_for_more(len(data) if begun else 0)
-
-    def on_message_begin(self) -> None:
-        self._open, self._size = True, 0
-        super().on_message_begin()
-        if self._crowded:
-            self.scope["state"]["crowded"] = True
-
-    def on_headers_complete(self) -> None:
-        self._open = False
-        if self._timer is not None:
-            self._stop_timer()
-        super().on_headers_complete()
-        if self._crowded:
-            self.cycle.keep_alive = False
-
-    def shutdown(self) -> None:
-        if (stopping := self.app_state.get("stopping")) is not None:
-            stopping.set()
-        super().shutdown()
-
-    def _wait_for_more(self, received: int) -> None:
-        self._size += received
-        if self._size > LARGEST_HEAD:
-            self.send_400_response("The head of the request is larger than 64 KiB.")
-        elif self._timer is None:
-            self._timer = self.loop.call_later(HEAD_SECONDS, self.transport.close)
-
-    def pause_writing(self) -> None:
-        super().pause_writing()
-        self._watch_unsent()
-
-    def resume_writing(self) -> None:
-        super().resume_writing()
-        self._stop_stall_timer()
-
-    def _watch_unsent(self) -> None:
-        self._unsent = self.transport.get_write_buffer_size()
-        self._stall_timer = self.loop.call_later(STALLED_SECONDS, self._end_if_stalled)
-
-    def _end_if_stalled(self) -> None:
-        if self.transport.get_write_buffer_size() < self._unsent:
-            self._watch_unsent()
-        else:
-            self.transport.abort()
-
-    def _stop_stall_timer(self) -> None:
-        if self._stall_timer is not None:
-            self._stall_timer.cancel()
-            self._stall_timer = None
-
-    def _stop_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-
 class AnnouncingServer(Server):
-    """One process that calls ``announce`` once it answers. A signal ends it when what
-    is in progress is done, another one at once."""
+    """One process that calls ``announce`` once it answers. A signal ends it when the
+    requests in progress are done, a second signal ends it at once."""
 
     def __init__(self, config: Config, announce: Callable[[], None]) -> None:
         super().__init__(config)
@@ -142,8 +51,8 @@ class AnnouncingServer(Server):
 
 
 class AnnouncingSupervisor(Multiprocess):
-    """Several processes; calls ``announce`` once all of them answer. Signals as
-    above."""
+    """Several processes; calls ``announce`` once all of them answer. Signals have the
+    same effect as on one process."""
 
     announced = False
 
@@ -163,8 +72,8 @@ class AnnouncingSupervisor(Multiprocess):
         self.should_exit.set()
 
     def join_all(self) -> None:
-        """Wait for each twice its grace, which it keeps to as long as it does anything
-        at all."""
+        """Wait for each process twice as long as it takes to stop, then kill it: one
+        that hangs keeps to no limit of its own."""
         for process in self.processes:
             process.process.join(2 * (self.config.timeout_graceful_shutdown or 0) + 5)
             process.process.kill()
@@ -182,7 +91,8 @@ class AnnouncingSupervisor(Multiprocess):
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket bound to the address, port 0 a free one. Raises ``CannotListen``."""
+    """Return a socket bound to the address; port 0 takes a free one. Raises
+    ``CannotListen``."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     bound = socket.socket(family)
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -198,7 +108,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def address(bound: socket.socket) -> str:
-    """The URL of what listens on the socket."""
+    """Return the URL of what listens on a socket."""
     host, port = bound.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
@@ -211,8 +121,8 @@ def serve(
     log: dict[str, Any],
     announce: Callable[[], None],
 ) -> bool:
-    """Serve an ASGI application in this process until a signal, and for ``seconds``
-    longer what is in progress then; False where it could not start."""
+    """Serve an ASGI application in this process until a signal, after which requests in
+    progress have ``seconds`` to finish. Return False where it could not start."""
     server = AnnouncingServer(
         configuration(application, seconds=seconds, log=log), announce
     )
@@ -229,8 +139,8 @@ def serve_in_processes(
     log: dict[str, Any],
     announce: Callable[[], None],
 ) -> bool:
-    """Serve what ``factory`` ("module:function") makes in several processes; False
-    where one could not."""
+    """Serve the application that ``factory`` ("module:function") returns in several
+    processes. Return False where one could not start."""
     config = configuration(
         factory, seconds=seconds, log=log, factory=True, workers=workers
     )
@@ -240,8 +150,8 @@ def serve_in_processes(
 
 
 def allow_files(connections: int) -> bool:
-    """Let each process have that many connections open at once, and as many more to
-    refuse; whether the system does."""
+    """Raise the limit of open files so that a process can have that many connections,
+    and as many more to refuse. Return whether the system allows it."""
     wanted = 2 * connections + OTHER_FILES
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != resource.RLIM_INFINITY and soft < wanted:
@@ -258,7 +168,7 @@ def configuration(
     log: dict[str, Any] | None = None,
     **more: Any,
 ) -> Config:
-    """How uvicorn serves: proxy headers are not believed, and a line in the log for
+    """Return how uvicorn serves. Proxy headers are not believed. A line in the log for
     each request would cost two thirds of the throughput."""
     return Config(
         application,

@@ -17,7 +17,6 @@ from persist.domain.errors import (
     PersistError,
     Unavailable,
 )
-from persist.domain.histogram import Histogram
 from persist.storage.catalog import Catalog, Stale
 from persist.storage.dialect import CommitOutcome, Dialect, Failure
 from persist.storage.health import Health
@@ -38,9 +37,6 @@ ANALYZE_CHANGES = 10_000
 
 OUTCOME_SECONDS = 3.0
 """Seconds that the outcome of a commit without an answer is looked for."""
-
-GROUP_SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
-"""The bounds of the histogram of writes in one commit."""
 
 
 class Isolation(Enum):
@@ -104,7 +100,7 @@ class GroupCommitWriter:
         on_snapshots_due: OnSnapshotsDue,
         on_committed: OnCommitted,
     ) -> None:
-        self.group_sizes = Histogram(GROUP_SIZES)
+        self.observe_commit: Callable[[int], None] | None = None
         self.health = Health(dialect)
         self._dialect = dialect
         self._catalog = catalog
@@ -240,7 +236,8 @@ class GroupCommitWriter:
         return _not_stored()
 
     def _stored(self, count: int) -> None:
-        self.group_sizes.observe(count)
+        if self.observe_commit is not None:
+            self.observe_commit(count)
         self.health.stored()
 
     def _note_failure(self, message: str, error: BaseException) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from persist import server
+from persist.server import protocol
 
 ANSWER = b"HTTP/1.1 200 OK"
 
@@ -26,7 +27,7 @@ async def application(scope: Any, receive: Any, send: Any) -> None:
 
 @pytest.fixture
 def address(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, int]]:
-    monkeypatch.setattr(server, "HEAD_SECONDS", 0.3)
+    monkeypatch.setattr(protocol, "HEAD_SECONDS", 0.3)
     announced = threading.Event()
     bound = server.listen("127.0.0.1", 0)
     running = server.AnnouncingServer(server.configuration(application), announced.set)
@@ -80,7 +81,7 @@ def test_a_head_that_stops_half_way_is_ended_after_a_whole_request_too(
 def test_an_endless_head_is_ended_long_before_its_time_is_up(
     address: tuple[str, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server, "HEAD_SECONDS", 60)
+    monkeypatch.setattr(protocol, "HEAD_SECONDS", 60)
     with socket.create_connection(address) as connection:
         connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nX-Endless: ")
         with pytest.raises(ConnectionError):
@@ -98,7 +99,7 @@ def test_a_slow_body_is_not_mistaken_for_a_slow_head(address: tuple[str, int]) -
         connection.settimeout(5)
         connection.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\n")
         pause = threading.Event()
-        pause.wait(3 * server.HEAD_SECONDS)
+        pause.wait(3 * protocol.HEAD_SECONDS)
         connection.sendall(b"body")
         assert connection.recv(65_536).startswith(ANSWER)
 

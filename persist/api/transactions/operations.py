@@ -1,5 +1,4 @@
-"""The operations of a transaction: their form, and what each does when its turn
-comes."""
+"""The operations of a transaction: their form, and how each is run."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -12,11 +11,10 @@ from persist.api.selective_invoke import command_of
 from persist.api.transactions.references import (
     NAME,
     REFERENCE,
-    Done,
-    Known,
-    Path,
-    check,
-    replaced,
+    Outcome,
+    Outcomes,
+    Reference,
+    substitute,
 )
 from persist.domain.collection import Collection
 from persist.domain.entity_type import EntityType
@@ -37,14 +35,13 @@ from persist.domain.strict_json import check_depth
 from persist.domain.workspace import DEFAULT
 from persist.entity_types.json_schema import compile_schema
 
-OPERATIONS = 1_000
-"""Operations a transaction may have."""
+MAX_OPERATIONS = 1_000
+"""Operations that a transaction may have."""
 
 Json = dict[str, Any]
 
 
-# --- their form
-# ----------------------------------------------------------------------------------
+# the form of operations
 
 _TEXT: Json = {"type": "string"}
 _OBJECT: Json = {"type": "object"}
@@ -58,7 +55,7 @@ _ID: Json = {"anyOf": [_TEXT, _REFERENCE]}
 _COMMON: Json = {
     "collection": _TEXT,
     "workspace": {"type": ["string", "null"], "minLength": 1},
-    "if_match": {"anyOf": [{"type": "integer", "minimum": 1}, _TEXT]},
+    "if_match": {"anyOf": [{"type": "integer", "minimum": 1}, _TEXT, _REFERENCE]},
     "as": _TEXT | {"pattern": f"^{NAME}$"},
 }
 
@@ -83,27 +80,29 @@ FORMS: dict[str, Json] = {
 """The JSON Schema of each operation."""
 
 CONTENT = {"create": "data", "replace": "data", "patch": "patch", "command": "payload"}
-"""The member in which references may stand, and to which pointers are relative."""
+"""The member that pointers are relative to, by ``op``."""
 
-_fits = {op: compile_schema(form, InvalidPayload) for op, form in FORMS.items()}
-_fits_one = compile_schema(
+_check_operation = {
+    op: compile_schema(form, InvalidPayload) for op, form in FORMS.items()
+}
+_check_op = compile_schema(
     _OBJECT | {"required": ["op"], "properties": {"op": {"enum": list(FORMS)}}},
     InvalidPayload,
 )
-_fits_all = compile_schema(
+_check_all = compile_schema(
     _OBJECT
     | {
         "required": ["operations"],
         "additionalProperties": False,
-        "properties": {"operations": {"type": "array", "maxItems": OPERATIONS}},
+        "properties": {"operations": {"type": "array", "maxItems": MAX_OPERATIONS}},
     },
     InvalidPayload,
 )
 
 
 def operations_of(body: Json) -> list[Any]:
-    """The operations a body lists, not yet looked at. Raises ``InvalidPayload``."""
-    operations: list[Any] = _fits_all(body)["operations"]
+    """Return the operations in a body, not yet checked. Raises ``InvalidPayload``."""
+    operations: list[Any] = _check_all(body)["operations"]
     return operations
 
 
@@ -112,32 +111,43 @@ def check_forms(operations: list[Any]) -> None:
     operations."""
     faults: list[Violation] = []
     names: set[str] = set()
+    first = None
     for index, operation in enumerate(operations):
         found = list(_faults(operation, names))
         faults += [
-            Violation(f"/operations/{index}{place}", detail) for place, detail in found
+            Violation(f"/operations/{index}{pointer}", detail)
+            for pointer, detail in found
         ]
-        if found and len(faults) == len(found):
+        if found and first is None:
             first = index
     if faults:
-        detail = f"operation {first} is not as it should be: {faults[0].detail}"
-        raise InvalidPayload(detail, errors=faults[:OPERATIONS], operation=first)
+        raise InvalidPayload(
+            f"operation {first} does not have the form of an operation:"
+            f" {faults[0].detail}",
+            errors=faults[:MAX_OPERATIONS],
+            operation=first,
+        )
 
 
 def _faults(operation: Any, names: set[str]) -> Iterator[Violation]:
     try:
-        _fits[_fits_one(operation)["op"]](operation)
-        _tags(operation.get("if_match"))
+        _check_operation[_check_op(operation)["op"]](operation)
+        if not isinstance(operation.get("if_match"), dict):
+            entity_tags_of(operation.get("if_match"))
     except PersistError as error:
         yield from error.errors
         return
-    if (name := operation.get("as")) in names:
+    name = operation.get("as")
+    if name is None:
+        return
+    if name in names:
         yield Violation("/as", f"an earlier operation has the name {name}")
-    names.add(name or "")
+    names.add(name)
 
 
-def _tags(given: int | str | None) -> tuple[str, ...]:
-    """What ``if_match`` names: a revision, or the text of the header."""
+def entity_tags_of(given: int | str | None) -> tuple[str, ...]:
+    """Return what ``if_match`` names: a revision, or the text of the header. Raises
+    ``InvalidPayload``."""
     if given is None:
         return ()
     try:
@@ -150,8 +160,8 @@ def _tags(given: int | str | None) -> tuple[str, ...]:
 
 
 @contextmanager
-def of_operation(index: int) -> Iterator[None]:
-    """Have a refusal tell which operation it is about."""
+def naming_operation(index: int) -> Iterator[None]:
+    """Add the index of an operation to a refusal raised inside."""
     try:
         yield
     except PersistError as error:
@@ -159,97 +169,103 @@ def of_operation(index: int) -> Iterator[None]:
         raise
 
 
-# --- what they do
-# --------------------------------------------------------------------------------
+# what operations do
 
-Content = Callable[[Known], Any]
-"""What an operation stores, as soon as the operations before it are done."""
+Resolved = Callable[[Outcomes], Any]
+"""A value of an operation, as soon as the operations before it are done."""
 
-Act = Callable[[Collection, str, Any, Precondition], Done]
+Run = Callable[[Collection, str, Any, Precondition], Outcome]
 
 
 @dataclass(frozen=True)
 class Step:
-    """An operation that is ready to be run, in its order."""
+    """An operation that is checked and can be run when its turn comes."""
 
     type: EntityType
     workspace: str
     name: str | None
-    id: Content
-    content: Content
-    precondition: Precondition
-    act: Act
+    id: Resolved
+    content: Resolved
+    if_match: Resolved
+    required: bool
+    do: Run
     key: str | None
 
     @property
     def frees(self) -> bool:
-        """Whether it may give up a unique value: it counts then who comes before and
-        who after."""
-        return bool(self.type.unique) and self.act is not _create
+        """Whether it may release a unique value, so that the order of the operations
+        decides."""
+        return bool(self.type.unique) and self.do is not _create
 
-    def run(self, collection: Collection, known: Known) -> Done:
+    def run(self, collection: Collection, outcomes: Outcomes) -> Outcome:
         """Run it. Raises what the domain raises."""
-        done = self.act(
-            collection, self.id(known), self.content(known), self.precondition
-        )
-        known.add(self.name, done)
-        return done
+        precondition = Precondition(self.if_match(outcomes), (), self.required)
+        id, content = self.id(outcomes), self.content(outcomes)
+        outcome = self.do(collection, id, content, precondition)
+        outcomes.add(self.name, outcome)
+        return outcome
 
 
 class Preparation:
-    """Makes the steps of a transaction: what depends on no earlier operation is checked
+    """Makes the steps of a transaction. What depends on no earlier operation is checked
     here."""
 
-    def __init__(self, limit: int, *, require_if_match: bool) -> None:
-        self._limit = limit
-        self._require = require_if_match
+    def __init__(self, max_bytes: int, *, require_if_match: bool) -> None:
+        self._max_bytes = max_bytes
+        self._required = require_if_match
         self._earlier: dict[str, str] = {}
 
     def step(self, type: EntityType, operation: Json) -> Step:
-        """The step of an operation whose form is right. Raises what is wrong with its
-        content."""
+        """Return the step of an operation whose form is right. Raises what is wrong
+        with its content."""
         op, name = operation["op"], operation.get("as")
-        compiled = self._compiler(type, operation)
         member = CONTENT.get(op)
-        id = self._content(
-            operation.get("id"), _check_id if op == "create" else _find_id
+        written_id = operation.get("id")
+        written = operation.get(member, {}) if member else None
+        step = Step(
+            type,
+            operation.get("workspace") or DEFAULT,
+            name,
+            self._resolved(written_id, _new_id if op == "create" else _existing_id),
+            self._resolved(written, self._parser(type, operation)),
+            self._resolved(operation.get("if_match"), entity_tags_of),
+            self._required,
+            RUNS[op],
+            written_id if isinstance(written_id, str) else None,
         )
-        content = self._content(operation.get(member, {}) if member else None, compiled)
-        precondition = Precondition(_tags(operation.get("if_match")), (), self._require)
         if name is not None:
             self._earlier[name] = op
-        key = operation.get("id") if isinstance(operation.get("id"), str) else None
-        workspace = operation.get("workspace") or DEFAULT
-        return Step(type, workspace, name, id, content, precondition, ACTS[op], key)
+        return step
 
-    def _content(self, written: Any, compiled: Callable[[Any], Any]) -> Content:
-        """A value that is known already, or that has to wait for what it refers to."""
-        waits = False
+    def _resolved(self, written: Any, parse: Callable[[Any], Any]) -> Resolved:
+        """Return a function that returns the parsed value. Without references it is
+        parsed now."""
+        references: list[Reference] = []
+        value = substitute(written, references.append)
+        for reference in references:
+            reference.check(self._earlier)
+        if references:
+            return lambda outcomes: parse(
+                self._limited(substitute(written, outcomes.resolve))
+            )
+        parsed = parse(value)
+        return lambda _: parsed
 
-        def look(text: str, path: Path) -> None:
-            nonlocal waits
-            waits = True
-            check(text, path, self._earlier)
-
-        value = replaced(written, look)
-        if waits:
-            return lambda known: compiled(self._within(replaced(written, known.look)))
-        made = compiled(value)
-        return lambda known: made
-
-    def _within(self, value: Any) -> Any:
-        """The limits that a body has, for a value that was put together."""
+    def _limited(self, value: Any) -> Any:
+        """Return a value with references resolved, which has the limits of a body.
+        Raises ``InvalidData``, ``TooLarge``."""
         try:
             check_depth(value)
         except InvalidJson as error:
             raise InvalidData(error.detail) from None
-        if len(dumps(value).encode()) > self._limit:
-            raise TooLarge(f"what an operation stores may have {self._limit:,} bytes")
+        if len(dumps(value).encode()) > self._max_bytes:
+            raise TooLarge(
+                f"what an operation stores may have {self._max_bytes:,} bytes"
+            )
         return value
 
-    def _compiler(self, type: EntityType, operation: Json) -> Callable[[Any], Any]:
-        """What makes an operation's content of what was written, and refuses what does
-        not fit."""
+    def _parser(self, type: EntityType, operation: Json) -> Callable[[Any], Any]:
+        """Return the function that parses and checks the content of an operation."""
         match operation["op"]:
             case "create" | "replace":
                 return lambda data: type.validate(_object(data))
@@ -257,7 +273,7 @@ class Preparation:
                 return lambda patch: change_of(
                     patch,
                     JSON_PATCH if isinstance(patch, list) else MERGE_PATCH,
-                    self._limit,
+                    self._max_bytes,
                 )
             case "command":
                 command = command_of(type, operation["command"])
@@ -265,7 +281,7 @@ class Preparation:
                     command,
                     command.parse(_object(payload, InvalidPayload)),
                 )
-        return lambda nothing: nothing
+        return lambda content: content
 
 
 def _object(
@@ -276,13 +292,13 @@ def _object(
     return value
 
 
-def _check_id(id: Any) -> Any:
+def _new_id(id: Any) -> Any:
     if id is not None and not (isinstance(id, str) and is_canonical(id)):
         raise InvalidData("an id is a canonical lower-case UUID")
     return id
 
 
-def _find_id(id: Any) -> str:
+def _existing_id(id: Any) -> str:
     if not isinstance(id, str) or not is_canonical(id):
         raise RecordNotFound(
             f"{dumps(id)[:80]} is no id: ids are canonical lower-case UUIDs"
@@ -292,44 +308,45 @@ def _find_id(id: Any) -> str:
 
 def _create(
     collection: Collection, id: str | None, data: Data, precondition: Precondition
-) -> Done:
+) -> Outcome:
     precondition.check(None)
     if id is None:
-        return Done(201, collection.create(data, new_id()))
-    return Done(201, collection.create_with_id(data, id))
+        return Outcome(201, collection.create(data, new_id()))
+    return Outcome(201, collection.create_with_id(data, id))
 
 
 def _replace(
     collection: Collection, id: str, data: Data, precondition: Precondition
-) -> Done:
+) -> Outcome:
     record, created = collection.replace(id, data, precondition)
-    return Done(201 if created else 200, record)
+    return Outcome(201 if created else 200, record)
 
 
 def _patch(
     collection: Collection, id: str, change: Any, precondition: Precondition
-) -> Done:
-    return Done(200, collection.patch(id, change, precondition))
+) -> Outcome:
+    return Outcome(200, collection.patch(id, change, precondition))
 
 
 def _command(
     collection: Collection, id: str, content: Any, precondition: Precondition
-) -> Done:
+) -> Outcome:
     command, payload = content
     result, record = collection.run(id, command, payload, precondition)
-    return Done(200, record, dumps(result))
+    return Outcome(200, record, dumps(result))
 
 
 def _delete(
     collection: Collection, id: str, _: None, precondition: Precondition
-) -> Done:
-    return Done(204, collection.delete(id, precondition))
+) -> Outcome:
+    return Outcome(204, collection.delete(id, precondition))
 
 
-ACTS: Mapping[str, Act] = {
+RUNS: Mapping[str, Run] = {
     "create": _create,
     "replace": _replace,
     "patch": _patch,
     "command": _command,
     "delete": _delete,
 }
+"""By ``op``."""

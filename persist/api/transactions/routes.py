@@ -1,157 +1,140 @@
-"""`POST /transactions`: operations on any collections that stand or fall together."""
+"""``POST /transactions``: operations on any collections, all of them or none."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import Any
 
-from fastapi import APIRouter
-from fastapi.responses import Response
-
-from persist.api.deferred_validation import draft
-from persist.api.documented_bodies import documented
-from persist.api.entity_types import sent
-from persist.api.fastapi_errors import Asked
 from persist.api.query_params import controls, flag, pairs_of
+from persist.api.request_bodies import documented
 from persist.api.requests import Request, json_object
-from persist.api.responses import JSON, Answer, record_text
-from persist.api.retry import retry_on_stale_schema
+from persist.api.responses import JSON, Response, record_text
+from persist.api.routers import Asked
 from persist.api.transactions.operations import (
     FORMS,
-    OPERATIONS,
+    MAX_OPERATIONS,
     Preparation,
     Step,
     check_forms,
-    of_operation,
+    naming_operation,
     operations_of,
 )
-from persist.api.transactions.references import REFERENCE, VALUE, Done, Known
-from persist.api.write_requests import Writes
+from persist.api.transactions.references import REFERENCE, VALUE, Outcome, Outcomes
+from persist.api.write_requests import (
+    Write,
+    Writes,
+    parse_body,
+    retry_on_stale_schema,
+)
 from persist.domain.access import Level
 from persist.domain.errors import InvalidPayload, UniqueViolation
 from persist.domain.workspace import DEFAULT
-from persist.storage.catalog import Catalog
 from persist.storage.database import Database
 from persist.storage.unit_of_work import RecordKey, UnitOfWork
 from persist.storage.writer import Isolation
 
 
-def transaction_router(
-    database: Database, writes: Writes, *, require_if_match: bool
-) -> APIRouter:
-    """The one route of transactions."""
-    router = APIRouter(tags=["transactions"])
+class TransactionRoutes:
+    """The handler of transactions."""
 
-    @router.post(
-        "/transactions",
-        summary="Several writes that stand or fall together",
-        openapi_extra=BODY,
-    )
-    async def transact(request: Asked) -> Response:
-        request.access.require_some(Level.WRITE)
+    def __init__(
+        self, database: Database, writes: Writes, *, require_if_match: bool
+    ) -> None:
+        self._database = database
+        self._writes = writes
+        self._require_if_match = require_if_match
+
+    async def transact(self, request: Asked) -> Response:
+        """Run operations in one transaction."""
         dry_run = flag(controls(pairs_of(request.query), ("dry_run",)), "dry_run")
+        body = await request.body()
 
-        async def attempt() -> Answer:
-            body = await request.body()
-            steps = await draft(
-                request,
-                body,
-                lambda: _steps(database.catalog, request, body, require_if_match),
-            )
-            operation = _transaction(steps, request)
-            return await writes.perform(
-                request,
-                operation,
-                body=body,
-                isolation=Isolation.SEPARATE,
-                dry_run=dry_run,
-            )
+        def run(work: UnitOfWork, steps: list[Step]) -> list[Outcome]:
+            return _run(work, steps, request)
 
-        return sent(await retry_on_stale_schema(database, request, attempt))
+        write = Write(
+            parse=lambda: parse_body(body, lambda: self._steps(request, body)),
+            run=run,
+            render=_results_response,
+            body=body,
+            isolation=Isolation.SEPARATE,
+            dry_run=dry_run,
+        )
+        return await retry_on_stale_schema(
+            self._database, lambda: self._writes.perform(request, write)
+        )
 
-    return router
-
-
-def _steps(
-    catalog: Catalog, request: Request, body: bytes, require_if_match: bool
-) -> list[Step]:
-    """The operations of a body, ready to be run. Raises what is wrong with them; first
-    of all ``Forbidden``, where one of them is."""
-    operations = operations_of(json_object(body, InvalidPayload))
-    for index, operation in enumerate(operations):
-        with of_operation(index):
-            _check_access(request, operation)
-    check_forms(operations)
-    preparation, steps = (
-        Preparation(request.limits.body, require_if_match=require_if_match),
-        list[Step](),
-    )
-    for index, operation in enumerate(operations):
-        with of_operation(index):
-            layout = catalog.get(
-                operation["collection"], operation.get("workspace") or DEFAULT
-            )
-            steps.append(preparation.step(layout.type, operation))
-    return steps
+    def _steps(self, request: Request, body: bytes) -> list[Step]:
+        """Return the operations of a body, checked. Raises ``Forbidden`` before
+        anything else that is wrong with them."""
+        operations = operations_of(json_object(body, InvalidPayload))
+        for index, operation in enumerate(operations):
+            with naming_operation(index):
+                _check_access(request, operation)
+        check_forms(operations)
+        preparation = Preparation(
+            request.limits.body, require_if_match=self._require_if_match
+        )
+        steps: list[Step] = []
+        for index, operation in enumerate(operations):
+            with naming_operation(index):
+                workspace = operation.get("workspace") or DEFAULT
+                catalog = self._database.catalog
+                layout = catalog.get(operation["collection"], workspace)
+                steps.append(preparation.step(layout.type, operation))
+        return steps
 
 
 def _check_access(request: Request, operation: Any) -> None:
-    if isinstance(operation, dict) and isinstance(
-        collection := operation.get("collection"), str
-    ):
-        workspace = operation.get("workspace")
-        request.access.require(
-            Level.WRITE,
-            collection,
-            workspace if isinstance(workspace, str) else DEFAULT,
-        )
+    """Raise ``Forbidden``; what has another form is refused later."""
+    if not isinstance(operation, dict):
+        return
+    collection, workspace = operation.get("collection"), operation.get("workspace")
+    if isinstance(collection, str):
+        named = workspace if isinstance(workspace, str) else DEFAULT
+        request.access.require(Level.WRITE, collection, named)
 
 
-def _transaction(
-    steps: Callable[[], Sequence[Step]], request: Request
-) -> Callable[[UnitOfWork], Answer]:
-    def operation(work: UnitOfWork) -> Answer:
-        ready = steps()
-        work.lock(
-            RecordKey(step.type.name, step.workspace, step.key)
-            for step in ready
-            if step.key
-        )
-        results = ",".join([_shown(each) for each in _done(work, ready, request)])
-        return Answer(200, f'{{"results":[{results}]}}'.encode(), [JSON])
-
-    return operation
-
-
-def _done(work: UnitOfWork, steps: Sequence[Step], request: Request) -> list[Done]:
+def _run(work: UnitOfWork, steps: Sequence[Step], request: Request) -> list[Outcome]:
+    work.lock(
+        RecordKey(step.type.name, step.workspace, step.key)
+        for step in steps
+        if step.key
+    )
     if not any(step.frees for step in steps):
         with suppress(UniqueViolation), work.savepoint():
-            return list(_run(work, steps, request))
-    return list(_run(work, steps, request, one_by_one=True))  # tells which it was
+            return list(_outcomes(work, steps, request))
+    # One by one, which tells the operation that violates a unique constraint.
+    return list(_outcomes(work, steps, request, one_by_one=True))
 
 
-def _run(
+def _outcomes(
     work: UnitOfWork,
     steps: Sequence[Step],
     request: Request,
     *,
     one_by_one: bool = False,
-) -> Iterator[Done]:
-    known = Known()
+) -> Iterator[Outcome]:
+    outcomes = Outcomes()
     for index, step in enumerate(steps):
-        with of_operation(index):
+        with naming_operation(index):
             collection = work.collection(step.type, step.workspace, request.origin)
             if one_by_one:
                 with work.savepoint():
-                    done = step.run(collection, known)
+                    outcome = step.run(collection, outcomes)
             else:
-                done = step.run(collection, known)
-        yield done
+                outcome = step.run(collection, outcomes)
+        yield outcome
 
 
-def _shown(done: Done) -> str:
-    record = "null" if done.gone else record_text(done.record)
-    result = "" if done.result is None else f',"result":{done.result}'
-    return f'{{"status":{done.status},"record":{record}{result}}}'
+def _results_response(outcomes: Sequence[Outcome]) -> Response:
+    results = ",".join([_result_text(outcome) for outcome in outcomes])
+    return Response(200, f'{{"results":[{results}]}}'.encode(), [JSON])
+
+
+def _result_text(outcome: Outcome) -> str:
+    record = "null" if outcome.deleted else record_text(outcome.record)
+    result = "" if outcome.result is None else f',"result":{outcome.result}'
+    return f'{{"status":{outcome.status},"record":{record}{result}}}'
 
 
 RESULT: dict[str, Any] = {
@@ -196,7 +179,7 @@ BODY: dict[str, Any] = {
             "properties": {
                 "operations": {
                     "type": "array",
-                    "maxItems": OPERATIONS,
+                    "maxItems": MAX_OPERATIONS,
                     "items": {"oneOf": list(FORMS.values())},
                 }
             },
@@ -219,3 +202,4 @@ BODY: dict[str, Any] = {
         },
     ),
 }
+DOCUMENTS = {"transact": BODY}

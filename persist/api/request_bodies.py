@@ -1,5 +1,5 @@
-"""Bodies of the routers: one JSON Schema each, which checks them and stands in
-OpenAPI."""
+"""Bodies of routes that are not below a collection: one JSON Schema each, which checks
+them and is shown in OpenAPI."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ Json = dict[str, Any]
 
 class Body(dict[str, Any]):
     """A JSON object with these members and no others, as OpenAPI shows it; where none
-    is required, no body is one."""
+    is required the body may be left out."""
 
     def __init__(self, example: Json, *required: str, **members: Json) -> None:
         schema = {
@@ -20,17 +20,18 @@ class Body(dict[str, Any]):
             "additionalProperties": False,
             "properties": members,
         }
-        schema |= {"required": list(required)} if required else {}
+        if required:
+            schema["required"] = list(required)
         super().__init__(documented(schema, example, required=bool(required)))
-        self._fitting = compile_schema(schema, InvalidPayload)
+        self._validate = compile_schema(schema, InvalidPayload)
 
     def read(self, body: bytes) -> Json:
-        """The members that were sent, and the defaults of others. Raises
+        """Return the members that were sent, and the defaults of others. Raises
         ``InvalidPayload``."""
-        return self._fitting(json_object(body or b"{}", InvalidPayload))
+        return self._validate(json_object(body or b"{}", InvalidPayload))
 
 
 def documented(schema: Any, example: Json, *, required: bool = True) -> Json:
-    """A body as an operation of OpenAPI shows it."""
+    """Return a body as an operation of OpenAPI shows it."""
     content = {"application/json": {"schema": schema, "example": example}}
     return {"requestBody": {"required": required, "content": content}}
