@@ -96,7 +96,11 @@ def create_app(settings: Settings, *, private: bool = False) -> Persist:
     limits = _limits(settings)
     database = _database(settings)
     writes = Writes(database)
-    files = DefinitionFiles(Path(settings.schemas), database)
+    files = DefinitionFiles(
+        Path(settings.schemas),
+        database,
+        required="schemas" in settings.model_fields_set,
+    )
     limiter = InFlightLimiter(limits.requests, limits.bodies)
     metrics = Metrics(limiter, database)
     stopping = asyncio.Event()

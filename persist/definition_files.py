@@ -1,18 +1,26 @@
 """Definition files: registered entity types from a folder, at start and whenever a file
 changes.
 
-A file that cannot be registered is reported; the last good version of its type stays.
+A file that cannot be registered is reported, whatever its fault is. It neither stops
+the start nor keeps its neighbours from being registered, and the last good version of
+its type stays.
 """
 
 import asyncio
 import logging
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from contextlib import closing
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from persist.domain.change import NOBODY
 from persist.domain.errors import PersistError, Unavailable
 from persist.domain.strict_json import parse
+from persist.entity_types.definition import normal_form
+from persist.entity_types.from_schema import admit_definition
 from persist.storage.catalog import Stale
 from persist.storage.database import Database
 from persist.storage.registration import Registration
@@ -21,84 +29,168 @@ from persist.storage.writer import Isolation
 
 logger = logging.getLogger(__name__)
 
-SECONDS = 1.0
+INTERVAL_SECONDS = 1.0
 """Between two looks at the folder."""
 
-LARGEST = 1_048_576
+MAX_FILE_BYTES = 1_048_576
+
 ATTEMPTS = 20
+"""How often a file is tried again because others changed its entity type meanwhile."""
+
+SHOWN_FAULTS = 5
+"""Faults of one file that its report names."""
 
 State = tuple[int, int, int]
+"""Modification time in nanoseconds, size in bytes, inode."""
+
+
+@dataclass(frozen=True)
+class DefinitionFile:
+    """What a file holds: a definition and the ``name`` of its type, or a ``fault``."""
+
+    path: Path
+    state: State
+    name: str = ""
+    definition: Any = None
+    fault: str = ""
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A look at a folder: its files, and the faults that no file can be registered
+    for."""
+
+    files: Mapping[Path, DefinitionFile] = field(default_factory=dict)
+    faults: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def registrable(self) -> list[DefinitionFile]:
+        """The files without a fault, in the order of their paths."""
+        return [
+            file for file in self.files.values() if file.path.name not in self.faults
+        ]
+
+
+def read_folder(
+    folder: Path, known: Folder = Folder(), *, required: bool = False
+) -> Folder:
+    """Return the ``*.json`` files of a folder; those that did not change since
+    ``known`` are not read again. A ``required`` folder that does not exist is a
+    fault."""
+    if not folder.is_dir():
+        fault = "there is no such folder; create it or correct PERSIST_SCHEMAS"
+        return Folder(faults={str(folder): fault} if required else {})
+    files: dict[Path, DefinitionFile] = {}
+    for path in sorted(folder.glob("*.json")):
+        try:
+            state = _state_of(path)
+        except OSError:
+            continue  # it was removed meanwhile
+        before = known.files.get(path)
+        unchanged = before is not None and before.state == state
+        files[path] = before if before and unchanged else _read(path, state)
+    faults = {file.path.name: file.fault for file in files.values() if file.fault}
+    return Folder(files, faults | _shared_names(files.values()))
+
+
+def check_folder(folder: Path, *, required: bool = False) -> dict[str, str]:
+    """Return what is wrong with which file of a folder, as far as that can be said
+    without a database."""
+    found = read_folder(folder, required=required)
+    faults = dict(found.faults)
+    for file in found.registrable:
+        try:
+            admit_definition(normal_form(file.definition))
+        except Exception as error:  # noqa: BLE001 - any error is the result of a check
+            faults[file.path.name] = _report(error)
+    return faults
 
 
 class DefinitionFiles:
-    """The ``*.json`` files of a folder; ``faults`` tells what is wrong with which of
-    them."""
+    """The ``*.json`` files of a folder, registered.
 
-    def __init__(self, folder: Path, database: Database) -> None:
+    ``faults`` says what is wrong with which file. A ``required`` folder has to exist.
+    """
+
+    def __init__(
+        self, folder: Path, database: Database, *, required: bool = False
+    ) -> None:
         self.faults: dict[str, str] = {}
-        self._folder = folder
+        self._path = folder
+        self._required = required
         self._database = database
         self._registration = Registration(database)
-        self._seen: dict[Path, State] = {}
+        self._folder = Folder()
+        self._results: dict[Path, tuple[DefinitionFile, str]] = {}
 
     async def watch(self) -> None:
         """Register what changes, until cancelled."""
         while True:
-            await asyncio.sleep(SECONDS)
+            await asyncio.sleep(INTERVAL_SECONDS)
             try:
                 await self.look()
             except Exception:
-                logger.exception(
-                    "the folder of definitions cannot be looked at; it is tried again"
-                )
+                logger.exception("%s cannot be read; it is tried again", self._path)
 
     async def look(self) -> None:
         """Register the files that are new or changed since the last look, and those
         that the database had no time for then."""
-        states = await asyncio.to_thread(self._states)
-        for gone in self.faults.keys() - {path.name for path in states}:
-            del self.faults[gone]
-        self._seen = {path: seen for path, seen in self._seen.items() if path in states}
-        for path, state in states.items():
-            if self._seen.get(path) != state and await self._register(path):
-                self._seen[path] = state
+        self._folder = await asyncio.to_thread(
+            read_folder, self._path, self._folder, required=self._required
+        )
+        self._show(self._folder.faults)
+        files = self._folder.registrable
+        paths = {file.path for file in files}
+        self._results = {
+            path: result for path, result in self._results.items() if path in paths
+        }
+        for file in files:
+            if self._result_of(file) is None:
+                await self._register(file)
+        self._show(self._folder.faults)
 
-    def _states(self) -> dict[Path, State]:
-        found = {}
-        for path in sorted(self._folder.glob("*.json")):
-            try:
-                stat = path.stat()
-            except OSError:
-                continue  # gone between the two looks
-            found[path] = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
-        return found
+    def _result_of(self, file: DefinitionFile) -> str | None:
+        """Return the fault found when this state of a file was registered, ``""`` for
+        none; None where it has to be registered."""
+        known, fault = self._results.get(file.path, (None, ""))
+        return fault if known == file else None
 
-    async def _register(self, path: Path) -> bool:
-        """Register a file or report it; False where it should be tried again."""
+    def _show(self, of_folder: Mapping[str, str]) -> None:
+        """Make ``faults`` what is known now, and log what is new."""
+        found = {
+            file.path.name: fault for file, fault in self._results.values() if fault
+        }
+        current = {**found, **of_folder}
+        for name, fault in current.items():
+            if self.faults.get(name) != fault:
+                logger.error("%s is not registered: %s", self._path / name, fault)
+        for name in self.faults.keys() - current.keys():
+            del self.faults[name]
+        self.faults.update(current)
+
+    async def _register(self, file: DefinitionFile) -> None:
+        """Register a file and note what came of it."""
+        fault = ""
         try:
-            definition = parse(await asyncio.to_thread(_content, path))
-            name = (
-                definition.get("name", path.stem)
-                if isinstance(definition, dict)
-                else path.stem
-            )
-            await self._apply(str(name), definition)
-        except (PersistError, OSError) as error:
-            places = "; ".join(
-                f"{place} {detail}"
-                for place, detail in getattr(error, "errors", ())[:5]
-            )
-            self.faults[path.name] = f"{error} {places}".strip()
-            logger.error("%s is not registered: %s", path, self.faults[path.name])
-            return not isinstance(error, Unavailable)
-        self.faults.pop(path.name, None)
-        return True
+            await self._apply(file)
+        except Unavailable as error:
+            # under another state, so that the next look tries it again
+            file = DefinitionFile(file.path, (0, 0, 0))
+            fault = _report(error)
+        except PersistError as error:
+            fault = _report(error)
+        except Exception as error:
+            logger.exception("%s cannot be registered", file.path)
+            fault = _report(error)
+        self._results[file.path] = (file, fault)
 
-    async def _apply(self, name: str, definition: object) -> None:
+    async def _apply(self, file: DefinitionFile) -> None:
         for _ in range(ATTEMPTS):
             try:
                 with closing(
-                    await self._registration.prepare(name, definition, Source.FILE)
+                    await self._registration.prepare(
+                        file.name, file.definition, Source.FILE
+                    )
                 ) as prepared:
                     if prepared.plan.action is not Action.NOTHING:
                         operation = partial(prepared.run, origin=NOBODY)
@@ -112,9 +204,52 @@ class DefinitionFiles:
         raise Unavailable("others keep changing this entity type")
 
 
+def _state_of(path: Path) -> State:
+    stat = path.stat()
+    return stat.st_mtime_ns, stat.st_size, stat.st_ino
+
+
+def _read(path: Path, state: State) -> DefinitionFile:
+    try:
+        definition = parse(_content(path), any_number=True)
+    except Exception as error:  # noqa: BLE001 - any error is a fault of the file
+        return DefinitionFile(path, state, fault=_report(error))
+    name = path.stem
+    if isinstance(definition, dict):
+        name = str(definition.get("name", name))
+    return DefinitionFile(path, state, name, definition)
+
+
 def _content(path: Path) -> bytes:
     with path.open("rb") as file:
-        content = file.read(LARGEST + 1)
-    if len(content) > LARGEST:
-        raise OSError(f"the file is larger than {LARGEST:,} bytes")
+        content = file.read(MAX_FILE_BYTES + 1)
+    if len(content) > MAX_FILE_BYTES:
+        raise OSError(f"the file is larger than {MAX_FILE_BYTES:,} bytes")
     return content
+
+
+def _shared_names(files: Iterable[DefinitionFile]) -> dict[str, str]:
+    """Return the faults of files that are of one name: none of them is registered."""
+    by_name: dict[str, list[str]] = defaultdict(list)
+    for file in files:
+        if not file.fault:
+            by_name[file.name].append(file.path.name)
+    faults = {}
+    for name, sharing in by_name.items():
+        if len(sharing) < 2:
+            continue
+        for file_name in sharing:
+            others = " and ".join(each for each in sharing if each != file_name)
+            faults[file_name] = (
+                f"the name {name[:80]} is that of {others} too; none of them is"
+                " registered"
+            )
+    return faults
+
+
+def _report(error: Exception) -> str:
+    """Return what is wrong with a file, in one line."""
+    errors = getattr(error, "errors", ())
+    text = str(error) if isinstance(error, PersistError | OSError) else repr(error)
+    places = "; ".join(f"{place} {detail}" for place, detail in errors[:SHOWN_FAULTS])
+    return text if places in text else f"{text} {places}"

@@ -1,5 +1,6 @@
 """Entity types over HTTP: registering, evolving, reading and deleting them."""
 
+import asyncio
 from contextlib import ExitStack, closing
 from typing import Any
 
@@ -11,7 +12,7 @@ from persist.api.routers import Asked
 from persist.api.write_requests import Write, Writes, nothing, retry_on_stale_schema
 from persist.domain.access import Level
 from persist.domain.errors import EntityTypeNotFound, InvalidSchema
-from persist.entity_types.definition import DEFINITION
+from persist.entity_types.definition import DEFINITION, FILL
 from persist.storage.database import Database
 from persist.storage.definitions import StoredDefinition
 from persist.storage.registration import Prepared, Registered, Registration
@@ -105,7 +106,9 @@ class EntityTypeRoutes:
         with ExitStack() as stack:
 
             async def parse() -> Prepared:
-                definition = json_object(body, InvalidSchema)
+                definition = await asyncio.to_thread(
+                    json_object, body, InvalidSchema, any_number=True
+                )
                 prepared = await self._registration.prepare(
                     name, definition, Source.CLIENT
                 )
@@ -116,7 +119,12 @@ class EntityTypeRoutes:
             ) -> tuple[Registered, dict[str, Any]]:
                 registered = prepared.run(work, request.origin)
                 value = described(prepared.plan.target)
-                return registered, value | {"migrated": registered.migrated}
+                warnings = [
+                    {"pointer": place, "detail": detail}
+                    for place, detail in prepared.plan.warnings
+                ]
+                value |= {"migrated": registered.migrated, "warnings": warnings}
+                return registered, value
 
             def render(result: tuple[Registered, dict[str, Any]]) -> Response:
                 registered, value = result
@@ -153,13 +161,17 @@ class EntityTypeRoutes:
 
 
 def described(version: StoredDefinition) -> dict[str, Any]:
-    """Return a version of a definition as clients see it."""
+    """Return a version of a definition as clients see it: with ``source_schema`` where
+    the schema that was sent had to be converted."""
     definition = version.definition
+    source = {key: definition[key] for key in ("source_schema",) if key in definition}
     return {
         "name": version.name,
         "schema_version": version.schema_version,
         "current": version.current,
         "schema": definition["schema"],
+        **source,
+        "defaults": definition.get("defaults", FILL),
         "unique": definition["unique"],
         "indexes": definition["indexes"],
         "commands": definition["commands"],

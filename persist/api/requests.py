@@ -358,10 +358,15 @@ def sane_request_id(given: bytes | None) -> str:
     return f"{PROCESS}{next(_count):x}"
 
 
-def json_object(body: bytes, error: type[Invalid] = InvalidData) -> dict[str, Any]:
-    """Return a body that must be a JSON object. Raises ``InvalidJson``, ``error``."""
+def json_object(
+    body: bytes, error: type[Invalid] = InvalidData, *, any_number: bool = False
+) -> dict[str, Any]:
+    """Return a body that must be a JSON object. Raises ``InvalidJson``, ``error``.
+
+    See ``strict_json.parse``.
+    """
     try:
-        value = strict_json.parse(body)
+        value = strict_json.parse(body, any_number=any_number)
     except InvalidData as refused:
         raise error(refused.detail, errors=refused.errors) from None
     if not isinstance(value, dict):

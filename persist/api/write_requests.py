@@ -25,6 +25,7 @@ from persist.domain.errors import (
     PersistError,
     Unavailable,
 )
+from persist.entity_types.json_schema import WouldTakeLong, briefly
 from persist.storage.catalog import Stale
 from persist.storage.database import Database
 from persist.storage.idempotency import KeyInUse, StoredAnswer
@@ -176,7 +177,11 @@ async def retry_on_stale_schema(
 async def parse_body(body: bytes, parse: Callable[[], Parsed]) -> Parsed:
     """Return what ``parse`` returns; where the body is large it runs in a thread."""
     if len(body) <= LARGE_BODY_BYTES:
-        return parse()
+        try:
+            with briefly():
+                return parse()
+        except WouldTakeLong:
+            pass  # it is parsed again where nobody waits for it
     return await asyncio.get_running_loop().run_in_executor(_parsers, parse)
 
 

@@ -9,7 +9,7 @@ from persist.cli.settings_flags import Flags, export, with_flags
 from persist.cli.terminal import FAILED
 from persist.settings import Settings, load, unknown_variables
 
-SUBJECTS = ("settings", "models", "database", "tables")
+SUBJECTS = ("settings", "models", "schemas", "database", "tables")
 
 
 def add_to(commands: typer.Typer) -> None:
@@ -40,7 +40,8 @@ def _check_each(flags: Flags) -> Settings:
     results = _results()
     for subject in SUBJECTS:
         try:
-            typer.echo(f"ok    {subject:9} {next(results)}")
+            if result := next(results):
+                typer.echo(f"ok    {subject:9} {result}")
         except Exception as error:  # noqa: BLE001 - any error is the result of a check
             typer.echo(f"FAIL  {subject:9} {error}")
             raise typer.Exit(FAILED) from None
@@ -48,7 +49,8 @@ def _check_each(flags: Flags) -> Settings:
 
 
 def _results() -> Iterator[str]:
-    """Run one check at a time and return what it found. Raise what is wrong."""
+    """Run one check at a time and return what it found, nothing where there was nothing
+    to check. Raise what is wrong."""
     from persist.cli import preflight
 
     settings = load()
@@ -60,6 +62,7 @@ def _results() -> Iterator[str]:
         )
         or "none; only registered types are served"
     )
+    yield preflight.definition_files(settings)
     database = preflight.database(settings.database_url, create=False)
     yield f"reached {database.address}"
     preflight.compare_tables(database, types)

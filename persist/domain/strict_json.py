@@ -48,6 +48,12 @@ def _double(text: str) -> int | float:
     return normalize_number(number)
 
 
+def _any_integer(text: str) -> int:
+    if len(text) > DIGITS:
+        raise _OutOfRange
+    return int(text)
+
+
 def _constant(text: str) -> NoReturn:
     raise _Refused(f"{text} is not a JSON value")
 
@@ -59,18 +65,27 @@ _decode = json.JSONDecoder(
     parse_constant=_constant,
 ).decode
 
+_decode_any_number = json.JSONDecoder(
+    object_pairs_hook=_members,
+    parse_int=_any_integer,
+    parse_float=_double,
+    parse_constant=_constant,
+).decode
 
-def parse(body: bytes) -> Any:
+
+def parse(body: bytes, *, any_number: bool = False) -> Any:
     """Return the value of a JSON text; doubles that are integers within 64 bits come as
     ``int``. A byte order mark before the text is ignored (RFC 8259, section 8.1).
 
     Raises ``InvalidJson`` for what is not strict JSON (duplicate members, NaN, U+0000,
     lone surrogates, more than 64 levels) and ``InvalidData`` for numbers that cannot be
-    stored.
+    stored. With ``any_number`` integers beyond 64 bits are let through: a bound in a
+    schema is not data.
     """
+    decode = _decode_any_number if any_number else _decode
     body = body.removeprefix(BYTE_ORDER_MARK)
     try:
-        value = _decode(body.decode())
+        value = decode(body.decode())
     except UnicodeDecodeError:
         raise InvalidJson("the body is not UTF-8") from None
     except _OutOfRange:

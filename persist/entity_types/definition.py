@@ -11,7 +11,7 @@ from typing import Any
 from persist.domain.errors import InvalidSchema, Violation, pointer
 from persist.domain.field import Schema
 from persist.domain.record import Data, dumps
-from persist.entity_types.json_schema import compile_schema
+from persist.entity_types.json_schema import CompiledSchema
 from persist.entity_types.json_schema.fields import field_at
 
 MOST = 64
@@ -96,8 +96,8 @@ DEFINITION: Schema = _closed(
 )
 """What a client writes, as JSON Schema."""
 
-_check_definition = compile_schema(DEFINITION, InvalidSchema)
-_check_numbered = compile_schema(_NUMBERED, InvalidSchema)
+_check_definition = CompiledSchema(DEFINITION, suggest=True).validator(InvalidSchema)
+_check_numbered = CompiledSchema(_NUMBERED, suggest=True).validator(InvalidSchema)
 
 
 def refuse(place: Location, detail: str) -> InvalidSchema:

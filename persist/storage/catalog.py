@@ -6,6 +6,7 @@ worker knows a new type at once.
 """
 
 import difflib
+import gc
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -131,6 +132,7 @@ class Catalog:
             if epoch > self._known.epoch:
                 workspaces = DeclaredWorkspaces(session).all()
                 self._known = self._load(epoch, definitions, workspaces)
+                _keep_from_collector()
         return True
 
     def _load(
@@ -184,6 +186,16 @@ class _Compiled:
             and source.definition == stored.definition
             and source.steps == stored.steps
         )
+
+
+def _keep_from_collector() -> None:
+    """Have the garbage collector pass over what is loaded now.
+
+    Compiled types are millions of objects, and walking them stops every thread for
+    hundreds of milliseconds. What they were compiled with is collected first.
+    """
+    gc.collect(1)
+    gc.freeze()
 
 
 def _not_found(name: str, layouts: Mapping[str, Layout]) -> CollectionNotFound:

@@ -6,6 +6,7 @@ between.
 """
 
 import asyncio
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -40,6 +41,11 @@ from persist.storage.registration_plan import (
 )
 from persist.storage.unit_of_work import UnitOfWork
 
+logger = logging.getLogger(__name__)
+
+LOGGED_WARNINGS = 20
+"""Warnings of one definition that the log names."""
+
 
 @dataclass(frozen=True)
 class Registered:
@@ -69,6 +75,8 @@ class Registration:
         plan = await asyncio.to_thread(
             plan_registration, name, definition, versions, source
         )
+        for place, detail in plan.warnings[:LOGGED_WARNINGS]:
+            logger.warning("%s: %s %s", name, place, detail)
         try:
             return await asyncio.to_thread(self._prepare, plan)
         except PersistError:

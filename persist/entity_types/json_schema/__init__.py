@@ -88,15 +88,22 @@ class _NotValid(Exception):
 class CompiledSchema:
     """A schema of draft 2020-12, read and compiled once.
 
-    ``fill`` says whether defaults are filled in. ``unfit_defaults`` are those that do
+    ``fill`` says whether defaults are filled in, ``suggest`` whether the nearest known
+    name is named beside an unknown one. ``unfit_defaults`` are those that do
     not fit their own schema, with the reason; they are not filled in.
     """
 
     def __init__(
-        self, schema: Any, *, graph: Graph | None = None, fill: bool = True
+        self,
+        schema: Any,
+        *,
+        graph: Graph | None = None,
+        fill: bool = True,
+        suggest: bool = False,
     ) -> None:
         self.graph = graph or _graph_of(schema)
         self._root = self.graph.root
+        self._suggest = suggest
         self.costs = CostModel(self.graph)
         self._is_valid = _compiled(self.graph)
         self._defaults: Defaults | None = None
@@ -180,7 +187,7 @@ class CompiledSchema:
         if filled is not data and self._holds(data, self._evaluation(data, budget)):
             return data  # filling in never makes a valid value invalid
         evaluation = evaluation or self.new_evaluation(budget, counted=True)
-        raise _NotValid(explain(self._root, filled, evaluation))
+        raise _NotValid(explain(self._root, filled, evaluation, suggest=self._suggest))
 
     def _evaluation(self, value: Data, budget: CostBudget) -> Evaluation | None:
         """Return an evaluation where the engine might take too long for a value, or

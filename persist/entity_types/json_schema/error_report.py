@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from persist.domain.errors import Violation, pointer
 from persist.domain.record import canonical_text, dumps
+from persist.domain.suggestions import did_you_mean
 from persist.entity_types.json_schema.cost import (
     BudgetExceeded,
     Step,
@@ -83,13 +84,16 @@ class _ReportFull(Exception):
     """The report has as many faults as it may have."""
 
 
-def explain(root: Node, value: Any, evaluation: Evaluation) -> list[Violation]:
+def explain(
+    root: Node, value: Any, evaluation: Evaluation, *, suggest: bool = False
+) -> list[Violation]:
     """Return what is wrong with a value that is not valid: the first hundred faults, or
     those that were found before the budget was spent.
 
-    Raises ``BudgetExceeded`` where none was.
+    With ``suggest`` the nearest known name is named beside an unknown one. Raises
+    ``BudgetExceeded`` where no fault was found.
     """
-    search = _Search(evaluation)
+    search = _Search(evaluation, suggest=suggest)
     try:
         search.look(root, value, ())
     except (_ReportFull, BudgetExceeded, RecursionError):
@@ -156,9 +160,16 @@ class _Search:
     """The faults of one value; each schema and member is looked at once. A branch is a
     search of its own."""
 
-    def __init__(self, evaluation: Evaluation, outer: "_Search | None" = None) -> None:
+    def __init__(
+        self,
+        evaluation: Evaluation,
+        outer: "_Search | None" = None,
+        *,
+        suggest: bool = False,
+    ) -> None:
         self.found: list[Fault] = []
         self._evaluation = evaluation
+        self._suggest = suggest
         self._looked_at: set[tuple[Node, Path]] = set()
         self._branches: dict[tuple[Node, Path], list[Fault]] = (
             outer._branches if outer else {}
@@ -209,7 +220,11 @@ class _Search:
         elif isinstance(value, list):
             self._look_at_items(node, value, path)
         for step, below, member in members_of(node, value):
-            self.look(below, member, (*path, step))
+            if self._suggest and below.schema is False and isinstance(step, str):
+                hint = did_you_mean(step, node.properties)
+                self._note((*path, step), "false", below.denial + hint)
+            else:
+                self.look(below, member, (*path, step))
 
     def _look_at_names(self, node: Node, value: dict[str, Any], path: Path) -> None:
         for name, detail in _missing(node.assertions, value).items():
@@ -278,7 +293,7 @@ class _Search:
         """Return what a branch has against a value, without noting it."""
         if path and (node, path) in self._branches:
             return self._branches[node, path]
-        search = _Search(self._evaluation, self)
+        search = _Search(self._evaluation, self, suggest=self._suggest)
         with suppress(_ReportFull):
             search.look(node, value, path)
         if path:
