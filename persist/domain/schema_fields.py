@@ -21,6 +21,9 @@ _CONDITIONAL = ("if", "then", "else")
 
 Types = frozenset[str]
 
+REMEMBERED = 1_000
+"""Members of one schema that are remembered once they were looked up."""
+
 
 @dataclass(frozen=True, eq=False)
 class _View:
@@ -63,6 +66,7 @@ class SchemaFields:
         self._views: dict[int, _View] = {}
         self._root = self._view([schema])
         self._found: dict[Path, Field | None] = {}
+        self._member_views: dict[tuple[_View, str], _View] = {}
 
     @cached_property
     def declared(self) -> Mapping[str, Field]:
@@ -76,7 +80,7 @@ class SchemaFields:
         The first segment must be declared, deeper ones declared or open.
         """
         if path not in self._found:
-            if len(self._found) > 1_000:
+            if len(self._found) > REMEMBERED:
                 self._found.clear()
             self._found[path] = self._find(path)
         return self._found[path]
@@ -141,7 +145,8 @@ class SchemaFields:
             for keyword in _BRANCHES:
                 if schema.get(keyword):
                     branches = schema[keyword]
-                    choices.append(tuple(self._one_view(each) for each in branches))
+                    views = dict.fromkeys(self._one_view(each) for each in branches)
+                    choices.append(tuple(views))
             conditional = [schema[word] for word in _CONDITIONAL if word in schema]
             conditional += _object(schema, "dependentSchemas").values()
             hints += [self._one_view(each) for each in conditional]
@@ -151,6 +156,8 @@ class SchemaFields:
         """Return the view of one schema, the same one each time."""
         if isinstance(schema, bool):
             return _View((schema,))
+        if schema.keys() == {"$ref"}:  # many branches may refer to one schema
+            schema = resolve(self.schema, schema["$ref"]) or schema
         known = self._views.get(id(schema))
         if known is None:
             self._views[id(schema)] = _View(
@@ -169,6 +176,13 @@ class SchemaFields:
 
     def _member(self, view: _View, name: str) -> _View:
         """Return what applies to a member of what a view applies to."""
+        if (view, name) not in self._member_views:
+            if len(self._member_views) > REMEMBERED:
+                self._member_views.clear()
+            self._member_views[view, name] = self._new_member(view, name)
+        return self._member_views[view, name]
+
+    def _new_member(self, view: _View, name: str) -> _View:
         made: dict[int, _View] = {}
 
         def member(part: _View) -> _View:
@@ -179,7 +193,9 @@ class SchemaFields:
                     for schema in part.schemas
                     for each in self._below(schema, name)
                 ]
-                choices = [tuple(map(member, choice)) for choice in part.choices]
+                choices = [
+                    tuple(dict.fromkeys(map(member, choice))) for choice in part.choices
+                ]
                 hints = tuple(map(member, part.hints))
                 own = self._view(below)
                 made[id(part)] = _View(

@@ -270,7 +270,7 @@ class _Search:
     ) -> None:
         """Note what the nearest alternative has against a value, or what several
         equally near ones have."""
-        branches = [self._apart(node, value, path) for node in nodes]
+        branches = _distinct([self._apart(node, value, path) for node in nodes])
         of_right_type = [
             branch for branch in branches if not _is_of_other_type(branch, path)
         ]
@@ -299,6 +299,11 @@ class _Search:
         if path:
             self._branches[node, path] = search.found
         return search.found
+
+
+def _distinct(branches: list[list[Fault]]) -> list[list[Fault]]:
+    """Return the alternatives, those that have the same against a value once."""
+    return list({tuple(branch): branch for branch in branches}.values())
 
 
 def _summary(faults: list[Fault], path: Path) -> str:
