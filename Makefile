@@ -5,11 +5,12 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 LOCK := uv pip compile --quiet --universal --generate-hashes --annotation-style line $(UPGRADE)
 # What builds the image: the first of these that works (docker without its engine does not).
 ENGINE ?= $(shell for engine in docker podman buildah; do $$engine info >/dev/null 2>&1 && echo $$engine && break; done)
+BUILD = $(ENGINE) build $(if $(filter docker,$(ENGINE)),,--format docker)
 # More for the program that runs: make serve ARGS="--port 9000", make test ARGS="-k history".
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help serve showcase test test-slow lint format openapi openapi-check docs bench image test-image lock clean
+.PHONY: help serve showcase test test-unit test-slow lint format openapi openapi-check docs bench image test-image lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-14s %s\n", $$1, $$2}'
@@ -17,13 +18,16 @@ help: ## Show this list
 serve: .venv/run ## Serve on 127.0.0.1:8000, records in persist.db
 	$(BIN)/persist serve $(ARGS)
 
-showcase: .venv/run ## Drive a service of its own over HTTP and tell what happened
+showcase: .venv/run ## Drive a service over HTTP and check every number
 	$(BIN)/python -m app.showcase $(ARGS)
 
 test: .venv/dev ## Run the tests, all but the slow ones, in two processes
 	$(BIN)/python -m pytest -m "not slow" -n 2 --dist worksteal $(ARGS)
 
-test-slow: .venv/dev ## Run the long ones: crashes, fuzzing, the wheel in a clean environment
+test-unit: .venv/dev ## Run the unit tests, which take seconds
+	$(BIN)/python -m pytest -q tests/unit $(ARGS)
+
+test-slow: .venv/dev ## Run the slow tests: crashes, fuzzing, the wheel in a clean environment
 	$(BIN)/python -m pytest -m slow $(ARGS)
 
 lint: .venv/dev ## Check style, types, the direction of imports, Dockerfile and compose.yaml
@@ -34,14 +38,14 @@ lint: .venv/dev ## Check style, types, the direction of imports, Dockerfile and 
 	$(BIN)/hadolint Dockerfile
 	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec compose.yaml
 
-format: .venv/dev ## Put the code into form
+format: .venv/dev ## Format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 openapi: .venv/run ## Write openapi/openapi.json
 	$(BIN)/persist openapi --output openapi/openapi.json
 
-openapi-check: .venv/run ## Fail where openapi/openapi.json is not what the code says
+openapi-check: .venv/run ## Fail where openapi/openapi.json differs from the code
 	$(BIN)/persist openapi | diff openapi/openapi.json -
 
 docs: .venv/dev ## Build the documentation into build/site, links checked
@@ -52,19 +56,20 @@ bench: .venv/dev ## Measure against the peers, write benchmarks/RESULTS.md
 	$(BIN)/python -m benchmarks $(ARGS)
 	$(BIN)/python -m benchmarks.process
 
-image: ## Build the container image with docker, podman or buildah (ARGS="--build-arg BASE=...")
+image: ## Build the images of the engine and of this deployment (ARGS="--build-arg BASE=...")
 	$(if $(ENGINE),,$(error there is no docker, podman or buildah that works here))
-	$(ENGINE) build $(if $(filter docker,$(ENGINE)),,--format docker) --tag persist $(ARGS) .
+	$(BUILD) --target engine --tag persist $(ARGS) .
+	$(BUILD) --target deployment --tag persist-showcase $(ARGS) .
 
 test-image: .venv/dev ## Run the image with docker or podman and look at it from outside
-	$(BIN)/python -m pytest -m slow tests/test_image.py $(ARGS)
+	$(BIN)/python -m pytest -m slow tests/project/test_image.py $(ARGS)
 
-lock: ## Pin the dependencies anew (needs uv; UPGRADE=--upgrade for newer ones)
+lock: ## Pin the dependencies (needs uv; UPGRADE=--upgrade for newer ones)
 	$(LOCK) --extra postgres --group dev pyproject.toml -o requirements-dev.lock
 	$(LOCK) --constraint requirements-dev.lock --extra postgres pyproject.toml -o requirements.lock
 	$(LOCK) --constraint requirements-dev.lock --group build -o requirements-build.lock
 
-clean: ## Remove the environment and what tools left behind
+clean: ## Remove the environment and the files of tools
 	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

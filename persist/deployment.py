@@ -1,17 +1,21 @@
-"""Deployment: the typed entities that ``PERSIST_MODELS`` names."""
+"""Deployment: the typed entities of the current folder."""
 
 import importlib
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
-from importlib.machinery import PathFinder
-from importlib.util import find_spec
+from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
+from types import ModuleType
 
 from persist.domain.entity_type import EntityType
-from persist.entity_types.registry import InvalidModels, load_models
+from persist.entity_types.registry import load_models
 from persist.settings import DEFAULT_MODELS, Settings
 
 NO_MODELS = "there is no app/models in this folder: only registered types are served"
+
+PACKAGES = ("app", "migrations")
+"""The packages of a deployment. Those of the current folder come before any other."""
 
 DRIVERS = ("psycopg",)
 """Modules that the engine imports late, and that look for optional modules then."""
@@ -26,16 +30,10 @@ def entity_types(settings: Settings) -> list[EntityType]:
     Call this after the engine is imported, because modules of the current folder can
     be imported from then on. Raise ``InvalidModels``.
     """
-    _import_drivers()
-    if (folder := str(Path.cwd())) not in sys.path:
-        # At the end, so that no file here replaces a module that the engine imports.
-        sys.path.append(folder)
+    _allow_imports_from_current_folder()
     if "models" in settings.model_fields_set:
         return load_models(settings.models)
-    if not _has_default_models():
-        return []
-    _check_default_package()
-    return load_models(DEFAULT_MODELS)
+    return load_models(DEFAULT_MODELS) if _has_default_models() else []
 
 
 def forget_current_folder() -> None:
@@ -47,35 +45,36 @@ def forget_current_folder() -> None:
         sys.path.remove(str(Path.cwd()))
 
 
-def _import_drivers() -> None:
+class _DeploymentFinder:
+    """Finds the packages of the deployment in the current folder."""
+
+    @staticmethod
+    def find_spec(
+        name: str,
+        path: Sequence[str] | None = None,  # noqa: ARG004 - the protocol of finders
+        target: ModuleType | None = None,
+    ) -> ModuleSpec | None:
+        if name not in PACKAGES:
+            return None
+        return PathFinder.find_spec(name, [str(Path.cwd())], target)
+
+
+def _allow_imports_from_current_folder() -> None:
     for name in DRIVERS:
         with suppress(ImportError):
             importlib.import_module(name)
-
-
-def _package_folders() -> list[str]:
-    """Return where the package of the default models is, or would be."""
-    name = DEFAULT_MODELS.partition(".")[0]
-    imported = sys.modules.get(name)
-    if imported is None:
-        return [str(Path.cwd() / name)]
-    return list(imported.__path__)
+    if _DeploymentFinder not in sys.meta_path:
+        sys.meta_path.insert(0, _DeploymentFinder)
+    if (folder := str(Path.cwd())) not in sys.path:
+        # At the end, so that no file here replaces a module that a library imports.
+        sys.path.append(folder)
 
 
 def _has_default_models() -> bool:
-    module = DEFAULT_MODELS.partition(".")[2]
-    return PathFinder.find_spec(module, _package_folders()) is not None
-
-
-def _check_default_package() -> None:
-    """Raise ``InvalidModels`` where another package of the same name is found first."""
-    name = DEFAULT_MODELS.partition(".")[0]
-    if name in sys.modules:
-        return
-    spec = find_spec(name)
-    found = [] if spec is None else list(spec.submodule_search_locations or [])
-    if not set(found) & set(_package_folders()):
-        raise InvalidModels(
-            f"Python finds another package called {name!r} first ({', '.join(found)});"
-            " rename the one in this folder and set PERSIST_MODELS"
-        )
+    package, _, module = DEFAULT_MODELS.partition(".")
+    imported = sys.modules.get(package)
+    if imported is not None:
+        folders = list(imported.__path__)
+    else:
+        folders = [str(Path.cwd() / package)]
+    return PathFinder.find_spec(module, folders) is not None

@@ -61,7 +61,7 @@ def _run_own_service(database_url: str | None, report: Report) -> None:
         settings = _settings(Path(folder), database_url)
         _create_tables(settings)
         with LocalService(settings) as service, service.client(timeout) as client:
-            narrator = Narrator(client, report, is_alone=database_url is None)
+            narrator = Narrator(client, report, owns_database=database_url is None)
             narrator.restart = service.restart
             _tell(narrator)
 

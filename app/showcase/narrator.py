@@ -26,16 +26,16 @@ class Narrator:
     """The one who walks through the mission with a client of the service.
 
     ``restart`` stops the service and starts it again; it is None where the service
-    belongs to somebody else. ``is_alone``: nobody else has ever used the database, so
-    that names are free.
+    belongs to somebody else. With ``owns_database`` nobody else has ever used the
+    database, so that every name is free.
     """
 
     def __init__(
-        self, client: httpx.Client, report: Report, *, is_alone: bool = False
+        self, client: httpx.Client, report: Report, *, owns_database: bool = False
     ) -> None:
         self.client = client
         self.report = report
-        self.is_alone = is_alone
+        self.owns_database = owns_database
         self.restart: Callable[[], None] | None = None
         self._created: list[str] = []
 
@@ -72,7 +72,7 @@ class Narrator:
 
     def unique(self, name: str) -> str:
         """Return a name that nobody has used in this database."""
-        return name if self.is_alone else f"{name}-{uuid.uuid4().hex[:8]}"
+        return name if self.owns_database else f"{name}-{uuid.uuid4().hex[:8]}"
 
     def will_delete(self, path: str) -> str:
         """Note what ``delete_all`` will delete. Return the path again."""

@@ -15,36 +15,53 @@ FIXTURES = Path(__file__).parent / "fixtures"
 NDJSON = {"Content-Type": "application/x-ndjson"}
 
 
-def snapshot_content(narrator: Narrator, name: str) -> str:
+def snapshot_content(
+    narrator: Narrator,
+    name: str,
+) -> str:
     """Return the content of a snapshot."""
     content = (FIXTURES / f"{name}.ndjson").read_text()
-    return content if narrator.is_alone else with_new_ids(content)
+    if narrator.owns_database:
+        return content
+    return with_new_ids(content)
 
 
 def records(content: str) -> list[Any]:
     """Return the records in the content of a snapshot."""
-    return [json.loads(line) for line in content.splitlines()[1:-1]]
+    lines = content.splitlines()
+    return [json.loads(line) for line in lines[1:-1]]
 
 
 def with_new_ids(content: str) -> str:
     """Return the same snapshot with other ids and their hashes."""
     head, *lines, _ = content.splitlines(keepends=True)
-    manifest = json.loads(head)["manifest"] | {"id": str(uuid.uuid4())}
-    fresh = sorted(str(uuid.uuid4()) for _ in lines)
-    others = [
-        line.replace(json.loads(line)["id"], id)
-        for line, id in zip(lines, fresh, strict=True)
-    ]
-    manifest["sha256"] = _sha256("".join(others))
-    text = _line({"manifest": manifest}) + "".join(others)
-    return text + _line({"end": {"records": len(others), "sha256": _sha256(text)}})
+    manifest = json.loads(head)["manifest"]
+    manifest["id"] = str(uuid.uuid4())
+    body = _replace_ids(lines)
+    manifest["sha256"] = _sha256(body)
+    text = _line({"manifest": manifest}) + body
+    end = {"records": len(lines), "sha256": _sha256(text)}
+    return text + _line({"end": end})
+
+
+def _replace_ids(lines: list[str]) -> str:
+    # Records are ordered by id, and so are the new ids.
+    new_ids = sorted(str(uuid.uuid4()) for _ in lines)
+    replaced = ""
+    for line, new_id in zip(lines, new_ids, strict=True):
+        old_id = json.loads(line)["id"]
+        replaced += line.replace(old_id, new_id)
+    return replaced
 
 
 def _line(value: Any) -> str:
-    return (
-        json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
-        + "\n"
+    text = json.dumps(
+        value,
+        ensure_ascii=False,
+        sort_keys=True,
+        separators=(",", ":"),
     )
+    return text + "\n"
 
 
 def _sha256(text: str) -> str:

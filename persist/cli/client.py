@@ -31,35 +31,59 @@ class ServiceClient:
     be reached.
     """
 
-    def __init__(self, client: httpx.Client) -> None:
+    def __init__(
+        self,
+        client: httpx.Client,
+    ) -> None:
         self._client = client
 
-    def take_snapshot(self, collection: str | None, request: Json) -> Json:
+    def take_snapshot(
+        self,
+        collection: str | None,
+        request: Json,
+    ) -> Json:
         """Take a snapshot of a collection, or of everything. Return its manifest."""
         if collection is None:
             everything = {"scope": "all", **request}
             return self._json("POST", "/snapshots", json=everything)
         return self._json("POST", _collection_path(collection), json=request)
 
-    def snapshots(self, collection: str | None) -> list[Json]:
+    def snapshots(
+        self,
+        collection: str | None,
+    ) -> list[Json]:
         """Return the manifests, newest first."""
         path = "/snapshots" if collection is None else _collection_path(collection)
         manifests: list[Json] = self._json("GET", path)["items"]
         return manifests
 
-    def manifest(self, snapshot_id: str) -> Json:
+    def manifest(
+        self,
+        snapshot_id: str,
+    ) -> Json:
         """Return the manifest of a snapshot."""
         return self._json("GET", _snapshot_path(snapshot_id))
 
-    def verify(self, snapshot_id: str) -> Json:
+    def verify(
+        self,
+        snapshot_id: str,
+    ) -> Json:
         """Verify a snapshot. Return ``ok`` with ``records``, or with ``detail``."""
-        return self._json("POST", _snapshot_path(snapshot_id, "/verify"))
+        path = _snapshot_path(snapshot_id, "/verify")
+        return self._json("POST", path)
 
-    def delete(self, snapshot_id: str) -> None:
+    def delete(
+        self,
+        snapshot_id: str,
+    ) -> None:
         """Delete a snapshot."""
-        _check(self._client.delete(_snapshot_path(snapshot_id)))
+        response = self._client.delete(_snapshot_path(snapshot_id))
+        _check(response)
 
-    def content(self, snapshot_id: str) -> Iterator[bytes]:
+    def content(
+        self,
+        snapshot_id: str,
+    ) -> Iterator[bytes]:
         """Stream the content of a snapshot."""
         path = _snapshot_path(snapshot_id, "/content")
         with self._client.stream("GET", path) as response:
@@ -68,36 +92,64 @@ class ServiceClient:
             _check(response)
             yield from response.iter_bytes()
 
-    def upload(self, chunks: Iterable[bytes]) -> Json:
+    def upload(
+        self,
+        chunks: Iterable[bytes],
+    ) -> Json:
         """Upload the content of a snapshot. Return its manifest."""
         headers = {"Content-Type": NDJSON}
-        return self._json("POST", "/snapshots", content=chunks, headers=headers)
+        return self._json(
+            "POST",
+            "/snapshots",
+            content=chunks,
+            headers=headers,
+        )
 
-    def restore(self, request: Json) -> Json:
+    def restore(
+        self,
+        request: Json,
+    ) -> Json:
         """Restore a snapshot through the migration plans. Return the report."""
         return self._json("POST", "/migrations", json=request)
 
-    def _json(self, method: str, path: str, **request: Any) -> Json:
+    def _json(
+        self,
+        method: str,
+        path: str,
+        **request: Any,
+    ) -> Json:
         response = _check(self._client.request(method, path, **request))
         answer: Json = response.json()
         return answer
 
 
-def client_of(url: str, key: str | None) -> httpx.Client:
+def client_of(
+    url: str,
+    key: str | None,
+) -> httpx.Client:
     """Return a client of the service at a URL that sends a key."""
-    return httpx.Client(base_url=url, timeout=TIMEOUT, headers=bearer(key))
+    return httpx.Client(
+        base_url=url,
+        timeout=TIMEOUT,
+        headers=bearer(key),
+    )
 
 
 def bearer(key: str | None) -> dict[str, str]:
     """Return the headers that send a key."""
-    return {"Authorization": f"Bearer {key}"} if key else {}
+    if key is None:
+        return {}
+    return {"Authorization": f"Bearer {key}"}
 
 
 def _collection_path(collection: str) -> str:
     return f"/api/{quote(collection, safe='')}/snapshots"
 
 
-def _snapshot_path(snapshot_id: str, below: str = "") -> str:
+def _snapshot_path(
+    snapshot_id: str,
+    below: str = "",
+) -> str:
     return f"/snapshots/{quote(snapshot_id, safe='')}{below}"
 
 

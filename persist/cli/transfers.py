@@ -14,12 +14,17 @@ CHUNK_BYTES = 262_144
 STANDARD_INPUT = Path("-")
 
 
-def download(service: ServiceClient, manifest: Json, file: Path | None) -> None:
+def download(
+    service: ServiceClient,
+    manifest: Json,
+    file: Path | None,
+) -> None:
     """Write a snapshot to a file, or to standard output where ``file`` is None.
 
     The file appears when it is complete.
     """
-    chunks = _count_records(service.content(manifest["id"]), manifest["records"])
+    content = service.content(manifest["id"])
+    chunks = _count_records(content, manifest["records"])
     if file is None:
         _write(chunks, sys.stdout.buffer)
         return
@@ -32,10 +37,13 @@ def download(service: ServiceClient, manifest: Json, file: Path | None) -> None:
         unfinished.unlink(missing_ok=True)
 
 
-def upload(service: ServiceClient, file: Path) -> Json:
+def upload(
+    service: ServiceClient,
+    file: Path,
+) -> Json:
     """Upload a snapshot from a file. Return its manifest."""
     if file == STANDARD_INPUT:
-        return service.upload(iter(lambda: sys.stdin.buffer.read(CHUNK_BYTES), b""))
+        return service.upload(_standard_input())
     with file.open("rb") as source, progress_bars(DownloadColumn()) as bars:
         task = bars.add_task("importing", total=file.stat().st_size)
 
@@ -47,7 +55,15 @@ def upload(service: ServiceClient, file: Path) -> Json:
         return service.upload(chunks())
 
 
-def _count_records(chunks: Iterable[bytes], records: int) -> Iterator[bytes]:
+def _standard_input() -> Iterator[bytes]:
+    while chunk := sys.stdin.buffer.read(CHUNK_BYTES):
+        yield chunk
+
+
+def _count_records(
+    chunks: Iterable[bytes],
+    records: int,
+) -> Iterator[bytes]:
     with progress_bars(MofNCompleteColumn()) as bars:
         task = bars.add_task("exporting", total=records)
         lines = -1  # the first line is the manifest
@@ -57,7 +73,10 @@ def _count_records(chunks: Iterable[bytes], records: int) -> Iterator[bytes]:
             yield chunk
 
 
-def _write(chunks: Iterable[bytes], target: IO[bytes]) -> None:
+def _write(
+    chunks: Iterable[bytes],
+    target: IO[bytes],
+) -> None:
     for chunk in chunks:
         target.write(chunk)
     target.flush()

@@ -15,7 +15,8 @@ from tests.support.problems import Json
 
 pytestmark = pytest.mark.slow
 
-IMAGE = "persist"
+IMAGE = "persist-showcase"
+ENGINE_IMAGE = "persist"
 PATIENCE = 60
 # Its health check is run by these tests, whose engine may have nothing that would run
 # it.
@@ -182,3 +183,16 @@ def test_the_image_has_no_tools_that_built_it(container: Container) -> None:
         )
     assert container.inside("python", "-m", "pip").returncode != 0
     assert container.inside("sh", "-c", "ls -d /build /root/.cache/pip").stdout == ""
+
+
+def test_the_image_of_the_engine_has_no_collection(engine: str) -> None:
+    program = "ls -d /srv/* 2>/dev/null; persist check || true"
+    outcome = subprocess.run(
+        [engine, "run", "--rm", "--entrypoint", "sh", ENGINE_IMAGE, "-c", program],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert "ok    models    none" in outcome.stdout, outcome
+    assert "/srv" not in outcome.stdout

@@ -129,15 +129,21 @@ def test_serve_runs_from_an_empty_folder(
     program = [str(environment / "persist")]
     with announced(program, tmp_path, bare(PERSIST_WORKERS=workers)) as service:
         assert httpx.get(f"{service.url}/docs").status_code == 200
-        assert httpx.get(f"{service.url}/api/ops-tickets").json()["items"] == []
+        assert httpx.get(f"{service.url}/collections").json()["items"] == []
+        assert "only registered types are served" in service.errors.read_text()
 
 
-def test_a_users_own_package_replaces_ours(environment: Path, tmp_path: Path) -> None:
-    (tmp_path / "plant").mkdir()
-    (tmp_path / "plant" / "__init__.py").touch()
-    (tmp_path / "plant" / "machines.py").write_text(MACHINES)
-    environment_ = bare(PERSIST_MODELS="plant.machines", PERSIST_WORKERS="2")
-    with announced([str(environment / "persist")], tmp_path, environment_) as service:
+@pytest.mark.parametrize("name", ["plant.machines", "app.models"])
+def test_a_users_own_package_is_served(
+    environment: Path, tmp_path: Path, name: str
+) -> None:
+    module = tmp_path.joinpath(*name.split(".")).with_suffix(".py")
+    module.parent.mkdir()
+    (module.parent / "__init__.py").touch()
+    module.write_text(MACHINES)
+    chosen = {} if name == "app.models" else {"PERSIST_MODELS": name}
+    settings = bare(PERSIST_WORKERS="2", **chosen)
+    with announced([str(environment / "persist")], tmp_path, settings) as service:
         machines = f"{service.url}/api/machines"
         lathe = httpx.post(machines, json={"name": "lathe"}).json()
         broken = httpx.post(machines, json={"name": "broken"}).json()
@@ -145,20 +151,27 @@ def test_a_users_own_package_replaces_ours(environment: Path, tmp_path: Path) ->
         assert (switched["result"], switched["record"]["data"]["on"]) == (True, True)
         refused = httpx.post(f"{machines}/{broken['id']}/commands/switch_on")
         assert (refused.status_code, refused.json()["code"]) == (409, "out-of-order")
-        assert (
-            httpx.get(f"{service.url}/api/ops-tickets").json()["code"]
-            == "collection-not-found"
-        )
+        collections = httpx.get(f"{service.url}/collections").json()["items"]
+        assert [each["name"] for each in collections] == ["machines"]
 
 
-def test_a_folder_called_app_does_not_hide_the_service(
+def test_a_new_deployment_works_and_passes_a_type_checker(
     environment: Path, tmp_path: Path
 ) -> None:
-    (tmp_path / "app").mkdir()
-    (tmp_path / "app" / "__init__.py").write_text(
-        "raise RuntimeError('somebody else')\n"
+    persist = str(environment / "persist")
+    subprocess.run([persist, "init", "shop"], cwd=tmp_path, env=bare(), check=True)
+    shop = tmp_path / "shop"
+    with announced([persist], shop, bare()) as service:
+        collections = httpx.get(f"{service.url}/collections").json()["items"]
+        assert [each["name"] for each in collections] == ["notes", "tasks"]
+    mypy = [sys.executable, "-m", "mypy", "--strict", "--python-executable"]
+    outcome = subprocess.run(
+        [*mypy, environment / "python", "app", "migrations"],
+        cwd=shop,
+        env=bare(),
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
     )
-    with announced(
-        [str(environment / "persist")], tmp_path, bare(PERSIST_WORKERS="2")
-    ) as service:
-        assert httpx.get(f"{service.url}/health/ready").status_code == 200
+    assert outcome.returncode == 0, outcome.stdout

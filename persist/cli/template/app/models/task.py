@@ -10,8 +10,16 @@ from persist import command, entity
 class Task(SQLModel):
     """Something to do."""
 
-    title: str = Field(min_length=1, max_length=200)
-    priority: int = Field(default=2, ge=1, le=3, index=True)
+    title: str = Field(
+        min_length=1,
+        max_length=200,
+    )
+    priority: int = Field(
+        default=2,
+        ge=1,
+        le=3,
+        index=True,
+    )
     done: bool = False
 
     @command(when=lambda task: not task.done, otherwise="the task is done already")

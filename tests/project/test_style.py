@@ -1,0 +1,168 @@
+"""The rules of style that a machine can check: complexity, density and plain words.
+
+``style_exceptions.json`` lists the files that break a rule so far. A file that keeps the
+rule must leave the list, so that the lists can only become shorter.
+"""
+
+import ast
+import io
+import json
+import re
+import tokenize
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import complexipy
+import pytest
+
+ROOT = Path(__file__).parents[2]
+CODE = sorted(
+    path
+    for folder in ("app", "migrations", "persist")
+    for path in (ROOT / folder).rglob("*.py")
+    if "tests" not in path.parts
+)
+TEXTS = [
+    *sorted((ROOT / "docs").rglob("*.md")),
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
+    *(ROOT / name for name in ("Makefile", "Dockerfile", "compose.yaml", ".ci/run")),
+    *sorted(path for path in (ROOT / "deploy").iterdir() if path.is_file()),
+]
+
+MOST_COMPLEX = 10
+"""Cognitive complexity of a function, as SonarSource defines it."""
+
+DENSEST = 8.0
+"""Tokens a line of code, the average of a file."""
+
+NO_TOKEN = {
+    *(tokenize.NEWLINE, tokenize.NL, tokenize.INDENT, tokenize.DEDENT),
+    *(tokenize.COMMENT, tokenize.ENDMARKER, tokenize.ENCODING),
+}
+
+WORDS = (
+    *("anew", "told", "held", "shown", "gone", "alone", "together", "lent"),
+    *("arrival", "arrivals", "lifting", "crowded", "beside", "lane", "lanes"),
+    *("traffic", "figures", "patience", "piece", "pieces"),
+)
+"""Words that this project once used in a meaning of its own. Write the usual term."""
+
+NAMES = (
+    *WORDS,
+    "most",
+    "place",
+    "places",
+    "whole",
+    "targets",
+    "front",
+    "shapes",
+    "draft",
+)
+"""Words that are fine in a sentence and say nothing in a name."""
+
+TERMS = (
+    r"410 `?Gone",
+    r"changes[-_]gone",
+    r"\bGone\b",
+    r"draft[- ]?\d",
+    r"in[-_ ]place",
+)
+"""Standard terms, and members of the contract, that contain such a word."""
+
+STILL: dict[str, list[str]] = json.loads(
+    (Path(__file__).parent / "style_exceptions.json").read_text()
+)
+
+
+def short(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def docstrings(tree: ast.AST) -> Iterator[ast.Constant]:
+    owners = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    for node in ast.walk(tree):
+        first = node.body[0] if isinstance(node, owners) and node.body else None
+        if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
+            yield first.value
+
+
+def density(path: Path) -> float:
+    """Return the tokens a line of code; comments, docstrings, blank lines are none."""
+    text = path.read_text()
+    skipped: set[int] = set()
+    for docstring in docstrings(ast.parse(text)):
+        skipped |= set(range(docstring.lineno, (docstring.end_lineno or 0) + 1))
+    tokens, lines = 0, set[int]()
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type not in NO_TOKEN and token.start[0] not in skipped:
+            tokens += 1
+            lines |= set(range(token.start[0], token.end[0] + 1))
+    return tokens / len(lines) if lines else 0.0
+
+
+def too_dense(path: Path) -> list[str]:
+    found = density(path)
+    return [f"{found:.2f} tokens a line"] if found > DENSEST else []
+
+
+def too_complex(path: Path) -> list[str]:
+    return [
+        f"{function.name} has {function.complexity}"
+        for function in complexipy.file_complexity(str(path)).functions
+        if function.complexity > MOST_COMPLEX
+    ]
+
+
+def private_words(path: Path) -> list[str]:
+    text = path.read_text()
+    if path.suffix != ".py":
+        return found_words(text, WORDS)
+    names, sentences = [], []
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type == tokenize.NAME:
+            names.append(token.string)
+        elif token.type in {tokenize.COMMENT, tokenize.STRING}:
+            sentences.append(token.string)
+    words = found_words("\n".join(sentences), WORDS)
+    return words + found_words("\n".join(names).replace("_", " "), NAMES)
+
+
+def found_words(text: str, words: tuple[str, ...]) -> list[str]:
+    for term in TERMS:
+        text = re.sub(term, "", text)
+    text = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", text)
+    pattern = rf"(?<![A-Za-z])(?:{'|'.join(words)})(?![A-Za-z])"
+    return sorted({word.lower() for word in re.findall(pattern, text, re.IGNORECASE)})
+
+
+RULES: dict[str, tuple[Callable[[Path], list[str]], list[Path]]] = {
+    "complexity": (too_complex, CODE),
+    "density": (too_dense, CODE),
+    "words": (private_words, [*CODE, *TEXTS]),
+}
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_every_file_keeps_the_rule_but_those_that_do_not_yet(rule: str) -> None:
+    faults_of, paths = RULES[rule]
+    faults = {short(path): faults for path in paths if (faults := faults_of(path))}
+    new = {name: found for name, found in faults.items() if name not in STILL[rule]}
+    assert new == {}, "new faults"
+    assert sorted(set(STILL[rule]) - set(faults)) == [], "take these off the list"
+
+
+def test_a_name_or_a_sentence_with_a_private_word_is_found(tmp_path: Path) -> None:
+    module = tmp_path / "module.py"
+    module.write_text('"""At most one, in place; 410 Gone."""\nMOST_ROWS = 1  # held\n')
+    assert private_words(module) == ["held", "most"]
+
+
+def test_complexity_and_density_are_measured(tmp_path: Path) -> None:
+    module = tmp_path / "module.py"
+    loops = "".join(f"{'    ' * (depth + 1)}for x in y:\n" for depth in range(5))
+    module.write_text(f"def deep(y):\n{loops}{'    ' * 6}pass\n")
+    assert too_complex(module) == ["deep has 15"]
+    module.write_text(
+        '"""Words that do not count."""\n\nx = [1, 2, 3, 4, 5]  # nor these\n'
+    )
+    assert density(module) == 13
