@@ -17,12 +17,7 @@ from starlette.exceptions import HTTPException
 
 from persist import deployment
 from persist.api import (
-    changes,
-    entity_types,
-    migrations,
     routes,
-    snapshots,
-    workspaces,
 )
 from persist.api.authentication import Keyring, is_loopback
 from persist.api.changes import ChangeRoutes
@@ -34,7 +29,7 @@ from persist.api.gateway import Gateway
 from persist.api.in_flight import InFlightLimiter
 from persist.api.metrics import Metrics, MetricsRoutes
 from persist.api.migrations import MigrationRoutes
-from persist.api.openapi import document, document_pieces
+from persist.api.openapi import document, document_chunks
 from persist.api.requests import Admit, Limits, Request
 from persist.api.routers import router_of
 from persist.api.service import ServiceRoutes
@@ -68,21 +63,22 @@ class Persist(FastAPI):
             await super().__call__(scope, receive, send)
 
     def openapi(self, access: Access = OPEN) -> dict[str, Any]:
-        """Return the document of what a caller may use: every collection's own paths,
-        beside those of FastAPI's routers."""
+        """Return the OpenAPI document of what a caller may use."""
         return document(
             self.database.catalog,
             version=VERSION,
-            base=super().openapi(),
+            with_service=True,
             access=access,
         )
 
-    def openapi_pieces(self, access: Access) -> list[bytes]:
-        """Return the document as JSON, in pieces."""
-        base = super().openapi()
+    def openapi_chunks(self, access: Access) -> list[bytes]:
+        """Return the document as JSON, in chunks."""
         return list(
-            document_pieces(
-                self.database.catalog, version=VERSION, base=base, access=access
+            document_chunks(
+                self.database.catalog,
+                version=VERSION,
+                with_service=True,
+                access=access,
             )
         )
 
@@ -109,16 +105,14 @@ def create_app(settings: Settings, *, private: bool = False) -> Persist:
     app = _fastapi(_lifespan(database, files, metrics, state, settings))
     app.database = database
     service = ServiceRoutes(
-        NAME, VERSION, limits, database, app.openapi_pieces, files.faults
+        NAME, VERSION, limits, database, app.openapi_chunks, files.faults
     )
     required = settings.require_if_match
     for router in (
         *_routers(database, writes, required),
         router_of(routes.SERVICE_ROUTES, service),
         router_of(routes.METRICS_ROUTES, MetricsRoutes(metrics)),
-        router_of(
-            routes.CHANGE_ROUTES, ChangeRoutes(database, stopping), changes.DOCUMENTS
-        ),
+        router_of(routes.CHANGE_ROUTES, ChangeRoutes(database, stopping)),
         router_of(routes.PAGE_ROUTES, DocsRoutes()),
     ):
         app.include_router(router)
@@ -141,27 +135,21 @@ def _routers(
     yield router_of(
         routes.WORKSPACE_ROUTES,
         WorkspaceRoutes(database, writes),
-        workspaces.DOCUMENTS,
     )
     yield router_of(
         routes.ENTITY_TYPE_ROUTES,
         EntityTypeRoutes(database, writes),
-        entity_types.DOCUMENTS,
     )
-    yield router_of(
-        routes.SNAPSHOT_ROUTES, SnapshotRoutes(database, writes), snapshots.DOCUMENTS
-    )
+    yield router_of(routes.SNAPSHOT_ROUTES, SnapshotRoutes(database, writes))
     yield router_of(
         routes.MIGRATION_ROUTES,
         MigrationRoutes(database, writes),
-        migrations.DOCUMENTS,
     )
     yield router_of(
         routes.TRANSACTION_ROUTES,
         transactions.TransactionRoutes(
             database, writes, require_if_match=require_if_match
         ),
-        transactions.DOCUMENTS,
     )
 
 

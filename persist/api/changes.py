@@ -10,7 +10,6 @@ from typing import Any, NamedTuple, TypeVar
 from fastapi import Request as HttpRequest
 from fastapi.responses import Response as HttpResponse
 
-from persist.api.openapi.change_feed import DOCUMENTED, RESPONSES
 from persist.api.query_params import LIMIT, MOST, controls, natural, pairs_of
 from persist.api.requests import Receive, Request, Scope
 from persist.api.responses import JSON, Response, Send, change_text
@@ -91,12 +90,6 @@ class ChangeQuery(NamedTuple):
     def visible(self, request: Request) -> Visible:
         """Return which changes the caller may see now."""
         return Visible(request.access, self.collection, self.workspace)
-
-
-DOCUMENTS = {
-    "changes": DOCUMENTED
-    | {"responses": {str(status): each for status, each in RESPONSES.items()}}
-}
 
 
 class ChangeRoutes:

@@ -37,7 +37,6 @@ BODY = documented(
         "commands": {"pin": {"when": "!data.pinned", "set": {"pinned": "true"}}},
     },
 )
-DOCUMENTS = {"register_entity_type": BODY}
 
 
 class EntityTypeRoutes:

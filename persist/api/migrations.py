@@ -42,7 +42,6 @@ BODY = Body(
     dry_run={"type": "boolean", "default": False},
     plan={"type": ["object", "null"]},
 )
-DOCUMENTS = {"restore": BODY}
 
 
 class MigrationRoutes:

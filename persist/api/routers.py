@@ -1,15 +1,12 @@
 """FastAPI routers, made from the route table for what is not below a collection."""
 
-from collections.abc import Iterable, Mapping
-from typing import Annotated, Any
+from collections.abc import Iterable
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request
 
 from persist.api import requests
-from persist.api.routes import BY_METHOD_AND_PATH, Route, documentation_of
-
-OperationDocuments = Mapping[str, Mapping[str, Any]]
-"""By operation, what OpenAPI says of it beyond the route table."""
+from persist.api.routes import BY_METHOD_AND_PATH, Route
 
 
 async def _authorized(http: Request) -> requests.Request:
@@ -24,11 +21,7 @@ Asked = Annotated[requests.Request, Depends(_authorized)]
 caller."""
 
 
-def router_of(
-    routes: Iterable[Route],
-    handlers: object,
-    documents: OperationDocuments | None = None,
-) -> APIRouter:
+def router_of(routes: Iterable[Route], handlers: object) -> APIRouter:
     """Return the router of some routes. Each is answered by the method of ``handlers``
     that is called like its operation."""
     router = APIRouter()
@@ -36,7 +29,7 @@ def router_of(
         router.add_api_route(
             route.path,
             getattr(handlers, route.operation),
-            openapi_extra=dict((documents or {}).get(route.operation, {})),
-            **documentation_of(route),
+            methods=[route.method],
+            status_code=route.status,
         )
     return router

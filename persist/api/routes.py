@@ -7,7 +7,6 @@ made from it. A new route is one line here and a handler called like its ``opera
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from typing import Any
 
 from persist.domain.access import EVERY, Access, Level
 
@@ -734,15 +733,3 @@ def _child(parent: Resource, segment: str) -> Resource:
 
 FASTAPI_TREE = tree_of(FASTAPI_ROUTES, "")
 """The resources that FastAPI's routers answer for."""
-
-
-def documentation_of(route: Route) -> dict[str, Any]:
-    """Return what FastAPI is told of a route."""
-    return {
-        "methods": [route.method],
-        "operation_id": route.operation,
-        "summary": route.summary,
-        "tags": list(route.tags),
-        "status_code": route.status,
-        "include_in_schema": route.documented,
-    }

@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from persist.api.query_params import (
     conditions,
@@ -140,37 +139,3 @@ def _outcomes_response(outcomes: Sequence[Outcome]) -> Response:
     counted = ",".join([f'"{status}":{counts[status]}' for status in Status])
     listed = ",".join([outcome_text(*outcome) for outcome in outcomes])
     return Response(200, f'{{{counted},"outcomes":[{listed}]}}'.encode(), [JSON])
-
-
-BODY: dict[str, Any] = {
-    "description": (
-        "Filters name fields of the envelope only (`_created_at__lt=…`). The payload"
-        " has to fit the command of each collection that has one; records of the others"
-        " are skipped as `unsupported`."
-    ),
-    "parameters": [
-        {"$ref": f"#/components/parameters/{name}"}
-        for name in (
-            "filter",
-            "max_affected.invoke",
-            "atomic",
-            "dry_run",
-            "Idempotency-Key",
-            "Prefer",
-        )
-    ],
-    "requestBody": {
-        "description": "The command's payload.",
-        "content": {"application/json": {"schema": {"type": "object"}, "example": {}}},
-    },
-    "responses": {
-        "200": {
-            "description": "The outcome on each record.",
-            "content": {
-                "application/json": {
-                    "schema": {"$ref": "#/components/schemas/Outcomes"}
-                }
-            },
-        }
-    },
-}

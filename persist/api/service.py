@@ -12,7 +12,7 @@ from fastapi.responses import Response, StreamingResponse
 from persist.api import patches, query_params, selective_invoke
 from persist.api.changes import MAX_WAIT_SECONDS
 from persist.api.gateway import MAX_TARGET_BYTES
-from persist.api.openapi import document_pieces
+from persist.api.openapi import document_chunks
 from persist.api.problems import catalogue, status_of
 from persist.api.requests import Limits
 from persist.api.routers import Asked
@@ -121,34 +121,34 @@ class ServiceRoutes:
         """Return the OpenAPI document of one collection."""
         await self._database.refresh()
         type = self._database.catalog.get(collection).type
-        pieces = document_pieces(
+        chunks = document_chunks(
             [type],
             version=self._version,
             title=f"Persist: {type.name}",
             access=request.access,
         )
-        return _json_of(await asyncio.to_thread(list, pieces))
+        return _json_of(await asyncio.to_thread(list, chunks))
 
     async def read_openapi(self, request: Asked) -> Response:
         """Return the OpenAPI document of what the caller may use."""
         await self._database.refresh()
         key = self._database.catalog.epoch, frozenset(request.access.scopes)
-        pieces = self._documents.get(key)
-        if pieces is None:
-            pieces = await asyncio.to_thread(self._document, request.access)
+        chunks = self._documents.get(key)
+        if chunks is None:
+            chunks = await asyncio.to_thread(self._document, request.access)
             if len(self._documents) >= MAX_DOCUMENTS:
                 self._documents.clear()
-            self._documents[key] = pieces
-        return _json_of(pieces)
+            self._documents[key] = chunks
+        return _json_of(chunks)
 
 
-def _json_of(pieces: list[bytes]) -> Response:
-    async def chunks() -> AsyncIterator[bytes]:
-        for piece in pieces:
-            yield piece
+def _json_of(chunks: list[bytes]) -> Response:
+    async def sent() -> AsyncIterator[bytes]:
+        for chunk in chunks:
+            yield chunk
 
-    length = {"content-length": str(sum(map(len, pieces)))}
-    return StreamingResponse(chunks(), headers=length, media_type="application/json")
+    length = {"content-length": str(sum(map(len, chunks)))}
+    return StreamingResponse(sent(), headers=length, media_type="application/json")
 
 
 def described_limits(limits: Limits) -> dict[str, float]:

@@ -38,7 +38,6 @@ CREATE_BODY = Body(
 CREATE_BODY["requestBody"]["content"]["application/x-ndjson"] = {
     "schema": {"type": "string", "description": "the content of a snapshot"}
 }
-DOCUMENTS = {"create_snapshot": CREATE_BODY}
 
 
 async def take(

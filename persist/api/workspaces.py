@@ -23,9 +23,8 @@ from persist.api.responses import (
     row_text,
 )
 from persist.api.routers import Asked
-from persist.api.selective_invoke import BODY as INVOKE_BODY
 from persist.api.selective_invoke import Invocation, invoke_on
-from persist.api.snapshots import TAKE_BODY, snapshots_holding, take
+from persist.api.snapshots import snapshots_holding, take
 from persist.api.write_requests import (
     Write,
     Writes,
@@ -225,32 +224,3 @@ DECLARE_BODY = Body(
         ),
     },
 )
-PAGE: dict[str, Any] = {
-    "description": (
-        "By id, then collection. Filters and `filter` reach the envelope:"
-        " `_created_at__gte=…`."
-    ),
-    "parameters": [
-        {"$ref": f"#/components/parameters/{name}"}
-        for name in ("limit", "cursor", "filter")
-    ],
-}
-FORCE: dict[str, Any] = {
-    "parameters": [
-        {
-            "name": "force",
-            "in": "query",
-            "description": (
-                "Delete its records as well; without it, it has to be empty."
-            ),
-            "schema": {"type": "boolean", "default": False},
-        }
-    ]
-}
-DOCUMENTS = {
-    "declare_workspace": DECLARE_BODY,
-    "delete_workspace": FORCE,
-    "invoke_in_workspace": INVOKE_BODY,
-    "list_workspace_records": PAGE,
-    "take_workspace_snapshot": TAKE_BODY,
-}

@@ -2,7 +2,7 @@
 guard."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from persist.domain.record import Data
@@ -16,6 +16,8 @@ class Command:
     ``refusal`` is the guard: it returns why the command is not available, or None.
     ``run`` takes a copy of the data and a parsed payload. It returns the new data, not
     yet validated, and the result, a JSON value; it may raise ``Refused``.
+    ``result_schema`` describes the result as a JSON Schema; it is empty where the
+    result may be anything.
     """
 
     name: str
@@ -24,3 +26,4 @@ class Command:
     parse: Callable[[Data], Any]
     refusal: Callable[[Data], str | None]
     run: Callable[[Data, Any], tuple[Data, Any]]
+    result_schema: dict[str, Any] = field(default_factory=dict)

@@ -194,7 +194,10 @@ class SchemaFields:
                     for each in self._below(schema, name)
                 ]
                 choices = [
-                    tuple(dict.fromkeys(map(member, choice))) for choice in part.choices
+                    tuple(
+                        dict.fromkeys(map(member, filter(self._may_be_object, choice)))
+                    )
+                    for choice in part.choices
                 ]
                 hints = tuple(map(member, part.hints))
                 own = self._view(below)
@@ -234,8 +237,12 @@ class SchemaFields:
             found.append(schema["additionalProperties"])
         return found
 
+    def _may_be_object(self, view: _View) -> bool:
+        """Whether what a view applies to may have members: a null has none."""
+        return "object" in self._types(view)
+
     def _is_open(self, view: _View) -> bool:
-        if "object" not in self._types(view):
+        if not self._may_be_object(view):
             return False
         return _evaluate(view, _is_open_schema, all, any)
 

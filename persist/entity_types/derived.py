@@ -31,6 +31,7 @@ def set_command(schema: Schema, parse: Callable[[Data], Data]) -> Command:
         parse=parse,
         refusal=lambda data: None,
         run=lambda data, payload: (data | payload, None),
+        result_schema={"type": "null"},
     )
 
 

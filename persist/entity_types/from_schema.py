@@ -1,5 +1,6 @@
 """The second compiler: a JSON Schema definition becomes an ``EntityType``."""
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +15,7 @@ from persist.domain.errors import (
     Violation,
     pointer,
 )
-from persist.domain.field import Schema
+from persist.domain.field import FieldType, Schema
 from persist.domain.migration import InvalidPlan, MigrationPlan, MigrationStep
 from persist.domain.record import Data
 from persist.entity_types.assignments import compile_assignments
@@ -33,8 +34,10 @@ from persist.entity_types.definition import (
 )
 from persist.entity_types.derived import example_of, set_command
 from persist.entity_types.json_schema.admission import Admitted, admit
-from persist.entity_types.json_schema.fields import members_of
+from persist.entity_types.json_schema.fields import field_at, members_of
 from persist.entity_types.storable import checked
+
+_MEMBER = re.compile(r"\s*data\.([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*)\s*", re.ASCII)
 
 ANY_OBJECT: Schema = {"type": "object", "additionalProperties": False}
 
@@ -221,8 +224,30 @@ def _command(
             ) from None
 
     parse = payload.compiled.validator(InvalidPayload)
-    description = written.get("description", "")
-    return Command(name, description, payload_schema, parse, refusal, run)
+    return Command(
+        name,
+        written.get("description", ""),
+        payload_schema,
+        parse,
+        refusal,
+        run,
+        _result_schema(written, schema),
+    )
+
+
+def _result_schema(written: Mapping[str, Any], schema: Schema) -> dict[str, Any]:
+    """Return the JSON Schema of a command's result: null without one, the type of the
+    member where it names one, anything else otherwise."""
+    if "result" not in written:
+        return {"type": "null"}
+    named = _MEMBER.fullmatch(written["result"])
+    if named is None:
+        return {}
+    field = field_at(schema, tuple(named[1].split(".")))
+    if field is None or field.type is FieldType.ANY:
+        return {}
+    types = [field.type.value, "null"] if field.nullable else field.type.value
+    return {"type": types}
 
 
 def _admit(schema: Any, place: Location, *, fill: bool = True) -> Admitted:

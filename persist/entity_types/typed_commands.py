@@ -1,9 +1,17 @@
 """Commands of an entity class: methods under ``@command``."""
 
 import inspect
-from typing import Any
+from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PydanticUserError,
+    TypeAdapter,
+    ValidationError,
+    create_model,
+)
 from pydantic_core import (
     PydanticSerializationError,
     SchemaValidator,
@@ -56,7 +64,20 @@ class _TypedCommand:
             parse=self._parse,
             refusal=self._refusal,
             run=self._run,
+            result_schema=self._result_schema(),
         )
+
+    def _result_schema(self) -> dict[str, Any]:
+        """Return the JSON Schema of what the method is annotated to return; empty
+        without an annotation, or where pydantic knows no schema."""
+        signature = inspect.signature(self._method, eval_str=True)
+        annotation = signature.return_annotation
+        if annotation in (inspect.Signature.empty, Self):
+            return {}
+        try:
+            return TypeAdapter(annotation).json_schema(mode="serialization")
+        except PydanticUserError:
+            return {}
 
     def _parse(self, payload: Data) -> Data:
         try:

@@ -1,6 +1,5 @@
-"""OpenAPI 3.1, made from entity types: the routes of collections are generic, their
-documentation is not."""
+"""OpenAPI 3.1, made from the route table and the entity types."""
 
-from persist.api.openapi.document import collection_texts, document, document_pieces
+from persist.api.openapi.document import document, document_chunks
 
-__all__ = ["collection_texts", "document", "document_pieces"]
+__all__ = ["document", "document_chunks"]

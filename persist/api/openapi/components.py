@@ -1,141 +1,402 @@
-"""A JSON Schema lifted into the components of an OpenAPI document."""
+"""JSON Schemas as components of the document, in the form that client generators
+understand.
+
+What generators disagree about is written in the one way that all of them read: a name
+for every object and enumeration, no lists of types, no boolean schemas, no references
+into the inside of a component. Conditions between members are left out; the JSON Schema
+of the collection has them.
+"""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from persist.domain.errors import pointer
-from persist.domain.record import INT64
+from persist.api.openapi.references import References
+from persist.api.openapi.shared import Json, schema
+from persist.domain.record import INT64, dumps
 
-Json = dict[str, Any]
-Resource = Callable[[str], str]
-"""Where a local reference of an entity's schema points to in the whole document."""
-
-COMPONENTS = "#/components/schemas/"
-NO_NUL = r"^[^\u0000]*$"
 INT64_BOUNDS = {"minimum": INT64.start, "maximum": INT64.stop - 1}
+NULL: Json = {"type": "null"}
+NOTHING: Json = {"not": {}}
+"""The schema ``false``: no value fits."""
 
-_ONE = {
-    *(
+ANY_OBJECT: Json = {"type": "object", "additionalProperties": True}
+
+LARGEST_INLINE = 300
+"""Characters of a schema's JSON text above which it becomes a component of its own, so
+that it is written once."""
+
+_ONE = frozenset(
+    (
         "additionalProperties",
-        "items",
         "contains",
+        "contentSchema",
+        "items",
         "not",
-        "if",
-        "then",
-        "else",
         "propertyNames",
+        "unevaluatedItems",
+        "unevaluatedProperties",
+    )
+)
+_SEVERAL = frozenset(("allOf", "anyOf", "oneOf", "prefixItems"))
+_NAMED = frozenset(("patternProperties", "properties"))
+_ANNOTATIONS = ("default", "deprecated", "description", "examples")
+_BY_TYPE: dict[str, frozenset[str]] = {
+    "array": frozenset(
+        (
+            "contains",
+            "items",
+            "maxContains",
+            "maxItems",
+            "minContains",
+            "minItems",
+            "prefixItems",
+            "unevaluatedItems",
+            "uniqueItems",
+        )
     ),
-    *("unevaluatedItems", "unevaluatedProperties", "contentSchema"),
+    "number": frozenset(
+        ("exclusiveMaximum", "exclusiveMinimum", "maximum", "minimum", "multipleOf")
+    ),
+    "object": frozenset(
+        (
+            "additionalProperties",
+            "dependentRequired",
+            "dependentSchemas",
+            "maxProperties",
+            "minProperties",
+            "patternProperties",
+            "properties",
+            "propertyNames",
+            "required",
+            "unevaluatedProperties",
+        )
+    ),
+    "string": frozenset(
+        (
+            "contentEncoding",
+            "contentMediaType",
+            "contentSchema",
+            "format",
+            "maxLength",
+            "minLength",
+            "pattern",
+        )
+    ),
 }
-_MANY = {"allOf", "anyOf", "oneOf", "prefixItems"}
-_NAMED = {"properties", "patternProperties", "$defs", "definitions", "dependentSchemas"}
-_DROPPED = {"$schema", "$id", "$anchor", "$dynamicAnchor", "$vocabulary"}
+"""The keywords that say something about values of one type only."""
+
+_OF_ONE_TYPE = frozenset[str]().union(*_BY_TYPE.values())
+_CONDITIONS = frozenset(("dependentRequired", "dependentSchemas"))
+_KNOWN = (
+    frozenset(("allOf", "anyOf", "const", "enum", "not", "oneOf", "type"))
+    | frozenset(_ANNOTATIONS)
+    | _OF_ONE_TYPE - _CONDITIONS
+)
+"""The keywords that are kept. Conditions are not: no generator has a type for them, and
+some take their branches for types."""
 
 
-def ref(name: str) -> Json:
-    """A reference to a schema of the document."""
-    return {"$ref": COMPONENTS + name}
+def pascal_case(text: str) -> str:
+    """Return ``text`` as a name in PascalCase: ``ops-tickets`` is ``OpsTickets``."""
+    words = re.findall(r"[A-Za-z0-9]+", text)
+    return "".join(word[0].upper() + word[1:] for word in words)
 
 
-def component_name(text: str) -> str:
-    """``text`` in the characters a component's name may have; different texts stay
-    different."""
-    return re.sub(r"[^A-Za-z0-9_-]", lambda found: f".{ord(found[0]):x}.", text)
+def normalized(name: str) -> str:
+    """Return what is left of a name where generators write it in their own case."""
+    return re.sub("[^a-z0-9]", "", name.lower())
 
 
-def lifted(schema: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """The components a JSON Schema becomes: itself as ``name``, its ``$defs`` as
-    ``name.<definition>``.
+def nullable(part: Json) -> Json:
+    """Return a schema that also admits null."""
+    return {"anyOf": [part, NULL]} if part else part
 
-    Local references are rewritten to the new places, anchors among them; what the
-    service demands beyond the schema (64-bit integers, no U+0000) is written into it.
+
+class Components:
+    """The schemas of one collection by component name.
+
+    A part of a schema that stands in several places, such as an object that is created
+    and read, becomes one component.
     """
-    place = _places(schema, name)
-    root = {keyword: value for keyword, value in schema.items() if keyword != "$defs"}
-    definitions = schema.get("$defs", {})
-    nested = {
-        f"{name}.{component_name(key)}": _moved(part, place)
-        for key, part in definitions.items()
-    }
-    return {name: _moved(root, place), **nested}
+
+    def __init__(self, reserved: Iterable[str] = ()) -> None:
+        self.schemas: dict[str, Any] = {}
+        self._taken = {normalized(name) for name in reserved}
+        self._names: dict[int, str] = {}
+        self._sources: list[Any] = []  # an id is unique while its object lives
+        self._references: dict[int, References] = {}
+
+    def add(self, name: str, component: Json) -> Json:
+        """Add a component that is in its final form; return a reference to it."""
+        self._taken.add(normalized(name))
+        self.schemas[name] = component
+        return schema(name)
+
+    def convert(self, source: Any, prefix: str, root: str = "") -> Any:
+        """Return a JSON Schema as it stands in the document. ``prefix`` begins the
+        names of the components it leads to, ``root`` is the name of its own, to which
+        it may refer. Where it has several, other parts refer to the first one."""
+        conversion = _Conversion(self, self._references_of(source), prefix)
+        first = self._names.get(id(source), root)
+        if root:
+            self._names[id(source)] = root
+        converted = conversion.schema(source, prefix)
+        if first:
+            self._names[id(source)] = first
+        return converted
+
+    def part(self, source: Any, part: Any, prefix: str, name: str) -> Any:
+        """Return a part of ``source`` as it stands under a member ``name``."""
+        conversion = _Conversion(self, self._references_of(source), prefix)
+        return conversion.placed(part, prefix + pascal_case(name))
+
+    def _references_of(self, source: Any) -> References:
+        found = self._references.get(id(source))
+        if found is None:
+            found = self._references[id(source)] = References(source)
+            self._sources.append(source)
+        return found
+
+    def name_of(self, source: Any) -> str | None:
+        """Return the name of the component that a schema has become."""
+        return self._names.get(id(source))
+
+    def claim(self, source: Any, wanted: str) -> str:
+        """Return a free name for the component of a schema, and keep it."""
+        name, number = wanted, 2
+        while normalized(name) in self._taken:
+            name, number = f"{wanted}{number}", number + 1
+        self._taken.add(normalized(name))
+        self._names[id(source)] = name
+        self._sources.append(source)
+        return name
 
 
-def _places(schema: Mapping[str, Any], name: str) -> Resource:
-    anchors = dict(_anchors(schema, ""))
+class _Conversion:
+    """The conversion of one JSON Schema."""
 
-    def place(reference: str) -> str:
-        if not reference.startswith("#"):
-            return reference
-        local = anchors.get(reference[1:], reference[1:])
-        if local.startswith("/$defs/"):
-            definition, _, rest = local.removeprefix("/$defs/").partition("/")
-            key = definition.replace("~1", "/").replace("~0", "~")
-            return f"{COMPONENTS}{name}.{component_name(key)}" + (
-                f"/{rest}" if rest else ""
-            )
-        return COMPONENTS + name + local
+    def __init__(
+        self, components: Components, references: References, prefix: str
+    ) -> None:
+        self._components = components
+        self._references = references
+        self._prefix = prefix
 
-    return place
+    def schema(self, source: Any, name: str) -> Any:
+        """Return a schema in its form for generators. ``name`` begins the names of the
+        objects inside it."""
+        if isinstance(source, bool) or not isinstance(source, Mapping):
+            return NOTHING if source is False else {}
+        known = {key: value for key, value in source.items() if key in _KNOWN}
+        converted = {
+            keyword: self._member(keyword, value, name)
+            for keyword, value in known.items()
+            if not _is_left_out(keyword, value)
+        }
+        for keyword in ("$ref", "$dynamicRef"):
+            if isinstance(source.get(keyword), str):
+                converted = _joined(self._referred(source, keyword), converted)
+        return _of_one_type(_complete(converted))
 
+    def placed(self, source: Any, name: str) -> Any:
+        """Return a schema as it stands inside another: as a reference where it is an
+        object, an enumeration, or large."""
+        known = self._components.name_of(source)
+        if known is None:
+            converted = self.schema(source, name)
+            if not _deserves_a_name(converted):
+                return converted
+            annotations = _taken(converted, ("default",))
+            known = self._components.claim(source, name)
+            self._components.schemas[known] = converted
+        else:
+            annotations = _taken(dict(source), ("default",))
+        return _joined(schema(known), annotations)
 
-def _anchors(schema: Any, at: str) -> list[tuple[str, str]]:
-    if not isinstance(schema, Mapping):
-        return []
-    own = [
-        (schema[word], at)
-        for word in ("$anchor", "$dynamicAnchor")
-        if isinstance(schema.get(word), str)
-    ]
-    return own + [
-        found for step, part in _parts(schema) for found in _anchors(part, at + step)
-    ]
-
-
-def _parts(schema: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    """The schemas inside a schema with the pointers to them."""
-    found: list[tuple[str, Any]] = []
-    for keyword, value in schema.items():
+    def _member(self, keyword: str, value: Any, name: str) -> Any:
+        if keyword == "additionalProperties" and isinstance(value, bool):
+            return value
+        if keyword in ("items", "additionalProperties"):
+            return self.placed(value, name)
         if keyword in _ONE:
-            found.append((f"/{keyword}", value))
-        elif keyword in _MANY and isinstance(value, list):
-            found += [(f"/{keyword}/{index}", part) for index, part in enumerate(value)]
-        elif keyword in _NAMED and isinstance(value, Mapping):
-            found += [(pointer((keyword, name)), part) for name, part in value.items()]
-    return found
+            return self.schema(value, name)
+        if keyword in _SEVERAL and isinstance(value, list):
+            return [
+                self.placed(branch, name + _branch_name(branch, index))
+                if keyword != "allOf"
+                else self.schema(branch, name)
+                for index, branch in enumerate(value, 1)
+            ]
+        if keyword in _NAMED and isinstance(value, Mapping):
+            return {
+                member: self.placed(part, name + pascal_case(member))
+                for member, part in value.items()
+            }
+        return value
+
+    def _referred(self, source: Mapping[str, Any], keyword: str) -> Json:
+        """Return a reference to the component of what ``source`` refers to."""
+        target = self._references.target(source, source[keyword])
+        if not isinstance(target, Mapping):
+            return {} if target is not False else NOTHING
+        name = self._components.name_of(target)
+        if name is None:
+            fragment = re.split("[/#]", source[keyword])[-1]
+            name = self._components.claim(target, self._prefix + pascal_case(fragment))
+            self._components.schemas[name] = {}
+            self._components.schemas[name] = self.schema(target, name)
+        return schema(name)
 
 
-def _moved(schema: Any, place: Resource) -> Any:
-    if not isinstance(schema, Mapping):
-        return schema
-    moved: Json = {}
-    for keyword, value in schema.items():
-        if keyword in ("$ref", "$dynamicRef"):
-            moved["$ref"] = place(value)
-        elif keyword not in _DROPPED:
-            moved[keyword] = _moved_value(keyword, value, place)
-    return _bounded(moved)
+def _is_left_out(keyword: str, value: Any) -> bool:
+    """Return whether a keyword is one that generators fail at: a default that is no
+    scalar, an example that could be taken for a reference, a condition."""
+    if keyword == "default":
+        return value is None or isinstance(value, dict | list)
+    if keyword == "examples":
+        return '"$ref"' in dumps(value)
+    return keyword in ("anyOf", "oneOf") and _is_condition(value)
 
 
-def _moved_value(keyword: str, value: Any, place: Resource) -> Any:
-    if keyword in ("additionalProperties", "items") and value in (True, {}):
-        return ref("Value")
-    if keyword in _ONE:
-        return _moved(value, place)
-    if keyword in _MANY and isinstance(value, list):
-        return [_moved(part, place) for part in value]
-    if keyword in _NAMED and isinstance(value, Mapping):
-        return {name: _moved(part, place) for name, part in value.items()}
-    return value
+def _is_condition(branches: Any) -> bool:
+    """Return whether branches say which members must be there, and nothing of their
+    types."""
+    return isinstance(branches, list) and all(
+        isinstance(branch, Mapping) and branch.keys() <= {"required", "not"}
+        for branch in branches
+    )
 
 
-def _bounded(schema: Json) -> Json:
-    types = schema.get("type", ())
-    types = {types} if isinstance(types, str) else set(types)
-    if "enum" in schema or "const" in schema:
-        return schema
-    if "integer" in types and "number" not in types:
-        schema = INT64_BOUNDS | schema
-    if "string" in types and "format" not in schema:
-        schema = {"pattern": NO_NUL} | schema
-    return schema
+def _branch_name(branch: Any, number: int) -> str:
+    """Return what tells a branch from the others: the constant of its first member that
+    has one, or its number."""
+    properties = branch.get("properties") if isinstance(branch, Mapping) else None
+    for part in properties.values() if isinstance(properties, Mapping) else ():
+        constant = part.get("const") if isinstance(part, Mapping) else None
+        if isinstance(constant, str) and pascal_case(constant):
+            return pascal_case(constant)
+    return f"Option{number}"
+
+
+def _deserves_a_name(converted: Json) -> bool:
+    """Return whether a schema becomes a component. An array does not: its items do."""
+    if "$ref" in converted or "items" in converted:
+        return False
+    return (
+        "properties" in converted
+        or len(converted.get("enum", ())) > 1
+        or len(dumps(converted)) > LARGEST_INLINE
+    )
+
+
+def _taken(converted: Json, keywords: Iterable[str]) -> Json:
+    """Remove keywords from a schema and return them."""
+    return {
+        keyword: converted.pop(keyword) for keyword in keywords if keyword in converted
+    }
+
+
+def _joined(reference: Json, others: Json) -> Json:
+    """Return a reference with other keywords beside it: most generators do not look
+    beside ``$ref``."""
+    if not others:
+        return reference
+    if not reference:
+        return others
+    if "allOf" in others:
+        return others | {"allOf": [reference, *others["allOf"]]}
+    return {"allOf": [reference], **others}
+
+
+def _complete(converted: Json) -> Json:
+    """Return the schema of one type with what the service demands of its values, and
+    what linters demand of its form."""
+    if "enum" in converted or "const" in converted:
+        return converted
+    match converted.get("type"):
+        case "integer":
+            return INT64_BOUNDS | converted
+        case "object" if not {"properties", "additionalProperties"} & converted.keys():
+            return converted | {"additionalProperties": True}
+        case "array":
+            return _array(converted)
+        case _:
+            return converted
+
+
+def _array(converted: Json) -> Json:
+    """Return the schema of an array with ``items`` that is an object."""
+    items = converted.get("items", {})
+    if items != NOTHING:
+        return converted | {"items": items}
+    length = len(converted.get("prefixItems", ()))
+    return converted | {"items": {}, "maxItems": length}
+
+
+def _of_one_type(converted: Json) -> Json:
+    """Return a schema without a list of types, and without null or several types among
+    the values of ``enum``: a branch of ``anyOf`` for each type."""
+    types = converted.get("type")
+    if "enum" in converted:
+        types = sorted({type_name(value) for value in converted["enum"]})
+    elif "const" in converted:
+        types = [type_name(converted["const"])]
+    if not isinstance(types, list):
+        return converted
+    if set(types) >= {"integer", "number"}:
+        types = [name for name in types if name != "integer"]
+    outside = {
+        keyword: value
+        for keyword, value in converted.items()
+        if keyword not in _OF_ONE_TYPE and keyword not in ("type", "enum")
+    }
+    branches = [_branch(converted, name) for name in types]
+    if len(branches) == 1:
+        return branches[0] | outside
+    if "anyOf" in outside:
+        return outside | {"allOf": [*outside.get("allOf", ()), {"anyOf": branches}]}
+    return {"anyOf": branches, **outside}
+
+
+def _branch(converted: Json, name: str) -> Json:
+    """Return what a schema says of the values of one type."""
+    own = _BY_TYPE.get("number" if name == "integer" else name, frozenset())
+    branch: Json = {"type": name}
+    if "enum" in converted:
+        values = [value for value in converted["enum"] if type_name(value) == name]
+        return branch | _enumeration(name, values)
+    branch |= {key: value for key, value in converted.items() if key in own}
+    return _complete(branch)
+
+
+def _enumeration(name: str, values: list[Any]) -> Json:
+    """Return the keyword that names the values of one type. Texts that would get the
+    same name in a program are a pattern."""
+    if name == "null" or (name == "boolean" and len(values) > 1):
+        return {}
+    if name == "string":
+        names = {normalized(value) for value in values}
+        if len(names) < len(values) or "" in names:
+            return {"pattern": any_of(values)}
+    return {"enum": values}
+
+
+def any_of(texts: Iterable[str], before: str = "") -> str:
+    """Return the regular expression of exactly these texts, behind ``before``."""
+    escaped = (re.sub(r"[$()*+./?\[\\\]^{|}]", r"\\\g<0>", text) for text in texts)
+    return f"^{before}({'|'.join(escaped)})$"
+
+
+def type_name(value: Any) -> str:
+    """Return the JSON type of a value."""
+    if value is None:
+        return "null"
+    kinds = (
+        (bool, "boolean"),
+        (int, "integer"),
+        (float, "number"),
+        (str, "string"),
+        (list, "array"),
+    )
+    return next((name for kind, name in kinds if isinstance(value, kind)), "object")

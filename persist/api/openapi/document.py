@@ -1,261 +1,288 @@
-"""The OpenAPI 3.1 document: every collection's own paths, beside what FastAPI tells of
-the other routers.
-
-Routes of collections are generic and few; their documentation is made here from the
-entity types.
-"""
+"""The OpenAPI 3.1 document of what a caller may use: the paths of every collection, and
+those of the service."""
 
 import json
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 
-from persist.api.openapi.components import Json, ref
-from persist.api.openapi.operations import Fragment, collection_fragment
-from persist.api.openapi.parameters import CONTROLS
-from persist.api.openapi.problems import (
-    PROBLEM_JSON,
-    PROBLEM_SCHEMA,
-    problem_components,
+from persist.api.openapi.bodies import request_schemas
+from persist.api.openapi.collection import Fragment, collection_fragment
+from persist.api.openapi.components import normalized
+from persist.api.openapi.problems import problem_components
+from persist.api.openapi.schemas import base_name
+from persist.api.openapi.service import service_paths
+from persist.api.openapi.shared import SHARED, Json, response
+from persist.api.routes import (
+    BY_METHOD_AND_PATH,
+    COLLECTION,
+    WORKSPACE,
+    Reach,
+    Route,
 )
-from persist.api.openapi.responses import HEADERS, SHARED
-from persist.api.openapi.schemas import SHARED_SCHEMAS
-from persist.api.openapi.workspace_paths import inside_paths
-from persist.api.routes import BY_METHOD_AND_PATH, COLLECTION, WORKSPACE
 from persist.domain.access import OPEN, Access, Level
 from persist.domain.entity_type import EntityType
 from persist.domain.record import dumps
 
-_DESCRIPTION = """\
-Durable, versioned, audited collections. A record is an envelope around `data`; \
-clients send `data`, the service keeps `id`, `revision`, `schema_version` and the \
-times. The revision is the record's `ETag`.
-
-Filters are `field=value` and `field__operator=value`, all ANDed; fields of the \
-envelope carry an underscore. Every error is a problem of RFC 9457 with a stable \
-`code`.
-"""
-
-_SECURITY: Json = {
-    "key": {
-        "type": "http",
-        "scheme": "bearer",
-        "description": (
-            "A key that `persist keys create` made; none where none was ever made."
-        ),
-    }
-}
-
-_FRAMEWORK_ERRORS = {"HTTPValidationError", "ValidationError"}
-
-PIECE = 262_144
+CHUNK = 262_144
 """Characters that are encoded and sent at once."""
 
-_fragments: dict[str, tuple[EntityType, Fragment]] = {}
+_REFERENCE = re.compile(r'"\$ref":"#/components/(\w+)/([^"]+)"')
+
+_fragments: dict[str, tuple[EntityType, str, Fragment]] = {}
+
+ComponentName = tuple[str, str]
+"""The kind of a component (``schemas``) and its name."""
 
 
 def document(
     types: Iterable[EntityType],
     *,
     version: str,
-    base: Json | None = None,
+    with_service: bool = False,
     access: Access = OPEN,
 ) -> Json:
-    """The document of what a caller may use. ``base`` is FastAPI's own, of the routers
-    that are not collections."""
-    made: Json = json.loads(
-        b"".join(document_pieces(types, version=version, base=base, access=access))
+    """Return the document; ``with_service`` adds what belongs to no collection."""
+    chunks = document_chunks(
+        types, version=version, with_service=with_service, access=access
     )
+    made: Json = json.loads(b"".join(chunks))
     return made
 
 
-def document_pieces(
+def document_chunks(
     types: Iterable[EntityType],
     *,
     version: str,
     title: str = "Persist",
-    base: Json | None = None,
+    with_service: bool = False,
     access: Access = OPEN,
+    server: str = "/",
 ) -> Iterator[bytes]:
-    """The same as JSON, in pieces: to handle a large one as a whole keeps other threads
-    waiting."""
-    seen = sorted((type for type in types if _workspaces(type.name, access)), key=_name)
-    info = {"title": title, "description": _DESCRIPTION, "version": version}
-    held, size = list[str](), 0
-    for text in _texts(
-        [collection_texts(type) for type in seen], info, base or {}, access
-    ):
-        held.append(text)
+    """Yield the document as JSON in chunks: while a large one is handled in one piece,
+    other threads wait. ``server`` is the address that paths follow."""
+    readable = sorted(
+        (type for type in types if _workspaces(type.name, access)),
+        key=lambda type: type.name,
+    )
+    info = {"title": title, "version": version, **SHARED["info"]}
+    head = {"openapi": "3.1.0", "info": info, "servers": [{"url": server}]}
+    buffered, size = list[str](), 0
+    for text in _Document(head, _named(readable), access, with_service).texts():
+        buffered.append(text)
         size += len(text)
-        if size >= PIECE:
-            yield "".join(held).encode()
-            held, size = [], 0
-    yield "".join(held).encode()
+        if size >= CHUNK:
+            yield "".join(buffered).encode()
+            buffered, size = [], 0
+    yield "".join(buffered).encode()
 
 
-def _name(type: EntityType) -> str:
-    return type.name
+def collection_texts(type: EntityType, base: str, prefix: str) -> Fragment:
+    """Return what one collection adds to the document, each component as JSON text.
 
-
-def collection_texts(type: EntityType) -> Fragment:
-    """What one collection adds to the document, each component as JSON text, made once
-    for each value of its entity type. Text, because a garbage collector does not go
-    through it."""
+    It is made once for each value of the entity type. Text, because a garbage
+    collection does not go through it.
+    """
     known = _fragments.get(type.name)
-    if known is None or known[0] is not type:
-        made = collection_fragment(type)
-        components = map(_each, (made.schemas, made.parameters, made.responses))
-        known = _fragments[type.name] = (
-            type,
-            Fragment(made.tag, made.paths, *components),
+    if known is None or known[0] is not type or known[1] != base:
+        made = collection_fragment(type, base, prefix)
+        fragment = replace(
+            made,
+            schemas=_texts(made.schemas),
+            parameters=_texts(made.parameters),
+            responses=_texts(made.responses),
         )
-    return known[1]
+        known = _fragments[type.name] = type, base, fragment
+    return known[2]
 
 
-def _each(members: Json) -> Json:
+def _texts(members: Json) -> Json:
     return {name: dumps(member) for name, member in members.items()}
 
 
-def _texts(
-    fragments: list[Fragment], info: Json, base: Json, access: Access
-) -> Iterator[str]:
-    tags = [*(fragment.tag for fragment in fragments), *base.get("tags", ())]
-    head = {
-        "openapi": "3.1.0",
-        "info": info,
-        "tags": tags,
-        "security": [{"key": []}, {}],
+def _named(types: Iterable[EntityType]) -> list[Fragment]:
+    """Return the fragments of types under names that generators keep apart. A number
+    distinguishes collections whose names differ in punctuation alone."""
+    taken = {normalized(name) for name in (*SHARED["schemas"], *request_schemas())}
+    fragments = []
+    for type in types:
+        number, base, prefix = 1, base_name(type), type.name.replace("-", "_")
+        fragment = collection_texts(type, base, prefix)
+        while not taken.isdisjoint(names := set(_names(fragment))):
+            number += 1
+            fragment = collection_texts(type, f"{base}{number}", f"{prefix}_{number}")
+        taken |= names
+        fragments.append(fragment)
+    return fragments
+
+
+def _names(fragment: Fragment) -> Iterator[str]:
+    yield from map(normalized, fragment.schemas)
+    for item in fragment.paths.values():
+        for operation in item.values():
+            yield "operation " + normalized(operation["operationId"])
+
+
+class _Document:
+    """One document on its way to text."""
+
+    def __init__(
+        self,
+        head: Json,
+        fragments: list[Fragment],
+        access: Access,
+        with_service: bool,
+    ) -> None:
+        self._head = head
+        self._fragments = fragments
+        self._access = access
+        self._with_service = with_service
+        self._used: set[ComponentName] = set()
+
+    def texts(self) -> Iterator[str]:
+        """Yield the parts of the document in their order."""
+        tags = [fragment.tag for fragment in self._fragments]
+        groups = [{"name": "Collections", "tags": [tag["name"] for tag in tags]}]
+        if self._with_service:
+            own = [
+                {"name": name, "description": description}
+                for name, description in SHARED["tags"].items()
+            ]
+            tags += own
+            groups.append({"name": "Service", "tags": [tag["name"] for tag in own]})
+        head = self._head | {
+            "tags": tags,
+            "x-tagGroups": groups,
+            "security": SHARED["security"],
+        }
+        yield dumps(head)[:-1] + ',"paths":'
+        yield from _objects(self._paths())
+        yield ',"components":'
+        yield from _objects(self._components().items())
+        yield "}"
+
+    def _paths(self) -> Iterator[tuple[str, Json]]:
+        for fragment in self._fragments:
+            name = fragment.tag["name"]
+            for workspace in _workspaces(name, self._access):
+                yield from self._usable(
+                    _placed(fragment.paths, workspace), name, workspace
+                )
+        if self._with_service:
+            yield from self._usable(service_paths())
+
+    def _usable(
+        self, paths: Json, collection: str = "", workspace: str = ""
+    ) -> Iterator[tuple[str, Json]]:
+        """Yield the paths with those operations, as text, that the caller may use: on
+        a collection in a workspace, or on anything at all."""
+        for path, item in paths.items():
+            texts = {
+                method: dumps(operation)
+                for method, operation in item.items()
+                if self._allows(method, path, collection, workspace)
+            }
+            for text in texts.values():
+                self._used.update(_references(text))
+            if texts:
+                yield path, texts
+
+    def _allows(self, method: str, path: str, collection: str, workspace: str) -> bool:
+        route = _route_of(method, path)
+        if route.level is None:
+            return True
+        if collection:
+            return self._access.allows(route.level, collection, workspace)
+        if route.reach is Reach.EVERYTHING:
+            return self._access.allows(route.level)
+        return self._access.allows_some(route.level)
+
+    def _components(self) -> dict[str, Json]:
+        """Return the texts of the components that the paths lead to, by kind."""
+        known = _shared_components()
+        known["schemas"].update(_texts(request_schemas()))
+        for fragment in self._fragments:
+            known["schemas"].update(fragment.schemas)
+            known["parameters"].update(fragment.parameters)
+            known["responses"].update(fragment.responses)
+        used = _closure(self._used, known)
+        found = {
+            kind: {name: text for name, text in texts.items() if (kind, name) in used}
+            for kind, texts in known.items()
+        }
+        found["securitySchemes"] = _texts(SHARED["securitySchemes"])
+        return {kind: texts for kind, texts in found.items() if texts}
+
+
+def _references(text: str) -> set[ComponentName]:
+    """Return the components that a text refers to."""
+    return set(_REFERENCE.findall(text))
+
+
+def _closure(
+    used: Iterable[ComponentName], known: Mapping[str, Json]
+) -> set[ComponentName]:
+    """Return the components that ``used`` leads to, themselves included."""
+    reached: set[ComponentName] = set()
+    waiting = set(used)
+    while waiting:
+        kind, name = waiting.pop()
+        reached.add((kind, name))
+        waiting |= _references(known[kind][name]) - reached
+    return reached
+
+
+def _shared_components() -> dict[str, Json]:
+    own = {name: response(name) for name in SHARED["responses"]}
+    return {
+        "schemas": _texts(SHARED["schemas"]),
+        "responses": _texts(own | problem_components()),
+        "parameters": _texts(SHARED["parameters"]),
+        "headers": _texts(SHARED["headers"]),
     }
-    yield dumps(head)[:-1] + ',"paths":'
-    paths: Json = {}
-    components = {kind: _each(members) for kind, members in _components(base).items()}
-    for fragment in fragments:
-        name = fragment.tag["name"]
-        for workspace in _workspaces(name, access):
-            paths |= _usable(fragment.paths, access, name, workspace)
-        components["schemas"] |= fragment.schemas
-        components["parameters"] |= fragment.parameters
-        components["responses"] |= fragment.responses
-    general = base.get("paths", {}) | inside_paths() if base else {}
-    if not access.allows(Level.ADMIN):
-        general = {path: item for path, item in general.items() if path != "/metrics"}
-    others = {path: _with_problems(item) for path, item in general.items()}
-    yield from _objects(
-        (path, _each(item)) for path, item in (paths | _usable(others, access)).items()
-    )
-    yield ',"components":'
-    yield from _objects((components | {"securitySchemes": _each(_SECURITY)}).items())
-    yield "}"
 
 
 def _objects(members: Iterable[tuple[str, Json]]) -> Iterator[str]:
-    """An object of objects whose members are texts; there is at least one."""
-    before = "{"
+    """Yield an object of objects whose members are texts."""
+    separator = "{"
     for name, inner in members:
-        yield f"{before}{dumps(name)}:{{"
+        yield f"{separator}{dumps(name)}:{{"
         for number, (key, text) in enumerate(inner.items()):
             yield f"{',' if number else ''}{dumps(key)}:{text}"
         yield "}"
-        before = ","
-    yield "}"
+        separator = ","
+    yield "{}" if separator == "{" else "}"
 
 
 def _workspaces(collection: str, access: Access) -> list[str]:
-    """Where a caller reads a collection: in the default workspace, or only in those
-    their key names."""
+    """Return where a caller reads a collection: in the default workspace, or only in
+    those that their key names."""
+    if access.allows(Level.READ, collection, ""):
+        return [""]
     named = sorted({scope.workspace for scope in access.scopes if scope.workspace})
-    readable = [
-        workspace
-        for workspace in ("", *named)
-        if access.allows(Level.READ, collection, workspace)
-    ]
-    return readable[:1] if "" in readable else readable
+    return [name for name in named if access.allows(Level.READ, collection, name)]
 
 
-def _usable(
-    paths: Json, access: Access, collection: str | None = None, workspace: str = ""
-) -> Json:
-    """The operations a caller may use: on the collection in a workspace, or on anything
-    at all."""
-
-    def allowed(level: Level) -> bool:
-        return (
-            access.allows_some(level)
-            if collection is None
-            else access.allows(level, collection, workspace)
-        )
-
-    prefix = f"/workspaces/{workspace}" if workspace else ""
-    found = {
-        prefix + path: {
-            method: (
-                told
-                | (
-                    {"operationId": f"{workspace}_{told['operationId']}"}
-                    if workspace
-                    else {}
-                )
-            )
-            for method, told in item.items()
-            if allowed(_level(method, _template(path)))
+def _placed(paths: Json, workspace: str) -> Json:
+    """Return the paths of a collection as they are in a workspace."""
+    if not workspace:
+        return paths
+    prefix = workspace.replace("-", "_")
+    return {
+        f"/workspaces/{workspace}{path}": {
+            method: operation | {"operationId": f"{prefix}_{operation['operationId']}"}
+            for method, operation in item.items()
         }
         for path, item in paths.items()
     }
-    return {path: item for path, item in found.items() if item}
 
 
-def _level(method: str, path: str) -> Level:
-    """Return the level an operation takes; READ where any caller may ask."""
-    route = BY_METHOD_AND_PATH.get((method.upper(), path))
-    return (route.level if route else None) or Level.READ
-
-
-def _template(path: str) -> str:
-    """Return the path of the route behind a path of one collection."""
+def _route_of(method: str, path: str) -> Route:
+    """Return the route behind a path, that of a collection too."""
     _, inside, below = path.partition("/api/")
-    if not inside or path.startswith(WORKSPACE):
-        return path
-    _, *segments = below.split("/")
-    if segments[-2:-1] == ["commands"]:
-        segments[-1] = "{command}"
-    return "/".join([COLLECTION, *segments])
-
-
-def _components(base: Json) -> Json:
-    """The shared components, and FastAPI's without its own form of errors."""
-    own: dict[str, Json] = {
-        "schemas": {"Problem": PROBLEM_SCHEMA, **SHARED_SCHEMAS},
-        "responses": SHARED | problem_components(),
-        "parameters": dict(CONTROLS),
-        "headers": dict(HEADERS),
-    }
-    for kind, components in base.get("components", {}).items():
-        kept = {
-            name: value
-            for name, value in components.items()
-            if name not in _FRAMEWORK_ERRORS
-        }
-        own[kind] = own.get(kind, {}) | kept
-    return own
-
-
-def _with_problems(item: Json) -> Json:
-    """A path of FastAPI's with every error as a problem."""
-    return {
-        method: _operation(value) if isinstance(value, dict) else value
-        for method, value in item.items()
-    }
-
-
-def _operation(operation: Json) -> Json:
-    answers = operation.get("responses", {})
-    told = {
-        status: answer
-        for status, answer in answers.items()
-        if "HTTPValidationError" not in str(answer)
-    }
-    return operation | {"responses": {"default": _ANY_PROBLEM, **told}}
-
-
-_ANY_PROBLEM: Json = {
-    "description": "A problem.",
-    "content": {PROBLEM_JSON: {"schema": ref("Problem")}},
-}
+    if inside and not path.startswith(WORKSPACE):
+        _, *segments = below.split("/")
+        if segments[-2:-1] == ["commands"]:
+            segments[-1] = "{command}"
+        path = "/".join([COLLECTION, *segments])
+    return BY_METHOD_AND_PATH[method.upper(), path]

@@ -1,4 +1,5 @@
-"""Examples that work when tried: an entity type's own, or made up from its schema."""
+"""Examples that work when tried: those of an entity type, or values made from its
+schema."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -22,15 +23,17 @@ _FORMATS = {
     "uuid": "0198c1d2-7c2f-7d6a-9f1e-2b3c4d5e6f70",
 }
 _DEPTH = 8
+"""Levels below which values are null, so that recursion ends."""
+
 FEW = 3
-"""Members an object is shown with where none is required."""
+"""Members that an object has where none is required."""
 
 
 def example_data(type: EntityType) -> Data | None:
-    """Data the entity type accepts, or None where none can be made up."""
+    """Return data that the entity type accepts, None where none was found."""
     candidates = (
         type.example or None,
-        _made_up(type.schema, type.schema, "", 0),
+        _value(type.schema, type.schema, "", 0),
         type.example,
     )
     return next(
@@ -39,13 +42,14 @@ def example_data(type: EntityType) -> Data | None:
 
 
 def example_payload(command: Command, part: Data) -> Data | None:
-    """A payload the command accepts; ``part`` of the data will do for ``set``."""
+    """Return a payload that the command accepts, None where none was found. ``part`` of
+    the data is one for ``set``."""
     schema = command.payload_schema
     own = part if part.keys() <= schema.get("properties", {}).keys() else {}
     candidates = (
         *schema.get("examples", ()),
         own or None,
-        _made_up(schema, schema, "", 0),
+        _value(schema, schema, "", 0),
     )
     return next(
         (data for data in candidates if _is_accepted(command.parse, data)), None
@@ -53,9 +57,11 @@ def example_payload(command: Command, part: Data) -> Data | None:
 
 
 def example_lines(type: EntityType, data: Data) -> str | None:
-    """NDJSON the collection can import. Two lines: Swagger UI would write a single one
-    as JSON of several lines; unique members differ from those of ``data``, which may be
-    stored already."""
+    """Return NDJSON that the collection can import, None where none was found.
+
+    There are two lines, because Swagger UI writes a single one as JSON over several
+    lines. Unique members differ from those of ``data``, which may be stored already.
+    """
     lines = [_varied(type, data, number) for number in (2, 3)]
     if not all(_is_accepted(type.validate, line) for line in lines):
         return None
@@ -66,10 +72,10 @@ def _varied(type: EntityType, data: Data, number: int) -> Data:
     varied = dict(data)
     for name in {path for group in type.unique for path in group} & data.keys():
         value = data[name]
-        if isinstance(value, str | int):
-            varied[name] = (
-                f"{value}-{number}" if isinstance(value, str) else value + number
-            )
+        if isinstance(value, str):
+            varied[name] = f"{value}-{number}"
+        elif isinstance(value, int):
+            varied[name] = value + number
     return varied
 
 
@@ -83,9 +89,9 @@ def _is_accepted(validate: Callable[[Data], Any], data: Any) -> TypeGuard[Data]:
     return True
 
 
-def _made_up(schema: Any, root: Mapping[str, Any], name: str, depth: int) -> Any:
-    """A small value that fits the plain keywords of ``schema``; the caller checks
-    it."""
+def _value(schema: Any, root: Mapping[str, Any], name: str, depth: int) -> Any:
+    """Return a small value that fits the plain keywords of ``schema``; the caller
+    checks it."""
     if not isinstance(schema, Mapping) or depth > _DEPTH:
         return None
     given = [schema[word] for word in ("default", "const") if word in schema]
@@ -98,7 +104,7 @@ def _made_up(schema: Any, root: Mapping[str, Any], name: str, depth: int) -> Any
         *_branches(schema)[:1],
     ):
         if inner is not None:
-            return _made_up(inner, root, name, depth + 1)
+            return _value(inner, root, name, depth + 1)
     return _of_type(schema, root, name, depth)
 
 
@@ -110,13 +116,10 @@ def _of_type(
     if kind == "object":
         inner = schema.get("properties", {})
         wanted = schema.get("required") or list(inner)[:FEW]
-        return {
-            key: _made_up(inner.get(key, {}), root, key, depth + 1) for key in wanted
-        }
+        return {key: _value(inner.get(key, {}), root, key, depth + 1) for key in wanted}
     if kind == "array":
-        return [_made_up(schema.get("items"), root, name, depth + 1)] * schema.get(
-            "minItems", 0
-        )
+        item = _value(schema.get("items"), root, name, depth + 1)
+        return [item] * schema.get("minItems", 0)
     if kind in ("integer", "number"):
         return _number(schema)
     return {"string": _text(schema, name), "boolean": True}.get(kind)
@@ -139,11 +142,8 @@ def _text(schema: Mapping[str, Any], name: str) -> str:
     text = _FORMATS.get(
         schema.get("format", ""), name.replace("_", " ").capitalize() or "Text"
     )
-    least, most = (
-        schema.get("minLength", 0),
-        schema.get("maxLength", len(text) + schema.get("minLength", 0)),
-    )
-    return text.ljust(least, "x")[:most]
+    least = schema.get("minLength", 0)
+    return text.ljust(least, "x")[: schema.get("maxLength")]
 
 
 def _branches(schema: Mapping[str, Any]) -> list[Any]:

@@ -1,40 +1,53 @@
-"""The typed filters of a collection in OpenAPI, and the names its ``sort`` and
-``fields`` take.
+"""The typed filters of a collection, and what its ``sort`` and ``fields`` may name.
 
-A filter is a component ``<name>.<type>``: collections whose fields share name and type
-share it.
+A filter is a parameter ``<name>.<type>`` of the document: collections whose fields have
+the same name and type refer to the same one.
 """
 
+from collections import deque
 from collections.abc import Iterator
 from functools import lru_cache
-from typing import Any
+from itertools import islice
 
-from persist.api.openapi.components import INT64_BOUNDS, Json, component_name
-from persist.api.openapi.parameters import NAMES, query
-from persist.api.openapi.schemas import TEXT, TIME
+from persist.api.openapi.components import INT64_BOUNDS, any_of
+from persist.api.openapi.shared import SHARED, Json, query_names
 from persist.domain.entity_type import EntityType
 from persist.domain.field import ENVELOPE, Field, FieldType, Path
 from persist.domain.query import OPERATORS, Function
-from persist.domain.query import TEXT as PARTS
-from persist.domain.schema_fields import SchemaFields
+from persist.domain.query import TEXT as TEXT_FUNCTIONS
 
-DEPTH = 4
-"""How deep filters on nested members are listed; deeper ones work all the same."""
+NESTED_LEVELS = 4
+"""How deep members are listed; filters reach deeper ones as well."""
+
+MAX_FIELDS = 500
+"""Members that are looked at: schemas that refer to each other have no end of them."""
+
+MAX_FILTERS = 200
+"""Filters of one collection that are listed: equality first, then the other operators
+of the first fields. All of them work."""
+
+MAX_NAMES = 200
+"""Names that ``sort`` and ``fields`` list each."""
+
+_NAMES_OF_CONTROLS = query_names("list", "delete_matching", "invoke_all")
+"""A field with such a name is filtered as ``data.<name>``."""
 
 _VALUES: dict[FieldType, Json] = {
     FieldType.INTEGER: {"type": "integer", **INT64_BOUNDS},
     FieldType.NUMBER: {"type": "number"},
     FieldType.BOOLEAN: {"type": "boolean"},
 }
-_MOMENTS = {"_created_at", "_updated_at"}
-_WORDS = {
-    Function.EQ: "is",
-    Function.NE: "is not; matches null and absent, too",
+_TEXT: Json = {"type": "string"}
+_TIME: Json = {"type": "string", "format": "date-time"}
+_TIMES_OF_ENVELOPE = {"_created_at", "_updated_at"}
+_MEANINGS = {
+    Function.EQ: "equals",
+    Function.NE: "differs; null and absent differ, too",
     Function.GT: "is greater than",
     Function.GTE: "is at least",
     Function.LT: "is less than",
     Function.LTE: "is at most",
-    Function.IN: "is one of; the parameter repeated takes values that hold a comma",
+    Function.IN: "is one of, separated by commas",
     Function.CONTAINS: "contains, case-sensitive",
     Function.STARTSWITH: "starts with, case-sensitive",
     Function.ISNULL: "is null or absent",
@@ -42,81 +55,119 @@ _WORDS = {
 
 
 def filter_parameters(type: EntityType) -> dict[str, Json]:
-    """A parameter for each field of data and envelope and each operator its type has,
-    by component name: what lists, exports and deletions by filter take."""
+    """Return the filters of a collection by component name: one for each field of data
+    and envelope and each operator of its type, as many as there is room for."""
+    fields = [*_declared_fields(type), *ENVELOPE.values()]
+    of_fields = [
+        _filters(_query_name(field), field.type, _is_time(type, field))
+        for field in fields
+    ]
+    room = MAX_FILTERS - len(fields)
     found: dict[str, Json] = {}
-    for field in (*_declared_fields(type), *ENVELOPE.values()):
-        is_time = (
-            field.name in _MOMENTS
-            if field.envelope
-            else ".".join(field.path) in type.times
-        )
-        found |= _filters(_query_name(field), field.type, is_time)
+    for of_field in of_fields[:MAX_FILTERS]:
+        others = len(of_field) - 1
+        if others <= room:
+            found |= of_field
+            room -= others
+        else:
+            first = next(iter(of_field))
+            found[first] = of_field[first]
     return found
 
 
-def selection_parameters(type: EntityType) -> dict[str, Json]:
-    """The parameters ``sort`` and ``fields`` of a collection, by component name."""
+def is_equality_of_data(component: str) -> bool:
+    """Return whether the filter of this component name is equality of a member of
+    data."""
+    return "__" not in component and not component.startswith("_")
+
+
+def selection_parameters(type: EntityType, base: str) -> dict[str, Json]:
+    """Return the parameters ``sort`` and ``fields`` of a collection by component
+    name."""
     fields = (*_declared_fields(type), *ENVELOPE.values())
     scalar = (*_VALUES, FieldType.STRING)
     sortable = [
         field.name for field in fields if field.type in scalar and "," not in field.name
     ]
-    signed = [sign + name for name in sortable for sign in ("", "-")]
     selectable = [name for name in type.fields if name and "," not in name]
-    order = _names("sort", signed, "The order; `-` for descending, nulls last.")
-    order["schema"] |= {"maxItems": 16, "uniqueItems": True}
     return {
-        f"{type.name}.sort": order,
-        f"{type.name}.fields": _names(
-            "fields", selectable, "Only these members of `data`."
-        ),
+        f"{base}Sort": _selection("sort", sortable, "-?"),
+        f"{base}Fields": _selection("fields", selectable),
     }
 
 
-def _names(name: str, allowed: list[str], description: str) -> Json:
-    items = {"type": "string", "enum": allowed} if allowed else False
-    schema = {"type": "array", "minItems": 1, "items": items}
-    return query(name, schema, description, style="form", explode=False)
+def _selection(name: str, allowed: list[str], before: str = "") -> Json:
+    """Return a parameter that takes these names. A pattern, because the members of an
+    enumeration cannot all be named in a program: ``-severity``."""
+    control: Json = SHARED["parameters"][name]
+    if len(allowed) > MAX_NAMES:
+        return control
+    items = {"type": "string", "pattern": any_of(allowed, before)}
+    return control | {"schema": control["schema"] | {"items": items}}
 
 
 def _query_name(field: Field) -> str:
-    taken = field.path[0] in NAMES or (field.path[0] == "data" and len(field.path) > 1)
-    return "data." + field.name if taken and not field.envelope else field.name
+    if field.envelope:
+        return field.name
+    is_taken = field.path[0] in _NAMES_OF_CONTROLS
+    is_prefixed = field.path[0] == "data" and len(field.path) > 1
+    return "data." + field.name if is_taken or is_prefixed else field.name
+
+
+def _is_time(type: EntityType, field: Field) -> bool:
+    if field.envelope:
+        return field.name in _TIMES_OF_ENVELOPE
+    return ".".join(field.path) in type.times
 
 
 @lru_cache(maxsize=4096)
 def _filters(name: str, type: FieldType, is_time: bool) -> dict[str, Json]:
-    operators = OPERATORS[type]
-    named = [(f"{name}__{function.value}", function) for function in operators]
-    if Function.EQ in operators:
-        named.insert(0, (name, Function.EQ))
-    value, kind = _VALUES.get(type, TEXT), "time" if is_time else type.value
-    return {
-        f"{component_name(key)}.{kind}": _filter(
-            key, TIME if is_time and function not in PARTS else value, function
-        )
-        for key, function in named
-    }
+    value = _VALUES.get(type, _TEXT)
+    kind = "time" if is_time else type.value
+    found: dict[str, Json] = {}
+    for function in _functions(name, type):
+        key = name if function is Function.EQ else f"{name}__{function.value}"
+        is_moment = is_time and function not in TEXT_FUNCTIONS
+        component = f"{_component_name(key)}.{kind}"
+        found[component] = _filter(key, _TIME if is_moment else value, function)
+    return found
 
 
-def _filter(name: str, value: Json, function: Function) -> Json:
-    words = _WORDS[function]
-    if function is Function.IN:
-        listed = {"type": "array", "minItems": 1, "items": value}
-        return query(name, listed, words, style="form", explode=False)
-    return query(
-        name, {"type": "boolean"} if function is Function.ISNULL else value, words
+def _functions(name: str, type: FieldType) -> Iterator[Function]:
+    """Yield the operators of a field. Those of the envelope are never null, and no
+    texts to search."""
+    is_envelope = name.startswith("_")
+    for function in OPERATORS[type]:
+        if not (is_envelope and function in (*TEXT_FUNCTIONS, Function.ISNULL)):
+            yield function
+
+
+def _component_name(text: str) -> str:
+    """Return ``text`` in the characters that a component's name may have."""
+    return "".join(
+        character
+        if character.isascii() and (character.isalnum() or character in "_-")
+        else f".{ord(character):x}."
+        for character in text
     )
 
 
+def _filter(name: str, value: Json, function: Function) -> Json:
+    parameter: Json = {"name": name, "in": "query", "schema": value}
+    parameter["description"] = _MEANINGS.get(function, function.value)
+    if function is Function.ISNULL:
+        return parameter | {"schema": {"type": "boolean"}}
+    if function is Function.IN:
+        values = {"type": "array", "minItems": 1, "items": value}
+        return parameter | {"schema": values, "style": "form", "explode": False}
+    return parameter
+
+
 def _declared_fields(type: EntityType) -> Iterator[Field]:
-    """The members of data a query string can name; others are reached by ``filter``
-    only."""
-    definitions = {"$defs": type.schema.get("$defs", {})}
-    for path in _declared_paths(dict(type.schema), definitions):
-        field = type.field_at(path)
-        if field is not None and all(map(_is_plain, path)):
+    """Yield the members of data that a query string can name; others are reached by
+    ``filter`` only."""
+    for field in islice(_declared(type), MAX_FIELDS):
+        if all(map(_is_plain, field.path)):
             yield field
 
 
@@ -124,29 +175,15 @@ def _is_plain(name: str) -> bool:
     return bool(name) and "." not in name and "__" not in name and name[0] != "_"
 
 
-def _declared_paths(
-    schema: Json, definitions: Json, before: Path = ()
-) -> Iterator[Path]:
-    """The paths of declared members, inner ones where their object's schema says so
-    plainly."""
-    for name, field in SchemaFields(schema | definitions).declared.items():
-        yield (*before, name)
-        if field.type is FieldType.OBJECT and len(before) + 1 < DEPTH:
-            inner = _unwrapped(schema.get("properties", {}).get(name), definitions)
-            yield from _declared_paths(inner, definitions, (*before, name))
-
-
-def _unwrapped(schema: Any, definitions: Json) -> Json:
-    """``schema`` without the reference or the ``null`` branch around it."""
-    if not isinstance(schema, dict):
-        return {}
-    branches = [
-        branch for branch in schema.get("anyOf", ()) if branch != {"type": "null"}
-    ]
-    if len(branches) == 1:
-        return _unwrapped(branches[0], definitions)
-    reference = str(schema.get("$ref", ""))
-    if reference.startswith("#/$defs/"):
-        found = definitions["$defs"].get(reference.removeprefix("#/$defs/"))
-        return found if isinstance(found, dict) else {}
-    return schema
+def _declared(type: EntityType) -> Iterator[Field]:
+    """Yield the declared members, outer ones first."""
+    waiting: deque[Path] = deque([()])
+    while waiting:
+        before = waiting.popleft()
+        for name in type.members.names(before):
+            field = type.field_at((*before, name))
+            if field is None:
+                continue
+            yield field
+            if field.type is FieldType.OBJECT and len(field.path) < NESTED_LEVELS:
+                waiting.append(field.path)

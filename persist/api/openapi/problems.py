@@ -1,75 +1,96 @@
-"""Problems in OpenAPI: one schema, one response for each code, and what each operation
-can give."""
+"""Problems in OpenAPI: which codes an operation answers with, by status."""
 
 from collections.abc import Iterator
 from functools import cache
 
-from persist.api.openapi.components import Json, ref
-from persist.api.openapi.responses import answer, response
+from persist.api.openapi.shared import (
+    PROBLEM_JSON,
+    Json,
+    headers,
+    reference,
+    schema,
+)
 from persist.api.problems import catalogue, status_of
-from persist.api.routes import COLLECTION_ROUTES
+from persist.api.routes import EVERY_ROUTE, ROUTES, Route
 
-PROBLEM_JSON = "application/problem+json"
 TITLES = {code: kind.title for code, kind in catalogue().items()}
 STATUSES = {code: status_of(kind) for code, kind in catalogue().items()}
 
+GENERAL = frozenset(
+    (
+        "forbidden",
+        "internal-error",
+        "malformed-request",
+        "precondition-required",
+        "request-timeout",
+        "too-large",
+        "unauthenticated",
+        "unavailable",
+        "unsupported-media-type",
+    )
+)
+"""Codes that say nothing of the operation: all of them are its ``default``."""
 
-@cache
-def problem_responses(operation: str) -> Json:
-    """The error responses of an operation by status, as references to shared ones."""
-    return {
-        str(STATUSES[codes[0]]): response(_name(codes))
-        for codes in _by_status(_problems()[operation])
+ANY_PROBLEM = "AnyProblem"
+
+Codes = tuple[str, ...]
+
+
+def problem_responses(route: Route) -> Json:
+    """Return the error responses of a route by status, as references."""
+    names = _component_names()
+    own = {
+        str(STATUSES[codes[0]]): reference("responses", names[codes])
+        for codes in _by_status(route)
     }
-
-
-@cache
-def _problems() -> dict[str, tuple[str, ...]]:
-    """Return the codes each operation of a collection can answer with."""
-    return {route.operation: route.problems for route in COLLECTION_ROUTES}
+    return own | {"default": reference("responses", ANY_PROBLEM)}
 
 
 @cache
 def problem_components() -> Json:
-    """The shared responses: one for each code, one for each set of codes an operation
-    needs."""
-    sets: set[tuple[str, ...]] = {(code,) for code in STATUSES}
-    sets.update(
-        codes for problems in _problems().values() for codes in _by_status(problems)
-    )
-    return {_name(codes): _response(codes) for codes in sorted(sets)}
+    """Return the error responses by component name: one for each set of codes that an
+    operation needs."""
+    own = {name: _response(codes) for codes, name in _component_names().items()}
+    general = ", ".join(f"`{code}`" for code in sorted(GENERAL))
+    any_problem = {
+        "description": f"Any other problem, such as {general}.",
+        "headers": headers("Accept-Patch", "Retry-After"),
+        "content": {PROBLEM_JSON: {"schema": schema("Problem")}},
+    }
+    return own | {ANY_PROBLEM: any_problem}
 
 
-def _by_status(codes: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+@cache
+def _component_names() -> dict[Codes, str]:
+    """Return the name of the response for each set of codes: that of the first
+    operation which needs it, with the status."""
+    names: dict[Codes, str] = {}
+    for route in ROUTES:
+        for codes in _by_status(route):
+            operation = route.operation.title().replace("_", "")
+            names.setdefault(codes, f"{operation}Problem{STATUSES[codes[0]]}")
+    return names
+
+
+def _by_status(route: Route) -> Iterator[Codes]:
+    codes = {*EVERY_ROUTE, *route.problems} - GENERAL
     for status in sorted({STATUSES[code] for code in codes}):
         yield tuple(code for code in sorted(codes) if STATUSES[code] == status)
 
 
-def _name(codes: tuple[str, ...]) -> str:
-    return ".".join(codes)
-
-
-def _response(codes: tuple[str, ...]) -> Json:
-    narrowed: Json = {"status": {"const": STATUSES[codes[0]]}}
-    if (
-        "command-unavailable" not in codes
-    ):  # a command may refuse with a code of its own
-        narrowed["code"] = {"enum": list(codes)}
+def _response(codes: Codes) -> Json:
     content = {
-        "schema": {"allOf": [ref("Problem"), {"properties": narrowed}]},
+        "schema": schema("Problem"),
         "examples": {
             code: {"summary": TITLES[code], "value": _example(code)} for code in codes
         },
     }
-    description = " · ".join(f"`{code}`: {TITLES[code]}" for code in codes)
-    return answer(description, {PROBLEM_JSON: content}, *_headers(codes))
-
-
-def _headers(codes: tuple[str, ...]) -> Iterator[str]:
-    if "unavailable" in codes or "idempotency-in-progress" in codes:
-        yield "Retry-After"
-    if "unsupported-media-type" in codes:
-        yield "Accept-Patch"
+    retry = ["Retry-After"] if "idempotency-in-progress" in codes else []
+    return {
+        "description": " · ".join(f"`{code}`: {TITLES[code]}" for code in codes),
+        "headers": headers(*retry),
+        "content": {PROBLEM_JSON: content},
+    }
 
 
 def _example(code: str) -> Json:
@@ -77,40 +98,8 @@ def _example(code: str) -> Json:
         "type": f"/problems/{code}",
         "title": TITLES[code],
         "status": STATUSES[code],
-        "detail": "What happened this time, and what to do.",
-        "instance": "/api/…",
+        "detail": "What is wrong this time, and what to do.",
+        "instance": "/api/ops-tickets",
         "code": code,
         "request_id": "0198c1d2-7c2f-7d6a-9f1e-2b3c4d5e6f71",
     }
-
-
-_TEXT = {"type": "string"}
-_VIOLATION: Json = {
-    "type": "object",
-    "required": ["pointer", "detail"],
-    "properties": {
-        "pointer": {
-            "type": "string",
-            "description": "A JSON Pointer (RFC 6901) to the member itself.",
-        },
-        "detail": _TEXT,
-    },
-}
-PROBLEM_SCHEMA: Json = {
-    "title": "Problem",
-    "description": (
-        "RFC 9457. Some problems have further members, such as the current `revision`."
-    ),
-    "type": "object",
-    "required": ["type", "title", "status", "detail", "instance", "code", "request_id"],
-    "properties": {
-        "type": {"type": "string", "description": "`/problems/<code>`, which answers."},
-        "title": _TEXT,
-        "status": {"type": "integer", "minimum": 400, "maximum": 599},
-        "detail": _TEXT,
-        "instance": _TEXT,
-        "code": _TEXT,
-        "request_id": _TEXT,
-        "errors": {"type": "array", "items": _VIOLATION},
-    },
-}

@@ -1,87 +1,209 @@
-"""An entity type's schemas as OpenAPI components: its data, and what the service builds
-around it."""
+"""The schemas of one collection: what goes in, what comes out, and the envelope around
+it."""
 
+from collections.abc import Mapping
 from typing import Any
 
-from persist.api.openapi.components import COMPONENTS, NO_NUL, Json, lifted, ref
-from persist.domain.change import Operation
-from persist.domain.entity_type import EntityType
-from persist.domain.errors import pointer
+from persist.api.openapi.components import (
+    ANY_OBJECT,
+    NULL,
+    Components,
+    normalized,
+    nullable,
+    pascal_case,
+)
+from persist.api.openapi.shared import EXAMPLE_ID, SHARED, Json, schema
+from persist.domain.command import Command
+from persist.domain.entity_type import EntityType, Kind
 from persist.domain.field import FieldType
-from persist.domain.selective_invoke import Status
+from persist.domain.record import Data
 
-TEXT = {"type": "string", "pattern": NO_NUL}
-NAME = {"pattern": NO_NUL}
-FLAG = {"type": "boolean", "default": False}
-UUID = {"type": "string", "format": "uuid"}
-NULL = {"type": "null"}
-TIME = {"type": "string", "format": "date-time"}
-EXAMPLE_ID = "0198c1d2-7c2f-7d6a-9f1e-2b3c4d5e6f70"
 EXAMPLE_TIME = "2026-11-22T17:00:00.123456Z"
+_MERGED: dict[FieldType, Json] = {FieldType.OBJECT: ANY_OBJECT, FieldType.ANY: {}}
+"""What a merge patch may hold for members whose own members are merged one by one."""
+
+_COMPOSED = ("$ref", "$dynamicRef", "allOf", "anyOf", "oneOf", "if")
+_MEMBERS = ("Create", "Item", "MergePatch", "Page", "Partial", "Read", "Record")
 
 
-def collection_schemas(type: EntityType, example: Json | None) -> dict[str, Any]:
-    """The schemas of one collection, by component name."""
-    name = type.name
-    schemas = lifted(type.schema, f"{name}.Data")
-    if example is not None and isinstance(schemas[f"{name}.Data"], dict):
-        schemas[f"{name}.Data"]["examples"] = [example]
-    schemas[f"{name}.Record"] = _record(type, example)
-    schemas[f"{name}.MergePatch"] = _merge_patch(type)
-    schemas[f"{name}.Page"] = _page(f"{name}.Selection")
-    schemas[f"{name}.Page"]["properties"]["total"] = {
-        "type": "integer",
-        "description": "With `count=true`.",
-    }
-    schemas[f"{name}.Selection"] = _envelope(type, _selection(type))
-    version = {"type": "integer", "minimum": 1, "maximum": type.schema_version}
-    schemas[f"{name}.Change"] = _change({"const": name}, version)
-    schemas[f"{name}.History"] = _page(f"{name}.Change")
-    schemas[f"{name}.Invocation"] = _object(result={}, record=ref(f"{name}.Record"))
-    for command in type.commands.values():
-        schemas |= lifted(command.payload_schema, f"{name}.{command.name}.Payload")
-    return schemas
+def base_name(type: EntityType) -> str:
+    """Return the name with which a collection's schemas begin: its title where that is
+    the singular of its name (``OpsTicket``), or else its name (``OpsTickets``)."""
+    title = type.schema.get("title")
+    if isinstance(title, str) and title == pascal_case(title):
+        singular, plural = normalized(title), normalized(type.name)
+        forms = (singular, f"{singular}s", f"{singular}es", f"{singular[:-1]}ies")
+        if plural in forms:
+            return title
+    return pascal_case(type.name)
 
 
-def past_record(type: EntityType) -> Json | None:
-    """A record as an older schema version stored it, where there is one."""
-    if type.schema_version == 1:
-        return None
-    schema = _envelope(type, {"type": "object"})
-    schema["properties"]["schema_version"] = {
-        "type": "integer",
-        "maximum": type.schema_version - 1,
-    }
-    return schema
+def collection_schemas(
+    type: EntityType, base: str, example: Data | None
+) -> dict[str, Any]:
+    """Return the schemas of one collection by component name."""
+    return _CollectionSchemas(type, base, example).all()
 
 
-def _object(**properties: Any) -> Json:
-    return {"type": "object", "required": list(properties), "properties": properties}
+def payload_name(base: str, command: str) -> str:
+    """Return the name of the schema of a command's payload."""
+    return f"{base}{pascal_case(command)}Payload"
 
 
-def _envelope(type: EntityType, data: Json) -> Json:
-    schema = _object(
-        id=UUID,
-        collection={"const": type.name},
-        workspace={"type": ["string", "null"]},
-        revision={"type": "integer", "minimum": 1},
-        schema_version={"const": type.schema_version},
-        created_at=TIME,
-        updated_at=TIME,
-        data=data,
-    )
-    return schema | {"additionalProperties": False}
+def result_name(base: str, command: str) -> str:
+    """Return the name of the schema of what a command answers."""
+    return f"{base}{pascal_case(command)}Result"
 
 
-def _record(type: EntityType, example: Json | None) -> Json:
-    schema = _envelope(type, ref(f"{type.name}.Data"))
-    if example is not None:
-        schema["examples"] = [example_record(type, example)]
-    return schema
+class _CollectionSchemas:
+    def __init__(self, type: EntityType, base: str, example: Data | None) -> None:
+        reserved = [*SHARED["schemas"], *(base + member for member in _MEMBERS)]
+        for command in type.commands:
+            reserved += [payload_name(base, command), result_name(base, command)]
+        self._type = type
+        self._base = base
+        self._example = example
+        self._components = Components(reserved)
+        self._is_composed = any(keyword in type.schema for keyword in _COMPOSED)
+
+    def all(self) -> dict[str, Any]:
+        """Return all of them."""
+        base, example = self._base, self._example
+        create = self._data("Create")
+        partial = self._partial(self._members())
+        if example is not None:
+            create = create | {"examples": [example]}
+        record = self._envelope(schema(f"{base}Read"))
+        if example is not None:
+            record["examples"] = [example_record(self._type, example)]
+        self._components.add(f"{base}Create", create)
+        self._components.add(f"{base}Read", self._read())
+        self._components.add(f"{base}Record", record)
+        self._components.add(f"{base}Partial", partial)
+        self._components.add(f"{base}Item", self._envelope(schema(f"{base}Partial")))
+        self._components.add(f"{base}Page", self._page())
+        self._components.add(f"{base}MergePatch", self._merge_patch())
+        for command in self._type.commands.values():
+            self._add_command(command)
+        return self._components.schemas
+
+    def _data(self, member: str) -> Json:
+        """Return the schema of data; its root is always an object."""
+        name = self._base + member
+        source = self._type.schema
+        converted: Json = self._components.convert(source, self._base, name)
+        if not self._is_composed:
+            converted |= {"type": "object"}
+        converted.pop("examples", None)
+        return {"type": "object"} if converted == {"not": {}} else converted
+
+    def _read(self) -> Json:
+        """Return the schema of stored data: members with a default are always there."""
+        read = self._data("Read")
+        properties = read.get("properties")
+        if not isinstance(properties, dict) or self._is_composed:
+            return read
+        required = [name for name in properties if self._is_always_stored(name)]
+        read["properties"] = {
+            name: _without_default(part) for name, part in properties.items()
+        }
+        return read | {"required": required} if required else read
+
+    def _is_always_stored(self, name: str) -> bool:
+        if name in self._type.schema.get("required", ()):
+            return True
+        if self._type.kind is Kind.TYPED:
+            return True
+        part = self._type.schema["properties"][name]
+        is_filled = self._type.definition.get("defaults", "fill") == "fill"
+        return is_filled and isinstance(part, Mapping) and "default" in part
+
+    def _members(self) -> dict[str, Json]:
+        """Return the schema of each top-level member; any value where another part of
+        the schema declares it."""
+        own = self._type.schema.get("properties", {})
+        return {
+            name: (
+                _without_default(
+                    self._components.part(
+                        self._type.schema, own[name], self._base, name
+                    )
+                )
+                if name in own
+                else {}
+            )
+            for name in self._type.fields
+        }
+
+    def _partial(self, members: dict[str, Json]) -> Json:
+        """Return the schema of data with any of its members left out."""
+        is_closed = self._type.schema.get("additionalProperties") is False
+        partial: Json = {"type": "object", "properties": members}
+        return partial | {"additionalProperties": not is_closed}
+
+    def _merge_patch(self) -> Json:
+        """Return the schema of a merge patch (RFC 7396): null removes a member, those
+        of an inner object are merged one by one."""
+        required = self._type.schema.get("required", ())
+        members: dict[str, Json] = {}
+        for name, part in self._members().items():
+            merged = _MERGED.get(self._type.fields[name].type, part)
+            is_removable = name not in required and NULL not in merged.get("anyOf", ())
+            members[name] = nullable(merged) if is_removable else merged
+        return self._partial(members)
+
+    def _envelope(self, data: Json) -> Json:
+        envelope: Json = SHARED["schemas"]["Record"]
+        properties = envelope["properties"] | {
+            "collection": {"type": "string", "const": self._type.name},
+            "data": data,
+        }
+        return {
+            "type": "object",
+            "required": envelope["required"],
+            "properties": properties,
+        }
+
+    def _page(self) -> Json:
+        page: Json = SHARED["schemas"]["Page"]
+        items = {"type": "array", "items": schema(f"{self._base}Item")}
+        return page | {"properties": page["properties"] | {"items": items}}
+
+    def _add_command(self, command: Command) -> None:
+        base, name = self._base, command.name
+        payload = payload_name(base, name)
+        if name == "set":
+            converted = self._partial(self._members()) | {"minProperties": 1}
+        else:
+            prefix = base + pascal_case(name)
+            converted = self._components.convert(
+                command.payload_schema, prefix, payload
+            )
+        self._components.add(payload, converted)
+        self._components.add(result_name(base, name), self._result(command))
+
+    def _result(self, command: Command) -> Json:
+        prefix = self._base + pascal_case(command.name)
+        result = self._components.convert(command.result_schema, prefix)
+        return {
+            "type": "object",
+            "required": ["result", "record"],
+            "properties": {"result": result, "record": schema(f"{self._base}Record")},
+        }
 
 
-def example_record(type: EntityType, data: Json) -> Json:
-    """The record that creating ``data`` gives."""
+def _without_default(part: Any) -> Any:
+    """Return a member's schema without its default, which is only filled in where data
+    is created."""
+    if not isinstance(part, dict) or "default" not in part:
+        return part
+    bare = {keyword: value for keyword, value in part.items() if keyword != "default"}
+    only_reference = [*bare] == ["allOf"] and len(bare["allOf"]) == 1
+    return bare["allOf"][0] if only_reference else bare
+
+
+def example_record(type: EntityType, data: Data) -> Json:
+    """Return the record that creating ``data`` gives."""
     return {
         "id": EXAMPLE_ID,
         "collection": type.name,
@@ -92,143 +214,3 @@ def example_record(type: EntityType, data: Json) -> Json:
         "updated_at": EXAMPLE_TIME,
         "data": type.validate(dict(data)),
     }
-
-
-def _members(type: EntityType) -> dict[str, Json]:
-    """A reference to the schema of each top-level member; open where it is put together
-    elsewhere."""
-    own = type.schema.get("properties", {})
-    root = f"{COMPONENTS}{type.name}.Data"
-    return {
-        name: (
-            {"$ref": root + pointer(("properties", name)).replace("%", "%25")}
-            if name in own
-            else {}
-        )
-        for name in type.fields
-    }
-
-
-def _selection(type: EntityType) -> Json:
-    """Data of which ``fields`` may have left members out, inner ones too."""
-    properties = {
-        name: _open_inside(type, name, part) for name, part in _members(type).items()
-    }
-    return {"type": "object", "properties": properties}
-
-
-def _open_inside(type: EntityType, name: str, part: Json) -> Json:
-    return {} if type.fields[name].type in (FieldType.OBJECT, FieldType.ANY) else part
-
-
-def _merge_patch(type: EntityType) -> Json:
-    """RFC 7396: any member, or null to take it away; members of an object merge one by
-    one."""
-    required = type.schema.get("required", ())
-    properties: Json = {}
-    for name, part in _members(type).items():
-        if name in required:
-            properties[name] = {
-                "allOf": [_open_inside(type, name, part), {"not": NULL}]
-            }
-        else:
-            properties[name] = {"anyOf": [_open_inside(type, name, part), NULL]}
-    closed = type.schema.get("additionalProperties") is False
-    others = NULL if closed else ref("Value")
-    return {
-        "type": "object",
-        "properties": properties,
-        "additionalProperties": others,
-        "propertyNames": NAME,
-    }
-
-
-def _page(item: str) -> Json:
-    return _object(
-        items={"type": "array", "items": ref(item)},
-        next_cursor={"type": ["string", "null"]},
-    )
-
-
-def _change(collection: Json, schema_version: Json) -> Json:
-    text = {"type": ["string", "null"]}
-    return _object(
-        seq={"type": "integer", "minimum": 1},
-        at=TIME,
-        workspace=text,
-        collection=collection,
-        id=UUID,
-        revision={"type": "integer", "minimum": 1},
-        schema_version=schema_version,
-        operation={"enum": [operation.value for operation in Operation]},
-        command=text,
-        payload={},
-        actor=text,
-        request_id=text,
-        data={
-            "type": ["object", "null"],
-            "description": (
-                "The data after the change; null after a deletion, and where it was"
-                " erased."
-            ),
-        },
-    )
-
-
-_COMMAND: Json = _object(name=TEXT, description=TEXT, payload_schema={"type": "object"})
-_COUNT: Json = {"type": "integer", "minimum": 0}
-_OUTCOME: Json = _object(
-    collection=TEXT,
-    id=UUID,
-    status={"enum": [status.value for status in Status]},
-    reason={
-        "type": ["string", "null"],
-        "description": "`unsupported`, `unavailable`, or a problem's code.",
-    },
-    result={"description": "What the command gave."},
-    revision={"type": "integer", "minimum": 1},
-)
-_POINTER = {"type": "string", "pattern": r"^(/([^~/\u0000]|~[01])*)*$"}
-
-
-def _step(operations: list[str], **operand: Json) -> Json:
-    step = _object(op={"enum": operations}, path=_POINTER, **operand)
-    return step | {"additionalProperties": ref("Value"), "propertyNames": NAME}
-
-
-_VALUE: Json = {
-    "description": "Any JSON without U+0000.",
-    "anyOf": [
-        {"type": ["null", "boolean", "number"]},
-        TEXT,
-        {"type": "array", "items": ref("Value")},
-        {"type": "object", "additionalProperties": ref("Value"), "propertyNames": NAME},
-    ],
-}
-_STEPS = [
-    _step(["add", "replace", "test"], value=ref("Value")),
-    _step(["remove"]),
-    _step(["move", "copy"], **{"from": _POINTER}),
-]
-SHARED_SCHEMAS: Json = {
-    "Change": _change(TEXT, {"type": "integer", "minimum": 1}),
-    "Changes": _object(
-        items={"type": "array", "items": ref("Change")},
-        last_seq={"type": "integer", "minimum": 0},
-    ),
-    "Commands": _object(items={"type": "array", "items": _COMMAND}),
-    "Outcomes": _object(
-        invoked=_COUNT,
-        skipped=_COUNT,
-        failed=_COUNT,
-        outcomes={"type": "array", "items": _OUTCOME},
-    ),
-    "Value": _VALUE,
-    "JsonPatch": {
-        "description": "RFC 6902.",
-        "type": "array",
-        "maxItems": 100,
-        "items": {"anyOf": _STEPS},
-    },
-}
-"""Schemas that are the same for every collection, by component name."""

@@ -18,7 +18,7 @@ from persist.api.transactions.operations import (
     naming_operation,
     operations_of,
 )
-from persist.api.transactions.references import REFERENCE, VALUE, Outcome, Outcomes
+from persist.api.transactions.references import Outcome, Outcomes
 from persist.api.write_requests import (
     Write,
     Writes,
@@ -137,69 +137,32 @@ def _result_text(outcome: Outcome) -> str:
     return f'{{"status":{outcome.status},"record":{record}{result}}}'
 
 
-RESULT: dict[str, Any] = {
-    "type": "object",
-    "required": ["status", "record"],
-    "properties": {
-        "status": {"enum": [200, 201, 204]},
-        "record": {
-            "type": ["object", "null"],
-            "description": "The record after the operation.",
+BODY = documented(
+    {
+        "type": "object",
+        "required": ["operations"],
+        "additionalProperties": False,
+        "properties": {
+            "operations": {
+                "type": "array",
+                "maxItems": MAX_OPERATIONS,
+                "items": {"oneOf": list(FORMS.values())},
+            }
         },
-        "result": {"description": "What a command gave."},
     },
-}
-RESULTS: dict[str, Any] = {
-    "type": "object",
-    "required": ["results"],
-    "properties": {"results": {"type": "array", "items": RESULT}},
-}
-BODY: dict[str, Any] = {
-    "description": (
-        f'`as` names an operation; `{{"{REFERENCE}": "<as>.id"}}` (or `.revision`,'
-        " `.result`, `.data.<path>`) in a later one stands for what it gave,"
-        f' `{{"{VALUE}": x}}` for x as it stands. A refusal tells the `operation` it is'
-        " about, from 0; pointers are relative to its data."
-    ),
-    "responses": {
-        "200": {
-            "description": "What each operation gave.",
-            "content": {"application/json": {"schema": RESULTS}},
-        }
-    },
-    "parameters": [
-        {"$ref": f"#/components/parameters/{name}"}
-        for name in ("dry_run", "Idempotency-Key", "Prefer")
-    ],
-    **documented(
-        {
-            "type": "object",
-            "required": ["operations"],
-            "additionalProperties": False,
-            "properties": {
-                "operations": {
-                    "type": "array",
-                    "maxItems": MAX_OPERATIONS,
-                    "items": {"oneOf": list(FORMS.values())},
-                }
+    {
+        "operations": [
+            {
+                "op": "create",
+                "collection": "ops-tickets",
+                "data": {"title": "Node pool overloaded", "severity": 40},
+                "as": "ticket",
             },
-        },
-        {
-            "operations": [
-                {
-                    "op": "create",
-                    "collection": "ops-tickets",
-                    "data": {"title": "Node pool overloaded", "severity": 40},
-                    "as": "ticket",
-                },
-                {
-                    "op": "command",
-                    "collection": "ops-tickets",
-                    "id": {"$ref": "ticket.id"},
-                    "command": "ack",
-                },
-            ]
-        },
-    ),
-}
-DOCUMENTS = {"transact": BODY}
+            {
+                "op": "create",
+                "collection": "audit-events",
+                "data": {"event_name": "ticket.opened"},
+            },
+        ]
+    },
+)

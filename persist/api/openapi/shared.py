@@ -1,0 +1,125 @@
+"""The constant half of the document: ``shared.json``, with limits taken from the
+constants that enforce them."""
+
+import json
+import re
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from persist.api.changes import MAX_WAIT_SECONDS
+from persist.api.patches import MAX_OPERATIONS
+from persist.api.query_params import LIMIT, MOST
+from persist.api.selective_invoke import DEFAULT_AFFECTED, MAX_AFFECTED
+from persist.domain.change import Operation
+from persist.domain.record import INT64
+from persist.domain.selective_invoke import Status
+
+Json = dict[str, Any]
+
+JSON = "application/json"
+NDJSON = "application/x-ndjson"
+BINARY = "application/octet-stream"
+PROBLEM_JSON = "application/problem+json"
+
+EXAMPLE_ID = "0198c1d2-7c2f-7d6a-9f1e-2b3c4d5e6f70"
+
+_TAG = r'(W/)?"[!#-~\x80-\xff]*"'
+_CONSTANTS: Json = {
+    "entity_tags": rf"^(\*|{_TAG}( *, *{_TAG})*)$",
+    "example_id": EXAMPLE_ID,
+    "idempotency_key_characters": 255,
+    "int64_max": INT64.stop - 1,
+    "invoke_default": DEFAULT_AFFECTED,
+    "invoke_max": MAX_AFFECTED,
+    "json_pointer": "^(/([^~/]|~[01])*)*$",
+    "operations": [operation.value for operation in Operation],
+    "page_default": LIMIT,
+    "page_max": MOST,
+    "patch_operations": MAX_OPERATIONS,
+    "statuses": [status.value for status in Status],
+    "wait_seconds": MAX_WAIT_SECONDS,
+}
+"""What ``${name}`` in ``shared.json`` stands for."""
+
+_PLACEHOLDER = re.compile(r"\$\{(\w+)\}")
+
+
+def reference(kind: str, name: str) -> Json:
+    """Return a reference to a component, such as a schema."""
+    return {"$ref": f"#/components/{kind}/{name}"}
+
+
+@lru_cache(maxsize=4096)
+def parameter(name: str) -> Json:
+    """Return a reference to a parameter; one value for all callers."""
+    return reference("parameters", name)
+
+
+def schema(name: str) -> Json:
+    """Return a reference to a schema."""
+    return reference("schemas", name)
+
+
+def headers(*names: str) -> Json:
+    """Return references to the headers of a response; every one has the request's
+    id."""
+    return {name: reference("headers", name) for name in (*names, "X-Request-ID")}
+
+
+def _filled(value: Any) -> Any:
+    """Return ``value`` with its placeholders replaced and its references complete."""
+    if isinstance(value, list):
+        return [_filled(item) for item in value]
+    if isinstance(value, dict):
+        if isinstance(value.get("$ref"), str):
+            return schema(value["$ref"])
+        return {name: _filled(member) for name, member in value.items()}
+    if not isinstance(value, str):
+        return value
+    if (found := _PLACEHOLDER.fullmatch(value)) is not None:
+        return _CONSTANTS[found[1]]
+    return _PLACEHOLDER.sub(lambda found: str(_CONSTANTS[found[1]]), value)
+
+
+SHARED: Json = _filled(
+    json.loads(Path(__file__).with_name("shared.json").read_text(encoding="utf-8"))
+)
+"""Info, tags, components and operations that depend on no entity type."""
+
+OF_A_COLLECTION = ("Created", "Page", "Record")
+"""Responses that each collection has with a schema of its own."""
+
+
+def response(name: str, schema_name: str = "") -> Json:
+    """Return a response of ``shared.json``, with another schema where one is given."""
+    described = SHARED["responses"][name]
+    made: Json = {
+        "description": described["description"],
+        "headers": headers(*described.get("headers", ())),
+    }
+    if "media_type" in described:
+        made["content"] = {described["media_type"]: {"schema": {"type": "string"}}}
+    elif "schema" in described:
+        content = {"schema": schema(schema_name or described["schema"])}
+        made["content"] = {JSON: content}
+    return made
+
+
+def parameter_names(operation: str) -> list[str]:
+    """Return the parameters of an operation; ``*`` stands for a collection's
+    filters."""
+    names: list[str] = SHARED["operations"][operation].get("parameters", [])
+    return names
+
+
+def query_names(*operations: str) -> frozenset[str]:
+    """Return the names of the query parameters that operations take, besides
+    filters."""
+    controls = [
+        SHARED["parameters"][name]
+        for operation in operations
+        for name in parameter_names(operation)
+        if name != "*"
+    ]
+    return frozenset(each["name"] for each in controls if each["in"] == "query")
