@@ -23,9 +23,15 @@ from persist.api.requests import (
     Receive,
     Request,
     Scope,
+    is_host,
 )
 from persist.api.responses import Send, no_content
-from persist.domain.errors import MalformedRequest, NotFound, Unavailable
+from persist.domain.errors import (
+    MalformedRequest,
+    NotFound,
+    Unavailable,
+    UnsupportedTransferCoding,
+)
 
 MAX_TARGET_BYTES = 32_768
 """Bytes that the longest target of a request has."""
@@ -127,15 +133,26 @@ def _below_collection(parts: list[str]) -> tuple[list[str], str] | None:
 
 def _check_head(scope: Scope, request: Request) -> None:
     """Raise ``MalformedRequest`` where the target or Host is not one of HTTP (RFC 9112,
-    section 3.2)."""
+    section 3.2), and ``UnsupportedTransferCoding``."""
     if len(scope["raw_path"]) + len(request.query) > MAX_TARGET_BYTES:
         raise MalformedRequest(
             f"the target of a request may have {MAX_TARGET_BYTES:,} bytes"
         )
     if scope["path"] == "*" and request.method != "OPTIONS":
         raise MalformedRequest("the target * is for OPTIONS only")
-    if scope["http_version"] == "1.1" and request.header(b"host") is None:
+    host = request.header(b"host")
+    if host is None and scope["http_version"] == "1.1":
         raise MalformedRequest("send a Host header; HTTP/1.1 demands one")
+    if host is not None and not is_host(host):
+        raise MalformedRequest(
+            f"the Host {host[:80]!r} is not one host with an optional port"
+        )
+    coding = request.header(b"transfer-encoding")
+    if coding is not None and coding.lower() != "chunked":
+        raise UnsupportedTransferCoding(
+            f"the transfer coding {coding[:80]!r} is not supported; send the body with"
+            " Content-Length or Transfer-Encoding: chunked"
+        )
 
 
 def _check_path(path: str) -> None:

@@ -88,7 +88,7 @@ def _headers(error: PersistError) -> Headers:  # noqa: PLR0911 - a table of erro
             return [(RETRY_AFTER, b"1")]
         case errors.Unauthenticated():
             return [(b"www-authenticate", b"Bearer")]
-        case errors.RequestTimeout():
+        case errors.RequestTimeout() | errors.UnsupportedTransferCoding():
             return [(b"connection", b"close")]
         case errors.MethodNotAllowed():
             return [(b"allow", ", ".join(error.allowed).encode())]

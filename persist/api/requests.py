@@ -16,6 +16,7 @@ from collections.abc import (
 )
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import lru_cache
 from time import perf_counter
 from typing import IO, Any
 from urllib.parse import quote
@@ -55,6 +56,9 @@ PATCH_TYPES = (
 IN_PARTS = "send large amounts of records to …/import"
 
 REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
+HOST = re.compile(
+    r"(?:[\w.~!$&'()*+;=%-]+|\[[0-9a-f:.]+\])(?::\d{0,5})?", re.ASCII | re.IGNORECASE
+)
 KEY = re.compile(r"[\x21-\x7e]{1,255}")
 MINIMAL = re.compile(r"\s*return\s*=\s*(?:minimal|\"minimal\")\s*")
 TAG = re.compile(r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"')
@@ -353,6 +357,13 @@ CURRENT: ContextVar[Request] = ContextVar("request")
 
 
 Admit = Callable[[Request], Awaitable[Access]]
+
+
+@lru_cache(maxsize=256)
+def is_host(text: str) -> bool:
+    """Return whether a text is one host with an optional port (RFC 9110, section
+    7.2)."""
+    return HOST.fullmatch(text) is not None
 
 
 def sane_request_id(given: bytes | None) -> str:

@@ -1,21 +1,29 @@
-"""The HTTP/1.1 protocol of uvicorn with the bounds that it lacks.
+"""The HTTP/1.1 protocol of uvicorn with the bounds and the framing that it lacks.
 
-It depends on private parts of uvicorn's ``HttpToolsProtocol``.
+It depends on private parts of uvicorn's ``HttpToolsProtocol``; the tests of framing
+fail where another version changes them.
 """
 
 import math
 from asyncio import TimerHandle, Transport
+from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+import httptools
+from uvicorn.protocols.http.httptools_impl import (
+    HttpToolsProtocol,
+    RequestResponseCycle,
+)
 
 MAX_HEAD_BYTES = 65_536
-"""Bytes that the head of a request may have."""
+"""Bytes that the head of a request may have, and those after a body."""
 
 HEAD_SECONDS = 10.0
 """Seconds within which the head of a request arrives."""
 
 STALLED_SECONDS = 10.0
 """Seconds within which a client takes something of a response that waits for it."""
+
+INVALID_REQUEST = "Invalid HTTP request received."
 
 
 class BoundedHttpProtocol(HttpToolsProtocol):
@@ -24,12 +32,14 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     A head that is too large or too slow ends the connection, as does one that never
     begins. A connection over the limit has one request answered, with ``over_capacity``
-    in its state; past twice the limit a connection is closed at once.
+    in its state; past twice the limit a connection is closed at once. An ``Upgrade`` is
+    ignored, and fields after a body are dropped.
     """
 
     _over_capacity = False
-    _open = False
-    _size = 0
+    _in_head = False
+    _in_body = False
+    _unread = 0
     _timer: TimerHandle | None = None
     _unsent = 0
     _stall_timer: TimerHandle | None = None
@@ -48,35 +58,112 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        begun = self._open
-        super().data_received(data)
-        if self._open:
-            self._wait_for_more(len(data) if begun else 0)
+        self._unset_keepalive_if_required()
+        self._unread += len(data)
+        if self._feed(data) and not self.transport.is_closing():
+            self._check_unread()
+
+    def _feed(self, data: bytes) -> bool:
+        """Parse data; return False where the connection is closed because of it."""
+        rest = memoryview(data)
+        try:
+            while rest and (offset := self._upgrade_in(rest)) is not None:
+                if not self._begin_again():
+                    return False
+                rest = rest[offset:]
+        except httptools.HttpParserError:
+            self.logger.warning(INVALID_REQUEST)
+            self.send_400_response(INVALID_REQUEST)
+            return False
+        return True
+
+    def _upgrade_in(self, data: memoryview) -> int | None:
+        """Parse data; return the offset behind the head of a request that asks for an
+        upgrade, None where there is no such request."""
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            offset: int = upgrade.args[0]
+            return offset
+        return None
+
+    def _begin_again(self) -> bool:
+        """Parse the head of a request without its ``Upgrade`` (RFC 9110, section 7.8).
+
+        The parser takes what follows an upgrade for another protocol: the body would be
+        lost, and read as a request of its own. Return False for CONNECT, after which
+        something else than HTTP does follow.
+        """
+        if self.parser.get_method() == b"CONNECT":
+            self.send_400_response("CONNECT is not supported.")
+            return False
+        version = self.parser.get_http_version().encode()
+        head = [self.parser.get_method(), b" ", self.url, b" HTTP/", version, b"\r\n"]
+        for name, value in self.headers:
+            if name != b"upgrade":
+                head += [name, b": ", value, b"\r\n"]
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        self.parser.feed_data(b"".join([*head, b"\r\n"]))
+        return True
 
     def on_message_begin(self) -> None:
-        self._open, self._size = True, 0
+        self._in_head = True
         super().on_message_begin()
         if self._over_capacity:
             self.scope["state"]["over_capacity"] = True
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        # Fields after a chunked body are no headers (RFC 9110, section 6.5.1).
+        if self._in_head:
+            super().on_header(name, value)
+
     def on_headers_complete(self) -> None:
-        self._open = False
-        if self._timer is not None:
-            self._stop_timer()
+        if self.parser.should_upgrade():
+            return
+        self._in_head = False
+        self._in_body = True
+        self._unread = 0
+        self._stop_timer()
         super().on_headers_complete()
         if self._over_capacity:
             self.cycle.keep_alive = False
+        if self.parser.get_http_version() == "1.0":
+            # The task of the cycle has not begun.
+            self.cycle.__class__ = CloseDelimitedCycle
+
+    def on_body(self, body: bytes) -> None:
+        self._unread = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        if self.parser.should_upgrade():
+            return
+        self._in_body = False
+        self._unread = 0
+        self._stop_timer()
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self.pipeline:
+            # No more is read before the requests that are read are answered.
+            self.flow.pause_reading()
+        if self._in_body and self._timer is None:
+            # The response did not wait for the body, of which the rest is discarded.
+            self._timer = self.loop.call_later(HEAD_SECONDS, self.transport.close)
 
     def shutdown(self) -> None:
         if (stopping := self.app_state.get("stopping")) is not None:
             stopping.set()
         super().shutdown()
 
-    def _wait_for_more(self, received: int) -> None:
-        self._size += received
-        if self._size > MAX_HEAD_BYTES:
+    def _check_unread(self) -> None:
+        """End the connection where the bytes since the last head, chunk or end of a
+        body are too many, or the head takes too long."""
+        if self._unread > MAX_HEAD_BYTES:
             self.send_400_response("The head of the request is larger than 64 KiB.")
-        elif self._timer is None:
+        elif self._in_head and self._timer is None:
             self._timer = self.loop.call_later(HEAD_SECONDS, self.transport.close)
 
     def pause_writing(self) -> None:
@@ -106,3 +193,20 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+
+class CloseDelimitedCycle(RequestResponseCycle):
+    """A response to HTTP/1.0, which knows no chunks: where its length is unknown, the
+    end of the connection ends it (RFC 9112, section 6.3)."""
+
+    _ends_with_connection = False
+
+    async def send(self, message: Any) -> None:
+        if message["type"] == "http.response.start":
+            names = {name.lower() for name, _ in message.get("headers", ())}
+            if b"content-length" not in names:
+                self.chunked_encoding = False
+                self._ends_with_connection = True
+        elif self._ends_with_connection:
+            self.expected_content_length = len(message.get("body", b""))
+        await super().send(message)
