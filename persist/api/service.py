@@ -9,7 +9,7 @@ from typing import Any
 
 from fastapi.responses import Response, StreamingResponse
 
-from persist.api import patches, query_params, selective_invoke
+from persist.api import query_params, selective_invoke
 from persist.api.changes import MAX_WAIT_SECONDS
 from persist.api.gateway import MAX_TARGET_BYTES
 from persist.api.openapi import document_chunks
@@ -20,6 +20,7 @@ from persist.api.transactions.operations import MAX_OPERATIONS
 from persist.domain.access import Access, Level, Scope
 from persist.domain.entity_type import EntityType
 from persist.domain.errors import NotFound, Refused, Unavailable
+from persist.domain.patch import MAX_OPERATIONS as MAX_PATCH_OPERATIONS
 from persist.domain.strict_json import DEPTH
 from persist.storage.database import Database
 
@@ -161,7 +162,7 @@ def described_limits(limits: Limits) -> dict[str, float]:
         "body_timeout_seconds": limits.silence,
         "page": query_params.MOST,
         "affected": selective_invoke.MAX_AFFECTED,
-        "patch_operations": patches.MAX_OPERATIONS,
+        "patch_operations": MAX_PATCH_OPERATIONS,
         "transaction_operations": MAX_OPERATIONS,
         "wait_seconds": MAX_WAIT_SECONDS,
         "connections": limits.connections,

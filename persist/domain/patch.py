@@ -1,6 +1,32 @@
-"""Merge patch (RFC 7396)."""
+"""Patches of data: merge patch (RFC 7396) and JSON Patch (RFC 6902)."""
 
+import re
+from collections.abc import Sequence
+from copy import deepcopy
+from dataclasses import dataclass
 from typing import Any
+
+from persist.domain.errors import InvalidPatch, PatchTestFailed, Violation
+from persist.domain.record import Data, canonical_text, dumps
+from persist.domain.strict_json import DEPTH, depth_of
+
+MAX_OPERATIONS = 100
+"""Operations that a JSON Patch may have."""
+
+MEMBERS = {
+    "add": ("path", "value"),
+    "copy": ("from", "path"),
+    "move": ("from", "path"),
+    "remove": ("path",),
+    "replace": ("path", "value"),
+    "test": ("path", "value"),
+}
+"""The members that each operation needs, by its ``op``."""
+
+INDEX = re.compile(r"0|[1-9]\d{0,9}", re.ASCII)
+END_OF_LIST = "-"
+
+Path = Sequence[str]
 
 
 def merge_patch(target: Any, patch: Any) -> Any:
@@ -15,3 +41,251 @@ def merge_patch(target: Any, patch: Any) -> Any:
         else:
             merged[name] = merge_patch(merged.get(name), value)
     return merged
+
+
+class _Fault(Exception):
+    """What is wrong with an operation."""
+
+
+@dataclass(frozen=True)
+class JsonPatch:
+    """A JSON Patch that is well formed. The result may have ``max_bytes``."""
+
+    operations: Sequence[dict[str, Any]]
+    max_bytes: int
+
+    def apply(self, data: Data) -> Data:
+        """Return the patched data; ``data`` is changed. Raises ``InvalidPatch`` naming
+        the operation, and ``PatchTestFailed``."""
+        document: Any = data
+        size = len(dumps(data))
+        for index, operation in enumerate(self.operations):
+            try:
+                if operation["op"] == "copy":
+                    size = self._size_after_copy(document, operation, size)
+                document = _apply(document, operation)
+            except _TestFailed as failed:
+                raise _test_failed(index, operation, failed) from None
+            except _Fault as fault:
+                raise _refusal(index, operation, fault) from None
+        if not isinstance(document, dict):
+            raise InvalidPatch("the patch leaves a value that is not a JSON object")
+        if len(dumps(document).encode()) > self.max_bytes:
+            raise _too_large(self.max_bytes)
+        return document
+
+    def _size_after_copy(
+        self, document: Any, operation: dict[str, Any], size: int
+    ) -> int:
+        """Return an upper bound of the size after a copy, in characters. Raises
+        ``InvalidPatch`` where the result of so many copies would be too large."""
+        size += len(dumps(_value_at(document, _segments(operation["from"]))))
+        if size <= self.max_bytes:
+            return size
+        size = len(dumps(document))  # other operations may have removed something
+        if size > self.max_bytes:
+            raise _too_large(self.max_bytes)
+        return size
+
+
+class _TestFailed(Exception):
+    """The value of a test operation differs."""
+
+
+def json_patch(operations: Any, max_bytes: int) -> JsonPatch:
+    """Return the JSON Patch of a body. Raises ``InvalidPatch``."""
+    if not isinstance(operations, list):
+        raise InvalidPatch("a JSON Patch is an array of operations")
+    if len(operations) > MAX_OPERATIONS:
+        raise InvalidPatch(
+            f"a JSON Patch may have {MAX_OPERATIONS} operations, this one has"
+            f" {len(operations)}"
+        )
+    for index, operation in enumerate(operations):
+        try:
+            _check_form(operation)
+        except _Fault as fault:
+            raise _refusal(index, operation, fault) from None
+    return JsonPatch(operations, max_bytes)
+
+
+def _check_form(operation: Any) -> None:
+    if not isinstance(operation, dict):
+        raise _Fault("an operation is a JSON object")
+    op = operation.get("op")
+    if not isinstance(op, str) or op not in MEMBERS:
+        raise _Fault(f"op is one of {', '.join(MEMBERS)}")
+    for member in MEMBERS[op]:
+        if member not in operation:
+            raise _Fault(f"{op} needs the member {member}")
+    for member in ("from", "path"):
+        if member in MEMBERS[op]:
+            _check_pointer(operation[member], member)
+    path = _segments(operation["path"])
+    if "value" in MEMBERS[op]:
+        _check_depth(path, operation["value"])
+    if op == "move" and _is_inside(path, _segments(operation["from"])):
+        raise _Fault("a value cannot be moved into itself")
+    if op == "remove" and not path:
+        raise _Fault("the complete data cannot be removed; DELETE the record")
+
+
+def _check_pointer(pointer: Any, member: str) -> None:
+    if not isinstance(pointer, str):
+        raise _Fault(f"{member} is a JSON Pointer, which is text")
+    if pointer and not pointer.startswith("/"):
+        raise _Fault(f"{member} is a JSON Pointer: empty, or beginning with /")
+    if re.search("~(?![01])", pointer):
+        raise _Fault(f"in {member}, a ~ is written ~0 and a / is written ~1")
+
+
+def _check_depth(path: Path, value: Any) -> None:
+    if len(path) + depth_of(value) > DEPTH:
+        raise _Fault(f"the value would nest deeper than {DEPTH} levels")
+
+
+def _is_inside(path: Path, container: Path) -> bool:
+    return len(path) > len(container) and path[: len(container)] == container
+
+
+def _segments(pointer: str) -> list[str]:
+    """Return the segments of a JSON Pointer (RFC 6901)."""
+    return [
+        segment.replace("~1", "/").replace("~0", "~")
+        for segment in pointer.split("/")[1:]
+    ]
+
+
+def _apply(document: Any, operation: dict[str, Any]) -> Any:
+    """Return the document after one operation."""
+    op, path = operation["op"], _segments(operation["path"])
+    if op in ("move", "copy"):
+        return _move_or_copy(document, op, _segments(operation["from"]), path)
+    if op in ("add", "replace"):
+        change = _add if op == "add" else _replace
+        return change(document, path, deepcopy(operation["value"]))
+    if op == "remove":
+        _remove(document, path)
+    else:
+        _test(document, path, operation["value"])
+    return document
+
+
+def _move_or_copy(document: Any, op: str, source: Path, path: Path) -> Any:
+    value = _value_at(document, source)
+    if source == path:
+        return document
+    _check_depth(path, value)
+    if op == "copy":
+        return _add(document, path, deepcopy(value))
+    _remove(document, source)
+    return _add(document, path, value)
+
+
+def _test(document: Any, path: Path, expected: Any) -> None:
+    """Raise ``_TestFailed`` unless the values are equal as JSON, where true is not 1
+    (RFC 6902, section 4.6)."""
+    try:
+        found = _value_at(document, path)
+    except _Fault as fault:
+        raise _TestFailed(str(fault)) from None
+    if canonical_text(found) != canonical_text(expected):
+        raise _TestFailed("the value is another one")
+
+
+def _add(document: Any, path: Path, value: Any) -> Any:
+    if not path:
+        return value
+    container, last = _value_at(document, path[:-1]), path[-1]
+    if isinstance(container, dict):
+        container[last] = value
+        return document
+    if not isinstance(container, list):
+        raise _no_container(path)
+    index = len(container)
+    if last != END_OF_LIST:
+        index = _index(last, len(container) + 1, path)
+    container.insert(index, value)
+    return document
+
+
+def _replace(document: Any, path: Path, value: Any) -> Any:
+    _value_at(document, path)
+    if not path:
+        return value
+    container, last = _value_at(document, path[:-1]), path[-1]
+    container[last if isinstance(container, dict) else int(last)] = value
+    return document
+
+
+def _remove(document: Any, path: Path) -> None:
+    _value_at(document, path)
+    container, last = _value_at(document, path[:-1]), path[-1]
+    del container[last if isinstance(container, dict) else int(last)]
+
+
+def _value_at(document: Any, path: Path) -> Any:
+    """Return the value at a path. Raises ``_Fault``."""
+    value = document
+    for depth, segment in enumerate(path):
+        if isinstance(value, dict):
+            if segment not in value:
+                raise _Fault(
+                    f"there is no member {segment[:80]!r} {_position(path[:depth])}"
+                )
+            value = value[segment]
+        elif isinstance(value, list):
+            value = value[_index(segment, len(value), path[: depth + 1])]
+        else:
+            raise _no_container(path[: depth + 1])
+    return value
+
+
+def _index(segment: str, length: int, path: Path) -> int:
+    """Return an index of a list, less than ``length``. Raises ``_Fault``."""
+    if not INDEX.fullmatch(segment) or int(segment) >= length:
+        raise _Fault(
+            f"{segment[:80]!r} is not an index from 0 to {length - 1} of the list"
+            f" {_position(path[:-1])}"
+        )
+    return int(segment)
+
+
+def _no_container(path: Path) -> _Fault:
+    return _Fault(f"the value {_position(path[:-1])} is no object and no list")
+
+
+def _position(path: Path) -> str:
+    escaped = [part.replace("~", "~0").replace("/", "~1") for part in path]
+    return f"at /{'/'.join(escaped)[:200]}" if path else "at the top"
+
+
+def _refusal(index: int, operation: Any, fault: _Fault) -> InvalidPatch:
+    detail = f"operation {index}{_written(operation)} cannot be applied: {fault}"
+    return InvalidPatch(detail, errors=[Violation(f"/{index}", str(fault))])
+
+
+def _test_failed(
+    index: int, operation: dict[str, Any], failed: _TestFailed
+) -> PatchTestFailed:
+    return PatchTestFailed(
+        f"the test of operation {index}{_written(operation)} does not hold: {failed};"
+        " nothing was changed",
+        errors=[Violation(f"/{index}", str(failed))],
+    )
+
+
+def _written(operation: Any) -> str:
+    """Return an operation for a message; nothing where it has no op or path."""
+    if not isinstance(operation, dict):
+        return ""
+    op, path, source = (operation.get(member) for member in ("op", "path", "from"))
+    if not isinstance(op, str) or not isinstance(path, str):
+        return ""
+    if isinstance(source, str):
+        return f" ({op[:20]} {source[:80]!r} to {path[:80]!r})"
+    return f" ({op[:20]} {path[:80]!r})"
+
+
+def _too_large(limit: int) -> InvalidPatch:
+    return InvalidPatch(f"the patched data would be larger than {limit:,} bytes")

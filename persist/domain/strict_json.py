@@ -107,16 +107,24 @@ def parse(body: bytes, *, any_number: bool = False) -> Any:
 
 def check_depth(value: Any) -> None:
     """Raise ``InvalidJson`` where arrays and objects nest deeper than 64 levels."""
-    level, depth = [value], 0
+    if depth_of(value) > DEPTH:
+        raise _too_deep()
+
+
+def depth_of(value: Any) -> int:
+    """Return the levels to which arrays and objects nest, counted up to 65."""
+    depth = 0
+    level = [value]
     while level := [part for part in level if isinstance(part, dict | list)]:
         depth += 1
         if depth > DEPTH:
-            raise _too_deep()
+            break
         level = [
             member
             for part in level
             for member in (part.values() if isinstance(part, dict) else part)
         ]
+    return depth
 
 
 def _too_deep() -> InvalidJson:

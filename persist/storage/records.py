@@ -37,7 +37,8 @@ class TableRecords:
         self._cursor = cursor
         self._stored: dict[Key, Record | None] = {}
         self._present: dict[Key, Record | None] = {}
-        self._dirty: set[Key] = set()
+        self._dirty: dict[Key, None] = {}
+        self.refused: Key | None = None
 
     def lock(self, workspace: str, ids: Iterable[str]) -> None:
         wanted = {
@@ -74,14 +75,16 @@ class TableRecords:
         return self._present[key]
 
     def put(self, record: Record) -> None:
-        key = record.workspace, record.id
-        self._present[key] = record
-        self._dirty.add(key)
+        self._change(record, record)
 
     def remove(self, record: Record) -> None:
+        self._change(record, None)
+
+    def _change(self, record: Record, after: Record | None) -> None:
         key = record.workspace, record.id
-        self._present[key] = None
-        self._dirty.add(key)
+        self._present[key] = after
+        self._dirty.pop(key, None)  # the order is that of the last changes
+        self._dirty[key] = None
 
     def count(self, workspace: str, query: Query) -> int:
         self.flush()
@@ -105,7 +108,7 @@ class TableRecords:
         if not self._dirty:
             return
         keys = sorted(self._dirty)
-        self._dirty = set()
+        self._dirty = {}
         deleted, updated, new = [], [], []
         row = self._layout.row
         for key in keys:
@@ -125,6 +128,27 @@ class TableRecords:
             _expect(len(batch), writer.update(cursor, batch))
         for batch in batches(new):
             writer.insert(cursor, batch)
+
+    def flush_exchanging(self) -> None:
+        """Send what waits so that records may exchange unique values: every changed
+        record is deleted, then stored as it is now, in the order of the last changes.
+
+        Where a unique value is taken, ``refused`` is the record that wants it. Raises
+        as ``flush``.
+        """
+        keys = list(self._dirty)
+        self._dirty = {}
+        stored = [self._stored.get(key) for key in keys]
+        before = [_key(record) for record in stored if record is not None]
+        writer, cursor = self._layout.writer, self._cursor
+        for batch in batches(sorted(before)):
+            _expect(len(batch), writer.delete(cursor, batch))
+        for key in keys:
+            after = self._stored[key] = self._present[key]
+            if after is not None:
+                self.refused = key
+                writer.insert(cursor, [self._layout.row(after)])
+        self.refused = None
 
     def release(self) -> None:
         self.flush()

@@ -151,17 +151,20 @@ class UnitOfWork:
         self.journal.release()
 
     @contextmanager
-    def savepoint(self) -> Iterator[None]:
+    def savepoint(self, *, exchanging: bool = False) -> Iterator[None]:
         """Open a block that is sent at its end, and undone if it raises.
 
-        Raises ``UniqueViolation`` if the database refuses it. The journal is not
-        written inside.
+        ``exchanging``: the records of the block may exchange unique values. Raises
+        ``UniqueViolation`` if the database refuses it. The journal is not written
+        inside.
         """
         self._send_records()
         mark = len(self.journal)
         try:
             with savepoint(self.session):
                 yield
+                if exchanging:
+                    self._exchange_records()
                 self._send_records()
         except Exception as error:
             self.journal.forget(mark)
@@ -185,6 +188,18 @@ class UnitOfWork:
     def close(self) -> None:
         """Delete what was put on the disk."""
         self.journal.close()
+
+    def refused_record(self) -> RecordKey | None:
+        """Return the record whose unique value was taken, where records exchanged
+        theirs."""
+        for collection, records in self._records.items():
+            if records.refused is not None:
+                return RecordKey(collection, *records.refused)
+        return None
+
+    def _exchange_records(self) -> None:
+        for _, records in sorted(self._records.items()):
+            records.flush_exchanging()
 
     def _send_records(self) -> None:
         for _, records in sorted(self._records.items()):

@@ -194,23 +194,123 @@ def test_a_unique_value_may_go_from_one_record_to_another(
 
 
 @pytest.mark.parametrize("older", [0, 1])
-def test_a_unique_value_is_taken_only_after_it_was_given_up(
+def test_a_unique_value_may_be_taken_before_it_is_given_up(
     transact: Transact, accounts: Collection, marker: str, older: int
 ) -> None:
-    ids = [accounts.created(owner=f"{marker}-{number}")["id"] for number in range(2)]
-    holder, other = f"{marker}-{older}", ids[1 - older]
-    give_up = (
-        on(accounts, "delete", ids[older]),
-        on(accounts, "patch", ids[older], patch={"owner": f"{marker}-free"}),
+    for number, taken_first in enumerate((True, False, True, False)):
+        name = f"{marker}-{number}"
+        ids = [accounts.created(owner=f"{name}-{each}")["id"] for each in range(2)]
+        holder, other = f"{name}-{older}", ids[1 - older]
+        gives_up = (
+            on(accounts, "delete", ids[older])
+            if number < 2
+            else on(accounts, "patch", ids[older], patch={"owner": f"{name}-free"})
+        )
+        takes = on(accounts, "patch", other, patch={"owner": holder})
+        operations = (takes, gives_up) if taken_first else (gives_up, takes)
+        results(transact(*operations))
+        assert accounts.record(other)["data"]["owner"] == holder
+        assert accounts.record(other)["revision"] == 2
+
+
+@pytest.mark.parametrize("size", [2, 3, 7])
+def test_records_may_exchange_unique_values_in_any_order(
+    transact: Transact, accounts: Collection, marker: str, size: int
+) -> None:
+    made = [accounts.created(owner=f"{marker}-{each}") for each in range(size)]
+    results(
+        transact(
+            *(
+                on(
+                    accounts,
+                    "patch",
+                    record["id"],
+                    patch={"owner": f"{marker}-{(number + 1) % size}"},
+                )
+                for number, record in enumerate(made)
+            )
+        )
     )
-    for gives_up in give_up:
-        for takes in (
-            create(accounts, owner=holder),
-            on(accounts, "patch", other, patch={"owner": holder}),
-        ):
-            problem = assert_problem(transact(takes, gives_up), 409, "unique-violation")
-            assert problem["operation"] == 0
-    results(transact(give_up[1], create(accounts, owner=holder)))
+    for number, record in enumerate(made):
+        now = accounts.record(record["id"])
+        assert now["data"]["owner"] == f"{marker}-{(number + 1) % size}"
+        assert (now["revision"], now["created_at"]) == (2, record["created_at"])
+        assert [each["revision"] for each in accounts.history(record["id"])] == [2, 1]
+
+
+def test_an_exchange_that_leaves_a_value_twice_is_refused_and_named(
+    transact: Transact, accounts: Collection, marker: str
+) -> None:
+    made = [accounts.created(owner=f"{marker}-{each}") for each in range(4)]
+    owners = [1, 0, 3]
+    operations = [
+        on(accounts, "patch", record["id"], patch={"owner": f"{marker}-{owner}"})
+        for record, owner in zip(made[:3], owners, strict=True)
+    ]
+    problem = assert_problem(transact(*operations), 409, "unique-violation")
+    assert problem["operation"] == 2
+    assert pointers(problem) == {"/owner"}
+    for record in made:
+        assert accounts.record(record["id"]) == record
+
+
+def test_a_precondition_may_be_a_reference(
+    transact: Transact, counters: Collection, marker: str
+) -> None:
+    given = results(
+        transact(
+            create(counters, "made", name=marker),
+            on(
+                counters,
+                "patch",
+                ref("made.id"),
+                patch={"value": 1},
+                if_match=ref("made.revision"),
+            ),
+        )
+    )
+    assert [each["record"]["revision"] for each in given] == [1, 2]
+    record = given[1]["record"]
+    held = [
+        on(counters, "patch", record["id"], patch={"value": 2}) | {"as": "first"},
+        on(
+            counters,
+            "patch",
+            record["id"],
+            patch={"value": 3},
+            if_match=ref("first.data.value"),
+        ),
+    ]
+    problem = assert_problem(transact(*held), 412, "precondition-failed")
+    assert (problem["operation"], problem["revision"]) == (1, 3)
+    assert counters.record(record["id"]) == record
+
+
+@pytest.mark.parametrize(
+    ("text", "status", "code"),
+    [
+        ("nobody.revision", 422, "invalid-data"),
+        ("made", 422, "invalid-data"),
+        ("made.result", 422, "invalid-data"),
+        ("made.data", 422, "invalid-data"),
+        ("made.data.name", 422, "invalid-payload"),
+    ],
+)
+def test_a_precondition_that_refers_to_nothing_of_use_is_named(
+    transact: Transact,
+    counters: Collection,
+    marker: str,
+    text: str,
+    status: int,
+    code: str,
+) -> None:
+    operations = [
+        create(counters, "made", name=marker),
+        on(counters, "patch", ref("made.id"), patch={"value": 1}, if_match=ref(text)),
+    ]
+    problem = assert_problem(transact(*operations), status, code)
+    assert problem["operation"] == 1
+    assert counters.items(name=marker) == []
 
 
 # --- references

@@ -191,12 +191,6 @@ class Step:
     do: Run
     key: str | None
 
-    @property
-    def frees(self) -> bool:
-        """Whether it may release a unique value, so that the order of the operations
-        decides."""
-        return bool(self.type.unique) and self.do is not _create
-
     def run(self, collection: Collection, outcomes: Outcomes) -> Outcome:
         """Run it. Raises what the domain raises."""
         precondition = Precondition(self.if_match(outcomes), (), self.required)

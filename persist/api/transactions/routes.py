@@ -100,29 +100,35 @@ def _run(work: UnitOfWork, steps: Sequence[Step], request: Request) -> list[Outc
         for step in steps
         if step.key
     )
-    if not any(step.frees for step in steps):
-        with suppress(UniqueViolation), work.savepoint():
-            return list(_outcomes(work, steps, request))
-    # One by one, which tells the operation that violates a unique constraint.
-    return list(_outcomes(work, steps, request, one_by_one=True))
+    with suppress(UniqueViolation), work.savepoint():
+        return list(_outcomes(work, steps, request))
+    # Unique values are judged at the end, when operations may have exchanged them.
+    outcomes: list[Outcome] = []
+    try:
+        with work.savepoint(exchanging=True):
+            outcomes.extend(_outcomes(work, steps, request))
+    except UniqueViolation as error:
+        refused = work.refused_record()
+        for index, outcome in enumerate(outcomes):
+            if _key(outcome) == refused:
+                error.members["operation"] = index
+        raise
+    return outcomes
+
+
+def _key(outcome: Outcome) -> RecordKey:
+    record = outcome.record
+    return RecordKey(record.collection, record.workspace, record.id)
 
 
 def _outcomes(
-    work: UnitOfWork,
-    steps: Sequence[Step],
-    request: Request,
-    *,
-    one_by_one: bool = False,
+    work: UnitOfWork, steps: Sequence[Step], request: Request
 ) -> Iterator[Outcome]:
     outcomes = Outcomes()
     for index, step in enumerate(steps):
         with naming_operation(index):
             collection = work.collection(step.type, step.workspace, request.origin)
-            if one_by_one:
-                with work.savepoint():
-                    outcome = step.run(collection, outcomes)
-            else:
-                outcome = step.run(collection, outcomes)
+            outcome = step.run(collection, outcomes)
         yield outcome
 
 
