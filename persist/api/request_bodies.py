@@ -1,5 +1,5 @@
 """Bodies of routes that are not below a collection: one JSON Schema each, which checks
-them and is shown in OpenAPI."""
+them and is part of OpenAPI."""
 
 from typing import Any
 

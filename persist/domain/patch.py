@@ -110,6 +110,7 @@ def json_patch(operations: Any, max_bytes: int) -> JsonPatch:
 
 
 def _check_form(operation: Any) -> None:
+    """Raise ``_Fault`` where an operation could be applied to no data at all."""
     if not isinstance(operation, dict):
         raise _Fault("an operation is a JSON object")
     op = operation.get("op")
@@ -118,12 +119,15 @@ def _check_form(operation: Any) -> None:
     for member in MEMBERS[op]:
         if member not in operation:
             raise _Fault(f"{op} needs the member {member}")
-    for member in ("from", "path"):
-        if member in MEMBERS[op]:
+        if member != "value":
             _check_pointer(operation[member], member)
     path = _segments(operation["path"])
     if "value" in MEMBERS[op]:
         _check_depth(path, operation["value"])
+    _check_target(op, operation, path)
+
+
+def _check_target(op: str, operation: dict[str, Any], path: Path) -> None:
     if op == "move" and _is_inside(path, _segments(operation["from"])):
         raise _Fault("a value cannot be moved into itself")
     if op == "remove" and not path:

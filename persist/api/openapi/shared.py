@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from persist.api.changes import MAX_WAIT_SECONDS
-from persist.api.patches import MAX_OPERATIONS
 from persist.api.query_params import LIMIT, MOST
 from persist.api.selective_invoke import DEFAULT_AFFECTED, MAX_AFFECTED
 from persist.domain.change import Operation
+from persist.domain.patch import MAX_OPERATIONS
 from persist.domain.record import INT64
 from persist.domain.selective_invoke import Status
 
