@@ -13,6 +13,7 @@ several ways is copied, once for each set of anchors that it sees.
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 from urllib.parse import quote
 
@@ -197,22 +198,25 @@ class _Conversion:
         """Whether the schema's own draft ignores a keyword; warn where that may be a
         surprise."""
         draft, schema = located.draft, located.schema
-        place = pointer((*located.path, keyword))
         if draft.ref_hides_siblings and "$ref" in schema:
             ignored = keyword not in _KEPT_BESIDE_REF
             if ignored and keyword in draft.keywords - _ADDRESSING:
                 detail = f"{draft.name} ignores what stands beside $ref; so it is here"
-                self._warnings.append(Violation(place, detail))
+                self._warn(located, keyword, detail)
             return ignored
         if keyword in draft.keywords:
             if keyword in UNENFORCED:
                 detail = f"{keyword} is an annotation; it is not enforced"
-                self._warnings.append(Violation(place, detail))
+                self._warn(located, keyword, detail)
             return False
         if keyword in ("$defs", "definitions"):
             return False
-        self._warnings.append(Violation(place, _unknown(keyword, draft)))
+        self._warn(located, keyword, _unknown(keyword, draft))
         return keyword in ALL_KEYWORDS
+
+    def _warn(self, located: Located, keyword: str, detail: str) -> None:
+        place = pointer((*located.path, keyword))
+        self._warnings.append(Violation(place, detail))
 
     def _write_keyword(
         self,
@@ -436,7 +440,9 @@ def to_reference(path: Path) -> str:
     return "#" + quote(pointer(path), safe="/~!$&'()*+,;=:@?")
 
 
+@lru_cache(10_000)
 def _unknown(keyword: str, draft: Draft) -> str:
+    """Return what to say of a keyword that a draft does not know."""
     if keyword in OLDER_KEYWORDS:
         return (
             f"{keyword} is a keyword of older drafts and is ignored; {draft.name} has"

@@ -190,6 +190,8 @@ MEANINGFUL = (
 def draft_of(uri: str) -> Draft | None:
     """Return the draft whose meta-schema has this address, or None."""
     wanted = _without_scheme(uri)
+    if wanted == "json-schema.org/schema":  # whatever is the latest draft
+        return DRAFT_2020
     for draft in DRAFTS:
         if _without_scheme(draft.uri) == wanted:
             return draft

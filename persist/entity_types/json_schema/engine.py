@@ -14,7 +14,11 @@ from typing import Any
 
 from jsonschema_rs import Draft202012Validator, RegexOptions, Registry
 
-from persist.entity_types.json_schema.patterns import to_engine_syntax
+from persist.entity_types.json_schema.patterns import (
+    split_look_ahead,
+    to_assertions,
+    to_engine_syntax,
+)
 
 MAX_PATTERN_BYTES = 1 << 21
 """Bytes that one compiled pattern may take."""
@@ -30,11 +34,18 @@ class PatternRefused(Exception):
 
 @lru_cache(10_000)
 def weight(pattern: str) -> int:
-    """Return about how many states an ECMA-262 pattern unfolds to, a power of two.
+    """Return about how many states an ECMA-262 pattern unfolds to: a power of two for
+    each of its parts.
 
     Raises ``PatternRefused``.
     """
-    schema = {"pattern": to_engine_syntax(pattern)}
+    ahead, rest = split_look_ahead(pattern)
+    parts = [rest, *(text for _, text in ahead)]
+    return sum(_weight(part, pattern) for part in parts)
+
+
+def _weight(part: str, pattern: str) -> int:
+    schema = {"pattern": to_engine_syntax(part)}
     size = BYTES_PER_STATE
     while size <= MAX_PATTERN_BYTES:
         options = RegexOptions(size_limit=size)
@@ -54,7 +65,7 @@ def weight(pattern: str) -> int:
 @lru_cache(10_000)
 def matcher(pattern: str) -> Callable[[Any], bool]:
     """Return a function that says whether an ECMA-262 pattern occurs in a text."""
-    return validator({"pattern": to_engine_syntax(pattern)})
+    return validator(to_assertions(pattern))
 
 
 def validator(schema: Any, registry: Registry | None = None) -> Callable[[Any], bool]:

@@ -22,7 +22,7 @@ from persist.entity_types.json_schema.cost import (
     spend_on_names,
 )
 from persist.entity_types.json_schema.engine import validator
-from persist.entity_types.json_schema.patterns import to_engine_syntax
+from persist.entity_types.json_schema.patterns import to_assertions
 from persist.entity_types.json_schema.schema_graph import INT64_BOUNDS, Graph, Node
 
 VISITS_PER_EVALUATION = 10
@@ -238,10 +238,11 @@ def compile_assertions(assertions: Mapping[str, Any]) -> Callable[[Any], bool]:
         return lambda value: True
     schema = dict(assertions)
     if "pattern" in schema:
-        schema["pattern"] = to_engine_syntax(schema["pattern"])
+        pattern = to_assertions(schema.pop("pattern"))
+        schema |= {"allOf": [pattern]}
     types = schema.get("type", ())
     if "integer" in types and "number" not in types:
-        schema["allOf"] = [INT64_BOUNDS]
+        schema["allOf"] = [*schema.get("allOf", ()), INT64_BOUNDS]
     text = canonical_text(schema)
     if len(text) > 1_000:
         return validator(schema)

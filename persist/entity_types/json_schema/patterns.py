@@ -1,16 +1,17 @@
 r"""Patterns: ECMA-262 regular expressions in the syntax of the engine.
 
 The engine reads most of ECMA-262 as the standard means it (``\d``, ``\w`` and ``\s``
-among it). What it reads otherwise is rewritten here, token by token. Source: ECMA-262,
-section 22.2, with the ``u`` flag.
+among it). What it reads otherwise is rewritten here, symbol by symbol. Source:
+ECMA-262, section 22.2, with the ``u`` flag.
 """
 
 import re
 from functools import lru_cache
+from typing import Any
 
 _TOKEN = re.compile(
     r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"  # surrogate pair
-    r"|\\c[A-Za-z]|\\.|\[\^\]|\[\]|\[\^?|\]|.",
+    r"|\\c[A-Za-z]|\\.|\[\^\]|\[\]|\[\^?|\]|\{\d*,?\d*\}|.",
     re.DOTALL,
 )
 
@@ -22,6 +23,8 @@ _OUTSIDE_CLASS = {
     "[^]": r"[\s\S]",
     r"\b": r"(?-u:\b)",
     r"\B": r"(?-u:\B)",
+    "{": r"\{",
+    "}": r"\}",
 }
 
 _INSIDE_CLASS = {r"\b": r"\x08"}
@@ -34,24 +37,86 @@ def to_engine_syntax(pattern: str) -> str:
         return pattern  # under this flag, which ECMA-262 lacks, a dot is anything
     translated = []
     in_class = False
-    for token in _TOKEN.findall(pattern):
+    for symbol in _TOKEN.findall(pattern):
         special = _INSIDE_CLASS if in_class else _OUTSIDE_CLASS
-        if len(token) == 12:
-            translated.append(_code_point(token))
-        elif in_class and token in ("[]", "[^]"):
-            translated.append(token)
+        if len(symbol) == 12:
+            translated.append(_code_point(symbol))
+        elif in_class and symbol in ("[]", "[^]"):
+            translated.append(symbol)  # a bracket in the class, and the class's end
             in_class = False
         else:
-            translated.append(special.get(token, _ANYWHERE.get(token, token)))
-            in_class = _is_in_class(token, in_class)
+            translated.append(special.get(symbol, _ANYWHERE.get(symbol, symbol)))
+            in_class = _is_in_class(symbol, in_class)
     return "".join(translated)
 
 
-def _is_in_class(token: str, before: bool) -> bool:
-    return token.startswith("[") or (before and not token.startswith("]"))
+def _is_in_class(symbol: str, before: bool) -> bool:
+    return symbol.startswith("[") or (before and not symbol.startswith("]"))
 
 
 def _code_point(pair: str) -> str:
     high, low = int(pair[2:6], 16), int(pair[8:], 16)
     number = 0x10000 + ((high - 0xD800) << 10) + (low - 0xDC00)
     return f"\\u{{{number:X}}}"
+
+
+def to_assertions(pattern: str) -> dict[str, Any]:
+    """Return the keywords that assert of a text that a pattern matches it.
+
+    Look-ahead at the start of an anchored pattern, ``^(?!a)(?=b)c``, is asserted by
+    patterns of its own.
+    """
+    ahead, rest = split_look_ahead(pattern)
+    if not ahead:
+        return {"pattern": to_engine_syntax(pattern)}
+    conjuncts: list[Any] = [{"pattern": to_engine_syntax(rest)}]
+    for is_negative, text in ahead:
+        schema = {"type": "string", "pattern": to_engine_syntax(text)}
+        conjuncts.append(
+            {"not": schema} if is_negative else {"pattern": schema["pattern"]}
+        )
+    return {"allOf": conjuncts}
+
+
+def split_look_ahead(pattern: str) -> tuple[list[tuple[bool, str]], str]:
+    """Return the look-aheads at the start of an anchored pattern, each with whether it
+    is negative, and the pattern that remains."""
+    ahead: list[tuple[bool, str]] = []
+    rest = pattern.removeprefix("^")
+    while pattern.startswith("^") and rest.startswith(("(?!", "(?=")):
+        end = _closing(rest)
+        if end is None:
+            return [], pattern
+        ahead.append((rest[2] == "!", f"^(?:{rest[3:end]})"))
+        rest = rest[end + 1 :]
+    if not ahead or rest[:1] in ("*", "+", "?", "{") or _has_alternatives(rest):
+        return [], pattern
+    return ahead, f"^{rest}"
+
+
+def _depths(pattern: str) -> list[tuple[str, int, int]]:
+    """Return the tokens outside character classes, each with its position and with the
+    number of groups that are open after it."""
+    found = []
+    depth = position = 0
+    in_class = False
+    for symbol in _TOKEN.findall(pattern):
+        if not in_class:
+            depth += (symbol == "(") - (symbol == ")")
+            found.append((symbol, position, depth))
+        if symbol not in ("[]", "[^]") or in_class:
+            in_class = symbol.startswith("[") or (in_class and symbol != "]")
+        position += len(symbol)
+    return found
+
+
+def _closing(pattern: str) -> int | None:
+    """Return the position at which the group that a pattern begins with ends."""
+    for _, position, depth in _depths(pattern):
+        if depth == 0:
+            return position
+    return None
+
+
+def _has_alternatives(pattern: str) -> bool:
+    return any(symbol == "|" and depth == 0 for symbol, _, depth in _depths(pattern))

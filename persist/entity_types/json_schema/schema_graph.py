@@ -19,7 +19,11 @@ from persist.domain.errors import Violation, pointer
 from persist.domain.record import INT64, dumps, normalize_number
 from persist.entity_types.json_schema.drafts import NAMED, ONE, SEVERAL
 from persist.entity_types.json_schema.engine import PatternRefused, validator, weight
-from persist.entity_types.json_schema.patterns import to_engine_syntax
+from persist.entity_types.json_schema.patterns import (
+    split_look_ahead,
+    to_assertions,
+    to_engine_syntax,
+)
 from persist.entity_types.json_schema.references import BASE
 
 INT64_BOUNDS = {"minimum": INT64.start, "maximum": INT64.stop - 1}
@@ -258,30 +262,35 @@ class _Builder:
             conjuncts = engine_schema.get("allOf", ())
             engine_schema["allOf"] = [*conjuncts, INT64_BOUNDS]
         if "pattern" in schema:
-            pattern = self._adapted(schema["pattern"], f"{location}/pattern")
-            engine_schema["pattern"] = pattern
-            if pattern is None:
-                del engine_schema["pattern"], schema["pattern"]
+            del engine_schema["pattern"]
+            if self._is_accepted(schema["pattern"], f"{location}/pattern"):
+                conjuncts = engine_schema.get("allOf", ())
+                asserted = to_assertions(schema["pattern"])
+                engine_schema["allOf"] = [*conjuncts, asserted]
+            else:
+                del schema["pattern"]
         keyword = "patternProperties"
         if keyword in schema:
-            patterns = {
-                name: self._adapted(name, location + pointer((keyword, name)))
-                for name in schema[keyword]
-            }
             engine_schema[keyword] = {
-                pattern: engine_schema[keyword][name]
-                for name, pattern in patterns.items()
-                if pattern is not None
+                to_engine_syntax(name): below
+                for name, below in engine_schema[keyword].items()
+                if self._is_accepted(
+                    name, location + pointer((keyword, name)), of_names=True
+                )
             }
 
-    def _adapted(self, pattern: str, place: str) -> str | None:
-        """Return a pattern as the engine reads it; None where it cannot match it."""
+    def _is_accepted(self, pattern: str, place: str, *, of_names: bool = False) -> bool:
+        """Return whether the engine can match a pattern; note why it cannot."""
         try:
             weight(pattern)
+            if of_names and split_look_ahead(pattern)[0]:
+                raise PatternRefused(
+                    "has look-ahead, which no name can be matched with"
+                )
         except PatternRefused as why:
             self.refused_patterns.append(Violation(place, str(why)))
-            return None
-        return to_engine_syntax(pattern)
+            return False
+        return True
 
     def _link(self, node: Node, one: dict[str, Node], engine_schema: Any) -> None:
         reference = node.assertions["$ref"]
