@@ -5,6 +5,7 @@ dotted paths), ``commands`` and ``steps`` (declarative migration steps with ``fr
 ``to``).
 """
 
+import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -13,6 +14,7 @@ from persist.domain.field import Schema
 from persist.domain.record import Data, dumps
 from persist.entity_types.json_schema import CompiledSchema
 from persist.entity_types.json_schema.fields import field_at
+from persist.entity_types.storable import checked
 
 MOST = 64
 """Commands, groups of paths or steps a definition may have."""
@@ -202,6 +204,11 @@ def check_step(step: Any, place: Location) -> None:
 def _check_meaning(step: Mapping[str, Any], place: Location) -> None:
     if step.get("to", 1) <= step.get("from", 0):
         raise refuse((*place, "to"), "a step goes forward")
+    for name, value in step.get("default", {}).items():
+        try:
+            checked(copy.deepcopy(value), InvalidSchema)
+        except InvalidSchema as error:
+            raise refusal_at((*place, "default", name), error.errors) from None
     renamed = step.get("rename", {})
     if len(set(renamed.values())) < len(renamed):
         raise refuse((*place, "rename"), "two members cannot get one name")

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 from persist.domain.command import Command
 from persist.domain.entity_type import EntityType, Kind
@@ -18,6 +18,7 @@ from persist.domain.errors import (
 from persist.domain.field import FieldType, Schema
 from persist.domain.migration import InvalidPlan, MigrationPlan, MigrationStep
 from persist.domain.record import Data
+from persist.domain.suggestions import did_you_mean
 from persist.entity_types.assignments import compile_assignments
 from persist.entity_types.cel.program import (
     ExpressionFailed,
@@ -148,6 +149,30 @@ def plan_of(
 def check_expressions(step: Mapping[str, Any], place: Location) -> None:
     """Raise ``InvalidSchema`` where an expression of a declarative step is faulty."""
     compile_assignments(step.get("set", {}), (*place, "set"), None)
+
+
+def check_members(step: Mapping[str, Any], schema: Schema, place: Location) -> None:
+    """Raise ``InvalidSchema`` where a step renames or drops a member that the closed
+    ``schema`` it starts from does not declare."""
+    members = members_of(schema)
+    if members.is_open():
+        return
+    known = set(members.declared)
+    rename = step.get("rename", {})
+    for name in rename:
+        if name not in known:
+            _refuse_unknown(name, known, (*place, "rename", name), step["from"])
+    known = (known - set(rename)) | set(rename.values())
+    for index, name in enumerate(step.get("drop", ())):
+        if name not in known:
+            _refuse_unknown(name, known, (*place, "drop", index), step["from"])
+
+
+def _refuse_unknown(
+    name: str, known: Iterable[str], place: Location, version: int
+) -> NoReturn:
+    hint = did_you_mean(name, known)
+    raise refuse(place, f"schema version {version} has no member {name[:100]}{hint}")
 
 
 def step_of(step: Mapping[str, Any], place: Location) -> MigrationStep:

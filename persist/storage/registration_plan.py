@@ -17,6 +17,7 @@ from persist.entity_types.from_schema import (
     Schemas,
     admit_definition,
     check_expressions,
+    check_members,
 )
 from persist.entity_types.json_schema.conversion import has_same_meaning
 from persist.storage.definitions import StoredDefinition, current_of, plan_steps
@@ -190,7 +191,11 @@ def _target(
     steps = [{"from": before, "to": number, **step} for step in normal["steps"]]
     for index, step in enumerate(steps):
         # where the client wrote it; the plan numbers the steps of all versions
-        check_expressions(step, ("migration",) if unnumbered else ("migration", index))
+        location = ("migration",) if unnumbered else ("migration", index)
+        check_expressions(step, location)
+        for version in versions:
+            if version.schema_version == step["from"]:
+                check_members(step, version.definition["schema"], location)
     if before and not any(step["from"] == before for step in steps) and versions:
         steps.append({"from": before, "to": number})
     definition = {**normal, "steps": steps}

@@ -6,13 +6,14 @@ take, ``defaults`` fills in, ``engine`` validates, ``evaluation`` and ``error_re
 say what is wrong with a value.
 """
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
 from persist.domain.errors import Invalid, InvalidData, InvalidSchema, Violation
-from persist.domain.record import Data
+from persist.domain.record import Data, dumps
 from persist.entity_types.json_schema.conversion import convert
 from persist.entity_types.json_schema.cost import (
     BRIEF_VISITS,
@@ -30,6 +31,7 @@ from persist.entity_types.json_schema.error_report import (
 )
 from persist.entity_types.json_schema.evaluation import Evaluation
 from persist.entity_types.json_schema.schema_graph import Graph, Node, in_order
+from persist.entity_types.storable import checked
 
 __all__ = [
     "CompiledSchema",
@@ -126,10 +128,13 @@ class CompiledSchema:
         budget = CostBudget()
         evaluation = self.new_evaluation(budget, counted=False)
         try:
+            checked(json.loads(dumps(default)), InvalidData)
             filled = defaults.fill_below(node, default, budget)
             if evaluation.is_valid(node, filled):
                 return ""
             place, detail = explain(node, filled, evaluation)[0]
+        except InvalidData as error:
+            place, detail = error.errors[0]
         except BudgetExceeded as limit:
             return str(limit)
         except RecursionError:
