@@ -206,9 +206,8 @@ def _fill_persist(server: Server, tickets: Tickets) -> Iterator[str]:
 
 def _fill_keyed(server: Server, tickets: Tickets) -> Iterator[str]:
     yield from _fill_persist(server, tickets)
-    server.key.write_text(
-        Keys(dialect_of(server.database_url)).create("load", OPEN.scopes)
-    )
+    keys = Keys(dialect_of(server.database_url))
+    server.key.write_text(keys.create("load", OPEN.scopes).secret)
 
 
 def _fill_events(server: Server, tickets: Tickets) -> Iterator[str]:

@@ -1,10 +1,13 @@
-"""Logs: one form for every record, uvicorn's and ours, which all come through
-``logging``; lines for a person at a terminal, JSON otherwise. What is said while a
-request is answered names it and who asked; no record has a body, a key or the value of
-a variable in it."""
+"""Logs: plain, coloured lines on a terminal, and JSON elsewhere.
+
+uvicorn's records and ours come through ``logging`` and have one form. A record that is
+written while a request is answered names the request and its actor. No record has a
+body, a key or the values of variables.
+"""
 
 import logging
 import logging.config
+import os
 import sys
 from typing import Any
 
@@ -12,16 +15,20 @@ import structlog
 
 from persist.api.requests import CURRENT
 
+REPEAT_SECONDS = 1.0
+"""Time in which the same warning is written once: a log must not drown in a flood."""
+
+REMEMBERED_WARNINGS = 1_000
+"""Warnings that are remembered, so that their memory is bounded."""
+
 
 def _name_request(
     _: Any, __: str, event: structlog.typing.EventDict
 ) -> structlog.typing.EventDict:
     request = CURRENT.get(None)
     if request is not None:
-        event["request_id"], event["actor"] = (
-            request.request_id,
-            request.access.actor or None,
-        )
+        event["request_id"] = request.request_id
+        event["actor"] = request.access.actor or None
     return event
 
 
@@ -32,57 +39,54 @@ FACTS: list[structlog.typing.Processor] = [
     structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
     structlog.stdlib.ExtraAdder(),
 ]
+"""What every record says besides its event."""
 
 
 def configure(level: str) -> None:
-    """Send every record of ``level`` and above to stderr."""
+    """Write every record of ``level`` and above to stderr."""
     logging.config.dictConfig(configuration(level))
 
 
 def configuration(level: str) -> dict[str, Any]:
-    """The same as a value, which uvicorn hands to the processes it starts."""
+    """Return the configuration that uvicorn gives to the processes it starts."""
     return {
         "version": 1,
         "disable_existing_loggers": False,
         "formatters": {"records": {"()": _formatter}},
-        "filters": {"seldom": {"()": _Seldom}},
+        "filters": {"repeated": {"()": _RepeatedWarnings}},
         "handlers": {
             "stderr": {
                 "class": "logging.StreamHandler",
                 "formatter": "records",
-                "filters": ["seldom"],
+                "filters": ["repeated"],
             }
         },
         "root": {"handlers": ["stderr"], "level": level.upper()},
-        "loggers": {"alembic": {"level": "WARNING"}},  # it tells of each of its plugins
+        # Alembic writes a record for each of its plugins.
+        "loggers": {"alembic": {"level": "WARNING"}},
     }
 
 
-REMEMBERED = 1_000
-"""Warnings that are remembered, so that no more memory goes to them."""
-
-
-class _Seldom(logging.Filter):
-    """Lets the same warning through once a second, with how often it was said by then:
-    in a flood of refusals the log must not be the next to drown."""
+class _RepeatedWarnings(logging.Filter):
+    """Drops repetitions of a warning, and counts them in the next one written."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._said: dict[tuple[str, str], tuple[float, int]] = {}
+        self._written: dict[tuple[str, str], tuple[float, int]] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
         if record.levelno != logging.WARNING:
             return True
         key = (record.name, record.getMessage())
-        due, unsaid = self._said.get(key, (0.0, 0))
+        due, dropped = self._written.get(key, (0.0, 0))
         if record.created < due:
-            self._said[key] = (due, unsaid + 1)
+            self._written[key] = (due, dropped + 1)
             return False
-        if unsaid:
-            record.unsaid = unsaid
-        if len(self._said) >= REMEMBERED:
-            self._said.clear()
-        self._said[key] = (record.created + 1, 0)
+        if dropped:
+            record.repetitions = dropped
+        if len(self._written) >= REMEMBERED_WARNINGS:
+            self._written.clear()
+        self._written[key] = (record.created + REPEAT_SECONDS, 0)
         return True
 
 
@@ -90,31 +94,31 @@ def _formatter() -> logging.Formatter:
     return structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=FACTS,
         processors=[
-            _without_colours,
+            _drop_coloured_message,
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-            *_rendered(),
+            *_renderers(),
         ],
     )
 
 
-def _without_colours(
+def _drop_coloured_message(
     _: Any, __: str, event: structlog.typing.EventDict
 ) -> structlog.typing.EventDict:
-    """Uvicorn says its sentences twice, once for terminals."""
+    """Drop uvicorn's second version of a message, which is for terminals."""
     event.pop("color_message", None)
     return event
 
 
-def _rendered() -> list[structlog.typing.Processor]:
-    if sys.stderr.isatty():
-        # the traceback it would show by itself has the values of all variables
-        plain = structlog.dev.plain_traceback
+def _renderers() -> list[structlog.typing.Processor]:
+    if not sys.stderr.isatty():
         return [
-            structlog.dev.ConsoleRenderer(
-                timestamp_key="time", exception_formatter=plain
-            )
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(ensure_ascii=False),
         ]
-    return [
-        structlog.processors.format_exc_info,
-        structlog.processors.JSONRenderer(ensure_ascii=False),
-    ]
+    lines = structlog.dev.ConsoleRenderer(
+        timestamp_key="time",
+        colors="NO_COLOR" not in os.environ,
+        # The default one writes the values of all variables, which can be data.
+        exception_formatter=structlog.dev.plain_traceback,
+    )
+    return [lines]

@@ -1,13 +1,14 @@
-"""Settings: what a deployment chooses, read once from the environment.
+"""Settings: what a deployment chooses, in environment variables or a file ``.env``.
 
-``main`` and ``cli`` read them; everything else is handed values.
+``create_app`` and ``cli`` read them. Everything else gets values.
 """
 
-import difflib
+import logging
 import os
 from collections.abc import Mapping
 from typing import Any, Literal
 
+from dotenv import dotenv_values
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
@@ -15,24 +16,28 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from persist.domain.suggestions import nearest
+
 PREFIX = "PERSIST_"
 DEFAULT_MODELS = "app.models"
-# A Kubernetes service called "persist" puts these into every container of its
-# namespace.
+# Kubernetes sets these in every container next to a service called "persist".
 KUBERNETES_PREFIXES = ("PERSIST_SERVICE_", "PERSIST_PORT_")
 KEY = "PERSIST_KEY"
-"""No setting: the key that `persist snapshot` and its kin show to a service."""
+"""The key that commands send to a running service. It is no setting of the service."""
 
 SECRET = ("database_url",)
+"""Fields whose values are not repeated in messages."""
+
+ENV_FILE = ".env"
+"""A file of the current folder with a variable in each line."""
 
 
 class InvalidSettings(Exception):
-    """The environment cannot be served; the message names each variable and what is
-    wrong with it."""
+    """A value cannot be used. The message names each variable and what is wrong."""
 
 
 class Settings(BaseSettings):
-    """One frozen value; each field is the variable ``PERSIST_<FIELD>``."""
+    """The settings. Each field is the environment variable ``PERSIST_<FIELD>``."""
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX,
@@ -45,29 +50,30 @@ class Settings(BaseSettings):
     database_url: str = Field(
         "sqlite:///persist.db",
         description=(
-            "Where the records live: sqlite:///relative.db, sqlite:////absolute.db, "
-            "or a PostgreSQL URL (pip install 'persist-service[postgres]')."
+            "Where the records are stored: sqlite:///relative.db,"
+            " sqlite:////absolute.db, or a PostgreSQL URL"
+            " (pip install 'persist-service[postgres]')."
         ),
     )
     host: str = Field(
         "127.0.0.1",
         description=(
-            "Address to listen on; where other machines reach it, keys are demanded:"
-            " `persist keys`."
+            "Address to listen on. Where other machines reach it, every request needs a"
+            " key: see `persist keys`."
         ),
     )
     port: int = Field(
         8000,
         ge=0,
         le=65535,
-        description="Port to listen on; 0 takes a free one and prints it.",
+        description="Port to listen on. 0 chooses a free one and prints it.",
     )
     workers: int = Field(
         1,
         ge=1,
         le=256,
         description=(
-            "Processes that serve; several may share one database, SQLite files too."
+            "Processes that serve. Several can share one database, also a SQLite file."
         ),
     )
     models: str = Field(
@@ -85,19 +91,19 @@ class Settings(BaseSettings):
     auto_migrate: bool = Field(
         True,
         description=(
-            "Bring tables of an older schema version up to date at start; otherwise"
-            " refuse to start."
+            "Migrate tables of an older schema version at start. Otherwise do not start"
+            " where there is one."
         ),
     )
     require_if_match: bool = Field(
         False,
-        description="Answer 428 to a change of a record that comes without If-Match.",
+        description="Answer 428 to a change of a record without If-Match.",
     )
     snapshot_every: int = Field(
         0,
         ge=0,
         description=(
-            "Take a snapshot of a collection every so many changes; 0 takes none."
+            "Changes of a collection after which a snapshot of it is taken; 0 is never."
         ),
     )
     snapshot_keep: int = Field(
@@ -113,8 +119,7 @@ class Settings(BaseSettings):
         10.0,
         gt=0,
         description=(
-            "Longest silence between two pieces of a body, after which the answer is"
-            " 408."
+            "Longest pause within the body of a request, after which the answer is 408."
         ),
     )
     max_connections: int = Field(
@@ -171,13 +176,10 @@ class Settings(BaseSettings):
     @field_validator("port", mode="before")
     @classmethod
     def _not_of_kubernetes(cls, port: Any) -> Any:
-        """Beside its ``PERSIST_PORT_*``, Kubernetes sets
-        ``PERSIST_PORT=tcp://10.0.0.1:80``."""
-        return (
-            8000
-            if isinstance(port, str) and port.startswith(("tcp://", "udp://"))
-            else port
-        )
+        """Ignore a variable that Kubernetes sets: ``PERSIST_PORT=tcp://10.0.0.1:80``."""
+        if isinstance(port, str) and port.startswith(("tcp://", "udp://")):
+            return 8000
+        return port
 
     @field_validator("log_level", mode="before")
     @classmethod
@@ -200,24 +202,40 @@ class ExplicitSettings(Settings):
         return (init_settings,)
 
 
+def read_env_file() -> None:
+    """Set the environment variables of ``.env`` that are not set.
+
+    Values are taken as they are written. Raise ``InvalidSettings`` where the file
+    cannot be read.
+    """
+    # Its warnings of lines without an equals sign come before logs are configured.
+    logging.getLogger("dotenv").setLevel(logging.ERROR)
+    try:
+        values = dotenv_values(ENV_FILE, interpolate=False)
+    except (OSError, ValueError) as error:
+        raise InvalidSettings(f"{ENV_FILE} cannot be read: {error}") from None
+    for name, value in values.items():
+        if value is not None:
+            os.environ.setdefault(name, value)
+
+
 def load() -> Settings:
-    """The settings of this environment. Raises ``InvalidSettings``."""
+    """Return the settings of this environment. Raise ``InvalidSettings``."""
+    read_env_file()
     try:
         return Settings()
     except ValidationError as error:
-        raise InvalidSettings(
-            "\n".join(_sentence(found) for found in error.errors())
-        ) from None
+        sentences = [_sentence(found) for found in error.errors()]
+        raise InvalidSettings("\n".join(sentences)) from None
 
 
 def variable(field: str) -> str:
-    """The environment variable of a field."""
+    """Return the environment variable of a field."""
     return PREFIX + field.upper()
 
 
 def unknown_variables(environment: Mapping[str, str] = os.environ) -> list[str]:
-    """A sentence for each ``PERSIST_…`` variable that no setting reads, naming the
-    nearest one."""
+    """Return a sentence for each variable ``PERSIST_…`` that is no setting."""
     known = {variable(field) for field in Settings.model_fields} | {KEY}
     names = sorted(name for name in environment if name.upper().startswith(PREFIX))
     return [
@@ -229,15 +247,12 @@ def unknown_variables(environment: Mapping[str, str] = os.environ) -> list[str]:
 
 
 def _unknown(name: str, known: set[str]) -> str:
-    # Without what they all share, which would make any name look like any other.
-    stems = [setting.removeprefix(PREFIX) for setting in sorted(known)]
-    near = difflib.get_close_matches(name.upper().removeprefix(PREFIX), stems, n=1)
-    hint = (
-        f"; did you mean {PREFIX}{near[0]}?"
-        if near
-        else "; `persist serve --help` lists them"
-    )
-    return f"{name} is not a setting{hint}"
+    # The prefix would make any two names look alike.
+    stems = {setting.removeprefix(PREFIX): setting for setting in sorted(known)}
+    near = nearest(name.upper().removeprefix(PREFIX), stems)
+    if near is None:
+        return f"{name} is not a setting; `persist serve --help` lists them"
+    return f"{name} is not a setting; did you mean {stems[near]}?"
 
 
 def _sentence(error: Any) -> str:

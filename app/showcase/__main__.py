@@ -7,7 +7,7 @@ import typer
 
 from app.showcase import run
 from persist.cli.terminal import FAILED, refuse
-from persist.settings import KEY
+from persist.settings import KEY, read_env_file
 
 
 def main(
@@ -42,6 +42,7 @@ def main(
         refuse(
             "choose --url or --database-url: a running service has a database already"
         )
+    read_env_file()
     ok = run(url, database_url, os.environ.get(KEY), as_json=as_json)
     raise typer.Exit(0 if ok else FAILED)
 

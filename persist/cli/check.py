@@ -1,21 +1,21 @@
 """The command `persist check`."""
 
-from collections.abc import Iterator
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, TypeVar
 
 import typer
 
 from persist.cli.settings_flags import Flags, export, with_flags
 from persist.cli.terminal import FAILED
-from persist.settings import Settings, load, unknown_variables
+from persist.settings import InvalidSettings, Settings, load, unknown_variables
 
-SUBJECTS = ("settings", "models", "schemas", "database", "tables")
+Result = TypeVar("Result")
 
 
 def add_to(commands: typer.Typer) -> None:
     """Add this command to the command line."""
-    commands.command(short_help="Check settings, models and tables.")(
-        with_flags("database_url", "models")(check)
+    commands.command(short_help="Check settings, models, definitions and tables.")(
+        with_flags("database_url", "models", "schemas")(check)
     )
 
 
@@ -26,56 +26,99 @@ def check(
     ] = False,
     **flags: str | bool | None,
 ) -> None:
-    """Check the settings, the models, the database and its tables, one line each.
+    """Check the settings, the models, the definition files, the database and its
+    tables, one line each.
 
     Nothing is changed. Exit with status 1 where a check fails or a setting is unsafe.
     """
-    settings = _check_each(flags)
-    if production:
-        _check_production(settings)
+    report = Report()
+    settings = _check_settings(report, flags)
+    _check_deployment(report, settings)
+    if production and not report.has_failures:
+        _check_production(report, settings)
+    raise typer.Exit(FAILED if report.has_failures else 0)
 
 
-def _check_each(flags: Flags) -> Settings:
-    export(flags)
-    results = _results()
-    for subject in SUBJECTS:
+class Report:
+    """The lines of a check."""
+
+    def __init__(self) -> None:
+        self.has_failures = False
+
+    def fail(self, subject: str, reason: object) -> None:
+        """Print a line for something that is wrong."""
+        self.has_failures = True
+        typer.echo(f"FAIL  {subject:11} {reason}")
+
+    def run(self, subject: str, function: Callable[[], Result]) -> Result | None:
+        """Run a check and return its result. Print a line and return None on error."""
         try:
-            if result := next(results):
-                typer.echo(f"ok    {subject:9} {result}")
+            return function()
         except Exception as error:  # noqa: BLE001 - any error is the result of a check
-            typer.echo(f"FAIL  {subject:9} {error}")
-            raise typer.Exit(FAILED) from None
-    return load()
+            self.fail(subject, error)
+            return None
+
+    def ok(self, subject: str, sentence: str) -> None:
+        """Print a line for something that is right."""
+        typer.echo(f"ok    {subject:11} {sentence}")
 
 
-def _results() -> Iterator[str]:
-    """Run one check at a time and return what it found, nothing where there was nothing
-    to check. Raise what is wrong."""
+def _check_settings(report: Report, flags: Flags) -> Settings:
+    export(flags)
+    try:
+        settings = load()
+    except InvalidSettings as error:
+        report.fail("settings", error)
+        raise typer.Exit(FAILED) from None
+    unknown = unknown_variables()
+    for sentence in unknown:
+        report.fail("settings", sentence)
+    if not unknown:
+        report.ok("settings", "every value can be used")
+    return settings
+
+
+def _check_deployment(report: Report, settings: Settings) -> None:
     from persist.cli import preflight
 
-    settings = load()
-    yield "; ".join(unknown_variables()) or "every value can be used"
-    types = preflight.entity_types(settings)
-    yield (
-        ", ".join(
+    types = report.run("models", lambda: preflight.entity_types(settings))
+    if types is not None:
+        names = [
             f"{each.name} at schema version {each.schema_version}" for each in types
+        ]
+        report.ok(
+            "models", ", ".join(names) or "none; only registered types are served"
         )
-        or "none; only registered types are served"
-    )
-    yield preflight.definition_files(settings)
-    database = preflight.database(settings.database_url, create=False)
-    yield f"reached {database.address}"
-    preflight.compare_tables(database, types)
-    yield "as the models say"
+    _check_definitions(report, settings)
+    url = settings.database_url
+    database = report.run("database", lambda: preflight.database(url, create=False))
+    if database is None:
+        return
+    report.ok("database", f"reached {database.address}")
+    if types is not None:
+        found = report.run("tables", lambda: preflight.differences(database, types))
+        if found == []:
+            report.ok("tables", "as the models say")
+        for difference in found or []:
+            report.fail("tables", difference)
 
 
-def _check_production(settings: Settings) -> None:
+def _check_definitions(report: Report, settings: Settings) -> None:
+    from persist.cli import preflight
+
+    faults = preflight.definition_faults(settings)
+    for name, fault in faults.items():
+        report.fail("definitions", f"{name}: {fault}")
+    if not faults:
+        report.ok("definitions", f"every file in {settings.schemas} can be registered")
+
+
+def _check_production(report: Report, settings: Settings) -> None:
     unsafe = _unsafe(settings)
     for sentence in unsafe:
-        typer.echo(f"FAIL  unsafe    {sentence}")
-    if unsafe:
-        raise typer.Exit(FAILED)
-    typer.echo("ok    unsafe    nothing was found")
+        report.fail("unsafe", sentence)
+    if not unsafe:
+        report.ok("unsafe", "nothing was found")
 
 
 def _unsafe(settings: Settings) -> list[str]:
@@ -83,7 +126,7 @@ def _unsafe(settings: Settings) -> list[str]:
     from persist.cli import preflight
     from persist.storage.keys import FIRST
 
-    database = preflight.database(settings.database_url)
+    database = preflight.database(settings.database_url, create=False)
     found = database.safety_warnings()
     with preflight.keys(database) as stored:
         keys = stored.all()

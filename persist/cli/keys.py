@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
@@ -11,7 +11,8 @@ import typer
 
 from persist.cli.settings_flags import Flags, load_settings, with_flags
 from persist.cli.terminal import FAILED, refuse
-from persist.domain.access import scope_of
+from persist.domain.access import EVERY, Scope, scope_of
+from persist.domain.suggestions import did_you_mean
 
 if TYPE_CHECKING:
     from persist.storage.keys import Keys, StoredKey
@@ -80,14 +81,39 @@ def create(
         refuse(error)
     with _keys(flags, create=True) as stored:
         stored.prepare()
+        was_open = not stored.all()
         try:
-            typer.echo(stored.create(name, scopes))
+            key = stored.create(name, scopes)
         except KeyExists:
-            refuse(
-                f"there is or was a key {name}; the journal keeps its name, so choose"
-                " another",
-                FAILED,
-            )
+            refuse(f"a key {name} is in use; revoke it first", FAILED)
+        collections = stored.collections()
+    typer.echo(key.secret)
+    for sentence in _notices(name, key.name, was_open=was_open):
+        typer.echo(f"persist: {sentence}", err=True)
+    for sentence in _unknown_collections(scopes, collections):
+        typer.echo(f"warning: {sentence}", err=True)
+
+
+def _notices(name: str, stored_name: str, *, was_open: bool) -> Iterator[str]:
+    if stored_name != name:
+        yield (
+            f"the journal names it {stored_name}, because an earlier key {name} was"
+            " revoked"
+        )
+    if was_open:
+        yield (
+            "this is the first key: from now on every request needs a key, on this"
+            " machine too"
+        )
+
+
+def _unknown_collections(
+    scopes: Iterable[Scope], collections: Collection[str]
+) -> Iterator[str]:
+    for scope in scopes:
+        if scope.collection != EVERY and scope.collection not in collections:
+            hint = did_you_mean(scope.collection, collections)
+            yield f"there is no collection {scope.collection!r} yet{hint}"
 
 
 @keys.command("list", short_help="List the keys.")
@@ -126,10 +152,11 @@ def revoke(name: Name, **flags: str | bool | None) -> None:
     Services go on asking for a key, also when the last one is revoked.
     """
     with _keys(flags) as stored:
-        if name not in {key.name for key in stored.all()}:
-            refuse(f"there is no key {name}; see `persist keys list`", FAILED)
-        stored.revoke(name)
-    typer.echo(f"{name} is revoked")
+        stored_name = stored.revoke(name)
+        is_known = any(key.is_named(name) for key in stored.all())
+    if not is_known:
+        refuse(f"there is no key {name}; see `persist keys list`", FAILED)
+    typer.echo(f"{stored_name or name} is revoked")
 
 
 @contextmanager

@@ -24,6 +24,10 @@ from persist.storage.migrator import MigrationStopped, Pending, Progress
 from persist.storage.schema import SchemaMismatch, ahead, drift, due, prepare
 
 
+NO_TABLES = "add table: journal_head"
+"""A difference that only a database has which was never served."""
+
+
 class NotReady(Exception):
     """The deployment cannot serve as it is. The message says why and what to do."""
 
@@ -167,8 +171,14 @@ def _from_driver(dialect: Dialect, error: BaseException) -> NotReady:
     return NoDatabase(f"PERSIST_DATABASE_URL={dialect.address}: {error}")
 
 
-def compare_tables(dialect: Dialect, types: list[EntityType]) -> None:
-    """Compare the tables with the models. Raise ``NotReady`` with every difference."""
+def definition_faults(settings: Settings) -> dict[str, str]:
+    """Return what is wrong with which definition file, by the name of the file."""
+    required = "schemas" in settings.model_fields_set
+    return check_folder(Path(settings.schemas), required=required)
+
+
+def differences(dialect: Dialect, types: list[EntityType]) -> list[str]:
+    """Return every difference between the tables and the models, one sentence each."""
     newer = ahead(dialect, types)
     older = {
         work.type.name: (
@@ -180,5 +190,7 @@ def compare_tables(dialect: Dialect, types: list[EntityType]) -> None:
     others = newer | older
     # The columns of another schema version differ as a matter of course.
     current = [each for each in types if each.name not in others]
-    if differences := [*others.values(), *drift(dialect, current)]:
-        raise NotReady("; ".join(differences))
+    found = [*others.values(), *drift(dialect, current)]
+    if NO_TABLES in found:
+        return ["there are no tables yet; `persist migrate` creates them"]
+    return found

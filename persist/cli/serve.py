@@ -45,8 +45,9 @@ def _prepare(settings: Settings) -> socket.socket:
 
     try:
         types = preflight.entity_types(settings)
-        _prepare_tables(settings, types)
+        # Before a database file is created: a start that fails leaves none.
         bound = server.listen(settings.host, settings.port)
+        _prepare_tables(settings, types)
         _create_first_key(settings)
     except preflight.NoDatabase as error:
         refuse(error, FAILED)

@@ -73,9 +73,10 @@ def export(flags: Flags) -> None:
 def load_settings(flags: Flags) -> Settings:
     """Return the settings of this command. End it where a value cannot be used."""
     export(flags)
-    for warning in unknown_variables():
-        typer.echo(f"warning: {warning}", err=True)
     try:
-        return load()
+        settings = load()
     except InvalidSettings as error:
         refuse(error)
+    for warning in unknown_variables():
+        typer.echo(f"warning: {warning}", err=True)
+    return settings

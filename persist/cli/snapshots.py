@@ -16,7 +16,7 @@ from persist.cli.client import Json, Refused, ServiceClient, client_of
 from persist.cli.settings_flags import DatabaseUrl, load_settings
 from persist.cli.terminal import FAILED, REFUSED, refuse, spinner
 from persist.cli.transfers import download, upload
-from persist.settings import KEY
+from persist.settings import KEY, InvalidSettings, read_env_file
 
 snapshot = typer.Typer(
     help=(
@@ -80,12 +80,13 @@ def service_at(
     """
     try:
         if url is not None:
+            read_env_file()
             with client_of(url, os.environ.get(KEY)) as client:
                 yield ServiceClient(client)
         else:
             with _local_client(database_url, create=create) as client:
                 yield ServiceClient(client)
-    except (Refused, OSError) as error:
+    except (Refused, InvalidSettings, OSError) as error:
         refuse(error, FAILED)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         refuse(f"the service cannot be reached: {error}", FAILED)

@@ -1,5 +1,6 @@
 """Transfers of snapshots between a service and a file, with progress bars."""
 
+import os
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -30,7 +31,7 @@ def download(
         return
     unfinished = file.with_name(f"{file.name}.part")
     try:
-        with unfinished.open("wb") as target:
+        with open(unfinished, "wb", opener=_private) as target:
             _write(chunks, target)
         unfinished.replace(file)
     finally:
@@ -71,6 +72,11 @@ def _count_records(
             lines += chunk.count(b"\n")
             bars.update(task, completed=min(lines, records))
             yield chunk
+
+
+def _private(path: str, flags: int) -> int:
+    """Open a file that only its owner can read."""
+    return os.open(path, flags, 0o600)
 
 
 def _write(

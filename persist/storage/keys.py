@@ -2,18 +2,17 @@
 
 import hashlib
 import secrets
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import sqlalchemy as sa
 
 from persist.domain.access import OPEN, Access, Scope, scope_of
-from persist.domain.identifiers import new_id
 from persist.storage.dialect import Dialect
 from persist.storage.sql import Connection, Session, Statement
 from persist.storage.table_versions import exclusive
-from persist.storage.tables import KEYS
+from persist.storage.tables import DEFINITIONS, KEYS
 from persist.storage.unit_of_work import now
 from persist.storage.worker import Job
 
@@ -26,8 +25,19 @@ ALL_KEYS = Statement(_BY_AGE)
 """Select every key that was ever created, the oldest first."""
 
 
+ORDINAL_MARK = "#"
+"""Separates a name from its ordinal where an earlier key of the name was revoked."""
+
+
 class KeyExists(Exception):
-    """A key of this name was created before, and the journal may name it."""
+    """A key of this name is in use."""
+
+
+class CreatedKey(NamedTuple):
+    """A new key: the name that is stored, and the secret, which is not."""
+
+    name: str
+    secret: str
 
 
 @dataclass(frozen=True)
@@ -39,6 +49,20 @@ class StoredKey:
     scopes: str
     created_at: str
     revoked_at: str | None
+
+    @property
+    def given_name(self) -> str:
+        """The name without its ordinal."""
+        return self.name.partition(ORDINAL_MARK)[0]
+
+    @property
+    def is_active(self) -> bool:
+        """Whether the key gives access."""
+        return self.revoked_at is None
+
+    def is_named(self, name: str) -> bool:
+        """Return whether a name, with or without its ordinal, means this key."""
+        return name in (self.name, self.given_name)
 
     @property
     def access(self) -> Access:
@@ -71,15 +95,35 @@ class Keys:
         with self._engine.connect() as connection:
             return [StoredKey(*row) for row in connection.execute(_BY_AGE)]
 
-    def create(self, name: str, scopes: Iterable[Scope]) -> str:
-        """Create a key and return it, once. Raises ``KeyExists``."""
-        key, row = _new(name, scopes)
+    def collections(self) -> set[str]:
+        """Return the names of the collections that this database has."""
+        if not sa.inspect(self._engine).has_table(DEFINITIONS.name):
+            return set()
+        names = sa.select(DEFINITIONS.c.name).where(DEFINITIONS.c.current)
+        with self._engine.connect() as connection:
+            return set(connection.scalars(names))
+
+    def create(self, name: str, scopes: Iterable[Scope]) -> CreatedKey:
+        """Create a key.
+
+        Its name is free again when the key that had it is revoked. The journal keeps
+        the old name, so the next key is stored as ``name#2``.
+        Raise ``KeyExists`` where a key of this name is in use.
+        """
+        stored_name = self._free_name(name)
+        secret, row = _new(stored_name, scopes)
         try:
             with self._engine.begin() as connection:
                 connection.execute(KEYS.insert().values(row))
         except sa.exc.IntegrityError:
             raise KeyExists(name) from None
-        return key
+        return CreatedKey(stored_name, secret)
+
+    def _free_name(self, name: str) -> str:
+        former = [key for key in self.all() if key.given_name == name]
+        if any(key.is_active for key in former):
+            raise KeyExists(name)
+        return f"{name}{ORDINAL_MARK}{len(former) + 1}" if former else name
 
     def create_first(self) -> str | None:
         """Create the first key, which allows everything, and return it.
@@ -101,27 +145,20 @@ class Keys:
             return None
         return key if made else None
 
-    def revoke(self, name: str) -> None:
-        """Revoke a key: it gives no access any more."""
-        with self._engine.begin() as connection:
-            active = (KEYS.c.name == name, KEYS.c.revoked_at.is_(None))
-            connection.execute(KEYS.update().where(*active).values(revoked_at=now()))
+    def revoke(self, name: str) -> str | None:
+        """Revoke the key in use under a name. Return the name that is stored.
 
-    @contextmanager
-    def temporary(self) -> Iterator[str | None]:
-        """Create a key that allows everything, for the block.
-
-        It is None if access is open.
+        Return None where no key in use has the name.
         """
-        if not self.all():
-            yield None
-            return
-        name = f"temporary-{new_id()}"
-        try:
-            yield self.create(name, OPEN.scopes)
-        finally:
-            with self._engine.begin() as connection:
-                connection.execute(KEYS.delete().where(KEYS.c.name == name))
+        active = [
+            key.name for key in self.all() if key.is_active and key.is_named(name)
+        ]
+        if not active:
+            return None
+        with self._engine.begin() as connection:
+            row = (KEYS.c.name == active[0], KEYS.c.revoked_at.is_(None))
+            connection.execute(KEYS.update().where(*row).values(revoked_at=now()))
+        return active[0]
 
 
 def _new(name: str, scopes: Iterable[Scope]) -> tuple[str, dict[str, str]]:

@@ -127,8 +127,10 @@ def test_a_backup_overwrites_nothing_and_needs_a_database(
         refused = run(["backup", str(kept)], url, tmp_path)
         nowhere = run(["backup", str(tmp_path / "nowhere" / "new.db")], url, tmp_path)
     assert (refused.returncode, kept.read_text()) == (1, "something else")
-    assert refused.stderr == f"persist: {kept} is there already\n"
+    assert refused.stderr == f"persist: {kept} exists already\n"
     assert nowhere.returncode == 1
+    assert "there is no folder" in nowhere.stderr
+    assert "PERSIST_DATABASE_URL" not in nowhere.stderr
     assert "Traceback" not in nowhere.stderr
 
 

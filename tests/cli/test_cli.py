@@ -1,4 +1,6 @@
 import json
+import os
+import pty
 import shutil
 import signal
 import socket
@@ -14,7 +16,15 @@ import pytest
 
 from persist.settings import Settings, variable
 from tests.support.disk import small_disk
-from tests.support.program import ROOT, Running, persist, serving
+from tests.support.program import (
+    PATIENCE,
+    PROGRAM,
+    ROOT,
+    Running,
+    clean_environment,
+    persist,
+    serving,
+)
 
 SHOP = '''
 from persist import entity
@@ -94,6 +104,7 @@ def test_check_passes_where_tables_and_models_agree(service: Running) -> None:
     assert [line.split()[:2] for line in outcome.stdout.splitlines()] == [
         ["ok", "settings"],
         ["ok", "models"],
+        ["ok", "definitions"],
         ["ok", "database"],
         ["ok", "tables"],
     ]
@@ -192,6 +203,7 @@ def test_a_port_in_use_is_named(tmp_path: Path) -> None:
         assert told.startswith(
             f"persist: PERSIST_HOST, PERSIST_PORT: cannot listen on 127.0.0.1:{port}"
         )
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("command", ["serve", "openapi"])
@@ -419,4 +431,118 @@ def test_check_for_production_is_content_with_settings_that_are_safe(
     assert made.returncode == 0
     outcome = persist(tmp_path, "check", "--production", **environment)
     assert outcome.returncode == 0, outcome.stdout
-    assert outcome.stdout.splitlines()[-1] == "ok    unsafe    nothing was found"
+    assert outcome.stdout.splitlines()[-1].split(maxsplit=2) == [
+        "ok",
+        "unsafe",
+        "nothing was found",
+    ]
+
+
+def test_check_fails_on_a_misspelt_setting(tmp_path: Path) -> None:
+    with serving(tmp_path):
+        pass
+    outcome = persist(tmp_path, "check", PERSIST_WORKRES="4")
+    assert outcome.returncode == 1
+    [failed] = [line for line in outcome.stdout.splitlines() if "FAIL" in line]
+    assert "did you mean PERSIST_WORKERS?" in failed
+
+
+def test_check_names_what_is_wrong_with_each_definition_file(tmp_path: Path) -> None:
+    folder = tmp_path / "schemas"
+    folder.mkdir()
+    (folder / "good.json").write_text('{"schema": {"type": "object"}}')
+    (folder / "bad.json").write_text('{"schema": {"type": "objekt"}}')
+    (folder / "broken.json").write_text("{")
+    outcome = persist(tmp_path, "check")
+    assert outcome.returncode == 1
+    failed = [
+        line for line in outcome.stdout.splitlines() if "FAIL  definitions" in line
+    ]
+    assert [line.split()[2] for line in failed] == ["bad.json:", "broken.json:"]
+    missing = persist(tmp_path, "check", "--schemas", "nowhere")
+    assert "FAIL  definitions nowhere: there is no such folder" in missing.stdout
+
+
+def test_check_goes_on_after_a_failure(tmp_path: Path) -> None:
+    outcome = persist(tmp_path, "check", PERSIST_MODELS="nowhere")
+    results = [line.split()[:2] for line in outcome.stdout.splitlines()]
+    assert results == [
+        ["ok", "settings"],
+        ["FAIL", "models"],
+        ["ok", "definitions"],
+        ["FAIL", "database"],
+    ]
+
+
+@pytest.mark.parametrize("command", [("backup",), ("journal", "trim")])
+def test_a_command_that_takes_no_url_names_none(
+    tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    text = persist(tmp_path, *command, "--help").stdout
+    assert "--database-url" in text
+    assert "--url" not in text
+
+
+def test_a_restore_by_id_makes_no_database(tmp_path: Path) -> None:
+    said = refusal(tmp_path, "restore", "0198c1d2-7c2f-7d6a-9f1e-2b3c4d5e6f70")
+    assert "there is no such file" in said
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_only_their_owner_can_read_the_files_of_the_service(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    with serving(tmp_path, **shop(tmp_path)) as service:
+        httpx.post(f"{service.url}/api/hats", json={"size": 56}).raise_for_status()
+        export = ("snapshot", "take", "--output", "all.ndjson")
+        assert persist(tmp_path, *export, **shop(tmp_path)).returncode == 0
+        assert persist(tmp_path, "backup", "copy.db").returncode == 0
+        files = [*tmp_path.glob("persist.db*"), tmp_path / "copy.db"]
+        files.append(tmp_path / "all.ndjson")
+        modes = {file.name: oct(file.stat().st_mode & 0o777) for file in files}
+    assert len(files) >= 4
+    assert set(modes.values()) == {"0o600"}, modes
+
+
+def test_the_environment_file_is_read_and_the_environment_comes_first(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / ".env").write_text(
+        "# settings\nPERSIST_WORKERS=many\nexport PERSIST_PORT='high'\nPERSIST_WORKRES=1\n"
+        'OTHER="${HOME}"\n'
+    )
+    said = refusal(tmp_path, "serve", PERSIST_WORKERS="1")
+    assert said == (
+        "persist: PERSIST_PORT=high: should be a valid integer, unable to parse string"
+        " as an integer\n"
+    )
+    warned = refusal(
+        tmp_path, "snapshot", "list", PERSIST_WORKERS="1", PERSIST_PORT="1"
+    )
+    assert "PERSIST_WORKRES is not a setting" in warned
+
+
+def test_an_environment_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_bytes(b"\xff\xfe=1\n")
+    assert ".env cannot be read" in refusal(tmp_path, "serve")
+
+
+def test_logs_are_plain_lines_on_a_terminal(tmp_path: Path) -> None:
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [*PROGRAM, "serve", "--port", "0"],
+        cwd=tmp_path,
+        env=clean_environment(PERSIST_MODELS=""),
+        stdout=subprocess.PIPE,
+        stderr=theirs,
+        text=True,
+    )
+    os.close(theirs)
+    assert process.stdout is not None
+    assert "persist answers on" in process.stdout.readline()
+    written = os.read(ours, 65_536).decode()
+    process.terminate()
+    process.communicate(timeout=PATIENCE)
+    os.close(ours)
+    assert "only registered types are served" in written
+    assert "\x1b[" in written
+    assert not any(line.startswith("{") for line in written.splitlines())

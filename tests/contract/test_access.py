@@ -86,7 +86,7 @@ def locked(
         admin.headers.update(bearer(keys_in(server)[0]))
         stored = Keys(dialect_of(url))
         keys = {
-            name: stored.create(name, map(scope_of, scopes))
+            name: stored.create(name, map(scope_of, scopes)).secret
             for name, scopes in KEYS.items()
         }
         stored.revoke("revoked")
@@ -389,8 +389,8 @@ def test_who_waits_for_changes_is_told_nothing_once_their_key_is_revoked(
     stored = Keys(dialect_of(url))
     stored.prepare()
     key, admin = (
-        stored.create("one", [scope_of("counters:read")]),
-        stored.create("two", OPEN.scopes),
+        stored.create("one", [scope_of("counters:read")]).secret,
+        stored.create("two", OPEN.scopes).secret,
     )
     with (
         serving(url, tmp_path) as server,

@@ -115,15 +115,57 @@ def test_what_is_no_scope_is_refused_with_how_one_is_written(
     assert run(["keys", "list"], url, tmp_path).stdout == ""
 
 
-def test_a_name_is_given_once_even_when_it_was_revoked(
+def test_a_name_is_free_again_when_its_key_is_revoked_and_the_journal_tells_them_apart(
     url: str, made: Made, tmp_path: Path
 ) -> None:
-    made("ci", "*:read")
-    assert run(["keys", "revoke", "ci"], url, tmp_path).returncode == 0
-    again = run(["keys", "create", "--name", "ci", "--scope", "*:admin"], url, tmp_path)
-    assert (again.returncode, again.stdout) == (1, "")
-    assert "names are not given twice" in again.stderr
-    assert "*:read  revoked " in run(["keys", "list"], url, tmp_path).stdout
+    create = ["keys", "create", "--name", "ci", "--scope", "counters:write"]
+    with serving(url, tmp_path) as server, server.client() as client:
+        for name in ("ci", "ci#2", "ci#3"):
+            created = run(create, url, tmp_path)
+            key = created.stdout.strip()
+            assert KEY.fullmatch(key)
+            refused = run(create, url, tmp_path)
+            assert (refused.returncode, refused.stdout) == (1, "")
+            assert "a key ci is in use" in refused.stderr
+            becomes({200}, server, key)
+            record = client.post("/api/counters", headers=bearer(key), json={}).json()
+            path = f"/api/counters/{record['id']}/history"
+            [change] = client.get(path, headers=bearer(key)).json()["items"]
+            assert change["actor"] == name
+            revoked = run(["keys", "revoke", "ci"], url, tmp_path)
+            assert revoked.stdout == f"{name} is revoked\n"
+    again = run(["keys", "revoke", "ci#2"], url, tmp_path)
+    assert (again.returncode, again.stdout) == (0, "ci#2 is revoked\n")
+    listed = json.loads(run(["keys", "list", "--json"], url, tmp_path).stdout)
+    assert [key["name"] for key in listed] == ["ci", "ci#2", "ci#3"]
+    assert all(key["revoked_at"] for key in listed)
+
+
+def test_the_first_key_and_a_scope_without_a_collection_are_pointed_out(
+    url: str, tmp_path: Path
+) -> None:
+    with serving(url, tmp_path):
+        pass
+    scopes = (
+        "--scope",
+        "countrs:write",
+        "--scope",
+        "*:read",
+        "--scope",
+        "counters:read",
+    )
+    create = ["keys", "create", *scopes, "--name"]
+    first = run([*create, "first"], url, tmp_path)
+    assert KEY.fullmatch(first.stdout.strip())
+    notice, warning = first.stderr.splitlines()
+    assert notice.startswith(
+        "persist: this is the first key: from now on every request"
+    )
+    assert warning == (
+        "warning: there is no collection 'countrs' yet; did you mean counters?"
+    )
+    second = run(["keys", "create", "--scope", "*:read", "--name", "b"], url, tmp_path)
+    assert second.stderr == ""
 
 
 def test_a_key_that_never_was_cannot_be_revoked(

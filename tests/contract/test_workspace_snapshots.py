@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from tests.conftest import NewDatabase
-from tests.contract.test_restores import at_hand, new_id
+from tests.contract.snapshots.test_restores import at_hand, new_id
 from tests.fixtures.snapshots import Snapshots, entry, record
 from tests.support.collection import Collection
 from tests.support.problems import Json, assert_problem

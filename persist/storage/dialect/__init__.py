@@ -4,6 +4,7 @@
 the methods of ``Dialect``, which ``sqlite`` and ``postgresql`` implement.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -17,6 +18,9 @@ from sqlalchemy.engine import make_url
 from persist.domain.field import FieldType, Path
 from persist.domain.migration import MigrationStep
 from persist.storage.sql import Compiled, Connection, Cursor, Insert, Row
+
+SCHEME = re.compile(r"[a-z][a-z0-9+.-]{0,30}")
+"""The schemes of URLs (RFC 3986, 3.1), in lower case."""
 
 
 class Failure(Enum):
@@ -265,8 +269,9 @@ class Dialect(Protocol):
 def dialect_of(url: str) -> Dialect:
     """Return the dialect of a database URL.
 
-    Raises ``ValueError`` for an unknown scheme, and for SQLite without a file: there
-    each connection would see a database of its own. Raises ``ModuleNotFoundError`` if
+    Raises ``ValueError`` for an unknown scheme, for a URL that cannot be read, and for
+    SQLite without a file: there each connection would see a database of its own. The
+    error quotes nothing of the URL but its scheme. Raises ``ModuleNotFoundError`` if
     the driver is not installed.
     """
     scheme, _, location = url.partition("://")
@@ -274,16 +279,25 @@ def dialect_of(url: str) -> Dialect:
         case "sqlite":
             from persist.storage.dialect.sqlite import Sqlite
 
-            file = make_url(url).database
-            if file in (None, "", ":memory:"):
-                raise ValueError(
-                    "SQLite needs a file here; write it as sqlite:///persist.db"
-                )
-            return Sqlite(FilePath(str(file)))
+            return Sqlite(_sqlite_file(url))
         case "postgresql" | "postgres":
             from persist.storage.dialect.postgresql import PostgreSQL
 
             return PostgreSQL(f"postgresql://{location}")
+    # Text that is not the name of a scheme may be a password.
+    kind = repr(scheme) if SCHEME.fullmatch(scheme) else "of this URL"
     raise ValueError(
-        f"no database of the kind {scheme!r}; use sqlite:///file or postgresql://…"
+        f"the database {kind} is unknown; use sqlite:///file or postgresql://…"
     )
+
+
+def _sqlite_file(url: str) -> FilePath:
+    try:
+        file = make_url(url).database
+    except (ValueError, sa.exc.ArgumentError):
+        raise ValueError(
+            "the URL cannot be read; write SQLite's as sqlite:///persist.db"
+        ) from None
+    if file in (None, "", ":memory:"):
+        raise ValueError("SQLite needs a file here; write it as sqlite:///persist.db")
+    return FilePath(str(file))

@@ -36,6 +36,18 @@ from persist.storage.sql import (
     quoted_names,
 )
 
+_ENCODED = "%(?!00)[0-9A-Fa-f]{2}"
+_HOST = rf"(?:\[[^\]@]*\]|(?:[^:/?#@,\[\]%]|{_ENCODED})*)(?::\d*)?"
+URL = re.compile(
+    r"postgresql://"
+    rf"(?:(?:[^/@%]|{_ENCODED})*@)?"
+    rf"(?P<hosts>{_HOST}(?:,{_HOST})*)"
+    rf"(?P<name>(?:/(?:[^/?#@%]|{_ENCODED})*)?)"
+    rf"(?:\?(?:[^%]|{_ENCODED})*)?",
+    re.DOTALL,
+)
+"""The URLs that libpq reads as they are meant."""
+
 CONNECTION_OPTIONS: dict[str, Any] = {
     "connect_timeout": 3,
     "keepalives_idle": 2,
@@ -111,7 +123,10 @@ SCHEMA_LOCK = 7_165_284
 
 
 class PostgreSQL(SqlCompiler):
-    """The dialect of PostgreSQL. libpq reads the URL, which may name several hosts."""
+    """The dialect of PostgreSQL. libpq reads the URL, which may name several hosts.
+
+    Raise ``ValueError`` for a URL that libpq would misread.
+    """
 
     name = "postgresql"
     begin_write = f"BEGIN; SELECT pg_advisory_xact_lock_shared({SCHEMA_LOCK})"
@@ -124,7 +139,7 @@ class PostgreSQL(SqlCompiler):
     begin_read = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 
     def __init__(self, url: str) -> None:
-        self.address = _without_secrets(url)
+        self.address = _address_of(url)
         self._url = url
         self._sqlalchemy: sa.Dialect = postgresql.psycopg.dialect(paramstyle="format")  # type: ignore[no-untyped-call]
 
@@ -408,8 +423,19 @@ def _psycopg(connection: Connection) -> psycopg.Connection[Row]:
     return cast("psycopg.Connection[Row]", connection)
 
 
-def _without_secrets(url: str) -> str:
-    return re.sub("//[^/]*@", "//", url.partition("?")[0])
+def _address_of(url: str) -> str:
+    """Return a URL without its user, password and parameters.
+
+    libpq quotes parts of a URL that it cannot read, and they may be a password.
+    Raise ``ValueError``, which quotes nothing, before libpq reads it.
+    """
+    found = URL.fullmatch(url)
+    if found is None:
+        raise ValueError(
+            "the URL cannot be read; write postgresql://user:password@host:port/name,"
+            " and in the user and the password / as %2F, @ as %40, % as %25"
+        )
+    return f"postgresql://{found['hosts']}{found['name']}"
 
 
 def _over_rows(

@@ -1,11 +1,12 @@
 """SQLite in one file, in WAL mode. A commit is on the disk before it is answered."""
 
 import json
+import os
 import shutil
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, closing
+from contextlib import AbstractContextManager, closing, suppress
 from pathlib import Path as FilePath
 from typing import Any, cast
 
@@ -86,6 +87,7 @@ class Sqlite(SqlCompiler):
         return self._connect()
 
     def _connect(self) -> sqlite3.Connection:
+        _create_private(FilePath(self.path))
         connection = sqlite3.connect(
             self.path,
             isolation_level=None,
@@ -173,22 +175,33 @@ class Sqlite(SqlCompiler):
 
     def back_up(self, file: FilePath) -> int:
         if file.exists():
-            raise BackupFailed(f"{file} is there already")
+            raise BackupFailed(f"{file} exists already")
         if not self.exists():
             raise BackupFailed(f"there is no {self.path}")
         part = file.with_name(f"{file.name}.part")
+        if not file.parent.is_dir():
+            raise BackupFailed(f"there is no folder {file.parent}; create it first")
         part.unlink(missing_ok=True)
+        _create_private(part)
+        try:
+            seq = self._copy_to(part)
+            part.replace(file)
+        finally:
+            part.unlink(missing_ok=True)
+        return seq
+
+    def _copy_to(self, part: FilePath) -> int:
         with (
             closing(self._connect()) as source,
             closing(sqlite3.connect(part)) as target,
         ):
             source.backup(target)
             found = target.execute("PRAGMA quick_check(1)").fetchone()[0]
-            seq = int(target.execute("SELECT seq FROM journal_head").fetchone()[0])
-        if found != "ok":
-            raise BackupFailed(f"the copy, as the database itself, is damaged: {found}")
-        part.replace(file)
-        return seq
+            if found != "ok":
+                raise BackupFailed(
+                    f"the copy, as the database itself, is damaged: {found}"
+                )
+            return int(target.execute("SELECT seq FROM journal_head").fetchone()[0])
 
     # Errors
 
@@ -422,3 +435,13 @@ def _json_number(value: float | None) -> str:
     if value is not None and value.is_integer() and abs(value) < 2**63:
         return json.dumps(int(value))
     return json.dumps(value)
+
+
+def _create_private(file: FilePath) -> None:
+    """Create a file that only its owner can read, unless it exists.
+
+    SQLite gives the files next to a database the permissions of the database.
+    """
+    if not file.exists():
+        with suppress(FileExistsError, FileNotFoundError):
+            os.close(os.open(file, os.O_CREAT | os.O_EXCL, 0o600))

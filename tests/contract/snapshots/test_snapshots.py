@@ -4,24 +4,22 @@ import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import httpx
 import pytest
 
-from tests.fixtures.database import Database, opened
+from tests.fixtures.database import Database
 from tests.fixtures.snapshots import (
     NDJSON,
-    SHOP,
     Snapshots,
     canonical,
     closed,
-    empty_database,
+    registered,
     sha256,
 )
 from tests.support.collection import Collection
 from tests.support.problems import Json, assert_problem, pointers
-from tests.support.server import Server, serving
+from tests.support.server import Server
 
 MANIFEST = {
     "id",
@@ -38,51 +36,10 @@ MANIFEST = {
 UNKNOWN = "01a20000-0000-7000-8000-00000000dead"
 
 
-@pytest.fixture(scope="module")
-def url(
-    request: pytest.FixtureRequest,
-    database: str,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> str:
-    return empty_database(request, database, tmp_path_factory.mktemp("database"))
-
-
-@pytest.fixture(scope="module")
-def server(url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with serving(url, tmp_path_factory.mktemp("service"), settings=SHOP) as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def client(server: Server) -> Iterator[httpx.Client]:
-    with server.client() as client:
-        yield client
-
-
-@pytest.fixture(scope="module")
-def snapshots(client: httpx.Client) -> Snapshots:
-    return Snapshots(client)
-
-
-@pytest.fixture
-def stored(url: str) -> Iterator[Database]:
-    """The database below the service."""
-    with opened(url) as database:
-        yield database
-
-
 @pytest.fixture
 def notes(client: httpx.Client, marker: str) -> Collection:
     """An empty collection of any JSON that no other test uses."""
     return registered(client, f"notes-{marker}", {"type": "object"})
-
-
-def registered(
-    client: httpx.Client, name: str, schema: Json, **more: Any
-) -> Collection:
-    response = client.put(f"/entity-types/{name}", json={"schema": schema, **more})
-    assert response.status_code in (200, 201), response.text
-    return Collection(client, name)
 
 
 def lines_of(content: bytes) -> list[Json]:

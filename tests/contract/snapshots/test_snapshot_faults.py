@@ -35,39 +35,6 @@ ONE, TWO, THREE = (f"01a20000-0000-7000-8000-00000000000{n}" for n in (1, 2, 3))
 SQL = "x; DROP TABLE journal; --"
 
 
-@pytest.fixture(scope="module")
-def url(
-    request: pytest.FixtureRequest,
-    database: str,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> str:
-    return empty_database(request, database, tmp_path_factory.mktemp("database"))
-
-
-@pytest.fixture(scope="module")
-def server(url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with serving(url, tmp_path_factory.mktemp("service"), settings=SHOP) as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def client(server: Server) -> Iterator[httpx.Client]:
-    with server.client() as client:
-        yield client
-
-
-@pytest.fixture(scope="module")
-def snapshots(client: httpx.Client) -> Snapshots:
-    return Snapshots(client)
-
-
-@pytest.fixture
-def stored(url: str) -> Iterator[Database]:
-    """The database below the service."""
-    with opened(url) as database:
-        yield database
-
-
 def account(id: str, owner: str) -> Json:
     return record("accounts", id, {"owner": owner, "balance": 1})
 

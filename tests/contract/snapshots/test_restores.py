@@ -4,26 +4,24 @@
 import json
 import threading
 import uuid
-from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import pytest
 
 from tests.fixtures import TICKETS_1
-from tests.fixtures.database import Database, opened
+from tests.fixtures.database import Database
 from tests.fixtures.snapshots import (
     AT,
-    SHOP,
     Snapshots,
     content,
-    empty_database,
     entry,
     record,
+    registered,
 )
 from tests.support.collection import Collection
 from tests.support.problems import Json, assert_problem, pointers
-from tests.support.server import Server, serving
+from tests.support.server import Server
 
 REPORT = {
     "id",
@@ -45,39 +43,6 @@ TEXT: Json = {
 }
 
 
-@pytest.fixture(scope="module")
-def url(
-    request: pytest.FixtureRequest,
-    database: str,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> str:
-    return empty_database(request, database, tmp_path_factory.mktemp("database"))
-
-
-@pytest.fixture(scope="module")
-def server(url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with serving(url, tmp_path_factory.mktemp("service"), settings=SHOP) as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def client(server: Server) -> Iterator[httpx.Client]:
-    with server.client() as client:
-        yield client
-
-
-@pytest.fixture(scope="module")
-def snapshots(client: httpx.Client) -> Snapshots:
-    return Snapshots(client)
-
-
-@pytest.fixture
-def stored(url: str) -> Iterator[Database]:
-    """The database below the service."""
-    with opened(url) as database:
-        yield database
-
-
 @pytest.fixture
 def notes(client: httpx.Client, marker: str) -> Collection:
     """An empty registered collection that no other test uses."""
@@ -87,14 +52,6 @@ def notes(client: httpx.Client, marker: str) -> Collection:
 @pytest.fixture
 def accounts(client: httpx.Client) -> Collection:
     return Collection(client, "accounts")
-
-
-def registered(
-    client: httpx.Client, name: str, schema: Json, **more: Any
-) -> Collection:
-    response = client.put(f"/entity-types/{name}", json={"schema": schema, **more})
-    assert response.status_code in (200, 201), response.text
-    return Collection(client, name)
 
 
 def forget(client: httpx.Client, name: str) -> None:

@@ -1,0 +1,1 @@
+"""Snapshots and restores: one service for all tests of this folder."""
