@@ -23,7 +23,6 @@ from persist.storage.keys import Keys
 from persist.storage.migrator import MigrationStopped, Pending, Progress
 from persist.storage.schema import SchemaMismatch, ahead, drift, due, prepare
 
-
 NO_TABLES = "add table: journal_head"
 """A difference that only a database has which was never served."""
 
