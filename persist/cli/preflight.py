@@ -13,7 +13,7 @@ from persist import deployment
 # Imported first: the engine must be complete before the current folder joins the
 # import path (``deployment.entity_types``).
 from persist.application import Persist, create_app
-from persist.definition_files import check_folder, read_folder
+from persist.definition_files import check_folder
 from persist.domain.entity_type import EntityType
 from persist.entity_types.registry import InvalidModels
 from persist.settings import Settings
@@ -47,16 +47,6 @@ def application(settings: Settings, *, private: bool = False) -> Persist:
     """Create the application (``create_app``). Raise ``NotReady``."""
     with _not_ready_errors(_dialect(settings.database_url)):
         return create_app(settings, private=private)
-
-
-def definition_files(settings: Settings) -> str:
-    """Return which definition files there are. Raise ``NotReady`` for their faults."""
-    folder = Path(settings.schemas)
-    faults = check_folder(folder, required="schemas" in settings.model_fields_set)
-    if faults:
-        raise NotReady("; ".join(f"{name}: {why}" for name, why in faults.items()))
-    names = [file.name for file in read_folder(folder).registrable]
-    return ", ".join(names)
 
 
 def database(url: str, *, create: bool = True) -> Dialect:
