@@ -1,2 +1,2 @@
-"""Persist beside the ways one would do without it, measured in one run: ``python -m
+"""Persist and the ways one would do without it, measured in one run: ``python -m
 benchmarks``."""

@@ -81,7 +81,7 @@ def _run(
     on, versions, results = machine(folder), [], []
     print(on, flush=True)
     if os.getloadavg()[0] > BUSY:
-        print("The machine is busy: these figures will say little.", flush=True)
+        print("The machine is busy: these results will say little.", flush=True)
     for name in names:
         with ExitStack() as stack:
             database = stack.enter_context(DATABASES[name](folder))
@@ -94,22 +94,22 @@ def _run(
 def _measure(run: Run, operation: Operation) -> Result:
     rounds: dict[str, list[Measurement]] = defaultdict(list)
     for number in range(operation.rounds or run.size.rounds):
-        for peer, figures in operation.play(run):
-            rounds[peer].append(figures)
-            _print_progress(run, operation, number, peer, figures)
+        for peer, results in operation.play(run):
+            rounds[peer].append(results)
+            _print_progress(run, operation, number, peer, results)
     medians = {peer: median_of(measured) for peer, measured in rounds.items()}
     return Result(run.database.name, operation, medians)
 
 
 def _print_progress(
-    run: Run, operation: Operation, number: int, peer: str, figures: Measurement
+    run: Run, operation: Operation, number: int, peer: str, results: Measurement
 ) -> None:
     tail = (
-        f"   p99 {figures.p99:.1f} ms   cpu {figures.cpu:.0f} µs" if figures.p99 else ""
+        f"   p99 {results.p99:.1f} ms   cpu {results.cpu:.0f} µs" if results.p99 else ""
     )
     print(
         f"{run.database.name:<11}{operation.key:<9}round {number + 1}/{run.size.rounds}"
-        f"   {peer:<15}{figures.rate:>10,.0f}/s{tail}",
+        f"   {peer:<15}{results.rate:>10,.0f}/s{tail}",
         flush=True,
     )
 

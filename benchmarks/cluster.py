@@ -47,7 +47,7 @@ def main() -> None:
     ) as name:
         print(machine(Path(name)), "\n")
         print(
-            "| replicas | operation | requests/s | beside one | p50 ms | p99 ms | CPU"
+            "| replicas | operation | requests/s | against one | p50 ms | p99 ms | CPU"
             " µs of a replica |"
         )
         print("| --- | --- | --- | --- | --- | --- | --- |")
@@ -56,7 +56,7 @@ def main() -> None:
 
 
 def _compare(database: Database, folder: Path, replicas: int, seconds: int) -> None:
-    alone: dict[str, float] = {}
+    baseline: dict[str, float] = {}
     url, servers = database.make(), []
     with ExitStack() as stack:
         for number in range(1, replicas + 1):
@@ -70,20 +70,20 @@ def _compare(database: Database, folder: Path, replicas: int, seconds: int) -> N
             if number > 1:
                 servers[-1].ids.write_text(servers[0].ids.read_text())
             for operation, request in REQUESTS.items():
-                measured = _together(servers, request, seconds)
-                ratio = measured.rate / alone.setdefault(operation, measured.rate)
-                figures = (
+                measured = _run_all(servers, request, seconds)
+                ratio = measured.rate / baseline.setdefault(operation, measured.rate)
+                results = (
                     f"{measured.rate:,.0f} | {ratio:.2f} | {measured.p50:.1f} |"
                     f" {measured.p99:.1f}"
                 )
                 print(
-                    f"| {number} | {operation} | {figures} | {measured.cpu:.0f} |",
+                    f"| {number} | {operation} | {results} | {measured.cpu:.0f} |",
                     flush=True,
                 )
 
 
-def _together(servers: list[Server], request: Request, seconds: int) -> Measurement:
-    """The rates added up, the worst of the other figures."""
+def _run_all(servers: list[Server], request: Request, seconds: int) -> Measurement:
+    """The rates added up, the worst of the other results."""
     with ThreadPoolExecutor(len(servers)) as pool:
         each = list(
             pool.map(partial(hammer, request=request, seconds=seconds), servers)

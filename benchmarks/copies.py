@@ -1,4 +1,4 @@
-"""Copies: snapshots, restores and migrations in place, beside the databases' own dump
+"""Copies: snapshots, restores and migrations in place, compared with the databases' own dump
 and a bare loop."""
 
 import os
@@ -20,7 +20,7 @@ from benchmarks.peers import PERSIST, Server, ndjson, post_lines, serving
 from migrations.catalog_products import add_active, add_pricing_tier
 
 COLLECTION, TABLE = "catalog-products", "catalog_products"
-PATIENCE = 3600
+WAIT_SECONDS = 3600
 BATCH = 1000
 
 OLD = replace(
@@ -71,7 +71,7 @@ def _timed(records: int, work: Callable[[], object]) -> Measurement:
 
 
 def _taken(server: Server, content: Path) -> Iterator[tuple[str, float]]:
-    with httpx.Client(base_url=server.url, timeout=PATIENCE) as client:
+    with httpx.Client(base_url=server.url, timeout=WAIT_SECONDS) as client:
         answer, seconds = _asked(client, f"/api/{COLLECTION}/snapshots", {})
         yield "take", seconds
         started = time.perf_counter()
@@ -79,8 +79,8 @@ def _taken(server: Server, content: Path) -> Iterator[tuple[str, float]]:
             client.stream("GET", f"/snapshots/{answer['id']}/content") as streamed,
             content.open("wb") as file,
         ):
-            for piece in streamed.iter_bytes():
-                file.write(piece)
+            for chunk in streamed.iter_bytes():
+                file.write(chunk)
         yield "export", time.perf_counter() - started
         answer, seconds = _asked(client, f"/snapshots/{answer['id']}/verify", {})
         assert answer["ok"]
@@ -89,7 +89,7 @@ def _taken(server: Server, content: Path) -> Iterator[tuple[str, float]]:
 
 def _restored(server: Server, content: Path) -> Iterator[tuple[str, float]]:
     with (
-        httpx.Client(base_url=server.url, timeout=PATIENCE) as client,
+        httpx.Client(base_url=server.url, timeout=WAIT_SECONDS) as client,
         content.open("rb") as file,
     ):
         started = time.perf_counter()
@@ -136,7 +136,7 @@ def _run(*command: str, **more: Any) -> None:
     subprocess.run(
         ["taskset", "-c", str(SERVER_CORE), *command],
         check=True,
-        timeout=PATIENCE,
+        timeout=WAIT_SECONDS,
         **more,
     )
 
@@ -152,7 +152,7 @@ def _tool(name: str) -> str:
 
 
 def _bare_loop(url: str) -> None:
-    """Both steps with the driver alone, in one transaction: read, apply the functions,
+    """Both steps with only the driver, in one transaction: read, apply the functions,
     write."""
     with on_the_server_core():
         if url.startswith("sqlite:"):

@@ -17,7 +17,7 @@ SERVER_CORE, LOAD_CORE = 0, 1
 @dataclass(frozen=True)
 class Database:
     """A kind of database. ``make`` gives the URL of a new, empty one; ``insert_bare``
-    the seconds the driver alone takes to store the rows of a table once more, in an
+    the seconds the bare driver takes to store the rows of a table once more, in an
     empty twin of it."""
 
     name: str

@@ -49,7 +49,7 @@ class Measurement:
 def median_of(rounds: list[Measurement]) -> Measurement:
     """The median of each figure."""
     return Measurement(
-        *(median(figures) for figures in zip(*map(astuple, rounds), strict=True))
+        *(median(results) for results in zip(*map(astuple, rounds), strict=True))
     )
 
 
@@ -69,10 +69,10 @@ def hammer(
         str(next(_numbers)),
         *filter(None, [request.body]),
     ]
-    shown = [f"-H{name}: {value}" for name, value in server.headers.items()]
+    key_headers = [f"-H{name}: {value}" for name, value in server.headers.items()]
     command = [
         *WRK,
-        *shown,
+        *key_headers,
         f"-c{clients}",
         f"-d{seconds}s",
         server.url,
@@ -83,14 +83,14 @@ def hammer(
     done = subprocess.run(
         command, capture_output=True, text=True, timeout=seconds + 60, check=True
     )
-    figures = json.loads(done.stdout.splitlines()[-1])
-    if figures["failed"] or figures["broken"] or not figures["requests"]:
+    results = json.loads(done.stdout.splitlines()[-1])
+    if results["failed"] or results["broken"] or not results["requests"]:
         raise RuntimeError(
-            f"{server.peer.name}: {path} failed: {figures}\n{server.log_tail()}"
+            f"{server.peer.name}: {path} failed: {results}\n{server.log_tail()}"
         )
-    sent, cpu = figures["requests"], server.cpu_seconds() - cpu_before
+    sent, cpu = results["requests"], server.cpu_seconds() - cpu_before
     return Measurement(
-        sent / figures["seconds"], figures["p50"], figures["p99"], cpu / sent * 1e6
+        sent / results["seconds"], results["p50"], results["p99"], cpu / sent * 1e6
     )
 
 

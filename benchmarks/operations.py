@@ -74,7 +74,7 @@ class Run:
 @dataclass(frozen=True)
 class Bound:
     """Persist's rate over that of ``peer`` must reach ``floor`` and should reach
-    ``aim``; ``subject`` is which of Persist's figures, where the operation has
+    ``aim``; ``subject`` is which of Persist's results, where the operation has
     several."""
 
     peer: str
@@ -85,7 +85,7 @@ class Bound:
 
 @dataclass(frozen=True)
 class Operation:
-    """One thing measured. ``play`` is one round of it: each peer's name and figures,
+    """One thing measured. ``play`` is one round of it: each peer's name and results,
     one after another. ``rounds``: fewer than others have, because one takes minutes."""
 
     key: str
@@ -134,7 +134,7 @@ def import_products(run: Run) -> Iterator[tuple[str, Measurement]]:
     )
 
 
-def list_together(run: Run) -> Iterator[tuple[str, Measurement]]:
+def list_all_types(run: Run) -> Iterator[tuple[str, Measurement]]:
     """A round over all types of a workspace, and over one of them."""
     server = run.server(PERSIST_TEN)
     yield PERSIST.name, hammer(server, ALL_TYPES, run.size.seconds)
@@ -213,7 +213,7 @@ OPERATIONS = (
         "together",
         "list 50 of a workspace of ten types in place of one type",
         (Bound(ONE_TYPE, 1 / 2, 2 / 3),),
-        list_together,
+        list_all_types,
     ),
     Operation(
         "many",

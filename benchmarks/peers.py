@@ -224,7 +224,7 @@ def _fill_events(server: Server, tickets: Tickets) -> Iterator[str]:
     return _fill_persist(server, events)
 
 
-def _fill_events_beside_many(server: Server, tickets: Tickets) -> Iterator[str]:
+def _fill_events_among_many(server: Server, tickets: Tickets) -> Iterator[str]:
     definition = json.loads((CHECKOUT / "schemas" / "audit-event.json").read_text())
     with httpx.Client(base_url=server.url, timeout=600) as client:
         for number in range(2, 1_001):
@@ -246,9 +246,9 @@ def _fill_ten(server: Server, tickets: Tickets) -> list[str]:
     names, home = [f"tickets-{number}" for number in range(1, 11)], f"/workspaces/{TEN}"
     httpx.put(server.url + home, json={"collections": names}).raise_for_status()
     rows = iter(tickets)
-    while piece := list(islice(rows, 100 * len(names))):
+    while chunk := list(islice(rows, 100 * len(names))):
         for number, name in enumerate(names):
-            post_lines(server, name, ndjson(piece[number :: len(names)]), within=home)
+            post_lines(server, name, ndjson(chunk[number :: len(names)]), within=home)
     return _fill_nothing(server, ())
 
 
@@ -309,7 +309,7 @@ _EVENTS = {
 TYPED = Peer("typed", _PERSIST, _fill_events, _EVENTS, "typed-events")
 REGISTERED = Peer("registered", _PERSIST, _fill_events, _EVENTS, "audit-events")
 REGISTERED_1000 = Peer(
-    "registered_1000", _PERSIST, _fill_events_beside_many, _EVENTS, "audit-events"
+    "registered_1000", _PERSIST, _fill_events_among_many, _EVENTS, "audit-events"
 )
 TUTORIAL = Peer("tutorial", _uvicorn("tutorial:app"), _fill_tutorial)
 RAW = Peer("raw", (*_uvicorn("ceilings:raw"), "--lifespan", "off"), _fill_nothing)

@@ -41,11 +41,11 @@ def main() -> None:
         print("| --- | ---: | ---: | ---: | ---: |")
         for kind, opened in DATABASES.items():
             with opened(Path(name)) as database:
-                row = " | ".join(_figures(database.make(), Path(name), wanted))
+                row = " | ".join(_results(database.make(), Path(name), wanted))
                 print(f"| {kind} | {row} |", flush=True)
 
 
-def _figures(url: str, folder: Path, wanted: int) -> Iterator[str]:
+def _results(url: str, folder: Path, wanted: int) -> Iterator[str]:
     with serving(PERSIST, url, folder, tickets(RECORDS)) as server:
         ids = server.ids.read_text()
     began = time.perf_counter()

@@ -37,13 +37,13 @@ class Result:
 
     database: str
     operation: Operation
-    figures: Mapping[str, Measurement]
+    results: Mapping[str, Measurement]
 
     def ratio(self, bound: Bound) -> float:
         """Persist's rate over the peer's."""
         return (
-            self.figures[bound.subject or self.operation.subject].rate
-            / self.figures[bound.peer].rate
+            self.results[bound.subject or self.operation.subject].rate
+            / self.results[bound.peer].rate
         )
 
     def missed(self) -> Iterator[str]:
@@ -58,7 +58,7 @@ class Result:
 
 
 def machine(folder: Path) -> str:
-    """What the figures were measured on; ``folder`` is where the databases lie."""
+    """What the results were measured on; ``folder`` is where the databases lie."""
     lines = Path("/proc/cpuinfo").read_text().splitlines()
     names = [
         line.partition(":")[2].strip()
@@ -115,7 +115,7 @@ def _section(database: str, results: list[Result]) -> str:
 
 def _bound_row(result: Result, bound: Bound) -> str:
     subject = bound.subject or result.operation.subject
-    ours, theirs = result.figures[subject], result.figures[bound.peer]
+    ours, theirs = result.results[subject], result.results[bound.peer]
     title = (
         f"{bound.subject}: {result.operation.title}"
         if bound.subject
@@ -136,9 +136,9 @@ def _bound_row(result: Result, bound: Bound) -> str:
 
 
 def _latency_rows(result: Result) -> Iterator[str]:
-    for peer, figures in result.figures.items():
-        if figures.p99:
-            columns = f"{figures.p50:.2f} | {figures.p99:.2f} | {figures.cpu:.0f}"
+    for peer, results in result.results.items():
+        if results.p99:
+            columns = f"{results.p50:.2f} | {results.p99:.2f} | {results.cpu:.0f}"
             yield f"| {result.operation.key} | {peer} | {columns} |"
 
 

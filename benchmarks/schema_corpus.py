@@ -25,7 +25,7 @@ from persist.entity_types.json_schema.admission import Admitted, admit
 from persist.entity_types.json_schema.conversion import draft_named
 from persist.entity_types.json_schema.references import OUTSIDE
 
-SHOWN_REFUSALS = 40
+LISTED_REFUSALS = 40
 SLOW_SECONDS = 1.0
 
 
@@ -131,14 +131,14 @@ def _print(corpus: Corpus) -> None:
         counts = (corpus.by_draft[draft, outcome] for outcome in outcomes)
         print(f"{draft:16}" + "".join(f"{count:28}" for count in counts))
     registered = _total(corpus, "registered")
-    alone = registered + _total(corpus, "refused")
-    share = 100 * registered / max(alone, 1)
-    print(f"\n{registered} of {alone} without outside references: {share:.1f} %")
+    independent = registered + _total(corpus, "refused")
+    share = 100 * registered / max(independent, 1)
+    print(f"\n{registered} of {independent} without outside references: {share:.1f} %")
     for name, count in corpus.documents.items():
         print(f"documents {name}: {count}")
-    for line in corpus.disagreements[:SHOWN_REFUSALS]:
+    for line in corpus.disagreements[:LISTED_REFUSALS]:
         print(f"  {line}")
-    for name, reason in corpus.refusals[:SHOWN_REFUSALS]:
+    for name, reason in corpus.refusals[:LISTED_REFUSALS]:
         print(f"refused  {name:40.40} {reason:.150}")
     for seconds, name in sorted(corpus.slow, reverse=True):
         print(f"slow     {name:40.40} {seconds:.1f} s")
