@@ -1,4 +1,4 @@
-"""The rules of style that a machine can check: complexity, density and plain words.
+"""The rules of style that a machine can check: complexity, density and plain names.
 
 ``style_exceptions.json`` lists the files that break a rule so far. A file that keeps the
 rule must leave the list, so that the lists can only become shorter.
@@ -8,8 +8,11 @@ import ast
 import io
 import json
 import re
+import subprocess
+import sys
 import tokenize
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from pathlib import Path
 
 import complexipy
@@ -135,9 +138,31 @@ def found_words(text: str, words: tuple[str, ...]) -> list[str]:
     return sorted({word.lower() for word in re.findall(pattern, text, re.IGNORECASE)})
 
 
+@lru_cache
+def shadowed_names() -> dict[str, list[str]]:
+    """Return the names of builtins that files give to something else (ruff A)."""
+    outcome = subprocess.run(
+        [sys.executable, "-m", "ruff", "check", "--select", "A", "--no-cache"]
+        + ["--exit-zero", "--output-format", "json", *map(str, CODE)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    found: dict[str, list[str]] = {}
+    for fault in json.loads(outcome.stdout):
+        found.setdefault(fault["filename"], []).append(fault["message"])
+    return found
+
+
+def shadowing(path: Path) -> list[str]:
+    return shadowed_names().get(str(path), [])
+
+
 RULES: dict[str, tuple[Callable[[Path], list[str]], list[Path]]] = {
     "complexity": (too_complex, CODE),
     "density": (too_dense, CODE),
+    "builtins": (shadowing, CODE),
     "words": (private_words, [*CODE, *TEXTS]),
 }
 
