@@ -1,4 +1,4 @@
-"""The command `persist backup`, which works beside running services."""
+"""The command `persist backup`, which works while services run."""
 
 from pathlib import Path
 from typing import Annotated

@@ -1,13 +1,17 @@
 """The command `persist check`."""
 
 from collections.abc import Callable
-from typing import Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
 from persist.cli.settings_flags import Flags, export, with_flags
 from persist.cli.terminal import FAILED
 from persist.settings import InvalidSettings, Settings, load, unknown_variables
+
+if TYPE_CHECKING:
+    from persist.domain.entity_type import EntityType
+    from persist.storage.dialect import Dialect
 
 Result = TypeVar("Result")
 
@@ -79,6 +83,14 @@ def _check_settings(report: Report, flags: Flags) -> Settings:
 
 
 def _check_deployment(report: Report, settings: Settings) -> None:
+    types = _check_models(report, settings)
+    _check_definitions(report, settings)
+    database = _check_database(report, settings)
+    if types is not None and database is not None:
+        _check_tables(report, database, types)
+
+
+def _check_models(report: Report, settings: Settings) -> "list[EntityType] | None":
     from persist.cli import preflight
 
     types = report.run("models", lambda: preflight.entity_types(settings))
@@ -86,21 +98,31 @@ def _check_deployment(report: Report, settings: Settings) -> None:
         names = [
             f"{each.name} at schema version {each.schema_version}" for each in types
         ]
-        report.ok(
-            "models", ", ".join(names) or "none; only registered types are served"
-        )
-    _check_definitions(report, settings)
+        served = ", ".join(names) or "none; only registered types are served"
+        report.ok("models", served)
+    return types
+
+
+def _check_database(report: Report, settings: Settings) -> "Dialect | None":
+    from persist.cli import preflight
+
     url = settings.database_url
     database = report.run("database", lambda: preflight.database(url, create=False))
-    if database is None:
-        return
-    report.ok("database", f"reached {database.address}")
-    if types is not None:
-        found = report.run("tables", lambda: preflight.differences(database, types))
-        if found == []:
-            report.ok("tables", "as the models say")
-        for difference in found or []:
-            report.fail("tables", difference)
+    if database is not None:
+        report.ok("database", f"reached {database.address}")
+    return database
+
+
+def _check_tables(
+    report: Report, database: "Dialect", types: "list[EntityType]"
+) -> None:
+    from persist.cli import preflight
+
+    found = report.run("tables", lambda: preflight.differences(database, types))
+    if found == []:
+        report.ok("tables", "as the models say")
+    for difference in found or []:
+        report.fail("tables", difference)
 
 
 def _check_definitions(report: Report, settings: Settings) -> None:

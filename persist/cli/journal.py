@@ -1,4 +1,4 @@
-"""The command `persist journal`, which works beside running services."""
+"""The command `persist journal`, which works while services run."""
 
 import re
 from datetime import UTC, datetime

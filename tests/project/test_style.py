@@ -32,6 +32,8 @@ TEXTS = [
     *sorted(path for path in (ROOT / "deploy").iterdir() if path.is_file()),
 ]
 
+RUFF = (sys.executable, "-m", "ruff", "check", "--no-cache", "--exit-zero")
+
 MOST_COMPLEX = 10
 """Cognitive complexity of a function, as SonarSource defines it."""
 
@@ -142,8 +144,7 @@ def found_words(text: str, words: tuple[str, ...]) -> list[str]:
 def shadowed_names() -> dict[str, list[str]]:
     """Return the names of builtins that files give to something else (ruff A)."""
     outcome = subprocess.run(
-        [sys.executable, "-m", "ruff", "check", "--select", "A", "--no-cache"]
-        + ["--exit-zero", "--output-format", "json", *map(str, CODE)],
+        [*RUFF, "--select", "A", "--output-format", "json", *map(str, CODE)],
         cwd=ROOT,
         capture_output=True,
         text=True,

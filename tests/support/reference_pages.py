@@ -23,7 +23,7 @@ SETTINGS_INTRODUCTION = """\
 Each setting is an environment variable, and most are a flag of `persist serve` as well; the flag wins. A
 value that cannot be used stops the start and is named. An unknown variable that begins with `PERSIST_`
 is a warning that names the nearest setting. `persist check` shows whether the settings, the database and
-its tables fit together.
+its tables match.
 
 `PERSIST_KEY` is no setting of the service: it holds the key that `persist snapshot`, `persist restore`
 and the showcase send to a running service.
