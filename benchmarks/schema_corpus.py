@@ -22,7 +22,7 @@ from jsonschema.validators import validator_for
 from persist.domain.errors import InvalidData, InvalidSchema
 from persist.domain.strict_json import parse
 from persist.entity_types.json_schema.admission import Admitted, admit
-from persist.entity_types.json_schema.conversion import draft_named
+from persist.entity_types.json_schema.conversion import dialect_named
 from persist.entity_types.json_schema.references import OUTSIDE
 
 LISTED_REFUSALS = 40
@@ -69,8 +69,8 @@ def _read(path: Path) -> Any:
 
 
 def _register(name: str, source: dict[str, Any], corpus: Corpus) -> Admitted | None:
-    draft = draft_named(source)
-    column = draft.name if draft else "another draft"
+    dialect = dialect_named(source)
+    column = dialect.name if dialect else "another draft"
     begun = time.process_time()
     admitted, outcome = None, "registered"
     try:
@@ -125,11 +125,11 @@ def _is_valid(validate: Callable[[Any], Any], document: Any) -> bool:
 
 def _print(corpus: Corpus) -> None:
     outcomes = ("registered", "refused", "refers to other documents")
-    drafts = sorted({draft for draft, _ in corpus.by_draft})
-    print(f"{'draft':16}" + "".join(f"{outcome:>28}" for outcome in outcomes))
-    for draft in drafts:
-        counts = (corpus.by_draft[draft, outcome] for outcome in outcomes)
-        print(f"{draft:16}" + "".join(f"{count:28}" for count in counts))
+    drafts = sorted({dialect for dialect, _ in corpus.by_draft})
+    print(f"{'dialect':16}" + "".join(f"{outcome:>28}" for outcome in outcomes))
+    for dialect in drafts:
+        counts = (corpus.by_draft[dialect, outcome] for outcome in outcomes)
+        print(f"{dialect:16}" + "".join(f"{count:28}" for count in counts))
     registered = _total(corpus, "registered")
     independent = registered + _total(corpus, "refused")
     share = 100 * registered / max(independent, 1)

@@ -37,7 +37,7 @@ MAX_FILE_BYTES = 1_048_576
 ATTEMPTS = 20
 """How often a file is tried again because others changed its entity type meanwhile."""
 
-SHOWN_FAULTS = 5
+REPORTED_FAULTS = 5
 """Faults of one file that its report names."""
 
 State = tuple[int, int, int]
@@ -251,5 +251,7 @@ def _report(error: Exception) -> str:
     """Return what is wrong with a file, in one line."""
     errors = getattr(error, "errors", ())
     text = str(error) if isinstance(error, PersistError | OSError) else repr(error)
-    places = "; ".join(f"{place} {detail}" for place, detail in errors[:SHOWN_FAULTS])
-    return text if places in text else f"{text} {places}"
+    locations = "; ".join(
+        f"{location} {detail}" for location, detail in errors[:REPORTED_FAULTS]
+    )
+    return text if locations in text else f"{text} {locations}"

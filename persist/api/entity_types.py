@@ -119,8 +119,8 @@ class EntityTypeRoutes:
                 registered = prepared.run(work, request.origin)
                 value = described(prepared.plan.target)
                 warnings = [
-                    {"pointer": place, "detail": detail}
-                    for place, detail in prepared.plan.warnings
+                    {"pointer": location, "detail": detail}
+                    for location, detail in prepared.plan.warnings
                 ]
                 value |= {"migrated": registered.migrated, "warnings": warnings}
                 return registered, value

@@ -17,7 +17,7 @@ class _Assignment(NamedTuple):
 
 def compile_assignments(
     values: Mapping[str, Any],
-    place: Location,
+    location: Location,
     data_schema: Schema | None,
     payload_schema: Schema | None = None,
 ) -> Callable[[Data, Data | None], Data]:
@@ -40,7 +40,7 @@ def compile_assignments(
                 value, Result.VALUE, where if condition is None else f"{where}/value"
             ),
         )
-        for name, condition, value, where in expressions(values, place)
+        for name, condition, value, where in expressions(values, location)
     ]
 
     def assigned(data: Data, payload: Data | None) -> Data:

@@ -16,7 +16,7 @@ from persist.entity_types.json_schema import CompiledSchema
 from persist.entity_types.json_schema.fields import field_at
 from persist.entity_types.storable import checked
 
-MOST = 64
+MAX_PARTS = 64
 """Commands, groups of paths or steps a definition may have."""
 
 FILL = "fill"
@@ -24,8 +24,8 @@ KEEP = "keep"
 """What ``defaults`` may be: fill in the schema's defaults, or keep them as annotations
 only."""
 
-MOST_EXPRESSIONS = 500
-MOST_BYTES = 64 * 1024
+MAX_EXPRESSIONS = 500
+MAX_PART_BYTES = 64 * 1024
 """Expressions of a definition, and bytes of its commands and of its migration: every
 process compiles them, and waits for it."""
 
@@ -34,7 +34,7 @@ VERSIONS = range(1, 2**31)
 Location = tuple[str | int, ...]
 
 _TEXT: dict[str, Any] = {"type": "string"}
-_ANY_MEMBERS: dict[str, Any] = {"type": "object", "maxProperties": MOST}
+_ANY_MEMBERS: dict[str, Any] = {"type": "object", "maxProperties": MAX_PARTS}
 _NAMES: Schema = {"type": "array", "items": _TEXT}
 _PATH = _TEXT | {
     "maxLength": 200,
@@ -52,8 +52,8 @@ def _closed(*required: str, **properties: Schema) -> Schema:
     }
 
 
-def _array(items: Schema, most: int = MOST, least: int = 0) -> dict[str, Any]:
-    return {"type": "array", "items": items, "maxItems": most, "minItems": least}
+def _array(items: Schema, limit: int = MAX_PARTS, least: int = 0) -> dict[str, Any]:
+    return {"type": "array", "items": items, "maxItems": limit, "minItems": least}
 
 
 def _nullable(*schemas: Schema) -> Schema:
@@ -102,26 +102,26 @@ _check_definition = CompiledSchema(DEFINITION, suggest=True).validator(InvalidSc
 _check_numbered = CompiledSchema(_NUMBERED, suggest=True).validator(InvalidSchema)
 
 
-def refuse(place: Location, detail: str) -> InvalidSchema:
+def refuse(location: Location, detail: str) -> InvalidSchema:
     """Return the refusal of what stands at a place of the definition."""
-    return refusal_at((), [Violation(pointer(place), detail)])
+    return refusal_at((), [Violation(pointer(location), detail)])
 
 
-def refusal_at(place: Location, errors: Iterable[Violation]) -> InvalidSchema:
+def refusal_at(location: Location, errors: Iterable[Violation]) -> InvalidSchema:
     """Return the refusal of what is wrong with the part of a definition at ``place``;
     the pointers of ``errors`` are relative to it."""
-    at = pointer(place)
+    at = pointer(location)
     placed = [Violation(at + inner, detail) for inner, detail in errors]
     first = f"{placed[0].pointer or 'the definition'} {placed[0].detail}"
     more = f", and {len(placed) - 1} more" if len(placed) > 1 else ""
     return InvalidSchema(first + more, errors=placed)
 
 
-def _check(check: Callable[[Data], Data], value: Any, place: Location = ()) -> None:
+def _check(check: Callable[[Data], Data], value: Any, location: Location = ()) -> None:
     try:
         check(value)
     except InvalidSchema as error:
-        raise refusal_at(place, error.errors) from None
+        raise refusal_at(location, error.errors) from None
 
 
 def normal_form(definition: Any) -> dict[str, Any]:
@@ -133,15 +133,15 @@ def normal_form(definition: Any) -> dict[str, Any]:
             "every collection has this command already; choose another name",
         )
     migration = definition.get("migration") or []
-    alone = isinstance(migration, dict)
-    for index, step in enumerate([migration] if alone else migration):
-        _check_meaning(step, ("migration",) if alone else ("migration", index))
+    is_unnumbered = isinstance(migration, dict)
+    for index, step in enumerate([migration] if is_unnumbered else migration):
+        _check_meaning(step, ("migration",) if is_unnumbered else ("migration", index))
     normal = {
         "schema": definition["schema"],
         "unique": _groups(definition, "unique"),
         "indexes": _groups(definition, "indexes"),
         "commands": definition.get("commands") or {},
-        "steps": [dict(step) for step in ([migration] if alone else migration)],
+        "steps": [dict(step) for step in ([migration] if is_unnumbered else migration)],
     }
     if definition.get("defaults", FILL) != FILL:
         normal["defaults"] = definition["defaults"]
@@ -155,7 +155,7 @@ def source_of(definition: Mapping[str, Any]) -> Any:
 
 
 def _groups(definition: Mapping[str, Any], member: str) -> list[list[str]]:
-    """Groups of paths; a path alone is a group of one."""
+    """Groups of paths; a single path is a group of one."""
     groups = [
         [group] if isinstance(group, str) else group
         for group in definition.get(member) or ()
@@ -166,13 +166,13 @@ def _groups(definition: Mapping[str, Any], member: str) -> list[list[str]]:
 def _check_budget(normal: Mapping[str, Any]) -> None:
     for member, written in (("commands", "commands"), ("steps", "migration")):
         size = len(dumps(normal[member]).encode(errors="surrogatepass"))
-        if size > MOST_BYTES:
+        if size > MAX_PART_BYTES:
             raise refuse(
-                (written,), f"takes {size} bytes as JSON, {MOST_BYTES} are allowed"
+                (written,), f"takes {size} bytes as JSON, {MAX_PART_BYTES} are allowed"
             )
     count = sum(map(_expressions_of, (*normal["commands"].values(), *normal["steps"])))
-    if count > MOST_EXPRESSIONS:
-        raise refuse((), f"has {count} expressions, {MOST_EXPRESSIONS} are allowed")
+    if count > MAX_EXPRESSIONS:
+        raise refuse((), f"has {count} expressions, {MAX_EXPRESSIONS} are allowed")
 
 
 def _expressions_of(part: Mapping[str, Any]) -> int:
@@ -194,32 +194,32 @@ def check_paths(definition: Mapping[str, Any], schema: Schema) -> None:
                     raise refuse((member, index), f"the schema has no member {path}")
 
 
-def check_step(step: Any, place: Location) -> None:
+def check_step(step: Any, location: Location) -> None:
     """Check a declarative migration step with its versions. Raises ``InvalidSchema``
     naming the place."""
-    _check(_check_numbered, step, place)
-    _check_meaning(step, place)
+    _check(_check_numbered, step, location)
+    _check_meaning(step, location)
 
 
-def _check_meaning(step: Mapping[str, Any], place: Location) -> None:
+def _check_meaning(step: Mapping[str, Any], location: Location) -> None:
     if step.get("to", 1) <= step.get("from", 0):
-        raise refuse((*place, "to"), "a step goes forward")
+        raise refuse((*location, "to"), "a step goes forward")
     for name, value in step.get("default", {}).items():
         try:
             checked(copy.deepcopy(value), InvalidSchema)
         except InvalidSchema as error:
-            raise refusal_at((*place, "default", name), error.errors) from None
+            raise refusal_at((*location, "default", name), error.errors) from None
     renamed = step.get("rename", {})
     if len(set(renamed.values())) < len(renamed):
-        raise refuse((*place, "rename"), "two members cannot get one name")
+        raise refuse((*location, "rename"), "two members cannot get one name")
 
 
 def expressions(
-    values: Mapping[str, Any], place: Location
+    values: Mapping[str, Any], location: Location
 ) -> Iterator[tuple[str, str | None, str, str]]:
     """The members of a ``set``: (name, its condition, its value, where it stands)."""
     for name, value in values.items():
         if isinstance(value, str):
-            yield name, None, value, pointer((*place, name))
+            yield name, None, value, pointer((*location, name))
         else:
-            yield name, value["if"], value["value"], pointer((*place, name))
+            yield name, value["if"], value["value"], pointer((*location, name))

@@ -59,8 +59,8 @@ class AdmittedDefinition:
     def warnings(self) -> list[Violation]:
         """The warnings of all schemas, with pointers into the definition."""
         return [
-            Violation(pointer(place) + inner, detail)
-            for place, admitted in self.schemas.items()
+            Violation(pointer(location) + inner, detail)
+            for location, admitted in self.schemas.items()
             for inner, detail in admitted.warnings
         ]
 
@@ -75,8 +75,8 @@ def admit_definition(normal: Mapping[str, Any]) -> AdmittedDefinition:
     admitted = _admit(normal["schema"], ("schema",), fill=fill)
     schemas: dict[Location, Admitted] = {("schema",): admitted}
     for command, written in normal["commands"].items():
-        place = ("commands", command, "payload")
-        schemas[place] = _admit(written.get("payload", ANY_OBJECT), place)
+        location = ("commands", command, "payload")
+        schemas[location] = _admit(written.get("payload", ANY_OBJECT), location)
     definition = {**normal, "schema": admitted.schema}
     if admitted.converted:
         definition.setdefault("source_schema", normal["schema"])
@@ -129,29 +129,31 @@ def from_schema(
 
 
 def plan_of(
-    current: int, steps: Iterable[Mapping[str, Any]], place: Location = ("migration",)
+    current: int,
+    steps: Iterable[Mapping[str, Any]],
+    location: Location = ("migration",),
 ) -> MigrationPlan:
     """Return the plan of declarative steps. Raises ``InvalidSchema``.
 
     A step from version 0 is that of a type that did not exist yet: it never runs.
     """
     compiled = [
-        step_of(step, (*place, index))
+        step_of(step, (*location, index))
         for index, step in enumerate(steps)
         if step["from"] >= 1 and step["to"] <= current
     ]
     try:
         return MigrationPlan(compiled, current=current)
     except InvalidPlan as error:
-        raise refuse(place, str(error)) from None
+        raise refuse(location, str(error)) from None
 
 
-def check_expressions(step: Mapping[str, Any], place: Location) -> None:
+def check_expressions(step: Mapping[str, Any], location: Location) -> None:
     """Raise ``InvalidSchema`` where an expression of a declarative step is faulty."""
-    compile_assignments(step.get("set", {}), (*place, "set"), None)
+    compile_assignments(step.get("set", {}), (*location, "set"), None)
 
 
-def check_members(step: Mapping[str, Any], schema: Schema, place: Location) -> None:
+def check_members(step: Mapping[str, Any], schema: Schema, location: Location) -> None:
     """Raise ``InvalidSchema`` where a step renames or drops a member that the closed
     ``schema`` it starts from does not declare."""
     members = members_of(schema)
@@ -161,26 +163,26 @@ def check_members(step: Mapping[str, Any], schema: Schema, place: Location) -> N
     rename = step.get("rename", {})
     for name in rename:
         if name not in known:
-            _refuse_unknown(name, known, (*place, "rename", name), step["from"])
+            _refuse_unknown(name, known, (*location, "rename", name), step["from"])
     known = (known - set(rename)) | set(rename.values())
     for index, name in enumerate(step.get("drop", ())):
         if name not in known:
-            _refuse_unknown(name, known, (*place, "drop", index), step["from"])
+            _refuse_unknown(name, known, (*location, "drop", index), step["from"])
 
 
 def _refuse_unknown(
-    name: str, known: Iterable[str], place: Location, version: int
+    name: str, known: Iterable[str], location: Location, version: int
 ) -> NoReturn:
     hint = did_you_mean(name, known)
-    raise refuse(place, f"schema version {version} has no member {name[:100]}{hint}")
+    raise refuse(location, f"schema version {version} has no member {name[:100]}{hint}")
 
 
-def step_of(step: Mapping[str, Any], place: Location) -> MigrationStep:
+def step_of(step: Mapping[str, Any], location: Location) -> MigrationStep:
     """A declarative step: rename, drop, set, default, in that order; every ``set`` sees
     the data as after ``drop``. A member that is renamed replaces one that has its new
     name already."""
     rename, drop = step.get("rename", {}), step.get("drop", ())
-    assigned = compile_assignments(step.get("set", {}), (*place, "set"), None)
+    assigned = compile_assignments(step.get("set", {}), (*location, "set"), None)
     defaults = step.get("default", {})
 
     def transform(data: Data) -> Data:
@@ -199,7 +201,7 @@ def step_of(step: Mapping[str, Any], place: Location) -> MigrationStep:
             ) from None
         return defaults | data if defaults else data
 
-    told = [
+    parts = [
         f"{verb} {', '.join(step[verb])}"
         for verb in ("rename", "drop", "set", "default")
         if step.get(verb)
@@ -208,7 +210,7 @@ def step_of(step: Mapping[str, Any], place: Location) -> MigrationStep:
         step["from"],
         step["to"],
         transform,
-        description="; ".join(told),
+        description="; ".join(parts),
         definition=step,
     )
 
@@ -216,12 +218,12 @@ def step_of(step: Mapping[str, Any], place: Location) -> MigrationStep:
 def _command(
     name: str, written: Mapping[str, Any], schema: Schema, payload: Admitted
 ) -> Command:
-    place: Location = ("commands", name)
+    location: Location = ("commands", name)
     payload_schema = payload.schema
-    when = _program(written, "when", Result.CONDITION, place, schema, None)
-    result = _program(written, "result", Result.VALUE, place, schema, payload_schema)
+    when = _program(written, "when", Result.CONDITION, location, schema, None)
+    result = _program(written, "result", Result.VALUE, location, schema, payload_schema)
     assigned = compile_assignments(
-        written.get("set", {}), (*place, "set"), schema, payload_schema
+        written.get("set", {}), (*location, "set"), schema, payload_schema
     )
     unset = written.get("unset", ())
 
@@ -229,10 +231,10 @@ def _command(
         if when is None:
             return None
         try:
-            held = when(data)
+            holds = when(data)
         except ExpressionFailed as error:
             return f"its guard cannot be computed: {error}"
-        return None if held else f"its guard does not hold: {written['when']}"
+        return None if holds else f"its guard does not hold: {written['when']}"
 
     def run(data: Data, payload: Data) -> tuple[Data, Any]:
         try:
@@ -275,26 +277,26 @@ def _result_schema(written: Mapping[str, Any], schema: Schema) -> dict[str, Any]
     return {"type": types}
 
 
-def _admit(schema: Any, place: Location, *, fill: bool = True) -> Admitted:
+def _admit(schema: Any, location: Location, *, fill: bool = True) -> Admitted:
     """Admit a schema that stands at a place of the definition. Raises
     ``InvalidSchema``."""
     try:
         return admit(schema, fill=fill)
     except InvalidSchema as error:
-        raise refusal_at(place, error.errors) from None
+        raise refusal_at(location, error.errors) from None
 
 
 def _program(
     written: Mapping[str, Any],
     member: str,
     result: Result,
-    place: Location,
+    location: Location,
     schema: Schema,
     payload: Schema | None,
 ) -> Program | None:
     if member not in written:
         return None
-    where = pointer((*place, member))
+    where = pointer((*location, member))
     return compile_expression(
         written[member],
         data_schema=schema,

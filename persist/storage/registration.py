@@ -75,8 +75,8 @@ class Registration:
         plan = await asyncio.to_thread(
             plan_registration, name, definition, versions, source
         )
-        for place, detail in plan.warnings[:LOGGED_WARNINGS]:
-            logger.warning("%s: %s %s", name, place, detail)
+        for location, detail in plan.warnings[:LOGGED_WARNINGS]:
+            logger.warning("%s: %s %s", name, location, detail)
         try:
             return await asyncio.to_thread(self._prepare, plan)
         except PersistError:

@@ -168,7 +168,7 @@ def _is_outdated(
     )
     if left and source is Source.FILE:
         logger.warning(
-            "%s: the file holds the schema of an earlier version; it is left alone",
+            "%s: the file holds the schema of an earlier version; it is not applied",
             name,
         )
     return left and source is Source.FILE

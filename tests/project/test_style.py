@@ -69,7 +69,7 @@ TERMS = (
     r"410 `?Gone",
     r"changes[-_]gone",
     r"\bGone\b",
-    r"draft[- ]?\d",
+    r"(?i)draft[- ]?\d",
     r"in[-_ ]place",
 )
 """Standard terms, and members of the contract, that contain such a word."""

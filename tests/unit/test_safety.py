@@ -297,7 +297,7 @@ def test_patterns_that_need_backtracking_are_named() -> None:
 def test_patterns_that_are_too_heavy_together_are_refused() -> None:
     patterns = {f"p{number}": {"pattern": "a{4000}"} for number in range(25)}
     assert refused(of(**patterns)) == {
-        "": "its patterns unfold to 51200 states together, 50000 are allowed"
+        "": "its patterns unfold to 51200 states in sum, 50000 are allowed"
     }
 
 

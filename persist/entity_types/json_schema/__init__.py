@@ -91,7 +91,7 @@ class CompiledSchema:
     """A schema of draft 2020-12, read and compiled once.
 
     ``fill`` says whether defaults are filled in, ``suggest`` whether the nearest known
-    name is named beside an unknown one. ``unfit_defaults`` are those that do
+    name is named with an unknown one. ``unfit_defaults`` are those that do
     not fit their own schema, with the reason; they are not filled in.
     """
 
@@ -120,7 +120,7 @@ class CompiledSchema:
             if reason:
                 detail = f"does not fit its own schema and is not filled in: {reason}"
                 self.unfit_defaults.append(Violation(default.location, detail))
-        unfit = frozenset(place for place, _ in self.unfit_defaults)
+        unfit = frozenset(location for location, _ in self.unfit_defaults)
         self._defaults = Defaults(self._root, unfit) if unfit else defaults
 
     def _objection(self, defaults: Defaults, node: Node, default: Any) -> str:
@@ -132,14 +132,14 @@ class CompiledSchema:
             filled = defaults.fill_below(node, default, budget)
             if evaluation.is_valid(node, filled):
                 return ""
-            place, detail = explain(node, filled, evaluation)[0]
+            location, detail = explain(node, filled, evaluation)[0]
         except InvalidData as error:
-            place, detail = error.errors[0]
+            location, detail = error.errors[0]
         except BudgetExceeded as limit:
             return str(limit)
         except RecursionError:
             return "it fills itself without end"
-        return f"{place or 'it'} {detail}"
+        return f"{location or 'it'} {detail}"
 
     def validator(self, error: type[Invalid]) -> Validate:
         """Return a function that fills in defaults and validates, or raises
@@ -251,8 +251,8 @@ def _graph_of(schema: Any) -> Graph:
     graph = Graph(converted.schema)
     problems = [*converted.problems, *graph.problems]
     if problems:
-        place, detail = problems[0]
-        raise InvalidSchema(f"{place or 'the schema'}: {detail}", errors=problems)
+        location, detail = problems[0]
+        raise InvalidSchema(f"{location or 'the schema'}: {detail}", errors=problems)
     return graph
 
 

@@ -20,17 +20,17 @@ from persist.entity_types.json_schema import CompiledSchema
 from persist.entity_types.json_schema.conversion import (
     Converted,
     convert,
-    draft_named,
-    unknown_draft,
+    dialect_named,
+    unknown_dialect,
 )
 from persist.entity_types.json_schema.cost import passes
-from persist.entity_types.json_schema.drafts import (
+from persist.entity_types.json_schema.dialects import (
     DRAFT_4,
     DRAFT_6,
     DRAFT_7,
     DRAFT_2019,
     DRAFT_2020,
-    Draft,
+    Dialect,
     without_annotations,
 )
 from persist.entity_types.json_schema.engine import weight
@@ -47,7 +47,7 @@ MAX_UNFOLDED = 2_000
 """Schemas that references may unfold to for one value."""
 
 MAX_PATTERN_STATES = 50_000
-"""States of all patterns of a schema together."""
+"""States of all patterns of a schema in sum."""
 
 MAX_REPORTED = 100
 """Faults and warnings of one schema that are listed."""
@@ -89,10 +89,10 @@ def admit(source: Any, *, fill: bool = True) -> Admitted:
         source = {}
     _refuse(_wrong_form(source))
     _refuse(_too_large(source))
-    draft = draft_named(source)
-    if draft is None:
-        raise _refusal([unknown_draft(source["$schema"])])
-    _refuse(_against_meta_schema(source, draft))
+    dialect = dialect_named(source)
+    if dialect is None:
+        raise _refusal([unknown_dialect(source["$schema"])])
+    _refuse(_against_meta_schema(source, dialect))
     converted = convert(source)
     _refuse(converted.problems)
     _refuse(_moved(_against_meta_schema(converted.schema, DRAFT_2020), converted))
@@ -118,17 +118,18 @@ def _refuse(faults: Iterable[Violation]) -> None:
 
 
 def _refusal(errors: list[Violation]) -> InvalidSchema:
-    place = errors[0].pointer or "it"
+    location = errors[0].pointer or "it"
     more = f", and {len(errors) - 1} more" if len(errors) > 1 else ""
     return InvalidSchema(
-        f"{place} {errors[0].detail}{more}", errors=errors[:MAX_REPORTED]
+        f"{location} {errors[0].detail}{more}", errors=errors[:MAX_REPORTED]
     )
 
 
 def _moved(faults: Iterable[Violation], converted: Converted) -> list[Violation]:
     """Return faults of the converted schema with pointers into its source."""
     return [
-        Violation(converted.source_pointer(place), detail) for place, detail in faults
+        Violation(converted.source_pointer(location), detail)
+        for location, detail in faults
     ]
 
 
@@ -182,12 +183,12 @@ def _count_nodes(schema: Any) -> int:
     return nodes
 
 
-def _against_meta_schema(schema: Any, draft: Draft) -> Iterator[Violation]:
-    fragment = "#" if draft.ref_hides_siblings else ""
-    if meta.is_valid({**schema, "$schema": draft.uri + fragment}):
+def _against_meta_schema(schema: Any, dialect: Dialect) -> Iterator[Violation]:
+    fragment = "#" if dialect.ref_hides_siblings else ""
+    if meta.is_valid({**schema, "$schema": dialect.uri + fragment}):
         return
-    validator: Callable[..., Any] = _META_VALIDATORS[draft]
-    meta_schema = _META_VALIDATORS[draft].META_SCHEMA
+    validator: Callable[..., Any] = _META_VALIDATORS[dialect]
+    meta_schema = _META_VALIDATORS[dialect].META_SCHEMA
     for error in validator(meta_schema, registry=Registry()).iter_errors(schema):
         cause: ValidationError = error
         if error.context:
@@ -202,7 +203,7 @@ def _too_costly(graph: Graph) -> Iterator[Violation]:
     states = sum(weight(text) for node in graph.nodes for text in node.patterns)
     if states > MAX_PATTERN_STATES:
         detail = (
-            f"its patterns unfold to {states} states together, {MAX_PATTERN_STATES} are"
+            f"its patterns unfold to {states} states in sum, {MAX_PATTERN_STATES} are"
             " allowed"
         )
         yield Violation("", detail)
@@ -229,8 +230,8 @@ def _admits_no_object(graph: Graph) -> Iterator[Violation]:
                 found &= frozenset().union(*branches)
         types[node] = found
     if "object" not in types[graph.root]:
-        place = "/type" if "type" in graph.root.assertions else ""
-        yield Violation(place, "admits no object, so no record could be stored")
+        location = "/type" if "type" in graph.root.assertions else ""
+        yield Violation(location, "admits no object, so no record could be stored")
 
 
 def _own_types(node: Node) -> frozenset[str]:

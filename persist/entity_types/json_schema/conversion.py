@@ -20,7 +20,7 @@ from urllib.parse import quote
 from persist.domain.errors import Violation, pointer
 from persist.domain.record import canonical_text, dumps, normalize_number
 from persist.domain.suggestions import did_you_mean
-from persist.entity_types.json_schema.drafts import (
+from persist.entity_types.json_schema.dialects import (
     ALL_KEYWORDS,
     DIALECT,
     DRAFT_2020,
@@ -30,9 +30,9 @@ from persist.entity_types.json_schema.drafts import (
     ONE,
     SEVERAL,
     UNENFORCED,
-    Draft,
+    Dialect,
     Path,
-    draft_of,
+    dialect_of,
     meaning_of,
 )
 from persist.entity_types.json_schema.references import (
@@ -57,7 +57,7 @@ _ADDRESSING = frozenset(
     )
 )
 _REFERENCES = ("$ref", "$dynamicRef", "$recursiveRef")
-_KEPT_BESIDE_REF = frozenset(
+_KEPT_WITH_REF = frozenset(
     ("$ref", "title", "description", "$comment", "examples", "definitions", "$defs")
 )
 
@@ -76,14 +76,14 @@ class Converted:
     changed: bool = False
     source_paths: Mapping[str, str] = field(default_factory=dict)
 
-    def source_pointer(self, place: str) -> str:
+    def source_pointer(self, location: str) -> str:
         """Return where the author wrote what stands at ``place`` of the schema."""
-        steps = place.split("/")
+        steps = location.split("/")
         for length in range(len(steps), 0, -1):
             known = self.source_paths.get("/".join(steps[:length]))
             if known is not None:
                 return "/".join([known, *steps[length:]])
-        return place
+        return location
 
 
 def convert(source: Any) -> Converted:
@@ -93,13 +93,13 @@ def convert(source: Any) -> Converted:
     """
     if not isinstance(source, dict):
         return Converted(source)
-    draft = draft_named(source)
-    if draft is None:
-        return Converted(source, problems=(unknown_draft(source["$schema"]),))
+    dialect = dialect_named(source)
+    if dialect is None:
+        return Converted(source, problems=(unknown_dialect(source["$schema"]),))
     copy = json.loads(
         dumps(source), parse_float=lambda text: normalize_number(float(text))
     )
-    return _Conversion(copy, draft).run()
+    return _Conversion(copy, dialect).run()
 
 
 def has_same_meaning(schema: Any, other: Any) -> bool:
@@ -112,19 +112,19 @@ def _meaning(schema: Any) -> str:
     return canonical_text(meaning_of(convert(schema).schema))
 
 
-def draft_named(schema: Mapping[str, Any]) -> Draft | None:
+def dialect_named(schema: Mapping[str, Any]) -> Dialect | None:
     """Return the draft that ``$schema`` names; 2020-12 where it names none."""
     if "$schema" not in schema:
         return DRAFT_2020
     named = schema["$schema"]
-    return draft_of(named) if isinstance(named, str) else None
+    return dialect_of(named) if isinstance(named, str) else None
 
 
-def unknown_draft(named: Any) -> Violation:
+def unknown_dialect(named: Any) -> Violation:
     """Return what to say of a ``$schema`` that names no draft known here."""
     if not isinstance(named, str):
         return Violation("/$schema", "must be text, the address of a draft")
-    names = ", ".join(draft.uri for draft in DRAFTS)
+    names = ", ".join(dialect.uri for dialect in DRAFTS)
     detail = f"{named[:200]} is not known; leave it out or name one of {names}"
     return Violation("/$schema", detail)
 
@@ -132,9 +132,9 @@ def unknown_draft(named: Any) -> Violation:
 class _Conversion:
     """One conversion: what was written so far and which references are still open."""
 
-    def __init__(self, source: dict[str, Any], draft: Draft) -> None:
+    def __init__(self, source: dict[str, Any], dialect: Dialect) -> None:
         self._source = source
-        self._document = Document(source, draft)
+        self._document = Document(source, dialect)
         self._root = self._document.root
         self._problems = self._document.problems
         self._warnings: list[Violation] = []
@@ -171,25 +171,25 @@ class _Conversion:
 
     # Writing one schema
 
-    def _write(self, located: Located, scope: Scope, place: Path) -> Any:
+    def _write(self, located: Located, scope: Scope, location: Path) -> Any:
         schema = located.schema
-        self._source_paths[pointer(place)] = pointer(located.path)
+        self._source_paths[pointer(location)] = pointer(located.path)
         if not isinstance(schema, dict):
             return schema
-        self._places[id(schema), _key(scope)] = place
+        self._places[id(schema), _key(scope)] = location
         written: dict[str, Any] = {}
         more: list[dict[str, Any]] = []
-        if place == () and "$schema" in schema:
+        if location == () and "$schema" in schema:
             written["$schema"] = DIALECT
-        if place == () and isinstance(schema.get(located.draft.id_keyword), str):
-            written["$id"] = schema[located.draft.id_keyword].rstrip("#")
+        if location == () and isinstance(schema.get(located.dialect.id_keyword), str):
+            written["$id"] = schema[located.dialect.id_keyword].rstrip("#")
         for keyword, value in schema.items():
             if self._is_ignored(located, keyword) or keyword in _ADDRESSING:
                 continue
             if keyword in _REFERENCES:
                 self._write_reference(located, keyword, scope, written, more)
             else:
-                self._write_keyword(located, keyword, value, scope, place, written)
+                self._write_keyword(located, keyword, value, scope, location, written)
         if more:
             written["allOf"] = [*written.get("allOf", ()), *more]
         return written
@@ -197,26 +197,28 @@ class _Conversion:
     def _is_ignored(self, located: Located, keyword: str) -> bool:
         """Whether the schema's own draft ignores a keyword; warn where that may be a
         surprise."""
-        draft, schema = located.draft, located.schema
-        if draft.ref_hides_siblings and "$ref" in schema:
-            ignored = keyword not in _KEPT_BESIDE_REF
-            if ignored and keyword in draft.keywords - _ADDRESSING:
-                detail = f"{draft.name} ignores what stands beside $ref; so it is here"
+        dialect, schema = located.dialect, located.schema
+        if dialect.ref_hides_siblings and "$ref" in schema:
+            ignored = keyword not in _KEPT_WITH_REF
+            if ignored and keyword in dialect.keywords - _ADDRESSING:
+                detail = (
+                    f"{dialect.name} ignores what stands next to $ref; so it is here"
+                )
                 self._warn(located, keyword, detail)
             return ignored
-        if keyword in draft.keywords:
+        if keyword in dialect.keywords:
             if keyword in UNENFORCED:
                 detail = f"{keyword} is an annotation; it is not enforced"
                 self._warn(located, keyword, detail)
             return False
         if keyword in ("$defs", "definitions"):
             return False
-        self._warn(located, keyword, _unknown(keyword, draft))
+        self._warn(located, keyword, _unknown(keyword, dialect))
         return keyword in ALL_KEYWORDS
 
     def _warn(self, located: Located, keyword: str, detail: str) -> None:
-        place = pointer((*located.path, keyword))
-        self._warnings.append(Violation(place, detail))
+        location = pointer((*located.path, keyword))
+        self._warnings.append(Violation(location, detail))
 
     def _write_keyword(
         self,
@@ -224,25 +226,25 @@ class _Conversion:
         keyword: str,
         value: Any,
         scope: Scope,
-        place: Path,
+        location: Path,
         written: dict[str, Any],
     ) -> None:
         writer = _WRITERS.get(keyword)
         if keyword in ("$defs", "definitions"):
             for name in value:
                 self._write_named_definition(located, (keyword, name), scope)
-        elif writer is not None and writer(self, located, scope, place, written):
+        elif writer is not None and writer(self, located, scope, location, written):
             return
         elif keyword in ONE and isinstance(value, dict | bool):
-            written[keyword] = self._below(located, (keyword,), scope, place)
+            written[keyword] = self._below(located, (keyword,), scope, location)
         elif keyword in SEVERAL and isinstance(value, list):
             written[keyword] = [
-                self._below(located, (keyword, index), scope, place)
+                self._below(located, (keyword, index), scope, location)
                 for index in range(len(value))
             ]
         elif keyword in NAMED:
             written[keyword] = {
-                name: self._below(located, (keyword, name), scope, place)
+                name: self._below(located, (keyword, name), scope, location)
                 for name in value
             }
         else:
@@ -253,7 +255,7 @@ class _Conversion:
         located: Located,
         steps: Path,
         scope: Scope,
-        place: Path,
+        location: Path,
         to: Path | None = None,
     ) -> Any:
         """Write the schema at ``steps`` inside ``located``, to the steps ``to``."""
@@ -263,8 +265,10 @@ class _Conversion:
         found = self._document.located.get(id(value))
         if found is None:
             path = (*located.path, *steps)
-            found = Located(value, path, located.draft, located.resource)
-        return self._write(found, self._enter(scope, found), (*place, *(to or steps)))
+            found = Located(value, path, located.dialect, located.resource)
+        return self._write(
+            found, self._enter(scope, found), (*location, *(to or steps))
+        )
 
     # Definitions
 
@@ -272,18 +276,20 @@ class _Conversion:
         self, located: Located, steps: Path, scope: Scope
     ) -> None:
         """Write a schema of ``$defs`` to the root's ``$defs``."""
-        place = ("$defs", self._free_name(str(steps[-1])))
-        self._definitions[place[1]] = None  # the name is taken from now on
-        self._definitions[place[1]] = self._below(located, steps, scope, (), place)
+        location = ("$defs", self._free_name(str(steps[-1])))
+        self._definitions[location[1]] = None  # the name is taken from now on
+        self._definitions[location[1]] = self._below(
+            located, steps, scope, (), location
+        )
 
     def _write_definition(self, located: Located, scope: Scope) -> Path:
         """Write a schema that stands nowhere in the result yet."""
         last = [step for step in located.path if isinstance(step, str)]
         name = self._free_name(last[-1] if last else "root")
-        place = ("$defs", name)
+        location = ("$defs", name)
         self._definitions[name] = None
-        self._definitions[name] = self._write(located, scope, place)
-        return place
+        self._definitions[name] = self._write(located, scope, location)
+        return location
 
     def _free_name(self, name: str) -> str:
         free, count = name, 1
@@ -306,9 +312,9 @@ class _Conversion:
         try:
             target = self._document.resolve(located, reference)
         except Unresolved as why:
-            place = pointer((*located.path, keyword))
+            location = pointer((*located.path, keyword))
             detail = f"{reference[:200]} {why}"
-            self._problems.append(Violation(place, detail))
+            self._problems.append(Violation(location, detail))
             return
         if keyword != "$ref":
             target = self._dynamic(target, keyword, reference, scope)
@@ -350,15 +356,15 @@ class _Conversion:
         if isinstance(target.schema, bool):
             holder["$ref"] = self._boolean(target.schema)
             return
-        place = self._places.get((id(target.schema), _key(scope)))
-        if place is None:
+        location = self._places.get((id(target.schema), _key(scope)))
+        if location is None:
             self._copies += 1
             if self._copies > MAX_COPIES:
                 detail = "its dynamic references lead to too many variants of schemas"
                 self._problems.append(Violation(pointer(target.path), detail))
                 return
-            place = self._write_definition(target, scope)
-        holder["$ref"] = to_reference(place)
+            location = self._write_definition(target, scope)
+        holder["$ref"] = to_reference(location)
 
     def _boolean(self, schema: bool) -> str:
         name = "anything" if schema else "nothing"
@@ -370,47 +376,49 @@ class _Conversion:
     # Keywords that 2020-12 writes in another way
 
     def _write_items(
-        self, located: Located, scope: Scope, place: Path, written: dict[str, Any]
+        self, located: Located, scope: Scope, location: Path, written: dict[str, Any]
     ) -> bool:
         """Write an array of ``items`` as ``prefixItems``, up to 2019-09."""
         items = located.schema["items"]
-        if located.draft is DRAFT_2020 or not isinstance(items, list):
+        if located.dialect is DRAFT_2020 or not isinstance(items, list):
             return False
         if items:
             written["prefixItems"] = [
-                self._below(located, ("items", index), scope, place, to)
+                self._below(located, ("items", index), scope, location, to)
                 for index in range(len(items))
                 for to in [("prefixItems", index)]
             ]
         if "additionalItems" in located.schema:
             steps: Path = ("additionalItems",)
-            written["items"] = self._below(located, steps, scope, place, ("items",))
+            written["items"] = self._below(located, steps, scope, location, ("items",))
         return True
 
     def _write_nothing(
-        self, located: Located, scope: Scope, place: Path, written: dict[str, Any]
+        self, located: Located, scope: Scope, location: Path, written: dict[str, Any]
     ) -> bool:
-        """``additionalItems`` is written with ``items``, and means nothing alone."""
+        """Write nothing: ``additionalItems`` is written with ``items``."""
         return True
 
     def _write_dependencies(
-        self, located: Located, scope: Scope, place: Path, written: dict[str, Any]
+        self, located: Located, scope: Scope, location: Path, written: dict[str, Any]
     ) -> bool:
         for name, value in located.schema["dependencies"].items():
             if isinstance(value, list):
                 written.setdefault("dependentRequired", {})[name] = value
             else:
                 to: Path = ("dependentSchemas", name)
-                below = self._below(located, ("dependencies", name), scope, place, to)
+                below = self._below(
+                    located, ("dependencies", name), scope, location, to
+                )
                 written.setdefault("dependentSchemas", {})[name] = below
         return True
 
     def _write_bound(
-        self, located: Located, scope: Scope, place: Path, written: dict[str, Any]
+        self, located: Located, scope: Scope, location: Path, written: dict[str, Any]
     ) -> bool:
         """Write the bounds of draft-04, where exclusive ones are booleans."""
         schema = located.schema
-        if located.draft.id_keyword != "id":
+        if located.dialect.id_keyword != "id":
             return False
         for bound in ("minimum", "maximum"):
             exclusive = "exclusive" + bound.capitalize()
@@ -441,19 +449,19 @@ def to_reference(path: Path) -> str:
 
 
 @lru_cache(10_000)
-def _unknown(keyword: str, draft: Draft) -> str:
+def _unknown(keyword: str, dialect: Dialect) -> str:
     """Return what to say of a keyword that a draft does not know."""
     if keyword in OLDER_KEYWORDS:
         return (
-            f"{keyword} is a keyword of older drafts and is ignored; {draft.name} has"
+            f"{keyword} is a keyword of older drafts and is ignored; {dialect.name} has"
             f" {OLDER_KEYWORDS[keyword]}"
         )
     if keyword in ALL_KEYWORDS:
-        return f"{keyword} is no keyword of {draft.name}; it is ignored"
+        return f"{keyword} is no keyword of {dialect.name}; it is ignored"
     if keyword == "nullable":
         return (
             'nullable is no keyword of JSON Schema and is ignored; write "type":'
             ' ["string", "null"]'
         )
-    hint = did_you_mean(keyword, draft.keywords)
-    return f"{keyword[:100]} is no keyword of {draft.name} and is ignored{hint}"
+    hint = did_you_mean(keyword, dialect.keywords)
+    return f"{keyword[:100]} is no keyword of {dialect.name} and is ignored{hint}"

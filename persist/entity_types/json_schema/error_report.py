@@ -90,7 +90,7 @@ def explain(
     """Return what is wrong with a value that is not valid: the first hundred faults, or
     those that were found before the budget was spent.
 
-    With ``suggest`` the nearest known name is named beside an unknown one. Raises
+    With ``suggest`` the nearest known name is named with an unknown one. Raises
     ``BudgetExceeded`` where no fault was found.
     """
     search = _Search(evaluation, suggest=suggest)
@@ -123,20 +123,20 @@ def _violations(found: list[Fault]) -> list[Violation]:
         details.setdefault(_pointer(fault.path), {})[fault.detail] = None
     report: list[Violation] = []
     characters = 0
-    for place, sentences in details.items():
+    for location, sentences in details.items():
         detail = _cut(" and ".join(sentences), MAX_DETAIL_CHARACTERS)
-        characters += len(place) + len(detail)
+        characters += len(location) + len(detail)
         if report and characters > MAX_CHARACTERS:
             break
-        report.append(Violation(place, detail))
+        report.append(Violation(location, detail))
     return report
 
 
 def _pointer(path: Path) -> str:
     """Return the pointer to a member, or to what holds it where it is too long."""
-    while len(place := pointer(path)) > MAX_POINTER_CHARACTERS:
+    while len(location := pointer(path)) > MAX_POINTER_CHARACTERS:
         path = path[:-1]
-    return place
+    return location
 
 
 def _cut(text: str, limit: int) -> str:
@@ -310,8 +310,8 @@ def _summary(faults: list[Fault], path: Path) -> str:
     """Return what one alternative has against the value at ``path``."""
     sentences = []
     for fault in faults:
-        place = pointer(fault.path[len(path) :]) or "it"
-        sentences.append(f"{_cut(place, 200)} {_cut(fault.detail, 200)}")
+        location = pointer(fault.path[len(path) :]) or "it"
+        sentences.append(f"{_cut(location, 200)} {_cut(fault.detail, 200)}")
     return " and ".join(sentences)
 
 
@@ -320,7 +320,10 @@ def _missing(schema: Any, value: dict[str, Any]) -> dict[str, str]:
     needs = [(name, "is required") for name in schema.get("required", ())]
     for name, others in schema.get("dependentRequired", {}).items():
         if name in value:
-            needs += [(other, f"is required beside {name[:100]}") for other in others]
+            needs += [
+                (other, f"is required where {name[:100]} is present")
+                for other in others
+            ]
     return {name: detail for name, detail in reversed(needs) if name not in value}
 
 

@@ -260,11 +260,11 @@ def _unevaluated_keyword(value: Any) -> str | None:
     return "unevaluatedItems" if isinstance(value, list) else None
 
 
-def _size(node: Node, most: int) -> int:
+def _size(node: Node, limit: int) -> int:
     """Return how many nodes a node leads to, or a number beyond ``most``."""
     seen = {node}
     waiting = [node]
-    while waiting and len(seen) <= most:
+    while waiting and len(seen) <= limit:
         for below in waiting.pop().subschemas:
             if below not in seen:
                 seen.add(below)

@@ -11,7 +11,12 @@ from typing import Any
 from urllib.parse import unquote, urldefrag, urljoin
 
 from persist.domain.errors import Violation, pointer
-from persist.entity_types.json_schema.drafts import Draft, Path, draft_of, subschemas
+from persist.entity_types.json_schema.dialects import (
+    Dialect,
+    Path,
+    dialect_of,
+    subschemas,
+)
 
 BASE = "https://schema.invalid/"
 """The address of a document that has none."""
@@ -48,7 +53,7 @@ class Located:
 
     schema: Any
     path: Path
-    draft: Draft
+    dialect: Dialect
     resource: Resource
 
 
@@ -60,13 +65,13 @@ class Document:
     there to ``located`` and to ``extra``.
     """
 
-    def __init__(self, schema: Mapping[str, Any], draft: Draft) -> None:
+    def __init__(self, schema: Mapping[str, Any], dialect: Dialect) -> None:
         self.schema = schema
         self.problems: list[Violation] = []
         self.located: dict[int, Located] = {}
         self.extra: list[Located] = []
         self._resources: dict[str, Resource] = {}
-        self.root = self._add(schema, (), draft, None)
+        self.root = self._add(schema, (), dialect, None)
 
     def resolve(self, holder: Located, reference: str) -> Located:
         """Return the schema that a reference in ``holder`` leads to.
@@ -104,65 +109,65 @@ class Document:
             value, key = _member(value, step)
             path = (*path, key)
         if isinstance(value, bool):
-            return Located(value, path, holder.draft, holder.resource)
+            return Located(value, path, holder.dialect, holder.resource)
         if not isinstance(value, dict):
             raise Unresolved(NO_SCHEMA)
         if id(value) not in self.located:
-            extra = self._add(value, path, holder.draft, holder.resource)
+            extra = self._add(value, path, holder.dialect, holder.resource)
             self.extra.append(extra)
         return self.located[id(value)]
 
     def _add(
-        self, schema: Any, path: Path, draft: Draft, resource: Resource | None
+        self, schema: Any, path: Path, dialect: Dialect, resource: Resource | None
     ) -> Located:
         """Note a schema and every schema inside it."""
         if isinstance(schema, dict):
-            draft, resource = self._entered(schema, path, draft, resource)
+            dialect, resource = self._entered(schema, path, dialect, resource)
         assert resource is not None
-        located = Located(schema, path, draft, resource)
+        located = Located(schema, path, dialect, resource)
         if isinstance(schema, dict):
             self.located[id(schema)] = located
             if not hasattr(resource, "root"):
                 resource.root = located
             self._note_anchors(located)
-            for steps, part in subschemas(schema, draft):
-                self._add(part, (*path, *steps), draft, resource)
+            for steps, part in subschemas(schema, dialect):
+                self._add(part, (*path, *steps), dialect, resource)
         return located
 
     def _entered(
         self,
         schema: Mapping[str, Any],
         path: Path,
-        draft: Draft,
+        dialect: Dialect,
         outer: Resource | None,
-    ) -> tuple[Draft, Resource]:
+    ) -> tuple[Dialect, Resource]:
         """Return the draft and the resource that ``schema`` belongs to."""
         own = schema.get("$schema")
         if outer is not None and isinstance(own, str) and "$id" in schema:
-            draft = draft_of(own) or draft
-            if draft_of(own) is None:
-                place = pointer((*path, "$schema"))
-                self.problems.append(Violation(place, "names an unknown draft"))
-        given = schema.get(draft.id_keyword)
-        hidden = draft.ref_hides_siblings and "$ref" in schema and outer is not None
+            dialect = dialect_of(own) or dialect
+            if dialect_of(own) is None:
+                location = pointer((*path, "$schema"))
+                self.problems.append(Violation(location, "names an unknown draft"))
+        given = schema.get(dialect.id_keyword)
+        hidden = dialect.ref_hides_siblings and "$ref" in schema and outer is not None
         if not isinstance(given, str) or hidden:
             given = ""
         base = outer.uri if outer is not None else BASE
         try:
             uri, _ = urldefrag(urljoin(base, given))
         except ValueError:
-            place = pointer((*path, draft.id_keyword))
-            self.problems.append(Violation(place, "must be a URI reference"))
+            location = pointer((*path, dialect.id_keyword))
+            self.problems.append(Violation(location, "must be a URI reference"))
             uri, given = base, ""
         if outer is not None and (not given or given.startswith("#")):
-            return draft, outer
-        return draft, self._resource(uri, path, draft)
+            return dialect, outer
+        return dialect, self._resource(uri, path, dialect)
 
-    def _resource(self, uri: str, path: Path, draft: Draft) -> Resource:
+    def _resource(self, uri: str, path: Path, dialect: Dialect) -> Resource:
         if uri in self._resources:
-            place = pointer((*path, draft.id_keyword))
+            location = pointer((*path, dialect.id_keyword))
             detail = f"{uri} is the address of another schema of this document too"
-            self.problems.append(Violation(place, detail))
+            self.problems.append(Violation(location, detail))
         resource = Resource(uri)
         self._resources.setdefault(uri, resource)
         return resource
@@ -170,7 +175,7 @@ class Document:
     def _note_anchors(self, located: Located) -> None:
         schema, resource = located.schema, located.resource
         anchors, dynamic = resource.anchors, resource.dynamic_anchors
-        given = schema.get(located.draft.id_keyword)
+        given = schema.get(located.dialect.id_keyword)
         if isinstance(given, str) and given.startswith("#") and len(given) > 1:
             anchors.setdefault(given[1:], located)
         if isinstance(schema.get("$anchor"), str):

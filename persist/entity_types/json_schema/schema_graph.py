@@ -2,7 +2,7 @@
 
 The document is in draft 2020-12 and every reference in it is a JSON Pointer
 (``conversion``). What is computed for nodes (prices, defaults, validators) stands in
-tables beside them, never on them.
+tables of their own, never on them.
 """
 
 import json
@@ -12,12 +12,11 @@ from functools import cached_property
 from typing import Any
 from urllib.parse import quote, unquote
 
-from jsonschema_rs import Draft202012
 from jsonschema_rs import Registry as CompiledRegistry
 
 from persist.domain.errors import Violation, pointer
 from persist.domain.record import INT64, dumps, normalize_number
-from persist.entity_types.json_schema.drafts import NAMED, ONE, SEVERAL
+from persist.entity_types.json_schema.dialects import NAMED, ONE, SEVERAL
 from persist.entity_types.json_schema.engine import PatternRefused, validator, weight
 from persist.entity_types.json_schema.patterns import (
     split_look_ahead,
@@ -27,7 +26,7 @@ from persist.entity_types.json_schema.patterns import (
 from persist.entity_types.json_schema.references import BASE
 
 INT64_BOUNDS = {"minimum": INT64.start, "maximum": INT64.stop - 1}
-"""What ``"type": "integer"`` asserts here besides."""
+"""What ``"type": "integer"`` asserts here, too."""
 
 _IN_PLACE_ONE = ("$ref", "not", "if", "then", "else")
 _IN_PLACE_SEVERAL = ("allOf", "anyOf", "oneOf")
@@ -167,7 +166,7 @@ class Graph:
         return validator({"allOf": schemas}, self._registry())
 
     def _registry(self) -> CompiledRegistry:
-        return CompiledRegistry([(BASE, self._engine_document)], draft=Draft202012)
+        return CompiledRegistry([(BASE, self._engine_document)])
 
     def _reference_to(self, node: Node) -> dict[str, str]:
         return {"$ref": BASE + _reference(self._engine_locations[node])}
@@ -279,7 +278,9 @@ class _Builder:
                 )
             }
 
-    def _is_accepted(self, pattern: str, place: str, *, of_names: bool = False) -> bool:
+    def _is_accepted(
+        self, pattern: str, location: str, *, of_names: bool = False
+    ) -> bool:
         """Return whether the engine can match a pattern; note why it cannot."""
         try:
             weight(pattern)
@@ -288,7 +289,7 @@ class _Builder:
                     "has look-ahead, which no name can be matched with"
                 )
         except PatternRefused as why:
-            self.refused_patterns.append(Violation(place, str(why)))
+            self.refused_patterns.append(Violation(location, str(why)))
             return False
         return True
 
@@ -296,9 +297,9 @@ class _Builder:
         reference = node.assertions["$ref"]
         target = self.nodes.get(unquote(reference.removeprefix("#")))
         if target is None or not reference.startswith("#"):
-            place = f"{node.location}/$ref"
+            location = f"{node.location}/$ref"
             detail = f"{reference[:200]} leads to no schema of this document"
-            self.problems.append(Violation(place, detail))
+            self.problems.append(Violation(location, detail))
         else:
             one["$ref"] = target
             engine_schema["$ref"] = _reference(self.engine_locations[target])

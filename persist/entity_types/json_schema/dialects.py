@@ -128,10 +128,10 @@ _DRAFT_2020 = (
 
 
 @dataclass(frozen=True)
-class Draft:
+class Dialect:
     """A draft: the address of its meta-schema and the ``keywords`` it knows.
 
-    Up to draft-07 a ``$ref`` hides what stands beside it (``ref_hides_siblings``), and
+    Up to draft-07 a ``$ref`` hides its siblings (``ref_hides_siblings``), and
     a fragment in ``$id`` names an anchor.
     """
 
@@ -146,13 +146,13 @@ class Draft:
         return "id" if "id" in self.keywords else "$id"
 
 
-DRAFT_4 = Draft("draft-04", "http://json-schema.org/draft-04/schema", _DRAFT_4, True)
-DRAFT_6 = Draft("draft-06", "http://json-schema.org/draft-06/schema", _DRAFT_6, True)
-DRAFT_7 = Draft("draft-07", "http://json-schema.org/draft-07/schema", _DRAFT_7, True)
-DRAFT_2019 = Draft(
+DRAFT_4 = Dialect("draft-04", "http://json-schema.org/draft-04/schema", _DRAFT_4, True)
+DRAFT_6 = Dialect("draft-06", "http://json-schema.org/draft-06/schema", _DRAFT_6, True)
+DRAFT_7 = Dialect("draft-07", "http://json-schema.org/draft-07/schema", _DRAFT_7, True)
+DRAFT_2019 = Dialect(
     "2019-09", "https://json-schema.org/draft/2019-09/schema", _DRAFT_2019
 )
-DRAFT_2020 = Draft("2020-12", DIALECT, _DRAFT_2020)
+DRAFT_2020 = Dialect("2020-12", DIALECT, _DRAFT_2020)
 
 DRAFTS = (DRAFT_4, DRAFT_6, DRAFT_7, DRAFT_2019, DRAFT_2020)
 
@@ -160,13 +160,13 @@ OLDER_KEYWORDS: Mapping[str, str] = {
     "id": "$id",
     "definitions": "$defs",
     "dependencies": "dependentRequired and dependentSchemas",
-    "additionalItems": "items beside prefixItems",
+    "additionalItems": "items with prefixItems",
     "$recursiveRef": "$dynamicRef",
     "$recursiveAnchor": "$dynamicAnchor",
 }
 """Keywords that only older drafts know, and what 2020-12 has in their place."""
 
-ALL_KEYWORDS = frozenset().union(*(draft.keywords for draft in DRAFTS))
+ALL_KEYWORDS = frozenset().union(*(dialect.keywords for dialect in DRAFTS))
 
 MEANINGFUL = (
     _DRAFT_2020
@@ -187,14 +187,14 @@ MEANINGFUL = (
 """Keywords of 2020-12 that can change a verdict or a default."""
 
 
-def draft_of(uri: str) -> Draft | None:
+def dialect_of(uri: str) -> Dialect | None:
     """Return the draft whose meta-schema has this address, or None."""
     wanted = _without_scheme(uri)
     if wanted == "json-schema.org/schema":  # whatever is the latest draft
         return DRAFT_2020
-    for draft in DRAFTS:
-        if _without_scheme(draft.uri) == wanted:
-            return draft
+    for dialect in DRAFTS:
+        if _without_scheme(dialect.uri) == wanted:
+            return dialect
     return None
 
 
@@ -204,13 +204,15 @@ def _without_scheme(uri: str) -> str:
     return uri.strip().rstrip("#").partition("://")[2]
 
 
-def subschemas(schema: Mapping[str, Any], draft: Draft) -> Iterator[tuple[Path, Any]]:
+def subschemas(
+    schema: Mapping[str, Any], dialect: Dialect
+) -> Iterator[tuple[Path, Any]]:
     """Yield the schemas directly inside a schema with the paths to them.
 
     ``definitions`` counts in every draft, because references lead there in every one.
     """
     for keyword, value in schema.items():
-        known = keyword in draft.keywords or keyword in ("definitions", "$defs")
+        known = keyword in dialect.keywords or keyword in ("definitions", "$defs")
         if not known:
             continue
         if keyword in ONE and isinstance(value, dict | bool):
