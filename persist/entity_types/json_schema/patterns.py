@@ -9,9 +9,12 @@ import re
 from functools import lru_cache
 from typing import Any
 
-_TOKEN = re.compile(
-    r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"  # surrogate pair
-    r"|\\c[A-Za-z]|\\.|\[\^\]|\[\]|\[\^?|\]|\{\d*,?\d*\}|.",
+_SURROGATE_PAIR = re.compile(
+    r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+)
+_SYMBOL = re.compile(
+    _SURROGATE_PAIR.pattern
+    + r"|\\[pPu]\{[^}]*\}|\\c[A-Za-z]|\\.|\[\^\]|\[\]|\[\^?|\]|\{\d*,?\d*\}|.",
     re.DOTALL,
 )
 
@@ -37,9 +40,9 @@ def to_engine_syntax(pattern: str) -> str:
         return pattern  # under this flag, which ECMA-262 lacks, a dot is anything
     translated = []
     in_class = False
-    for symbol in _TOKEN.findall(pattern):
+    for symbol in _SYMBOL.findall(pattern):
         special = _INSIDE_CLASS if in_class else _OUTSIDE_CLASS
-        if len(symbol) == 12:
+        if _SURROGATE_PAIR.fullmatch(symbol):
             translated.append(_code_point(symbol))
         elif in_class and symbol in ("[]", "[^]"):
             translated.append(symbol)  # a bracket in the class, and the class's end
@@ -100,7 +103,7 @@ def _depths(pattern: str) -> list[tuple[str, int, int]]:
     found = []
     depth = position = 0
     in_class = False
-    for symbol in _TOKEN.findall(pattern):
+    for symbol in _SYMBOL.findall(pattern):
         if not in_class:
             depth += (symbol == "(") - (symbol == ")")
             found.append((symbol, position, depth))
