@@ -70,7 +70,7 @@ def _read(path: Path) -> Any:
 
 def _register(name: str, source: dict[str, Any], corpus: Corpus) -> Admitted | None:
     dialect = dialect_named(source)
-    column = dialect.name if dialect else "another draft"
+    column = dialect.title if dialect else "another draft"
     begun = time.process_time()
     admitted, outcome = None, "registered"
     try:

@@ -202,7 +202,7 @@ class _Conversion:
             ignored = keyword not in _KEPT_WITH_REF
             if ignored and keyword in dialect.keywords - _ADDRESSING:
                 detail = (
-                    f"{dialect.name} ignores what stands next to $ref; so it is here"
+                    f"{dialect.title} ignores what stands next to $ref; so it is here"
                 )
                 self._warn(located, keyword, detail)
             return ignored
@@ -453,15 +453,15 @@ def _unknown(keyword: str, dialect: Dialect) -> str:
     """Return what to say of a keyword that a draft does not know."""
     if keyword in OLDER_KEYWORDS:
         return (
-            f"{keyword} is a keyword of older drafts and is ignored; {dialect.name} has"
+            f"{keyword} is a keyword of older drafts and is ignored; {dialect.title} has"
             f" {OLDER_KEYWORDS[keyword]}"
         )
     if keyword in ALL_KEYWORDS:
-        return f"{keyword} is no keyword of {dialect.name}; it is ignored"
+        return f"{keyword} is no keyword of {dialect.title}; it is ignored"
     if keyword == "nullable":
         return (
             'nullable is no keyword of JSON Schema and is ignored; write "type":'
             ' ["string", "null"]'
         )
     hint = did_you_mean(keyword, dialect.keywords)
-    return f"{keyword[:100]} is no keyword of {dialect.name} and is ignored{hint}"
+    return f"{keyword[:100]} is no keyword of {dialect.title} and is ignored{hint}"

@@ -129,13 +129,13 @@ _DRAFT_2020 = (
 
 @dataclass(frozen=True)
 class Dialect:
-    """A draft: the address of its meta-schema and the ``keywords`` it knows.
+    """A draft: its ``title``, the ``uri`` of its meta-schema, the ``keywords`` it knows.
 
     Up to draft-07 a ``$ref`` hides its siblings (``ref_hides_siblings``), and
     a fragment in ``$id`` names an anchor.
     """
 
-    name: str
+    title: str
     uri: str
     keywords: frozenset[str]
     ref_hides_siblings: bool = False
