@@ -129,7 +129,7 @@ _DRAFT_2020 = (
 
 @dataclass(frozen=True)
 class Dialect:
-    """A draft: its ``title``, the ``uri`` of its meta-schema, the ``keywords`` it knows.
+    """A draft: its ``title``, the ``uri`` of its meta-schema and its ``keywords``.
 
     Up to draft-07 a ``$ref`` hides its siblings (``ref_hides_siblings``), and
     a fragment in ``$id`` names an anchor.
