@@ -453,8 +453,8 @@ def _unknown(keyword: str, dialect: Dialect) -> str:
     """Return what to say of a keyword that a draft does not know."""
     if keyword in OLDER_KEYWORDS:
         return (
-            f"{keyword} is a keyword of older drafts and is ignored; {dialect.title} has"
-            f" {OLDER_KEYWORDS[keyword]}"
+            f"{keyword} is a keyword of older drafts and is ignored; {dialect.title}"
+            f" has {OLDER_KEYWORDS[keyword]}"
         )
     if keyword in ALL_KEYWORDS:
         return f"{keyword} is no keyword of {dialect.title}; it is ignored"
