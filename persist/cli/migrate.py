@@ -79,4 +79,7 @@ def _rehearse(settings: Settings) -> None:
             typer.echo(f"  {step}: {step.description}".removesuffix(": "))
             for statement in work.sql(database, step):
                 typer.echo(f"    {statement}")
-    typer.echo("nothing was changed" if pending else UP_TO_DATE)
+    indexes = preflight.rehearsal(database, types)
+    for sentence in indexes:
+        typer.echo(sentence)
+    typer.echo("nothing was changed" if pending or indexes else UP_TO_DATE)

@@ -21,7 +21,15 @@ from persist.storage.dialect import BackupFailed, Dialect, Failure, dialect_of
 from persist.storage.journal_trim import trim
 from persist.storage.keys import Keys
 from persist.storage.migrator import MigrationStopped, Pending, Progress
-from persist.storage.schema import SchemaMismatch, ahead, drift, due, prepare
+from persist.storage.schema import (
+    SchemaMismatch,
+    ahead,
+    class_differences,
+    drift,
+    due,
+    prepare,
+    rehearse,
+)
 
 NO_TABLES = "add table: journal_head"
 """A difference that only a database has which was never served."""
@@ -107,6 +115,16 @@ def pending_migrations(dialect: Dialect, types: list[EntityType]) -> list[Pendin
         return due(dialect, types)
 
 
+def rehearsal(dialect: Dialect, types: list[EntityType]) -> list[str]:
+    """Run the migrations that the tables need, and undo them.
+
+    Return a sentence for each index that would be created or dropped. Raise
+    ``NotReady``.
+    """
+    with _not_ready_errors(dialect):
+        return rehearse(dialect, types)
+
+
 def trim_journal(
     dialect: Dialect, before: int | datetime, on_progress: Progress
 ) -> tuple[int, int]:
@@ -176,7 +194,7 @@ def differences(dialect: Dialect, types: list[EntityType]) -> list[str]:
         )
         for work in due(dialect, types)
     }
-    others = newer | older
+    others = newer | older | class_differences(dialect, types)
     # The columns of another schema version differ as a matter of course.
     current = [each for each in types if each.name not in others]
     found = [*others.values(), *drift(dialect, current)]

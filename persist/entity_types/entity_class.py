@@ -18,7 +18,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 from sqlmodel import SQLModel
 
-from persist.domain.entity_type import Paths
+from persist.domain.entity_type import EntityType, Paths
 from persist.domain.field import Field, FieldType
 from persist.domain.identifiers import COLLECTION_NAME
 from persist.domain.migration import MigrationPlan
@@ -48,9 +48,19 @@ class InvalidEntityClass(ValueError):
     """
 
     def __init__(self, model: type, member: str, refusal: Refusal) -> None:
-        place = f"{model.__module__}, {_line(model)}class {model.__name__}"
         named = f", {member}" if member else ""
-        super().__init__(f"{place}{named}: {refusal.reason}; {refusal.instead}")
+        super().__init__(
+            f"{_location(model)}{named}: {refusal.reason}; {refusal.instead}"
+        )
+
+
+def location(type: EntityType) -> str:
+    """Return module, line and class of a typed entity."""
+    return type.name if type.model is None else _location(type.model)
+
+
+def _location(model: type) -> str:
+    return f"{model.__module__}, {_line(model)}class {model.__name__}"
 
 
 def _line(model: type) -> str:

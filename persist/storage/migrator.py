@@ -6,7 +6,9 @@ new data, which is written with one revision and one ``migrate`` change each, an
 schema version is recorded. A database is before a step or after it, never between.
 """
 
+import re
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any
@@ -20,6 +22,11 @@ from persist.domain.errors import MigrationFailed, PersistError
 from persist.domain.identifiers import new_id
 from persist.domain.migration import MigrationStep, apply
 from persist.domain.record import Data, Record, dumps
+from persist.storage.class_comparison import (
+    column_faults,
+    duplicates,
+    own_indexes,
+)
 from persist.storage.dialect import Dialect
 from persist.storage.dialect.columns import COLUMN_TYPES
 from persist.storage.journal import JournalWriter
@@ -40,6 +47,7 @@ from persist.storage.table_versions import (
     layout_between,
     record_version,
     recorded_layout,
+    recorded_version,
     stored_version,
 )
 from persist.storage.tables import MIGRATIONS
@@ -47,6 +55,9 @@ from persist.storage.unit_of_work import now
 
 LISTED_FAULTS = 10
 """Faults that the message lists."""
+
+PLACEHOLDER = re.compile(r"\{[A-Za-z_]\w*\}")
+QUOTED = re.compile("'[^']*'")
 
 STORED = attrgetter(
     "id",
@@ -64,6 +75,10 @@ INSERT_RUNS = Inserter(MIGRATIONS)
 
 Progress = Callable[[str, int, int], None]
 """Is called with what is done, how many rows are done, and how many there are."""
+
+
+def ignore_progress(title: str, done: int, rows: int) -> None:
+    """Do nothing: nobody follows the progress."""
 
 
 class MigrationStopped(Exception):
@@ -96,6 +111,13 @@ def step_statements(dialect: Dialect, table: str, step: MigrationStep) -> list[s
     for name, value in values.items():
         placeholder = "{" + name + "}"
         statements = [statement.replace(placeholder, value) for statement in statements]
+    for statement in statements:
+        unknown = PLACEHOLDER.search(QUOTED.sub("", statement))
+        if unknown is not None:
+            known = ", ".join("{" + name + "}" for name in values)
+            raise MigrationFailed(
+                f"its SQL has the placeholder {unknown[0]}; there are {known}"
+            )
     return statements
 
 
@@ -146,11 +168,35 @@ def _migrate(
     progress: Progress,
 ) -> None:
     """Run one step unless another process has done it."""
+    with (
+        _stopped(dialect, entity_type, step),
+        exclusive(engine, dialect) as connection,
+    ):
+        if stored_version(connection, entity_type.name) == step.from_version:
+            _Step(connection, dialect, entity_type, step, progress).run()
+
+
+def run_steps(
+    connection: sa.Connection, dialect: Dialect, works: Iterable[Pending]
+) -> None:
+    """Run all pending steps in the connection's transaction.
+
+    Raises ``MigrationStopped``.
+    """
+    for work in works:
+        for step in work.steps:
+            with _stopped(dialect, work.type, step):
+                _Step(connection, dialect, work.type, step, ignore_progress).run()
+
+
+@contextmanager
+def _stopped(
+    dialect: Dialect, entity_type: EntityType, step: MigrationStep
+) -> Iterator[None]:
+    """Raise ``MigrationStopped`` for the errors of a step inside the block."""
     undone = f"{entity_type.name}: the step {step} was undone"
     try:
-        with exclusive(engine, dialect) as connection:
-            if stored_version(connection, entity_type.name) == step.from_version:
-                _Step(connection, dialect, entity_type, step, progress).run()
+        yield
     except PersistError as error:
         faults = "; ".join(f"{pointer} {detail}" for pointer, detail in error.errors)
         raise MigrationStopped(f"{undone}: {error.detail} {faults}".strip()) from error
@@ -185,16 +231,15 @@ class _Step:
 
     def run(self) -> None:
         """Put the data aside, change the table, write the data, record the version."""
-        name, version = self._type.name, self._step.to_version
-        old = recorded_layout(
-            self._connection, self._dialect, self._type, self._step.from_version
-        )
+        name, version = self._type.name, self._step.from_version
+        recorded = recorded_version(self._connection, name)
+        old = recorded_layout(self._dialect, name, version, recorded)
         with Spool() as aside:
             rows = self._put_aside(old, aside)
             new = self._change_table(old)
             self._write_back(new, aside, rows)
         self._add_indexes()
-        record_version(self._connection, self._dialect, name, version, new.type.schema)
+        record_version(self._connection, self._dialect, new.type)
         self._record_run(rows)
 
     def _put_aside(self, old: Layout, aside: Spool) -> int:
@@ -213,21 +258,38 @@ class _Step:
         table = old.table.name
         for statement in step_statements(self._dialect, table, self._step):
             self._session.execute(statement)
-        indexes = sa.inspect(self._connection).get_indexes(table)
-        present = {index["name"] for index in indexes}
-        self._indexes = [
-            index for index in self._own.table.indexes if index.name in present
-        ]
-        for index in self._indexes:
-            self._connection.execute(DropIndex(index))
+        self._drop_indexes()
         if self._last:
+            self._check_columns()
             return self._own
         return layout_between(
             self._connection, self._dialect, self._type, self._step.to_version, old
         )
 
+    def _check_columns(self) -> None:
+        faults = column_faults(self._connection, self._own)
+        if faults:
+            raise MigrationFailed(
+                f"its SQL does not make the table that the class needs: {faults[0]}"
+            )
+
+    def _drop_indexes(self) -> None:
+        """Drop the indexes of the class, and those that it no longer has."""
+        present = own_indexes(self._connection, self._own)
+        for index in self._own.table.indexes:
+            if index.name in present:
+                self._indexes.append(index)
+                self._connection.execute(DropIndex(index))
+        if self._last:
+            for name in present - {str(index.name) for index in self._indexes}:
+                self._connection.exec_driver_sql(f'DROP INDEX "{name}"')
+
     def _add_indexes(self) -> None:
         for index in self._own.table.indexes if self._last else self._indexes:
+            if index.unique:
+                found = duplicates(self._connection, self._own, index)
+                if found is not None:
+                    raise MigrationFailed(found)
             self._connection.execute(CreateIndex(index))
 
     def _write_back(self, new: Layout, aside: Spool, rows: int) -> None:

@@ -7,11 +7,25 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
 from persist.domain.entity_type import EntityType
+from persist.storage.class_comparison import compare, take_over
 from persist.storage.dialect import Dialect
 from persist.storage.layout import layout_of
-from persist.storage.migrator import Pending, Progress, migrate, pending
+from persist.storage.migrator import (
+    Pending,
+    Progress,
+    ignore_progress,
+    migrate,
+    pending,
+    run_steps,
+)
 from persist.storage.table_versions import exclusive, record_version, stored_version
-from persist.storage.tables import JOURNAL_FIRST, JOURNAL_HEAD, METADATA, REGISTRY_HEAD
+from persist.storage.tables import (
+    DEFINITIONS,
+    JOURNAL_FIRST,
+    JOURNAL_HEAD,
+    METADATA,
+    REGISTRY_HEAD,
+)
 
 SINGLE_ROWS: tuple[tuple[sa.Table, dict[str, int]], ...] = (
     (JOURNAL_HEAD, {"seq": 0}),
@@ -25,10 +39,6 @@ class SchemaMismatch(Exception):
     """The database's tables do not fit this code; the message says which."""
 
 
-def ignore_progress(title: str, done: int, rows: int) -> None:
-    """Do nothing: nobody follows the progress."""
-
-
 def prepare(
     dialect: Dialect,
     types: Iterable[EntityType],
@@ -40,10 +50,11 @@ def prepare(
 
     Returns what was brought up to date. One process does so at a time; others wait and
     find it done. Raises ``SchemaMismatch`` if a table is ahead of the code, or behind
-    it and ``auto_migrate`` is off, and ``MigrationStopped``.
+    it and ``auto_migrate`` is off, or if a class differs from what was recorded for its
+    schema version, and ``MigrationStopped``.
     """
     types = list(types)
-    due = _created(dialect, types)
+    due = _created(dialect, types, auto_migrate=auto_migrate)
     if due and not auto_migrate:
         behind = ", ".join(
             f"{work.type.name} ({work.stored_version} to {work.type.schema_version})"
@@ -57,31 +68,98 @@ def prepare(
     return due
 
 
-def _created(dialect: Dialect, types: list[EntityType]) -> list[Pending]:
+def _created(
+    dialect: Dialect, types: list[EntityType], *, auto_migrate: bool
+) -> list[Pending]:
     engine = dialect.engine()
-    metadata = _metadata(dialect, types)
-    with exclusive(engine, dialect) as connection:
-        metadata.create_all(connection)
-        for table, row in SINGLE_ROWS:
-            if connection.scalar(sa.select(sa.func.count()).select_from(table)) == 0:
-                connection.execute(table.insert().values(row))
-        # A database that cannot be written is noticed here, not by the first client.
-        connection.execute(sa.update(JOURNAL_HEAD).values(seq=JOURNAL_HEAD.c.seq))
-        for type in types:
-            _check_version(connection, dialect, type)
-        due = pending(connection, dialect, types)
-    engine.dispose()
-    return due
+    try:
+        with exclusive(engine, dialect) as connection:
+            _create(connection, dialect, types)
+            found = _taken_over(connection, dialect, types)
+            if found and not auto_migrate:
+                raise SchemaMismatch(f"{'; '.join(found)}; run `persist migrate`")
+            return pending(connection, dialect, types)
+    finally:
+        engine.dispose()
 
 
-def _check_version(
-    connection: sa.Connection, dialect: Dialect, type: EntityType
+def rehearse(dialect: Dialect, types: Iterable[EntityType]) -> list[str]:
+    """Do what ``prepare`` does in one transaction, and roll it back.
+
+    Returns a sentence for each index that would be created or dropped. Raises
+    ``SchemaMismatch`` and ``MigrationStopped``.
+    """
+    types = list(types)
+    engine = dialect.engine()
+    try:
+        with exclusive(engine, dialect, end="ROLLBACK") as connection:
+            _create(connection, dialect, types)
+            found = _taken_over(connection, dialect, types)
+            run_steps(connection, dialect, pending(connection, dialect, types))
+            return found
+    finally:
+        engine.dispose()
+
+
+def _create(
+    connection: sa.Connection, dialect: Dialect, types: list[EntityType]
 ) -> None:
+    """Create the tables that are missing."""
+    _metadata(dialect, types).create_all(connection)
+    for table, row in SINGLE_ROWS:
+        if connection.scalar(sa.select(sa.func.count()).select_from(table)) == 0:
+            connection.execute(table.insert().values(row))
+    # A database that cannot be written is noticed here, not by the first client.
+    connection.execute(sa.update(JOURNAL_HEAD).values(seq=JOURNAL_HEAD.c.seq))
+
+
+def _taken_over(
+    connection: sa.Connection, dialect: Dialect, types: list[EntityType]
+) -> list[str]:
+    """Compare each class with its recorded version and take over what needs none.
+
+    Returns a sentence for each index that was created or dropped. Raises
+    ``SchemaMismatch`` for every other difference.
+    """
+    known = [each for each in types if _is_known(connection, dialect, each)]
+    comparisons = [compare(connection, dialect, each) for each in known]
+    faults = [fault for each in comparisons for fault in each.faults]
+    if faults:
+        raise SchemaMismatch("\n".join(faults))
+    for comparison in comparisons:
+        take_over(connection, comparison)
+    return [text for each in comparisons for text in each.differences()]
+
+
+def _is_known(connection: sa.Connection, dialect: Dialect, type: EntityType) -> bool:
+    """Return whether the database has recorded this schema version of a type.
+
+    A type that it does not know at all is recorded. Raises ``SchemaMismatch``.
+    """
     stored = stored_version(connection, type.name)
     if stored is None:
-        record_version(connection, dialect, type.name, type.schema_version, type.schema)
+        record_version(connection, dialect, type)
     elif stored > type.schema_version:
         raise SchemaMismatch(_ahead(type, stored))
+    return stored == type.schema_version
+
+
+def class_differences(dialect: Dialect, types: Iterable[EntityType]) -> dict[str, str]:
+    """Return what differs between classes and what the database recorded for their
+    schema versions, by collection; change nothing."""
+    engine = dialect.engine()
+    try:
+        with engine.connect() as connection:
+            if not sa.inspect(connection).has_table(DEFINITIONS.name):
+                return {}
+            found = {
+                each.name: compare(connection, dialect, each).differences()
+                for each in types
+                if stored_version(connection, each.name) == each.schema_version
+            }
+    finally:
+        engine.dispose()
+    return {name: "; ".join(texts) for name, texts in found.items() if texts}
 
 
 def _ahead(type: EntityType, stored: int) -> str:

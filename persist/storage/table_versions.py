@@ -6,16 +6,17 @@ The table changes in a transaction of its own.
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
 
-from persist.domain.entity_type import EntityType, Kind
+from persist.domain.entity_type import EntityType, Kind, Paths
 from persist.domain.field import FieldType, Schema
 from persist.domain.record import dumps
 from persist.storage.column_names import RESERVED
 from persist.storage.dialect import Dialect, Failure
-from persist.storage.dialect.columns import COLUMN_TYPES
+from persist.storage.dialect.columns import COLUMN_TYPES, DOCUMENT
 from persist.storage.layout import ENVELOPE_COLUMNS, Layout, layout_of
 from persist.storage.sql import Connection, Cursor, Inserter, Session
 from persist.storage.tables import DEFINITIONS, REGISTRY_HEAD
@@ -25,6 +26,9 @@ INSERT_DEFINITIONS = Inserter(DEFINITIONS)
 
 EXCLUSIVE_ATTEMPTS = 120
 """How often the exclusive transaction is tried while another process migrates."""
+
+ENVELOPE_AND_WORKSPACE = frozenset(("workspace", *ENVELOPE_COLUMNS))
+"""Columns of every table that contain no data."""
 
 SQL_KINDS: tuple[tuple[type[sa.types.TypeEngine[Any]], FieldType], ...] = (
     (sa.Boolean, FieldType.BOOLEAN),
@@ -37,10 +41,13 @@ SQL_KINDS: tuple[tuple[type[sa.types.TypeEngine[Any]], FieldType], ...] = (
 
 
 @contextmanager
-def exclusive(engine: sa.Engine, dialect: Dialect) -> Iterator[sa.Connection]:
+def exclusive(
+    engine: sa.Engine, dialect: Dialect, *, end: str = "COMMIT"
+) -> Iterator[sa.Connection]:
     """Open a transaction beside which no other process writes.
 
-    It waits for another process that migrates, which may take minutes.
+    ``end`` is the statement that ends it. It waits for another process that migrates,
+    which may take minutes.
     """
     with engine.connect() as connection:
         for attempt in range(EXCLUSIVE_ATTEMPTS):
@@ -55,7 +62,7 @@ def exclusive(engine: sa.Engine, dialect: Dialect) -> Iterator[sa.Connection]:
                 if not busy or attempt == EXCLUSIVE_ATTEMPTS - 1:
                     raise
         yield connection
-        connection.exec_driver_sql("COMMIT")
+        connection.exec_driver_sql(end)
 
 
 def stored_version(connection: sa.Connection, name: str) -> int | None:
@@ -68,33 +75,78 @@ def stored_version(connection: sa.Connection, name: str) -> int | None:
     return stored
 
 
-def record_version(
-    connection: sa.Connection,
-    dialect: Dialect,
-    name: str,
-    schema_version: int,
-    schema: Schema,
-) -> None:
-    """Make a schema version the current one of a typed entity's table."""
-    connection.execute(
-        sa.update(DEFINITIONS).where(DEFINITIONS.c.name == name).values(current=False)
+@dataclass(frozen=True)
+class Recorded:
+    """What the database records of a class for one schema version.
+
+    ``is_comparable`` is false for what earlier releases recorded: the schema alone,
+    which their compiler wrote in another form.
+    """
+
+    schema: Schema
+    unique: tuple[Paths, ...] = ()
+    indexes: tuple[Paths, ...] = ()
+    is_comparable: bool = True
+
+    @classmethod
+    def of(cls, type: EntityType) -> "Recorded":
+        """Return what is recorded of an entity type."""
+        return cls(type.schema, type.unique, type.indexes)
+
+    @property
+    def definition(self) -> dict[str, Any]:
+        """The recorded document."""
+        return {
+            "schema": dict(self.schema),
+            "unique": self.unique,
+            "indexes": self.indexes,
+        }
+
+
+def recorded_version(connection: sa.Connection, name: str) -> Recorded:
+    """Return what is recorded for the current schema version of a typed entity."""
+    column = sa.cast(DEFINITIONS.c.definition, sa.Text())
+    current = sa.select(column).where(DEFINITIONS.c.name == name, DEFINITIONS.c.current)
+    found = json.loads(connection.execute(current).scalar_one())
+    if "unique" not in found:
+        return Recorded(found["schema"], is_comparable=False)
+    return Recorded(
+        found["schema"],
+        tuple(map(tuple, found["unique"])),
+        tuple(map(tuple, found["indexes"])),
     )
-    definition = dumps({"schema": dict(schema)})
-    row = (name, schema_version, Kind.TYPED.value, True, now(), definition, None)
+
+
+def update_recorded(connection: sa.Connection, type: EntityType) -> None:
+    """Record the class as it is for the current schema version."""
+    text = dumps(Recorded.of(type).definition)
+    connection.execute(
+        sa.update(DEFINITIONS)
+        .where(DEFINITIONS.c.name == type.name, DEFINITIONS.c.current)
+        .values(definition=sa.cast(sa.literal(text, sa.Text()), DOCUMENT))
+    )
+
+
+def record_version(
+    connection: sa.Connection, dialect: Dialect, type: EntityType
+) -> None:
+    """Make the schema version of a type the current one of its table."""
+    connection.execute(
+        sa.update(DEFINITIONS)
+        .where(DEFINITIONS.c.name == type.name)
+        .values(current=False)
+    )
+    row = (
+        type.name,
+        type.schema_version,
+        Kind.TYPED.value,
+        True,
+        now(),
+        dumps(Recorded.of(type).definition),
+        None,
+    )
     Session(dialect, cursor_of(connection)).insert(INSERT_DEFINITIONS, [row])
     connection.execute(sa.update(REGISTRY_HEAD).values(epoch=REGISTRY_HEAD.c.epoch + 1))
-
-
-def recorded_layout(
-    connection: sa.Connection, dialect: Dialect, type: EntityType, version: int
-) -> Layout:
-    """Return the layout of the table at its recorded schema version."""
-    recorded = sa.cast(DEFINITIONS.c.definition, sa.Text())
-    named = sa.select(recorded).where(
-        DEFINITIONS.c.name == type.name, DEFINITIONS.c.current
-    )
-    schema: Schema = json.loads(connection.execute(named).scalar_one())["schema"]
-    return _layout(dialect, type.name, version, schema)
 
 
 def layout_between(
@@ -115,7 +167,7 @@ def layout_between(
     }
     properties = {}
     for column in sa.inspect(connection).get_columns(old.table.name):
-        if column["name"] not in ("workspace", *ENVELOPE_COLUMNS):
+        if column["name"] not in ENVELOPE_AND_WORKSPACE:
             name = members.get(column["name"]) or _member(column["name"])
             known = [
                 other.fields[name].type
@@ -123,9 +175,8 @@ def layout_between(
                 if name in other.fields
             ]
             properties[name] = _schema_of(dialect, _kind(column["type"]), known)
-    return _layout(
-        dialect, type.name, version, {"type": "object", "properties": properties}
-    )
+    schema = {"type": "object", "properties": properties}
+    return recorded_layout(dialect, type.name, version, Recorded(schema))
 
 
 def cursor_of(connection: sa.Connection) -> Cursor:
@@ -136,11 +187,27 @@ def cursor_of(connection: sa.Connection) -> Cursor:
     return driver.cursor()
 
 
-def _layout(dialect: Dialect, name: str, version: int, schema: Schema) -> Layout:
-    """Return the layout of a version for which only the schema is known."""
-    return layout_of(
-        EntityType(name, Kind.TYPED, version, schema, lambda data: data, {}), dialect
+def recorded_layout(
+    dialect: Dialect, name: str, version: int, recorded: Recorded
+) -> Layout:
+    """Return the layout of the table as a recorded schema version has it."""
+    type = EntityType(
+        name=name,
+        kind=Kind.TYPED,
+        schema_version=version,
+        schema=recorded.schema,
+        validate=lambda data: data,
+        commands={},
+        unique=recorded.unique,
+        indexes=recorded.indexes,
     )
+    return layout_of(type, dialect)
+
+
+def has_column_type(dialect: Dialect, column: Any, field: FieldType) -> bool:
+    """Return whether a column's SQL type is the one for a field of that type."""
+    found = dialect.column_type(_kind(column))
+    return found == dialect.column_type(field if field in COLUMN_TYPES else None)
 
 
 def _member(column: str) -> str:

@@ -1,0 +1,245 @@
+"""What changed between two JSON Schemas of one schema version, member by member."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from persist.domain.field import Field, Schema
+from persist.domain.record import canonical_text, dumps
+from persist.domain.schema_fields import SchemaFields
+
+ANNOTATIONS = frozenset(
+    ("title", "description", "examples", "$comment", "deprecated", "$defs")
+)
+"""Keywords that change no verdict, and ``$defs``, which is followed by ``$ref``."""
+
+
+class Kind(StrEnum):
+    """What happened to a member."""
+
+    ADDED = "added"
+    REMOVED = "removed"
+    CHANGED = "changed"
+
+
+@dataclass(frozen=True, slots=True)
+class SchemaChange:
+    """A change of one member that needs a new schema version."""
+
+    member: str
+    kind: Kind
+    reason: str
+
+
+def schema_changes(old: Schema, new: Schema) -> list[SchemaChange]:
+    """Return the changes of top-level members that need a new schema version.
+
+    Annotations and constraints that only widen need none.
+    """
+    before, after = old.get("properties", {}), new.get("properties", {})
+    added = [
+        SchemaChange(name, Kind.ADDED, "it is new")
+        for name in after
+        if name not in before
+    ]
+    removed = [
+        SchemaChange(name, Kind.REMOVED, "it was taken out")
+        for name in before
+        if name not in after
+    ]
+    return [*added, *removed, *_changed(old, new)]
+
+
+def _changed(old: Schema, new: Schema) -> Iterator[SchemaChange]:
+    before, after = SchemaFields(old).declared, SchemaFields(new).declared
+    for name in new.get("properties", {}):
+        if name not in before:
+            continue
+        reason = (
+            _nullability(before[name], after[name])
+            or _requirement(name, old, new)
+            or _Comparison(old, new).difference(
+                old["properties"][name], new["properties"][name]
+            )
+        )
+        if reason is not None:
+            yield SchemaChange(name, Kind.CHANGED, reason)
+
+
+def _nullability(before: Field, after: Field) -> str | None:
+    if before.type is not after.type:
+        return f"its type was {before.type} and is {after.type}"
+    if before.nullable is after.nullable:
+        return None
+    return "it may be null now" if after.nullable else "it may no longer be null"
+
+
+def _requirement(name: str, old: Schema, new: Schema) -> str | None:
+    was_required = name in old.get("required", ())
+    if was_required is (name in new.get("required", ())):
+        return None
+    return "it has a default now" if was_required else "it is required now"
+
+
+class _Comparison:
+    """The comparison of one member.
+
+    Two definitions that refer to one another are compared once: a schema may contain
+    itself.
+    """
+
+    def __init__(self, old: Schema, new: Schema) -> None:
+        self._roots = old, new
+        self._compared: set[tuple[Any, Any]] = set()
+
+    def difference(self, old: Any, new: Any) -> str | None:
+        """Return how ``new`` differs beyond what is only wider, or None."""
+        if not (isinstance(old, Mapping) and isinstance(new, Mapping)):
+            return None if _same(old, new) else "it changed"
+        if "$ref" in old or "$ref" in new:
+            pair = old.get("$ref"), new.get("$ref")
+            if pair in self._compared:
+                return None
+            self._compared.add(pair)
+            return self.difference(
+                _target(old, self._roots[0]), _target(new, self._roots[1])
+            )
+        keywords = sorted((old.keys() | new.keys()) - ANNOTATIONS)
+        found = (self._keyword(keyword, old, new) for keyword in keywords)
+        return next(filter(None, found), None)
+
+    def _keyword(self, keyword: str, old: Schema, new: Schema) -> str | None:
+        before, after = old.get(keyword), new.get(keyword)
+        if keyword in _WIDENS:
+            wider = _WIDENS[keyword](old, new)
+            return None if wider else _sentence(keyword, before, after)
+        form = _NESTED.get(keyword, ())
+        if isinstance(before, form) and isinstance(after, form):
+            return self._nested(keyword, before, after)
+        same = keyword in old and keyword in new and _same(before, after)
+        return None if same else _sentence(keyword, before, after)
+
+    def _nested(self, keyword: str, before: Any, after: Any) -> str | None:
+        if keyword in ("properties", "patternProperties"):
+            return self._members(before, after)
+        if isinstance(before, Mapping):
+            return self.difference(before, after)
+        if len(before) != len(after):
+            return f"{keyword} had {len(before)} branches and has {len(after)}"
+        pairs = zip(before, after, strict=True)
+        found = (self.difference(*pair) for pair in pairs)
+        return next(filter(None, found), None)
+
+    def _members(self, before: Schema, after: Schema) -> str | None:
+        for name in sorted(before.keys() | after.keys()):
+            if name not in before:
+                return f"its member {name} is new"
+            if name not in after:
+                return f"its member {name} was taken out"
+            found = self.difference(before[name], after[name])
+            if found is not None:
+                return f"in its member {name}, {found}"
+        return None
+
+
+def _target(part: Schema, root: Schema) -> Schema:
+    """Return what ``$ref`` leads to, with what stands beside it."""
+    if "$ref" not in part:
+        return part
+    target = root.get("$defs", {}).get(part["$ref"].rpartition("/")[2], {})
+    beside = {key: value for key, value in part.items() if key != "$ref"}
+    return {**target, **beside}
+
+
+def _same(before: Any, after: Any) -> bool:
+    return canonical_text(before) == canonical_text(after)
+
+
+_NESTED: Mapping[str, type] = {
+    "properties": Mapping,
+    "patternProperties": Mapping,
+    "items": Mapping,
+    "additionalProperties": Mapping,
+    "anyOf": list,
+    "oneOf": list,
+    "allOf": list,
+    "prefixItems": list,
+}
+"""Keywords that contain schemas, and the form of their value."""
+
+
+def _sentence(keyword: str, before: Any, after: Any) -> str:
+    if before is None:
+        return f"{keyword} is {dumps(after)} now"
+    if after is None:
+        return f"{keyword} was {dumps(before)} and is no longer there"
+    return f"{keyword} was {dumps(before)} and is {dumps(after)}"
+
+
+Widens = Callable[[Schema, Schema], bool]
+
+
+def _upper(keyword: str) -> Widens:
+    return lambda old, new: (
+        keyword not in new or (keyword in old and new[keyword] >= old[keyword])
+    )
+
+
+def _lower(keyword: str) -> Widens:
+    return lambda old, new: (
+        keyword not in new or (keyword in old and new[keyword] <= old[keyword])
+    )
+
+
+def _dropped(keyword: str) -> Widens:
+    return lambda old, new: keyword not in new or old.get(keyword) == new[keyword]
+
+
+def _multiple(old: Schema, new: Schema) -> bool:
+    divisor, before = new.get("multipleOf"), old.get("multipleOf")
+    return divisor is None or (before is not None and before % divisor == 0)
+
+
+def _values(schema: Schema) -> list[str] | None:
+    if "const" in schema:
+        return [canonical_text(schema["const"])]
+    values = schema.get("enum")
+    return None if values is None else [canonical_text(value) for value in values]
+
+
+def _more_values(old: Schema, new: Schema) -> bool:
+    before, after = _values(old), _values(new)
+    if after is None:
+        return True
+    return before is not None and set(before) <= set(after)
+
+
+_WIDENS: Mapping[str, Widens] = {
+    "const": _more_values,
+    "enum": _more_values,
+    "multipleOf": _multiple,
+    "pattern": _dropped("pattern"),
+    "uniqueItems": _dropped("uniqueItems"),
+    **{
+        keyword: _upper(keyword)
+        for keyword in (
+            "maximum",
+            "exclusiveMaximum",
+            "maxLength",
+            "maxItems",
+            "maxProperties",
+        )
+    },
+    **{
+        keyword: _lower(keyword)
+        for keyword in (
+            "minimum",
+            "exclusiveMinimum",
+            "minLength",
+            "minItems",
+            "minProperties",
+        )
+    },
+}
+"""Whether a keyword of the new schema admits all that the old one does."""

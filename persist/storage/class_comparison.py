@@ -1,0 +1,226 @@
+"""An entity class compared with what the database recorded for its schema version."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.schema import CreateIndex
+
+from persist.domain.entity_type import EntityType
+from persist.domain.record import canonical_text
+from persist.domain.schema_changes import SchemaChange, schema_changes
+from persist.entity_types.entity_class import location
+from persist.storage.dialect import Dialect
+from persist.storage.layout import Layout, layout_of
+from persist.storage.step_proposal import Proposal, add_column
+from persist.storage.table_versions import (
+    ENVELOPE_AND_WORKSPACE,
+    Recorded,
+    has_column_type,
+    recorded_layout,
+    recorded_version,
+    update_recorded,
+)
+
+LISTED_RECORDS = 10
+"""Records that a message names."""
+
+DIGEST_INDEX = re.compile(r".{1,38}0_[0-9a-f]{20}")
+"""The name of an index whose own name would be too long or unsafe."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What differs between a class and its table at the same schema version.
+
+    ``faults`` stop the start. ``missing`` and ``stale`` indexes are made and dropped
+    without a new version.
+    """
+
+    layout: Layout
+    recorded: Recorded
+    faults: tuple[str, ...] = ()
+    missing: tuple[sa.Index, ...] = ()
+    stale: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The name of the collection."""
+        return self.layout.type.name
+
+    @property
+    def is_recorded(self) -> bool:
+        """Whether the database recorded the class as it is."""
+        return canonical_text(self.recorded.definition) == canonical_text(
+            Recorded.of(self.layout.type).definition
+        )
+
+    def differences(self) -> list[str]:
+        """Return a sentence for each difference."""
+        made = [
+            f"{self.name}: the index {index.name} is missing" for index in self.missing
+        ]
+        dropped = [
+            f"{self.name}: the index {name} is no longer used" for name in self.stale
+        ]
+        return [*self.faults, *made, *dropped]
+
+
+def compare(
+    connection: sa.Connection, dialect: Dialect, type: EntityType
+) -> Comparison:
+    """Compare a class with its table, whose schema version is that of the class."""
+    layout = layout_of(type, dialect)
+    recorded = recorded_version(connection, type.name)
+    if not sa.inspect(connection).has_table(layout.table.name):
+        missing_table = f"{type.name}: the table {layout.table.name} is missing"
+        return Comparison(layout, recorded, (missing_table,))
+    present = own_indexes(connection, layout)
+    expected = {str(index.name): index for index in layout.table.indexes}
+    missing = [index for name, index in expected.items() if name not in present]
+    stale = sorted(present - expected.keys())
+    return Comparison(
+        layout,
+        recorded,
+        tuple(_faults(connection, layout, recorded, missing)),
+        tuple(missing),
+        tuple(stale),
+    )
+
+
+def take_over(connection: sa.Connection, comparison: Comparison) -> None:
+    """Make and drop indexes as the class says, and record the class as it is."""
+    for name in comparison.stale:
+        connection.exec_driver_sql(f'DROP INDEX "{name}"')
+    for index in comparison.missing:
+        connection.execute(CreateIndex(index))
+    if not comparison.is_recorded:
+        update_recorded(connection, comparison.layout.type)
+
+
+def own_indexes(connection: sa.Connection, layout: Layout) -> set[str]:
+    """Return the indexes of the table that the service made."""
+    table = layout.table.name
+    names = {str(index["name"]) for index in sa.inspect(connection).get_indexes(table)}
+    prefixes = (f"{table}_unique_", f"{table}_index_")
+    return {
+        name
+        for name in names
+        if name.startswith(prefixes) or DIGEST_INDEX.fullmatch(name)
+    }
+
+
+def _faults(
+    connection: sa.Connection,
+    layout: Layout,
+    recorded: Recorded,
+    missing: list[sa.Index],
+) -> Iterator[str]:
+    changes = []
+    if recorded.is_comparable:
+        changes = schema_changes(recorded.schema, layout.type.schema)
+    if changes:
+        yield _needs_version(layout, recorded, changes)
+        return
+    columns = column_faults(connection, layout)
+    if columns:
+        yield f"{location(layout.type)}: {columns[0]}"
+        return
+    for index in missing:
+        if index.unique and (found := duplicates(connection, layout, index)):
+            yield f"{location(layout.type)}, {found}"
+
+
+def _needs_version(
+    layout: Layout, recorded: Recorded, changes: list[SchemaChange]
+) -> str:
+    """Return the sentence that says which step to write."""
+    type, version = layout.type, layout.type.schema_version
+    old = recorded_layout(layout.dialect, type.name, version, recorded)
+    step = Proposal(old, layout).step(changes, version + 1)
+    fields = "; ".join(f"field {change.member}: {change.reason}" for change in changes)
+    return (
+        f"{location(type)}, {fields}. Raise schema_version from {version} to"
+        f" {version + 1} and add the step to its plan: {step.inline()}; `persist"
+        f" makemigration {type.name}` writes it"
+    )
+
+
+def column_faults(connection: sa.Connection, layout: Layout) -> list[str]:
+    """Return a sentence for each column that is not as the class says."""
+    table = layout.table.name
+    present: dict[str, Any] = {
+        column["name"]: column for column in sa.inspect(connection).get_columns(table)
+    }
+    faults = [
+        fault
+        for member, column in layout.columns.items()
+        if (fault := _column_fault(layout, member, present.get(column.name)))
+    ]
+    known = {column.name for column in layout.columns.values()}
+    faults += [
+        f"the table {table} has a column {name} that the class does not have; drop it"
+        f' by ALTER TABLE {{table}} DROP COLUMN "{name}"'
+        for name in present
+        if name not in known and name not in ENVELOPE_AND_WORKSPACE
+    ]
+    return faults
+
+
+def _column_fault(layout: Layout, member: str, present: Any) -> str | None:
+    column, field = layout.columns[member], layout.type.fields[member]
+    sql = add_column(layout, member)
+    if present is None:
+        return f"field {member}: the table has no column {column.name}; write {sql}"
+    if not has_column_type(layout.dialect, present["type"], field.type):
+        reason = f"its column is of the type {present['type']}"
+    elif present["nullable"] and not column.nullable:
+        reason = "its column may be null"
+    elif column.nullable and not present["nullable"]:
+        reason = "its column may not be null"
+    else:
+        return None
+    return (
+        f"field {member}: {reason}, which the class contradicts; write {sql}, after"
+        f" DROP COLUMN {column.name} where the column is an older one (the step's"
+        " function writes the values)"
+    )
+
+
+def duplicates(
+    connection: sa.Connection, layout: Layout, index: sa.Index
+) -> str | None:
+    """Return which records have one value where the class wants unique ones, or
+    None."""
+    table = layout.table
+    columns = [table.c[column.name] for column in index.columns]
+    values = [column for column in columns if column.name != "workspace"]
+    groups = (
+        sa.select(*columns)
+        .where(*(value.is_not(None) for value in values))
+        .group_by(*columns)
+        .having(sa.func.count() > 1)
+        .subquery()
+    )
+    same = [column == groups.c[column.name] for column in columns]
+    found = connection.execute(
+        sa.select(table.c.id)
+        .join(groups, sa.and_(*same))
+        .order_by(*columns, table.c.id)
+        .limit(LISTED_RECORDS)
+    )
+    ids = [row[0] for row in found]
+    if not ids:
+        return None
+    members = [
+        member
+        for member, column in layout.columns.items()
+        if column.name in {value.name for value in values}
+    ]
+    return (
+        f"field {' and '.join(members)}: it is to be unique, and records have the same"
+        f" value: {', '.join(ids)}; change them, or raise schema_version and make the"
+        " values distinct in the function of a step"
+    )

@@ -1,0 +1,250 @@
+"""The migration step that an entity class needs, proposed from what changed."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from persist.domain.field import FieldType
+from persist.domain.schema_changes import Kind, SchemaChange
+from persist.storage.dialect.columns import KEYWORDS
+from persist.storage.layout import Layout
+
+PLAIN_NAME = re.compile("[a-z_][a-z0-9_]*")
+
+PLACEHOLDERS: Mapping[FieldType, str] = {
+    FieldType.STRING: "{text}",
+    FieldType.INTEGER: "{integer}",
+    FieldType.NUMBER: "{number}",
+    FieldType.BOOLEAN: "{boolean}",
+}
+"""Column types as a step writes them; every other field is a document."""
+
+SQL_DEFAULTS: Mapping[FieldType, str] = {
+    FieldType.STRING: "''",
+    FieldType.INTEGER: "0",
+    FieldType.NUMBER: "0",
+    FieldType.BOOLEAN: "FALSE",
+    FieldType.ARRAY: "'[]'",
+    FieldType.OBJECT: "'{}'",
+}
+"""What a new column holds until the function of the step has written the data."""
+
+EMPTY: Mapping[FieldType, Any] = {
+    FieldType.STRING: "",
+    FieldType.INTEGER: 0,
+    FieldType.NUMBER: 0,
+    FieldType.BOOLEAN: False,
+    FieldType.ARRAY: [],
+    FieldType.OBJECT: {},
+}
+
+CONVERSIONS: Mapping[FieldType, str] = {
+    FieldType.STRING: "str(data[{name}])",
+    FieldType.INTEGER: "int(data[{name}])",
+    FieldType.NUMBER: "float(data[{name}])",
+    FieldType.BOOLEAN: "bool(data[{name}])",
+}
+
+
+@dataclass(frozen=True)
+class ProposedStep:
+    """A migration step as Python source, to be edited.
+
+    ``values`` are expressions over ``data`` by member.
+    """
+
+    from_version: int
+    to_version: int
+    sql: tuple[str, ...]
+    values: Mapping[str, str]
+    removed: tuple[str, ...]
+    description: str
+
+    def inline(self) -> str:
+        """Return the step as one expression."""
+        arguments = [str(self.from_version), str(self.to_version)]
+        if self.sql:
+            listed = [_text(statement) for statement in self.sql]
+            sql = listed[0] if len(listed) == 1 else f"[{', '.join(listed)}]"
+            arguments.append(f"sql={sql}")
+        if self.values or self.removed:
+            arguments.append(f"data=lambda data: {self._expression()}")
+        return f"MigrationStep({', '.join(arguments)})"
+
+    def _expression(self) -> str:
+        values = [f"{_text(name)}: {value}" for name, value in self.values.items()]
+        if not self.removed:
+            return "{" + ", ".join(["**data", *values]) + "}"
+        names = ", ".join(map(_text, self.removed))
+        kept = f"{{name: data[name] for name in data if name not in ({names},)}}"
+        return f"{kept} | {{{', '.join(values)}}}" if values else kept
+
+    def function(self, name: str) -> Iterator[str]:
+        """Yield the lines of a function over a record's data."""
+        yield f"def {name}(data: dict[str, Any]) -> dict[str, Any]:"
+        yield f'    """Change the data of a record: {self.description}."""'
+        yield "    changed = dict(data)"
+        for removed in self.removed:
+            yield f"    del changed[{_text(removed)}]"
+        for member, value in self.values.items():
+            yield f"    changed[{_text(member)}] = {value}"
+        yield "    return changed"
+
+    def source(self, function: str) -> Iterator[str]:
+        """Yield the lines of the step that calls a function of that name."""
+        yield "MigrationStep("
+        yield f"    {self.from_version},"
+        yield f"    {self.to_version},"
+        if self.sql:
+            yield "    sql=["
+            yield from (f"        {_text(statement)}," for statement in self.sql)
+            yield "    ],"
+        if self.values or self.removed:
+            yield f"    data={function},"
+        yield f"    description={_text(self.description)},"
+        yield "),"
+
+
+@dataclass
+class Proposal:
+    """Proposes a step from the recorded version of a class to its present one."""
+
+    old: Layout
+    new: Layout
+    renames: Mapping[str, str] = field(default_factory=dict)
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+
+    def step(self, changes: list[SchemaChange], to_version: int) -> ProposedStep:
+        """Return the step for these changes. ``renames`` are new names by old ones."""
+        self._sql: list[str] = []
+        self._values: dict[str, str] = {}
+        self._removed: list[str] = []
+        for old, new in self.renames.items():
+            self._rename(old, new)
+        renamed = {*self.renames, *self.renames.values()}
+        for change in changes:
+            if change.member not in renamed:
+                self._propose(change)
+        return ProposedStep(
+            self.old.type.schema_version,
+            to_version,
+            tuple(self._sql),
+            self._values,
+            tuple(self._removed),
+            self._description(changes),
+        )
+
+    def _description(self, changes: list[SchemaChange]) -> str:
+        renamed = {*self.renames, *self.renames.values()}
+        parts = [f"{old} is called {new}" for old, new in self.renames.items()]
+        verbs = {Kind.ADDED: "is new", Kind.REMOVED: "is dropped"}
+        parts += [
+            f"{change.member} {verbs.get(change.kind, 'changes')}"
+            for change in changes
+            if change.member not in renamed
+        ]
+        return "; ".join(parts).replace('"', "'").replace("\\", "/")
+
+    def _propose(self, change: SchemaChange) -> None:
+        if change.kind is Kind.ADDED:
+            self._sql.append(add_column(self.new, change.member))
+            self._values[change.member] = repr(self._default(change.member))
+        elif change.kind is Kind.REMOVED:
+            self._drop(change.member)
+            self._removed.append(change.member)
+        else:
+            self._change(change.member)
+
+    def _rename(self, old: str, new: str) -> None:
+        self._removed.append(old)
+        if self._has_same_column(old, new):
+            before, after = self._columns(old, new)
+            self._sql.append(
+                f"ALTER TABLE {{table}} RENAME COLUMN {_quoted(before)} TO"
+                f" {_quoted(after)}"
+            )
+        else:
+            self._drop(old)
+            self._sql.append(add_column(self.new, new))
+        self._values[new] = self._converted(old, new)
+
+    def _change(self, member: str) -> None:
+        if not self._has_same_column(member, member):
+            self._drop(member)
+            self._sql.append(add_column(self.new, member))
+            self._values[member] = self._converted(member, member)
+
+    def _columns(self, old: str, new: str) -> tuple[str, str]:
+        return self.old.columns[old].name, self.new.columns[new].name
+
+    def _has_same_column(self, old: str, new: str) -> bool:
+        before, after = self.old.columns[old], self.new.columns[new]
+        dialect = self.new.dialect
+        types = [
+            dialect.column_type(layout.type.fields[name].type)
+            for layout, name in ((self.old, old), (self.new, new))
+        ]
+        return types[0] == types[1] and before.nullable == after.nullable
+
+    def _converted(self, old: str, new: str) -> str:
+        """Return the expression of the new value of a member."""
+        before, after = self.old.type.fields[old], self.new.type.fields[new]
+        value = f"data[{_text(old)}]"
+        if before.type is not after.type and after.type in CONVERSIONS:
+            value = CONVERSIONS[after.type].format(name=_text(old))
+        if not before.nullable:
+            return value
+        missing = None if after.nullable else self._default(new)
+        if missing is None and before.type is after.type:
+            return value
+        return f"{missing!r} if data[{_text(old)}] is None else {value}"
+
+    def _drop(self, member: str) -> None:
+        column = self.old.columns[member]
+        for index in sorted(self.old.table.indexes, key=lambda each: str(each.name)):
+            statement = f"DROP INDEX {_quoted(str(index.name))}"
+            if column in index.columns.values() and statement not in self._sql:
+                self._sql.append(statement)
+        name = _quoted(column.name)
+        self._sql.append(f"ALTER TABLE {{table}} DROP COLUMN {name}")
+
+    def _default(self, member: str) -> Any:
+        """Return a value for records that have none: given, declared, or made up."""
+        if member in self.defaults:
+            return self.defaults[member]
+        field = self.new.type.fields[member]
+        declared = self.new.type.schema["properties"][member]
+        for keyword in ("default", "const", "minimum"):
+            if keyword in declared:
+                return declared[keyword]
+        for keyword in ("enum", "examples"):
+            if declared.get(keyword):
+                return declared[keyword][0]
+        return None if field.nullable else EMPTY.get(field.type)
+
+
+def add_column(layout: Layout, member: str) -> str:
+    """Return the statement that adds the column of a member."""
+    column, kind = layout.columns[member], layout.type.fields[member].type
+    placeholder = PLACEHOLDERS.get(kind, "{document}")
+    statement = f"ALTER TABLE {{table}} ADD COLUMN {_quoted(column.name)} {placeholder}"
+    if column.nullable:
+        return statement
+    default = SQL_DEFAULTS.get(kind, "'null'")
+    return f"{statement} NOT NULL DEFAULT {default}"
+
+
+def _quoted(name: str) -> str:
+    """Return a column's name as SQL has it; plain names stay as they are."""
+    if PLAIN_NAME.fullmatch(name) and name not in KEYWORDS:
+        return name
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _text(value: str) -> str:
+    """Return the Python literal of a text, in double quotes."""
+    literal = repr(value)
+    if literal.startswith("'") and '"' not in value and "\\" not in literal:
+        return f'"{value}"'
+    return literal
