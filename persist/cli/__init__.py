@@ -16,6 +16,7 @@ from persist.cli import (
     deployments,
     journal,
     keys,
+    makemigration,
     migrate,
     serve,
     snapshots,
@@ -83,6 +84,7 @@ def openapi(
 deployments.add_to(commands)
 serve.add_to(commands)
 migrate.add_to(commands)
+makemigration.add_to(commands)
 check.add_to(commands)
 commands.add_typer(keys.keys, name="keys", short_help="Create and revoke keys.")
 snapshots.add_to(commands)

@@ -17,6 +17,7 @@ from persist.definition_files import check_folder
 from persist.domain.entity_type import EntityType
 from persist.entity_types.registry import InvalidModels
 from persist.settings import Settings
+from persist.storage.class_comparison import ClassChanges
 from persist.storage.dialect import BackupFailed, Dialect, Failure, dialect_of
 from persist.storage.journal_trim import trim
 from persist.storage.keys import Keys
@@ -24,6 +25,7 @@ from persist.storage.migrator import MigrationStopped, Pending, Progress
 from persist.storage.schema import (
     SchemaMismatch,
     ahead,
+    changes_of,
     class_differences,
     drift,
     due,
@@ -123,6 +125,23 @@ def rehearsal(dialect: Dialect, types: list[EntityType]) -> list[str]:
     """
     with _not_ready_errors(dialect):
         return rehearse(dialect, types)
+
+
+def class_changes(dialect: Dialect, entity_type: EntityType) -> ClassChanges:
+    """Return what changed in a class since the schema version of its table.
+
+    Raise ``NotReady`` where the database does not know the class, or knows a newer one.
+    """
+    with _not_ready_errors(dialect):
+        if newer := ahead(dialect, [entity_type]):
+            raise NotReady("; ".join(newer.values()))
+        found = changes_of(dialect, entity_type)
+    if found is None:
+        raise NotReady(
+            f"the database does not know {entity_type.name} yet: the next start creates"
+            " its table, and a step is needed when the class changes after that"
+        )
+    return found
 
 
 def trim_journal(

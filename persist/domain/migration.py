@@ -160,6 +160,10 @@ class MigrationPlan:
             version = step.to_version
         return chain
 
+    def starts_from(self, version: int) -> bool:
+        """Return whether a step starts from a schema version."""
+        return version in self._next
+
     def walk(self, version: int, data: Data) -> Data:
         """``data`` of a schema version as the current one has it, not yet validated.
 

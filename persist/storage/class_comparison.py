@@ -1,7 +1,8 @@
 """An entity class compared with what the database recorded for its schema version."""
 
+import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,17 +11,18 @@ from sqlalchemy.schema import CreateIndex
 
 from persist.domain.entity_type import EntityType
 from persist.domain.record import canonical_text
-from persist.domain.schema_changes import SchemaChange, schema_changes
+from persist.domain.schema_changes import Kind, SchemaChange, schema_changes
 from persist.entity_types.entity_class import location
 from persist.storage.dialect import Dialect
 from persist.storage.layout import Layout, layout_of
-from persist.storage.step_proposal import Proposal, add_column
+from persist.storage.step_proposal import Proposal, ProposedStep, add_column
 from persist.storage.table_versions import (
     ENVELOPE_AND_WORKSPACE,
     Recorded,
     has_column_type,
     recorded_layout,
     recorded_version,
+    stored_version,
     update_recorded,
 )
 
@@ -59,13 +61,15 @@ class Comparison:
 
     def differences(self) -> list[str]:
         """Return a sentence for each difference."""
+        if self.faults:
+            return list(self.faults)
         made = [
             f"{self.name}: the index {index.name} is missing" for index in self.missing
         ]
         dropped = [
             f"{self.name}: the index {name} is no longer used" for name in self.stale
         ]
-        return [*self.faults, *made, *dropped]
+        return [*made, *dropped]
 
 
 def compare(
@@ -223,4 +227,72 @@ def duplicates(
         f"field {' and '.join(members)}: it is to be unique, and records have the same"
         f" value: {', '.join(ids)}; change them, or raise schema_version and make the"
         " values distinct in the function of a step"
+    )
+
+
+@dataclass(frozen=True)
+class ClassChanges:
+    """What changed in a class since the schema version of its table."""
+
+    old: Layout
+    new: Layout
+    changes: list[SchemaChange]
+
+    @property
+    def stored_version(self) -> int:
+        """The schema version of the table."""
+        return self.old.type.schema_version
+
+    def removed(self) -> list[str]:
+        """Return the members that were taken out."""
+        return self._members(Kind.REMOVED)
+
+    def added(self) -> list[str]:
+        """Return the members that are new."""
+        return self._members(Kind.ADDED)
+
+    def _members(self, kind: Kind) -> list[str]:
+        return [change.member for change in self.changes if change.kind is kind]
+
+    def similar(
+        self, removed: list[str], added: list[str]
+    ) -> Iterator[tuple[str, str]]:
+        """Yield each pair of a member taken out and a new one of the same type."""
+        before, after = self.old.type.fields, self.new.type.fields
+        for old, new in itertools.product(removed, added):
+            if before[old].type is after[new].type:
+                yield old, new
+
+    def proposed_default(self, member: str) -> Any:
+        """Return a value of a new member for stored records."""
+        return Proposal(self.old, self.new).default(member)
+
+    def step(
+        self, renames: Mapping[str, str], defaults: Mapping[str, Any]
+    ) -> ProposedStep:
+        """Return the step to the next version, or to that of the class if it is
+        higher."""
+        version = max(self.stored_version + 1, self.new.type.schema_version)
+        proposal = Proposal(self.old, self.new, renames, defaults)
+        return proposal.step(self.changes, version)
+
+
+def class_changes(
+    connection: sa.Connection, dialect: Dialect, type: EntityType
+) -> ClassChanges | None:
+    """Return what changed in a class since the schema version of its table.
+
+    None where the database does not know the class.
+    """
+    version = stored_version(connection, type.name)
+    if version is None:
+        return None
+    recorded = recorded_version(connection, type.name)
+    changes = schema_changes(recorded.schema, type.schema)
+    if not recorded.is_comparable:
+        changes = [change for change in changes if change.kind is not Kind.CHANGED]
+    return ClassChanges(
+        recorded_layout(dialect, type.name, version, recorded),
+        layout_of(type, dialect),
+        changes,
     )

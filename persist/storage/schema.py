@@ -7,7 +7,12 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
 from persist.domain.entity_type import EntityType
-from persist.storage.class_comparison import compare, take_over
+from persist.storage.class_comparison import (
+    ClassChanges,
+    class_changes,
+    compare,
+    take_over,
+)
 from persist.storage.dialect import Dialect
 from persist.storage.layout import layout_of
 from persist.storage.migrator import (
@@ -160,6 +165,18 @@ def class_differences(dialect: Dialect, types: Iterable[EntityType]) -> dict[str
     finally:
         engine.dispose()
     return {name: "; ".join(texts) for name, texts in found.items() if texts}
+
+
+def changes_of(dialect: Dialect, type: EntityType) -> ClassChanges | None:
+    """Return what changed in a class since the schema version of its table."""
+    engine = dialect.engine()
+    try:
+        with engine.connect() as connection:
+            if not sa.inspect(connection).has_table(DEFINITIONS.name):
+                return None
+            return class_changes(connection, dialect, type)
+    finally:
+        engine.dispose()
 
 
 def _ahead(type: EntityType, stored: int) -> str:

@@ -83,7 +83,10 @@ class ProposedStep:
     def function(self, name: str) -> Iterator[str]:
         """Yield the lines of a function over a record's data."""
         yield f"def {name}(data: dict[str, Any]) -> dict[str, Any]:"
-        yield f'    """Change the data of a record: {self.description}."""'
+        yield (
+            f'    """Bring data of schema version {self.from_version} to version'
+            f' {self.to_version}."""'
+        )
         yield "    changed = dict(data)"
         for removed in self.removed:
             yield f"    del changed[{_text(removed)}]"
@@ -149,7 +152,7 @@ class Proposal:
     def _propose(self, change: SchemaChange) -> None:
         if change.kind is Kind.ADDED:
             self._sql.append(add_column(self.new, change.member))
-            self._values[change.member] = repr(self._default(change.member))
+            self._values[change.member] = _literal(self.default(change.member))
         elif change.kind is Kind.REMOVED:
             self._drop(change.member)
             self._removed.append(change.member)
@@ -195,10 +198,10 @@ class Proposal:
             value = CONVERSIONS[after.type].format(name=_text(old))
         if not before.nullable:
             return value
-        missing = None if after.nullable else self._default(new)
+        missing = None if after.nullable else self.default(new)
         if missing is None and before.type is after.type:
             return value
-        return f"{missing!r} if data[{_text(old)}] is None else {value}"
+        return f"{_literal(missing)} if data[{_text(old)}] is None else {value}"
 
     def _drop(self, member: str) -> None:
         column = self.old.columns[member]
@@ -209,7 +212,7 @@ class Proposal:
         name = _quoted(column.name)
         self._sql.append(f"ALTER TABLE {{table}} DROP COLUMN {name}")
 
-    def _default(self, member: str) -> Any:
+    def default(self, member: str) -> Any:
         """Return a value for records that have none: given, declared, or made up."""
         if member in self.defaults:
             return self.defaults[member]
@@ -240,6 +243,10 @@ def _quoted(name: str) -> str:
     if PLAIN_NAME.fullmatch(name) and name not in KEYWORDS:
         return name
     return '"' + name.replace('"', '""') + '"'
+
+
+def _literal(value: Any) -> str:
+    return _text(value) if isinstance(value, str) else repr(value)
 
 
 def _text(value: str) -> str:

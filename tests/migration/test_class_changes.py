@@ -324,11 +324,11 @@ ADDED = "ALTER TABLE {table} ADD COLUMN given {text}"
 FAULTY: dict[str, tuple[list[tuple[str, str]], list[str]]] = {
     "a function that raises": (
         second('return {**data, "given": data["nope"]}', ADDED),
-        ["the step 1 to 2 was undone", "2 of 2 records do not fit", "KeyError: 'nope'"],
+        ["the step 1 to 2 was undone", "2 of 2 records fail", "KeyError: 'nope'"],
     ),
     "a function that fails for one": (
         second('return {**data, "given": str(1 // (data["size"] - 1))}', ADDED),
-        ["1 of 2 records do not fit", "ZeroDivisionError"],
+        ["1 of 2 records fail", "ZeroDivisionError"],
     ),
     "a missing column": (
         second('return {**data, "given": "x"}', ()),
@@ -355,7 +355,7 @@ FAULTY: dict[str, tuple[list[tuple[str, str]], list[str]]] = {
     ),
     "data that does not fit": (
         second('return {**data, "given": "x", "size": 0}', ADDED),
-        ["2 of 2 records do not fit", "/size"],
+        ["2 of 2 records fail", "/size"],
     ),
     "values that are no longer unique": (
         second('return {**data, "given": None, "owner": "same"}', ADDED),
