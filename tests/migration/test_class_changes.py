@@ -1,15 +1,28 @@
 """A class that changed, compared with what the database recorded for its schema version
 (contract 13, `schema_version` of a class)."""
 
+import importlib
+import uuid
 from pathlib import Path
 
-import httpx
 import pytest
 
+from persist.domain.entity_type import EntityType
+from persist.entity_types.registry import load_models
+from persist.storage.dialect import dialect_of
+from persist.storage.migrator import MigrationStopped
+from persist.storage.schema import (
+    SchemaMismatch,
+    class_differences,
+    drift,
+    prepare,
+    rehearse,
+)
 from tests.conftest import NewDatabase
 from tests.contract.test_entity_classes import IMPORTS
 from tests.fixtures.database import opened
-from tests.support.program import persist, serving
+from tests.fixtures.storing import records, store
+from tests.support.program import persist
 
 BEFORE = '''
 class Grade(StrEnum):
@@ -32,49 +45,59 @@ class Ticket(SQLModel):
 
 
 class Deployment:
-    """A models module and a database."""
+    """A class that changes, and a database."""
 
     def __init__(self, folder: Path, url: str) -> None:
         self.folder = folder
-        self.environment = {"PERSIST_MODELS": "shop", "PERSIST_DATABASE_URL": url}
-        self.write(BEFORE)
-
-    def write(self, body: str) -> None:
-        (self.folder / "shop.py").write_text(IMPORTS + body)
+        self.url = url
+        self.dialect = dialect_of(url)
+        self.body = BEFORE
 
     def change(self, *changes: tuple[str, str]) -> None:
-        """Change the text of the class."""
-        body = BEFORE
+        """Change the text of the class as it was."""
+        self.body = BEFORE
         for old, new in changes:
-            assert old in body
-            body = body.replace(old, new)
-        self.write(body)
+            assert old in self.body, old
+            self.body = self.body.replace(old, new)
 
-    def run(self, *command: str, **more: str) -> str:
-        """What a command says that fails."""
-        outcome = persist(self.folder, *command, **self.environment, **more)
-        assert outcome.returncode != 0, outcome.stdout
-        assert "Traceback" not in outcome.stderr
-        return outcome.stdout + outcome.stderr
-
-    def succeed(self, *command: str, **more: str) -> str:
-        outcome = persist(self.folder, *command, **self.environment, **more)
-        assert outcome.returncode == 0, outcome.stdout + outcome.stderr
-        return outcome.stdout
+    def types(self) -> list[EntityType]:
+        """Compile the class as it is now."""
+        name = f"shop_{uuid.uuid4().hex}"
+        (self.folder / f"{name}.py").write_text(IMPORTS + self.body)
+        importlib.invalidate_caches()
+        return load_models(name)
 
     def store(self, *tickets: dict[str, object]) -> list[str]:
-        """Serve the class as it is, once; the ids of the tickets."""
-        with serving(self.folder, **self.environment) as service:
-            return [
-                httpx.post(f"{service.url}/api/tickets", json=ticket)
-                .raise_for_status()
-                .json()["id"]
-                for ticket in tickets
-            ]
+        """Start, and store the first tickets; their ids."""
+        return store(self.url, self.types()[0], *tickets)
+
+    def start(self, *, auto_migrate: bool = True) -> None:
+        prepare(self.dialect, self.types(), auto_migrate=auto_migrate)
+
+    def refused(self, *, auto_migrate: bool = True) -> str:
+        """Why a start is refused."""
+        with pytest.raises((SchemaMismatch, MigrationStopped)) as refused:
+            self.start(auto_migrate=auto_migrate)
+        return str(refused.value)
+
+    def rehearsed(self) -> str:
+        """Why a rehearsal fails."""
+        with pytest.raises((SchemaMismatch, MigrationStopped)) as refused:
+            rehearse(self.dialect, self.types())
+        return str(refused.value)
+
+    def assert_current(self) -> None:
+        """Nothing differs: `persist check` has nothing to say."""
+        types = self.types()
+        assert class_differences(self.dialect, types) == {}
+        assert drift(self.dialect, types) == []
 
 
 @pytest.fixture
-def deployment(new_database: NewDatabase, tmp_path: Path) -> Deployment:
+def deployment(
+    new_database: NewDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Deployment:
+    monkeypatch.syspath_prepend(str(tmp_path))
     return Deployment(tmp_path, new_database())
 
 
@@ -133,12 +156,18 @@ def test_a_change_that_needs_a_version_stops_the_start_and_shows_the_step(
     change, reason = NEEDS_A_VERSION[case]
     deployment.store({"title": "a"})
     deployment.change(change)
-    assert_needs_version(deployment.run("serve"), reason)
+    for said in (
+        deployment.refused(),
+        deployment.refused(auto_migrate=False),
+        deployment.rehearsed(),
+        class_differences(deployment.dialect, deployment.types())["tickets"],
+    ):
+        assert_needs_version(said, reason)
 
 
 def assert_needs_version(said: str, reason: str) -> None:
     assert reason in said
-    assert "shop, line" in said
+    assert ", line" in said
     assert "class Ticket" in said
     assert "Raise schema_version from 1 to 2" in said
     assert "MigrationStep(1, 2" in said
@@ -149,33 +178,46 @@ def test_every_command_says_the_same(deployment: Deployment) -> None:
     deployment.store({"title": "a"})
     change, reason = NEEDS_A_VERSION["a new optional field"]
     deployment.change(change)
-    for said in (
-        deployment.run("serve", PERSIST_AUTO_MIGRATE="false"),
-        deployment.run("check"),
-        deployment.run("migrate"),
-        deployment.run("migrate", "--dry-run"),
-    ):
-        assert_needs_version(said, reason)
+    (deployment.folder / "shop.py").write_text(IMPORTS + deployment.body)
+    chosen = {"PERSIST_MODELS": "shop", "PERSIST_DATABASE_URL": deployment.url}
+    for command in (["serve"], ["check"], ["migrate", "--dry-run"]):
+        outcome = persist(deployment.folder, *command, **chosen)
+        assert outcome.returncode != 0
+        assert "Traceback" not in outcome.stderr
+        assert_needs_version(outcome.stdout + outcome.stderr, reason)
 
 
-def test_the_step_that_is_shown_is_the_step_to_write(deployment: Deployment) -> None:
-    deployment.store({"title": "a"})
-    change = ("    old:", "    note: str | None = None\n    old:")
+@pytest.mark.parametrize("case", NEEDS_A_VERSION)
+def test_the_step_that_is_shown_is_the_step_to_write(
+    deployment: Deployment, case: str
+) -> None:
+    deployment.store({"title": "5"}, {"title": "7", "code": "12", "old": "x"})
+    change, _ = NEEDS_A_VERSION[case]
     deployment.change(change)
-    said = deployment.run("serve")
+    said = deployment.refused()
     step = said[said.index("MigrationStep(") : said.index("; `persist make")]
-    assert step == (
-        'MigrationStep(1, 2, sql="ALTER TABLE {table} ADD COLUMN note {text}",'
-        ' data=lambda data: {**data, "note": None})'
-    )
     plan = f'@entity("tickets", schema_version=2, plan=MigrationPlan([{step}]))'
     deployment.change(change, ('@entity("tickets")', plan))
-    deployment.succeed("migrate", "--dry-run")
-    with serving(deployment.folder, **deployment.environment) as service:
-        record = httpx.get(f"{service.url}/api/tickets").json()["items"][0]
-        assert record["schema_version"] == 2
-        assert record["data"]["note"] is None
-    deployment.succeed("check")
+    if case in EDITED:
+        assert "2 of 2 records fail" in deployment.rehearsed()
+        return
+    assert rehearse(deployment.dialect, deployment.types()) == []
+    found = records(deployment.url, deployment.types()[0])
+    assert {record.schema_version for record in found} == {2}
+    deployment.assert_current()
+
+
+EDITED = ("another type", "a format", "a narrower constraint of all")
+"""The values cannot be guessed: the function has to be edited."""
+
+
+def test_the_step_for_a_new_optional_field(deployment: Deployment) -> None:
+    deployment.store({"title": "a"})
+    deployment.change(NEEDS_A_VERSION["a new optional field"][0])
+    assert (
+        'MigrationStep(1, 2, sql="ALTER TABLE {table} ADD COLUMN note {text}",'
+        ' data=lambda data: {**data, "note": None})'
+    ) in deployment.refused()
 
 
 TAKEN_OVER: dict[str, list[tuple[str, str]]] = {
@@ -203,17 +245,17 @@ def test_what_only_widens_is_taken_over_without_a_version(
 ) -> None:
     deployment.store({"title": "a"})
     deployment.change(*TAKEN_OVER[case])
-    deployment.store({"title": "b"})
-    deployment.succeed("check")
-    deployment.write(BEFORE)
+    deployment.start(auto_migrate=False)
+    deployment.assert_current()
+    deployment.change()
     if case == "annotations":
-        deployment.store({"title": "c"})
+        deployment.start()
     else:  # what was taken over is what counts now
-        assert "Raise schema_version from 1 to 2" in deployment.run("serve")
+        assert "Raise schema_version from 1 to 2" in deployment.refused()
 
 
 def indexes(deployment: Deployment) -> set[str]:
-    with opened(deployment.environment["PERSIST_DATABASE_URL"]) as database:
+    with opened(deployment.url) as database:
         if "sqlite_master" in database._tables:
             query = "SELECT name FROM sqlite_master WHERE type = 'index'"
         else:
@@ -228,75 +270,89 @@ def test_an_index_is_made_and_dropped_at_start(deployment: Deployment) -> None:
         ('code: str = ""', 'code: str = Field(default="", index=True)'),
         ('@entity("tickets")', '@entity("tickets", indexes=[["title", "size"]])'),
     )
-    refusal = deployment.run("serve", PERSIST_AUTO_MIGRATE="false")
+    refusal = deployment.refused(auto_migrate=False)
     assert "tickets: the index tickets_index_code is missing" in refusal
     assert "run `persist migrate`" in refusal
-    assert "tickets_index_code is missing" in deployment.run("check")
-    deployment.store({"title": "b"})
+    assert len(rehearse(deployment.dialect, deployment.types())) == 2
+    assert indexes(deployment) == {"tickets_unique_owner"}
+    deployment.start()
     found = indexes(deployment)
     assert {"tickets_index_code", "tickets_unique_owner"} < found
     assert len(found) == 3
-    deployment.succeed("check")
-    deployment.write(BEFORE)
-    deployment.succeed("migrate")
+    deployment.assert_current()
+    deployment.change()
+    deployment.start()
     assert indexes(deployment) == {"tickets_unique_owner"}
+
+
+UNIQUE_TITLE = (
+    "title: str = Field(max_length=10)",
+    "title: str = Field(max_length=10, unique=True)",
+)
 
 
 def test_a_unique_value_that_the_records_keep_is_made_at_start(
     deployment: Deployment,
 ) -> None:
-    deployment.store({"title": "a"}, {"title": "b", "old": "x"}, {"title": "c"})
-    deployment.change(
-        ("old: str | None = None", "old: str | None = Field(default=None, unique=True)")
-    )
-    with serving(deployment.folder, **deployment.environment) as service:
-        again = httpx.post(
-            f"{service.url}/api/tickets", json={"title": "d", "old": "x"}
-        )
-        assert again.status_code == 409
-        assert httpx.get(f"{service.url}/collections/tickets").json()["unique"] == [
-            ["owner"],
-            ["old"],
-        ]
-    deployment.write(BEFORE)
-    deployment.store({"title": "e", "old": "x"})
+    deployment.store({"title": "a"}, {"title": "b"})
+    deployment.change(UNIQUE_TITLE)
+    deployment.start()
+    deployment.assert_current()
+    with (
+        opened(deployment.url) as database,
+        pytest.raises(Exception, match=r"(?i)uniq"),
+    ):
+        database.run("UPDATE tickets SET title = 'a'")
+    deployment.change()
+    deployment.start()
+    with opened(deployment.url) as database:
+        database.run("UPDATE tickets SET title = 'a'")
 
 
 def test_a_unique_value_that_records_break_stops_the_start_and_names_them(
     deployment: Deployment,
 ) -> None:
     ids = deployment.store({"title": "a"}, {"title": "b"}, {"title": "a"})
-    deployment.change(
-        (
-            "title: str = Field(max_length=10)",
-            "title: str = Field(max_length=10, unique=True)",
-        )
-    )
-    for command in (["serve"], ["check"], ["migrate"], ["migrate", "--dry-run"]):
-        said = deployment.run(*command)
+    deployment.change(UNIQUE_TITLE)
+    for said in (deployment.refused(), deployment.rehearsed()):
         assert "class Ticket, field title: it is to be unique" in said
         assert ids[0] in said
         assert ids[2] in said
         assert ids[1] not in said
-    deployment.write(BEFORE)
-    deployment.store({"title": "a"})
+    assert indexes(deployment) == {"tickets_unique_owner"}
 
 
 def test_what_an_older_release_recorded_is_taken_over_at_the_first_start(
     deployment: Deployment,
 ) -> None:
     deployment.store({"title": "a"})
-    with opened(deployment.environment["PERSIST_DATABASE_URL"]) as database:
+    with opened(deployment.url) as database:
         database.run(
             "UPDATE definitions SET definition ="
             ' \'{"schema": {"type": "object", "properties": {"title": {"type": "string"}}}}\''
             " WHERE name = 'tickets'"
         )
-    deployment.change(("max_length=10)\n    code", "max_length=5)\n    code"))
-    deployment.store({"title": "b"})
-    deployment.succeed("check")
-    deployment.change(("    old:", "    note: str | None = None\n    old:"))
-    assert "field note: it is new" in deployment.run("serve")
+    narrower = ("max_length=10)\n    code", "max_length=5)\n    code")
+    deployment.change(narrower)
+    deployment.start()
+    deployment.assert_current()
+    deployment.change(NEEDS_A_VERSION["a new optional field"][0], narrower)
+    assert "field note: it is new" in deployment.refused()
+
+
+def test_a_class_that_an_older_release_recorded_lacks_a_column(
+    deployment: Deployment,
+) -> None:
+    deployment.store({"title": "a"})
+    with opened(deployment.url) as database:
+        database.run(
+            """UPDATE definitions SET definition = '{"schema": {}}'"""
+            " WHERE name = 'tickets'"
+        )
+    deployment.change(NEEDS_A_VERSION["a new optional field"][0])
+    said = deployment.refused()
+    assert "field note: the table has no column note" in said
+    assert "ALTER TABLE {table} ADD COLUMN note {text}" in said
 
 
 # --- the rehearsal ---
@@ -365,16 +421,15 @@ FAULTY: dict[str, tuple[list[tuple[str, str]], list[str]]] = {
 
 
 @pytest.mark.parametrize("case", FAULTY)
-def test_a_dry_run_is_a_rehearsal_that_finds_what_the_run_would(
+def test_a_rehearsal_finds_what_the_run_would(
     deployment: Deployment, case: str
 ) -> None:
     changes, reasons = FAULTY[case]
     deployment.store({"title": "a"}, {"title": "b", "size": 2})
     deployment.change(*changes)
-    with opened(deployment.environment["PERSIST_DATABASE_URL"]) as database:
+    with opened(deployment.url) as database:
         before = database.contents()
-        for command in (["migrate", "--dry-run"], ["migrate"]):
-            said = deployment.run(*command)
+        for said in (deployment.rehearsed(), deployment.refused()):
             for reason in reasons:
                 assert reason in said, said
             assert database.contents() == before
@@ -383,10 +438,9 @@ def test_a_dry_run_is_a_rehearsal_that_finds_what_the_run_would(
 def test_a_rehearsal_that_goes_through_changes_nothing(deployment: Deployment) -> None:
     deployment.store({"title": "a"})
     deployment.change(*second('return {**data, "given": "x"}', ADDED))
-    with opened(deployment.environment["PERSIST_DATABASE_URL"]) as database:
+    with opened(deployment.url) as database:
         before = database.contents()
-        said = deployment.succeed("migrate", "--dry-run")
-        assert said.endswith("nothing was changed\n")
+        assert rehearse(deployment.dialect, deployment.types()) == []
         assert database.contents() == before
-    deployment.succeed("migrate")
-    deployment.succeed("check")
+    deployment.start()
+    deployment.assert_current()
