@@ -93,12 +93,18 @@ def _renames(
                 f" ({_listed(removed)}) and NEW a new one ({_listed(added)})"
             )
         renames[old] = new
-    for old, new in changes.similar(removed, added) if ask else ():
-        if old in renames or new in renames.values():
+    return _asked_renames(changes, renames) if ask else renames
+
+
+def _asked_renames(changes: ClassChanges, renames: dict[str, str]) -> dict[str, str]:
+    """Return the renames with those that the user confirms."""
+    found = dict(renames)
+    for old, new in changes.similar():
+        if old in found or new in found.values():
             continue
         if typer.confirm(f"Was {old} renamed to {new}?", default=False):
-            renames[old] = new
-    return renames
+            found[old] = new
+    return found
 
 
 def _listed(members: list[str]) -> str:

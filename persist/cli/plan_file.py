@@ -6,6 +6,7 @@ import sys
 import textwrap
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeGuard
 
 from persist.domain.entity_type import EntityType
 from persist.storage.step_proposal import ProposedStep
@@ -113,13 +114,10 @@ class PlanFile:
     def _plan(self, text: str) -> tuple[ast.Assign, ast.List]:
         """Return the statement that assigns the plan, and the list of its steps."""
         for statement in ast.parse(text).body:
-            if not isinstance(statement, ast.Assign):
+            if not _is_assignment(statement, self.variable):
                 continue
-            named = ast.unparse(statement.targets[0]) == self.variable
             call = statement.value
-            if not (named and isinstance(call, ast.Call) and call.args):
-                continue
-            steps = call.args[0]
+            steps = call.args[0] if isinstance(call, ast.Call) and call.args else None
             if isinstance(steps, ast.List):
                 return statement, steps
         raise CannotEdit(
@@ -130,11 +128,13 @@ class PlanFile:
 
 def _assigns(file: Path, variable: str) -> bool:
     """Return whether a module assigns a variable itself, and does not import it."""
-    return any(
-        isinstance(statement, ast.Assign)
-        and ast.unparse(statement.targets[0]) == variable
-        for statement in ast.parse(file.read_text(encoding="utf-8")).body
-    )
+    module = ast.parse(file.read_text(encoding="utf-8"))
+    return any(_is_assignment(statement, variable) for statement in module.body)
+
+
+def _is_assignment(statement: ast.stmt, variable: str) -> TypeGuard[ast.Assign]:
+    text = ast.unparse(statement)
+    return isinstance(statement, ast.Assign) and text.startswith(f"{variable} = ")
 
 
 def _offset(text: str, line: int | None, column: int | None) -> int:

@@ -1,6 +1,6 @@
 """What changed between two JSON Schemas of one schema version, member by member."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -111,9 +111,10 @@ class _Comparison:
 
     def _keyword(self, keyword: str, old: Schema, new: Schema) -> str | None:
         before, after = old.get(keyword), new.get(keyword)
-        if keyword in _WIDENS:
-            wider = _WIDENS[keyword](old, new)
-            return None if wider else _sentence(keyword, before, after)
+        if keyword in CONSTRAINTS:
+            if _is_wider(keyword, old, new):
+                return None
+            return _sentence(keyword, before, after)
         form = _NESTED.get(keyword, ())
         if isinstance(before, form) and isinstance(after, form):
             return self._nested(keyword, before, after)
@@ -144,12 +145,12 @@ class _Comparison:
 
 
 def _target(part: Schema, root: Schema) -> Schema:
-    """Return what ``$ref`` leads to, with what stands beside it."""
+    """Return what ``$ref`` leads to, with the other keywords of the part."""
     if "$ref" not in part:
         return part
     target = root.get("$defs", {}).get(part["$ref"].rpartition("/")[2], {})
-    beside = {key: value for key, value in part.items() if key != "$ref"}
-    return {**target, **beside}
+    others = {key: value for key, value in part.items() if key != "$ref"}
+    return {**target, **others}
 
 
 def _same(before: Any, after: Any) -> bool:
@@ -177,69 +178,69 @@ def _sentence(keyword: str, before: Any, after: Any) -> str:
     return f"{keyword} was {dumps(before)} and is {dumps(after)}"
 
 
-Widens = Callable[[Schema, Schema], bool]
+CHOICES = frozenset(("const", "enum"))
 
-
-def _upper(keyword: str) -> Widens:
-    return lambda old, new: (
-        keyword not in new or (keyword in old and new[keyword] >= old[keyword])
+UPPER_BOUNDS = frozenset(
+    (
+        "exclusiveMaximum",
+        "maxItems",
+        "maxLength",
+        "maxProperties",
+        "maximum",
     )
+)
 
-
-def _lower(keyword: str) -> Widens:
-    return lambda old, new: (
-        keyword not in new or (keyword in old and new[keyword] <= old[keyword])
+LOWER_BOUNDS = frozenset(
+    (
+        "exclusiveMinimum",
+        "minItems",
+        "minLength",
+        "minProperties",
+        "minimum",
     )
+)
+
+CONSTRAINTS = frozenset(
+    (
+        *CHOICES,
+        *UPPER_BOUNDS,
+        *LOWER_BOUNDS,
+        "multipleOf",
+        "pattern",
+        "uniqueItems",
+    )
+)
+"""Keywords that may admit more values without a new schema version."""
 
 
-def _dropped(keyword: str) -> Widens:
-    return lambda old, new: keyword not in new or old.get(keyword) == new[keyword]
+def _is_wider(keyword: str, old: Schema, new: Schema) -> bool:
+    """Return whether a constraint of ``new`` admits all that the old one admits."""
+    if keyword in CHOICES:
+        return _has_all_choices(old, new)
+    if keyword not in new or keyword not in old:
+        return keyword not in new
+    before = old[keyword]
+    after = new[keyword]
+    if keyword in UPPER_BOUNDS:
+        return bool(after >= before)
+    if keyword in LOWER_BOUNDS:
+        return bool(after <= before)
+    if keyword == "multipleOf":
+        return bool(before % after == 0)
+    return bool(before == after)
 
 
-def _multiple(old: Schema, new: Schema) -> bool:
-    divisor, before = new.get("multipleOf"), old.get("multipleOf")
-    return divisor is None or (before is not None and before % divisor == 0)
-
-
-def _values(schema: Schema) -> list[str] | None:
-    if "const" in schema:
-        return [canonical_text(schema["const"])]
-    values = schema.get("enum")
-    return None if values is None else [canonical_text(value) for value in values]
-
-
-def _more_values(old: Schema, new: Schema) -> bool:
-    before, after = _values(old), _values(new)
+def _has_all_choices(old: Schema, new: Schema) -> bool:
+    before = _choices(old)
+    after = _choices(new)
     if after is None:
         return True
-    return before is not None and set(before) <= set(after)
+    return before is not None and before <= after
 
 
-_WIDENS: Mapping[str, Widens] = {
-    "const": _more_values,
-    "enum": _more_values,
-    "multipleOf": _multiple,
-    "pattern": _dropped("pattern"),
-    "uniqueItems": _dropped("uniqueItems"),
-    **{
-        keyword: _upper(keyword)
-        for keyword in (
-            "maximum",
-            "exclusiveMaximum",
-            "maxLength",
-            "maxItems",
-            "maxProperties",
-        )
-    },
-    **{
-        keyword: _lower(keyword)
-        for keyword in (
-            "minimum",
-            "exclusiveMinimum",
-            "minLength",
-            "minItems",
-            "minProperties",
-        )
-    },
-}
-"""Whether a keyword of the new schema admits all that the old one does."""
+def _choices(schema: Schema) -> set[str] | None:
+    if "const" in schema:
+        return {canonical_text(schema["const"])}
+    if "enum" in schema:
+        return set(map(canonical_text, schema["enum"]))
+    return None

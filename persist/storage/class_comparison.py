@@ -254,12 +254,10 @@ class ClassChanges:
     def _members(self, kind: Kind) -> list[str]:
         return [change.member for change in self.changes if change.kind is kind]
 
-    def similar(
-        self, removed: list[str], added: list[str]
-    ) -> Iterator[tuple[str, str]]:
+    def similar(self) -> Iterator[tuple[str, str]]:
         """Yield each pair of a member taken out and a new one of the same type."""
         before, after = self.old.type.fields, self.new.type.fields
-        for old, new in itertools.product(removed, added):
+        for old, new in itertools.product(self.removed(), self.added()):
             if before[old].type is after[new].type:
                 yield old, new
 

@@ -39,6 +39,12 @@ EMPTY: Mapping[FieldType, Any] = {
     FieldType.OBJECT: {},
 }
 
+VERBS: Mapping[Kind, str] = {
+    Kind.ADDED: "is new",
+    Kind.CHANGED: "changes",
+    Kind.REMOVED: "is dropped",
+}
+
 CONVERSIONS: Mapping[FieldType, str] = {
     FieldType.STRING: "str(data[{name}])",
     FieldType.INTEGER: "int(data[{name}])",
@@ -64,10 +70,11 @@ class ProposedStep:
     def inline(self) -> str:
         """Return the step as one expression."""
         arguments = [str(self.from_version), str(self.to_version)]
-        if self.sql:
-            listed = [_text(statement) for statement in self.sql]
-            sql = listed[0] if len(listed) == 1 else f"[{', '.join(listed)}]"
-            arguments.append(f"sql={sql}")
+        listed = [_text(statement) for statement in self.sql]
+        if len(listed) == 1:
+            arguments.append(f"sql={listed[0]}")
+        elif listed:
+            arguments.append(f"sql=[{', '.join(listed)}]")
         if self.values or self.removed:
             arguments.append(f"data=lambda data: {self._expression()}")
         return f"MigrationStep({', '.join(arguments)})"
@@ -141,13 +148,12 @@ class Proposal:
     def _description(self, changes: list[SchemaChange]) -> str:
         renamed = {*self.renames, *self.renames.values()}
         parts = [f"{old} is called {new}" for old, new in self.renames.items()]
-        verbs = {Kind.ADDED: "is new", Kind.REMOVED: "is dropped"}
         parts += [
-            f"{change.member} {verbs.get(change.kind, 'changes')}"
+            f"{change.member} {VERBS[change.kind]}"
             for change in changes
             if change.member not in renamed
         ]
-        return "; ".join(parts).replace('"', "'").replace("\\", "/")
+        return "; ".join(parts)
 
     def _propose(self, change: SchemaChange) -> None:
         if change.kind is Kind.ADDED:
@@ -162,7 +168,8 @@ class Proposal:
     def _rename(self, old: str, new: str) -> None:
         self._removed.append(old)
         if self._has_same_column(old, new):
-            before, after = self._columns(old, new)
+            before = self.old.columns[old].name
+            after = self.new.columns[new].name
             self._sql.append(
                 f"ALTER TABLE {{table}} RENAME COLUMN {_quoted(before)} TO"
                 f" {_quoted(after)}"
@@ -178,21 +185,19 @@ class Proposal:
             self._sql.append(add_column(self.new, member))
             self._values[member] = self._converted(member, member)
 
-    def _columns(self, old: str, new: str) -> tuple[str, str]:
-        return self.old.columns[old].name, self.new.columns[new].name
-
     def _has_same_column(self, old: str, new: str) -> bool:
-        before, after = self.old.columns[old], self.new.columns[new]
-        dialect = self.new.dialect
-        types = [
-            dialect.column_type(layout.type.fields[name].type)
-            for layout, name in ((self.old, old), (self.new, new))
-        ]
-        return types[0] == types[1] and before.nullable == after.nullable
+        before = self.old.columns[old]
+        after = self.new.columns[new]
+        column_type = self.new.dialect.column_type
+        same_type = column_type(self.old.type.fields[old].type) == column_type(
+            self.new.type.fields[new].type
+        )
+        return same_type and before.nullable == after.nullable
 
     def _converted(self, old: str, new: str) -> str:
         """Return the expression of the new value of a member."""
-        before, after = self.old.type.fields[old], self.new.type.fields[new]
+        before = self.old.type.fields[old]
+        after = self.new.type.fields[new]
         value = f"data[{_text(old)}]"
         if before.type is not after.type and after.type in CONVERSIONS:
             value = CONVERSIONS[after.type].format(name=_text(old))
@@ -229,7 +234,8 @@ class Proposal:
 
 def add_column(layout: Layout, member: str) -> str:
     """Return the statement that adds the column of a member."""
-    column, kind = layout.columns[member], layout.type.fields[member].type
+    column = layout.columns[member]
+    kind = layout.type.fields[member].type
     placeholder = PLACEHOLDERS.get(kind, "{document}")
     statement = f"ALTER TABLE {{table}} ADD COLUMN {_quoted(column.name)} {placeholder}"
     if column.nullable:

@@ -44,7 +44,7 @@ SQL_KINDS: tuple[tuple[type[sa.types.TypeEngine[Any]], FieldType], ...] = (
 def exclusive(
     engine: sa.Engine, dialect: Dialect, *, end: str = "COMMIT"
 ) -> Iterator[sa.Connection]:
-    """Open a transaction beside which no other process writes.
+    """Open a transaction during which no other process writes.
 
     ``end`` is the statement that ends it. It waits for another process that migrates,
     which may take minutes.
@@ -79,7 +79,7 @@ def stored_version(connection: sa.Connection, name: str) -> int | None:
 class Recorded:
     """What the database records of a class for one schema version.
 
-    ``is_comparable`` is false for what earlier releases recorded: the schema alone,
+    ``is_comparable`` is false for what earlier releases recorded: only the schema,
     which their compiler wrote in another form.
     """
 
