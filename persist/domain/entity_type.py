@@ -1,7 +1,7 @@
 """EntityType: schema, schema version, commands and migration plan of a collection.
 
-A frozen value whose fields are data and callables. ``entity_types.from_model`` and
-``entity_types.from_schema`` make it; everything else treats both alike.
+It is a frozen value of data and callables. ``entity_types.from_model`` and
+``entity_types.from_schema`` create it; everything else treats both alike.
 """
 
 from collections.abc import Callable, Mapping
@@ -20,8 +20,7 @@ Paths = tuple[str, ...]
 
 
 class Kind(StrEnum):
-    """Where an entity type comes from: a class in code, or a JSON Schema put there over
-    HTTP."""
+    """Where an entity type comes from: a class in code or a registered JSON Schema."""
 
     TYPED = "typed"
     REGISTERED = "registered"
@@ -29,13 +28,14 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, eq=False)
 class EntityType:
-    """What a collection holds. Two are the same only if they are one: what was made for
-    one of them is not used for another.
+    """The type of a collection's records.
 
-    ``validate`` gives the data as it is stored, defaults filled in, or raises
-    ``InvalidData`` with every violation; ``unique`` and ``indexes`` are lists of dotted
-    paths; ``example`` is valid data for the documentation, ``times`` are the members
-    whose times are stored in one form, ``definition`` is what a registered type was
+    Types are compared by identity: what was prepared for one is not used for another.
+
+    ``validate`` returns the data as it is stored, with defaults filled in, or raises
+    ``InvalidData`` with every violation. ``unique`` and ``indexes`` are lists of dotted
+    paths. ``example`` is valid data for the documentation. ``times`` are the members
+    whose times are stored in one form. ``definition`` is what a registered type was
     made from.
     """
 

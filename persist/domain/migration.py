@@ -1,7 +1,7 @@
 """Migration: how data of an older schema version comes to the current one.
 
-A ``MigrationPlan`` is an ordered chain of steps; typed entities write theirs in code,
-registered ones bring theirs as data, and nobody else can tell which.
+A ``MigrationPlan`` is an ordered chain of steps. Typed entities write theirs in code,
+registered types send theirs as data, and nothing else depends on which.
 """
 
 import re
@@ -12,24 +12,24 @@ from typing import Any
 from persist.domain.errors import MigrationFailed
 from persist.domain.record import Data, dumps
 
-SHAPE = re.compile(
+TABLE_SQL = re.compile(
     r"\s*(ALTER\s+TABLE|CREATE\s+(UNIQUE\s+)?INDEX|DROP\s+INDEX)\s[^;]*;?\s*",
     re.IGNORECASE,
 )
-"""The SQL a step may have: it changes the shape of the table and nothing else."""
+"""The SQL that a step may have: it changes the table and no row."""
 
 DATABASES = frozenset(("sqlite", "postgresql"))
-"""What a mapping of SQL may be by."""
+"""The databases that a step may have SQL of its own for."""
 
 Sql = str | Iterable[str] | Mapping[str, str | Iterable[str]]
 
 
 class InvalidPlan(ValueError):
-    """The steps are no plan; the message names the faulty one."""
+    """The steps do not form a plan; the message names the faulty one."""
 
 
 def unchanged(data: Data) -> Data:
-    """The data as it is: for steps that only change the table."""
+    """Return the data as it is, for steps that only change the table."""
     return data
 
 
@@ -37,13 +37,12 @@ def unchanged(data: Data) -> Data:
 class MigrationStep:
     """From one schema version to a later one.
 
-    ``data`` takes its own copy of a record's data as the old version stored it and
-    gives the new data. ``sql`` is the statement or statements that change the shape of
-    the table, or a mapping of them by database (``sqlite``, ``postgresql``);
-    ``{table}`` is filled in, and so are the column types ``{text}``, ``{integer}``,
-    ``{number}``, ``{boolean}`` and ``{document}``. It runs in place only. Raises
-    ``InvalidPlan`` for SQL that does anything else, for a database nobody knows, and
-    for versions that do not go forward.
+    ``data`` takes a copy of a record's data as the old version stored it and returns
+    the new data. ``sql`` is the statement or statements that change the table, or a
+    mapping of them by database (``sqlite``, ``postgresql``). ``{table}`` is filled in,
+    and so are the column types ``{text}``, ``{integer}``, ``{number}``, ``{boolean}``
+    and ``{document}``. It runs in place only. Raises ``InvalidPlan`` for other SQL, for
+    an unknown database, and for versions that do not go forward.
     """
 
     from_version: int
@@ -75,14 +74,14 @@ class MigrationStep:
                 " is called"
             )
         for statement in self.statements():
-            if not SHAPE.fullmatch(statement):
+            if not TABLE_SQL.fullmatch(statement):
                 raise InvalidPlan(
                     f"the step {self} has SQL that is neither ALTER TABLE nor CREATE or"
                     f" DROP INDEX: {statement[:80]}"
                 )
 
     def statements(self, database: str | None = None) -> list[str]:
-        """Its SQL for a database, or for all of them."""
+        """Return the SQL for a database, or for all of them."""
         if isinstance(self.sql, Mapping):
             chosen = (
                 self.sql.values() if database is None else [self.sql.get(database, ())]
@@ -99,11 +98,10 @@ def _listed(sql: str | Iterable[str]) -> list[str]:
 
 
 class MigrationPlan:
-    """The steps by the schema version they start from; ``current`` is where the last
-    one leads.
+    """The steps by the schema version that they start from.
 
-    Raises ``InvalidPlan`` where two steps start from one version or one leads past
-    ``current``.
+    ``current`` is the version that the last one leads to. Raises ``InvalidPlan`` if two
+    steps start from one version or one leads past ``current``.
     """
 
     def __init__(
@@ -127,8 +125,10 @@ class MigrationPlan:
             self._next[step.from_version] = step
 
     def check_complete(self, current: int) -> None:
-        """Raise ``InvalidPlan`` unless every version that a step leads from reaches
-        ``current``, beginning with version 1."""
+        """Raise ``InvalidPlan`` unless every version reaches ``current``.
+
+        These are version 1 and all that a step starts from.
+        """
         if self.current != current:
             raise InvalidPlan(
                 f"the plan leads to schema version {self.current}, the entity is at"
@@ -141,8 +141,11 @@ class MigrationPlan:
                 raise InvalidPlan(str(error)) from None
 
     def chain(self, version: int) -> list[MigrationStep]:
-        """The steps from ``version`` to the current one. Raises ``MigrationFailed``
-        where there is a gap, or where the version is newer than the plan knows."""
+        """Return the steps from ``version`` to the current one.
+
+        Raises ``MigrationFailed`` if there is a gap, or if the version is newer than
+        the plan knows.
+        """
         if version > self.current:
             raise MigrationFailed(
                 f"the data is of schema version {version}, the current one is"
@@ -165,9 +168,9 @@ class MigrationPlan:
         return version in self._next
 
     def walk(self, version: int, data: Data) -> Data:
-        """``data`` of a schema version as the current one has it, not yet validated.
+        """Return ``data`` as the current schema version has it, not yet validated.
 
-        Raises ``MigrationFailed`` naming the step that raised or gave no object.
+        Raises ``MigrationFailed`` naming the step that raised or returned no object.
         """
         for step in self.chain(version):
             data = apply(step, data)
@@ -175,7 +178,7 @@ class MigrationPlan:
 
 
 def apply(step: MigrationStep, data: Data) -> Data:
-    """One step over one record's data. Raises ``MigrationFailed``."""
+    """Apply one step to one record's data. Raises ``MigrationFailed``."""
     try:
         changed = step.data(data)
     except MigrationFailed:
@@ -186,12 +189,12 @@ def apply(step: MigrationStep, data: Data) -> Data:
         ) from error
     if not isinstance(changed, dict):
         raise MigrationFailed(
-            f"the step {step} gave {type(changed).__name__}, not an object"
+            f"the step {step} returned {type(changed).__name__}, not an object"
         )
     try:
         dumps(changed).encode()
     except (TypeError, ValueError, RecursionError) as error:
         raise MigrationFailed(
-            f"the step {step} gave what is no JSON: {error}"
+            f"the step {step} returned what is not JSON: {error}"
         ) from error
     return changed

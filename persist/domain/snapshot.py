@@ -18,7 +18,7 @@ from persist.domain.record import canonical_text
 from persist.domain.strict_json import DEPTH, parse
 
 FORMAT_VERSION = 1
-MANIFEST = frozenset(
+MANIFEST_MEMBERS = frozenset(
     (
         "id",
         "format_version",
@@ -32,10 +32,10 @@ MANIFEST = frozenset(
         "collections",
     )
 )
-COLLECTION = frozenset(
+ENTRY_MEMBERS = frozenset(
     ("workspace", "name", "kind", "schema_version", "count", "definitions")
 )
-RECORD = frozenset(
+RECORD_MEMBERS = frozenset(
     (
         "id",
         "collection",
@@ -47,14 +47,15 @@ RECORD = frozenset(
         "data",
     )
 )
-END = frozenset(("records", "sha256"))
+END_MEMBERS = frozenset(("records", "sha256"))
 MAX_LINE_BYTES = 16_777_216
-"""Bytes a line may have. A body of 1 MiB may hold numbers that take four times its
-room: ``9e18``."""
+"""Bytes that a line may have.
 
-LAST_REVISION = 2**62
-"""What a record may come with: as many revisions again are left for the changes to
-come."""
+A body of 1 MiB may contain numbers that take four times its room when written out.
+"""
+
+MAX_REVISION = 2**62
+"""The revision that a record may have in a snapshot; half the range is left."""
 
 NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
 TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z")
@@ -65,36 +66,38 @@ Key = tuple[str, str, str]
 
 
 def head_line(manifest: Manifest) -> str:
-    """The first line."""
+    """Return the first line."""
     return canonical_text({"manifest": manifest}) + "\n"
 
 
 def end_line(records: int, sha256: str) -> str:
-    """The last line."""
+    """Return the last line."""
     return canonical_text({"end": {"records": records, "sha256": sha256}}) + "\n"
 
 
 def record_line(
     collection: str, workspace: str, row: tuple[Any, ...], data: Any
 ) -> str:
-    """A stored row (the envelope columns…) and its data as a line."""
+    """Return a stored row (the envelope columns…) and its data as a line."""
     id, revision, schema_version, created_at, updated_at = row[:5]
-    place = f'"{workspace}"' if workspace else "null"
+    workspace_text = f'"{workspace}"' if workspace else "null"
     return (
         f'{{"collection":"{collection}","created_at":"{created_at}","data":{canonical_text(data)},"id":"{id}",'
         f'"revision":{revision},"schema_version":{schema_version},"updated_at":"{updated_at}",'
-        f'"workspace":{place}}}\n'
+        f'"workspace":{workspace_text}}}\n'
     )
 
 
-UNPLAIN = re.compile(rb"\\u|[:,\[]-?(?:[0-9]{19}|[0-9]+\.0[,}\]]|[0-9.]+[eE])")
-"""What JSON may look like that strict JSON refuses or writes in another way."""
+NOT_PLAIN = re.compile(rb"\\u|[:,\[]-?(?:[0-9]{19}|[0-9]+\.0[,}\]]|[0-9.]+[eE])")
+"""JSON that strict JSON may refuse or write in another way."""
 
 
 def _plain(line: bytes) -> Any:
-    """The value of a line that is canonical as it stands, which shows without strict
-    parsing; None of any other."""
-    if UNPLAIN.search(line) or line.count(b"{") + line.count(b"[") > DEPTH:
+    """Return the value of a line that is canonical, which shows without strict parsing.
+
+    Returns None for any other line.
+    """
+    if NOT_PLAIN.search(line) or line.count(b"{") + line.count(b"[") > DEPTH:
         return None
     try:
         value = json.loads(line)
@@ -106,8 +109,8 @@ def _plain(line: bytes) -> Any:
 class Inspection:
     """Reads the lines of a snapshot one by one and refuses what does not fit.
 
-    ``manifest`` is there after the first line; ``finish`` looks at the whole. Raises
-    ``InvalidSnapshot`` naming the line.
+    ``manifest`` is set after the first line. ``finish`` checks all lines against it.
+    Raises ``InvalidSnapshot`` naming the line.
     """
 
     def __init__(self) -> None:
@@ -120,16 +123,16 @@ class Inspection:
         self._line = 0
 
     def read(self, line: bytes) -> dict[str, Any] | None:
-        """Take the next line; a record line gives its record."""
+        """Read the next line and return its record, None if it has none."""
         self._line += 1
         if not line.endswith(b"\n") or len(line) > MAX_LINE_BYTES:
             raise self._refused("is cut off or too long")
         if self.end is not None:
-            raise self._refused("stands behind the closing line")
+            raise self._refused("comes after the closing line")
         plain = _plain(line)
         value = self._parsed(line) if plain is None else plain
         if not isinstance(value, dict):
-            raise self._refused("is no JSON object")
+            raise self._refused("is not a JSON object")
         if self._line == 1:
             self._bytes.update(line)
             self._open(value)
@@ -145,8 +148,10 @@ class Inspection:
         return value
 
     def finish(self) -> str:
-        """The closing hash. Raises ``InvalidSnapshot`` unless everything was there and
-        fits the manifest."""
+        """Return the closing hash.
+
+        Raises ``InvalidSnapshot`` unless the lines are complete and fit the manifest.
+        """
         if self.end is None:
             raise InvalidSnapshot(
                 "the closing line is missing: the snapshot is cut off"
@@ -156,13 +161,13 @@ class Inspection:
             (entry["workspace"] or "", entry["name"]): entry["count"]
             for entry in self.manifest["collections"]
         }
-        told = self.manifest["records"]
+        expected = self.manifest["records"]
         if (
-            not total == told == self.end["records"]
+            not total == expected == self.end["records"]
             or {k: n for k, n in counts.items() if n} != self._counts
         ):
             raise InvalidSnapshot(
-                f"the snapshot holds {total} records, its manifest tells of {told}"
+                f"the snapshot contains {total} records, its manifest says {expected}"
             )
         if self._canonical.hexdigest() != self.manifest["sha256"]:
             raise InvalidSnapshot(
@@ -182,30 +187,30 @@ class Inspection:
     def _open(self, value: dict[str, Any]) -> None:
         manifest = value.get("manifest")
         if value.keys() != {"manifest"} or not isinstance(manifest, dict):
-            raise self._refused("is no manifest")
+            raise self._refused("is not a manifest")
         version = manifest.get("format_version")
         if type(version) is not int or version != FORMAT_VERSION:
             raise self._refused(f"has a format_version other than {FORMAT_VERSION}")
-        if manifest.keys() != MANIFEST:
-            different = ", ".join(sorted(manifest.keys() ^ MANIFEST))[:200]
+        if manifest.keys() != MANIFEST_MEMBERS:
+            different = ", ".join(sorted(manifest.keys() ^ MANIFEST_MEMBERS))[:200]
             raise self._refused(f"lacks or does not know these members: {different}")
         if not all(_sound_manifest(manifest)):
             raise self._refused("has members of the wrong kind")
         self.manifest = manifest
 
     def _close(self, end: Any) -> None:
-        if not isinstance(end, dict) or end.keys() != END:
-            raise self._refused("is no closing line")
+        if not isinstance(end, dict) or end.keys() != END_MEMBERS:
+            raise self._refused("is not a closing line")
         if end["sha256"] != self._bytes.hexdigest():
             raise InvalidSnapshot(
-                "the closing hash does not fit what stands before it: the snapshot was"
+                "the closing hash does not fit the lines before it: the snapshot was"
                 " altered"
             )
         self.end = end
 
     def _record(self, record: dict[str, Any]) -> None:
-        if record.keys() != RECORD or not all(_sound_record(record)):
-            raise self._refused("is no record")
+        if record.keys() != RECORD_MEMBERS or not all(_sound_record(record)):
+            raise self._refused("is not a record")
         key = record["workspace"] or "", record["collection"], record["id"]
         if self._last is not None and key <= self._last:
             raise self._refused("is out of order")
@@ -238,7 +243,7 @@ def _sound_manifest(manifest: Manifest) -> Iterator[bool]:
 
 
 def _sound_entry(entry: Any) -> bool:
-    if not isinstance(entry, dict) or entry.keys() != COLLECTION:
+    if not isinstance(entry, dict) or entry.keys() != ENTRY_MEMBERS:
         return False
     return (
         _is_name(entry["name"])
@@ -268,18 +273,20 @@ def _sound_record(record: Mapping[str, Any]) -> Iterator[bool]:
     yield isinstance(record["id"], str) and is_canonical(record["id"])
     yield _is_name(record["collection"])
     yield record["workspace"] is None or _is_name(record["workspace"])
-    yield _natural(record["revision"], 1) and record["revision"] <= LAST_REVISION
+    yield _natural(record["revision"], 1) and record["revision"] <= MAX_REVISION
     yield _natural(record["schema_version"], 1)
     yield _is_time(record["created_at"]) and _is_time(record["updated_at"])
     yield isinstance(record["data"], dict)
 
 
-def lines_of(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """The lines of a content that comes in pieces, each with its end; the last may lack
-    it."""
+def lines_of(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Return the lines of a content that comes in chunks, each with its end.
+
+    The last one may lack it.
+    """
     rest = b""
-    for piece in pieces:
-        *lines, rest = (rest + piece).split(b"\n")
+    for chunk in chunks:
+        *lines, rest = (rest + chunk).split(b"\n")
         for line in lines:
             yield line + b"\n"
         if len(rest) > MAX_LINE_BYTES:

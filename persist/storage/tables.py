@@ -1,6 +1,8 @@
-"""The service's own tables. ``workspace`` is ``''`` for the default one, ``actor`` is
-``''`` where access is open; times are text (RFC 3339, UTC, microseconds, ``Z``) on both
-databases."""
+"""The service's own tables.
+
+``workspace`` is ``''`` for the default one, ``actor`` is ``''`` if access is open.
+Times are text on both databases: RFC 3339 in UTC with microseconds and ``Z``.
+"""
 
 import sqlalchemy as sa
 
@@ -36,22 +38,28 @@ JOURNAL = sa.Table(
         "journal_record", "collection", "workspace", "id", "revision", unique=True
     ),
 )
-"""Every change, in commit order. ``created_at`` and ``updated_at`` are the record's, so
-that a past revision can be shown whole, the latter where it is not ``at``; ``data`` is
-null on deletion."""
+"""Every change, in the order of commits.
+
+``created_at`` and ``updated_at`` are the record's; the latter is null if it is ``at``.
+``data`` is the record's data after the change: null for a deletion, and once erased.
+"""
 
 JOURNAL_HEAD = sa.Table(
     "journal_head", METADATA, sa.Column("seq", INTEGER, nullable=False)
 )
-"""One row: the last ``seq`` given out. Taken as the last thing a transaction does, so
-that the order of ``seq`` is the order of commit, without gaps."""
+"""One row: the last ``seq`` that was taken.
+
+A transaction takes its seqs last, so their order is the order of commits, without gaps.
+"""
 
 JOURNAL_FIRST = sa.Table(
     "journal_first", METADATA, sa.Column("seq", INTEGER, nullable=False)
 )
-"""One row: the ``seq`` from which on the journal is whole. What is left below it are
-the deletions of records that are gone: they keep their last revision, which no other
-record of the id may have."""
+"""One row: the ``seq`` from which on the journal is complete.
+
+Below it are only the deletions of records that are still deleted. They keep the last
+revision of the id, which no later record may have.
+"""
 
 ANSWERS = sa.Table(
     "answers",
@@ -76,9 +84,11 @@ DEFINITIONS = sa.Table(
     sa.Column("definition", DOCUMENT, nullable=False),
     sa.Column("table_name", TEXT),
 )
-"""Every schema version of every entity type this database has known; ``table_name`` is
-the table of a registered one. A deleted type has no current version and goes on
-counting."""
+"""Every schema version of every entity type that this database has known.
+
+``table_name`` is the table of a registered type. A deleted type has no current version,
+and its versions go on counting.
+"""
 
 REGISTRY_HEAD = sa.Table(
     "registry_head",
@@ -86,8 +96,9 @@ REGISTRY_HEAD = sa.Table(
     sa.Column("epoch", INTEGER, nullable=False),
     sa.Column("documents", INTEGER, nullable=False),
 )
-"""One row: how often the definitions changed, and how many document tables were ever
-made."""
+"""One row: how often definitions and workspaces changed (``epoch``), and how many
+document tables were ever created.
+"""
 
 WORKSPACES = sa.Table(
     "workspaces",
@@ -95,7 +106,7 @@ WORKSPACES = sa.Table(
     sa.Column("name", TEXT, primary_key=True),
     sa.Column("collections", DOCUMENT, nullable=False),
 )
-"""Every declared workspace, with the names of the collections it holds."""
+"""Every declared workspace, with the names of its collections."""
 
 MIGRATIONS = sa.Table(
     "migrations",
@@ -104,7 +115,7 @@ MIGRATIONS = sa.Table(
     _text("at"),
     sa.Column("report", DOCUMENT, nullable=False),
 )
-"""Every completed run: restores, and steps that ran in place."""
+"""Every completed migration: restores, and steps that ran in place."""
 
 SNAPSHOT_MARKS = sa.Table(
     "snapshot_marks",
@@ -112,8 +123,7 @@ SNAPSHOT_MARKS = sa.Table(
     sa.Column("collection", TEXT, primary_key=True),
     sa.Column("changes", INTEGER, nullable=False),
 )
-"""How many changes each collection has seen since automatic snapshots were first asked
-for."""
+"""How many changes each collection has had since automatic snapshots were turned on."""
 
 SNAPSHOTS = sa.Table(
     "snapshots",
@@ -124,8 +134,10 @@ SNAPSHOTS = sa.Table(
     _text("store"),
     sa.Column("pieces", INTEGER, nullable=False),
 )
-"""Every snapshot that is whole; ``head`` is its first line, its records are in the
-pieces of a ``store``, which only this snapshot has."""
+"""Every complete snapshot.
+
+``head`` is its first line. Its records are in the chunks of a ``store`` of its own.
+"""
 
 SNAPSHOT_PIECES = sa.Table(
     "snapshot_pieces",
@@ -134,8 +146,11 @@ SNAPSHOT_PIECES = sa.Table(
     sa.Column("number", INTEGER, primary_key=True, autoincrement=False),
     _text("content"),
 )
-"""The record lines of snapshots. A store is named after the moment it was begun at; one
-that no snapshot has is of one that was never done."""
+"""The record lines of snapshots, in chunks.
+
+A store is named by a UUIDv7, so by the moment at which it was begun. One that no
+snapshot has belongs to one that is being taken or was never completed.
+"""
 
 KEYS = sa.Table(
     "access_keys",
@@ -146,4 +161,4 @@ KEYS = sa.Table(
     _text("created_at"),
     _text("revoked_at", null=True),
 )
-"""Every key that was ever made, revoked ones too: the journal names them."""
+"""Every key that was ever created, revoked ones too: the journal names them."""

@@ -352,8 +352,8 @@ def last_fails(data: Json) -> Any:
     [
         (last_fails, "the step 1 to 2 raised ZeroDivisionError"),
         (lambda d: d["absent"], "the step 1 to 2 raised KeyError: 'absent'"),
-        (lambda d: None, "gave NoneType, not an object"),
-        (lambda d: {**d, "more": {1, 2}}, "gave what is no JSON"),
+        (lambda d: None, "returned NoneType, not an object"),
+        (lambda d: {**d, "more": {1, 2}}, "returned what is not JSON"),
         (lambda d: {**d, "more": 21}, "/more Input should be less than or equal to 20"),
         (lambda d: {**d, "more": "1"}, "/more"),
         (lambda d: {**d, "other": 1}, "/other"),

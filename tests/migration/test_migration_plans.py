@@ -183,13 +183,13 @@ def endless() -> list[Any]:
     [
         (raises, "the step 1 to 2 raised ZeroDivisionError"),
         (lambda data: data["none"], "the step 1 to 2 raised KeyError"),
-        (lambda data: None, "the step 1 to 2 gave NoneType, not an object"),
-        (lambda data: [data], "the step 1 to 2 gave list, not an object"),
-        (lambda data: {"a": {1, 2}}, "the step 1 to 2 gave what is no JSON"),
-        (lambda data: {"a": object()}, "the step 1 to 2 gave what is no JSON"),
-        (lambda data: {"a": float("nan")}, "the step 1 to 2 gave what is no JSON"),
-        (lambda data: {"a": "\ud800"}, "the step 1 to 2 gave what is no JSON"),
-        (lambda data: {"a": endless()}, "the step 1 to 2 gave what is no JSON"),
+        (lambda data: None, "the step 1 to 2 returned NoneType, not an object"),
+        (lambda data: [data], "the step 1 to 2 returned list, not an object"),
+        (lambda data: {"a": {1, 2}}, "the step 1 to 2 returned what is not JSON"),
+        (lambda data: {"a": object()}, "the step 1 to 2 returned what is not JSON"),
+        (lambda data: {"a": float("nan")}, "the step 1 to 2 returned what is not JSON"),
+        (lambda data: {"a": "\ud800"}, "the step 1 to 2 returned what is not JSON"),
+        (lambda data: {"a": endless()}, "the step 1 to 2 returned what is not JSON"),
     ],
 )
 def test_a_function_that_fails_is_named_by_its_step(

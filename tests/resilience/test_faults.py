@@ -110,7 +110,7 @@ def test_a_file_that_is_gone_makes_the_service_not_ready(
     with serving(url, tmp_path) as server, server.client() as client:
         assert is_ready(client)
         shutil.move(path, path.with_name("away"))
-        assert_not_ready(client, "gone")
+        assert_not_ready(client, "exist")
         shutil.move(path.with_name("away"), path)
         until(lambda: is_ready(client))
 

@@ -494,7 +494,7 @@ def test_a_unique_value_held_at_the_last_record_leaves_every_table_as_it_was(
     ("name", "good", "bad", "pointer", "named"),
     [
         ("plan-raising", [2, 4], 3, "", "the step 1 to 2 raised LookupError: 3 is odd"),
-        ("plan-listing", [], 3, "", "the step 1 to 2 gave list, not an object"),
+        ("plan-listing", [], 3, "", "the step 1 to 2 returned list, not an object"),
         ("plan-invalid", [3], 11, "/n", "less than or equal to 20"),
         ("plan-gapped", [], 3, "", "no step from schema version 1"),
     ],

@@ -353,13 +353,13 @@ def test_it_is_refused_and_nothing_is_stored(
     ("fault", "named"),
     [
         ("no closing line", "the closing line is missing"),
-        ("two closing lines", "line 6 stands behind the closing line"),
+        ("two closing lines", "line 6 comes after the closing line"),
         ("lines swapped, all hashes fitting", "line 3 is out of order"),
         ("manifest with format_version 2", "line 1 has a format_version other than 1"),
         ("manifest with more 1", "line 1 lacks or does not know these members: more"),
-        ("a record less than told", "holds 2 records, its manifest tells of 3"),
+        ("a record less than told", "contains 2 records, its manifest says 3"),
         ("hash of the records of another", "do not have the hash of the manifest"),
-        ("record with revision 0", "line 2 is no record"),
+        ("record with revision 0", "line 2 is not a record"),
     ],
 )
 def test_what_is_wrong_is_said(snapshots: Snapshots, fault: str, named: str) -> None:

@@ -440,7 +440,7 @@ def test_a_whole_snapshot_is_found_so(
             "UPDATE snapshot_pieces SET content = replace(content, '}\n', '}')",
             "line 2 is not strict JSON",
         ),
-        ("DELETE FROM snapshot_pieces", "holds 0 records, its manifest tells of 1"),
+        ("DELETE FROM snapshot_pieces", "contains 0 records, its manifest says 1"),
         (
             "UPDATE snapshots SET head = replace(head, 'mine', 'Mine')",
             "line 1 is not as it was stored",
