@@ -198,6 +198,7 @@ def _lifespan(
         tasks = [
             asyncio.create_task(files.watch()),
             asyncio.create_task(metrics.refresh()),
+            asyncio.create_task(database.maintenance.run()),
         ]
         yield state
         for task in tasks:
@@ -215,6 +216,7 @@ def _database(settings: Settings) -> Database:
         snapshot_every=settings.snapshot_every,
         snapshot_keep=settings.snapshot_keep,
         waiting=settings.max_waiting,
+        streams=settings.max_streams,
     )
 
 

@@ -142,6 +142,13 @@ class Settings(BaseSettings):
             " is 503."
         ),
     )
+    max_streams: int = Field(
+        8,
+        ge=1,
+        description=(
+            "Exports that run at once in one process; one more waits, then it is 503."
+        ),
+    )
     max_bodies_bytes: int = Field(
         67_108_864,
         ge=1,

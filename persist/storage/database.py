@@ -21,11 +21,13 @@ from persist.storage.change_feed import Feed
 from persist.storage.dialect import Dialect, dialect_of
 from persist.storage.keys import KeyReader, StoredKey
 from persist.storage.layout import Layout
+from persist.storage.maintenance import Maintenance
 from persist.storage.reader import Find, Reader, RecordReader, refusal
-from persist.storage.records import BATCH_ROWS, page_statement
+from persist.storage.records import page_statement
+from persist.storage.row_stream import RowStream
 from persist.storage.schema import prepare
 from persist.storage.snapshots import Snapshots
-from persist.storage.sql import Connection, Cursor, Row, Session
+from persist.storage.sql import Connection, Row, Session
 from persist.storage.statistics import StatisticsCollector
 from persist.storage.unit_of_work import RecordKey, UnitOfWork
 from persist.storage.worker import BatchWorker
@@ -45,6 +47,9 @@ processor does not make a brief read a long one.
 
 UNLIMITED_CHECKS = 1_000_000
 """Interruption checks of a read by key, which is always brief."""
+
+STREAM_WAIT_SECONDS = 4.0
+"""Seconds that a stream waits while as many as are allowed run."""
 
 WAITING_READS_SHARE = 4
 """Reads in threads take longer than others: so many times fewer may wait."""
@@ -71,6 +76,7 @@ class Database:
         snapshot_every: int = 0,
         snapshot_keep: int = 5,
         waiting: int = 1_000,
+        streams: int = 8,
     ) -> None:
         self.dialect: Dialect = dialect_of(url)
         types = list(types)
@@ -95,6 +101,7 @@ class Database:
             "keys", self._key_reader.work, waiting
         )
         self.snapshots = Snapshots(self.dialect, self.catalog, self._write_in_thread)
+        self.maintenance = Maintenance(self.dialect, self.health, self._write_in_thread)
         self.statistics = StatisticsCollector(self.dialect, self.catalog)
         self._snapshot_keep = snapshot_keep
         self._snapshot_thread = ThreadPoolExecutor(
@@ -105,6 +112,8 @@ class Database:
         self._reader_threads = ThreadPoolExecutor(
             READER_THREADS, thread_name_prefix="reader"
         )
+        self._streams = asyncio.Semaphore(streams)
+        self._stream_threads = ThreadPoolExecutor(streams, thread_name_prefix="stream")
         self._local = threading.local()
         self._opened: list[Connection] = []
         self._checks = 0
@@ -192,21 +201,25 @@ class Database:
     ) -> AsyncIterator[list[Row]]:
         """Return the rows that match, in batches, as of one moment.
 
-        The stream has a connection of its own.
+        The stream has a connection of its own. If it is closed or cancelled, its query
+        ends at once. Raises ``Unavailable`` if too many streams run for too long.
         """
-        connection: Connection | None = None
         try:
-            connection = await self._in_reader(self.dialect.connect)
-            rows = await self._in_reader(
-                self._open_stream, connection, layout, workspace, query
-            )
-            while batch := await self._in_reader(rows.fetchmany, BATCH_ROWS):
+            async with asyncio.timeout(STREAM_WAIT_SECONDS):
+                await self._streams.acquire()
+        except TimeoutError:
+            raise Unavailable("too many exports are running; try again") from None
+        stream = RowStream(self.dialect, self._stream_threads)
+        try:
+            statement = page_statement(layout, query)
+            values = query_sql.values(layout, workspace, query)
+            await stream.call(stream.open, statement, values)
+            while batch := await stream.call(stream.fetch):
                 yield batch
         except Exception as error:
             raise refusal(self.dialect, error) from error
         finally:
-            if connection is not None:
-                connection.close()
+            stream.end().add_done_callback(lambda _: self._streams.release())
 
     @property
     def waiting(self) -> dict[str, int]:
@@ -224,6 +237,7 @@ class Database:
         self._finds.close()
         self._keys.close()
         self._reader_threads.shutdown()
+        self._stream_threads.shutdown()
         self.feed.close()
         # The last one to close an SQLite file leaves all of it in that one file.
         self._record_reader.close()
@@ -260,14 +274,6 @@ class Database:
         self._snapshot_thread.submit(
             self.snapshots.take_automatically, collections, self._snapshot_keep
         )
-
-    def _open_stream(
-        self, connection: Connection, layout: Layout, workspace: str, query: Query
-    ) -> Cursor:
-        connection.execute(self.dialect.begin_read)
-        rows = self.dialect.stream_cursor(connection)
-        values = query_sql.values(layout, workspace, query)
-        return page_statement(layout, query).run(rows, values)
 
     def _thread_connection(self) -> Connection:
         """Return the connection of this thread."""

@@ -5,6 +5,7 @@ not how many requests wait for it.
 """
 
 import asyncio
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -13,9 +14,11 @@ from contextlib import closing
 import sqlalchemy as sa
 
 from persist.domain.errors import Unavailable
-from persist.storage.dialect import Dialect, Failure
+from persist.storage.dialect import Checkpoint, Dialect, Failure
 from persist.storage.sql import Session, Statement
 from persist.storage.tables import JOURNAL_HEAD
+
+logger = logging.getLogger(__name__)
 
 FAILURE_SECONDS = 5.0
 """Seconds that a failure counts unless something is stored meanwhile.
@@ -49,6 +52,9 @@ class Health:
     """What is known of a database; any thread may report and ask."""
 
     def __init__(self, dialect: Dialect) -> None:
+        self.wal_bytes = 0
+        self.failed_checkpoints = 0
+        self._checkpoint_fault: str | None = None
         self._dialect = dialect
         self._failed: tuple[float, str] | None = None
         self._answered = time.monotonic()
@@ -75,6 +81,18 @@ class Health:
             self._probe.start()
         return time.monotonic() - self._probed > PROBE_SECONDS
 
+    def checkpointed(self, checkpoint: Checkpoint | None) -> None:
+        """Note a checkpoint."""
+        self.wal_bytes = checkpoint.wal_bytes if checkpoint else 0
+        self._checkpoint_fault = None
+
+    def checkpoint_failed(self, error: BaseException) -> None:
+        """Note that a checkpoint failed: the write-ahead log goes on growing."""
+        self.failed_checkpoints += 1
+        reason = self._dialect.describe(error)
+        self._checkpoint_fault = f"the write-ahead log cannot be checkpointed: {reason}"
+        logger.error("a checkpoint failed: %s", error)
+
     async def check(self) -> None:
         """Raise ``Unavailable`` if nothing can be stored or read.
 
@@ -97,7 +115,7 @@ class Health:
         failed = self._failed
         if failed is not None and time.monotonic() - failed[0] < FAILURE_SECONDS:
             return failed[1]
-        return None
+        return self._checkpoint_fault
 
     async def _examine(self) -> None:
         """Wait for a look; all checks that run at once share one."""

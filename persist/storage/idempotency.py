@@ -34,6 +34,28 @@ DROP = Statement(sa.delete(ANSWERS).where(*_OF_KEY))
 """Delete the answer that was given under a key."""
 
 
+SWEEP_ROWS = 1_000
+"""Answers that one transaction deletes."""
+
+_OVERDUE = (
+    sa.select(ANSWERS.c.actor, ANSWERS.c.key)
+    .where(ANSWERS.c.at < sa.bindparam("before"))
+    .order_by(ANSWERS.c.at)
+)
+
+FIRST_OVERDUE = Statement(_OVERDUE.limit(sa.literal_column("1")))
+"""Select one answer that is no longer replayed."""
+
+SWEEP = Statement(
+    sa.delete(ANSWERS).where(
+        sa.tuple_(ANSWERS.c.actor, ANSWERS.c.key).in_(
+            _OVERDUE.limit(sa.literal_column(str(SWEEP_ROWS)))
+        )
+    )
+)
+"""Delete answers that are no longer replayed, the oldest first."""
+
+
 @Statement
 def erase_mentions(dialect: Dialect) -> sa.ClauseElement:
     """Delete the answers that show a record, by its id."""

@@ -5,7 +5,7 @@ batch are one UPDATE, many new records are one INSERT. A query sees the waiting 
 because it sends them first.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -14,7 +14,7 @@ from persist.domain.query import Query
 from persist.domain.record import Record
 from persist.storage import query_sql
 from persist.storage.layout import Layout
-from persist.storage.sql import Compiled, Cursor
+from persist.storage.sql import Compiled, Cursor, Row
 
 BATCH_ROWS = 500
 """Rows that one statement takes at most."""
@@ -107,27 +107,29 @@ class TableRecords:
         """
         if not self._dirty:
             return
+        writer = self._layout.writer
+        changes = self._take_changes()
+        deleted = [_key(before) for before, after in changes if before and not after]
+        _run_checked(writer.delete, self._cursor, deleted)
+        row = self._layout.row
+        updated = [
+            (*row(after), *_key(before))
+            for before, after in changes
+            if before and after
+        ]
+        _run_checked(writer.update, self._cursor, updated)
+        new = [row(after) for before, after in changes if after and not before]
+        for batch in batches(new):
+            writer.insert(self._cursor, batch)
+
+    def _take_changes(self) -> list[tuple[Record | None, Record | None]]:
+        """Return what waits as (stored record, new record), by workspace and id."""
         keys = sorted(self._dirty)
         self._dirty = {}
-        deleted, updated, new = [], [], []
-        row = self._layout.row
+        changes = [(self._stored.get(key), self._present[key]) for key in keys]
         for key in keys:
-            before, after = self._stored.get(key), self._present[key]
-            self._stored[key] = after
-            if before is None:
-                if after is not None:
-                    new.append(row(after))
-            elif after is None:
-                deleted.append(_key(before))
-            else:
-                updated.append((*row(after), *_key(before)))
-        writer, cursor = self._layout.writer, self._cursor
-        for batch in batches(deleted):
-            _expect(len(batch), writer.delete(cursor, batch))
-        for batch in batches(updated):
-            _expect(len(batch), writer.update(cursor, batch))
-        for batch in batches(new):
-            writer.insert(cursor, batch)
+            self._stored[key] = self._present[key]
+        return changes
 
     def flush_exchanging(self) -> None:
         """Send what waits so that records may exchange unique values: every changed
@@ -141,8 +143,7 @@ class TableRecords:
         stored = [self._stored.get(key) for key in keys]
         before = [_key(record) for record in stored if record is not None]
         writer, cursor = self._layout.writer, self._cursor
-        for batch in batches(sorted(before)):
-            _expect(len(batch), writer.delete(cursor, batch))
+        _run_checked(writer.delete, cursor, sorted(before))
         for key in keys:
             after = self._stored[key] = self._present[key]
             if after is not None:
@@ -171,9 +172,13 @@ def batches(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
         yield items[start : start + BATCH_ROWS]
 
 
-def _expect(wanted: int, found: int) -> None:
-    if found != wanted:
-        raise WriteLost
+def _run_checked(
+    run: Callable[[Cursor, Sequence[Row]], int], cursor: Cursor, rows: Sequence[Row]
+) -> None:
+    """Change rows, each of which must be as it was read. Raises ``WriteLost``."""
+    for batch in batches(rows):
+        if run(cursor, batch) != len(batch):
+            raise WriteLost
 
 
 def page_statement(layout: Layout, query: Query) -> Compiled:

@@ -124,24 +124,24 @@ class Registration:
                 f"{name} is defined in code; it cannot be deleted over HTTP"
             )
 
-        def operation(work: UnitOfWork) -> None:
-            current = current_of(work.definitions.versions(name))
-            if current is None:
-                raise EntityTypeNotFound(
-                    f"there is no registered entity type {name[:80]!r}"
-                )
-            select = f"SELECT 1 FROM {current.table_name} LIMIT 1"
-            if work.session.execute(select).fetchall():
-                raise CollectionNotEmpty(f"{name} has records; delete them first")
-            table = sa.Table(current.table_name, sa.MetaData())
-            work.session.execute(work.session.dialect.ddl(DropTable(table)))
-            work.definitions.retire(name)
-            for workspace, collections in work.workspaces.items():
-                if name in collections:
-                    others = [other for other in collections if other != name]
-                    work.declare_workspace(workspace, others)
+        return lambda work: _delete(work, name)
 
-        return operation
+
+def _delete(work: UnitOfWork, name: str) -> None:
+    """Delete a registered type with its empty table."""
+    current = current_of(work.definitions.versions(name))
+    if current is None:
+        raise EntityTypeNotFound(f"there is no registered entity type {name[:80]!r}")
+    select = f"SELECT 1 FROM {current.table_name} LIMIT 1"
+    if work.session.execute(select).fetchall():
+        raise CollectionNotEmpty(f"{name} has records; delete them first")
+    table = sa.Table(current.table_name, sa.MetaData())
+    work.session.execute(work.session.dialect.ddl(DropTable(table)))
+    work.definitions.retire(name)
+    for workspace, collections in work.workspaces.items():
+        if name in collections:
+            others = [other for other in collections if other != name]
+            work.declare_workspace(workspace, others)
 
 
 def _with_table(target: StoredDefinition) -> StoredDefinition:

@@ -82,6 +82,7 @@ class BatchWorker(Generic[Task]):
         self._queue: SimpleQueue[Job[Task] | None] = SimpleQueue()
         self._unsettled: deque[Job[Task]] = deque()
         self._watching = False
+        self._closed = False
         self._withdrawing = threading.Lock()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
@@ -104,7 +105,12 @@ class BatchWorker(Generic[Task]):
         return future
 
     def run(self, task: Task) -> Any:
-        """Queue a task from a thread and wait for its outcome, however long."""
+        """Queue a task from a thread and wait for its outcome, however long.
+
+        Raises ``Unavailable`` if the worker is closed.
+        """
+        if self._closed:
+            raise _stopping()
         future: Future[Any] = Future()
         self._queue.put(Job(task, future, None))
         return future.result()
@@ -125,8 +131,15 @@ class BatchWorker(Generic[Task]):
 
     def close(self) -> None:
         """Finish what waits, then end the thread."""
+        self._closed = True
         self._queue.put(None)
         self._thread.join()
+        with suppress(Empty):
+            while True:
+                job = self._queue.get_nowait()
+                if job is not None:
+                    job.error = _stopping()
+                    self._settle([job])
 
     def _run(self) -> None:
         while (first := self._queue.get()) is not None:
@@ -198,6 +211,10 @@ class BatchWorker(Generic[Task]):
         unsettled = self._unsettled
         while unsettled and unsettled[0].future.done():
             unsettled.popleft()
+
+
+def _stopping() -> Unavailable:
+    return Unavailable("the service is stopping; nothing was changed, try again")
 
 
 def _not_stored() -> Unavailable:

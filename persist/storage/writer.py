@@ -35,7 +35,7 @@ ATTEMPTS = 10
 ANALYZE_CHANGES = 10_000
 """Changes of a collection in one transaction after which its table is analyzed."""
 
-OUTCOME_SECONDS = 3.0
+OUTCOME_SECONDS = 3.5
 """Seconds that the outcome of a commit without an answer is looked for."""
 
 
@@ -77,12 +77,12 @@ OnCommitted = Callable[[int], None]
 """Is called with the last ``seq`` of each transaction that added changes."""
 
 
-class CommitFailed(Exception):
-    """COMMIT was not confirmed and the transaction is not stored."""
+class NotConfirmed(Exception):
+    """The database did not confirm a COMMIT; ``refusal`` is what the callers get."""
 
-
-class CommitUnknown(Exception):
-    """COMMIT was not confirmed and the transaction may be stored."""
+    def __init__(self, refusal: PersistError) -> None:
+        super().__init__(refusal.detail)
+        self.refusal = refusal
 
 
 class Withdrawn(Exception):
@@ -154,14 +154,13 @@ class GroupCommitWriter:
             self._stored(len(jobs))
         except Withdrawn:
             self._run_group(jobs)
-        except (CommitFailed, CommitUnknown) as error:
-            for job in jobs:
-                job.error = _refusal_of_commit(error)
+        except NotConfirmed as error:
+            _refuse(jobs, error.refusal)
         except Exception as error:  # noqa: BLE001 - each one by itself shows what it was
             unavailable = self._unavailable(error)
-            for job in jobs:
-                job.result, job.error = None, unavailable
-                if unavailable is None:
+            _refuse(jobs, unavailable)
+            if unavailable is None:
+                for job in jobs:
                     self._run_separately(job)
 
     def _attempt(self, job: Job[Write], work: UnitOfWork) -> None:
@@ -177,29 +176,29 @@ class GroupCommitWriter:
 
     def _run_separately(self, job: Job[Write]) -> None:
         for _ in range(ATTEMPTS):
-            if job.withdrawn:
+            if job.withdrawn or self._run_once(job):
                 return
-            try:
-                self._run_alone_once(job)
-                return
-            except (PersistError, KeyInUse, Stale) as error:
-                job.error = error
-                return
-            except Withdrawn:
-                return
-            except (CommitFailed, CommitUnknown) as error:
-                job.error = _refusal_of_commit(error)
-                return
-            except Exception as error:  # noqa: BLE001 - the caller gets it
-                job.error = self._refusal(error)
-                if job.error is not None:
-                    return
         job.error = Unavailable(
             "other writers keep changing the same records; nothing was changed, try"
             " again"
         )
 
-    def _run_alone_once(self, job: Job[Write]) -> None:
+    def _run_once(self, job: Job[Write]) -> bool:
+        """Run an operation; return False if it should run again."""
+        try:
+            self._run_in_transaction(job)
+        except Withdrawn:
+            pass  # the caller has its refusal already
+        except NotConfirmed as error:
+            job.error = error.refusal
+        except (PersistError, KeyInUse, Stale) as error:
+            job.error = error
+        except Exception as error:  # noqa: BLE001 - the caller gets it
+            job.error = self._refusal(error)
+            return job.error is not None
+        return True
+
+    def _run_in_transaction(self, job: Job[Write]) -> None:
         """Run an operation in a transaction of its own."""
         task = job.task
         with self._transaction([job], task.isolation, dry_run=task.dry_run) as work:
@@ -305,9 +304,9 @@ class GroupCommitWriter:
             self._note_failure("the database did not confirm a commit: %s", error)
             outcome = self._outcome(error, work)
             if outcome is CommitOutcome.UNKNOWN:
-                raise CommitUnknown from error
+                raise NotConfirmed(outcome_unknown()) from error
             if outcome is CommitOutcome.NOT_STORED:
-                raise CommitFailed from error
+                raise NotConfirmed(_not_stored()) from error
 
     def _outcome(self, error: Exception, work: UnitOfWork) -> CommitOutcome:
         """Find out whether a transaction is stored, on another connection."""
@@ -354,10 +353,10 @@ class GroupCommitWriter:
             self.close()
 
 
-def _refusal_of_commit(error: Exception) -> PersistError:
-    if isinstance(error, CommitUnknown):
-        return outcome_unknown()
-    return _not_stored()
+def _refuse(jobs: list[Job[Write]], refusal: PersistError | None) -> None:
+    """Give all jobs the same refusal; None takes back what they have."""
+    for job in jobs:
+        job.result, job.error = None, refusal
 
 
 def _not_stored() -> Unavailable:

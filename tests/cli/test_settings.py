@@ -41,6 +41,7 @@ def test_the_defaults_are_those_of_the_contract() -> None:
         "max_connections": 5_000,
         "max_requests": 2_000,
         "max_waiting": 1_000,
+        "max_streams": 8,
         "max_bodies_bytes": 67_108_864,
         "shutdown_seconds": 10,
         "log_level": "info",

@@ -3,7 +3,9 @@ stopped, killed and promoted."""
 
 import itertools
 import logging
+import os
 import shutil
+import signal
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -102,6 +104,21 @@ class PostgresNode:
         """End it at once, as a crash would."""
         with suppress(CalledProcessError):  # it was not running
             self._run("pg_ctl", "stop", "-w", "-m", "immediate", "-D", str(self.folder))
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Stop all its processes for the block, as a machine that hangs would."""
+        main = int((self.folder / "postmaster.pid").read_text().split()[0])
+        children = Path(f"/proc/{main}/task/{main}/children").read_text().split()
+        processes = [main, *map(int, children)]
+        for process in processes:
+            os.kill(process, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for process in processes:
+                with suppress(ProcessLookupError):
+                    os.kill(process, signal.SIGCONT)
 
     def promote(self) -> None:
         """Make a standby the primary."""

@@ -73,9 +73,16 @@ def serving(
     *,
     workers: int = 1,
     settings: dict[str, str] | None = None,
+    environment: dict[str, str] | None = None,
 ) -> Iterator[Server]:
     """A service on a free port of 127.0.0.1, stopped afterwards."""
-    server = start(database_url, folder, workers=workers, settings=settings)
+    server = start(
+        database_url,
+        folder,
+        workers=workers,
+        settings=settings,
+        environment=environment,
+    )
     try:
         yield server
     finally:
@@ -89,6 +96,7 @@ def start(
     workers: int = 1,
     settings: dict[str, str] | None = None,
     port: int | None = None,
+    environment: dict[str, str] | None = None,
 ) -> Server:
     """Start the service, on a free port unless it is given one, and return when it is
     ready."""
@@ -105,7 +113,7 @@ def start(
         process = subprocess.Popen(
             [*PROGRAM, "serve"],
             cwd=folder,
-            env=_environment(given),
+            env=_environment(given) | (environment or {}),
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,

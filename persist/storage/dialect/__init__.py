@@ -48,6 +48,13 @@ class BackupFailed(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """The state of the write-ahead log after a checkpoint."""
+
+    wal_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class TableWriter:
     """The three ways to change the rows of a table, each for many rows at once.
 
@@ -132,6 +139,12 @@ class Dialect(Protocol):
 
     def fault(self) -> str | None:
         """Return what keeps the database from being written, as far as it shows."""
+
+    def checkpoint(self) -> Checkpoint | None:
+        """Copy the write-ahead log into the database, and shorten it if it is long.
+
+        Returns None if the database does so by itself. Raises the driver's errors.
+        """
 
     def safety_warnings(self) -> list[str]:
         """Return what is unsafe about the location of the database."""

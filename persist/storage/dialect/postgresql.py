@@ -20,6 +20,7 @@ from persist.domain.field import FieldType, Path
 from persist.storage.dialect import (
     KEY_COLUMNS,
     BackupFailed,
+    Checkpoint,
     CommitOutcome,
     Failure,
     TableWriter,
@@ -62,9 +63,9 @@ Seconds, but ``tcp_user_timeout`` is in milliseconds.
 
 WRITER_SETTINGS = {
     # A process that freezes in a transaction lets go of its locks after that time,
-    "idle_in_transaction_session_timeout": 4_000,
+    "idle_in_transaction_session_timeout": 3_000,
     # and those who wait for them give up a little later.
-    "lock_timeout": 4_500,
+    "lock_timeout": 4_000,
     # The server notices within that time that a process went away without a word.
     "tcp_keepalives_idle": 2,
     "tcp_keepalives_interval": 1,
@@ -206,6 +207,9 @@ class PostgreSQL(SqlCompiler):
         return True  # connecting to a server creates no database
 
     def fault(self) -> str | None:
+        return None
+
+    def checkpoint(self) -> Checkpoint | None:
         return None
 
     def safety_warnings(self) -> list[str]:

@@ -17,6 +17,7 @@ from persist.domain.field import FieldType, Path
 from persist.storage.dialect import (
     KEY_COLUMNS,
     BackupFailed,
+    Checkpoint,
     CommitOutcome,
     Failure,
     TableWriter,
@@ -44,6 +45,15 @@ MMAP_BYTES = 268_435_456
 
 FULL_DISK_BYTES = 1_048_576
 """Free bytes below which a disk counts as full."""
+
+WAL_BYTES = 67_108_864
+"""Bytes from which the write-ahead log is shortened."""
+
+CHECKPOINT_BUSY_MS = 200
+"""Milliseconds that a checkpoint waits for readers, while writers wait for it."""
+
+SAFE_VERSION = (3, 51, 3)
+"""The first version without the bug by which two processes may damage the log."""
 
 POLL_SECONDS = 0.1
 """Seconds between two looks for what other processes have committed."""
@@ -99,6 +109,7 @@ class Sqlite(SqlCompiler):
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute(f"PRAGMA cache_size=-{CACHE_KIB}")
         connection.execute(f"PRAGMA mmap_size={MMAP_BYTES}")
+        connection.execute(f"PRAGMA journal_size_limit={WAL_BYTES}")
         connection.create_function("json_number", 1, _json_number, deterministic=True)
         return connection
 
@@ -158,12 +169,28 @@ class Sqlite(SqlCompiler):
         free = shutil.disk_usage(FilePath(self.path).parent).free
         return "the disk of the database is full" if free < FULL_DISK_BYTES else None
 
+    def checkpoint(self) -> Checkpoint | None:
+        # Copying all of the log waits for readers, and writers wait for that: it is
+        # done only to shorten a log that readers have let grow.
+        wal = FilePath(f"{self.path}-wal")
+        mode = "TRUNCATE" if _size(wal) > WAL_BYTES else "PASSIVE"
+        with self.turn(), closing(self._connect()) as connection:
+            connection.execute(f"PRAGMA busy_timeout={CHECKPOINT_BUSY_MS}")
+            connection.execute(f"PRAGMA wal_checkpoint({mode})").fetchall()
+            return Checkpoint(_size(wal))
+
     def safety_warnings(self) -> list[str]:
         warnings = []
         if not self._given.is_absolute():
             warnings.append(
                 f"{self._given} is relative: started elsewhere, the service is on"
                 " another database"
+            )
+        if sqlite3.sqlite_version_info < SAFE_VERSION:
+            warnings.append(
+                f"SQLite {sqlite3.sqlite_version} has a bug by which several processes"
+                " that write to one file may, very rarely, damage it: use 3.51.3 or"
+                " later, or one worker"
             )
         file = FilePath(self.path)
         if file.stat().st_mode & 0o004 and file.parent.stat().st_mode & 0o001:
@@ -370,10 +397,21 @@ class Sqlite(SqlCompiler):
         return sa.and_(sa.func.length(text) >= sa.func.length(part), ending == part)
 
 
+def _size(file: FilePath) -> int:
+    try:
+        return file.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
 def _overwrite_unsynced(connection: sqlite3.Connection) -> None:
-    """Commit a write without effect over the frames of a commit that was not synced."""
+    """Commit something over the frames of a commit that was not synced.
+
+    SQLite writes no page that stays the same, so it is a number that nothing else uses.
+    """
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
     connection.execute("BEGIN IMMEDIATE")
-    connection.execute("UPDATE journal_head SET seq = seq")
+    connection.execute(f"PRAGMA user_version = {1 - version % 2}")
     connection.execute("COMMIT")
 
 

@@ -1,0 +1,75 @@
+"""Maintenance: what a database needs from time to time while it is served."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from contextlib import closing
+from datetime import UTC, datetime
+from typing import Any
+
+from persist.domain.errors import PersistError
+from persist.storage.dialect import Dialect
+from persist.storage.health import Health
+from persist.storage.idempotency import FIRST_OVERDUE, LIFETIME, SWEEP, SWEEP_ROWS
+from persist.storage.sql import Session
+from persist.storage.unit_of_work import timestamp
+
+logger = logging.getLogger(__name__)
+
+CHECKPOINT_SECONDS = 5.0
+"""Seconds between two checkpoints."""
+
+SWEEP_SECONDS = 60.0
+"""Seconds between two deletions of stored answers that are past their time."""
+
+Write = Callable[[Callable[[Session[Dialect]], Any]], Any]
+"""Runs a function in a write transaction of its own and waits for it."""
+
+
+class Maintenance:
+    """Checkpoints the write-ahead log and deletes answers past their time."""
+
+    def __init__(self, dialect: Dialect, health: Health, write: Write) -> None:
+        self._dialect = dialect
+        self._health = health
+        self._write = write
+
+    async def run(self) -> None:
+        """Do what is due, until cancelled."""
+        await asyncio.gather(
+            _repeat(self._checkpoint, CHECKPOINT_SECONDS),
+            _repeat(self._sweep_answers, SWEEP_SECONDS),
+        )
+
+    def _checkpoint(self) -> None:
+        try:
+            self._health.checkpointed(self._dialect.checkpoint())
+        except Exception as error:
+            if not self._dialect.is_driver_error(error):
+                raise
+            self._health.checkpoint_failed(error)
+
+    def _sweep_answers(self) -> None:
+        """Delete the stored answers that are past their time, in batches."""
+        before = timestamp(datetime.now(UTC) - LIFETIME)
+        with closing(self._dialect.connect()) as connection:
+            session = Session(self._dialect, connection.cursor())
+            if session.row(FIRST_OVERDUE, before=before) is None:
+                return
+        deleted = SWEEP_ROWS
+        while deleted == SWEEP_ROWS:
+            deleted = self._write(
+                lambda session: session.run(SWEEP, before=before).rowcount
+            )
+
+
+async def _repeat(work: Callable[[], None], seconds: float) -> None:
+    """Run something in a thread again and again; what fails is tried again."""
+    while True:
+        try:
+            await asyncio.to_thread(work)
+        except PersistError as error:
+            logger.warning("maintenance is tried again: %s", error.detail)
+        except Exception as error:  # noqa: BLE001 - a failure must not end it
+            logger.warning("maintenance is tried again: %s", error)
+        await asyncio.sleep(seconds)

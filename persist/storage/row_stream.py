@@ -1,0 +1,67 @@
+"""Row stream: the rows of one query in batches, on a connection of its own."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from concurrent.futures import Executor, Future, wait
+from typing import Any, TypeVar
+
+from persist.storage.dialect import Dialect
+from persist.storage.records import BATCH_ROWS
+from persist.storage.sql import Compiled, Connection, Cursor, Row
+
+logger = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
+
+
+class RowStream:
+    """A query whose rows are read in a thread, one batch at a time."""
+
+    def __init__(self, dialect: Dialect, threads: Executor) -> None:
+        self._dialect = dialect
+        self._threads = threads
+        self._connection: Connection | None = None
+        self._rows: Cursor | None = None
+        self._running: Future[Any] | None = None
+
+    async def call(self, work: Callable[..., Result], *arguments: Any) -> Result:
+        """Run a method in a thread."""
+        running = self._threads.submit(work, *arguments)
+        self._running = running
+        return await asyncio.wrap_future(running)
+
+    def open(self, statement: Compiled, values: Mapping[str, Any]) -> None:
+        """Run the query, in a transaction that sees one moment."""
+        self._connection = self._dialect.connect()
+        self._connection.execute(self._dialect.begin_read)
+        rows = self._dialect.stream_cursor(self._connection)
+        self._rows = statement.run(rows, values)
+
+    def fetch(self) -> list[Row]:
+        """Return the next batch, an empty one at the end."""
+        return self._rows.fetchmany(BATCH_ROWS) if self._rows is not None else []
+
+    def end(self) -> "asyncio.Future[None]":
+        """Interrupt what still runs and close the connection, in another thread.
+
+        Returns a future that is done when the connection is closed.
+        """
+        loop = asyncio.get_running_loop()
+        return loop.run_in_executor(None, self._end, self._running)
+
+    def _end(self, running: Future[Any] | None) -> None:
+        try:
+            if running is not None and not running.done():
+                self._interrupt(running)
+            if self._connection is not None:
+                self._connection.close()
+        except Exception as error:  # noqa: BLE001 - nobody reads the stream any more
+            logger.warning("a stream did not end well: %s", error)
+
+    def _interrupt(self, running: Future[Any]) -> None:
+        """Cancel the query until the thread that runs it has returned."""
+        while not running.done():
+            if self._connection is not None:
+                self._dialect.cancel(self._connection)
+            wait([running], timeout=0.1)
