@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import Any
 
 from persist.domain.command import Command
-from persist.domain.field import Field, Path
+from persist.domain.field import Field, Path, path_of
 from persist.domain.migration import MigrationPlan
 from persist.domain.record import Data
 from persist.domain.schema_fields import SchemaFields
@@ -78,3 +78,10 @@ class EntityType:
     def field_at(self, path: Path) -> Field | None:
         """Return the member at ``path``, or None where nothing can be there."""
         return self.members.at(path)
+
+    def field_named(self, text: str) -> Field | None:
+        """Return the member that a path such as ``payload."user-id"`` names.
+
+        ``data.<name>`` names a top-level member too, even one that is not declared.
+        """
+        return self.members.named(path_of(text))

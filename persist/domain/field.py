@@ -1,6 +1,7 @@
 """Field: what a JSON Schema says of one member, as far as filters, sorting and columns
 need it."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -54,3 +55,26 @@ ENVELOPE: Mapping[str, Field] = {
     }.items()
 }
 """The envelope's members by name; a query string writes them with an underscore."""
+
+
+def path_of(text: str) -> Path:
+    """Return the path that text names: ``a.b``, or ``a."b.c"`` for any name.
+
+    In quotes a name is written as a JSON string. Raises ``ValueError``.
+    """
+    path: list[str] = []
+    rest = text
+    while True:
+        if rest.startswith('"'):
+            name, end = json.JSONDecoder().raw_decode(rest)
+        else:
+            name = rest.partition(".")[0]
+            end = len(name)
+            if not name or '"' in name:
+                raise ValueError(f"{text!r} is no path: a name is empty or unquoted")
+        path.append(name)
+        if end == len(rest):
+            return tuple(path)
+        if rest[end] != "." or end + 1 == len(rest):
+            raise ValueError(f"{text!r} is no path: names are joined by dots")
+        rest = rest[end + 1 :]

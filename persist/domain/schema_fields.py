@@ -65,7 +65,7 @@ class SchemaFields:
         self._matches = matches
         self._views: dict[int, _View] = {}
         self._root = self._view([schema])
-        self._found: dict[Path, Field | None] = {}
+        self._found: dict[tuple[Path, bool], Field | None] = {}
         self._member_views: dict[tuple[_View, str], _View] = {}
 
     @cached_property
@@ -74,16 +74,26 @@ class SchemaFields:
         found = {name: self.at((name,)) for name in self.names(())}
         return {name: field for name, field in found.items() if field is not None}
 
-    def at(self, path: Path) -> Field | None:
+    def at(self, path: Path, *, undeclared: bool = False) -> Field | None:
         """Return the member at ``path``; None where nothing can be there.
 
-        The first segment must be declared, deeper ones declared or open.
+        The first segment must be declared, or open with ``undeclared``; deeper ones
+        declared or open.
         """
-        if path not in self._found:
+        key = (path, undeclared)
+        if key not in self._found:
             if len(self._found) > REMEMBERED:
                 self._found.clear()
-            self._found[path] = self._find(path)
-        return self._found[path]
+            self._found[key] = self._find(path, undeclared)
+        return self._found[key]
+
+    def named(self, path: Path) -> Field | None:
+        """Return the member at a path that may begin with ``data``."""
+        if path[0] != "data" or len(path) == 1:
+            return self.at(path)
+        inner = path[1:]
+        declared = self.at(inner) or self.at(path)
+        return declared or self.at(inner, undeclared=True)
 
     def names(self, path: Path) -> list[str]:
         """Return the declared members of the object at ``path``."""
@@ -105,11 +115,12 @@ class SchemaFields:
             view = self._member(view, name)
         return self._is_open(view)
 
-    def _find(self, path: Path) -> Field | None:
+    def _find(self, path: Path, undeclared: bool) -> Field | None:
         view, nullable = self._root, False
         for depth, name in enumerate(path):
             if not self._is_declared(view, name):
-                if depth == 0 or not self._is_open(view):
+                hidden = depth == 0 and not undeclared
+                if hidden or not self._is_open(view):
                     return None
                 return Field(path, FieldType.ANY, nullable=True, declared=False)
             required = any(

@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from persist.domain.errors import InvalidSchema, Violation, pointer
-from persist.domain.field import Schema
+from persist.domain.field import Schema, path_of
 from persist.domain.record import Data, dumps
 from persist.entity_types.json_schema import CompiledSchema
-from persist.entity_types.json_schema.fields import field_at
+from persist.entity_types.json_schema.fields import members_of
 from persist.entity_types.storable import checked
 
 MAX_PARTS = 64
@@ -36,10 +36,10 @@ Location = tuple[str | int, ...]
 _TEXT: dict[str, Any] = {"type": "string"}
 _ANY_MEMBERS: dict[str, Any] = {"type": "object", "maxProperties": MAX_PARTS}
 _NAMES: Schema = {"type": "array", "items": _TEXT}
-_PATH = _TEXT | {
-    "maxLength": 200,
-    "pattern": r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*$",
-}
+_SEGMENT = r'([A-Za-z_][A-Za-z0-9_]*|"([^"\\]|\\.)*")'
+"""A name, or any name in quotes, as a JSON string."""
+
+_PATH = _TEXT | {"maxLength": 200, "pattern": rf"^{_SEGMENT}(\.{_SEGMENT})*$"}
 _VERSION: Schema = {"type": "integer", "minimum": VERSIONS[0], "maximum": VERSIONS[-1]}
 
 
@@ -187,10 +187,15 @@ def _expressions_of(part: Mapping[str, Any]) -> int:
 def check_paths(definition: Mapping[str, Any], schema: Schema) -> None:
     """Check that a schema has every member that ``unique`` and ``indexes`` of its
     definition name. Raises ``InvalidSchema``."""
+    members = members_of(schema)
     for member in ("unique", "indexes"):
         for index, group in enumerate(definition[member]):
             for path in group:
-                if field_at(schema, tuple(path.split("."))) is None:
+                try:
+                    found = members.named(path_of(path))
+                except ValueError as error:
+                    raise refuse((member, index), str(error)) from None
+                if found is None:
                     raise refuse((member, index), f"the schema has no member {path}")
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from persist.domain.entity_type import EntityType, Kind, Paths
-from persist.domain.errors import UniqueViolation, Violation
+from persist.domain.errors import UniqueViolation, Violation, pointer
 from persist.domain.field import Field, FieldType
 from persist.domain.record import Record, dumps
 from persist.storage.column_names import LENGTH, column_names
@@ -75,6 +75,11 @@ class Layout:
                 listed = [f"{self.table.name}.{column.name}" for column in columns]
                 named[", ".join(listed)] = paths
         return named
+
+    def pointer_to(self, path: str) -> str:
+        """Return the JSON Pointer to the member that a path of an index names."""
+        field = None if self.columns else self.type.field_named(path)
+        return pointer((path,) if field is None else field.path)
 
     def row(self, record: Record) -> Row:
         """Return a record as a row of the table."""
@@ -193,7 +198,7 @@ def unique_violation(
         return UniqueViolation(
             f"another record of {layout.type.name} has this value of {named}",
             errors=[
-                Violation("/" + path.replace(".", "/"), "another record has this value")
+                Violation(layout.pointer_to(path), "another record has this value")
                 for path in paths
             ],
         )
@@ -240,7 +245,7 @@ def _document_layout(
 
 
 def _fields(layout: Layout, paths: Paths) -> list[Field]:
-    found = [layout.type.field_at(tuple(path.split("."))) for path in paths]
+    found = [layout.type.field_named(path) for path in paths]
     return [field for field in found if field is not None]
 
 

@@ -295,3 +295,75 @@ def test_a_definition_from_a_file_can_be_evolved_and_deleted_over_http(
     assert registered(client, "shelves", an_object(b=TEXT))["schema_version"] == 2
     assert client.delete("/entity-types/shelves").status_code == 204
     assert_problem(client.get("/api/shelves"), 404, "collection-not-found")
+
+
+FAULTY: dict[str, tuple[str, str]] = {
+    "a-number-as-dialect": (
+        '{"schema": {"type": "object", "$schema": 5}}',
+        "/schema/$schema",
+    ),
+    "a-payload-of-no-dialect": (
+        '{"schema": {}, "commands": {"go": {"payload": {"$schema": 5}}}}',
+        "/commands/go/payload/$schema",
+    ),
+    "a-misspelt-member": ('{"schema": {}, "comands": {}}', "commands"),
+    "a-name-that-is-no-text": ('{"name": ["x"], "schema": {}}', "cannot name"),
+    "a-list": ("[]", "object"),
+}
+"""Contents of files that cannot be registered, and what is said of them."""
+
+
+def test_the_fault_of_one_file_stops_neither_the_start_nor_its_neighbours(
+    request: pytest.FixtureRequest, database: str, tmp_path: Path
+) -> None:
+    folder = tmp_path / "definitions"
+    folder.mkdir()
+    for name, (content, _) in FAULTY.items():
+        (folder / f"{name}.json").write_text(content)
+    migration = {"rename": {"ms": "duration_ms"}}
+    write(folder, "with-migration", an_object(duration_ms=TEXT), migration=migration)
+    write(folder, "zebras", an_object(a=TEXT))
+    url = an_empty_database(request, database, tmp_path)
+    with serving(url, tmp_path, settings={"SCHEMAS": str(folder)}) as server:
+        with server.client() as client:
+            assert version(client, "zebras") == version(client, "with-migration") == 1
+            found = faults(client)
+            assert found.keys() == {f"{name}.json" for name in FAULTY}
+            for name, (_, reason) in FAULTY.items():
+                assert reason in found[f"{name}.json"]
+            write(folder, "added", an_object(a=TEXT))
+            until_version(client, "added", 1)
+
+
+def test_two_files_of_one_name_are_both_named_and_neither_is_applied(
+    server: Server, folder: Path, client: httpx.Client
+) -> None:
+    first, second = (
+        {"name": "twins", "schema": an_object(**{member: TEXT})} for member in "ab"
+    )
+    (folder / "one-twin.json").write_text(json.dumps(first))
+    until_version(client, "twins", 1)
+    (folder / "other-twin.json").write_text(json.dumps(second))
+    until_fault(client, "one-twin.json", "other-twin.json")
+    until_fault(client, "other-twin.json", "one-twin.json")
+    assert version(client, "twins") == 1
+    log = server.log.read_text()
+    assert "other-twin.json is not registered" in log
+    (folder / "one-twin.json").unlink()
+    until_version(client, "twins", 2)
+    until(lambda: "other-twin.json" not in faults(client))
+
+
+def test_a_folder_that_does_not_exist_is_named_until_it_does(
+    request: pytest.FixtureRequest, database: str, tmp_path: Path
+) -> None:
+    folder = tmp_path / "later"
+    url = an_empty_database(request, database, tmp_path)
+    with serving(url, tmp_path, settings={"SCHEMAS": str(folder)}) as server:
+        with server.client() as client:
+            assert "no such folder" in faults(client)[str(folder)]
+            assert str(folder) in server.log.read_text()
+            folder.mkdir()
+            write(folder, "notes", an_object(a=TEXT))
+            until_version(client, "notes", 1)
+            until(lambda: faults(client) == {})

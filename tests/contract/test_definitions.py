@@ -406,6 +406,61 @@ def test_a_member_is_found_through_every_form_of_reference_and_branch(
     )
 
 
+AWKWARD = [
+    "@type",
+    "package-ecosystem",
+    "$schema",
+    "a.b",
+    'a"b',
+    "é",
+    "",
+    "a'b",
+    "a\\b",
+]
+
+
+@pytest.mark.parametrize("member", AWKWARD)
+def test_a_member_of_any_name_can_be_indexed_and_unique(
+    client: httpx.Client, name: str, member: str
+) -> None:
+    inner = an_open_object(**{member: TEXT})
+    schema = an_open_object(**{member: TEXT, "in": inner})
+    path = json.dumps(member)
+    answer = registered(
+        client, name, schema, indexes=[f"in.{path}"], unique=[path, f"in.{path}"]
+    )
+    assert answer["unique"] == [[path], [f"in.{path}"]]
+    own = Collection(client, name)
+    assert own.create({member: "x", "in": {member: "y"}}).status_code == 201
+    problem = assert_problem(own.create({member: "x"}), 409, "unique-violation")
+    escaped = member.replace("~", "~0").replace("/", "~1")
+    assert pointers(problem) == {f"/{escaped}"}
+    refusal = own.create({"in": {member: "y"}})
+    problem = assert_problem(refusal, 409, "unique-violation")
+    assert pointers(problem) == {f"/in/{escaped}"}
+    assert own.create({}).status_code == 201
+
+
+def test_an_undeclared_member_of_an_open_root_can_be_unique(
+    client: httpx.Client, name: str
+) -> None:
+    registered(client, name, an_open_object(a=TEXT), unique=["data.extra"])
+    own = Collection(client, name)
+    judged(own, [{"extra": 1}, {"extra": "1"}, {}, {}], [])
+    assert_problem(own.create({"extra": 1}), 409, "unique-violation")
+    refusal = put(client, f"{name}-closed", an_object(a=TEXT), unique=["data.extra"])
+    problem = assert_problem(refusal, 422, "invalid-schema")
+    assert pointers(problem) == {"/unique/0"}
+
+
+@pytest.mark.parametrize("path", ['"a', 'a."b"c', '"a"."', '"\\q"', "a-b"])
+def test_a_path_that_is_not_written_as_one_is_named(
+    client: httpx.Client, name: str, path: str
+) -> None:
+    problem = refused(client, name, an_open_object(a=TEXT), indexes=[path])
+    assert pointers(problem) == {"/indexes/0"}
+
+
 # Cost
 
 
