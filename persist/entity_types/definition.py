@@ -12,6 +12,7 @@ from typing import Any
 from persist.domain.errors import InvalidSchema, Violation, pointer
 from persist.domain.field import Schema, path_of
 from persist.domain.record import Data, dumps
+from persist.domain.schema_fields import SchemaFields
 from persist.entity_types.json_schema import CompiledSchema
 from persist.entity_types.json_schema.fields import members_of
 from persist.entity_types.storable import checked
@@ -188,15 +189,30 @@ def check_paths(definition: Mapping[str, Any], schema: Schema) -> None:
     """Check that a schema has every member that ``unique`` and ``indexes`` of its
     definition name. Raises ``InvalidSchema``."""
     members = members_of(schema)
-    for member in ("unique", "indexes"):
-        for index, group in enumerate(definition[member]):
-            for path in group:
-                try:
-                    found = members.named(path_of(path))
-                except ValueError as error:
-                    raise refuse((member, index), str(error)) from None
-                if found is None:
-                    raise refuse((member, index), f"the schema has no member {path}")
+    for keyword in ("unique", "indexes"):
+        for index, group in enumerate(definition[keyword]):
+            for text in group:
+                _check_path(members, text, (keyword, index))
+
+
+def _check_path(members: SchemaFields, text: str, location: Location) -> None:
+    try:
+        path = path_of(text)
+    except ValueError as error:
+        raise refuse(location, str(error)) from None
+    if members.named(path) is None:
+        raise refuse(location, f"names {text}, which the schema does not have")
+    if not all(map(_can_be_indexed, path)):
+        raise refuse(
+            location,
+            f"names {text}; a name with a quotation mark, a backslash or a control"
+            " character cannot be indexed",
+        )
+
+
+def _can_be_indexed(name: str) -> bool:
+    """Whether a name means the same in the paths of every database."""
+    return dumps(name) == f'"{name}"'
 
 
 def check_step(step: Any, location: Location) -> None:
