@@ -324,15 +324,18 @@ def test_the_fault_of_one_file_stops_neither_the_start_nor_its_neighbours(
     write(folder, "with-migration", an_object(duration_ms=TEXT), migration=migration)
     write(folder, "zebras", an_object(a=TEXT))
     url = an_empty_database(request, database, tmp_path)
-    with serving(url, tmp_path, settings={"SCHEMAS": str(folder)}) as server:
-        with server.client() as client:
-            assert version(client, "zebras") == version(client, "with-migration") == 1
-            found = faults(client)
-            assert found.keys() == {f"{name}.json" for name in FAULTY}
-            for name, (_, reason) in FAULTY.items():
-                assert reason in found[f"{name}.json"]
-            write(folder, "added", an_object(a=TEXT))
-            until_version(client, "added", 1)
+    settings = {"SCHEMAS": str(folder)}
+    with (
+        serving(url, tmp_path, settings=settings) as server,
+        server.client() as client,
+    ):
+        assert version(client, "zebras") == version(client, "with-migration") == 1
+        found = faults(client)
+        assert found.keys() == {f"{name}.json" for name in FAULTY}
+        for name, (_, reason) in FAULTY.items():
+            assert reason in found[f"{name}.json"]
+        write(folder, "added", an_object(a=TEXT))
+        until_version(client, "added", 1)
 
 
 def test_two_files_of_one_name_are_both_named_and_neither_is_applied(
@@ -359,11 +362,14 @@ def test_a_folder_that_does_not_exist_is_named_until_it_does(
 ) -> None:
     folder = tmp_path / "later"
     url = an_empty_database(request, database, tmp_path)
-    with serving(url, tmp_path, settings={"SCHEMAS": str(folder)}) as server:
-        with server.client() as client:
-            assert "no such folder" in faults(client)[str(folder)]
-            assert str(folder) in server.log.read_text()
-            folder.mkdir()
-            write(folder, "notes", an_object(a=TEXT))
-            until_version(client, "notes", 1)
-            until(lambda: faults(client) == {})
+    settings = {"SCHEMAS": str(folder)}
+    with (
+        serving(url, tmp_path, settings=settings) as server,
+        server.client() as client,
+    ):
+        assert "no such folder" in faults(client)[str(folder)]
+        assert str(folder) in server.log.read_text()
+        folder.mkdir()
+        write(folder, "notes", an_object(a=TEXT))
+        until_version(client, "notes", 1)
+        until(lambda: faults(client) == {})

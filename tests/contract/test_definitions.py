@@ -406,17 +406,7 @@ def test_a_member_is_found_through_every_form_of_reference_and_branch(
     )
 
 
-AWKWARD = [
-    "@type",
-    "package-ecosystem",
-    "$schema",
-    "a.b",
-    'a"b',
-    "é",
-    "",
-    "a'b",
-    "a\\b",
-]
+AWKWARD = ["@type", "package-ecosystem", "$schema", "a.b", "a b", "é", "", "a'b", "1"]
 
 
 @pytest.mark.parametrize("member", AWKWARD)
@@ -451,6 +441,17 @@ def test_an_undeclared_member_of_an_open_root_can_be_unique(
     refusal = put(client, f"{name}-closed", an_object(a=TEXT), unique=["data.extra"])
     problem = assert_problem(refusal, 422, "invalid-schema")
     assert pointers(problem) == {"/unique/0"}
+
+
+@pytest.mark.parametrize("member", ['a"b', "a\\b", "a\tb"])
+def test_a_name_that_no_path_of_a_database_can_say_is_not_indexed(
+    client: httpx.Client, name: str, member: str
+) -> None:
+    schema = an_open_object(**{member: TEXT})
+    problem = refused(client, name, schema, unique=[json.dumps(member)])
+    assert pointers(problem) == {"/unique/0"}
+    registered(client, name, schema)
+    judged(Collection(client, name), [{member: "x"}], [{member: 1}])
 
 
 @pytest.mark.parametrize("path", ['"a', 'a."b"c', '"a"."', '"\\q"', "a-b"])
