@@ -200,7 +200,8 @@ def _from_driver(dialect: Dialect, error: BaseException) -> NotReady:
 def definition_faults(settings: Settings) -> dict[str, str]:
     """Return what is wrong with which definition file, by the name of the file."""
     required = "schemas" in settings.model_fields_set
-    return check_folder(Path(settings.schemas), required=required)
+    faults = check_folder(Path(settings.schemas), required=required)
+    return dict(sorted(faults.items()))
 
 
 def differences(dialect: Dialect, types: list[EntityType]) -> list[str]:

@@ -397,6 +397,7 @@ def test_check_for_production_names_what_is_unsafe(tmp_path: Path) -> None:
     tmp_path.chmod(0o755)
     with serving(tmp_path):
         pass
+    (tmp_path / "persist.db").chmod(0o644)
     outcome = persist(tmp_path, "check", "--production", PERSIST_LOG_LEVEL="debug")
     assert outcome.returncode == 1
     unsafe = [line for line in outcome.stdout.splitlines() if line.startswith("FAIL")]
