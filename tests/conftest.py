@@ -83,11 +83,13 @@ def service(
     with serving(url, folder, settings=SETTINGS) as server, server.client() as client:
         client.event_hooks["response"] = [_never_an_internal_error]
         register_twins(client)
-        held = [
+        collections = [
             collection["name"]
             for collection in client.get("/collections").json()["items"]
         ]
-        client.put("/workspaces/den", json={"collections": held}).raise_for_status()
+        client.put(
+            "/workspaces/den", json={"collections": collections}
+        ).raise_for_status()
         yield Service(server, client, database)
 
 

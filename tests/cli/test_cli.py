@@ -199,8 +199,8 @@ def test_a_bad_flag_is_named_like_its_variable(tmp_path: Path) -> None:
 def test_a_port_in_use_is_named(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        told = refusal(tmp_path, "serve", "--port", port)
-        assert told.startswith(
+        message = refusal(tmp_path, "serve", "--port", port)
+        assert message.startswith(
             f"persist: PERSIST_HOST, PERSIST_PORT: cannot listen on 127.0.0.1:{port}"
         )
     assert list(tmp_path.iterdir()) == []
@@ -255,9 +255,9 @@ def test_a_database_that_is_not_there_is_named_without_its_password(
     tmp_path: Path,
 ) -> None:
     url = "postgresql://me:hunter2@127.0.0.1:1/x"
-    told = failure(tmp_path, "serve", PERSIST_DATABASE_URL=url)
-    assert "127.0.0.1" in told
-    assert "hunter2" not in told
+    message = failure(tmp_path, "serve", PERSIST_DATABASE_URL=url)
+    assert "127.0.0.1" in message
+    assert "hunter2" not in message
 
 
 def test_a_database_that_cannot_hold_all_text_is_refused(
@@ -266,26 +266,26 @@ def test_a_database_that_cannot_hold_all_text_is_refused(
     made = "create database narrow encoding 'SQL_ASCII' locale 'C' template template0"
     with psycopg.connect(postgres, autocommit=True) as connection:
         connection.execute(made)
-    told = failure(
+    message = failure(
         tmp_path,
         "serve",
         PERSIST_DATABASE_URL=postgres.replace("/postgres?", "/narrow?"),
     )
-    assert "it is in SQL_ASCII, make one in UTF8" in told
+    assert "it is in SQL_ASCII, make one in UTF8" in message
 
 
 def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    told = failure(
+    message = failure(
         tmp_path, "serve", PERSIST_DATABASE_URL="sqlite:///nowhere/persist.db"
     )
-    assert "nowhere" in told
+    assert "nowhere" in message
 
 
 def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
     (tmp_path / "persist.db").write_bytes(b"no database at all " * 1000)
-    told = failure(tmp_path, "serve")
+    message = failure(tmp_path, "serve")
     assert (
-        told == "persist: PERSIST_DATABASE_URL=sqlite:///persist.db: file is not a"
+        message == "persist: PERSIST_DATABASE_URL=sqlite:///persist.db: file is not a"
         " database\n"
     )
 
@@ -296,9 +296,9 @@ def test_a_database_whose_tables_are_damaged_is_named(tmp_path: Path) -> None:
     with (tmp_path / "persist.db").open("r+b") as file:
         file.seek(4096)
         file.write(b"x" * 100_000)
-    told = failure(tmp_path, "serve")
-    assert told.startswith("persist: PERSIST_DATABASE_URL=sqlite:///persist.db: ")
-    assert "malformed" in told
+    message = failure(tmp_path, "serve")
+    assert message.startswith("persist: PERSIST_DATABASE_URL=sqlite:///persist.db: ")
+    assert "malformed" in message
 
 
 def test_a_database_that_cannot_be_written_is_named(tmp_path: Path) -> None:
@@ -307,8 +307,8 @@ def test_a_database_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         with serving(tmp_path, PERSIST_DATABASE_URL=url):
             pass
         with disk.read_only():
-            told = failure(tmp_path, "serve", PERSIST_DATABASE_URL=url)
-    assert f"{disk.folder}/persist.db: " in told
+            message = failure(tmp_path, "serve", PERSIST_DATABASE_URL=url)
+    assert f"{disk.folder}/persist.db: " in message
 
 
 def test_a_table_that_a_newer_version_has_migrated_is_left_alone(

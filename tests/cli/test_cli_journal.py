@@ -100,8 +100,8 @@ def test_a_record_whose_changes_were_cut_is_as_it_was(journal: Journal) -> None:
 
 def test_no_revision_is_ever_given_twice(journal: Journal) -> None:
     counters = journal.counters
-    gone, returned, kept = (counters.created(value=1)["id"] for _ in range(3))
-    for record_id in (gone, returned):
+    deleted, returned, kept = (counters.created(value=1)["id"] for _ in range(3))
+    for record_id in (deleted, returned):
         counters.command(record_id, "increment")
         counters.delete(record_id)
     assert counters.replace(returned, {"value": 5}).json()["revision"] == 4
@@ -111,7 +111,7 @@ def test_no_revision_is_ever_given_twice(journal: Journal) -> None:
     journal.trim(journal.end + 1)
     revisions = [
         counters.replace(record_id, {}).json()["revision"]
-        for record_id in (gone, returned, kept)
+        for record_id in (deleted, returned, kept)
     ]
     assert revisions == [4, 6, 3]
 

@@ -133,8 +133,8 @@ def test_a_step_that_stops_is_named_with_its_record_and_undone(
     assert "1 to 2" in before
     outcome = persist(tmp_path, command, PERSIST_MODELS="shop", **behind)
     assert outcome.returncode == {"migrate": 1, "serve": 2}[command]
-    for told in ("ops-tickets", "1 to 2", next(iter(RECORDS[TICKETS_1])), "no idea"):
-        assert told in outcome.stderr
+    for message in ("ops-tickets", "1 to 2", next(iter(RECORDS[TICKETS_1])), "no idea"):
+        assert message in outcome.stderr
     assert "Traceback" not in outcome.stderr
     assert persist(tmp_path, "migrate", "--dry-run", **behind).stdout == before
 
@@ -197,17 +197,17 @@ def test_a_file_that_another_process_migrates_is_waited_for_longer_than_for_a_wr
             with pytest.raises(subprocess.TimeoutExpired):
                 process.wait(10)
             other.execute("COMMIT")
-            told, _ = process.communicate(timeout=PATIENCE)
-    assert "ops-tickets is at schema version 2" in told
+            message, _ = process.communicate(timeout=PATIENCE)
+    assert "ops-tickets is at schema version 2" in message
 
 
 def test_somebody_at_a_terminal_sees_a_bar(
     behind: dict[str, str], tmp_path: Path
 ) -> None:
-    shown = on_a_terminal(tmp_path, "migrate", **behind)
-    assert "2/2" in shown
-    assert "━" in shown
-    assert "ops-tickets is at schema version 2" in shown
+    screen = on_a_terminal(tmp_path, "migrate", **behind)
+    assert "2/2" in screen
+    assert "━" in screen
+    assert "ops-tickets is at schema version 2" in screen
 
 
 def on_a_terminal(folder: Path, *arguments: str, **environment: str) -> str:
@@ -221,13 +221,13 @@ def on_a_terminal(folder: Path, *arguments: str, **environment: str) -> str:
         stderr=theirs,
     )
     os.close(theirs)
-    pieces = []
+    chunks = []
     try:
-        while piece := os.read(ours, 65536):
-            pieces.append(piece)
+        while chunk := os.read(ours, 65536):
+            chunks.append(chunk)
     except OSError:  # how Linux says that the other side was closed
         pass
     finally:
         os.close(ours)
     assert process.wait(PATIENCE) == 0
-    return b"".join(pieces).decode()
+    return b"".join(chunks).decode()

@@ -1,5 +1,4 @@
-"""`persist snapshot` and `persist restore`, on a running service and on a database
-alone."""
+"""`persist snapshot` and `persist restore`, on a running service and on a database."""
 
 import json
 import signal
@@ -82,15 +81,15 @@ def taken(desk: Desk, *arguments: str) -> Json:
 
 def test_a_snapshot_is_taken_and_told_in_a_line(desk: Desk) -> None:
     said = desk.done("snapshot", "take", "ops-tickets", "--note", "before the release")
-    id, at, held = said.rstrip("\n").split("  ", 2)
+    id, at, listed = said.rstrip("\n").split("  ", 2)
     manifest = desk.get(f"/snapshots/{id}")
     assert (manifest["created_at"], manifest["mode"]) == (at, "with_data")
-    assert held == "2 ops-tickets at schema version 2  before the release"
+    assert listed == "2 ops-tickets at schema version 2  before the release"
 
 
 def test_a_snapshot_of_everything_has_every_collection(desk: Desk) -> None:
     manifest = json.loads(desk.done("snapshot", "take", "--json"))
-    assert [held["name"] for held in manifest["collections"]] == [
+    assert [listed["name"] for listed in manifest["collections"]] == [
         "catalog-products",
         "ops-tickets",
     ]
@@ -392,8 +391,8 @@ def test_standard_input_is_imported(desk: Desk) -> None:
 
 @pytest.mark.parametrize("command", [("snapshot",), ("snapshot", "take"), ("restore",)])
 def test_the_help_teaches_by_examples(tmp_path: Path, command: tuple[str, ...]) -> None:
-    told = persist(tmp_path, *command, "--help").stdout
-    examples = [line for line in told.splitlines() if line.startswith("    persist ")]
+    text = persist(tmp_path, *command, "--help").stdout
+    examples = [line for line in text.splitlines() if line.startswith("    persist ")]
     assert len(examples) >= 2
     assert all(f"persist {command[0]} " in line for line in examples)
 

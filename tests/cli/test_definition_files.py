@@ -51,9 +51,9 @@ def faults(client: httpx.Client) -> dict[str, str]:
     return found
 
 
-def until_fault(client: httpx.Client, file: str, told: str) -> None:
+def until_fault(client: httpx.Client, file: str, message: str) -> None:
     """Return when the service says that of a file."""
-    until(lambda: told in faults(client).get(file, ""))
+    until(lambda: message in faults(client).get(file, ""))
 
 
 @pytest.fixture(scope="module")
@@ -154,7 +154,7 @@ def test_a_file_that_breaks_is_reported_and_the_last_good_version_stays(
     path = write(folder, "parcels", an_object(a=TEXT))
     until_version(client, "parcels", 1)
     record = Collection(client, "parcels").created(a="x")
-    for broken, told in (
+    for broken, message in (
         (
             '{"schema": {"type": "object", "properties": {"a": {"type": "text"}}}}',
             "/schema/properties/a/type",
@@ -165,7 +165,7 @@ def test_a_file_that_breaks_is_reported_and_the_last_good_version_stays(
         ("[" * 100_000, "deep"),
     ):
         path.write_text(broken)
-        until_fault(client, "parcels.json", told)
+        until_fault(client, "parcels.json", message)
         assert version(client, "parcels") == 1
         assert Collection(client, "parcels").record(record["id"]) == record
     assert "parcels.json is not registered" in server.log.read_text()

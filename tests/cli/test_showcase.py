@@ -101,8 +101,10 @@ class Product(SQLModel):
 
 
 @pytest.fixture(scope="module")
-def told(tmp_path_factory: pytest.TempPathFactory) -> subprocess.CompletedProcess[str]:
-    """What it told of a service of its own, where the settings are those of another
+def report(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> subprocess.CompletedProcess[str]:
+    """What it printed of a service of its own, where the settings are those of another
     service."""
     folder = tmp_path_factory.mktemp("empty")
     outcome = showcase(
@@ -113,7 +115,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> subprocess.CompletedProces
 
 
 @pytest.fixture(scope="module")
-def shown(
+def running(
     new_database: NewDatabase, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Server]:
     """A service that runs anyway, on either database."""
@@ -125,34 +127,36 @@ def shown(
 
 
 def test_it_tells_the_story_of_a_service_of_its_own(
-    told: subprocess.CompletedProcess[str],
+    report: subprocess.CompletedProcess[str],
 ) -> None:
-    assert told.returncode == 0, told.stdout + told.stderr
+    assert report.returncode == 0, report.stdout + report.stderr
     story = [
         line.split(maxsplit=1)[1]
-        for line in told.stdout.splitlines()
+        for line in report.stdout.splitlines()
         if line.startswith("  ✓")
     ]
     assert [line.split("  ")[0] for line in story] == STORY
-    assert "all as expected" in told.stdout
+    assert "all as expected" in report.stdout
 
 
 def test_a_running_service_is_shown_again_and_again_and_left_as_it_was(
-    shown: Server, tmp_path: Path
+    running: Server, tmp_path: Path
 ) -> None:
     for _ in range(2):
-        steps = told_as_json(showcase(tmp_path, "--json", "--url", shown.url))
+        steps = checked_steps(showcase(tmp_path, "--json", "--url", running.url))
         assert [step["title"] for step in steps] == [
             title for title in STORY if title not in RESTART
         ]
-    assert_as_it_was(shown.url)
+    assert_as_it_was(running.url)
 
 
-def test_a_type_that_was_registered_before_stays(shown: Server, tmp_path: Path) -> None:
+def test_a_type_that_was_registered_before_stays(
+    running: Server, tmp_path: Path
+) -> None:
     definition = json.loads((ROOT / "schemas" / "audit-event.json").read_text())
-    kind = f"{shown.url}/entity-types/audit-events"
+    kind = f"{running.url}/entity-types/audit-events"
     httpx.put(kind, json=definition).raise_for_status()
-    steps = told_as_json(showcase(tmp_path, "--json", "--url", shown.url))
+    steps = checked_steps(showcase(tmp_path, "--json", "--url", running.url))
     assert "AuditEvent is registered" in [step["title"] for step in steps]
     assert httpx.get(kind).status_code == 200
     assert httpx.delete(kind).status_code == 204
@@ -163,7 +167,7 @@ def test_the_database_of_its_own_service_can_be_chosen_and_is_left_as_it_was(
 ) -> None:
     url = new_database()
     for _ in range(2):
-        steps = told_as_json(showcase(tmp_path, "--json", "--database-url", url))
+        steps = checked_steps(showcase(tmp_path, "--json", "--database-url", url))
         assert [step["title"] for step in steps] == STORY
     with serving_on(url, tmp_path, settings={"MODELS": "app.models"}) as server:
         assert_as_it_was(server.url)
@@ -177,10 +181,10 @@ def assert_as_it_was(url: str) -> None:
     assert httpx.get(f"{url}/workspaces").json()["items"] == []
 
 
-def told_as_json(outcome: subprocess.CompletedProcess[str]) -> list[Json]:
-    told = json.loads(outcome.stdout)
-    assert (outcome.returncode, told["ok"], told["failure"]) == (0, True, None)
-    steps: list[Json] = told["steps"]
+def checked_steps(outcome: subprocess.CompletedProcess[str]) -> list[Json]:
+    report = json.loads(outcome.stdout)
+    assert (outcome.returncode, report["ok"], report["failure"]) == (0, True, None)
+    steps: list[Json] = report["steps"]
     facts = {step["title"]: step["checked"] for step in steps}
     assert facts["Read it back"]["data.price_cents"] == 10900
     assert facts["Restore it"]["collections.0.from_versions"] == {"1": 2}
@@ -196,17 +200,19 @@ def told_as_json(outcome: subprocess.CompletedProcess[str]) -> list[Json]:
 
 @pytest.mark.parametrize("name", ["ops-tickets-v1", "incident-v2"])
 def test_a_snapshot_with_new_ids_is_a_whole_one_and_otherwise_the_same(
-    shown: Server, name: str
+    running: Server, name: str
 ) -> None:
     before = (FIXTURES / f"{name}.ndjson").read_text()
     after = with_new_ids(before)
     kept = httpx.post(
-        f"{shown.url}/snapshots",
+        f"{running.url}/snapshots",
         content=after.encode(),
         headers={"content-type": "application/x-ndjson"},
     )
     assert kept.status_code == 201, kept.text
-    assert httpx.delete(f"{shown.url}/snapshots/{kept.json()['id']}").status_code == 204
+    assert (
+        httpx.delete(f"{running.url}/snapshots/{kept.json()['id']}").status_code == 204
+    )
     first, second = (
         [json.loads(line) for line in text.splitlines()[1:-1]]
         for text in (before, after)

@@ -90,20 +90,20 @@ def test_every_block_of_a_page_can_be_read_by_its_language(page: Path) -> None:
 
 @pytest.mark.parametrize("name", reference_pages.PAGES)
 def test_the_pages_that_the_code_determines_are_up_to_date(name: str) -> None:
-    shown = (DOCS / "reference" / name).read_text()
-    assert shown == reference_pages.PAGES[name](), "run `make docs`"
+    written = (DOCS / "reference" / name).read_text()
+    assert written == reference_pages.PAGES[name](), "run `make docs`"
 
 
 def test_every_problem_has_a_section_below_its_status() -> None:
     page = (DOCS / "reference" / "problems.md").read_text()
-    shown: dict[str, int] = {}
+    written: dict[str, int] = {}
     status = 0
     for marks, heading in re.findall(r"^(##|###) ([\w-]+)$", page, re.MULTILINE):
         if marks == "##":
             status = int(heading)
         else:
-            shown[heading] = status
-    assert shown == {code: status_of(kind) for code, kind in catalogue().items()}
+            written[heading] = status
+    assert written == {code: status_of(kind) for code, kind in catalogue().items()}
 
 
 def test_every_filter_operator_has_a_row_with_the_types_it_is_for() -> None:

@@ -104,8 +104,8 @@ class Container:
 
     def wait_until_ready(self) -> None:
         """By the image's own health check, the way an engine runs it."""
-        shown = self.run("image", "inspect", IMAGE)
-        image = json.loads(shown.stdout)[0]
+        inspected = self.run("image", "inspect", IMAGE)
+        image = json.loads(inspected.stdout)[0]
         command = (image.get("Healthcheck") or image["Config"]["Healthcheck"])["Test"]
         assert command[0] == "CMD"
         deadline = time.monotonic() + PATIENCE

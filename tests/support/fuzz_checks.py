@@ -1,4 +1,4 @@
-"""What schemathesis must be told of this service: NDJSON, and what a schema cannot
+"""What schemathesis must know of this service: NDJSON, and what a schema cannot
 express."""
 
 from typing import Any

@@ -1,4 +1,4 @@
-"""Clients that write until the service is gone, and remember what it acknowledged."""
+"""Clients that write until the service is killed, and remember what it acknowledged."""
 
 import itertools
 import threading

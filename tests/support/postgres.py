@@ -167,7 +167,7 @@ class PostgresNode:
 
 @contextmanager
 def postgres_node() -> Iterator[PostgresNode]:
-    """A running server in a folder of its own; it and its standbys are gone
+    """A running server in a folder of its own; it and its standbys are removed
     afterwards."""
     parent = Path(tempfile.mkdtemp(prefix="persist-cluster-"))
     made = _prepared(parent / "primary")

@@ -30,7 +30,7 @@ class Proxy(Server):
     environment: dict[str, str]
 
     def reload(self) -> None:
-        """Have it take on its configuration anew."""
+        """Have it read its configuration again."""
         command = [
             "caddy",
             "reload",

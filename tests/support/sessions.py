@@ -187,17 +187,17 @@ class Session:
         return "".join(lines).replace(self._url, DEFAULT_URL)
 
 
-def matches(answer: str, shown: str) -> bool:
+def matches(answer: str, written: str) -> bool:
     """Compare an answer with what a page shows.
 
     Ids, times and the layout of JSON may differ; ``…`` stands for any text, and
     ``, …`` for any further members.
     """
-    if ELLIPSIS in shown:
-        pattern = re.escape(_without_layout(shown))
+    if ELLIPSIS in written:
+        pattern = re.escape(_without_layout(written))
         pattern = pattern.replace(f",{ELLIPSIS}", "(,.*?)?").replace(ELLIPSIS, ".*?")
         return re.fullmatch(pattern, _without_layout(answer), re.DOTALL) is not None
-    return bool(_comparable(answer) == _comparable(shown))
+    return bool(_comparable(answer) == _comparable(written))
 
 
 def _comparable(answer: str) -> Any:

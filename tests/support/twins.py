@@ -12,7 +12,7 @@ from tests.support.problems import Json
 from tests.support.registered import registered
 
 typed_only = pytest.mark.parametrize("kind", ["typed"], indirect=True, scope="module")
-"""For what only a class can say; the reason stands beside each use."""
+"""For what only a class can say; each use says why."""
 
 COLLECTIONS = ("accounts", "counters", "oddities", "samples", "tickets")
 AMOUNT: Json = {
@@ -68,7 +68,7 @@ COMMANDS: dict[str, Json] = {
     },
 }
 DEFAULTS: dict[str, Json] = {"samples": {"tags": [], "payload": {}}}
-"""What a class makes anew for every record; its JSON Schema does not tell."""
+"""Defaults that a class makes for every record; its JSON Schema has none."""
 
 
 def named(collection: str, kind: str) -> str:
