@@ -296,7 +296,7 @@ WORKSPACE_ROUTES = _tagged(
         "GET",
         f"{WORKSPACE}/records",
         "list_workspace_records",
-        "Its records of all collections together",
+        "The records of all its collections",
         Level.READ,
         Reach.ANYTHING,
         problems=("workspace-not-found",),
@@ -520,7 +520,7 @@ TRANSACTION_ROUTES = _tagged(
         "POST",
         "/transactions",
         "transact",
-        "Several writes that stand or fall together",
+        "Several writes, all of which are stored or none",
         Level.WRITE,
         Reach.ANYTHING,
         problems=(

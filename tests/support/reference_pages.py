@@ -1,75 +1,55 @@
-"""Write the reference pages that the code determines: settings and command line.
+"""Write the parts of the reference that the code determines.
 
-``python -m tests.support.reference_pages`` writes them; a test compares them.
+A page marks such a part by ``<!-- generated: name -->`` and ``<!-- end -->``.
+``python -m tests.support.reference_pages`` writes all of them; a test compares them.
 """
 
-from collections.abc import Iterator
+import re
+import typing
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import typer.main
 from pydantic.fields import FieldInfo
 
+from persist.api.routes import EVERY_ROUTE, ROUTES, WORKSPACE, Reach, Route
 from persist.cli import commands
 from persist.settings import Settings, variable
 from tests.support.program import ROOT
 
-REFERENCE = ROOT / "docs" / "reference"
-HELP_WIDTH = 88
-
-SETTINGS_INTRODUCTION = """\
-# Settings
-
-Each setting is an environment variable, and most are a flag of `persist serve` as well; the flag wins. A
-value that cannot be used stops the start and is named. An unknown variable that begins with `PERSIST_`
-is a warning that names the nearest setting. `persist check` shows whether the settings, the database and
-its tables match.
-
-`PERSIST_KEY` is no setting of the service: it holds the key that `persist snapshot`, `persist restore`
-and the showcase send to a running service.
-"""
-
-CLI_INTRODUCTION = """\
-# Command line
-
-The help of every command, as `--help` prints it. The exit status is 0 if the command did what it was
-asked, 1 if it failed or found something wrong, and 2 if it was called wrongly.
-"""
+DOCS = ROOT / "docs"
+PART = re.compile(r"(<!-- generated: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+HELP_COLUMNS = 88
 
 
-def settings_page() -> str:
-    """Return the page of settings, a section for each."""
-    sections = [
-        _setting_section(name, field) for name, field in Settings.model_fields.items()
-    ]
-    return "\n".join([SETTINGS_INTRODUCTION, *sections])
+def settings() -> str:
+    """Return a section for each setting."""
+    return "\n".join(
+        _setting(name, field) for name, field in Settings.model_fields.items()
+    )
 
 
-def _setting_section(name: str, field: FieldInfo) -> str:
+def _setting(name: str, field: FieldInfo) -> str:
+    shown = str(field.default)
+    default = shown.lower() if isinstance(field.default, bool) else shown
     rows = [
-        ("default", f"`{_shown(field.default)}`"),
+        ("default", f"`{default}`"),
         ("type", _type_of(field)),
         *_bounds(field),
         ("flag", f"`--{name.replace('_', '-')}`"),
     ]
     table = "\n".join(f"| {label} | {value} |" for label, value in rows)
-    return (
-        f"## {variable(name)}\n\n{field.description}\n\n| | |\n| --- | --- |\n{table}\n"
-    )
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    return f"{value}"
+    head = "| | |\n| --- | --- |"
+    return f"## {variable(name)}\n\n{field.description}\n\n{head}\n{table}\n"
 
 
 def _type_of(field: FieldInfo) -> str:
-    named = {bool: "true or false", int: "integer", float: "number", str: "text"}
-    choices = getattr(field.annotation, "__args__", ())
-    if choices:
+    choices = typing.get_args(field.annotation)
+    if typing.get_origin(field.annotation) is typing.Literal:
         return ", ".join(f"`{choice}`" for choice in choices)
-    return named.get(field.annotation, "text")  # type: ignore[arg-type]
+    names = {bool: "true or false", int: "integer", float: "number"}
+    return names.get(field.annotation, "text")  # type: ignore[arg-type]
 
 
 def _bounds(field: FieldInfo) -> Iterator[tuple[str, str]]:
@@ -81,34 +61,87 @@ def _bounds(field: FieldInfo) -> Iterator[tuple[str, str]]:
                 yield label, f"{bound}"
 
 
-def cli_page() -> str:
-    """Return the page of the command line, a section for each command."""
+def command_line() -> str:
+    """Return a section for each command, with its help."""
     root: Any = typer.main.get_command(commands)
-    sections = ["\n".join(_command_sections(root, "persist", None, 2))]
-    return "\n".join([CLI_INTRODUCTION, *sections])
+    return "\n".join(_command(root, "persist", None))
 
 
-def _command_sections(
-    command: Any, name: str, parent: Any, level: int
-) -> Iterator[str]:
+def _command(command: Any, name: str, parent: Any) -> Iterator[str]:
     context = command.make_context(
-        name, [], parent=parent, resilient_parsing=True, max_content_width=HELP_WIDTH
+        name, [], parent=parent, resilient_parsing=True, max_content_width=HELP_COLUMNS
     )
     context.info_name = name.rsplit(maxsplit=1)[-1]
     text = "\n".join(line.rstrip() for line in command.get_help(context).splitlines())
-    yield f"{'#' * level} {name}\n\n```text\n{text}\n```\n"
+    marks = "##" if parent is None else "###"
+    yield f"{marks} {name}\n\n```text\n{text}\n```\n"
     for child in getattr(command, "commands", {}).values():
-        below = f"{name} {child.name}"
-        yield from _command_sections(child, below, context, min(level + 1, 3))
+        yield from _command(child, f"{name} {child.name}", context)
 
 
-PAGES = {"settings.md": settings_page, "cli.md": cli_page}
+def routes() -> str:
+    """Return a section for each route, those of one tag after another."""
+    groups: dict[str, list[Route]] = {}
+    for route in ROUTES:
+        if not route.path.startswith(f"{WORKSPACE}/api/"):
+            tag = route.tags[0] if route.tags else "records"
+            groups.setdefault(tag, []).append(route)
+    sections = []
+    for tag, members in groups.items():
+        sections.append(f"## {tag.capitalize()}\n")
+        sections += map(_route, members)
+    return "\n".join(sections)
 
 
-def main(folder: Path = REFERENCE) -> None:
-    """Write the pages into the documentation."""
-    for name, page in PAGES.items():
-        (folder / name).write_text(page(), encoding="utf-8")
+def _route(route: Route) -> str:
+    codes = _codes(set(route.problems) - set(EVERY_ROUTE))
+    problems = f" Problems: {codes}." if codes else ""
+    return (
+        f"### `{route.method} {route.path}`\n\n{route.summary}. Level: {_level(route)}."
+        f" Success: {route.status}.{problems}\n"
+    )
+
+
+def _level(route: Route) -> str:
+    if route.open_to_all:
+        return "open"
+    if route.level is None:
+        return "any key"
+    level = route.level.name.lower()
+    return f"`*:{level}`" if route.reach is Reach.EVERYTHING else f"`{level}`"
+
+
+def _codes(codes: Iterable[str]) -> str:
+    return ", ".join(f"`{code}`" for code in sorted(codes))
+
+
+PARTS: Mapping[str, Callable[[], str]] = {
+    "settings": settings,
+    "command-line": command_line,
+    "codes-of-every-route": lambda: f"{_codes(EVERY_ROUTE)}\n",
+    "routes": routes,
+}
+"""What each generated part holds, by its name."""
+
+
+def generate(text: str) -> str:
+    """Return a page with its generated parts as the code has them now."""
+    return PART.sub(lambda part: f"{part[1]}\n{PARTS[part[2]]()}\n{part[3]}", text)
+
+
+def generated_pages() -> list[Path]:
+    """Return the pages that have generated parts."""
+    return [page for page in sorted(DOCS.rglob("*.md")) if PART.search(_read(page))]
+
+
+def _read(page: Path) -> str:
+    return page.read_text(encoding="utf-8")
+
+
+def main() -> None:
+    """Write the generated parts of all pages."""
+    for page in generated_pages():
+        page.write_text(generate(_read(page)), encoding="utf-8")
 
 
 if __name__ == "__main__":

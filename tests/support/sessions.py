@@ -116,7 +116,7 @@ class Session:
     def _write(self, block: str) -> None:
         path = self._folder / block.split()[1]
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(block)
+        path.write_text(block.replace(DEFAULT_URL, self._url))
 
     def _do(self, exchange: Exchange) -> bool:
         if exchange.command.startswith(SETUP):
