@@ -10,7 +10,13 @@ from typing import Any, NamedTuple, TypeVar
 from fastapi import Request as HttpRequest
 from fastapi.responses import Response as HttpResponse
 
-from persist.api.query_params import LIMIT, MOST, controls, natural, pairs_of
+from persist.api.query_params import (
+    DEFAULT_LIMIT,
+    MAX_LIMIT,
+    controls,
+    natural,
+    pairs_of,
+)
 from persist.api.requests import Receive, Request, Scope
 from persist.api.responses import JSON, Response, Send, change_text
 from persist.api.routers import Asked
@@ -85,7 +91,7 @@ class ChangeQuery(NamedTuple):
     @property
     def size(self) -> int:
         """The number of changes that a page may have."""
-        return min(self.limit or LIMIT, MOST)
+        return min(self.limit or DEFAULT_LIMIT, MAX_LIMIT)
 
     def visible(self, request: Request) -> Visible:
         """Return which changes the caller may see now."""

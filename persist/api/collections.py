@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from persist.api import bulk, pagination
 from persist.api.pagination import page_response
 from persist.api.patches import change_of
+from persist.api.query_filters import conditions
 from persist.api.query_params import (
-    LIMIT,
-    MOST,
-    conditions,
+    DEFAULT_LIMIT,
+    MAX_LIMIT,
     controls,
     cursor_of,
     flag,
@@ -298,7 +298,7 @@ class CollectionRoutes:
         """Return a page of the record's changes, newest first."""
         name, workspace, id = target.type.name, target.workspace, target.id
         control = controls(pairs_of(request.query), ("limit", "cursor"))
-        size = min(natural(control, "limit", LIMIT) or LIMIT, MOST)
+        size = min(natural(control, "limit", DEFAULT_LIMIT) or DEFAULT_LIMIT, MAX_LIMIT)
         bound = f"history\n{name}\n{workspace}\n{id}"
         before = LAST_REVISION
         if "cursor" in control:

@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from persist.api.query_filters import conditions
 from persist.api.query_params import (
-    conditions,
     flag,
     natural,
     pairs_of,

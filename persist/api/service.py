@@ -160,7 +160,7 @@ def described_limits(limits: Limits) -> dict[str, float]:
         "body_depth": DEPTH,
         "import_bytes": limits.upload,
         "body_timeout_seconds": limits.silence,
-        "page": query_params.MOST,
+        "page": query_params.MAX_LIMIT,
         "affected": selective_invoke.MAX_AFFECTED,
         "patch_operations": MAX_PATCH_OPERATIONS,
         "transaction_operations": MAX_OPERATIONS,

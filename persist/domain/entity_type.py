@@ -5,13 +5,13 @@ It is a frozen value of data and callables. ``entity_types.from_model`` and
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cached_property
 from typing import Any
 
 from persist.domain.command import Command
-from persist.domain.field import Field, Path, path_of
+from persist.domain.field import Field, FieldType, Path, path_of
 from persist.domain.migration import MigrationPlan
 from persist.domain.record import Data
 from persist.domain.schema_fields import SchemaFields
@@ -70,18 +70,39 @@ class EntityType:
         """The members that ``schema`` declares."""
         return self.find_members(self.schema)
 
-    @property
+    @cached_property
     def fields(self) -> Mapping[str, Field]:
         """The declared top-level members of ``data`` by name."""
-        return self.members.declared
+        declared = self.members.declared
+        return {name: self._stored(field) for name, field in declared.items()}
 
-    def field_at(self, path: Path) -> Field | None:
-        """Return the member at ``path``, or None where nothing can be there."""
-        return self.members.at(path)
+    @cached_property
+    def _found(self) -> dict[Path, Field]:
+        return {field.path: field for field in self.fields.values()}
+
+    def field_at(self, path: Path, *, undeclared: bool = False) -> Field | None:
+        """Return the member at ``path``, or None where nothing can be there.
+
+        With ``undeclared`` it may be a top-level member that an open schema does not
+        declare.
+        """
+        return self._found.get(path) or self.members.at(path, undeclared=undeclared)
 
     def field_named(self, text: str) -> Field | None:
         """Return the member that a path such as ``payload."user-id"`` names.
 
         ``data.<name>`` names a top-level member too, even one that is not declared.
         """
-        return self.members.named(path_of(text))
+        return self.field_of(path_of(text))
+
+    def field_of(self, path: Path) -> Field | None:
+        """Return the member at a path that may begin with ``data``."""
+        found = self.members.named(path)
+        return None if found is None else self._found.get(found.path, found)
+
+    def _stored(self, field: Field) -> Field:
+        """Return the field with what a class adds: its times and ids have one form."""
+        is_id = self.kind is Kind.TYPED and field.type is FieldType.UUID
+        if is_id or field.path[0] in self.times:
+            return replace(field, normalized=True)
+        return field

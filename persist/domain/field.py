@@ -1,35 +1,35 @@
-"""Field: what a JSON Schema says of one member, as far as filters, sorting and columns
-need it."""
+"""Field: what a JSON Schema says about one member, as far as filters, sorting, indexes
+and columns need it."""
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
-from enum import StrEnum
+from dataclasses import dataclass, field
 from typing import Any
 
-Schema = Mapping[str, Any]
+from persist.domain.field_types import SCALARS, FieldType
+from persist.domain.schema_location import Schema
+
+__all__ = ["ENVELOPE", "Field", "FieldType", "Path", "Schema", "path_of"]
+
 Path = tuple[str, ...]
-
-
-class FieldType(StrEnum):
-    """What a member holds; ``ANY`` where the schema leaves it open or allows
-    several."""
-
-    INTEGER = "integer"
-    NUMBER = "number"
-    STRING = "string"
-    BOOLEAN = "boolean"
-    OBJECT = "object"
-    ARRAY = "array"
-    ANY = "any"
 
 
 @dataclass(frozen=True, slots=True)
 class Field:
     """A member of a record's data, or of its envelope.
 
-    ``nullable``: it may be null or absent in stored data. ``declared``: the schema
-    names it; undeclared members of an open object can be filtered by, too.
+    - ``nullable``: it may be null or absent in stored data.
+    - ``declared``: the schema names it. Undeclared members of an open object can be
+      filtered too.
+    - ``types``: the types that a value of an ``ANY`` field may have; empty means all.
+    - ``choices``: the members of an enumeration; empty if it is none.
+    - ``certain``: a stored value that is not null always has one of these types.
+    - ``items``: the elements of a list.
+    - ``normalized``: stored in the one form whose order as text is its order, as the
+      envelope's times and ids are.
+
+    Two fields of one type, path and envelope are equal: within an entity type the path
+    decides about everything else.
     """
 
     path: Path
@@ -37,24 +37,49 @@ class Field:
     nullable: bool
     envelope: bool = False
     declared: bool = True
+    types: tuple[FieldType, ...] = field(default=(), compare=False)
+    choices: tuple[Any, ...] = field(default=(), compare=False)
+    certain: bool = field(default=True, compare=False)
+    items: "Field | None" = field(default=None, compare=False)
+    normalized: bool = field(default=False, compare=False)
 
     @property
     def name(self) -> str:
-        """How a query string names it."""
+        """The name in a query string."""
         return ("_" if self.envelope else "") + ".".join(self.path)
+
+    @property
+    def is_scalar(self) -> bool:
+        """Whether it holds a single type of scalar, so that records sort by it."""
+        return self.type in SCALARS
+
+    def allows(self, field_type: FieldType) -> bool:
+        """Return whether a value may have a type."""
+        if self.type is not FieldType.ANY:
+            return self.type is field_type
+        return not self.types or field_type in self.types
+
+
+def _envelope(name: str, field_type: FieldType) -> Field:
+    is_text = field_type is not FieldType.INTEGER
+    return Field((name,), field_type, False, envelope=True, normalized=is_text)
 
 
 ENVELOPE: Mapping[str, Field] = {
-    name: Field((name,), type_, nullable=False, envelope=True)
-    for name, type_ in {
-        "id": FieldType.STRING,
+    name: _envelope(name, field_type)
+    for name, field_type in {
+        "id": FieldType.UUID,
         "revision": FieldType.INTEGER,
         "schema_version": FieldType.INTEGER,
-        "created_at": FieldType.STRING,
-        "updated_at": FieldType.STRING,
+        "created_at": FieldType.DATE_TIME,
+        "updated_at": FieldType.DATE_TIME,
     }.items()
 }
 """The envelope's members by name; a query string writes them with an underscore."""
+
+
+ANYTHING = Field((), FieldType.ANY, nullable=True, declared=False)
+"""An element of a list whose elements the schema does not describe."""
 
 
 def path_of(text: str) -> Path:

@@ -1,7 +1,10 @@
-"""Query: which records, in which order. The parsers of query strings and of CEL both
-make it, the store compiles it to SQL; values stand apart from the shape so that the SQL
-is made once."""
+"""Query: which records, in which order.
 
+The parsers of query strings and of CEL make it, and the store compiles it to SQL. Its
+values are apart from its shape, so that the SQL of a shape is written once.
+"""
+
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
@@ -10,9 +13,12 @@ from persist.domain.field import ENVELOPE, Field, FieldType
 
 
 class Function(StrEnum):
-    """What a ``Call`` computes. Null and absent are one, and no condition is ever
-    unknown: ``EQ`` and ``NE`` know null as a value, ordering and text functions of null
-    are false, a null condition is false (so ``NOT`` of it is true)."""
+    """What a ``Call`` computes.
+
+    Null and absent are one, and no condition is ever unknown. ``EQ`` and ``NE`` know
+    null as a value. Ordering and text functions of null are false. A null condition is
+    false, so ``NOT`` of it is true.
+    """
 
     AND = "and"
     OR = "or"
@@ -27,23 +33,102 @@ class Function(StrEnum):
     CONTAINS = "contains"
     STARTSWITH = "startswith"
     ENDSWITH = "endswith"
+    IEQ = "ieq"
+    ICONTAINS = "icontains"
+    ISTARTSWITH = "istartswith"
+    IENDSWITH = "iendswith"
+    HAS = "has"
+    LEN = "len"
     ISNULL = "isnull"
 
 
 EQUALITY = (Function.EQ, Function.NE, Function.IN)
 ORDERING = (Function.GT, Function.GTE, Function.LT, Function.LTE)
-TEXT = (Function.CONTAINS, Function.STARTSWITH)
+FOLDED = (
+    Function.IEQ,
+    Function.ICONTAINS,
+    Function.ISTARTSWITH,
+    Function.IENDSWITH,
+)
+"""Functions of text that ignore case (simple case folding)."""
 
-OPERATORS: dict[FieldType, tuple[Function, ...]] = {
-    FieldType.INTEGER: (*EQUALITY, *ORDERING, Function.ISNULL),
-    FieldType.NUMBER: (*EQUALITY, *ORDERING, Function.ISNULL),
-    FieldType.STRING: (*EQUALITY, *ORDERING, *TEXT, Function.ISNULL),
+TEXT_FUNCTIONS = (Function.CONTAINS, Function.STARTSWITH, Function.ENDSWITH, *FOLDED)
+"""Functions whose argument is text, whatever the type of the member."""
+
+_SCALAR = (*EQUALITY, *ORDERING, Function.ISNULL)
+_TEXT = (*EQUALITY, *ORDERING, *TEXT_FUNCTIONS, Function.ISNULL)
+
+OPERATORS: Mapping[FieldType, tuple[Function, ...]] = {
+    FieldType.INTEGER: _SCALAR,
+    FieldType.NUMBER: _SCALAR,
+    FieldType.DECIMAL: _SCALAR,
     FieldType.BOOLEAN: (*EQUALITY, Function.ISNULL),
+    FieldType.STRING: _TEXT,
+    FieldType.DATE: _SCALAR,
+    FieldType.TIME: _SCALAR,
+    FieldType.DATE_TIME: _SCALAR,
+    FieldType.DURATION: _SCALAR,
+    FieldType.UUID: _TEXT,
     FieldType.OBJECT: (Function.ISNULL,),
-    FieldType.ARRAY: (Function.ISNULL,),
-    FieldType.ANY: (*EQUALITY, *ORDERING, *TEXT, Function.ISNULL),
+    FieldType.ARRAY: (Function.HAS, Function.LEN, Function.ISNULL),
+    FieldType.ANY: (*_TEXT, Function.HAS, Function.LEN),
 }
-"""The operators ``field__op=`` offers for each type of field."""
+"""The functions that ``field__op=`` has for each type of field. ``LEN`` takes an
+operator of numbers, as in ``tags__len__gte=2``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """What follows ``field__`` in a query string, and the type of its argument.
+
+    ``of_length`` means that the length of a list is compared.
+    """
+
+    name: str
+    function: Function
+    argument: FieldType
+    of_length: bool = False
+
+
+def operators_of(field: Field) -> dict[str, Operator]:
+    """Return the operators of a field by name."""
+    found: dict[str, Operator] = {}
+    for function in _functions_of(field):
+        if function is Function.LEN:
+            found |= _LENGTH
+        else:
+            name = function.value
+            found[name] = Operator(name, function, _argument(field, function))
+    return found
+
+
+def _functions_of(field: Field) -> list[Function]:
+    if field.type is not FieldType.ANY or not field.types:
+        return list(OPERATORS[field.type])
+    found = [function for kind in field.types for function in OPERATORS[kind]]
+    return list(dict.fromkeys(found))
+
+
+def _argument(field: Field, function: Function) -> FieldType:
+    if function in TEXT_FUNCTIONS:
+        return FieldType.STRING
+    if function is Function.ISNULL:
+        return FieldType.BOOLEAN
+    if function is Function.HAS:
+        return field.items.type if field.items is not None else FieldType.ANY
+    return field.type
+
+
+_LENGTH = {
+    operator.name: operator
+    for operator in (
+        Operator("len", Function.EQ, FieldType.INTEGER, of_length=True),
+        *(
+            Operator(f"len__{function}", function, FieldType.INTEGER, of_length=True)
+            for function in (*EQUALITY, *ORDERING)
+        ),
+    )
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +140,8 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """The value at ``index`` of the query's ``values``; ``type`` is the value's own."""
+    """The value at ``index`` of the query's ``values``, in the form that is compared
+    as ``type``."""
 
     index: int
     type: FieldType
@@ -63,9 +149,12 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A function of conditions or operands. ``IN`` takes the member, then one parameter
-    a value; ``ISNULL`` one operand; ``AND`` and ``OR`` any number; a bare boolean
-    ``Member`` is a condition."""
+    """A function of conditions or operands.
+
+    ``IN`` takes the member, then a parameter for each value. ``ISNULL`` and ``LEN``
+    take one member, ``HAS`` a list and a parameter, ``AND`` and ``OR`` any number. A
+    ``Member`` of type boolean is a condition by itself.
+    """
 
     function: Function
     arguments: "tuple[Expression, ...]"
@@ -87,8 +176,11 @@ BY_ID = (SortKey(ENVELOPE["id"]),)
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """``where`` with its ``values``; ``sort`` ends with the id, so that the order is
-    total; ``after`` holds the sort values of the last record of the page before."""
+    """``where`` with its ``values``, and the order.
+
+    ``sort`` ends with the id, so that the order is total. ``after`` has the sort values
+    of the last record of the page before, in the form that is compared.
+    """
 
     where: Expression | None = None
     values: tuple[Any, ...] = ()
@@ -97,5 +189,5 @@ class Query:
     limit: int | None = None
 
     def one_more(self) -> "Query":
-        """The same with one record more: it tells whether there is a next page."""
+        """Return the query with one record more, which tells whether a page follows."""
         return self if self.limit is None else replace(self, limit=self.limit + 1)

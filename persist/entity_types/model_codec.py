@@ -12,8 +12,8 @@ from pydantic_core import (
 from sqlmodel import SQLModel
 
 from persist.domain.errors import InvalidData, Violation, pointer
+from persist.domain.field_types import stored_time
 from persist.domain.record import Data, dumps, json_equal
-from persist.entity_types.cel.operands import stored_time
 from persist.entity_types.pydantic_schema import (
     datetime_fault,
     field_schemas,

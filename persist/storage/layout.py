@@ -16,9 +16,10 @@ import sqlalchemy as sa
 from persist.domain.entity_type import EntityType, Kind, Paths
 from persist.domain.errors import UniqueViolation, Violation, pointer
 from persist.domain.field import Field, FieldType
+from persist.domain.field_types import FORM_TYPES, json_type_of
 from persist.domain.record import Record, dumps
 from persist.storage.column_names import LENGTH, column_names
-from persist.storage.dialect import Dialect, TableWriter
+from persist.storage.dialect import Dialect, ElementTest, TableWriter
 from persist.storage.dialect.columns import (
     COLUMN_TYPES,
     DOCUMENT,
@@ -69,17 +70,13 @@ class Layout:
         for paths in self.type.unique:
             name = _index_name(self.table, "unique", paths)
             named[name] = named[f"index '{name}'"] = paths
-            if self.columns:
-                columns = [self.table.c.workspace]
-                columns += [self.columns[path] for path in paths]
-                listed = [f"{self.table.name}.{column.name}" for column in columns]
-                named[", ".join(listed)] = paths
+            # SQLite names the columns of an index that is over nothing but columns.
+            keys = [self.distinct(field) for field in _fields(self, paths)]
+            columns = [self.table.c.workspace, *keys]
+            if all(isinstance(column, sa.Column) for column in columns):
+                names = [f"{self.table.name}.{column.name}" for column in columns]
+                named[", ".join(names)] = paths
         return named
-
-    def pointer_to(self, path: str) -> str:
-        """Return the JSON Pointer to the member that a path of an index names."""
-        field = None if self.columns else self.type.field_named(path)
-        return pointer((path,) if field is None else field.path)
 
     def row(self, record: Record) -> Row:
         """Return a record as a row of the table."""
@@ -110,52 +107,94 @@ class Layout:
     def member(
         self, field: Field, compared_as: FieldType | None = None
     ) -> sa.ColumnElement[Any]:
-        """Return the SQL of a member.
-
-        A member of any type is taken as ``compared_as``.
-        """
+        """Return the SQL of a member, as ``compared_as`` where its type is open."""
         document, path = self._location(field)
         if document is None:
             return self._column(field)
-        if field.type is not FieldType.ANY or compared_as is None:
+        is_open = field.type is FieldType.ANY and compared_as is not None
+        if field.certain and not is_open:
             return self.dialect.member(document, path, field.type)
-        return self.dialect.open_member(document, path, _json_type(compared_as))
+        kind = compared_as if field.type is FieldType.ANY else field.type
+        if kind is FieldType.INTEGER:  # elsewhere it may be a number with a fraction
+            kind = FieldType.NUMBER
+        return self.dialect.open_member(document, path, kind or FieldType.STRING)
+
+    def key(
+        self,
+        field: Field,
+        compared_as: FieldType | None = None,
+        *,
+        normalized: bool = True,
+    ) -> sa.ColumnElement[Any]:
+        """Return what is compared of a member, as ``compared_as`` if its type is open.
+
+        It is null where the value is of another type. Without ``normalized`` it can be
+        compared with that of a member that is not stored in normal form.
+        """
+        kind = compared_as if field.type is FieldType.ANY else field.type
+        member = self.member(field, compared_as)
+        if kind is None or (normalized and field.normalized):
+            return member
+        key = self.dialect.comparable(kind, member)
+        guard = None if field.certain else self.guard(field, kind)
+        return key if guard is None else sa.case((guard, key))
+
+    def may_lack_key(self, field: Field) -> bool:
+        """Return whether ``key`` may be null."""
+        has_form = field.type in FORM_TYPES and not field.normalized
+        return field.nullable or has_form
 
     def guard(
         self, field: Field, compared_as: FieldType
     ) -> sa.ColumnElement[bool] | None:
-        """Return the condition that a member of any type is of one type.
+        """Return the test that a member of several types has one of them.
 
-        None if the type of the member is known.
+        None where only one is possible.
         """
         document, path = self._location(field)
-        if document is None or field.type is not FieldType.ANY:
+        is_single = field.certain and field.type is not FieldType.ANY
+        if document is None or is_single or compared_as is FieldType.ANY:
             return None
-        if compared_as is FieldType.ANY:
-            return None
-        found = self.dialect.json_type(document, path)
-        return found == constant(_json_type(compared_as).value)
+        json_type = self.dialect.json_type(document, path)
+        return json_type == constant(json_type_of(compared_as))
+
+    def list_length(self, field: Field) -> sa.ColumnElement[int]:
+        """Return the number of elements of a list."""
+        return self.dialect.list_length(*self._document(field))
+
+    def has_element(self, field: Field, test: ElementTest) -> sa.ColumnElement[bool]:
+        """Return whether an element of a list passes a test."""
+        return self.dialect.has_element(*self._document(field), test)
 
     def indexed(self, field: Field) -> sa.ColumnElement[Any]:
-        """Return what an index over a member contains: text if it is of any type."""
-        return self.member(field, FieldType.STRING)
+        """Return what an index over a member contains: text where its type is open."""
+        return self.key(field, FieldType.STRING)
 
     def distinct(self, field: Field) -> sa.ColumnElement[Any]:
-        """Return what a unique index contains; null and absent never collide."""
+        """Return what a unique index over a member contains.
+
+        It is null for null and absent, which never collide.
+        """
         document, path = self._location(field)
-        if document is None or field.type in COLUMN_TYPES:
-            return self.member(field)
+        if document is None or (field.certain and field.type in COLUMN_TYPES):
+            return self.key(field)
         return sa.func.nullif(self.dialect.json_text(document, path), constant("null"))
 
     def is_null(self, field: Field) -> sa.ColumnElement[bool]:
-        """Return the condition that a member is null or absent."""
+        """Return whether a member is null or absent."""
         document, path = self._location(field)
         if document is None:
             return self._column(field).is_(None)
-        if field.type in COLUMN_TYPES:
+        if field.certain and field.type in COLUMN_TYPES:
             return self.dialect.member(document, path, field.type).is_(None)
-        null = constant("null")
-        return sa.func.coalesce(self.dialect.json_type(document, path), null) == null
+        json_type = self.dialect.json_type(document, path)
+        return sa.func.coalesce(json_type, constant("null")) == constant("null")
+
+    def _document(self, field: Field) -> tuple[sa.ColumnElement[Any], tuple[str, ...]]:
+        """Return the document that holds a list or an object, and its path there."""
+        document, path = self._location(field)
+        assert document is not None
+        return document, path
 
     def _column(self, field: Field) -> sa.ColumnElement[Any]:
         name = field.path[0]
@@ -178,11 +217,6 @@ class Layout:
         return column, field.path[1:]
 
 
-def _json_type(field_type: FieldType) -> FieldType:
-    """Return the type that JSON has for a field's: it has no integers."""
-    return FieldType.NUMBER if field_type is FieldType.INTEGER else field_type
-
-
 def unique_violation(
     layouts: Iterable[Layout], constraint: str
 ) -> UniqueViolation | None:
@@ -195,11 +229,12 @@ def unique_violation(
         if paths is None:
             continue
         named = " and ".join(paths)
+        fields = _fields(layout, paths)
         return UniqueViolation(
             f"another record of {layout.type.name} has this value of {named}",
             errors=[
-                Violation(layout.pointer_to(path), "another record has this value")
-                for path in paths
+                Violation(pointer(field.path), "another record has this value")
+                for field in fields
             ],
         )
     return None
@@ -233,19 +268,34 @@ def _document_layout(
     layout = _layout(
         entity_type, table, {}, lambda record: (record.text,), text, dialect
     )
-    for paths in entity_type.unique:
-        expressions = [layout.distinct(field) for field in _fields(layout, paths)]
-        name = _index_name(table, "unique", paths)
-        sa.Index(name, table.c.workspace, *expressions, unique=True)
-    for paths in entity_type.indexes:
-        expressions = [layout.indexed(field) for field in _fields(layout, paths)]
-        name = _index_name(table, "index", paths)
-        sa.Index(name, table.c.workspace, *expressions, table.c.id)
+    _add_indexes(layout)
     return layout
 
 
+def _add_indexes(layout: Layout) -> None:
+    """Add the indexes of a type to its table.
+
+    Every index is led by the workspace. One that is not unique ends with the id, so
+    that it also serves the order of a page.
+    """
+    table = layout.table
+    for paths in dict.fromkeys(layout.type.unique):
+        keys = [layout.distinct(field) for field in _fields(layout, paths)]
+        name = _index_name(table, "unique", paths)
+        sa.Index(name, table.c.workspace, *keys, unique=True)
+    for paths in dict.fromkeys(layout.type.indexes):
+        keys = [layout.indexed(field) for field in _fields(layout, paths)]
+        name = _index_name(table, "index", paths)
+        sa.Index(name, table.c.workspace, *keys, table.c.id)
+
+
 def _fields(layout: Layout, paths: Paths) -> list[Field]:
-    found = [layout.type.field_named(path) for path in paths]
+    """Return the fields that the paths of an index name.
+
+    A class names members as they are, a definition writes paths.
+    """
+    members = layout.type.fields if layout.columns else {}
+    found = [members.get(path) or layout.type.field_named(path) for path in paths]
     return [field for field in found if field is not None]
 
 
@@ -258,7 +308,6 @@ def _column_layout(
     columns = {name: _column(field, names[name]) for name, field in fields.items()}
     name = _table_name(entity_type)
     table = sa.Table(name, metadata, *_envelope(), *columns.values())
-    _add_indexes(entity_type, table, columns)
     converters = tuple((name, _converter(fields[name])) for name in columns)
 
     def data_of(record: Record) -> Row:
@@ -266,7 +315,9 @@ def _column_layout(
         return tuple([convert(data.get(name)) for name, convert in converters])
 
     text = _object_json(dialect, fields, columns)
-    return _layout(entity_type, table, columns, data_of, text, dialect)
+    layout = _layout(entity_type, table, columns, data_of, text, dialect)
+    _add_indexes(layout)
+    return layout
 
 
 def _table_name(entity_type: EntityType) -> str:
@@ -323,26 +374,6 @@ def _envelope() -> list[sa.Column[Any]]:
 def _column(field: Field, name: str) -> sa.Column[Any]:
     column_type = COLUMN_TYPES.get(field.type, DOCUMENT)
     return sa.Column(name, column_type, nullable=field.nullable)
-
-
-def _add_indexes(
-    entity_type: EntityType,
-    table: sa.Table,
-    columns: Mapping[str, sa.Column[Any]],
-) -> None:
-    """Add the indexes of a typed entity.
-
-    Each is led by the workspace. One that is not unique ends with the id, so that it
-    also serves the order of a page.
-    """
-    for paths in dict.fromkeys(entity_type.unique):
-        name = _index_name(table, "unique", paths)
-        indexed = [columns[path] for path in paths]
-        sa.Index(name, table.c.workspace, *indexed, unique=True)
-    for paths in dict.fromkeys(entity_type.indexes):
-        name = _index_name(table, "index", paths)
-        indexed = [columns[path] for path in paths]
-        sa.Index(name, table.c.workspace, *indexed, table.c.id)
 
 
 def _index_name(table: sa.Table, kind: str, paths: Paths) -> str:

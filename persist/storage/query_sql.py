@@ -1,7 +1,7 @@
 """Conditions and pages in SQL: a ``Query`` of the domain becomes a statement.
 
-No condition is ever unknown. A comparison below a NOT that would be unknown is made
-false. Elsewhere WHERE treats unknown as false, and an index can still be used.
+No condition is ever unknown. Below a NOT, an unknown comparison is made false.
+Elsewhere WHERE treats it as false anyway, and an index can still be used.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -10,189 +10,271 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from persist.domain.field import Field, FieldType
-from persist.domain.query import Expression, Function, Member, Parameter, Query, SortKey
+from persist.domain.comparable import MONTHS_PREFIX
+from persist.domain.field import FieldType
+from persist.domain.field_types import json_type_of
+from persist.domain.query import (
+    FOLDED,
+    ORDERING,
+    TEXT_FUNCTIONS,
+    Call,
+    Expression,
+    Function,
+    Member,
+    Parameter,
+    Query,
+    SortKey,
+)
 from persist.storage.dialect.columns import COLUMN_TYPES, TEXT
 from persist.storage.layout import Layout
-from persist.storage.sql import big_integer
+from persist.storage.sql import big_integer, constant
+
+Condition = sa.ColumnElement[bool]
 
 COMPARISONS: Mapping[Function, Callable[[Any, Any], Any]] = {
+    Function.EQ: lambda left, right: left == right,
+    Function.IEQ: lambda left, right: left == right,
     Function.GT: lambda left, right: left > right,
     Function.GTE: lambda left, right: left >= right,
     Function.LT: lambda left, right: left < right,
     Function.LTE: lambda left, right: left <= right,
 }
+UNFOLDED = {
+    Function.ICONTAINS: Function.CONTAINS,
+    Function.ISTARTSWITH: Function.STARTSWITH,
+    Function.IENDSWITH: Function.ENDSWITH,
+}
+"""The functions of folded text that those which ignore case are."""
 
 
-def condition(  # noqa: PLR0911 - a table of functions
+def condition(
     layout: Layout, expression: Expression, *, negated: bool = False
-) -> sa.ColumnElement[bool]:
+) -> Condition:
     """Return the SQL of a condition.
 
-    In place of false it may be unknown, unless it is ``negated``.
+    In place of false it may be unknown, but not where it is ``negated``.
     """
     if isinstance(expression, Member):
-        return _known(
-            _operand(layout, expression, FieldType.BOOLEAN).is_(sa.true()), negated
-        )
+        member = layout.key(expression.field, FieldType.BOOLEAN)
+        return _known(member.is_(sa.true()), negated)
     if isinstance(expression, Parameter):
         return _bound(expression, FieldType.BOOLEAN) == sa.true()
-    function, arguments = expression.function, expression.arguments
-    if function in (Function.AND, Function.OR):
-        join = sa.and_ if function is Function.AND else sa.or_
-        return join(
-            *(condition(layout, argument, negated=negated) for argument in arguments)
-        ).self_group()
-    if function is Function.NOT:
-        return sa.not_(condition(layout, arguments[0], negated=True).self_group())
-    if function is Function.ISNULL:
-        return _is_null(layout, arguments[0])
-    if function is Function.IN:
-        return _one_of(layout, arguments[0], arguments[1:], negated)
-    if function is Function.EQ:
-        return _equal(layout, arguments[0], arguments[1], negated)
-    if function is Function.NE:
-        return sa.not_(_equal(layout, arguments[0], arguments[1], True).self_group())
-    left, right = _operands(layout, *arguments)
-    test = COMPARISONS[function](left, right) if function in COMPARISONS else None
-    if test is None:
-        test = getattr(layout.dialect, function.value)(left, right)
-    return _known(_guarded(layout, arguments, test), negated)
+    write = _WRITERS.get(expression.function, _comparison)
+    return write(layout, expression, negated)
 
 
-def _known(test: Any, negated: bool) -> sa.ColumnElement[bool]:
-    known: sa.ColumnElement[bool] = (
-        sa.func.coalesce(test, sa.false()) if negated else test
-    )
-    return known
+def _joined(layout: Layout, call: Call, negated: bool) -> Condition:
+    join = sa.and_ if call.function is Function.AND else sa.or_
+    conditions = [condition(layout, part, negated=negated) for part in call.arguments]
+    return join(*conditions).self_group()
 
 
-def _equal(
-    layout: Layout, left: Expression, right: Expression, negated: bool
-) -> sa.ColumnElement[bool]:
+def _not(layout: Layout, call: Call, _negated: bool) -> Condition:
+    return sa.not_(condition(layout, call.arguments[0], negated=True).self_group())
+
+
+def _not_equal(layout: Layout, call: Call, negated: bool) -> Condition:
+    equal = Call(Function.EQ, call.arguments)
+    return _not(layout, Call(Function.NOT, (equal,)), negated)
+
+
+def _is_null(layout: Layout, call: Call, _negated: bool) -> Condition:
+    return layout.is_null(_member(call).field)
+
+
+def _comparison(layout: Layout, call: Call, negated: bool) -> Condition:
+    """Compare two operands, each in the type that the other gives it."""
+    function = call.function
+    left, right = call.arguments
     if isinstance(left, Member) and isinstance(right, Member):
-        one, other = _operands(layout, left, right)
-        same: sa.ColumnElement[bool] = one.is_not_distinct_from(other)
-        return same
-    one, other = _operands(layout, left, right)
-    return _known(_guarded(layout, (left, right), one == other), negated)
+        return _between_members(layout, function, left, right, negated)
+    one = _operand(layout, left, right, function)
+    other = _operand(layout, right, left, function)
+    tests = [_test(layout, function, one, other)]
+    if isinstance(left, Member):
+        tests += _guards(layout, function, left, one, _type(right))
+    return _known(sa.and_(*tests) if len(tests) > 1 else tests[0], negated)
 
 
-def _guarded(layout: Layout, sides: Sequence[Expression], test: Any) -> Any:
-    """Add to a test that a member of any type is of the type it is compared with."""
-    left, right = sides
-    guards = []
-    for one, other in ((left, right), (right, left)):
-        if isinstance(one, Member):
-            guard = layout.guard(one.field, _type(other))
-            if guard is not None:
-                guards.append(guard)
-    return sa.and_(test, *guards) if guards else test
+def _between_members(
+    layout: Layout, function: Function, left: Member, right: Member, negated: bool
+) -> Condition:
+    normalized = left.field.normalized and right.field.normalized
+    one = layout.key(left.field, normalized=normalized)
+    other = layout.key(right.field, normalized=normalized)
+    if function is Function.EQ:
+        return _known(one.is_not_distinct_from(other), negated)
+    tests = [_test(layout, function, one, other)]
+    for member, key in ((left, one), (right, other)):
+        tests += _guards(layout, function, member, key, member.field.type)
+    return _known(sa.and_(*tests), negated)
 
 
-def _one_of(
-    layout: Layout, member: Expression, values: Sequence[Expression], negated: bool
-) -> sa.ColumnElement[bool]:
-    """Write ``IN`` with a list for each type of value.
+def _test(layout: Layout, function: Function, left: Any, right: Any) -> Condition:
+    compare = COMPARISONS.get(function)
+    if compare is not None:
+        test: Condition = compare(left, right)
+        return test
+    name = UNFOLDED.get(function, function).value
+    found: Condition = getattr(layout.dialect, name)(left, right)
+    return found
 
-    A chain of OR would nest too deeply.
-    """
+
+def _guards(
+    layout: Layout,
+    function: Function,
+    member: Member,
+    key: sa.ColumnElement[Any],
+    compared: FieldType,
+) -> list[Condition]:
+    """Return what must hold so that a member can be compared as a type."""
+    found = []
+    guard = layout.guard(member.field, compared)
+    if guard is not None:
+        found.append(guard)
+    if compared is FieldType.DURATION and function in ORDERING:
+        found.append(key < constant(MONTHS_PREFIX))  # the others have no length
+    return found
+
+
+def _one_of(layout: Layout, call: Call, negated: bool) -> Condition:
+    """Compare with a list for each type of value; a chain of OR would nest too deep."""
+    member = call.arguments[0]
     lists: dict[FieldType, list[Expression]] = {}
-    for value in values:
+    for value in call.arguments[1:]:
         lists.setdefault(_type(value), []).append(value)
-    tests = []
-    for value_type, listed in lists.items():
-        bound = [_operand(layout, value, _type(member)) for value in listed]
-        test = _operand(layout, member, value_type).in_(bound)
-        tests.append(_known(_guarded(layout, (member, listed[0]), test), negated))
+    tests: list[Condition] = []
+    for values in lists.values():
+        listed = [_operand(layout, value, member, Function.IN) for value in values]
+        key = _operand(layout, member, values[0], Function.IN)
+        test: Condition = key.in_(listed)
+        if isinstance(member, Member):
+            guard = layout.guard(member.field, _type(values[0]))
+            test = test if guard is None else sa.and_(test, guard)
+        tests.append(_known(test, negated))
     return sa.or_(sa.false(), *tests).self_group()
 
 
-def _is_null(layout: Layout, operand: Expression) -> sa.ColumnElement[bool]:
-    return layout.is_null(operand.field) if isinstance(operand, Member) else sa.false()
+def _has(layout: Layout, call: Call, _negated: bool) -> Condition:
+    """Compare the elements of a list with a value."""
+    parameter = call.arguments[1]
+    assert isinstance(parameter, Parameter)
+    kind = parameter.type
+    stored = FieldType.NUMBER if kind is FieldType.INTEGER else kind
+    bound = _bound(parameter, stored if kind is not FieldType.NUMBER else FieldType.ANY)
+
+    def test(json_type: Any, value: Callable[[FieldType], Any]) -> Condition:
+        key = layout.dialect.comparable(kind, value(stored))
+        return sa.and_(json_type == constant(json_type_of(kind)), key == bound)
+
+    return layout.has_element(_member(call).field, test)
 
 
-def _operands(layout: Layout, left: Expression, right: Expression) -> tuple[Any, Any]:
-    """Return both sides of a comparison, each in the type that the other has."""
-    return _operand(layout, left, _type(right)), _operand(layout, right, _type(left))
+_WRITERS: Mapping[Function, Callable[[Layout, Call, bool], Condition]] = {
+    Function.AND: _joined,
+    Function.OR: _joined,
+    Function.NOT: _not,
+    Function.NE: _not_equal,
+    Function.IN: _one_of,
+    Function.HAS: _has,
+    Function.ISNULL: _is_null,
+}
+"""What writes the functions that are no comparison of two operands."""
+
+
+def _known(test: Condition, negated: bool) -> Condition:
+    return sa.func.coalesce(test, sa.false()) if negated else test
+
+
+def _member(call: Call) -> Member:
+    member = call.arguments[0]
+    assert isinstance(member, Member)
+    return member
 
 
 def _type(expression: Expression) -> FieldType:
-    return (
-        expression.field.type
-        if isinstance(expression, Member)
-        else getattr(expression, "type", FieldType.ANY)
-    )
-
-
-def _operand(layout: Layout, expression: Expression, other: FieldType) -> Any:
     if isinstance(expression, Member):
-        return layout.member(
-            expression.field, None if other is FieldType.ANY else other
-        )
+        return expression.field.type
     if isinstance(expression, Parameter):
-        return _bound(expression, other)
-    return condition(layout, expression, negated=True)
+        return expression.type
+    is_length = expression.function is Function.LEN
+    return FieldType.INTEGER if is_length else FieldType.BOOLEAN
+
+
+def _operand(
+    layout: Layout, expression: Expression, other: Expression, function: Function
+) -> Any:
+    """Return the SQL of an operand that is compared with ``other``."""
+    if isinstance(expression, Parameter):
+        return _bound(expression, _type(other))
+    if isinstance(expression, Call):
+        if expression.function is Function.LEN:
+            return layout.list_length(_member(expression).field)
+        return condition(layout, expression, negated=True)
+    if function in TEXT_FUNCTIONS:
+        text = layout.member(expression.field, FieldType.STRING)
+        return layout.dialect.fold(text) if function in FOLDED else text
+    kind = _type(other)
+    return layout.key(expression.field, None if kind is FieldType.ANY else kind)
 
 
 def _bound(parameter: Parameter, other: FieldType) -> sa.BindParameter[Any]:
+    name = f"p{parameter.index}"
+    if parameter.type is FieldType.NUMBER and other is FieldType.NUMBER:
+        return sa.bindparam(name, type_=sa.Double())
     if parameter.type is FieldType.NUMBER:
-        return sa.bindparam(
-            f"p{parameter.index}",
-            type_=sa.Double() if other is FieldType.NUMBER else sa.Numeric(),
-        )
-    return sa.bindparam(
-        f"p{parameter.index}", type_=COLUMN_TYPES.get(parameter.type, TEXT)
-    )
+        return sa.bindparam(name, type_=sa.Numeric())
+    return sa.bindparam(name, type_=COLUMN_TYPES.get(parameter.type, TEXT))
 
 
 def _after(
     layout: Layout, sort: tuple[SortKey, ...], nulls: tuple[bool, ...]
-) -> sa.ColumnElement[bool]:
-    """Return the condition of records after the sort values ``a0``, ``a1`` and so on.
+) -> Condition:
+    """Return the condition of records after a position.
 
-    It is one comparison of rows, which an index serves, if no key can be null and all
-    have one direction. Otherwise it is for each key: those before it are equal, and
-    this one comes after.
+    Its sort values are bound as ``a0``, ``a1`` and so on. It is one row comparison
+    where no key can be null and all have one direction: an index serves that.
+    Otherwise it is, for each key, that the ones before are equal and this one is after.
     """
-    keys = [layout.member(key.field) for key in sort]
+    keys = [layout.key(key.field) for key in sort]
     bounds = [
         sa.bindparam(f"a{n}", type_=COLUMN_TYPES.get(key.field.type, TEXT))
         for n, key in enumerate(sort)
     ]
-    if len({key.descending for key in sort}) == 1 and not any(
-        key.field.nullable for key in sort
-    ):
+    directions = {key.descending for key in sort}
+    if len(directions) == 1 and not any(layout.may_lack_key(key.field) for key in sort):
         compare = COMPARISONS[Function.LT if sort[0].descending else Function.GT]
-        behind: sa.ColumnElement[bool] = (
-            compare(sa.tuple_(*keys), sa.tuple_(*bounds))
-            if len(keys) > 1
-            else compare(keys[0], bounds[0])
-        )
-        return behind
-    branches: list[sa.ColumnElement[bool]] = []
-    equal: list[sa.ColumnElement[bool]] = []
+        if len(keys) == 1:
+            return _typed(compare(keys[0], bounds[0]))
+        return _typed(compare(sa.tuple_(*keys), sa.tuple_(*bounds)))
+    branches: list[Condition] = []
+    equal: list[Condition] = []
     for key, value, bound, null in zip(sort, keys, bounds, nulls, strict=True):
-        branches.append(sa.and_(*equal, _behind(layout, key, value, bound, null)))
-        equal.append(layout.is_null(key.field) if null else value == bound)
+        branches.append(sa.and_(*equal, _is_after(layout, key, value, bound, null)))
+        equal.append(value.is_(None) if null else value == bound)
     return sa.or_(*branches)
 
 
-def _behind(
+def _typed(test: Any) -> Condition:
+    condition: Condition = test
+    return condition
+
+
+def _is_after(
     layout: Layout, key: SortKey, value: Any, bound: Any, null: bool
-) -> sa.ColumnElement[bool]:
+) -> Condition:
     if null:
         return sa.false()
-    behind: sa.ColumnElement[bool] = COMPARISONS[
-        Function.LT if key.descending else Function.GT
-    ](value, bound)
-    return sa.or_(behind, layout.is_null(key.field)) if key.field.nullable else behind
+    compare = COMPARISONS[Function.LT if key.descending else Function.GT]
+    after = _typed(compare(value, bound))
+    may_be_null = layout.may_lack_key(key.field)
+    return sa.or_(after, value.is_(None)) if may_be_null else after
 
 
 def _order(layout: Layout, key: SortKey) -> sa.ColumnElement[Any]:
-    value = layout.member(key.field)
+    value = layout.key(key.field)
     ordered: sa.ColumnElement[Any] = value.desc() if key.descending else value.asc()
-    return ordered.nulls_last() if key.field.nullable else ordered
+    return ordered.nulls_last() if layout.may_lack_key(key.field) else ordered
 
 
 def where(layout: Layout, query: Query) -> list[sa.ColumnElement[bool]]:
@@ -207,7 +289,7 @@ def where(layout: Layout, query: Query) -> list[sa.ColumnElement[bool]]:
 
 def page(layout: Layout, query: Query) -> sa.Select[Any]:
     """Return the statement of a page: the record's columns, then the sort values."""
-    keys = [layout.member(key.field).label(f"k{n}") for n, key in enumerate(query.sort)]
+    keys = [layout.key(key.field).label(f"k{n}") for n, key in enumerate(query.sort)]
     statement = sa.select(*layout.selected, *keys).where(*where(layout, query))
     statement = statement.order_by(*(_order(layout, key) for key in query.sort))
     return statement if query.limit is None else statement.limit(big_integer("limit"))
@@ -259,8 +341,3 @@ def values(layout: Layout, workspace: str, query: Query) -> dict[str, Any]:
     found = {f"p{n}": bindable(value) for n, value in enumerate(query.values)}
     found |= {f"a{n}": bindable(value) for n, value in enumerate(query.after or ())}
     return found | {"workspace": workspace, "limit": query.limit}
-
-
-def sortable(field: Field) -> bool:
-    """Return whether records can be sorted by a field: it has one scalar type."""
-    return field.type in COLUMN_TYPES

@@ -109,7 +109,9 @@ def rehearse(dialect: Dialect, types: Iterable[EntityType]) -> list[str]:
 def _create(
     connection: sa.Connection, dialect: Dialect, types: list[EntityType]
 ) -> None:
-    """Create the tables that are missing."""
+    """Create the functions of expressions, and the tables that are missing."""
+    for statement in dialect.function_statements():
+        connection.exec_driver_sql(statement)
     _metadata(dialect, types).create_all(connection)
     for table, row in SINGLE_ROWS:
         if connection.scalar(sa.select(sa.func.count()).select_from(table)) == 0:

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 
 from persist.domain.entity_type import EntityType, Kind, Paths
 from persist.domain.field import FieldType, Schema
+from persist.domain.field_types import schema_of
 from persist.domain.record import dumps
 from persist.storage.column_names import RESERVED
 from persist.storage.dialect import Dialect, Failure
@@ -227,4 +228,4 @@ def _schema_of(
     column = dialect.column_type(kind)
     fitting = [type for type in known if dialect.column_type(type) == column]
     type = fitting[0] if fitting else kind
-    return {"type": type.value} if type in COLUMN_TYPES else {}
+    return schema_of(type) if type in COLUMN_TYPES else {}

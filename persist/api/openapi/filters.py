@@ -13,8 +13,8 @@ from persist.api.openapi.components import INT64_BOUNDS, any_of
 from persist.api.openapi.shared import SHARED, Json, query_names
 from persist.domain.entity_type import EntityType
 from persist.domain.field import ENVELOPE, Field, FieldType, Path
-from persist.domain.query import OPERATORS, Function
-from persist.domain.query import TEXT as TEXT_FUNCTIONS
+from persist.domain.field_types import schema_of
+from persist.domain.query import TEXT_FUNCTIONS, Function, Operator, operators_of
 
 NESTED_LEVELS = 4
 """How deep members are listed; filters reach deeper ones as well."""
@@ -32,14 +32,6 @@ MAX_NAMES = 200
 _NAMES_OF_CONTROLS = query_names("list", "delete_matching", "invoke_all")
 """A field with such a name is filtered as ``data.<name>``."""
 
-_VALUES: dict[FieldType, Json] = {
-    FieldType.INTEGER: {"type": "integer", **INT64_BOUNDS},
-    FieldType.NUMBER: {"type": "number"},
-    FieldType.BOOLEAN: {"type": "boolean"},
-}
-_TEXT: Json = {"type": "string"}
-_TIME: Json = {"type": "string", "format": "date-time"}
-_TIMES_OF_ENVELOPE = {"_created_at", "_updated_at"}
 _MEANINGS = {
     Function.EQ: "equals",
     Function.NE: "differs; null and absent differ, too",
@@ -50,6 +42,12 @@ _MEANINGS = {
     Function.IN: "is one of, separated by commas",
     Function.CONTAINS: "contains, case-sensitive",
     Function.STARTSWITH: "starts with, case-sensitive",
+    Function.ENDSWITH: "ends with, case-sensitive",
+    Function.IEQ: "equals, whatever the case",
+    Function.ICONTAINS: "contains, whatever the case",
+    Function.ISTARTSWITH: "starts with, whatever the case",
+    Function.IENDSWITH: "ends with, whatever the case",
+    Function.HAS: "is a list with this element; repeated: with all of them",
     Function.ISNULL: "is null or absent",
 }
 
@@ -58,10 +56,7 @@ def filter_parameters(type: EntityType) -> dict[str, Json]:
     """Return the filters of a collection by component name: one for each field of data
     and envelope and each operator of its type, as many as there is room for."""
     fields = [*_declared_fields(type), *ENVELOPE.values()]
-    of_fields = [
-        _filters(_query_name(field), field.type, _is_time(type, field))
-        for field in fields
-    ]
+    of_fields = [_filters(_query_name(field), field) for field in fields]
     room = MAX_FILTERS - len(fields)
     found: dict[str, Json] = {}
     for of_field in of_fields[:MAX_FILTERS]:
@@ -85,9 +80,8 @@ def selection_parameters(type: EntityType, base: str) -> dict[str, Json]:
     """Return the parameters ``sort`` and ``fields`` of a collection by component
     name."""
     fields = (*_declared_fields(type), *ENVELOPE.values())
-    scalar = (*_VALUES, FieldType.STRING)
     sortable = [
-        field.name for field in fields if field.type in scalar and "," not in field.name
+        field.name for field in fields if field.is_scalar and "," not in field.name
     ]
     selectable = [name for name in type.fields if name and "," not in name]
     return {
@@ -114,32 +108,26 @@ def _query_name(field: Field) -> str:
     return "data." + field.name if is_taken or is_prefixed else field.name
 
 
-def _is_time(type: EntityType, field: Field) -> bool:
-    if field.envelope:
-        return field.name in _TIMES_OF_ENVELOPE
-    return ".".join(field.path) in type.times
-
-
-@lru_cache(maxsize=4096)
-def _filters(name: str, type: FieldType, is_time: bool) -> dict[str, Json]:
-    value = _VALUES.get(type, _TEXT)
-    kind = "time" if is_time else type.value
+def _filters(name: str, field: Field) -> dict[str, Json]:
     found: dict[str, Json] = {}
-    for function in _functions(name, type):
-        key = name if function is Function.EQ else f"{name}__{function.value}"
-        is_moment = is_time and function not in TEXT_FUNCTIONS
-        component = f"{_component_name(key)}.{kind}"
-        found[component] = _filter(key, _TIME if is_moment else value, function)
+    for operator in operators_of(field).values():
+        # Members of the envelope are never null, and no texts to search.
+        unlisted = (*TEXT_FUNCTIONS, Function.ISNULL)
+        if field.envelope and operator.function in unlisted:
+            continue
+        is_equality = operator.name == Function.EQ
+        key = name if is_equality else f"{name}__{operator.name}"
+        found[f"{_component_name(key)}.{_kind(field)}"] = _filter(key, operator)
     return found
 
 
-def _functions(name: str, type: FieldType) -> Iterator[Function]:
-    """Yield the operators of a field. Those of the envelope are never null, and no
-    texts to search."""
-    is_envelope = name.startswith("_")
-    for function in OPERATORS[type]:
-        if not (is_envelope and function in (*TEXT_FUNCTIONS, Function.ISNULL)):
-            yield function
+def _kind(field: Field) -> str:
+    """Return what tells fields of one name and different operators apart."""
+    if field.items is not None:
+        return f"{field.type}-{field.items.type}"
+    if field.type is FieldType.ANY:
+        return "-".join([field.type, *field.types])
+    return field.type.value
 
 
 def _component_name(text: str) -> str:
@@ -152,14 +140,20 @@ def _component_name(text: str) -> str:
     )
 
 
-def _filter(name: str, value: Json, function: Function) -> Json:
+@lru_cache(maxsize=4096)
+def _filter(name: str, operator: Operator) -> Json:
+    value: Json = {"type": "string", **schema_of(operator.argument)}
+    if operator.argument is FieldType.INTEGER:
+        value |= INT64_BOUNDS
+    meaning = _MEANINGS[operator.function]
+    if operator.of_length:
+        meaning = f"is a list whose length {meaning}"
     parameter: Json = {"name": name, "in": "query", "schema": value}
-    parameter["description"] = _MEANINGS.get(function, function.value)
-    if function is Function.ISNULL:
-        return parameter | {"schema": {"type": "boolean"}}
-    if function is Function.IN:
-        values = {"type": "array", "minItems": 1, "items": value}
-        return parameter | {"schema": values, "style": "form", "explode": False}
+    parameter["description"] = meaning
+    if operator.function in (Function.IN, Function.HAS):
+        parameter["schema"] = {"type": "array", "minItems": 1, "items": value}
+        parameter["style"] = "form"
+        parameter["explode"] = operator.function is Function.HAS
     return parameter
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from persist.api.changes import MAX_WAIT_SECONDS
-from persist.api.query_params import LIMIT, MOST
+from persist.api.query_params import DEFAULT_LIMIT, MAX_LIMIT
 from persist.api.selective_invoke import DEFAULT_AFFECTED, MAX_AFFECTED
 from persist.domain.change import Operation
 from persist.domain.patch import MAX_OPERATIONS
@@ -34,8 +34,8 @@ _CONSTANTS: Json = {
     "invoke_max": MAX_AFFECTED,
     "json_pointer": "^(/([^~/]|~[01])*)*$",
     "operations": [operation.value for operation in Operation],
-    "page_default": LIMIT,
-    "page_max": MOST,
+    "page_default": DEFAULT_LIMIT,
+    "page_max": MAX_LIMIT,
     "patch_operations": MAX_OPERATIONS,
     "statuses": [status.value for status in Status],
     "wait_seconds": MAX_WAIT_SECONDS,

@@ -2,8 +2,8 @@
 
 It is checked against the schema. The subset that SQL can compute is ``&& || !``,
 comparisons of a member with a literal or another member, ``in`` with a list of
-literals, ``has()``, ``contains``, ``startsWith``, ``endsWith`` and ``timestamp("…")``
-compared with the envelope's times. Everything else is refused by name.
+literals or with a list, ``size()`` of a list, ``has()``, ``contains``, ``startsWith``,
+``endsWith`` and ``timestamp("…")``. Everything else is refused by name.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,23 +11,30 @@ from typing import Any
 
 from persist.domain.entity_type import EntityType
 from persist.domain.errors import InvalidQuery
-from persist.domain.field import ENVELOPE, FieldType
-from persist.domain.query import Call, Expression, Function, Member, Parameter
+from persist.domain.field import ANYTHING, ENVELOPE, FieldType
+from persist.domain.query import (
+    EQUALITY,
+    Call,
+    Expression,
+    Function,
+    Member,
+    Parameter,
+    operators_of,
+)
 from persist.entity_types.cel import ast
 from persist.entity_types.cel.ast import CompileError, Literal, Node, Select
 from persist.entity_types.cel.operands import (
-    EQUALITY,
     Constant,
+    Length,
     compare_constant,
     compare_members,
     field,
-    is_time,
     named,
     operand,
     unavailable,
 )
 from persist.entity_types.cel.parser import parse
-from persist.entity_types.cel.references import Reference, presence
+from persist.entity_types.cel.references import presence, reference
 
 COMPARISONS: Mapping[str, Function] = {
     "_==_": Function.EQ,
@@ -109,14 +116,16 @@ class _Compiler:
         member = operand(self._type, node)
         if isinstance(member, Constant):
             raise CompileError(f"{member} is no condition", node.position)
-        if member.field.type is FieldType.ANY:
-            true = self._parameter(Constant(True, node.position))
-            return Call(Function.EQ, (member, true))
-        if member.field.type is not FieldType.BOOLEAN:
+        if isinstance(member, Length):
+            raise CompileError("size() is compared with a number", node.position)
+        if not member.field.allows(FieldType.BOOLEAN):
             raise CompileError(
                 f"{named(member)} is no condition; compare it with a value",
                 node.position,
             )
+        if member.field.type is FieldType.ANY:
+            true = self._parameter(FieldType.BOOLEAN, True)
+            return Call(Function.EQ, (member, true))
         return member
 
     def _present(self, node: Node) -> Expression:
@@ -132,22 +141,38 @@ class _Compiler:
         if isinstance(left, Member) and isinstance(right, Member):
             compare_members(function, left, right, node.position)
             return Call(function, (left, right))
-        if isinstance(left, Member) and isinstance(right, Constant):
+        if isinstance(right, Constant) and not isinstance(left, Constant):
             return self._with_constant(function, left, right)
-        if isinstance(left, Constant) and isinstance(right, Member):
+        if isinstance(left, Constant) and not isinstance(right, Constant):
             return self._with_constant(MIRRORED[function], right, left)
         raise CompileError(
-            "a comparison needs a member of data or record", node.position
+            "a comparison is between a member of data or record and a literal, or two"
+            " members",
+            node.position,
         )
 
     def _with_constant(
-        self, function: Function, member: Member, constant: Constant
+        self, function: Function, operand: Member | Length, constant: Constant
     ) -> Expression:
+        if isinstance(operand, Length):
+            return self._of_length(function, operand, constant)
         if constant.value is None and function in EQUALITY:
-            absent = Call(Function.ISNULL, (member,))
+            absent = Call(Function.ISNULL, (operand,))
             return Call(Function.NOT, (absent,)) if function is Function.NE else absent
-        compare_constant(function, member, constant)
-        return Call(function, (member, self._parameter(constant)))
+        compared = compare_constant(function, operand, constant)
+        return Call(function, (operand, self._parameter(*compared)))
+
+    def _of_length(
+        self, function: Function, length: Length, constant: Constant
+    ) -> Expression:
+        if constant.type is not FieldType.INTEGER:
+            raise CompileError(
+                f"size() is compared with a whole number, not with {constant}",
+                constant.position,
+            )
+        size = Call(Function.LEN, (length.member,))
+        parameter = self._parameter(FieldType.INTEGER, constant.value)
+        return Call(function, (size, parameter))
 
     def _in(self, node: ast.Call) -> Expression:
         left, right = node.arguments
@@ -159,38 +184,55 @@ class _Compiler:
                 "the operand before in and a list is a member of data or record",
                 node.position,
             )
-        constants = [self._listed(member, item) for item in right.items]
-        values = [constant for constant in constants if constant.value is not None]
+        constants = [self._listed(item) for item in right.items]
+        parameters = [
+            self._parameter(*compare_constant(Function.IN, member, constant))
+            for constant in constants
+            if constant.value is not None
+        ]
         tests: list[Expression] = []
-        if values:
-            parameters = map(self._parameter, values)
+        if parameters:
             tests.append(Call(Function.IN, (member, *parameters)))
-        if len(values) < len(constants):
+        if len(parameters) < len(constants):
             tests.append(Call(Function.ISNULL, (member,)))
         return _joined(Function.OR, tests) if tests else _NEVER
 
-    def _listed(self, member: Member, item: Node) -> Constant:
+    def _listed(self, item: Node) -> Constant:
         constant = operand(self._type, item)
         if not isinstance(constant, Constant):
             raise CompileError("the list after in takes literals only", item.position)
-        if constant.value is not None:
-            compare_constant(Function.IN, member, constant)
         return constant
 
     def _contained(self, node: ast.Call) -> Expression:
-        """Return the condition of ``"x" in data`` and ``"x" in data.payload``."""
+        """Return the condition of ``"x" in data``, in an object and in a list."""
+        searched = reference(node.arguments[1])
         asked = presence(node)
-        if asked is None:
+        if asked is not None and len(asked.path) == 1:
+            return self._present(node)
+        if searched is None:
             raise CompileError(
-                "in takes a member and a list of literals, or text and an object",
+                "in takes a member and a list of literals, or a literal and a list or"
+                " an object",
                 node.position,
             )
-        if len(asked.path) > 1:
-            parent = Reference(asked.root, asked.path[:-1], True, node.position)
-            member = Member(field(self._type, parent))
-            if member.field.type not in (FieldType.OBJECT, FieldType.ANY):
-                raise CompileError(f"in does not search {named(member)}", node.position)
-        return self._present(node)
+        member = Member(field(self._type, searched))
+        tests: list[Expression] = []
+        if member.field.allows(FieldType.OBJECT) and asked is not None:
+            tests.append(self._present(node))
+        if member.field.allows(FieldType.ARRAY):
+            tests.append(self._element(member, node.arguments[0]))
+        if not tests:
+            raise CompileError(f"in does not search {named(member)}", node.position)
+        return _joined(Function.OR, tests)
+
+    def _element(self, member: Member, node: Node) -> Expression:
+        """Return the condition that a list has an element."""
+        constant = operand(self._type, node)
+        if not isinstance(constant, Constant) or constant.value is None:
+            raise CompileError("before in and a list is a literal", node.position)
+        element = Member(member.field.items or ANYTHING)
+        compared = compare_constant(Function.IN, element, constant)
+        return Call(Function.HAS, (member, self._parameter(*compared)))
 
     def _text(self, node: ast.Call) -> Expression:
         assert node.target is not None
@@ -201,18 +243,19 @@ class _Compiler:
             raise CompileError(
                 f"{call} is called on a member and takes a literal", node.position
             )
-        is_text = member.field.type in (FieldType.STRING, FieldType.ANY)
-        if not is_text or is_time(member):
+        function = TEXT_FUNCTIONS[node.function]
+        if function.value not in operators_of(member.field):
             raise CompileError(
                 f"{call} searches text, not {named(member)}", node.position
             )
         if constant.type is not FieldType.STRING or constant.is_time:
             raise CompileError(f"{call} takes text, not {constant}", constant.position)
-        return Call(TEXT_FUNCTIONS[node.function], (member, self._parameter(constant)))
+        parameter = self._parameter(FieldType.STRING, constant.value)
+        return Call(function, (member, parameter))
 
-    def _parameter(self, constant: Constant) -> Parameter:
-        self.values.append(constant.value)
-        return Parameter(self._offset + len(self.values) - 1, constant.type)
+    def _parameter(self, kind: FieldType, value: Any) -> Parameter:
+        self.values.append(value)
+        return Parameter(self._offset + len(self.values) - 1, kind)
 
 
 def _joined(function: Function, conditions: Sequence[Expression]) -> Expression:

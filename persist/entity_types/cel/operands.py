@@ -1,25 +1,21 @@
-"""Operands of a filter: members, literals and times, and which can be compared."""
+"""Operands of a filter: members, literals, times and lengths, and which of them can be
+compared."""
 
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from types import NoneType
 from typing import Any
 
 from persist.domain.entity_type import EntityType
 from persist.domain.field import ENVELOPE, Field, FieldType
-from persist.domain.query import Function, Member
+from persist.domain.field_types import NUMBERS, SCALARS
+from persist.domain.query import EQUALITY, Function, Member
+from persist.domain.query_values import compared_value, type_compared
 from persist.domain.record import INT64, dumps, normalize_number
+from persist.domain.suggestions import nearest
 from persist.entity_types.cel.ast import Call, CompileError, List, Literal, Map, Node
-from persist.entity_types.cel.references import (
-    Reference,
-    nearest,
-    reference,
-    unknown,
-    written,
-)
+from persist.entity_types.cel.references import Reference, reference, unknown, written
 
 SYMBOLS: Mapping[Function, str] = {
     Function.EQ: "==",
@@ -30,15 +26,10 @@ SYMBOLS: Mapping[Function, str] = {
     Function.GTE: ">=",
     Function.IN: "in",
 }
-EQUALITY = (Function.EQ, Function.NE, Function.IN)
 
-_NUMERIC = (FieldType.INTEGER, FieldType.NUMBER)
-_OPEN = (FieldType.OBJECT, FieldType.ARRAY, FieldType.ANY)
 _AVAILABLE = (
-    '&& || ! == != < <= > >= in has() contains() startsWith() endsWith() timestamp("…")'
-)
-_RFC3339 = re.compile(
-    r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,6}0*)?([Zz]|[+-]\d\d:\d\d)", re.ASCII
+    "&& || ! == != < <= > >= in has() size() contains() startsWith() endsWith()"
+    ' timestamp("…")'
 )
 _TYPES: Mapping[type, FieldType] = {
     NoneType: FieldType.ANY,
@@ -47,6 +38,8 @@ _TYPES: Mapping[type, FieldType] = {
     float: FieldType.NUMBER,
     str: FieldType.STRING,
 }
+_COMPARABLE_TYPES = ({*NUMBERS}, {FieldType.UUID, FieldType.STRING})
+"""Pairs of different types whose members can be compared with each other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,36 +58,42 @@ class Constant:
     def __str__(self) -> str:
         if self.value is None:
             return "null"
-        return "a time" if self.is_time else f"the {self.type} {dumps(self.value)}"
+        if self.is_time:
+            return f"timestamp({dumps(self.value)})"
+        return f"the {self.type} {dumps(self.value)}"
 
 
-def stored_time(text: str) -> str:
-    """Return a time of RFC 3339 as the envelope stores it: UTC, microseconds, ``Z``.
+@dataclass(frozen=True, slots=True)
+class Length:
+    """``size()`` of a list."""
 
-    Raises ``ValueError``.
-    """
-    if _RFC3339.fullmatch(text) is None:
-        raise ValueError(
-            "not a time of RFC 3339 with at most six digits of a second's fraction"
-        )
-    try:
-        moment = datetime.fromisoformat(text.upper()).astimezone(UTC)
-    except OverflowError as error:
-        raise ValueError("outside the years 1 to 9999") from error
-    return moment.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+    member: Member
 
 
-def operand(entity_type: EntityType, node: Node) -> Member | Constant:
+def operand(entity_type: EntityType, node: Node) -> Member | Constant | Length:
     """Return the operand that ``node`` is. Raises ``CompileError``."""
-    named = reference(node)
-    if named is not None:
-        return Member(field(entity_type, named))
-    if isinstance(node, Literal):
-        return _constant(node.value, node.position)
-    if isinstance(node, Call) and node.function == "-_":
-        return _negative(operand(entity_type, node.arguments[0]), node)
-    if isinstance(node, Call) and node.function == "timestamp":
-        return _time(node)
+    named_member = reference(node)
+    if named_member is not None:
+        return Member(field(entity_type, named_member))
+    match node:
+        case Literal():
+            return _constant(node.value, node.position)
+        case Call(function="-_"):
+            return _negative(operand(entity_type, node.arguments[0]), node)
+        case Call(function="timestamp"):
+            return _time(node)
+        case Call(function="size"):
+            return _length(entity_type, node)
+    raise unavailable(node)
+
+
+def _length(entity_type: EntityType, node: Call) -> Length:
+    arguments = node.arguments if node.target is None else (node.target,)
+    sized = reference(arguments[0]) if len(arguments) == 1 else None
+    if sized is not None:
+        member = Member(field(entity_type, sized))
+        if member.field.allows(FieldType.ARRAY):
+            return Length(member)
     raise unavailable(node)
 
 
@@ -105,7 +104,7 @@ def field(entity_type: EntityType, named: Reference) -> Field:
     """
     found = None
     if named.root == "data" and named.path:
-        found = entity_type.field_at(named.path)
+        found = entity_type.field_at(named.path, undeclared=True)
     elif named.root == "record" and len(named.path) == 1:
         found = ENVELOPE.get(named.path[0])
     if found is None:
@@ -119,7 +118,7 @@ def _unknown(entity_type: EntityType, named: Reference) -> str:
     if named.root == "data":
         return unknown(entity_type.schema, "data", named.path)
     if named.root == "record":
-        near = nearest(named.path[0], list(ENVELOPE))
+        near = nearest(named.path[0], ENVELOPE, cutoff=0.0)
         return f"unknown member {named}; the nearest known one is record.{near}"
     hint = (
         'members are written data.<name>, those of the envelope record.<name>, text "in'
@@ -168,38 +167,30 @@ def _constant(value: Any, position: int) -> Constant:
     return Constant(value, position)
 
 
-def _negative(inner: Member | Constant, node: Call) -> Constant:
-    if not isinstance(inner, Constant) or inner.type not in _NUMERIC:
+def _negative(inner: Member | Constant | Length, node: Call) -> Constant:
+    if not isinstance(inner, Constant) or inner.type not in NUMBERS:
         raise unavailable(node)
     return _constant(-inner.value, node.position)
 
 
 def _time(node: Call) -> Constant:
+    text = None
     if len(node.arguments) == 1 and isinstance(node.arguments[0], Literal):
         text = node.arguments[0].value
-        if isinstance(text, str):
-            try:
-                return Constant(stored_time(text), node.position, is_time=True)
-            except ValueError as error:
-                raise CompileError(
-                    f"timestamp({dumps(text)}): {error}", node.position
-                ) from None
-    raise CompileError(
-        'timestamp() takes one literal, as in timestamp("2026-11-22T17:00:00Z")',
-        node.position,
-    )
+    if not isinstance(text, str):
+        raise CompileError(
+            'timestamp() takes one literal, as in timestamp("2026-11-22T17:00:00Z")',
+            node.position,
+        )
+    return Constant(text, node.position, is_time=True)
 
 
 def named(member: Member) -> str:
     """Return a member and its type, for messages."""
     root = "record" if member.field.envelope else "data"
-    kind = "a time" if is_time(member) else f"of type {member.field.type}"
+    is_time = member.field.type is FieldType.DATE_TIME
+    kind = "a time" if is_time else f"of type {member.field.type}"
     return f"{written(root, member.field.path)} ({kind})"
-
-
-def is_time(member: Member) -> bool:
-    """Return whether a member is one of the envelope's times."""
-    return member.field.envelope and member.field.name in ("_created_at", "_updated_at")
 
 
 def compare_members(
@@ -207,45 +198,50 @@ def compare_members(
 ) -> None:
     """Raise ``CompileError`` unless both members have one type with this comparison."""
     types = {left.field.type, right.field.type}
-    alike = len(types) == 1 or types == set(_NUMERIC)
+    alike = len(types) == 1 or any(types == pair for pair in _COMPARABLE_TYPES)
     ordered = function in EQUALITY or FieldType.BOOLEAN not in types
-    if (
-        not alike
-        or not ordered
-        or types & set(_OPEN)
-        or is_time(left) is not is_time(right)
-    ):
+    if not alike or not ordered or not types <= set(SCALARS):
         raise CompileError(
             f"{SYMBOLS[function]} cannot compare {named(left)} and {named(right)}",
             position,
         )
 
 
-def compare_constant(function: Function, member: Member, constant: Constant) -> None:
-    """Raise ``CompileError`` unless the member's type has this comparison with the
-    constant, which is not null."""
-    if is_time(member) and not constant.is_time:
-        raise CompileError(
-            f'{named(member)} is compared with timestamp("…"), not with {constant}',
-            constant.position,
-        )
-    if constant.is_time and not is_time(member):
-        raise CompileError(
-            "timestamp() is for record.created_at and record.updated_at, not for"
-            f" {named(member)}",
-            constant.position,
-        )
-    kinds = {
-        constant.type,
-        *(_NUMERIC if constant.type in _NUMERIC else ()),
-        FieldType.ANY,
-    }
-    unordered = function not in EQUALITY and constant.type in (
-        FieldType.BOOLEAN,
-        FieldType.ANY,
-    )
-    if member.field.type not in kinds or constant.value is None or unordered:
+def compare_constant(
+    function: Function, member: Member, constant: Constant
+) -> tuple[FieldType, Any]:
+    """Return the type as which a member is compared with a constant, and what is
+    compared of the constant.
+
+    Raises ``CompileError`` if the member has no such comparison.
+    """
+    kind = _type_compared(member, constant)
+    unordered = function not in EQUALITY and constant.type is FieldType.BOOLEAN
+    if kind is None or unordered:
         raise CompileError(
             f"{SYMBOLS[function]} cannot compare {named(member)} and {constant}",
             constant.position,
         )
+    try:
+        return kind, compared_value(member.field, kind, function, constant.value)
+    except ValueError as error:
+        raise CompileError(
+            f"{named(member)} {error}, not {constant}", constant.position
+        ) from None
+
+
+def _type_compared(member: Member, constant: Constant) -> FieldType | None:
+    if constant.is_time and member.field.type is not FieldType.DATE_TIME:
+        raise CompileError(
+            f"timestamp() is compared with times, not with {named(member)}",
+            constant.position,
+        )
+    is_envelope_time = (
+        member.field.envelope and member.field.type is FieldType.DATE_TIME
+    )
+    if is_envelope_time and not constant.is_time:
+        raise CompileError(
+            f'{named(member)} is compared with timestamp("…"), not with {constant}',
+            constant.position,
+        )
+    return type_compared(member.field, constant.value)

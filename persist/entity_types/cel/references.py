@@ -1,8 +1,6 @@
 """The members of ``data``, ``payload`` or ``record`` that an expression names, and the
 message for one that does not exist."""
 
-import difflib
-import heapq
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -10,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from persist.domain.field import FieldType, Path, Schema
+from persist.domain.suggestions import nearest
 from persist.entity_types.cel.ast import (
     Call,
     Identifier,
@@ -22,7 +21,6 @@ from persist.entity_types.json_schema.fields import field_at
 
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _KEYWORDS = ("in", "true", "false", "null")
-_COMPARED_CHARACTERS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +134,7 @@ def unknown(schema: Schema, root: str, path: Path) -> str:
         for name in dict.fromkeys(_property_names(schema))
         if _declared(schema, (*parent, name))
     ]
-    near = nearest(path[depth], known)
+    near = nearest(path[depth], known, cutoff=0.0)
     if near is None:
         return detail
     return f"{detail}; the nearest known one is {written(root, (*parent, near))}"
@@ -148,28 +146,6 @@ def _known_depth(schema: Schema, path: Path) -> int:
         if field_at(schema, path[:depth]) is not None:
             return depth
     return 0
-
-
-def nearest(name: str, known: list[str]) -> str | None:
-    """Return the known name most similar to ``name``; None where none is known.
-
-    Only the eight that share most of its letters are compared closely: that comparison
-    takes cubic time.
-    """
-    matcher = difflib.SequenceMatcher(b=name[:_COMPARED_CHARACTERS])
-
-    def shared_letters(candidate: str) -> float:
-        matcher.set_seq1(candidate[:_COMPARED_CHARACTERS])
-        return matcher.quick_ratio()
-
-    matched = {
-        candidate[:_COMPARED_CHARACTERS]: candidate
-        for candidate in heapq.nlargest(8, known, key=shared_letters)
-    }
-    close = difflib.get_close_matches(
-        name[:_COMPARED_CHARACTERS], matched, n=1, cutoff=0.0
-    )
-    return matched[close[0]] if close else None
 
 
 def _declared(schema: Schema, path: Path) -> bool:

@@ -68,6 +68,11 @@ class TableWriter:
     delete: Callable[[Cursor, Sequence[Row]], int]
 
 
+ElementTest = Callable[
+    [sa.ColumnElement[Any], Callable[[FieldType], sa.ColumnElement[Any]]],
+    sa.ColumnElement[bool],
+]
+
 KEY_COLUMNS = ("workspace", "id", "revision")
 """The columns by which a row is updated or deleted."""
 
@@ -131,6 +136,9 @@ class Dialect(Protocol):
 
     def in_transaction(self, connection: Connection) -> bool:
         """Return whether a transaction is open."""
+
+    def function_statements(self) -> list[str]:
+        """Return what creates the functions that expressions call."""
 
     # The database as a whole
 
@@ -277,6 +285,27 @@ class Dialect(Protocol):
 
     def endswith(self, text: Any, part: Any) -> sa.ColumnElement[bool]:
         """Test whether text ends with other text."""
+
+    def fold(self, text: sa.ColumnElement[Any]) -> sa.ColumnElement[str]:
+        """Fold the case of text as ``domain/case_folding`` does."""
+
+    def comparable(
+        self, field_type: FieldType, value: sa.ColumnElement[Any]
+    ) -> sa.ColumnElement[Any]:
+        """Return what is compared of a value, as ``domain/field_types`` has it."""
+
+    def list_length(
+        self, document: sa.ColumnElement[Any], path: Path
+    ) -> sa.ColumnElement[int]:
+        """Count the elements of a list; NULL if the member is none."""
+
+    def has_element(
+        self, document: sa.ColumnElement[Any], path: Path, test: ElementTest
+    ) -> sa.ColumnElement[bool]:
+        """Test whether an element of a list passes ``test``; false if there is none.
+
+        ``test`` gets the JSON type of an element, and what returns its value as a type.
+        """
 
 
 def dialect_of(url: str) -> Dialect:

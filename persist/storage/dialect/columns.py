@@ -5,7 +5,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from persist.domain.field import FieldType
+from persist.domain.field_types import TEXT_TYPES, FieldType
 
 TEXT = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
 """Text that sorts by code point."""
@@ -24,7 +24,7 @@ COLUMN_TYPES: dict[FieldType, sa.types.TypeEngine[Any]] = {
     FieldType.INTEGER: INTEGER,
     FieldType.NUMBER: NUMBER,
     FieldType.BOOLEAN: BOOLEAN,
-    FieldType.STRING: TEXT,
+    **dict.fromkeys(TEXT_TYPES, TEXT),
 }
 """The types of fields that have a column of their own; all others are documents."""
 

@@ -1,16 +1,28 @@
 """Compiling: what differs only in the text that SQLAlchemy writes."""
 
 import re
+from collections.abc import Mapping
+from typing import Any
 
 import sqlalchemy as sa
 
 from persist.domain.field import FieldType, Path
 from persist.domain.migration import MigrationStep
-from persist.storage.dialect.columns import COLUMN_TYPES, DOCUMENT
+from persist.storage.dialect.columns import COLUMN_TYPES, DOCUMENT, TEXT
 from persist.storage.sql import Compiled, quoted_text
 
-PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-"""The name of a member that may stand in SQL as a literal; all others are bound."""
+PLAIN_NAME = re.compile(r"[^\x00-\x1f'\"\\%\x7f]+")
+"""The name of a member that may be part of SQL as a literal; all others are bound."""
+
+
+FORM_FUNCTIONS: Mapping[FieldType, str] = {
+    FieldType.DECIMAL: "persist_decimal_form",
+    FieldType.DATE_TIME: "persist_date_time_form",
+    FieldType.TIME: "persist_time_form",
+    FieldType.DURATION: "persist_duration_form",
+    FieldType.UUID: "lower",
+}
+"""The functions that return the comparable form of text; other types have none."""
 
 
 class SqlCompiler:
@@ -34,6 +46,18 @@ class SqlCompiler:
         if field_type is None:
             return str(DOCUMENT.compile(self._sqlalchemy))
         return str(COLUMN_TYPES.get(field_type, DOCUMENT).compile(self._sqlalchemy))
+
+    def fold(self, text: sa.ColumnElement[Any]) -> sa.ColumnElement[str]:
+        return sa.func.persist_fold(text, type_=TEXT)
+
+    def comparable(
+        self, field_type: FieldType, value: sa.ColumnElement[Any]
+    ) -> sa.ColumnElement[Any]:
+        name = FORM_FUNCTIONS.get(field_type)
+        if name is None:
+            return value
+        form: sa.ColumnElement[Any] = getattr(sa.func, name)(value, type_=TEXT)
+        return form
 
     def step_sql(self, step: MigrationStep) -> list[str]:
         return step.statements(self.name)

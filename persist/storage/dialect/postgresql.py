@@ -17,16 +17,19 @@ from psycopg.types.string import TextLoader
 from sqlalchemy.dialects import postgresql
 
 from persist.domain.field import FieldType, Path
+from persist.domain.field_types import TEXT_TYPES, json_type_of
 from persist.storage.dialect import (
     KEY_COLUMNS,
     BackupFailed,
     Checkpoint,
     CommitOutcome,
+    ElementTest,
     Failure,
     TableWriter,
 )
 from persist.storage.dialect.columns import COLUMN_TYPES, INTEGER
 from persist.storage.dialect.compiler import SqlCompiler, counted, path_parameter
+from persist.storage.dialect.postgresql_functions import function_statements
 from persist.storage.sql import (
     Connection,
     Cursor,
@@ -193,6 +196,9 @@ class PostgreSQL(SqlCompiler):
         return sa.create_engine(
             "postgresql+psycopg://", creator=self._connect, poolclass=sa.NullPool
         )
+
+    def function_statements(self) -> list[str]:
+        return function_statements()
 
     def stream_cursor(self, connection: Connection) -> Cursor:
         return cast(Cursor, _psycopg(connection).cursor(name="stream"))
@@ -394,10 +400,10 @@ class PostgreSQL(SqlCompiler):
         self, document: sa.ColumnElement[Any], path: Path, field_type: FieldType
     ) -> sa.ColumnElement[Any]:
         member = self.member(document, path, field_type)
-        if field_type is FieldType.STRING:
+        if field_type in TEXT_TYPES:
             return member
         # The cast of what is not a number would fail.
-        fits = self.json_type(document, path) == constant(field_type.value)
+        fits = self.json_type(document, path) == constant(json_type_of(field_type))
         return sa.case((fits, member))
 
     def json_text(
@@ -410,6 +416,32 @@ class PostgreSQL(SqlCompiler):
         self, document: sa.ColumnElement[Any], path: Path
     ) -> sa.ColumnElement[str | None]:
         return sa.func.json_typeof(document.op("#>")(_text_array(path)))
+
+    def list_length(
+        self, document: sa.ColumnElement[Any], path: Path
+    ) -> sa.ColumnElement[int]:
+        return sa.func.json_array_length(self._list(document, path))
+
+    def has_element(
+        self, document: sa.ColumnElement[Any], path: Path, test: ElementTest
+    ) -> sa.ColumnElement[bool]:
+        listed = sa.func.json_array_elements(self._list(document, path))
+        elements = listed.table_valued(sa.column("value", postgresql.JSON()))
+
+        def value(field_type: FieldType) -> sa.ColumnElement[Any]:
+            return self.open_member(elements.c.value, (), field_type)
+
+        json_type = sa.func.json_typeof(elements.c.value)
+        one = sa.literal_column("1", sa.Integer())
+        found = sa.select(one).select_from(elements)
+        return found.where(test(json_type, value)).exists()
+
+    def _list(
+        self, document: sa.ColumnElement[Any], path: Path
+    ) -> sa.ColumnElement[Any]:
+        """Extract a list; NULL if the member is none."""
+        is_list = self.json_type(document, path) == constant("array")
+        return sa.case((is_list, document.op("#>")(_text_array(path))))
 
     def contains(self, text: Any, part: Any) -> sa.ColumnElement[bool]:
         return sa.func.strpos(text, part) > 0

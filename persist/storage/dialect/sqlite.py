@@ -13,12 +13,21 @@ from typing import Any, cast
 import sqlalchemy as sa
 from sqlalchemy.dialects import sqlite
 
+from persist.domain.case_folding import fold
+from persist.domain.comparable import (
+    date_time_form,
+    decimal_form,
+    duration_form,
+    time_form,
+)
 from persist.domain.field import FieldType, Path
+from persist.domain.field_types import TEXT_TYPES
 from persist.storage.dialect import (
     KEY_COLUMNS,
     BackupFailed,
     Checkpoint,
     CommitOutcome,
+    ElementTest,
     Failure,
     TableWriter,
 )
@@ -74,6 +83,16 @@ JSON_TYPES = {
 """JSON's name of a type by SQLite's."""
 
 
+FUNCTIONS: dict[str, Callable[[Any], str | None]] = {
+    "persist_decimal_form": decimal_form,
+    "persist_date_time_form": date_time_form,
+    "persist_time_form": time_form,
+    "persist_duration_form": duration_form,
+    "persist_fold": lambda text: fold(text) if isinstance(text, str) else None,
+}
+"""The functions of SQL that are Python's."""
+
+
 class Sqlite(SqlCompiler):
     """The dialect of SQLite."""
 
@@ -110,6 +129,8 @@ class Sqlite(SqlCompiler):
         connection.execute(f"PRAGMA cache_size=-{CACHE_KIB}")
         connection.execute(f"PRAGMA mmap_size={MMAP_BYTES}")
         connection.execute(f"PRAGMA journal_size_limit={WAL_BYTES}")
+        for name, function in FUNCTIONS.items():
+            connection.create_function(name, 1, function, deterministic=True)
         connection.create_function("json_number", 1, _json_number, deterministic=True)
         return connection
 
@@ -151,6 +172,9 @@ class Sqlite(SqlCompiler):
         connection = self._connect()
         connection.execute(f"PRAGMA busy_timeout={MIGRATION_BUSY_MS}")
         return connection
+
+    def function_statements(self) -> list[str]:
+        return []  # each connection has them
 
     def stream_cursor(self, connection: Connection) -> Cursor:
         return connection.cursor()
@@ -333,7 +357,7 @@ class Sqlite(SqlCompiler):
     ) -> sa.ColumnElement[str]:
         if field_type is FieldType.NUMBER:
             return sa.func.json_number(column)
-        if field_type is FieldType.STRING:
+        if field_type in TEXT_TYPES:
             return sa.func.json_quote(column)
         if field_type is FieldType.BOOLEAN:
             return _boolean_json(column)
@@ -383,6 +407,27 @@ class Sqlite(SqlCompiler):
         else:
             found = sa.func.json_type(document, _json_path(path))
         return sa.case(JSON_TYPES, value=found, else_=found)
+
+    def list_length(
+        self, document: sa.ColumnElement[Any], path: Path
+    ) -> sa.ColumnElement[int]:
+        is_list = self.json_type(document, path) == constant("array")
+        length = sa.func.json_array_length(*_at(document, path))
+        return sa.case((is_list, length))
+
+    def has_element(
+        self, document: sa.ColumnElement[Any], path: Path, test: ElementTest
+    ) -> sa.ColumnElement[bool]:
+        elements = sa.func.json_each(*_at(document, path)).table_valued("value", "type")
+        json_type = sa.case(JSON_TYPES, value=elements.c.type, else_=elements.c.type)
+
+        def value(field_type: FieldType) -> sa.ColumnElement[Any]:
+            return sa.type_coerce(elements.c.value, COLUMN_TYPES[field_type])
+
+        one = sa.literal_column("1", sa.Integer())
+        found = sa.select(one).select_from(elements)
+        is_list = self.json_type(document, path) == constant("array")
+        return sa.and_(is_list, found.where(test(json_type, value)).exists())
 
     def contains(self, text: Any, part: Any) -> sa.ColumnElement[bool]:
         return sa.func.instr(text, part) > 0
@@ -436,6 +481,14 @@ def _boolean_json(column: sa.Column[Any]) -> sa.ColumnElement[str]:
 
 def _json_path(path: Path) -> sa.ColumnElement[str]:
     return path_parameter("$" + "".join(f'."{name}"' for name in path), path)
+
+
+def _at(document: sa.ColumnElement[Any], path: Path) -> list[sa.ColumnElement[Any]]:
+    """Return the arguments of a JSON function that looks at a member."""
+    awkward = _first_awkward(path)
+    if awkward is not None:
+        return [_looked_up(document, path, awkward, "value")]
+    return [document, _json_path(path)]
 
 
 def _first_awkward(path: Path) -> int | None:

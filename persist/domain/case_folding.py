@@ -1,0 +1,43 @@
+"""Unicode's simple case folding (The Unicode Standard, section 3.13).
+
+Each character becomes one character. ``str.casefold`` is full folding, which makes two
+of some: it would find ``ß`` where ``ss`` is searched for.
+"""
+
+LAST_CASED = 0x1FFFF
+"""Code point after which no character has case."""
+
+
+def fold(text: str) -> str:
+    """Return ``text`` with its case folded."""
+    if text.isascii():
+        return text.lower()
+    return text.translate(_FOLDED)
+
+
+def folded_pairs() -> tuple[str, str]:
+    """Return the characters beyond ASCII that fold, and what each becomes."""
+    characters = [chr(code) for code in range(0x80, LAST_CASED + 1)]
+    folding = [character for character in characters if _folded(character) != character]
+    return "".join(folding), "".join(map(_folded, folding))
+
+
+def _folded(character: str) -> str:
+    full = character.casefold()
+    if len(full) == 1:
+        return full
+    # Where full folding makes several characters, simple folding is the lower case.
+    lower = character.lower()
+    return lower if len(lower) == 1 else character
+
+
+class _Folded(dict[int, str]):
+    """What characters become, each looked up once."""
+
+    def __missing__(self, code: int) -> str:
+        folded = _folded(chr(code))
+        self[code] = folded
+        return folded
+
+
+_FOLDED = _Folded()

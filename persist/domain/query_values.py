@@ -1,0 +1,106 @@
+"""Values of a query: what a JSON value is compared as with a field."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from persist.domain.case_folding import fold
+from persist.domain.comparable import MONTHS_PREFIX
+from persist.domain.field import Field
+from persist.domain.field_types import (
+    NUMBERS,
+    TEXT_TYPES,
+    VALUE_TYPES,
+    FieldType,
+    stored_time,
+)
+from persist.domain.query import EQUALITY, FOLDED, ORDERING, TEXT_FUNCTIONS, Function
+from persist.domain.record import dumps
+from persist.domain.suggestions import did_you_mean
+
+
+def type_compared(field: Field, value: Any) -> FieldType | None:
+    """Return the type as which a field is compared with a JSON value.
+
+    None if it is of none of the field's types.
+    """
+    match value:
+        case bool():
+            return FieldType.BOOLEAN if field.allows(FieldType.BOOLEAN) else None
+        case int() | float():
+            return _number_type(field, value)
+        case str():
+            return _text_type(field, value)
+    return None
+
+
+def _text_type(field: Field, value: str) -> FieldType | None:
+    if field.type is not FieldType.ANY:
+        return field.type if field.type in TEXT_TYPES else None
+    if field.allows(FieldType.STRING):
+        return FieldType.STRING
+    for kind in TEXT_TYPES:
+        if field.allows(kind) and VALUE_TYPES[kind].form(value) is not None:
+            return kind
+    return None
+
+
+def _number_type(field: Field, value: float) -> FieldType | None:
+    """Return the type of a number: an integer or not, whichever the field holds."""
+    if any(map(field.allows, NUMBERS)):
+        number = VALUE_TYPES[FieldType.NUMBER].form(value)
+        return FieldType.INTEGER if isinstance(number, int) else FieldType.NUMBER
+    return FieldType.DECIMAL if field.allows(FieldType.DECIMAL) else None
+
+
+def compared_value(
+    field: Field, kind: FieldType, function: Function, value: Any
+) -> Any:
+    """Return what is compared of a JSON value by a function of a field.
+
+    ``kind`` is the type as which it is compared. Raises ``ValueError``, whose message
+    completes the name of the field.
+    """
+    if function in TEXT_FUNCTIONS:
+        return fold(value) if function in FOLDED else value
+    if kind is FieldType.DATE_TIME and field.normalized:
+        VALUE_TYPES[kind].value(value)
+        compared: Any = stored_time(value)
+    else:
+        compared = VALUE_TYPES[kind].value(value)
+    if kind is FieldType.DURATION and function in ORDERING:
+        _check_has_length(compared)
+    if function in EQUALITY and field.choices:
+        _check_is_choice(field, kind, value)
+    return compared
+
+
+def _check_has_length(form: str) -> None:
+    if form.startswith(MONTHS_PREFIX):
+        raise ValueError(
+            "takes a duration with months or years, which has no length, in eq, ne and"
+            " in only"
+        )
+
+
+def is_choice(field: Field, kind: FieldType, value: Any) -> bool:
+    """Return whether a value is a member of a field's enumeration."""
+    form = VALUE_TYPES[kind].form
+    return any(form(choice) == form(value) for choice in field.choices)
+
+
+def _check_is_choice(field: Field, kind: FieldType, value: Any) -> None:
+    if is_choice(field, kind, value):
+        return
+    names = [_written(choice) for choice in field.choices]
+    hint = did_you_mean(_written(value), names)
+    raise ValueError(f"is one of {', '.join(names[:20])}{hint}")
+
+
+def _written(value: Any) -> str:
+    return value if isinstance(value, str) else dumps(value)
+
+
+def described(types: Iterable[FieldType]) -> str:
+    """Return what a field of these types takes, for messages."""
+    kinds = [kind for kind in types if kind in VALUE_TYPES]
+    return " or ".join(VALUE_TYPES[kind].description for kind in kinds)

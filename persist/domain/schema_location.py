@@ -1,0 +1,390 @@
+"""Locations: every schema that applies to one member, on all branches of a JSON Schema.
+
+A member may be declared by ``properties`` beside ``$ref``, ``allOf``, ``anyOf``,
+``oneOf``, ``if`` and ``dependentSchemas``, at any depth. References are JSON Pointers
+into the same document: a definition is converted to that form when it is registered.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
+from typing import Any, TypeVar
+from urllib.parse import unquote
+
+from persist.domain.field_types import FORMATS, NUMBERS, FieldType
+
+Schema = Mapping[str, Any]
+Result = TypeVar("Result")
+
+JSON_TYPES = frozenset(
+    ("null", "boolean", "integer", "number", "string", "array", "object")
+)
+PLAIN_TEXT = frozenset((FieldType.STRING,))
+
+_NOTHING: Schema = {"not": {}}
+"""The schema ``false``."""
+
+Matches = Callable[[str, str], bool]
+"""Whether a pattern of ``patternProperties`` occurs in a name."""
+
+
+def root_of(schema: Schema, matches: Matches) -> "Location":
+    """Return the location of a whole document."""
+    return _Document(schema, matches).located(schema)
+
+
+class _Document:
+    """A JSON Schema and the locations of its schemas, each made once."""
+
+    def __init__(self, schema: Schema, matches: Matches) -> None:
+        self.matches = matches
+        self._schema = schema
+        self._locations: dict[int, Location] = {}
+
+    def located(self, schema: Any) -> "Location":
+        """Return the location that one schema of this document describes."""
+        if id(schema) not in self._locations:
+            self._locations[id(schema)] = Location(self, [schema])
+        return self._locations[id(schema)]
+
+    def conjuncts(self, schemas: list[Any]) -> list[Schema]:
+        """Return the schemas with all that ``$ref`` and ``allOf`` add, each once."""
+        found: dict[int, Schema] = {}
+        waiting = schemas[::-1]
+        while waiting:
+            schema = waiting.pop()
+            if schema is False:
+                schema = _NOTHING
+            if not isinstance(schema, Mapping) or id(schema) in found:
+                continue
+            found[id(schema)] = schema
+            waiting += _list(schema, "allOf")[::-1]
+            reference = schema.get("$ref", schema.get("$dynamicRef"))
+            if isinstance(reference, str):
+                waiting.append(resolve(self._schema, reference))
+        return list(found.values())
+
+
+def resolve(root: Schema, reference: str) -> Any:
+    """Return the schema that a reference within a document leads to, or None."""
+    if not reference.startswith("#"):
+        return None
+    target: Any = root
+    for part in unquote(reference[1:]).split("/")[1:]:
+        step = part.replace("~1", "/").replace("~0", "~")
+        if isinstance(target, Mapping):
+            target = target.get(step)
+        elif isinstance(target, list) and step.isdecimal() and int(step) < len(target):
+            target = target[int(step)]
+        else:
+            return None
+    return target if isinstance(target, Mapping | bool) else None
+
+
+Group = list["Location | None"]
+"""Schemas of which one applies; None is a branch that does not declare the member."""
+
+
+class Location:
+    """All schemas of one member: ``schemas`` always apply, of ``groups`` one each.
+
+    A question is answered once. Where a schema is recursive, the answer is that which
+    restricts nothing. ``strict`` questions count branches that do not declare the
+    member: there its value may be anything.
+    """
+
+    def __init__(
+        self,
+        document: _Document,
+        schemas: list[Any],
+        groups: list[Group] | None = None,
+        *,
+        declared: bool = True,
+    ) -> None:
+        self.declared = declared
+        self.schemas = document.conjuncts(schemas)
+        self._document = document
+        self._given_groups = groups or []
+        self._members: dict[str, Location | None] = {}
+        self._answers: dict[str, Any] = {}
+
+    @cached_property
+    def groups(self) -> list[Group]:
+        """The branches of ``anyOf``, ``oneOf``, ``if`` and ``dependentSchemas``."""
+        located = self._document.located
+        found = list(self._given_groups)
+        for schema in self.schemas:
+            found += [[*map(located, parts)] for parts in _alternatives(schema)]
+        return found
+
+    def _once(self, question: str, answer: Callable[[], Result], cut: Result) -> Result:
+        if question not in self._answers:
+            self._answers[question] = cut
+            self._answers[question] = answer()
+        found: Result = self._answers[question]
+        return found
+
+    # Values
+
+    def json_types(self, *, strict: bool = False) -> frozenset[str]:
+        """Return the JSON types that a value may have."""
+        return self._once(
+            f"types {strict}", lambda: self._find_json_types(strict), JSON_TYPES
+        )
+
+    def _find_json_types(self, strict: bool) -> frozenset[str]:
+        found = JSON_TYPES
+        for schema in self.schemas:
+            found &= _own_types(schema)
+        for group in self.groups:
+            if strict and None in group:
+                continue
+            allowed = [branch.json_types(strict=strict) for branch in _present(group)]
+            found &= frozenset().union(*allowed)
+        return found
+
+    def formats(self, *, strict: bool = False) -> frozenset[FieldType]:
+        """Return the field types that a value which is text may have."""
+        return self._once(
+            f"formats {strict}", lambda: self._find_formats(strict), PLAIN_TEXT
+        )
+
+    def _find_formats(self, strict: bool) -> frozenset[FieldType]:
+        for schema in self.schemas:
+            own = FORMATS.get(str(schema.get("format")))
+            if own is not None:
+                return frozenset((own,))
+        for group in self.groups:
+            texts = [
+                branch.formats(strict=strict)
+                for branch in _present(group)
+                if "string" in branch.json_types()
+            ]
+            united = frozenset[FieldType]().union(*texts)
+            open_ended = strict and None in group
+            if texts and FieldType.STRING not in united and not open_ended:
+                return united
+        return PLAIN_TEXT
+
+    def types(self) -> frozenset[FieldType]:
+        """Return the types of the field; empty if it may have any."""
+        names = self.json_types() - {"null"}
+        if names == JSON_TYPES - {"null"}:
+            return frozenset()
+        found = {FieldType(name) for name in names - {"string"}}
+        if "string" in names:
+            found |= self.formats()
+        if found >= set(NUMBERS):
+            found.remove(FieldType.INTEGER)
+        return frozenset(found)
+
+    def is_certain(self) -> bool:
+        """Return whether every value has one of ``types``, whichever branch applies."""
+        if not self.json_types(strict=True) <= self.json_types():
+            return False
+        return self.formats(strict=True) == self.formats()
+
+    def allows_null(self) -> bool:
+        """Return whether a value may be null."""
+        return "null" in self.json_types(strict=True)
+
+    def choices(self) -> list[Any] | None:
+        """Return the values of an enumeration; None if it is none."""
+        return self._once("choices", self._find_choices, None)
+
+    def _find_choices(self) -> list[Any] | None:
+        for schema in self.schemas:
+            if "const" in schema:
+                return [schema["const"]]
+            if isinstance(schema.get("enum"), list):
+                return list(schema["enum"])
+        for group in self.groups:
+            united = _united_choices(group)
+            if united is not None:
+                return united
+        return None
+
+    def has_default(self) -> bool:
+        """Return whether a schema that always applies has a default, and not null."""
+        return any(schema.get("default") is not None for schema in self.schemas)
+
+    # Objects and lists
+
+    def names(self) -> dict[str, None]:
+        """Return the declared members of an object, in the order of the schema."""
+        return self._once("names", self._find_names, {})
+
+    def _find_names(self) -> dict[str, None]:
+        found: dict[str, None] = {}
+        for schema in self.schemas:
+            found |= dict.fromkeys(_mapping(schema, "properties"))
+        for group in self.groups:
+            for branch in _present(group):
+                found |= branch.names()
+        return found
+
+    def requires(self, name: str) -> bool:
+        """Return whether an object must have a member."""
+        return self._once(f"requires {name}", lambda: self._find_requires(name), False)
+
+    def _find_requires(self, name: str) -> bool:
+        if any(name in _list(schema, "required") for schema in self.schemas):
+            return True
+        return any(
+            all(branch is not None and branch.requires(name) for branch in group)
+            for group in self.groups
+        )
+
+    def is_open(self) -> bool:
+        """Return whether an object may have members that no schema declares."""
+        return self._once("open", self._find_is_open, True)
+
+    def _find_is_open(self) -> bool:
+        if "object" not in self.json_types() or any(map(_is_closed, self.schemas)):
+            return False
+        return all(
+            any(branch is None or branch.is_open() for branch in group)
+            for group in self.groups
+        )
+
+    def member(self, name: str) -> "Location | None":
+        """Return the location of a member of an object; None if it is undeclared."""
+        if name not in self._members:
+            self._members[name] = None
+            self._members[name] = self._find_member(name)
+        return self._members[name]
+
+    def _find_member(self, name: str) -> "Location | None":
+        declarations: list[Any] = []
+        groups: list[Group] = []
+        for schema in self.schemas:
+            properties = _mapping(schema, "properties")
+            if name in properties:
+                declarations.append(properties[name])
+            patterns = _mapping(schema, "patternProperties")
+            declarations += [
+                patterns[pattern]
+                for pattern in patterns
+                if self._document.matches(pattern, name)
+            ]
+        for group in self.groups:
+            inner = [
+                branch and branch.member(name) for branch in _able(group, "object")
+            ]
+            if any(inner):
+                groups.append(inner)
+        if declarations or groups:
+            return Location(self._document, declarations, groups)
+        return self._additional()
+
+    def _additional(self) -> "Location | None":
+        """Return the location of members that ``additionalProperties`` describes."""
+        described = [
+            schema["additionalProperties"]
+            for schema in self.schemas
+            if isinstance(schema.get("additionalProperties"), Mapping)
+        ]
+        if not described:
+            return None
+        return Location(self._document, described, declared=False)
+
+    def items(self) -> "Location | None":
+        """Return the location of a list's elements; None if nothing describes them."""
+        return self._once("items", self._find_items, None)
+
+    def _find_items(self) -> "Location | None":
+        groups: list[Group] = []
+        for schema in self.schemas:
+            if "items" in schema or "prefixItems" in schema:
+                elements = [*_list(schema, "prefixItems"), schema.get("items", True)]
+                groups.append([*map(self._document.located, elements)])
+        for group in self.groups:
+            inner = [branch and branch.items() for branch in _able(group, "array")]
+            if any(inner):
+                groups.append(inner)
+        return Location(self._document, [], groups) if groups else None
+
+
+def _alternatives(schema: Schema) -> Iterator[list[Any]]:
+    """Yield the subschemas of which one applies, for each keyword that has such."""
+    for keyword in ("anyOf", "oneOf"):
+        if _list(schema, keyword):
+            yield _list(schema, keyword)
+    if "if" in schema:
+        yield [schema["if"], True]
+        yield [schema.get("then", True), schema.get("else", True)]
+    for dependent in _mapping(schema, "dependentSchemas").values():
+        yield [dependent, True]
+
+
+def _present(group: Group) -> list[Location]:
+    return [branch for branch in group if branch is not None]
+
+
+def _able(group: Group, json_type: str) -> Group:
+    """Return the branches under which a value may be of a JSON type."""
+    return [
+        branch for branch in group if branch is None or json_type in branch.json_types()
+    ]
+
+
+def _united_choices(group: Group) -> list[Any] | None:
+    """Return the values of all branches; None if one of them is no enumeration."""
+    united: list[Any] = []
+    for branch in group:
+        if branch is None:
+            return None
+        found = branch.choices()
+        if found is None and branch.json_types() == {"null"}:
+            continue
+        if found is None:
+            return None
+        united += [value for value in found if value not in united]
+    return united
+
+
+def _is_closed(schema: Schema) -> bool:
+    closing = ("additionalProperties", "unevaluatedProperties")
+    return any(schema.get(keyword) is False for keyword in closing)
+
+
+def _mapping(schema: Schema, keyword: str) -> Schema:
+    value = schema.get(keyword)
+    return value if isinstance(value, Mapping) else {}
+
+
+def _list(schema: Schema, keyword: str) -> list[Any]:
+    value = schema.get(keyword)
+    return value if isinstance(value, list) else []
+
+
+def _own_types(schema: Schema) -> frozenset[str]:
+    """Return the JSON types that a schema's own keywords allow."""
+    declared = schema.get("type")
+    if schema is _NOTHING:
+        return frozenset()
+    if declared is None:
+        values = [schema["const"]] if "const" in schema else schema.get("enum")
+        if not isinstance(values, list):
+            return JSON_TYPES
+        return frozenset(map(_type_name, values))
+    named = {declared} if isinstance(declared, str) else set(declared)
+    if "number" in named:
+        named.add("integer")
+    return frozenset(named)
+
+
+def _type_name(value: Any) -> str:
+    if isinstance(value, float) and value.is_integer():
+        return "integer"
+    return next((name for kind, name in _TYPE_NAMES if isinstance(value, kind)), "null")
+
+
+_TYPE_NAMES: tuple[tuple[type, str], ...] = (
+    (bool, "boolean"),
+    (int, "integer"),
+    (float, "number"),
+    (str, "string"),
+    (list, "array"),
+    (Mapping, "object"),
+)
+"""JSON types by Python's; the first that fits counts, since a bool is an int."""
