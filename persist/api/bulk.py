@@ -1,8 +1,8 @@
 """Import and export: many records as NDJSON, one a line."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing, suppress
 
 from persist.api.query_params import listing
 from persist.api.requests import NDJSON_TYPES, Request, SpooledBody
@@ -164,23 +164,25 @@ async def export(
     type = layout.type
     asked = listing(type, workspace, request.query, paged=False)
 
-    async def chunks() -> AsyncIterator[bytes]:
-        async for rows in database.stream(layout, workspace, asked.query):
-            lines = [
-                row_text(type.name, workspace, selected(row, asked.fields)) + "\n"
-                for row in rows
-            ]
-            yield "".join(lines).encode()
+    async def chunks() -> AsyncGenerator[bytes, None]:
+        async with aclosing(database.stream(layout, workspace, asked.query)) as stream:
+            async for rows in stream:
+                lines = [
+                    row_text(type.name, workspace, selected(row, asked.fields)) + "\n"
+                    for row in rows
+                ]
+                yield "".join(lines).encode()
 
     return await _begun(chunks())
 
 
-async def _begun(chunks: AsyncIterator[bytes]) -> StreamedResponse:
+async def _begun(chunks: AsyncGenerator[bytes, None]) -> StreamedResponse:
     first = await anext(chunks, b"")
 
-    async def all_chunks() -> AsyncIterator[bytes]:
-        yield first
-        async for chunk in chunks:
-            yield chunk
+    async def all_chunks() -> AsyncGenerator[bytes, None]:
+        async with aclosing(chunks):
+            yield first
+            async for chunk in chunks:
+                yield chunk
 
     return StreamedResponse(all_chunks(), [NDJSON])

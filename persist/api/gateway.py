@@ -25,7 +25,7 @@ from persist.api.requests import (
     Scope,
     is_host,
 )
-from persist.api.responses import Send, no_content
+from persist.api.responses import Send, StreamedResponse, no_content
 from persist.domain.errors import (
     MalformedRequest,
     NotFound,
@@ -90,7 +90,11 @@ class Gateway:
             reply = _problem(error, request)
         reply.raw_headers.append((REQUEST_ID, request.request_id.encode()))
         request.response_begins(reply.status_code)
-        await reply.send(send, head=request.method == "HEAD")
+        head = request.method == "HEAD"
+        if isinstance(reply, StreamedResponse):
+            await reply.send(send, receive, head=head)
+        else:
+            await reply.send(send, head=head)
 
     async def _reply(self, request: Request, scope: Scope) -> Reply | None:
         """Return the reply, or None where FastAPI answers."""

@@ -1,8 +1,15 @@
 """Responses: records, changes and outcomes as bytes. Stored JSON is passed on
 unparsed."""
 
+import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import (
+    AsyncGenerator,
+    Awaitable,
+    Callable,
+    Iterable,
+    MutableMapping,
+)
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +17,7 @@ from starlette import responses
 
 from persist.domain.record import Record, dumps
 
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
 
@@ -48,17 +56,32 @@ class Response(responses.Response):
 class StreamedResponse:
     """A response of unknown length; ``chunks`` is closed when the client goes."""
 
-    chunks: AsyncIterator[bytes]
+    chunks: AsyncGenerator[bytes, None]
     raw_headers: Headers
     status_code: int = 200
 
-    async def send(self, send: Send, *, head: bool = False) -> None:
-        """Send it chunk by chunk, as fast as the client reads."""
+    async def send(self, send: Send, receive: Receive, *, head: bool = False) -> None:
+        """Send it chunk by chunk, as fast as the client reads, until it goes."""
         start = {
             "type": "http.response.start",
             "status": self.status_code,
             "headers": self.raw_headers,
         }
+        sending = asyncio.ensure_future(self._send_chunks(send, start, head=head))
+        leaving = asyncio.ensure_future(_disconnected(receive))
+        try:
+            await asyncio.wait((sending, leaving), return_when=asyncio.FIRST_COMPLETED)
+            if sending.done():
+                sending.result()
+        finally:
+            sending.cancel()
+            leaving.cancel()
+            await asyncio.gather(sending, leaving, return_exceptions=True)
+            await self.chunks.aclose()
+
+    async def _send_chunks(
+        self, send: Send, start: MutableMapping[str, Any], *, head: bool
+    ) -> None:
         await send(start)
         if not head:
             async for chunk in self.chunks:
@@ -66,6 +89,12 @@ class StreamedResponse:
                     {"type": "http.response.body", "body": chunk, "more_body": True}
                 )
         await send({"type": "http.response.body", "body": b""})
+
+
+async def _disconnected(receive: Receive) -> None:
+    """Wait until the client goes."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 def json_response(

@@ -8,7 +8,7 @@ own.
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
@@ -198,7 +198,7 @@ class Database:
 
     async def stream(
         self, layout: Layout, workspace: str, query: Query
-    ) -> AsyncIterator[list[Row]]:
+    ) -> AsyncGenerator[list[Row], None]:
         """Return the rows that match, in batches, as of one moment.
 
         The stream has a connection of its own. If it is closed or cancelled, its query
