@@ -32,7 +32,7 @@ LOOK_SECONDS = 1.0
 WAIT_SECONDS = 2.0
 """Seconds that a check waits for a look."""
 
-PROBE_SECONDS = 2.0
+PROBE_SECONDS = 2.4
 """Seconds without an answer to a read after which the database counts as silent."""
 
 SILENCE_SECONDS = 10.0

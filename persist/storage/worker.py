@@ -39,7 +39,8 @@ class Job(Generic[Task]):
     """Something to do, and the future that its outcome goes to.
 
     ``loop`` is the event loop of an asyncio future. ``withdrawn`` is set when the
-    caller has been refused, ``committing`` once that is no longer possible.
+    caller has been refused, ``committing`` once that is no longer possible. ``long`` is
+    set for an operation that runs and may take longer than others may wait.
     """
 
     task: Task
@@ -50,6 +51,7 @@ class Job(Generic[Task]):
     error: BaseException | None = None
     withdrawn: bool = False
     committing: bool = False
+    long: bool = False
 
     def settle(self) -> None:
         """Give the outcome to the caller, unless it no longer waits."""
@@ -183,10 +185,10 @@ class BatchWorker(Generic[Task]):
         for job in list(self._unsettled):
             if job.submitted > before:
                 return
+            if job.long or job.future.done():
+                continue
             with self._withdrawing:
                 job.withdrawn = not job.committing
-            if job.future.done():
-                continue
             refusal = _not_stored() if job.withdrawn else outcome_unknown()
             job.future.set_exception(refusal)
 

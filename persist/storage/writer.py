@@ -253,7 +253,7 @@ class GroupCommitWriter:
                 raise Withdrawn
             session = self._begin(isolation)
             # The writes that wait are refused only if the database is silent, too.
-            self._in_long_operation = not all(job.task.grouped for job in jobs)
+            self._in_long_operation = jobs[0].long = not jobs[0].task.grouped
             try:
                 self._catalog.refresh(session)
                 work = UnitOfWork(
