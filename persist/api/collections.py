@@ -37,6 +37,7 @@ from persist.api.responses import (
     record_text,
     row_text,
     selected,
+    with_computed,
 )
 from persist.api.routes import (
     COLLECTION,
@@ -196,7 +197,8 @@ class CollectionRoutes:
             )
         if precondition.none_match_names(current):
             return Response(304, b"", [tag])
-        text = row_text(target.type.name, target.workspace, row)
+        shown = with_computed(target.type, row)
+        text = row_text(target.type.name, target.workspace, shown)
         return Response(200, text.encode(), [JSON, tag])
 
     async def _past(self, target: Target, request: Request, revision: int) -> Response:
@@ -216,7 +218,7 @@ class CollectionRoutes:
         tag = etag(revision)
         if precondition.none_match_names(tag[1].decode()):
             return Response(304, b"", [tag])
-        return record_response(record)
+        return record_response(target.type, record)
 
     async def _changed_record(self, target: Target, revision: int) -> Record | None:
         name, workspace, id = target.type.name, target.workspace, target.id
@@ -238,8 +240,8 @@ class CollectionRoutes:
         def render(replaced: tuple[Record, bool]) -> Response:
             record, created = replaced
             if created:
-                return created_response(record, request.path)
-            return record_response(record)
+                return created_response(target.type, record, request.path)
+            return record_response(target.type, record)
 
         write = Write(
             parse=lambda: _data(target.type, body),
@@ -269,7 +271,7 @@ class CollectionRoutes:
         write = Write(
             parse=lambda: parse_body(body, parse),
             run=run,
-            render=record_response,
+            render=lambda record: record_response(target.type, record),
             body=body,
             keys=[target.key],
             dry_run=dry_run,
@@ -363,7 +365,7 @@ class CollectionRoutes:
         write = Write(
             parse=lambda: parse_body(body, lambda: payload_of(command, body)),
             run=run,
-            render=_invocation_response,
+            render=lambda found: _invocation_response(target.type, found),
             body=body,
             keys=[target.key],
             dry_run=dry_run,
@@ -394,6 +396,8 @@ class CollectionRoutes:
         more, rows = len(rows) > size, rows[:size]
         cursor = cursor_of(asked, rows[-1][6:]) if more else None
         name = target.type.name
+        if asked.fields is None:
+            rows = [with_computed(target.type, row) for row in rows]
         items = [row_text(name, workspace, selected(row, asked.fields)) for row in rows]
         return page_response(request, items, cursor, total)
 
@@ -409,7 +413,9 @@ class CollectionRoutes:
         write = Write(
             parse=lambda: _data(target.type, body),
             run=run,
-            render=lambda record: created_response(record, f"{request.path}/{id}"),
+            render=lambda record: created_response(
+                target.type, record, f"{request.path}/{id}"
+            ),
             body=body,
             dry_run=dry_run,
         )
@@ -496,9 +502,9 @@ def _revision_in(cursor: str, bound: str) -> int:
     return position[0]
 
 
-def _invocation_response(invocation: Invocation) -> Response:
+def _invocation_response(type: EntityType, invocation: Invocation) -> Response:
     result, record = invocation
-    text = f'{{"result":{dumps(result)},"record":{record_text(record)}}}'
+    text = f'{{"result":{dumps(result)},"record":{record_text(type, record)}}}'
     return Response(200, text.encode(), [JSON, etag(record.revision)])
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from starlette import responses
 
+from persist.domain.entity_type import EntityType
 from persist.domain.record import Record, dumps
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -119,18 +120,19 @@ def etag(revision: int) -> tuple[bytes, bytes]:
     return b"etag", b'"%d"' % revision
 
 
-def record_response(record: Record) -> Response:
+def record_response(type: EntityType, record: Record) -> Response:
     """Return a record, with its entity tag."""
-    return Response(200, record_text(record).encode(), [JSON, etag(record.revision)])
+    text = record_text(type, record)
+    return Response(200, text.encode(), [JSON, etag(record.revision)])
 
 
-def created_response(record: Record, location: str) -> Response:
+def created_response(type: EntityType, record: Record, location: str) -> Response:
     """Return a record that was created at ``location``."""
     headers = [JSON, etag(record.revision), (b"location", location.encode())]
-    return Response(201, record_text(record).encode(), headers)
+    return Response(201, record_text(type, record).encode(), headers)
 
 
-def record_text(record: Record) -> str:
+def record_text(type: EntityType, record: Record) -> str:
     """Return a record as JSON text."""
     row = (
         record.id,
@@ -140,7 +142,16 @@ def record_text(record: Record) -> str:
         record.updated_at,
         record.text,
     )
-    return row_text(record.collection, record.workspace, row)
+    return row_text(type.name, record.workspace, with_computed(type, row))
+
+
+def with_computed(type: EntityType, row: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return a stored row with the computed members of its data."""
+    if type.computed is None:
+        return row
+    data = json.loads(row[5])
+    computed = dict.fromkeys(type.computed.properties) | type.computed.compute(data)
+    return (*row[:5], dumps(data | computed), *row[6:])
 
 
 def row_text(collection: str, workspace: str, row: tuple[Any, ...]) -> str:

@@ -21,6 +21,7 @@ from persist.api.responses import (
     deleted_response,
     json_response,
     row_text,
+    with_computed,
 )
 from persist.api.routers import Asked
 from persist.api.selective_invoke import Invocation, invoke_on
@@ -142,7 +143,11 @@ class WorkspaceRoutes:
             rows = await self._database.read(read, consistent=False)
         more, rows = len(rows) > size, rows[:size]
         cursor = cursor_of(asked, rows[-1][:2]) if more else None
-        items = [row_text(collection, workspace, row) for _, collection, row in rows]
+        types = {layout.type.name: layout.type for layout in layouts}
+        items = [
+            row_text(collection, workspace, with_computed(types[collection], row))
+            for _, collection, row in rows
+        ]
         return page_response(request, items, cursor)
 
     async def invoke_in_workspace(

@@ -26,6 +26,14 @@ class Kind(StrEnum):
     REGISTERED = "registered"
 
 
+@dataclass(frozen=True)
+class Computed:
+    """The computed members of an entity type: their schemas, and what computes them."""
+
+    properties: Mapping[str, Any]
+    compute: Callable[[Data], Data]
+
+
 @dataclass(frozen=True, eq=False)
 class EntityType:
     """The type of a collection's records.
@@ -36,7 +44,7 @@ class EntityType:
     ``InvalidData`` with every violation. ``unique`` and ``indexes`` are lists of dotted
     paths. ``example`` is valid data for the documentation. ``times`` are the members
     whose times are stored in one form. ``definition`` is what a registered type was
-    made from.
+    made from. ``computed`` are members of answers that are never stored.
     """
 
     name: str
@@ -54,6 +62,7 @@ class EntityType:
     model: type | None = field(default=None)
     find_members: Callable[[Mapping[str, Any]], SchemaFields] = SchemaFields
     definition: Mapping[str, Any] = field(default_factory=dict)
+    computed: Computed | None = None
 
     def bring_forward(
         self, version: int, data: Data, plan: MigrationPlan | None = None

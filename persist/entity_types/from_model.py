@@ -44,4 +44,5 @@ def from_model(model: type[SQLModel]) -> EntityType:
         example=example_of(schema),
         times=codec.times,
         model=model,
+        computed=codec.computed(),
     )

@@ -1,6 +1,7 @@
 """ModelCodec: JSON data to objects of an entity class and back."""
 
-from typing import Any
+import logging
+from typing import Any, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import (
@@ -11,6 +12,7 @@ from pydantic_core import (
 )
 from sqlmodel import SQLModel
 
+from persist.domain.entity_type import Computed
 from persist.domain.errors import InvalidData, Violation, pointer
 from persist.domain.field_types import stored_time
 from persist.domain.record import Data, dumps, json_equal
@@ -21,6 +23,8 @@ from persist.entity_types.pydantic_schema import (
     strict,
 )
 from persist.entity_types.storable import checked, violations
+
+logger = logging.getLogger(__name__)
 
 REPORTED_FAULTS = 1000
 """Faults of one body that are listed one by one."""
@@ -118,6 +122,34 @@ class ModelCodec:
             ],
         )
 
+    def computed(self) -> Computed | None:
+        """Return the computed fields of the class, None where it has none."""
+        names = self.model.model_computed_fields
+        if not names:
+            return None
+        properties = json_schema(self.model, "serialization")["properties"]
+        computed = {
+            # A definition of the schema of answers is not part of the class's schema.
+            member: {"readOnly": True} if "$ref" in dumps(part) else part
+            for member, part in properties.items()
+            if member not in self.schema["properties"]
+        }
+        return Computed(computed, self._compute)
+
+    def _compute(self, data: Data) -> Data:
+        """Return the computed members of stored data; null where their code fails."""
+        try:
+            found: Data = self._serializer.to_python(
+                self.load(data),
+                mode="json",
+                by_alias=True,
+                include=set(self.model.model_computed_fields),
+            )
+            return cast(Data, checked(found, InvalidData))
+        except Exception:  # the code of the class must not hide the record
+            logger.exception("a computed field of %s failed", self.model.__name__)
+            return {}
+
     def _dumped(self, instance: SQLModel) -> Data:
         try:
             dumped: Data = self._serializer.to_python(
@@ -134,10 +166,13 @@ class ModelCodec:
         return dumped
 
 
-def json_schema(model: type[BaseModel]) -> dict[str, Any]:
+def json_schema(
+    model: type[BaseModel],
+    mode: Literal["validation", "serialization"] = "validation",
+) -> dict[str, Any]:
     """Return the JSON Schema of a class, in which every object with named members is
     closed."""
-    schema = model.model_json_schema()
+    schema = model.model_json_schema(mode=mode)
     definitions = schema.get("$defs", {})
     if "$ref" in schema:
         # A class that contains itself is a definition of its own schema.

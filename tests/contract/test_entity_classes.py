@@ -427,6 +427,21 @@ class Stamped(SQLModel):
     at: datetime = Field(default_factory=datetime.now)
 
 
+@entity("doubled")
+class Doubled(SQLModel):
+    size: int
+
+    @computed_field
+    @property
+    def double(self) -> int:
+        return self.size * 2
+
+    @computed_field
+    @property
+    def inverse(self) -> float:
+        return 1 / self.size
+
+
 @entity("growing")
 class Growing(SQLModel):
     size: Annotated[int, AfterValidator(lambda size: size + 1)]
@@ -553,6 +568,26 @@ def test_a_default_without_a_zone_says_so(kept: httpx.Client) -> None:
     assert "datetime.now(UTC)" in problem["errors"][0]["detail"]
     sent = {"at": "2026-01-02T03:04:05Z"}
     assert kept.post("/api/stamped", json=sent).status_code == 201
+
+
+def test_a_computed_field_is_shown_never_stored_and_not_accepted(
+    kept: httpx.Client,
+) -> None:
+    doubled = Collection(kept, "doubled")
+    record = doubled.created(size=4)
+    assert record["data"] == {"size": 4, "double": 8, "inverse": 0.25}
+    assert doubled.record(record["id"]) == record
+    listed = doubled.find().json()["items"]
+    assert [item["data"] for item in listed] == [record["data"]]
+    stored = doubled.history(record["id"])[0]["data"]
+    assert stored == {"size": 4}
+    problem = assert_problem(
+        doubled.replace(record["id"], record["data"]), 422, "invalid-data"
+    )
+    assert {error["pointer"] for error in problem["errors"]} == {"/double", "/inverse"}
+    patched = doubled.patch(record["id"], {"size": 0}).json()["data"]
+    assert patched == {"size": 0, "double": 0, "inverse": None}
+    assert doubled.replace(record["id"], {"size": 0}).json()["revision"] == 2
 
 
 def test_a_validator_that_goes_on_changing_the_data_is_refused(

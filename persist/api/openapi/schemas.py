@@ -70,7 +70,7 @@ class _CollectionSchemas:
         """Return all of them."""
         base, example = self._base, self._example
         create = self._data("Create")
-        partial = self._partial(self._members())
+        partial = self._partial(self._members() | self._computed())
         if example is not None:
             create = create | {"examples": [example]}
         record = self._envelope(schema(f"{base}Read"))
@@ -104,10 +104,18 @@ class _CollectionSchemas:
         if not isinstance(properties, dict) or self._is_composed:
             return read
         required = [name for name in properties if self._is_always_stored(name)]
+        required += self._computed()
         read["properties"] = {
             name: _without_default(part) for name, part in properties.items()
-        }
+        } | self._computed()
         return read | {"required": required} if required else read
+
+    def _computed(self) -> dict[str, Json]:
+        """Return the schema of each computed member; null where its code fails."""
+        computed = self._type.computed
+        if computed is None:
+            return {}
+        return {name: nullable(part) for name, part in computed.properties.items()}
 
     def _is_always_stored(self, name: str) -> bool:
         if name in self._type.schema.get("required", ()):

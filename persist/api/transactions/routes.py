@@ -26,6 +26,7 @@ from persist.api.write_requests import (
     retry_on_stale_schema,
 )
 from persist.domain.access import Level
+from persist.domain.entity_type import EntityType
 from persist.domain.errors import InvalidPayload, UniqueViolation
 from persist.domain.workspace import DEFAULT
 from persist.storage.database import Database
@@ -54,7 +55,7 @@ class TransactionRoutes:
         write = Write(
             parse=lambda: parse_body(body, lambda: self._steps(request, body)),
             run=run,
-            render=_results_response,
+            render=self._results_response,
             body=body,
             isolation=Isolation.SEPARATE,
             dry_run=dry_run,
@@ -62,6 +63,16 @@ class TransactionRoutes:
         return await retry_on_stale_schema(
             self._database, lambda: self._writes.perform(request, write)
         )
+
+    def _results_response(self, outcomes: Sequence[Outcome]) -> Response:
+        layouts = self._database.catalog.layouts
+        results = ",".join(
+            [
+                _result_text(layouts[outcome.record.collection].type, outcome)
+                for outcome in outcomes
+            ]
+        )
+        return Response(200, f'{{"results":[{results}]}}'.encode(), [JSON])
 
     def _steps(self, request: Request, body: bytes) -> list[Step]:
         """Return the operations of a body, checked. Raises ``Forbidden`` before
@@ -132,13 +143,8 @@ def _outcomes(
         yield outcome
 
 
-def _results_response(outcomes: Sequence[Outcome]) -> Response:
-    results = ",".join([_result_text(outcome) for outcome in outcomes])
-    return Response(200, f'{{"results":[{results}]}}'.encode(), [JSON])
-
-
-def _result_text(outcome: Outcome) -> str:
-    record = "null" if outcome.deleted else record_text(outcome.record)
+def _result_text(entity_type: EntityType, outcome: Outcome) -> str:
+    record = "null" if outcome.deleted else record_text(entity_type, outcome.record)
     result = "" if outcome.result is None else f',"result":{outcome.result}'
     return f'{{"status":{outcome.status},"record":{record}{result}}}'
 
