@@ -1,7 +1,7 @@
 """ModelCodec: JSON data to objects of an entity class and back."""
 
 import logging
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import (
@@ -137,18 +137,19 @@ class ModelCodec:
         return Computed(computed, self._compute)
 
     def _compute(self, data: Data) -> Data:
-        """Return the computed members of stored data; null where their code fails."""
-        try:
-            found: Data = self._serializer.to_python(
-                self.load(data),
-                mode="json",
-                by_alias=True,
-                include=set(self.model.model_computed_fields),
-            )
-            return cast(Data, checked(found, InvalidData))
-        except Exception:  # the code of the class must not hide the record
-            logger.exception("a computed field of %s failed", self.model.__name__)
-            return {}
+        """Return the computed members of stored data; those whose code fails are
+        left out."""
+        instance = self.load(data)
+        found: Data = {}
+        for name in self.model.model_computed_fields:
+            try:
+                member = self._serializer.to_python(
+                    instance, mode="json", by_alias=True, include={name}
+                )
+                found |= checked(member, InvalidData)
+            except Exception:  # the code of the class must not hide the record
+                logger.exception("the computed field %s failed", name)
+        return found
 
     def _dumped(self, instance: SQLModel) -> Data:
         try:
