@@ -4,6 +4,7 @@ import logging
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import (
     PydanticSerializationError,
     SchemaSerializer,
@@ -167,13 +168,21 @@ class ModelCodec:
         return dumped
 
 
+class _SchemaGenerator(GenerateJsonSchema):
+    """Writes JSON Schema as this service means it."""
+
+    def decimal_schema(self, schema: Any) -> dict[str, Any]:
+        """Return the schema of ``Decimal``: text, in which no digit is lost."""
+        return {"type": "string", "format": "decimal"}
+
+
 def json_schema(
     model: type[BaseModel],
     mode: Literal["validation", "serialization"] = "validation",
 ) -> dict[str, Any]:
     """Return the JSON Schema of a class, in which every object with named members is
     closed."""
-    schema = model.model_json_schema(mode=mode)
+    schema = model.model_json_schema(mode=mode, schema_generator=_SchemaGenerator)
     definitions = schema.get("$defs", {})
     if "$ref" in schema:
         # A class that contains itself is a definition of its own schema.

@@ -7,6 +7,7 @@ version, and no other module reads them.
 import re
 from collections.abc import Callable, Iterator
 from datetime import datetime, time, timedelta
+from decimal import Decimal
 from enum import Enum
 from typing import Any
 
@@ -37,6 +38,7 @@ NO_SCHEMA = frozenset(
 field's own ``strict=False`` would accept "5" for 5."""
 
 _TIME = r"\d\d:\d\d:\d\d(\.\d{1,6}0*)?"
+_DECIMAL = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,4})?", re.ASCII)
 _ZONE = r"([Zz]|[+-]\d\d:\d\d)"
 
 
@@ -161,7 +163,19 @@ def datetime_fault(text: str) -> str:
 
 def _decimal(core: CoreSchema) -> CoreSchema:
     digits = min(core.get("max_digits") or DECIMAL_DIGITS, DECIMAL_DIGITS)
-    return core | {"max_digits": digits}
+    return _parsed(_parsed_decimal, core | {"max_digits": digits})
+
+
+def _parsed_decimal(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return value
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    text = repr(value) if is_number else value
+    if not (isinstance(text, str) and _DECIMAL.fullmatch(text)):
+        raise PydanticCustomError(
+            "decimal_form", "Input should be a number, or the text of one, like 10.50"
+        )
+    return Decimal(text)
 
 
 def _enum(core: CoreSchema) -> CoreSchema:

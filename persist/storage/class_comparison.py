@@ -73,13 +73,13 @@ class Comparison:
 
 
 def compare(
-    connection: sa.Connection, dialect: Dialect, type: EntityType
+    connection: sa.Connection, dialect: Dialect, entity_type: EntityType
 ) -> Comparison:
     """Compare a class with its table, whose schema version is that of the class."""
-    layout = layout_of(type, dialect)
-    recorded = recorded_version(connection, type.name)
+    layout = layout_of(entity_type, dialect)
+    recorded = recorded_version(connection, entity_type.name)
     if not sa.inspect(connection).has_table(layout.table.name):
-        missing_table = f"{type.name}: the table {layout.table.name} is missing"
+        missing_table = f"{entity_type.name}: the table {layout.table.name} is missing"
         return Comparison(layout, recorded, (missing_table,))
     present = own_indexes(connection, layout)
     expected = {str(index.name): index for index in layout.table.indexes}
@@ -122,9 +122,12 @@ def _faults(
     recorded: Recorded,
     missing: list[sa.Index],
 ) -> Iterator[str]:
-    changes = []
-    if recorded.is_comparable:
-        changes = schema_changes(recorded.schema, layout.type.schema)
+    changes = schema_changes(recorded.schema, layout.type.schema)
+    if not recorded.is_comparable:
+        old = recorded_layout(
+            layout.dialect, layout.type.name, layout.type.schema_version, recorded
+        )
+        changes = [change for change in changes if _is_moved(change, old, layout)]
     if changes:
         yield _needs_version(layout, recorded, changes)
         return
@@ -137,18 +140,26 @@ def _faults(
             yield f"{location(layout.type)}, {found}"
 
 
+def _is_moved(change: SchemaChange, old: Layout, new: Layout) -> bool:
+    """Return whether the value of a member is stored in another form now."""
+    if change.kind is not Kind.CHANGED:
+        return False
+    columns = old.columns[change.member], new.columns[change.member]
+    return columns[0].type is not columns[1].type
+
+
 def _needs_version(
     layout: Layout, recorded: Recorded, changes: list[SchemaChange]
 ) -> str:
     """Return the sentence that says which step to write."""
-    type, version = layout.type, layout.type.schema_version
-    old = recorded_layout(layout.dialect, type.name, version, recorded)
+    entity_type, version = layout.type, layout.type.schema_version
+    old = recorded_layout(layout.dialect, entity_type.name, version, recorded)
     step = Proposal(old, layout).step(changes, version + 1)
     fields = "; ".join(f"field {change.member}: {change.reason}" for change in changes)
     return (
-        f"{location(type)}, {fields}. Raise schema_version from {version} to"
+        f"{location(entity_type)}, {fields}. Raise schema_version from {version} to"
         f" {version + 1} and add the step to its plan: {step.inline()}; `persist"
-        f" makemigration {type.name}` writes it"
+        f" makemigration {entity_type.name}` writes it"
     )
 
 
@@ -276,21 +287,23 @@ class ClassChanges:
 
 
 def class_changes(
-    connection: sa.Connection, dialect: Dialect, type: EntityType
+    connection: sa.Connection, dialect: Dialect, entity_type: EntityType
 ) -> ClassChanges | None:
     """Return what changed in a class since the schema version of its table.
 
     None where the database does not know the class.
     """
-    version = stored_version(connection, type.name)
+    version = stored_version(connection, entity_type.name)
     if version is None:
         return None
-    recorded = recorded_version(connection, type.name)
-    changes = schema_changes(recorded.schema, type.schema)
-    if not recorded.is_comparable:
-        changes = [change for change in changes if change.kind is not Kind.CHANGED]
-    return ClassChanges(
-        recorded_layout(dialect, type.name, version, recorded),
-        layout_of(type, dialect),
-        changes,
-    )
+    recorded = recorded_version(connection, entity_type.name)
+    old = recorded_layout(dialect, entity_type.name, version, recorded)
+    new = layout_of(entity_type, dialect)
+    changes = [
+        change
+        for change in schema_changes(recorded.schema, entity_type.schema)
+        if recorded.is_comparable
+        or change.kind is not Kind.CHANGED
+        or _is_moved(change, old, new)
+    ]
+    return ClassChanges(old, new, changes)

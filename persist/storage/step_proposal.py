@@ -7,28 +7,25 @@ from typing import Any
 
 from persist.domain.field import FieldType
 from persist.domain.schema_changes import Kind, SchemaChange
-from persist.storage.dialect.columns import KEYWORDS
+from persist.storage.dialect.columns import (
+    BOOLEAN,
+    INTEGER,
+    KEYWORDS,
+    NUMBER,
+    TEXT,
+)
 from persist.storage.layout import Layout
 
 PLAIN_NAME = re.compile("[a-z_][a-z0-9_]*")
 
-PLACEHOLDERS: Mapping[FieldType, str] = {
-    FieldType.STRING: "{text}",
-    FieldType.INTEGER: "{integer}",
-    FieldType.NUMBER: "{number}",
-    FieldType.BOOLEAN: "{boolean}",
-}
-"""Column types as a step writes them; every other field is a document."""
-
-SQL_DEFAULTS: Mapping[FieldType, str] = {
-    FieldType.STRING: "''",
-    FieldType.INTEGER: "0",
-    FieldType.NUMBER: "0",
-    FieldType.BOOLEAN: "FALSE",
-    FieldType.ARRAY: "'[]'",
-    FieldType.OBJECT: "'{}'",
-}
-"""What a new column holds until the function of the step has written the data."""
+COLUMNS: tuple[tuple[Any, str, str], ...] = (
+    (TEXT, "{text}", "''"),
+    (INTEGER, "{integer}", "0"),
+    (NUMBER, "{number}", "0"),
+    (BOOLEAN, "{boolean}", "FALSE"),
+)
+"""Column types as a step writes them, with what a new column holds until the function
+of the step has written the data. Any other field is a document."""
 
 EMPTY: Mapping[FieldType, Any] = {
     FieldType.STRING: "",
@@ -229,19 +226,21 @@ class Proposal:
         for keyword in ("enum", "examples"):
             if declared.get(keyword):
                 return declared[keyword][0]
-        return None if field.nullable else EMPTY.get(field.type)
+        if field.nullable:
+            return None
+        text = "" if self.new.columns[member].type is TEXT else None
+        return EMPTY.get(field.type, text)
 
 
 def add_column(layout: Layout, member: str) -> str:
     """Return the statement that adds the column of a member."""
     column = layout.columns[member]
-    kind = layout.type.fields[member].type
-    placeholder = PLACEHOLDERS.get(kind, "{document}")
+    placeholder, default = "{document}", "'null'"
+    for kind, written, initial in COLUMNS:
+        if column.type is kind:
+            placeholder, default = written, initial
     statement = f"ALTER TABLE {{table}} ADD COLUMN {_quoted(column.name)} {placeholder}"
-    if column.nullable:
-        return statement
-    default = SQL_DEFAULTS.get(kind, "'null'")
-    return f"{statement} NOT NULL DEFAULT {default}"
+    return statement if column.nullable else f"{statement} NOT NULL DEFAULT {default}"
 
 
 def _quoted(name: str) -> str:

@@ -497,6 +497,8 @@ SENT: list[tuple[Json, Json]] = [
     ({"at": "03:04:05"}, {"at": "03:04:05"}),
     ({"lasts": "PT60M"}, {"lasts": "PT1H"}),
     ({"total": "10.50"}, {"total": "10.50"}),
+    ({"total": 10.5}, {"total": "10.5"}),
+    ({"total": 7}, {"total": "7"}),
     (
         {"total": "1234567890123456789012345678901234.5678"},
         {"total": "1234567890123456789012345678901234.5678"},
@@ -531,7 +533,10 @@ WRONG: list[tuple[Json, str, str]] = [
     ({"lasts": "PT0.1234567S"}, "/lasts", "six digits"),
     ({"lasts": "1 day"}, "/lasts", "ISO 8601"),
     ({"total": "1" * 39}, "/total", "38 digits"),
-    ({"total": "NaN"}, "/total", "finite"),
+    ({"total": "NaN"}, "/total", "like 10.50"),
+    ({"total": " 1.5 "}, "/total", "like 10.50"),
+    ({"total": "1_000"}, "/total", "like 10.50"),
+    ({"total": True}, "/total", "like 10.50"),
     ({"tags": ["a", 1]}, "/tags/1", "string"),
     ({"children": [{"nope": 1}]}, "/children/0/nope", "not permitted"),
 ]
