@@ -78,7 +78,6 @@ REFUSED_TYPES: Mapping[Any, Refusal] = {
     pydantic.SecretStr: _MASKED,
     pydantic.SecretBytes: _MASKED,
     bytes: _BYTES,
-    bytearray: _BYTES,
     complex: Refusal("JSON has no complex numbers", "write two fields of float"),
     pydantic.Json: Refusal(
         "it is sent as text and stored as a value, so the answer differs from what"

@@ -110,7 +110,7 @@ class ModelCodec:
         Code of the class (a validator, a default factory) may give data that the class
         refuses, or changes once more; each write would then change the record.
         """
-        again = self._dumped(self.load(data))
+        again = self.dump(self.load(data))
         if json_equal(dumps(data), dumps(again), again):
             return
         differing = [name for name in data if data[name] != again.get(name)]

@@ -210,20 +210,23 @@ def duplicates(
     """Return which records have one value where the class wants unique ones, or
     None."""
     table = layout.table
-    columns = [table.c[column.name] for column in index.columns]
-    values = [column for column in columns if column.name != "workspace"]
+    expressions: list[sa.ColumnElement[Any]] = [
+        each for each in index.expressions if not isinstance(each, str)
+    ]
+    named = [each.label(f"value_{n}") for n, each in enumerate(expressions)]
+    values = [each.element for each in named if each.element is not table.c.workspace]
     groups = (
-        sa.select(*columns)
+        sa.select(*named)
         .where(*(value.is_not(None) for value in values))
-        .group_by(*columns)
+        .group_by(*expressions)
         .having(sa.func.count() > 1)
         .subquery()
     )
-    same = [column == groups.c[column.name] for column in columns]
+    same = [each.element == groups.c[each.name] for each in named]
     found = connection.execute(
         sa.select(table.c.id)
         .join(groups, sa.and_(*same))
-        .order_by(*columns, table.c.id)
+        .order_by(*expressions, table.c.id)
         .limit(LISTED_RECORDS)
     )
     ids = [row[0] for row in found]
@@ -232,7 +235,7 @@ def duplicates(
     members = [
         member
         for member, column in layout.columns.items()
-        if column.name in {value.name for value in values}
+        if column in index.columns.values()
     ]
     return (
         f"field {' and '.join(members)}: it is to be unique, and records have the same"

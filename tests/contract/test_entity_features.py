@@ -152,7 +152,7 @@ REFUSED_CONFIGURATION: dict[str, str] = {
 }
 
 REFUSED_FEATURES: dict[str, str] = {
-    "table=True": '@entity("things")\nclass Thing(SQLModel, table=True):\n    id: int = Field(primary_key=True)',
+    "table=True": '@entity("things")\nclass Row(SQLModel, table=True):\n    id: int = Field(primary_key=True)',
     "__tablename__": 'a: int\n__tablename__ = "b"',
     "__table_args__": 'a: int\n__table_args__ = (UniqueConstraint("a"),)',
     "Relationship": 'a: list["Thing"] = Relationship()',
@@ -205,6 +205,7 @@ REFUSED: list[tuple[str, str, features.Refusal]] = [
 ]
 
 
+@pytest.mark.filterwarnings("ignore:`json_encoders` is deprecated")
 @pytest.mark.parametrize(
     ("body", "refusal"),
     [(body, refusal) for _, body, refusal in REFUSED],
