@@ -234,17 +234,16 @@ def _shared_names(files: Iterable[DefinitionFile]) -> dict[str, str]:
     for file in files:
         if not file.fault:
             by_name[file.name].append(file.path.name)
-    faults = {}
+    faults: dict[str, str] = {}
     for name, sharing in by_name.items():
-        if len(sharing) < 2:
-            continue
-        for file_name in sharing:
-            others = " and ".join(each for each in sharing if each != file_name)
-            faults[file_name] = (
-                f"the name {name[:80]} is that of {others} too; none of them is"
-                " registered"
-            )
+        if len(sharing) > 1:
+            faults |= {file: _shared_name(name, file, sharing) for file in sharing}
     return faults
+
+
+def _shared_name(name: str, file: str, sharing: list[str]) -> str:
+    others = " and ".join(each for each in sharing if each != file)
+    return f"the name {name[:80]} is that of {others} too; none of them is registered"
 
 
 def _report(error: Exception) -> str:

@@ -177,6 +177,17 @@ def _refuse_unknown(
     raise refuse(location, f"schema version {version} has no member {name[:100]}{hint}")
 
 
+def _renamed(data: Data, rename: Mapping[str, str]) -> Data:
+    """Return data with members renamed. A member that is renamed replaces one that has
+    its new name already."""
+    replaced = {new for old, new in rename.items() if old in data}
+    return {
+        rename.get(name, name): value
+        for name, value in data.items()
+        if name in rename or name not in replaced
+    }
+
+
 def step_of(step: Mapping[str, Any], location: Location) -> MigrationStep:
     """A declarative step: rename, drop, set, default, in that order; every ``set`` sees
     the data as after ``drop``. A member that is renamed replaces one that has its new
@@ -186,11 +197,7 @@ def step_of(step: Mapping[str, Any], location: Location) -> MigrationStep:
     defaults = step.get("default", {})
 
     def transform(data: Data) -> Data:
-        taken = {new for old, new in rename.items() if old in data}
-        kept = [
-            pair for pair in data.items() if pair[0] in rename or pair[0] not in taken
-        ]
-        data = {rename.get(name, name): value for name, value in kept}
+        data = _renamed(data, rename)
         for name in drop:
             data.pop(name, None)
         try:

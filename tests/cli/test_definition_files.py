@@ -190,9 +190,11 @@ def test_a_file_may_be_a_link_that_is_turned(
     folder: Path, client: httpx.Client
 ) -> None:
     """How a ConfigMap of Kubernetes is mounted."""
-    for number, title in ((1, "one"), (2, "two")):
+    for number in (1, 2):
         target = folder / f"mounted-{number}"
-        target.write_text(json.dumps({"schema": an_object(a=TEXT | {"title": title})}))
+        target.write_text(
+            json.dumps({"schema": an_object(a=TEXT | {"maxLength": number})})
+        )
         link = folder / f"link-{number}"
         link.symlink_to(target)
         link.replace(folder / "linked.json")
@@ -233,9 +235,10 @@ def test_two_replicas_with_different_files_come_to_rest(
     whatever is written."""
     url = an_empty_database(request, database, tmp_path)
     folders = [tmp_path / "one", tmp_path / "two"]
+    limit = {folder: {"maxProperties": 8 + n} for n, folder in enumerate(folders)}
     for folder in folders:
         folder.mkdir()
-        write(folder, "shared", AUDIT_EVENT | {"title": folder.name})
+        write(folder, "shared", AUDIT_EVENT | limit[folder])
     with (
         serving(url, tmp_path, settings={"SCHEMAS": str(folders[0])}) as one,
         serving(url, tmp_path, settings={"SCHEMAS": str(folders[1])}) as two,
@@ -244,12 +247,13 @@ def test_two_replicas_with_different_files_come_to_rest(
     ):
         assert version(client, "shared") == version(other, "shared") == 2
         for folder in folders:
-            write(folder, "shared", AUDIT_EVENT | {"title": folder.name})
+            write(folder, "shared", AUDIT_EVENT | limit[folder])
             write(folder, f"marker-{folder.name}", {"type": "object"})
         for folder in folders:
             until_version(client, f"marker-{folder.name}", 1)
         assert version(client, "shared") == version(other, "shared") == 2
-        assert client.get("/entity-types/shared").json()["schema"]["title"] == "two"
+        schema = client.get("/entity-types/shared").json()["schema"]
+        assert schema["maxProperties"] == 9
         assert faults(client) == faults(other) == {}
 
 

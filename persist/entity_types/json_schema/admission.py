@@ -5,7 +5,7 @@ draft, its references stay within it, and its size, its patterns and what its re
 unfold to are bounded. What a document may then cost under it is bounded by ``cost``.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -223,15 +223,20 @@ def _too_costly(graph: Graph) -> Iterator[Violation]:
 def _admits_no_object(graph: Graph) -> Iterator[Violation]:
     types: dict[Node, frozenset[str]] = {}
     for node in graph.nodes:
-        found = _own_types(node).intersection(*(types[each] for each in node.conjuncts))
-        for keyword in ("anyOf", "oneOf"):
-            if keyword in node.several:
-                branches = (types[each] for each in node.several[keyword])
-                found &= frozenset().union(*branches)
-        types[node] = found
+        types[node] = _types_of(node, types)
     if "object" not in types[graph.root]:
         location = "/type" if "type" in graph.root.assertions else ""
         yield Violation(location, "admits no object, so no record could be stored")
+
+
+def _types_of(node: Node, types: Mapping[Node, frozenset[str]]) -> frozenset[str]:
+    """Return the types that a node admits, given those of its subschemas."""
+    found = _own_types(node).intersection(*(types[each] for each in node.conjuncts))
+    for keyword in ("anyOf", "oneOf"):
+        if keyword in node.several:
+            branches = (types[each] for each in node.several[keyword])
+            found &= frozenset().union(*branches)
+    return found
 
 
 def _own_types(node: Node) -> frozenset[str]:

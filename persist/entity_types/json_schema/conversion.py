@@ -139,7 +139,7 @@ class _Conversion:
         self._problems = self._document.problems
         self._warnings: list[Violation] = []
         self._definitions: dict[str, Any] = {}
-        self._places: dict[tuple[int, frozenset[Any]], Path] = {}
+        self._locations: dict[tuple[int, frozenset[Any]], Path] = {}
         self._source_paths: dict[str, str] = {}
         self._open: list[tuple[dict[str, Any], str, Located, Scope]] = []
         self._copies = 0
@@ -176,13 +176,11 @@ class _Conversion:
         self._source_paths[pointer(location)] = pointer(located.path)
         if not isinstance(schema, dict):
             return schema
-        self._places[id(schema), _key(scope)] = location
+        self._locations[id(schema), _key(scope)] = location
         written: dict[str, Any] = {}
         more: list[dict[str, Any]] = []
-        if location == () and "$schema" in schema:
-            written["$schema"] = DIALECT
-        if location == () and isinstance(schema.get(located.dialect.id_keyword), str):
-            written["$id"] = schema[located.dialect.id_keyword].rstrip("#")
+        if location == ():
+            written |= _addresses(located)
         for keyword, value in schema.items():
             if self._is_ignored(located, keyword) or keyword in _ADDRESSING:
                 continue
@@ -233,22 +231,33 @@ class _Conversion:
         if keyword in ("$defs", "definitions"):
             for name in value:
                 self._write_named_definition(located, (keyword, name), scope)
-        elif writer is not None and writer(self, located, scope, location, written):
-            return
-        elif keyword in ONE and isinstance(value, dict | bool):
-            written[keyword] = self._below(located, (keyword,), scope, location)
-        elif keyword in SEVERAL and isinstance(value, list):
-            written[keyword] = [
+        elif writer is None or not writer(self, located, scope, location, written):
+            written[keyword] = self._written_value(
+                located, keyword, value, scope, location
+            )
+
+    def _written_value(
+        self,
+        located: Located,
+        keyword: str,
+        value: Any,
+        scope: Scope,
+        location: Path,
+    ) -> Any:
+        """Return the value of a keyword that 2020-12 writes in the same way."""
+        if keyword in ONE and isinstance(value, dict | bool):
+            return self._below(located, (keyword,), scope, location)
+        if keyword in SEVERAL and isinstance(value, list):
+            return [
                 self._below(located, (keyword, index), scope, location)
                 for index in range(len(value))
             ]
-        elif keyword in NAMED:
-            written[keyword] = {
+        if keyword in NAMED:
+            return {
                 name: self._below(located, (keyword, name), scope, location)
                 for name in value
             }
-        else:
-            written[keyword] = value
+        return value
 
     def _below(
         self,
@@ -356,7 +365,7 @@ class _Conversion:
         if isinstance(target.schema, bool):
             holder["$ref"] = self._boolean(target.schema)
             return
-        location = self._places.get((id(target.schema), _key(scope)))
+        location = self._locations.get((id(target.schema), _key(scope)))
         if location is None:
             self._copies += 1
             if self._copies > MAX_COPIES:
@@ -437,6 +446,15 @@ _WRITERS = {
         _Conversion._write_bound,
     ),
 }
+
+
+def _addresses(root: Located) -> dict[str, str]:
+    """Return the members of a root that name its draft and its address."""
+    found = {"$schema": DIALECT} if "$schema" in root.schema else {}
+    address = root.schema.get(root.dialect.id_keyword)
+    if isinstance(address, str):
+        found["$id"] = address.rstrip("#")
+    return found
 
 
 def _key(scope: Scope) -> frozenset[tuple[str, int]]:

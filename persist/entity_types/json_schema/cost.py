@@ -29,7 +29,6 @@ VISITS_PER_REGEX_CHARACTER = 4
 STATES_PER_VISIT = 16
 """Steps of a pattern, one state for one character, that make up a visit."""
 
-_FOR_ARRAYS = ("unevaluatedItems", "contains")
 _OF_VARYING_PRICE = frozenset(("pattern", "format", "multipleOf", "uniqueItems"))
 _NEVER_APPLIED = ("$defs", "definitions", "contentSchema")
 
@@ -149,16 +148,23 @@ class _Count:
         if model.is_plain(node) or model.refutes(node, value):
             return
         if isinstance(value, dict | list):
-            if model.is_recursive(node):
-                if (node, id(value)) in self._seen:
-                    return
-                self._seen.add((node, id(value)))
+            if self._is_remembered(node, value):
+                return
             self._visit_members(node, value)
         else:
             _spend_on_scalar(node.assertions, value, budget)
         for _ in range(passes(node)):
             for each in node.in_place:
                 self.visit(each, value)
+
+    def _is_remembered(self, node: Node, value: Any) -> bool:
+        """Whether the engine remembers what a recursive node says of a value."""
+        if not self._model.is_recursive(node):
+            return False
+        key = (node, id(value))
+        remembered = key in self._seen
+        self._seen.add(key)
+        return remembered
 
     def _visit_members(self, node: Node, value: Any) -> None:
         patterns = node.pattern_properties
@@ -168,17 +174,16 @@ class _Count:
             self._budget.spend(len(value))
         for _, below, member in members_of(node, value):
             self.visit(below, member)
-        for keyword in (
-            "propertyNames",
-            "unevaluatedProperties",
-            "unevaluatedItems",
-            "contains",
-        ):
-            for_arrays = keyword in _FOR_ARRAYS
-            if keyword not in node.one or isinstance(value, list) != for_arrays:
-                continue
-            by_value = keyword == "unevaluatedProperties"
-            for member in value.values() if by_value else value:
+        if isinstance(value, list):
+            self._visit_each(node, "contains", value)
+            self._visit_each(node, "unevaluatedItems", value)
+        else:
+            self._visit_each(node, "propertyNames", value)
+            self._visit_each(node, "unevaluatedProperties", value.values())
+
+    def _visit_each(self, node: Node, keyword: str, members: Iterable[Any]) -> None:
+        if keyword in node.one:
+            for member in members:
                 self.visit(node.one[keyword], member)
 
 
@@ -199,23 +204,27 @@ def members_of(node: Node, value: Any) -> Iterator[tuple[Step, Node, Any]]:
 def _object_members(
     node: Node, value: dict[str, Any]
 ) -> Iterator[tuple[Step, Node, Any]]:
-    rest = node.one.get("additionalProperties")
-    patterns = [
-        (matcher(text), below) for text, below in node.pattern_properties.items()
-    ]
-    if rest is None and not patterns and len(node.properties) < len(value):
-        for name, below in node.properties.items():
-            if name in value:
-                yield name, below, value[name]
+    properties = node.properties
+    if not node.pattern_properties and "additionalProperties" not in node.one:
+        shorter = properties if len(properties) < len(value) else value
+        for name in shorter:
+            if name in properties and name in value:
+                yield name, properties[name], value[name]
         return
     for name, member in value.items():
-        found = [below for matches, below in patterns if matches(name)]
-        if name in node.properties:
-            found.append(node.properties[name])
-        if not found and rest is not None:
-            found.append(rest)
-        for below in found:
+        for below in _described(node, name):
             yield name, below, member
+
+
+def _described(node: Node, name: str) -> list[Node]:
+    """Return what a node says of a member by its name."""
+    patterns = node.pattern_properties.items()
+    found = [below for pattern, below in patterns if matcher(pattern)(name)]
+    if name in node.properties:
+        found.append(node.properties[name])
+    if not found and "additionalProperties" in node.one:
+        found.append(node.one["additionalProperties"])
+    return found
 
 
 def passes(node: Node) -> int:

@@ -120,10 +120,9 @@ class Defaults:
                 leading[below].append(node)
         waiting = list(reaching)
         while waiting:
-            for node in leading[waiting.pop()]:
-                if node not in reaching:
-                    reaching.add(node)
-                    waiting.append(node)
+            new = set(leading[waiting.pop()]) - reaching
+            reaching |= new
+            waiting.extend(new)
         return frozenset(reaching)
 
 

@@ -212,18 +212,23 @@ def subschemas(
     ``definitions`` counts in every draft, because references lead there in every one.
     """
     for keyword, value in schema.items():
-        known = keyword in dialect.keywords or keyword in ("definitions", "$defs")
-        if not known:
-            continue
-        if keyword in ONE and isinstance(value, dict | bool):
-            yield (keyword,), value
-        elif keyword in SEVERAL and isinstance(value, list):
-            for index, part in enumerate(value):
-                yield (keyword, index), part
-        elif keyword in NAMED and isinstance(value, dict):
-            for name, part in value.items():
-                if isinstance(part, dict | bool):
-                    yield (keyword, name), part
+        if keyword in dialect.keywords or keyword in ("definitions", "$defs"):
+            yield from _below(keyword, value)
+
+
+def _below(keyword: str, value: Any) -> Iterator[tuple[Path, Any]]:
+    """Yield the schemas that a keyword leads to with the paths to them."""
+    if keyword in ONE and isinstance(value, dict | bool):
+        yield (keyword,), value
+    elif keyword in SEVERAL and isinstance(value, list):
+        for index, part in enumerate(value):
+            yield (keyword, index), part
+    elif keyword in NAMED and isinstance(value, dict):
+        yield from (
+            ((keyword, name), part)
+            for name, part in value.items()
+            if isinstance(part, dict | bool)
+        )
 
 
 def without_annotations(schema: Any) -> Any:
@@ -240,18 +245,18 @@ def _filtered(schema: Any, is_kept: Callable[[str], bool]) -> Any:
     """Return a schema with the keywords that are kept, in its subschemas too."""
     if not isinstance(schema, dict):
         return schema
-    kept = {}
-    for keyword, value in schema.items():
-        if not is_kept(keyword):
-            continue
-        if keyword in ONE and isinstance(value, dict):
-            kept[keyword] = _filtered(value, is_kept)
-        elif keyword in SEVERAL and isinstance(value, list):
-            kept[keyword] = [_filtered(part, is_kept) for part in value]
-        elif keyword in NAMED and isinstance(value, dict):
-            kept[keyword] = {
-                name: _filtered(part, is_kept) for name, part in value.items()
-            }
-        else:
-            kept[keyword] = value
-    return kept
+    return {
+        keyword: _filtered_value(keyword, value, is_kept)
+        for keyword, value in schema.items()
+        if is_kept(keyword)
+    }
+
+
+def _filtered_value(keyword: str, value: Any, is_kept: Callable[[str], bool]) -> Any:
+    if keyword in ONE and isinstance(value, dict):
+        return _filtered(value, is_kept)
+    if keyword in SEVERAL and isinstance(value, list):
+        return [_filtered(part, is_kept) for part in value]
+    if keyword in NAMED and isinstance(value, dict):
+        return {name: _filtered(part, is_kept) for name, part in value.items()}
+    return value

@@ -23,7 +23,12 @@ from persist.entity_types.json_schema.cost import (
 )
 from persist.entity_types.json_schema.engine import validator
 from persist.entity_types.json_schema.patterns import to_assertions
-from persist.entity_types.json_schema.schema_graph import INT64_BOUNDS, Graph, Node
+from persist.entity_types.json_schema.schema_graph import (
+    INT64_BOUNDS,
+    Graph,
+    Node,
+    asserts_integer,
+)
 
 VISITS_PER_EVALUATION = 10
 """The visits that the evaluation of one keyword group here is worth."""
@@ -240,8 +245,7 @@ def compile_assertions(assertions: Mapping[str, Any]) -> Callable[[Any], bool]:
     if "pattern" in schema:
         pattern = to_assertions(schema.pop("pattern"))
         schema |= {"allOf": [pattern]}
-    types = schema.get("type", ())
-    if "integer" in types and "number" not in types:
+    if asserts_integer(schema):
         schema["allOf"] = [*schema.get("allOf", ()), INT64_BOUNDS]
     text = canonical_text(schema)
     if len(text) > 1_000:

@@ -175,6 +175,13 @@ class Graph:
         return to_engine_syntax(name) if keyword == "patternProperties" else name
 
 
+def asserts_integer(schema: Mapping[str, Any]) -> bool:
+    """Whether a schema admits no other number than integers."""
+    declared = schema.get("type", ())
+    types = {declared} if isinstance(declared, str) else set(declared)
+    return "integer" in types and "number" not in types
+
+
 class _Builder:
     """Builds the nodes, and the document as the engine reads it: integers are within
     64 bits, patterns in its own syntax, and nothing has an address."""
@@ -255,9 +262,7 @@ class _Builder:
         self, schema: dict[str, Any], engine_schema: dict[str, Any], location: str
     ) -> None:
         """Write into the engine's schema what else it asserts here."""
-        declared = schema.get("type", ())
-        types = {declared} if isinstance(declared, str) else set(declared)
-        if "integer" in types and "number" not in types:
+        if asserts_integer(schema):
             conjuncts = engine_schema.get("allOf", ())
             engine_schema["allOf"] = [*conjuncts, INT64_BOUNDS]
         if "pattern" in schema:
