@@ -11,6 +11,7 @@ class CompileError(Exception):
     """What is wrong with an expression and, where known, at which character."""
 
     def __init__(self, detail: str, position: int | None = None) -> None:
+        self.detail = detail
         where = "" if position is None else f" (at character {position + 1})"
         super().__init__(detail + where)
 

@@ -49,6 +49,7 @@ _WORDS = {
     "null_type": "null",
     "int64": "int",
 }
+_WRAPPER = re.compile(r"wrapper\((\w+)\)")
 _KEYWORD_MEMBER = re.compile(r"\.\s*(in|true|false|null)\b")
 
 
@@ -87,7 +88,7 @@ def compile_error(message: str, text: str) -> CompileError:
 
 def plain(message: str) -> str:
     """Return a message of the CEL library with operators and types as written."""
-    message = _OPERATOR.sub(_operator, message)
+    message = _WRAPPER.sub(r"\1", _OPERATOR.sub(_operator, message))
     for theirs, ours in _WORDS.items():
         message = message.replace(theirs, ours)
     return message

@@ -17,6 +17,7 @@ from cel_expr_python import cel  # type: ignore[import-untyped]
 
 from persist.domain.errors import InvalidSchema, Violation
 from persist.domain.field import Field, FieldType, Path, Schema
+from persist.domain.field_types import TEXT_TYPES
 from persist.domain.record import Data
 from persist.entity_types.cel.activation import (
     MAX_SIZE,
@@ -26,6 +27,7 @@ from persist.entity_types.cel.activation import (
 )
 from persist.entity_types.cel.ast import Call, CompileError, Literal, Node, walk
 from persist.entity_types.cel.evaluation import EvaluationError, evaluate
+from persist.entity_types.cel.numbers import with_doubles, without_presence, written
 from persist.entity_types.cel.parser import CONFIG, compile_error, parse
 from persist.entity_types.cel.references import (
     Reference,
@@ -40,11 +42,18 @@ Schemas = Mapping[str, Schema | None]
 _TYPES: Mapping[FieldType, Any] = {
     FieldType.INTEGER: cel.Type.INT,
     FieldType.NUMBER: cel.Type.DOUBLE,
-    FieldType.STRING: cel.Type.STRING,
     FieldType.BOOLEAN: cel.Type.BOOL,
+    **dict.fromkeys(TEXT_TYPES, cel.Type.STRING),
 }
+_WRAPPERS: Mapping[FieldType, str] = {
+    FieldType.INTEGER: "google.protobuf.Int64Value",
+    FieldType.NUMBER: "google.protobuf.DoubleValue",
+    FieldType.BOOLEAN: "google.protobuf.BoolValue",
+    **dict.fromkeys(TEXT_TYPES, "google.protobuf.StringValue"),
+}
+"""CEL's types of a value that may be null."""
+
 _NO_JSON = re.compile("BYTES|TIMESTAMP|DURATION|TYPE|google")
-_MIXED = re.compile(r"\((int, double|double, int)\)")
 _LOOPS = ("all", "exists", "exists_one", "filter", "map", "matches")
 _MAX_SEARCH_SIZE = MAX_SIZE // 16
 """Limit, in the same units, where text of the data is searched for text of the data:
@@ -138,17 +147,22 @@ class _InvalidReferences(Exception):
         self.details = details
 
 
-def _compile(text: str, schemas: Schemas, result: Result) -> Program:
-    tree = parse(text)
+def _compile(given: str, schemas: Schemas, result: Result) -> Program:
+    tree = parse(given)
     _refuse_loops(tree)
     named = list(references(tree, lambda root, path: _is_object(schemas, root, path)))
     _check_references(schemas, named)
     members = _members(schemas, named)
+    numbers = with_doubles(
+        tree, lambda member: _type(schemas, member.root, member.path)
+    )
+    text = given if written(numbers) == written(tree) else written(numbers)
     expression, type_name = _compiled(text, schemas, members)
+    _check_types(numbers, schemas, named)
     _check_result(type_name, result)
     limit = _MAX_SEARCH_SIZE if _searches(tree) else MAX_SIZE
     return Program(
-        text, result, Activation(members, limit), expression, _writes_null(tree)
+        given, result, Activation(members, limit), expression, _writes_null(tree)
     )
 
 
@@ -262,16 +276,37 @@ def _compiled(text: str, schemas: Schemas, members: list[Member]) -> tuple[Any, 
         expression = environment.compile(text)
         return expression, expression.return_type().name()
     except RuntimeError as error:
-        raise _explained(str(error), text) from None
+        raise compile_error(str(error), text) from None
 
 
-def _explained(message: str, text: str) -> CompileError:
-    found = compile_error(message, text)
-    if _MIXED.search(message):
-        return CompileError(
-            f"{found}; an integer beside a double is written 30.0 or double(…)"
-        )
-    return found
+def _check_types(tree: Node, schemas: Schemas, named: list[Reference]) -> None:
+    """Raise ``CompileError`` if the types of the members leave nothing to compute.
+
+    CEL's checker sees the members that may be null as wrappers, which it does not
+    evaluate here: an expression is compiled a second time to run.
+    """
+    types: dict[str, FieldType] = {}
+    for reference in named:
+        kind = _type(schemas, reference.root, reference.path)
+        if kind is None or kind not in _WRAPPERS or reference.tested:
+            continue
+        if all(map(is_identifier, reference.path)):
+            types[str(reference)] = kind
+    environment = _wrapper_environment(tuple(schemas), tuple(sorted(types.items())))
+    text = written(without_presence(tree))
+    try:
+        environment.compile(text)
+    except RuntimeError as error:
+        raise CompileError(compile_error(str(error), text).detail) from None
+
+
+@lru_cache(maxsize=128)
+def _wrapper_environment(
+    roots: tuple[str, ...], types: tuple[tuple[str, FieldType], ...]
+) -> Any:
+    objects = {root: cel.Type.Map(cel.Type.STRING, cel.Type.DYN) for root in roots}
+    variables = {name: cel.Type(_WRAPPERS[type_]) for name, type_ in types}
+    return cel.NewEnv(config=CONFIG, variables=objects | variables)
 
 
 @lru_cache(maxsize=128)

@@ -3,9 +3,8 @@ message for one that does not exist."""
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from persist.domain.field import FieldType, Path, Schema
 from persist.domain.suggestions import nearest
@@ -17,7 +16,7 @@ from persist.entity_types.cel.ast import (
     Select,
     children,
 )
-from persist.entity_types.json_schema.fields import field_at
+from persist.entity_types.json_schema.fields import field_at, names_at
 
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _KEYWORDS = ("in", "true", "false", "null")
@@ -129,11 +128,7 @@ def unknown(schema: Schema, root: str, path: Path) -> str:
     if field is not None and field.type not in (FieldType.OBJECT, FieldType.ANY):
         kind = f"{written(root, parent)} is of type {field.type}"
         return f"{detail}; {kind} and has no members"
-    known = [
-        name
-        for name in dict.fromkeys(_property_names(schema))
-        if _declared(schema, (*parent, name))
-    ]
+    known = names_at(schema, parent)
     near = nearest(path[depth], known, cutoff=0.0)
     if near is None:
         return detail
@@ -146,20 +141,3 @@ def _known_depth(schema: Schema, path: Path) -> int:
         if field_at(schema, path[:depth]) is not None:
             return depth
     return 0
-
-
-def _declared(schema: Schema, path: Path) -> bool:
-    field = field_at(schema, path)
-    return field is not None and field.declared
-
-
-def _property_names(part: Any) -> Iterator[str]:
-    """Yield the names under every ``properties`` of a schema, at any depth."""
-    if isinstance(part, Mapping):
-        properties = part.get("properties")
-        if isinstance(properties, Mapping):
-            yield from properties
-        part = list(part.values())
-    if isinstance(part, list):
-        for inner in part:
-            yield from _property_names(inner)

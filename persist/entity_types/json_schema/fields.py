@@ -28,6 +28,11 @@ def field_at(schema: Schema, path: Path) -> Field | None:
     return _recent(_SameSchema(schema)).at(path)
 
 
+def names_at(schema: Schema, path: Path) -> list[str]:
+    """Return the declared members of the object at ``path``."""
+    return _recent(_SameSchema(schema)).names(path)
+
+
 class _SameSchema:
     """A schema as the key of a cache: equal to the very same object only."""
 

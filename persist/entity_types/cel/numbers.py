@@ -1,0 +1,183 @@
+"""Numbers: integers beside doubles become doubles, as JSON has one kind of number.
+
+CEL has no arithmetic and no comparison of an integer with a double. In
+``data.price + 1`` the literal is written ``1.0``, and in ``data.count * data.price``
+the member is written ``double(data.count)``.
+"""
+
+import json
+import math
+from collections.abc import Callable
+from dataclasses import replace
+
+from persist.domain.field_types import FieldType
+from persist.domain.record import INT64
+from persist.entity_types.cel.ast import (
+    Call,
+    CompileError,
+    Identifier,
+    List,
+    Literal,
+    Map,
+    Node,
+    Select,
+)
+from persist.entity_types.cel.references import Reference, is_identifier, reference
+
+TypeOf = Callable[[Reference], FieldType | None]
+
+ARITHMETIC = ("_+_", "_-_", "_*_", "_/_")
+COMPARISONS = ("_==_", "_!=_", "_<_", "_<=_", "_>_", "_>=_")
+
+_SYMBOLS = {"@in": "in"}
+
+
+def with_doubles(tree: Node, type_of: TypeOf) -> Node:
+    """Return the tree in which integers beside doubles are doubles.
+
+    ``type_of`` returns the type of a member.
+    """
+    match tree:
+        case Select():
+            return replace(tree, operand=with_doubles(tree.operand, type_of))
+        case List() | Map():
+            items = tuple(with_doubles(item, type_of) for item in tree.items)
+            return replace(tree, items=items)
+        case Call():
+            return _call(tree, type_of)
+    return tree
+
+
+def without_presence(tree: Node) -> Node:
+    """Return the tree with ``true`` in place of ``has()``.
+
+    CEL's checker does not take ``has()`` of a variable.
+    """
+    match tree:
+        case Select(tested=True):
+            return Literal(True, tree.position)
+        case Select():
+            return replace(tree, operand=without_presence(tree.operand))
+        case List() | Map():
+            return replace(tree, items=tuple(map(without_presence, tree.items)))
+        case Call():
+            target = None if tree.target is None else without_presence(tree.target)
+            arguments = tuple(map(without_presence, tree.arguments))
+            return replace(tree, target=target, arguments=arguments)
+    return tree
+
+
+def _call(call: Call, type_of: TypeOf) -> Node:
+    target = None if call.target is None else with_doubles(call.target, type_of)
+    arguments = [with_doubles(argument, type_of) for argument in call.arguments]
+    if call.function in (*ARITHMETIC, *COMPARISONS):
+        arguments = _alike(arguments, type_of)
+    elif call.function == "_?_:_":
+        arguments = [arguments[0], *_alike(arguments[1:], type_of)]
+    elif call.function == "@in" and isinstance(arguments[1], List):
+        searched = arguments[1]
+        alike = _alike([arguments[0], *searched.items], type_of)
+        arguments = [alike[0], replace(searched, items=tuple(alike[1:]))]
+    return replace(call, target=target, arguments=tuple(arguments))
+
+
+def _alike(nodes: list[Node], type_of: TypeOf) -> list[Node]:
+    """Return the nodes as doubles if they are all numbers and one is a double."""
+    types = [number_type(node, type_of) for node in nodes]
+    if FieldType.NUMBER not in types:
+        return nodes
+    return [
+        _as_double(node) if kind is FieldType.INTEGER else node
+        for node, kind in zip(nodes, types, strict=True)
+    ]
+
+
+def _as_double(node: Node) -> Node:
+    if isinstance(node, Literal) and isinstance(node.value, int):
+        return replace(node, value=float(node.value))
+    return Call("double", None, (node,), node.position)
+
+
+def number_type(  # noqa: PLR0911 - a table of nodes
+    node: Node, type_of: TypeOf
+) -> FieldType | None:
+    """Return whether a node is an integer or a double; None if neither is known."""
+    member = reference(node)
+    if member is not None:
+        kind = type_of(member)
+        return kind if kind in (FieldType.INTEGER, FieldType.NUMBER) else None
+    match node:
+        case Literal(value=bool()):
+            return None
+        case Literal(value=int()):
+            return FieldType.INTEGER
+        case Literal(value=float()) | Call(function="double"):
+            return FieldType.NUMBER
+        case Call(function="int" | "size"):
+            return FieldType.INTEGER
+        case Call(function="-_" | "_?_:_" | "_+_" | "_-_" | "_*_" | "_/_" | "_%_"):
+            operands = node.arguments[1:] if "?" in node.function else node.arguments
+            types = {number_type(operand, type_of) for operand in operands}
+            return types.pop() if len(types) == 1 else None
+    return None
+
+
+def written(node: Node) -> str:  # noqa: PLR0911 - a table of nodes
+    """Return a tree as CEL text, in parentheses wherever they could matter."""
+    match node:
+        case Literal():
+            return _literal(node)
+        case Identifier():
+            return node.name
+        case Select(tested=True):
+            return f"has({written(node.operand)}.{node.name})"
+        case Select():
+            return f"{written(node.operand)}{_segment(node.name)}"
+        case List():
+            return f"[{', '.join(map(written, node.items))}]"
+        case Map():
+            pairs = zip(node.items[::2], node.items[1::2], strict=True)
+            entries = [f"{written(key)}: {written(value)}" for key, value in pairs]
+            return f"{{{', '.join(entries)}}}"
+    return _written_call(node)
+
+
+def _segment(name: str) -> str:
+    return f".{name}" if is_identifier(name) else f"[{_quoted(name)}]"
+
+
+def _written_call(call: Call) -> str:
+    arguments = [written(argument) for argument in call.arguments]
+    function = call.function
+    if function == "_[_]":
+        return f"{arguments[0]}[{arguments[1]}]"
+    if function == "_?_:_":
+        return "({} ? {} : {})".format(*arguments)
+    if function in ("!_", "-_"):
+        return f"{function[0]}({arguments[0]})"
+    if not function.isidentifier() or function == "@in" or function.startswith("_"):
+        symbol = _SYMBOLS.get(function, function.strip("_"))
+        return f"({arguments[0]} {symbol} {arguments[1]})"
+    receiver = "" if call.target is None else f"{written(call.target)}."
+    return f"{receiver}{function}({', '.join(arguments)})"
+
+
+def _literal(literal: Literal) -> str:
+    value = literal.value
+    match value:
+        case None | bool():
+            return json.dumps(value)
+        case str():
+            return _quoted(value)
+        case bytes():
+            return "b'" + "".join(f"\\x{byte:02x}" for byte in value) + "'"
+        case float() if not math.isfinite(value):
+            raise CompileError("a number must be finite", literal.position)
+        case int() if value not in INT64:
+            return f"{value}u"
+    return repr(value)
+
+
+def _quoted(text: str) -> str:
+    # a JSON string, but CEL has no surrogate pairs
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
