@@ -15,6 +15,7 @@ from pydantic.fields import FieldInfo
 
 from persist.api.routes import EVERY_ROUTE, ROUTES, WORKSPACE, Reach, Route
 from persist.cli import commands
+from persist.domain.query import OPERATORS
 from persist.settings import Settings, variable
 from tests.support.program import ROOT
 
@@ -115,11 +116,21 @@ def _codes(codes: Iterable[str]) -> str:
     return ", ".join(f"`{code}`" for code in sorted(codes))
 
 
+def operators_of_types() -> str:
+    """Return a table of the operators that each type of field offers."""
+    rows = [
+        f"| {kind.value} | {', '.join(f'`{each.value}`' for each in offered)} |"
+        for kind, offered in OPERATORS.items()
+    ]
+    return "\n".join(["| type | operators |", "| --- | --- |", *rows, ""])
+
+
 PARTS: Mapping[str, Callable[[], str]] = {
     "settings": settings,
     "command-line": command_line,
     "codes-of-every-route": lambda: f"{_codes(EVERY_ROUTE)}\n",
     "routes": routes,
+    "operators-of-types": operators_of_types,
 }
 """What each generated part holds, by its name."""
 
