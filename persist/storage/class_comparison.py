@@ -107,7 +107,9 @@ def take_over(connection: sa.Connection, comparison: Comparison) -> None:
 def own_indexes(connection: sa.Connection, layout: Layout) -> set[str]:
     """Return the indexes of the table that the service made."""
     table = layout.table.name
-    names = {str(index["name"]) for index in sa.inspect(connection).get_indexes(table)}
+    # SQLAlchemy does not list indexes over expressions on every database.
+    found = connection.exec_driver_sql(layout.dialect.index_names, (table,))
+    names = {str(row[0]) for row in found}
     prefixes = (f"{table}_unique_", f"{table}_index_")
     return {
         name

@@ -442,6 +442,13 @@ class Doubled(SQLModel):
         return 1 / self.size
 
 
+@entity("priced")
+class Priced(SQLModel):
+    total: Decimal = Field(unique=True)
+    net: Decimal | None = Field(default=None, index=True)
+    at: datetime | None = Field(default=None, index=True)
+
+
 @entity("growing")
 class Growing(SQLModel):
     size: Annotated[int, AfterValidator(lambda size: size + 1)]
@@ -593,6 +600,27 @@ def test_a_computed_field_is_shown_never_stored_and_not_accepted(
     patched = doubled.patch(record["id"], {"size": 0}).json()["data"]
     assert patched == {"size": 0, "double": 0, "inverse": None}
     assert doubled.replace(record["id"], {"size": 0}).json()["revision"] == 2
+
+
+def test_decimals_are_exact_in_filters_order_and_unique_values(
+    kept: httpx.Client,
+) -> None:
+    priced = Collection(kept, "priced")
+    for total in ("10.50", "9", "100", "0.1000000000000000000000000000000001"):
+        assert priced.created(total=total, net=total)["data"]["total"] == total
+    problem = assert_problem(priced.create({"total": 10.5}), 409, "unique-violation")
+    assert problem["errors"][0]["pointer"] == "/total"
+
+    def found(**query: str) -> list[str]:
+        return [item["data"]["total"] for item in priced.items(**query)]
+
+    assert found(total="10.5") == ["10.50"]
+    assert set(found(total__gte="10")) == {"10.50", "100"}
+    assert found(net__gt="0.1", net__lt="0.2") == [
+        "0.1000000000000000000000000000000001"
+    ]
+    assert found(sort="-total")[:3] == ["100", "10.50", "9"]
+    assert set(found(filter="data.total > 9.0")) == {"10.50", "100"}
 
 
 def test_a_validator_that_goes_on_changing_the_data_is_refused(

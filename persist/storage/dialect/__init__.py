@@ -95,6 +95,9 @@ class Dialect(Protocol):
     begin_exclusive: str
     """Begins a transaction beside which no other one writes: tables change."""
 
+    index_names: str
+    """Selects the names of the indexes of a table; its parameter is the table."""
+
     begin_read: str
     """Begins a transaction that reads one moment."""
 

@@ -140,6 +140,10 @@ class PostgreSQL(SqlCompiler):
         f"BEGIN; SELECT pg_advisory_xact_lock({SCHEMA_LOCK});"
         " SET LOCAL lock_timeout = '5s'"
     )
+    index_names = (
+        "SELECT indexname FROM pg_indexes"
+        " WHERE schemaname = current_schema() AND tablename = %s"
+    )
     begin_read = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 
     def __init__(self, url: str) -> None:

@@ -100,6 +100,7 @@ class Sqlite(SqlCompiler):
     begin_write = "BEGIN IMMEDIATE"
     begin_group = "BEGIN IMMEDIATE"
     begin_exclusive = "BEGIN IMMEDIATE"
+    index_names = "SELECT name FROM sqlite_master WHERE type = 'index' AND tbl_name = ?"
     begin_read = "BEGIN"
 
     def __init__(self, file: FilePath) -> None:
