@@ -2,7 +2,8 @@
 
 Replace, patch and command are ``transition`` with another ``change``: read the record,
 check the precondition, change the data, stop if nothing changed, take the next
-revision, store, journal. Creation, deletion, migration and restore stand beside it.
+revision, store, journal. Creation, deletion, migration and restore have methods of
+their own.
 """
 
 import logging

@@ -36,7 +36,7 @@ PROBE_SECONDS = 2.4
 """Seconds without an answer to a read after which the database counts as silent."""
 
 SILENCE_SECONDS = 10.0
-"""Seconds without an answer after which the database counts as gone.
+"""Seconds without an answer after which the database counts as lost.
 
 A look that takes less may only wait for another writer.
 """

@@ -44,7 +44,7 @@ class Isolation(Enum):
 
     ``GROUPED`` shares one with other operations; it changes one record at most and is
     all or nothing by itself. ``SEPARATE`` has one of its own. ``EXCLUSIVE`` has one
-    beside which no other process writes.
+    during which no other process writes.
     """
 
     GROUPED = "grouped"

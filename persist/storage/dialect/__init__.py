@@ -93,7 +93,7 @@ class Dialect(Protocol):
     """Begins a transaction of short writes, with limits to each statement."""
 
     begin_exclusive: str
-    """Begins a transaction beside which no other one writes: tables change."""
+    """Begins a transaction during which no other one writes: tables change."""
 
     index_names: str
     """Selects the names of the indexes of a table; its parameter is the table."""
@@ -135,7 +135,7 @@ class Dialect(Protocol):
         """Return an SQLAlchemy engine, for DDL and its inspection."""
 
     def stream_cursor(self, connection: Connection) -> Cursor:
-        """Return a cursor that reads the rows of a query in pieces."""
+        """Return a cursor that reads the rows of a query in batches."""
 
     def in_transaction(self, connection: Connection) -> bool:
         """Return whether a transaction is open."""

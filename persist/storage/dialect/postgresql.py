@@ -123,7 +123,7 @@ FAILURES: tuple[tuple[tuple[type[BaseException], ...], Failure], ...] = (
 """What exceptions mean; the first that fits counts."""
 
 SCHEMA_LOCK = 7_165_284
-"""The advisory lock that every writer shares and a change of tables takes alone."""
+"""The advisory lock that writers share and a change of tables takes exclusively."""
 
 
 class PostgreSQL(SqlCompiler):
@@ -384,10 +384,10 @@ class PostgreSQL(SqlCompiler):
         return sa.func.coalesce(text, sa.literal_column("'null'"))
 
     def concatenate(self, *parts: str | sa.ColumnElement[str]) -> sa.ColumnElement[str]:
-        pieces = [constant(part) if isinstance(part, str) else part for part in parts]
-        result: sa.ColumnElement[str] = sa.type_coerce(pieces[0], sa.Text())
-        for piece in pieces[1:]:
-            result = result.concat(piece)
+        operands = [constant(part) if isinstance(part, str) else part for part in parts]
+        result: sa.ColumnElement[str] = sa.type_coerce(operands[0], sa.Text())
+        for operand in operands[1:]:
+            result = result.concat(operand)
         return result
 
     def member(

@@ -302,7 +302,7 @@ class Sqlite(SqlCompiler):
     # Statements
 
     def analyze_statements(self, tables: list[str]) -> list[str]:
-        return []  # SQLite plans by the schema alone
+        return []  # SQLite plans by the schema
 
     def inserter(self, table: sa.Table) -> Insert:
         names = [column.name for column in table.columns]

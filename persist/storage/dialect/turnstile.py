@@ -14,7 +14,7 @@ from pathlib import Path
 
 
 class Turnstile:
-    """Two lock files beside the database: the entrance, and the room of one writer.
+    """Two lock files next to the database: the entrance, and the room of one writer.
 
     Waiting has no bound here. Whoever waits for the outcome is refused in time by
     ``storage.worker``, and the kernel releases the locks of a process that ends.
