@@ -16,10 +16,9 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from persist import deployment
-from persist.api import (
-    routes,
-)
+from persist.api import routes
 from persist.api.authentication import Keyring, is_loopback
+from persist.api.browsers import Browsers
 from persist.api.changes import ChangeRoutes
 from persist.api.collections import CollectionRoutes
 from persist.api.docs import DocsRoutes
@@ -30,17 +29,18 @@ from persist.api.in_flight import InFlightLimiter
 from persist.api.metrics import Metrics, MetricsRoutes
 from persist.api.migrations import MigrationRoutes
 from persist.api.openapi import document, document_chunks
-from persist.api.requests import Admit, Limits, Request
+from persist.api.requests import Admit, Limits, Request, RequestPolicy
 from persist.api.routers import router_of
 from persist.api.service import ServiceRoutes
 from persist.api.snapshots import SnapshotRoutes
 from persist.api.transactions import routes as transactions
 from persist.api.workspaces import WorkspaceRoutes
 from persist.api.write_requests import Writes
+from persist.background_tasks import BackgroundTasks
 from persist.definition_files import DefinitionFiles
 from persist.domain.access import OPEN, Access
 from persist.domain.errors import PersistError
-from persist.settings import Settings, load
+from persist.settings import Settings, load, split_origins
 from persist.storage.database import Database
 
 logger = logging.getLogger(__name__)
@@ -55,6 +55,7 @@ class Persist(FastAPI):
 
     gateway: Gateway
     database: Database
+    server: str
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "http":
@@ -79,6 +80,7 @@ class Persist(FastAPI):
                 version=VERSION,
                 with_service=True,
                 access=access,
+                server=self.server,
             )
         )
 
@@ -102,10 +104,13 @@ def create_app(settings: Settings, *, private: bool = False) -> Persist:
     stopping = asyncio.Event()
     # What the server reads of the application (persist.server).
     state = {"stopping": stopping, "connections": limits.connections}
-    app = _fastapi(_lifespan(database, files, metrics, state, settings))
+    faults: dict[str, str] = {}
+    tasks = BackgroundTasks(faults)
+    app = _fastapi(_lifespan(database, files, metrics, tasks, state, settings))
     app.database = database
+    app.server = settings.root_path or "/"
     service = ServiceRoutes(
-        NAME, VERSION, limits, database, app.openapi_chunks, files.faults
+        NAME, VERSION, limits, database, app.openapi_chunks, files.faults, faults
     )
     required = settings.require_if_match
     for router in (
@@ -117,12 +122,18 @@ def create_app(settings: Settings, *, private: bool = False) -> Persist:
     ):
         app.include_router(router)
     collections = CollectionRoutes(database, writes, require_if_match=required)
-    app.gateway = Gateway(
-        _admit_everyone if private else _admit(settings, database),
-        collections,
+    policy = RequestPolicy(
         limits,
         limiter,
+        _admit_everyone if private else _admit(settings, database),
+        settings.root_path,
+        faults,
+    )
+    app.gateway = Gateway(
+        policy,
+        collections,
         metrics,
+        Browsers(split_origins(settings.cors_origins)),
         super(Persist, app).__call__,
     )
     return app
@@ -179,6 +190,7 @@ def _lifespan(
     database: Database,
     files: DefinitionFiles,
     metrics: Metrics,
+    tasks: BackgroundTasks,
     state: dict[str, Any],
     settings: Settings,
 ) -> Any:
@@ -195,14 +207,11 @@ def _lifespan(
         # A response takes several turns of the event loop, each of which may wait for a
         # thread that computes.
         sys.setswitchinterval(0.001)
-        tasks = [
-            asyncio.create_task(files.watch()),
-            asyncio.create_task(metrics.refresh()),
-            asyncio.create_task(database.maintenance.run()),
-        ]
+        tasks.start("definition files", files.watch)
+        tasks.start("metrics", metrics.refresh)
+        tasks.start("maintenance", database.maintenance.run)
         yield state
-        for task in tasks:
-            task.cancel()
+        await tasks.stop()
         await _close(database, settings.shutdown_seconds)
 
     return lifespan

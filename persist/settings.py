@@ -5,6 +5,7 @@
 
 import logging
 import os
+import re
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -30,6 +31,10 @@ SECRET = ("database_url",)
 
 ENV_FILE = ".env"
 """A file of the current folder with a variable in each line."""
+ROOT_PATH = re.compile(r"(/[\w.~-]+)+", re.ASCII)
+ORIGIN = re.compile(
+    r"https?://([a-z0-9_-]+(\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\])(:\d{1,5})?", re.ASCII
+)
 
 
 class InvalidSettings(Exception):
@@ -161,6 +166,20 @@ class Settings(BaseSettings):
         ge=1,
         description="Seconds that requests in progress have to finish after SIGTERM.",
     )
+    root_path: str = Field(
+        "",
+        description=(
+            "Prefix that a proxy strips from the path of each request, such as"
+            " /persist; the addresses in answers begin with it."
+        ),
+    )
+    cors_origins: str = Field(
+        "",
+        description=(
+            "Origins of the pages of other sites that may ask from a browser, separated"
+            " by commas, such as https://app.example.com."
+        ),
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info",
         description="Least severe log record to write: debug, info, warning or error.",
@@ -172,6 +191,24 @@ class Settings(BaseSettings):
         if "://" not in url:
             raise ValueError("not a URL; write a file as sqlite:///persist.db")
         return url
+
+    @field_validator("root_path")
+    @classmethod
+    def _prefix(cls, path: str) -> str:
+        if path and not ROOT_PATH.fullmatch(path):
+            raise ValueError("not a prefix of paths, such as /persist")
+        return path
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _exact_origins(cls, text: str) -> str:
+        for origin in split_origins(text):
+            if not ORIGIN.fullmatch(origin):
+                raise ValueError(
+                    f"{origin} is not an exact origin, such as https://app.example.com;"
+                    " * and null would allow every page"
+                )
+        return text
 
     @field_validator("models")
     @classmethod
@@ -224,6 +261,11 @@ def read_env_file() -> None:
     for name, value in values.items():
         if value is not None:
             os.environ.setdefault(name, value)
+
+
+def split_origins(text: str) -> list[str]:
+    """Return the origins of a list that is separated by commas."""
+    return [origin.strip() for origin in text.split(",") if origin.strip()]
 
 
 def load() -> Settings:

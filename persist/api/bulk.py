@@ -2,9 +2,10 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Iterator
-from contextlib import aclosing, suppress
+from contextlib import ExitStack, aclosing, closing, suppress
+from dataclasses import asdict
 
-from persist.api.query_params import listing
+from persist.api.query_params import flag, listing
 from persist.api.requests import NDJSON_TYPES, Request, SpooledBody
 from persist.api.responses import (
     NDJSON,
@@ -20,6 +21,7 @@ from persist.domain.entity_type import EntityType
 from persist.domain.errors import (
     InvalidData,
     InvalidJson,
+    InvalidQuery,
     PersistError,
     TooLarge,
     UniqueViolation,
@@ -27,14 +29,20 @@ from persist.domain.errors import (
 )
 from persist.domain.identifiers import new_id
 from persist.domain.record import Data
+from persist.domain.snapshot import is_exported_record
 from persist.storage.database import Database
 from persist.storage.layout import Layout
+from persist.storage.record_import import RecordImport
+from persist.storage.restore_writer import OnConflict
 from persist.storage.spool import Spool
 from persist.storage.unit_of_work import UnitOfWork
 from persist.storage.writer import Isolation
 
 BATCH_RECORDS = 500
 """Records that are in memory at once."""
+
+MAX_ENVELOPE_BYTES = 4_096
+"""Bytes that the envelope of a record takes in a line in addition to its data."""
 
 MAX_FAULTS = 100
 """Faults that a refusal lists."""
@@ -44,7 +52,12 @@ Numbered = list[tuple[int, Data]]
 
 
 async def import_records(
-    writes: Writes, type: EntityType, workspace: str, request: Request, *, dry_run: bool
+    writes: Writes,
+    entity_type: EntityType,
+    workspace: str,
+    request: Request,
+    *,
+    dry_run: bool,
 ) -> Response:
     """Create a record of every line, or none: the lines are spooled, validated, then
     written.
@@ -56,7 +69,7 @@ async def import_records(
     with Spool() as valid:
 
         def run(work: UnitOfWork, _: None) -> int:
-            collection = work.collection(type, workspace, request.origin)
+            collection = work.collection(entity_type, workspace, request.origin)
             created = 0
             for batch in valid:
                 created += collection.create_all((new_id(), data) for _, data in batch)
@@ -65,7 +78,7 @@ async def import_records(
 
         write = Write(
             parse=lambda: asyncio.to_thread(
-                _validate, type, body, valid, request.limits.body
+                _validate, entity_type, body, valid, request.limits.body
             ),
             run=run,
             render=lambda created: json_response({"created": created}),
@@ -76,14 +89,83 @@ async def import_records(
         try:
             return await writes.perform(request, write)
         except UniqueViolation as error:
-            line = await _violating_line(writes, type, workspace, valid)
+            line = await _violating_line(writes, entity_type, workspace, valid)
             raise UniqueViolation(
                 f"line {line}: {error.detail}", errors=error.errors, line=line
             ) from None
 
 
+async def import_envelopes(
+    writes: Writes,
+    layout: Layout,
+    workspace: str,
+    request: Request,
+    control: dict[str, str],
+) -> Response:
+    """Store records as ``export`` writes them, by the rules of a restore.
+
+    Raises ``InvalidData`` and ``InvalidJson`` naming the line, ``TooLarge``,
+    ``MigrationFailed``, ``RestoreConflict``.
+    """
+    request.media_type(NDJSON_TYPES)
+    on_conflict = _on_conflict(control)
+    body = await request.spooled("send the records in parts")
+    longest = request.limits.body + MAX_ENVELOPE_BYTES
+    with ExitStack() as stack:
+
+        async def parse() -> RecordImport:
+            records = RecordImport(layout, workspace, on_conflict)
+            stack.enter_context(closing(records))
+            await asyncio.to_thread(records.prepare, _envelopes(body, longest))
+            return records
+
+        write = Write(
+            parse=parse,
+            run=lambda work, records: records.run(work, request.origin),
+            render=lambda imported: json_response(asdict(imported)),
+            body=body.digest,
+            isolation=Isolation.EXCLUSIVE,
+            dry_run=flag(control, "dry_run"),
+        )
+        return await writes.perform(request, write)
+
+
+def _on_conflict(control: dict[str, str]) -> OnConflict:
+    given = control.get("on_conflict", OnConflict.FAIL.value)
+    try:
+        return OnConflict(given)
+    except ValueError:
+        choices = ", ".join(choice.value for choice in OnConflict)
+        raise InvalidQuery(
+            f"on_conflict is one of {choices}, not {given[:40]!r}"
+        ) from None
+
+
+def _envelopes(body: SpooledBody, longest: int) -> Iterator[Data]:
+    """Yield the records of the lines. Raises ``InvalidData``, ``InvalidJson``,
+    ``TooLarge``."""
+    for number, line in _lines(body, longest):
+        try:
+            record = _object(line)
+        except InvalidJson as error:
+            raise InvalidJson(f"line {number}: {error.detail}", line=number) from None
+        except InvalidData as error:
+            raise InvalidData(
+                f"line {number}: {error.detail}",
+                errors=_on_line(number, error),
+                line=number,
+            ) from None
+        if not is_exported_record(record):
+            raise InvalidData(
+                f"line {number} is not a record as an export has it",
+                errors=[Violation(f"/{number}", "not a record of an export")],
+                line=number,
+            )
+        yield record
+
+
 async def _violating_line(
-    writes: Writes, type: EntityType, workspace: str, valid: Spool
+    writes: Writes, entity_type: EntityType, workspace: str, valid: Spool
 ) -> int:
     """Return the line that violates a unique constraint: the records are created one by
     one, and rolled back."""
@@ -91,7 +173,7 @@ async def _violating_line(
 
     def run(work: UnitOfWork) -> None:
         nonlocal line
-        collection = work.collection(type, workspace)
+        collection = work.collection(entity_type, workspace)
         for batch in valid:
             for number, data in batch:
                 line = number
@@ -104,7 +186,7 @@ async def _violating_line(
 
 
 def _validate(
-    type: EntityType, body: SpooledBody, valid: Spool, longest_line: int
+    entity_type: EntityType, body: SpooledBody, valid: Spool, longest_line: int
 ) -> None:
     """Write the valid data of every line to ``valid``, in batches. Raises
     ``InvalidData``, ``InvalidJson``, ``TooLarge``."""
@@ -112,7 +194,7 @@ def _validate(
     faults: list[Violation] = []
     for number, line in _lines(body, longest_line):
         try:
-            batch.append((number, type.validate(_object(line))))
+            batch.append((number, entity_type.validate(_object(line))))
         except InvalidJson as error:
             raise InvalidJson(f"line {number}: {error.detail}", line=number) from None
         except PersistError as error:
@@ -161,14 +243,15 @@ async def export(
 ) -> StreamedResponse:
     """Return every record that matches, one a line, from one moment. Faults are raised
     before the response begins."""
-    type = layout.type
-    asked = listing(type, workspace, request.query, paged=False)
+    entity_type = layout.type
+    asked = listing(entity_type, workspace, request.query, paged=False)
 
     async def chunks() -> AsyncGenerator[bytes, None]:
         async with aclosing(database.stream(layout, workspace, asked.query)) as stream:
             async for rows in stream:
                 lines = [
-                    row_text(type.name, workspace, selected(row, asked.fields)) + "\n"
+                    row_text(entity_type.name, workspace, selected(row, asked.fields))
+                    + "\n"
                     for row in rows
                 ]
                 yield "".join(lines).encode()

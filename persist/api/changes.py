@@ -128,8 +128,8 @@ def prefers_events(accept: str) -> bool:
     to name them: ``*/*`` is answered with JSON."""
     weights: dict[str, float] = {}
     for part in accept.lower().split(","):
-        name, *parameters = (piece.strip() for piece in part.split(";"))
-        given = next((piece[2:] for piece in parameters if piece.startswith("q=")), "1")
+        name, *parameters = (each.strip() for each in part.split(";"))
+        given = next((each[2:] for each in parameters if each.startswith("q=")), "1")
         weights[name] = float(given) if WEIGHT.fullmatch(given) else 1.0
     json = next((weights[name] for name in JSON_RANGES if name in weights), 0)
     return 0 < weights.get(EVENTS, 0) >= json
@@ -246,8 +246,11 @@ class EventStream(HttpResponse):
         await send({"type": "http.response.body", "body": b""})
 
     async def _follow(self, send: Send) -> None:
-        """Send changes until ``limit`` is reached. Where a change cannot be read, the
-        stream ends: a client that connects again with the last id is told why."""
+        """Send changes until ``limit`` is reached.
+
+        Where a change cannot be read, the stream ends: a client that connects again
+        with the last id receives the reason.
+        """
         found, beat, left = self._found, 0.0, self._query.limit or math.inf
         self._request.wait()
         clock = asyncio.get_running_loop().time

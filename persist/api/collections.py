@@ -102,6 +102,17 @@ class Target:
     command: str
 
     @property
+    def path(self) -> str:
+        """The path of the collection."""
+        workspace = f"/workspaces/{self.workspace}" if self.workspace else ""
+        return f"{workspace}/api/{self.type.name}"
+
+    @property
+    def record_path(self) -> str:
+        """The path of the record."""
+        return f"{self.path}/{self.id}"
+
+    @property
     def key(self) -> RecordKey:
         """The record the path names."""
         return RecordKey(self.type.name, self.workspace, self.id)
@@ -157,15 +168,15 @@ class CollectionRoutes:
         if matched is None:
             raise NotFound(f"there is nothing at {request.path}")
         resource, parameters = matched
-        id = parameters.get("id", "")
-        if "id" in parameters and not is_canonical(id):
+        record_id = parameters.get("id", "")
+        if "id" in parameters and not is_canonical(record_id):
             raise RecordNotFound(
-                f"{id[:80]!r} is no id: ids are canonical lower-case UUIDs"
+                f"{record_id[:80]!r} is no id: ids are canonical lower-case UUIDs"
             )
         route = resource.routes.get(_method(request))
         if route is not None:
             command = parameters.get("command", "")
-            target = Target(layout, layout.type, workspace, id, command)
+            target = Target(layout, layout.type, workspace, record_id, command)
             return await self._handlers[route.operation](target, request)
         if request.method != "OPTIONS":
             raise MethodNotAllowed(request.method, resource.methods)
@@ -197,8 +208,8 @@ class CollectionRoutes:
             )
         if precondition.none_match_names(current):
             return Response(304, b"", [tag])
-        shown = with_computed(target.type, row)
-        text = row_text(target.type.name, target.workspace, shown)
+        complete = with_computed(target.type, row)
+        text = row_text(target.type.name, target.workspace, complete)
         return Response(200, text.encode(), [JSON, tag])
 
     async def _past(self, target: Target, request: Request, revision: int) -> Response:
@@ -221,9 +232,9 @@ class CollectionRoutes:
         return record_response(target.type, record)
 
     async def _changed_record(self, target: Target, revision: int) -> Record | None:
-        name, workspace, id = target.type.name, target.workspace, target.id
+        name, workspace, record_id = target.type.name, target.workspace, target.id
         row = await self._database.read(
-            lambda reader: reader.revision(name, workspace, id, revision)
+            lambda reader: reader.revision(name, workspace, record_id, revision)
         )
         return None if row is None else past_record(name, workspace, row)
 
@@ -240,7 +251,8 @@ class CollectionRoutes:
         def render(replaced: tuple[Record, bool]) -> Response:
             record, created = replaced
             if created:
-                return created_response(target.type, record, request.path)
+                location = request.address(target.record_path)
+                return created_response(target.type, record, location)
             return record_response(target.type, record)
 
         write = Write(
@@ -298,25 +310,29 @@ class CollectionRoutes:
 
     async def history(self, target: Target, request: Request) -> Response:
         """Return a page of the record's changes, newest first."""
-        name, workspace, id = target.type.name, target.workspace, target.id
+        name, workspace, record_id = target.type.name, target.workspace, target.id
         control = controls(pairs_of(request.query), ("limit", "cursor"))
         size = min(natural(control, "limit", DEFAULT_LIMIT) or DEFAULT_LIMIT, MAX_LIMIT)
-        bound = f"history\n{name}\n{workspace}\n{id}"
+        bound = f"history\n{name}\n{workspace}\n{record_id}"
         before = LAST_REVISION
         if "cursor" in control:
             before = _revision_in(control["cursor"], bound)
 
         def read(reader: Reader) -> tuple[list[Row], bool]:
-            rows = reader.history(name, workspace, id, before, size + 1)
-            return rows, bool(rows) or reader.knows(name, workspace, id)
+            rows = reader.history(name, workspace, record_id, before, size + 1)
+            return rows, bool(rows) or reader.knows(name, workspace, record_id)
 
         rows, known = await self._database.read(read)
         # All changes of a record may be trimmed.
-        if not known and not await self._database.find(target.layout, workspace, id):
-            raise RecordNotFound(f"{name} never had a record {id}")
+        if not known and not await self._database.find(
+            target.layout, workspace, record_id
+        ):
+            raise RecordNotFound(f"{name} never had a record {record_id}")
         more, rows = len(rows) > size, rows[:size]
         cursor = pagination.encode(bound, [rows[-1][5]]) if more else None
-        return page_response(request, map(change_text, rows), cursor)
+        return page_response(
+            request, f"{target.record_path}/history", map(change_text, rows), cursor
+        )
 
     async def erase_history(self, target: Target, request: Request) -> Response:
         """Erase the data and payloads of the record's changes; their envelopes stay."""
@@ -399,23 +415,22 @@ class CollectionRoutes:
         if asked.fields is None:
             rows = [with_computed(target.type, row) for row in rows]
         items = [row_text(name, workspace, selected(row, asked.fields)) for row in rows]
-        return page_response(request, items, cursor, total)
+        return page_response(request, target.path, items, cursor, total)
 
     async def create(self, target: Target, request: Request) -> Response:
         """Create a record under an id that the service makes."""
         dry_run = _dry_run(request)
         body = await request.body()
-        id = new_id()
+        record_id = new_id()
+        location = request.address(f"{target.path}/{record_id}")
 
         def run(work: UnitOfWork, data: Data) -> Record:
-            return target.collection(work, request).create(data, id)
+            return target.collection(work, request).create(data, record_id)
 
         write = Write(
             parse=lambda: _data(target.type, body),
             run=run,
-            render=lambda record: created_response(
-                target.type, record, f"{request.path}/{id}"
-            ),
+            render=lambda record: created_response(target.type, record, location),
             body=body,
             dry_run=dry_run,
         )
@@ -447,10 +462,23 @@ class CollectionRoutes:
         return await self._writes.perform(request, write)
 
     async def import_records(self, target: Target, request: Request) -> Response:
-        """Create a record of each line of NDJSON, or none."""
-        dry_run = _dry_run(request)
+        """Create a record of each line of NDJSON, or none; with ``envelope`` store
+        records as they were exported."""
+        known = ("dry_run", "envelope", "on_conflict")
+        control = controls(pairs_of(request.query), known)
+        if flag(control, "envelope"):
+            request.access.require(Level.ADMIN, target.type.name, target.workspace)
+            return await bulk.import_envelopes(
+                self._writes, target.layout, target.workspace, request, control
+            )
+        if "on_conflict" in control:
+            raise InvalidQuery("on_conflict is for envelope=true only")
         return await bulk.import_records(
-            self._writes, target.type, target.workspace, request, dry_run=dry_run
+            self._writes,
+            target.type,
+            target.workspace,
+            request,
+            dry_run=flag(control, "dry_run"),
         )
 
     async def export(self, target: Target, request: Request) -> StreamedResponse:
@@ -472,8 +500,8 @@ class CollectionRoutes:
         return await take(self._database, self._writes, request, selection)
 
 
-async def _data(type: EntityType, body: bytes) -> Data:
-    return await parse_body(body, lambda: type.validate(json_object(body)))
+async def _data(entity_type: EntityType, body: bytes) -> Data:
+    return await parse_body(body, lambda: entity_type.validate(json_object(body)))
 
 
 def _method(request: Request) -> str:
@@ -502,9 +530,9 @@ def _revision_in(cursor: str, bound: str) -> int:
     return position[0]
 
 
-def _invocation_response(type: EntityType, invocation: Invocation) -> Response:
+def _invocation_response(entity_type: EntityType, invocation: Invocation) -> Response:
     result, record = invocation
-    text = f'{{"result":{dumps(result)},"record":{record_text(type, record)}}}'
+    text = f'{{"result":{dumps(result)},"record":{record_text(entity_type, record)}}}'
     return Response(200, text.encode(), [JSON, etag(record.revision)])
 
 

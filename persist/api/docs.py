@@ -27,12 +27,11 @@ VERSION = hashlib.sha256(
 
 HEADERS = {
     "Content-Security-Policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline';"
+        "default-src 'none'; script-src 'self'; style-src 'self';"
         " img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action"
         " 'none'; frame-ancestors 'none'"
     ),
     "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
 }
 PAGE = f"""\
 <!doctype html>
@@ -67,8 +66,5 @@ class DocsRoutes:
         """Return a file that the page needs. Raises ``NotFound``."""
         if version != VERSION or name not in ASSETS:
             raise NotFound("the documentation has no such file; reload /docs")
-        headers = {
-            "Cache-Control": "public, max-age=31536000, immutable",
-            "X-Content-Type-Options": "nosniff",
-        }
+        headers = {"Cache-Control": "public, max-age=31536000, immutable"}
         return FileResponse(ASSETS[name], headers=headers)

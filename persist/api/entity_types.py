@@ -125,11 +125,13 @@ class EntityTypeRoutes:
                 value |= {"migrated": registered.migrated, "warnings": warnings}
                 return registered, value
 
+            location = request.address(f"/entity-types/{name}").encode()
+
             def render(result: tuple[Registered, dict[str, Any]]) -> Response:
                 registered, value = result
                 if registered.action is not Action.CREATE:
                     return json_response(value)
-                return json_response(value, 201, [(b"location", request.path.encode())])
+                return json_response(value, 201, [(b"location", location)])
 
             write = Write(
                 parse=parse,

@@ -10,22 +10,21 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from contextlib import suppress
 from typing import Any
 
+from persist.api.browsers import Browsers
 from persist.api.collections import CollectionRoutes, Reply
-from persist.api.in_flight import InFlightLimiter
 from persist.api.metrics import Metrics
 from persist.api.problems import problem
 from persist.api.requests import (
     CLIENT_CLOSED_REQUEST,
     CURRENT,
-    Admit,
     Disconnected,
-    Limits,
     Receive,
     Request,
+    RequestPolicy,
     Scope,
     is_host,
 )
-from persist.api.responses import Send, StreamedResponse, no_content
+from persist.api.responses import Headers, Send, StreamedResponse, no_content
 from persist.domain.errors import (
     MalformedRequest,
     NotFound,
@@ -36,6 +35,7 @@ from persist.domain.errors import (
 MAX_TARGET_BYTES = 32_768
 """Bytes that the longest target of a request has."""
 
+INTERNAL_ERROR = 500
 REQUEST_ID = b"x-request-id"
 
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
@@ -46,22 +46,22 @@ class Gateway:
 
     def __init__(
         self,
-        admit: Admit,
+        policy: RequestPolicy,
         collections: CollectionRoutes,
-        limits: Limits,
-        limiter: InFlightLimiter,
         metrics: Metrics,
+        browsers: Browsers,
         fastapi: Application,
     ) -> None:
-        self._admit = admit
+        self._policy = policy
+        self._limiter = policy.limiter
         self._collections = collections
-        self._limits = limits
-        self._limiter = limiter
         self._metrics = metrics
+        self._browsers = browsers
+        self._failed = 0
         self._fastapi = fastapi
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request = Request(scope, receive, self._limits, self._limiter, self._admit)
+        request = Request(scope, receive, self._policy)
         CURRENT.set(request)
         try:
             await self._serve(request, scope, receive, send)
@@ -71,6 +71,15 @@ class Gateway:
             request.close()
             self._limiter.leave(request)
             self._metrics.count(request)
+            if request.status == INTERNAL_ERROR:
+                self._report(request)
+
+    def _report(self, request: Request) -> None:
+        self._failed += 1
+        self._policy.faults["requests"] = (
+            f"{self._failed} failed, the last one with the request_id"
+            f" {request.request_id}; the log has more"
+        )
 
     async def _serve(
         self, request: Request, scope: Scope, receive: Receive, send: Send
@@ -88,7 +97,7 @@ class Gateway:
             reply = _problem(Unavailable("the service is stopping"), request)
         except Exception as error:  # noqa: BLE001 - every error is answered as a problem
             reply = _problem(error, request)
-        reply.raw_headers.append((REQUEST_ID, request.request_id.encode()))
+        reply.raw_headers.extend(self._headers(request, reply.raw_headers))
         request.response_begins(reply.status_code)
         head = request.method == "HEAD"
         if isinstance(reply, StreamedResponse):
@@ -101,6 +110,10 @@ class Gateway:
         over_capacity = "over_capacity" in scope.get("state", ())
         self._limiter.enter(request, over_capacity=over_capacity)
         _check_head(scope, request)
+        preflight = self._browsers.preflight(request)
+        if preflight is not None:
+            return preflight
+        self._browsers.check(request, scope)
         await request.admit()
         _check_path(request.path)
         below_collection = _below_collection(request.path.split("/"))
@@ -108,12 +121,18 @@ class Gateway:
             return await self._collections.answer(request, *below_collection)
         return no_content() if request.path == "*" else None
 
+    def _headers(self, request: Request, sent: Headers) -> Headers:
+        """Return the headers that every response has."""
+        headers = self._browsers.headers(request, sent)
+        headers.append((REQUEST_ID, request.request_id.encode()))
+        return headers
+
     async def _pass_on(
         self, request: Request, scope: Scope, receive: Receive, send: Send
     ) -> None:
         """Let FastAPI answer."""
         scope["state"] = {"request": request}
-        identified = _identified(request, send)
+        identified = self._with_headers(request, send)
         if request.method == "HEAD":
             scope = {**scope, "method": "GET"}
             identified = _without_body(identified)
@@ -121,6 +140,18 @@ class Gateway:
         with suppress(Exception):
             await self._fastapi(scope, receive, identified)
         request.route = getattr(scope.get("route"), "path", request.route)
+
+    def _with_headers(self, request: Request, send: Send) -> Send:
+        """Return ``send`` that adds the headers of every response."""
+
+        async def with_headers(message: MutableMapping[str, Any]) -> None:
+            if message["type"] == "http.response.start":
+                request.response_begins(message["status"])
+                sent = list(message.get("headers", ()))
+                message["headers"] = [*sent, *self._headers(request, sent)]
+            await send(message)
+
+        return with_headers
 
 
 def _problem(error: BaseException, request: Request) -> Reply:
@@ -163,19 +194,6 @@ def _check_path(path: str) -> None:
     """Raise ``NotFound`` for a path that ends in a slash (contract 13)."""
     if path.endswith("/") and path != "/":
         raise NotFound(f"there is nothing at {path}; leave the slash at its end out")
-
-
-def _identified(request: Request, send: Send) -> Send:
-    """Return ``send`` that adds the request's id to the response."""
-
-    async def identified(message: MutableMapping[str, Any]) -> None:
-        if message["type"] == "http.response.start":
-            request.response_begins(message["status"])
-            header = (REQUEST_ID, request.request_id.encode())
-            message["headers"] = [*message.get("headers", ()), header]
-        await send(message)
-
-    return identified
 
 
 def _without_body(send: Send) -> Send:

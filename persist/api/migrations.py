@@ -70,13 +70,13 @@ class MigrationRoutes:
 
     async def _plan(self, layout: Layout) -> dict[str, Any]:
         stored = await self._database.read(lambda reader: reader.versions(layout))
-        type = layout.type
+        entity_type = layout.type
         return {
-            "collection": type.name,
-            "kind": type.kind.value,
-            "current_version": type.schema_version,
-            "explanation": _explanation(type),
-            "steps": [_step(layout, step) for step in type.plan.steps],
+            "collection": entity_type.name,
+            "kind": entity_type.kind.value,
+            "current_version": entity_type.schema_version,
+            "explanation": _explanation(entity_type),
+            "steps": [_step(layout, step) for step in entity_type.plan.steps],
             "records": {
                 str(version): count for version, count in sorted(stored.items())
             },
@@ -141,7 +141,7 @@ class MigrationRoutes:
                 return restore.run(work, request.origin)
 
             def render(report: dict[str, Any]) -> Response:
-                location = f"/migrations/{report['id']}".encode()
+                location = request.address(f"/migrations/{report['id']}").encode()
                 return json_response(report, 201, [(b"location", location)])
 
             write = Write(
@@ -189,16 +189,16 @@ def _request(wanted: dict[str, Any]) -> RestoreRequest:
     )
 
 
-def _explanation(type: EntityType) -> str:
-    current = type.schema_version
-    steps = type.plan.steps
+def _explanation(entity_type: EntityType) -> str:
+    current = entity_type.schema_version
+    steps = entity_type.plan.steps
     if not steps:
         return (
             f"No plan leads from older schema versions to {current}: data of them"
             " cannot be restored."
         )
     moment = "when the service starts"
-    if type.kind is Kind.REGISTERED:
+    if entity_type.kind is Kind.REGISTERED:
         moment = "when the type evolves"
     return (
         f"Data of schema version {steps[0].from_version} or later comes to version"

@@ -14,16 +14,20 @@ from persist.domain.record import dumps
 
 def page_response(
     request: Request,
+    path: str,
     items: Iterable[str],
     cursor: str | None,
     total: int | None = None,
 ) -> Response:
-    """Return a page of items, which are JSON texts, with the cursor of the next one."""
+    """Return a page of items, which are JSON texts, with the cursor of the next one.
+    ``path`` is that of the list."""
     counted = "" if total is None else f',"total":{total}'
     text = f'{{"items":[{",".join(items)}],"next_cursor":{dumps(cursor)}{counted}}}'
     headers = [JSON]
     if cursor is not None:
-        link = f'<{next_link(request.path, request.query, cursor)}>; rel="next"'
+        link = (
+            f'<{next_link(request.address(path), request.query, cursor)}>; rel="next"'
+        )
         headers.append((b"link", link.encode()))
     return Response(200, text.encode(), headers)
 

@@ -80,7 +80,7 @@ def problem(error: BaseException, instance: str, request_id: str) -> Response:
 
 
 def _headers(error: PersistError) -> Headers:  # noqa: PLR0911 - a table of errors
-    """Return the headers that an error has beside those of every problem."""
+    """Return the headers that an error has in addition to those of every problem."""
     match error:
         case errors.Unavailable():
             return [(RETRY_AFTER, str(error.retry_after).encode())]

@@ -36,6 +36,7 @@ from persist.domain.errors import (
 )
 from persist.domain.identifiers import new_id
 from persist.domain.precondition import ANY, NO_PRECONDITION, Precondition
+from persist.domain.strict_json import BYTE_ORDER_MARK
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -93,9 +94,11 @@ class SpooledBody:
     digest: bytes
 
     def lines(self, longest: int) -> Iterator[bytes]:
-        """Yield its lines from the start; of a longer one ``longest`` bytes and the two
-        that follow."""
+        """Yield its lines without a byte order mark; of a longer line ``longest`` bytes
+        and the two that follow."""
         self.file.seek(0)
+        if self.file.read(len(BYTE_ORDER_MARK)) != BYTE_ORDER_MARK:
+            self.file.seek(0)
         while line := self.file.readline(longest + 2):
             yield line
 
@@ -126,10 +129,9 @@ class Request:
     """
 
     __slots__ = (
-        "_admit",
         "_body",
         "_headers",
-        "_limiter",
+        "_policy",
         "_receive",
         "_spooled",
         "access",
@@ -150,23 +152,20 @@ class Request:
         self,
         scope: Scope,
         receive: Receive,
-        limits: Limits,
-        limiter: InFlightLimiter,
-        admit: "Admit",
+        policy: "RequestPolicy",
     ) -> None:
         self.started = perf_counter()
         self.method: str = scope["method"]
         self.path: str = scope["path"]
         self.query: bytes = scope["query_string"]
-        self.limits = limits
+        self.limits = policy.limits
         self.access: Access = NOBODY
         self.route = UNKNOWN
         self.status = CLIENT_CLOSED_REQUEST
         self.seconds = 0.0
         self.body_bytes = 0
         self.waits = False
-        self._admit = admit
-        self._limiter = limiter
+        self._policy = policy
         self._receive = receive
         self._body: bytes | None = None
         self._spooled: SpooledBody | None = None
@@ -181,7 +180,7 @@ class Request:
         """Set ``access`` to what the caller may do now. A long response asks again, as
         a key may be revoked. Raises ``Unauthenticated``, ``Forbidden``,
         ``Unavailable``."""
-        self.access = await self._admit(self)
+        self.access = await self._policy.admit(self)
 
     def response_begins(self, status: int) -> None:
         """Note the status of the response and the time until it begins."""
@@ -191,7 +190,7 @@ class Request:
     def wait(self) -> None:
         """Leave the requests in progress: from now on it waits for something to
         happen."""
-        self._limiter.wait(self)
+        self._policy.limiter.wait(self)
 
     def close(self) -> None:
         """Release what its body takes on the disk."""
@@ -208,6 +207,11 @@ class Request:
         section 5.2)."""
         value = self._headers.get(name)
         return None if value is None else value.decode("latin-1")
+
+    def address(self, path: str) -> str:
+        """Return the address under which a client reaches a path: a proxy may strip a
+        prefix."""
+        return self._policy.root_path + path
 
     @property
     def instance(self) -> str:
@@ -232,7 +236,7 @@ class Request:
             if size > self.limits.body:
                 raise _too_large(self.limits.body, IN_PARTS)
             if more:
-                self._limiter.reserve(self, len(chunk))
+                self._policy.limiter.reserve(self, len(chunk))
             chunks.append(chunk)
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
@@ -357,6 +361,22 @@ CURRENT: ContextVar[Request] = ContextVar("request")
 
 
 Admit = Callable[[Request], Awaitable[Access]]
+"""Returns what the caller of a request may do."""
+
+
+@dataclass(frozen=True)
+class RequestPolicy:
+    """What is decided for every request alike.
+
+    A proxy strips ``root_path`` from the paths of requests. ``faults`` gets what a
+    request that failed unexpectedly leaves for whoever looks after the service.
+    """
+
+    limits: Limits
+    limiter: InFlightLimiter
+    admit: Admit
+    root_path: str
+    faults: MutableMapping[str, str]
 
 
 @lru_cache(maxsize=256)

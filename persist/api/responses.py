@@ -157,10 +157,10 @@ def with_computed(type: EntityType, row: tuple[Any, ...]) -> tuple[Any, ...]:
 def row_text(collection: str, workspace: str, row: tuple[Any, ...]) -> str:
     """Return a stored row (the envelope's columns, then data as JSON text) as the JSON
     text of a record. Names, ids and times have no character that JSON would escape."""
-    id, revision, schema_version, created_at, updated_at, data = row[:6]
+    record_id, revision, schema_version, created_at, updated_at, data = row[:6]
     named = f'"{workspace}"' if workspace else "null"
     return (
-        f'{{"id":"{id}","collection":"{collection}","workspace":{named},'
+        f'{{"id":"{record_id}","collection":"{collection}","workspace":{named},'
         f'"revision":{revision},"schema_version":{schema_version},'
         f'"created_at":"{created_at}","updated_at":"{updated_at}","data":{data}}}'
     )
@@ -176,7 +176,7 @@ def selected(row: tuple[Any, ...], fields: tuple[str, ...] | None) -> tuple[Any,
 
 def outcome_text(
     collection: str,
-    id: str,
+    record_id: str,
     status: str,
     reason: str | None,
     result: Any,
@@ -184,7 +184,7 @@ def outcome_text(
 ) -> str:
     """Return the outcome of a command on one record as JSON text."""
     return (
-        f'{{"collection":"{collection}","id":"{id}","status":"{status}",'
+        f'{{"collection":"{collection}","id":"{record_id}","status":"{status}",'
         f'"reason":{dumps(reason)},"result":{dumps(result)},"revision":{revision}}}'
     )
 
@@ -196,7 +196,7 @@ def change_text(row: tuple[Any, ...]) -> str:
         at,
         workspace,
         collection,
-        id,
+        record_id,
         revision,
         version,
         operation,
@@ -208,7 +208,7 @@ def change_text(row: tuple[Any, ...]) -> str:
     ) = row
     return (
         f'{{"seq":{seq},"at":"{at}","workspace":{dumps(workspace or None)},'
-        f'"collection":"{collection}","id":"{id}",'
+        f'"collection":"{collection}","id":"{record_id}",'
         f'"revision":{revision},"schema_version":{version},'
         f'"operation":"{operation}","command":{dumps(command)},'
         f'"payload":{payload or "null"},"actor":{dumps(actor or None)},'

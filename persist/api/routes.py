@@ -36,7 +36,8 @@ class Route:
 
     ``operation`` is the name of its handler and of its operation in OpenAPI. ``level``
     is None where any caller may ask, and ``open_to_all`` where no key is needed.
-    ``problems`` are the codes it answers with, beside those of every route.
+    ``is_page``: it answers with HTML.
+    ``problems`` are the codes it answers with in addition to those of every route.
     """
 
     method: str
@@ -49,6 +50,7 @@ class Route:
     problems: Problems = ()
     status: int = 200
     open_to_all: bool = False
+    is_page: bool = False
     documented: bool = True
 
     def authorize(self, access: Access, parameters: Mapping[str, str]) -> None:
@@ -622,6 +624,7 @@ PAGE_ROUTES = _tagged(
         "docs",
         "The documentation, for browsers",
         open_to_all=True,
+        is_page=True,
         documented=False,
     ),
     Route(
@@ -663,9 +666,17 @@ _OPEN_FOLDERS = tuple(
 )
 
 
+_PAGES = frozenset(route.path for route in ROUTES if route.is_page)
+
+
+def is_page(path: str) -> bool:
+    """Return whether a path is answered with HTML."""
+    return path in _PAGES
+
+
 def is_open_to_all(path: str) -> bool:
     """Return whether a path is answered without a key: it is that of an open route, or
-    stands beside one in the same folder (``/health/…``)."""
+    is next to one in the same folder (``/health/…``)."""
     return path in _OPEN_PATHS or path.startswith(_OPEN_FOLDERS)
 
 

@@ -43,14 +43,14 @@ class Invocation:
     filtered: EntityType
 
 
-def command_of(type: EntityType, name: str) -> Command:
+def command_of(entity_type: EntityType, name: str) -> Command:
     """Return a command of a collection. Raises ``CommandNotFound``, naming those there
     are."""
-    command = type.commands.get(name)
+    command = entity_type.commands.get(name)
     if command is None:
-        known = ", ".join(sorted(type.commands))
+        known = ", ".join(sorted(entity_type.commands))
         raise CommandNotFound(
-            f"{type.name} has no command {name[:80]!r}; it has {known}"
+            f"{entity_type.name} has no command {name[:80]!r}; it has {known}"
         )
     return command
 
@@ -63,11 +63,13 @@ def payload_of(command: Command, body: bytes) -> Data:
 
 
 async def invoke_matching(
-    writes: Writes, request: Request, type: EntityType, workspace: str, name: str
+    writes: Writes, request: Request, entity_type: EntityType, workspace: str, name: str
 ) -> Response:
     """Run a command on every record of a collection that matches."""
-    command_of(type, name)
-    return await invoke_on(writes, request, Invocation([type], workspace, name, type))
+    command_of(entity_type, name)
+    return await invoke_on(
+        writes, request, Invocation([entity_type], workspace, name, entity_type)
+    )
 
 
 async def invoke_on(
@@ -81,23 +83,23 @@ async def invoke_on(
     max_affected = _max_affected(control)
     atomic = flag(control, "atomic")
     commands = {
-        type.name: type.commands[invocation.command]
-        for type in invocation.types
-        if invocation.command in type.commands
+        entity_type.name: entity_type.commands[invocation.command]
+        for entity_type in invocation.types
+        if invocation.command in entity_type.commands
     }
     body = await request.body()
 
     def run(work: UnitOfWork, payloads: dict[str, Data]) -> list[Outcome]:
-        targets = [
+        sources = [
             InvocationTarget(
-                work.collection(type, invocation.workspace, request.origin),
+                work.collection(entity_type, invocation.workspace, request.origin),
                 query,
-                commands.get(type.name),
-                payloads.get(type.name),
+                commands.get(entity_type.name),
+                payloads.get(entity_type.name),
             )
-            for type in invocation.types
+            for entity_type in invocation.types
         ]
-        return invoke(work, targets, max_affected, atomic=atomic)
+        return invoke(work, sources, max_affected, atomic=atomic)
 
     write = Write(
         parse=lambda: parse_body(body, lambda: _payloads(commands, body)),

@@ -32,8 +32,11 @@ MAX_DOCUMENTS = 16
 
 
 class ServiceRoutes:
-    """The handlers of the routes that are about no single collection. ``faults`` are
-    those of definition files, by file name."""
+    """The handlers of the routes that are about no single collection.
+
+    ``file_faults`` are those of definition files by file name, ``faults`` are
+    unexpected errors by where they happened.
+    """
 
     def __init__(
         self,
@@ -42,6 +45,7 @@ class ServiceRoutes:
         limits: Limits,
         database: Database,
         document: Document,
+        file_faults: Mapping[str, str],
         faults: Mapping[str, str],
     ) -> None:
         self._name = name
@@ -49,6 +53,7 @@ class ServiceRoutes:
         self._limits = limits
         self._database = database
         self._document = document
+        self._file_faults = file_faults
         self._faults = faults
         self._documents: dict[tuple[int, frozenset[Scope]], list[bytes]] = {}
 
@@ -79,10 +84,14 @@ class ServiceRoutes:
             await self._database.refresh()
         for collection in self._database.catalog.ahead:
             self._database.catalog.get(collection)
-        # Where keys are demanded, only administrators read what is wrong in a file.
-        if request.access.allows(Level.ADMIN):
-            return {"status": "ok", "definition_files": self._faults}
-        return {"status": "ok"}
+        # Where keys are demanded, only administrators read what is wrong inside.
+        if not request.access.allows(Level.ADMIN):
+            return {"status": "ok"}
+        return {
+            "status": "ok",
+            "definition_files": self._file_faults,
+            "unexpected_errors": self._faults,
+        }
 
     async def read_problem(self, code: str) -> dict[str, Any]:
         """Return the meaning of a problem's code."""
@@ -105,9 +114,9 @@ class ServiceRoutes:
         """Return the collections that the caller may read."""
         await self._database.refresh()
         items = [
-            described(type)
-            for type in self._database.catalog
-            if request.access.allows(Level.READ, type.name)
+            described(entity_type)
+            for entity_type in self._database.catalog
+            if request.access.allows(Level.READ, entity_type.name)
         ]
         return {"items": items}
 
@@ -121,12 +130,13 @@ class ServiceRoutes:
     ) -> Response:
         """Return the OpenAPI document of one collection."""
         await self._database.refresh()
-        type = self._database.catalog.get(collection).type
+        entity_type = self._database.catalog.get(collection).type
         chunks = document_chunks(
-            [type],
+            [entity_type],
             version=self._version,
-            title=f"Persist: {type.name}",
+            title=f"Persist: {entity_type.name}",
             access=request.access,
+            server=request.address("") or "/",
         )
         return _json_of(await asyncio.to_thread(list, chunks))
 
@@ -172,15 +182,15 @@ def described_limits(limits: Limits) -> dict[str, float]:
     }
 
 
-def described(type: EntityType) -> dict[str, Any]:
+def described(entity_type: EntityType) -> dict[str, Any]:
     """Return a collection as clients see it."""
     return {
-        "name": type.name,
-        "kind": type.kind.value,
-        "description": type.description,
-        "schema_version": type.schema_version,
-        "schema": type.schema,
-        "commands": sorted(type.commands),
-        "unique": type.unique,
-        "indexes": type.indexes,
+        "name": entity_type.name,
+        "kind": entity_type.kind.value,
+        "description": entity_type.description,
+        "schema_version": entity_type.schema_version,
+        "schema": entity_type.schema,
+        "commands": sorted(entity_type.commands),
+        "unique": entity_type.unique,
+        "indexes": entity_type.indexes,
     }

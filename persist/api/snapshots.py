@@ -64,7 +64,7 @@ async def take(
         )
         return prepared[0]
 
-    write = _keep(parse, body, dry_run=dry_run)
+    write = _keep(request, parse, body, dry_run=dry_run)
     try:
         return await writes.perform(request, write)
     finally:
@@ -73,7 +73,7 @@ async def take(
 
 
 def _keep(
-    parse: Callable[[], Any], body: bytes, *, dry_run: bool
+    request: Request, parse: Callable[[], Any], body: bytes, *, dry_run: bool
 ) -> Write[Prepared, Manifest]:
     """Return the write that makes a prepared snapshot visible."""
 
@@ -83,7 +83,7 @@ def _keep(
         return prepared.manifest
 
     def render(manifest: Manifest) -> Response:
-        location = f"/snapshots/{manifest['id']}".encode()
+        location = request.address(f"/snapshots/{manifest['id']}").encode()
         return json_response(manifest, 201, [(b"location", location)])
 
     return Write(parse=parse, run=run, render=render, body=body, dry_run=dry_run)
@@ -221,7 +221,7 @@ class SnapshotRoutes:
             async def parse() -> Prepared:
                 return prepared
 
-            write = _keep(parse, body.digest, dry_run=False)
+            write = _keep(request, parse, body.digest, dry_run=False)
             try:
                 return await self._writes.perform(request, write)
             finally:

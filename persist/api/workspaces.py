@@ -80,12 +80,14 @@ class WorkspaceRoutes:
                 work, catalog, workspace, collections
             ), sorted(collections)
 
+        location = request.address(f"/workspaces/{workspace}").encode()
+
         def render(declared: tuple[bool, list[str]]) -> Response:
             created, collections = declared
             value = {"name": workspace, "collections": collections}
             if not created:
                 return json_response(value)
-            return json_response(value, 201, [(b"location", request.path.encode())])
+            return json_response(value, 201, [(b"location", location)])
 
         write = Write(
             parse=lambda: parse_body(body, lambda: _collections(workspace, body)),
@@ -148,7 +150,7 @@ class WorkspaceRoutes:
             row_text(collection, workspace, with_computed(types[collection], row))
             for _, collection, row in rows
         ]
-        return page_response(request, items, cursor)
+        return page_response(request, f"/workspaces/{workspace}/records", items, cursor)
 
     async def invoke_in_workspace(
         self, workspace: Name, command: str, request: Asked
@@ -166,7 +168,7 @@ class WorkspaceRoutes:
         types = [
             catalog.get(name, workspace).type for name in catalog.names_in(workspace)
         ]
-        if not any(command in type.commands for type in types):
+        if not any(command in entity_type.commands for entity_type in types):
             raise CommandNotFound(
                 f"no collection of {workspace} has a command {command[:80]!r}"
             )
@@ -224,8 +226,8 @@ DECLARE_BODY = Body(
         "uniqueItems": True,
         "items": {"type": "string"},
         "description": (
-            "The collections it is to hold, shown sorted. One that is left out must be"
-            " empty."
+            "The collections it is to contain, sorted in answers. One that is left out"
+            " must be empty."
         ),
     },
 )

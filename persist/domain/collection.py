@@ -209,7 +209,7 @@ class Collection:
         self.records.remove(current)
 
     def restore(
-        self, taken: Record, snapshot: str, *, last_revision: int, changed: bool
+        self, taken: Record, snapshot: str | None, *, last_revision: int, changed: bool
     ) -> Record:
         """Store a record of a snapshot with its times.
 

@@ -44,6 +44,6 @@ def new_id() -> str:
     return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
-def is_canonical(id: str) -> bool:
-    """Return whether ``id`` is a UUID in its canonical lower-case form."""
-    return CANONICAL.fullmatch(id) is not None
+def is_canonical(text: str) -> bool:
+    """Return whether a text is a UUID in its canonical lower-case form."""
+    return CANONICAL.fullmatch(text) is not None

@@ -1,5 +1,5 @@
-"""Selective invoke: a command on every record that matches, each all or nothing, with
-its outcome."""
+"""Selective invoke: a command on every record that matches. Each record is changed
+completely or not at all, and has an outcome."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -20,15 +20,15 @@ from persist.domain.query import Query
 from persist.domain.record import dumps
 from persist.domain.stores import Unit
 
-PIECE = 250
-"""Records that are held in memory at once, and done anew one by one where one of them
-is refused."""
+BATCH_RECORDS = 250
+"""Records that are in memory at once. Where one of them is refused they are changed
+again, one by one."""
 
-RESULTS = 64_000_000
-"""Characters all results may have."""
+MAX_RESULT_CHARACTERS = 64_000_000
+"""Characters that all results may have."""
 
-SECONDS = 60
-"""How long other writers may be kept waiting."""
+MAX_SECONDS = 60
+"""Seconds for which other writers may have to wait."""
 
 UNSUPPORTED = "unsupported"
 UNAVAILABLE = "unavailable"
@@ -53,8 +53,8 @@ class Outcome(NamedTuple):
     revision: int
 
 
-class _Moved(Exception):
-    """Unique values moved."""
+class _UniqueValuesChanged(Exception):
+    """Unique values changed, so that the order of the records decides."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,127 +68,150 @@ class InvocationTarget:
     payload: Any
 
 
-class _Chosen(NamedTuple):
-    """A record that matches; they sort by id, then collection."""
+class _Selected(NamedTuple):
+    """A record that matches. Selected records sort by id, then collection."""
 
     id: str
     collection: str
     revision: int
-    target: InvocationTarget
+    source: InvocationTarget
 
 
 def invoke(
     work: Unit,
-    targets: Sequence[InvocationTarget],
+    sources: Sequence[InvocationTarget],
     max_affected: int,
     *,
     atomic: bool,
 ) -> list[Outcome]:
-    """Run the command; the outcomes in the order of ids. ``atomic``: all or nothing.
+    """Run a command and return the outcomes in the order of ids. ``atomic``: on all
+    records or on none.
 
-    Raises ``TooManyAffected``, ``CommandFailed`` with the outcomes where one failed and
-    it is atomic.
+    Raises ``TooManyAffected``, and ``CommandFailed`` with the outcomes where one failed
+    and it is atomic.
     """
-    until = time.monotonic() + SECONDS
-    chosen, outcomes, size = _chosen(targets, max_affected), list[Outcome](), 0
-    for start in range(0, len(chosen), PIECE):
-        done = list(_piece(work, chosen[start : start + PIECE]))
+    until = time.monotonic() + MAX_SECONDS
+    selected = _select(sources, max_affected)
+    outcomes: list[Outcome] = []
+    characters = 0
+    for start in range(0, len(selected), BATCH_RECORDS):
+        batch = list(_invoke_batch(work, selected[start : start + BATCH_RECORDS]))
         work.release_records()
-        outcomes += done
-        size += sum(
-            len(dumps(outcome.result)) for outcome in done if outcome.result is not None
-        )
-        if size > RESULTS or time.monotonic() > until:
+        outcomes += batch
+        characters += sum(map(_characters, batch))
+        if characters > MAX_RESULT_CHARACTERS or time.monotonic() > until:
             raise TooManyAffected(
-                f"{len(chosen)} records match, and their results or the time they take"
-                " are too large; nothing was changed. Narrow the filter"
+                f"{len(selected)} records match, and their results or the time they"
+                " take are too large; nothing was changed. Narrow the filter"
             )
-    if atomic and (
-        failed := [outcome for outcome in outcomes if outcome.status is Status.FAILED]
-    ):
+    if atomic:
+        _check_none_failed(outcomes)
+    return outcomes
+
+
+def _characters(outcome: Outcome) -> int:
+    return 0 if outcome.result is None else len(dumps(outcome.result))
+
+
+def _check_none_failed(outcomes: Sequence[Outcome]) -> None:
+    failed = [outcome for outcome in outcomes if outcome.status is Status.FAILED]
+    if failed:
         raise CommandFailed(
             f"the command failed on {len(failed)} of {len(outcomes)} records,"
             f" {failed[0].reason} on {failed[0].id}; nothing was changed",
             outcomes=[outcome._asdict() for outcome in outcomes],
         )
-    return outcomes
 
 
-def _chosen(targets: Sequence[InvocationTarget], max_affected: int) -> list[_Chosen]:
-    """All that match, locked before any is changed: whoever else locks them does so in
-    this order."""
-    found: list[_Chosen] = []
-    for target in targets:
-        name = target.collection.type.name
-        some = target.collection.select_for_update(
-            target.query, max_affected - len(found)
+def _select(sources: Sequence[InvocationTarget], max_affected: int) -> list[_Selected]:
+    """Return all records that match, locked before any is changed: every writer locks
+    them in this order."""
+    selected: list[_Selected] = []
+    for source in sources:
+        name = source.collection.type.name
+        found = source.collection.select_for_update(
+            source.query, max_affected - len(selected)
         )
-        found += [_Chosen(id, name, revision, target) for id, revision in some]
-        if len(found) > max_affected:
-            raise too_many(
-                sum(each.collection.count(each.query) for each in targets), max_affected
-            )
-    return sorted(found)
+        selected += [
+            _Selected(record_id, name, revision, source)
+            for record_id, revision in found
+        ]
+        if len(selected) > max_affected:
+            matching = sum(each.collection.count(each.query) for each in sources)
+            raise too_many(matching, max_affected)
+    return sorted(selected)
 
 
-def _piece(work: Unit, piece: Sequence[_Chosen]) -> Iterator[Outcome]:
-    """Most refusals come before anything is written. Only what the database refuses, a
+def _invoke_batch(work: Unit, batch: Sequence[_Selected]) -> Iterator[Outcome]:
+    """Yield the outcomes of a batch.
+
+    Most refusals come before anything is written. Only what the database refuses, a
     unique value, has to be undone; then each record gets a savepoint of its own. So it
-    does where unique values move, as one may be free only after another record was
-    changed."""
+    does where unique values change, as one may be free only after another record was
+    changed.
+    """
     try:
         with work.savepoint():
-            _read(piece)
-            before = list(map(_unique, piece))
-            done = [_outcome(chosen) for chosen in piece]
-            if before != list(map(_unique, piece)):
-                raise _Moved
-        yield from done
-    except (UniqueViolation, _Moved):
-        for chosen in piece:
+            _lock(batch)
+            before = list(map(_unique_values, batch))
+            outcomes = [_outcome(selected) for selected in batch]
+            if before != list(map(_unique_values, batch)):
+                raise _UniqueValuesChanged
+        yield from outcomes
+    except (UniqueViolation, _UniqueValuesChanged):
+        for selected in batch:
             try:
                 with work.savepoint():
-                    outcome = _outcome(chosen)
+                    outcome = _outcome(selected)
             except UniqueViolation as error:
-                outcome = _not_invoked(chosen, Status.FAILED, error.code)
+                outcome = _not_invoked(selected, Status.FAILED, error.code)
             yield outcome
 
 
-def _read(piece: Sequence[_Chosen]) -> None:
-    for target in {chosen.target for chosen in piece if chosen.target.command}:
-        collection = target.collection
-        collection.records.lock(
-            collection.workspace, [one.id for one in piece if one.target is target]
-        )
+def _lock(batch: Sequence[_Selected]) -> None:
+    for source in {selected.source for selected in batch if selected.source.command}:
+        collection = source.collection
+        ids = [selected.id for selected in batch if selected.source is source]
+        collection.records.lock(collection.workspace, ids)
 
 
-def _unique(chosen: _Chosen) -> list[Any]:
-    """What a record that may change has in the members of its data that unique values
-    lie in."""
-    collection = chosen.target.collection
-    if chosen.target.command is None or not collection.type.unique:
+def _unique_values(selected: _Selected) -> list[Any]:
+    """Return the members of a record, which may change, that hold unique values."""
+    collection = selected.source.collection
+    if selected.source.command is None or not collection.type.unique:
         return []
-    record = collection.records.get(collection.workspace, chosen.id)
+    record = collection.records.get(collection.workspace, selected.id)
+    if record is None:
+        return []
     members = [
         path.partition(".")[0] for paths in collection.type.unique for path in paths
     ]
-    return [] if record is None else [record.data.get(member) for member in members]
+    return [record.data.get(member) for member in members]
 
 
-def _outcome(chosen: _Chosen) -> Outcome:
-    collection, command = chosen.target.collection, chosen.target.command
-    if command is None:
-        return _not_invoked(chosen, Status.SKIPPED, UNSUPPORTED)
+def _outcome(selected: _Selected) -> Outcome:
+    source = selected.source
+    if source.command is None:
+        return _not_invoked(selected, Status.SKIPPED, UNSUPPORTED)
     try:
-        result, record = collection.run(chosen.id, command, chosen.target.payload)
+        result, record = source.collection.run(
+            selected.id, source.command, source.payload
+        )
     except PersistError as error:
         if error.code == CommandUnavailable.code:
-            return _not_invoked(chosen, Status.SKIPPED, UNAVAILABLE)
-        return _not_invoked(chosen, Status.FAILED, error.code)
+            return _not_invoked(selected, Status.SKIPPED, UNAVAILABLE)
+        return _not_invoked(selected, Status.FAILED, error.code)
     return Outcome(
-        chosen.collection, chosen.id, Status.INVOKED, None, result, record.revision
+        selected.collection,
+        selected.id,
+        Status.INVOKED,
+        None,
+        result,
+        record.revision,
     )
 
 
-def _not_invoked(chosen: _Chosen, status: Status, reason: str) -> Outcome:
-    return Outcome(chosen.collection, chosen.id, status, reason, None, chosen.revision)
+def _not_invoked(selected: _Selected, status: Status, reason: str) -> Outcome:
+    return Outcome(
+        selected.collection, selected.id, status, reason, None, selected.revision
+    )

@@ -209,7 +209,7 @@ class Inspection:
         self.end = end
 
     def _record(self, record: dict[str, Any]) -> None:
-        if record.keys() != RECORD_MEMBERS or not all(_sound_record(record)):
+        if not is_exported_record(record):
             raise self._refused("is not a record")
         key = record["workspace"] or "", record["collection"], record["id"]
         if self._last is not None and key <= self._last:
@@ -267,6 +267,15 @@ def _is_time(value: Any) -> bool:
 
 def _is_name(value: Any) -> bool:
     return isinstance(value, str) and bool(NAME.fullmatch(value))
+
+
+def is_exported_record(value: Any) -> bool:
+    """Return whether a JSON value is a record as exports and snapshots have it."""
+    return (
+        isinstance(value, dict)
+        and value.keys() == RECORD_MEMBERS
+        and all(_sound_record(value))
+    )
 
 
 def _sound_record(record: Mapping[str, Any]) -> Iterator[bool]:

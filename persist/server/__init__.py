@@ -24,7 +24,7 @@ IDLE_SECONDS = 30
 """Seconds that a connection without a request stays open."""
 
 OTHER_FILES = 1_000
-"""Files that a process has open at most, beside its connections."""
+"""Files that a process has open at most in addition to its connections."""
 
 
 class CannotListen(Exception):

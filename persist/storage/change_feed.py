@@ -17,7 +17,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from persist.domain.errors import ChangesGone
+from persist.domain.errors import ChangesGone, InvalidQuery
 from persist.storage.dialect import Dialect
 from persist.storage.journal import HISTORY
 from persist.storage.sql import Connection, Row, Session, Statement, big_integer
@@ -90,10 +90,17 @@ def read_slice(
 ) -> ChangeSlice:
     """Return the next ``limit`` changes after a ``seq``; None is the journal's end.
 
-    Raises ``ChangesGone``.
+    Raises ``ChangesGone``, and ``InvalidQuery`` beyond the last change.
     """
     first, head = session.rows(JOURNAL_ENDS)[0]
-    after = head if after is None else min(after, head)
+    after = head if after is None else after
+    if after > head:
+        raise InvalidQuery(
+            f"after={after} is beyond the last change, whose seq is {head}; the"
+            " database may have been restored from a backup: read the collections"
+            f" again and go on from after={head}",
+            last_seq=head,
+        )
     if after < first - 1:
         raise ChangesGone(
             f"the journal was trimmed and begins at seq {first}; note the last_seq of"

@@ -12,9 +12,7 @@ from typing import Any
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from persist.domain.change import Origin
-from persist.domain.entity_type import Kind
 from persist.domain.errors import InvalidSnapshot, MigrationFailed
-from persist.domain.record import dumps, json_equal
 from persist.domain.snapshot import Inspection, Manifest, lines_of
 from persist.domain.workspace import DEFAULT, Workspaces, check_in_workspace
 from persist.storage.catalog import Catalog, Stale
@@ -61,7 +59,6 @@ class Restore:
         self._catalog = catalog
         self._request = request
         self._targets: dict[str, RestoreTarget] = {}
-        self._migrated = 0
         self._spool = Spool()
 
     def close(self) -> None:
@@ -139,25 +136,8 @@ class Restore:
 
     def _row(self, record: Mapping[str, Any]) -> Row:
         """Return a record of the snapshot as it will be stored."""
-        collection, version = record["collection"], record["schema_version"]
-        target = self._targets[collection]
-        _check_version(target, version)
-        before = dumps(record["data"])
-        steps = target.plan.chain(version)
-        data = target.layout.type.bring_forward(version, record["data"], target.plan)
-        text = dumps(data)
-        target.from_versions[version] = target.from_versions.get(version, 0) + 1
-        self._migrated += bool(steps)
-        return Row(
-            collection,
-            self._workspace(record),
-            record["id"],
-            record["revision"],
-            record["created_at"],
-            record["updated_at"],
-            text,
-            changed=bool(steps) and not json_equal(before, text),
-        )
+        target = self._targets[record["collection"]]
+        return target.row(record, self._workspace(record))
 
     def run(self, work: UnitOfWork, origin: Origin) -> dict[str, Any]:
         """Store everything and return the report.
@@ -186,7 +166,7 @@ class Restore:
             "created": writer.created,
             "skipped": writer.skipped,
             "overwritten": writer.overwritten,
-            "migrated": self._migrated,
+            "migrated": sum(target.migrated for target in self._targets.values()),
             "collections": [
                 target.report() for _, target in sorted(self._targets.items())
             ],
@@ -225,15 +205,3 @@ class Restore:
             work.session.execute(self._dialect.ddl(CreateIndex(index)))
         work.adopt(layout)
         return layout
-
-
-def _check_version(target: RestoreTarget, version: int) -> None:
-    """Raise ``MigrationFailed`` for registered data that is newer than its type."""
-    entity_type = target.layout.type
-    if entity_type.kind is Kind.REGISTERED and version > entity_type.schema_version:
-        raise MigrationFailed(
-            f"the data is of schema version {version}, {entity_type.name} is at"
-            f" {entity_type.schema_version} here: first PUT"
-            f" /entity-types/{entity_type.name} with the definition in the snapshot's"
-            " manifest"
-        )

@@ -7,7 +7,7 @@ from typing import Any
 from persist.domain.entity_type import EntityType, Kind
 from persist.domain.errors import InvalidSchema, MigrationFailed
 from persist.domain.migration import MigrationPlan
-from persist.domain.record import canonical_text
+from persist.domain.record import canonical_text, dumps, json_equal
 from persist.domain.snapshot import Manifest
 from persist.entity_types.definition import check_step, normal_form, refuse
 from persist.entity_types.from_schema import plan_of
@@ -15,6 +15,7 @@ from persist.storage.catalog import Catalog, registered_layout
 from persist.storage.definitions import Definitions, StoredDefinition, plan_steps
 from persist.storage.dialect import Dialect
 from persist.storage.layout import Layout
+from persist.storage.restore_writer import Row
 
 Steps = Sequence[Mapping[str, Any]]
 """Declarative steps as a client sends them."""
@@ -34,6 +35,41 @@ class RestoreTarget:
     versions: Sequence[StoredDefinition] = ()
     stored: Sequence[StoredDefinition] = ()
     from_versions: dict[int, int] = field(default_factory=dict)
+    migrated: int = 0
+
+    def row(self, record: Mapping[str, Any], workspace: str) -> Row:
+        """Return a record as it will be stored in a workspace.
+
+        Raises ``MigrationFailed`` and ``InvalidData``.
+        """
+        entity_type, version = self.layout.type, record["schema_version"]
+        self._check_version(version)
+        steps = self.plan.chain(version)
+        before = dumps(record["data"])
+        data = entity_type.bring_forward(version, record["data"], self.plan)
+        text = dumps(data)
+        self.from_versions[version] = self.from_versions.get(version, 0) + 1
+        self.migrated += bool(steps)
+        return Row(
+            entity_type.name,
+            workspace,
+            record["id"],
+            record["revision"],
+            record["created_at"],
+            record["updated_at"],
+            text,
+            changed=bool(steps) and not json_equal(before, text),
+        )
+
+    def _check_version(self, version: int) -> None:
+        """Raise ``MigrationFailed`` for registered data newer than its type."""
+        entity_type = self.layout.type
+        if entity_type.kind is Kind.REGISTERED and version > entity_type.schema_version:
+            raise MigrationFailed(
+                f"the data is of schema version {version}, {entity_type.name} is at"
+                f" {entity_type.schema_version} here: first PUT"
+                f" /entity-types/{entity_type.name} with the later definition"
+            )
 
     def report(self) -> dict[str, Any]:
         """Return the collection's part of the report."""

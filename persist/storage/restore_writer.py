@@ -1,4 +1,4 @@
-"""Writing a restore: the records of a snapshot go into their tables.
+"""Writing a restore: records of a snapshot or an export go into their tables.
 
 Records to be overwritten are removed first, then all are inserted, so that unique
 values may have changed places. One batch at a time is in memory.
@@ -38,7 +38,7 @@ class OnConflict(Enum):
 
 
 class Row(NamedTuple):
-    """A record of a snapshot on its way into the database.
+    """A record on its way into the database.
 
     ``changed`` tells whether a migration step made other data of it. ``replaced`` is
     the revision of the record that it overwrites, 0 if there is none.
@@ -63,7 +63,7 @@ class RestoreWriter:
         work: UnitOfWork,
         layouts: Mapping[str, Layout],
         on_conflict: OnConflict,
-        snapshot: str,
+        snapshot: str | None,
         origin: Origin,
     ) -> None:
         self.created = self.skipped = self.overwritten = 0
@@ -178,7 +178,7 @@ class RestoreWriter:
             if not by_database and not isinstance(error, RecordExists):
                 raise
             return RecordExists(
-                "the snapshot has this id twice for the workspace it is restored into"
+                "this id comes twice for the workspace it is restored into"
             )
         return None
 

@@ -152,9 +152,22 @@ def own_workspace(client: httpx.Client) -> str:
     return name
 
 
-def test_a_seq_that_is_yet_to_come_is_the_end(client: httpx.Client, end: int) -> None:
-    for seq in (end + 1_000, 2**63, 10**30):
-        assert page(client, after=seq) == {"items": [], "last_seq": end}
+@pytest.mark.parametrize("beyond", [1, 1_000, 2**63, 10**30])
+def test_a_seq_beyond_the_last_change_is_refused_with_the_last_one(
+    client: httpx.Client, end: int, beyond: int
+) -> None:
+    after = end + beyond
+    answers = [
+        client.get("/changes", params={"after": after}),
+        client.get("/changes", params={"after": after, "wait": 25}),
+        client.get("/changes", params={"after": after}, headers=EVENTS),
+        client.get("/changes", headers=EVENTS | {"last-event-id": str(after)}),
+    ]
+    for answer in answers:
+        problem = assert_problem(answer, 400, "invalid-query")
+        assert problem["last_seq"] == end
+        assert str(end) in problem["detail"]
+    assert page(client, after=end) == {"items": [], "last_seq": end}
 
 
 def test_a_larger_limit_is_lowered_to_500(

@@ -232,7 +232,7 @@ def test_keys_count_at_once_on_every_worker_while_a_service_runs(
         assert statuses(server) == {401}
 
 
-def test_foreign_pages_are_refused_while_access_is_open_and_need_a_key_then(
+def test_foreign_pages_are_refused_and_foreign_hosts_need_a_key(
     url: str, made: Made, tmp_path: Path
 ) -> None:
     with serving(url, tmp_path) as server, server.client() as client:
@@ -242,14 +242,16 @@ def test_foreign_pages_are_refused_while_access_is_open_and_need_a_key_then(
             )
         key = made("ci", "*:read")
         becomes({401}, server)
-        for headers in FOREIGN:
+        origin, host = FOREIGN
+        for headers in (origin, origin | bearer(key)):
             assert_problem(
-                client.get("/api/counters", headers=headers), 401, "unauthenticated"
+                client.get("/api/counters", headers=headers), 403, "forbidden"
             )
-            assert (
-                client.get("/api/counters", headers=headers | bearer(key)).status_code
-                == 200
-            )
+        assert_problem(
+            client.get("/api/counters", headers=host), 401, "unauthenticated"
+        )
+        answer = client.get("/api/counters", headers=host | bearer(key))
+        assert answer.status_code == 200
 
 
 @pytest.fixture(scope="module")

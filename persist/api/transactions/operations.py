@@ -194,8 +194,8 @@ class Step:
     def run(self, collection: Collection, outcomes: Outcomes) -> Outcome:
         """Run it. Raises what the domain raises."""
         precondition = Precondition(self.if_match(outcomes), (), self.required)
-        id, content = self.id(outcomes), self.content(outcomes)
-        outcome = self.do(collection, id, content, precondition)
+        record_id, content = self.id(outcomes), self.content(outcomes)
+        outcome = self.do(collection, record_id, content, precondition)
         outcomes.add(self.name, outcome)
         return outcome
 
@@ -209,7 +209,7 @@ class Preparation:
         self._required = require_if_match
         self._earlier: dict[str, str] = {}
 
-    def step(self, type: EntityType, operation: Json) -> Step:
+    def step(self, entity_type: EntityType, operation: Json) -> Step:
         """Return the step of an operation whose form is right. Raises what is wrong
         with its content."""
         op, name = operation["op"], operation.get("as")
@@ -217,11 +217,11 @@ class Preparation:
         written_id = operation.get("id")
         written = operation.get(member, {}) if member else None
         step = Step(
-            type,
+            entity_type,
             operation.get("workspace") or DEFAULT,
             name,
             self._resolved(written_id, _new_id if op == "create" else _existing_id),
-            self._resolved(written, self._parser(type, operation)),
+            self._resolved(written, self._parser(entity_type, operation)),
             self._resolved(operation.get("if_match"), entity_tags_of),
             self._required,
             RUNS[op],
@@ -258,11 +258,11 @@ class Preparation:
             )
         return value
 
-    def _parser(self, type: EntityType, operation: Json) -> Callable[[Any], Any]:
+    def _parser(self, entity_type: EntityType, operation: Json) -> Callable[[Any], Any]:
         """Return the function that parses and checks the content of an operation."""
         match operation["op"]:
             case "create" | "replace":
-                return lambda data: type.validate(_object(data))
+                return lambda data: entity_type.validate(_object(data))
             case "patch":
                 return lambda patch: change_of(
                     patch,
@@ -270,7 +270,7 @@ class Preparation:
                     self._max_bytes,
                 )
             case "command":
-                command = command_of(type, operation["command"])
+                command = command_of(entity_type, operation["command"])
                 return lambda payload: (
                     command,
                     command.parse(_object(payload, InvalidPayload)),
@@ -286,54 +286,59 @@ def _object(
     return value
 
 
-def _new_id(id: Any) -> Any:
-    if id is not None and not (isinstance(id, str) and is_canonical(id)):
+def _new_id(record_id: Any) -> Any:
+    if record_id is not None and not (
+        isinstance(record_id, str) and is_canonical(record_id)
+    ):
         raise InvalidData("an id is a canonical lower-case UUID")
-    return id
+    return record_id
 
 
-def _existing_id(id: Any) -> str:
-    if not isinstance(id, str) or not is_canonical(id):
+def _existing_id(record_id: Any) -> str:
+    if not isinstance(record_id, str) or not is_canonical(record_id):
         raise RecordNotFound(
-            f"{dumps(id)[:80]} is no id: ids are canonical lower-case UUIDs"
+            f"{dumps(record_id)[:80]} is no id: ids are canonical lower-case UUIDs"
         )
-    return id
+    return record_id
 
 
 def _create(
-    collection: Collection, id: str | None, data: Data, precondition: Precondition
+    collection: Collection,
+    record_id: str | None,
+    data: Data,
+    precondition: Precondition,
 ) -> Outcome:
     precondition.check(None)
-    if id is None:
+    if record_id is None:
         return Outcome(201, collection.create(data, new_id()))
-    return Outcome(201, collection.create_with_id(data, id))
+    return Outcome(201, collection.create_with_id(data, record_id))
 
 
 def _replace(
-    collection: Collection, id: str, data: Data, precondition: Precondition
+    collection: Collection, record_id: str, data: Data, precondition: Precondition
 ) -> Outcome:
-    record, created = collection.replace(id, data, precondition)
+    record, created = collection.replace(record_id, data, precondition)
     return Outcome(201 if created else 200, record)
 
 
 def _patch(
-    collection: Collection, id: str, change: Any, precondition: Precondition
+    collection: Collection, record_id: str, change: Any, precondition: Precondition
 ) -> Outcome:
-    return Outcome(200, collection.patch(id, change, precondition))
+    return Outcome(200, collection.patch(record_id, change, precondition))
 
 
 def _command(
-    collection: Collection, id: str, content: Any, precondition: Precondition
+    collection: Collection, record_id: str, content: Any, precondition: Precondition
 ) -> Outcome:
     command, payload = content
-    result, record = collection.run(id, command, payload, precondition)
+    result, record = collection.run(record_id, command, payload, precondition)
     return Outcome(200, record, dumps(result))
 
 
 def _delete(
-    collection: Collection, id: str, _: None, precondition: Precondition
+    collection: Collection, record_id: str, _: None, precondition: Precondition
 ) -> Outcome:
-    return Outcome(204, collection.delete(id, precondition))
+    return Outcome(204, collection.delete(record_id, precondition))
 
 
 RUNS: Mapping[str, Run] = {

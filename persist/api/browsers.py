@@ -1,0 +1,134 @@
+"""Browsers: which pages may ask, and the headers that answers to them have (contract
+16)."""
+
+from collections.abc import Collection
+from functools import lru_cache
+from urllib.parse import urlsplit
+
+from persist.api.requests import Request, Scope
+from persist.api.responses import Headers, Response
+from persist.api.routes import is_page
+from persist.domain.errors import Forbidden
+
+ALLOWED_HEADERS = (
+    "Authorization",
+    "Content-Type",
+    "If-Match",
+    "If-None-Match",
+    "Idempotency-Key",
+    "Prefer",
+    "Last-Event-ID",
+    "X-Request-ID",
+)
+EXPOSED_HEADERS = (
+    "ETag",
+    "Link",
+    "Location",
+    "Retry-After",
+    "Accept-Patch",
+    "X-Request-ID",
+    "Idempotency-Replayed",
+    "Preference-Applied",
+)
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+PREFLIGHT_SECONDS = 600
+"""Seconds for which a browser keeps the answer to a preflight request."""
+
+PORTS = {"http": 80, "https": 443}
+
+NOSNIFF = (b"x-content-type-options", b"nosniff")
+PRIVATE = (b"cache-control", b"private, no-cache")
+VARY = (b"vary", b"Origin")
+
+
+class Browsers:
+    """Decides about requests that a page of another site makes in a browser.
+
+    ``origins`` are the origins of pages that may ask (``PERSIST_CORS_ORIGINS``).
+    """
+
+    def __init__(self, origins: Collection[str]) -> None:
+        self._origins = frozenset(origins)
+        self._exposed: Headers = [
+            (b"access-control-expose-headers", ", ".join(EXPOSED_HEADERS).encode())
+        ]
+
+    def preflight(self, request: Request) -> Response | None:
+        """Return the answer to a preflight request (Fetch standard, CORS protocol) of
+        an allowed page; None where the request is something else."""
+        origin = request.header(b"origin")
+        if request.method != "OPTIONS" or origin not in self._origins:
+            return None
+        if request.header(b"access-control-request-method") is None:
+            return None
+        headers = [
+            (b"access-control-allow-methods", ", ".join(METHODS).encode()),
+            (b"access-control-allow-headers", ", ".join(ALLOWED_HEADERS).encode()),
+            (b"access-control-max-age", str(PREFLIGHT_SECONDS).encode()),
+        ]
+        return Response(204, b"", headers)
+
+    def check(self, request: Request, scope: Scope) -> None:
+        """Raise ``Forbidden`` for what a page of another site sends, unless it is
+        allowed or follows a link to a page of this service."""
+        origin = request.header(b"origin")
+        site = request.header(b"sec-fetch-site")
+        if origin in self._origins:
+            return
+        is_foreign = site not in (None, "same-origin", "none")
+        if origin is not None and not is_foreign:
+            is_foreign = origin != _own_origin(request, scope)
+        if is_foreign and not _follows_link(request):
+            sender = f"of the Origin {origin[:80]!r}" if origin else "of another site"
+            raise Forbidden(
+                f"a page {sender} may not ask here; PERSIST_CORS_ORIGINS allows pages"
+            )
+
+    def headers(self, request: Request, sent: Headers) -> Headers:
+        """Return the headers that a response has in addition to ``sent``."""
+        headers = [NOSNIFF]
+        if request.access.actor and all(name != PRIVATE[0] for name, _ in sent):
+            headers.append(PRIVATE)
+        if self._origins:
+            headers.append(VARY)
+            origin = request.header(b"origin")
+            if origin in self._origins:
+                allowed = (b"access-control-allow-origin", (origin or "").encode())
+                headers += [allowed, *self._exposed]
+        return headers
+
+
+def _own_origin(request: Request, scope: Scope) -> str | None:
+    """Return the origin under which the client reached the service.
+
+    A proxy that ends TLS says so in ``X-Forwarded-Proto``. A page of another site
+    cannot send that header: it is not one that a preflight request allows.
+    """
+    scheme = request.header(b"x-forwarded-proto") or scope["scheme"]
+    return _origin(scheme.lower(), request.header(b"host") or "")
+
+
+@lru_cache(maxsize=256)
+def _origin(scheme: str, host: str) -> str | None:
+    """Return an origin as browsers write it: without the port of the scheme."""
+    try:
+        parts = urlsplit(f"//{host}")
+        port = parts.port
+    except ValueError:
+        return None
+    name = (parts.hostname or "").lower()
+    if ":" in name:
+        name = f"[{name}]"
+    if port is None or port == PORTS.get(scheme):
+        return f"{scheme}://{name}"
+    return f"{scheme}://{name}:{port}"
+
+
+def _follows_link(request: Request) -> bool:
+    """Return whether a person follows a link to a page of this service."""
+    return (
+        request.method == "GET"
+        and is_page(request.path)
+        and request.header(b"sec-fetch-mode") == "navigate"
+        and request.header(b"sec-fetch-dest") == "document"
+    )
