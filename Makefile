@@ -52,6 +52,9 @@ docs: .venv/dev ## Build the documentation into build/site, links checked
 	$(BIN)/python -m tests.support.reference_pages
 	$(BIN)/zensical build --clean --strict
 
+clients: .venv/dev .clients/installed ## Generate clients of the OpenAPI document and drive them
+	$(BIN)/python -m tests.clients $(ARGS)
+
 bench: .venv/dev ## Measure against the peers, write benchmarks/RESULTS.md
 	$(BIN)/python -m benchmarks $(ARGS)
 	$(BIN)/python -m benchmarks.process
@@ -68,6 +71,7 @@ lock: ## Pin the dependencies (needs uv; UPGRADE=--upgrade for newer ones)
 	$(LOCK) --extra postgres --group dev pyproject.toml -o requirements-dev.lock
 	$(LOCK) --constraint requirements-dev.lock --extra postgres pyproject.toml -o requirements.lock
 	$(LOCK) --constraint requirements-dev.lock --group build -o requirements-build.lock
+	$(LOCK) tests/clients/requirements.in -o tests/clients/requirements.lock
 
 clean: ## Remove the environment and the files of tools
 	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
@@ -81,6 +85,13 @@ clean: ## Remove the environment and the files of tools
 .venv/run: requirements.lock requirements-build.lock pyproject.toml | .venv/bin/python
 	$(PIP) --require-hashes -r requirements.lock -r requirements-build.lock
 	$(PIP) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.clients/installed: tests/clients/requirements.lock tests/clients/package-lock.json
+	$(PYTHON) -m venv .clients/python
+	.clients/python/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r tests/clients/requirements.lock
+	cp tests/clients/package.json tests/clients/package-lock.json .clients
+	cd .clients && npm ci --silent --no-audit --no-fund
 	@touch $@
 
 .venv/dev: .venv/run requirements-dev.lock

@@ -20,6 +20,7 @@ ASSETS = {
     "page.css": STATIC / "page.css",
     "page.js": STATIC / "page.js",
 }
+GUIDE = (STATIC / "guide.html").read_text(encoding="utf-8")
 VERSION = hashlib.sha256(
     b"".join(path.read_bytes() for path in ASSETS.values())
 ).hexdigest()[:12]
@@ -45,7 +46,7 @@ PAGE = f"""\
 <link rel="icon" type="image/png" href="docs/assets/{VERSION}/favicon.png">
 </head>
 <body>
-<nav id="collections"></nav>
+{GUIDE}<nav id="collections"></nav>
 <div id="swagger-ui"></div>
 <script src="docs/assets/{VERSION}/swagger-ui-bundle.js"></script>
 <script src="docs/assets/{VERSION}/page.js"></script>

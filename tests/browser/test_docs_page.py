@@ -157,14 +157,63 @@ def test_the_examples_of_a_record_work_one_after_the_other(
         for name in (
             "replace",
             "patch",
-            "invokeSet",
+            "invoke_set",
             "get",
             "history",
-            "import",
+            "import_records",
             "delete",
         )
     }
     assert tried == dict.fromkeys(tried, "200") | {"replace": "201", "delete": "204"}
+
+
+@pytest.mark.parametrize("width", [400, 1300])
+def test_the_page_fits_its_window_and_begins_with_a_guide(
+    opened: Opened, shop: Server, width: int
+) -> None:
+    page = opened(f"{shop.url}/docs")
+    page.set_viewport_size({"width": width, "height": 900})
+    listing = operation(page, "ops-tickets", "list")
+    expect(listing.locator(".parameters").first).to_be_visible(timeout=PATIENCE)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    guide, first = page.locator("#guide").bounding_box(), listing.bounding_box()
+    assert guide is not None
+    assert first is not None
+    assert guide["y"] + guide["height"] < first["y"]
+    picture = listing.screenshot()
+    assert len(picture) > 10_000
+
+
+def test_a_list_shows_its_other_filters_on_demand_and_fits_three_screens(
+    opened: Opened, shop: Server
+) -> None:
+    page = opened(f"{shop.url}/docs?collection=ops-tickets")
+    listing = operation(page, "ops-tickets", "list")
+    row = listing.locator('tr[data-param-name="severity__gte"]')
+    expect(listing.locator('tr[data-param-name="severity"]')).to_be_visible(
+        timeout=PATIENCE
+    )
+    expect(row).to_be_hidden()
+    box = listing.bounding_box()
+    assert box is not None
+    assert box["height"] < 3 * 900
+    listing.locator("button.fold").click()
+    expect(row).to_be_visible()
+
+
+def test_collections_and_the_service_stand_under_headings_of_their_own(
+    opened: Opened, shop: Server
+) -> None:
+    page = opened(f"{shop.url}/docs")
+    expect(page.locator("#operations-tag-ops-tickets")).to_be_visible(timeout=PATIENCE)
+    shown = """(id) => getComputedStyle(
+        document.getElementById(id).closest(".opblock-tag-section"), "::before").content"""
+    assert page.evaluate(shown, "operations-tag-transactions") == '"The service"'
+    assert page.evaluate(shown, "operations-tag-ops-tickets") == "none"
+    link = page.locator('a[href="collections/ops-tickets/openapi.json"]')
+    expect(link).to_be_visible()
+    with shop.client() as client:
+        assert client.get("/collections/ops-tickets/openapi.json").status_code == 200
 
 
 def test_the_filter_box_narrows_the_collections(opened: Opened, shop: Server) -> None:
@@ -237,6 +286,7 @@ def test_where_keys_are_demanded_the_page_asks_for_one_and_shows_it(
         key = re.findall(r"^persist_\S+$", server.log.read_text(), re.MULTILINE)[0]
         page = opened(f"{server.url}/docs?collection=ops-tickets")
         field = page.get_by_placeholder("Key")
+        expect(page.get_by_text("persist keys create")).to_be_visible()
         field.fill("wrong")
         field.press("Enter")
         expect(page.get_by_text("This key is not known here.")).to_be_visible(

@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from persist.entity_types.registry import load_models
 Json = dict[str, Any]
 ROOT = Path(__file__).parents[2]
 METHODS = {"get", "put", "post", "patch", "delete"}
+MAX_SCHEMA_BYTES = 524_288
 ID = "0198c1d2-7c2f-7d6a-9f1e-2b3c4d5e6f70"
 
 
@@ -233,6 +235,124 @@ def test_no_component_is_unused() -> None:
             if kind != "securitySchemes"
             for name in members
         } == {reference for reference in used if isinstance(reference, str)}
+
+
+def test_eighty_collections_take_at_most_two_and_a_half_megabytes() -> None:
+    models = [
+        type
+        for type in deployment().values()
+        if type.model is not None and type.model.__module__.startswith("app.")
+    ]
+    types = [
+        replace(models[number % len(models)], name=f"collection-{number:02}")
+        for number in range(80)
+    ]
+    made = document(types, version="1", with_service=True)
+    size = len(json.dumps(made, separators=(",", ":")))
+    assert size <= 2_500_000
+
+
+def test_a_large_schema_takes_at_most_eight_times_its_size() -> None:
+    members = {
+        f"member_{number}": {
+            "type": "object",
+            "description": "A member with a description of a usual length, and more.",
+            "properties": {
+                name: {"type": "string", "maxLength": 100, "pattern": "^[a-z]+$"}
+                for name in ("first", "second", "third")
+            },
+        }
+        for number in range(200)
+    }
+    schema: Json = {"type": "object", "properties": members}
+    empty = document([hand_made("large", {"type": "object"})], version="1")
+    made = document([hand_made("large", schema)], version="1")
+    assert len(json.dumps(made)) - len(json.dumps(empty)) <= 8 * len(json.dumps(schema))
+
+
+def test_schemas_are_written_as_generators_read_them() -> None:
+    schema: Json = {
+        "type": "object",
+        "title": "Thing",
+        "properties": {
+            "either": {"type": ["string", "null"], "maxLength": 3, "title": "Either"},
+            "size": {"enum": ["s", "m", None]},
+            "any": True,
+            "pair": {
+                "prefixItems": [{"type": "number"}] * 2,
+                "items": False,
+                "type": "array",
+            },
+            "again": {"$ref": "#/properties/either"},
+            "bundled": {"$ref": "https://example.com/part.json"},
+            "spaced": {"$ref": "#/$defs/My%20Part"},
+            "signs": {"enum": ["+", "-"]},
+            "sample": {"type": "object", "examples": [{"$ref": "ticket.id"}]},
+        },
+        "$defs": {
+            "My Part": {"type": "integer"},
+            "part": {"$id": "https://example.com/part.json", "type": "boolean"},
+        },
+        "if": {"required": ["either"]},
+        "then": {"required": ["size"]},
+    }
+    made = document([hand_made("things", schema)], version="1")
+    assert list(OpenAPIV31SpecValidator(made).iter_errors()) == []
+    for node in nodes(made["components"]["schemas"]):
+        assert not isinstance(node.get("type"), list)
+        assert "title" not in node or isinstance(node["title"], dict)
+        assert "if" not in node
+        reference = node.get("$ref")
+        assert not isinstance(reference, str) or reference.count("/") == 3
+    create = {"$ref": "#/components/schemas/ThingCreate"}
+    for right in (
+        {"either": None, "size": None, "any": [1], "pair": [1, 2]},
+        {"again": "abc", "bundled": True, "spaced": 3, "signs": "+"},
+    ):
+        assert accepts(made, create, right), right
+    for wrong in (
+        {"either": "abcd"},
+        {"again": 1},
+        {"size": "l"},
+        {"pair": [1, 2, 3]},
+        {"bundled": 1},
+        {"spaced": "a"},
+        {"signs": "*"},
+    ):
+        assert not accepts(made, create, wrong), wrong
+
+
+def test_a_hundred_and_fifty_types_make_a_valid_document() -> None:
+    spec = find_spec("check_jsonschema")
+    assert spec is not None
+    package = Path(str(spec.origin)).parent
+    files = [
+        path
+        for path in sorted(package.rglob("builtin_schemas/**/*.json"))
+        if path.stat().st_size <= MAX_SCHEMA_BYTES
+    ]
+    schemas = [json.loads(path.read_text()) for path in files]
+    types = [
+        hand_made(f"type-{number:03}", schemas[number % len(schemas)])
+        for number in range(150)
+    ]
+    made = document(types, version="1")
+    assert [
+        error.message for error in OpenAPIV31SpecValidator(made).iter_errors()
+    ] == []
+    for reference in {
+        node["$ref"] for node in nodes(made) if isinstance(node.get("$ref"), str)
+    }:
+        assert resolved(made, reference) is not None
+
+
+def test_results_of_commands_have_the_type_of_their_method() -> None:
+    results = {
+        name: whole()["components"]["schemas"][name]["properties"]["result"]
+        for name in ("OpsTicketEscalateResult", "OpsTicketAckResult")
+    }
+    assert results["OpsTicketEscalateResult"]["type"] == "integer"
+    assert results["OpsTicketAckResult"]["type"] == "boolean"
 
 
 def test_names_are_those_that_people_would_choose() -> None:
@@ -547,7 +667,14 @@ def test_nested_members_have_filters_and_lists_only_the_question_whether_they_ar
 ):
     given = filters(whole(), "samples")
     assert given["place.altitude__gt"]["schema"]["type"] == "integer"
-    assert {name for name in given if name.startswith("tags")} == {"tags__isnull"}
+    assert {name for name in given if name.startswith("tags")} == {
+        "tags__isnull",
+        "tags__has",
+        *(
+            f"tags__len__{each}"
+            for each in ("eq", "ne", "in", "gt", "gte", "lt", "lte")
+        ),
+    }
 
 
 def test_a_field_whose_name_a_control_parameter_has_is_filtered_behind_data() -> None:

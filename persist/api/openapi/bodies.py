@@ -6,7 +6,7 @@ Their schemas are those by which the handlers validate them.
 from functools import cache
 
 from persist.api import entity_types, migrations, snapshots, workspaces
-from persist.api.openapi.components import Components
+from persist.api.openapi.components import ANY_OBJECT, Components
 from persist.api.openapi.shared import BINARY, JSON, NDJSON, SHARED, Json, schema
 from persist.api.transactions import routes as transactions
 
@@ -25,11 +25,11 @@ BYTES: Json = {"type": "string", "format": "binary"}
 
 _OF_ANY_COLLECTION = {
     "Bytes": BYTES,
-    "Create": schema("Data"),
+    "Create": schema("AnyData"),
     "JsonPatch": schema("JsonPatch"),
     "Lines": {"type": "string"},
-    "MergePatch": schema("Data"),
-    "Payload": schema("Data"),
+    "MergePatch": schema("AnyData"),
+    "Payload": schema("AnyData"),
 }
 """The schemas of bodies where no entity type is known."""
 
@@ -45,7 +45,7 @@ def request_body(operation: str) -> Json | None:
         }
         return {"content": content}
     if operation == "invoke_in_workspace":
-        return {"content": {JSON: {"schema": schema("Data"), "example": {}}}}
+        return {"content": {JSON: {"schema": schema("AnyData"), "example": {}}}}
     if operation not in _REQUESTS:
         return None
     name, documented = _REQUESTS[operation]
@@ -65,4 +65,7 @@ def request_schemas() -> Json:
     for name, documented in named.items():
         written = documented["requestBody"]["content"][JSON]["schema"]
         components.add(name, components.convert(written, name, name))
+    patch = components.schemas["TransactionOperationsPatch"]["properties"]
+    operations = {"type": "array", "items": ANY_OBJECT}
+    patch["patch"] = {"anyOf": [ANY_OBJECT, operations]}
     return components.schemas

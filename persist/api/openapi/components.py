@@ -40,7 +40,10 @@ _ONE = frozenset(
 )
 _SEVERAL = frozenset(("allOf", "anyOf", "oneOf", "prefixItems"))
 _NAMED = frozenset(("patternProperties", "properties"))
-_ANNOTATIONS = ("default", "deprecated", "description", "examples")
+_ANNOTATIONS = ("deprecated", "description", "examples")
+"""Without ``default``: some generators demand members that have one, others send the
+default with every patch."""
+
 _BY_TYPE: dict[str, frozenset[str]] = {
     "array": frozenset(
         (
@@ -111,6 +114,12 @@ def normalized(name: str) -> str:
 def nullable(part: Json) -> Json:
     """Return a schema that also admits null."""
     return {"anyOf": [part, NULL]} if part else part
+
+
+def not_only_null(part: Any) -> Any:
+    """Return the schema of a member. One that is always null has no type in some
+    languages."""
+    return {"description": "Always null."} if part == NULL else part
 
 
 class Components:
@@ -207,12 +216,9 @@ class _Conversion:
             converted = self.schema(source, name)
             if not _deserves_a_name(converted):
                 return converted
-            annotations = _taken(converted, ("default",))
             known = self._components.claim(source, name)
             self._components.schemas[known] = converted
-        else:
-            annotations = _taken(dict(source), ("default",))
-        return _joined(schema(known), annotations)
+        return schema(known)
 
     def _member(self, keyword: str, value: Any, name: str) -> Any:
         if keyword == "additionalProperties" and isinstance(value, bool):
@@ -230,7 +236,7 @@ class _Conversion:
             ]
         if keyword in _NAMED and isinstance(value, Mapping):
             return {
-                member: self.placed(part, name + pascal_case(member))
+                member: not_only_null(self.placed(part, name + pascal_case(member)))
                 for member, part in value.items()
             }
         return value
@@ -250,12 +256,10 @@ class _Conversion:
 
 
 def _is_left_out(keyword: str, value: Any) -> bool:
-    """Return whether a keyword is one that generators fail at: a default that is no
-    scalar, an example that could be taken for a reference, a condition."""
-    if keyword == "default":
-        return value is None or isinstance(value, dict | list)
+    """Return whether generators fail at a keyword: an example that could be taken for a
+    reference, a condition."""
     if keyword == "examples":
-        return '"$ref"' in dumps(value)
+        return not isinstance(value, list) or '"$ref"' in dumps(value)
     return keyword in ("anyOf", "oneOf") and _is_condition(value)
 
 
@@ -280,21 +284,13 @@ def _branch_name(branch: Any, number: int) -> str:
 
 
 def _deserves_a_name(converted: Json) -> bool:
-    """Return whether a schema becomes a component. An array does not: its items do."""
-    if "$ref" in converted or "items" in converted:
-        return False
-    return (
-        "properties" in converted
-        or len(converted.get("enum", ())) > 1
-        or len(dumps(converted)) > LARGEST_INLINE
-    )
-
-
-def _taken(converted: Json, keywords: Iterable[str]) -> Json:
-    """Remove keywords from a schema and return them."""
-    return {
-        keyword: converted.pop(keyword) for keyword in keywords if keyword in converted
-    }
+    """Return whether a schema becomes a component. An array does not, nor a choice that
+    has one among others: the items do."""
+    if "properties" in converted or len(converted.get("enum", ())) > 1:
+        return True
+    text = dumps(converted)
+    is_array = '"items":' in text
+    return len(text) > LARGEST_INLINE and "$ref" not in converted and not is_array
 
 
 def _joined(reference: Json, others: Json) -> Json:
@@ -317,12 +313,23 @@ def _complete(converted: Json) -> Json:
     match converted.get("type"):
         case "integer":
             return INT64_BOUNDS | converted
-        case "object" if not {"properties", "additionalProperties"} & converted.keys():
-            return converted | {"additionalProperties": True}
+        case "object":
+            return _object(converted)
         case "array":
             return _array(converted)
         case _:
             return converted
+
+
+def _object(converted: Json) -> Json:
+    """Return the schema of an object that says whether it is open. Beside members of
+    their own types, TypeScript allows no type of all other members."""
+    others = converted.get("additionalProperties", True)
+    if "properties" not in converted:
+        return converted | {"additionalProperties": others}
+    if isinstance(others, dict):
+        return converted | {"additionalProperties": True}
+    return converted
 
 
 def _array(converted: Json) -> Json:

@@ -16,13 +16,13 @@ from persist.domain.field import ENVELOPE, Field, FieldType, Path
 from persist.domain.field_types import schema_of
 from persist.domain.query import TEXT_FUNCTIONS, Function, Operator, operators_of
 
-NESTED_LEVELS = 4
+NESTED_LEVELS = 3
 """How deep members are listed; filters reach deeper ones as well."""
 
 MAX_FIELDS = 500
 """Members that are looked at: schemas that refer to each other have no end of them."""
 
-MAX_FILTERS = 200
+MAX_FILTERS = 150
 """Filters of one collection that are listed: equality first, then the other operators
 of the first fields. All of them work."""
 

@@ -9,6 +9,7 @@ from persist.api.openapi.components import (
     NULL,
     Components,
     normalized,
+    not_only_null,
     nullable,
     pascal_case,
 )
@@ -16,7 +17,7 @@ from persist.api.openapi.shared import EXAMPLE_ID, SHARED, Json, schema
 from persist.domain.command import Command
 from persist.domain.entity_type import EntityType, Kind
 from persist.domain.field import FieldType
-from persist.domain.record import Data
+from persist.domain.record import Data, dumps
 
 EXAMPLE_TIME = "2026-11-22T17:00:00.123456Z"
 _MERGED: dict[FieldType, Json] = {FieldType.OBJECT: ANY_OBJECT, FieldType.ANY: {}}
@@ -69,7 +70,7 @@ class _CollectionSchemas:
     def all(self) -> dict[str, Any]:
         """Return all of them."""
         base, example = self._base, self._example
-        create = self._data("Create")
+        create = self._create()
         partial = self._partial(self._members() | self._computed())
         if example is not None:
             create = create | {"examples": [example]}
@@ -97,6 +98,19 @@ class _CollectionSchemas:
         converted.pop("examples", None)
         return {"type": "object"} if converted == {"not": {}} else converted
 
+    def _create(self) -> Json:
+        """Return the schema of data to store; descriptions name the defaults."""
+        create = self._data("Create")
+        properties = create.get("properties", {})
+        for name, part in self._type.schema.get("properties", {}).items():
+            default = part.get("default") if isinstance(part, Mapping) else None
+            if default is not None and "$ref" not in properties.get(name, {}):
+                described = (
+                    f"{part.get('description', '')} Default: `{dumps(default)}`."
+                )
+                properties[name] |= {"description": described.lstrip()}
+        return create
+
     def _read(self) -> Json:
         """Return the schema of stored data: members with a default are always there."""
         read = self._data("Read")
@@ -105,9 +119,7 @@ class _CollectionSchemas:
             return read
         required = [name for name in properties if self._is_always_stored(name)]
         required += self._computed()
-        read["properties"] = {
-            name: _without_default(part) for name, part in properties.items()
-        } | self._computed()
+        read["properties"] = properties | self._computed()
         return read | {"required": required} if required else read
 
     def _computed(self) -> dict[str, Json]:
@@ -132,11 +144,7 @@ class _CollectionSchemas:
         own = self._type.schema.get("properties", {})
         return {
             name: (
-                _without_default(
-                    self._components.part(
-                        self._type.schema, own[name], self._base, name
-                    )
-                )
+                self._components.part(self._type.schema, own[name], self._base, name)
                 if name in own
                 else {}
             )
@@ -192,22 +200,13 @@ class _CollectionSchemas:
 
     def _result(self, command: Command) -> Json:
         prefix = self._base + pascal_case(command.name)
-        result = self._components.convert(command.result_schema, prefix)
+        converted = self._components.convert(command.result_schema, prefix)
+        result = not_only_null(converted)
         return {
             "type": "object",
             "required": ["result", "record"],
             "properties": {"result": result, "record": schema(f"{self._base}Record")},
         }
-
-
-def _without_default(part: Any) -> Any:
-    """Return a member's schema without its default, which is only filled in where data
-    is created."""
-    if not isinstance(part, dict) or "default" not in part:
-        return part
-    bare = {keyword: value for keyword, value in part.items() if keyword != "default"}
-    only_reference = [*bare] == ["allOf"] and len(bare["allOf"]) == 1
-    return bare["allOf"][0] if only_reference else bare
 
 
 def example_record(type: EntityType, data: Data) -> Json:

@@ -8,7 +8,7 @@ const chosen = params.get("collection");
 const REMEMBERED = "persist-key";
 let key = sessionStorage.getItem(REMEMBERED);
 
-const shown = () => (key ? { Authorization: `Bearer ${key}` } : {});
+const authorization = () => (key ? { Authorization: `Bearer ${key}` } : {});
 
 // NDJSON is text of many lines; Swagger UI sees "json" in its name and would quote the example.
 const linesAsTheyAre = {
@@ -19,15 +19,39 @@ const linesAsTheyAre = {
   },
 };
 
+// A list has a filter for each field and operator: those beyond equality are shown on demand.
+const foldedFilters = ({ React: { createElement } }) => ({
+  wrapComponents: {
+    parameters: (Original) => (props) => {
+      const folds = (props.parameters?.toJS?.() ?? []).filter(({ name }) => /__|^_/.test(name)).length;
+      if (folds < 5) return createElement(Original, props);
+      const toggle = ({ currentTarget: button }) => {
+        const isFolded = button.parentElement.classList.toggle("folded");
+        button.textContent = isFolded ? `Show ${folds} more filters` : "Show fewer filters";
+      };
+      return createElement(
+        "div",
+        { className: "folded" },
+        createElement("button", { className: "fold", type: "button", onClick: toggle }, `Show ${folds} more filters`),
+        createElement(Original, props),
+      );
+    },
+  },
+});
+
 function typed(complaint) {
   const form = document.createElement("form");
+  const label = document.createElement("label");
+  label.textContent =
+    "This service asks for a key. On its machine, `persist keys create --name you --scope '*:read'` makes one. " +
+    "It stays in this tab, and what you see here is what it may do.";
   const field = document.createElement("input");
   field.type = "password";
   field.placeholder = "Key";
   field.autocomplete = "off";
   const button = document.createElement("button");
   button.textContent = "Show";
-  form.append(field, button, ` ${complaint}`);
+  form.append(label, field, button, ` ${complaint}`);
   document.getElementById("collections").append(form);
   field.focus();
   return new Promise((resolve) => {
@@ -40,15 +64,15 @@ function typed(complaint) {
 }
 
 async function admitted() {
-  while ((await fetch("./", { headers: shown() })).status === 401) {
-    key = await typed(key ? "This key is not known here." : "This service demands a key: persist keys create");
+  while ((await fetch("./", { headers: authorization() })).status === 401) {
+    key = await typed(key ? "This key is not known here." : "");
     sessionStorage.setItem(REMEMBERED, key);
   }
 }
 
 function show(url) {
   window.ui = SwaggerUIBundle({
-    requestInterceptor: (request) => ({ ...request, headers: { ...shown(), ...request.headers } }),
+    requestInterceptor: (request) => ({ ...request, headers: { ...authorization(), ...request.headers } }),
     onComplete: () => key && window.ui.preauthorizeApiKey("key", key),
     url,
     dom_id: "#swagger-ui",
@@ -58,7 +82,7 @@ function show(url) {
     defaultModelsExpandDepth: -1,
     displayRequestDuration: true,
     validatorUrl: "none",
-    plugins: [linesAsTheyAre],
+    plugins: [linesAsTheyAre, foldedFilters],
   });
 }
 
@@ -76,15 +100,17 @@ function offer(collections) {
   const list = document.createElement("ul");
   for (const { name, description } of collections) {
     const item = document.createElement("li");
-    item.append(link(name, `?collection=${name}`), ` ${description}`);
+    item.append(link(name, `?collection=${name}`), ` ${description.split("\n")[0]} `);
+    item.append(link("OpenAPI", `collections/${name}/openapi.json`));
     list.append(item);
   }
   search.addEventListener("input", () => {
-    for (const item of list.children) item.hidden = !item.textContent.includes(search.value);
+    const wanted = search.value.toLowerCase();
+    for (const item of list.children) item.hidden = !item.textContent.toLowerCase().includes(wanted);
   });
-  const whole = document.createElement("p");
-  whole.append(link("Everything in one document (slow)", "?collection="));
-  document.getElementById("collections").append(search, list, whole);
+  const everything = document.createElement("p");
+  everything.append(link("Everything in one document (slow)", "?collection="));
+  document.getElementById("collections").append(search, list, everything);
 }
 
 async function start() {
@@ -93,7 +119,7 @@ async function start() {
     document.getElementById("collections").append(link("All collections", "?"));
     return show(`collections/${chosen}/openapi.json`);
   }
-  const answer = chosen === null ? await fetch("collections", { headers: shown() }) : null;
+  const answer = chosen === null ? await fetch("collections", { headers: authorization() }) : null;
   const collections = answer?.ok ? (await answer.json()).items : [];
   return collections.length > MANY ? offer(collections) : show("openapi.json");
 }
