@@ -35,7 +35,7 @@ def _setting(name: str, field: FieldInfo) -> str:
     shown = str(field.default)
     default = shown.lower() if isinstance(field.default, bool) else shown
     rows = [
-        ("default", f"`{default}`"),
+        ("default", f"`{default}`" if default else "empty"),
         ("type", _type_of(field)),
         *_bounds(field),
         ("flag", f"`--{name.replace('_', '-')}`"),
