@@ -7,7 +7,7 @@ from typing import Any
 from persist.domain.entity_type import EntityType
 from persist.domain.errors import InvalidQuery, PersistError
 from persist.domain.field import ANYTHING, ENVELOPE, Field, FieldType
-from persist.domain.field_types import NUMBER, parse_scalar
+from persist.domain.field_types import NUMBER, VALUE_TYPES, parse_scalar
 from persist.domain.query import (
     TEXT_FUNCTIONS,
     Call,
@@ -168,11 +168,13 @@ def _value(field: Field, function: Function, text: str) -> tuple[FieldType, Any]
         return FieldType.STRING, text
     if field.type is not FieldType.ANY:
         value = parse_scalar(field.type, text)
+        VALUE_TYPES[field.type].value(value)
         return type_compared(field, value) or field.type, value
     found: list[tuple[FieldType, Any]] = []
     for value in _readings(text):
         kind = type_compared(field, value)
-        if kind is not None:
+        is_fraction = kind is FieldType.NUMBER and not field.allows(kind)
+        if kind is not None and not is_fraction:
             found.append((kind, value))
     if not found:
         raise ValueError(f"takes {described(field.types)}")

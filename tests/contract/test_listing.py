@@ -18,7 +18,6 @@ from tests.conftest import Service
 from tests.support import raw
 from tests.support.collection import Collection
 from tests.support.problems import Json, assert_problem
-from tests.support.twins import typed_only
 
 ROWS: list[Json] = [
     {"amount": 1, "spare_amount": None, "ratio": 0.5, "name": "apple", "active": True},
@@ -261,7 +260,6 @@ def test_conditions_are_all_demanded_repeated_ones_too(
     assert samples.items([("marker", marked), ("amount", "1"), ("amount", "2")]) == []
 
 
-@typed_only  # a class stores times in one form; JSON Schema leaves text as it was sent
 @pytest.mark.parametrize(
     ("written_as", "matches"),
     [
@@ -279,7 +277,6 @@ def test_a_time_in_the_data_is_found_by_its_instant(
     assert found == ([record] if matches else [])
 
 
-@typed_only  # a class stores times in one form; JSON Schema leaves text as it was sent
 def test_times_in_the_data_order_by_instant(samples: Collection, marker: str) -> None:
     moments = [
         "2026-03-01T12:00:00Z",
@@ -297,7 +294,6 @@ def test_times_in_the_data_order_by_instant(samples: Collection, marker: str) ->
     assert names(after) == by_instant[1:]
 
 
-@typed_only  # a class stores times in one form; JSON Schema leaves text as it was sent
 def test_a_filter_for_a_time_takes_times_only(samples: Collection) -> None:
     assert_problem(samples.find(happened_at="yesterday"), 400, "invalid-query")
 

@@ -35,8 +35,14 @@ SCHEMA = an_object(
     event_name=TEXT,
     at=an_object(city=TEXT, storey={"type": ["integer", "null"]}),
     payload={"type": "object"},
+    at_time={"type": "string", "format": "date-time"},
+    total={"type": "string", "format": "decimal"},
+    length={"type": ["string", "null"], "format": "duration"},
+    reference={"type": "string", "format": "uuid"},
+    **{"user-id": TEXT},
 )
 INDEXES = [
+    *("at_time", "total", "length", "reference", '"user-id"'),
     *("n", "ratio", "source", "paid", "at.city", "at.storey", "payload.user_id"),
     ["event_name", "n"],
     ["at.city", "source"],
@@ -52,6 +58,11 @@ def line(number: int) -> str:
         "event_name": f"event-{number % 100}",
         "at": {"city": f"city-{number}", "storey": number % 900},
         "payload": {"user_id": f"u-{number}"},
+        "at_time": f"2026-01-01T{number // 3600:02}:{number // 60 % 60:02}:00+02:00",
+        "total": f"{number}.50",
+        "length": f"PT{number}M",
+        "reference": f"0000AAAA-0000-4000-8000-{number:012}",
+        "user-id": f"u-{number}",
     }
     return json.dumps(data) + "\n"
 
@@ -98,6 +109,11 @@ def plan_of(url: str, name: str, query: str) -> str:
 
 
 FILTERS = [
+    *("at_time=2025-12-31T22:07:00Z", "at_time__lt=2025-12-31T22:01:00Z"),
+    *("total=7.5", "total__gt=2990", "length=PT1H", "length__lt=PT3M"),
+    "reference=0000aaaa-0000-4000-8000-000000000007",
+    urlencode({"filter": 'data["user-id"] == "u-7"'}),
+    urlencode({"filter": "data.total == 7.5"}),
     *("n=7", "n__gte=2990", "n__lt=5", "ratio=1", "ratio__lt=0.5", "source=source-7"),
     *("paid=true", "at.city=city-7", "at.storey=7", "at.storey__gt=895"),
     *(
@@ -127,7 +143,15 @@ def test_a_filter_on_an_indexed_member_goes_by_the_index(
 
 @pytest.mark.parametrize(
     "query",
-    ["sort=n", "sort=-n", "sort=source", "sort=ratio", "event_name=event-7&sort=n"],
+    [
+        "sort=at_time",
+        "sort=total",
+        "sort=n",
+        "sort=-n",
+        "sort=source",
+        "sort=ratio",
+        "event_name=event-7&sort=n",
+    ],
 )
 def test_a_sort_by_an_indexed_member_goes_by_the_index(
     replicas: Replicas, filled: Collection, query: str
