@@ -271,7 +271,7 @@ def test_a_database_that_cannot_hold_all_text_is_refused(
         "serve",
         PERSIST_DATABASE_URL=postgres.replace("/postgres?", "/narrow?"),
     )
-    assert "it is in SQL_ASCII, make one in UTF8" in message
+    assert "its encoding is SQL_ASCII; create one with UTF8" in message
 
 
 def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:

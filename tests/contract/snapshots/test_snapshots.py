@@ -521,7 +521,7 @@ def test_other_bytes_under_the_id_of_a_snapshot_are_refused(
     before = stored.contents()
     other = closed([head.replace('"note":""', '"note":"x"'), line], 1)
     problem = assert_problem(snapshots.upload(other), 422, "invalid-snapshot")
-    assert "another content is here already" in problem["detail"]
+    assert "another content exists already" in problem["detail"]
     assert stored.contents() == before
 
 
