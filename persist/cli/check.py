@@ -149,7 +149,7 @@ def _unsafe(settings: Settings) -> list[str]:
     from persist.storage.keys import FIRST
 
     database = preflight.database(settings.database_url, create=False)
-    found = database.safety_warnings()
+    found = database.safety_warnings(settings.workers)
     with preflight.keys(database) as stored:
         keys = stored.all()
     if not keys:

@@ -157,7 +157,7 @@ class Dialect(Protocol):
         Returns None if the database does so by itself. Raises the driver's errors.
         """
 
-    def safety_warnings(self) -> list[str]:
+    def safety_warnings(self, workers: int) -> list[str]:
         """Return what is unsafe about the location of the database."""
 
     def back_up(self, file: FilePath) -> int:

@@ -222,7 +222,7 @@ class PostgreSQL(SqlCompiler):
     def checkpoint(self) -> Checkpoint | None:
         return None
 
-    def safety_warnings(self) -> list[str]:
+    def safety_warnings(self, workers: int) -> list[str]:
         return []
 
     def back_up(self, file: FilePath) -> int:

@@ -204,14 +204,14 @@ class Sqlite(SqlCompiler):
             connection.execute(f"PRAGMA wal_checkpoint({mode})").fetchall()
             return Checkpoint(_size(wal))
 
-    def safety_warnings(self) -> list[str]:
+    def safety_warnings(self, workers: int) -> list[str]:
         warnings = []
         if not self._given.is_absolute():
             warnings.append(
                 f"{self._given} is relative: started elsewhere, the service is on"
                 " another database"
             )
-        if sqlite3.sqlite_version_info < SAFE_VERSION:
+        if workers > 1 and sqlite3.sqlite_version_info < SAFE_VERSION:
             warnings.append(
                 f"SQLite {sqlite3.sqlite_version} has a bug by which several processes"
                 " that write to one file may, very rarely, damage it: use 3.51.3 or"
