@@ -1,6 +1,6 @@
 """Locations: every schema that applies to one member, on all branches of a JSON Schema.
 
-A member may be declared by ``properties`` beside ``$ref``, ``allOf``, ``anyOf``,
+A member may be declared by ``properties`` next to ``$ref``, ``allOf``, ``anyOf``,
 ``oneOf``, ``if`` and ``dependentSchemas``, at any depth. References are JSON Pointers
 into the same document: a definition is converted to that form when it is registered.
 """

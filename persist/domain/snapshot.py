@@ -79,10 +79,10 @@ def record_line(
     collection: str, workspace: str, row: tuple[Any, ...], data: Any
 ) -> str:
     """Return a stored row (the envelope columns…) and its data as a line."""
-    id, revision, schema_version, created_at, updated_at = row[:5]
+    record_id, revision, schema_version, created_at, updated_at = row[:5]
     workspace_text = f'"{workspace}"' if workspace else "null"
     return (
-        f'{{"collection":"{collection}","created_at":"{created_at}","data":{canonical_text(data)},"id":"{id}",'
+        f'{{"collection":"{collection}","created_at":"{created_at}","data":{canonical_text(data)},"id":"{record_id}",'
         f'"revision":{revision},"schema_version":{schema_version},"updated_at":"{updated_at}",'
         f'"workspace":{workspace_text}}}\n'
     )

@@ -54,9 +54,11 @@ class InvalidEntityClass(ValueError):
         )
 
 
-def location(type: EntityType) -> str:
+def location(entity_type: EntityType) -> str:
     """Return module, line and class of a typed entity."""
-    return type.name if type.model is None else _location(type.model)
+    return (
+        entity_type.name if entity_type.model is None else _location(entity_type.model)
+    )
 
 
 def _location(model: type) -> str:

@@ -219,7 +219,7 @@ KEPT_CLASS_FEATURES: Mapping[str, str] = {
     "@field_validator": "runs on every write; what it returns must stay as it is when"
     " it runs again",
     "@model_validator": "as @field_validator",
-    "@computed_field": "shown in records and lists, never stored, not accepted; null"
+    "@computed_field": "part of records and lists, never stored, not accepted; null"
     " where its code fails",
     "inheritance": "fields and commands of base classes count as the class's own",
     "ClassVar": "no field",

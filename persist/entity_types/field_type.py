@@ -153,13 +153,9 @@ def _judge_union(arguments: tuple[Any, ...]) -> Models:
     branches = [each for each in arguments if each not in NONE]
     exact = [name for name in map(_plain, branches) if name in REQUIRES_ITS_OWN_FIELD]
     if exact and len(branches) > 1:
-        raise Refused(
-            "",
-            Refusal(
-                f"{exact[0].__name__} in a union cannot be told from text or a number",
-                f"write {exact[0].__name__} or {exact[0].__name__} | None",
-            ),
-        )
+        name = exact[0].__name__
+        reason = f"{name} in a union cannot be distinguished from text or a number"
+        raise Refused("", Refusal(reason, f"write {name} or {name} | None"))
     return _judge_all(arguments)
 
 

@@ -15,7 +15,7 @@ logger = logging.getLogger(__name__)
 
 ENGINE = Path(__file__).parents[1]
 REASON_LENGTH = 400
-"""Characters of an exception's text that are shown; pydantic's may fill a page."""
+"""Characters of an exception's text in a message; pydantic's may fill a page."""
 
 LIBRARIES = ("site-packages", "dist-packages")
 

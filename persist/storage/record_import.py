@@ -11,7 +11,7 @@ from persist.storage.catalog import Stale
 from persist.storage.layout import Layout
 from persist.storage.record_migration import RecordFailures, batched, bring_forward
 from persist.storage.records import BATCH_ROWS
-from persist.storage.restore_targets import RestoreTarget
+from persist.storage.restore_target import RestoreTarget
 from persist.storage.restore_writer import (
     LISTED_FAULTS,
     OnConflict,

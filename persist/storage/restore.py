@@ -22,7 +22,7 @@ from persist.storage.layout import Layout, layout_of
 from persist.storage.migrator import record_run
 from persist.storage.record_migration import RecordFailures, batched, bring_forward
 from persist.storage.records import BATCH_ROWS
-from persist.storage.restore_targets import RestoreTarget, RestoreTargets, Steps
+from persist.storage.restore_target import RestoreTarget, Steps, TargetFinder
 from persist.storage.restore_writer import (
     LISTED_FAULTS,
     OnConflict,
@@ -58,7 +58,7 @@ class Restore:
         self._dialect = dialect
         self._catalog = catalog
         self._request = request
-        self._targets: dict[str, RestoreTarget] = {}
+        self._target_of: dict[str, RestoreTarget] = {}
         self._spool = Spool()
 
     def close(self) -> None:
@@ -98,7 +98,7 @@ class Restore:
                 self._open(inspection.manifest)
             if record is None:
                 continue
-            if record["collection"] not in self._targets:
+            if record["collection"] not in self._target_of:
                 raise InvalidSnapshot(
                     f"the manifest does not know the collection {record['collection']}"
                 )
@@ -109,8 +109,8 @@ class Restore:
         self.manifest = manifest
         self._undeclared(self._catalog.workspaces)
         with Pinned(self._dialect) as session:
-            targets = RestoreTargets(self._dialect, self._catalog, Definitions(session))
-            self._targets = targets.find(manifest, self._request.plan)
+            finder = TargetFinder(self._dialect, self._catalog, Definitions(session))
+            self._target_of = finder.find(manifest, self._request.plan)
 
     def _workspace(self, taken: Mapping[str, Any]) -> str:
         """Return the workspace that a record or an entry is restored into."""
@@ -136,7 +136,7 @@ class Restore:
 
     def _row(self, record: Mapping[str, Any]) -> Row:
         """Return a record of the snapshot as it will be stored."""
-        target = self._targets[record["collection"]]
+        target = self._target_of[record["collection"]]
         return target.row(record, self._workspace(record))
 
     def run(self, work: UnitOfWork, origin: Origin) -> dict[str, Any]:
@@ -150,7 +150,7 @@ class Restore:
             work.declare_workspace(workspace, collections)
         layouts = {
             name: self._current_layout(work, target)
-            for name, target in self._targets.items()
+            for name, target in self._target_of.items()
         }
         request = self._request
         writer = RestoreWriter(
@@ -160,16 +160,15 @@ class Restore:
         with Spool() as incoming:
             writer.remove_overwritten(batches, incoming)
             writer.insert(incoming)
+        restored = [target for _, target in sorted(self._target_of.items())]
         report = {
             "kind": "restore",
             "snapshot": request.snapshot,
             "created": writer.created,
             "skipped": writer.skipped,
             "overwritten": writer.overwritten,
-            "migrated": sum(target.migrated for target in self._targets.values()),
-            "collections": [
-                target.report() for _, target in sorted(self._targets.items())
-            ],
+            "migrated": sum(target.migrated for target in restored),
+            "collections": [target.report() for target in restored],
             "failures": [],
         }
         return record_run(work.session, work.now, report)

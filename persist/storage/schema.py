@@ -139,17 +139,19 @@ def _taken_over(
     return [text for each in comparisons for text in each.differences()]
 
 
-def _is_known(connection: sa.Connection, dialect: Dialect, type: EntityType) -> bool:
+def _is_known(
+    connection: sa.Connection, dialect: Dialect, entity_type: EntityType
+) -> bool:
     """Return whether the database has recorded this schema version of a type.
 
     A type that it does not know at all is recorded. Raises ``SchemaMismatch``.
     """
-    stored = stored_version(connection, type.name)
+    stored = stored_version(connection, entity_type.name)
     if stored is None:
-        record_version(connection, dialect, type)
-    elif stored > type.schema_version:
-        raise SchemaMismatch(_ahead(type, stored))
-    return stored == type.schema_version
+        record_version(connection, dialect, entity_type)
+    elif stored > entity_type.schema_version:
+        raise SchemaMismatch(_ahead(entity_type, stored))
+    return stored == entity_type.schema_version
 
 
 def class_differences(dialect: Dialect, types: Iterable[EntityType]) -> dict[str, str]:
@@ -170,23 +172,24 @@ def class_differences(dialect: Dialect, types: Iterable[EntityType]) -> dict[str
     return {name: "; ".join(texts) for name, texts in found.items() if texts}
 
 
-def changes_of(dialect: Dialect, type: EntityType) -> ClassChanges | None:
+def changes_of(dialect: Dialect, entity_type: EntityType) -> ClassChanges | None:
     """Return what changed in a class since the schema version of its table."""
     engine = dialect.engine()
     try:
         with engine.connect() as connection:
             if not sa.inspect(connection).has_table(DEFINITIONS.name):
                 return None
-            return class_changes(connection, dialect, type)
+            return class_changes(connection, dialect, entity_type)
     finally:
         engine.dispose()
 
 
-def _ahead(type: EntityType, stored: int) -> str:
+def _ahead(entity_type: EntityType, stored: int) -> str:
+    name = entity_type.name
+    known = entity_type.schema_version
     return (
-        f"the table of {type.name} is at schema version {stored}, this code knows"
-        f" {type.schema_version}: a newer version of the service has migrated it; run"
-        " that one"
+        f"the table of {name} is at schema version {stored}, this code knows {known}: a"
+        " newer version of the service has migrated it; run that one"
     )
 
 
@@ -197,12 +200,13 @@ def ahead(dialect: Dialect, types: Iterable[EntityType]) -> dict[str, str]:
         if not sa.inspect(connection).has_table("definitions"):
             return {}
         versions = [
-            (type, stored_version(connection, type.name) or 0) for type in types
+            (entity_type, stored_version(connection, entity_type.name) or 0)
+            for entity_type in types
         ]
     return {
-        type.name: _ahead(type, stored)
-        for type, stored in versions
-        if stored > type.schema_version
+        entity_type.name: _ahead(entity_type, stored)
+        for entity_type, stored in versions
+        if stored > entity_type.schema_version
     }
 
 
@@ -251,6 +255,6 @@ def _metadata(dialect: Dialect, types: Iterable[EntityType]) -> sa.MetaData:
     metadata = sa.MetaData()
     for table in METADATA.tables.values():
         table.to_metadata(metadata)
-    for type in types:
-        layout_of(type, dialect, metadata=metadata)
+    for entity_type in types:
+        layout_of(entity_type, dialect, metadata=metadata)
     return metadata

@@ -90,9 +90,9 @@ class Recorded:
     is_comparable: bool = True
 
     @classmethod
-    def of(cls, type: EntityType) -> "Recorded":
+    def of(cls, entity_type: EntityType) -> "Recorded":
         """Return what is recorded of an entity type."""
-        return cls(type.schema, type.unique, type.indexes)
+        return cls(entity_type.schema, entity_type.unique, entity_type.indexes)
 
     @property
     def definition(self) -> dict[str, Any]:
@@ -118,32 +118,32 @@ def recorded_version(connection: sa.Connection, name: str) -> Recorded:
     )
 
 
-def update_recorded(connection: sa.Connection, type: EntityType) -> None:
+def update_recorded(connection: sa.Connection, entity_type: EntityType) -> None:
     """Record the class as it is for the current schema version."""
-    text = dumps(Recorded.of(type).definition)
+    text = dumps(Recorded.of(entity_type).definition)
     connection.execute(
         sa.update(DEFINITIONS)
-        .where(DEFINITIONS.c.name == type.name, DEFINITIONS.c.current)
+        .where(DEFINITIONS.c.name == entity_type.name, DEFINITIONS.c.current)
         .values(definition=sa.cast(sa.literal(text, sa.Text()), DOCUMENT))
     )
 
 
 def record_version(
-    connection: sa.Connection, dialect: Dialect, type: EntityType
+    connection: sa.Connection, dialect: Dialect, entity_type: EntityType
 ) -> None:
     """Make the schema version of a type the current one of its table."""
     connection.execute(
         sa.update(DEFINITIONS)
-        .where(DEFINITIONS.c.name == type.name)
+        .where(DEFINITIONS.c.name == entity_type.name)
         .values(current=False)
     )
     row = (
-        type.name,
-        type.schema_version,
+        entity_type.name,
+        entity_type.schema_version,
         Kind.TYPED.value,
         True,
         now(),
-        dumps(Recorded.of(type).definition),
+        dumps(Recorded.of(entity_type).definition),
         None,
     )
     Session(dialect, cursor_of(connection)).insert(INSERT_DEFINITIONS, [row])
@@ -153,7 +153,7 @@ def record_version(
 def layout_between(
     connection: sa.Connection,
     dialect: Dialect,
-    type: EntityType,
+    entity_type: EntityType,
     version: int,
     old: Layout,
 ) -> Layout:
@@ -163,7 +163,7 @@ def layout_between(
     """
     members = {
         column.name: member
-        for layout in (layout_of(type, dialect), old)
+        for layout in (layout_of(entity_type, dialect), old)
         for member, column in layout.columns.items()
     }
     properties = {}
@@ -172,12 +172,12 @@ def layout_between(
             name = members.get(column["name"]) or _member(column["name"])
             known = [
                 other.fields[name].type
-                for other in (old.type, type)
+                for other in (old.type, entity_type)
                 if name in other.fields
             ]
             properties[name] = _schema_of(dialect, _kind(column["type"]), known)
     schema = {"type": "object", "properties": properties}
-    return recorded_layout(dialect, type.name, version, Recorded(schema))
+    return recorded_layout(dialect, entity_type.name, version, Recorded(schema))
 
 
 def cursor_of(connection: sa.Connection) -> Cursor:
@@ -192,7 +192,7 @@ def recorded_layout(
     dialect: Dialect, name: str, version: int, recorded: Recorded
 ) -> Layout:
     """Return the layout of the table as a recorded schema version has it."""
-    type = EntityType(
+    entity_type = EntityType(
         name=name,
         kind=Kind.TYPED,
         schema_version=version,
@@ -202,7 +202,7 @@ def recorded_layout(
         unique=recorded.unique,
         indexes=recorded.indexes,
     )
-    return layout_of(type, dialect)
+    return layout_of(entity_type, dialect)
 
 
 def has_column_type(dialect: Dialect, column: Any, field: FieldType) -> bool:
@@ -217,8 +217,11 @@ def _member(column: str) -> str:
     return bare if bare in RESERVED else column
 
 
-def _kind(type: sa.types.TypeEngine[Any]) -> FieldType | None:
-    return next((kind for known, kind in SQL_KINDS if isinstance(type, known)), None)
+def _kind(sql_type: sa.types.TypeEngine[Any]) -> FieldType | None:
+    for known, kind in SQL_KINDS:
+        if isinstance(sql_type, known):
+            return kind
+    return None
 
 
 def _schema_of(
@@ -226,6 +229,8 @@ def _schema_of(
 ) -> Mapping[str, Any]:
     """Return the schema of a column, by a known version with a column of that kind."""
     column = dialect.column_type(kind)
-    fitting = [type for type in known if dialect.column_type(type) == column]
-    type = fitting[0] if fitting else kind
-    return schema_of(type) if type in COLUMN_TYPES else {}
+    fitting = (
+        field_type for field_type in known if dialect.column_type(field_type) == column
+    )
+    field_type = next(fitting, kind)
+    return schema_of(field_type) if field_type in COLUMN_TYPES else {}

@@ -69,6 +69,7 @@ TERMS = (
     r"410 `?Gone",
     r"changes[-_]gone",
     r"\bGone\b",
+    r"ChangesGone",  # the class of the problem ``changes-gone``
     r"(?i)draft[- ]?\d",
     r"in[-_ ]place",
 )

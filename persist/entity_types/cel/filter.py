@@ -64,13 +64,13 @@ _ALWAYS = Call(Function.NOT, (_NEVER,))
 
 
 def compile_filter(
-    text: str, type: EntityType, offset: int = 0
+    text: str, entity_type: EntityType, offset: int = 0
 ) -> tuple[Expression, tuple[Any, ...]]:
     """Return the condition ``text`` and its values, whose indexes start at ``offset``.
 
     Raises ``InvalidQuery``, which names the position and the nearest known member.
     """
-    compiler = _Compiler(type, offset)
+    compiler = _Compiler(entity_type, offset)
     try:
         where = compiler.condition(parse(text))
     except CompileError as error:
@@ -81,8 +81,8 @@ def compile_filter(
 class _Compiler:
     """One walk over the tree of one filter; collects its values."""
 
-    def __init__(self, type: EntityType, offset: int) -> None:
-        self._type = type
+    def __init__(self, entity_type: EntityType, offset: int) -> None:
+        self._entity_type = entity_type
         self._offset = offset
         self.values: list[Any] = []
 
@@ -113,7 +113,7 @@ class _Compiler:
 
     def _boolean(self, node: Node) -> Expression:
         """Return the condition that a member of type boolean is by itself."""
-        member = operand(self._type, node)
+        member = operand(self._entity_type, node)
         if isinstance(member, Constant):
             raise CompileError(f"{member} is no condition", node.position)
         if isinstance(member, Length):
@@ -132,12 +132,12 @@ class _Compiler:
         asked = presence(node)
         if asked is None:
             raise CompileError("has() takes a member of data or record", node.position)
-        member = Member(field(self._type, asked))
+        member = Member(field(self._entity_type, asked))
         return Call(Function.NOT, (Call(Function.ISNULL, (member,)),))
 
     def _comparison(self, function: Function, node: ast.Call) -> Expression:
-        left = operand(self._type, node.arguments[0])
-        right = operand(self._type, node.arguments[1])
+        left = operand(self._entity_type, node.arguments[0])
+        right = operand(self._entity_type, node.arguments[1])
         if isinstance(left, Member) and isinstance(right, Member):
             compare_members(function, left, right, node.position)
             return Call(function, (left, right))
@@ -178,7 +178,7 @@ class _Compiler:
         left, right = node.arguments
         if not isinstance(right, ast.List):
             return self._contained(node)
-        member = operand(self._type, left)
+        member = operand(self._entity_type, left)
         if not isinstance(member, Member):
             raise CompileError(
                 "the operand before in and a list is a member of data or record",
@@ -198,7 +198,7 @@ class _Compiler:
         return _joined(Function.OR, tests) if tests else _NEVER
 
     def _listed(self, item: Node) -> Constant:
-        constant = operand(self._type, item)
+        constant = operand(self._entity_type, item)
         if not isinstance(constant, Constant):
             raise CompileError("the list after in takes literals only", item.position)
         return constant
@@ -215,7 +215,7 @@ class _Compiler:
                 " an object",
                 node.position,
             )
-        member = Member(field(self._type, searched))
+        member = Member(field(self._entity_type, searched))
         tests: list[Expression] = []
         if member.field.allows(FieldType.OBJECT) and asked is not None:
             tests.append(self._present(node))
@@ -227,7 +227,7 @@ class _Compiler:
 
     def _element(self, member: Member, node: Node) -> Expression:
         """Return the condition that a list has an element."""
-        constant = operand(self._type, node)
+        constant = operand(self._entity_type, node)
         if not isinstance(constant, Constant) or constant.value is None:
             raise CompileError("before in and a list is a literal", node.position)
         element = Member(member.field.items or ANYTHING)
@@ -236,8 +236,8 @@ class _Compiler:
 
     def _text(self, node: ast.Call) -> Expression:
         assert node.target is not None
-        member = operand(self._type, node.target)
-        constant = operand(self._type, node.arguments[0])
+        member = operand(self._entity_type, node.target)
+        constant = operand(self._entity_type, node.arguments[0])
         call = f"{node.function}()"
         if not isinstance(member, Member) or not isinstance(constant, Constant):
             raise CompileError(

@@ -1,4 +1,4 @@
-"""Numbers: integers beside doubles become doubles, as JSON has one kind of number.
+"""Numbers: integers next to doubles become doubles, as JSON has one kind of number.
 
 CEL has no arithmetic and no comparison of an integer with a double. In
 ``data.price + 1`` the literal is written ``1.0``, and in ``data.count * data.price``
@@ -33,7 +33,7 @@ _SYMBOLS = {"@in": "in"}
 
 
 def with_doubles(tree: Node, type_of: TypeOf) -> Node:
-    """Return the tree in which integers beside doubles are doubles.
+    """Return the tree in which integers next to doubles are doubles.
 
     ``type_of`` returns the type of a member.
     """

@@ -28,8 +28,8 @@ from persist.entity_types.json_schema.references import BASE
 INT64_BOUNDS = {"minimum": INT64.start, "maximum": INT64.stop - 1}
 """What ``"type": "integer"`` asserts here, too."""
 
-_IN_PLACE_ONE = ("$ref", "not", "if", "then", "else")
-_IN_PLACE_SEVERAL = ("allOf", "anyOf", "oneOf")
+_APPLICATORS_OF_ONE = ("$ref", "not", "if", "then", "else")
+_APPLICATORS_OF_SEVERAL = ("allOf", "anyOf", "oneOf")
 _NOT_ALLOWED = "is not allowed here"
 _DENIALS = {
     **dict.fromkeys(
@@ -72,8 +72,8 @@ class Node:
     @cached_property
     def in_place(self) -> tuple["Node", ...]:
         """The subschemas that apply to the value itself."""
-        found = [self.one[word] for word in _IN_PLACE_ONE if word in self.one]
-        for keyword in _IN_PLACE_SEVERAL:
+        found = [self.one[word] for word in _APPLICATORS_OF_ONE if word in self.one]
+        for keyword in _APPLICATORS_OF_SEVERAL:
             found.extend(self.several.get(keyword, ()))
         found.extend(self.named.get("dependentSchemas", {}).values())
         return tuple(found)

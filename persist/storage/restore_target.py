@@ -1,4 +1,4 @@
-"""Restore targets: the collections here that a snapshot's collections go into."""
+"""Restore target: the collection here that a collection of a snapshot goes into."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -83,8 +83,11 @@ class RestoreTarget:
         }
 
 
-class RestoreTargets:
-    """Finds the targets of a manifest in a catalog and the stored definitions."""
+class TargetFinder:
+    """Finds the restore target of each collection of a manifest.
+
+    It looks in the catalog and in the stored definitions.
+    """
 
     def __init__(
         self, dialect: Dialect, catalog: Catalog, definitions: Definitions
@@ -191,7 +194,7 @@ def _version(name: str, taken: Mapping[str, Any]) -> StoredDefinition:
 
 
 def _check_agreement(
-    type: EntityType,
+    entity_type: EntityType,
     taken: Iterable[StoredDefinition],
     stored: Iterable[StoredDefinition],
     *,
@@ -203,7 +206,7 @@ def _check_agreement(
     """
     here = {version.schema_version: version for version in stored}
     for version in taken:
-        if not planned or version.schema_version == type.schema_version:
+        if not planned or version.schema_version == entity_type.schema_version:
             _check_same(version, here.get(version.schema_version))
 
 
