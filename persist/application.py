@@ -31,6 +31,7 @@ from persist.api.migrations import MigrationRoutes
 from persist.api.openapi import document, document_chunks
 from persist.api.requests import Admit, Limits, Request, RequestPolicy
 from persist.api.routers import router_of
+from persist.api.seals import SealRoutes
 from persist.api.service import ServiceRoutes
 from persist.api.snapshots import SnapshotRoutes
 from persist.api.transactions import routes as transactions
@@ -118,6 +119,7 @@ def create_app(settings: Settings, *, private: bool = False) -> Persist:
         router_of(routes.SERVICE_ROUTES, service),
         router_of(routes.METRICS_ROUTES, MetricsRoutes(metrics)),
         router_of(routes.CHANGE_ROUTES, ChangeRoutes(database, stopping)),
+        router_of(routes.SEAL_ROUTES, SealRoutes(database)),
         router_of(routes.PAGE_ROUTES, DocsRoutes()),
     ):
         app.include_router(router)

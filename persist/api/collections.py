@@ -4,6 +4,7 @@ Finding a collection is one look-up in a dictionary. A type that is registered a
 time is there by being in the catalog, and the number of collections costs nothing.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
@@ -22,6 +23,7 @@ from persist.api.query_params import (
     pairs_of,
     split,
 )
+from persist.api.request_bodies import Body
 from persist.api.requests import PATCH_TYPES, UNKNOWN, Request, json_object
 from persist.api.responses import (
     JSON,
@@ -60,7 +62,7 @@ from persist.api.write_requests import (
 )
 from persist.domain import strict_json
 from persist.domain.access import Level
-from persist.domain.collection import Collection, Invocation
+from persist.domain.collection import Collection, Invocation, Written
 from persist.domain.command import Command
 from persist.domain.entity_type import EntityType
 from persist.domain.errors import (
@@ -72,6 +74,7 @@ from persist.domain.errors import (
     RevisionNotFound,
 )
 from persist.domain.identifiers import is_canonical, new_id
+from persist.domain.json_diff import json_patch_between
 from persist.domain.query import Query
 from persist.domain.record import INT64, Data, Record, dumps
 from persist.storage.database import Database
@@ -85,6 +88,12 @@ from persist.storage.writer import Isolation
 
 LAST_REVISION = INT64[-1]
 """No revision is higher."""
+
+REVERT_BODY = Body(
+    {"to_revision": 2},
+    "to_revision",
+    to_revision={"type": "integer", "minimum": 1, "maximum": LAST_REVISION},
+)
 
 Reply = Response | StreamedResponse
 Handler = Callable[["Target", Request], Awaitable[Reply]]
@@ -214,6 +223,14 @@ class CollectionRoutes:
 
     async def _past(self, target: Target, request: Request, revision: int) -> Response:
         precondition = request.precondition()
+        record = await self._revision(target, revision)
+        tag = etag(revision)
+        if precondition.none_match_names(tag[1].decode()):
+            return Response(304, b"", [tag])
+        return record_response(target.type, record)
+
+    async def _revision(self, target: Target, revision: int) -> Record:
+        """Return the record as it was at a revision. Raises ``RevisionNotFound``."""
         record = None
         if revision in INT64:
             record = await self._changed_record(target, revision)
@@ -226,10 +243,7 @@ class CollectionRoutes:
             raise RevisionNotFound(
                 f"{target.type.name} has no revision {revision} of {target.id} to show"
             )
-        tag = etag(revision)
-        if precondition.none_match_names(tag[1].decode()):
-            return Response(304, b"", [tag])
-        return record_response(target.type, record)
+        return record
 
     async def _changed_record(self, target: Target, revision: int) -> Record | None:
         name, workspace, record_id = target.type.name, target.workspace, target.id
@@ -244,21 +258,14 @@ class CollectionRoutes:
         body = await request.body()
         precondition = request.precondition(required=self._require_if_match)
 
-        def run(work: UnitOfWork, data: Data) -> tuple[Record, bool]:
+        def run(work: UnitOfWork, data: Data) -> Written:
             collection = target.collection(work, request)
             return collection.replace(target.id, data, precondition)
-
-        def render(replaced: tuple[Record, bool]) -> Response:
-            record, created = replaced
-            if created:
-                location = request.address(target.record_path)
-                return created_response(target.type, record, location)
-            return record_response(target.type, record)
 
         write = Write(
             parse=lambda: _data(target.type, body),
             run=run,
-            render=render,
+            render=lambda written: _written_response(written, target, request),
             body=body,
             keys=[target.key],
             dry_run=dry_run,
@@ -276,14 +283,14 @@ class CollectionRoutes:
         def parse() -> Callable[[Data], Data]:
             return change_of(strict_json.parse(body), media_type, limit)
 
-        def run(work: UnitOfWork, change: Callable[[Data], Data]) -> Record:
+        def run(work: UnitOfWork, change: Callable[[Data], Data]) -> Written:
             collection = target.collection(work, request)
             return collection.patch(target.id, change, precondition)
 
         write = Write(
             parse=lambda: parse_body(body, parse),
             run=run,
-            render=lambda record: record_response(target.type, record),
+            render=lambda written: _written_response(written, target, request),
             body=body,
             keys=[target.key],
             dry_run=dry_run,
@@ -333,6 +340,42 @@ class CollectionRoutes:
         return page_response(
             request, f"{target.record_path}/history", map(change_text, rows), cursor
         )
+
+    async def diff(self, target: Target, request: Request) -> Response:
+        """Return the JSON Patch that turns one revision into another."""
+        control = controls(pairs_of(request.query), ("from", "to"))
+        revisions = [natural(control, name) for name in ("from", "to")]
+        records = [
+            await self._revision(target, _required(name, revision))
+            for name, revision in zip(("from", "to"), revisions, strict=True)
+        ]
+        before, after = (record.data for record in records)
+        patch = await asyncio.to_thread(json_patch_between, before, after)
+        return json_response({"from": revisions[0], "to": revisions[1], "patch": patch})
+
+    async def revert(self, target: Target, request: Request) -> Response:
+        """Give the record the data of an earlier revision; a deleted one comes back."""
+        dry_run = _dry_run(request)
+        body = await request.body()
+        precondition = request.precondition(required=self._require_if_match)
+
+        async def parse() -> int:
+            revision: int = REVERT_BODY.read(body)["to_revision"]
+            return revision
+
+        def run(work: UnitOfWork, revision: int) -> Record:
+            collection = target.collection(work, request)
+            return collection.revert(target.id, revision, precondition)
+
+        write = Write(
+            parse=parse,
+            run=run,
+            render=lambda record: record_response(target.type, record),
+            body=body,
+            keys=[target.key],
+            dry_run=dry_run,
+        )
+        return await self._writes.perform(request, write)
 
     async def erase_history(self, target: Target, request: Request) -> Response:
         """Erase the data and payloads of the record's changes; their envelopes stay."""
@@ -498,6 +541,22 @@ class CollectionRoutes:
         """Take a snapshot of this collection."""
         selection = Selection(target.type.name, target.workspace)
         return await take(self._database, self._writes, request, selection)
+
+
+def _required(name: str, revision: int | None) -> int:
+    if revision is None:
+        raise InvalidQuery(f"{name} is required: the number of a revision")
+    return revision
+
+
+def _written_response(written: Written, target: Target, request: Request) -> Response:
+    if written.created:
+        location = request.address(target.record_path)
+        return created_response(target.type, written.record, location)
+    response = record_response(target.type, written.record)
+    if written.merged:
+        response.raw_headers.append((b"preference-applied", b"merge"))
+    return response
 
 
 async def _data(entity_type: EntityType, body: bytes) -> Data:

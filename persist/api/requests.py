@@ -61,6 +61,7 @@ HOST = re.compile(
     r"(?:[\w.~!$&'()*+;=%-]+|\[[0-9a-f:.]+\])(?::\d{0,5})?", re.ASCII | re.IGNORECASE
 )
 KEY = re.compile(r"[\x21-\x7e]{1,255}")
+MERGE = re.compile(r"\s*merge\s*")
 MINIMAL = re.compile(r"\s*return\s*=\s*(?:minimal|\"minimal\")\s*")
 TAG = re.compile(r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"')
 TAGS = re.compile(rf"[\s,]*{TAG.pattern}(?:\s*,[\s,]*{TAG.pattern})*[\s,]*")
@@ -325,7 +326,10 @@ class Request:
         if if_match is None and none_match is None and not required:
             return NO_PRECONDITION
         return Precondition(
-            _tags("If-Match", if_match), _tags("If-None-Match", none_match), required
+            _tags("If-Match", if_match),
+            _tags("If-None-Match", none_match),
+            required,
+            merge=self._prefers(MERGE),
         )
 
     @property
@@ -342,8 +346,11 @@ class Request:
     def minimal(self) -> bool:
         """Whether the client asks for an answer without a body (RFC 7240); a value may
         stand in quotes."""
+        return self._prefers(MINIMAL)
+
+    def _prefers(self, preference: re.Pattern[str]) -> bool:
         preferences = (self.header(b"prefer") or "").lower().split(",")
-        return any(MINIMAL.fullmatch(part.split(";")[0]) for part in preferences)
+        return any(preference.fullmatch(part.split(";")[0]) for part in preferences)
 
     def fingerprint(self, body: bytes) -> str:
         """Return what is equal for two requests that may share an

@@ -17,6 +17,7 @@ from starlette import responses
 
 from persist.domain.entity_type import EntityType
 from persist.domain.record import Record, dumps
+from persist.storage.seals import was_erased
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
@@ -205,12 +206,27 @@ def change_text(row: tuple[Any, ...]) -> str:
         actor,
         request,
         data,
+        leaf_hash,
+        payload_sha256,
+        data_sha256,
     ) = row
+    erased = ""
+    if was_erased(operation, data, payload_sha256, data_sha256):
+        erased = (
+            f',"erased":true,"payload_sha256":{_hex_text(payload_sha256)},'
+            f'"data_sha256":{_hex_text(data_sha256)}'
+        )
     return (
         f'{{"seq":{seq},"at":"{at}","workspace":{dumps(workspace or None)},'
         f'"collection":"{collection}","id":"{record_id}",'
         f'"revision":{revision},"schema_version":{version},'
         f'"operation":"{operation}","command":{dumps(command)},'
         f'"payload":{payload or "null"},"actor":{dumps(actor or None)},'
-        f'"request_id":{dumps(request)},"data":{data or "null"}}}'
+        f'"request_id":{dumps(request)},"data":{data or "null"},'
+        f'"hash":{_hex_text(leaf_hash)}{erased}}}'
     )
+
+
+def _hex_text(found: bytes | None) -> str:
+    """Return a hash as JSON text."""
+    return "null" if found is None else f'"{found.hex()}"'

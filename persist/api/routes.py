@@ -224,6 +224,29 @@ COLLECTION_ROUTES = (
         problems=(*_READ, "record-not-found"),
     ),
     Route(
+        "GET",
+        f"{COLLECTION}/{{id}}/history/diff",
+        "diff",
+        "Compare two revisions of a record",
+        Level.READ,
+        problems=(*_READ, "record-not-found", "revision-not-found"),
+    ),
+    Route(
+        "POST",
+        f"{COLLECTION}/{{id}}/revert",
+        "revert",
+        "Give a record the data of an earlier revision",
+        Level.WRITE,
+        problems=(
+            *_CHANGE,
+            *_JSON_BODY,
+            "invalid-payload",
+            "migration-failed",
+            "revision-not-found",
+            "unique-violation",
+        ),
+    ),
+    Route(
         "DELETE",
         f"{COLLECTION}/{{id}}/history",
         "erase_history",
@@ -553,6 +576,36 @@ CHANGE_ROUTES = _tagged(
     ),
 )
 
+SEAL_ROUTES = _tagged(
+    "changes",
+    Route(
+        "GET",
+        "/changes/seals",
+        "list_seals",
+        "List the seals of the journal",
+        Level.READ,
+        Reach.ANYTHING,
+    ),
+    Route(
+        "GET",
+        "/changes/head",
+        "read_head",
+        "The last seal",
+        Level.READ,
+        Reach.ANYTHING,
+        problems=("not-found",),
+    ),
+    Route(
+        "GET",
+        "/changes/{seq}/proof",
+        "read_proof",
+        "The proof that a change is sealed as it is",
+        Level.READ,
+        Reach.ANYTHING,
+        problems=("not-found",),
+    ),
+)
+
 SERVICE_ROUTES = _tagged(
     "service",
     Route("GET", "/", "describe_service", "What this service is"),
@@ -646,6 +699,7 @@ FASTAPI_ROUTES = (
     *SERVICE_ROUTES,
     *METRICS_ROUTES,
     *CHANGE_ROUTES,
+    *SEAL_ROUTES,
     *TRANSACTION_ROUTES,
     *PAGE_ROUTES,
 )

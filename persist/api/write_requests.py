@@ -250,9 +250,13 @@ def _dry_run_response(response: Response) -> Response:
 
 def _minimal(response: Response) -> Response:
     """Return the response without its body (RFC 7240, section 4.2)."""
+    applied = b"preference-applied"
     headers = [
-        header for header in response.raw_headers if header[0] != b"content-type"
+        header
+        for header in response.raw_headers
+        if header[0] not in (b"content-type", applied)
     ]
-    headers.append((b"preference-applied", b"return=minimal"))
+    others = [value for name, value in response.raw_headers if name == applied]
+    headers.append((applied, b", ".join([*others, b"return=minimal"])))
     status = 201 if response.status_code == 201 else 204
     return Response(status, b"", headers)

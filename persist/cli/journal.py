@@ -1,8 +1,10 @@
 """The command `persist journal`, which works while services run."""
 
+import json
 import re
 from datetime import UTC, datetime
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
@@ -33,7 +35,9 @@ journal = typer.Typer(
 
 def add_to(commands: typer.Typer) -> None:
     """Add this command to the command line."""
-    commands.add_typer(journal, name="journal", short_help="Trim the journal.")
+    commands.add_typer(
+        journal, name="journal", short_help="Trim and verify the journal."
+    )
 
 
 @journal.callback()
@@ -74,6 +78,55 @@ def trim(
         refuse(error, FAILED)
     changes = "1 change" if deleted == 1 else f"{deleted:,} changes"
     typer.echo(f"{changes} deleted; the journal begins at seq {first}")
+
+
+@journal.command(
+    short_help="Verify that no change was altered.",
+    epilog=(
+        "\b\nExample:\n  curl -s http://127.0.0.1:8000/changes/head > head.json\n"
+        "  persist journal verify --head head.json"
+    ),
+)
+def verify(
+    head: Annotated[
+        Path | None,
+        typer.Option(
+            help="A file with an earlier answer of GET /changes/head, which must still"
+            " be one of the seals."
+        ),
+    ] = None,
+    database_url: DatabaseUrl = None,
+) -> None:
+    """Recompute the hash of every change and every seal.
+
+    Exit status 1 if the journal was altered, and the first change or seal that does not
+    fit is named. Exit status 2 if the noted head is older than the trimmed journal.
+    """
+    from persist.cli import preflight
+
+    settings = load_settings({"database_url": database_url})
+    noted = None if head is None else _noted_head(head)
+    try:
+        database = preflight.database(settings.database_url, create=False)
+        with record_progress(typer.echo, "changes") as on_progress:
+            verified = preflight.verify_journal(database, noted, on_progress)
+    except preflight.HeadTooOld as error:
+        refuse(error)
+    except preflight.NotReady as error:
+        refuse(error, FAILED)
+    changes = "1 change" if verified.changes == 1 else f"{verified.changes:,} changes"
+    last = (
+        "" if verified.last_seal is None else f"; the head is {verified.last_seal.hash}"
+    )
+    typer.echo(f"{changes} verified{last}")
+
+
+def _noted_head(file: Path) -> dict[str, Any]:
+    try:
+        noted = json.loads(file.read_text(encoding="utf-8"))
+        return {"seq": int(noted["seq"]), "hash": str(noted["hash"])}
+    except (OSError, ValueError, KeyError, TypeError):
+        refuse(f"--head takes a file with an answer of GET /changes/head, not {file}")
 
 
 def _moment(text: str) -> int | datetime:

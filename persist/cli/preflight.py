@@ -3,10 +3,11 @@
 Each function raises ``NotReady`` with one sentence that says what to do.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from persist import deployment
 
@@ -20,6 +21,8 @@ from persist.settings import Settings
 from persist.storage.class_comparison import ClassChanges
 from persist.storage.dialect import BackupFailed, Dialect, Failure, dialect_of
 from persist.storage.journal_trim import trim
+from persist.storage.journal_verify import JournalAltered, Verified
+from persist.storage.journal_verify import verify_journal as verify
 from persist.storage.keys import Keys
 from persist.storage.migrator import MigrationStopped, Pending, Progress
 from persist.storage.schema import (
@@ -153,6 +156,36 @@ def trim_journal(
     """
     with _not_ready_errors(dialect):
         return trim(dialect, before, on_progress)
+
+
+class HeadTooOld(Exception):
+    """The noted head is older than the journal, which was trimmed since."""
+
+
+def verify_journal(
+    dialect: Dialect, noted: Mapping[str, Any] | None, on_progress: Progress
+) -> Verified:
+    """Recompute every change and seal; ``noted`` has the ``seq`` and the ``hash`` of a
+    seal that must be among them.
+
+    Raise ``NotReady`` if the journal was altered, and ``HeadTooOld``.
+    """
+    noted_hash = None if noted is None else noted["hash"]
+    with _not_ready_errors(dialect):
+        try:
+            verified = verify(dialect, noted_hash, on_progress)
+        except JournalAltered as error:
+            raise NotReady(str(error)) from None
+    if noted is None or verified.has_noted:
+        return verified
+    if noted["seq"] < verified.first_seq - 1:
+        raise HeadTooOld(
+            f"the journal was trimmed and begins at seq {verified.first_seq}; the noted"
+            f" head ends with change {noted['seq']}"
+        )
+    raise NotReady(
+        f"the noted head, which ends with change {noted['seq']}, is not among the seals"
+    )
 
 
 def back_up(dialect: Dialect, file: Path) -> int:

@@ -16,6 +16,7 @@ class Operation(StrEnum):
     DELETE = "delete"
     RESTORE = "restore"
     MIGRATE = "migrate"
+    REVERT = "revert"
 
 
 @dataclass(frozen=True, slots=True)

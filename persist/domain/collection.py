@@ -8,19 +8,25 @@ their own.
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from persist.domain.change import Change, Operation, Origin
 from persist.domain.command import Command
+from persist.domain.conflict import MAX_CHANGES, StaleBase
 from persist.domain.entity_type import EntityType
 from persist.domain.errors import (
     CommandUnavailable,
+    MigrationFailed,
     PersistError,
+    PreconditionFailed,
     RecordExists,
     RecordNotFound,
+    RevisionNotFound,
     TooManyAffected,
 )
+from persist.domain.json_diff import Merge
 from persist.domain.precondition import NO_PRECONDITION, Precondition
 from persist.domain.query import Query
 from persist.domain.record import INT64, Data, Record, dumps, json_equal
@@ -30,6 +36,18 @@ logger = logging.getLogger(__name__)
 
 DELETE_BATCH_RECORDS = 500
 """Records that a deletion by filter keeps in memory."""
+
+
+class Written(NamedTuple):
+    """A record that was written: whether that created it, or merged two changes."""
+
+    record: Record
+    created: bool = False
+    merged: bool = False
+
+
+MERGEABLE = (Operation.REPLACE, Operation.PATCH)
+"""The operations whose change can be applied to an earlier revision."""
 
 
 class Invocation(NamedTuple):
@@ -93,22 +111,21 @@ class Collection:
 
     def replace(
         self, record_id: str, data: Data, precondition: Precondition
-    ) -> tuple[Record, bool]:
-        """Store ``data`` under an id and return whether that created the record."""
+    ) -> Written:
+        """Store ``data`` under an id, which may be new."""
         current = self.records.get(self.workspace, record_id)
         if current is None:
             precondition.check(None)
-            return self.create_with_id(data, record_id), True
-        replaced = self.transition(
+            return Written(self.create_with_id(data, record_id), created=True)
+        return self._transition(
             record_id, Operation.REPLACE, lambda _: data, precondition
         )
-        return replaced, False
 
     def patch(
         self, record_id: str, change: Callable[[Data], Data], precondition: Precondition
-    ) -> Record:
+    ) -> Written:
         """Store what ``change`` returns for the data, once it is valid."""
-        return self.transition(
+        return self._transition(
             record_id,
             Operation.PATCH,
             lambda data: self.type.validate(change(data)),
@@ -185,14 +202,157 @@ class Collection:
 
         ``change`` returns valid data. Equal data is no change and takes no revision.
         """
+        written = self._transition(
+            record_id,
+            operation,
+            change,
+            precondition,
+            command=command,
+            payload=payload,
+        )
+        return written.record
+
+    def _transition(
+        self,
+        record_id: str,
+        operation: Operation,
+        change: Callable[[Data], Data],
+        precondition: Precondition,
+        *,
+        command: str | None = None,
+        payload: str | None = None,
+    ) -> Written:
         current = self._existing(record_id)
-        precondition.check(current)
-        data = change(current.data)
+        data, merged = self._changed(current, operation, change, precondition)
         text = dumps(data)
         if json_equal(current.text, text, data):
-            return current
+            return Written(current, merged=merged)
         record = current.next(self.type.schema_version, self.now, text, data)
         self._store(Change(operation, record, self.origin, command, payload))
+        return Written(record, merged=merged)
+
+    def _changed(
+        self,
+        current: Record,
+        operation: Operation,
+        change: Callable[[Data], Data],
+        precondition: Precondition,
+    ) -> tuple[Data, bool]:
+        """Return the new data of a record, and whether it was merged.
+
+        Raises ``PreconditionFailed``, which says what changed since the revision that
+        the client read.
+        """
+        try:
+            precondition.check(current)
+        except PreconditionFailed as error:
+            base = self._stale_base(current, precondition.named_revision)
+            if base is None:
+                raise
+            merged = self._merged(base, current, operation, change)
+            if merged is None or merged.conflicts or not precondition.merge:
+                raise _explained(error, base, current, merged) from None
+            return self.type.validate(merged.value), True
+        return change(current.data), False
+
+    def _stale_base(self, current: Record, revision: int | None) -> StaleBase | None:
+        """Return what the client read at an earlier revision, None if unknown."""
+        if revision is None or revision >= current.revision:
+            return None
+        key = self.type.name, self.workspace, current.id
+        past = self.journal.past_record(*key, revision)
+        if past is None:
+            return None
+        try:
+            data = self.type.bring_forward(past.schema_version, past.data)
+        except PersistError:
+            return None
+        changes = self.journal.changes_since(*key, revision, MAX_CHANGES)
+        return StaleBase(data, changes)
+
+    def _merged(
+        self,
+        base: StaleBase,
+        current: Record,
+        operation: Operation,
+        change: Callable[[Data], Data],
+    ) -> Merge | None:
+        """Return the merge of the client's change; None if it cannot be known.
+
+        A command computes its change from the present data, and a JSON Patch may not
+        apply to the base.
+        """
+        if operation not in MERGEABLE:
+            return None
+        try:
+            # A JSON Patch changes the data that it is given.
+            mine = change(deepcopy(base.data))
+        except PersistError:
+            return None
+        return base.merge(current.data, mine)
+
+    def revert(
+        self, record_id: str, revision: int, precondition: Precondition
+    ) -> Record:
+        """Give a record the data of an earlier revision, as a new revision.
+
+        A deleted record comes back. Raises ``RevisionNotFound`` and
+        ``MigrationFailed``.
+        """
+        current = self.records.get(self.workspace, record_id)
+        past = self._past(current, record_id, revision)
+        payload = dumps({"to_revision": revision})
+        data = self._brought_forward(past)
+        if current is None:
+            precondition.check_deleted()
+            return self.bring_back(record_id, data, payload)
+        return self.transition(
+            record_id,
+            Operation.REVERT,
+            lambda _: data,
+            precondition,
+            payload=payload,
+        )
+
+    def _past(self, current: Record | None, record_id: str, revision: int) -> Record:
+        key = self.type.name, self.workspace, record_id
+        if current is not None and current.revision == revision:
+            return current
+        past = self.journal.past_record(*key, revision)
+        if past is None:
+            if current is None and not self.journal.last_revision(*key):
+                raise RecordNotFound(f"{self.type.name} never had a record {record_id}")
+            raise RevisionNotFound(
+                f"{self.type.name} has no revision {revision} of {record_id} to go"
+                " back to"
+            )
+        return past
+
+    def _brought_forward(self, past: Record) -> Data:
+        try:
+            return self.type.bring_forward(past.schema_version, past.data)
+        except PersistError as error:
+            raise MigrationFailed(
+                f"the data of revision {past.revision} does not fit schema version"
+                f" {self.type.schema_version}: {error.detail}",
+                errors=error.errors,
+            ) from None
+
+    def bring_back(self, record_id: str, data: Data, payload: str) -> Record:
+        """Store a deleted record again; its time of creation is that of its last
+        life."""
+        key = self.type.name, self.workspace, record_id
+        record = Record.first(
+            self.type.name,
+            self.type.schema_version,
+            self.workspace,
+            record_id,
+            data,
+            self.now,
+            revision=self.journal.last_revision(*key) + 1,
+        )
+        record = replace(record, created_at=self.journal.last_created_at(*key))
+        self._store(Change(Operation.REVERT, record, self.origin, payload=payload))
         return record
 
     def migrate(self, current: Record, text: str, parsed: Data | None = None) -> Record:
@@ -231,7 +391,13 @@ class Collection:
     ) -> Record:
         """Delete a record and return it with the revision of the deletion."""
         current = self._existing(record_id)
-        precondition.check(current)
+        try:
+            precondition.check(current)
+        except PreconditionFailed as error:
+            base = self._stale_base(current, precondition.named_revision)
+            if base is None:
+                raise
+            raise _explained(error, base, current, None) from None
         return self._delete(current)
 
     def delete_matching(self, query: Query, max_affected: int) -> int:
@@ -288,19 +454,30 @@ class Collection:
             raise RecordNotFound(f"{self.type.name} has no record {record_id}")
         return current
 
-    def _delete(self, current: Record) -> Record:
+    def _delete(self, current: Record, payload: str | None = None) -> Record:
         deleted = replace(
             current,
             revision=current.revision + 1,
             updated_at=max(self.now, current.updated_at),
         )
         self.records.remove(current)
-        self.journal.append(Change(Operation.DELETE, deleted, self.origin))
+        change = Change(Operation.DELETE, deleted, self.origin, payload=payload)
+        self.journal.append(change)
         return deleted
 
     def _store(self, change: Change) -> None:
         self.records.put(change.record)
         self.journal.append(change)
+
+
+def _explained(
+    error: PreconditionFailed, base: StaleBase, current: Record, merged: Merge | None
+) -> PreconditionFailed:
+    """Return the refusal with what changed since the client's revision."""
+    members = error.members | base.describe(current.data)
+    if merged is not None:
+        members["conflicts"] = merged.conflicts
+    return PreconditionFailed(error.detail, **members)
 
 
 def too_many(matching: int, max_affected: int) -> TooManyAffected:

@@ -1,6 +1,7 @@
 """Preconditions: what a request demands of the present state of a record (RFC 9110,
 section 13)."""
 
+import re
 from dataclasses import dataclass
 
 from persist.domain.errors import PreconditionFailed, PreconditionRequired
@@ -8,18 +9,43 @@ from persist.domain.record import Record
 
 ANY = "*"
 
+REVISION_TAG = re.compile(r'"(\d{1,19})"')
+"""The entity tag of a record."""
+
 
 @dataclass(frozen=True, slots=True)
 class Precondition:
     """``If-Match`` and ``If-None-Match`` as entity tags: ``("*",)`` for any, empty
     where the header is not sent.
 
-    ``required``: a record is changed only with ``If-Match``.
+    ``required``: a record is changed only with ``If-Match``. ``merge``: where
+    ``If-Match`` names an earlier revision, both changes are merged if they can be.
     """
 
     if_match: tuple[str, ...] = ()
     if_none_match: tuple[str, ...] = ()
     required: bool = False
+    merge: bool = False
+
+    @property
+    def named_revision(self) -> int | None:
+        """The one revision that ``If-Match`` names, None unless it is exactly one."""
+        if len(self.if_match) != 1:
+            return None
+        found = REVISION_TAG.fullmatch(self.if_match[0])
+        return int(found[1]) if found else None
+
+    def check_deleted(self) -> None:
+        """Check against a record that is deleted and would come back.
+
+        It has no entity tag, so ``If-None-Match: *`` holds and is enough where a
+        precondition is required.
+        """
+        self.check(None)
+        if self.required and not self.if_none_match:
+            raise PreconditionRequired(
+                "the record is deleted; send If-None-Match: * to bring it back"
+            )
 
     def check(self, current: Record | None) -> None:
         """Raise ``PreconditionFailed`` or ``PreconditionRequired`` unless ``current``

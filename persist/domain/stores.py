@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager
 from typing import Protocol
 
 from persist.domain.change import Change
+from persist.domain.conflict import ChangeSummary
 from persist.domain.query import Query
 from persist.domain.record import Record
 
@@ -42,6 +43,28 @@ class Journal(Protocol):
 
     def last_revision(self, collection: str, workspace: str, record_id: str) -> int:
         """Return the last revision of an id, deletions included; 0 if never used."""
+
+    def past_record(
+        self, collection: str, workspace: str, record_id: str, revision: int
+    ) -> Record | None:
+        """Return a record as it was at a revision.
+
+        None if it never was at it, if the change is a deletion, or if its data was
+        erased or trimmed.
+        """
+
+    def last_created_at(self, collection: str, workspace: str, record_id: str) -> str:
+        """Return the time of creation of a deleted record's last life."""
+
+    def changes_since(
+        self,
+        collection: str,
+        workspace: str,
+        record_id: str,
+        revision: int,
+        limit: int,
+    ) -> list[ChangeSummary]:
+        """Return the changes of a record after a revision, newest first."""
 
     def erase(self, collection: str, workspace: str, record_id: str) -> int:
         """Erase data and payloads of a record's changes and return how many had any.

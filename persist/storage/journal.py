@@ -1,15 +1,20 @@
 """The journal: every change under a ``seq`` that grows in the order of commits."""
 
+import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
 import sqlalchemy as sa
 
+from persist.domain.canonical_json import json_sha256
 from persist.domain.change import Change, Operation
+from persist.domain.conflict import ChangeSummary
 from persist.domain.record import Record
+from persist.domain.seal import Leaf
 from persist.storage.dialect import Dialect
 from persist.storage.idempotency import erase_mentions
 from persist.storage.records import batches
+from persist.storage.seals import SealedHead, SealWriter, text_sha256
 from persist.storage.spool import Spool
 from persist.storage.sql import (
     Inserter,
@@ -34,11 +39,17 @@ HISTORY = (
     JOURNAL.c.actor,
     JOURNAL.c.request_id,
     JOURNAL.c.data,
+    JOURNAL.c.hash,
+    JOURNAL.c.payload_sha256,
+    JOURNAL.c.data_sha256,
 )
 """The columns of a change as it is answered."""
 
 CHANGE_CHARACTERS = 500
 """Characters that a change without data counts for."""
+
+HASH = 15
+"""Where a change's row, without its ``seq``, has the hash of its leaf."""
 
 SPILL_CHARACTERS = 16_000_000
 """Characters of waiting changes from which they go to the disk."""
@@ -56,11 +67,38 @@ INSERT_CHANGES = Inserter(JOURNAL)
 
 @Statement
 def take_seqs(dialect: Dialect) -> sa.ClauseElement:
-    """Advance the journal's counter by ``n`` and return the last ``seq`` taken."""
-    seq = JOURNAL_HEAD.c.seq
-    take = sa.update(JOURNAL_HEAD).values(seq=seq + big_integer("n"))
-    return dialect.take_seq(take, seq)
+    """Advance the journal's counter by ``n``.
 
+    Returns the transaction's id, the last ``seq`` taken and the last seal.
+    """
+    head = JOURNAL_HEAD.c
+    take = sa.update(JOURNAL_HEAD).values(seq=head.seq + big_integer("n"))
+    return dialect.take_seq(
+        take, [head.seq, head.sealed_seq, head.seal_hash, head.sealed_at]
+    )
+
+
+LAST_CREATED_AT = Statement(
+    sa.select(JOURNAL.c.created_at)
+    .where(*_OF_RECORD)
+    .order_by(_NEWEST_FIRST)
+    .limit(sa.literal_column("1"))
+)
+"""Select when the last life of a record began."""
+
+SUMMARIES_SINCE = Statement(
+    sa.select(
+        JOURNAL.c.revision,
+        JOURNAL.c.at,
+        JOURNAL.c.actor,
+        JOURNAL.c.operation,
+        JOURNAL.c.command,
+    )
+    .where(*_OF_RECORD, JOURNAL.c.revision > big_integer("since"))
+    .order_by(_NEWEST_FIRST)
+    .limit(big_integer("limit"))
+)
+"""Select who changed a record after a revision, newest first."""
 
 LAST_REVISION = Statement(
     sa.select(JOURNAL.c.revision)
@@ -101,15 +139,28 @@ REVISION = Statement(
 )
 """Select a record as it was at a revision."""
 
-ERASE = Statement(
-    sa.update(JOURNAL)
+CHANGES_WITH_CONTENT = Statement(
+    sa.select(JOURNAL.c.seq, JOURNAL.c.payload, JOURNAL.c.data)
     .where(
         *_OF_RECORD,
         sa.or_(JOURNAL.c.data.is_not(None), JOURNAL.c.payload.is_not(None)),
     )
-    .values(data=sa.null(), payload=sa.null())
+    .order_by(JOURNAL.c.seq)
+    .limit(sa.literal_column("100"))
 )
-"""Erase data and payloads of a record's changes."""
+"""Select some changes of a record that have data or a payload."""
+
+ERASE = Statement(
+    sa.update(JOURNAL)
+    .where(JOURNAL.c.seq == big_integer("change_seq"))
+    .values(
+        data=sa.null(),
+        payload=sa.null(),
+        payload_sha256=sa.bindparam("payload_hash", type_=sa.LargeBinary()),
+        data_sha256=sa.bindparam("data_hash", type_=sa.LargeBinary()),
+    )
+)
+"""Erase data and payload of a change; their hashes stay, so that its leaf does."""
 
 
 class JournalWriter:
@@ -129,6 +180,7 @@ class JournalWriter:
         self._characters = 0
         self._spilled: Spool | None = None
         self._spilled_count = 0
+        self._seals = SealWriter(session, now)
 
     def append(self, change: Change) -> None:
         self._waiting.append(self._row(change))
@@ -162,6 +214,69 @@ class JournalWriter:
         )
         return int(found[0]) if found else 0
 
+    def past_record(
+        self, collection: str, workspace: str, record_id: str, revision: int
+    ) -> Record | None:
+        row = self._waiting_row(collection, workspace, record_id, revision)
+        if row is None:
+            row = self._session.row(
+                REVISION,
+                collection=collection,
+                workspace=workspace,
+                id=record_id,
+                revision=revision,
+            )
+        return None if row is None else past_record(collection, workspace, row)
+
+    def _waiting_row(
+        self, collection: str, workspace: str, record_id: str, revision: int
+    ) -> Row | None:
+        """Return a change that waits as a row of ``REVISION``."""
+        key = workspace, collection, record_id, revision
+        for row in reversed(self._waiting):
+            if row[1:5] == key:
+                created_at, updated_at, text = row[12:15]
+                return record_id, revision, row[5], created_at, updated_at, text
+        return None
+
+    def last_created_at(self, collection: str, workspace: str, record_id: str) -> str:
+        key = workspace, collection, record_id
+        for row in reversed(self._waiting):
+            if row[1:4] == key:
+                waiting: str = row[12]
+                return waiting
+        created_at: str = self._session.value(
+            LAST_CREATED_AT, collection=collection, workspace=workspace, id=record_id
+        )
+        return created_at
+
+    def changes_since(
+        self,
+        collection: str,
+        workspace: str,
+        record_id: str,
+        revision: int,
+        limit: int,
+    ) -> list[ChangeSummary]:
+        key = workspace, collection, record_id
+        waiting = [
+            (row[4], row[0], row[9], row[6], row[7])
+            for row in reversed(self._waiting)
+            if row[1:4] == key and row[4] > revision
+        ]
+        stored = self._session.rows(
+            SUMMARIES_SINCE,
+            collection=collection,
+            workspace=workspace,
+            id=record_id,
+            since=revision,
+            limit=limit,
+        )
+        return [
+            ChangeSummary(found, at, actor or None, operation, command)
+            for found, at, actor, operation, command in [*waiting, *stored][:limit]
+        ]
+
     def last_revisions(
         self, collection: str, workspace: str, ids: Sequence[str]
     ) -> dict[str, int]:
@@ -179,9 +294,17 @@ class JournalWriter:
 
     def erase(self, collection: str, workspace: str, record_id: str) -> int:
         self._session.run(erase_mentions, record_id=record_id)
-        return self._session.run(
-            ERASE, collection=collection, workspace=workspace, id=record_id
-        ).rowcount
+        key = {"collection": collection, "workspace": workspace, "id": record_id}
+        erased = 0
+        while rows := self._session.rows(CHANGES_WITH_CONTENT, **key):
+            for seq, payload, data in rows:
+                hashes = {
+                    "payload_hash": text_sha256(payload),
+                    "data_hash": text_sha256(data),
+                }
+                self._session.run(ERASE, change_seq=seq, **hashes)
+            erased += len(rows)
+        return erased
 
     def flush(self) -> None:
         """Write what waits.
@@ -193,11 +316,14 @@ class JournalWriter:
         if not count:
             return
         taken = self._session.rows(take_seqs, n=count)[0]
-        self.last_seq, self.transaction_id = taken[0], taken[1]
+        self.transaction_id, self.last_seq = taken[0], taken[1]
         seq = self.last_seq - count + 1
+        if not self._seals.has_begun:
+            self._seals.begin(SealedHead(*taken[2:5]), seq)
         for batch in self._batches():
             rows = [(seq + offset, *row) for offset, row in enumerate(batch)]
             self._session.insert(INSERT_CHANGES, rows)
+            self._seals.add([row[HASH] for row in batch])
             self.written.update(row[2] for row in batch)
             seq += len(batch)
         self._waiting, self._characters = [], 0
@@ -207,6 +333,10 @@ class JournalWriter:
         if self._spilled is not None:
             yield from self._spilled
         yield from batches(self._waiting)
+
+    def seal(self) -> None:
+        """Seal what was written; nothing may be written after this."""
+        self._seals.finish()
 
     def forget(self, mark: int) -> None:
         """Drop what was appended after ``mark`` changes waited."""
@@ -237,7 +367,34 @@ class JournalWriter:
             record.created_at,
             None if record.updated_at == self._now else record.updated_at,
             None if change.operation is Operation.DELETE else record.text,
+            self._leaf_hash(change),
+            None,
+            None,
         )
+
+    def _leaf_hash(self, change: Change) -> bytes:
+        record = change.record
+        data_sha256 = None
+        if change.operation is not Operation.DELETE:
+            data = record.data if record.parsed is None else record.parsed
+            data_sha256 = json_sha256(data)
+        payload_sha256 = None
+        if change.payload is not None:
+            payload_sha256 = json_sha256(json.loads(change.payload))
+        return Leaf(
+            at=self._now,
+            workspace=record.workspace or None,
+            collection=record.collection,
+            id=record.id,
+            revision=record.revision,
+            schema_version=record.schema_version,
+            operation=change.operation.value,
+            command=change.command,
+            actor=change.origin.actor or None,
+            request_id=change.origin.request_id,
+            payload_sha256=payload_sha256,
+            data_sha256=data_sha256,
+        ).hash()
 
 
 def past_record(collection: str, workspace: str, row: Row) -> Record | None:

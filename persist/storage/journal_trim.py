@@ -11,7 +11,7 @@ from persist.domain.change import Operation
 from persist.storage.change_feed import JOURNAL_ENDS
 from persist.storage.dialect import Dialect
 from persist.storage.sql import Session, Statement, big_integer, constant
-from persist.storage.tables import JOURNAL, JOURNAL_FIRST
+from persist.storage.tables import JOURNAL, JOURNAL_FIRST, SEALS
 from persist.storage.unit_of_work import timestamp
 
 BATCH_CHANGES = 1_000
@@ -55,24 +55,37 @@ DELETE_CHANGES = Statement(
 The deletion of a record that is still deleted stays: no other may have its revision.
 """
 
+SEALED_BEFORE = Statement(
+    sa.select(sa.func.coalesce(sa.func.max(SEALS.c.seq), 0)).where(
+        SEALS.c.seq < big_integer("cut")
+    )
+)
+"""Select the last change of the last seal before a ``seq``; 0 if there is none."""
+
+DELETE_SEALS = Statement(sa.delete(SEALS).where(SEALS.c.seq < big_integer("upto") - 1))
+"""Delete the seals before a ``seq``, but for one that ends right before it."""
+
 
 def trim(
     dialect: Dialect, before: int | datetime, on_progress: OnProgress
 ) -> tuple[int, int]:
-    """Delete the changes before a ``seq`` or a time.
+    """Delete the changes before a ``seq`` or a time, up to the end of a seal.
 
-    Returns how many, and the ``seq`` at which the journal now begins.
+    The last seal before the cut stays: the chain of seals begins with it. Returns how
+    many changes were deleted, and the ``seq`` at which the journal now begins.
     """
     with closing(dialect.connect()) as connection:
         session = Session(dialect, connection.cursor())
         first, head = session.rows(JOURNAL_ENDS)[0]
         cut = min(_first_kept(session, before, first, head), head + 1)
+        cut = session.value(SEALED_BEFORE, cut=cut) + 1
         for start in range(first, cut, BATCH_CHANGES):
             begun = time.monotonic()
             upto = min(start + BATCH_CHANGES, cut)
             session.execute(dialect.begin_write)
             session.run(MOVE_FIRST, upto=upto)
             session.run(DELETE_CHANGES, start=start, upto=upto)
+            session.run(DELETE_SEALS, upto=upto)
             session.execute("COMMIT")
             on_progress("cutting the journal", upto - first, cut - first)
             # Other writers get as much time as this took.

@@ -301,6 +301,7 @@ class _Step:
         for written in writer.write(self._converted(new, aside)):
             done += written
             self._progress(title, done, rows)
+        journal.seal()
 
     def _converted(self, new: Layout, aside: Spool) -> Iterator[tuple[Record, NewData]]:
         """Return each record with its new data. Raises at the end if one failed."""

@@ -9,14 +9,21 @@ import sqlalchemy as sa
 
 from persist.domain.errors import Unavailable
 from persist.domain.query import Query
+from persist.domain.seal import Seal, Side, inclusion_path
 from persist.storage import query_sql
 from persist.storage.catalog import Stale
-from persist.storage.change_feed import ChangeSlice, Wanted, read_slice
+from persist.storage.change_feed import (
+    ChangeSlice,
+    Wanted,
+    changes_by_seq,
+    read_slice,
+)
 from persist.storage.definitions import Definitions
 from persist.storage.dialect import Dialect, Failure
 from persist.storage.journal import HISTORY_PAGE, LAST_REVISION, REVISION
 from persist.storage.layout import Layout
 from persist.storage.records import count_statement, page_statement
+from persist.storage.seals import LEAF_HASHES, NEWEST_SEAL, SEALS_AFTER, seal_of
 from persist.storage.sql import Connection, Row, Session, Statement
 from persist.storage.tables import MIGRATIONS
 from persist.storage.worker import Job
@@ -142,6 +149,29 @@ class Reader:
         """Return the next wanted changes of the journal. Raises ``ChangesGone``."""
         return read_slice(self.session, after, limit, wanted)
 
+    def seals(self, after: int, limit: int) -> list[Seal]:
+        """Return the seals whose last change comes after a ``seq``."""
+        rows = self.session.rows(SEALS_AFTER, after=after, limit=limit)
+        return [seal_of(row) for row in rows]
+
+    def last_seal(self) -> Seal | None:
+        """Return the last seal, None before the first change."""
+        row = self.session.row(NEWEST_SEAL)
+        return None if row is None else seal_of(row)
+
+    def proof(self, seq: int) -> "ChangeProof | None":
+        """Return the proof of a change, None if it is not there or not sealed."""
+        seqs = self.session.dialect.bound_list([seq])
+        change = self.session.row(changes_by_seq, seqs=seqs)
+        seals = self.seals(seq - 1, 1)
+        if change is None or not seals or seals[0].first_seq > seq:
+            return None
+        seal = seals[0]
+        rows = self.session.rows(LEAF_HASHES, start=seal.first_seq, upto=seal.seq)
+        leaves = [bytes(row[0]) for row in rows]
+        path = inclusion_path(leaves, seq - seal.first_seq)
+        return ChangeProof(change, seal, path)
+
     def migrations(self) -> list[str]:
         """Return the reports of completed runs as JSON text, the newest first."""
         return [row[0] for row in self.session.rows(MIGRATION_RUNS)]
@@ -159,6 +189,26 @@ class Reader:
         )
         rows = statement.run(self.session.cursor, {}).fetchall()
         return dict(rows)
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeProof:
+    """A change as a row of ``journal.HISTORY``, its seal, and the inclusion path from
+    the hash of its leaf to the root of the seal."""
+
+    change: Row
+    seal: Seal
+    path: list[tuple[Side, bytes]]
+
+    @property
+    def collection(self) -> str:
+        """The collection of the change."""
+        return str(self.change[3])
+
+    @property
+    def workspace(self) -> str:
+        """The workspace of the change."""
+        return str(self.change[2])
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ from persist.storage.migrator import (
     pending,
     run_steps,
 )
+from persist.storage.own_tables import add_missing_columns, seal_journal
 from persist.storage.table_versions import exclusive, record_version, stored_version
 from persist.storage.tables import (
     DEFINITIONS,
@@ -61,6 +62,7 @@ def prepare(
     """
     types = list(types)
     due = _created(dialect, types, auto_migrate=auto_migrate)
+    seal_journal(dialect, progress)
     if due and not auto_migrate:
         behind = ", ".join(
             f"{work.type.name} ({work.stored_version} to {work.type.schema_version})"
@@ -110,9 +112,10 @@ def rehearse(dialect: Dialect, types: Iterable[EntityType]) -> list[str]:
 def _create(
     connection: sa.Connection, dialect: Dialect, types: list[EntityType]
 ) -> None:
-    """Create the functions of expressions, and the tables that are missing."""
+    """Create the functions of expressions, and missing tables and columns."""
     for statement in dialect.function_statements():
         connection.exec_driver_sql(statement)
+    add_missing_columns(connection)
     _metadata(dialect, types).create_all(connection)
     for table, row in SINGLE_ROWS:
         if connection.scalar(sa.select(sa.func.count()).select_from(table)) == 0:

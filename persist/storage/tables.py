@@ -34,23 +34,47 @@ JOURNAL = sa.Table(
     _text("created_at"),
     _text("updated_at", null=True),
     sa.Column("data", DOCUMENT),
+    sa.Column("hash", sa.LargeBinary()),
+    sa.Column("payload_sha256", sa.LargeBinary()),
+    sa.Column("data_sha256", sa.LargeBinary()),
     sa.Index(
         "journal_record", "collection", "workspace", "id", "revision", unique=True
     ),
+    sa.Index("journal_request", "request_id", "seq"),
 )
-"""Every change, in the order of commits.
+"""Every change, in commit order.
 
-``created_at`` and ``updated_at`` are the record's; the latter is null if it is ``at``.
-``data`` is the record's data after the change: null for a deletion, and once erased.
+``created_at`` and ``updated_at`` are the record's, so that a past revision can be shown
+complete; the latter is null if it is ``at``. ``data`` is null on a deletion. ``hash``
+is the SHA-256 of the change's leaf. ``payload_sha256`` and ``data_sha256`` are null
+until payload and data are erased.
 """
 
 JOURNAL_HEAD = sa.Table(
-    "journal_head", METADATA, sa.Column("seq", INTEGER, nullable=False)
+    "journal_head",
+    METADATA,
+    sa.Column("seq", INTEGER, nullable=False),
+    sa.Column("sealed_seq", INTEGER, nullable=False, server_default=sa.text("0")),
+    sa.Column("seal_hash", TEXT, nullable=False, server_default=""),
+    sa.Column("sealed_at", TEXT, nullable=False, server_default=""),
 )
-"""One row: the last ``seq`` that was taken.
+"""One row: the last ``seq`` given out, and the last seal.
 
-A transaction takes its seqs last, so their order is the order of commits, without gaps.
+It is taken as the last thing a transaction does, so that the order of ``seq`` is the
+order of commit, without gaps.
 """
+
+SEALS = sa.Table(
+    "seals",
+    METADATA,
+    sa.Column("seq", INTEGER, primary_key=True, autoincrement=False),
+    sa.Column("first_seq", INTEGER, nullable=False),
+    _text("at"),
+    _text("root"),
+    _text("hash"),
+    sa.Index("seals_at", "at"),
+)
+"""Every seal of the journal, without a gap; ``seq`` is the last change it covers."""
 
 JOURNAL_FIRST = sa.Table(
     "journal_first", METADATA, sa.Column("seq", INTEGER, nullable=False)

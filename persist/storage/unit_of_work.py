@@ -125,6 +125,7 @@ class UnitOfWork:
         self._send_records()
         self.answers.flush()
         self.journal.flush()
+        self.journal.seal()
 
     def crossed(self, every: int) -> list[str]:
         """Return the collections that came past a multiple of ``every`` changes.

@@ -24,7 +24,12 @@ CHANGE = {
     "actor",
     "request_id",
     "data",
+    "hash",
 }
+
+HASHES = ("payload_sha256", "data_sha256")
+ERASED = {"data": None, "payload": None, "erased": True} | dict.fromkeys(HASHES)
+"""What an erasure makes of a change, apart from the hashes it keeps."""
 
 
 def test_every_kind_of_write_is_one_change(counters: Collection) -> None:
@@ -217,9 +222,11 @@ def test_an_erased_history_keeps_the_envelopes_of_its_changes(
     before = counters.history(record_id)
     response = erase(counters, record_id)
     assert (response.status_code, response.content) == (204, b"")
-    assert counters.history(record_id) == [
-        change | {"data": None, "payload": None} for change in before
+    erased = counters.history(record_id)
+    assert [change | ERASED for change in before] == [
+        change | dict.fromkeys(HASHES) for change in erased
     ]
+    assert [change["data_sha256"] is not None for change in erased] == [True, True]
     assert counters.record(record_id) == record
     seqs = [change["seq"] for change in before]
     feed = counters.client.get("/changes", params={"after": seqs[-1] - 1}).json()

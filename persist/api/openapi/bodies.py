@@ -30,6 +30,7 @@ _OF_ANY_COLLECTION = {
     "Lines": {"type": "string"},
     "MergePatch": schema("AnyData"),
     "Payload": schema("AnyData"),
+    "Revert": schema("Revert"),
 }
 """The schemas of bodies where no entity type is known."""
 

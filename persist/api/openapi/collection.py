@@ -188,6 +188,7 @@ class _CollectionOperations:
             "Lines": ({"type": "string"}, lines),
             "MergePatch": (schema(f"{self.base}MergePatch"), part),
             "JsonPatch": (schema("JsonPatch"), steps),
+            "Revert": (schema("Revert"), {"to_revision": 1}),
         }
         return _content({type: bodies[name] for type, name in contents.items()})
 

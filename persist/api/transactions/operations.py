@@ -317,14 +317,15 @@ def _create(
 def _replace(
     collection: Collection, record_id: str, data: Data, precondition: Precondition
 ) -> Outcome:
-    record, created = collection.replace(record_id, data, precondition)
-    return Outcome(201 if created else 200, record)
+    written = collection.replace(record_id, data, precondition)
+    return Outcome(201 if written.created else 200, written.record)
 
 
 def _patch(
     collection: Collection, record_id: str, change: Any, precondition: Precondition
 ) -> Outcome:
-    return Outcome(200, collection.patch(record_id, change, precondition))
+    written = collection.patch(record_id, change, precondition)
+    return Outcome(200, written.record)
 
 
 def _command(

@@ -224,11 +224,13 @@ class Dialect(Protocol):
     def count_changes(self, counters: sa.Table) -> sa.ClauseElement:
         """Return what adds ``changes`` to a ``collection``'s counter and returns it."""
 
-    def take_seq(self, take: sa.Update, seq: sa.Column[int]) -> sa.ClauseElement:
+    def take_seq(
+        self, take: sa.Update, columns: Sequence[sa.Column[Any]]
+    ) -> sa.ClauseElement:
         """Complete the update of the journal's counter.
 
-        It returns ``seq`` and the transaction's id or null, and tells the listeners of
-        other processes.
+        It returns the transaction's id or null and ``columns``, and tells the listeners
+        of other processes.
         """
 
     def lock_key(self, cursor: Cursor, key: str) -> bool:

@@ -341,12 +341,14 @@ class PostgreSQL(SqlCompiler):
     def count_changes(self, counters: sa.Table) -> sa.ClauseElement:
         return counted(postgresql.insert(counters), counters)
 
-    def take_seq(self, take: sa.Update, seq: sa.Column[int]) -> sa.ClauseElement:
+    def take_seq(
+        self, take: sa.Update, columns: Sequence[sa.Column[Any]]
+    ) -> sa.ClauseElement:
         # The notification is sent with the commit. It makes commits wait for one
         # another, as the counter does already.
         transaction = sa.cast(sa.func.pg_current_xact_id(), sa.Text())
         notified = sa.func.pg_notify("persist_journal", "")
-        return take.returning(seq, transaction, notified)
+        return take.returning(transaction, *columns, notified)
 
     def lock_key(self, cursor: Cursor, key: str) -> bool:
         cursor.execute(

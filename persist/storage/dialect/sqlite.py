@@ -331,8 +331,10 @@ class Sqlite(SqlCompiler):
     def count_changes(self, counters: sa.Table) -> sa.ClauseElement:
         return counted(sqlite.insert(counters), counters)
 
-    def take_seq(self, take: sa.Update, seq: sa.Column[int]) -> sa.ClauseElement:
-        return take.returning(seq, sa.null())
+    def take_seq(
+        self, take: sa.Update, columns: Sequence[sa.Column[Any]]
+    ) -> sa.ClauseElement:
+        return take.returning(sa.null(), *columns)
 
     def lock_key(self, cursor: Cursor, key: str) -> bool:
         return True  # the transaction has locked the whole file

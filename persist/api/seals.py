@@ -1,0 +1,68 @@
+"""Seals over HTTP: the chain of hashes over the journal, its head, and proofs."""
+
+from dataclasses import asdict
+
+from fastapi.responses import Response as HttpResponse
+
+from persist.api.query_params import (
+    DEFAULT_LIMIT,
+    MAX_LIMIT,
+    controls,
+    natural,
+    pairs_of,
+)
+from persist.api.responses import JSON, Response, change_text, json_response
+from persist.api.routers import Asked
+from persist.domain.access import Level
+from persist.domain.errors import InvalidQuery, NotFound
+from persist.domain.record import INT64, dumps
+from persist.storage.database import Database
+from persist.storage.reader import ChangeProof, Reader
+
+
+class SealRoutes:
+    """The handlers of seals and proofs."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def list_seals(self, request: Asked) -> HttpResponse:
+        """Return the seals after a ``seq``, in order."""
+        control = controls(pairs_of(request.query), ("after", "limit"))
+        after = natural(control, "after", 0, least=0) or 0
+        if after not in INT64:
+            raise InvalidQuery("after takes the seq of a change, which has 64 bits")
+        limit = min(
+            natural(control, "limit", DEFAULT_LIMIT) or DEFAULT_LIMIT, MAX_LIMIT
+        )
+        seals = await self._database.read(lambda reader: reader.seals(after, limit))
+        return json_response({"items": [asdict(seal) for seal in seals]})
+
+    async def read_head(self, request: Asked) -> HttpResponse:
+        """Return the last seal."""
+        controls(pairs_of(request.query), ())
+        seal = await self._database.read(Reader.last_seal)
+        if seal is None:
+            raise NotFound("the journal has no change yet, so nothing is sealed")
+        return json_response(asdict(seal))
+
+    async def read_proof(self, request: Asked, seq: str) -> HttpResponse:
+        """Return a change, its seal, and the path from the one to the other."""
+        controls(pairs_of(request.query), ())
+        number = int(seq) if seq.isascii() and seq.isdigit() and len(seq) < 20 else 0
+        proof = None
+        if number in INT64:
+            proof = await self._database.read(lambda reader: reader.proof(number))
+        if proof is None or not request.access.allows(
+            Level.READ, proof.collection, proof.workspace
+        ):
+            raise NotFound(f"there is no change {seq[:40]!r} to prove")
+        return Response(200, _proof_text(proof).encode(), [JSON])
+
+
+def _proof_text(proof: ChangeProof) -> str:
+    path = [{"side": side, "hash": found.hex()} for side, found in proof.path]
+    return (
+        f'{{"change":{change_text(proof.change)},"seal":{dumps(asdict(proof.seal))},'
+        f'"path":{dumps(path)}}}'
+    )

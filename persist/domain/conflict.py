@@ -1,0 +1,47 @@
+"""Conflicts: what a client whose precondition failed can be told, and merges.
+
+A client read an earlier revision (the base) and sends a change of it (mine), while the
+record has gone on (theirs).
+"""
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from persist.domain.json_diff import Merge, changed_pointers, merge
+from persist.domain.record import Data
+
+MAX_CHANGES = 100
+"""Changes since the base that a refusal lists."""
+
+
+class ChangeSummary(NamedTuple):
+    """Who changed a record, when, and how."""
+
+    revision: int
+    at: str
+    actor: str | None
+    operation: str
+    command: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class StaleBase:
+    """The data that a client's change was made from, and what happened since.
+
+    ``data`` is that of the earlier revision, brought forward to the present schema
+    version. ``changes`` are at most ``MAX_CHANGES``, newest first.
+    """
+
+    data: Data
+    changes: list[ChangeSummary]
+
+    def describe(self, theirs: Data) -> dict[str, Any]:
+        """Return the members of a refusal: what differs, and who changed it."""
+        return {
+            "changed": changed_pointers(self.data, theirs),
+            "changes": [change._asdict() for change in self.changes],
+        }
+
+    def merge(self, theirs: Data, mine: Data) -> Merge:
+        """Return both changes of the base as one, or their conflicts."""
+        return merge(self.data, theirs, mine)

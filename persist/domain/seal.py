@@ -1,0 +1,141 @@
+"""Leaves and seals: hashes that show whether the journal was changed afterwards.
+
+Every change has a leaf. Every transaction ends with a seal over its leaves, and each
+seal names the one before it, so that the last seal vouches for the whole journal. The
+tree of a seal's leaves is the Merkle tree of RFC 9162, section 2.1.1.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from persist.domain.canonical_json import canonical_json, json_sha256
+
+MAX_SEAL_CHANGES = 4_096
+"""Changes that one seal covers at the most."""
+
+_LEAF = b"\x00"
+_NODE = b"\x01"
+
+Side = Literal["left", "right"]
+
+
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """What of a change its hash covers: all members but ``seq``.
+
+    ``payload_sha256`` and ``data_sha256`` are None where the change has no payload or
+    data. ``actor`` is None where access is open and for the service itself;
+    ``workspace`` is None for the default one.
+    """
+
+    at: str
+    workspace: str | None
+    collection: str
+    id: str
+    revision: int
+    schema_version: int
+    operation: str
+    command: str | None
+    actor: str | None
+    request_id: str
+    payload_sha256: str | None
+    data_sha256: str | None
+
+    def hash(self) -> bytes:
+        """Return the SHA-256 of the leaf, in 32 bytes."""
+        members = {name: getattr(self, name) for name in self.__slots__}
+        return hashlib.sha256(_LEAF + canonical_json(members).encode()).digest()
+
+
+@dataclass(frozen=True, slots=True)
+class Seal:
+    """A seal over the changes from ``first_seq`` to ``seq``, both included.
+
+    ``root`` is the hex Merkle tree hash of their leaves; ``hash`` covers the seal and
+    the hash of the one before it.
+    """
+
+    first_seq: int
+    seq: int
+    at: str
+    root: str
+    hash: str
+
+
+def seal_over(previous: str, first_seq: int, at: str, leaves: Sequence[bytes]) -> Seal:
+    """Return the seal over leaf hashes in the order of ``seq``.
+
+    ``previous`` is the hash of the seal before, ``""`` for the first one. Raises
+    ``ValueError`` without leaves or with more than ``MAX_SEAL_CHANGES``.
+    """
+    if not 0 < len(leaves) <= MAX_SEAL_CHANGES:
+        raise ValueError(f"a seal covers 1 to {MAX_SEAL_CHANGES} changes")
+    last_seq = first_seq + len(leaves) - 1
+    root = merkle_root(leaves).hex()
+    return Seal(
+        first_seq,
+        last_seq,
+        at,
+        root,
+        seal_hash(previous, first_seq, last_seq, at, root),
+    )
+
+
+def seal_hash(previous: str, first_seq: int, seq: int, at: str, root: str) -> str:
+    """Return the hex hash of a seal."""
+    members = {
+        "previous": previous,
+        "first_seq": first_seq,
+        "seq": seq,
+        "at": at,
+        "root": root,
+    }
+    return json_sha256(members)
+
+
+def merkle_root(leaves: Sequence[bytes]) -> bytes:
+    """Return the Merkle tree hash of leaf hashes (RFC 9162, section 2.1.1)."""
+    level = list(leaves)
+    while len(level) > 1:
+        level = _next_level(level)
+    return level[0]
+
+
+def _next_level(level: list[bytes]) -> list[bytes]:
+    """Return the hashes of neighbours; an odd last one moves up as it is.
+
+    The tree of RFC 9162 splits at the largest power of two, which is the same tree.
+    """
+    pairs = zip(level[::2], level[1::2], strict=False)
+    parents = [_node(left, right) for left, right in pairs]
+    return parents + level[-1:] if len(level) % 2 else parents
+
+
+def _node(left: bytes, right: bytes) -> bytes:
+    return hashlib.sha256(_NODE + left + right).digest()
+
+
+def inclusion_path(leaves: Sequence[bytes], index: int) -> list[tuple[Side, bytes]]:
+    """Return the hashes that lead from a leaf to the root, from the bottom up.
+
+    Each stands on the left or on the right of what was computed so far.
+    """
+    path: list[tuple[Side, bytes]] = []
+    level = list(leaves)
+    while len(level) > 1:
+        neighbour = index ^ 1
+        if neighbour < len(level):
+            path.append(("left" if index % 2 else "right", level[neighbour]))
+        level = _next_level(level)
+        index //= 2
+    return path
+
+
+def root_from_path(leaf: bytes, path: Sequence[tuple[Side, bytes]]) -> bytes:
+    """Return the root to which an inclusion path leads from a leaf hash."""
+    found = leaf
+    for side, neighbour in path:
+        found = _node(neighbour, found) if side == "left" else _node(found, neighbour)
+    return found

@@ -1,0 +1,140 @@
+"""Verification: recompute every leaf and seal of the journal and compare them."""
+
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+
+from persist.domain.seal import Seal, merkle_root, seal_hash
+from persist.storage.change_feed import JOURNAL_ENDS
+from persist.storage.dialect import Dialect
+from persist.storage.seals import (
+    CHANGES_TO_SEAL,
+    HASH_COLUMN,
+    SEALS_AFTER,
+    leaf_of,
+    seal_of,
+)
+from persist.storage.sql import Row, Session
+
+SEALS_PER_READ = 100
+"""Seals that are read at once; the changes of one are in memory at a time."""
+
+OnProgress = Callable[[str, int, int], None]
+"""Is called with what is done, how much of it is done, and how much there is."""
+
+
+class JournalAltered(Exception):
+    """The journal is not as it was sealed; the message names the first fault."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """What was verified.
+
+    ``changes`` is how many, ``first_seq`` where the journal begins, ``has_noted``
+    whether the noted seal is in the chain.
+    """
+
+    changes: int
+    first_seq: int
+    last_seal: Seal | None
+    has_noted: bool
+
+
+def verify_journal(
+    dialect: Dialect, noted: str | None, on_progress: OnProgress
+) -> Verified:
+    """Recompute the journal from its first seal to its end.
+
+    ``noted`` is the hash of a seal that must be in the chain, None for none. Raises
+    ``JournalAltered``.
+    """
+    with closing(dialect.connect()) as connection:
+        session = Session(dialect, connection.cursor())
+        session.execute(dialect.begin_read)
+        first, head = session.rows(JOURNAL_ENDS)[0]
+        changes = 0
+        last: Seal | None = None
+        has_noted = False
+        for seal in _seals(session):
+            _check_link(seal, last, first)
+            if seal.first_seq >= first:
+                changes += _check_changes(session, seal)
+                on_progress(
+                    "verifying the journal", seal.seq - first + 1, head - first + 1
+                )
+            has_noted = has_noted or seal.hash == noted
+            last = seal
+        _check_end(last, first, head)
+        session.execute("ROLLBACK")
+    return Verified(changes, first, last, has_noted)
+
+
+def _seals(session: Session[Dialect]) -> Iterator[Seal]:
+    after = -1
+    while rows := session.rows(SEALS_AFTER, after=after, limit=SEALS_PER_READ):
+        for row in rows:
+            seal = seal_of(row)
+            yield seal
+            after = seal.seq
+
+
+def _check_link(seal: Seal, last: Seal | None, first: int) -> None:
+    """Raise ``JournalAltered`` unless a seal follows the one before it."""
+    if last is None:
+        # What came before was trimmed; only its last seal is left.
+        if seal.first_seq > first:
+            raise JournalAltered(
+                f"changes from {first} to {seal.first_seq - 1} have no seal"
+            )
+        if seal.first_seq > 1:
+            return
+    elif seal.first_seq != last.seq + 1:
+        raise JournalAltered(f"the seal after {last.seq} is missing")
+    previous = "" if last is None else last.hash
+    expected = seal_hash(previous, seal.first_seq, seal.seq, seal.at, seal.root)
+    if seal.hash != expected:
+        raise JournalAltered(f"the seal that ends with change {seal.seq} was altered")
+    if last is not None and seal.at < last.at:
+        raise JournalAltered(
+            f"the seal that ends with change {seal.seq} goes back in time"
+        )
+
+
+def _check_changes(session: Session[Dialect], seal: Seal) -> int:
+    """Raise ``JournalAltered`` unless the changes are those that were sealed."""
+    rows = session.rows(CHANGES_TO_SEAL, start=seal.first_seq, upto=seal.seq)
+    leaves = []
+    for seq, row in enumerate(rows, start=seal.first_seq):
+        if row[0] != seq:
+            raise JournalAltered(f"change {seq} is missing")
+        leaves.append(_checked_leaf(seq, row))
+    if len(leaves) != seal.seq - seal.first_seq + 1:
+        raise JournalAltered(f"change {seal.first_seq + len(leaves)} is missing")
+    if merkle_root(leaves).hex() != seal.root:
+        raise JournalAltered(
+            f"the changes from {seal.first_seq} to {seal.seq} are not those of their"
+            " seal"
+        )
+    return len(leaves)
+
+
+def _checked_leaf(seq: int, row: Row) -> bytes:
+    """Return the hash of a change. Raises ``JournalAltered`` if another is stored."""
+    try:
+        leaf_hash = leaf_of(row).hash()
+    except ValueError:
+        # Its data is no JSON any more.
+        leaf_hash = None
+    stored = row[HASH_COLUMN]
+    if leaf_hash is None or stored is None or bytes(stored) != leaf_hash:
+        raise JournalAltered(f"change {seq} was altered")
+    return leaf_hash
+
+
+def _check_end(last: Seal | None, first: int, head: int) -> None:
+    sealed = first - 1 if last is None else last.seq
+    if sealed < head:
+        raise JournalAltered(f"changes from {sealed + 1} to {head} have no seal")
+    if sealed > head:
+        raise JournalAltered(f"the changes after {head} are missing")

@@ -1,0 +1,74 @@
+"""The service's own tables: created, and brought up to date from an earlier release.
+
+An upgrade only adds: columns that may be null or have a default, indexes and tables. A
+process of the earlier release goes on working beside it.
+"""
+
+from collections.abc import Callable
+from contextlib import closing
+from itertools import islice
+
+import sqlalchemy as sa
+from sqlalchemy.schema import CreateColumn
+
+from persist.storage.dialect import Dialect
+from persist.storage.seals import LAST_SEAL, SealedHead, SealWriter
+from persist.storage.sql import Session, Statement, quoted_name
+from persist.storage.tables import JOURNAL_FIRST, JOURNAL_HEAD, METADATA
+from persist.storage.unit_of_work import now
+
+SEALS_PER_TRANSACTION = 4
+"""Seals that one transaction of the upgrade adds; other writers wait meanwhile."""
+
+JOURNAL_RANGE = Statement(sa.select(JOURNAL_FIRST.c.seq, JOURNAL_HEAD.c.seq))
+
+
+def add_missing_columns(connection: sa.Connection) -> None:
+    """Add the columns and indexes that tables of an earlier release lack."""
+    inspector = sa.inspect(connection)
+    for table in METADATA.sorted_tables:
+        if not inspector.has_table(table.name):
+            continue
+        present = {column["name"] for column in inspector.get_columns(table.name)}
+        for column in table.columns:
+            if column.name not in present:
+                written = CreateColumn(column).compile(dialect=connection.dialect)
+                connection.exec_driver_sql(
+                    f"ALTER TABLE {quoted_name(table.name)} ADD COLUMN {written}"
+                )
+        indexes = {index["name"] for index in inspector.get_indexes(table.name)}
+        for index in table.indexes:
+            if index.name not in indexes:
+                index.create(connection)
+
+
+def seal_journal(
+    dialect: Dialect, on_progress: Callable[[str, int, int], None]
+) -> None:
+    """Seal the changes that an earlier release wrote, in transactions of a few seals.
+
+    Writers beside it wait for one such transaction at most. What is interrupted goes on
+    at the next start.
+    """
+    with closing(dialect.connect()) as connection:
+        session = Session(dialect, connection.cursor())
+        while _seal_some(session, on_progress):
+            pass
+
+
+def _seal_some(
+    session: Session[Dialect], on_progress: Callable[[str, int, int], None]
+) -> bool:
+    """Add seals in one transaction; return whether changes without a seal are left."""
+    session.execute(session.dialect.begin_exclusive)
+    first, head = session.rows(JOURNAL_RANGE)[0]
+    last_seal = SealedHead(*session.rows(LAST_SEAL)[0])
+    done = last_seal.seq
+    if done < head and first <= head:
+        seals = SealWriter(session, now())
+        seals.begin(last_seal, last_seal.seq + 1)
+        for done in islice(seals.seal_stored(head), SEALS_PER_TRANSACTION):
+            on_progress("sealing the journal", done - first + 1, head - first + 1)
+        seals.finish()
+    session.execute("COMMIT")
+    return bool(first <= head and done < head)

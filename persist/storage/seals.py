@@ -1,0 +1,236 @@
+"""Seals: every transaction ends with hashes over its changes (``domain.seal``)."""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import sqlalchemy as sa
+
+from persist.domain.canonical_json import json_sha256
+from persist.domain.change import Operation
+from persist.domain.seal import MAX_SEAL_CHANGES, Leaf, Seal, seal_over
+from persist.storage.dialect import Dialect
+from persist.storage.sql import Inserter, Row, Session, Statement, big_integer
+from persist.storage.tables import JOURNAL, JOURNAL_FIRST, JOURNAL_HEAD, SEALS
+
+INSERT_SEALS = Inserter(SEALS)
+
+MOVE_HEAD = Statement(
+    sa.update(JOURNAL_HEAD).values(
+        sealed_seq=big_integer("sealed_seq"),
+        seal_hash=sa.bindparam("seal_hash"),
+        sealed_at=sa.bindparam("sealed_at"),
+    )
+)
+"""Note the last seal, which the next transaction builds on."""
+
+LEAF_COLUMNS = (
+    JOURNAL.c.seq,
+    JOURNAL.c.at,
+    JOURNAL.c.workspace,
+    JOURNAL.c.collection,
+    JOURNAL.c.id,
+    JOURNAL.c.revision,
+    JOURNAL.c.schema_version,
+    JOURNAL.c.operation,
+    JOURNAL.c.command,
+    JOURNAL.c.actor,
+    JOURNAL.c.request_id,
+    JOURNAL.c.payload,
+    JOURNAL.c.data,
+    JOURNAL.c.payload_sha256,
+    JOURNAL.c.data_sha256,
+    JOURNAL.c.hash,
+)
+"""The columns of which a leaf is made, and the hash that is stored of it."""
+
+HASH_COLUMN = LEAF_COLUMNS.index(JOURNAL.c.hash)
+
+CHANGES_TO_SEAL = Statement(
+    sa.select(*LEAF_COLUMNS)
+    .where(JOURNAL.c.seq >= big_integer("start"), JOURNAL.c.seq <= big_integer("upto"))
+    .order_by(JOURNAL.c.seq)
+)
+"""Select a range of changes as ``LEAF_COLUMNS``."""
+
+STORE_HASH = Statement(
+    sa.update(JOURNAL)
+    .where(JOURNAL.c.seq == big_integer("change_seq"))
+    .values(hash=sa.bindparam("leaf_hash", type_=sa.LargeBinary()))
+)
+"""Store the hash of a change that was written without one."""
+
+JOURNAL_BEGIN = Statement(sa.select(JOURNAL_FIRST.c.seq))
+"""Select the ``seq`` from which on the journal is complete."""
+
+LAST_SEAL = Statement(
+    sa.select(
+        JOURNAL_HEAD.c.sealed_seq, JOURNAL_HEAD.c.seal_hash, JOURNAL_HEAD.c.sealed_at
+    )
+)
+
+SEAL_COLUMNS = (
+    SEALS.c.first_seq,
+    SEALS.c.seq,
+    SEALS.c.at,
+    SEALS.c.root,
+    SEALS.c.hash,
+)
+
+SEALS_AFTER = Statement(
+    sa.select(*SEAL_COLUMNS)
+    .where(SEALS.c.seq > big_integer("after"))
+    .order_by(SEALS.c.seq)
+    .limit(big_integer("limit"))
+)
+"""Select the next seals after a ``seq``."""
+
+NEWEST_SEAL = Statement(
+    sa.select(*SEAL_COLUMNS).order_by(SEALS.c.seq.desc()).limit(sa.literal_column("1"))
+)
+
+SEALED_BY = Statement(
+    sa.select(SEALS.c.seq)
+    .where(SEALS.c.at <= sa.bindparam("at"))
+    .order_by(SEALS.c.at.desc(), SEALS.c.seq.desc())
+    .limit(sa.literal_column("1"))
+)
+"""Select the last change that was sealed at a time or before."""
+
+LEAF_HASHES = Statement(
+    sa.select(JOURNAL.c.hash)
+    .where(JOURNAL.c.seq >= big_integer("start"), JOURNAL.c.seq <= big_integer("upto"))
+    .order_by(JOURNAL.c.seq)
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SealedHead:
+    """The last seal: the last ``seq`` it covers, its hash and its time.
+
+    Before the first seal they are 0, ``""`` and ``""``.
+    """
+
+    seq: int
+    hash: str
+    at: str
+
+
+class SealWriter:
+    """Seals the changes of one transaction, in the order of ``seq``."""
+
+    def __init__(self, session: Session[Dialect], now: str) -> None:
+        self._session = session
+        self._now = now
+        self._head: SealedHead | None = None
+        self._leaves: list[bytes] = []
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether ``begin`` was called."""
+        return self._head is not None
+
+    def begin(self, head: SealedHead, first_seq: int) -> None:
+        """Start after the last seal, as the journal's counter has it.
+
+        Changes before ``first_seq`` without a seal are sealed first: a release before
+        this one may have written them.
+        """
+        self._head = head
+        if head.seq < first_seq - 1:
+            for _ in self.seal_stored(first_seq - 1):
+                pass
+
+    def add(self, leaves: Sequence[bytes]) -> None:
+        """Add the hashes of the next changes; those that fill a seal are sealed."""
+        self._leaves += leaves
+        while len(self._leaves) >= MAX_SEAL_CHANGES:
+            self._seal(self._leaves[:MAX_SEAL_CHANGES])
+            del self._leaves[:MAX_SEAL_CHANGES]
+
+    def finish(self) -> None:
+        """Seal the rest and note the last seal."""
+        if self._head is None:
+            return
+        if self._leaves:
+            self._seal(self._leaves)
+            self._leaves = []
+        self._session.run(
+            MOVE_HEAD,
+            sealed_seq=self._head.seq,
+            seal_hash=self._head.hash,
+            sealed_at=self._head.at,
+        )
+
+    def seal_stored(self, upto: int) -> Iterator[int]:
+        """Seal the changes that are stored without a seal.
+
+        Yields after each seal how far it came.
+        """
+        assert self._head is not None
+        # An earlier release may have trimmed the journal without sealing it.
+        start = max(self._head.seq + 1, self._session.value(JOURNAL_BEGIN))
+        self._head = replace(self._head, seq=start - 1)
+        for first in range(start, upto + 1, MAX_SEAL_CHANGES):
+            last = min(first + MAX_SEAL_CHANGES - 1, upto)
+            rows = self._session.rows(CHANGES_TO_SEAL, start=first, upto=last)
+            leaves = []
+            for row in rows:
+                leaf_hash = leaf_of(row).hash()
+                leaves.append(leaf_hash)
+                self._session.run(STORE_HASH, change_seq=row[0], leaf_hash=leaf_hash)
+            self._seal(leaves)
+            yield last
+
+    def _seal(self, leaves: Sequence[bytes]) -> None:
+        assert self._head is not None
+        # The clock may go back, the time of a seal does not.
+        at = max(self._now, self._head.at)
+        seal = seal_over(self._head.hash, self._head.seq + 1, at, leaves)
+        row = (seal.seq, seal.first_seq, seal.at, seal.root, seal.hash)
+        self._session.insert(INSERT_SEALS, [row])
+        self._head = SealedHead(seal.seq, seal.hash, seal.at)
+
+
+def leaf_of(row: Row) -> Leaf:
+    """Return the leaf of a change that was read as ``LEAF_COLUMNS``."""
+    _, at, workspace, collection, record_id, revision, schema_version = row[:7]
+    operation, command, actor, request_id, payload, data = row[7:13]
+    erased_payload, erased_data, _ = row[13:]
+    return Leaf(
+        at=at,
+        workspace=workspace or None,
+        collection=collection,
+        id=record_id,
+        revision=revision,
+        schema_version=schema_version,
+        operation=operation,
+        command=command,
+        actor=actor or None,
+        request_id=request_id,
+        payload_sha256=_hex(erased_payload or text_sha256(payload)),
+        data_sha256=_hex(erased_data or text_sha256(data)),
+    )
+
+
+def text_sha256(text: str | None) -> bytes | None:
+    """Return the SHA-256 of the canonical JSON of a JSON text; None of none."""
+    return None if text is None else bytes.fromhex(json_sha256(json.loads(text)))
+
+
+def _hex(found: bytes | None) -> str | None:
+    return None if found is None else found.hex()
+
+
+def was_erased(operation: str, data: str | None, *hashes: Any) -> bool:
+    """Return whether the data or payload of a stored change was erased."""
+    if any(found is not None for found in hashes):
+        return True
+    # Erasure of an earlier release left no hashes.
+    return data is None and operation != Operation.DELETE.value
+
+
+def seal_of(row: Row) -> Seal:
+    """Return the seal of a row of ``SEAL_COLUMNS``."""
+    return Seal(*row)

@@ -1,0 +1,165 @@
+"""`persist journal verify`: what was altered in the database is found and named."""
+
+import json
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests.conftest import NewDatabase
+from tests.support.program import persist
+from tests.support.server import serving
+
+SETTINGS = {"MODELS": "tests.deployment"}
+CHANGES = 12
+
+
+@pytest.fixture(scope="module")
+def journal(
+    new_database: NewDatabase, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[str, dict[str, Any]]:
+    """A database with some changes, in several seals, and the head of its journal."""
+    url, folder = new_database(), tmp_path_factory.mktemp("journal")
+    with serving(url, folder, settings=SETTINGS) as server, server.client() as client:
+        for value in range(CHANGES - 5):
+            client.post("/api/counters", json={"value": value}).raise_for_status()
+        lines = "".join(json.dumps({"value": value}) + "\n" for value in range(5))
+        client.post(
+            "/api/counters/import",
+            content=lines,
+            headers={"Content-Type": "application/x-ndjson"},
+        ).raise_for_status()
+        head: dict[str, Any] = client.get("/changes/head").json()
+    return url, head
+
+
+def run_sql(url: str, *statements: str) -> None:
+    if url.startswith("sqlite"):
+        with closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as connection:
+            for statement in statements:
+                connection.execute(statement)
+            connection.commit()
+        return
+    with psycopg.connect(url, autocommit=True) as connection:
+        for statement in statements:
+            connection.execute(statement.encode())
+
+
+@pytest.fixture
+def altered(journal: tuple[str, dict[str, Any]]) -> Any:
+    """Alters the journal, and puts it back as it was after the test."""
+    url, _ = journal
+    tables = ("journal", "seals", "journal_head")
+    run_sql(
+        url, *(f"CREATE TABLE kept_{name} AS SELECT * FROM {name}" for name in tables)
+    )
+    yield lambda *statements: run_sql(url, *statements)
+    for name in tables:
+        run_sql(
+            url,
+            f"DELETE FROM {name}",
+            f"INSERT INTO {name} SELECT * FROM kept_{name}",
+            f"DROP TABLE kept_{name}",
+        )
+
+
+def test_an_unaltered_journal_is_verified(
+    journal: tuple[str, dict[str, Any]], tmp_path: Path
+) -> None:
+    url, head = journal
+    noted = tmp_path / "head.json"
+    noted.write_text(json.dumps(head))
+    outcome = persist(
+        tmp_path, "journal", "verify", "--head", str(noted), "--database-url", url
+    )
+    assert outcome.returncode == 0, outcome.stderr
+    assert f"{CHANGES} changes verified; the head is {head['hash']}" in outcome.stdout
+
+
+@pytest.mark.parametrize(
+    ("statement", "fault"),
+    [
+        (
+            "UPDATE journal SET data = '{\"value\": 99}' WHERE seq = 3",
+            "change 3 was altered",
+        ),
+        ("UPDATE journal SET actor = 'mallory' WHERE seq = 4", "change 4 was altered"),
+        ("UPDATE journal SET hash = NULL WHERE seq = 5", "change 5 was altered"),
+        ("DELETE FROM journal WHERE seq = 10", "change 10 is missing"),
+        (f"DELETE FROM journal WHERE seq = {CHANGES}", f"change {CHANGES} is missing"),
+        ("DELETE FROM seals WHERE seq = 2", "the seal after 1 is missing"),
+        (
+            "UPDATE seals SET root = hash WHERE seq = 2",
+            "ends with change 2 was altered",
+        ),
+        ("UPDATE journal_head SET seq = 13", "changes from 13 to 13 have no seal"),
+    ],
+)
+def test_what_was_altered_is_named(
+    journal: tuple[str, dict[str, Any]],
+    altered: Callable[..., None],
+    tmp_path: Path,
+    statement: str,
+    fault: str,
+) -> None:
+    altered(statement)
+    outcome = persist(tmp_path, "journal", "verify", "--database-url", journal[0])
+    assert outcome.returncode == 1
+    assert fault in outcome.stderr
+
+
+def test_a_journal_cut_at_its_end_lacks_the_noted_head(
+    journal: tuple[str, dict[str, Any]], altered: Callable[..., None], tmp_path: Path
+) -> None:
+    url, head = journal
+    noted = tmp_path / "head.json"
+    noted.write_text(json.dumps(head))
+    altered(
+        "DELETE FROM journal WHERE seq > 7",
+        "DELETE FROM seals WHERE seq > 7",
+        "UPDATE journal_head SET seq = 7",
+    )
+    command = ("journal", "verify", "--database-url", url)
+    assert persist(tmp_path, *command).returncode == 0
+    outcome = persist(tmp_path, *command, "--head", str(noted))
+    assert outcome.returncode == 1
+    assert "is not among the seals" in outcome.stderr
+
+
+def test_a_head_older_than_the_trimmed_journal_cannot_be_judged(
+    journal: tuple[str, dict[str, Any]], altered: Callable[..., None], tmp_path: Path
+) -> None:
+    url, head = journal
+    noted = tmp_path / "head.json"
+    noted.write_text(json.dumps(head | {"seq": 1, "hash": "0" * 64}))
+    run_sql(url, "CREATE TABLE kept_first AS SELECT * FROM journal_first")
+    try:
+        cut = persist(
+            tmp_path, "journal", "trim", "--before", "4", "--database-url", url
+        )
+        assert "3 changes deleted; the journal begins at seq 4" in cut.stdout
+        command = ("journal", "verify", "--database-url", url)
+        assert persist(tmp_path, *command).returncode == 0
+        outcome = persist(tmp_path, *command, "--head", str(noted))
+        assert outcome.returncode == 2
+        assert "the journal was trimmed and begins at seq 4" in outcome.stderr
+    finally:
+        run_sql(
+            url,
+            "DELETE FROM journal_first",
+            "INSERT INTO journal_first SELECT * FROM kept_first",
+            "DROP TABLE kept_first",
+        )
+
+
+@pytest.mark.parametrize("content", ["", "{}", "[]", '{"seq": "x", "hash": 1}'])
+def test_a_file_that_is_no_head_is_refused(tmp_path: Path, content: str) -> None:
+    noted = tmp_path / "head.json"
+    noted.write_text(content)
+    outcome = persist(tmp_path, "journal", "verify", "--head", str(noted))
+    assert outcome.returncode == 2
+    assert "--head takes a file with an answer of GET /changes/head" in outcome.stderr

@@ -1,0 +1,94 @@
+"""Leaves, Merkle trees and seals, against values computed by hand from the RFC."""
+
+import hashlib
+import json
+
+import pytest
+
+from persist.domain.seal import (
+    MAX_SEAL_CHANGES,
+    Leaf,
+    inclusion_path,
+    merkle_root,
+    root_from_path,
+    seal_over,
+)
+
+
+def leaf_hash(data: bytes) -> bytes:
+    return hashlib.sha256(b"\0" + data).digest()
+
+
+def reference_root(leaves: list[bytes]) -> bytes:
+    """The recursion of RFC 9162, section 2.1.1, word for word."""
+    if len(leaves) == 1:
+        return leaves[0]
+    split = 1
+    while split * 2 < len(leaves):
+        split *= 2
+    left, right = reference_root(leaves[:split]), reference_root(leaves[split:])
+    return hashlib.sha256(b"\1" + left + right).digest()
+
+
+@pytest.mark.parametrize("size", [*range(1, 34), 100, 1000, 4095, 4096])
+def test_the_root_is_that_of_the_rfc(size: int) -> None:
+    leaves = [leaf_hash(str(number).encode()) for number in range(size)]
+    assert merkle_root(leaves) == reference_root(leaves)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 5, 8, 13, 64, 100])
+def test_every_inclusion_path_leads_to_the_root(size: int) -> None:
+    leaves = [leaf_hash(str(number).encode()) for number in range(size)]
+    root = merkle_root(leaves)
+    for index, leaf in enumerate(leaves):
+        path = inclusion_path(leaves, index)
+        assert root_from_path(leaf, path) == root
+        assert root_from_path(leaf_hash(b"another"), path) != root
+
+
+def test_a_leaf_is_the_canonical_json_of_the_members_of_the_contract() -> None:
+    leaf = Leaf(
+        at="2026-11-26T01:00:00.000000Z",
+        workspace=None,
+        collection="ops-tickets",
+        id="0198c1d2-7c2f-7d6a-9f1e-2b3c4d5e6f70",
+        revision=3,
+        schema_version=2,
+        operation="command",
+        command="acknowledge",
+        actor="Zoë",
+        request_id="r-1",
+        payload_sha256=None,
+        data_sha256="ab" * 32,
+    )
+    text = (
+        '{"actor":"Zoë","at":"2026-11-26T01:00:00.000000Z","collection":"ops-tickets",'
+        '"command":"acknowledge","data_sha256":"' + "ab" * 32 + '",'
+        '"id":"0198c1d2-7c2f-7d6a-9f1e-2b3c4d5e6f70","operation":"command",'
+        '"payload_sha256":null,"request_id":"r-1","revision":3,"schema_version":2,'
+        '"workspace":null}'
+    )
+    assert leaf.hash() == leaf_hash(text.encode())
+
+
+def test_a_seal_names_the_seal_before_it() -> None:
+    leaves = [leaf_hash(b"a"), leaf_hash(b"b"), leaf_hash(b"c")]
+    first = seal_over("", 1, "2026-11-26T01:00:00.000000Z", leaves)
+    assert (first.first_seq, first.seq) == (1, 3)
+    members = {
+        "previous": "",
+        "first_seq": 1,
+        "seq": 3,
+        "at": first.at,
+        "root": reference_root(leaves).hex(),
+    }
+    text = json.dumps(members, sort_keys=True, separators=(",", ":"))
+    assert first.hash == hashlib.sha256(text.encode()).hexdigest()
+    again = seal_over("", 4, first.at, leaves)
+    assert seal_over(first.hash, 4, first.at, leaves).hash != again.hash
+
+
+@pytest.mark.parametrize("size", [0, MAX_SEAL_CHANGES + 1])
+def test_a_seal_covers_some_changes_and_not_too_many(size: int) -> None:
+    with pytest.raises(ValueError, match="a seal covers 1 to 4096 changes"):
+        seal_over("", 1, "", [leaf_hash(b"a")] * size)
