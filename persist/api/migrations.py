@@ -5,7 +5,9 @@ import asyncio
 import inspect
 import json
 from contextlib import ExitStack, closing
-from typing import Any
+from typing import Annotated, Any
+
+from fastapi import Path
 
 from persist.api.query_params import controls, flag, pairs_of
 from persist.api.request_bodies import Body
@@ -27,6 +29,8 @@ from persist.storage.restore import Restore, RestoreRequest
 from persist.storage.restore_writer import OnConflict
 from persist.storage.unit_of_work import UnitOfWork
 from persist.storage.writer import Isolation
+
+MigrationId = Annotated[str, Path(alias="id")]
 
 _WORKSPACE = (
     "Where to: null is the default workspace, any other must be declared. Where it is"
@@ -93,15 +97,20 @@ class MigrationRoutes:
         ]
         return {"items": items}
 
-    async def read_migration(self, id: str, request: Asked) -> dict[str, Any]:
+    async def read_migration(
+        self, migration_id: MigrationId, request: Asked
+    ) -> dict[str, Any]:
         """Return one completed run."""
         text = None
-        if is_canonical(id):
-            text = await self._database.read(lambda reader: reader.migration(id))
+        if is_canonical(migration_id):
+            text = await self._database.read(
+                lambda reader: reader.migration(migration_id)
+            )
         if text is None:
             request.access.require(Level.ADMIN)
+            shortened = migration_id[:80]
             raise MigrationNotFound(
-                f"there is no migration {id[:80]!r}; GET /migrations lists them"
+                f"there is no migration {shortened!r}; GET /migrations lists them"
             )
         report: dict[str, Any] = json.loads(text)
         request.access.require_all(Level.ADMIN, _collections(report))

@@ -40,7 +40,10 @@ LENGTH_SUFFIX = "__len"
 
 
 def conditions(
-    type: EntityType, filters: Pairs, control: dict[str, str], known: Iterable[str]
+    entity_type: EntityType,
+    filters: Pairs,
+    control: dict[str, str],
+    known: Iterable[str],
 ) -> tuple[Expression | None, tuple[Any, ...]]:
     """Return the conjunction of all conditions of a request, with their values.
 
@@ -50,11 +53,11 @@ def conditions(
         raise InvalidQuery(
             f"a query may have {MAX_CONDITIONS} conditions, this one has {len(filters)}"
         )
-    parser = _Parser(type, frozenset(known))
+    parser = _Parser(entity_type, frozenset(known))
     found = [parser.condition(name, texts) for name, texts in _merged(filters)]
     values = parser.values
     if "filter" in control:
-        expression, more = compile_filter(control["filter"], type, len(values))
+        expression, more = compile_filter(control["filter"], entity_type, len(values))
         found.append(expression)
         values += more
     if not found:
@@ -88,9 +91,9 @@ def _merged(filters: Pairs) -> list[tuple[str, list[str]]]:
 class _Parser:
     """Parses the filters of one request; collects their values."""
 
-    def __init__(self, type: EntityType, known: frozenset[str]) -> None:
+    def __init__(self, entity_type: EntityType, known: frozenset[str]) -> None:
         self.values: list[Any] = []
-        self._type = type
+        self._type = entity_type
         self._known = known
 
     def condition(self, name: str, texts: list[str]) -> Expression:
@@ -211,7 +214,7 @@ def _has_surrogate(text: str) -> bool:
     return any("\ud800" <= character <= "\udfff" for character in text)
 
 
-def named_field(type: EntityType, name: str) -> Field | None:
+def named_field(entity_type: EntityType, name: str) -> Field | None:
     """Return the field that a query string names.
 
     ``_created_at`` is the envelope's. ``data.limit`` is a member whose name is that of
@@ -223,26 +226,28 @@ def named_field(type: EntityType, name: str) -> Field | None:
     segments = name.removeprefix("data.").split(".")
     if any(not part or part.startswith("_") or "__" in part for part in segments):
         return None
-    return type.field_of(tuple(name.split(".")))
+    return entity_type.field_of(tuple(name.split(".")))
 
 
 def unknown_field(
-    type: EntityType, name: str, controls: Iterable[str] = ()
+    entity_type: EntityType, name: str, controls: Iterable[str] = ()
 ) -> PersistError:
     """Return the error for a field that does not exist."""
-    if name in type.fields:
+    if name in entity_type.fields:
         return InvalidQuery(
             f"{name[:80]!r} is reached by filter only: filter=data[{dumps(name[:80])}]"
             " == …"
         )
     parent, _, _ = name.removeprefix("data.").rpartition(".")
     if parent:
-        siblings = type.members.names(tuple(parent.split(".")))
+        siblings = entity_type.members.names(tuple(parent.split(".")))
         if siblings:
             nested = [f"{parent}.{known}" for known in siblings]
             return unknown_name("field", name, nested)
     envelope = ["_" + known for known in ENVELOPE]
-    return unknown_name("field", name, [*type.fields, *envelope, *sorted(controls)])
+    return unknown_name(
+        "field", name, [*entity_type.fields, *envelope, *sorted(controls)]
+    )
 
 
 def unknown_name(what: str, name: str, known: Iterable[str]) -> InvalidQuery:

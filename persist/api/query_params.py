@@ -116,7 +116,7 @@ def split(pairs: Pairs, known: Iterable[str]) -> tuple[dict[str, str], Pairs]:
 
 @lru_cache(maxsize=4096)
 def listing(
-    type: EntityType, workspace: str, query: bytes, *, paged: bool = True
+    entity_type: EntityType, workspace: str, query: bytes, *, paged: bool = True
 ) -> Listing:
     """Return a list request.
 
@@ -124,14 +124,14 @@ def listing(
     """
     known = PAGE | FILTERS if paged else FILTERS | {"sort", "fields"}
     control, filters = split(pairs_of(query), known)
-    where, values = conditions(type, filters, control, known)
-    sort = _sort(type, control["sort"]) if "sort" in control else BY_ID
-    digest = _digest(type.name, workspace, filters, control)
+    where, values = conditions(entity_type, filters, control, known)
+    sort = _sort(entity_type, control["sort"]) if "sort" in control else BY_ID
+    digest = _digest(entity_type.name, workspace, filters, control)
     limit = _limit(control) if paged else None
     found = Query(where, values, sort, None, limit)
     if "cursor" in control:
         found = replace(found, after=_position(control["cursor"], digest, sort))
-    fields = _fields(type, control["fields"]) if "fields" in control else None
+    fields = _fields(entity_type, control["fields"]) if "fields" in control else None
     return Listing(found, fields, flag(control, "count"), digest)
 
 
@@ -155,7 +155,7 @@ _BY_ID_AND_COLLECTION = (SortKey(ENVELOPE["id"]), SortKey(_COLLECTION))
 
 
 @lru_cache(maxsize=4096)
-def listing_together(workspace: str, query: bytes) -> Listing:
+def workspace_listing(workspace: str, query: bytes) -> Listing:
     """Return a list request over several collections, with filters of the envelope.
 
     Raises ``InvalidQuery``.
@@ -171,10 +171,12 @@ def listing_together(workspace: str, query: bytes) -> Listing:
     return Listing(found, None, False, digest)
 
 
-def _sort(type: EntityType, text: str) -> tuple[SortKey, ...]:
+def _sort(entity_type: EntityType, text: str) -> tuple[SortKey, ...]:
     keys: list[SortKey] = []
     for part in text.split(","):
-        key = SortKey(_sort_field(type, part.removeprefix("-")), part.startswith("-"))
+        key = SortKey(
+            _sort_field(entity_type, part.removeprefix("-")), part.startswith("-")
+        )
         if any(known.field == key.field for known in keys):
             raise InvalidQuery(f"sort names {key.field.name} twice; name it once")
         keys.append(key)
@@ -185,10 +187,10 @@ def _sort(type: EntityType, text: str) -> tuple[SortKey, ...]:
     return tuple(keys)
 
 
-def _sort_field(type: EntityType, name: str) -> Field:
-    found = named_field(type, name)
+def _sort_field(entity_type: EntityType, name: str) -> Field:
+    found = named_field(entity_type, name)
     if found is None:
-        raise unknown_field(type, name)
+        raise unknown_field(entity_type, name)
     if not found.is_scalar:
         raise InvalidQuery(
             f"records cannot be sorted by {found.name}: its values are not all of one"
@@ -197,16 +199,16 @@ def _sort_field(type: EntityType, name: str) -> Field:
     return found
 
 
-def _fields(type: EntityType, text: str) -> tuple[str, ...]:
-    names = [_member(type, name) for name in text.split(",")]
+def _fields(entity_type: EntityType, text: str) -> tuple[str, ...]:
+    names = [_member(entity_type, name) for name in text.split(",")]
     return tuple(dict.fromkeys(names))
 
 
-def _member(type: EntityType, name: str) -> str:
+def _member(entity_type: EntityType, name: str) -> str:
     for known in (name, name.removeprefix("data.")):
-        if known in type.fields:
+        if known in entity_type.fields:
             return known
-    raise unknown_field(type, name)
+    raise unknown_field(entity_type, name)
 
 
 def _digest(

@@ -121,19 +121,21 @@ def etag(revision: int) -> tuple[bytes, bytes]:
     return b"etag", b'"%d"' % revision
 
 
-def record_response(type: EntityType, record: Record) -> Response:
+def record_response(entity_type: EntityType, record: Record) -> Response:
     """Return a record, with its entity tag."""
-    text = record_text(type, record)
+    text = record_text(entity_type, record)
     return Response(200, text.encode(), [JSON, etag(record.revision)])
 
 
-def created_response(type: EntityType, record: Record, location: str) -> Response:
+def created_response(
+    entity_type: EntityType, record: Record, location: str
+) -> Response:
     """Return a record that was created at ``location``."""
     headers = [JSON, etag(record.revision), (b"location", location.encode())]
-    return Response(201, record_text(type, record).encode(), headers)
+    return Response(201, record_text(entity_type, record).encode(), headers)
 
 
-def record_text(type: EntityType, record: Record) -> str:
+def record_text(entity_type: EntityType, record: Record) -> str:
     """Return a record as JSON text."""
     row = (
         record.id,
@@ -143,15 +145,17 @@ def record_text(type: EntityType, record: Record) -> str:
         record.updated_at,
         record.text,
     )
-    return row_text(type.name, record.workspace, with_computed(type, row))
+    return row_text(entity_type.name, record.workspace, with_computed(entity_type, row))
 
 
-def with_computed(type: EntityType, row: tuple[Any, ...]) -> tuple[Any, ...]:
+def with_computed(entity_type: EntityType, row: tuple[Any, ...]) -> tuple[Any, ...]:
     """Return a stored row with the computed members of its data."""
-    if type.computed is None:
+    if entity_type.computed is None:
         return row
     data = json.loads(row[5])
-    computed = dict.fromkeys(type.computed.properties) | type.computed.compute(data)
+    computed = dict.fromkeys(
+        entity_type.computed.properties
+    ) | entity_type.computed.compute(data)
     return (*row[:5], dumps(data | computed), *row[6:])
 
 

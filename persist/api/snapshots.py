@@ -3,8 +3,9 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import suppress
-from typing import Any
+from typing import Annotated, Any
 
+from fastapi import Path
 from fastapi.responses import StreamingResponse
 
 from persist.api.query_params import controls, flag, pairs_of
@@ -20,6 +21,8 @@ from persist.storage.catalog import Stale
 from persist.storage.database import Database
 from persist.storage.snapshots import Prepared, Selection
 from persist.storage.unit_of_work import UnitOfWork
+
+SnapshotId = Annotated[str, Path(alias="id")]
 
 _MODE: dict[str, Any] = {
     "mode": {"enum": ["with_data", "schema_only"], "default": "with_data"},
@@ -123,11 +126,13 @@ def contents(manifest: Manifest) -> list[tuple[str, str]]:
     ]
 
 
-async def contents_of(database: Database, id: str) -> list[tuple[str, str]]:
+async def contents_of(database: Database, snapshot_id: str) -> list[tuple[str, str]]:
     """Return the collections of a stored snapshot; none where there is no such
     snapshot."""
     try:
-        return contents(await asyncio.to_thread(database.snapshots.manifest, id))
+        return contents(
+            await asyncio.to_thread(database.snapshots.manifest, snapshot_id)
+        )
     except SnapshotNotFound:
         return []
 
@@ -153,19 +158,21 @@ class SnapshotRoutes:
             self._database, self._writes, request, Selection(), CREATE_BODY
         )
 
-    async def read_snapshot(self, id: str, request: Asked) -> Manifest:
+    async def read_snapshot(self, snapshot_id: SnapshotId, request: Asked) -> Manifest:
         """Return the manifest of a snapshot."""
-        await self._require(id, request)
-        return await asyncio.to_thread(self._snapshots.manifest, id)
+        await self._require(snapshot_id, request)
+        return await asyncio.to_thread(self._snapshots.manifest, snapshot_id)
 
-    async def delete_snapshot(self, id: str, request: Asked) -> Response:
+    async def delete_snapshot(
+        self, snapshot_id: SnapshotId, request: Asked
+    ) -> Response:
         """Delete a snapshot."""
-        await self._require(id, request)
+        await self._require(snapshot_id, request)
         dry_run = _dry_run(request)
         stores: set[str] = set()
 
         def run(work: UnitOfWork, _: None) -> None:
-            stores.add(self._snapshots.remove(work.session, id))
+            stores.add(self._snapshots.remove(work.session, snapshot_id))
 
         write = Write(
             parse=nothing,
@@ -179,23 +186,27 @@ class SnapshotRoutes:
                 await asyncio.to_thread(self._snapshots.abandon, store)
         return response
 
-    async def read_snapshot_content(self, id: str, request: Asked) -> StreamingResponse:
+    async def read_snapshot_content(
+        self, snapshot_id: SnapshotId, request: Asked
+    ) -> StreamingResponse:
         """Return the content of a snapshot as NDJSON."""
-        await self._require(id, request)
-        chunks = self._snapshots.content(id)
+        await self._require(snapshot_id, request)
+        chunks = self._snapshots.content(snapshot_id)
         first = await asyncio.to_thread(next, chunks)
         return StreamingResponse(_streamed(first, chunks), media_type=NDJSON_TYPES[0])
 
-    async def verify_snapshot(self, id: str, request: Asked) -> dict[str, Any]:
+    async def verify_snapshot(
+        self, snapshot_id: SnapshotId, request: Asked
+    ) -> dict[str, Any]:
         """Return whether a snapshot is complete and unaltered."""
-        await self._require(id, request)
-        return await asyncio.to_thread(self._snapshots.verify, id)
+        await self._require(snapshot_id, request)
+        return await asyncio.to_thread(self._snapshots.verify, snapshot_id)
 
-    async def _require(self, id: str, request: Request) -> None:
+    async def _require(self, snapshot_id: str, request: Request) -> None:
         """Raise ``Forbidden`` unless the caller may see a snapshot, whether or not
         there is one."""
         if not request.access.allows(Level.ADMIN):
-            collections = await contents_of(self._database, id)
+            collections = await contents_of(self._database, snapshot_id)
             request.access.require_all(Level.ADMIN, collections)
 
     async def _upload(self, request: Request) -> Response:

@@ -12,8 +12,8 @@ from persist.api.query_params import (
     controls,
     cursor_of,
     flag,
-    listing_together,
     pairs_of,
+    workspace_listing,
 )
 from persist.api.request_bodies import Body
 from persist.api.responses import (
@@ -133,7 +133,7 @@ class WorkspaceRoutes:
             for name in catalog.names_in(workspace)
             if name in visible["collections"]
         ]
-        asked = listing_together(workspace, request.query)
+        asked = workspace_listing(workspace, request.query)
         size = asked.query.limit or 0
         query = asked.query.one_more()
 

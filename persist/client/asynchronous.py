@@ -280,6 +280,6 @@ class AsyncCollection(Generic[Data]):
             yield self._calls.read_line(line)
 
 
-async def _asynchronously(pieces: Iterable[bytes]) -> AsyncIterator[bytes]:
-    for piece in pieces:
-        yield piece
+async def _asynchronously(chunks: Iterable[bytes]) -> AsyncIterator[bytes]:
+    for chunk in chunks:
+        yield chunk

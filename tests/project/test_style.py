@@ -67,7 +67,7 @@ NAMES = (
 
 TERMS = (
     r"410 `?Gone",
-    r"changes[-_]gone",
+    r"(?i)changes[-_]?gone",  # the code of an error, and its class
     r"\bGone\b",
     r"ChangesGone",  # the class of the problem ``changes-gone``
     r"(?i)draft[- ]?\d",

@@ -41,8 +41,8 @@ def request_body(operation: str) -> Json | None:
     contents = SHARED["operations"][operation].get("body")
     if contents is not None:
         content = {
-            type: {"schema": _OF_ANY_COLLECTION[name]}
-            for type, name in contents.items()
+            media_type: {"schema": _OF_ANY_COLLECTION[name]}
+            for media_type, name in contents.items()
         }
         return {"content": content}
     if operation == "invoke_in_workspace":

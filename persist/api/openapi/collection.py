@@ -54,20 +54,22 @@ class Fragment:
     responses: Json
 
 
-def collection_fragment(type: EntityType, base: str, prefix: str) -> Fragment:
+def collection_fragment(entity_type: EntityType, base: str, prefix: str) -> Fragment:
     """Return the paths of a collection and the components of its own. The names of its
     schemas begin with ``base``, its operation ids with ``prefix``."""
-    example = example_data(type)
-    filters = filter_parameters(type)
-    operations = _CollectionOperations(type, base, prefix, example, tuple(filters))
+    example = example_data(entity_type)
+    filters = filter_parameters(entity_type)
+    operations = _CollectionOperations(
+        entity_type, base, prefix, example, tuple(filters)
+    )
     paths: Json = {}
     for path, method, operation in operations.all():
         paths.setdefault(path, {})[method] = operation
     return Fragment(
-        tag=_tag(type),
+        tag=_tag(entity_type),
         paths=paths,
-        schemas=collection_schemas(type, base, example),
-        parameters=selection_parameters(type, base) | filters,
+        schemas=collection_schemas(entity_type, base, example),
+        parameters=selection_parameters(entity_type, base) | filters,
         responses=_responses(base),
     )
 
@@ -80,12 +82,13 @@ def _responses(base: str) -> Json:
     }
 
 
-def _tag(type: EntityType) -> Json:
-    description = type.description or f"The collection `{type.name}`."
-    document = f"collections/{type.name}/openapi.json"
+def _tag(entity_type: EntityType) -> Json:
+    description = entity_type.description or f"The collection `{entity_type.name}`."
+    document = f"collections/{entity_type.name}/openapi.json"
+    link = f"[The document of only this collection]({document})"
     return {
-        "name": type.name,
-        "description": f"{description}\n\n[Its document alone]({document})",
+        "name": entity_type.name,
+        "description": f"{description}\n\n{link}",
     }
 
 
@@ -190,7 +193,9 @@ class _CollectionOperations:
             "JsonPatch": (schema("JsonPatch"), steps),
             "Revert": (schema("Revert"), {"to_revision": 1}),
         }
-        return _content({type: bodies[name] for type, name in contents.items()})
+        return _content(
+            {media_type: bodies[name] for media_type, name in contents.items()}
+        )
 
     def _part(self) -> Data:
         """Return one member of the example, one that need not be unique where there is
@@ -224,11 +229,11 @@ def _summary(route: Route, command: Command) -> str:
 
 def _content(contents: dict[str, tuple[Json, Any]], *, required: bool = True) -> Json:
     content = {
-        type: (
+        media_type: (
             {"schema": schema}
             if example is None
             else {"schema": schema, "example": example}
         )
-        for type, (schema, example) in contents.items()
+        for media_type, (schema, example) in contents.items()
     }
     return {"required": required, "content": content}

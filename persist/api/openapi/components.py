@@ -294,8 +294,8 @@ def _deserves_a_name(converted: Json) -> bool:
 
 
 def _joined(reference: Json, others: Json) -> Json:
-    """Return a reference with other keywords beside it: most generators do not look
-    beside ``$ref``."""
+    """Return a reference combined with other keywords. Most generators ignore the
+    siblings of ``$ref``."""
     if not others:
         return reference
     if not reference:
@@ -322,8 +322,8 @@ def _complete(converted: Json) -> Json:
 
 
 def _object(converted: Json) -> Json:
-    """Return the schema of an object that says whether it is open. Beside members of
-    their own types, TypeScript allows no type of all other members."""
+    """Return the schema of an object that says whether it is open. Where members
+    have types of their own, TypeScript allows no type of all other members."""
     others = converted.get("additionalProperties", True)
     if "properties" not in converted:
         return converted | {"additionalProperties": others}

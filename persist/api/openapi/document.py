@@ -59,11 +59,11 @@ def document_chunks(
     access: Access = OPEN,
     server: str = "/",
 ) -> Iterator[bytes]:
-    """Yield the document as JSON in chunks: while a large one is handled in one piece,
-    other threads wait. ``server`` is the address that paths follow."""
+    """Yield the document as JSON in chunks: other threads wait while a large text is
+    encoded at once. ``server`` is the address that paths follow."""
     readable = sorted(
-        (type for type in types if _workspaces(type.name, access)),
-        key=lambda type: type.name,
+        (entity_type for entity_type in types if _workspaces(entity_type.name, access)),
+        key=lambda entity_type: entity_type.name,
     )
     info = {"title": title, "version": version, **SHARED["info"]}
     head = {"openapi": "3.1.0", "info": info, "servers": [{"url": server}]}
@@ -77,22 +77,22 @@ def document_chunks(
     yield "".join(buffered).encode()
 
 
-def collection_texts(type: EntityType, base: str, prefix: str) -> Fragment:
+def collection_texts(entity_type: EntityType, base: str, prefix: str) -> Fragment:
     """Return what one collection adds to the document, each component as JSON text.
 
     It is made once for each value of the entity type. Text, because a garbage
     collection does not go through it.
     """
-    known = _fragments.get(type.name)
-    if known is None or known[0] is not type or known[1] != base:
-        made = collection_fragment(type, base, prefix)
+    known = _fragments.get(entity_type.name)
+    if known is None or known[0] is not entity_type or known[1] != base:
+        made = collection_fragment(entity_type, base, prefix)
         fragment = replace(
             made,
             schemas=_texts(made.schemas),
             parameters=_texts(made.parameters),
             responses=_texts(made.responses),
         )
-        known = _fragments[type.name] = type, base, fragment
+        known = _fragments[entity_type.name] = entity_type, base, fragment
     return known[2]
 
 
@@ -102,15 +102,21 @@ def _texts(members: Json) -> Json:
 
 def _named(types: Iterable[EntityType]) -> list[Fragment]:
     """Return the fragments of types under names that generators keep apart. A number
-    distinguishes collections whose names differ in punctuation alone."""
+    distinguishes collections whose names differ only in punctuation."""
     taken = {normalized(name) for name in (*SHARED["schemas"], *request_schemas())}
     fragments = []
-    for type in types:
-        number, base, prefix = 1, base_name(type), type.name.replace("-", "_")
-        fragment = collection_texts(type, base, prefix)
+    for entity_type in types:
+        number, base, prefix = (
+            1,
+            base_name(entity_type),
+            entity_type.name.replace("-", "_"),
+        )
+        fragment = collection_texts(entity_type, base, prefix)
         while not taken.isdisjoint(names := set(_names(fragment))):
             number += 1
-            fragment = collection_texts(type, f"{base}{number}", f"{prefix}_{number}")
+            fragment = collection_texts(
+                entity_type, f"{base}{number}", f"{prefix}_{number}"
+            )
         taken |= names
         fragments.append(fragment)
     return fragments

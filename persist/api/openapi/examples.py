@@ -2,7 +2,7 @@
 schema."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeGuard
 
 from persist.domain.command import Command
@@ -22,6 +22,10 @@ _FORMATS = {
     "uri": "https://example.com/",
     "uuid": "0198c1d2-7c2f-7d6a-9f1e-2b3c4d5e6f70",
 }
+Schema = Mapping[str, Any]
+Validate = Callable[[Data], Any]
+
+_DEFINITIONS = "#/$defs/"
 _DEPTH = 8
 """Levels below which values are null, so that recursion ends."""
 
@@ -29,57 +33,66 @@ FEW = 3
 """Members that an object has where none is required."""
 
 
-def example_data(type: EntityType) -> Data | None:
+def example_data(entity_type: EntityType) -> Data | None:
     """Return data that the entity type accepts, None where none was found."""
     candidates = (
-        type.example or None,
-        _value(type.schema, type.schema, "", 0),
-        type.example,
+        entity_type.example or None,
+        _value(entity_type.schema, entity_type.schema, "", 0),
+        entity_type.example,
     )
-    return next(
-        (data for data in candidates if _is_accepted(type.validate, data)), None
-    )
+    return _first_accepted(entity_type.validate, candidates)
 
 
 def example_payload(command: Command, part: Data) -> Data | None:
     """Return a payload that the command accepts, None where none was found. ``part`` of
     the data is one for ``set``."""
     schema = command.payload_schema
-    own = part if part.keys() <= schema.get("properties", {}).keys() else {}
+    properties = schema.get("properties", {})
+    takes_part = part.keys() <= properties.keys()
     candidates = (
         *schema.get("examples", ()),
-        own or None,
+        part if part and takes_part else None,
         _value(schema, schema, "", 0),
     )
-    return next(
-        (data for data in candidates if _is_accepted(command.parse, data)), None
-    )
+    return _first_accepted(command.parse, candidates)
 
 
-def example_lines(type: EntityType, data: Data) -> str | None:
+def example_lines(entity_type: EntityType, data: Data) -> str | None:
     """Return NDJSON that the collection can import, None where none was found.
 
     There are two lines, because Swagger UI writes a single one as JSON over several
     lines. Unique members differ from those of ``data``, which may be stored already.
     """
-    lines = [_varied(type, data, number) for number in (2, 3)]
-    if not all(_is_accepted(type.validate, line) for line in lines):
+    lines = [_varied(entity_type, data, number) for number in (2, 3)]
+    validate = entity_type.validate
+    if not all(_is_accepted(validate, line) for line in lines):
         return None
-    return "".join(dumps(line) + "\n" for line in lines)
+    texts = map(dumps, lines)
+    return "\n".join([*texts, ""])
 
 
-def _varied(type: EntityType, data: Data, number: int) -> Data:
+def _varied(entity_type: EntityType, data: Data, number: int) -> Data:
+    unique = {path for group in entity_type.unique for path in group}
     varied = dict(data)
-    for name in {path for group in type.unique for path in group} & data.keys():
-        value = data[name]
-        if isinstance(value, str):
-            varied[name] = f"{value}-{number}"
-        elif isinstance(value, int):
-            varied[name] = value + number
+    for name in unique & data.keys():
+        varied[name] = _varied_value(data[name], number)
     return varied
 
 
-def _is_accepted(validate: Callable[[Data], Any], data: Any) -> TypeGuard[Data]:
+def _varied_value(value: Any, number: int) -> Any:
+    if isinstance(value, str):
+        return f"{value}-{number}"
+    if isinstance(value, int):
+        return value + number
+    return value
+
+
+def _first_accepted(validate: Validate, candidates: Iterable[Any]) -> Data | None:
+    accepted = (data for data in candidates if _is_accepted(validate, data))
+    return next(accepted, None)
+
+
+def _is_accepted(validate: Validate, data: Any) -> TypeGuard[Data]:
     if not isinstance(data, dict):
         return False
     try:
@@ -89,70 +102,115 @@ def _is_accepted(validate: Callable[[Data], Any], data: Any) -> TypeGuard[Data]:
     return True
 
 
-def _value(schema: Any, root: Mapping[str, Any], name: str, depth: int) -> Any:
+def _value(schema: Any, root: Schema, name: str, depth: int) -> Any:
     """Return a small value that fits the plain keywords of ``schema``; the caller
     checks it."""
     if not isinstance(schema, Mapping) or depth > _DEPTH:
         return None
-    given = [schema[word] for word in ("default", "const") if word in schema]
-    given += [*schema.get("examples", ())[:1], *schema.get("enum", ())[:1]]
+    given = list(_given_values(schema))
     if given:
         return given[0]
-    for inner in (
-        _target(schema, root),
-        *schema.get("allOf", ())[:1],
-        *_branches(schema)[:1],
-    ):
-        if inner is not None:
-            return _value(inner, root, name, depth + 1)
+    applied = list(_applied_schemas(schema, root))
+    if applied:
+        return _value(applied[0], root, name, depth + 1)
     return _of_type(schema, root, name, depth)
 
 
-def _of_type(
-    schema: Mapping[str, Any], root: Mapping[str, Any], name: str, depth: int
-) -> Any:
-    declared = schema.get("type", "object" if "properties" in schema else "string")
-    kind = declared if isinstance(declared, str) else next(iter(declared), "null")
+def _given_values(schema: Schema) -> Iterator[Any]:
+    """Yield the values that a schema states, the preferred one first."""
+    for keyword in ("default", "const"):
+        if keyword in schema:
+            yield schema[keyword]
+    yield from schema.get("examples", ())[:1]
+    yield from schema.get("enum", ())[:1]
+
+
+def _applied_schemas(schema: Schema, root: Schema) -> Iterator[Any]:
+    """Yield the schemas that a schema applies to its value, the preferred one
+    first."""
+    target = _target(schema, root)
+    if target is not None:
+        yield target
+    yield from schema.get("allOf", ())[:1]
+    yield from _branches(schema)[:1]
+
+
+def _of_type(schema: Schema, root: Schema, name: str, depth: int) -> Any:
+    kind = _declared_type(schema)
     if kind == "object":
-        inner = schema.get("properties", {})
-        wanted = schema.get("required") or list(inner)[:FEW]
-        return {key: _value(inner.get(key, {}), root, key, depth + 1) for key in wanted}
+        return _object(schema, root, depth)
     if kind == "array":
-        item = _value(schema.get("items"), root, name, depth + 1)
-        return [item] * schema.get("minItems", 0)
+        return _array(schema, root, name, depth)
     if kind in ("integer", "number"):
         return _number(schema)
-    return {"string": _text(schema, name), "boolean": True}.get(kind)
+    if kind == "string":
+        return _text(schema, name)
+    return True if kind == "boolean" else None
 
 
-def _number(schema: Mapping[str, Any]) -> int:
-    at_least = max(
+def _declared_type(schema: Schema) -> str:
+    default = "object" if "properties" in schema else "string"
+    declared = schema.get("type", default)
+    if isinstance(declared, str):
+        return declared
+    return next(iter(declared), "null")
+
+
+def _object(schema: Schema, root: Schema, depth: int) -> Data:
+    properties = schema.get("properties", {})
+    names = schema.get("required")
+    if not names:
+        names = list(properties)[:FEW]
+    made: Data = {}
+    for name in names:
+        member = properties.get(name, {})
+        made[name] = _value(member, root, name, depth + 1)
+    return made
+
+
+def _array(schema: Schema, root: Schema, name: str, depth: int) -> list[Any]:
+    items = schema.get("items")
+    item = _value(items, root, name, depth + 1)
+    length = schema.get("minItems", 0)
+    return [item] * length
+
+
+def _number(schema: Schema) -> int:
+    lower_bound = max(
         schema.get("minimum", -math.inf),
-        schema.get("exclusiveMinimum", -math.inf - 1) + 1,
+        schema.get("exclusiveMinimum", -math.inf) + 1,
     )
-    at_most = min(
-        schema.get("maximum", math.inf), schema.get("exclusiveMaximum", math.inf) - 1
+    upper_bound = min(
+        schema.get("maximum", math.inf),
+        schema.get("exclusiveMaximum", math.inf) - 1,
     )
     step = schema.get("multipleOf", 1)
-    nearest = max(at_least, min(1, at_most))
-    return int(math.ceil(nearest / step) * step)
+    nearest = max(lower_bound, min(1, upper_bound))
+    steps = math.ceil(nearest / step)
+    return int(steps * step)
 
 
-def _text(schema: Mapping[str, Any], name: str) -> str:
-    text = _FORMATS.get(
-        schema.get("format", ""), name.replace("_", " ").capitalize() or "Text"
-    )
-    least = schema.get("minLength", 0)
-    return text.ljust(least, "x")[: schema.get("maxLength")]
+def _text(schema: Schema, name: str) -> str:
+    words = name.replace("_", " ")
+    label = words.capitalize() or "Text"
+    text_format = schema.get("format", "")
+    text = _FORMATS.get(text_format, label)
+    shortest = schema.get("minLength", 0)
+    longest = schema.get("maxLength")
+    return text.ljust(shortest, "x")[:longest]
 
 
-def _branches(schema: Mapping[str, Any]) -> list[Any]:
-    found = [*schema.get("anyOf", ()), *schema.get("oneOf", ())]
+def _branches(schema: Schema) -> list[Any]:
+    found = [
+        *schema.get("anyOf", ()),
+        *schema.get("oneOf", ()),
+    ]
     return [branch for branch in found if branch != {"type": "null"}]
 
 
-def _target(schema: Mapping[str, Any], root: Mapping[str, Any]) -> Any:
+def _target(schema: Schema, root: Schema) -> Any:
     reference = str(schema.get("$ref", ""))
-    if not reference.startswith("#/$defs/"):
+    if not reference.startswith(_DEFINITIONS):
         return None
-    return root.get("$defs", {}).get(reference.removeprefix("#/$defs/"))
+    definitions = root.get("$defs", {})
+    return definitions.get(reference.removeprefix(_DEFINITIONS))

@@ -52,10 +52,10 @@ _MEANINGS = {
 }
 
 
-def filter_parameters(type: EntityType) -> dict[str, Json]:
+def filter_parameters(entity_type: EntityType) -> dict[str, Json]:
     """Return the filters of a collection by component name: one for each field of data
     and envelope and each operator of its type, as many as there is room for."""
-    fields = [*_declared_fields(type), *ENVELOPE.values()]
+    fields = [*_declared_fields(entity_type), *ENVELOPE.values()]
     of_fields = [_filters(_query_name(field), field) for field in fields]
     room = MAX_FILTERS - len(fields)
     found: dict[str, Json] = {}
@@ -76,14 +76,14 @@ def is_equality_of_data(component: str) -> bool:
     return "__" not in component and not component.startswith("_")
 
 
-def selection_parameters(type: EntityType, base: str) -> dict[str, Json]:
+def selection_parameters(entity_type: EntityType, base: str) -> dict[str, Json]:
     """Return the parameters ``sort`` and ``fields`` of a collection by component
     name."""
-    fields = (*_declared_fields(type), *ENVELOPE.values())
+    fields = (*_declared_fields(entity_type), *ENVELOPE.values())
     sortable = [
         field.name for field in fields if field.is_scalar and "," not in field.name
     ]
-    selectable = [name for name in type.fields if name and "," not in name]
+    selectable = [name for name in entity_type.fields if name and "," not in name]
     return {
         f"{base}Sort": _selection("sort", sortable, "-?"),
         f"{base}Fields": _selection("fields", selectable),
@@ -157,10 +157,10 @@ def _filter(name: str, operator: Operator) -> Json:
     return parameter
 
 
-def _declared_fields(type: EntityType) -> Iterator[Field]:
+def _declared_fields(entity_type: EntityType) -> Iterator[Field]:
     """Yield the members of data that a query string can name; others are reached by
     ``filter`` only."""
-    for field in islice(_declared(type), MAX_FIELDS):
+    for field in islice(_declared(entity_type), MAX_FIELDS):
         if all(map(_is_plain, field.path)):
             yield field
 
@@ -169,13 +169,13 @@ def _is_plain(name: str) -> bool:
     return bool(name) and "." not in name and "__" not in name and name[0] != "_"
 
 
-def _declared(type: EntityType) -> Iterator[Field]:
+def _declared(entity_type: EntityType) -> Iterator[Field]:
     """Yield the declared members, outer ones first."""
     waiting: deque[Path] = deque([()])
     while waiting:
         before = waiting.popleft()
-        for name in type.members.names(before):
-            field = type.field_at((*before, name))
+        for name in entity_type.members.names(before):
+            field = entity_type.field_at((*before, name))
             if field is None:
                 continue
             yield field

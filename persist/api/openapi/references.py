@@ -5,6 +5,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import unquote, urldefrag, urljoin
 
+Schema = Mapping[str, Any]
+
 _BASE = "https://schema.invalid/"
 
 
@@ -12,54 +14,83 @@ class References:
     """The references of one schema."""
 
     def __init__(self, root: Any) -> None:
-        self._resources: dict[str, Any] = {_BASE: root}
+        self._resources: dict[str, Any] = {}
         self._bases: dict[int, str] = {}
-        self._index(root, _BASE)
+        self._resources[_BASE] = root
+        self._index(root)
 
-    def target(self, source: Mapping[str, Any], reference: str) -> Any:
+    def target(self, source: Schema, reference: str) -> Any:
         """Return the schema that a reference in ``source`` leads to, None where there
         is none."""
         base = self._bases.get(id(source), _BASE)
-        address, fragment = urldefrag(urljoin(base, reference))
-        if fragment and not fragment.startswith("/"):
-            return self._resources.get(f"{address}#{unquote(fragment)}")
-        return _at(self._resources.get(address), unquote(fragment))
+        absolute = urljoin(base, reference)
+        address, encoded = urldefrag(absolute)
+        fragment = unquote(encoded)
+        if _is_pointer(encoded):
+            resource = self._resources.get(address)
+            return _at(resource, fragment)
+        anchor = f"{address}#{fragment}"
+        return self._resources.get(anchor)
 
-    def _index(self, root: Any, base: str) -> None:
-        waiting = [(root, base)]
+    def _index(self, root: Any) -> None:
+        waiting = [(root, _BASE)]
         while waiting:
             value, base = waiting.pop()
             if isinstance(value, Mapping):
                 base = self._register(value, base)
-            waiting += [(inner, base) for inner in _inside(value)]
+            waiting.extend((inner, base) for inner in _inside(value))
 
-    def _register(self, schema: Mapping[str, Any], base: str) -> str:
+    def _register(self, schema: Schema, base: str) -> str:
         """Note where a schema can be found; return the base of what is inside it."""
         identifier = schema.get("$id")
         if isinstance(identifier, str):
-            base = urldefrag(urljoin(base, identifier)).url
+            absolute = urljoin(base, identifier)
+            base = urldefrag(absolute).url
             self._resources.setdefault(base, schema)
         self._bases[id(schema)] = base
-        for keyword in ("$anchor", "$dynamicAnchor"):
-            if isinstance(schema.get(keyword), str):
-                self._resources.setdefault(f"{base}#{schema[keyword]}", schema)
+        self._register_anchors(schema, base)
         return base
+
+    def _register_anchors(self, schema: Schema, base: str) -> None:
+        for keyword in ("$anchor", "$dynamicAnchor"):
+            anchor = schema.get(keyword)
+            if isinstance(anchor, str):
+                address = f"{base}#{anchor}"
+                self._resources.setdefault(address, schema)
+
+
+def _is_pointer(fragment: str) -> bool:
+    return not fragment or fragment.startswith("/")
 
 
 def _inside(value: Any) -> Iterable[Any]:
     if isinstance(value, Mapping):
         return value.values()
-    return value if isinstance(value, list) else ()
+    if isinstance(value, list):
+        return value
+    return ()
 
 
 def _at(resource: Any, pointer: str) -> Any:
     """Return what a JSON Pointer (RFC 6901) leads to, None where there is nothing."""
     target = resource
-    for token in pointer.split("/")[1:]:
-        name = token.replace("~1", "/").replace("~0", "~")
-        if isinstance(target, list):
-            position = int(name) if name.isdigit() else len(target)
-            target = target[position] if position < len(target) else None
-        else:
-            target = target.get(name) if isinstance(target, Mapping) else None
+    tokens = pointer.split("/")[1:]
+    for token in tokens:
+        target = _member(target, _unescaped(token))
     return target
+
+
+def _unescaped(token: str) -> str:
+    """Return the name that a token of a JSON Pointer stands for."""
+    slashes = token.replace("~1", "/")
+    return slashes.replace("~0", "~")
+
+
+def _member(value: Any, name: str) -> Any:
+    """Return a member of an object, or an item of a list by its index."""
+    if isinstance(value, Mapping):
+        return value.get(name)
+    if isinstance(value, list) and name.isdigit():
+        index = int(name)
+        return value[index] if index < len(value) else None
+    return None

@@ -27,23 +27,23 @@ _COMPOSED = ("$ref", "$dynamicRef", "allOf", "anyOf", "oneOf", "if")
 _MEMBERS = ("Create", "Item", "MergePatch", "Page", "Partial", "Read", "Record")
 
 
-def base_name(type: EntityType) -> str:
+def base_name(entity_type: EntityType) -> str:
     """Return the name with which a collection's schemas begin: its title where that is
     the singular of its name (``OpsTicket``), or else its name (``OpsTickets``)."""
-    title = type.schema.get("title")
+    title = entity_type.schema.get("title")
     if isinstance(title, str) and title == pascal_case(title):
-        singular, plural = normalized(title), normalized(type.name)
+        singular, plural = normalized(title), normalized(entity_type.name)
         forms = (singular, f"{singular}s", f"{singular}es", f"{singular[:-1]}ies")
         if plural in forms:
             return title
-    return pascal_case(type.name)
+    return pascal_case(entity_type.name)
 
 
 def collection_schemas(
-    type: EntityType, base: str, example: Data | None
+    entity_type: EntityType, base: str, example: Data | None
 ) -> dict[str, Any]:
     """Return the schemas of one collection by component name."""
-    return _CollectionSchemas(type, base, example).all()
+    return _CollectionSchemas(entity_type, base, example).all()
 
 
 def payload_name(base: str, command: str) -> str:
@@ -57,15 +57,17 @@ def result_name(base: str, command: str) -> str:
 
 
 class _CollectionSchemas:
-    def __init__(self, type: EntityType, base: str, example: Data | None) -> None:
+    def __init__(
+        self, entity_type: EntityType, base: str, example: Data | None
+    ) -> None:
         reserved = [*SHARED["schemas"], *(base + member for member in _MEMBERS)]
-        for command in type.commands:
+        for command in entity_type.commands:
             reserved += [payload_name(base, command), result_name(base, command)]
-        self._type = type
+        self._type = entity_type
         self._base = base
         self._example = example
         self._components = Components(reserved)
-        self._is_composed = any(keyword in type.schema for keyword in _COMPOSED)
+        self._is_composed = any(keyword in entity_type.schema for keyword in _COMPOSED)
 
     def all(self) -> dict[str, Any]:
         """Return all of them."""
@@ -209,15 +211,15 @@ class _CollectionSchemas:
         }
 
 
-def example_record(type: EntityType, data: Data) -> Json:
+def example_record(entity_type: EntityType, data: Data) -> Json:
     """Return the record that creating ``data`` gives."""
     return {
         "id": EXAMPLE_ID,
-        "collection": type.name,
+        "collection": entity_type.name,
         "workspace": None,
         "revision": 1,
-        "schema_version": type.schema_version,
+        "schema_version": entity_type.schema_version,
         "created_at": EXAMPLE_TIME,
         "updated_at": EXAMPLE_TIME,
-        "data": type.validate(dict(data)),
+        "data": entity_type.validate(dict(data)),
     }
