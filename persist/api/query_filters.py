@@ -57,7 +57,11 @@ def conditions(
     found = [parser.condition(name, texts) for name, texts in _merged(filters)]
     values = parser.values
     if "filter" in control:
-        expression, more = compile_filter(control["filter"], entity_type, len(values))
+        expression, more = compile_filter(
+            control["filter"],
+            entity_type,
+            len(values),
+        )
         found.append(expression)
         values += more
     if not found:
@@ -91,17 +95,29 @@ def _merged(filters: Pairs) -> list[tuple[str, list[str]]]:
 class _Parser:
     """Parses the filters of one request; collects their values."""
 
-    def __init__(self, entity_type: EntityType, known: frozenset[str]) -> None:
+    def __init__(
+        self,
+        entity_type: EntityType,
+        known: frozenset[str],
+    ) -> None:
         self.values: list[Any] = []
         self._type = entity_type
         self._known = known
 
-    def condition(self, name: str, texts: list[str]) -> Expression:
+    def condition(
+        self,
+        name: str,
+        texts: list[str],
+    ) -> Expression:
         field, operator = self._field(name)
         member = Member(field)
         if operator.function is Function.ISNULL:
             null = Call(Function.ISNULL, (member,))
-            is_wanted = _parsed(name, FieldType.BOOLEAN, texts[0])
+            is_wanted = _parsed(
+                name,
+                FieldType.BOOLEAN,
+                texts[0],
+            )
             return null if is_wanted else Call(Function.NOT, (null,))
         if operator.of_length:
             length = Call(Function.LEN, (member,))
@@ -111,7 +127,13 @@ class _Parser:
         if operator.function is Function.HAS:
             compared = field.items or ANYTHING
         parameters = [
-            self._parameter(name, compared, operator.function, text) for text in texts
+            self._parameter(
+                name,
+                compared,
+                operator.function,
+                text,
+            )
+            for text in texts
         ]
         return Call(operator.function, (member, *parameters))
 
@@ -121,26 +143,62 @@ class _Parser:
         field = named_field(self._type, path)
         if field is None:
             is_member = name in self._type.fields
-            raise unknown_field(self._type, name if is_member else path, self._known)
+            raise unknown_field(
+                self._type,
+                name if is_member else path,
+                self._known,
+            )
         operators = operators_of(field)
         if suffix not in operators:
-            raise unknown_name(f"operator of {field.name}", suffix, operators)
+            raise unknown_name(
+                f"operator of {field.name}",
+                suffix,
+                operators,
+            )
         return field, operators[suffix]
 
-    def _length(self, name: str, text: str) -> Parameter:
-        return self._added(FieldType.INTEGER, _parsed(name, FieldType.INTEGER, text))
+    def _length(
+        self,
+        name: str,
+        text: str,
+    ) -> Parameter:
+        return self._added(
+            FieldType.INTEGER,
+            _parsed(
+                name,
+                FieldType.INTEGER,
+                text,
+            ),
+        )
 
     def _parameter(
-        self, name: str, field: Field, function: Function, text: str
+        self,
+        name: str,
+        field: Field,
+        function: Function,
+        text: str,
     ) -> Parameter:
         try:
-            kind, value = _value(field, function, text)
-            compared = compared_value(field, kind, function, value)
+            kind, value = _value(
+                field,
+                function,
+                text,
+            )
+            compared = compared_value(
+                field,
+                kind,
+                function,
+                value,
+            )
         except ValueError as error:
             raise InvalidQuery(f"{name} {error}, not {text[:40]!r}") from None
         return self._added(kind, compared)
 
-    def _added(self, kind: FieldType, value: Any) -> Parameter:
+    def _added(
+        self,
+        kind: FieldType,
+        value: Any,
+    ) -> Parameter:
         self.values.append(value)
         return Parameter(len(self.values) - 1, kind)
 
@@ -155,14 +213,22 @@ def _split_operator(name: str) -> tuple[str, str]:
     return path, operator
 
 
-def _parsed(name: str, field_type: FieldType, text: str) -> Any:
+def _parsed(
+    name: str,
+    field_type: FieldType,
+    text: str,
+) -> Any:
     try:
         return parse_scalar(field_type, text)
     except ValueError as error:
         raise InvalidQuery(f"{name} {error}, not {text[:40]!r}") from None
 
 
-def _value(field: Field, function: Function, text: str) -> tuple[FieldType, Any]:
+def _value(
+    field: Field,
+    function: Function,
+    text: str,
+) -> tuple[FieldType, Any]:
     """Return the JSON value that text is for a field, and the type it is compared as.
 
     Raises ``ValueError``.
@@ -173,16 +239,24 @@ def _value(field: Field, function: Function, text: str) -> tuple[FieldType, Any]
         value = parse_scalar(field.type, text)
         VALUE_TYPES[field.type].value(value)
         return type_compared(field, value) or field.type, value
-    found: list[tuple[FieldType, Any]] = []
-    for value in _readings(text):
-        kind = type_compared(field, value)
-        is_fraction = kind is FieldType.NUMBER and not field.allows(kind)
-        if kind is not None and not is_fraction:
-            found.append((kind, value))
+    found = list(_typed_readings(field, text))
     if not found:
         raise ValueError(f"takes {described(field.types)}")
     chosen = [reading for reading in found if is_choice(field, *reading)]
     return (chosen or found)[0]
+
+
+def _typed_readings(
+    field: Field,
+    text: str,
+) -> Iterator[tuple[FieldType, Any]]:
+    """Yield the JSON values that text can be for a field of several types."""
+    for value in _readings(text):
+        kind = type_compared(field, value)
+        if kind is FieldType.NUMBER and not field.allows(kind):
+            continue  # a fraction, where only integers are allowed
+        if kind is not None:
+            yield kind, value
 
 
 def _readings(text: str) -> Iterator[Any]:
@@ -214,7 +288,10 @@ def _has_surrogate(text: str) -> bool:
     return any("\ud800" <= character <= "\udfff" for character in text)
 
 
-def named_field(entity_type: EntityType, name: str) -> Field | None:
+def named_field(
+    entity_type: EntityType,
+    name: str,
+) -> Field | None:
     """Return the field that a query string names.
 
     ``_created_at`` is the envelope's. ``data.limit`` is a member whose name is that of
@@ -230,7 +307,9 @@ def named_field(entity_type: EntityType, name: str) -> Field | None:
 
 
 def unknown_field(
-    entity_type: EntityType, name: str, controls: Iterable[str] = ()
+    entity_type: EntityType,
+    name: str,
+    controls: Iterable[str] = (),
 ) -> PersistError:
     """Return the error for a field that does not exist."""
     if name in entity_type.fields:
@@ -243,16 +322,30 @@ def unknown_field(
         siblings = entity_type.members.names(tuple(parent.split(".")))
         if siblings:
             nested = [f"{parent}.{known}" for known in siblings]
-            return unknown_name("field", name, nested)
+            return unknown_name(
+                "field",
+                name,
+                nested,
+            )
     envelope = ["_" + known for known in ENVELOPE]
     return unknown_name(
-        "field", name, [*entity_type.fields, *envelope, *sorted(controls)]
+        "field",
+        name,
+        [*entity_type.fields, *envelope, *sorted(controls)],
     )
 
 
-def unknown_name(what: str, name: str, known: Iterable[str]) -> InvalidQuery:
+def unknown_name(
+    what: str,
+    name: str,
+    known: Iterable[str],
+) -> InvalidQuery:
     """Return the error for a name that does not exist, with the nearest known one."""
     others = [one for one in known if one != name]
-    near = nearest(name, others, cutoff=SIMILAR)
+    near = nearest(
+        name,
+        others,
+        cutoff=SIMILAR,
+    )
     hint = f"did you mean {near}?" if near else f"known: {', '.join(others[:20])}"
     return InvalidQuery(f"unknown {what} {name[:80]!r}; {hint}")

@@ -71,7 +71,10 @@ def pairs_of(query: bytes) -> Pairs:
     return pairs
 
 
-def controls(pairs: Pairs, known: Iterable[str]) -> dict[str, str]:
+def controls(
+    pairs: Pairs,
+    known: Iterable[str],
+) -> dict[str, str]:
     """Return the parameters of a request that takes no filters.
 
     Raises ``InvalidQuery`` for others, and for one that is repeated.
@@ -80,14 +83,21 @@ def controls(pairs: Pairs, known: Iterable[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     for name, value in pairs:
         if name not in known:
-            raise unknown_name("parameter", name, known)
+            raise unknown_name(
+                "parameter",
+                name,
+                known,
+            )
         if name in found:
             raise InvalidQuery(f"{name} is given twice; give it once")
         found[name] = value
     return found
 
 
-def flag(values: dict[str, str], name: str) -> bool:
+def flag(
+    values: dict[str, str],
+    name: str,
+) -> bool:
     """Return a parameter that is ``true`` or ``false``; false where absent."""
     given = values.get(name, "false")
     if given not in ("true", "false"):
@@ -96,18 +106,31 @@ def flag(values: dict[str, str], name: str) -> bool:
 
 
 def natural(
-    values: dict[str, str], name: str, default: int | None = None, least: int = 1
+    values: dict[str, str],
+    name: str,
+    default: int | None = None,
+    least: int = 1,
 ) -> int | None:
     """Return a parameter that is a whole number of at least ``least``."""
     given = values.get(name)
     if given is None:
         return default
-    if not re.fullmatch(r"\d{1,400}", given, re.ASCII) or int(given) < least:
+    if (
+        not re.fullmatch(
+            r"\d{1,400}",
+            given,
+            re.ASCII,
+        )
+        or int(given) < least
+    ):
         raise InvalidQuery(f"{name} is a whole number from {least}, not {given[:40]!r}")
     return int(given)
 
 
-def split(pairs: Pairs, known: Iterable[str]) -> tuple[dict[str, str], Pairs]:
+def split(
+    pairs: Pairs,
+    known: Iterable[str],
+) -> tuple[dict[str, str], Pairs]:
     """Return the control parameters and the filters of a query string."""
     names = frozenset(known)
     control = controls([pair for pair in pairs if pair[0] in names], names)
@@ -128,7 +151,13 @@ def listing(
     sort = _sort(entity_type, control["sort"]) if "sort" in control else BY_ID
     digest = _digest(entity_type.name, workspace, filters, control)
     limit = _limit(control) if paged else None
-    found = Query(where, values, sort, None, limit)
+    found = Query(
+        where,
+        values,
+        sort,
+        None,
+        limit,
+    )
     if "cursor" in control:
         found = replace(found, after=_position(control["cursor"], digest, sort))
     fields = _fields(entity_type, control["fields"]) if "fields" in control else None
@@ -136,7 +165,11 @@ def listing(
 
 
 def _limit(control: dict[str, str]) -> int:
-    wanted = natural(control, "limit", DEFAULT_LIMIT)
+    wanted = natural(
+        control,
+        "limit",
+        DEFAULT_LIMIT,
+    )
     return min(wanted or DEFAULT_LIMIT, MAX_LIMIT)
 
 
@@ -150,7 +183,12 @@ ENVELOPE_ONLY = EntityType(
 )
 """What filters can name where collections differ in everything else."""
 
-_COLLECTION = Field(("collection",), FieldType.STRING, nullable=False, envelope=True)
+_COLLECTION = Field(
+    ("collection",),
+    FieldType.STRING,
+    nullable=False,
+    envelope=True,
+)
 _BY_ID_AND_COLLECTION = (SortKey(ENVELOPE["id"]), SortKey(_COLLECTION))
 
 
@@ -161,14 +199,39 @@ def workspace_listing(workspace: str, query: bytes) -> Listing:
     Raises ``InvalidQuery``.
     """
     control, filters = split(pairs_of(query), MULTIPLE)
-    where, values = conditions(ENVELOPE_ONLY, filters, control, MULTIPLE)
-    digest = _digest("", workspace, filters, control)
+    where, values = conditions(
+        ENVELOPE_ONLY,
+        filters,
+        control,
+        MULTIPLE,
+    )
+    digest = _digest(
+        "",
+        workspace,
+        filters,
+        control,
+    )
     sort = _BY_ID_AND_COLLECTION
     after = None
     if "cursor" in control:
-        after = _position(control["cursor"], digest, sort)
-    found = Query(where, values, sort, after, _limit(control))
-    return Listing(found, None, False, digest)
+        after = _position(
+            control["cursor"],
+            digest,
+            sort,
+        )
+    found = Query(
+        where,
+        values,
+        sort,
+        after,
+        _limit(control),
+    )
+    return Listing(
+        found,
+        None,
+        False,
+        digest,
+    )
 
 
 def _sort(entity_type: EntityType, text: str) -> tuple[SortKey, ...]:
@@ -212,21 +275,34 @@ def _member(entity_type: EntityType, name: str) -> str:
 
 
 def _digest(
-    collection: str, workspace: str, filters: Pairs, control: dict[str, str]
+    collection: str,
+    workspace: str,
+    filters: Pairs,
+    control: dict[str, str],
 ) -> str:
     """Return what a cursor is bound to."""
     bound = [collection, workspace, filters, control.get("filter"), control.get("sort")]
     return hashlib.blake2b(canonical_text(bound).encode(), digest_size=9).hexdigest()
 
 
-def cursor_of(listing: Listing, position: Sequence[Any]) -> str:
+def cursor_of(
+    listing: Listing,
+    position: Sequence[Any],
+) -> str:
     """Return the cursor of a record, given its sort values as the database has them."""
-    pairs = zip(position, listing.query.sort, strict=True)
+    pairs = zip(
+        position,
+        listing.query.sort,
+        strict=True,
+    )
     values = [_json_value(value, key.field.type) for value, key in pairs]
     return pagination.encode(listing.digest, values)
 
 
-def _json_value(value: Any, field_type: FieldType) -> Any:
+def _json_value(
+    value: Any,
+    field_type: FieldType,
+) -> Any:
     if value is None or isinstance(value, str):
         return value
     if field_type is FieldType.BOOLEAN:
@@ -237,17 +313,28 @@ def _json_value(value: Any, field_type: FieldType) -> Any:
     return integer if integer == value and integer in INT64 else float(value)
 
 
-def _position(cursor: str, digest: str, sort: tuple[SortKey, ...]) -> tuple[Any, ...]:
+def _position(
+    cursor: str,
+    digest: str,
+    sort: tuple[SortKey, ...],
+) -> tuple[Any, ...]:
     values = pagination.decode(cursor, digest)
     if len(values) != len(sort):
         raise pagination.foreign()
-    for value, key in zip(values, sort, strict=True):
+    for value, key in zip(
+        values,
+        sort,
+        strict=True,
+    ):
         if not _fits(value, key.field):
             raise pagination.foreign()
     return tuple(values)
 
 
-def _fits(value: Any, field: Field) -> bool:
+def _fits(
+    value: Any,
+    field: Field,
+) -> bool:
     """Return whether a value of a cursor can be a sort value of a field."""
     match value:
         case None:

@@ -17,9 +17,15 @@ def fold(text: str) -> str:
 
 def folded_pairs() -> tuple[str, str]:
     """Return the characters beyond ASCII that fold, and what each becomes."""
-    characters = [chr(code) for code in range(0x80, LAST_CASED + 1)]
-    folding = [character for character in characters if _folded(character) != character]
-    return "".join(folding), "".join(map(_folded, folding))
+    characters = ""
+    folded = ""
+    for code in range(0x80, LAST_CASED + 1):
+        character = chr(code)
+        becomes = _folded(character)
+        if becomes != character:
+            characters += character
+            folded += becomes
+    return characters, folded
 
 
 def _folded(character: str) -> str:

@@ -61,7 +61,11 @@ def decimal_form(value: Any) -> str | None:
         integer, fraction = padded[:exponent], padded[exponent:]
     if len(integer) + len(fraction) > MAX_DECIMAL_DIGITS:
         return None
-    return _signed(bool(sign), integer.rjust(MAX_DECIMAL_DIGITS, "0"), fraction)
+    return _signed(
+        bool(sign),
+        integer.rjust(MAX_DECIMAL_DIGITS, "0"),
+        fraction,
+    )
 
 
 def date_time_form(value: Any) -> str | None:
@@ -73,9 +77,23 @@ def date_time_form(value: Any) -> str | None:
     if matched is None:
         return None
     year, month, day, hour, minute, second = map(int, matched.groups()[:6])
-    seconds = _days(year, month, day) * _DAY + hour * 3600 + minute * 60
+    seconds = (
+        _days(
+            year,
+            month,
+            day,
+        )
+        * _DAY
+        + hour * 3600
+        + minute * 60
+    )
     seconds -= _offset(*matched.groups()[7:])
-    return _instant(seconds, 12, second, matched[7])
+    return _instant(
+        seconds,
+        12,
+        second,
+        matched[7],
+    )
 
 
 def time_form(value: Any) -> str | None:
@@ -89,7 +107,12 @@ def time_form(value: Any) -> str | None:
     hour, minute, second = (int(part or 0) for part in matched.groups()[:3])
     # one day more, so that no offset makes it negative
     seconds = _DAY + hour * 3600 + minute * 60 - _offset(*matched.groups()[4:])
-    return _instant(seconds, 6, second, matched[4])
+    return _instant(
+        seconds,
+        6,
+        second,
+        matched[4],
+    )
 
 
 def duration_form(value: Any) -> str | None:
@@ -105,7 +128,9 @@ def duration_form(value: Any) -> str | None:
     years, months, weeks, days, hours, minutes, seconds = parts
     length = ((weeks * 7 + days) * 24 + hours) * 3600 + minutes * 60 + seconds
     form = _signed(
-        matched[1] == "-", str(length).rjust(_DURATION_DIGITS, "0"), matched[9] or ""
+        matched[1] == "-",
+        str(length).rjust(_DURATION_DIGITS, "0"),
+        matched[9] or "",
     )
     if not years and not months:
         return form
@@ -113,13 +138,20 @@ def duration_form(value: Any) -> str | None:
     return f"{MONTHS_PREFIX}{matched[1].strip('+')}{all_months}{form}"
 
 
-def _matched(pattern: re.Pattern[str], value: Any) -> re.Match[str] | None:
+def _matched(
+    pattern: re.Pattern[str],
+    value: Any,
+) -> re.Match[str] | None:
     if not isinstance(value, str) or len(value) > MAX_TEXT:
         return None
     return pattern.fullmatch(value)
 
 
-def _signed(negative: bool, integer: str, fraction: str) -> str:
+def _signed(
+    negative: bool,
+    integer: str,
+    fraction: str,
+) -> str:
     """Return the form of a number; ``integer`` has a fixed width."""
     digits = integer + fraction.rstrip("0")
     if not negative or not digits.strip("0"):
@@ -127,7 +159,12 @@ def _signed(negative: bool, integer: str, fraction: str) -> str:
     return "n" + digits.translate(_COMPLEMENT) + "~"
 
 
-def _instant(seconds: int, width: int, second: int, fraction: str | None) -> str:
+def _instant(
+    seconds: int,
+    width: int,
+    second: int,
+    fraction: str | None,
+) -> str:
     """Return the form of a moment; a leap second comes after second 59."""
     leap = "~" if second == 60 else ""
     text = str(seconds + second - len(leap)).rjust(width, "0")
@@ -135,13 +172,21 @@ def _instant(seconds: int, width: int, second: int, fraction: str | None) -> str
     return f"{text}{leap}.{digits}" if digits else text + leap
 
 
-def _offset(sign: str | None, hours: str | None, minutes: str | None) -> int:
+def _offset(
+    sign: str | None,
+    hours: str | None,
+    minutes: str | None,
+) -> int:
     """Return an offset from UTC in seconds."""
     seconds = int(hours or 0) * 3600 + int(minutes or 0) * 60
     return -seconds if sign == "-" else seconds
 
 
-def _days(year: int, month: int, day: int) -> int:
+def _days(
+    year: int,
+    month: int,
+    day: int,
+) -> int:
     """Return the days from a fixed day before year 0 of the Gregorian calendar.
 
     Source: H. Hinnant, chrono-compatible low-level date algorithms. The year begins

@@ -65,7 +65,10 @@ class EntityType:
     computed: Computed | None = None
 
     def bring_forward(
-        self, version: int, data: Data, plan: MigrationPlan | None = None
+        self,
+        version: int,
+        data: Data,
+        plan: MigrationPlan | None = None,
     ) -> Data:
         """Return data of an older schema version as this one stores it.
 
@@ -82,20 +85,30 @@ class EntityType:
     @cached_property
     def fields(self) -> Mapping[str, Field]:
         """The declared top-level members of ``data`` by name."""
-        declared = self.members.declared
-        return {name: self._stored(field) for name, field in declared.items()}
+        found: dict[str, Field] = {}
+        for name, declared in self.members.declared.items():
+            found[name] = self._stored(declared)
+        return found
 
     @cached_property
     def _found(self) -> dict[Path, Field]:
         return {field.path: field for field in self.fields.values()}
 
-    def field_at(self, path: Path, *, undeclared: bool = False) -> Field | None:
+    def field_at(
+        self,
+        path: Path,
+        *,
+        undeclared: bool = False,
+    ) -> Field | None:
         """Return the member at ``path``, or None where nothing can be there.
 
         With ``undeclared`` it may be a top-level member that an open schema does not
         declare.
         """
-        return self._found.get(path) or self.members.at(path, undeclared=undeclared)
+        known = self._found.get(path)
+        if known is not None:
+            return known
+        return self.members.at(path, undeclared=undeclared)
 
     def field_named(self, text: str) -> Field | None:
         """Return the member that a path such as ``payload."user-id"`` names.
@@ -107,11 +120,15 @@ class EntityType:
     def field_of(self, path: Path) -> Field | None:
         """Return the member at a path that may begin with ``data``."""
         found = self.members.named(path)
-        return None if found is None else self._found.get(found.path, found)
+        if found is None:
+            return None
+        return self._found.get(found.path, found)
 
     def _stored(self, field: Field) -> Field:
         """Return the field with what a class adds: its times and ids have one form."""
-        is_id = self.kind is Kind.TYPED and field.type is FieldType.UUID
-        if is_id or field.path[0] in self.times:
+        is_typed = self.kind is Kind.TYPED
+        is_id = is_typed and field.type is FieldType.UUID
+        is_time = field.path[0] in self.times
+        if is_id or is_time:
             return replace(field, normalized=True)
         return field

@@ -2,6 +2,7 @@
 and columns need it."""
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -82,24 +83,25 @@ ANYTHING = Field((), FieldType.ANY, nullable=True, declared=False)
 """An element of a list whose elements the schema does not describe."""
 
 
+_SEGMENT = re.compile(r'([^."]+|"(?:[^"\\]|\\.)*")(?:\.(?=.)|$)', re.DOTALL)
+"""A name of a path, or any name in quotes, and the dot behind it."""
+
+
 def path_of(text: str) -> Path:
     """Return the path that text names: ``a.b``, or ``a."b.c"`` for any name.
 
     In quotes a name is written as a JSON string. Raises ``ValueError``.
     """
     path: list[str] = []
-    rest = text
-    while True:
-        if rest.startswith('"'):
-            name, end = json.JSONDecoder().raw_decode(rest)
-        else:
-            name = rest.partition(".")[0]
-            end = len(name)
-            if not name or '"' in name:
-                raise ValueError(f"{text!r} is no path: a name is empty or unquoted")
-        path.append(name)
-        if end == len(rest):
-            return tuple(path)
-        if rest[end] != "." or end + 1 == len(rest):
-            raise ValueError(f"{text!r} is no path: names are joined by dots")
-        rest = rest[end + 1 :]
+    position = 0
+    while position < len(text) or not path:
+        found = _SEGMENT.match(text, position)
+        if found is None:
+            raise ValueError(
+                f"{text!r} is no path: names are joined by dots, and one that has other"
+                " characters is in quotes"
+            )
+        name = found[1]
+        path.append(json.loads(name) if name.startswith('"') else name)
+        position = found.end()
+    return tuple(path)

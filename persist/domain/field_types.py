@@ -215,11 +215,20 @@ def parse_scalar(field_type: FieldType, text: str) -> Any:
         return text
     if field_type is FieldType.BOOLEAN and text in ("true", "false"):
         return text == "true"
-    is_number = NUMBER.fullmatch(text) and len(text) <= MAX_NUMBER_CHARACTERS
-    if field_type in NUMBERS and is_number:
-        integer = int(text) if INTEGER.fullmatch(text) else None
-        return float(text) if integer is None or integer not in INT64 else integer
+    if field_type in NUMBERS and _is_number(text):
+        return _parsed_number(text)
     raise ValueError(f"takes {VALUE_TYPES[field_type].description}")
+
+
+def _is_number(text: str) -> bool:
+    is_short = len(text) <= MAX_NUMBER_CHARACTERS
+    return is_short and NUMBER.fullmatch(text) is not None
+
+
+def _parsed_number(text: str) -> int | float:
+    if INTEGER.fullmatch(text) is None or int(text) not in INT64:
+        return float(text)
+    return int(text)
 
 
 def stored_time(text: str) -> str:

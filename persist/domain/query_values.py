@@ -18,7 +18,10 @@ from persist.domain.record import dumps
 from persist.domain.suggestions import did_you_mean
 
 
-def type_compared(field: Field, value: Any) -> FieldType | None:
+def type_compared(
+    field: Field,
+    value: Any,
+) -> FieldType | None:
     """Return the type as which a field is compared with a JSON value.
 
     None if it is of none of the field's types.
@@ -33,7 +36,10 @@ def type_compared(field: Field, value: Any) -> FieldType | None:
     return None
 
 
-def _text_type(field: Field, value: str) -> FieldType | None:
+def _text_type(
+    field: Field,
+    value: str,
+) -> FieldType | None:
     if field.type is not FieldType.ANY:
         return field.type if field.type in TEXT_TYPES else None
     if field.allows(FieldType.STRING):
@@ -44,7 +50,10 @@ def _text_type(field: Field, value: str) -> FieldType | None:
     return None
 
 
-def _number_type(field: Field, value: float) -> FieldType | None:
+def _number_type(
+    field: Field,
+    value: float,
+) -> FieldType | None:
     """Return the type of a number: an integer or not, whichever the field holds."""
     if any(map(field.allows, NUMBERS)):
         number = VALUE_TYPES[FieldType.NUMBER].form(value)
@@ -53,7 +62,10 @@ def _number_type(field: Field, value: float) -> FieldType | None:
 
 
 def compared_value(
-    field: Field, kind: FieldType, function: Function, value: Any
+    field: Field,
+    kind: FieldType,
+    function: Function,
+    value: Any,
 ) -> Any:
     """Return what is compared of a JSON value by a function of a field.
 
@@ -70,7 +82,11 @@ def compared_value(
     if kind is FieldType.DURATION and function in ORDERING:
         _check_has_length(compared)
     if function in EQUALITY and field.choices:
-        _check_is_choice(field, kind, value)
+        _check_is_choice(
+            field,
+            kind,
+            value,
+        )
     return compared
 
 
@@ -82,14 +98,26 @@ def _check_has_length(form: str) -> None:
         )
 
 
-def is_choice(field: Field, kind: FieldType, value: Any) -> bool:
+def is_choice(
+    field: Field,
+    kind: FieldType,
+    value: Any,
+) -> bool:
     """Return whether a value is a member of a field's enumeration."""
     form = VALUE_TYPES[kind].form
     return any(form(choice) == form(value) for choice in field.choices)
 
 
-def _check_is_choice(field: Field, kind: FieldType, value: Any) -> None:
-    if is_choice(field, kind, value):
+def _check_is_choice(
+    field: Field,
+    kind: FieldType,
+    value: Any,
+) -> None:
+    if is_choice(
+        field,
+        kind,
+        value,
+    ):
         return
     names = [_written(choice) for choice in field.choices]
     hint = did_you_mean(_written(value), names)

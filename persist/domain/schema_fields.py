@@ -24,7 +24,9 @@ class SchemaFields:
     """
 
     def __init__(
-        self, schema: Schema, matches: Matches = lambda pattern, name: False
+        self,
+        schema: Schema,
+        matches: Matches = lambda pattern, name: False,
     ) -> None:
         self.schema = schema
         self._root = root_of(schema, matches)
@@ -36,7 +38,12 @@ class SchemaFields:
         found = {name: self.at((name,)) for name in self._root.names()}
         return {name: field for name, field in found.items() if field is not None}
 
-    def at(self, path: Path, *, undeclared: bool = False) -> Field | None:
+    def at(
+        self,
+        path: Path,
+        *,
+        undeclared: bool = False,
+    ) -> Field | None:
         """Return the member at ``path``, or None where nothing can be.
 
         Below the first segment, members may be undeclared where their object is open;
@@ -73,25 +80,56 @@ class SchemaFields:
             location = None if location is None else location.member(name)
         return location
 
-    def _find(self, path: Path, undeclared: bool) -> Field | None:
+    def _find(
+        self,
+        path: Path,
+        undeclared: bool,
+    ) -> Field | None:
         location = self._root
         nullable = False
         for depth, name in enumerate(path):
+            may_be_undeclared = undeclared or depth > 0
             inner = location.member(name)
-            if inner is None or not (inner.declared or depth or undeclared):
-                may_be_undeclared = (depth > 0 or undeclared) and location.is_open()
-                return _undeclared(path) if may_be_undeclared else None
-            present = location.requires(name) or inner.has_default()
-            nullable = nullable or not present or inner.allows_null()
+            if inner is None or not (inner.declared or may_be_undeclared):
+                is_open = may_be_undeclared and location.is_open()
+                return _undeclared(path) if is_open else None
+            nullable = nullable or _may_lack(
+                location,
+                name,
+                inner,
+            )
             location = inner
-        return _field(path, location, nullable)
+        return _field(
+            path,
+            location,
+            nullable,
+        )
+
+
+def _may_lack(
+    location: Location,
+    name: str,
+    member: Location,
+) -> bool:
+    """Return whether a member may be null or absent."""
+    is_present = location.requires(name) or member.has_default()
+    return not is_present or member.allows_null()
 
 
 def _undeclared(path: Path) -> Field:
-    return Field(path, FieldType.ANY, nullable=True, declared=False)
+    return Field(
+        path,
+        FieldType.ANY,
+        nullable=True,
+        declared=False,
+    )
 
 
-def _field(path: Path, location: Location, nullable: bool) -> Field:
+def _field(
+    path: Path,
+    location: Location,
+    nullable: bool,
+) -> Field:
     types = location.types()
     items = location.items() if FieldType.ARRAY in types else None
     certain = location.is_certain()
@@ -104,5 +142,11 @@ def _field(path: Path, location: Location, nullable: bool) -> Field:
         types=tuple(sorted(types)),
         choices=tuple(value for value in choices if value is not None),
         certain=certain,
-        items=None if items is None else _field((), items, True),
+        items=None
+        if items is None
+        else _field(
+            (),
+            items,
+            True,
+        ),
     )

@@ -27,7 +27,10 @@ Matches = Callable[[str, str], bool]
 """Whether a pattern of ``patternProperties`` occurs in a name."""
 
 
-def root_of(schema: Schema, matches: Matches) -> "Location":
+def root_of(
+    schema: Schema,
+    matches: Matches,
+) -> "Location":
     """Return the location of a whole document."""
     return _Document(schema, matches).located(schema)
 
@@ -35,7 +38,11 @@ def root_of(schema: Schema, matches: Matches) -> "Location":
 class _Document:
     """A JSON Schema and the locations of its schemas, each made once."""
 
-    def __init__(self, schema: Schema, matches: Matches) -> None:
+    def __init__(
+        self,
+        schema: Schema,
+        matches: Matches,
+    ) -> None:
         self.matches = matches
         self._schema = schema
         self._locations: dict[int, Location] = {}
@@ -64,7 +71,10 @@ class _Document:
         return list(found.values())
 
 
-def resolve(root: Schema, reference: str) -> Any:
+def resolve(
+    root: Schema,
+    reference: str,
+) -> Any:
     """Return the schema that a reference within a document leads to, or None."""
     if not reference.startswith("#"):
         return None
@@ -116,7 +126,12 @@ class Location:
             found += [[*map(located, parts)] for parts in _alternatives(schema)]
         return found
 
-    def _once(self, question: str, answer: Callable[[], Result], cut: Result) -> Result:
+    def _once(
+        self,
+        question: str,
+        answer: Callable[[], Result],
+        cut: Result,
+    ) -> Result:
         if question not in self._answers:
             self._answers[question] = cut
             self._answers[question] = answer()
@@ -128,7 +143,9 @@ class Location:
     def json_types(self, *, strict: bool = False) -> frozenset[str]:
         """Return the JSON types that a value may have."""
         return self._once(
-            f"types {strict}", lambda: self._find_json_types(strict), JSON_TYPES
+            f"types {strict}",
+            lambda: self._find_json_types(strict),
+            JSON_TYPES,
         )
 
     def _find_json_types(self, strict: bool) -> frozenset[str]:
@@ -145,7 +162,9 @@ class Location:
     def formats(self, *, strict: bool = False) -> frozenset[FieldType]:
         """Return the field types that a value which is text may have."""
         return self._once(
-            f"formats {strict}", lambda: self._find_formats(strict), PLAIN_TEXT
+            f"formats {strict}",
+            lambda: self._find_formats(strict),
+            PLAIN_TEXT,
         )
 
     def _find_formats(self, strict: bool) -> frozenset[FieldType]:
@@ -154,14 +173,10 @@ class Location:
             if own is not None:
                 return frozenset((own,))
         for group in self.groups:
-            texts = [
-                branch.formats(strict=strict)
-                for branch in _present(group)
-                if "string" in branch.json_types()
-            ]
-            united = frozenset[FieldType]().union(*texts)
-            open_ended = strict and None in group
-            if texts and FieldType.STRING not in united and not open_ended:
+            if strict and None in group:
+                continue
+            united = _united_formats(group, strict)
+            if united and FieldType.STRING not in united:
                 return united
         return PLAIN_TEXT
 
@@ -189,7 +204,11 @@ class Location:
 
     def choices(self) -> list[Any] | None:
         """Return the values of an enumeration; None if it is none."""
-        return self._once("choices", self._find_choices, None)
+        return self._once(
+            "choices",
+            self._find_choices,
+            None,
+        )
 
     def _find_choices(self) -> list[Any] | None:
         for schema in self.schemas:
@@ -211,7 +230,11 @@ class Location:
 
     def names(self) -> dict[str, None]:
         """Return the declared members of an object, in the order of the schema."""
-        return self._once("names", self._find_names, {})
+        return self._once(
+            "names",
+            self._find_names,
+            {},
+        )
 
     def _find_names(self) -> dict[str, None]:
         found: dict[str, None] = {}
@@ -224,7 +247,11 @@ class Location:
 
     def requires(self, name: str) -> bool:
         """Return whether an object must have a member."""
-        return self._once(f"requires {name}", lambda: self._find_requires(name), False)
+        return self._once(
+            f"requires {name}",
+            lambda: self._find_requires(name),
+            False,
+        )
 
     def _find_requires(self, name: str) -> bool:
         if any(name in _list(schema, "required") for schema in self.schemas):
@@ -236,7 +263,11 @@ class Location:
 
     def is_open(self) -> bool:
         """Return whether an object may have members that no schema declares."""
-        return self._once("open", self._find_is_open, True)
+        return self._once(
+            "open",
+            self._find_is_open,
+            True,
+        )
 
     def _find_is_open(self) -> bool:
         if "object" not in self.json_types() or any(map(_is_closed, self.schemas)):
@@ -255,26 +286,37 @@ class Location:
 
     def _find_member(self, name: str) -> "Location | None":
         declarations: list[Any] = []
-        groups: list[Group] = []
         for schema in self.schemas:
-            properties = _mapping(schema, "properties")
-            if name in properties:
-                declarations.append(properties[name])
-            patterns = _mapping(schema, "patternProperties")
-            declarations += [
-                patterns[pattern]
-                for pattern in patterns
-                if self._document.matches(pattern, name)
-            ]
+            declarations += self._declarations(schema, name)
+        groups: list[Group] = []
         for group in self.groups:
-            inner = [
-                branch and branch.member(name) for branch in _able(group, "object")
-            ]
+            branches = _able(group, "object")
+            inner = [branch and branch.member(name) for branch in branches]
             if any(inner):
                 groups.append(inner)
         if declarations or groups:
-            return Location(self._document, declarations, groups)
+            return Location(
+                self._document,
+                declarations,
+                groups,
+            )
         return self._additional()
+
+    def _declarations(
+        self,
+        schema: Schema,
+        name: str,
+    ) -> list[Any]:
+        """Return what one schema declares of a member."""
+        found: list[Any] = []
+        properties = _mapping(schema, "properties")
+        if name in properties:
+            found.append(properties[name])
+        patterns = _mapping(schema, "patternProperties")
+        for pattern, described in patterns.items():
+            if self._document.matches(pattern, name):
+                found.append(described)
+        return found
 
     def _additional(self) -> "Location | None":
         """Return the location of members that ``additionalProperties`` describes."""
@@ -285,23 +327,47 @@ class Location:
         ]
         if not described:
             return None
-        return Location(self._document, described, declared=False)
+        return Location(
+            self._document,
+            described,
+            declared=False,
+        )
 
     def items(self) -> "Location | None":
         """Return the location of a list's elements; None if nothing describes them."""
-        return self._once("items", self._find_items, None)
+        return self._once(
+            "items",
+            self._find_items,
+            None,
+        )
 
     def _find_items(self) -> "Location | None":
         groups: list[Group] = []
         for schema in self.schemas:
-            if "items" in schema or "prefixItems" in schema:
-                elements = [*_list(schema, "prefixItems"), schema.get("items", True)]
-                groups.append([*map(self._document.located, elements)])
+            groups += self._described_items(schema)
         for group in self.groups:
-            inner = [branch and branch.items() for branch in _able(group, "array")]
+            branches = _able(group, "array")
+            inner = [branch and branch.items() for branch in branches]
             if any(inner):
                 groups.append(inner)
-        return Location(self._document, [], groups) if groups else None
+        return (
+            Location(
+                self._document,
+                [],
+                groups,
+            )
+            if groups
+            else None
+        )
+
+    def _described_items(self, schema: Schema) -> list[Group]:
+        if "items" not in schema and "prefixItems" not in schema:
+            return []
+        elements = [
+            *_list(schema, "prefixItems"),
+            schema.get("items", True),
+        ]
+        return [[*map(self._document.located, elements)]]
 
 
 def _alternatives(schema: Schema) -> Iterator[list[Any]]:
@@ -320,26 +386,44 @@ def _present(group: Group) -> list[Location]:
     return [branch for branch in group if branch is not None]
 
 
-def _able(group: Group, json_type: str) -> Group:
+def _able(
+    group: Group,
+    json_type: str,
+) -> Group:
     """Return the branches under which a value may be of a JSON type."""
     return [
         branch for branch in group if branch is None or json_type in branch.json_types()
     ]
 
 
+def _united_formats(
+    group: Group,
+    strict: bool,
+) -> frozenset[FieldType]:
+    """Return the types of text that the branches which allow text have."""
+    texts = [
+        branch.formats(strict=strict)
+        for branch in _present(group)
+        if "string" in branch.json_types()
+    ]
+    return frozenset[FieldType]().union(*texts)
+
+
 def _united_choices(group: Group) -> list[Any] | None:
     """Return the values of all branches; None if one of them is no enumeration."""
     united: list[Any] = []
     for branch in group:
-        if branch is None:
-            return None
-        found = branch.choices()
-        if found is None and branch.json_types() == {"null"}:
-            continue
+        found = None if branch is None else _choices_or_null(branch)
         if found is None:
             return None
         united += [value for value in found if value not in united]
     return united
+
+
+def _choices_or_null(branch: Location) -> list[Any] | None:
+    if branch.json_types() == {"null"}:
+        return [None]
+    return branch.choices()
 
 
 def _is_closed(schema: Schema) -> bool:
@@ -347,12 +431,18 @@ def _is_closed(schema: Schema) -> bool:
     return any(schema.get(keyword) is False for keyword in closing)
 
 
-def _mapping(schema: Schema, keyword: str) -> Schema:
+def _mapping(
+    schema: Schema,
+    keyword: str,
+) -> Schema:
     value = schema.get(keyword)
     return value if isinstance(value, Mapping) else {}
 
 
-def _list(schema: Schema, keyword: str) -> list[Any]:
+def _list(
+    schema: Schema,
+    keyword: str,
+) -> list[Any]:
     value = schema.get(keyword)
     return value if isinstance(value, list) else []
 

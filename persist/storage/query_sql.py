@@ -48,7 +48,10 @@ UNFOLDED = {
 
 
 def condition(
-    layout: Layout, expression: Expression, *, negated: bool = False
+    layout: Layout,
+    expression: Expression,
+    *,
+    negated: bool = False,
 ) -> Condition:
     """Return the SQL of a condition.
 
@@ -60,57 +63,149 @@ def condition(
     if isinstance(expression, Parameter):
         return _bound(expression, FieldType.BOOLEAN) == sa.true()
     write = _WRITERS.get(expression.function, _comparison)
-    return write(layout, expression, negated)
+    return write(
+        layout,
+        expression,
+        negated,
+    )
 
 
-def _joined(layout: Layout, call: Call, negated: bool) -> Condition:
+def _joined(
+    layout: Layout,
+    call: Call,
+    negated: bool,
+) -> Condition:
     join = sa.and_ if call.function is Function.AND else sa.or_
-    conditions = [condition(layout, part, negated=negated) for part in call.arguments]
+    conditions = [
+        condition(
+            layout,
+            part,
+            negated=negated,
+        )
+        for part in call.arguments
+    ]
     return join(*conditions).self_group()
 
 
-def _not(layout: Layout, call: Call, _negated: bool) -> Condition:
-    return sa.not_(condition(layout, call.arguments[0], negated=True).self_group())
+def _not(
+    layout: Layout,
+    call: Call,
+    _negated: bool,
+) -> Condition:
+    return sa.not_(
+        condition(
+            layout,
+            call.arguments[0],
+            negated=True,
+        ).self_group()
+    )
 
 
-def _not_equal(layout: Layout, call: Call, negated: bool) -> Condition:
+def _not_equal(
+    layout: Layout,
+    call: Call,
+    negated: bool,
+) -> Condition:
     equal = Call(Function.EQ, call.arguments)
-    return _not(layout, Call(Function.NOT, (equal,)), negated)
+    return _not(
+        layout,
+        Call(Function.NOT, (equal,)),
+        negated,
+    )
 
 
-def _is_null(layout: Layout, call: Call, _negated: bool) -> Condition:
+def _is_null(
+    layout: Layout,
+    call: Call,
+    _negated: bool,
+) -> Condition:
     return layout.is_null(_member(call).field)
 
 
-def _comparison(layout: Layout, call: Call, negated: bool) -> Condition:
+def _comparison(
+    layout: Layout,
+    call: Call,
+    negated: bool,
+) -> Condition:
     """Compare two operands, each in the type that the other gives it."""
     function = call.function
     left, right = call.arguments
     if isinstance(left, Member) and isinstance(right, Member):
-        return _between_members(layout, function, left, right, negated)
-    one = _operand(layout, left, right, function)
-    other = _operand(layout, right, left, function)
-    tests = [_test(layout, function, one, other)]
+        return _between_members(
+            layout,
+            function,
+            left,
+            right,
+            negated,
+        )
+    one = _operand(
+        layout,
+        left,
+        right,
+        function,
+    )
+    other = _operand(
+        layout,
+        right,
+        left,
+        function,
+    )
+    tests = [
+        _test(
+            layout,
+            function,
+            one,
+            other,
+        )
+    ]
     if isinstance(left, Member):
-        tests += _guards(layout, function, left, one, _type(right))
+        tests += _guards(
+            layout,
+            function,
+            left,
+            one,
+            _type(right),
+        )
     return _known(sa.and_(*tests) if len(tests) > 1 else tests[0], negated)
 
 
 def _between_members(
-    layout: Layout, function: Function, left: Member, right: Member, negated: bool
+    layout: Layout,
+    function: Function,
+    left: Member,
+    right: Member,
+    negated: bool,
 ) -> Condition:
     normalized = left.field.normalized and right.field.normalized
     one = layout.key(left.field, normalized=normalized)
     other = layout.key(right.field, normalized=normalized)
     if function is Function.EQ:
         return _known(one.is_not_distinct_from(other), negated)
-    tests = [_test(layout, function, one, other)]
+    tests = [
+        _test(
+            layout,
+            function,
+            one,
+            other,
+        )
+    ]
     for member, key in ((left, one), (right, other)):
-        tests += _guards(layout, function, member, key, member.field.type)
+        tests += _guards(
+            layout,
+            function,
+            member,
+            key,
+            member.field.type,
+        )
     return _known(sa.and_(*tests), negated)
 
 
-def _test(layout: Layout, function: Function, left: Any, right: Any) -> Condition:
+def _test(
+    layout: Layout,
+    function: Function,
+    left: Any,
+    right: Any,
+) -> Condition:
     compare = COMPARISONS.get(function)
     if compare is not None:
         test: Condition = compare(left, right)
@@ -137,7 +232,11 @@ def _guards(
     return found
 
 
-def _one_of(layout: Layout, call: Call, negated: bool) -> Condition:
+def _one_of(
+    layout: Layout,
+    call: Call,
+    negated: bool,
+) -> Condition:
     """Compare with a list for each type of value; a chain of OR would nest too deep."""
     member = call.arguments[0]
     lists: dict[FieldType, list[Expression]] = {}
@@ -145,8 +244,21 @@ def _one_of(layout: Layout, call: Call, negated: bool) -> Condition:
         lists.setdefault(_type(value), []).append(value)
     tests: list[Condition] = []
     for values in lists.values():
-        listed = [_operand(layout, value, member, Function.IN) for value in values]
-        key = _operand(layout, member, values[0], Function.IN)
+        listed = [
+            _operand(
+                layout,
+                value,
+                member,
+                Function.IN,
+            )
+            for value in values
+        ]
+        key = _operand(
+            layout,
+            member,
+            values[0],
+            Function.IN,
+        )
         test: Condition = key.in_(listed)
         if isinstance(member, Member):
             guard = layout.guard(member.field, _type(values[0]))
@@ -155,7 +267,11 @@ def _one_of(layout: Layout, call: Call, negated: bool) -> Condition:
     return sa.or_(sa.false(), *tests).self_group()
 
 
-def _has(layout: Layout, call: Call, _negated: bool) -> Condition:
+def _has(
+    layout: Layout,
+    call: Call,
+    _negated: bool,
+) -> Condition:
     """Compare the elements of a list with a value."""
     parameter = call.arguments[1]
     assert isinstance(parameter, Parameter)
@@ -163,7 +279,10 @@ def _has(layout: Layout, call: Call, _negated: bool) -> Condition:
     stored = FieldType.NUMBER if kind is FieldType.INTEGER else kind
     bound = _bound(parameter, stored if kind is not FieldType.NUMBER else FieldType.ANY)
 
-    def test(json_type: Any, value: Callable[[FieldType], Any]) -> Condition:
+    def test(
+        json_type: Any,
+        value: Callable[[FieldType], Any],
+    ) -> Condition:
         key = layout.dialect.comparable(kind, value(stored))
         return sa.and_(json_type == constant(json_type_of(kind)), key == bound)
 
@@ -182,7 +301,10 @@ _WRITERS: Mapping[Function, Callable[[Layout, Call, bool], Condition]] = {
 """What writes the functions that are no comparison of two operands."""
 
 
-def _known(test: Condition, negated: bool) -> Condition:
+def _known(
+    test: Condition,
+    negated: bool,
+) -> Condition:
     return sa.func.coalesce(test, sa.false()) if negated else test
 
 
@@ -202,7 +324,10 @@ def _type(expression: Expression) -> FieldType:
 
 
 def _operand(
-    layout: Layout, expression: Expression, other: Expression, function: Function
+    layout: Layout,
+    expression: Expression,
+    other: Expression,
+    function: Function,
 ) -> Any:
     """Return the SQL of an operand that is compared with ``other``."""
     if isinstance(expression, Parameter):
@@ -210,7 +335,11 @@ def _operand(
     if isinstance(expression, Call):
         if expression.function is Function.LEN:
             return layout.list_length(_member(expression).field)
-        return condition(layout, expression, negated=True)
+        return condition(
+            layout,
+            expression,
+            negated=True,
+        )
     if function in TEXT_FUNCTIONS:
         text = layout.member(expression.field, FieldType.STRING)
         return layout.dialect.fold(text) if function in FOLDED else text
@@ -218,7 +347,10 @@ def _operand(
     return layout.key(expression.field, None if kind is FieldType.ANY else kind)
 
 
-def _bound(parameter: Parameter, other: FieldType) -> sa.BindParameter[Any]:
+def _bound(
+    parameter: Parameter,
+    other: FieldType,
+) -> sa.BindParameter[Any]:
     name = f"p{parameter.index}"
     if parameter.type is FieldType.NUMBER and other is FieldType.NUMBER:
         return sa.bindparam(name, type_=sa.Double())
@@ -228,7 +360,9 @@ def _bound(parameter: Parameter, other: FieldType) -> sa.BindParameter[Any]:
 
 
 def _after(
-    layout: Layout, sort: tuple[SortKey, ...], nulls: tuple[bool, ...]
+    layout: Layout,
+    sort: tuple[SortKey, ...],
+    nulls: tuple[bool, ...],
 ) -> Condition:
     """Return the condition of records after a position.
 
@@ -249,8 +383,25 @@ def _after(
         return _typed(compare(sa.tuple_(*keys), sa.tuple_(*bounds)))
     branches: list[Condition] = []
     equal: list[Condition] = []
-    for key, value, bound, null in zip(sort, keys, bounds, nulls, strict=True):
-        branches.append(sa.and_(*equal, _is_after(layout, key, value, bound, null)))
+    for key, value, bound, null in zip(
+        sort,
+        keys,
+        bounds,
+        nulls,
+        strict=True,
+    ):
+        branches.append(
+            sa.and_(
+                *equal,
+                _is_after(
+                    layout,
+                    key,
+                    value,
+                    bound,
+                    null,
+                ),
+            )
+        )
         equal.append(value.is_(None) if null else value == bound)
     return sa.or_(*branches)
 
@@ -261,7 +412,11 @@ def _typed(test: Any) -> Condition:
 
 
 def _is_after(
-    layout: Layout, key: SortKey, value: Any, bound: Any, null: bool
+    layout: Layout,
+    key: SortKey,
+    value: Any,
+    bound: Any,
+    null: bool,
 ) -> Condition:
     if null:
         return sa.false()
@@ -271,23 +426,38 @@ def _is_after(
     return sa.or_(after, value.is_(None)) if may_be_null else after
 
 
-def _order(layout: Layout, key: SortKey) -> sa.ColumnElement[Any]:
+def _order(
+    layout: Layout,
+    key: SortKey,
+) -> sa.ColumnElement[Any]:
     value = layout.key(key.field)
     ordered: sa.ColumnElement[Any] = value.desc() if key.descending else value.asc()
     return ordered.nulls_last() if layout.may_lack_key(key.field) else ordered
 
 
-def where(layout: Layout, query: Query) -> list[sa.ColumnElement[bool]]:
+def where(
+    layout: Layout,
+    query: Query,
+) -> list[sa.ColumnElement[bool]]:
     """Return the conditions of a query; its workspace is bound as ``workspace``."""
     found = [layout.table.c.workspace == sa.bindparam("workspace")]
     if query.where is not None:
         found.append(condition(layout, query.where))
     if query.after is not None:
-        found.append(_after(layout, query.sort, _nulls(query)))
+        found.append(
+            _after(
+                layout,
+                query.sort,
+                _nulls(query),
+            )
+        )
     return found
 
 
-def page(layout: Layout, query: Query) -> sa.Select[Any]:
+def page(
+    layout: Layout,
+    query: Query,
+) -> sa.Select[Any]:
     """Return the statement of a page: the record's columns, then the sort values."""
     keys = [layout.key(key.field).label(f"k{n}") for n, key in enumerate(query.sort)]
     statement = sa.select(*layout.selected, *keys).where(*where(layout, query))
@@ -295,7 +465,10 @@ def page(layout: Layout, query: Query) -> sa.Select[Any]:
     return statement if query.limit is None else statement.limit(big_integer("limit"))
 
 
-def merged_page(layouts: Sequence[Layout], query: Query) -> sa.CompoundSelect[Any]:
+def merged_page(
+    layouts: Sequence[Layout],
+    query: Query,
+) -> sa.CompoundSelect[Any]:
     """Return the statement of what matches in several tables, by id only.
 
     The databases merge the indexes and read no more than is asked for. Each row begins
@@ -335,7 +508,11 @@ def _nulls(query: Query) -> tuple[bool, ...]:
     return tuple(value is None for value in query.after or ())
 
 
-def values(layout: Layout, workspace: str, query: Query) -> dict[str, Any]:
+def values(
+    layout: Layout,
+    workspace: str,
+    query: Query,
+) -> dict[str, Any]:
     """Return the values of a query's statement as the driver takes them."""
     bindable = layout.dialect.bound_value
     found = {f"p{n}": bindable(value) for n, value in enumerate(query.values)}

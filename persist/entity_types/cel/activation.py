@@ -45,7 +45,11 @@ class Member:
 class Activation:
     """The members that one expression names, bound to values for each evaluation."""
 
-    def __init__(self, members: Iterable[Member], limit: int = MAX_SIZE) -> None:
+    def __init__(
+        self,
+        members: Iterable[Member],
+        limit: int = MAX_SIZE,
+    ) -> None:
         self._members = sorted(members, key=lambda member: len(member.path))
         self._named = frozenset((member.root, member.path) for member in self._members)
         self._limit = limit
@@ -59,12 +63,21 @@ class Activation:
         holds_null = self._measure(found)
         variables: dict[str, Any] = {root: {} for root in values}
         owned: set[int] = set()
-        for member, stored in zip(self._members, found, strict=True):
+        for member, stored in zip(
+            self._members,
+            found,
+            strict=True,
+        ):
             is_integer = type(stored) is int
             value = float(stored) if member.double and is_integer else stored
             if member.variable is not None and value is not None:
                 variables[member.variable] = value
-            self._insert(variables, member, value, owned)
+            self._insert(
+                variables,
+                member,
+                value,
+                owned,
+            )
         return variables, holds_null
 
     def without_value(self, values: Mapping[str, Data]) -> Iterator[str]:
@@ -77,7 +90,11 @@ class Activation:
         """Return whether a value that is read holds null; raise ``InputTooLarge``."""
         total = 0
         holds_null = False
-        for member, value in zip(self._members, values, strict=True):
+        for member, value in zip(
+            self._members,
+            values,
+            strict=True,
+        ):
             if not member.reads:
                 continue
             size, null = _size(value, self._limit)
@@ -91,13 +108,21 @@ class Activation:
         return holds_null
 
     def _insert(
-        self, variables: dict[str, Any], member: Member, value: Any, owned: set[int]
+        self,
+        variables: dict[str, Any],
+        member: Member,
+        value: Any,
+        owned: set[int],
     ) -> None:
         """Put a member's value into its root; ``owned`` are the ids of our copies."""
         if not member.path:
             variables[member.root] = dict(value)
             return
-        parent = self._parent(variables[member.root], member, owned)
+        parent = self._parent(
+            variables[member.root],
+            member,
+            owned,
+        )
         if parent is None:
             return
         name = member.path[-1]
@@ -109,7 +134,10 @@ class Activation:
             parent[name] = {} if isinstance(value, dict) else True
 
     def _parent(
-        self, root: dict[str, Any], member: Member, owned: set[int]
+        self,
+        root: dict[str, Any],
+        member: Member,
+        owned: set[int],
     ) -> dict[str, Any] | None:
         """Return our copy of the object that contains a member.
 
@@ -129,13 +157,19 @@ class Activation:
         return parent
 
 
-def _at(value: Any, path: Path) -> Any:
+def _at(
+    value: Any,
+    path: Path,
+) -> Any:
     for name in path:
         value = value.get(name) if isinstance(value, dict) else None
     return value
 
 
-def _size(value: Any, limit: int) -> tuple[int, bool]:
+def _size(
+    value: Any,
+    limit: int,
+) -> tuple[int, bool]:
     """Return the size of ``value`` in units, and whether it holds null.
 
     Counting ends beyond ``limit``.

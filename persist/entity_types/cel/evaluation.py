@@ -16,7 +16,12 @@ class EvaluationError(Exception):
     """Why an expression gave no value."""
 
 
-def evaluate(expression: Any, variables: dict[str, Any], *, nulls: bool) -> Any:
+def evaluate(
+    expression: Any,
+    variables: dict[str, Any],
+    *,
+    nulls: bool,
+) -> Any:
     """Return the JSON value of a ``cel.Expression``.
 
     ``nulls`` says whether the expression or its variables hold null. Raises

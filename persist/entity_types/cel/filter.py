@@ -64,7 +64,9 @@ _ALWAYS = Call(Function.NOT, (_NEVER,))
 
 
 def compile_filter(
-    text: str, entity_type: EntityType, offset: int = 0
+    text: str,
+    entity_type: EntityType,
+    offset: int = 0,
 ) -> tuple[Expression, tuple[Any, ...]]:
     """Return the condition ``text`` and its values, whose indexes start at ``offset``.
 
@@ -81,7 +83,11 @@ def compile_filter(
 class _Compiler:
     """One walk over the tree of one filter; collects its values."""
 
-    def __init__(self, entity_type: EntityType, offset: int) -> None:
+    def __init__(
+        self,
+        entity_type: EntityType,
+        offset: int,
+    ) -> None:
         self._entity_type = entity_type
         self._offset = offset
         self.values: list[Any] = []
@@ -115,9 +121,15 @@ class _Compiler:
         """Return the condition that a member of type boolean is by itself."""
         member = operand(self._entity_type, node)
         if isinstance(member, Constant):
-            raise CompileError(f"{member} is no condition", node.position)
+            raise CompileError(
+                f"{member} is no condition",
+                node.position,
+            )
         if isinstance(member, Length):
-            raise CompileError("size() is compared with a number", node.position)
+            raise CompileError(
+                "size() is compared with a number",
+                node.position,
+            )
         if not member.field.allows(FieldType.BOOLEAN):
             raise CompileError(
                 f"{named(member)} is no condition; compare it with a value",
@@ -131,20 +143,40 @@ class _Compiler:
     def _present(self, node: Node) -> Expression:
         asked = presence(node)
         if asked is None:
-            raise CompileError("has() takes a member of data or record", node.position)
+            raise CompileError(
+                "has() takes a member of data or record",
+                node.position,
+            )
         member = Member(field(self._entity_type, asked))
         return Call(Function.NOT, (Call(Function.ISNULL, (member,)),))
 
-    def _comparison(self, function: Function, node: ast.Call) -> Expression:
+    def _comparison(
+        self,
+        function: Function,
+        node: ast.Call,
+    ) -> Expression:
         left = operand(self._entity_type, node.arguments[0])
         right = operand(self._entity_type, node.arguments[1])
         if isinstance(left, Member) and isinstance(right, Member):
-            compare_members(function, left, right, node.position)
+            compare_members(
+                function,
+                left,
+                right,
+                node.position,
+            )
             return Call(function, (left, right))
         if isinstance(right, Constant) and not isinstance(left, Constant):
-            return self._with_constant(function, left, right)
+            return self._with_constant(
+                function,
+                left,
+                right,
+            )
         if isinstance(left, Constant) and not isinstance(right, Constant):
-            return self._with_constant(MIRRORED[function], right, left)
+            return self._with_constant(
+                MIRRORED[function],
+                right,
+                left,
+            )
         raise CompileError(
             "a comparison is between a member of data or record and a literal, or two"
             " members",
@@ -152,18 +184,32 @@ class _Compiler:
         )
 
     def _with_constant(
-        self, function: Function, operand: Member | Length, constant: Constant
+        self,
+        function: Function,
+        operand: Member | Length,
+        constant: Constant,
     ) -> Expression:
         if isinstance(operand, Length):
-            return self._of_length(function, operand, constant)
+            return self._of_length(
+                function,
+                operand,
+                constant,
+            )
         if constant.value is None and function in EQUALITY:
             absent = Call(Function.ISNULL, (operand,))
             return Call(Function.NOT, (absent,)) if function is Function.NE else absent
-        compared = compare_constant(function, operand, constant)
+        compared = compare_constant(
+            function,
+            operand,
+            constant,
+        )
         return Call(function, (operand, self._parameter(*compared)))
 
     def _of_length(
-        self, function: Function, length: Length, constant: Constant
+        self,
+        function: Function,
+        length: Length,
+        constant: Constant,
     ) -> Expression:
         if constant.type is not FieldType.INTEGER:
             raise CompileError(
@@ -186,7 +232,13 @@ class _Compiler:
             )
         constants = [self._listed(item) for item in right.items]
         parameters = [
-            self._parameter(*compare_constant(Function.IN, member, constant))
+            self._parameter(
+                *compare_constant(
+                    Function.IN,
+                    member,
+                    constant,
+                )
+            )
             for constant in constants
             if constant.value is not None
         ]
@@ -200,7 +252,10 @@ class _Compiler:
     def _listed(self, item: Node) -> Constant:
         constant = operand(self._entity_type, item)
         if not isinstance(constant, Constant):
-            raise CompileError("the list after in takes literals only", item.position)
+            raise CompileError(
+                "the list after in takes literals only",
+                item.position,
+            )
         return constant
 
     def _contained(self, node: ast.Call) -> Expression:
@@ -222,16 +277,30 @@ class _Compiler:
         if member.field.allows(FieldType.ARRAY):
             tests.append(self._element(member, node.arguments[0]))
         if not tests:
-            raise CompileError(f"in does not search {named(member)}", node.position)
+            raise CompileError(
+                f"in does not search {named(member)}",
+                node.position,
+            )
         return _joined(Function.OR, tests)
 
-    def _element(self, member: Member, node: Node) -> Expression:
+    def _element(
+        self,
+        member: Member,
+        node: Node,
+    ) -> Expression:
         """Return the condition that a list has an element."""
         constant = operand(self._entity_type, node)
         if not isinstance(constant, Constant) or constant.value is None:
-            raise CompileError("before in and a list is a literal", node.position)
+            raise CompileError(
+                "before in and a list is a literal",
+                node.position,
+            )
         element = Member(member.field.items or ANYTHING)
-        compared = compare_constant(Function.IN, element, constant)
+        compared = compare_constant(
+            Function.IN,
+            element,
+            constant,
+        )
         return Call(Function.HAS, (member, self._parameter(*compared)))
 
     def _text(self, node: ast.Call) -> Expression:
@@ -241,24 +310,36 @@ class _Compiler:
         call = f"{node.function}()"
         if not isinstance(member, Member) or not isinstance(constant, Constant):
             raise CompileError(
-                f"{call} is called on a member and takes a literal", node.position
+                f"{call} is called on a member and takes a literal",
+                node.position,
             )
         function = TEXT_FUNCTIONS[node.function]
         if function.value not in operators_of(member.field):
             raise CompileError(
-                f"{call} searches text, not {named(member)}", node.position
+                f"{call} searches text, not {named(member)}",
+                node.position,
             )
         if constant.type is not FieldType.STRING or constant.is_time:
-            raise CompileError(f"{call} takes text, not {constant}", constant.position)
+            raise CompileError(
+                f"{call} takes text, not {constant}",
+                constant.position,
+            )
         parameter = self._parameter(FieldType.STRING, constant.value)
         return Call(function, (member, parameter))
 
-    def _parameter(self, kind: FieldType, value: Any) -> Parameter:
+    def _parameter(
+        self,
+        kind: FieldType,
+        value: Any,
+    ) -> Parameter:
         self.values.append(value)
         return Parameter(self._offset + len(self.values) - 1, kind)
 
 
-def _joined(function: Function, conditions: Sequence[Expression]) -> Expression:
+def _joined(
+    function: Function,
+    conditions: Sequence[Expression],
+) -> Expression:
     """Return the conditions under one AND or OR; nested ones of its kind are merged."""
     if len(conditions) == 1:
         return conditions[0]

@@ -1,4 +1,4 @@
-"""Numbers: integers next to doubles become doubles, as JSON has one kind of number.
+"""Numbers: integers among doubles become doubles, as JSON has one kind of number.
 
 CEL has no arithmetic and no comparison of an integer with a double. In
 ``data.price + 1`` the literal is written ``1.0``, and in ``data.count * data.price``
@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 
-from persist.domain.field_types import FieldType
+from persist.domain.field_types import NUMBERS, FieldType
 from persist.domain.record import INT64
 from persist.entity_types.cel.ast import (
     Call,
@@ -32,8 +32,11 @@ COMPARISONS = ("_==_", "_!=_", "_<_", "_<=_", "_>_", "_>=_")
 _SYMBOLS = {"@in": "in"}
 
 
-def with_doubles(tree: Node, type_of: TypeOf) -> Node:
-    """Return the tree in which integers next to doubles are doubles.
+def with_doubles(
+    tree: Node,
+    type_of: TypeOf,
+) -> Node:
+    """Return the tree in which integers among doubles are doubles.
 
     ``type_of`` returns the type of a member.
     """
@@ -63,11 +66,18 @@ def without_presence(tree: Node) -> Node:
         case Call():
             target = None if tree.target is None else without_presence(tree.target)
             arguments = tuple(map(without_presence, tree.arguments))
-            return replace(tree, target=target, arguments=arguments)
+            return replace(
+                tree,
+                target=target,
+                arguments=arguments,
+            )
     return tree
 
 
-def _call(call: Call, type_of: TypeOf) -> Node:
+def _call(
+    call: Call,
+    type_of: TypeOf,
+) -> Node:
     target = None if call.target is None else with_doubles(call.target, type_of)
     arguments = [with_doubles(argument, type_of) for argument in call.arguments]
     if call.function in (*ARITHMETIC, *COMPARISONS):
@@ -78,48 +88,82 @@ def _call(call: Call, type_of: TypeOf) -> Node:
         searched = arguments[1]
         alike = _alike([arguments[0], *searched.items], type_of)
         arguments = [alike[0], replace(searched, items=tuple(alike[1:]))]
-    return replace(call, target=target, arguments=tuple(arguments))
+    return replace(
+        call,
+        target=target,
+        arguments=tuple(arguments),
+    )
 
 
-def _alike(nodes: list[Node], type_of: TypeOf) -> list[Node]:
+def _alike(
+    nodes: list[Node],
+    type_of: TypeOf,
+) -> list[Node]:
     """Return the nodes as doubles if they are all numbers and one is a double."""
     types = [number_type(node, type_of) for node in nodes]
     if FieldType.NUMBER not in types:
         return nodes
     return [
         _as_double(node) if kind is FieldType.INTEGER else node
-        for node, kind in zip(nodes, types, strict=True)
+        for node, kind in zip(
+            nodes,
+            types,
+            strict=True,
+        )
     ]
 
 
 def _as_double(node: Node) -> Node:
     if isinstance(node, Literal) and isinstance(node.value, int):
         return replace(node, value=float(node.value))
-    return Call("double", None, (node,), node.position)
+    return Call(
+        "double",
+        None,
+        (node,),
+        node.position,
+    )
 
 
-def number_type(  # noqa: PLR0911 - a table of nodes
-    node: Node, type_of: TypeOf
+def number_type(
+    node: Node,
+    type_of: TypeOf,
 ) -> FieldType | None:
     """Return whether a node is an integer or a double; None if neither is known."""
     member = reference(node)
+    kind = None
     if member is not None:
         kind = type_of(member)
-        return kind if kind in (FieldType.INTEGER, FieldType.NUMBER) else None
-    match node:
-        case Literal(value=bool()):
-            return None
-        case Literal(value=int()):
-            return FieldType.INTEGER
-        case Literal(value=float()) | Call(function="double"):
-            return FieldType.NUMBER
-        case Call(function="int" | "size"):
-            return FieldType.INTEGER
-        case Call(function="-_" | "_?_:_" | "_+_" | "_-_" | "_*_" | "_/_" | "_%_"):
-            operands = node.arguments[1:] if "?" in node.function else node.arguments
-            types = {number_type(operand, type_of) for operand in operands}
-            return types.pop() if len(types) == 1 else None
-    return None
+    elif isinstance(node, Literal):
+        kind = _LITERAL_TYPES.get(type(node.value))
+    elif isinstance(node, Call):
+        kind = _CALL_TYPES.get(node.function) or _operand_type(node, type_of)
+    return kind if kind in NUMBERS else None
+
+
+def _operand_type(
+    call: Call,
+    type_of: TypeOf,
+) -> FieldType | None:
+    """Return the type of all operands, which is that of the result."""
+    if call.function not in _KEEPING:
+        return None
+    is_conditional = call.function == "_?_:_"
+    operands = call.arguments[1:] if is_conditional else call.arguments
+    types = {number_type(operand, type_of) for operand in operands}
+    return types.pop() if len(types) == 1 else None
+
+
+_LITERAL_TYPES = {
+    int: FieldType.INTEGER,
+    float: FieldType.NUMBER,
+}
+_CALL_TYPES = {
+    "double": FieldType.NUMBER,
+    "int": FieldType.INTEGER,
+    "size": FieldType.INTEGER,
+}
+_KEEPING = (*ARITHMETIC, "_%_", "-_", "_?_:_")
+"""Operators whose result has the type of their operands."""
 
 
 def written(node: Node) -> str:  # noqa: PLR0911 - a table of nodes
@@ -136,7 +180,11 @@ def written(node: Node) -> str:  # noqa: PLR0911 - a table of nodes
         case List():
             return f"[{', '.join(map(written, node.items))}]"
         case Map():
-            pairs = zip(node.items[::2], node.items[1::2], strict=True)
+            pairs = zip(
+                node.items[::2],
+                node.items[1::2],
+                strict=True,
+            )
             entries = [f"{written(key)}: {written(value)}" for key, value in pairs]
             return f"{{{', '.join(entries)}}}"
     return _written_call(node)

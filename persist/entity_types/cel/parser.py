@@ -71,7 +71,10 @@ def parse(text: str) -> Node:
     return reader.node(parsed[2])
 
 
-def compile_error(message: str, text: str) -> CompileError:
+def compile_error(
+    message: str,
+    text: str,
+) -> CompileError:
     """Return the error for a message of the CEL library about ``text``."""
     if "recursion" in message:
         return CompileError("the expression is nested more than 32 deep")
@@ -83,7 +86,14 @@ def compile_error(message: str, text: str) -> CompileError:
     detail = plain(detail.removesuffix(" (in container '')"))
     if _KEYWORD_MEMBER.search(text) or not detail.isascii():
         detail += '; a member whose name is no CEL identifier is written data["name"]'
-    return CompileError(detail, _position(text, int(found[1]), int(found[2])))
+    return CompileError(
+        detail,
+        _position(
+            text,
+            int(found[1]),
+            int(found[2]),
+        ),
+    )
 
 
 def plain(message: str) -> str:
@@ -98,7 +108,11 @@ def _operator(found: re.Match[str]) -> str:
     return found[0].strip("@").replace("_", "")
 
 
-def _position(text: str, line: int, column: int) -> int | None:
+def _position(
+    text: str,
+    line: int,
+    column: int,
+) -> int | None:
     """Return the index of a line and column in ``text``."""
     if line < 1 or column < 1:
         return None
@@ -115,7 +129,8 @@ def _check_characters(text: str) -> None:
     for position, character in enumerate(text):
         if character == "\0" or "\ud800" <= character <= "\udfff":
             raise CompileError(
-                "the expression contains U+0000 or a lone surrogate", position
+                "the expression contains U+0000 or a lone surrogate",
+                position,
             )
 
 
@@ -140,38 +155,82 @@ class _Reader:
         kind = max(message.keys() - {2})
         return self._kinds[kind](message[kind], position)
 
-    def _literal(self, buffer: bytes, position: int) -> Node:
+    def _literal(
+        self,
+        buffer: bytes,
+        position: int,
+    ) -> Node:
         ((kind, value),) = _fields(buffer)
         if kind == 6 and b"\0" in value:
-            raise CompileError("text cannot hold U+0000", position)
+            raise CompileError(
+                "text cannot hold U+0000",
+                position,
+            )
         return Literal(_CONSTANTS[kind](value), position)
 
-    def _identifier(self, buffer: bytes, position: int) -> Node:
+    def _identifier(
+        self,
+        buffer: bytes,
+        position: int,
+    ) -> Node:
         return Identifier(_message(buffer)[1].decode(), position)
 
-    def _select(self, buffer: bytes, position: int) -> Node:
+    def _select(
+        self,
+        buffer: bytes,
+        position: int,
+    ) -> Node:
         message = _message(buffer)
         operand = self.node(message[1])
-        return Select(operand, message[2].decode(), bool(message.get(3)), position)
+        return Select(
+            operand,
+            message[2].decode(),
+            bool(message.get(3)),
+            position,
+        )
 
-    def _call(self, buffer: bytes, position: int) -> Node:
+    def _call(
+        self,
+        buffer: bytes,
+        position: int,
+    ) -> Node:
         message = _message(buffer)
         target = self.node(message[1]) if 1 in message else None
-        return Call(message[2].decode(), target, self._nodes(buffer, 3), position)
+        return Call(
+            message[2].decode(),
+            target,
+            self._nodes(buffer, 3),
+            position,
+        )
 
-    def _list(self, buffer: bytes, position: int) -> Node:
+    def _list(
+        self,
+        buffer: bytes,
+        position: int,
+    ) -> Node:
         return List(self._nodes(buffer, 1), position)
 
-    def _map(self, buffer: bytes, position: int) -> Node:
+    def _map(
+        self,
+        buffer: bytes,
+        position: int,
+    ) -> Node:
         if 1 in _message(buffer):
-            raise CompileError("messages are not available here", position)
+            raise CompileError(
+                "messages are not available here",
+                position,
+            )
         entries = [_message(value) for number, value in _fields(buffer) if number == 2]
         items: list[Node] = []
         for entry in entries:
             items += (self.node(entry[3]), self.node(entry[4]))
         return Map(tuple(items), position)
 
-    def _nodes(self, buffer: bytes, field: int) -> tuple[Node, ...]:
+    def _nodes(
+        self,
+        buffer: bytes,
+        field: int,
+    ) -> tuple[Node, ...]:
         return tuple(
             self.node(value) for number, value in _fields(buffer) if number == field
         )
@@ -223,7 +282,10 @@ def _fields(buffer: bytes) -> Iterator[tuple[int, Any]]:
         index += size
 
 
-def _varint(buffer: bytes, index: int) -> tuple[int, int]:
+def _varint(
+    buffer: bytes,
+    index: int,
+) -> tuple[int, int]:
     """Return the number that begins at ``index``, and the index behind it."""
     value = 0
     shift = 0

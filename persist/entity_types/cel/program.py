@@ -81,7 +81,11 @@ class Program:
     _expression: Any
     _writes_null: bool
 
-    def __call__(self, data: Data, payload: Data | None = None) -> Any:
+    def __call__(
+        self,
+        data: Data,
+        payload: Data | None = None,
+    ) -> Any:
         """Return the JSON value for this data. Raises ``ExpressionFailed``."""
         value = self._evaluated({"data": data, "payload": payload or {}})
         if self.result is Result.VALUE or isinstance(value, bool):
@@ -94,7 +98,11 @@ class Program:
         try:
             variables, holds_null = self._activation.bind(values)
             nulls = holds_null or self._writes_null
-            return evaluate(self._expression, variables, nulls=nulls)
+            return evaluate(
+                self._expression,
+                variables,
+                nulls=nulls,
+            )
         except InputTooLarge as error:
             raise self._failed(str(error)) from None
         except EvaluationError as error:
@@ -127,7 +135,11 @@ def compile_expression(
     if payload_schema is not None:
         schemas["payload"] = payload_schema
     try:
-        return _compile(text, schemas, result)
+        return _compile(
+            text,
+            schemas,
+            result,
+        )
     except _InvalidReferences as error:
         raise InvalidSchema(
             f"{pointer}: {error}",
@@ -147,22 +159,52 @@ class _InvalidReferences(Exception):
         self.details = details
 
 
-def _compile(given: str, schemas: Schemas, result: Result) -> Program:
+def _compile(
+    given: str,
+    schemas: Schemas,
+    result: Result,
+) -> Program:
     tree = parse(given)
     _refuse_loops(tree)
-    named = list(references(tree, lambda root, path: _is_object(schemas, root, path)))
+    named = list(
+        references(
+            tree,
+            lambda root, path: _is_object(
+                schemas,
+                root,
+                path,
+            ),
+        )
+    )
     _check_references(schemas, named)
     members = _members(schemas, named)
     numbers = with_doubles(
-        tree, lambda member: _type(schemas, member.root, member.path)
+        tree,
+        lambda member: _type(
+            schemas,
+            member.root,
+            member.path,
+        ),
     )
     text = given if written(numbers) == written(tree) else written(numbers)
-    expression, type_name = _compiled(text, schemas, members)
-    _check_types(numbers, schemas, named)
+    expression, type_name = _compiled(
+        text,
+        schemas,
+        members,
+    )
+    _check_types(
+        numbers,
+        schemas,
+        named,
+    )
     _check_result(type_name, result)
     limit = _MAX_SEARCH_SIZE if _searches(tree) else MAX_SIZE
     return Program(
-        given, result, Activation(members, limit), expression, _writes_null(tree)
+        given,
+        result,
+        Activation(members, limit),
+        expression,
+        _writes_null(tree),
     )
 
 
@@ -170,7 +212,10 @@ def _writes_null(tree: Node) -> bool:
     return any(isinstance(node, Literal) and node.value is None for node in walk(tree))
 
 
-def _check_references(schemas: Schemas, named: list[Reference]) -> None:
+def _check_references(
+    schemas: Schemas,
+    named: list[Reference],
+) -> None:
     details = [_wrong(schemas, reference) for reference in named]
     wrong = list(dict.fromkeys(detail for detail in details if detail))
     if wrong:
@@ -186,19 +231,34 @@ def _refuse_loops(tree: Node) -> None:
             )
 
 
-def _is_object(schemas: Schemas, root: str, path: Path) -> bool:
+def _is_object(
+    schemas: Schemas,
+    root: str,
+    path: Path,
+) -> bool:
     if not path:
         return root in schemas
-    field = _field(schemas, root, path)
+    field = _field(
+        schemas,
+        root,
+        path,
+    )
     return field is not None and field.type is FieldType.OBJECT
 
 
-def _field(schemas: Schemas, root: str, path: Path) -> Field | None:
+def _field(
+    schemas: Schemas,
+    root: str,
+    path: Path,
+) -> Field | None:
     schema = schemas.get(root)
     return None if schema is None else field_at(schema, path)
 
 
-def _wrong(schemas: Schemas, reference: Reference) -> str | None:
+def _wrong(
+    schemas: Schemas,
+    reference: Reference,
+) -> str | None:
     """Return what is wrong with a reference; CEL's checker knows CEL's own names."""
     if reference.root.startswith("."):
         return f"{reference} begins with a dot"
@@ -209,13 +269,20 @@ def _wrong(schemas: Schemas, reference: Reference) -> str | None:
         return None
     field = field_at(schema, reference.path)
     if field is None:
-        return unknown(schema, reference.root, reference.path)
+        return unknown(
+            schema,
+            reference.root,
+            reference.path,
+        )
     if reference.tested and not field.nullable:
         return f"{reference} is always present; remove has()"
     return None
 
 
-def _members(schemas: Schemas, named: list[Reference]) -> list[Member]:
+def _members(
+    schemas: Schemas,
+    named: list[Reference],
+) -> list[Member]:
     """Return the members a program names, and the numbers of a root it reads whole."""
     reads: Counter[tuple[str, Path]] = Counter()
     tested: set[tuple[str, Path]] = set()
@@ -234,15 +301,29 @@ def _members(schemas: Schemas, named: list[Reference]) -> list[Member]:
             path,
             reads=reads[root, path],
             tested=(root, path) in tested,
-            double=_type(schemas, root, path) is FieldType.NUMBER,
-            variable=_variable(schemas, root, path) if reads[root, path] else None,
+            double=_type(
+                schemas,
+                root,
+                path,
+            )
+            is FieldType.NUMBER,
+            variable=_variable(
+                schemas,
+                root,
+                path,
+            )
+            if reads[root, path]
+            else None,
         )
         for root, path in locations
         if root in schemas
     ]
 
 
-def _numbers(schemas: Schemas, root: str) -> list[tuple[str, Path]]:
+def _numbers(
+    schemas: Schemas,
+    root: str,
+) -> list[tuple[str, Path]]:
     """Return the number members of a root."""
     fields = fields_of(schemas.get(root) or {})
     return [
@@ -252,22 +333,54 @@ def _numbers(schemas: Schemas, root: str) -> list[tuple[str, Path]]:
     ]
 
 
-def _type(schemas: Schemas, root: str, path: Path) -> FieldType | None:
-    field = _field(schemas, root, path) if path else None
+def _type(
+    schemas: Schemas,
+    root: str,
+    path: Path,
+) -> FieldType | None:
+    field = (
+        _field(
+            schemas,
+            root,
+            path,
+        )
+        if path
+        else None
+    )
     return None if field is None else field.type
 
 
-def _variable(schemas: Schemas, root: str, path: Path) -> str | None:
+def _variable(
+    schemas: Schemas,
+    root: str,
+    path: Path,
+) -> str | None:
     """Return the variable whose type CEL's checker knows: a member always present."""
-    field = _field(schemas, root, path) if len(path) == 1 else None
+    field = (
+        _field(
+            schemas,
+            root,
+            path,
+        )
+        if len(path) == 1
+        else None
+    )
     if field is None or field.nullable or field.type not in _TYPES:
         return None
     return f"{root}.{path[0]}" if is_identifier(path[0]) else None
 
 
-def _compiled(text: str, schemas: Schemas, members: list[Member]) -> tuple[Any, str]:
+def _compiled(
+    text: str,
+    schemas: Schemas,
+    members: list[Member],
+) -> tuple[Any, str]:
     types = {
-        member.variable: _type(schemas, member.root, member.path)
+        member.variable: _type(
+            schemas,
+            member.root,
+            member.path,
+        )
         for member in members
         if member.variable
     }
@@ -279,7 +392,11 @@ def _compiled(text: str, schemas: Schemas, members: list[Member]) -> tuple[Any, 
         raise compile_error(str(error), text) from None
 
 
-def _check_types(tree: Node, schemas: Schemas, named: list[Reference]) -> None:
+def _check_types(
+    tree: Node,
+    schemas: Schemas,
+    named: list[Reference],
+) -> None:
     """Raise ``CompileError`` if the types of the members leave nothing to compute.
 
     CEL's checker sees the members that may be null as wrappers, which it does not
@@ -287,7 +404,11 @@ def _check_types(tree: Node, schemas: Schemas, named: list[Reference]) -> None:
     """
     types: dict[str, FieldType] = {}
     for reference in named:
-        kind = _type(schemas, reference.root, reference.path)
+        kind = _type(
+            schemas,
+            reference.root,
+            reference.path,
+        )
         if kind is None or kind not in _WRAPPERS or reference.tested:
             continue
         if all(map(is_identifier, reference.path)):
@@ -302,7 +423,8 @@ def _check_types(tree: Node, schemas: Schemas, named: list[Reference]) -> None:
 
 @lru_cache(maxsize=128)
 def _wrapper_environment(
-    roots: tuple[str, ...], types: tuple[tuple[str, FieldType], ...]
+    roots: tuple[str, ...],
+    types: tuple[tuple[str, FieldType], ...],
 ) -> Any:
     objects = {root: cel.Type.Map(cel.Type.STRING, cel.Type.DYN) for root in roots}
     variables = {name: cel.Type(_WRAPPERS[type_]) for name, type_ in types}
@@ -311,7 +433,8 @@ def _wrapper_environment(
 
 @lru_cache(maxsize=128)
 def _environment(
-    roots: tuple[str, ...], types: tuple[tuple[str, FieldType], ...]
+    roots: tuple[str, ...],
+    types: tuple[tuple[str, FieldType], ...],
 ) -> Any:
     """Return CEL's environment with these roots and variables.
 
@@ -322,7 +445,10 @@ def _environment(
     return cel.NewEnv(config=CONFIG, variables=objects | variables)
 
 
-def _check_result(type_name: str, result: Result) -> None:
+def _check_result(
+    type_name: str,
+    result: Result,
+) -> None:
     if result is Result.CONDITION and type_name not in ("BOOL", "DYN"):
         raise CompileError(
             f"a condition is true or false, this is of type {type_name.lower()}"
