@@ -65,13 +65,16 @@ class CostModel:
 
     def __init__(self, graph: Graph) -> None:
         self._recursive = graph.recursive
-        self._prices = {node: _price(node.assertions) for node in graph.nodes}
-        self._plain = {node for node in graph.nodes if _is_plain(node)}
-        self._refuters = {
-            node: refuter
-            for node in graph.nodes
-            if (refuter := _refuter(node.assertions)) is not None
-        }
+        self._prices: dict[Node, int] = {}
+        self._plain: set[Node] = set()
+        self._refuters: dict[Node, Callable[[Any], bool]] = {}
+        for node in graph.nodes:
+            self._prices[node] = _price(node.assertions)
+            if _is_plain(node):
+                self._plain.add(node)
+            refuter = _refuter(node.assertions)
+            if refuter is not None:
+                self._refuters[node] = refuter
         self.rate = self._rate(graph)
 
     def price(self, node: Node) -> int:
@@ -80,17 +83,16 @@ class CostModel:
 
     def _rate(self, graph: Graph) -> int:
         rates: dict[Node, int] = {}
+        recursive = 0
         for node in graph.depth_first:
-            below = sum(
-                rates.get(each, 0)
-                for each in _applied(node)
-                if each not in self._recursive
-            )
-            patterns = sum(
-                1 + weight(text) // STATES_PER_VISIT for text in node.patterns
-            )
-            rates[node] = self._prices[node] + patterns + passes(node) * below
-        recursive = sum(rates[node] for node in rates if node in self._recursive)
+            below = 0
+            for each in _applied(node):
+                if each not in self._recursive:
+                    below += rates.get(each, 0)
+            rate = self._prices[node] + _pattern_rate(node) + passes(node) * below
+            rates[node] = rate
+            if node in self._recursive:
+                recursive += rate
         return rates[graph.root] + recursive
 
     def is_within(
@@ -98,7 +100,8 @@ class CostModel:
     ) -> bool:
         """Return whether the engine's work on ``parts`` of a value is within the
         budget, and pay for it where it had to be counted."""
-        if self.rate * len(to_json(value)) <= MAX_VISITS:
+        size = len(to_json(value))
+        if self.rate * size <= MAX_VISITS:
             return True
         counted = CostBudget(budget.left)
         try:
@@ -112,13 +115,10 @@ class CostModel:
     def spend_on_assertions(self, node: Node, value: Any, budget: CostBudget) -> None:
         """Pay for what the node's own assertions cost over ``value``."""
         budget.spend(self._prices[node])
-        schema = node.assertions
-        if isinstance(value, float) and "multipleOf" in schema:
-            budget.spend(abs(frexp(value)[1]) // 4)
-        elif isinstance(value, str):
-            _spend_on_text(schema, value, budget)
-        elif isinstance(value, list):
+        if isinstance(value, list):
             budget.spend(len(value))
+        else:
+            _spend_on_scalar(node.assertions, value, budget)
 
     def is_plain(self, node: Node) -> bool:
         """Whether the price of a node is all that it can cost."""
@@ -143,7 +143,8 @@ class _Count:
         self._seen: set[tuple[Node, int]] = set()
 
     def visit(self, node: Node, value: Any) -> None:
-        model, budget = self._model, self._budget
+        model = self._model
+        budget = self._budget
         budget.spend(model.price(node))
         if model.is_plain(node) or model.refutes(node, value):
             return
@@ -188,29 +189,39 @@ class _Count:
 
 
 def members_of(node: Node, value: Any) -> Iterator[tuple[Step, Node, Any]]:
-    """Yield the members or items of ``value`` that ``node`` itself describes, each with
-    the schema that it has to fit."""
+    """Return the members or items of ``value`` that ``node`` itself describes, each
+    with the schema that it has to fit."""
     if isinstance(value, list):
-        first = node.several.get("prefixItems", ())
-        items = node.one.get("items")
-        for index, item in enumerate(value):
-            below = first[index] if index < len(first) else items
-            if below is not None:
-                yield index, below, item
-    elif isinstance(value, dict):
-        yield from _object_members(node, value)
+        return _items(node, value)
+    if not isinstance(value, dict):
+        return iter(())
+    if node.pattern_properties or "additionalProperties" in node.one:
+        return _described_members(node, value)
+    return _named_members(node.properties, value)
 
 
-def _object_members(
+def _items(node: Node, value: list[Any]) -> Iterator[tuple[Step, Node, Any]]:
+    first = node.several.get("prefixItems", ())
+    items = node.one.get("items")
+    for index, item in enumerate(value):
+        below = first[index] if index < len(first) else items
+        if below is not None:
+            yield index, below, item
+
+
+def _named_members(
+    properties: Mapping[str, Node], value: dict[str, Any]
+) -> Iterator[tuple[Step, Node, Any]]:
+    """Yield the members of an object that only ``properties`` describes."""
+    shorter = properties if len(properties) < len(value) else value
+    for name in shorter:
+        if name in properties and name in value:
+            yield name, properties[name], value[name]
+
+
+def _described_members(
     node: Node, value: dict[str, Any]
 ) -> Iterator[tuple[Step, Node, Any]]:
-    properties = node.properties
-    if not node.pattern_properties and "additionalProperties" not in node.one:
-        shorter = properties if len(properties) < len(value) else value
-        for name in shorter:
-            if name in properties and name in value:
-                yield name, properties[name], value[name]
-        return
     for name, member in value.items():
         for below in _described(node, name):
             yield name, below, member
@@ -230,8 +241,9 @@ def _described(node: Node, name: str) -> list[Node]:
 def passes(node: Node) -> int:
     """Return how often the engine looks at what applies in place: again for what it
     leaves unevaluated."""
-    unevaluated = ("unevaluatedProperties", "unevaluatedItems")
-    return 3 if any(keyword in node.one for keyword in unevaluated) else 1
+    if "unevaluatedProperties" in node.one or "unevaluatedItems" in node.one:
+        return 3
+    return 1
 
 
 def spend_on_names(
@@ -240,13 +252,15 @@ def spend_on_names(
     """Pay for matching the names of all members against patterns."""
     budget.spend(len(value) * len(patterns))
     states = sum(map(weight, patterns))
-    budget.spend(sum(map(len, value)) * states // STATES_PER_VISIT)
+    characters = sum(map(len, value))
+    budget.spend(characters * states // STATES_PER_VISIT)
 
 
 def _spend_on_scalar(schema: Mapping[str, Any], value: Any, budget: CostBudget) -> None:
     if isinstance(value, float) and "multipleOf" in schema:
-        budget.spend(abs(frexp(value)[1]) // 4)
-    if isinstance(value, str):
+        _, exponent = frexp(value)
+        budget.spend(abs(exponent) // 4)
+    elif isinstance(value, str):
         _spend_on_text(schema, value, budget)
 
 
@@ -255,41 +269,65 @@ def _spend_on_text(schema: Mapping[str, Any], value: str, budget: CostBudget) ->
         budget.spend(VISITS_PER_REGEX_CHARACTER * len(value))
     elif "format" in schema:
         budget.spend(len(value) >> 4)
-    if "pattern" not in schema:
+    pattern = schema.get("pattern")
+    if pattern is None:
         return
-    visits = weight(schema["pattern"]) * len(value) // STATES_PER_VISIT
+    visits = weight(pattern) * len(value) // STATES_PER_VISIT
     if visits > MAX_VISITS:
-        text = schema["pattern"][:100]
         raise BudgetExceeded(
-            f"{len(value)} characters are too many to be matched against {text}"
+            f"{len(value)} characters are too many to be matched against"
+            f" {pattern[:100]}"
         )
     budget.spend(visits)
 
 
 def _price(schema: Mapping[str, Any]) -> int:
     """Return the visits of one look at a value, those of subschemas aside."""
-    options = [*schema.get("enum", ()), schema.get("const")]
-    deep = [option for option in options if isinstance(option, dict | list)]
-    doubles = sum(isinstance(option, float) for option in options)
-    price: int = 1 + len(schema) + (len(schema.get("required", ())) >> 4)
+    required = len(schema.get("required", ()))
+    price = 1 + len(schema) + (required >> 4)
     dependent = schema.get("dependentRequired", {}).values()
     price += sum(map(len, dependent)) >> 2
-    price += (len(dumps(deep)) >> 2 if deep else 0) + doubles
-    price += VISITS_PER_REGEX_CHARACTER * (schema.get("format") == "regex")
-    if isinstance(divisor := schema.get("multipleOf"), float):
-        price += 32 + abs(frexp(divisor)[1])
+    price += _price_of_constants(schema)
+    if schema.get("format") == "regex":
+        price += VISITS_PER_REGEX_CHARACTER
+    divisor = schema.get("multipleOf")
+    if isinstance(divisor, float):
+        _, exponent = frexp(divisor)
+        price += 32 + abs(exponent)
     return price
 
 
+def _price_of_constants(schema: Mapping[str, Any]) -> int:
+    """Return the visits of comparing a value with ``enum`` and ``const``."""
+    options = [*schema.get("enum", ()), schema.get("const")]
+    deep = [option for option in options if isinstance(option, dict | list)]
+    doubles = sum(isinstance(option, float) for option in options)
+    if not deep:
+        return doubles
+    characters = len(dumps(deep))
+    return doubles + (characters >> 2)
+
+
+def _pattern_rate(node: Node) -> int:
+    """Return the visits of matching one character against all patterns of a node."""
+    rate = 0
+    for pattern in node.patterns:
+        rate += 1 + weight(pattern) // STATES_PER_VISIT
+    return rate
+
+
 def _is_plain(node: Node) -> bool:
-    return not _applied(node) and _OF_VARYING_PRICE.isdisjoint(node.assertions)
+    if _applied(node):
+        return False
+    return _OF_VARYING_PRICE.isdisjoint(node.assertions)
 
 
 def _applied(node: Node) -> list[Node]:
     """Return the subschemas that a value may be validated against."""
     unused: set[Node] = set()
     for keyword in _NEVER_APPLIED:
-        unused.update(node.named.get(keyword, {}).values())
+        named = node.named.get(keyword, {})
+        unused.update(named.values())
         if keyword in node.one:
             unused.add(node.one[keyword])
     return [below for below in node.subschemas if below not in unused]

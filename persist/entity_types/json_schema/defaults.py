@@ -6,7 +6,8 @@ value is complete.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from persist.domain.record import dumps
@@ -38,12 +39,7 @@ class Defaults:
         nodes, _ = in_order([root], _onward)
         self._members: dict[Node, Mapping[str, Default]] = {}
         for node in nodes:
-            members = {
-                name: default
-                for name, member in node.properties.items()
-                if (default := self._default_of(member)) is not None
-            }
-            self._members[node] = members
+            self._members[node] = self._defaults_of_members(node)
         self._filling = self._reaching(nodes)
 
     def __bool__(self) -> bool:
@@ -65,7 +61,8 @@ class Defaults:
         """Fill in what ``node`` and the schemas below it have. See ``fill``."""
         if node not in self._filling:
             return value
-        budget.spend(1 + (len(self._members[node]) >> 2))
+        defaults = len(self._members[node])
+        budget.spend(1 + (defaults >> 2))
         for conjunct in node.conjuncts:
             value = self.fill_below(conjunct, value, budget)
         if isinstance(value, dict):
@@ -86,49 +83,80 @@ class Defaults:
                 if new is not value[name]:
                     filled[name] = new
             elif name in defaults:
-                fresh = _fresh(defaults[name], budget)
+                default = defaults[name]
+                fresh = _fresh(default, budget)
                 filled[name] = self.fill_below(member, fresh, budget)
-        budget.spend(len(value) >> 3 if filled else 0)
-        return value | filled if filled else value
+        if not filled:
+            return value
+        budget.spend(len(value) >> 3)
+        return value | filled
 
     def _fill_items(self, node: Node, value: list[Any], budget: CostBudget) -> Any:
         items = node.one["items"]
         first = len(node.several.get("prefixItems", ()))
-        filled = [self.fill_below(items, item, budget) for item in value[first:]]
-        unchanged = zip(filled, value[first:], strict=True)
-        if all(new is old for new, old in unchanged):
+        given = value[first:]
+        filled = []
+        is_changed = False
+        for item in given:
+            new = self.fill_below(items, item, budget)
+            is_changed = is_changed or new is not item
+            filled.append(new)
+        if not is_changed:
             return value
         return [*value[:first], *filled]
+
+    def _defaults_of_members(self, node: Node) -> dict[str, Default]:
+        """Return the default of each member that has one."""
+        found = {}
+        for name, member in node.properties.items():
+            default = self._default_of(member)
+            if default is not None:
+                found[name] = default
+        return found
 
     def _default_of(self, node: Node) -> Default | None:
         """Return the default of a schema: its own, or the first that ``$ref`` and
         ``allOf`` lead to."""
         order, _ = in_order([node], lambda each: reversed(each.conjuncts))
         for each in reversed(order):
+            if "default" not in each.assertions:
+                continue
             location = f"{each.location}/default"
-            if "default" in each.assertions and location not in self._ignored:
+            if location not in self._ignored:
                 value = each.assertions["default"]
                 return Default(value, dumps(value), location)
         return None
 
     def _reaching(self, nodes: tuple[Node, ...]) -> frozenset[Node]:
         """Return the nodes that have a default to fill in, or lead to one that has."""
+        leading = _leading_to(nodes)
         reaching = {node for node in nodes if self._members[node]}
-        leading: dict[Node, list[Node]] = {node: [] for node in nodes}
-        for node in nodes:
-            for below in _onward(node):
-                leading[below].append(node)
         waiting = list(reaching)
         while waiting:
-            new = set(leading[waiting.pop()]) - reaching
+            node = waiting.pop()
+            new = set(leading[node]) - reaching
             reaching |= new
             waiting.extend(new)
         return frozenset(reaching)
 
 
+def _leading_to(nodes: Iterable[Node]) -> Mapping[Node, list[Node]]:
+    """Return for each node those that lead to it in one step."""
+    leading = defaultdict(list)
+    for node in nodes:
+        for below in _onward(node):
+            leading[below].append(node)
+    return leading
+
+
 def _onward(node: Node) -> list[Node]:
-    items = [node.one["items"]] if "items" in node.one else []
-    return [*node.conjuncts, *node.properties.values(), *items]
+    """Return the subschemas through which defaults are filled in."""
+    onward = list(node.conjuncts)
+    onward.extend(node.properties.values())
+    items = node.one.get("items")
+    if items is not None:
+        onward.append(items)
+    return onward
 
 
 def _fresh(default: Default, budget: CostBudget) -> Any:
@@ -138,6 +166,6 @@ def _fresh(default: Default, budget: CostBudget) -> Any:
         raise BudgetExceeded(
             f"its defaults would add more than {MAX_FILLED_CHARACTERS} characters"
         )
-    if isinstance(default.value, dict | list):
-        return json.loads(default.text)
-    return default.value
+    value = default.value
+    is_shared = isinstance(value, dict | list)
+    return json.loads(default.text) if is_shared else value

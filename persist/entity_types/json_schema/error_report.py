@@ -6,7 +6,7 @@ validation.
 """
 
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
 from persist.domain.errors import Violation, pointer
@@ -32,6 +32,9 @@ where they are ASCII."""
 
 MAX_DETAIL_CHARACTERS = 1_000
 """Characters of one detail."""
+
+MAX_LISTED = 20
+"""Members of an enumeration that one detail names."""
 
 MAX_POINTER_CHARACTERS = 8_192
 """Characters of one pointer; a longer one names the nearest object above."""
@@ -94,11 +97,8 @@ def explain(
     ``BudgetExceeded`` where no fault was found.
     """
     search = _Search(evaluation, suggest=suggest)
-    try:
+    with search.limited():
         search.look(root, value, ())
-    except (_ReportFull, BudgetExceeded, RecursionError):
-        if not search.found:
-            raise
     return _violations(search.found)
 
 
@@ -107,20 +107,20 @@ def explain_members(
 ) -> list[Violation]:
     """As ``explain``, of the members of an object, each by itself."""
     search = _Search(evaluation)
-    try:
+    with search.limited():
         for node in conjuncts:
             for step, below, member in members_of(node, value):
                 search.look(below, member, (step,))
-    except (_ReportFull, BudgetExceeded, RecursionError):
-        if not search.found:
-            raise
     return _violations(search.found)
 
 
 def _violations(found: list[Fault]) -> list[Violation]:
+    """Return one violation for each member, within the limits of a report."""
     details: dict[str, dict[str, None]] = {}
     for fault in found or [Fault((), "", "does not fit the schema")]:
-        details.setdefault(_pointer(fault.path), {})[fault.detail] = None
+        location = _pointer(fault.path)
+        of_member = details.setdefault(location, {})
+        of_member[fault.detail] = None
     report: list[Violation] = []
     characters = 0
     for location, sentences in details.items():
@@ -144,16 +144,28 @@ def _cut(text: str, limit: int) -> str:
 
 
 def _sentence(keyword: str, asserted: Any) -> str:
-    if keyword == "type":
-        names = [asserted] if isinstance(asserted, str) else asserted
-        text = " or ".join(_TYPES.get(name, name) for name in names)
-    elif keyword == "format":
-        text = _FORMATS.get(asserted, f"text in the format {asserted}")
-    else:
-        values = asserted if keyword == "enum" else [asserted]
-        text = ", ".join(_cut(dumps(value), 200) for value in values[:20])
-        text += " …" * (len(values) > 20)
+    """Return what is wrong where an assertion fails."""
+    match keyword:
+        case "type":
+            text = _type_names(asserted)
+        case "format":
+            text = _FORMATS.get(asserted, f"text in the format {asserted}")
+        case "enum":
+            text = _listed(asserted)
+        case _:
+            text = _listed([asserted])
     return _SENTENCES[keyword].format(_cut(text, 200))
+
+
+def _type_names(declared: str | list[str]) -> str:
+    names = [declared] if isinstance(declared, str) else declared
+    return " or ".join(_TYPES.get(name, name) for name in names)
+
+
+def _listed(values: list[Any]) -> str:
+    """Return the first values as JSON text."""
+    text = ", ".join(_cut(dumps(value), 200) for value in values[:MAX_LISTED])
+    return text + " …" if len(values) > MAX_LISTED else text
 
 
 class _Search:
@@ -175,11 +187,21 @@ class _Search:
             outer._branches if outer else {}
         )
 
+    @contextmanager
+    def limited(self) -> Iterator[None]:
+        """End the search at its limits; raise where no fault was found by then."""
+        try:
+            yield
+        except (_ReportFull, BudgetExceeded, RecursionError):
+            if not self.found:
+                raise
+
     def look(self, node: Node, value: Any, path: Path) -> None:
         """Note what a node has against the value at ``path``."""
-        if (node, path) in self._looked_at or self._evaluation.is_valid(node, value):
+        key = (node, path)
+        if key in self._looked_at or self._evaluation.is_valid(node, value):
             return
-        self._looked_at.add((node, path))
+        self._looked_at.add(key)
         if node.schema is False:
             self._note(path, "false", node.denial)
         elif self._look_at_assertions(node, value, path):
@@ -245,9 +267,10 @@ class _Search:
         if self._evaluation.contains_enough(node, value):
             return
         count = self._evaluation.count_contained(node, value)
-        few = node.assertions.get("minContains", 1)
-        limit = f"{few} or more"
-        if count >= few:
+        least = node.assertions.get("minContains", 1)
+        if count < least:
+            limit = f"{least} or more"
+        else:
             limit = f"{node.assertions['maxContains']} or fewer"
         detail = f"must contain {limit} items of the kind asked for"
         self._note(path, "contains", detail)
@@ -271,47 +294,69 @@ class _Search:
         """Note what the nearest alternative has against a value, or what several
         equally near ones have."""
         branches = _distinct([self._apart(node, value, path) for node in nodes])
-        of_right_type = [
-            branch for branch in branches if not _is_of_other_type(branch, path)
-        ]
-        near = sorted(of_right_type, key=_distance)
+        near = _by_distance(branches, path)
         if not near:
-            details = dict.fromkeys(
-                fault.detail for branch in branches for fault in branch
-            )
-            detail = _cut(", or ".join(details), MAX_DETAIL_CHARACTERS)
-            self._note(path, keyword, detail)
-        elif len(near) == 1 or _distance(near[0]) < _distance(near[1]):
+            detail = _all_details(branches)
+        elif _is_nearest(near):
             for fault in near[0]:
                 self._note(*fault)
+            return
         else:
             faults = [_summary(branch[:3], path) for branch in near[:3]]
-            detail = f"fits none of {len(nodes)} alternatives: {'; or '.join(faults)}"
-            self._note(path, keyword, _cut(detail, MAX_DETAIL_CHARACTERS))
+            reasons = "; or ".join(faults)
+            detail = f"fits none of {len(nodes)} alternatives: {reasons}"
+        self._note(path, keyword, _cut(detail, MAX_DETAIL_CHARACTERS))
 
     def _apart(self, node: Node, value: Any, path: Path) -> list[Fault]:
         """Return what a branch has against a value, without noting it."""
-        if path and (node, path) in self._branches:
-            return self._branches[node, path]
+        key = (node, path)
+        if path and key in self._branches:
+            return self._branches[key]
         search = _Search(self._evaluation, self, suggest=self._suggest)
         with suppress(_ReportFull):
             search.look(node, value, path)
         if path:
-            self._branches[node, path] = search.found
+            self._branches[key] = search.found
         return search.found
 
 
 def _distinct(branches: list[list[Fault]]) -> list[list[Fault]]:
     """Return the alternatives, those that have the same against a value once."""
-    return list({tuple(branch): branch for branch in branches}.values())
+    by_faults = {tuple(branch): branch for branch in branches}
+    return list(by_faults.values())
+
+
+def _by_distance(branches: list[list[Fault]], path: Path) -> list[list[Fault]]:
+    """Return the alternatives of the value's type, the nearest first."""
+    of_right_type = [
+        branch for branch in branches if not _is_of_other_type(branch, path)
+    ]
+    return sorted(of_right_type, key=_distance)
+
+
+def _is_nearest(near: list[list[Fault]]) -> bool:
+    """Return whether the first alternative is nearer than all others."""
+    if len(near) == 1:
+        return True
+    return _distance(near[0]) < _distance(near[1])
+
+
+def _all_details(branches: list[list[Fault]]) -> str:
+    details: dict[str, None] = {}
+    for branch in branches:
+        for fault in branch:
+            details[fault.detail] = None
+    return ", or ".join(details)
 
 
 def _summary(faults: list[Fault], path: Path) -> str:
     """Return what one alternative has against the value at ``path``."""
     sentences = []
     for fault in faults:
-        location = pointer(fault.path[len(path) :]) or "it"
-        sentences.append(f"{_cut(location, 200)} {_cut(fault.detail, 200)}")
+        below = fault.path[len(path) :]
+        location = _cut(pointer(below) or "it", 200)
+        detail = _cut(fault.detail, 200)
+        sentences.append(f"{location} {detail}")
     return " and ".join(sentences)
 
 
@@ -320,10 +365,8 @@ def _missing(schema: Any, value: dict[str, Any]) -> dict[str, str]:
     needs = [(name, "is required") for name in schema.get("required", ())]
     for name, others in schema.get("dependentRequired", {}).items():
         if name in value:
-            needs += [
-                (other, f"is required where {name[:100]} is present")
-                for other in others
-            ]
+            detail = f"is required where {name[:100]} is present"
+            needs.extend((other, detail) for other in others)
     return {name: detail for name, detail in reversed(needs) if name not in value}
 
 

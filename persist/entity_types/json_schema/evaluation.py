@@ -9,7 +9,7 @@ JSON Schema Core and Validation 2020-12.
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -108,9 +108,7 @@ class Evaluation:
         """Yield the subschemas that must hold of this very value."""
         yield from node.conjuncts
         if isinstance(value, dict):
-            for name, below in node.named.get("dependentSchemas", {}).items():
-                if name in value:
-                    yield below
+            yield from _dependents(node, value)
         if "if" in node.one:
             branch = "then" if self.is_valid(node.one["if"], value) else "else"
             if branch in node.one:
@@ -146,12 +144,11 @@ class Evaluation:
         self._costs.spend_on_assertions(node, value, self._budget)
         if self._costs.refutes(node, value):
             return False
-        if node not in self._own:
-            own = [word for word in ASSERTIONS if word in node.assertions]
-            self._own[node] = compile_assertions(
-                {word: node.assertions[word] for word in own}
-            )
-        return self._own[node](value)
+        compiled = self._own.get(node)
+        if compiled is None:
+            compiled = compile_assertions(_own_assertions(node))
+            self._own[node] = compiled
+        return compiled(value)
 
     def _is_valid_in_branches(self, node: Node, value: Any) -> bool:
         if "not" in node.one and self.is_valid(node.one["not"], value):
@@ -162,25 +159,31 @@ class Evaluation:
         one_of = node.several.get("oneOf")
         if not one_of:
             return True
-        return sum(self.is_valid(each, value) for each in one_of) == 1
+        count = sum(self.is_valid(each, value) for each in one_of)
+        return count == 1
 
     def _is_valid_in_members(self, node: Node, value: Any) -> bool:
         if not isinstance(value, dict | list):
             return True
         if isinstance(value, dict):
-            spend_on_names(node.pattern_properties, value, self._budget)
-            names = node.one.get("propertyNames")
-            if names is not None and not all(
-                self.is_valid(names, name) for name in value
-            ):
-                return False
-        elif not self.contains_enough(node, value):
-            return False
-        members = members_of(node, value)
-        if not all(self.is_valid(below, member) for _, below, member in members):
-            return False
-        rest = self.unevaluated(node, value)
-        return all(self.is_valid(below, member) for _, below, member in rest)
+            is_accepted = self._has_valid_names(node, value)
+        else:
+            is_accepted = self.contains_enough(node, value)
+        return (
+            is_accepted
+            and self._are_valid(members_of(node, value))
+            and self._are_valid(self.unevaluated(node, value))
+        )
+
+    def _are_valid(self, members: Iterable[tuple[Step, Node, Any]]) -> bool:
+        return all(self.is_valid(below, member) for _, below, member in members)
+
+    def _has_valid_names(self, node: Node, value: dict[str, Any]) -> bool:
+        spend_on_names(node.pattern_properties, value, self._budget)
+        names = node.one.get("propertyNames")
+        if names is None:
+            return True
+        return all(self.is_valid(names, name) for name in value)
 
     def contains_enough(self, node: Node, value: list[Any]) -> bool:
         """Return whether ``contains`` holds, ``minContains`` and ``maxContains``
@@ -189,8 +192,9 @@ class Evaluation:
             return True
         schema = node.assertions
         count = self.count_contained(node, value)
-        few, many = schema.get("minContains", 1), schema.get("maxContains", count)
-        return bool(few <= count <= many)
+        least = schema.get("minContains", 1)
+        limit = schema.get("maxContains", count)
+        return bool(least <= count <= limit)
 
     # What other keywords have evaluated
 
@@ -200,20 +204,30 @@ class Evaluation:
         self.spend(VISITS_PER_EVALUATION)
         keyword = _unevaluated_keyword(value)
         if keyword in node.one and keyword != without:
-            return set(value if isinstance(value, dict) else range(len(value)))
+            steps = value if isinstance(value, dict) else range(len(value))
+            return set(steps)
         seen: set[Step] = {step for step, _, _ in members_of(node, value)}
-        if isinstance(value, list) and "contains" in node.one:
-            below = node.one["contains"]
-            seen |= {i for i, item in enumerate(value) if self.is_valid(below, item)}
+        if isinstance(value, list):
+            seen.update(self._contained(node, value))
         for each in (*self.holding(node, value), *self._valid_branches(node, value)):
             seen |= self._evaluated(each, value)
         return seen
 
+    def _contained(self, node: Node, value: list[Any]) -> Iterator[int]:
+        """Yield the indexes of the items that fit the node's ``contains``."""
+        below = node.one.get("contains")
+        if below is None:
+            return
+        for index, item in enumerate(value):
+            if self.is_valid(below, item):
+                yield index
+
     def _valid_branches(self, node: Node, value: Any) -> Iterator[Node]:
-        several = node.several
-        branches = (*several.get("anyOf", ()), *several.get("oneOf", ()))
-        if "if" in node.one:
-            branches = (*branches, node.one["if"])
+        branches = list(node.several.get("anyOf", ()))
+        branches.extend(node.several.get("oneOf", ()))
+        condition = node.one.get("if")
+        if condition is not None:
+            branches.append(condition)
         for each in branches:
             if self.is_valid(each, value):
                 yield each
@@ -226,7 +240,8 @@ class Evaluation:
             return
         self._asked[node] += 1
         asked = self._asked[node]
-        if asked < OFTEN or asked & (asked - 1):
+        is_power_of_two = asked & (asked - 1) == 0
+        if asked < OFTEN or not is_power_of_two:
             return
         size = _size(node, asked)
         if size > asked:
@@ -243,10 +258,11 @@ def compile_assertions(assertions: Mapping[str, Any]) -> Callable[[Any], bool]:
         return lambda value: True
     schema = dict(assertions)
     if "pattern" in schema:
-        pattern = to_assertions(schema.pop("pattern"))
-        schema |= {"allOf": [pattern]}
+        pattern = schema.pop("pattern")
+        schema["allOf"] = [to_assertions(pattern)]
     if asserts_integer(schema):
-        schema["allOf"] = [*schema.get("allOf", ()), INT64_BOUNDS]
+        conjuncts = schema.get("allOf", ())
+        schema["allOf"] = [*conjuncts, INT64_BOUNDS]
     text = canonical_text(schema)
     if len(text) > 1_000:
         return validator(schema)
@@ -258,6 +274,22 @@ def _compiled(text: str) -> Callable[[Any], bool]:
     return validator(json.loads(text))
 
 
+def _own_assertions(node: Node) -> dict[str, Any]:
+    """Return the keywords that assert something of the value itself."""
+    return {
+        keyword: node.assertions[keyword]
+        for keyword in ASSERTIONS
+        if keyword in node.assertions
+    }
+
+
+def _dependents(node: Node, value: dict[str, Any]) -> Iterator[Node]:
+    """Yield the subschemas of ``dependentSchemas`` whose member is present."""
+    for name, below in node.named.get("dependentSchemas", {}).items():
+        if name in value:
+            yield below
+
+
 def _unevaluated_keyword(value: Any) -> str | None:
     if isinstance(value, dict):
         return "unevaluatedProperties"
@@ -265,7 +297,7 @@ def _unevaluated_keyword(value: Any) -> str | None:
 
 
 def _size(node: Node, limit: int) -> int:
-    """Return how many nodes a node leads to, or a number beyond ``most``."""
+    """Return how many nodes a node leads to, or a number beyond ``limit``."""
     seen = {node}
     waiting = [node]
     while waiting and len(seen) <= limit:

@@ -20,17 +20,17 @@ def members_of(schema: Schema) -> SchemaFields:
 
 def fields_of(schema: Schema) -> Mapping[str, Field]:
     """Return the declared top-level members of an object schema by name."""
-    return _recent(_SameSchema(schema)).declared
+    return _recent_members(schema).declared
 
 
 def field_at(schema: Schema, path: Path) -> Field | None:
     """Return the member at ``path``; None where nothing can be there."""
-    return _recent(_SameSchema(schema)).at(path)
+    return _recent_members(schema).at(path)
 
 
 def names_at(schema: Schema, path: Path) -> list[str]:
     """Return the declared members of the object at ``path``."""
-    return _recent(_SameSchema(schema)).names(path)
+    return _recent_members(schema).names(path)
 
 
 class _SameSchema:
@@ -43,7 +43,14 @@ class _SameSchema:
         return id(self.schema)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _SameSchema) and other.schema is self.schema
+        if not isinstance(other, _SameSchema):
+            return NotImplemented
+        return other.schema is self.schema
+
+
+def _recent_members(schema: Schema) -> SchemaFields:
+    key = _SameSchema(schema)
+    return _recent(key)
 
 
 @lru_cache(maxsize=CACHED_SCHEMAS)
@@ -56,4 +63,5 @@ def _matches(pattern: str, name: str) -> bool:
         weight(pattern)
     except PatternRefused:
         return False
-    return matcher(pattern)(name)
+    matches = matcher(pattern)
+    return matches(name)

@@ -58,8 +58,9 @@ def _is_in_class(symbol: str, before: bool) -> bool:
 
 
 def _code_point(pair: str) -> str:
-    high, low = int(pair[2:6], 16), int(pair[8:], 16)
-    number = 0x10000 + ((high - 0xD800) << 10) + (low - 0xDC00)
+    high = int(pair[2:6], 16) - 0xD800
+    low = int(pair[8:], 16) - 0xDC00
+    number = 0x10000 + (high << 10) + low
     return f"\\u{{{number:X}}}"
 
 
@@ -92,7 +93,8 @@ def split_look_ahead(pattern: str) -> tuple[list[tuple[bool, str]], str]:
             return [], pattern
         ahead.append((rest[2] == "!", f"^(?:{rest[3:end]})"))
         rest = rest[end + 1 :]
-    if not ahead or rest[:1] in ("*", "+", "?", "{") or _has_alternatives(rest):
+    is_repeated = rest.startswith(("*", "+", "?", "{"))
+    if not ahead or is_repeated or _has_alternatives(rest):
         return [], pattern
     return ahead, f"^{rest}"
 

@@ -78,12 +78,13 @@ class Document:
 
         Raises ``Unresolved``.
         """
+        base = holder.resource.uri
         try:
-            uri, fragment = urldefrag(urljoin(holder.resource.uri, reference))
+            uri, fragment = urldefrag(urljoin(base, reference))
         except ValueError:
             raise Unresolved("is no URI reference") from None
         if reference.startswith("#"):
-            uri = holder.resource.uri
+            uri = base
         resource = self._resources.get(uri)
         if resource is None:
             raise Unresolved(OUTSIDE)
@@ -101,8 +102,7 @@ class Document:
         value: Any = root.schema
         path = root.path
         holder = root
-        for text in fragment.split("/")[1:]:
-            step = text.replace("~1", "/").replace("~0", "~")
+        for step in _steps(fragment):
             holder = self.located.get(id(value), holder)
             if holder.schema is value and step in _DATA:
                 raise Unresolved(NO_SCHEMA)
@@ -121,76 +121,117 @@ class Document:
         self, schema: Any, path: Path, dialect: Dialect, resource: Resource | None
     ) -> Located:
         """Note a schema and every schema inside it."""
-        if isinstance(schema, dict):
-            dialect, resource = self._entered(schema, path, dialect, resource)
-        assert resource is not None
+        if not isinstance(schema, dict):
+            assert resource is not None
+            return Located(schema, path, dialect, resource)
+        dialect = self._dialect_of(schema, path, dialect, resource)
+        resource = self._resource_of(schema, path, dialect, resource)
         located = Located(schema, path, dialect, resource)
-        if isinstance(schema, dict):
-            self.located[id(schema)] = located
-            if not hasattr(resource, "root"):
-                resource.root = located
-            self._note_anchors(located)
-            for steps, part in subschemas(schema, dialect):
-                self._add(part, (*path, *steps), dialect, resource)
+        self.located[id(schema)] = located
+        if not hasattr(resource, "root"):
+            resource.root = located
+        _note_anchors(located)
+        for steps, part in subschemas(schema, dialect):
+            self._add(part, (*path, *steps), dialect, resource)
         return located
 
-    def _entered(
+    def _dialect_of(
+        self,
+        schema: Mapping[str, Any],
+        path: Path,
+        inherited: Dialect,
+        outer: Resource | None,
+    ) -> Dialect:
+        """Return the draft of ``schema``: an embedded resource may name its own."""
+        name = schema.get("$schema")
+        is_embedded = outer is not None and "$id" in schema
+        if not is_embedded or not isinstance(name, str):
+            return inherited
+        dialect = dialect_of(name)
+        if dialect is None:
+            self._note_problem((*path, "$schema"), "names an unknown draft")
+            return inherited
+        return dialect
+
+    def _resource_of(
         self,
         schema: Mapping[str, Any],
         path: Path,
         dialect: Dialect,
         outer: Resource | None,
-    ) -> tuple[Dialect, Resource]:
-        """Return the draft and the resource that ``schema`` belongs to."""
-        own = schema.get("$schema")
-        if outer is not None and isinstance(own, str) and "$id" in schema:
-            dialect = dialect_of(own) or dialect
-            if dialect_of(own) is None:
-                location = pointer((*path, "$schema"))
-                self.problems.append(Violation(location, "names an unknown draft"))
-        given = schema.get(dialect.id_keyword)
-        hidden = dialect.ref_hides_siblings and "$ref" in schema and outer is not None
-        if not isinstance(given, str) or hidden:
-            given = ""
-        base = outer.uri if outer is not None else BASE
+    ) -> Resource:
+        """Return the resource that ``schema`` belongs to: ``outer`` or its own."""
+        given = _address_of(schema, dialect, is_root=outer is None)
+        base = BASE if outer is None else outer.uri
         try:
             uri, _ = urldefrag(urljoin(base, given))
         except ValueError:
-            location = pointer((*path, dialect.id_keyword))
-            self.problems.append(Violation(location, "must be a URI reference"))
-            uri, given = base, ""
-        if outer is not None and (not given or given.startswith("#")):
-            return dialect, outer
-        return dialect, self._resource(uri, path, dialect)
+            location = (*path, dialect.id_keyword)
+            self._note_problem(location, "must be a URI reference")
+            uri = base
+            given = ""
+        is_address = given and not given.startswith("#")
+        if outer is not None and not is_address:
+            return outer
+        return self._new_resource(uri, path, dialect)
 
-    def _resource(self, uri: str, path: Path, dialect: Dialect) -> Resource:
+    def _new_resource(self, uri: str, path: Path, dialect: Dialect) -> Resource:
         if uri in self._resources:
-            location = pointer((*path, dialect.id_keyword))
-            detail = f"{uri} is the address of another schema of this document too"
-            self.problems.append(Violation(location, detail))
+            self._note_problem(
+                (*path, dialect.id_keyword),
+                f"{uri} is the address of another schema of this document too",
+            )
         resource = Resource(uri)
         self._resources.setdefault(uri, resource)
         return resource
 
-    def _note_anchors(self, located: Located) -> None:
-        schema, resource = located.schema, located.resource
-        anchors, dynamic = resource.anchors, resource.dynamic_anchors
-        given = schema.get(located.dialect.id_keyword)
-        if isinstance(given, str) and given.startswith("#") and len(given) > 1:
-            anchors.setdefault(given[1:], located)
-        if isinstance(schema.get("$anchor"), str):
-            anchors.setdefault(schema["$anchor"], located)
-        if isinstance(schema.get("$dynamicAnchor"), str):
-            anchors.setdefault(schema["$dynamicAnchor"], located)
-            dynamic.setdefault(schema["$dynamicAnchor"], located)
-        if schema.get("$recursiveAnchor") is True and resource.root is located:
-            dynamic.setdefault(RECURSIVE, located)
+    def _note_problem(self, path: Path, detail: str) -> None:
+        self.problems.append(Violation(pointer(path), detail))
+
+
+def _address_of(schema: Mapping[str, Any], dialect: Dialect, *, is_root: bool) -> str:
+    """Return the address that a schema gives itself, ``""`` for none."""
+    given = schema.get(dialect.id_keyword)
+    if not isinstance(given, str):
+        return ""
+    is_hidden = dialect.ref_hides_siblings and "$ref" in schema
+    return "" if is_hidden and not is_root else given
+
+
+def _note_anchors(located: Located) -> None:
+    """Enter the anchors of a schema in its resource."""
+    schema = located.schema
+    resource = located.resource
+    anchors = resource.anchors
+    dynamic = resource.dynamic_anchors
+    given = schema.get(located.dialect.id_keyword)
+    if isinstance(given, str) and given.startswith("#") and len(given) > 1:
+        anchors.setdefault(given[1:], located)
+    anchor = schema.get("$anchor")
+    if isinstance(anchor, str):
+        anchors.setdefault(anchor, located)
+    dynamic_anchor = schema.get("$dynamicAnchor")
+    if isinstance(dynamic_anchor, str):
+        anchors.setdefault(dynamic_anchor, located)
+        dynamic.setdefault(dynamic_anchor, located)
+    is_recursive = schema.get("$recursiveAnchor") is True
+    if is_recursive and resource.root is located:
+        dynamic.setdefault(RECURSIVE, located)
+
+
+def _steps(fragment: str) -> list[str]:
+    """Return the steps of a JSON Pointer (RFC 6901)."""
+    return [
+        text.replace("~1", "/").replace("~0", "~") for text in fragment.split("/")[1:]
+    ]
 
 
 def _member(value: Any, step: str) -> tuple[Any, str | int]:
     """Return what is behind a step of a pointer, and the step."""
     if isinstance(value, dict) and step in value:
         return value[step], step
-    if isinstance(value, list) and step.isdecimal() and int(step) < len(value):
-        return value[int(step)], int(step)
+    if isinstance(value, list) and step.isdecimal():
+        index = int(step)
+        if index < len(value):
+            return value[index], index
     raise Unresolved(NO_SCHEMA)

@@ -65,9 +65,12 @@ class Node:
     @cached_property
     def subschemas(self) -> tuple["Node", ...]:
         """All subschemas, wherever they apply."""
-        several = [node for nodes in self.several.values() for node in nodes]
-        named = [node for nodes in self.named.values() for node in nodes.values()]
-        return (*self.one.values(), *several, *named)
+        found = list(self.one.values())
+        for nodes in self.several.values():
+            found.extend(nodes)
+        for by_name in self.named.values():
+            found.extend(by_name.values())
+        return tuple(found)
 
     @cached_property
     def in_place(self) -> tuple["Node", ...]:
@@ -82,8 +85,9 @@ class Node:
     def conjuncts(self) -> tuple["Node", ...]:
         """The subschemas that must hold whenever this one does: ``$ref`` and
         ``allOf``."""
-        referred = (self.one["$ref"],) if "$ref" in self.one else ()
-        return (*referred, *self.several.get("allOf", ()))
+        conjuncts = self.several.get("allOf", ())
+        target = self.one.get("$ref")
+        return conjuncts if target is None else (target, *conjuncts)
 
     @cached_property
     def properties(self) -> Mapping[str, "Node"]:
@@ -98,8 +102,9 @@ class Node:
     @cached_property
     def patterns(self) -> tuple[str, ...]:
         """The patterns that a value is matched against here."""
-        own = [self.assertions["pattern"]] if "pattern" in self.assertions else []
-        return (*own, *self.pattern_properties)
+        own = self.assertions.get("pattern")
+        of_names = tuple(self.pattern_properties)
+        return of_names if own is None else (own, *of_names)
 
 
 class Graph:
@@ -119,13 +124,10 @@ class Graph:
         self._engine_locations = builder.engine_locations
         nodes = list(builder.nodes.values())
         self.nodes, circular = in_order(nodes, lambda node: node.in_place)
-        self.problems = (
-            *builder.problems,
-            *(
-                Violation(node.location, "refers to itself forever")
-                for node in circular
-            ),
-        )
+        circles = [
+            Violation(node.location, "refers to itself forever") for node in circular
+        ]
+        self.problems = (*builder.problems, *circles)
         self.depth_first, recursive = in_order(nodes, lambda node: node.subschemas)
         self.recursive = frozenset(recursive)
 
@@ -149,30 +151,33 @@ class Graph:
     def compile_members(self, conjuncts: Iterable[Node]) -> Callable[[Any], bool]:
         """Return a function that says whether the members of an object, each by itself,
         are valid under all of these nodes."""
-        schemas = []
-        for node in conjuncts:
-            schema: dict[str, Any] = {
-                keyword: {
-                    self._engine_name(keyword, name): self._reference_to(below)
-                    for name, below in node.named[keyword].items()
-                }
-                for keyword in ("properties", "patternProperties")
-                if keyword in node.named
-            }
-            if "additionalProperties" in node.one:
-                below = node.one["additionalProperties"]
-                schema["additionalProperties"] = self._reference_to(below)
-            schemas.append(schema)
+        schemas = [self._members_schema(node) for node in conjuncts]
         return validator({"allOf": schemas}, self._registry())
+
+    def _members_schema(self, node: Node) -> dict[str, Any]:
+        """Return the schema of what a node says of members by themselves."""
+        schema: dict[str, Any] = {}
+        if "properties" in node.named:
+            schema["properties"] = {
+                name: self._reference_to(below)
+                for name, below in node.properties.items()
+            }
+        if "patternProperties" in node.named:
+            schema["patternProperties"] = {
+                to_engine_syntax(pattern): self._reference_to(below)
+                for pattern, below in node.pattern_properties.items()
+            }
+        additional = node.one.get("additionalProperties")
+        if additional is not None:
+            schema["additionalProperties"] = self._reference_to(additional)
+        return schema
 
     def _registry(self) -> CompiledRegistry:
         return CompiledRegistry([(BASE, self._engine_document)])
 
     def _reference_to(self, node: Node) -> dict[str, str]:
-        return {"$ref": BASE + _reference(self._engine_locations[node])}
-
-    def _engine_name(self, keyword: str, name: str) -> str:
-        return to_engine_syntax(name) if keyword == "patternProperties" else name
+        location = self._engine_locations[node]
+        return {"$ref": BASE + _reference(location)}
 
 
 def asserts_integer(schema: Mapping[str, Any]) -> bool:
@@ -219,7 +224,8 @@ class _Builder:
             return node
         self._adapt(schema, engine_schema, location)
         for keyword, value in schema.items():
-            at, engine_at = f"{location}/{keyword}", f"{engine_location}/{keyword}"
+            at = f"{location}/{keyword}"
+            engine_at = f"{engine_location}/{keyword}"
             below = engine_schema.get(keyword)
             if keyword == "$ref":
                 self._references.append((node, one, engine_schema))
@@ -227,13 +233,24 @@ class _Builder:
                 denial = _DENIALS.get(keyword, _NOT_ALLOWED)
                 one[keyword] = self._node(value, below, at, engine_at, denial)
             elif keyword in SEVERAL:
-                several[keyword] = tuple(
-                    self._node(part, below[i], f"{at}/{i}", f"{engine_at}/{i}")
-                    for i, part in enumerate(value)
-                )
+                several[keyword] = self._several(value, below, at, engine_at)
             elif keyword in NAMED:
                 named[keyword] = self._named(keyword, value, below, at, engine_at)
         return node
+
+    def _several(
+        self,
+        schemas: list[Any],
+        engine_schemas: list[Any],
+        at: str,
+        engine_at: str,
+    ) -> tuple[Node, ...]:
+        # The engine's array may end with conjuncts that were added to it.
+        pairs = zip(schemas, engine_schemas, strict=False)
+        return tuple(
+            self._node(part, engine_part, f"{at}/{index}", f"{engine_at}/{index}")
+            for index, (part, engine_part) in enumerate(pairs)
+        )
 
     def _named(
         self,
@@ -243,13 +260,12 @@ class _Builder:
         at: str,
         engine_at: str,
     ) -> dict[str, Node]:
+        of_patterns = keyword == "patternProperties"
         nodes = {}
         for name, part in schemas.items():
-            known_as = name
-            if keyword == "patternProperties":
-                known_as = to_engine_syntax(name)
-                if known_as not in engine_schemas:
-                    continue
+            known_as = to_engine_syntax(name) if of_patterns else name
+            if of_patterns and known_as not in engine_schemas:
+                continue
             nodes[name] = self._node(
                 part,
                 engine_schemas[known_as],
@@ -263,25 +279,32 @@ class _Builder:
     ) -> None:
         """Write into the engine's schema what else it asserts here."""
         if asserts_integer(schema):
-            conjuncts = engine_schema.get("allOf", ())
-            engine_schema["allOf"] = [*conjuncts, INT64_BOUNDS]
+            _add_conjunct(engine_schema, INT64_BOUNDS)
         if "pattern" in schema:
-            del engine_schema["pattern"]
-            if self._is_accepted(schema["pattern"], f"{location}/pattern"):
-                conjuncts = engine_schema.get("allOf", ())
-                asserted = to_assertions(schema["pattern"])
-                engine_schema["allOf"] = [*conjuncts, asserted]
-            else:
-                del schema["pattern"]
+            self._adapt_pattern(schema, engine_schema, location)
+        if "patternProperties" in schema:
+            self._adapt_name_patterns(engine_schema, location)
+
+    def _adapt_pattern(
+        self, schema: dict[str, Any], engine_schema: dict[str, Any], location: str
+    ) -> None:
+        pattern = schema["pattern"]
+        del engine_schema["pattern"]
+        if self._is_accepted(pattern, f"{location}/pattern"):
+            _add_conjunct(engine_schema, to_assertions(pattern))
+        else:
+            del schema["pattern"]
+
+    def _adapt_name_patterns(
+        self, engine_schema: dict[str, Any], location: str
+    ) -> None:
         keyword = "patternProperties"
-        if keyword in schema:
-            engine_schema[keyword] = {
-                to_engine_syntax(name): below
-                for name, below in engine_schema[keyword].items()
-                if self._is_accepted(
-                    name, location + pointer((keyword, name)), of_names=True
-                )
-            }
+        accepted = {}
+        for pattern, below in engine_schema[keyword].items():
+            at = location + pointer((keyword, pattern))
+            if self._is_accepted(pattern, at, of_names=True):
+                accepted[to_engine_syntax(pattern)] = below
+        engine_schema[keyword] = accepted
 
     def _is_accepted(
         self, pattern: str, location: str, *, of_names: bool = False
@@ -289,7 +312,8 @@ class _Builder:
         """Return whether the engine can match a pattern; note why it cannot."""
         try:
             weight(pattern)
-            if of_names and split_look_ahead(pattern)[0]:
+            ahead, _ = split_look_ahead(pattern)
+            if of_names and ahead:
                 raise PatternRefused(
                     "has look-ahead, which no name can be matched with"
                 )
@@ -300,7 +324,8 @@ class _Builder:
 
     def _link(self, node: Node, one: dict[str, Node], engine_schema: Any) -> None:
         reference = node.assertions["$ref"]
-        target = self.nodes.get(unquote(reference.removeprefix("#")))
+        target_location = unquote(reference.removeprefix("#"))
+        target = self.nodes.get(target_location)
         if target is None or not reference.startswith("#"):
             location = f"{node.location}/$ref"
             detail = f"{reference[:200]} leads to no schema of this document"
@@ -310,8 +335,17 @@ class _Builder:
             engine_schema["$ref"] = _reference(self.engine_locations[target])
 
 
+def _add_conjunct(schema: dict[str, Any], conjunct: Mapping[str, Any]) -> None:
+    conjuncts = schema.get("allOf", ())
+    schema["allOf"] = [*conjuncts, conjunct]
+
+
 def _parsed(text: str) -> Any:
-    return json.loads(text, parse_float=lambda number: normalize_number(float(number)))
+    return json.loads(text, parse_float=_number)
+
+
+def _number(text: str) -> int | float:
+    return normalize_number(float(text))
 
 
 def _reference(location: str) -> str:
@@ -332,7 +366,8 @@ def in_order(
         while path:
             following = next(next(reversed(path.values())), None)
             if following is None:
-                order[path.popitem()[0]] = None
+                finished, _ = path.popitem()
+                order[finished] = None
             elif following in path:
                 circular[following] = None
             elif following not in order:
