@@ -187,11 +187,10 @@ class DefinitionFiles:
     async def _apply(self, file: DefinitionFile) -> None:
         for _ in range(ATTEMPTS):
             try:
-                with closing(
-                    await self._registration.prepare(
-                        file.name, file.definition, Source.FILE
-                    )
-                ) as prepared:
+                registration = await self._registration.prepare(
+                    file.name, file.definition, Source.FILE
+                )
+                with closing(registration) as prepared:
                     if prepared.plan.action is not Action.NOTHING:
                         operation = partial(prepared.run, origin=NOBODY)
                         await self._database.write(
@@ -236,20 +235,24 @@ def _shared_names(files: Iterable[DefinitionFile]) -> dict[str, str]:
             by_name[file.name].append(file.path.name)
     faults: dict[str, str] = {}
     for name, sharing in by_name.items():
-        if len(sharing) > 1:
-            faults |= {file: _shared_name(name, file, sharing) for file in sharing}
+        if len(sharing) == 1:
+            continue
+        for file_name in sharing:
+            faults[file_name] = _shared_name(name, file_name, sharing)
     return faults
 
 
 def _shared_name(name: str, file: str, sharing: list[str]) -> str:
-    others = " and ".join(each for each in sharing if each != file)
+    other_files = [each for each in sharing if each != file]
+    others = " and ".join(other_files)
     return f"the name {name[:80]} is that of {others} too; none of them is registered"
 
 
 def _report(error: Exception) -> str:
     """Return what is wrong with a file, in one line."""
     errors = getattr(error, "errors", ())
-    text = str(error) if isinstance(error, PersistError | OSError) else repr(error)
+    is_readable = isinstance(error, PersistError | OSError)
+    text = str(error) if is_readable else repr(error)
     locations = "; ".join(
         f"{location} {detail}" for location, detail in errors[:REPORTED_FAULTS]
     )

@@ -192,24 +192,42 @@ def _validate(
     ``InvalidData``, ``InvalidJson``, ``TooLarge``."""
     batch: Numbered = []
     faults: list[Violation] = []
+    for numbered in _valid_lines(entity_type, body, longest_line, faults):
+        batch.append(numbered)
+        if len(batch) >= BATCH_RECORDS:
+            valid.put(batch)
+            batch = []
+    if faults:
+        raise _invalid_lines(faults)
+    valid.put(batch)
+
+
+def _valid_lines(
+    entity_type: EntityType,
+    body: SpooledBody,
+    longest_line: int,
+    faults: list[Violation],
+) -> Iterator[tuple[int, Data]]:
+    """Yield valid data with the numbers of their lines; add the faults of other lines
+    to ``faults``. Raises ``InvalidJson``, ``TooLarge``."""
     for number, line in _lines(body, longest_line):
         try:
-            batch.append((number, entity_type.validate(_object(line))))
+            data = entity_type.validate(_object(line))
         except InvalidJson as error:
             raise InvalidJson(f"line {number}: {error.detail}", line=number) from None
         except PersistError as error:
             faults.extend(_on_line(number, error))
             if len(faults) >= MAX_FAULTS:
-                break
-        if len(batch) >= BATCH_RECORDS:
-            valid.put(batch)
-            batch = []
-    if faults:
-        first = faults[0].detail.partition(":")[0]
-        raise InvalidData(
-            f"{first} is not valid; nothing was imported", errors=faults[:MAX_FAULTS]
-        )
-    valid.put(batch)
+                return
+        else:
+            yield number, data
+
+
+def _invalid_lines(faults: list[Violation]) -> InvalidData:
+    first = faults[0].detail.partition(":")[0]
+    return InvalidData(
+        f"{first} is not valid; nothing was imported", errors=faults[:MAX_FAULTS]
+    )
 
 
 def _lines(body: SpooledBody, longest: int) -> Iterator[tuple[int, bytes]]:

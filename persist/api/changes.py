@@ -257,29 +257,42 @@ class EventStream(HttpResponse):
         with self._feed.following():
             while True:
                 if found.rows or clock() >= beat:
-                    await send(
-                        {
-                            "type": "http.response.body",
-                            "body": _events(found),
-                            "more_body": True,
-                        }
-                    )
-                    left, beat = left - len(found.rows), clock() + HEARTBEAT
+                    await _send_events(send, found)
+                    left -= len(found.rows)
+                    beat = clock() + HEARTBEAT
                 if left <= 0:
                     return
-                if found.last_seq >= found.head:
-                    await self._feed.beyond(found.last_seq, beat - clock())
+                await self._wait(found, beat - clock())
                 try:
-                    await self._request.admit()
-                    visible = self._query.visible(self._request)
-                    found = await self._feed.read(
-                        found.last_seq, int(min(left, BATCH)), visible
-                    )
-                except Unavailable as error:
-                    await asyncio.sleep(error.retry_after)
-                    found = ChangeSlice([], found.last_seq, found.last_seq)
+                    found = await self._next(found, int(min(left, BATCH)))
                 except PersistError:
                     return
+
+    async def _wait(self, found: ChangeSlice, seconds: float) -> None:
+        """Wait until the journal has more than was found, at most ``seconds``."""
+        if found.last_seq >= found.head:
+            await self._feed.beyond(found.last_seq, seconds)
+
+    async def _next(self, found: ChangeSlice, size: int) -> ChangeSlice:
+        """Return at most ``size`` changes after those found; none where the database
+        is unavailable, after a wait."""
+        try:
+            await self._request.admit()
+            visible = self._query.visible(self._request)
+            return await self._feed.read(found.last_seq, size, visible)
+        except Unavailable as error:
+            await asyncio.sleep(error.retry_after)
+            return ChangeSlice([], found.last_seq, found.last_seq)
+
+
+async def _send_events(send: Send, found: ChangeSlice) -> None:
+    await send(
+        {
+            "type": "http.response.body",
+            "body": _events(found),
+            "more_body": True,
+        }
+    )
 
 
 def _events(found: ChangeSlice) -> bytes:

@@ -13,13 +13,12 @@ from persist.api.pagination import page_response
 from persist.api.patches import change_of
 from persist.api.query_filters import conditions
 from persist.api.query_params import (
-    DEFAULT_LIMIT,
-    MAX_LIMIT,
     controls,
     cursor_of,
     flag,
     listing,
     natural,
+    page_size,
     pairs_of,
     split,
 )
@@ -319,7 +318,7 @@ class CollectionRoutes:
         """Return a page of the record's changes, newest first."""
         name, workspace, record_id = target.type.name, target.workspace, target.id
         control = controls(pairs_of(request.query), ("limit", "cursor"))
-        size = min(natural(control, "limit", DEFAULT_LIMIT) or DEFAULT_LIMIT, MAX_LIMIT)
+        size = page_size(control)
         bound = f"history\n{name}\n{workspace}\n{record_id}"
         before = LAST_REVISION
         if "cursor" in control:

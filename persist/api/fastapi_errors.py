@@ -22,8 +22,9 @@ async def handle_error(request: Request, error: Exception) -> Response:
     asked = request.scope["state"]["request"]
     refusal = _refusal(request, error)
     if request.method == "OPTIONS" and isinstance(refusal, MethodNotAllowed):
+        methods = ", ".join(refusal.allowed)
         response = no_content()
-        response.raw_headers.append((b"allow", ", ".join(refusal.allowed).encode()))
+        response.raw_headers.append((b"allow", methods.encode()))
         return response
     return problem(refusal, asked.instance, asked.request_id)
 
@@ -32,7 +33,11 @@ def _refusal(request: Request, error: Exception) -> Exception:
     """Return the refusal that an exception of FastAPI stands for."""
     if isinstance(error, RequestValidationError):
         errors = [
-            Violation(pointer(item["loc"][1:]), item["msg"]) for item in error.errors()
+            Violation(
+                pointer(item["loc"][1:]),
+                item["msg"],
+            )
+            for item in error.errors()
         ]
         return InvalidQuery("the request's parameters are not valid", errors=errors)
     if not isinstance(error, HTTPException):

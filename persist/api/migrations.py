@@ -25,6 +25,7 @@ from persist.domain.workspace import DEFAULT
 from persist.storage.database import Database
 from persist.storage.layout import Layout
 from persist.storage.migrator import step_statements
+from persist.storage.reader import Reader
 from persist.storage.restore import Restore, RestoreRequest
 from persist.storage.restore_writer import OnConflict
 from persist.storage.unit_of_work import UnitOfWork
@@ -75,20 +76,19 @@ class MigrationRoutes:
     async def _plan(self, layout: Layout) -> dict[str, Any]:
         stored = await self._database.read(lambda reader: reader.versions(layout))
         entity_type = layout.type
+        records = {str(version): stored[version] for version in sorted(stored)}
         return {
             "collection": entity_type.name,
             "kind": entity_type.kind.value,
             "current_version": entity_type.schema_version,
             "explanation": _explanation(entity_type),
             "steps": [_step(layout, step) for step in entity_type.plan.steps],
-            "records": {
-                str(version): count for version, count in sorted(stored.items())
-            },
+            "records": records,
         }
 
     async def list_migrations(self, request: Asked) -> dict[str, Any]:
         """Return every completed run, the newest first."""
-        stored = await self._database.read(lambda reader: reader.migrations())
+        stored = await self._database.read(Reader.migrations)
         reports = map(json.loads, stored)
         items = [
             report
@@ -150,8 +150,9 @@ class MigrationRoutes:
                 return restore.run(work, request.origin)
 
             def render(report: dict[str, Any]) -> Response:
-                location = request.address(f"/migrations/{report['id']}").encode()
-                return json_response(report, 201, [(b"location", location)])
+                location = request.address(f"/migrations/{report['id']}")
+                headers = [(b"location", location.encode())]
+                return json_response(report, 201, headers)
 
             write = Write(
                 parse=parse,
@@ -174,8 +175,10 @@ class MigrationRoutes:
         required: list[tuple[str, str | None]] = [*taken]
         for name, workspace in taken:
             into = workspace if order.workspace is None else order.workspace
-            required.append((name, into if name in catalog.layouts else None))
-            if into != DEFAULT and into not in catalog.workspaces:
+            is_known = name in catalog.layouts
+            required.append((name, into if is_known else None))
+            is_declared = into == DEFAULT or into in catalog.workspaces
+            if not is_declared:
                 required.append((EVERY, into))
         request.access.require_all(Level.ADMIN, required)
 
@@ -193,9 +196,8 @@ def _request(wanted: dict[str, Any]) -> RestoreRequest:
     if "workspace" in wanted:
         workspace = workspace or DEFAULT
     conflict = OnConflict(wanted["on_conflict"])
-    return RestoreRequest(
-        wanted["snapshot"], workspace, conflict, wanted.get("plan") or {}
-    )
+    plan = wanted.get("plan") or {}
+    return RestoreRequest(wanted["snapshot"], workspace, conflict, plan)
 
 
 def _explanation(entity_type: EntityType) -> str:

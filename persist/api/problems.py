@@ -38,7 +38,8 @@ RETRY_AFTER = b"retry-after"
 def status_of(kind: type[PersistError]) -> int:
     """Return the status of an error: its own, or that of the nearest class above
     it."""
-    return next(STATUSES[base] for base in kind.__mro__ if base in STATUSES)
+    known = (base for base in kind.__mro__ if base in STATUSES)
+    return STATUSES[next(known)]
 
 
 def catalogue() -> dict[str, type[PersistError]]:
@@ -48,7 +49,8 @@ def catalogue() -> dict[str, type[PersistError]]:
     while waiting:
         kind = waiting.pop()
         waiting.extend(kind.__subclasses__())
-        if "code" in vars(kind) and kind is not Refused:
+        has_code = "code" in vars(kind)
+        if has_code and kind is not Refused:
             found.setdefault(kind.code, kind)
     return dict(sorted(found.items()))
 
@@ -91,9 +93,11 @@ def _headers(error: PersistError) -> Headers:  # noqa: PLR0911 - a table of erro
         case errors.RequestTimeout() | errors.UnsupportedTransferCoding():
             return [(b"connection", b"close")]
         case errors.MethodNotAllowed():
-            return [(b"allow", ", ".join(error.allowed).encode())]
+            methods = ", ".join(error.allowed)
+            return [(b"allow", methods.encode())]
         case errors.UnsupportedMediaType():
             is_patch = "patch" in error.accepted[0]
             name = b"accept-patch" if is_patch else b"accept"
-            return [(name, ", ".join(error.accepted).encode())]
+            types = ", ".join(error.accepted)
+            return [(name, types.encode())]
     return []

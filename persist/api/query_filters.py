@@ -54,14 +54,12 @@ def conditions(
             f"a query may have {MAX_CONDITIONS} conditions, this one has {len(filters)}"
         )
     parser = _Parser(entity_type, frozenset(known))
-    found = [parser.condition(name, texts) for name, texts in _merged(filters)]
+    merged = _merged(filters)
+    found = [parser.condition(name, texts) for name, texts in merged]
     values = parser.values
     if "filter" in control:
-        expression, more = compile_filter(
-            control["filter"],
-            entity_type,
-            len(values),
-        )
+        code = control["filter"]
+        expression, more = compile_filter(code, entity_type, len(values))
         found.append(expression)
         values += more
     if not found:
@@ -123,19 +121,12 @@ class _Parser:
             length = Call(Function.LEN, (member,))
             sizes = [self._length(name, text) for text in texts]
             return Call(operator.function, (length, *sizes))
+        function = operator.function
         compared = field
-        if operator.function is Function.HAS:
+        if function is Function.HAS:
             compared = field.items or ANYTHING
-        parameters = [
-            self._parameter(
-                name,
-                compared,
-                operator.function,
-                text,
-            )
-            for text in texts
-        ]
-        return Call(operator.function, (member, *parameters))
+        parameters = [self._parameter(name, compared, function, text) for text in texts]
+        return Call(function, (member, *parameters))
 
     def _field(self, name: str) -> tuple[Field, Operator]:
         """Return the field and the operator that a parameter names."""
@@ -143,11 +134,8 @@ class _Parser:
         field = named_field(self._type, path)
         if field is None:
             is_member = name in self._type.fields
-            raise unknown_field(
-                self._type,
-                name if is_member else path,
-                self._known,
-            )
+            unknown = name if is_member else path
+            raise unknown_field(self._type, unknown, self._known)
         operators = operators_of(field)
         if suffix not in operators:
             raise unknown_name(
@@ -157,19 +145,9 @@ class _Parser:
             )
         return field, operators[suffix]
 
-    def _length(
-        self,
-        name: str,
-        text: str,
-    ) -> Parameter:
-        return self._added(
-            FieldType.INTEGER,
-            _parsed(
-                name,
-                FieldType.INTEGER,
-                text,
-            ),
-        )
+    def _length(self, name: str, text: str) -> Parameter:
+        length = _parsed(name, FieldType.INTEGER, text)
+        return self._added(FieldType.INTEGER, length)
 
     def _parameter(
         self,
@@ -191,7 +169,7 @@ class _Parser:
                 value,
             )
         except ValueError as error:
-            raise InvalidQuery(f"{name} {error}, not {text[:40]!r}") from None
+            raise _wrong_value(name, error, text) from None
         return self._added(kind, compared)
 
     def _added(
@@ -221,7 +199,12 @@ def _parsed(
     try:
         return parse_scalar(field_type, text)
     except ValueError as error:
-        raise InvalidQuery(f"{name} {error}, not {text[:40]!r}") from None
+        raise _wrong_value(name, error, text) from None
+
+
+def _wrong_value(name: str, error: ValueError, text: str) -> InvalidQuery:
+    shortened = text[:40]
+    return InvalidQuery(f"{name} {error}, not {shortened!r}")
 
 
 def _value(
@@ -280,12 +263,15 @@ def _unquoted(text: str) -> str | None:
         value = json.loads(text)
     except ValueError:
         return None
-    is_text = isinstance(value, str) and "\0" not in value
-    return value if is_text and not _has_surrogate(value) else None
+    if not isinstance(value, str):
+        return None
+    is_storable = "\0" not in value and not _has_surrogate(value)
+    return value if is_storable else None
 
 
 def _has_surrogate(text: str) -> bool:
-    return any("\ud800" <= character <= "\udfff" for character in text)
+    first, last = "\ud800", "\udfff"
+    return any(first <= character <= last for character in text)
 
 
 def named_field(
@@ -301,9 +287,16 @@ def named_field(
     if name.startswith("_"):
         return ENVELOPE.get(name[1:])
     segments = name.removeprefix("data.").split(".")
-    if any(not part or part.startswith("_") or "__" in part for part in segments):
+    if not all(map(_is_plain, segments)):
         return None
-    return entity_type.field_of(tuple(name.split(".")))
+    path = tuple(name.split("."))
+    return entity_type.field_of(path)
+
+
+def _is_plain(segment: str) -> bool:
+    if not segment or segment.startswith("_"):
+        return False
+    return "__" not in segment
 
 
 def unknown_field(
@@ -319,15 +312,12 @@ def unknown_field(
         )
     parent, _, _ = name.removeprefix("data.").rpartition(".")
     if parent:
-        siblings = entity_type.members.names(tuple(parent.split(".")))
+        path = tuple(parent.split("."))
+        siblings = entity_type.members.names(path)
         if siblings:
             nested = [f"{parent}.{known}" for known in siblings]
-            return unknown_name(
-                "field",
-                name,
-                nested,
-            )
-    envelope = ["_" + known for known in ENVELOPE]
+            return unknown_name("field", name, nested)
+    envelope = [f"_{known}" for known in ENVELOPE]
     return unknown_name(
         "field",
         name,
@@ -342,10 +332,7 @@ def unknown_name(
 ) -> InvalidQuery:
     """Return the error for a name that does not exist, with the nearest known one."""
     others = [one for one in known if one != name]
-    near = nearest(
-        name,
-        others,
-        cutoff=SIMILAR,
-    )
-    hint = f"did you mean {near}?" if near else f"known: {', '.join(others[:20])}"
+    near = nearest(name, others, cutoff=SIMILAR)
+    listed = ", ".join(others[:20])
+    hint = f"did you mean {near}?" if near else f"known: {listed}"
     return InvalidQuery(f"unknown {what} {name[:80]!r}; {hint}")

@@ -150,26 +150,17 @@ def listing(
     where, values = conditions(entity_type, filters, control, known)
     sort = _sort(entity_type, control["sort"]) if "sort" in control else BY_ID
     digest = _digest(entity_type.name, workspace, filters, control)
-    limit = _limit(control) if paged else None
-    found = Query(
-        where,
-        values,
-        sort,
-        None,
-        limit,
-    )
+    limit = page_size(control) if paged else None
+    found = Query(where, values, sort, None, limit)
     if "cursor" in control:
         found = replace(found, after=_position(control["cursor"], digest, sort))
     fields = _fields(entity_type, control["fields"]) if "fields" in control else None
     return Listing(found, fields, flag(control, "count"), digest)
 
 
-def _limit(control: dict[str, str]) -> int:
-    wanted = natural(
-        control,
-        "limit",
-        DEFAULT_LIMIT,
-    )
+def page_size(control: dict[str, str]) -> int:
+    """Return how many items a page may have: ``limit``, within its bounds."""
+    wanted = natural(control, "limit", DEFAULT_LIMIT)
     return min(wanted or DEFAULT_LIMIT, MAX_LIMIT)
 
 
@@ -214,24 +205,9 @@ def workspace_listing(workspace: str, query: bytes) -> Listing:
     sort = _BY_ID_AND_COLLECTION
     after = None
     if "cursor" in control:
-        after = _position(
-            control["cursor"],
-            digest,
-            sort,
-        )
-    found = Query(
-        where,
-        values,
-        sort,
-        after,
-        _limit(control),
-    )
-    return Listing(
-        found,
-        None,
-        False,
-        digest,
-    )
+        after = _position(control["cursor"], digest, sort)
+    found = Query(where, values, sort, after, page_size(control))
+    return Listing(found, None, False, digest)
 
 
 def _sort(entity_type: EntityType, text: str) -> tuple[SortKey, ...]:

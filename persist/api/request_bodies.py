@@ -22,16 +22,23 @@ class Body(dict[str, Any]):
         }
         if required:
             schema["required"] = list(required)
-        super().__init__(documented(schema, example, required=bool(required)))
+        body = documented(schema, example, required=bool(required))
+        super().__init__(body)
         self._validate = compile_schema(schema, InvalidPayload)
 
     def read(self, body: bytes) -> Json:
         """Return the members that were sent, and the defaults of others. Raises
         ``InvalidPayload``."""
-        return self._validate(json_object(body or b"{}", InvalidPayload))
+        text = body or b"{}"
+        sent = json_object(text, InvalidPayload)
+        return self._validate(sent)
 
 
 def documented(schema: Any, example: Json, *, required: bool = True) -> Json:
     """Return a body as an operation of OpenAPI shows it."""
-    content = {"application/json": {"schema": schema, "example": example}}
-    return {"requestBody": {"required": required, "content": content}}
+    described = {"schema": schema, "example": example}
+    body = {
+        "required": required,
+        "content": {"application/json": described},
+    }
+    return {"requestBody": body}

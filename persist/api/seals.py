@@ -5,10 +5,9 @@ from dataclasses import asdict
 from fastapi.responses import Response as HttpResponse
 
 from persist.api.query_params import (
-    DEFAULT_LIMIT,
-    MAX_LIMIT,
     controls,
     natural,
+    page_size,
     pairs_of,
 )
 from persist.api.responses import JSON, Response, change_text, json_response
@@ -32,9 +31,7 @@ class SealRoutes:
         after = natural(control, "after", 0, least=0) or 0
         if after not in INT64:
             raise InvalidQuery("after takes the seq of a change, which has 64 bits")
-        limit = min(
-            natural(control, "limit", DEFAULT_LIMIT) or DEFAULT_LIMIT, MAX_LIMIT
-        )
+        limit = page_size(control)
         seals = await self._database.read(lambda reader: reader.seals(after, limit))
         return json_response({"items": [asdict(seal) for seal in seals]})
 
@@ -49,7 +46,7 @@ class SealRoutes:
     async def read_proof(self, request: Asked, seq: str) -> HttpResponse:
         """Return a change, its seal, and the path from the one to the other."""
         controls(pairs_of(request.query), ())
-        number = int(seq) if seq.isascii() and seq.isdigit() and len(seq) < 20 else 0
+        number = _number(seq)
         proof = None
         if number in INT64:
             proof = await self._database.read(lambda reader: reader.proof(number))
@@ -60,9 +57,23 @@ class SealRoutes:
         return Response(200, _proof_text(proof).encode(), [JSON])
 
 
+def _number(seq: str) -> int:
+    """Return the seq that a path names, 0 where it names none."""
+    is_number = seq.isascii() and seq.isdigit()
+    if is_number and len(seq) < 20:
+        return int(seq)
+    return 0
+
+
 def _proof_text(proof: ChangeProof) -> str:
-    path = [{"side": side, "hash": found.hex()} for side, found in proof.path]
-    return (
-        f'{{"change":{change_text(proof.change)},"seal":{dumps(asdict(proof.seal))},'
-        f'"path":{dumps(path)}}}'
-    )
+    change = change_text(proof.change)
+    seal = dumps(asdict(proof.seal))
+    siblings = [
+        {
+            "side": side,
+            "hash": sibling.hex(),
+        }
+        for side, sibling in proof.path
+    ]
+    path = dumps(siblings)
+    return f'{{"change":{change},"seal":{seal},"path":{path}}}'

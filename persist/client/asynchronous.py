@@ -94,10 +94,12 @@ class AsyncClient:
         """Collect operations; store all or none of them at the end of the block."""
         transaction = Transaction()
         yield transaction
-        if (call := transaction.call()) is not None:
-            if dry_run:
-                call.query.append(("dry_run", "true"))
-            await self.send(call)
+        call = transaction.call()
+        if call is None:
+            return
+        if dry_run:
+            call.query.append(("dry_run", "true"))
+        await self.send(call)
 
     async def changes(
         self,
@@ -130,7 +132,8 @@ class AsyncClient:
     async def send(self, call: Call[Answer]) -> Answer:
         """Send a call, again where that may help, and return its answer."""
         if not call.is_repeatable:
-            return call.read(checked(await self._http.send(self._request(call))))
+            response = await self._http.send(self._request(call))
+            return call.read(checked(response))
         if self._policy.retries:
             call.with_idempotency_key()
         attempt = 0
@@ -241,7 +244,8 @@ class AsyncCollection(Generic[Data]):
         self, target: Target, command: str, **payload: Any
     ) -> CommandResult[Data]:
         """Run a command on a record."""
-        return await self._client.send(self._calls.run(target, command, payload))
+        call = self._calls.run(target, command, payload)
+        return await self._client.send(call)
 
     async def invoke(
         self, command: str, payload: Mapping[str, Any] | None = None, **filters: Any

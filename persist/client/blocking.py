@@ -94,10 +94,12 @@ class Client:
         """Collect operations; store all or none of them at the end of the block."""
         transaction = Transaction()
         yield transaction
-        if (call := transaction.call()) is not None:
-            if dry_run:
-                call.query.append(("dry_run", "true"))
-            self.send(call)
+        call = transaction.call()
+        if call is None:
+            return
+        if dry_run:
+            call.query.append(("dry_run", "true"))
+        self.send(call)
 
     def changes(
         self,
@@ -127,7 +129,8 @@ class Client:
     def send(self, call: Call[Answer]) -> Answer:
         """Send a call, again where that may help, and return its answer."""
         if not call.is_repeatable:
-            return call.read(checked(self._http.send(self._request(call))))
+            response = self._http.send(self._request(call))
+            return call.read(checked(response))
         if self._policy.retries:
             call.with_idempotency_key()
         attempt = 0
@@ -154,7 +157,8 @@ class Client:
         try:
             if response.is_error:
                 response.read()
-            yield from filter(str.strip, checked(response).iter_lines())
+            lines = checked(response).iter_lines()
+            yield from filter(str.strip, lines)
         finally:
             response.close()
 
@@ -224,11 +228,13 @@ class Collection(Generic[Data]):
 
     def delete(self, target: Target) -> None:
         """Delete a record; its history stays."""
-        self._client.send(self._calls.delete(target))
+        call = self._calls.delete(target)
+        self._client.send(call)
 
     def run(self, target: Target, command: str, **payload: Any) -> CommandResult[Data]:
         """Run a command on a record."""
-        return self._client.send(self._calls.run(target, command, payload))
+        call = self._calls.run(target, command, payload)
+        return self._client.send(call)
 
     def invoke(
         self, command: str, payload: Mapping[str, Any] | None = None, **filters: Any
@@ -260,5 +266,6 @@ class Collection(Generic[Data]):
 
     def export(self, **filters: Any) -> Iterator[Record[Data]]:
         """Yield the records that match, all as of one moment."""
-        lines = self._client.stream(self._calls.export(filters))
+        call = self._calls.export(filters)
+        lines = self._client.stream(call)
         yield from map(self._calls.read_line, lines)

@@ -38,10 +38,13 @@ class RetryPolicy:
 
 def _is_worth_it(outcome: httpx.Response | Exception) -> bool:
     if isinstance(outcome, httpx.Response):
-        return outcome.status_code in RETRIED_STATUSES or _is_in_progress(outcome)
+        is_retried = outcome.status_code in RETRIED_STATUSES
+        return is_retried or _is_in_progress(outcome)
     return isinstance(outcome, httpx.TransportError)
 
 
 def _is_in_progress(response: httpx.Response) -> bool:
     """Return whether an earlier attempt of the same request still runs."""
-    return response.status_code == 409 and f'"{IN_PROGRESS}"' in response.text
+    if response.status_code != 409:
+        return False
+    return f'"{IN_PROGRESS}"' in response.text

@@ -23,13 +23,15 @@ _REQUESTS: dict[str, tuple[str, Json]] = {
 
 BYTES: Json = {"type": "string", "format": "binary"}
 
+_ANY_DATA = schema("AnyData")
+
 _OF_ANY_COLLECTION = {
     "Bytes": BYTES,
-    "Create": schema("AnyData"),
+    "Create": _ANY_DATA,
     "JsonPatch": schema("JsonPatch"),
     "Lines": {"type": "string"},
-    "MergePatch": schema("AnyData"),
-    "Payload": schema("AnyData"),
+    "MergePatch": _ANY_DATA,
+    "Payload": _ANY_DATA,
     "Revert": schema("Revert"),
 }
 """The schemas of bodies where no entity type is known."""
@@ -46,13 +48,20 @@ def request_body(operation: str) -> Json | None:
         }
         return {"content": content}
     if operation == "invoke_in_workspace":
-        return {"content": {JSON: {"schema": schema("AnyData"), "example": {}}}}
+        payload = {"schema": _ANY_DATA, "example": {}}
+        return {"content": {JSON: payload}}
     if operation not in _REQUESTS:
         return None
+    return _validated_body(operation)
+
+
+def _validated_body(operation: str) -> Json:
+    """Return the body by which a handler validates, with a reference to its schema."""
     name, documented = _REQUESTS[operation]
     body: Json = documented["requestBody"]
     content = dict(body["content"])
-    content[JSON] = content[JSON] | {"schema": schema(name)}
+    by_name = {"schema": schema(name)}
+    content[JSON] = content[JSON] | by_name
     if NDJSON in content:
         content[BINARY] = {"schema": BYTES}
     return body | {"content": content}
@@ -64,9 +73,13 @@ def request_schemas() -> Json:
     named = dict(_REQUESTS.values())
     components = Components([*SHARED["schemas"], *named])
     for name, documented in named.items():
-        written = documented["requestBody"]["content"][JSON]["schema"]
-        components.add(name, components.convert(written, name, name))
-    patch = components.schemas["TransactionOperationsPatch"]["properties"]
+        content = documented["requestBody"]["content"]
+        written = content[JSON]["schema"]
+        converted = components.convert(written, name, name)
+        components.add(name, converted)
+    patch = components.schemas["TransactionOperationsPatch"]
     operations = {"type": "array", "items": ANY_OBJECT}
-    patch["patch"] = {"anyOf": [ANY_OBJECT, operations]}
+    bodies = [ANY_OBJECT, operations]
+    properties = patch["properties"]
+    properties["patch"] = {"anyOf": bodies}
     return components.schemas

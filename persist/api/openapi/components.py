@@ -197,11 +197,10 @@ class _Conversion:
         objects inside it."""
         if isinstance(source, bool) or not isinstance(source, Mapping):
             return NOTHING if source is False else {}
-        known = {key: value for key, value in source.items() if key in _KNOWN}
         converted = {
             keyword: self._member(keyword, value, name)
-            for keyword, value in known.items()
-            if not _is_left_out(keyword, value)
+            for keyword, value in source.items()
+            if keyword in _KNOWN and not _is_left_out(keyword, value)
         }
         for keyword in ("$ref", "$dynamicRef"):
             if isinstance(source.get(keyword), str):
@@ -221,25 +220,33 @@ class _Conversion:
         return schema(known)
 
     def _member(self, keyword: str, value: Any, name: str) -> Any:
-        if keyword == "additionalProperties" and isinstance(value, bool):
-            return value
-        if keyword in ("items", "additionalProperties"):
-            return self.placed(value, name)
         if keyword in _ONE:
-            return self.schema(value, name)
+            return self._inner(keyword, value, name)
         if keyword in _SEVERAL and isinstance(value, list):
-            return [
-                self.placed(branch, name + _branch_name(branch, index))
-                if keyword != "allOf"
-                else self.schema(branch, name)
-                for index, branch in enumerate(value, 1)
-            ]
+            return self._branches(keyword, value, name)
         if keyword in _NAMED and isinstance(value, Mapping):
             return {
                 member: not_only_null(self.placed(part, name + pascal_case(member)))
                 for member, part in value.items()
             }
         return value
+
+    def _inner(self, keyword: str, value: Any, name: str) -> Any:
+        """Return the one schema that a keyword has."""
+        if keyword == "additionalProperties" and isinstance(value, bool):
+            return value
+        if keyword in ("items", "additionalProperties"):
+            return self.placed(value, name)
+        return self.schema(value, name)
+
+    def _branches(self, keyword: str, branches: list[Any], name: str) -> list[Any]:
+        """Return the schemas of a keyword that has a list of them."""
+        if keyword == "allOf":
+            return [self.schema(branch, name) for branch in branches]
+        return [
+            self.placed(branch, name + _branch_name(branch, number))
+            for number, branch in enumerate(branches, 1)
+        ]
 
     def _referred(self, source: Mapping[str, Any], keyword: str) -> Json:
         """Return a reference to the component of what ``source`` refers to."""
@@ -344,15 +351,9 @@ def _array(converted: Json) -> Json:
 def _of_one_type(converted: Json) -> Json:
     """Return a schema without a list of types, and without null or several types among
     the values of ``enum``: a branch of ``anyOf`` for each type."""
-    types = converted.get("type")
-    if "enum" in converted:
-        types = sorted({type_name(value) for value in converted["enum"]})
-    elif "const" in converted:
-        types = [type_name(converted["const"])]
-    if not isinstance(types, list):
+    types = _listed_types(converted)
+    if types is None:
         return converted
-    if set(types) >= {"integer", "number"}:
-        types = [name for name in types if name != "integer"]
     outside = {
         keyword: value
         for keyword, value in converted.items()
@@ -364,6 +365,21 @@ def _of_one_type(converted: Json) -> Json:
     if "anyOf" in outside:
         return outside | {"allOf": [*outside.get("allOf", ()), {"anyOf": branches}]}
     return {"anyOf": branches, **outside}
+
+
+def _listed_types(converted: Json) -> list[str] | None:
+    """Return the types that a schema lists or that its constants have, None where it
+    names at most one type."""
+    types = converted.get("type")
+    if "enum" in converted:
+        types = sorted({type_name(value) for value in converted["enum"]})
+    elif "const" in converted:
+        types = [type_name(converted["const"])]
+    if not isinstance(types, list):
+        return None
+    if set(types) >= {"integer", "number"}:
+        types = [name for name in types if name != "integer"]
+    return types
 
 
 def _branch(converted: Json, name: str) -> Json:
@@ -406,4 +422,7 @@ def type_name(value: Any) -> str:
         (str, "string"),
         (list, "array"),
     )
-    return next((name for kind, name in kinds if isinstance(value, kind)), "object")
+    for kind, name in kinds:
+        if isinstance(value, kind):
+            return name
+    return "object"

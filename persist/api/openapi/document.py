@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
+from operator import attrgetter
 
 from persist.api.openapi.bodies import request_schemas
 from persist.api.openapi.collection import Fragment, collection_fragment
@@ -61,19 +62,22 @@ def document_chunks(
 ) -> Iterator[bytes]:
     """Yield the document as JSON in chunks: other threads wait while a large text is
     encoded at once. ``server`` is the address that paths follow."""
-    readable = sorted(
-        (entity_type for entity_type in types if _workspaces(entity_type.name, access)),
-        key=lambda entity_type: entity_type.name,
-    )
+    readable = [
+        entity_type for entity_type in types if _workspaces(entity_type.name, access)
+    ]
+    readable.sort(key=attrgetter("name"))
     info = {"title": title, "version": version, **SHARED["info"]}
     head = {"openapi": "3.1.0", "info": info, "servers": [{"url": server}]}
-    buffered, size = list[str](), 0
-    for text in _Document(head, _named(readable), access, with_service).texts():
+    made = _Document(head, _named(readable), access, with_service)
+    buffered: list[str] = []
+    size = 0
+    for text in made.texts():
         buffered.append(text)
         size += len(text)
         if size >= CHUNK:
             yield "".join(buffered).encode()
-            buffered, size = [], 0
+            buffered = []
+            size = 0
     yield "".join(buffered).encode()
 
 
@@ -106,11 +110,9 @@ def _named(types: Iterable[EntityType]) -> list[Fragment]:
     taken = {normalized(name) for name in (*SHARED["schemas"], *request_schemas())}
     fragments = []
     for entity_type in types:
-        number, base, prefix = (
-            1,
-            base_name(entity_type),
-            entity_type.name.replace("-", "_"),
-        )
+        base = base_name(entity_type)
+        prefix = entity_type.name.replace("-", "_")
+        number = 1
         fragment = collection_texts(entity_type, base, prefix)
         while not taken.isdisjoint(names := set(_names(fragment))):
             number += 1
@@ -148,14 +150,14 @@ class _Document:
     def texts(self) -> Iterator[str]:
         """Yield the parts of the document in their order."""
         tags = [fragment.tag for fragment in self._fragments]
-        groups = [{"name": "Collections", "tags": [tag["name"] for tag in tags]}]
+        groups = [_tag_group("Collections", tags)]
         if self._with_service:
             own = [
                 {"name": name, "description": description}
                 for name, description in SHARED["tags"].items()
             ]
             tags += own
-            groups.append({"name": "Service", "tags": [tag["name"] for tag in own]})
+            groups.append(_tag_group("Service", own))
         head = self._head | {
             "tags": tags,
             "x-tagGroups": groups,
@@ -218,6 +220,14 @@ class _Document:
         }
         found["securitySchemes"] = _texts(SHARED["securitySchemes"])
         return {kind: texts for kind, texts in found.items() if texts}
+
+
+def _tag_group(name: str, tags: list[Json]) -> Json:
+    names = [tag["name"] for tag in tags]
+    return {
+        "name": name,
+        "tags": names,
+    }
 
 
 def _references(text: str) -> set[ComponentName]:

@@ -103,9 +103,12 @@ def _selection(name: str, allowed: list[str], before: str = "") -> Json:
 def _query_name(field: Field) -> str:
     if field.envelope:
         return field.name
-    is_taken = field.path[0] in _NAMES_OF_CONTROLS
-    is_prefixed = field.path[0] == "data" and len(field.path) > 1
-    return "data." + field.name if is_taken or is_prefixed else field.name
+    outermost = field.path[0]
+    is_taken = outermost in _NAMES_OF_CONTROLS
+    is_prefixed = outermost == "data" and len(field.path) > 1
+    if is_taken or is_prefixed:
+        return f"data.{field.name}"
+    return field.name
 
 
 def _filters(name: str, field: Field) -> dict[str, Json]:
@@ -166,7 +169,9 @@ def _declared_fields(entity_type: EntityType) -> Iterator[Field]:
 
 
 def _is_plain(name: str) -> bool:
-    return bool(name) and "." not in name and "__" not in name and name[0] != "_"
+    if not name or name.startswith("_"):
+        return False
+    return "." not in name and "__" not in name
 
 
 def _declared(entity_type: EntityType) -> Iterator[Field]:

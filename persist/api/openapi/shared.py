@@ -69,17 +69,24 @@ def headers(*names: str) -> Json:
 
 def _filled(value: Any) -> Any:
     """Return ``value`` with its placeholders replaced and its references complete."""
-    if isinstance(value, list):
-        return [_filled(item) for item in value]
-    if isinstance(value, dict):
-        if isinstance(value.get("$ref"), str):
-            return schema(value["$ref"])
-        return {name: _filled(member) for name, member in value.items()}
-    if not isinstance(value, str):
-        return value
-    if (found := _PLACEHOLDER.fullmatch(value)) is not None:
+    match value:
+        case list():
+            return [_filled(item) for item in value]
+        case {"$ref": str(name)}:
+            return schema(name)
+        case dict():
+            return {name: _filled(member) for name, member in value.items()}
+        case str():
+            return _filled_text(value)
+        case _:
+            return value
+
+
+def _filled_text(text: str) -> Any:
+    """Return a constant of any type for a text that is one placeholder."""
+    if (found := _PLACEHOLDER.fullmatch(text)) is not None:
         return _CONSTANTS[found[1]]
-    return _PLACEHOLDER.sub(lambda found: str(_CONSTANTS[found[1]]), value)
+    return _PLACEHOLDER.sub(lambda found: str(_CONSTANTS[found[1]]), text)
 
 
 SHARED: Json = _filled(
