@@ -1,7 +1,7 @@
-"""Conflicts: what a client whose precondition failed can be told, and merges.
+"""Conflicts: what a client learns whose precondition failed, and merges.
 
 A client read an earlier revision (the base) and sends a change of it (mine), while the
-record has gone on (theirs).
+record has been changed (theirs).
 """
 
 from dataclasses import dataclass

@@ -90,7 +90,7 @@ class SchemaFields:
         for depth, name in enumerate(path):
             may_be_undeclared = undeclared or depth > 0
             inner = location.member(name)
-            if inner is None or not (inner.declared or may_be_undeclared):
+            if inner is None or not _is_known(inner, may_be_undeclared):
                 is_open = may_be_undeclared and location.is_open()
                 return _undeclared(path) if is_open else None
             nullable = nullable or _may_lack(
@@ -104,6 +104,10 @@ class SchemaFields:
             location,
             nullable,
         )
+
+
+def _is_known(location: Location, may_be_undeclared: bool) -> bool:
+    return location.declared or may_be_undeclared
 
 
 def _may_lack(

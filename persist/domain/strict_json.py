@@ -2,7 +2,7 @@
 text)."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from typing import Any, NoReturn
 
@@ -178,14 +178,17 @@ def _numbers(value: Any) -> "Iterator[tuple[tuple[str | int, ...], _Number]]":
     waiting: list[tuple[tuple[str | int, ...], Any]] = [((), value)]
     while waiting:
         path, part = waiting.pop()
-        if isinstance(part, dict):
-            waiting.extend(((*path, name), member) for name, member in part.items())
-        elif isinstance(part, list):
-            waiting.extend(
-                ((*path, index), member) for index, member in enumerate(part)
-            )
-        elif isinstance(part, _Number):
+        if isinstance(part, _Number):
             yield path, part
+        members = _members_of(part)
+        waiting.extend(((*path, step), member) for step, member in members)
+
+
+def _members_of(value: Any) -> Iterable[tuple[str | int, Any]]:
+    """Return the members of an object or the items of an array, none of a scalar."""
+    if isinstance(value, dict):
+        return value.items()
+    return enumerate(value) if isinstance(value, list) else ()
 
 
 class _Number:

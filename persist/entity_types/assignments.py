@@ -8,6 +8,9 @@ from persist.domain.record import Data
 from persist.entity_types.cel.program import Program, Result, compile_expression
 from persist.entity_types.definition import Location, expressions
 
+Assignments = Callable[[Data, Data | None], Data]
+"""Returns the new values of members for data and a payload."""
+
 
 class _Assignment(NamedTuple):
     name: str
@@ -20,7 +23,7 @@ def compile_assignments(
     location: Location,
     data_schema: Schema | None,
     payload_schema: Schema | None = None,
-) -> Callable[[Data, Data | None], Data]:
+) -> Assignments:
     """The new values of members: every expression sees the data as it was before.
 
     Raises ``InvalidSchema``; the result raises ``ExpressionFailed``.

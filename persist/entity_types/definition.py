@@ -133,21 +133,31 @@ def normal_form(definition: Any) -> dict[str, Any]:
             ("commands", "set"),
             "every collection has this command already; choose another name",
         )
-    migration = definition.get("migration") or []
-    is_unnumbered = isinstance(migration, dict)
-    for index, step in enumerate([migration] if is_unnumbered else migration):
-        _check_meaning(step, ("migration",) if is_unnumbered else ("migration", index))
+    steps = _steps(definition.get("migration") or [])
     normal = {
         "schema": definition["schema"],
         "unique": _groups(definition, "unique"),
         "indexes": _groups(definition, "indexes"),
         "commands": definition.get("commands") or {},
-        "steps": [dict(step) for step in ([migration] if is_unnumbered else migration)],
+        "steps": steps,
     }
     if definition.get("defaults", FILL) != FILL:
         normal["defaults"] = definition["defaults"]
     _check_budget(normal)
     return normal
+
+
+def _steps(migration: Any) -> list[dict[str, Any]]:
+    """Return the steps of a migration. Raises ``InvalidSchema``.
+
+    A single step is an object without version numbers.
+    """
+    if isinstance(migration, dict):
+        _check_meaning(migration, ("migration",))
+        return [dict(migration)]
+    for index, step in enumerate(migration):
+        _check_meaning(step, ("migration", index))
+    return [dict(step) for step in migration]
 
 
 def source_of(definition: Mapping[str, Any]) -> Any:

@@ -1,7 +1,7 @@
 """The second compiler: a JSON Schema definition becomes an ``EntityType``."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -19,7 +19,7 @@ from persist.domain.field import FieldType, Schema
 from persist.domain.migration import InvalidPlan, MigrationPlan, MigrationStep
 from persist.domain.record import Data
 from persist.domain.suggestions import did_you_mean
-from persist.entity_types.assignments import compile_assignments
+from persist.entity_types.assignments import Assignments, compile_assignments
 from persist.entity_types.cel.program import (
     ExpressionFailed,
     Program,
@@ -232,7 +232,19 @@ def _command(
     assigned = compile_assignments(
         written.get("set", {}), (*location, "set"), schema, payload_schema
     )
-    unset = written.get("unset", ())
+    return Command(
+        name,
+        written.get("description", ""),
+        payload_schema,
+        payload.compiled.validator(InvalidPayload),
+        _guard(when),
+        _transition(name, written.get("unset", ()), assigned, result),
+        _result_schema(written, schema),
+    )
+
+
+def _guard(when: Program | None) -> Callable[[Data], str | None]:
+    """Return the guard of a command (``Command.refusal``)."""
 
     def refusal(data: Data) -> str | None:
         if when is None:
@@ -241,7 +253,15 @@ def _command(
             holds = when(data)
         except ExpressionFailed as error:
             return f"its guard cannot be computed: {error}"
-        return None if holds else f"its guard does not hold: {written['when']}"
+        return None if holds else f"its guard does not hold: {when.text}"
+
+    return refusal
+
+
+def _transition(
+    name: str, unset: Sequence[str], assigned: Assignments, result: Program | None
+) -> Callable[[Data, Any], tuple[Data, Any]]:
+    """Return what a command does (``Command.run``)."""
 
     def run(data: Data, payload: Data) -> tuple[Data, Any]:
         try:
@@ -249,24 +269,15 @@ def _command(
                 member: value for member, value in data.items() if member not in unset
             }
             changed |= assigned(data, payload)
-            return checked(changed, InvalidData), None if result is None else result(
-                changed, payload
-            )
+            stored = checked(changed, InvalidData)
+            answer = None if result is None else result(changed, payload)
         except ExpressionFailed as error:
             raise InvalidData(
                 f"the command {name} cannot be computed: {error}"
             ) from None
+        return stored, answer
 
-    parse = payload.compiled.validator(InvalidPayload)
-    return Command(
-        name,
-        written.get("description", ""),
-        payload_schema,
-        parse,
-        refusal,
-        run,
-        _result_schema(written, schema),
-    )
+    return run
 
 
 def _result_schema(written: Mapping[str, Any], schema: Schema) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """The service's own tables: created, and brought up to date from an earlier release.
 
 An upgrade only adds: columns that may be null or have a default, indexes and tables. A
-process of the earlier release goes on working beside it.
+process of the earlier release keeps working meanwhile.
 """
 
 from collections.abc import Callable
@@ -27,19 +27,30 @@ def add_missing_columns(connection: sa.Connection) -> None:
     """Add the columns and indexes that tables of an earlier release lack."""
     inspector = sa.inspect(connection)
     for table in METADATA.sorted_tables:
-        if not inspector.has_table(table.name):
+        if inspector.has_table(table.name):
+            _add_columns(connection, table, inspector)
+            _add_indexes(connection, table, inspector)
+
+
+def _add_columns(
+    connection: sa.Connection, table: sa.Table, inspector: sa.Inspector
+) -> None:
+    present = {column["name"] for column in inspector.get_columns(table.name)}
+    alter = f"ALTER TABLE {quoted_name(table.name)}"
+    for column in table.columns:
+        if column.name in present:
             continue
-        present = {column["name"] for column in inspector.get_columns(table.name)}
-        for column in table.columns:
-            if column.name not in present:
-                written = CreateColumn(column).compile(dialect=connection.dialect)
-                connection.exec_driver_sql(
-                    f"ALTER TABLE {quoted_name(table.name)} ADD COLUMN {written}"
-                )
-        indexes = {index["name"] for index in inspector.get_indexes(table.name)}
-        for index in table.indexes:
-            if index.name not in indexes:
-                index.create(connection)
+        written = CreateColumn(column).compile(dialect=connection.dialect)
+        connection.exec_driver_sql(f"{alter} ADD COLUMN {written}")
+
+
+def _add_indexes(
+    connection: sa.Connection, table: sa.Table, inspector: sa.Inspector
+) -> None:
+    present = {index["name"] for index in inspector.get_indexes(table.name)}
+    for index in table.indexes:
+        if index.name not in present:
+            index.create(connection)
 
 
 def seal_journal(
@@ -47,7 +58,7 @@ def seal_journal(
 ) -> None:
     """Seal the changes that an earlier release wrote, in transactions of a few seals.
 
-    Writers beside it wait for one such transaction at most. What is interrupted goes on
+    Other writers wait for one such transaction at most. What is interrupted goes on
     at the next start.
     """
     with closing(dialect.connect()) as connection:
@@ -64,11 +75,14 @@ def _seal_some(
     first, head = session.rows(JOURNAL_RANGE)[0]
     last_seal = SealedHead(*session.rows(LAST_SEAL)[0])
     done = last_seal.seq
-    if done < head and first <= head:
+    total = head - first + 1
+    has_changes = total > 0
+    if has_changes and done < head:
         seals = SealWriter(session, now())
-        seals.begin(last_seal, last_seal.seq + 1)
-        for done in islice(seals.seal_stored(head), SEALS_PER_TRANSACTION):
-            on_progress("sealing the journal", done - first + 1, head - first + 1)
+        seals.begin(last_seal, done + 1)
+        stored = seals.seal_stored(head)
+        for done in islice(stored, SEALS_PER_TRANSACTION):
+            on_progress("sealing the journal", done - first + 1, total)
         seals.finish()
     session.execute("COMMIT")
-    return bool(first <= head and done < head)
+    return bool(has_changes and done < head)

@@ -6,6 +6,7 @@ because it sends them first.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -27,6 +28,15 @@ Item = TypeVar("Item")
 
 class WriteLost(Exception):
     """Another process changed a row after it was read. The operation runs again."""
+
+
+@dataclass(slots=True)
+class _Rows:
+    """The rows that ``TableWriter`` takes."""
+
+    deleted: list[Row] = field(default_factory=list)
+    updated: list[Row] = field(default_factory=list)
+    new: list[Row] = field(default_factory=list)
 
 
 class TableRecords:
@@ -108,28 +118,30 @@ class TableRecords:
         if not self._dirty:
             return
         writer = self._layout.writer
-        changes = self._take_changes()
-        deleted = [_key(before) for before, after in changes if before and not after]
-        _run_checked(writer.delete, self._cursor, deleted)
-        row = self._layout.row
-        updated = [
-            (*row(after), *_key(before))
-            for before, after in changes
-            if before and after
-        ]
-        _run_checked(writer.update, self._cursor, updated)
-        new = [row(after) for before, after in changes if after and not before]
-        for batch in batches(new):
+        rows = self._take_rows()
+        _run_checked(writer.delete, self._cursor, rows.deleted)
+        _run_checked(writer.update, self._cursor, rows.updated)
+        for batch in batches(rows.new):
             writer.insert(self._cursor, batch)
 
-    def _take_changes(self) -> list[tuple[Record | None, Record | None]]:
-        """Return what waits as (stored record, new record), by workspace and id."""
+    def _take_rows(self) -> "_Rows":
+        """Return what waits as rows, by workspace and id."""
+        row = self._layout.row
+        rows = _Rows()
         keys = sorted(self._dirty)
         self._dirty = {}
-        changes = [(self._stored.get(key), self._present[key]) for key in keys]
         for key in keys:
-            self._stored[key] = self._present[key]
-        return changes
+            before = self._stored.get(key)
+            after = self._present[key]
+            self._stored[key] = after
+            if before is None:
+                if after is not None:
+                    rows.new.append(row(after))
+            elif after is None:
+                rows.deleted.append(_key(before))
+            else:
+                rows.updated.append((*row(after), *_key(before)))
+        return rows
 
     def flush_exchanging(self) -> None:
         """Send what waits so that records may exchange unique values: every changed

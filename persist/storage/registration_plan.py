@@ -94,44 +94,35 @@ def _planned(
     if current is None:
         last = versions[-1].schema_version if versions else 0
         number = max(asked or 1, last + 1)
-        return RegistrationPlan(
-            Action.CREATE,
-            versions,
-            _target(
-                name,
-                number,
-                normal,
-                last or number - 1,
-                versions,
-                unnumbered=unnumbered,
-            ),
-        )
+        before = last or number - 1
+        target = _target(name, number, normal, before, versions, unnumbered=unnumbered)
+        return RegistrationPlan(Action.CREATE, versions, target)
     if _is_outdated(normal, asked, current, versions, source):
         return RegistrationPlan(Action.NOTHING, versions, current)
     if has_same_meaning(normal["schema"], current.definition["schema"]):
-        amended = {**normal, "steps": current.definition["steps"]}
-        equal = canonical_text(amended) == canonical_text(current.definition)
-        action = Action.NOTHING if equal else Action.AMEND
-        steps = plan_steps(version.definition["steps"] for version in versions)
-        target = replace(current, definition=amended, steps=steps)
-        return RegistrationPlan(action, versions, target)
+        return _amendment(normal, current, versions)
     number = asked or current.schema_version + 1
     if number == current.schema_version:
         raise MigrationRequired(
             f"schema version {asked} of {name} has another schema; raise schema_version"
         )
-    return RegistrationPlan(
-        Action.EVOLVE,
-        versions,
-        _target(
-            name,
-            number,
-            normal,
-            current.schema_version,
-            versions,
-            unnumbered=unnumbered,
-        ),
-    )
+    before = current.schema_version
+    target = _target(name, number, normal, before, versions, unnumbered=unnumbered)
+    return RegistrationPlan(Action.EVOLVE, versions, target)
+
+
+def _amendment(
+    normal: Mapping[str, Any],
+    current: StoredDefinition,
+    versions: Sequence[StoredDefinition],
+) -> RegistrationPlan:
+    """Return the plan for a definition whose schema means the same as the current."""
+    amended = {**normal, "steps": current.definition["steps"]}
+    is_equal = canonical_text(amended) == canonical_text(current.definition)
+    action = Action.NOTHING if is_equal else Action.AMEND
+    steps = plan_steps(version.definition["steps"] for version in versions)
+    target = replace(current, definition=amended, steps=steps)
+    return RegistrationPlan(action, versions, target)
 
 
 def _as_sent(definition: Mapping[str, Any]) -> str:
@@ -189,14 +180,9 @@ def _target(
     ``InvalidSchema`` if a list of steps leaves a gap.
     """
     steps = [{"from": before, "to": number, **step} for step in normal["steps"]]
-    for index, step in enumerate(steps):
-        # where the client wrote it; the plan numbers the steps of all versions
-        location = ("migration",) if unnumbered else ("migration", index)
-        check_expressions(step, location)
-        for version in versions:
-            if version.schema_version == step["from"]:
-                check_members(step, version.definition["schema"], location)
-    if before and not any(step["from"] == before for step in steps) and versions:
+    _check_steps(steps, versions, unnumbered=unnumbered)
+    has_first_step = any(step["from"] == before for step in steps)
+    if before and versions and not has_first_step:
         steps.append({"from": before, "to": number})
     definition = {**normal, "steps": steps}
     table = next((version.table_name for version in versions if version.current), "")
@@ -205,6 +191,25 @@ def _target(
     )
     _check_chain(definition["steps"], every, number)
     return StoredDefinition(name, number, "", definition, table, steps=every)
+
+
+def _check_steps(
+    steps: Sequence[Mapping[str, Any]],
+    versions: Iterable[StoredDefinition],
+    *,
+    unnumbered: bool,
+) -> None:
+    """Raise ``InvalidSchema`` where a step is faulty by itself."""
+    schema_of = {
+        version.schema_version: version.definition["schema"] for version in versions
+    }
+    for index, step in enumerate(steps):
+        # where the client wrote it; the plan numbers the steps of all versions
+        location = ("migration",) if unnumbered else ("migration", index)
+        check_expressions(step, location)
+        start = step["from"]
+        if start in schema_of:
+            check_members(step, schema_of[start], location)
 
 
 def _check_chain(

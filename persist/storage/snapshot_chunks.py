@@ -23,7 +23,7 @@ from persist.storage.sql import (
     Statement,
     big_integer,
 )
-from persist.storage.tables import JOURNAL_HEAD, SNAPSHOT_PIECES, SNAPSHOTS
+from persist.storage.tables import JOURNAL_HEAD, SNAPSHOT_CHUNKS, SNAPSHOTS
 
 CHUNK_CHARACTERS = 262_144
 """Characters of record lines after which a chunk ends."""
@@ -32,11 +32,11 @@ Write = Callable[[Callable[[Session[Dialect]], Any]], Any]
 """Runs a function in a write transaction of its own and waits for it."""
 
 _OF_ID = SNAPSHOTS.c.id == sa.bindparam("snapshot_id")
-_OF_STORE = SNAPSHOT_PIECES.c.store == sa.bindparam("of_store")
-_UNUSED = SNAPSHOT_PIECES.c.store.not_in(sa.select(SNAPSHOTS.c.store))
+_OF_STORE = SNAPSHOT_CHUNKS.c.store == sa.bindparam("of_store")
+_UNUSED = SNAPSHOT_CHUNKS.c.store.not_in(sa.select(SNAPSHOTS.c.store))
 
 INSERT_SNAPSHOTS = Inserter(SNAPSHOTS)
-INSERT_CHUNKS = Inserter(SNAPSHOT_PIECES)
+INSERT_CHUNKS = Inserter(SNAPSHOT_CHUNKS)
 
 LAST_SEQ = Statement(sa.select(JOURNAL_HEAD.c.seq))
 """Select the last ``seq`` of the journal."""
@@ -46,32 +46,32 @@ HEADS = Statement(sa.select(SNAPSHOTS.c.head).order_by(SNAPSHOTS.c.id.desc()))
 
 HEAD = Statement(
     sa.select(
-        SNAPSHOTS.c.head, SNAPSHOTS.c.head_sha256, SNAPSHOTS.c.store, SNAPSHOTS.c.pieces
+        SNAPSHOTS.c.head, SNAPSHOTS.c.head_sha256, SNAPSHOTS.c.store, SNAPSHOTS.c.chunks
     ).where(_OF_ID)
 )
 """Select the row of one snapshot."""
 
 CHUNK = Statement(
-    sa.select(SNAPSHOT_PIECES.c.content).where(
-        _OF_STORE, SNAPSHOT_PIECES.c.number == big_integer("chunk_number")
+    sa.select(SNAPSHOT_CHUNKS.c.content).where(
+        _OF_STORE, SNAPSHOT_CHUNKS.c.number == big_integer("chunk_number")
     )
 )
 """Select one chunk of a store."""
 
 COUNT_CHUNKS = Statement(
-    sa.select(sa.func.count()).select_from(SNAPSHOT_PIECES).where(_OF_STORE)
+    sa.select(sa.func.count()).select_from(SNAPSHOT_CHUNKS).where(_OF_STORE)
 )
 """Count the chunks of a store."""
 
 DELETE_SNAPSHOT = Statement(sa.delete(SNAPSHOTS).where(_OF_ID))
 """Delete the row of a snapshot; its chunks stay."""
 
-DELETE_STORE = Statement(sa.delete(SNAPSHOT_PIECES).where(_UNUSED, _OF_STORE))
+DELETE_STORE = Statement(sa.delete(SNAPSHOT_CHUNKS).where(_UNUSED, _OF_STORE))
 """Delete the chunks of a store that no snapshot uses."""
 
 SWEEP = Statement(
-    sa.delete(SNAPSHOT_PIECES).where(
-        _UNUSED, SNAPSHOT_PIECES.c.store < sa.bindparam("before")
+    sa.delete(SNAPSHOT_CHUNKS).where(
+        _UNUSED, SNAPSHOT_CHUNKS.c.store < sa.bindparam("before")
     )
 )
 """Delete the chunks of snapshots that were begun before and never completed."""

@@ -44,7 +44,7 @@ JOURNAL = sa.Table(
 )
 """Every change, in commit order.
 
-``created_at`` and ``updated_at`` are the record's, so that a past revision can be shown
+``created_at`` and ``updated_at`` are the record's, so that a past revision can be read
 complete; the latter is null if it is ``at``. ``data`` is null on a deletion. ``hash``
 is the SHA-256 of the change's leaf. ``payload_sha256`` and ``data_sha256`` are null
 until payload and data are erased.
@@ -156,14 +156,14 @@ SNAPSHOTS = sa.Table(
     _text("head"),
     _text("head_sha256"),
     _text("store"),
-    sa.Column("pieces", INTEGER, nullable=False),
+    sa.Column("pieces", INTEGER, key="chunks", nullable=False),
 )
 """Every complete snapshot.
 
 ``head`` is its first line. Its records are in the chunks of a ``store`` of its own.
 """
 
-SNAPSHOT_PIECES = sa.Table(
+SNAPSHOT_CHUNKS = sa.Table(
     "snapshot_pieces",
     METADATA,
     sa.Column("store", TEXT, primary_key=True),

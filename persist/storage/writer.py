@@ -147,21 +147,28 @@ class GroupCommitWriter:
         if not jobs:
             return
         try:
-            with self._transaction(jobs, Isolation.GROUPED) as work:
-                work.lock(key for job in jobs for key in job.task.keys)
-                for job in jobs:
-                    self._attempt(job, work)
-            self._stored(len(jobs))
+            self._share_transaction(jobs)
         except Withdrawn:
             self._run_group(jobs)
         except NotConfirmed as error:
             _refuse(jobs, error.refusal)
         except Exception as error:  # noqa: BLE001 - each one by itself shows what it was
-            unavailable = self._unavailable(error)
-            _refuse(jobs, unavailable)
-            if unavailable is None:
-                for job in jobs:
-                    self._run_separately(job)
+            self._give_up_group(jobs, error)
+
+    def _share_transaction(self, jobs: list[Job[Write]]) -> None:
+        with self._transaction(jobs, Isolation.GROUPED) as work:
+            work.lock(key for job in jobs for key in job.task.keys)
+            for job in jobs:
+                self._attempt(job, work)
+        self._stored(len(jobs))
+
+    def _give_up_group(self, jobs: list[Job[Write]], error: Exception) -> None:
+        """Refuse the jobs if the database is unavailable, else run each by itself."""
+        unavailable = self._unavailable(error)
+        _refuse(jobs, unavailable)
+        if unavailable is None:
+            for job in jobs:
+                self._run_separately(job)
 
     def _attempt(self, job: Job[Write], work: UnitOfWork) -> None:
         """Run one operation of a group. An error of the database concerns them all."""

@@ -69,6 +69,7 @@ TERMS = (
     r"410 `?Gone",
     r"(?i)changes[-_]?gone",  # the code of an error, and its class
     r"\bGone\b",
+    r'"(?:snapshot_)?pieces"',  # a table and a column of databases that exist
     r"ChangesGone",  # the class of the problem ``changes-gone``
     r"(?i)draft[- ]?\d",
     r"in[-_ ]place",
