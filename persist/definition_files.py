@@ -256,4 +256,6 @@ def _report(error: Exception) -> str:
     locations = "; ".join(
         f"{location} {detail}" for location, detail in errors[:REPORTED_FAULTS]
     )
-    return text if locations in text else f"{text} {locations}"
+    if locations in text:
+        return text
+    return f"{text} {locations}"

@@ -76,13 +76,14 @@ class MigrationRoutes:
     async def _plan(self, layout: Layout) -> dict[str, Any]:
         stored = await self._database.read(lambda reader: reader.versions(layout))
         entity_type = layout.type
+        steps = [_step(layout, step) for step in entity_type.plan.steps]
         records = {str(version): stored[version] for version in sorted(stored)}
         return {
             "collection": entity_type.name,
             "kind": entity_type.kind.value,
             "current_version": entity_type.schema_version,
             "explanation": _explanation(entity_type),
-            "steps": [_step(layout, step) for step in entity_type.plan.steps],
+            "steps": steps,
             "records": records,
         }
 
@@ -113,7 +114,8 @@ class MigrationRoutes:
                 f"there is no migration {shortened!r}; GET /migrations lists them"
             )
         report: dict[str, Any] = json.loads(text)
-        request.access.require_all(Level.ADMIN, _collections(report))
+        collections = _collections(report)
+        request.access.require_all(Level.ADMIN, collections)
         return report
 
     async def restore(self, request: Asked) -> Response:
@@ -221,11 +223,12 @@ def _explanation(entity_type: EntityType) -> str:
 
 def _step(layout: Layout, step: MigrationStep) -> dict[str, Any]:
     function = None if step.definition else inspect.getdoc(step.data)
+    statements = step_statements(layout.dialect, layout.table.name, step)
     return {
         "from": step.from_version,
         "to": step.to_version,
         "description": step.description or function or "",
-        "sql": step_statements(layout.dialect, layout.table.name, step),
+        "sql": statements,
         "function": function,
         "definition": dict(step.definition) or None,
     }

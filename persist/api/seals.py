@@ -33,7 +33,8 @@ class SealRoutes:
             raise InvalidQuery("after takes the seq of a change, which has 64 bits")
         limit = page_size(control)
         seals = await self._database.read(lambda reader: reader.seals(after, limit))
-        return json_response({"items": [asdict(seal) for seal in seals]})
+        items = [asdict(seal) for seal in seals]
+        return json_response({"items": items})
 
     async def read_head(self, request: Asked) -> HttpResponse:
         """Return the last seal."""
@@ -54,7 +55,8 @@ class SealRoutes:
             Level.READ, proof.collection, proof.workspace
         ):
             raise NotFound(f"there is no change {seq[:40]!r} to prove")
-        return Response(200, _proof_text(proof).encode(), [JSON])
+        body = _proof_text(proof).encode()
+        return Response(200, body, [JSON])
 
 
 def _number(seq: str) -> int:

@@ -38,8 +38,12 @@ CREATE_BODY = Body(
     },
     **_MODE,
 )
+_CONTENT_SCHEMA = {
+    "type": "string",
+    "description": "the content of a snapshot",
+}
 CREATE_BODY["requestBody"]["content"]["application/x-ndjson"] = {
-    "schema": {"type": "string", "description": "the content of a snapshot"}
+    "schema": _CONTENT_SCHEMA,
 }
 
 
@@ -58,14 +62,15 @@ async def take(
 
     async def parse() -> Prepared:
         wanted = form.read(body)
-        prepared.append(
-            await asyncio.to_thread(
-                lambda: database.snapshots.take(
-                    selection, dry_run=dry_run, mode=wanted["mode"], note=wanted["note"]
-                )
-            )
+        taken = await asyncio.to_thread(
+            database.snapshots.take,
+            selection,
+            dry_run=dry_run,
+            mode=wanted["mode"],
+            note=wanted["note"],
         )
-        return prepared[0]
+        prepared.append(taken)
+        return taken
 
     write = _keep(request, parse, body, dry_run=dry_run)
     try:
@@ -86,10 +91,17 @@ def _keep(
         return prepared.manifest
 
     def render(manifest: Manifest) -> Response:
-        location = request.address(f"/snapshots/{manifest['id']}").encode()
-        return json_response(manifest, 201, [(b"location", location)])
+        location = request.address(f"/snapshots/{manifest['id']}")
+        headers = [(b"location", location.encode())]
+        return json_response(manifest, 201, headers)
 
-    return Write(parse=parse, run=run, render=render, body=body, dry_run=dry_run)
+    return Write(
+        parse=parse,
+        run=run,
+        render=render,
+        body=body,
+        dry_run=dry_run,
+    )
 
 
 async def snapshots_holding(
@@ -100,12 +112,14 @@ async def snapshots_holding(
     wanted: dict[str, str | None] = {"workspace": workspace or None}
     if collection is not None:
         wanted["name"] = collection
-    items = [
-        manifest
-        for manifest in await _visible(database, request.access)
-        if any(wanted.items() <= entry.items() for entry in manifest["collections"])
-    ]
+    visible = await _visible(database, request.access)
+    items = [manifest for manifest in visible if _holds(manifest, wanted)]
     return json_response({"items": items})
+
+
+def _holds(manifest: Manifest, wanted: dict[str, str | None]) -> bool:
+    """Return whether an entry of a manifest has the wanted members."""
+    return any(wanted.items() <= entry.items() for entry in manifest["collections"])
 
 
 async def _visible(database: Database, access: Access) -> list[Manifest]:
@@ -130,11 +144,10 @@ async def contents_of(database: Database, snapshot_id: str) -> list[tuple[str, s
     """Return the collections of a stored snapshot; none where there is no such
     snapshot."""
     try:
-        return contents(
-            await asyncio.to_thread(database.snapshots.manifest, snapshot_id)
-        )
+        manifest = await asyncio.to_thread(database.snapshots.manifest, snapshot_id)
     except SnapshotNotFound:
         return []
+    return contents(manifest)
 
 
 class SnapshotRoutes:
@@ -147,15 +160,22 @@ class SnapshotRoutes:
 
     async def list_all_snapshots(self, request: Asked) -> dict[str, Any]:
         """Return the manifests of all snapshots, the newest first."""
-        return {"items": await _visible(self._database, request.access)}
+        manifests = await _visible(self._database, request.access)
+        return {"items": manifests}
 
     async def create_snapshot(self, request: Asked) -> Response:
         """Take a snapshot of everything, or store an uploaded one."""
-        if request.media_type((*JSON_TYPES, *NDJSON_TYPES)) not in JSON_TYPES:
+        media_type = request.media_type((*JSON_TYPES, *NDJSON_TYPES))
+        if media_type not in JSON_TYPES:
             return await self._upload(request)
         request.access.require(Level.ADMIN)
+        everything = Selection()
         return await take(
-            self._database, self._writes, request, Selection(), CREATE_BODY
+            self._database,
+            self._writes,
+            request,
+            everything,
+            CREATE_BODY,
         )
 
     async def read_snapshot(self, snapshot_id: SnapshotId, request: Asked) -> Manifest:
@@ -172,7 +192,8 @@ class SnapshotRoutes:
         stores: set[str] = set()
 
         def run(work: UnitOfWork, _: None) -> None:
-            stores.add(self._snapshots.remove(work.session, snapshot_id))
+            store = self._snapshots.remove(work.session, snapshot_id)
+            stores.add(store)
 
         write = Write(
             parse=nothing,
@@ -193,7 +214,8 @@ class SnapshotRoutes:
         await self._require(snapshot_id, request)
         chunks = self._snapshots.content(snapshot_id)
         first = await asyncio.to_thread(next, chunks)
-        return StreamingResponse(_streamed(first, chunks), media_type=NDJSON_TYPES[0])
+        streamed = _streamed(first, chunks)
+        return StreamingResponse(streamed, media_type=NDJSON_TYPES[0])
 
     async def verify_snapshot(
         self, snapshot_id: SnapshotId, request: Asked
@@ -224,7 +246,10 @@ class SnapshotRoutes:
         async def attempt() -> Response:
             # Checked even where the response is stored: an upload changes nothing else.
             manifest, prepared = await asyncio.to_thread(
-                lambda: self._snapshots.put(lines, check, dry_run=dry_run)
+                self._snapshots.put,
+                lines,
+                check,
+                dry_run=dry_run,
             )
             if prepared is None or dry_run:
                 return json_response(manifest)
@@ -244,9 +269,12 @@ class SnapshotRoutes:
 async def _streamed(first: bytes, chunks: Iterable[bytes]) -> AsyncIterator[bytes]:
     yield first
     iterator = iter(chunks)
-    while (chunk := await asyncio.to_thread(next, iterator, None)) is not None:
+    chunk = await asyncio.to_thread(next, iterator, None)
+    while chunk is not None:
         yield chunk
+        chunk = await asyncio.to_thread(next, iterator, None)
 
 
 def _dry_run(request: Request) -> bool:
-    return flag(controls(pairs_of(request.query), ("dry_run",)), "dry_run")
+    control = controls(pairs_of(request.query), ("dry_run",))
+    return flag(control, "dry_run")

@@ -26,6 +26,7 @@ Schema = Mapping[str, Any]
 Validate = Callable[[Data], Any]
 
 _DEFINITIONS = "#/$defs/"
+_NULL = {"type": "null"}
 _DEPTH = 8
 """Levels below which values are null, so that recursion ends."""
 
@@ -35,9 +36,10 @@ FEW = 3
 
 def example_data(entity_type: EntityType) -> Data | None:
     """Return data that the entity type accepts, None where none was found."""
+    schema = entity_type.schema
     candidates = (
         entity_type.example or None,
-        _value(entity_type.schema, entity_type.schema, "", 0),
+        _value(schema, schema, "", 0),
         entity_type.example,
     )
     return _first_accepted(entity_type.validate, candidates)
@@ -63,16 +65,18 @@ def example_lines(entity_type: EntityType, data: Data) -> str | None:
     There are two lines, because Swagger UI writes a single one as JSON over several
     lines. Unique members differ from those of ``data``, which may be stored already.
     """
-    lines = [_varied(entity_type, data, number) for number in (2, 3)]
-    validate = entity_type.validate
-    if not all(_is_accepted(validate, line) for line in lines):
-        return None
-    texts = map(dumps, lines)
-    return "\n".join([*texts, ""])
+    lines = ""
+    for number in (2, 3):
+        varied = _varied(entity_type, data, number)
+        if not _is_accepted(entity_type.validate, varied):
+            return None
+        text = dumps(varied)
+        lines += f"{text}\n"
+    return lines
 
 
 def _varied(entity_type: EntityType, data: Data, number: int) -> Data:
-    unique = {path for group in entity_type.unique for path in group}
+    unique = set[str]().union(*entity_type.unique)
     varied = dict(data)
     for name in unique & data.keys():
         varied[name] = _varied_value(data[name], number)
@@ -136,16 +140,19 @@ def _applied_schemas(schema: Schema, root: Schema) -> Iterator[Any]:
 
 
 def _of_type(schema: Schema, root: Schema, name: str, depth: int) -> Any:
-    kind = _declared_type(schema)
-    if kind == "object":
-        return _object(schema, root, depth)
-    if kind == "array":
-        return _array(schema, root, name, depth)
-    if kind in ("integer", "number"):
-        return _number(schema)
-    if kind == "string":
-        return _text(schema, name)
-    return True if kind == "boolean" else None
+    match _declared_type(schema):
+        case "object":
+            return _object(schema, root, depth)
+        case "array":
+            return _array(schema, root, name, depth)
+        case "integer" | "number":
+            return _number(schema)
+        case "string":
+            return _text(schema, name)
+        case "boolean":
+            return True
+        case _:
+            return None
 
 
 def _declared_type(schema: Schema) -> str:
@@ -205,12 +212,13 @@ def _branches(schema: Schema) -> list[Any]:
         *schema.get("anyOf", ()),
         *schema.get("oneOf", ()),
     ]
-    return [branch for branch in found if branch != {"type": "null"}]
+    return [branch for branch in found if branch != _NULL]
 
 
 def _target(schema: Schema, root: Schema) -> Any:
     reference = str(schema.get("$ref", ""))
     if not reference.startswith(_DEFINITIONS):
         return None
+    name = reference.removeprefix(_DEFINITIONS)
     definitions = root.get("$defs", {})
-    return definitions.get(reference.removeprefix(_DEFINITIONS))
+    return definitions.get(name)

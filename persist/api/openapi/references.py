@@ -22,7 +22,8 @@ class References:
     def target(self, source: Schema, reference: str) -> Any:
         """Return the schema that a reference in ``source`` leads to, None where there
         is none."""
-        base = self._bases.get(id(source), _BASE)
+        key = id(source)
+        base = self._bases.get(key, _BASE)
         absolute = urljoin(base, reference)
         address, encoded = urldefrag(absolute)
         fragment = unquote(encoded)
@@ -38,7 +39,8 @@ class References:
             value, base = waiting.pop()
             if isinstance(value, Mapping):
                 base = self._register(value, base)
-            waiting.extend((inner, base) for inner in _inside(value))
+            inside = _inside(value)
+            waiting.extend((inner, base) for inner in inside)
 
     def _register(self, schema: Schema, base: str) -> str:
         """Note where a schema can be found; return the base of what is inside it."""
@@ -47,7 +49,8 @@ class References:
             absolute = urljoin(base, identifier)
             base = urldefrag(absolute).url
             self._resources.setdefault(base, schema)
-        self._bases[id(schema)] = base
+        key = id(schema)
+        self._bases[key] = base
         self._register_anchors(schema, base)
         return base
 
@@ -74,23 +77,28 @@ def _inside(value: Any) -> Iterable[Any]:
 def _at(resource: Any, pointer: str) -> Any:
     """Return what a JSON Pointer (RFC 6901) leads to, None where there is nothing."""
     target = resource
-    tokens = pointer.split("/")[1:]
+    _, *tokens = pointer.split("/")
     for token in tokens:
-        target = _member(target, _unescaped(token))
+        name = _unescaped(token)
+        target = _member(target, name)
     return target
 
 
 def _unescaped(token: str) -> str:
     """Return the name that a token of a JSON Pointer stands for."""
-    slashes = token.replace("~1", "/")
-    return slashes.replace("~0", "~")
+    with_slashes = token.replace("~1", "/")
+    return with_slashes.replace("~0", "~")
 
 
 def _member(value: Any, name: str) -> Any:
     """Return a member of an object, or an item of a list by its index."""
     if isinstance(value, Mapping):
         return value.get(name)
-    if isinstance(value, list) and name.isdigit():
-        index = int(name)
-        return value[index] if index < len(value) else None
+    is_index = name.isdigit()
+    if not isinstance(value, list) or not is_index:
+        return None
+    index = int(name)
+    length = len(value)
+    if index < length:
+        return value[index]
     return None

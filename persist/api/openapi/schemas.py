@@ -6,6 +6,7 @@ from typing import Any
 
 from persist.api.openapi.components import (
     ANY_OBJECT,
+    NOTHING,
     NULL,
     Components,
     normalized,
@@ -30,13 +31,23 @@ _MEMBERS = ("Create", "Item", "MergePatch", "Page", "Partial", "Read", "Record")
 def base_name(entity_type: EntityType) -> str:
     """Return the name with which a collection's schemas begin: its title where that is
     the singular of its name (``OpsTicket``), or else its name (``OpsTickets``)."""
+    name = entity_type.name
     title = entity_type.schema.get("title")
     if isinstance(title, str) and title == pascal_case(title):
-        singular, plural = normalized(title), normalized(entity_type.name)
-        forms = (singular, f"{singular}s", f"{singular}es", f"{singular[:-1]}ies")
-        if plural in forms:
+        singular = normalized(title)
+        if normalized(name) in _plurals(singular):
             return title
-    return pascal_case(entity_type.name)
+    return pascal_case(name)
+
+
+def _plurals(singular: str) -> tuple[str, ...]:
+    """Return the names that a collection of such records can have."""
+    return (
+        singular,
+        f"{singular}s",
+        f"{singular}es",
+        f"{singular[:-1]}ies",
+    )
 
 
 def collection_schemas(
@@ -60,9 +71,13 @@ class _CollectionSchemas:
     def __init__(
         self, entity_type: EntityType, base: str, example: Data | None
     ) -> None:
-        reserved = [*SHARED["schemas"], *(base + member for member in _MEMBERS)]
+        reserved = [
+            *SHARED["schemas"],
+            *(base + member for member in _MEMBERS),
+        ]
         for command in entity_type.commands:
-            reserved += [payload_name(base, command), result_name(base, command)]
+            reserved.append(payload_name(base, command))
+            reserved.append(result_name(base, command))
         self._type = entity_type
         self._base = base
         self._example = example
@@ -71,24 +86,28 @@ class _CollectionSchemas:
 
     def all(self) -> dict[str, Any]:
         """Return all of them."""
-        base, example = self._base, self._example
+        example = self._example
         create = self._create()
         partial = self._partial(self._members() | self._computed())
+        record = self._envelope("Read")
         if example is not None:
             create = create | {"examples": [example]}
-        record = self._envelope(schema(f"{base}Read"))
-        if example is not None:
-            record["examples"] = [example_record(self._type, example)]
-        self._components.add(f"{base}Create", create)
-        self._components.add(f"{base}Read", self._read())
-        self._components.add(f"{base}Record", record)
-        self._components.add(f"{base}Partial", partial)
-        self._components.add(f"{base}Item", self._envelope(schema(f"{base}Partial")))
-        self._components.add(f"{base}Page", self._page())
-        self._components.add(f"{base}MergePatch", self._merge_patch())
+            stored = example_record(self._type, example)
+            record["examples"] = [stored]
+        self._add("Create", create)
+        self._add("Read", self._read())
+        self._add("Record", record)
+        self._add("Partial", partial)
+        self._add("Item", self._envelope("Partial"))
+        self._add("Page", self._page())
+        self._add("MergePatch", self._merge_patch())
         for command in self._type.commands.values():
             self._add_command(command)
         return self._components.schemas
+
+    def _add(self, member: str, component: Json) -> None:
+        name = self._base + member
+        self._components.add(name, component)
 
     def _data(self, member: str) -> Json:
         """Return the schema of data; its root is always an object."""
@@ -98,19 +117,24 @@ class _CollectionSchemas:
         if not self._is_composed:
             converted |= {"type": "object"}
         converted.pop("examples", None)
-        return {"type": "object"} if converted == {"not": {}} else converted
+        if converted == NOTHING:
+            return {"type": "object"}
+        return converted
 
     def _create(self) -> Json:
         """Return the schema of data to store; descriptions name the defaults."""
         create = self._data("Create")
         properties = create.get("properties", {})
-        for name, part in self._type.schema.get("properties", {}).items():
+        declared = self._type.schema.get("properties", {})
+        for name, part in declared.items():
             default = part.get("default") if isinstance(part, Mapping) else None
-            if default is not None and "$ref" not in properties.get(name, {}):
-                described = (
-                    f"{part.get('description', '')} Default: `{dumps(default)}`."
-                )
-                properties[name] |= {"description": described.lstrip()}
+            if default is None:
+                continue
+            if "$ref" in properties.get(name, {}):
+                continue
+            description = part.get("description", "")
+            described = f"{description} Default: `{dumps(default)}`."
+            properties[name] |= {"description": described.lstrip()}
         return create
 
     def _read(self) -> Json:
@@ -119,39 +143,46 @@ class _CollectionSchemas:
         properties = read.get("properties")
         if not isinstance(properties, dict) or self._is_composed:
             return read
-        required = [name for name in properties if self._is_always_stored(name)]
-        required += self._computed()
-        read["properties"] = properties | self._computed()
-        return read | {"required": required} if required else read
+        computed = self._computed()
+        required = list(filter(self._is_always_stored, properties))
+        required += computed
+        read["properties"] = properties | computed
+        if required:
+            read = read | {"required": required}
+        return read
 
     def _computed(self) -> dict[str, Json]:
         """Return the schema of each computed member; null where its code fails."""
         computed = self._type.computed
         if computed is None:
             return {}
-        return {name: nullable(part) for name, part in computed.properties.items()}
+        properties = computed.properties
+        return {name: nullable(part) for name, part in properties.items()}
 
     def _is_always_stored(self, name: str) -> bool:
-        if name in self._type.schema.get("required", ()):
+        source = self._type.schema
+        if name in source.get("required", ()):
             return True
         if self._type.kind is Kind.TYPED:
             return True
-        part = self._type.schema["properties"][name]
-        is_filled = self._type.definition.get("defaults", "fill") == "fill"
-        return is_filled and isinstance(part, Mapping) and "default" in part
+        defaults = self._type.definition.get("defaults", "fill")
+        if defaults != "fill":
+            return False
+        part = source["properties"][name]
+        return isinstance(part, Mapping) and "default" in part
 
     def _members(self) -> dict[str, Json]:
         """Return the schema of each top-level member; any value where another part of
         the schema declares it."""
-        own = self._type.schema.get("properties", {})
-        return {
-            name: (
-                self._components.part(self._type.schema, own[name], self._base, name)
-                if name in own
-                else {}
-            )
-            for name in self._type.fields
-        }
+        source = self._type.schema
+        own = source.get("properties", {})
+        members: dict[str, Json] = {}
+        for name in self._type.fields:
+            members[name] = {}
+            if name in own:
+                part = own[name]
+                members[name] = self._components.part(source, part, self._base, name)
+        return members
 
     def _partial(self, members: dict[str, Json]) -> Json:
         """Return the schema of data with any of its members left out."""
@@ -166,15 +197,18 @@ class _CollectionSchemas:
         members: dict[str, Json] = {}
         for name, part in self._members().items():
             merged = _MERGED.get(self._type.fields[name].type, part)
-            is_removable = name not in required and NULL not in merged.get("anyOf", ())
+            is_nullable = NULL in merged.get("anyOf", ())
+            is_removable = name not in required and not is_nullable
             members[name] = nullable(merged) if is_removable else merged
         return self._partial(members)
 
-    def _envelope(self, data: Json) -> Json:
+    def _envelope(self, member: str) -> Json:
+        """Return the schema of a record whose data has the schema of that name."""
         envelope: Json = SHARED["schemas"]["Record"]
+        collection = {"type": "string", "const": self._type.name}
         properties = envelope["properties"] | {
-            "collection": {"type": "string", "const": self._type.name},
-            "data": data,
+            "collection": collection,
+            "data": schema(self._base + member),
         }
         return {
             "type": "object",
@@ -184,11 +218,14 @@ class _CollectionSchemas:
 
     def _page(self) -> Json:
         page: Json = SHARED["schemas"]["Page"]
-        items = {"type": "array", "items": schema(f"{self._base}Item")}
-        return page | {"properties": page["properties"] | {"items": items}}
+        item = schema(f"{self._base}Item")
+        items = {"type": "array", "items": item}
+        properties = page["properties"] | {"items": items}
+        return page | {"properties": properties}
 
     def _add_command(self, command: Command) -> None:
-        base, name = self._base, command.name
+        base = self._base
+        name = command.name
         payload = payload_name(base, name)
         if name == "set":
             converted = self._partial(self._members()) | {"minProperties": 1}
@@ -198,16 +235,20 @@ class _CollectionSchemas:
                 command.payload_schema, prefix, payload
             )
         self._components.add(payload, converted)
-        self._components.add(result_name(base, name), self._result(command))
+        result = self._result(command)
+        self._components.add(result_name(base, name), result)
 
     def _result(self, command: Command) -> Json:
         prefix = self._base + pascal_case(command.name)
         converted = self._components.convert(command.result_schema, prefix)
-        result = not_only_null(converted)
+        properties = {
+            "result": not_only_null(converted),
+            "record": schema(f"{self._base}Record"),
+        }
         return {
             "type": "object",
             "required": ["result", "record"],
-            "properties": {"result": result, "record": schema(f"{self._base}Record")},
+            "properties": properties,
         }
 
 
