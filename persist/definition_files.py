@@ -86,9 +86,10 @@ def read_folder(
             state = _state_of(path)
         except OSError:
             continue  # it was removed meanwhile
-        before = known.files.get(path)
-        unchanged = before is not None and before.state == state
-        files[path] = before if before and unchanged else _read(path, state)
+        file = known.files.get(path)
+        if file is None or file.state != state:
+            file = _read(path, state)
+        files[path] = file
     faults = {file.path.name: file.fault for file in files.values() if file.fault}
     return Folder(files, faults | _shared_names(files.values()))
 

@@ -7,6 +7,9 @@ from typing import Any
 
 from persist.domain.record import Data
 
+Guard = Callable[[Data], str | None]
+Transition = Callable[[Data, Any], tuple[Data, Any]]
+
 
 @dataclass(frozen=True, slots=True)
 class Command:
@@ -24,6 +27,6 @@ class Command:
     description: str
     payload_schema: dict[str, Any]
     parse: Callable[[Data], Any]
-    refusal: Callable[[Data], str | None]
-    run: Callable[[Data, Any], tuple[Data, Any]]
+    refusal: Guard
+    run: Transition
     result_schema: dict[str, Any] = field(default_factory=dict)

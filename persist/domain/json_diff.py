@@ -41,9 +41,9 @@ def differences(before: Any, after: Any, path: Path = ()) -> Iterator[Difference
             yield Difference(path, before, after)
         return
     for name in _member_names(before, after):
-        yield from differences(
-            before.get(name, ABSENT), after.get(name, ABSENT), (*path, name)
-        )
+        old = before.get(name, ABSENT)
+        new = after.get(name, ABSENT)
+        yield from differences(old, new, (*path, name))
 
 
 def changed_pointers(before: Any, after: Any) -> list[str]:
@@ -92,7 +92,8 @@ def _merge(base: Any, theirs: Any, mine: Any, path: Path, conflicts: list[str]) 
         return _merge_members(base, theirs, mine, path, conflicts)
     if _same(base, theirs):
         return mine
-    if not _same(base, mine) and not _same(theirs, mine):
+    is_conflict = not _same(base, mine) and not _same(theirs, mine)
+    if is_conflict:
         conflicts.append(pointer(path))
     return theirs
 

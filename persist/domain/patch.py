@@ -79,7 +79,9 @@ class JsonPatch:
     ) -> int:
         """Return an upper bound of the size after a copy, in characters. Raises
         ``InvalidPatch`` where the result of so many copies would be too large."""
-        size += len(dumps(_value_at(document, _segments(operation["from"]))))
+        source = _segments(operation["from"])
+        copied = _value_at(document, source)
+        size += len(dumps(copied))
         if size <= self.max_bytes:
             return size
         size = len(dumps(document))  # other operations may have removed something
@@ -162,9 +164,11 @@ def _segments(pointer: str) -> list[str]:
 
 def _apply(document: Any, operation: dict[str, Any]) -> Any:
     """Return the document after one operation."""
-    op, path = operation["op"], _segments(operation["path"])
+    op = operation["op"]
+    path = _segments(operation["path"])
     if op in ("move", "copy"):
-        return _move_or_copy(document, op, _segments(operation["from"]), path)
+        source = _segments(operation["from"])
+        return _move_or_copy(document, op, source, path)
     if op in ("add", "replace"):
         change = _add if op == "add" else _replace
         return change(document, path, deepcopy(operation["value"]))
@@ -200,7 +204,8 @@ def _test(document: Any, path: Path, expected: Any) -> None:
 def _add(document: Any, path: Path, value: Any) -> Any:
     if not path:
         return value
-    container, last = _value_at(document, path[:-1]), path[-1]
+    container = _value_at(document, path[:-1])
+    last = path[-1]
     if isinstance(container, dict):
         container[last] = value
         return document
@@ -217,15 +222,20 @@ def _replace(document: Any, path: Path, value: Any) -> Any:
     _value_at(document, path)
     if not path:
         return value
-    container, last = _value_at(document, path[:-1]), path[-1]
-    container[last if isinstance(container, dict) else int(last)] = value
+    container = _value_at(document, path[:-1])
+    container[_key_in(container, path[-1])] = value
     return document
 
 
 def _remove(document: Any, path: Path) -> None:
     _value_at(document, path)
-    container, last = _value_at(document, path[:-1]), path[-1]
-    del container[last if isinstance(container, dict) else int(last)]
+    container = _value_at(document, path[:-1])
+    del container[_key_in(container, path[-1])]
+
+
+def _key_in(container: Any, segment: str) -> str | int:
+    """Return the key of a member, or the index of an item, that a path names."""
+    return segment if isinstance(container, dict) else int(segment)
 
 
 def _value_at(document: Any, path: Path) -> Any:

@@ -112,10 +112,12 @@ def refusal_at(location: Location, errors: Iterable[Violation]) -> InvalidSchema
     """Return the refusal of what is wrong with the part of a definition at ``place``;
     the pointers of ``errors`` are relative to it."""
     at = pointer(location)
-    placed = [Violation(at + inner, detail) for inner, detail in errors]
-    first = f"{placed[0].pointer or 'the definition'} {placed[0].detail}"
-    more = f", and {len(placed) - 1} more" if len(placed) > 1 else ""
-    return InvalidSchema(first + more, errors=placed)
+    found = [Violation(at + inner, detail) for inner, detail in errors]
+    first = found[0]
+    others = len(found) - 1
+    subject = first.pointer or "the definition"
+    more = f", and {others} more" if others else ""
+    return InvalidSchema(f"{subject} {first.detail}{more}", errors=found)
 
 
 def _check(check: Callable[[Data], Data], value: Any, location: Location = ()) -> None:
@@ -167,32 +169,35 @@ def source_of(definition: Mapping[str, Any]) -> Any:
 
 def _groups(definition: Mapping[str, Any], member: str) -> list[list[str]]:
     """Groups of paths; a single path is a group of one."""
-    groups = [
-        [group] if isinstance(group, str) else group
-        for group in definition.get(member) or ()
-    ]
-    return [list(group) for group in dict.fromkeys(map(tuple, groups))]
+    found: dict[tuple[str, ...], None] = {}
+    for group in definition.get(member) or ():
+        paths = [group] if isinstance(group, str) else group
+        found[tuple(paths)] = None
+    return [list(paths) for paths in found]
 
 
 def _check_budget(normal: Mapping[str, Any]) -> None:
     for member, written in (("commands", "commands"), ("steps", "migration")):
-        size = len(dumps(normal[member]).encode(errors="surrogatepass"))
+        text = dumps(normal[member])
+        size = len(text.encode(errors="surrogatepass"))
         if size > MAX_PART_BYTES:
             raise refuse(
                 (written,), f"takes {size} bytes as JSON, {MAX_PART_BYTES} are allowed"
             )
-    count = sum(map(_expressions_of, (*normal["commands"].values(), *normal["steps"])))
+    parts = [*normal["commands"].values(), *normal["steps"]]
+    count = sum(map(_expressions_of, parts))
     if count > MAX_EXPRESSIONS:
         raise refuse((), f"has {count} expressions, {MAX_EXPRESSIONS} are allowed")
 
 
 def _expressions_of(part: Mapping[str, Any]) -> int:
+    """Return how many expressions a command or a step has."""
     assigned = part.get("set", {}).values()
-    return (
-        sum(1 + isinstance(value, dict) for value in assigned)
-        + ("when" in part)
-        + ("result" in part)
-    )
+    count = len(assigned)
+    count += sum(isinstance(value, dict) for value in assigned)
+    count += "when" in part
+    count += "result" in part
+    return count
 
 
 def check_paths(definition: Mapping[str, Any], schema: Schema) -> None:
@@ -201,8 +206,9 @@ def check_paths(definition: Mapping[str, Any], schema: Schema) -> None:
     members = members_of(schema)
     for keyword in ("unique", "indexes"):
         for index, group in enumerate(definition[keyword]):
+            location = (keyword, index)
             for text in group:
-                _check_path(members, text, (keyword, index))
+                _check_path(members, text, location)
 
 
 def _check_path(members: SchemaFields, text: str, location: Location) -> None:
@@ -241,7 +247,8 @@ def _check_meaning(step: Mapping[str, Any], location: Location) -> None:
         except InvalidSchema as error:
             raise refusal_at((*location, "default", name), error.errors) from None
     renamed = step.get("rename", {})
-    if len(set(renamed.values())) < len(renamed):
+    new_names = set(renamed.values())
+    if len(new_names) < len(renamed):
         raise refuse((*location, "rename"), "two members cannot get one name")
 
 
@@ -250,7 +257,8 @@ def expressions(
 ) -> Iterator[tuple[str, str | None, str, str]]:
     """The members of a ``set``: (name, its condition, its value, where it stands)."""
     for name, value in values.items():
+        where = pointer((*location, name))
         if isinstance(value, str):
-            yield name, None, value, pointer((*location, name))
+            yield name, None, value, where
         else:
-            yield name, value["if"], value["value"], pointer((*location, name))
+            yield name, value["if"], value["value"], where

@@ -1,11 +1,11 @@
 """The second compiler: a JSON Schema definition becomes an ``EntityType``."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from persist.domain.command import Command
+from persist.domain.command import Command, Guard, Transition
 from persist.domain.entity_type import EntityType, Kind
 from persist.domain.errors import (
     InvalidData,
@@ -243,7 +243,7 @@ def _command(
     )
 
 
-def _guard(when: Program | None) -> Callable[[Data], str | None]:
+def _guard(when: Program | None) -> Guard:
     """Return the guard of a command (``Command.refusal``)."""
 
     def refusal(data: Data) -> str | None:
@@ -260,7 +260,7 @@ def _guard(when: Program | None) -> Callable[[Data], str | None]:
 
 def _transition(
     name: str, unset: Sequence[str], assigned: Assignments, result: Program | None
-) -> Callable[[Data, Any], tuple[Data, Any]]:
+) -> Transition:
     """Return what a command does (``Command.run``)."""
 
     def run(data: Data, payload: Data) -> tuple[Data, Any]:

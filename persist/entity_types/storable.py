@@ -36,7 +36,9 @@ def _walk(value: Any, path: tuple[str | int, ...], problems: list[Violation]) ->
     if fault is not None:
         problems.append(Violation(pointer(path), fault))
         return value
-    return normalize_number(value) if isinstance(value, float) else value
+    if isinstance(value, float):
+        return normalize_number(value)
+    return value
 
 
 def _walk_object(

@@ -29,9 +29,11 @@ def column_names(members: Iterable[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     taken = set(RESERVED)
     for member in sorted(members, key=_precedence):
-        name = f"data_{member}" if member in RESERVED else member
+        is_reserved = member in RESERVED
+        name = f"data_{member}" if is_reserved else member
         if _is_unsafe(name) or name.lower() in taken:
-            name = f"data_0{hashlib.sha256(member.encode()).hexdigest()[:20]}"
+            digest = hashlib.sha256(member.encode())
+            name = f"data_0{digest.hexdigest()[:20]}"
         taken.add(name.lower())
         found[member] = name
     return found
@@ -46,5 +48,8 @@ def _precedence(member: str) -> tuple[bool, bool, str]:
 
 
 def _is_unsafe(name: str) -> bool:
-    too_long = len(name.encode()) > LENGTH
-    return too_long or name.lower() in SYSTEM or UNSAFE.search(name) is not None
+    if len(name.encode()) > LENGTH:
+        return True
+    if name.lower() in SYSTEM:
+        return True
+    return UNSAFE.search(name) is not None

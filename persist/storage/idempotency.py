@@ -97,17 +97,19 @@ class Answers:
         given = self._waiting.get((actor, key)) or self._stored(actor, key)
         if given is None:
             return None
-        if given[0] != fingerprint:
+        given_fingerprint, answer = given
+        if given_fingerprint != fingerprint:
             raise IdempotencyMismatch(
                 "this Idempotency-Key was used for a request with another method,"
                 " target, content type, precondition or body; use a new key for a new"
                 " request"
             )
-        return given[1]
+        return answer
 
     def _stored(self, actor: str, key: str) -> tuple[str, StoredAnswer] | None:
         session = self._session
-        if not session.dialect.lock_key(session.cursor, f"{actor}\n{key}"):
+        lock = f"{actor}\n{key}"
+        if not session.dialect.lock_key(session.cursor, lock):
             raise KeyInUse
         found = session.row(FIND, actor=actor, key=key)
         if found is None:
@@ -128,7 +130,8 @@ class Answers:
 
     def flush(self) -> None:
         """Write what waits."""
-        waiting, self._waiting = self._waiting, {}
+        waiting = self._waiting
+        self._waiting = {}
         rows = [
             (actor, key, self._now, fingerprint, json.dumps(answer))
             for (actor, key), (fingerprint, answer) in waiting.items()

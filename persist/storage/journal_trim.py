@@ -75,22 +75,35 @@ def trim(
     many changes were deleted, and the ``seq`` at which the journal now begins.
     """
     with closing(dialect.connect()) as connection:
-        session = Session(dialect, connection.cursor())
+        cursor = connection.cursor()
+        session = Session(dialect, cursor)
         first, head = session.rows(JOURNAL_ENDS)[0]
-        cut = min(_first_kept(session, before, first, head), head + 1)
-        cut = session.value(SEALED_BEFORE, cut=cut) + 1
+        first_kept = _first_kept(session, before, first, head)
+        cut = min(first_kept, head + 1)
+        last_sealed = session.value(SEALED_BEFORE, cut=cut)
+        cut = last_sealed + 1
         for start in range(first, cut, BATCH_CHANGES):
             begun = time.monotonic()
-            upto = min(start + BATCH_CHANGES, cut)
-            session.execute(dialect.begin_write)
-            session.run(MOVE_FIRST, upto=upto)
-            session.run(DELETE_CHANGES, start=start, upto=upto)
-            session.run(DELETE_SEALS, upto=upto)
-            session.execute("COMMIT")
-            on_progress("cutting the journal", upto - first, cut - first)
+            end = start + BATCH_CHANGES
+            upto = min(end, cut)
+            _delete(session, start, upto)
+            done = upto - first
+            on_progress("cutting the journal", done, cut - first)
             # Other writers get as much time as this took.
-            time.sleep(time.monotonic() - begun)
-    return max(cut - first, 0), max(cut, first)
+            taken = time.monotonic() - begun
+            time.sleep(taken)
+    deleted = max(cut - first, 0)
+    begin = max(cut, first)
+    return deleted, begin
+
+
+def _delete(session: Session[Dialect], start: int, upto: int) -> None:
+    """Delete a range of changes and its seals in one transaction."""
+    session.execute(session.dialect.begin_write)
+    session.run(MOVE_FIRST, upto=upto)
+    session.run(DELETE_CHANGES, start=start, upto=upto)
+    session.run(DELETE_SEALS, upto=upto)
+    session.execute("COMMIT")
 
 
 def _first_kept(
@@ -99,5 +112,10 @@ def _first_kept(
     """Return the ``seq`` of the first change that stays."""
     if isinstance(before, int):
         return before
-    found = session.row(FIRST_SINCE, first=first, at=timestamp(before.astimezone(UTC)))
-    return int(found[0]) if found else head + 1
+    moment = before.astimezone(UTC)
+    at = timestamp(moment)
+    found = session.row(FIRST_SINCE, first=first, at=at)
+    if found is None:
+        return head + 1
+    seq: int = found[0]
+    return seq

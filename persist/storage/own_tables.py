@@ -35,19 +35,22 @@ def add_missing_columns(connection: sa.Connection) -> None:
 def _add_columns(
     connection: sa.Connection, table: sa.Table, inspector: sa.Inspector
 ) -> None:
-    present = {column["name"] for column in inspector.get_columns(table.name)}
+    columns = inspector.get_columns(table.name)
+    present = {column["name"] for column in columns}
     alter = f"ALTER TABLE {quoted_name(table.name)}"
     for column in table.columns:
         if column.name in present:
             continue
-        written = CreateColumn(column).compile(dialect=connection.dialect)
+        created = CreateColumn(column)
+        written = created.compile(dialect=connection.dialect)
         connection.exec_driver_sql(f"{alter} ADD COLUMN {written}")
 
 
 def _add_indexes(
     connection: sa.Connection, table: sa.Table, inspector: sa.Inspector
 ) -> None:
-    present = {index["name"] for index in inspector.get_indexes(table.name)}
+    indexes = inspector.get_indexes(table.name)
+    present = {index["name"] for index in indexes}
     for index in table.indexes:
         if index.name not in present:
             index.create(connection)
@@ -62,7 +65,8 @@ def seal_journal(
     at the next start.
     """
     with closing(dialect.connect()) as connection:
-        session = Session(dialect, connection.cursor())
+        cursor = connection.cursor()
+        session = Session(dialect, cursor)
         while _seal_some(session, on_progress):
             pass
 
@@ -73,7 +77,8 @@ def _seal_some(
     """Add seals in one transaction; return whether changes without a seal are left."""
     session.execute(session.dialect.begin_exclusive)
     first, head = session.rows(JOURNAL_RANGE)[0]
-    last_seal = SealedHead(*session.rows(LAST_SEAL)[0])
+    row = session.rows(LAST_SEAL)[0]
+    last_seal = SealedHead(*row)
     done = last_seal.seq
     total = head - first + 1
     has_changes = total > 0
@@ -81,8 +86,10 @@ def _seal_some(
         seals = SealWriter(session, now())
         seals.begin(last_seal, done + 1)
         stored = seals.seal_stored(head)
-        for done in islice(stored, SEALS_PER_TRANSACTION):
-            on_progress("sealing the journal", done - first + 1, total)
+        some = islice(stored, SEALS_PER_TRANSACTION)
+        for done in some:
+            sealed = done - first + 1
+            on_progress("sealing the journal", sealed, total)
         seals.finish()
     session.execute("COMMIT")
     return bool(has_changes and done < head)

@@ -55,10 +55,10 @@ class RecordFailures:
         self.failed += 1
         faults = error.errors or ((None, error.detail),)
         for pointer, detail in faults:
-            if not self.full:
-                self.listed.append(
-                    RecordFailure(collection, record_id, pointer or "", detail)
-                )
+            if self.full:
+                return
+            failure = RecordFailure(collection, record_id, pointer or "", detail)
+            self.listed.append(failure)
 
     def as_json(self) -> list[dict[str, str]]:
         """Return the listed faults as a problem shows them."""
@@ -133,7 +133,7 @@ class MigratedRecords:
     def _collection(self, workspace: str) -> Collection:
         found = self._collections.get(workspace)
         if found is None:
-            found = self._collections[workspace] = Collection(
+            found = Collection(
                 self._type,
                 workspace,
                 self._records,
@@ -141,6 +141,7 @@ class MigratedRecords:
                 self._origin,
                 self._now,
             )
+            self._collections[workspace] = found
         return found
 
 
@@ -156,7 +157,8 @@ def records_of(layout: Layout, session: Session[Dialect]) -> Iterator[Record]:
 
     A batch is read when the one before it is done with.
     """
-    table, dialect = layout.table, layout.dialect
+    table = layout.table
+    dialect = layout.dialect
     key = sa.tuple_(table.c.workspace, table.c.id)
     after = key > sa.tuple_(sa.bindparam("workspace"), sa.bindparam("id"))
     page = (
@@ -170,5 +172,6 @@ def records_of(layout: Layout, session: Session[Dialect]) -> Iterator[Record]:
     while rows:
         for workspace, *row in rows:
             yield layout.record(workspace, tuple(row))
-        last = {"workspace": rows[-1][0], "id": rows[-1][1]}
+        last_workspace, last_id, *_ = rows[-1]
+        last = {"workspace": last_workspace, "id": last_id}
         rows = further.run(session.cursor, last).fetchall()

@@ -98,9 +98,10 @@ class Restore:
                 self._open(inspection.manifest)
             if record is None:
                 continue
-            if record["collection"] not in self._target_of:
+            name = record["collection"]
+            if name not in self._target_of:
                 raise InvalidSnapshot(
-                    f"the manifest does not know the collection {record['collection']}"
+                    f"the manifest does not know the collection {name}"
                 )
             yield record
         inspection.finish()
@@ -127,11 +128,13 @@ class Restore:
         undeclared: dict[str, set[str]] = {}
         where_taken = self._request.workspace is None
         for entry in self.manifest["collections"]:
+            name = entry["name"]
             workspace = self._workspace(entry)
-            if where_taken and workspace not in (DEFAULT, *workspaces):
-                undeclared.setdefault(workspace, set()).add(entry["name"])
+            is_declared = workspace in (DEFAULT, *workspaces)
+            if where_taken and not is_declared:
+                undeclared.setdefault(workspace, set()).add(name)
             else:
-                check_in_workspace(workspaces, workspace, entry["name"])
+                check_in_workspace(workspaces, workspace, name)
         return undeclared
 
     def _row(self, record: Mapping[str, Any]) -> Row:

@@ -40,7 +40,9 @@ class RowStream:
 
     def fetch(self) -> list[Row]:
         """Return the next batch, an empty one at the end."""
-        return self._rows.fetchmany(BATCH_ROWS) if self._rows is not None else []
+        if self._rows is None:
+            return []
+        return self._rows.fetchmany(BATCH_ROWS)
 
     def end(self) -> "asyncio.Future[None]":
         """Interrupt what still runs and close the connection, in another thread.

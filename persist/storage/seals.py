@@ -138,8 +138,9 @@ class SealWriter:
         this one may have written them.
         """
         self._head = head
-        if head.seq < first_seq - 1:
-            for _ in self.seal_stored(first_seq - 1):
+        last_unsealed = first_seq - 1
+        if head.seq < last_unsealed:
+            for _ in self.seal_stored(last_unsealed):
                 pass
 
     def add(self, leaves: Sequence[bytes]) -> None:
@@ -170,7 +171,8 @@ class SealWriter:
         """
         assert self._head is not None
         # An earlier release may have trimmed the journal without sealing it.
-        start = max(self._head.seq + 1, self._session.value(JOURNAL_BEGIN))
+        journal_begin = self._session.value(JOURNAL_BEGIN)
+        start = max(self._head.seq + 1, journal_begin)
         self._head = replace(self._head, seq=start - 1)
         for first in range(start, upto + 1, MAX_SEAL_CHANGES):
             last = min(first + MAX_SEAL_CHANGES - 1, upto)

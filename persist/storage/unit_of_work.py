@@ -69,7 +69,8 @@ class UnitOfWork:
         self.now = timestamp(moment)
         self.session = session
         self.workspaces = workspaces
-        self.answers = Answers(session, self.now, timestamp(moment - LIFETIME))
+        oldest = timestamp(moment - LIFETIME)
+        self.answers = Answers(session, self.now, oldest)
         self.journal = JournalWriter(session, self.now)
         self.definitions = Definitions(session, self.now)
         self.declared_workspaces = DeclaredWorkspaces(session)
@@ -108,17 +109,20 @@ class UnitOfWork:
 
     def adopt(self, layout: Layout) -> None:
         """Know a collection that this transaction has created or changed."""
-        self._records.pop(layout.type.name, None)
-        self._layouts = {**self._layouts, layout.type.name: layout}
+        name = layout.type.name
+        self._records.pop(name, None)
+        self._layouts = {**self._layouts, name: layout}
 
     def lock(self, keys: Iterable[RecordKey]) -> None:
         """Read and lock records that will be asked for, a statement a collection."""
         wanted: dict[tuple[str, str], list[str]] = {}
         for key in keys:
-            wanted.setdefault((key.collection, key.workspace), []).append(key.id)
+            group = (key.collection, key.workspace)
+            wanted.setdefault(group, []).append(key.id)
         for (collection, workspace), ids in sorted(wanted.items()):
             if collection in self._layouts:
-                self.records(collection).lock(workspace, ids)
+                records = self.records(collection)
+                records.lock(workspace, ids)
 
     def flush(self) -> None:
         """Send what waits, the journal last: its counter orders the commits."""
@@ -135,10 +139,11 @@ class UnitOfWork:
         """
         found = []
         for collection, count in sorted(self.journal.written.items()):
-            changes = self.session.rows(
+            changes = self.session.value(
                 count_changes, collection=collection, changes=count
-            )[0][0]
-            if changes // every > (changes - count) // every:
+            )
+            before = changes - count
+            if changes // every > before // every:
                 found.append(collection)
         return found
 

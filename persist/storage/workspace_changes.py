@@ -28,8 +28,10 @@ def declare(
     for collection in wanted:
         catalog.get(collection)
     present = () if before is None else catalog.names_in(name)
-    for collection in set(present) - set(wanted):
-        _check_empty(work, catalog.get(collection), name)
+    lost = set(present) - set(wanted)
+    for collection in lost:
+        layout = catalog.get(collection)
+        _check_empty(work, layout, name)
     if wanted != before:
         work.declare_workspace(name, wanted)
     return before is None
@@ -54,7 +56,8 @@ def delete(
 
 def _check_empty(work: UnitOfWork, layout: Layout, workspace: str) -> None:
     name = layout.type.name
-    if work.records(name).select_for_update(workspace, Query(limit=1)):
+    records = work.records(name)
+    if records.select_for_update(workspace, Query(limit=1)):
         raise WorkspaceNotEmpty(
             f"{name} has records in the workspace {workspace}; delete them first, or"
             " the workspace with force=true"

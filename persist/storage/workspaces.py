@@ -32,16 +32,26 @@ class DeclaredWorkspaces:
     def all(self) -> Workspaces:
         """Return every workspace with its collections."""
         rows = self._session.rows(ALL_WORKSPACES)
-        return {name: tuple(json.loads(collections)) for name, collections in rows}
+        found = {}
+        for name, collections in rows:
+            names = json.loads(collections)
+            found[name] = tuple(names)
+        return found
 
     def declare(self, workspace: str, collections: Iterable[str]) -> None:
         """Have a workspace contain these collections and no others."""
-        self._session.run(DELETE_WORKSPACE, workspace=workspace)
-        row = workspace, dumps(sorted(collections))
-        self._session.insert(INSERT_WORKSPACES, [row])
-        Definitions(self._session).raise_epoch()
+        session = self._session
+        session.run(DELETE_WORKSPACE, workspace=workspace)
+        names = sorted(collections)
+        row = workspace, dumps(names)
+        session.insert(INSERT_WORKSPACES, [row])
+        self._raise_epoch()
 
     def delete(self, workspace: str) -> None:
         """Delete the declaration of a workspace."""
         self._session.run(DELETE_WORKSPACE, workspace=workspace)
-        Definitions(self._session).raise_epoch()
+        self._raise_epoch()
+
+    def _raise_epoch(self) -> None:
+        definitions = Definitions(self._session)
+        definitions.raise_epoch()

@@ -110,9 +110,10 @@ class Evaluation:
         if isinstance(value, dict):
             yield from _dependents(node, value)
         if "if" in node.one:
-            branch = "then" if self.is_valid(node.one["if"], value) else "else"
-            if branch in node.one:
-                yield node.one[branch]
+            holds = self.is_valid(node.one["if"], value)
+            branch = node.one.get("then" if holds else "else")
+            if branch is not None:
+                yield branch
 
     def count_contained(self, node: Node, value: list[Any]) -> int:
         """Return how many items fit the node's ``contains``."""
@@ -124,11 +125,12 @@ class Evaluation:
         keyword = _unevaluated_keyword(value)
         if keyword is None or keyword not in node.one:
             return
+        below = node.one[keyword]
         evaluated = self._evaluated(node, value, without=keyword)
         members = value.items() if isinstance(value, dict) else enumerate(value)
         for step, member in members:
             if step not in evaluated:
-                yield step, node.one[keyword], member
+                yield step, below, member
 
     # One node
 
@@ -151,7 +153,8 @@ class Evaluation:
         return compiled(value)
 
     def _is_valid_in_branches(self, node: Node, value: Any) -> bool:
-        if "not" in node.one and self.is_valid(node.one["not"], value):
+        excluded = node.one.get("not")
+        if excluded is not None and self.is_valid(excluded, value):
             return False
         any_of = node.several.get("anyOf")
         if any_of and not any(self.is_valid(each, value) for each in any_of):
@@ -247,9 +250,11 @@ class Evaluation:
         if size > asked:
             return
         self.spend(size * VISITS_PER_COMPILED_NODE)
-        if self._compile is None:
-            self._compile = self._graph.compile_nodes()
-        self._compiled[node] = self._compile(node)
+        compile_node = self._compile
+        if compile_node is None:
+            compile_node = self._graph.compile_nodes()
+            self._compile = compile_node
+        self._compiled[node] = compile_node(node)
 
 
 def compile_assertions(assertions: Mapping[str, Any]) -> Callable[[Any], bool]:
@@ -293,7 +298,9 @@ def _dependents(node: Node, value: dict[str, Any]) -> Iterator[Node]:
 def _unevaluated_keyword(value: Any) -> str | None:
     if isinstance(value, dict):
         return "unevaluatedProperties"
-    return "unevaluatedItems" if isinstance(value, list) else None
+    if isinstance(value, list):
+        return "unevaluatedItems"
+    return None
 
 
 def _size(node: Node, limit: int) -> int:
@@ -301,7 +308,8 @@ def _size(node: Node, limit: int) -> int:
     seen = {node}
     waiting = [node]
     while waiting and len(seen) <= limit:
-        for below in waiting.pop().subschemas:
+        following = waiting.pop()
+        for below in following.subschemas:
             if below not in seen:
                 seen.add(below)
                 waiting.append(below)
