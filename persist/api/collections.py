@@ -188,8 +188,9 @@ class CollectionRoutes:
             return await self._handlers[route.operation](target, request)
         if request.method != "OPTIONS":
             raise MethodNotAllowed(request.method, resource.methods)
+        methods = ", ".join(resource.methods)
         response = no_content()
-        response.raw_headers.append((b"allow", ", ".join(resource.methods).encode()))
+        response.raw_headers.append((b"allow", methods.encode()))
         if "PATCH" in resource.routes:
             types = ", ".join(PATCH_TYPES).encode()
             response.raw_headers.append((b"accept-patch", types))
@@ -245,7 +246,9 @@ class CollectionRoutes:
         return record
 
     async def _changed_record(self, target: Target, revision: int) -> Record | None:
-        name, workspace, record_id = target.type.name, target.workspace, target.id
+        name = target.type.name
+        workspace = target.workspace
+        record_id = target.id
         row = await self._database.read(
             lambda reader: reader.revision(name, workspace, record_id, revision)
         )
@@ -277,7 +280,8 @@ class CollectionRoutes:
         dry_run = _dry_run(request)
         body = await request.body(PATCH_TYPES)
         precondition = request.precondition(required=self._require_if_match)
-        media_type, limit = request.media_type(PATCH_TYPES), request.limits.body
+        media_type = request.media_type(PATCH_TYPES)
+        limit = request.limits.body
 
         def parse() -> Callable[[Data], Data]:
             return change_of(strict_json.parse(body), media_type, limit)
@@ -316,7 +320,9 @@ class CollectionRoutes:
 
     async def history(self, target: Target, request: Request) -> Response:
         """Return a page of the record's changes, newest first."""
-        name, workspace, record_id = target.type.name, target.workspace, target.id
+        name = target.type.name
+        workspace = target.workspace
+        record_id = target.id
         control = controls(pairs_of(request.query), ("limit", "cursor"))
         size = page_size(control)
         bound = f"history\n{name}\n{workspace}\n{record_id}"
@@ -326,7 +332,9 @@ class CollectionRoutes:
 
         def read(reader: Reader) -> tuple[list[Row], bool]:
             rows = reader.history(name, workspace, record_id, before, size + 1)
-            return rows, bool(rows) or reader.knows(name, workspace, record_id)
+            if rows:
+                return rows, True
+            return rows, reader.knows(name, workspace, record_id)
 
         rows, known = await self._database.read(read)
         # All changes of a record may be trimmed.
@@ -334,8 +342,12 @@ class CollectionRoutes:
             target.layout, workspace, record_id
         ):
             raise RecordNotFound(f"{name} never had a record {record_id}")
-        more, rows = len(rows) > size, rows[:size]
-        cursor = pagination.encode(bound, [rows[-1][5]]) if more else None
+        more = len(rows) > size
+        rows = rows[:size]
+        cursor = None
+        if more:
+            last_revision = rows[-1][5]
+            cursor = pagination.encode(bound, [last_revision])
         return page_response(
             request, f"{target.record_path}/history", map(change_text, rows), cursor
         )
@@ -350,7 +362,13 @@ class CollectionRoutes:
         ]
         before, after = (record.data for record in records)
         patch = await asyncio.to_thread(json_patch_between, before, after)
-        return json_response({"from": revisions[0], "to": revisions[1], "patch": patch})
+        return json_response(
+            {
+                "from": revisions[0],
+                "to": revisions[1],
+                "patch": patch,
+            }
+        )
 
     async def revert(self, target: Target, request: Request) -> Response:
         """Give the record the data of an earlier revision; a deleted one comes back."""
@@ -404,10 +422,10 @@ class CollectionRoutes:
         """Return the commands of the collection."""
         controls(pairs_of(request.query), ())
         await self._database.refresh()
-        commands = self._database.catalog.get(target.type.name).type.commands
-        return json_response(
-            {"items": [_described(commands[name]) for name in sorted(commands)]}
-        )
+        layout = self._database.catalog.get(target.type.name)
+        commands = layout.type.commands
+        items = [_described(commands[name]) for name in sorted(commands)]
+        return json_response({"items": items})
 
     async def invoke(self, target: Target, request: Request) -> Response:
         """Run a command on the record."""
@@ -433,26 +451,37 @@ class CollectionRoutes:
     async def invoke_all(self, target: Target, request: Request) -> Response:
         """Run a command on every record that matches."""
         return await invoke_matching(
-            self._writes, request, target.type, target.workspace, target.command
+            self._writes,
+            request,
+            target.type,
+            target.workspace,
+            target.command,
         )
 
     # the complete collection
 
     async def list(self, target: Target, request: Request) -> Response:
         """Return a page of the records that match, in order."""
-        layout, workspace = target.layout, target.workspace
+        layout = target.layout
+        workspace = target.workspace
         asked = listing(target.type, workspace, request.query)
         size = asked.query.limit or 0
         query = asked.query.one_more()
 
         def read(reader: Reader) -> tuple[list[Row], int | None]:
             rows = reader.page(layout, workspace, query)
-            total = reader.count(layout, workspace, query) if asked.count else None
+            total = None
+            if asked.count:
+                total = reader.count(layout, workspace, query)
             return rows, total
 
         rows, total = await self._database.read(read, consistent=asked.count)
-        more, rows = len(rows) > size, rows[:size]
-        cursor = cursor_of(asked, rows[-1][6:]) if more else None
+        more = len(rows) > size
+        rows = rows[:size]
+        cursor = None
+        if more:
+            position = rows[-1][6:]
+            cursor = cursor_of(asked, position)
         name = target.type.name
         if asked.fields is None:
             rows = [with_computed(target.type, row) for row in rows]
@@ -511,7 +540,11 @@ class CollectionRoutes:
         if flag(control, "envelope"):
             request.access.require(Level.ADMIN, target.type.name, target.workspace)
             return await bulk.import_envelopes(
-                self._writes, target.layout, target.workspace, request, control
+                self._writes,
+                target.layout,
+                target.workspace,
+                request,
+                control,
             )
         if "on_conflict" in control:
             raise InvalidQuery("on_conflict is for envelope=true only")
@@ -572,26 +605,33 @@ def _must_refresh(request: Request, route: Route | None) -> bool:
     an empty list does not show that its workspace exists, a record does."""
     if request.method not in ("GET", "HEAD"):
         return False
-    return route is None or route.operation != "get" or bool(request.query)
+    is_get = route is not None and route.operation == "get"
+    return not is_get or bool(request.query)
 
 
 def _dry_run(request: Request) -> bool:
     if not request.query:
         return False
-    return flag(controls(pairs_of(request.query), ("dry_run",)), "dry_run")
+    control = controls(pairs_of(request.query), ("dry_run",))
+    return flag(control, "dry_run")
 
 
 def _revision_in(cursor: str, bound: str) -> int:
     position = pagination.decode(cursor, bound)
-    if len(position) != 1 or type(position[0]) is not int or position[0] not in INT64:
+    if len(position) != 1:
         raise pagination.foreign()
-    return position[0]
+    revision = position[0]
+    if type(revision) is not int or revision not in INT64:
+        raise pagination.foreign()
+    return revision
 
 
 def _invocation_response(entity_type: EntityType, invocation: Invocation) -> Response:
     result, record = invocation
-    text = f'{{"result":{dumps(result)},"record":{record_text(entity_type, record)}}}'
-    return Response(200, text.encode(), [JSON, etag(record.revision)])
+    stored = record_text(entity_type, record)
+    text = f'{{"result":{dumps(result)},"record":{stored}}}'
+    headers = [JSON, etag(record.revision)]
+    return Response(200, text.encode(), headers)
 
 
 def _described(command: Command) -> dict[str, object]:
