@@ -70,7 +70,8 @@ def test_tables_are_brought_up_to_date_once(
 ) -> None:
     outcome = persist(tmp_path, "migrate", **behind)
     assert outcome.returncode == 0, outcome.stderr
-    assert outcome.stdout.splitlines() == [
+    lines = outcome.stdout.splitlines()
+    assert [line for line in lines if "ops-tickets" in line] == [
         "ops-tickets 1 to 2: 2 of 2 records",
         "ops-tickets is at schema version 2",
     ]
