@@ -149,13 +149,12 @@ class Workshop:
 
     def compile(self, folder: Path, *options: object) -> None:
         """Compile the TypeScript of a folder under the strictest rules."""
-        files = [path for path in folder.rglob("*.ts") if "d.ts" not in path.suffixes]
         self.run(
             NODE / "tsc",
-            *("--strict", "--target", "es2022", "--module", "nodenext"),
-            *("--moduleResolution", "nodenext" if options[0] != "--noEmit" else ""),
+            *("--strict", "--target", "es2022", "--lib", "es2022,dom,dom.iterable"),
+            *("--module", "esnext", "--moduleResolution", "bundler"),
             *options,
-            *files,
+            *folder.rglob("*.ts"),
         )
 
     # Linters
@@ -195,7 +194,7 @@ class Workshop:
         """Run a program in the folder. Raises ``Failed`` where it fails, or writes
         something else than is expected."""
         done = subprocess.run(
-            [str(part) for part in command if part != ""],
+            list(map(str, command)),
             cwd=self.folder,
             env=os.environ | {name: str(value) for name, value in variables.items()},
             stdout=subprocess.PIPE,

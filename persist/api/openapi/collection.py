@@ -68,7 +68,7 @@ def collection_fragment(entity_type: EntityType, base: str, prefix: str) -> Frag
     return Fragment(
         tag=_tag(entity_type),
         paths=paths,
-        schemas=collection_schemas(entity_type, base, example),
+        schemas=collection_schemas(entity_type, base),
         parameters=selection_parameters(entity_type, base) | filters,
         responses=_responses(base),
     )

@@ -115,8 +115,10 @@ def _filters(name: str, field: Field) -> dict[str, Json]:
     found: dict[str, Json] = {}
     for operator in operators_of(field).values():
         # Members of the envelope are never null, and no texts to search.
-        unlisted = (*TEXT_FUNCTIONS, Function.ISNULL)
+        unlisted = (*TEXT_FUNCTIONS, Function.ISNULL, Function.NE)
         if field.envelope and operator.function in unlisted:
+            continue
+        if operator.argument in (FieldType.ARRAY, FieldType.OBJECT):
             continue
         is_equality = operator.name == Function.EQ
         key = name if is_equality else f"{name}__{operator.name}"

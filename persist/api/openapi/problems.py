@@ -1,7 +1,9 @@
 """Problems in OpenAPI: which codes an operation answers with, by status."""
 
+from collections import Counter
 from collections.abc import Iterator
 from functools import cache
+from string import ascii_uppercase
 
 from persist.api.openapi.shared import (
     PROBLEM_JSON,
@@ -62,13 +64,16 @@ def problem_components() -> Json:
 
 @cache
 def _component_names() -> dict[Codes, str]:
-    """Return the name of the response for each set of codes: that of the first
-    operation which needs it, with the status."""
+    """Return the name of the response for each set of codes: short ones, because they
+    are in every operation."""
     names: dict[Codes, str] = {}
+    of_status = Counter[int]()
     for route in ROUTES:
         for codes in _by_status(route):
-            operation = route.operation.title().replace("_", "")
-            names.setdefault(codes, f"{operation}Problem{STATUSES[codes[0]]}")
+            status = STATUSES[codes[0]]
+            if codes not in names:
+                names[codes] = f"Problem{status}{ascii_uppercase[of_status[status]]}"
+                of_status[status] += 1
     return names
 
 

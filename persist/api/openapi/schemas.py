@@ -14,13 +14,12 @@ from persist.api.openapi.components import (
     nullable,
     pascal_case,
 )
-from persist.api.openapi.shared import EXAMPLE_ID, SHARED, Json, schema
+from persist.api.openapi.shared import SHARED, Json, schema
 from persist.domain.command import Command
 from persist.domain.entity_type import EntityType, Kind
 from persist.domain.field import FieldType
-from persist.domain.record import Data, dumps
+from persist.domain.record import dumps
 
-EXAMPLE_TIME = "2026-11-22T17:00:00.123456Z"
 _MERGED: dict[FieldType, Json] = {FieldType.OBJECT: ANY_OBJECT, FieldType.ANY: {}}
 """What a merge patch may hold for members whose own members are merged one by one."""
 
@@ -50,11 +49,9 @@ def _plurals(singular: str) -> tuple[str, ...]:
     )
 
 
-def collection_schemas(
-    entity_type: EntityType, base: str, example: Data | None
-) -> dict[str, Any]:
+def collection_schemas(entity_type: EntityType, base: str) -> dict[str, Any]:
     """Return the schemas of one collection by component name."""
-    return _CollectionSchemas(entity_type, base, example).all()
+    return _CollectionSchemas(entity_type, base).all()
 
 
 def payload_name(base: str, command: str) -> str:
@@ -68,9 +65,7 @@ def result_name(base: str, command: str) -> str:
 
 
 class _CollectionSchemas:
-    def __init__(
-        self, entity_type: EntityType, base: str, example: Data | None
-    ) -> None:
+    def __init__(self, entity_type: EntityType, base: str) -> None:
         reserved = [
             *SHARED["schemas"],
             *(base + member for member in _MEMBERS),
@@ -80,23 +75,16 @@ class _CollectionSchemas:
             reserved.append(result_name(base, command))
         self._type = entity_type
         self._base = base
-        self._example = example
         self._components = Components(reserved)
         self._is_composed = any(keyword in entity_type.schema for keyword in _COMPOSED)
 
     def all(self) -> dict[str, Any]:
         """Return all of them."""
-        example = self._example
         create = self._create()
         partial = self._partial(self._members() | self._computed())
-        record = self._envelope("Read")
-        if example is not None:
-            create = create | {"examples": [example]}
-            stored = example_record(self._type, example)
-            record["examples"] = [stored]
         self._add("Create", create)
         self._add("Read", self._read())
-        self._add("Record", record)
+        self._add("Record", self._envelope("Read"))
         self._add("Partial", partial)
         self._add("Item", self._envelope("Partial"))
         self._add("Page", self._page())
@@ -250,17 +238,3 @@ class _CollectionSchemas:
             "required": ["result", "record"],
             "properties": properties,
         }
-
-
-def example_record(entity_type: EntityType, data: Data) -> Json:
-    """Return the record that creating ``data`` gives."""
-    return {
-        "id": EXAMPLE_ID,
-        "collection": entity_type.name,
-        "workspace": None,
-        "revision": 1,
-        "schema_version": entity_type.schema_version,
-        "created_at": EXAMPLE_TIME,
-        "updated_at": EXAMPLE_TIME,
-        "data": entity_type.validate(dict(data)),
-    }

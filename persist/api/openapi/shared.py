@@ -62,9 +62,9 @@ def schema(name: str) -> Json:
 
 
 def headers(*names: str) -> Json:
-    """Return references to the headers of a response; every one has the request's
-    id."""
-    return {name: reference("headers", name) for name in (*names, "X-Request-ID")}
+    """Return references to the headers of a response. ``X-Request-ID``, which every
+    response has, is left to the description of the document."""
+    return {name: reference("headers", name) for name in names}
 
 
 def _filled(value: Any) -> Any:
@@ -103,8 +103,9 @@ def response(name: str, schema_name: str = "") -> Json:
     described = SHARED["responses"][name]
     made: Json = {
         "description": described["description"],
-        "headers": headers(*described.get("headers", ())),
     }
+    if "headers" in described:
+        made["headers"] = headers(*described["headers"])
     if "media_type" in described:
         made["content"] = {described["media_type"]: {"schema": {"type": "string"}}}
     elif "schema" in described:

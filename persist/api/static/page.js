@@ -100,8 +100,7 @@ function offer(collections) {
   const list = document.createElement("ul");
   for (const { name, description } of collections) {
     const item = document.createElement("li");
-    item.append(link(name, `?collection=${name}`), ` ${description.split("\n")[0]} `);
-    item.append(link("OpenAPI", `collections/${name}/openapi.json`));
+    item.append(link(name, `?collection=${name}`), ` ${description.split("\n")[0]}`);
     list.append(item);
   }
   search.addEventListener("input", () => {
