@@ -101,6 +101,10 @@ def given(method: str, rest: str) -> Json:
         return {"params": f"{ANY}&count=true"}
     if rest == "" and method == "DELETE":
         return {"params": f"{ANY}&max_affected=100"}
+    if rest.endswith("/history/diff"):
+        return {"params": "from=1&to=1"}
+    if rest.endswith("/revert"):
+        return {"json": {"to_revision": 1}}
     if rest == "/snapshots" or method in ("GET", "DELETE"):
         return {}
     return {"json": {"text": "own, changed"}}
