@@ -2,7 +2,7 @@
 
 Members of type decimal, date-time, time and duration are stored as text that was sent.
 Filters, sorting and indexes compare the text that these functions return. SQLite calls
-them; on PostgreSQL the functions of ``storage/dialect/postgresql_functions`` do the
+them; on PostgreSQL functions in the database (``storage/dialect``) do the
 same. An index is built over them: whoever changes a form gives the function a new name.
 """
 

@@ -31,8 +31,8 @@ NAMELESS = {
     "misc",
 }
 NAMES_A_DATABASE = {
-    "persist/cli/__init__.py": "its examples show a URL",
     "persist/cli/journal.py": "its examples show a URL",
+    "persist/cli/migrate.py": "its examples show a URL",
     "persist/cli/snapshots.py": "its examples show a URL",
     "persist/domain/migration.py": (
         "the author of a plan chooses its SQL by the name of the database"
