@@ -232,7 +232,7 @@ FAULTS: dict[str, bytes] = {
     ),
     "records in a schema_only": with_manifest(mode="schema_only"),
     "Windows newlines": WHOLE.replace(b"\n", b"\r\n"),
-    "a byte order mark": b"\xef\xbb\xbf" + WHOLE,
+    "two byte order marks": b"\xef\xbb\xbf" * 2 + WHOLE,
     "UTF-16": WHOLE.decode().encode("utf-16"),
     "gzip": gzip.compress(WHOLE),
     "no UTF-8": with_data('{"owner":"?"}').replace(b'"?"', b'"\xff"'),
