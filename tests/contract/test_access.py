@@ -30,7 +30,7 @@ NOWHERE = "0198c1d2-7c2f-7d6a-9f1e-2b3c4d5e6f70"
 DEFINITION = {"schema": {"type": "object", "properties": {"text": {"type": "string"}}}}
 UNLOCKED = re.compile(r"/docs(/.*)?|/health/.*|/problems/.*")
 SHARED = re.compile(
-    r"/|/openapi.json|/collections|/entity-types|/migration-plans|/migrations|/snapshots|/workspaces|/changes"
+    r"/|/openapi.json|/collections|/entity-types|/migration-plans|/migrations|/snapshots|/workspaces|/changes(/head|/seals)?"
 )
 """What answers everyone who has a key, with what is for them."""
 
@@ -148,6 +148,7 @@ def address(path: str, place: Resource) -> str:
         "workspace": place.workspace,
         "id": id,
         "number": "1",
+        "seq": "1",
         "command": "set",
         "code": "forbidden",
     }
@@ -210,6 +211,9 @@ def test_outside_ones_scopes_nothing_is_told_whether_it_exists_or_not(
             assert f'"/api/{NAME}' not in answers[0].text
             assert locked.there.record not in answers[0].text
             assert "hush" not in answers[0].text
+        elif path == "/changes/{seq}/proof":
+            # A proof needs read on its change, and says no more than that of another.
+            assert answers[0].status_code == 404, (method, path, answers[0].text)
         else:
             assert answers[0].status_code == 403, (method, path, answers[0].text)
 
