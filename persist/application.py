@@ -214,6 +214,7 @@ def _lifespan(
         tasks.start("maintenance", database.maintenance.run)
         yield state
         await tasks.stop()
+        metrics.observe()
         await _close(database, settings.shutdown_seconds)
 
     return lifespan

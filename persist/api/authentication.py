@@ -58,16 +58,15 @@ class Keyring:
         Raises ``Unauthenticated``, ``Forbidden`` for a foreign ``Host`` while access is
         open, and ``Unavailable`` where the keys cannot be read.
         """
-        is_open = is_open_to_all(request.path)
         age = monotonic() - self._as_of
         if age > REFRESH_SECONDS:
             self._renewal()
-            if age > MAX_AGE_SECONDS and not is_open:
+            if age > MAX_AGE_SECONDS and not is_open_to_all(request.path):
                 await self._renewed()
         if not self._demanded:
-            check_host(request.header(b"host"))
+            check_host(request.headers.get(b"host"))
             return OPEN
-        if is_open:
+        if is_open_to_all(request.path):
             return NOBODY
         authorization = request.header(b"authorization") or ""
         return self._by_header.get(authorization) or await self._access(authorization)
@@ -136,19 +135,21 @@ def is_loopback(host: str) -> bool:
 
 
 @lru_cache(maxsize=1024)
-def _is_ours(address: str) -> bool:
-    """Return whether the host of an address is this machine; clients send the same few
-    again and again."""
-    return len(address) <= MAX_HOST_CHARACTERS and is_loopback(_name(address))
+def _is_ours(host: bytes) -> bool:
+    """Return whether a ``Host`` is this machine; clients send the same few again and
+    again."""
+    if len(host) > MAX_HOST_CHARACTERS:
+        return False
+    return is_loopback(_name(f"//{host.decode('latin-1')}"))
 
 
-def check_host(host: str | None) -> None:
+def check_host(host: bytes | None) -> None:
     """Raise ``Forbidden`` for a ``Host`` that is not this machine: a page of another
     site reaches a service on this machine by DNS rebinding."""
-    if host is not None and not _is_ours(f"//{host}"):
+    if host is not None and not _is_ours(host):
         raise Forbidden(
-            f"the Host {host[:80]!r} is not this machine; without API keys only"
-            " loopback hosts are answered"
+            f"the Host {host[:80].decode('latin-1')!r} is not this machine; without API"
+            " keys only loopback hosts are answered"
         )
 
 

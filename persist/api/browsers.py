@@ -90,12 +90,21 @@ class Browsers:
         if request.access.actor and all(name != PRIVATE[0] for name, _ in sent):
             headers.append(PRIVATE)
         if self._origins:
-            headers.append(VARY)
-            origin = request.header(b"origin")
-            if origin in self._origins:
-                allowed = (b"access-control-allow-origin", (origin or "").encode())
-                headers += [allowed, *self._exposed]
+            headers += self._cors(request.header(b"origin"))
         return headers
+
+    def _cors(self, origin: str | None) -> Headers:
+        """Return the headers by which a browser lets a page read a response."""
+        if origin is None or origin not in self._origins:
+            return [VARY]
+        allowed = (b"access-control-allow-origin", origin.encode())
+        return [VARY, allowed, *self._exposed]
+
+
+def is_from_browser(request: Request) -> bool:
+    """Return whether a browser says for which page it asks."""
+    headers = request.headers
+    return b"origin" in headers or b"sec-fetch-site" in headers
 
 
 def _own_origin(request: Request, scope: Scope) -> str | None:

@@ -98,7 +98,7 @@ Reply = Response | StreamedResponse
 Handler = Callable[["Target", Request], Awaitable[Reply]]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Target:
     """What a request is about: a collection in a workspace, ``""`` the default one; the
     id of a record and the name of a command where the path has them."""

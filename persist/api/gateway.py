@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from contextlib import suppress
 from typing import Any
 
-from persist.api.browsers import Browsers
+from persist.api.browsers import Browsers, is_from_browser
 from persist.api.collections import CollectionRoutes, Reply
 from persist.api.metrics import Metrics
 from persist.api.problems import problem
@@ -110,10 +110,11 @@ class Gateway:
         over_capacity = "over_capacity" in scope.get("state", ())
         self._limiter.enter(request, over_capacity=over_capacity)
         _check_head(scope, request)
-        preflight = self._browsers.preflight(request)
-        if preflight is not None:
-            return preflight
-        self._browsers.check(request, scope)
+        if is_from_browser(request):
+            preflight = self._browsers.preflight(request)
+            if preflight is not None:
+                return preflight
+            self._browsers.check(request, scope)
         await request.admit()
         _check_path(request.path)
         below_collection = _below_collection(request.path.split("/"))
@@ -175,18 +176,21 @@ def _check_head(scope: Scope, request: Request) -> None:
         )
     if scope["path"] == "*" and request.method != "OPTIONS":
         raise MalformedRequest("the target * is for OPTIONS only")
-    host = request.header(b"host")
-    if host is None and scope["http_version"] == "1.1":
-        raise MalformedRequest("send a Host header; HTTP/1.1 demands one")
-    if host is not None and not is_host(host):
+    headers = request.headers
+    host = headers.get(b"host")
+    if host is None:
+        if scope["http_version"] == "1.1":
+            raise MalformedRequest("send a Host header; HTTP/1.1 demands one")
+    elif not is_host(host):
         raise MalformedRequest(
-            f"the Host {host[:80]!r} is not one host with an optional port"
+            f"the Host {request.header(b'host')!r:.80} is not one host with an optional"
+            " port"
         )
-    coding = request.header(b"transfer-encoding")
-    if coding is not None and coding.lower() != "chunked":
+    if headers.get(b"transfer-encoding", b"chunked").lower() != b"chunked":
         raise UnsupportedTransferCoding(
-            f"the transfer coding {coding[:80]!r} is not supported; send the body with"
-            " Content-Length or Transfer-Encoding: chunked"
+            f"the transfer coding {request.header(b'transfer-encoding')!r:.80} is not"
+            " supported; send the body with Content-Length or Transfer-Encoding:"
+            " chunked"
         )
 
 

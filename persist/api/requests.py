@@ -58,7 +58,7 @@ IN_PARTS = "send large amounts of records to …/import"
 
 REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
 HOST = re.compile(
-    r"(?:[\w.~!$&'()*+;=%-]+|\[[0-9a-f:.]+\])(?::\d{0,5})?", re.ASCII | re.IGNORECASE
+    rb"(?:[\w.~!$&'()*+;=%-]+|\[[0-9a-f:.]+\])(?::\d{0,5})?", re.IGNORECASE
 )
 KEY = re.compile(r"[\x21-\x7e]{1,255}")
 MERGE = re.compile(r"\s*merge\s*")
@@ -125,18 +125,19 @@ class Request:
     """A request as the ASGI server passes it on.
 
     ``route`` is the template of its path, for the metrics. ``status`` is that of its
-    response, and ``seconds`` the time until the response began. ``body_bytes`` is what
-    its body takes in memory. ``waits``: it waits for something to happen.
+    response, and ``seconds`` the time until the response began. ``headers`` has every
+    value by its lower-case name. ``body_bytes`` is what its body takes in memory.
+    ``waits``: it waits for something to happen.
     """
 
     __slots__ = (
         "_body",
-        "_headers",
         "_policy",
         "_receive",
         "_spooled",
         "access",
         "body_bytes",
+        "headers",
         "limits",
         "method",
         "path",
@@ -170,12 +171,12 @@ class Request:
         self._receive = receive
         self._body: bytes | None = None
         self._spooled: SpooledBody | None = None
-        self._headers: dict[bytes, bytes] = {}
+        self.headers: dict[bytes, bytes] = {}
         for name, sent in scope["headers"]:
             value = sent.strip(b" \t")
-            earlier = self._headers.get(name)
-            self._headers[name] = value if earlier is None else earlier + b", " + value
-        self.request_id = sane_request_id(self._headers.get(b"x-request-id"))
+            earlier = self.headers.get(name)
+            self.headers[name] = value if earlier is None else earlier + b", " + value
+        self.request_id = sane_request_id(self.headers.get(b"x-request-id"))
 
     async def admit(self) -> None:
         """Set ``access`` to what the caller may do now. A long response asks again, as
@@ -206,7 +207,7 @@ class Request:
     def header(self, name: bytes) -> str | None:
         """Return the value of a header. Several of one name are one list (RFC 9110,
         section 5.2)."""
-        value = self._headers.get(name)
+        value = self.headers.get(name)
         return None if value is None else value.decode("latin-1")
 
     def address(self, path: str) -> str:
@@ -274,7 +275,7 @@ class Request:
         return digest.digest()
 
     def _check_announced(self, limit: int, advice: str) -> None:
-        announced = self._headers.get(b"content-length", b"")
+        announced = self.headers.get(b"content-length", b"")
         if announced.isdigit() and int(announced) > limit:
             raise _too_large(limit, advice)
 
@@ -321,8 +322,8 @@ class Request:
 
     def precondition(self, *, required: bool = False) -> Precondition:
         """Return ``If-Match`` and ``If-None-Match``. Raises ``MalformedRequest``."""
-        if_match = self._headers.get(b"if-match")
-        none_match = self._headers.get(b"if-none-match")
+        if_match = self.headers.get(b"if-match")
+        none_match = self.headers.get(b"if-none-match")
         if if_match is None and none_match is None and not required:
             return NO_PRECONDITION
         return Precondition(
@@ -357,7 +358,7 @@ class Request:
         ``Idempotency-Key``."""
         names = (b"content-type", b"if-match", b"if-none-match")
         parts = [self.method.encode(), self.path.encode(), self.query]
-        parts += [self._headers.get(name, b"") for name in names]
+        parts += [self.headers.get(name, b"") for name in names]
         digest = hashlib.sha256(b"\0".join(parts))
         digest.update(b"\0" + body)
         return digest.hexdigest()
@@ -387,10 +388,10 @@ class RequestPolicy:
 
 
 @lru_cache(maxsize=256)
-def is_host(text: str) -> bool:
-    """Return whether a text is one host with an optional port (RFC 9110, section
+def is_host(value: bytes) -> bool:
+    """Return whether a header names one host with an optional port (RFC 9110, section
     7.2)."""
-    return HOST.fullmatch(text) is not None
+    return HOST.fullmatch(value) is not None
 
 
 def sane_request_id(given: bytes | None) -> str:
