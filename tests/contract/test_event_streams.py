@@ -15,6 +15,7 @@ import pytest
 from persist import server
 from persist.api import changes as feed
 from persist.application import create_app
+from persist.server import protocol
 from persist.settings import Settings
 from tests.support.collection import Collection
 from tests.support.events import listening
@@ -34,7 +35,7 @@ class Hasty(NamedTuple):
 @pytest.fixture
 def hasty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hasty]:
     monkeypatch.setattr(feed, "HEARTBEAT", 0.2)
-    monkeypatch.setattr(server, "STALLED_SECONDS", 0.5)
+    monkeypatch.setattr(protocol, "STALLED_SECONDS", 0.5)
     settings = Settings(
         database_url=f"sqlite:///{tmp_path}/persist.db",
         models="tests.deployment",
