@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from persist.domain.canonical_json import canonical_json, json_sha256
+from persist.domain.canonical_json import json_sha256
+from persist.domain.record import canonical_text
 
 MAX_SEAL_CHANGES = 4_096
 """Changes that one seal covers at the most."""
@@ -46,7 +47,7 @@ class Leaf:
     def hash(self) -> bytes:
         """Return the SHA-256 of the leaf, in 32 bytes."""
         members = {name: getattr(self, name) for name in self.__slots__}
-        return hashlib.sha256(_LEAF + canonical_json(members).encode()).digest()
+        return hashlib.sha256(_LEAF + canonical_text(members).encode()).digest()
 
 
 @dataclass(frozen=True, slots=True)
