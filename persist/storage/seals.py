@@ -37,8 +37,9 @@ LEAF_COLUMNS = (
     JOURNAL.c.command,
     JOURNAL.c.actor,
     JOURNAL.c.request_id,
-    JOURNAL.c.payload,
-    JOURNAL.c.data,
+    # As text, whatever the connection makes of JSON.
+    sa.cast(JOURNAL.c.payload, sa.Text).label("payload"),
+    sa.cast(JOURNAL.c.data, sa.Text).label("data"),
     JOURNAL.c.payload_sha256,
     JOURNAL.c.data_sha256,
     JOURNAL.c.hash,
@@ -49,7 +50,10 @@ HASH_COLUMN = LEAF_COLUMNS.index(JOURNAL.c.hash)
 
 CHANGES_TO_SEAL = Statement(
     sa.select(*LEAF_COLUMNS)
-    .where(JOURNAL.c.seq >= big_integer("start"), JOURNAL.c.seq <= big_integer("upto"))
+    .where(
+        JOURNAL.c.seq >= big_integer("start"),
+        JOURNAL.c.seq <= big_integer("upto"),
+    )
     .order_by(JOURNAL.c.seq)
 )
 """Select a range of changes as ``LEAF_COLUMNS``."""
@@ -100,7 +104,10 @@ SEALED_BY = Statement(
 
 LEAF_HASHES = Statement(
     sa.select(JOURNAL.c.hash)
-    .where(JOURNAL.c.seq >= big_integer("start"), JOURNAL.c.seq <= big_integer("upto"))
+    .where(
+        JOURNAL.c.seq >= big_integer("start"),
+        JOURNAL.c.seq <= big_integer("upto"),
+    )
     .order_by(JOURNAL.c.seq)
 )
 

@@ -80,7 +80,7 @@ def test_a_folder_without_models_serves_registered_types_and_says_so(
         assert collections(service.url) == {"notes": "registered"}
         lines = service.errors.read_text().splitlines()
         assert sum("only registered types are served" in line for line in lines) == 1
-    assert "ok    models    none" in persist(tmp_path, "check", **DEFAULT).stdout
+    assert "ok    models      none" in persist(tmp_path, "check", **DEFAULT).stdout
 
 
 def test_a_package_called_app_without_models_is_not_imported(tmp_path: Path) -> None:
