@@ -34,7 +34,11 @@ class Difference:
     after: Any
 
 
-def differences(before: Any, after: Any, path: Path = ()) -> Iterator[Difference]:
+def differences(
+    before: Any,
+    after: Any,
+    path: Path = (),
+) -> Iterator[Difference]:
     """Yield the differences between two values, each as deep as possible."""
     if not isinstance(before, dict) or not isinstance(after, dict):
         if not _same(before, after):
@@ -77,7 +81,11 @@ class Merge:
     conflicts: list[str] = field(default_factory=list)
 
 
-def merge(base: Any, theirs: Any, mine: Any) -> Merge:
+def merge(
+    base: Any,
+    theirs: Any,
+    mine: Any,
+) -> Merge:
     """Merge two changes of ``base``: the changes of ``mine`` are applied to ``theirs``.
 
     Members keep the order that they have in ``theirs``; new ones of ``mine`` follow.
@@ -87,7 +95,13 @@ def merge(base: Any, theirs: Any, mine: Any) -> Merge:
     return merged
 
 
-def _merge(base: Any, theirs: Any, mine: Any, path: Path, conflicts: list[str]) -> Any:
+def _merge(
+    base: Any,
+    theirs: Any,
+    mine: Any,
+    path: Path,
+    conflicts: list[str],
+) -> Any:
     if all(isinstance(value, dict) for value in (base, theirs, mine)):
         return _merge_members(base, theirs, mine, path, conflicts)
     if _same(base, theirs):

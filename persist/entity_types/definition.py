@@ -41,7 +41,11 @@ _SEGMENT = r'([A-Za-z_][A-Za-z0-9_]*|"([^"\\]|\\.)*")'
 """A name, or any name in quotes, as a JSON string."""
 
 _PATH = _TEXT | {"maxLength": 200, "pattern": rf"^{_SEGMENT}(\.{_SEGMENT})*$"}
-_VERSION: Schema = {"type": "integer", "minimum": VERSIONS[0], "maximum": VERSIONS[-1]}
+_VERSION: dict[str, Any] = {
+    "type": "integer",
+    "minimum": VERSIONS[0],
+    "maximum": VERSIONS[-1],
+}
 
 
 def _closed(*required: str, **properties: Schema) -> Schema:
@@ -53,7 +57,11 @@ def _closed(*required: str, **properties: Schema) -> Schema:
     }
 
 
-def _array(items: Schema, limit: int = MAX_PARTS, least: int = 0) -> dict[str, Any]:
+def _array(
+    items: Schema,
+    limit: int = MAX_PARTS,
+    least: int = 0,
+) -> dict[str, Any]:
     return {"type": "array", "items": items, "maxItems": limit, "minItems": least}
 
 
@@ -61,25 +69,30 @@ def _nullable(*schemas: Schema) -> Schema:
     return {"anyOf": [*schemas, {"type": "null"}]}
 
 
+_CONDITIONAL = _closed("if", "value", **{"if": _TEXT, "value": _TEXT})
 _SET = _ANY_MEMBERS | {
-    "additionalProperties": {
-        "anyOf": [_TEXT, _closed("if", "value", **{"if": _TEXT, "value": _TEXT})]
-    }
+    "additionalProperties": {"anyOf": [_TEXT, _CONDITIONAL]},
 }
-_GROUPS = _nullable(
-    _array({"anyOf": [_PATH, _array(_PATH, 16, 1) | {"uniqueItems": True}]})
-)
+_GROUP = _array(_PATH, 16, 1) | {"uniqueItems": True}
+_GROUPS = _nullable(_array({"anyOf": [_PATH, _GROUP]}))
 _STEP = {
     "rename": _ANY_MEMBERS | {"additionalProperties": _TEXT},
     "drop": _NAMES,
     "set": _SET,
     "default": _ANY_MEMBERS,
 }
-_NUMBERED = _closed(
-    "from", "to", **{"from": {**_VERSION, "minimum": 0}, "to": _VERSION}, **_STEP
-)
+_VERSIONS_OF_STEP = {
+    "from": _VERSION | {"minimum": 0},
+    "to": _VERSION,
+}
+_NUMBERED = _closed("from", "to", **_VERSIONS_OF_STEP, **_STEP)
 _COMMAND = _closed(
-    description=_TEXT, payload={}, when=_TEXT, set=_SET, unset=_NAMES, result=_TEXT
+    description=_TEXT,
+    payload={},
+    when=_TEXT,
+    set=_SET,
+    unset=_NAMES,
+    result=_TEXT,
 )
 _COMMANDS = _ANY_MEMBERS | {
     "propertyNames": {"pattern": "^[a-z][a-z0-9_]{0,62}$"},
@@ -104,13 +117,13 @@ _check_numbered = CompiledSchema(_NUMBERED, suggest=True).validator(InvalidSchem
 
 
 def refuse(location: Location, detail: str) -> InvalidSchema:
-    """Return the refusal of what stands at a place of the definition."""
+    """Return the refusal of what a definition has at ``location``."""
     return refusal_at((), [Violation(pointer(location), detail)])
 
 
 def refusal_at(location: Location, errors: Iterable[Violation]) -> InvalidSchema:
-    """Return the refusal of what is wrong with the part of a definition at ``place``;
-    the pointers of ``errors`` are relative to it."""
+    """Return the refusal of what is wrong with the part of a definition at
+    ``location``; the pointers of ``errors`` are relative to it."""
     at = pointer(location)
     found = [Violation(at + inner, detail) for inner, detail in errors]
     first = found[0]
@@ -120,7 +133,11 @@ def refusal_at(location: Location, errors: Iterable[Violation]) -> InvalidSchema
     return InvalidSchema(f"{subject} {first.detail}{more}", errors=found)
 
 
-def _check(check: Callable[[Data], Data], value: Any, location: Location = ()) -> None:
+def _check(
+    check: Callable[[Data], Data],
+    value: Any,
+    location: Location = (),
+) -> None:
     try:
         check(value)
     except InvalidSchema as error:
@@ -128,7 +145,10 @@ def _check(check: Callable[[Data], Data], value: Any, location: Location = ()) -
 
 
 def normal_form(definition: Any) -> dict[str, Any]:
-    """A definition in its normal form. Raises ``InvalidSchema`` naming every place."""
+    """Return a definition in its normal form.
+
+    Raises ``InvalidSchema``, which names the location of every fault.
+    """
     _check(_check_definition, definition)
     if "set" in (definition.get("commands") or {}):
         raise refuse(
@@ -168,7 +188,7 @@ def source_of(definition: Mapping[str, Any]) -> Any:
 
 
 def _groups(definition: Mapping[str, Any], member: str) -> list[list[str]]:
-    """Groups of paths; a single path is a group of one."""
+    """Return groups of paths; a single path is a group of one."""
     found: dict[tuple[str, ...], None] = {}
     for group in definition.get(member) or ():
         paths = [group] if isinstance(group, str) else group
@@ -211,7 +231,11 @@ def check_paths(definition: Mapping[str, Any], schema: Schema) -> None:
                 _check_path(members, text, location)
 
 
-def _check_path(members: SchemaFields, text: str, location: Location) -> None:
+def _check_path(
+    members: SchemaFields,
+    text: str,
+    location: Location,
+) -> None:
     try:
         path = path_of(text)
     except ValueError as error:
@@ -232,8 +256,10 @@ def _can_be_indexed(name: str) -> bool:
 
 
 def check_step(step: Any, location: Location) -> None:
-    """Check a declarative migration step with its versions. Raises ``InvalidSchema``
-    naming the place."""
+    """Check a declarative migration step with its versions.
+
+    Raises ``InvalidSchema``, which names the location of the fault.
+    """
     _check(_check_numbered, step, location)
     _check_meaning(step, location)
 
@@ -255,7 +281,7 @@ def _check_meaning(step: Mapping[str, Any], location: Location) -> None:
 def expressions(
     values: Mapping[str, Any], location: Location
 ) -> Iterator[tuple[str, str | None, str, str]]:
-    """The members of a ``set``: (name, its condition, its value, where it stands)."""
+    """Yield the members of a ``set``: (name, condition or None, value, pointer)."""
     for name, value in values.items():
         where = pointer((*location, name))
         if isinstance(value, str):

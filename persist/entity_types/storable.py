@@ -23,7 +23,11 @@ def checked(value: Any, error: type[Invalid]) -> Any:
     return result
 
 
-def _walk(value: Any, path: tuple[str | int, ...], problems: list[Violation]) -> Any:
+def _walk(
+    value: Any,
+    path: tuple[str | int, ...],
+    problems: list[Violation],
+) -> Any:
     """Return a value as it may be stored; add what cannot be stored to ``problems``."""
     if isinstance(value, dict):
         _walk_object(value, path, problems)
@@ -42,7 +46,9 @@ def _walk(value: Any, path: tuple[str | int, ...], problems: list[Violation]) ->
 
 
 def _walk_object(
-    value: dict[str, Any], path: tuple[str | int, ...], problems: list[Violation]
+    value: dict[str, Any],
+    path: tuple[str | int, ...],
+    problems: list[Violation],
 ) -> None:
     for key, member in value.items():
         if type(member) is not bool and member is not None:
@@ -85,21 +91,25 @@ def violations(error: ValidationError, data: Any) -> tuple[Violation, ...]:
         details = found.setdefault(pointer(steps), [])
         if item["msg"] not in details:
             details.append(item["msg"])
-    return tuple(
-        Violation(member, " or ".join(details)) for member, details in found.items()
-    )
+    faults = []
+    for member, details in found.items():
+        faults.append(Violation(member, " or ".join(details)))
+    return tuple(faults)
 
 
 def _steps(
-    location: tuple[int | str, ...], data: Any, missing: bool
+    location: tuple[int | str, ...],
+    data: Any,
+    missing: bool,
 ) -> Iterator[int | str]:
     """Yield the steps of ``location`` that name a member of the data.
 
     Pydantic's locations also name branches of unions and validators.
     """
+    last = len(location) - 1
     for depth, step in enumerate(location):
-        is_last = depth == len(location) - 1
-        if isinstance(data, dict) and (step in data or (missing and is_last)):
+        is_missing = missing and depth == last
+        if isinstance(data, dict) and (step in data or is_missing):
             data = data.get(step)
             yield step
         elif isinstance(data, list) and isinstance(step, int) and step < len(data):

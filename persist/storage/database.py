@@ -22,7 +22,8 @@ from persist.storage.dialect import Dialect, dialect_of
 from persist.storage.keys import KeyReader, StoredKey
 from persist.storage.layout import Layout
 from persist.storage.maintenance import Maintenance
-from persist.storage.reader import Find, Reader, RecordReader, refusal
+from persist.storage.reader import Reader
+from persist.storage.record_reader import Find, RecordReader, refusal
 from persist.storage.records import page_statement
 from persist.storage.row_stream import RowStream
 from persist.storage.schema import prepare

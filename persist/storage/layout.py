@@ -27,7 +27,15 @@ from persist.storage.dialect.columns import (
     KEYWORDS,
     TEXT,
 )
-from persist.storage.sql import Compiled, Row, StatementCache, constant
+from persist.storage.sql import (
+    Compiled,
+    Row,
+    SqlCondition,
+    SqlExpression,
+    SqlText,
+    StatementCache,
+    constant,
+)
 from persist.storage.tables import METADATA
 
 RESERVED_TABLES = KEYWORDS | METADATA.tables.keys()
@@ -55,7 +63,7 @@ class Layout:
     table: sa.Table
     columns: Mapping[str, sa.Column[Any]]
     data_of: Callable[[Record], Row]
-    selected: tuple[sa.ColumnElement[Any], ...]
+    selected: tuple[SqlExpression, ...]
     by_key: Compiled
     by_ids: Compiled
     by_ids_locked: Compiled
@@ -106,7 +114,7 @@ class Layout:
 
     def member(
         self, field: Field, compared_as: FieldType | None = None
-    ) -> sa.ColumnElement[Any]:
+    ) -> SqlExpression:
         """Return the SQL of a member, as ``compared_as`` where its type is open."""
         document, path = self._location(field)
         if document is None:
@@ -125,7 +133,7 @@ class Layout:
         compared_as: FieldType | None = None,
         *,
         normalized: bool = True,
-    ) -> sa.ColumnElement[Any]:
+    ) -> SqlExpression:
         """Return what is compared of a member, as ``compared_as`` if its type is open.
 
         It is null where the value is of another type. Without ``normalized`` it can be
@@ -144,9 +152,7 @@ class Layout:
         has_form = field.type in FORM_TYPES and not field.normalized
         return field.nullable or has_form
 
-    def guard(
-        self, field: Field, compared_as: FieldType
-    ) -> sa.ColumnElement[bool] | None:
+    def guard(self, field: Field, compared_as: FieldType) -> SqlCondition | None:
         """Return the test that a member of several types has one of them.
 
         None where only one is possible.
@@ -162,15 +168,15 @@ class Layout:
         """Return the number of elements of a list."""
         return self.dialect.list_length(*self._document(field))
 
-    def has_element(self, field: Field, test: ElementTest) -> sa.ColumnElement[bool]:
+    def has_element(self, field: Field, test: ElementTest) -> SqlCondition:
         """Return whether an element of a list passes a test."""
         return self.dialect.has_element(*self._document(field), test)
 
-    def indexed(self, field: Field) -> sa.ColumnElement[Any]:
+    def indexed(self, field: Field) -> SqlExpression:
         """Return what an index over a member contains: text where its type is open."""
         return self.key(field, FieldType.STRING)
 
-    def distinct(self, field: Field) -> sa.ColumnElement[Any]:
+    def distinct(self, field: Field) -> SqlExpression:
         """Return what a unique index over a member contains.
 
         It is null for null and absent, which never collide.
@@ -180,7 +186,7 @@ class Layout:
             return self.key(field)
         return sa.func.nullif(self.dialect.json_text(document, path), constant("null"))
 
-    def is_null(self, field: Field) -> sa.ColumnElement[bool]:
+    def is_null(self, field: Field) -> SqlCondition:
         """Return whether a member is null or absent."""
         document, path = self._location(field)
         if document is None:
@@ -190,19 +196,17 @@ class Layout:
         json_type = self.dialect.json_type(document, path)
         return sa.func.coalesce(json_type, constant("null")) == constant("null")
 
-    def _document(self, field: Field) -> tuple[sa.ColumnElement[Any], tuple[str, ...]]:
+    def _document(self, field: Field) -> tuple[SqlExpression, tuple[str, ...]]:
         """Return the document that holds a list or an object, and its path there."""
         document, path = self._location(field)
         assert document is not None
         return document, path
 
-    def _column(self, field: Field) -> sa.ColumnElement[Any]:
+    def _column(self, field: Field) -> SqlExpression:
         name = field.path[0]
         return self.table.c[name] if field.envelope else self.columns[name]
 
-    def _location(
-        self, field: Field
-    ) -> tuple[sa.ColumnElement[Any] | None, tuple[str, ...]]:
+    def _location(self, field: Field) -> tuple[SqlExpression | None, tuple[str, ...]]:
         """Return the document that a member lies in and its path there.
 
         The document is None if the member has a column of its own.
@@ -258,7 +262,10 @@ def layout_of(
 
 
 def _document_layout(
-    entity_type: EntityType, dialect: Dialect, table_name: str, metadata: sa.MetaData
+    entity_type: EntityType,
+    dialect: Dialect,
+    table_name: str,
+    metadata: sa.MetaData,
 ) -> Layout:
     """Return the layout of a registered type: the data is one document."""
     table = sa.Table(
@@ -300,7 +307,9 @@ def _fields(layout: Layout, paths: Paths) -> list[Field]:
 
 
 def _column_layout(
-    entity_type: EntityType, dialect: Dialect, metadata: sa.MetaData
+    entity_type: EntityType,
+    dialect: Dialect,
+    metadata: sa.MetaData,
 ) -> Layout:
     """Return the layout of a typed entity: every member has a column."""
     fields = entity_type.fields
@@ -337,7 +346,7 @@ def _layout(
     table: sa.Table,
     columns: Mapping[str, sa.Column[Any]],
     data_of: Callable[[Record], Row],
-    data: sa.ColumnElement[str],
+    data: SqlText,
     dialect: Dialect,
 ) -> Layout:
     envelope = [table.c[name] for name in ENVELOPE_COLUMNS]
@@ -376,7 +385,11 @@ def _column(field: Field, name: str) -> sa.Column[Any]:
     return sa.Column(name, column_type, nullable=field.nullable)
 
 
-def _index_name(table: sa.Table, kind: str, paths: Paths) -> str:
+def _index_name(
+    table: sa.Table,
+    kind: str,
+    paths: Paths,
+) -> str:
     """Return a name of at most 63 characters that is unique to a group of paths.
 
     Databases may ignore case, and where one path ends.
@@ -402,9 +415,9 @@ def _object_json(
     dialect: Dialect,
     fields: Mapping[str, Field],
     columns: Mapping[str, sa.Column[Any]],
-) -> sa.ColumnElement[str]:
+) -> SqlText:
     """Return the SQL that writes all members as one JSON object."""
-    parts: list[str | sa.ColumnElement[str]] = ["{"]
+    parts: list[str | SqlText] = ["{"]
     for position, (name, column) in enumerate(columns.items()):
         separator = "," if position else ""
         parts.append(f"{separator}{dumps(name)}:")

@@ -27,9 +27,7 @@ from persist.domain.query import (
 )
 from persist.storage.dialect.columns import COLUMN_TYPES, TEXT
 from persist.storage.layout import Layout
-from persist.storage.sql import big_integer, constant
-
-Condition = sa.ColumnElement[bool]
+from persist.storage.sql import SqlCondition, SqlExpression, big_integer, constant
 
 COMPARISONS: Mapping[Function, Callable[[Any, Any], Any]] = {
     Function.EQ: lambda left, right: left == right,
@@ -52,7 +50,7 @@ def condition(
     expression: Expression,
     *,
     negated: bool = False,
-) -> Condition:
+) -> SqlCondition:
     """Return the SQL of a condition.
 
     In place of false it may be unknown, but not where it is ``negated``.
@@ -74,7 +72,7 @@ def _joined(
     layout: Layout,
     call: Call,
     negated: bool,
-) -> Condition:
+) -> SqlCondition:
     join = sa.and_ if call.function is Function.AND else sa.or_
     conditions = [
         condition(
@@ -91,7 +89,7 @@ def _not(
     layout: Layout,
     call: Call,
     _negated: bool,
-) -> Condition:
+) -> SqlCondition:
     return sa.not_(
         condition(
             layout,
@@ -105,7 +103,7 @@ def _not_equal(
     layout: Layout,
     call: Call,
     negated: bool,
-) -> Condition:
+) -> SqlCondition:
     equal = Call(Function.EQ, call.arguments)
     return _not(
         layout,
@@ -118,7 +116,7 @@ def _is_null(
     layout: Layout,
     call: Call,
     _negated: bool,
-) -> Condition:
+) -> SqlCondition:
     return layout.is_null(_member(call).field)
 
 
@@ -126,7 +124,7 @@ def _comparison(
     layout: Layout,
     call: Call,
     negated: bool,
-) -> Condition:
+) -> SqlCondition:
     """Compare two operands, each in the type that the other gives it."""
     function = call.function
     left, right = call.arguments
@@ -175,7 +173,7 @@ def _between_members(
     left: Member,
     right: Member,
     negated: bool,
-) -> Condition:
+) -> SqlCondition:
     normalized = left.field.normalized and right.field.normalized
     one = layout.key(left.field, normalized=normalized)
     other = layout.key(right.field, normalized=normalized)
@@ -205,13 +203,13 @@ def _test(
     function: Function,
     left: Any,
     right: Any,
-) -> Condition:
+) -> SqlCondition:
     compare = COMPARISONS.get(function)
     if compare is not None:
-        test: Condition = compare(left, right)
+        test: SqlCondition = compare(left, right)
         return test
     name = UNFOLDED.get(function, function).value
-    found: Condition = getattr(layout.dialect, name)(left, right)
+    found: SqlCondition = getattr(layout.dialect, name)(left, right)
     return found
 
 
@@ -219,9 +217,9 @@ def _guards(
     layout: Layout,
     function: Function,
     member: Member,
-    key: sa.ColumnElement[Any],
+    key: SqlExpression,
     compared: FieldType,
-) -> list[Condition]:
+) -> list[SqlCondition]:
     """Return what must hold so that a member can be compared as a type."""
     found = []
     guard = layout.guard(member.field, compared)
@@ -236,13 +234,13 @@ def _one_of(
     layout: Layout,
     call: Call,
     negated: bool,
-) -> Condition:
+) -> SqlCondition:
     """Compare with a list for each type of value; a chain of OR would nest too deep."""
     member = call.arguments[0]
     lists: dict[FieldType, list[Expression]] = {}
     for value in call.arguments[1:]:
         lists.setdefault(_type(value), []).append(value)
-    tests: list[Condition] = []
+    tests: list[SqlCondition] = []
     for values in lists.values():
         listed = [
             _operand(
@@ -259,7 +257,7 @@ def _one_of(
             values[0],
             Function.IN,
         )
-        test: Condition = key.in_(listed)
+        test: SqlCondition = key.in_(listed)
         if isinstance(member, Member):
             guard = layout.guard(member.field, _type(values[0]))
             test = test if guard is None else sa.and_(test, guard)
@@ -271,7 +269,7 @@ def _has(
     layout: Layout,
     call: Call,
     _negated: bool,
-) -> Condition:
+) -> SqlCondition:
     """Compare the elements of a list with a value."""
     parameter = call.arguments[1]
     assert isinstance(parameter, Parameter)
@@ -282,14 +280,14 @@ def _has(
     def test(
         json_type: Any,
         value: Callable[[FieldType], Any],
-    ) -> Condition:
+    ) -> SqlCondition:
         key = layout.dialect.comparable(kind, value(stored))
         return sa.and_(json_type == constant(json_type_of(kind)), key == bound)
 
     return layout.has_element(_member(call).field, test)
 
 
-_WRITERS: Mapping[Function, Callable[[Layout, Call, bool], Condition]] = {
+_WRITERS: Mapping[Function, Callable[[Layout, Call, bool], SqlCondition]] = {
     Function.AND: _joined,
     Function.OR: _joined,
     Function.NOT: _not,
@@ -302,9 +300,9 @@ _WRITERS: Mapping[Function, Callable[[Layout, Call, bool], Condition]] = {
 
 
 def _known(
-    test: Condition,
+    test: SqlCondition,
     negated: bool,
-) -> Condition:
+) -> SqlCondition:
     return sa.func.coalesce(test, sa.false()) if negated else test
 
 
@@ -363,7 +361,7 @@ def _after(
     layout: Layout,
     sort: tuple[SortKey, ...],
     nulls: tuple[bool, ...],
-) -> Condition:
+) -> SqlCondition:
     """Return the condition of records after a position.
 
     Its sort values are bound as ``a0``, ``a1`` and so on. It is one row comparison
@@ -381,8 +379,8 @@ def _after(
         if len(keys) == 1:
             return _typed(compare(keys[0], bounds[0]))
         return _typed(compare(sa.tuple_(*keys), sa.tuple_(*bounds)))
-    branches: list[Condition] = []
-    equal: list[Condition] = []
+    branches: list[SqlCondition] = []
+    equal: list[SqlCondition] = []
     for key, value, bound, null in zip(
         sort,
         keys,
@@ -406,8 +404,8 @@ def _after(
     return sa.or_(*branches)
 
 
-def _typed(test: Any) -> Condition:
-    condition: Condition = test
+def _typed(test: Any) -> SqlCondition:
+    condition: SqlCondition = test
     return condition
 
 
@@ -417,7 +415,7 @@ def _is_after(
     value: Any,
     bound: Any,
     null: bool,
-) -> Condition:
+) -> SqlCondition:
     if null:
         return sa.false()
     compare = COMPARISONS[Function.LT if key.descending else Function.GT]
@@ -429,16 +427,16 @@ def _is_after(
 def _order(
     layout: Layout,
     key: SortKey,
-) -> sa.ColumnElement[Any]:
+) -> SqlExpression:
     value = layout.key(key.field)
-    ordered: sa.ColumnElement[Any] = value.desc() if key.descending else value.asc()
+    ordered: SqlExpression = value.desc() if key.descending else value.asc()
     return ordered.nulls_last() if layout.may_lack_key(key.field) else ordered
 
 
 def where(
     layout: Layout,
     query: Query,
-) -> list[sa.ColumnElement[bool]]:
+) -> list[SqlCondition]:
     """Return the conditions of a query; its workspace is bound as ``workspace``."""
     found = [layout.table.c.workspace == sa.bindparam("workspace")]
     if query.where is not None:
@@ -483,8 +481,9 @@ def merged_page(
             after = sa.bindparam("a0", type_=TEXT)
             conditions.append(layout.table.c.id >= after)
         table_number = sa.literal_column(str(number), sa.Integer()).label("number")
+        columns: list[SqlExpression] = [table_number, *layout.selected]
         branch = (
-            sa.select(table_number, *layout.selected)
+            sa.select(*columns)
             .where(*conditions)
             .order_by(layout.table.c.id)
             .limit(limit)

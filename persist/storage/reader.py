@@ -1,17 +1,15 @@
-"""Reading: what one read transaction answers, and reads by key that are grouped."""
+"""Reading: what one read transaction answers."""
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import sqlalchemy as sa
 
-from persist.domain.errors import Unavailable
 from persist.domain.query import Query
 from persist.domain.seal import Seal, Side, inclusion_path
 from persist.storage import query_sql
-from persist.storage.catalog import Stale
 from persist.storage.change_feed import (
     ChangeSlice,
     Wanted,
@@ -19,16 +17,13 @@ from persist.storage.change_feed import (
     read_slice,
 )
 from persist.storage.definitions import Definitions
-from persist.storage.dialect import Dialect, Failure
+from persist.storage.dialect import Dialect
 from persist.storage.journal import HISTORY_PAGE, LAST_REVISION, REVISION
 from persist.storage.layout import Layout
 from persist.storage.records import count_statement, page_statement
 from persist.storage.seals import LEAF_HASHES, NEWEST_SEAL, SEALS_AFTER, seal_of
-from persist.storage.sql import Connection, Row, Session, Statement
+from persist.storage.sql import Compiled, Row, Session, Statement
 from persist.storage.tables import MIGRATIONS
-from persist.storage.worker import Job
-
-logger = logging.getLogger(__name__)
 
 TABLES_PER_STATEMENT = 100
 """Tables that one statement reads; SQLite takes 500."""
@@ -59,13 +54,22 @@ class Reader:
         self.session = session
         self.definitions = Definitions(session)
 
-    def page(self, layout: Layout, workspace: str, query: Query) -> list[Row]:
+    def page(
+        self,
+        layout: Layout,
+        workspace: str,
+        query: Query,
+    ) -> list[Row]:
         """Return rows of (the envelope columns…, data as text, the sort values…)."""
+        statement = page_statement(layout, query)
         values = query_sql.values(layout, workspace, query)
-        return page_statement(layout, query).run(self.session.cursor, values).fetchall()
+        return statement.run(self.session.cursor, values).fetchall()
 
     def merged_page(
-        self, layouts: Sequence[Layout], workspace: str, query: Query
+        self,
+        layouts: Sequence[Layout],
+        workspace: str,
+        query: Query,
     ) -> list[LocatedRow]:
         """Return what matches in several collections, by id, then collection.
 
@@ -79,39 +83,53 @@ class Reader:
         for spare in (2, 2 * len(layouts)):
             limited = replace(query, limit=limit + spare)
             found, end = self._merged(layouts, workspace, limited)
-            complete = sorted(row for row in found if after < row[:2] and row[0] < end)
+            complete = [row for row in found if _is_between(row, after, end)]
+            complete.sort()
             if len(complete) >= limit or end == LAST_ID:
                 break
         return complete[:limit]
 
     def _merged(
-        self, layouts: Sequence[Layout], workspace: str, query: Query
+        self,
+        layouts: Sequence[Layout],
+        workspace: str,
+        query: Query,
     ) -> tuple[list[LocatedRow], str]:
         """Return the rows of each statement, and the id from which some may lack."""
         found: list[LocatedRow] = []
         end = LAST_ID
         for start in range(0, len(layouts), TABLES_PER_STATEMENT):
             some = layouts[start : start + TABLES_PER_STATEMENT]
-            types = tuple(layout.type for layout in some)
-            statement = some[0].statements.get(
-                ("merged", types, *query_sql.shape(query)),
-                partial(query_sql.merged_page, some, query),
-            )
+            statement = _merged_statement(some, query)
             values = query_sql.values(some[0], workspace, query)
             rows = statement.run(self.session.cursor, values).fetchall()
-            found += [(row[1], some[row[0]].type.name, row[1:]) for row in rows]
+            for position, *row in rows:
+                collection = some[position].type.name
+                found.append((row[0], collection, tuple(row)))
             if len(rows) == query.limit:
-                end = min(end, rows[-1][1])
+                _, last_id, *_ = rows[-1]
+                end = min(end, last_id)
         return found, end
 
-    def count(self, layout: Layout, workspace: str, query: Query) -> int:
+    def count(
+        self,
+        layout: Layout,
+        workspace: str,
+        query: Query,
+    ) -> int:
         """Return how many records match, whatever the page."""
+        statement = count_statement(layout, query)
         values = query_sql.values(layout, workspace, query)
-        counted = count_statement(layout, query).run(self.session.cursor, values)
-        return int(counted.fetchall()[0][0])
+        ((count,),) = statement.run(self.session.cursor, values).fetchall()
+        return int(count)
 
     def history(
-        self, collection: str, workspace: str, record_id: str, before: int, limit: int
+        self,
+        collection: str,
+        workspace: str,
+        record_id: str,
+        before: int,
+        limit: int,
     ) -> list[Row]:
         """Return changes of a record below a revision, newest first.
 
@@ -127,7 +145,11 @@ class Reader:
         )
 
     def revision(
-        self, collection: str, workspace: str, record_id: str, revision: int
+        self,
+        collection: str,
+        workspace: str,
+        record_id: str,
+        revision: int,
     ) -> Row | None:
         """Return a record as it was at a revision, for ``journal.past_record``."""
         return self.session.row(
@@ -138,14 +160,27 @@ class Reader:
             revision=revision,
         )
 
-    def knows(self, collection: str, workspace: str, record_id: str) -> bool:
+    def knows(
+        self,
+        collection: str,
+        workspace: str,
+        record_id: str,
+    ) -> bool:
         """Return whether the journal ever had a change of the record."""
         found = self.session.row(
-            LAST_REVISION, collection=collection, workspace=workspace, id=record_id
+            LAST_REVISION,
+            collection=collection,
+            workspace=workspace,
+            id=record_id,
         )
         return found is not None
 
-    def changes(self, after: int | None, limit: int, wanted: Wanted) -> ChangeSlice:
+    def changes(
+        self,
+        after: int | None,
+        limit: int,
+        wanted: Wanted,
+    ) -> ChangeSlice:
         """Return the next wanted changes of the journal. Raises ``ChangesGone``."""
         return read_slice(self.session, after, limit, wanted)
 
@@ -164,17 +199,20 @@ class Reader:
         seqs = self.session.dialect.bound_list([seq])
         change = self.session.row(changes_by_seq, seqs=seqs)
         seals = self.seals(seq - 1, 1)
-        if change is None or not seals or seals[0].first_seq > seq:
+        if change is None or not seals:
             return None
         seal = seals[0]
+        if seal.first_seq > seq:
+            return None
         rows = self.session.rows(LEAF_HASHES, start=seal.first_seq, upto=seal.seq)
-        leaves = [bytes(row[0]) for row in rows]
+        leaves = [bytes(leaf_hash) for (leaf_hash,) in rows]
         path = inclusion_path(leaves, seq - seal.first_seq)
         return ChangeProof(change, seal, path)
 
     def migrations(self) -> list[str]:
         """Return the reports of completed runs as JSON text, the newest first."""
-        return [row[0] for row in self.session.rows(MIGRATION_RUNS)]
+        rows = self.session.rows(MIGRATION_RUNS)
+        return [report for (report,) in rows]
 
     def migration(self, migration_id: str) -> str | None:
         """Return the report of one completed run as JSON text."""
@@ -184,11 +222,31 @@ class Reader:
     def versions(self, layout: Layout) -> dict[int, int]:
         """Return how many stored records are at each schema version."""
         column = layout.table.c.schema_version
-        statement = layout.statements.get(
-            "versions", lambda: sa.select(column, sa.func.count()).group_by(column)
-        )
+
+        def write() -> sa.Select[Any]:
+            return sa.select(column, sa.func.count()).group_by(column)
+
+        statement = layout.statements.get("versions", write)
         rows = statement.run(self.session.cursor, {}).fetchall()
         return dict(rows)
+
+
+def _is_between(
+    row: LocatedRow,
+    after: tuple[str, ...],
+    end: str,
+) -> bool:
+    """Return whether a row follows the id and collection ``after``, before an id."""
+    record_id, collection, _ = row
+    return after < (record_id, collection) and record_id < end
+
+
+def _merged_statement(layouts: Sequence[Layout], query: Query) -> Compiled:
+    """Return the statement of a page of several tables."""
+    types = tuple(layout.type for layout in layouts)
+    key = ("merged", types, *query_sql.shape(query))
+    write = partial(query_sql.merged_page, layouts, query)
+    return layouts[0].statements.get(key, write)
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,71 +261,11 @@ class ChangeProof:
     @property
     def collection(self) -> str:
         """The collection of the change."""
-        return str(self.change[3])
+        _, _, _, collection, *_ = self.change
+        return str(collection)
 
     @property
     def workspace(self) -> str:
         """The workspace of the change."""
-        return str(self.change[2])
-
-
-@dataclass(frozen=True, slots=True)
-class Find:
-    """A read by key."""
-
-    layout: Layout
-    workspace: str
-    id: str
-
-
-class RecordReader:
-    """Reads by key: those that wait at the same time are one statement."""
-
-    def __init__(self, dialect: Dialect) -> None:
-        self._dialect = dialect
-        self._connection: Connection | None = None
-
-    def work(self, jobs: list[Job[Find]]) -> None:
-        """Answer the jobs."""
-        groups: dict[tuple[int, str], list[Job[Find]]] = {}
-        for job in jobs:
-            group = id(job.task.layout), job.task.workspace
-            groups.setdefault(group, []).append(job)
-        for of_group in groups.values():
-            try:
-                self._answer(of_group)
-            except Exception as error:  # noqa: BLE001 - every caller gets it
-                refused = refusal(self._dialect, error)
-                for job in of_group:
-                    job.error = refused
-                self._connection = None
-
-    def close(self) -> None:
-        """Close the connection."""
-        if self._connection is not None:
-            self._connection.close()
-
-    def _answer(self, jobs: list[Job[Find]]) -> None:
-        if self._connection is None:
-            self._connection = self._dialect.connect()
-        task = jobs[0].task
-        ids = list({job.task.id for job in jobs})
-        values = {
-            "workspace": task.workspace,
-            "ids": self._dialect.bound_list(ids),
-        }
-        rows = task.layout.by_ids.run(self._connection.cursor(), values).fetchall()
-        found = {row[0]: row for row in rows}
-        for job in jobs:
-            job.result = found.get(job.task.id)
-
-
-def refusal(dialect: Dialect, error: Exception) -> Exception:
-    """Return what the caller of a failed read gets."""
-    match dialect.failure(error):
-        case Failure.BUG:
-            return error
-        case Failure.STALE:
-            return Stale()
-    logger.warning("the database refused a read: %s", error)
-    return Unavailable("the database cannot be read now; try again")
+        _, _, workspace, *_ = self.change
+        return str(workspace)

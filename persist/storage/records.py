@@ -68,7 +68,10 @@ class TableRecords:
         )
 
     def load(
-        self, workspace: str, ids: Iterable[str], records: Iterable[Record]
+        self,
+        workspace: str,
+        ids: Iterable[str],
+        records: Iterable[Record],
     ) -> None:
         """Take ``records`` for all that is stored under ``ids``."""
         for record_id in ids:
@@ -185,7 +188,9 @@ def batches(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
 
 
 def _run_checked(
-    run: Callable[[Cursor, Sequence[Row]], int], cursor: Cursor, rows: Sequence[Row]
+    run: Callable[[Cursor, Sequence[Row]], int],
+    cursor: Cursor,
+    rows: Sequence[Row],
 ) -> None:
     """Change rows, each of which must be as it was read. Raises ``WriteLost``."""
     for batch in batches(rows):

@@ -32,7 +32,7 @@ from persist.storage.definitions import StoredDefinition, current_of, plan_steps
 from persist.storage.dialect import Dialect
 from persist.storage.evolution import Rehearsal, evolve
 from persist.storage.layout import Layout, layout_of
-from persist.storage.reader import refusal
+from persist.storage.record_reader import refusal
 from persist.storage.registration_plan import (
     Action,
     RegistrationPlan,
@@ -61,7 +61,12 @@ class Registration:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def prepare(self, name: str, definition: Any, source: Source) -> "Prepared":
+    async def prepare(
+        self,
+        name: str,
+        definition: Any,
+        source: Source,
+    ) -> "Prepared":
         """Do everything that can be done before the transaction.
 
         Raises ``InvalidSchema``, ``MigrationRequired``, ``CollectionIsTyped``, and
@@ -192,7 +197,10 @@ class Prepared:
         return Registered(self.plan.action, migrated)
 
     def _create(
-        self, work: UnitOfWork, target: StoredDefinition, after: Layout
+        self,
+        work: UnitOfWork,
+        target: StoredDefinition,
+        after: Layout,
     ) -> None:
         name = work.definitions.next_table()
         table = layout_of(after.type, self._dialect, table_name=name).table
@@ -225,7 +233,11 @@ class Prepared:
         return migrated
 
     def _amend(
-        self, work: UnitOfWork, target: StoredDefinition, before: Layout, after: Layout
+        self,
+        work: UnitOfWork,
+        target: StoredDefinition,
+        before: Layout,
+        after: Layout,
     ) -> None:
         old, new = _named(before.table), _named(after.table)
         self._ddl(
@@ -237,14 +249,22 @@ class Prepared:
         work.definitions.amend(target.name, target.schema_version, target.definition)
 
     def _create_indexes(
-        self, work: UnitOfWork, after: Layout, indexes: Sequence[sa.Index]
+        self,
+        work: UnitOfWork,
+        after: Layout,
+        indexes: Sequence[sa.Index],
     ) -> None:
         for index in indexes:
             if index.unique:
                 self._check_unique(work, after, index)
             self._ddl(work, CreateIndex(index))
 
-    def _check_unique(self, work: UnitOfWork, after: Layout, index: sa.Index) -> None:
+    def _check_unique(
+        self,
+        work: UnitOfWork,
+        after: Layout,
+        index: sa.Index,
+    ) -> None:
         """Raise ``UniqueViolation`` with samples if stored records share a value."""
         table, expressions = after.table, list(index.expressions)
         present = [

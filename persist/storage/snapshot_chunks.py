@@ -15,7 +15,7 @@ from persist.domain.errors import TooLarge, Unavailable
 from persist.domain.identifiers import new_id
 from persist.domain.snapshot import MAX_LINE_BYTES, Manifest, head_line
 from persist.storage.dialect import Dialect
-from persist.storage.reader import refusal
+from persist.storage.record_reader import refusal
 from persist.storage.sql import (
     Connection,
     Inserter,

@@ -12,6 +12,15 @@ import sqlalchemy as sa
 
 Made = TypeVar("Made")
 
+SqlExpression = sa.ColumnElement[Any]
+"""An expression of SQL whose value may be of any type."""
+
+SqlText = sa.ColumnElement[str]
+"""An expression of SQL whose value is text."""
+
+SqlCondition = sa.ColumnElement[bool]
+"""An expression of SQL that is true, false or unknown."""
+
 Row = tuple[Any, ...]
 """A row as the driver returns it."""
 
@@ -72,9 +81,9 @@ class Compiled:
 
     def arguments(self, values: Mapping[str, Any]) -> list[Any]:
         """Return the values in the order of the driver."""
+        constants = self.constants
         return [
-            values[name] if name in values else self.constants[name]
-            for name in self.names
+            values[name] if name in values else constants[name] for name in self.names
         ]
 
     def run(self, cursor: Cursor, values: Mapping[str, Any]) -> Cursor:
@@ -107,7 +116,8 @@ class PerDialect(Generic[Made]):
         kind = type(dialect)
         made = self._made.get(kind)
         if made is None:
-            made = self._made[kind] = self._make(dialect)
+            made = self._make(dialect)
+            self._made[kind] = made
         return made
 
 
@@ -118,7 +128,8 @@ class Statement(PerDialect[Compiled]):
     """
 
     def __init__(
-        self, written: sa.ClauseElement | Callable[[Any], sa.ClauseElement]
+        self,
+        written: sa.ClauseElement | Callable[[Any], sa.ClauseElement],
     ) -> None:
         def compiled(dialect: Dialect) -> Compiled:
             clause = written(dialect) if callable(written) else written
@@ -192,7 +203,8 @@ class StatementCache:
         if found is None:
             if len(self._compiled) >= self.CAPACITY:
                 self._compiled.clear()
-            found = self._compiled[key] = self._dialect.compile(write())
+            found = self._dialect.compile(write())
+            self._compiled[key] = found
         return found
 
 
@@ -201,19 +213,21 @@ def big_integer(name: str) -> sa.BindParameter[int]:
     return sa.bindparam(name, type_=sa.BigInteger())
 
 
-def constant(value: str) -> sa.ColumnElement[str]:
+def constant(value: str) -> SqlText:
     """Return text that stands in the statement, so that an index can be used."""
     return sa.literal_column(quoted_text(value), sa.Text())
 
 
 def quoted_text(value: str) -> str:
     """Return text as an SQL literal."""
-    return "'" + value.replace("'", "''") + "'"
+    escaped = value.replace("'", "''")
+    return f"'{escaped}'"
 
 
 def quoted_name(name: str) -> str:
     """Return a name as a quoted SQL identifier."""
-    return '"' + name.replace('"', '""') + '"'
+    escaped = name.replace('"', '""')
+    return f'"{escaped}"'
 
 
 def quoted_names(names: Sequence[str]) -> str:

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from persist.storage.catalog import Catalog
 from persist.storage.dialect import Dialect, Failure
-from persist.storage.reader import refusal
+from persist.storage.record_reader import refusal
 from persist.storage.sql import Session, Statement
 from persist.storage.tables import JOURNAL_HEAD, SNAPSHOTS
 

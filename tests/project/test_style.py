@@ -40,6 +40,10 @@ MOST_COMPLEX = 10
 DENSEST = 8.0
 """Tokens a line of code, the average of a file."""
 
+PROTOCOL = "Protocol"
+"""The base of classes whose methods have no body. Their lines are signatures, which
+consist of types: they cannot be packed, and nothing can be split from them."""
+
 NO_TOKEN = {
     *(tokenize.NEWLINE, tokenize.NL, tokenize.INDENT, tokenize.DEDENT),
     *(tokenize.COMMENT, tokenize.ENDMARKER, tokenize.ENCODING),
@@ -93,12 +97,25 @@ def docstrings(tree: ast.AST) -> Iterator[ast.Constant]:
             yield first.value
 
 
+def protocol_methods(tree: ast.AST) -> Iterator[ast.FunctionDef]:
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.ClassDef):
+            continue
+        if PROTOCOL in map(ast.unparse, node.bases):
+            yield from (each for each in node.body if isinstance(each, ast.FunctionDef))
+
+
 def density(path: Path) -> float:
-    """Return the tokens a line of code; comments, docstrings, blank lines are none."""
+    """Return the tokens a line of code.
+
+    Comments, docstrings, blank lines and the methods of protocols do not count.
+    """
     text = path.read_text()
+    tree = ast.parse(text)
     skipped: set[int] = set()
-    for docstring in docstrings(ast.parse(text)):
-        skipped |= set(range(docstring.lineno, (docstring.end_lineno or 0) + 1))
+    uncounted: list[ast.expr | ast.stmt] = [*docstrings(tree), *protocol_methods(tree)]
+    for node in uncounted:
+        skipped |= set(range(node.lineno, (node.end_lineno or 0) + 1))
     tokens, lines = 0, set[int]()
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
         if token.type not in NO_TOKEN and token.start[0] not in skipped:
@@ -194,3 +211,12 @@ def test_complexity_and_density_are_measured(tmp_path: Path) -> None:
         '"""Words that do not count."""\n\nx = [1, 2, 3, 4, 5]  # nor these\n'
     )
     assert density(module) == 13
+
+
+def test_methods_of_protocols_do_not_count_as_dense(tmp_path: Path) -> None:
+    module = tmp_path / "module.py"
+    method = "    def m(self, a: int, b: int) -> int: return a + b\n"
+    module.write_text(f"class P(Protocol):\n{method}")
+    assert density(module) == 6
+    module.write_text(f"class P(Other):\n{method}")
+    assert density(module) > DENSEST

@@ -99,11 +99,13 @@ class _CollectionSchemas:
 
     def _data(self, member: str) -> Json:
         """Return the schema of data; its root is always an object."""
-        name = self._base + member
-        source = self._type.schema
-        converted: Json = self._components.convert(source, self._base, name)
+        converted: Json = self._components.convert(
+            self._type.schema,
+            self._base,
+            self._base + member,
+        )
         if not self._is_composed:
-            converted |= {"type": "object"}
+            converted["type"] = "object"
         converted.pop("examples", None)
         if converted == NOTHING:
             return {"type": "object"}
@@ -115,13 +117,13 @@ class _CollectionSchemas:
         properties = create.get("properties", {})
         declared = self._type.schema.get("properties", {})
         for name, part in declared.items():
-            default = part.get("default") if isinstance(part, Mapping) else None
-            if default is None:
+            if not isinstance(part, Mapping) or part.get("default") is None:
                 continue
             if "$ref" in properties.get(name, {}):
                 continue
+            default = dumps(part["default"])
             description = part.get("description", "")
-            described = f"{description} Default: `{dumps(default)}`."
+            described = f"{description} Default: `{default}`."
             properties[name] |= {"description": described.lstrip()}
         return create
 
@@ -136,7 +138,7 @@ class _CollectionSchemas:
         required += computed
         read["properties"] = properties | computed
         if required:
-            read = read | {"required": required}
+            read["required"] = required
         return read
 
     def _computed(self) -> dict[str, Json]:
@@ -184,7 +186,8 @@ class _CollectionSchemas:
         required = self._type.schema.get("required", ())
         members: dict[str, Json] = {}
         for name, part in self._members().items():
-            merged = _MERGED.get(self._type.fields[name].type, part)
+            field_type = self._type.fields[name].type
+            merged = _MERGED.get(field_type, part)
             is_nullable = NULL in merged.get("anyOf", ())
             is_removable = name not in required and not is_nullable
             members[name] = nullable(merged) if is_removable else merged
@@ -193,11 +196,12 @@ class _CollectionSchemas:
     def _envelope(self, member: str) -> Json:
         """Return the schema of a record whose data has the schema of that name."""
         envelope: Json = SHARED["schemas"]["Record"]
-        collection = {"type": "string", "const": self._type.name}
-        properties = envelope["properties"] | {
-            "collection": collection,
-            "data": schema(self._base + member),
+        properties = dict(envelope["properties"])
+        properties["collection"] = {
+            "type": "string",
+            "const": self._type.name,
         }
+        properties["data"] = schema(self._base + member)
         return {
             "type": "object",
             "required": envelope["required"],
@@ -206,9 +210,11 @@ class _CollectionSchemas:
 
     def _page(self) -> Json:
         page: Json = SHARED["schemas"]["Page"]
-        item = schema(f"{self._base}Item")
-        items = {"type": "array", "items": item}
-        properties = page["properties"] | {"items": items}
+        properties = dict(page["properties"])
+        properties["items"] = {
+            "type": "array",
+            "items": schema(f"{self._base}Item"),
+        }
         return page | {"properties": properties}
 
     def _add_command(self, command: Command) -> None:
@@ -216,11 +222,14 @@ class _CollectionSchemas:
         name = command.name
         payload = payload_name(base, name)
         if name == "set":
-            converted = self._partial(self._members()) | {"minProperties": 1}
+            converted = self._partial(self._members())
+            converted["minProperties"] = 1
         else:
             prefix = base + pascal_case(name)
             converted = self._components.convert(
-                command.payload_schema, prefix, payload
+                command.payload_schema,
+                prefix,
+                payload,
             )
         self._components.add(payload, converted)
         result = self._result(command)

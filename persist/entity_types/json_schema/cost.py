@@ -34,6 +34,9 @@ _NEVER_APPLIED = ("$defs", "definitions", "contentSchema")
 
 Step = str | int
 
+Member = tuple[Step, Node, Any]
+"""The name or index of a member, the schema that it has to fit, and its value."""
+
 
 class BudgetExceeded(Exception):
     """The value takes more work than one validation may."""
@@ -89,14 +92,18 @@ class CostModel:
             for each in _applied(node):
                 if each not in self._recursive:
                     below += rates.get(each, 0)
-            rate = self._prices[node] + _pattern_rate(node) + passes(node) * below
+            own = self._prices[node] + _pattern_rate(node)
+            rate = own + passes(node) * below
             rates[node] = rate
             if node in self._recursive:
                 recursive += rate
         return rates[graph.root] + recursive
 
     def is_within(
-        self, value: Any, parts: Iterable[tuple[Node, Any]], budget: CostBudget
+        self,
+        value: Any,
+        parts: Iterable[tuple[Node, Any]],
+        budget: CostBudget,
     ) -> bool:
         """Return whether the engine's work on ``parts`` of a value is within the
         budget, and pay for it where it had to be counted."""
@@ -112,7 +119,12 @@ class CostModel:
         budget.left = counted.left
         return True
 
-    def spend_on_assertions(self, node: Node, value: Any, budget: CostBudget) -> None:
+    def spend_on_assertions(
+        self,
+        node: Node,
+        value: Any,
+        budget: CostBudget,
+    ) -> None:
         """Pay for what the node's own assertions cost over ``value``."""
         budget.spend(self._prices[node])
         if isinstance(value, list):
@@ -182,25 +194,31 @@ class _Count:
             self._visit_each(node, "propertyNames", value)
             self._visit_each(node, "unevaluatedProperties", value.values())
 
-    def _visit_each(self, node: Node, keyword: str, members: Iterable[Any]) -> None:
+    def _visit_each(
+        self,
+        node: Node,
+        keyword: str,
+        members: Iterable[Any],
+    ) -> None:
         if keyword in node.one:
             for member in members:
                 self.visit(node.one[keyword], member)
 
 
-def members_of(node: Node, value: Any) -> Iterator[tuple[Step, Node, Any]]:
+def members_of(node: Node, value: Any) -> Iterator[Member]:
     """Return the members or items of ``value`` that ``node`` itself describes, each
     with the schema that it has to fit."""
     if isinstance(value, list):
         return _items(node, value)
     if not isinstance(value, dict):
         return iter(())
-    if node.pattern_properties or "additionalProperties" in node.one:
+    is_open = node.pattern_properties or "additionalProperties" in node.one
+    if is_open:
         return _described_members(node, value)
     return _named_members(node.properties, value)
 
 
-def _items(node: Node, value: list[Any]) -> Iterator[tuple[Step, Node, Any]]:
+def _items(node: Node, value: list[Any]) -> Iterator[Member]:
     first = node.several.get("prefixItems", ())
     items = node.one.get("items")
     for index, item in enumerate(value):
@@ -210,8 +228,9 @@ def _items(node: Node, value: list[Any]) -> Iterator[tuple[Step, Node, Any]]:
 
 
 def _named_members(
-    properties: Mapping[str, Node], value: dict[str, Any]
-) -> Iterator[tuple[Step, Node, Any]]:
+    properties: Mapping[str, Node],
+    value: dict[str, Any],
+) -> Iterator[Member]:
     """Yield the members of an object that only ``properties`` describes."""
     shorter = properties if len(properties) < len(value) else value
     for name in shorter:
@@ -219,9 +238,7 @@ def _named_members(
             yield name, properties[name], value[name]
 
 
-def _described_members(
-    node: Node, value: dict[str, Any]
-) -> Iterator[tuple[Step, Node, Any]]:
+def _described_members(node: Node, value: dict[str, Any]) -> Iterator[Member]:
     for name, member in value.items():
         for below in _described(node, name):
             yield name, below, member
@@ -229,8 +246,11 @@ def _described_members(
 
 def _described(node: Node, name: str) -> list[Node]:
     """Return what a node says of a member by its name."""
-    patterns = node.pattern_properties.items()
-    found = [below for pattern, below in patterns if matcher(pattern)(name)]
+    found: list[Node] = []
+    for pattern, below in node.pattern_properties.items():
+        matches = matcher(pattern)
+        if matches(name):
+            found.append(below)
     if name in node.properties:
         found.append(node.properties[name])
     if not found and "additionalProperties" in node.one:
@@ -247,7 +267,9 @@ def passes(node: Node) -> int:
 
 
 def spend_on_names(
-    patterns: Mapping[str, Node], value: dict[str, Any], budget: CostBudget
+    patterns: Mapping[str, Node],
+    value: dict[str, Any],
+    budget: CostBudget,
 ) -> None:
     """Pay for matching the names of all members against patterns."""
     budget.spend(len(value) * len(patterns))
@@ -256,7 +278,11 @@ def spend_on_names(
     budget.spend(characters * states // STATES_PER_VISIT)
 
 
-def _spend_on_scalar(schema: Mapping[str, Any], value: Any, budget: CostBudget) -> None:
+def _spend_on_scalar(
+    schema: Mapping[str, Any],
+    value: Any,
+    budget: CostBudget,
+) -> None:
     if isinstance(value, float) and "multipleOf" in schema:
         _, exponent = frexp(value)
         budget.spend(abs(exponent) // 4)
@@ -264,7 +290,11 @@ def _spend_on_scalar(schema: Mapping[str, Any], value: Any, budget: CostBudget) 
         _spend_on_text(schema, value, budget)
 
 
-def _spend_on_text(schema: Mapping[str, Any], value: str, budget: CostBudget) -> None:
+def _spend_on_text(
+    schema: Mapping[str, Any],
+    value: str,
+    budget: CostBudget,
+) -> None:
     if schema.get("format") == "regex":
         budget.spend(VISITS_PER_REGEX_CHARACTER * len(value))
     elif "format" in schema:
@@ -285,8 +315,9 @@ def _price(schema: Mapping[str, Any]) -> int:
     """Return the visits of one look at a value, those of subschemas aside."""
     required = len(schema.get("required", ()))
     price = 1 + len(schema) + (required >> 4)
-    dependent = schema.get("dependentRequired", {}).values()
-    price += sum(map(len, dependent)) >> 2
+    dependent = schema.get("dependentRequired", {})
+    dependent_names = sum(map(len, dependent.values()))
+    price += dependent_names >> 2
     price += _price_of_constants(schema)
     if schema.get("format") == "regex":
         price += VISITS_PER_REGEX_CHARACTER
@@ -299,9 +330,13 @@ def _price(schema: Mapping[str, Any]) -> int:
 
 def _price_of_constants(schema: Mapping[str, Any]) -> int:
     """Return the visits of comparing a value with ``enum`` and ``const``."""
-    options = [*schema.get("enum", ()), schema.get("const")]
-    deep = [option for option in options if isinstance(option, dict | list)]
-    doubles = sum(isinstance(option, float) for option in options)
+    doubles = 0
+    deep: list[Any] = []
+    for option in (*schema.get("enum", ()), schema.get("const")):
+        if isinstance(option, float):
+            doubles += 1
+        elif isinstance(option, dict | list):
+            deep.append(option)
     if not deep:
         return doubles
     characters = len(dumps(deep))
@@ -350,12 +385,23 @@ def _refuter(schema: Mapping[str, Any]) -> Callable[[Any], bool] | None:
     required = tuple(schema.get("required", ()))
     if declared is None and not required:
         return None
-    names = [declared] if isinstance(declared, str) else declared or _TYPES
-    types = frozenset(each for name in names for each in _TYPES[name])
+    types = _python_types(declared)
 
     def refutes(value: Any) -> bool:
         if type(value) not in types:
             return True
-        return isinstance(value, dict) and any(name not in value for name in required)
+        if not isinstance(value, dict):
+            return False
+        return any(name not in value for name in required)
 
     return refutes
+
+
+def _python_types(declared: str | list[str] | None) -> frozenset[type]:
+    """Return the Python types of values that have a declared JSON type."""
+    if isinstance(declared, str):
+        return frozenset(_TYPES[declared])
+    types: set[type] = set()
+    for name in declared or _TYPES:
+        types.update(_TYPES[name])
+    return frozenset(types)

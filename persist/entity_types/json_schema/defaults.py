@@ -57,7 +57,12 @@ class Defaults:
         copy as deep as needed. Raises ``BudgetExceeded``."""
         return self.fill_below(self._root, value, budget)
 
-    def fill_below(self, node: Node, value: Any, budget: CostBudget) -> Any:
+    def fill_below(
+        self,
+        node: Node,
+        value: Any,
+        budget: CostBudget,
+    ) -> Any:
         """Fill in what ``node`` and the schemas below it have. See ``fill``."""
         if node not in self._filling:
             return value
@@ -73,7 +78,10 @@ class Defaults:
         return value
 
     def _fill_members(
-        self, node: Node, value: dict[str, Any], budget: CostBudget
+        self,
+        node: Node,
+        value: dict[str, Any],
+        budget: CostBudget,
     ) -> dict[str, Any]:
         filled = {}
         defaults = self._members[node]
@@ -91,7 +99,12 @@ class Defaults:
         budget.spend(len(value) >> 3)
         return value | filled
 
-    def _fill_items(self, node: Node, value: list[Any], budget: CostBudget) -> Any:
+    def _fill_items(
+        self,
+        node: Node,
+        value: list[Any],
+        budget: CostBudget,
+    ) -> Any:
         items = node.one["items"]
         first = len(node.several.get("prefixItems", ()))
         given = value[first:]

@@ -88,7 +88,11 @@ class _ReportFull(Exception):
 
 
 def explain(
-    root: Node, value: Any, evaluation: Evaluation, *, suggest: bool = False
+    root: Node,
+    value: Any,
+    evaluation: Evaluation,
+    *,
+    suggest: bool = False,
 ) -> list[Violation]:
     """Return what is wrong with a value that is not valid: the first hundred faults, or
     those that were found before the budget was spent.
@@ -103,7 +107,9 @@ def explain(
 
 
 def explain_members(
-    conjuncts: Iterable[Node], value: dict[str, Any], evaluation: Evaluation
+    conjuncts: Iterable[Node],
+    value: dict[str, Any],
+    evaluation: Evaluation,
 ) -> list[Violation]:
     """As ``explain``, of the members of an object, each by itself."""
     search = _Search(evaluation)
@@ -196,7 +202,12 @@ class _Search:
             if not self.found:
                 raise
 
-    def look(self, node: Node, value: Any, path: Path) -> None:
+    def look(
+        self,
+        node: Node,
+        value: Any,
+        path: Path,
+    ) -> None:
         """Note what a node has against the value at ``path``."""
         key = (node, path)
         if key in self._looked_at or self._evaluation.is_valid(node, value):
@@ -212,12 +223,22 @@ class _Search:
             for step, below, member in self._evaluation.unevaluated(node, value):
                 self.look(below, member, (*path, step))
 
-    def _note(self, path: Path, keyword: str, detail: str) -> None:
+    def _note(
+        self,
+        path: Path,
+        keyword: str,
+        detail: str,
+    ) -> None:
         self.found.append(Fault(path, keyword, detail))
         if len(self.found) >= MAX_FAULTS:
             raise _ReportFull
 
-    def _look_at_assertions(self, node: Node, value: Any, path: Path) -> bool:
+    def _look_at_assertions(
+        self,
+        node: Node,
+        value: Any,
+        path: Path,
+    ) -> bool:
         """Note which assertions fail. Return whether the value is at least of the right
         type."""
         for keyword in _SENTENCES:
@@ -236,7 +257,12 @@ class _Search:
                 return False
         return True
 
-    def _look_inside(self, node: Node, value: Any, path: Path) -> None:
+    def _look_inside(
+        self,
+        node: Node,
+        value: Any,
+        path: Path,
+    ) -> None:
         if isinstance(value, dict):
             self._look_at_names(node, value, path)
         elif isinstance(value, list):
@@ -248,7 +274,12 @@ class _Search:
             else:
                 self.look(below, member, (*path, step))
 
-    def _look_at_names(self, node: Node, value: dict[str, Any], path: Path) -> None:
+    def _look_at_names(
+        self,
+        node: Node,
+        value: dict[str, Any],
+        path: Path,
+    ) -> None:
         for name, detail in _missing(node.assertions, value).items():
             self._note((*path, name), "required", detail)
         if "propertyNames" not in node.one:
@@ -260,7 +291,12 @@ class _Search:
                 detail = f"has a name that is not accepted: it {why}"
                 self._note((*path, name), "propertyNames", detail)
 
-    def _look_at_items(self, node: Node, value: list[Any], path: Path) -> None:
+    def _look_at_items(
+        self,
+        node: Node,
+        value: list[Any],
+        path: Path,
+    ) -> None:
         if node.assertions.get("uniqueItems"):
             for index, first in _repeated(value):
                 self._note((*path, index), "uniqueItems", f"repeats item {first}")
@@ -275,7 +311,12 @@ class _Search:
         detail = f"must contain {limit} items of the kind asked for"
         self._note(path, "contains", detail)
 
-    def _look_at_alternatives(self, node: Node, value: Any, path: Path) -> None:
+    def _look_at_alternatives(
+        self,
+        node: Node,
+        value: Any,
+        path: Path,
+    ) -> None:
         is_valid = self._evaluation.is_valid
         if "not" in node.one and is_valid(node.one["not"], value):
             self._note(path, "not", "is of a kind that the schema excludes")
@@ -289,7 +330,11 @@ class _Search:
                 self._note(path, keyword, detail)
 
     def _look_at_nearest(
-        self, keyword: str, nodes: tuple[Node, ...], value: Any, path: Path
+        self,
+        keyword: str,
+        nodes: tuple[Node, ...],
+        value: Any,
+        path: Path,
     ) -> None:
         """Note what the nearest alternative has against a value, or what several
         equally near ones have."""
@@ -307,7 +352,12 @@ class _Search:
             detail = f"fits none of {len(nodes)} alternatives: {reasons}"
         self._note(path, keyword, _cut(detail, MAX_DETAIL_CHARACTERS))
 
-    def _apart(self, node: Node, value: Any, path: Path) -> list[Fault]:
+    def _apart(
+        self,
+        node: Node,
+        value: Any,
+        path: Path,
+    ) -> list[Fault]:
         """Return what a branch has against a value, without noting it."""
         key = (node, path)
         if path and key in self._branches:

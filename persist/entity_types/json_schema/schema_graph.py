@@ -75,10 +75,12 @@ class Node:
     @cached_property
     def in_place(self) -> tuple["Node", ...]:
         """The subschemas that apply to the value itself."""
-        found = [self.one[word] for word in _APPLICATORS_OF_ONE if word in self.one]
+        one = self.one
+        found = [one[keyword] for keyword in _APPLICATORS_OF_ONE if keyword in one]
         for keyword in _APPLICATORS_OF_SEVERAL:
             found.extend(self.several.get(keyword, ()))
-        found.extend(self.named.get("dependentSchemas", {}).values())
+        dependent = self.named.get("dependentSchemas", {})
+        found.extend(dependent.values())
         return tuple(found)
 
     @cached_property
@@ -87,7 +89,9 @@ class Node:
         ``allOf``."""
         conjuncts = self.several.get("allOf", ())
         target = self.one.get("$ref")
-        return conjuncts if target is None else (target, *conjuncts)
+        if target is None:
+            return conjuncts
+        return (target, *conjuncts)
 
     @cached_property
     def properties(self) -> Mapping[str, "Node"]:
@@ -124,12 +128,12 @@ class Graph:
         self._engine_locations = builder.engine_locations
         nodes = list(builder.nodes.values())
         self.nodes, circular = in_order(nodes, lambda node: node.in_place)
+        self.depth_first, recursive = in_order(nodes, lambda node: node.subschemas)
+        self.recursive = frozenset(recursive)
         circles = [
             Violation(node.location, "refers to itself forever") for node in circular
         ]
         self.problems = (*builder.problems, *circles)
-        self.depth_first, recursive = in_order(nodes, lambda node: node.subschemas)
-        self.recursive = frozenset(recursive)
 
     def compile(self) -> Callable[[Any], bool]:
         """Return a function that says whether a value is valid under the root.
@@ -158,15 +162,16 @@ class Graph:
         """Return the schema of what a node says of members by themselves."""
         schema: dict[str, Any] = {}
         if "properties" in node.named:
-            schema["properties"] = {
-                name: self._reference_to(below)
-                for name, below in node.properties.items()
-            }
+            properties = {}
+            for name, below in node.properties.items():
+                properties[name] = self._reference_to(below)
+            schema["properties"] = properties
         if "patternProperties" in node.named:
-            schema["patternProperties"] = {
-                to_engine_syntax(pattern): self._reference_to(below)
-                for pattern, below in node.pattern_properties.items()
-            }
+            by_pattern = {}
+            for pattern, below in node.pattern_properties.items():
+                name = to_engine_syntax(pattern)
+                by_pattern[name] = self._reference_to(below)
+            schema["patternProperties"] = by_pattern
         additional = node.one.get("additionalProperties")
         if additional is not None:
             schema["additionalProperties"] = self._reference_to(additional)
@@ -183,8 +188,9 @@ class Graph:
 def asserts_integer(schema: Mapping[str, Any]) -> bool:
     """Whether a schema admits no other number than integers."""
     declared = schema.get("type", ())
-    types = {declared} if isinstance(declared, str) else set(declared)
-    return "integer" in types and "number" not in types
+    if isinstance(declared, str):
+        return declared == "integer"
+    return "integer" in declared and "number" not in declared
 
 
 class _Builder:
@@ -245,12 +251,17 @@ class _Builder:
         at: str,
         engine_at: str,
     ) -> tuple[Node, ...]:
-        # The engine's array may end with conjuncts that were added to it.
-        pairs = zip(schemas, engine_schemas, strict=False)
-        return tuple(
-            self._node(part, engine_part, f"{at}/{index}", f"{engine_at}/{index}")
-            for index, (part, engine_part) in enumerate(pairs)
-        )
+        nodes = []
+        for index, part in enumerate(schemas):
+            node = self._node(
+                part,
+                # The engine's array may end with conjuncts that were added to it.
+                engine_schemas[index],
+                f"{at}/{index}",
+                f"{engine_at}/{index}",
+            )
+            nodes.append(node)
+        return tuple(nodes)
 
     def _named(
         self,
@@ -275,7 +286,10 @@ class _Builder:
         return nodes
 
     def _adapt(
-        self, schema: dict[str, Any], engine_schema: dict[str, Any], location: str
+        self,
+        schema: dict[str, Any],
+        engine_schema: dict[str, Any],
+        location: str,
     ) -> None:
         """Write into the engine's schema what else it asserts here."""
         if asserts_integer(schema):
@@ -286,7 +300,10 @@ class _Builder:
             self._adapt_name_patterns(engine_schema, location)
 
     def _adapt_pattern(
-        self, schema: dict[str, Any], engine_schema: dict[str, Any], location: str
+        self,
+        schema: dict[str, Any],
+        engine_schema: dict[str, Any],
+        location: str,
     ) -> None:
         pattern = schema["pattern"]
         del engine_schema["pattern"]
@@ -307,7 +324,11 @@ class _Builder:
         engine_schema[keyword] = accepted
 
     def _is_accepted(
-        self, pattern: str, location: str, *, of_names: bool = False
+        self,
+        pattern: str,
+        location: str,
+        *,
+        of_names: bool = False,
     ) -> bool:
         """Return whether the engine can match a pattern; note why it cannot."""
         try:
@@ -322,7 +343,12 @@ class _Builder:
             return False
         return True
 
-    def _link(self, node: Node, one: dict[str, Node], engine_schema: Any) -> None:
+    def _link(
+        self,
+        node: Node,
+        one: dict[str, Node],
+        engine_schema: Any,
+    ) -> None:
         reference = node.assertions["$ref"]
         target_location = unquote(reference.removeprefix("#"))
         target = self.nodes.get(target_location)

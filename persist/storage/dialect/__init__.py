@@ -17,7 +17,16 @@ from sqlalchemy.engine import make_url
 
 from persist.domain.field import FieldType, Path
 from persist.domain.migration import MigrationStep
-from persist.storage.sql import Compiled, Connection, Cursor, Insert, Row
+from persist.storage.sql import (
+    Compiled,
+    Connection,
+    Cursor,
+    Insert,
+    Row,
+    SqlCondition,
+    SqlExpression,
+    SqlText,
+)
 
 SCHEME = re.compile(r"[a-z][a-z0-9+.-]{0,30}")
 """The schemes of URLs (RFC 3986, 3.1), in lower case."""
@@ -69,8 +78,8 @@ class TableWriter:
 
 
 ElementTest = Callable[
-    [sa.ColumnElement[Any], Callable[[FieldType], sa.ColumnElement[Any]]],
-    sa.ColumnElement[bool],
+    [SqlExpression, Callable[[FieldType], SqlExpression]],
+    SqlCondition,
 ]
 
 KEY_COLUMNS = ("workspace", "id", "revision")
@@ -249,64 +258,54 @@ class Dialect(Protocol):
 
     # Expressions
 
-    def one_of(
-        self, column: sa.ColumnElement[Any], name: str
-    ) -> sa.ColumnElement[bool]:
+    def one_of(self, column: SqlExpression, name: str) -> SqlCondition:
         """Compare a column with the list that is bound as ``name``."""
 
-    def column_json(
-        self, column: sa.Column[Any], field_type: FieldType
-    ) -> sa.ColumnElement[str]:
+    def column_json(self, column: sa.Column[Any], field_type: FieldType) -> SqlText:
         """Write the value of a column as JSON text."""
 
-    def concatenate(self, *parts: str | sa.ColumnElement[str]) -> sa.ColumnElement[str]:
+    def concatenate(self, *parts: str | SqlText) -> SqlText:
         """Concatenate text and expressions."""
 
     def member(
-        self, document: sa.ColumnElement[Any], path: Path, field_type: FieldType
-    ) -> sa.ColumnElement[Any]:
+        self, document: SqlExpression, path: Path, field_type: FieldType
+    ) -> SqlExpression:
         """Extract a member whose type the schema declares."""
 
     def open_member(
-        self, document: sa.ColumnElement[Any], path: Path, field_type: FieldType
-    ) -> sa.ColumnElement[Any]:
+        self, document: SqlExpression, path: Path, field_type: FieldType
+    ) -> SqlExpression:
         """Extract a member of any type if it is of ``field_type``."""
 
-    def json_text(
-        self, document: sa.ColumnElement[Any], path: Path
-    ) -> sa.ColumnElement[str]:
+    def json_text(self, document: SqlExpression, path: Path) -> SqlText:
         """Extract a member as JSON text."""
 
     def json_type(
-        self, document: sa.ColumnElement[Any], path: Path
+        self, document: SqlExpression, path: Path
     ) -> sa.ColumnElement[str | None]:
         """Return the JSON type of a member: object, array, string, number, boolean."""
 
-    def contains(self, text: Any, part: Any) -> sa.ColumnElement[bool]:
+    def contains(self, text: Any, part: Any) -> SqlCondition:
         """Test whether text contains other text."""
 
-    def startswith(self, text: Any, part: Any) -> sa.ColumnElement[bool]:
+    def startswith(self, text: Any, part: Any) -> SqlCondition:
         """Test whether text begins with other text."""
 
-    def endswith(self, text: Any, part: Any) -> sa.ColumnElement[bool]:
+    def endswith(self, text: Any, part: Any) -> SqlCondition:
         """Test whether text ends with other text."""
 
-    def fold(self, text: sa.ColumnElement[Any]) -> sa.ColumnElement[str]:
+    def fold(self, text: SqlExpression) -> SqlText:
         """Fold the case of text as ``domain/case_folding`` does."""
 
-    def comparable(
-        self, field_type: FieldType, value: sa.ColumnElement[Any]
-    ) -> sa.ColumnElement[Any]:
+    def comparable(self, field_type: FieldType, value: SqlExpression) -> SqlExpression:
         """Return what is compared of a value, as ``domain/field_types`` has it."""
 
-    def list_length(
-        self, document: sa.ColumnElement[Any], path: Path
-    ) -> sa.ColumnElement[int]:
+    def list_length(self, document: SqlExpression, path: Path) -> sa.ColumnElement[int]:
         """Count the elements of a list; NULL if the member is none."""
 
     def has_element(
-        self, document: sa.ColumnElement[Any], path: Path, test: ElementTest
-    ) -> sa.ColumnElement[bool]:
+        self, document: SqlExpression, path: Path, test: ElementTest
+    ) -> SqlCondition:
         """Test whether an element of a list passes ``test``; false if there is none.
 
         ``test`` gets the JSON type of an element, and what returns its value as a type.

@@ -2,14 +2,13 @@
 
 import re
 from collections.abc import Mapping
-from typing import Any
 
 import sqlalchemy as sa
 
 from persist.domain.field import FieldType, Path
 from persist.domain.migration import MigrationStep
 from persist.storage.dialect.columns import COLUMN_TYPES, DOCUMENT, TEXT
-from persist.storage.sql import Compiled, quoted_text
+from persist.storage.sql import Compiled, SqlExpression, SqlText, quoted_text
 
 PLAIN_NAME = re.compile(r"[^\x00-\x1f'\"\\%\x7f]+")
 """The name of a member that may be part of SQL as a literal; all others are bound."""
@@ -47,23 +46,21 @@ class SqlCompiler:
             return str(DOCUMENT.compile(self._sqlalchemy))
         return str(COLUMN_TYPES.get(field_type, DOCUMENT).compile(self._sqlalchemy))
 
-    def fold(self, text: sa.ColumnElement[Any]) -> sa.ColumnElement[str]:
+    def fold(self, text: SqlExpression) -> SqlText:
         return sa.func.persist_fold(text, type_=TEXT)
 
-    def comparable(
-        self, field_type: FieldType, value: sa.ColumnElement[Any]
-    ) -> sa.ColumnElement[Any]:
+    def comparable(self, field_type: FieldType, value: SqlExpression) -> SqlExpression:
         name = FORM_FUNCTIONS.get(field_type)
         if name is None:
             return value
-        form: sa.ColumnElement[Any] = getattr(sa.func, name)(value, type_=TEXT)
+        form: SqlExpression = getattr(sa.func, name)(value, type_=TEXT)
         return form
 
     def step_sql(self, step: MigrationStep) -> list[str]:
         return step.statements(self.name)
 
 
-def path_parameter(text: str, path: Path) -> sa.ColumnElement[str]:
+def path_parameter(text: str, path: Path) -> SqlText:
     """Return a path as SQL: a literal if an index can be over it, otherwise bound."""
     if all(PLAIN_NAME.fullmatch(name) for name in path):
         return sa.literal_column(quoted_text(text), sa.Text())

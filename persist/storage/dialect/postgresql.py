@@ -35,6 +35,9 @@ from persist.storage.sql import (
     Cursor,
     Insert,
     Row,
+    SqlCondition,
+    SqlExpression,
+    SqlText,
     constant,
     quoted_name,
     quoted_names,
@@ -367,34 +370,30 @@ class PostgreSQL(SqlCompiler):
 
     # Expressions
 
-    def one_of(
-        self, column: sa.ColumnElement[Any], name: str
-    ) -> sa.ColumnElement[bool]:
+    def one_of(self, column: SqlExpression, name: str) -> SqlCondition:
         array = sa.cast(sa.bindparam(name), postgresql.ARRAY(column.type))
         return sa.type_coerce(column == sa.func.any(array), sa.Boolean())
 
-    def column_json(
-        self, column: sa.Column[Any], field_type: FieldType
-    ) -> sa.ColumnElement[str]:
+    def column_json(self, column: sa.Column[Any], field_type: FieldType) -> SqlText:
         if field_type not in COLUMN_TYPES:
-            written: sa.ColumnElement[Any] = column
+            written: SqlExpression = column
         else:
             written = sa.func.to_json(column)
-        text: sa.ColumnElement[str] = sa.cast(written, sa.Text())
+        text: SqlText = sa.cast(written, sa.Text())
         if field_type is FieldType.NUMBER:
             text = _number_json(column, text)
         return sa.func.coalesce(text, sa.literal_column("'null'"))
 
-    def concatenate(self, *parts: str | sa.ColumnElement[str]) -> sa.ColumnElement[str]:
+    def concatenate(self, *parts: str | SqlText) -> SqlText:
         operands = [constant(part) if isinstance(part, str) else part for part in parts]
-        result: sa.ColumnElement[str] = sa.type_coerce(operands[0], sa.Text())
+        result: SqlText = sa.type_coerce(operands[0], sa.Text())
         for operand in operands[1:]:
             result = result.concat(operand)
         return result
 
     def member(
-        self, document: sa.ColumnElement[Any], path: Path, field_type: FieldType
-    ) -> sa.ColumnElement[Any]:
+        self, document: SqlExpression, path: Path, field_type: FieldType
+    ) -> SqlExpression:
         text = document.op("#>>")(_text_array(path))
         if field_type is FieldType.NUMBER:
             return sa.cast(text, sa.Numeric())
@@ -403,8 +402,8 @@ class PostgreSQL(SqlCompiler):
         return sa.collate(sa.type_coerce(text, sa.Text()), "C")
 
     def open_member(
-        self, document: sa.ColumnElement[Any], path: Path, field_type: FieldType
-    ) -> sa.ColumnElement[Any]:
+        self, document: SqlExpression, path: Path, field_type: FieldType
+    ) -> SqlExpression:
         member = self.member(document, path, field_type)
         if field_type in TEXT_TYPES:
             return member
@@ -412,29 +411,25 @@ class PostgreSQL(SqlCompiler):
         fits = self.json_type(document, path) == constant(json_type_of(field_type))
         return sa.case((fits, member))
 
-    def json_text(
-        self, document: sa.ColumnElement[Any], path: Path
-    ) -> sa.ColumnElement[str]:
+    def json_text(self, document: SqlExpression, path: Path) -> SqlText:
         member = document.op("#>")(_text_array(path))
         return sa.collate(sa.cast(member, sa.Text()), "C")
 
     def json_type(
-        self, document: sa.ColumnElement[Any], path: Path
+        self, document: SqlExpression, path: Path
     ) -> sa.ColumnElement[str | None]:
         return sa.func.json_typeof(document.op("#>")(_text_array(path)))
 
-    def list_length(
-        self, document: sa.ColumnElement[Any], path: Path
-    ) -> sa.ColumnElement[int]:
+    def list_length(self, document: SqlExpression, path: Path) -> sa.ColumnElement[int]:
         return sa.func.json_array_length(self._list(document, path))
 
     def has_element(
-        self, document: sa.ColumnElement[Any], path: Path, test: ElementTest
-    ) -> sa.ColumnElement[bool]:
+        self, document: SqlExpression, path: Path, test: ElementTest
+    ) -> SqlCondition:
         listed = sa.func.json_array_elements(self._list(document, path))
         elements = listed.table_valued(sa.column("value", postgresql.JSON()))
 
-        def value(field_type: FieldType) -> sa.ColumnElement[Any]:
+        def value(field_type: FieldType) -> SqlExpression:
             return self.open_member(elements.c.value, (), field_type)
 
         json_type = sa.func.json_typeof(elements.c.value)
@@ -442,20 +437,18 @@ class PostgreSQL(SqlCompiler):
         found = sa.select(one).select_from(elements)
         return found.where(test(json_type, value)).exists()
 
-    def _list(
-        self, document: sa.ColumnElement[Any], path: Path
-    ) -> sa.ColumnElement[Any]:
+    def _list(self, document: SqlExpression, path: Path) -> SqlExpression:
         """Extract a list; NULL if the member is none."""
         is_list = self.json_type(document, path) == constant("array")
         return sa.case((is_list, document.op("#>")(_text_array(path))))
 
-    def contains(self, text: Any, part: Any) -> sa.ColumnElement[bool]:
+    def contains(self, text: Any, part: Any) -> SqlCondition:
         return sa.func.strpos(text, part) > 0
 
-    def startswith(self, text: Any, part: Any) -> sa.ColumnElement[bool]:
+    def startswith(self, text: Any, part: Any) -> SqlCondition:
         return sa.func.starts_with(text, part)
 
-    def endswith(self, text: Any, part: Any) -> sa.ColumnElement[bool]:
+    def endswith(self, text: Any, part: Any) -> SqlCondition:
         ending = sa.func.right(text, sa.func.length(part))
         return sa.type_coerce(ending == part, sa.Boolean())
 
@@ -500,9 +493,7 @@ def _over_rows(
     return run
 
 
-def _number_json(
-    column: sa.Column[Any], text: sa.ColumnElement[str]
-) -> sa.ColumnElement[str]:
+def _number_json(column: sa.Column[Any], text: SqlText) -> SqlText:
     """Write integral doubles, which are stored as doubles, as integers."""
     integral = sa.and_(
         sa.func.trunc(column) == column,
@@ -512,7 +503,7 @@ def _number_json(
     return sa.case((integral, integer), else_=text)
 
 
-def _text_array(path: Path) -> sa.ColumnElement[Any]:
+def _text_array(path: Path) -> SqlExpression:
     """Write a path as an array of text: names double-quoted, backslash escapes."""
     quoted = ",".join(
         '"' + name.replace("\\", "\\\\").replace('"', '\\"') + '"' for name in path

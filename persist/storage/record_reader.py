@@ -1,0 +1,93 @@
+"""Reads of records by key: those that wait at the same time are one statement."""
+
+import logging
+from dataclasses import dataclass
+
+from persist.domain.errors import Unavailable
+from persist.storage.catalog import Stale
+from persist.storage.dialect import Dialect, Failure
+from persist.storage.layout import Layout
+from persist.storage.sql import Connection, Row
+from persist.storage.worker import Job
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Find:
+    """A read by key."""
+
+    layout: Layout
+    workspace: str
+    id: str
+
+
+FindJobs = list[Job[Find]]
+
+
+class RecordReader:
+    """Answers reads by key; ``storage.worker`` calls it with all that wait."""
+
+    def __init__(self, dialect: Dialect) -> None:
+        self._dialect = dialect
+        self._connection: Connection | None = None
+
+    def work(self, jobs: FindJobs) -> None:
+        """Answer the jobs."""
+        for group in _by_table_and_workspace(jobs):
+            try:
+                self._answer(group)
+            except Exception as error:  # noqa: BLE001 - every caller gets it
+                refused = refusal(self._dialect, error)
+                for job in group:
+                    job.error = refused
+                self._connection = None
+
+    def close(self) -> None:
+        """Close the connection."""
+        if self._connection is not None:
+            self._connection.close()
+
+    def _answer(self, jobs: FindJobs) -> None:
+        """Answer jobs of one table and one workspace with one statement."""
+        task = jobs[0].task
+        rows = self._read(task.layout, task.workspace, {job.task.id for job in jobs})
+        for job in jobs:
+            job.result = rows.get(job.task.id)
+
+    def _read(
+        self,
+        layout: Layout,
+        workspace: str,
+        ids: set[str],
+    ) -> dict[str, Row]:
+        """Return the rows of the records that exist, by id."""
+        if self._connection is None:
+            self._connection = self._dialect.connect()
+        values = {
+            "workspace": workspace,
+            "ids": self._dialect.bound_list(list(ids)),
+        }
+        cursor = self._connection.cursor()
+        rows = layout.by_ids.run(cursor, values).fetchall()
+        return {row[0]: row for row in rows}
+
+
+def _by_table_and_workspace(jobs: FindJobs) -> list[FindJobs]:
+    groups: dict[tuple[int, str], FindJobs] = {}
+    for job in jobs:
+        task = job.task
+        key = id(task.layout), task.workspace
+        groups.setdefault(key, []).append(job)
+    return list(groups.values())
+
+
+def refusal(dialect: Dialect, error: Exception) -> Exception:
+    """Return what the caller of a failed read gets."""
+    match dialect.failure(error):
+        case Failure.BUG:
+            return error
+        case Failure.STALE:
+            return Stale()
+    logger.warning("the database refused a read: %s", error)
+    return Unavailable("the database cannot be read now; try again")
