@@ -16,15 +16,8 @@ import pytest
 
 from persist.settings import Settings, variable
 from tests.support.disk import small_disk
-from tests.support.program import (
-    PATIENCE,
-    PROGRAM,
-    ROOT,
-    Running,
-    clean_environment,
-    persist,
-    serving,
-)
+from tests.support.forked import PROGRAM, ROOT
+from tests.support.program import PATIENCE, Running, clean_environment, persist, serving
 
 SHOP = '''
 from persist import entity

@@ -13,7 +13,8 @@ import pytest
 
 from tests.conftest import NewDatabase
 from tests.fixtures import PRODUCTS_1, RECORDS, TICKETS_1
-from tests.support.program import PATIENCE, PROGRAM, clean_environment, persist, serving
+from tests.support.forked import PROGRAM
+from tests.support.program import PATIENCE, clean_environment, persist, serving
 
 SHOP = '''
 from persist import MigrationPlan, MigrationStep, entity

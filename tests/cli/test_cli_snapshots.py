@@ -12,9 +12,10 @@ import pytest
 
 from tests.conftest import NewDatabase
 from tests.fixtures import RECORDS, TICKETS_1
+from tests.support.forked import PROGRAM, ROOT
 from tests.support.postgres import create_database
 from tests.support.problems import Json
-from tests.support.program import PATIENCE, PROGRAM, ROOT, clean_environment, persist
+from tests.support.program import PATIENCE, clean_environment, persist
 from tests.support.server import Server, serving
 
 PRESENT = {"MODELS": "app.models"}

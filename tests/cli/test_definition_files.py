@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from tests.support.collection import Collection
+from tests.support.forked import ROOT
 from tests.support.problems import Json, assert_problem
 from tests.support.registered import (
     AUDIT_EVENT,
@@ -17,7 +18,7 @@ from tests.support.registered import (
     registered,
     two_replicas,
 )
-from tests.support.server import ROOT, Server, serving
+from tests.support.server import Server, serving
 from tests.support.waiting import until
 
 TEXT = {"type": "string"}

@@ -8,14 +8,9 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.support.forked import ROOT
 from tests.support.ports import free_port
-from tests.support.program import (
-    PATIENCE,
-    ROOT,
-    clean_environment,
-    persist,
-    serving,
-)
+from tests.support.program import PATIENCE, clean_environment, persist, serving
 from tests.support.waiting import until
 
 DEFAULT = {"PERSIST_MODELS": ""}

@@ -9,7 +9,8 @@ import httpx
 import pytest
 
 from tests.conftest import NewDatabase
-from tests.support.program import PATIENCE, PROGRAM, clean_environment, persist, serving
+from tests.support.forked import PROGRAM
+from tests.support.program import PATIENCE, clean_environment, persist, serving
 
 BEFORE = """
 from sqlmodel import Field, SQLModel

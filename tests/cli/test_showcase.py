@@ -8,8 +8,9 @@ import pytest
 
 from app.showcase.snapshots import FIXTURES, with_new_ids
 from tests.conftest import NewDatabase
+from tests.support.forked import ROOT
 from tests.support.problems import Json
-from tests.support.program import ROOT, serving, showcase
+from tests.support.program import serving, showcase
 from tests.support.server import Server
 from tests.support.server import serving as serving_on
 

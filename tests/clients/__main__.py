@@ -14,7 +14,8 @@ from typing import Any
 
 import httpx
 
-from tests.support.server import ROOT, Server, serving
+from tests.support.forked import ROOT
+from tests.support.server import Server, serving
 
 HERE = Path(__file__).parent
 TOOLS = ROOT / ".clients"

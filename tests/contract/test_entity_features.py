@@ -18,7 +18,7 @@ from persist.entity_types.registry import InvalidModels, load_models
 from tests.conftest import NewDatabase
 from tests.contract.test_entity_classes import IMPORTS, module
 from tests.support.collection import Collection
-from tests.support.program import ROOT
+from tests.support.forked import ROOT
 from tests.support.server import serving
 
 PAGE = ROOT / "docs" / "reference" / "entity-classes.md"

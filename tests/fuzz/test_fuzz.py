@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import NewDatabase
-from tests.support.server import ROOT, Server, serving
+from tests.support.forked import ROOT
+from tests.support.server import Server, serving
 
 CONFIGURATION = ROOT / "tests" / "support" / "schemathesis.toml"
 

@@ -29,7 +29,8 @@ from tests.fixtures.snapshots import (
     record,
 )
 from tests.fixtures.storing import store
-from tests.support.server import ROOT, Server, serving, start
+from tests.support.forked import ROOT
+from tests.support.server import Server, serving, start
 
 LONG = httpx.Timeout(300)
 

@@ -20,8 +20,9 @@ from tests.fixtures import (
     TICKETS_1,
     StoredVersion,
 )
+from tests.support.forked import ROOT
 from tests.support.problems import Json
-from tests.support.server import ROOT, serving
+from tests.support.server import serving
 
 PRESENT = {"MODELS": "app.models"}
 STEPS = {PRODUCTS_1: [(1, 2), (2, 3)], PRODUCTS_2: [(2, 3)], TICKETS_1: [(1, 2)]}

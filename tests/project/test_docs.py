@@ -18,8 +18,8 @@ from persist.api.routes import ROUTES, WORKSPACE_COLLECTION_ROUTES
 from persist.cli import commands
 from persist.domain.query import OPERATORS
 from tests.support import reference_pages
+from tests.support.forked import ROOT
 from tests.support.postgres import create_database
-from tests.support.program import ROOT
 from tests.support.sessions import DATABASE_URL, Session, blocks
 
 DOCS = ROOT / "docs"

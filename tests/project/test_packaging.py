@@ -9,7 +9,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.support.program import ROOT, announced
+from tests.support.forked import ROOT
+from tests.support.program import announced
 
 pytestmark = pytest.mark.slow
 

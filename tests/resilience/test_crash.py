@@ -103,7 +103,7 @@ def test_a_service_that_is_told_to_stop_finishes_what_it_began(
     with Load(server, ledger, shared_id):
         ledger.wait_for(100)
         server.stop()
-    assert server.process.returncode == 0
+    assert server.process.poll() == 0
     for response in ledger.refused:
         assert_problem(response, 503, "unavailable")
     with serving(url, tmp_path) as again:

@@ -4,13 +4,15 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
-ROOT = Path(__file__).parents[2]
-PROGRAM = [sys.executable, "-P", "-m", "persist.cli"]
+from tests.support.forked import PROGRAM, ROOT, Process, start
+
 ANNOUNCEMENT = re.compile(r"answers on (http://\S+)")
 PATIENCE = 60
 
@@ -20,37 +22,51 @@ class Running:
     """A service that has said that it answers."""
 
     url: str
-    process: subprocess.Popen[str]
+    process: Process
     errors: Path
 
     def end(self, signal: int) -> int:
         """Its exit status after a signal."""
         self.process.send_signal(signal)
-        self.process.communicate(timeout=PATIENCE)
-        return self.process.returncode
+        return self.process.wait(PATIENCE)
 
 
 def persist(
     folder: Path, *arguments: str, **environment: str
 ) -> subprocess.CompletedProcess[str]:
     """Run the program to its end."""
-    return _run([*PROGRAM, *arguments], folder, environment)
+    return run(list(arguments), folder, clean_environment(**environment))
+
+
+def run(
+    arguments: list[str], folder: Path, environment: dict[str, str]
+) -> subprocess.CompletedProcess[str]:
+    """Run the program to its end in exactly this environment."""
+    with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
+        process = start(
+            arguments,
+            folder,
+            environment,
+            stdout=output.fileno(),
+            stderr=errors.fileno(),
+        )
+        try:
+            status = process.wait(PATIENCE)
+        finally:
+            process.kill()
+        output.seek(0)
+        errors.seek(0)
+        return subprocess.CompletedProcess(
+            [*PROGRAM, *arguments], status, output.read(), errors.read()
+        )
 
 
 def showcase(
     folder: Path, *arguments: str, **environment: str
 ) -> subprocess.CompletedProcess[str]:
     """Run this deployment's showcase to its end."""
-    return _run(
-        [sys.executable, "-P", "-m", "app.showcase", *arguments], folder, environment
-    )
-
-
-def _run(
-    program: list[str], folder: Path, environment: dict[str, str]
-) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        program,
+        [sys.executable, "-P", "-m", "app.showcase", *arguments],
         cwd=folder,
         env=clean_environment(**environment),
         capture_output=True,
@@ -63,10 +79,22 @@ def _run(
 @contextmanager
 def serving(folder: Path, *flags: str, **environment: str) -> Iterator[Running]:
     """`persist serve` on a free port, from its announcement until the block ends."""
-    with announced(
-        PROGRAM, folder, clean_environment(**environment), *flags
-    ) as running:
-        yield running
+    errors = folder / "stderr.log"
+    reading, writing = os.pipe()
+    with errors.open("w") as log, os.fdopen(reading) as output:
+        process = start(
+            ["serve", "--port", "0", *flags],
+            folder,
+            clean_environment(**environment),
+            stdout=writing,
+            stderr=log.fileno(),
+        )
+        os.close(writing)
+        try:
+            yield Running(_announced_url(output, errors), process, errors)
+        finally:
+            process.terminate()
+            process.wait(PATIENCE)
 
 
 @contextmanager
@@ -86,15 +114,19 @@ def announced(
         )
     assert process.stdout is not None
     try:
-        found = next(
-            (match for line in process.stdout if (match := ANNOUNCEMENT.search(line))),
-            None,
-        )
-        assert found is not None, errors.read_text()
-        yield Running(found[1], process, errors)
+        yield Running(_announced_url(process.stdout, errors), process, errors)
     finally:
         process.terminate()
         process.communicate(timeout=PATIENCE)
+
+
+def _announced_url(output: IO[str], errors: Path) -> str:
+    """Return the URL of the line that says that the service answers."""
+    found = next(
+        (match for line in output if (match := ANNOUNCEMENT.search(line))), None
+    )
+    assert found is not None, errors.read_text()
+    return found[1]
 
 
 def clean_environment(**chosen: str) -> dict[str, str]:

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.forked import ROOT
 from tests.support.ports import free_port
-from tests.support.server import ROOT, Server
+from tests.support.server import Server
 from tests.support.waiting import until
 
 CONFIGURATION = [

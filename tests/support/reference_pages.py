@@ -17,7 +17,7 @@ from persist.api.routes import EVERY_ROUTE, ROUTES, WORKSPACE, Reach, Route
 from persist.cli import commands
 from persist.domain.query import OPERATORS
 from persist.settings import Settings, variable
-from tests.support.program import ROOT
+from tests.support.forked import ROOT
 
 DOCS = ROOT / "docs"
 PART = re.compile(r"(<!-- generated: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)

@@ -4,21 +4,20 @@ it."""
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 
+from tests.support import forked, program
+from tests.support.forked import ROOT
 from tests.support.ports import free_port
 
-ROOT = Path(__file__).parents[2]
 DEPLOYMENT = "tests.deployment"
 PATIENCE = 60.0
-PROGRAM = [sys.executable, "-P", "-m", "persist.cli"]
 
 
 @dataclass
@@ -26,7 +25,7 @@ class Server:
     """A running service: its address, its process group and what it wrote."""
 
     url: str
-    process: subprocess.Popen[bytes]
+    process: forked.Process
     log: Path
 
     def client(self) -> httpx.Client:
@@ -44,7 +43,8 @@ class Server:
 
     def kill(self) -> None:
         """Kill -9: every process of the service at once, with no chance to tidy up."""
-        os.killpg(self.process.pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait(PATIENCE)
 
     def stop(self) -> None:
@@ -110,13 +110,12 @@ def start(
     }
     given |= settings or {}
     with log.open("ab") as output:
-        process = subprocess.Popen(
-            [*PROGRAM, "serve"],
-            cwd=folder,
-            env=_environment(given) | (environment or {}),
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
+        process = forked.start(
+            ["serve"],
+            folder,
+            _environment(given) | (environment or {}),
+            stdout=output.fileno(),
+            stderr=output.fileno(),
         )
     server = Server(f"http://127.0.0.1:{port}", process, log)
     _wait_until_ready(server)
@@ -127,15 +126,8 @@ def run(
     command: list[str], database_url: str, folder: Path
 ) -> subprocess.CompletedProcess[str]:
     """Run another command of `persist` on the same database to its end."""
-    return subprocess.run(
-        [*PROGRAM, *command],
-        cwd=folder,
-        env=_environment({"DATABASE_URL": database_url, "MODELS": DEPLOYMENT}),
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
+    environment = _environment({"DATABASE_URL": database_url, "MODELS": DEPLOYMENT})
+    return program.run(command, folder, environment)
 
 
 def _environment(settings: dict[str, str]) -> dict[str, str]:

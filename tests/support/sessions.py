@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from tests.support.forked import PROGRAM, ROOT
 from tests.support.ports import free_port
-from tests.support.program import PROGRAM, ROOT, clean_environment, serving
+from tests.support.program import clean_environment, serving
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 DATABASE_URL = "postgresql://db.example/shop"
