@@ -43,7 +43,6 @@ def run(folder: Path, command: tuple[str, ...], url: str) -> str:
     return outcome.stdout + outcome.stderr
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("password", PASSWORDS)
 def test_no_password_is_in_any_message(tmp_path: Path, password: str) -> None:
     for url in URLS:

@@ -12,6 +12,7 @@ from typing import Any, cast
 import psycopg
 import sqlalchemy as sa
 from psycopg import errors
+from psycopg.conninfo import conninfo_to_dict
 from psycopg.pq import TransactionStatus
 from psycopg.types.string import TextLoader
 from sqlalchemy.dialects import postgresql
@@ -462,15 +463,24 @@ def _address_of(url: str) -> str:
     """Return a URL without its user, password and parameters.
 
     libpq quotes parts of a URL that it cannot read, and they may be a password.
-    Raise ``ValueError``, which quotes nothing, before libpq reads it.
+    Raise ``ValueError``, which quotes nothing, in its stead.
     """
     found = URL.fullmatch(url)
-    if found is None:
+    if found is None or not _is_readable(url):
         raise ValueError(
             "the URL cannot be read; write postgresql://user:password@host:port/name,"
-            " and in the user and the password / as %2F, @ as %40, % as %25"
+            " and in the user and the password / as %2F, @ as %40, % as %25,"
+            " a space as %20"
         )
     return f"postgresql://{found['hosts']}{found['name']}"
+
+
+def _is_readable(url: str) -> bool:
+    try:
+        conninfo_to_dict(url)
+    except psycopg.ProgrammingError:
+        return False
+    return True
 
 
 def _over_rows(
