@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from persist.domain.access import OPEN, Access, Scope, scope_of
 from persist.storage.dialect import Dialect
-from persist.storage.sql import Connection, Session, Statement
+from persist.storage.sql import Connection, Row, Session, Statement
 from persist.storage.table_versions import exclusive
 from persist.storage.tables import DEFINITIONS, KEYS
 from persist.storage.unit_of_work import now
@@ -53,7 +53,8 @@ class StoredKey:
     @property
     def given_name(self) -> str:
         """The name without its ordinal."""
-        return self.name.partition(ORDINAL_MARK)[0]
+        given_name, _, _ = self.name.partition(ORDINAL_MARK)
+        return given_name
 
     @property
     def is_active(self) -> bool:
@@ -62,12 +63,14 @@ class StoredKey:
 
     def is_named(self, name: str) -> bool:
         """Return whether a name, with or without its ordinal, means this key."""
-        return name in (self.name, self.given_name)
+        names = (self.name, self.given_name)
+        return name in names
 
     @property
     def access(self) -> Access:
         """What the key allows."""
-        return Access(self.name, tuple(map(scope_of, self.scopes.split())))
+        scopes = map(scope_of, self.scopes.split())
+        return Access(self.name, tuple(scopes))
 
 
 def sha256_of(key: str) -> str:
@@ -84,46 +87,57 @@ class Keys:
 
     def prepare(self) -> None:
         """Create the table if it does not exist."""
-        if not sa.inspect(self._engine).has_table(KEYS.name):
+        if not self._has_table(KEYS):
             with exclusive(self._engine, self._dialect) as connection:
                 KEYS.create(connection, checkfirst=True)
 
+    def _has_table(self, table: sa.Table) -> bool:
+        inspector = sa.inspect(self._engine)
+        return inspector.has_table(table.name)
+
     def all(self) -> list[StoredKey]:
         """Return every key that was ever created, the oldest first."""
-        if not sa.inspect(self._engine).has_table(KEYS.name):
+        if not self._has_table(KEYS):
             return []
         with self._engine.connect() as connection:
-            return [StoredKey(*row) for row in connection.execute(_BY_AGE)]
+            rows = connection.execute(_BY_AGE).all()
+        return [StoredKey(*row) for row in rows]
 
     def collections(self) -> set[str]:
         """Return the names of the collections that this database has."""
-        if not sa.inspect(self._engine).has_table(DEFINITIONS.name):
+        if not self._has_table(DEFINITIONS):
             return set()
         names = sa.select(DEFINITIONS.c.name).where(DEFINITIONS.c.current)
         with self._engine.connect() as connection:
-            return set(connection.scalars(names))
+            found = connection.scalars(names)
+            return set(found)
 
     def create(self, name: str, scopes: Iterable[Scope]) -> CreatedKey:
         """Create a key.
 
         Its name is free again when the key that had it is revoked. The journal keeps
         the old name, so the next key is stored as ``name#2``.
-        Raise ``KeyExists`` where a key of this name is in use.
+
+        Raises ``KeyExists`` if a key of this name is in use.
         """
         stored_name = self._free_name(name)
         secret, row = _new(stored_name, scopes)
+        insert = KEYS.insert().values(row)
         try:
             with self._engine.begin() as connection:
-                connection.execute(KEYS.insert().values(row))
+                connection.execute(insert)
         except sa.exc.IntegrityError:
             raise KeyExists(name) from None
         return CreatedKey(stored_name, secret)
 
     def _free_name(self, name: str) -> str:
         former = [key for key in self.all() if key.given_name == name]
+        if not former:
+            return name
         if any(key.is_active for key in former):
             raise KeyExists(name)
-        return f"{name}{ORDINAL_MARK}{len(former) + 1}" if former else name
+        ordinal = len(former) + 1
+        return f"{name}{ORDINAL_MARK}{ordinal}"
 
     def create_first(self) -> str | None:
         """Create the first key, which allows everything, and return it.
@@ -132,45 +146,51 @@ class Keys:
         one creates it.
         """
         key, row = _new(FIRST, OPEN.scopes)
-        values = sa.select(*map(sa.literal, row.values())).where(
-            ~sa.exists(sa.select(KEYS.c.name))
-        )
+        keys = sa.select(KEYS.c.name)
+        any_key = sa.exists(keys)
+        literals = map(sa.literal, row.values())
+        row_if_first = sa.select(*literals).where(~any_key)
+        insert = KEYS.insert().from_select(list(row), row_if_first)
         try:
             with self._engine.begin() as connection:
-                inserted = (
-                    KEYS.insert().from_select(list(row), values).returning(KEYS.c.name)
-                )
-                made = connection.scalar(inserted)
+                created = connection.scalar(insert.returning(KEYS.c.name))
         except sa.exc.IntegrityError:
             return None
-        return key if made else None
+        return key if created else None
 
     def revoke(self, name: str) -> str | None:
-        """Revoke the key in use under a name. Return the name that is stored.
+        """Revoke the key in use under a name and return the name that is stored.
 
-        Return None where no key in use has the name.
+        Returns None if no key in use has the name.
         """
-        active = [
-            key.name for key in self.all() if key.is_active and key.is_named(name)
-        ]
-        if not active:
+        stored_name = self._active_name(name)
+        if stored_name is None:
             return None
+        update = KEYS.update().where(
+            KEYS.c.name == stored_name,
+            KEYS.c.revoked_at.is_(None),
+        )
         with self._engine.begin() as connection:
-            row = (KEYS.c.name == active[0], KEYS.c.revoked_at.is_(None))
-            connection.execute(KEYS.update().where(*row).values(revoked_at=now()))
-        return active[0]
+            connection.execute(update.values(revoked_at=now()))
+        return stored_name
+
+    def _active_name(self, name: str) -> str | None:
+        for key in self.all():
+            if key.is_active and key.is_named(name):
+                return key.name
+        return None
 
 
 def _new(name: str, scopes: Iterable[Scope]) -> tuple[str, dict[str, str]]:
     """Return a key and its row."""
     key = f"persist_{secrets.token_urlsafe(32)}"
-    written = " ".join(map(str, scopes))
-    return key, {
+    row = {
         "name": name,
         "sha256": sha256_of(key),
-        "scopes": written,
+        "scopes": " ".join(map(str, scopes)),
         "created_at": now(),
     }
+    return key, row
 
 
 class KeyReader:
@@ -183,15 +203,19 @@ class KeyReader:
     def work(self, jobs: list[Job[None]]) -> None:
         """Read the keys once for all jobs."""
         try:
-            if self._connection is None:
-                self._connection = self._dialect.connect()
-            session = Session(self._dialect, self._connection.cursor())
-            rows = session.rows(ALL_KEYS)
+            rows = self._read()
         except BaseException:
             self._connection = None
             raise
         for job in jobs:
             job.result = [StoredKey(*row) for row in rows]
+
+    def _read(self) -> list[Row]:
+        if self._connection is None:
+            self._connection = self._dialect.connect()
+        cursor = self._connection.cursor()
+        session = Session(self._dialect, cursor)
+        return session.rows(ALL_KEYS)
 
     def close(self) -> None:
         """Close the connection."""

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from persist.domain.entity_type import EntityType, Kind, Paths
 from persist.domain.errors import UniqueViolation, Violation, pointer
-from persist.domain.field import Field, FieldType
+from persist.domain.field import Field, FieldType, Path
 from persist.domain.field_types import FORM_TYPES, json_type_of
 from persist.domain.record import Record, dumps
 from persist.storage.column_names import LENGTH, column_names
@@ -77,14 +77,24 @@ class Layout:
         named: dict[str, Paths] = {}
         for paths in self.type.unique:
             name = _index_name(self.table, "unique", paths)
-            named[name] = named[f"index '{name}'"] = paths
-            # SQLite names the columns of an index that is over nothing but columns.
-            keys = [self.distinct(field) for field in _fields(self, paths)]
-            columns = [self.table.c.workspace, *keys]
-            if all(isinstance(column, sa.Column) for column in columns):
+            named[name] = paths
+            named[f"index '{name}'"] = paths
+            columns = self._columns_of_unique(paths)
+            if columns is not None:
+                # SQLite names the columns of an index that is over columns only.
                 names = [f"{self.table.name}.{column.name}" for column in columns]
                 named[", ".join(names)] = paths
         return named
+
+    def _columns_of_unique(self, paths: Paths) -> list[sa.Column[Any]] | None:
+        """Return the columns of a unique index; None if one of its keys is none."""
+        columns = [self.table.c.workspace]
+        for field in _fields(self, paths):
+            key = self.distinct(field)
+            if not isinstance(key, sa.Column):
+                return None
+            columns.append(key)
+        return columns
 
     def row(self, record: Record) -> Row:
         """Return a record as a row of the table."""
@@ -122,10 +132,10 @@ class Layout:
         is_open = field.type is FieldType.ANY and compared_as is not None
         if field.certain and not is_open:
             return self.dialect.member(document, path, field.type)
-        kind = compared_as if field.type is FieldType.ANY else field.type
-        if kind is FieldType.INTEGER:  # elsewhere it may be a number with a fraction
-            kind = FieldType.NUMBER
-        return self.dialect.open_member(document, path, kind or FieldType.STRING)
+        kind = _kind(field, compared_as) or FieldType.STRING
+        if kind is FieldType.INTEGER:
+            kind = FieldType.NUMBER  # elsewhere it may have a fraction
+        return self.dialect.open_member(document, path, kind)
 
     def key(
         self,
@@ -139,13 +149,17 @@ class Layout:
         It is null where the value is of another type. Without ``normalized`` it can be
         compared with that of a member that is not stored in normal form.
         """
-        kind = compared_as if field.type is FieldType.ANY else field.type
         member = self.member(field, compared_as)
-        if kind is None or (normalized and field.normalized):
+        if normalized and field.normalized:
+            return member
+        kind = _kind(field, compared_as)
+        if kind is None:
             return member
         key = self.dialect.comparable(kind, member)
         guard = None if field.certain else self.guard(field, kind)
-        return key if guard is None else sa.case((guard, key))
+        if guard is None:
+            return key
+        return sa.case((guard, key))
 
     def may_lack_key(self, field: Field) -> bool:
         """Return whether ``key`` may be null."""
@@ -166,11 +180,13 @@ class Layout:
 
     def list_length(self, field: Field) -> sa.ColumnElement[int]:
         """Return the number of elements of a list."""
-        return self.dialect.list_length(*self._document(field))
+        document, path = self._document(field)
+        return self.dialect.list_length(document, path)
 
     def has_element(self, field: Field, test: ElementTest) -> SqlCondition:
         """Return whether an element of a list passes a test."""
-        return self.dialect.has_element(*self._document(field), test)
+        document, path = self._document(field)
+        return self.dialect.has_element(document, path, test)
 
     def indexed(self, field: Field) -> SqlExpression:
         """Return what an index over a member contains: text where its type is open."""
@@ -184,19 +200,23 @@ class Layout:
         document, path = self._location(field)
         if document is None or (field.certain and field.type in COLUMN_TYPES):
             return self.key(field)
-        return sa.func.nullif(self.dialect.json_text(document, path), constant("null"))
+        text = self.dialect.json_text(document, path)
+        return sa.func.nullif(text, constant("null"))
 
     def is_null(self, field: Field) -> SqlCondition:
         """Return whether a member is null or absent."""
         document, path = self._location(field)
         if document is None:
-            return self._column(field).is_(None)
+            column = self._column(field)
+            return column.is_(None)
         if field.certain and field.type in COLUMN_TYPES:
-            return self.dialect.member(document, path, field.type).is_(None)
+            member = self.dialect.member(document, path, field.type)
+            return member.is_(None)
+        null = constant("null")
         json_type = self.dialect.json_type(document, path)
-        return sa.func.coalesce(json_type, constant("null")) == constant("null")
+        return sa.func.coalesce(json_type, null) == null
 
-    def _document(self, field: Field) -> tuple[SqlExpression, tuple[str, ...]]:
+    def _document(self, field: Field) -> tuple[SqlExpression, Path]:
         """Return the document that holds a list or an object, and its path there."""
         document, path = self._location(field)
         assert document is not None
@@ -204,9 +224,10 @@ class Layout:
 
     def _column(self, field: Field) -> SqlExpression:
         name = field.path[0]
-        return self.table.c[name] if field.envelope else self.columns[name]
+        columns = self.table.c if field.envelope else self.columns
+        return columns[name]
 
-    def _location(self, field: Field) -> tuple[SqlExpression | None, tuple[str, ...]]:
+    def _location(self, field: Field) -> tuple[SqlExpression | None, Path]:
         """Return the document that a member lies in and its path there.
 
         The document is None if the member has a column of its own.
@@ -232,16 +253,21 @@ def unique_violation(
         paths = layout.unique.get(constraint)
         if paths is None:
             continue
+        errors = [
+            Violation(pointer(field.path), "another record has this value")
+            for field in _fields(layout, paths)
+        ]
         named = " and ".join(paths)
-        fields = _fields(layout, paths)
         return UniqueViolation(
             f"another record of {layout.type.name} has this value of {named}",
-            errors=[
-                Violation(pointer(field.path), "another record has this value")
-                for field in fields
-            ],
+            errors=errors,
         )
     return None
+
+
+def _kind(field: Field, compared_as: FieldType | None) -> FieldType | None:
+    """Return as what type a member is compared; None if that is open."""
+    return compared_as if field.type is FieldType.ANY else field.type
 
 
 def layout_of(
@@ -268,13 +294,14 @@ def _document_layout(
     metadata: sa.MetaData,
 ) -> Layout:
     """Return the layout of a registered type: the data is one document."""
-    table = sa.Table(
-        table_name, metadata, *_envelope(), sa.Column("data", DOCUMENT, nullable=False)
-    )
-    text = dialect.column_json(table.c.data, FieldType.OBJECT)
-    layout = _layout(
-        entity_type, table, {}, lambda record: (record.text,), text, dialect
-    )
+    document = sa.Column("data", DOCUMENT, nullable=False)
+    table = sa.Table(table_name, metadata, *_envelope(), document)
+
+    def data_of(record: Record) -> Row:
+        return (record.text,)
+
+    text = dialect.column_json(document, FieldType.OBJECT)
+    layout = _layout(entity_type, table, {}, data_of, text, dialect)
     _add_indexes(layout)
     return layout
 
@@ -302,8 +329,12 @@ def _fields(layout: Layout, paths: Paths) -> list[Field]:
     A class names members as they are, a definition writes paths.
     """
     members = layout.type.fields if layout.columns else {}
-    found = [members.get(path) or layout.type.field_named(path) for path in paths]
-    return [field for field in found if field is not None]
+    found: list[Field] = []
+    for path in paths:
+        field = members.get(path) or layout.type.field_named(path)
+        if field is not None:
+            found.append(field)
+    return found
 
 
 def _column_layout(
@@ -315,9 +346,13 @@ def _column_layout(
     fields = entity_type.fields
     names = column_names(fields)
     columns = {name: _column(field, names[name]) for name, field in fields.items()}
-    name = _table_name(entity_type)
-    table = sa.Table(name, metadata, *_envelope(), *columns.values())
-    converters = tuple((name, _converter(fields[name])) for name in columns)
+    converters = [(name, _converter(field)) for name, field in fields.items()]
+    table = sa.Table(
+        _table_name(entity_type),
+        metadata,
+        *_envelope(),
+        *columns.values(),
+    )
 
     def data_of(record: Record) -> Row:
         data = record.parsed or json.loads(record.text)
@@ -353,16 +388,18 @@ def _layout(
     selected = (*envelope, data.label("data_text"))
     in_workspace = table.c.workspace == sa.bindparam("workspace")
     read = sa.select(*selected).where(in_workspace)
+    by_key = read.where(table.c.id == sa.bindparam("id"))
     by_ids = read.where(dialect.one_of(table.c.id, "ids"))
+    by_ids_locked = dialect.for_update(by_ids.order_by(table.c.id))
     return Layout(
         type=entity_type,
         table=table,
         columns=columns,
         data_of=data_of,
         selected=selected,
-        by_key=dialect.compile(read.where(table.c.id == sa.bindparam("id"))),
+        by_key=dialect.compile(by_key),
         by_ids=dialect.compile(by_ids),
-        by_ids_locked=dialect.compile(dialect.for_update(by_ids.order_by(table.c.id))),
+        by_ids_locked=dialect.compile(by_ids_locked),
         writer=dialect.table_writer(table),
         dialect=dialect,
         statements=StatementCache(dialect),
@@ -398,17 +435,26 @@ def _index_name(
     single = paths[0] if len(paths) == 1 else ""
     if PLAIN_MEMBER.fullmatch(single) and len(prefix + single) <= LENGTH:
         return prefix + single
-    digest = hashlib.sha256(dumps([prefix, *paths]).encode()).hexdigest()
+    text = dumps([prefix, *paths])
+    digest = hashlib.sha256(text.encode()).hexdigest()
     return f"{prefix[:38]}0_{digest[:20]}"  # no path begins with a digit
 
 
 def _converter(field: Field) -> Callable[[Any], Any]:
     """Return what makes a column's value of a member's."""
     if field.type is FieldType.NUMBER:
-        return lambda value: None if value is None else float(value)
+        return _float
     if field.type in COLUMN_TYPES:
         return lambda value: value
-    return lambda value: None if value is None else dumps(value)
+    return _document
+
+
+def _float(value: Any) -> float | None:
+    return None if value is None else float(value)
+
+
+def _document(value: Any) -> str | None:
+    return None if value is None else dumps(value)
 
 
 def _object_json(

@@ -7,7 +7,7 @@ because it sends them first.
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import sqlalchemy as sa
 
@@ -15,13 +15,16 @@ from persist.domain.query import Query
 from persist.domain.record import Record
 from persist.storage import query_sql
 from persist.storage.layout import Layout
-from persist.storage.sql import Compiled, Cursor, Row
+from persist.storage.sql import Clause, Compiled, Cursor, Row
 
 BATCH_ROWS = 500
 """Rows that one statement takes at most."""
 
 Key = tuple[str, str]
 """Workspace and id."""
+
+States = dict[Key, Record | None]
+"""Records by key; None where there is none."""
 
 Item = TypeVar("Item")
 
@@ -45,27 +48,28 @@ class TableRecords:
     def __init__(self, layout: Layout, cursor: Cursor) -> None:
         self._layout = layout
         self._cursor = cursor
-        self._stored: dict[Key, Record | None] = {}
-        self._present: dict[Key, Record | None] = {}
+        self._stored: States = {}
+        self._present: States = {}
         self._dirty: dict[Key, None] = {}
         self.refused: Key | None = None
 
     def lock(self, workspace: str, ids: Iterable[str]) -> None:
-        wanted = {
-            record_id
-            for record_id in ids
-            if (workspace, record_id) not in self._present
-        }
-        if not wanted:
+        unread: set[str] = set()
+        for record_id in ids:
+            key = workspace, record_id
+            if key not in self._present:
+                unread.add(record_id)
+        if not unread:
             return
+        layout = self._layout
         values = {
             "workspace": workspace,
-            "ids": self._layout.dialect.bound_list(sorted(wanted)),
+            "ids": layout.dialect.bound_list(sorted(unread)),
         }
-        rows = self._layout.by_ids_locked.run(self._cursor, values).fetchall()
-        self.load(
-            workspace, wanted, (self._layout.record(workspace, row) for row in rows)
-        )
+        cursor = layout.by_ids_locked.run(self._cursor, values)
+        rows = cursor.fetchall()
+        records = [layout.record(workspace, row) for row in rows]
+        self.load(workspace, unread, records)
 
     def load(
         self,
@@ -76,15 +80,19 @@ class TableRecords:
         """Take ``records`` for all that is stored under ``ids``."""
         for record_id in ids:
             key = workspace, record_id
-            self._stored[key] = self._present[key] = None
+            self._load(key, None)
         for record in records:
             key = workspace, record.id
-            self._stored[key] = self._present[key] = record
+            self._load(key, record)
+
+    def _load(self, key: Key, record: Record | None) -> None:
+        self._stored[key] = record
+        self._present[key] = record
 
     def get(self, workspace: str, record_id: str) -> Record | None:
         key = workspace, record_id
         if key not in self._present:
-            self.lock(workspace, (record_id,))
+            self.lock(workspace, [record_id])
         return self._present[key]
 
     def put(self, record: Record) -> None:
@@ -94,23 +102,35 @@ class TableRecords:
         self._change(record, None)
 
     def _change(self, record: Record, after: Record | None) -> None:
-        key = record.workspace, record.id
+        key = (record.workspace, record.id)
         self._present[key] = after
         self._dirty.pop(key, None)  # the order is that of the last changes
         self._dirty[key] = None
 
     def count(self, workspace: str, query: Query) -> int:
-        self.flush()
-        values = query_sql.values(self._layout, workspace, query)
-        counted = count_statement(self._layout, query).run(self._cursor, values)
-        return int(counted.fetchall()[0][0])
+        statement = count_statement(self._layout, query)
+        ((count,),) = self._select(statement, workspace, query)
+        return int(count)
 
-    def select_for_update(self, workspace: str, query: Query) -> list[tuple[str, int]]:
+    def select_for_update(
+        self,
+        workspace: str,
+        query: Query,
+    ) -> list[tuple[str, int]]:
+        statement = _select_for_update(self._layout, query)
+        rows = self._select(statement, workspace, query)
+        return [(record_id, revision) for record_id, revision in rows]
+
+    def _select(
+        self,
+        statement: Compiled,
+        workspace: str,
+        query: Query,
+    ) -> list[Row]:
         self.flush()
         values = query_sql.values(self._layout, workspace, query)
-        statement = _select_for_update(self._layout, query)
-        rows = statement.run(self._cursor, values).fetchall()
-        return [(record_id, revision) for record_id, revision in rows]
+        cursor = statement.run(self._cursor, values)
+        return cursor.fetchall()
 
     def flush(self) -> None:
         """Send what waits: deletions, then updates, then new records.
@@ -129,7 +149,6 @@ class TableRecords:
 
     def _take_rows(self) -> "_Rows":
         """Return what waits as rows, by workspace and id."""
-        row = self._layout.row
         rows = _Rows()
         keys = sorted(self._dirty)
         self._dirty = {}
@@ -137,14 +156,24 @@ class TableRecords:
             before = self._stored.get(key)
             after = self._present[key]
             self._stored[key] = after
-            if before is None:
-                if after is not None:
-                    rows.new.append(row(after))
-            elif after is None:
-                rows.deleted.append(_key(before))
-            else:
-                rows.updated.append((*row(after), *_key(before)))
+            self._add_change(rows, before, after)
         return rows
+
+    def _add_change(
+        self,
+        rows: "_Rows",
+        before: Record | None,
+        after: Record | None,
+    ) -> None:
+        new_row = None if after is None else self._layout.row(after)
+        if before is None:
+            if new_row is not None:
+                rows.new.append(new_row)
+        elif new_row is None:
+            rows.deleted.append(_key(before))
+        else:
+            row = (*new_row, *_key(before))
+            rows.updated.append(row)
 
     def flush_exchanging(self) -> None:
         """Send what waits so that records may exchange unique values: every changed
@@ -155,15 +184,20 @@ class TableRecords:
         """
         keys = list(self._dirty)
         self._dirty = {}
-        stored = [self._stored.get(key) for key in keys]
-        before = [_key(record) for record in stored if record is not None]
-        writer, cursor = self._layout.writer, self._cursor
-        _run_checked(writer.delete, cursor, sorted(before))
+        deleted: list[Row] = []
         for key in keys:
-            after = self._stored[key] = self._present[key]
+            before = self._stored.get(key)
+            if before is not None:
+                deleted.append(_key(before))
+        writer = self._layout.writer
+        _run_checked(writer.delete, self._cursor, sorted(deleted))
+        for key in keys:
+            after = self._present[key]
+            self._stored[key] = after
             if after is not None:
                 self.refused = key
-                writer.insert(cursor, [self._layout.row(after)])
+                row = self._layout.row(after)
+                writer.insert(self._cursor, [row])
         self.refused = None
 
     def release(self) -> None:
@@ -178,13 +212,18 @@ class TableRecords:
 
 
 def _key(record: Record) -> tuple[str, str, int]:
-    return record.workspace, record.id, record.revision
+    return (
+        record.workspace,
+        record.id,
+        record.revision,
+    )
 
 
 def batches(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
     """Return the items in batches that one statement takes."""
     for start in range(0, len(items), BATCH_ROWS):
-        yield items[start : start + BATCH_ROWS]
+        end = start + BATCH_ROWS
+        yield items[start:end]
 
 
 def _run_checked(
@@ -194,34 +233,42 @@ def _run_checked(
 ) -> None:
     """Change rows, each of which must be as it was read. Raises ``WriteLost``."""
     for batch in batches(rows):
-        if run(cursor, batch) != len(batch):
+        changed = run(cursor, batch)
+        if changed != len(batch):
             raise WriteLost
 
 
 def page_statement(layout: Layout, query: Query) -> Compiled:
     """Return the statement of a page."""
-    key = "page", *query_sql.shape(query)
-    return layout.statements.get(key, lambda: query_sql.page(layout, query))
+    key = ("page", *query_sql.shape(query))
+
+    def write() -> Clause:
+        return query_sql.page(layout, query)
+
+    return layout.statements.get(key, write)
 
 
 def _select_for_update(layout: Layout, query: Query) -> Compiled:
     """Return the statement that locks what matches, in the order of the query."""
+    key = ("lock", *query_sql.shape(query))
+    columns = layout.table.c
 
-    def write() -> sa.Select[Any]:
-        columns = layout.table.c.id, layout.table.c.revision
-        page = query_sql.page(layout, query).with_only_columns(*columns)
-        return layout.dialect.for_update(page)
+    def write() -> Clause:
+        page = query_sql.page(layout, query)
+        ids = page.with_only_columns(columns.id, columns.revision)
+        return layout.dialect.for_update(ids)
 
-    return layout.statements.get(("lock", *query_sql.shape(query)), write)
+    return layout.statements.get(key, write)
 
 
 def count_statement(layout: Layout, query: Query) -> Compiled:
     """Return the statement that counts all that matches, whatever the page."""
+    key = ("count", query.where)
 
-    def write() -> sa.Select[Any]:
+    def write() -> Clause:
         unpaged = Query(where=query.where, values=query.values)
-        matching = query_sql.where(layout, unpaged)
+        conditions = query_sql.where(layout, unpaged)
         counted = sa.select(sa.func.count()).select_from(layout.table)
-        return counted.where(*matching)
+        return counted.where(*conditions)
 
-    return layout.statements.get(("count", query.where), write)
+    return layout.statements.get(key, write)

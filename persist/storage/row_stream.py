@@ -25,18 +25,28 @@ class RowStream:
         self._rows: Cursor | None = None
         self._running: Future[Any] | None = None
 
-    async def call(self, work: Callable[..., Result], *arguments: Any) -> Result:
+    async def call(
+        self,
+        work: Callable[..., Result],
+        *arguments: Any,
+    ) -> Result:
         """Run a method in a thread."""
         running = self._threads.submit(work, *arguments)
         self._running = running
-        return await asyncio.wrap_future(running)
+        future = asyncio.wrap_future(running)
+        return await future
 
-    def open(self, statement: Compiled, values: Mapping[str, Any]) -> None:
+    def open(
+        self,
+        statement: Compiled,
+        values: Mapping[str, Any],
+    ) -> None:
         """Run the query, in a transaction that sees one moment."""
-        self._connection = self._dialect.connect()
-        self._connection.execute(self._dialect.begin_read)
-        rows = self._dialect.stream_cursor(self._connection)
-        self._rows = statement.run(rows, values)
+        connection = self._dialect.connect()
+        self._connection = connection
+        connection.execute(self._dialect.begin_read)
+        cursor = self._dialect.stream_cursor(connection)
+        self._rows = statement.run(cursor, values)
 
     def fetch(self) -> list[Row]:
         """Return the next batch, an empty one at the end."""
@@ -54,7 +64,7 @@ class RowStream:
 
     def _end(self, running: Future[Any] | None) -> None:
         try:
-            if running is not None and not running.done():
+            if running is not None:
                 self._interrupt(running)
             if self._connection is not None:
                 self._connection.close()

@@ -21,6 +21,12 @@ SqlText = sa.ColumnElement[str]
 SqlCondition = sa.ColumnElement[bool]
 """An expression of SQL that is true, false or unknown."""
 
+Values = Mapping[str, Any]
+"""The values of the parameters of a statement, by name."""
+
+Clause = sa.ClauseElement
+"""A statement, or a part of one, as SQLAlchemy builds it."""
+
 Row = tuple[Any, ...]
 """A row as the driver returns it."""
 
@@ -77,18 +83,21 @@ class Compiled:
 
     text: str
     names: tuple[str, ...]
-    constants: Mapping[str, Any]
+    constants: Values
 
-    def arguments(self, values: Mapping[str, Any]) -> list[Any]:
+    def arguments(self, values: Values) -> list[Any]:
         """Return the values in the order of the driver."""
         constants = self.constants
-        return [
-            values[name] if name in values else constants[name] for name in self.names
-        ]
+        arguments = []
+        for name in self.names:
+            value = values[name] if name in values else constants[name]
+            arguments.append(value)
+        return arguments
 
-    def run(self, cursor: Cursor, values: Mapping[str, Any]) -> Cursor:
+    def run(self, cursor: Cursor, values: Values) -> Cursor:
         """Run the statement and return the cursor with its rows."""
-        return cursor.execute(self.text, self.arguments(values))
+        arguments = self.arguments(values)
+        return cursor.execute(self.text, arguments)
 
 
 class Dialect(Protocol):
@@ -127,10 +136,7 @@ class Statement(PerDialect[Compiled]):
     It is given as SQLAlchemy writes it, or as a function of the dialect.
     """
 
-    def __init__(
-        self,
-        written: sa.ClauseElement | Callable[[Any], sa.ClauseElement],
-    ) -> None:
+    def __init__(self, written: Clause | Callable[[Any], Clause]) -> None:
         def compiled(dialect: Dialect) -> Compiled:
             clause = written(dialect) if callable(written) else written
             return dialect.compile(clause)
@@ -154,33 +160,55 @@ class Session(Generic[SomeDialect]):
         self.dialect = dialect
         self.cursor = cursor
 
-    def run(self, statement: Statement, **values: Any) -> Cursor:
+    def run(
+        self,
+        statement: Statement,
+        **values: Any,
+    ) -> Cursor:
         """Run a statement and return the cursor with its rows."""
-        return statement.on(self.dialect).run(self.cursor, values)
+        compiled = statement.on(self.dialect)
+        return compiled.run(self.cursor, values)
 
-    def rows(self, statement: Statement, **values: Any) -> list[Row]:
+    def rows(
+        self,
+        statement: Statement,
+        **values: Any,
+    ) -> list[Row]:
         """Return all rows of a query."""
-        return self.run(statement, **values).fetchall()
+        cursor = self.run(statement, **values)
+        return cursor.fetchall()
 
-    def row(self, statement: Statement, **values: Any) -> Row | None:
+    def row(
+        self,
+        statement: Statement,
+        **values: Any,
+    ) -> Row | None:
         """Return the first row of a query."""
         # All are fetched: a query that is not read to its end holds its snapshot.
         rows = self.rows(statement, **values)
-        return rows[0] if rows else None
+        if not rows:
+            return None
+        return rows[0]
 
-    def value(self, statement: Statement, **values: Any) -> Any:
+    def value(
+        self,
+        statement: Statement,
+        **values: Any,
+    ) -> Any:
         """Return the first column of the only row of a query.
 
         Raises ``LookupError`` if there is no row.
         """
         row = self.row(statement, **values)
         if row is None:
-            raise LookupError(statement.on(self.dialect).text)
+            compiled = statement.on(self.dialect)
+            raise LookupError(compiled.text)
         return row[0]
 
     def insert(self, inserter: Inserter, rows: Sequence[Row]) -> None:
         """Insert rows."""
-        inserter.on(self.dialect)(self.cursor, rows)
+        insert = inserter.on(self.dialect)
+        insert(self.cursor, rows)
 
     def execute(self, sql: str) -> Cursor:
         """Run SQL that has no parameters, such as DDL."""
@@ -197,15 +225,23 @@ class StatementCache:
         self._dialect = dialect
         self._compiled: dict[Any, Compiled] = {}
 
-    def get(self, key: Any, write: Callable[[], sa.ClauseElement]) -> Compiled:
+    def get(
+        self,
+        key: Any,
+        write: Callable[[], Clause],
+    ) -> Compiled:
         """Return the statement of a key; ``write`` makes one that is not cached."""
         found = self._compiled.get(key)
         if found is None:
-            if len(self._compiled) >= self.CAPACITY:
-                self._compiled.clear()
-            found = self._dialect.compile(write())
-            self._compiled[key] = found
+            statement = write()
+            found = self._dialect.compile(statement)
+            self._add(key, found)
         return found
+
+    def _add(self, key: Any, compiled: Compiled) -> None:
+        if len(self._compiled) >= self.CAPACITY:
+            self._compiled.clear()
+        self._compiled[key] = compiled
 
 
 def big_integer(name: str) -> sa.BindParameter[int]:
@@ -215,7 +251,8 @@ def big_integer(name: str) -> sa.BindParameter[int]:
 
 def constant(value: str) -> SqlText:
     """Return text that stands in the statement, so that an index can be used."""
-    return sa.literal_column(quoted_text(value), sa.Text())
+    literal = quoted_text(value)
+    return sa.literal_column(literal, sa.Text())
 
 
 def quoted_text(value: str) -> str:
@@ -232,4 +269,5 @@ def quoted_name(name: str) -> str:
 
 def quoted_names(names: Sequence[str]) -> str:
     """Return names as a list of quoted SQL identifiers."""
-    return ", ".join(map(quoted_name, names))
+    quoted = map(quoted_name, names)
+    return ", ".join(quoted)

@@ -2,13 +2,15 @@
 
 import re
 from collections.abc import Mapping
+from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
 
 from persist.domain.field import FieldType, Path
 from persist.domain.migration import MigrationStep
 from persist.storage.dialect.columns import COLUMN_TYPES, DOCUMENT, TEXT
-from persist.storage.sql import Compiled, SqlExpression, SqlText, quoted_text
+from persist.storage.sql import Compiled, SqlExpression, SqlText, constant
 
 PLAIN_NAME = re.compile(r"[^\x00-\x1f'\"\\%\x7f]+")
 """The name of a member that may be part of SQL as a literal; all others are bound."""
@@ -32,19 +34,21 @@ class SqlCompiler:
 
     def compile(self, statement: sa.ClauseElement) -> Compiled:
         compiled = statement.compile(dialect=self._sqlalchemy)
-        names = tuple(compiled.positiontup or ())  # type: ignore[attr-defined]
-        constants = {
-            name: value for name, value in compiled.params.items() if value is not None
-        }
-        return Compiled(str(compiled), names, constants)
+        names = compiled.positiontup or ()  # type: ignore[attr-defined]
+        parameters = compiled.params.items()
+        constants = {name: value for name, value in parameters if value is not None}
+        return Compiled(str(compiled), tuple(names), constants)
 
     def ddl(self, element: sa.schema.ExecutableDDLElement) -> str:
-        return str(element.compile(dialect=self._sqlalchemy))
+        compiled = element.compile(dialect=self._sqlalchemy)
+        return str(compiled)
 
     def column_type(self, field_type: FieldType | None) -> str:
-        if field_type is None:
-            return str(DOCUMENT.compile(self._sqlalchemy))
-        return str(COLUMN_TYPES.get(field_type, DOCUMENT).compile(self._sqlalchemy))
+        column_type: sa.types.TypeEngine[Any] = DOCUMENT
+        if field_type is not None:
+            column_type = COLUMN_TYPES.get(field_type, DOCUMENT)
+        compiled = column_type.compile(self._sqlalchemy)
+        return str(compiled)
 
     def fold(self, text: SqlExpression) -> SqlText:
         return sa.func.persist_fold(text, type_=TEXT)
@@ -53,7 +57,8 @@ class SqlCompiler:
         name = FORM_FUNCTIONS.get(field_type)
         if name is None:
             return value
-        form: SqlExpression = getattr(sa.func, name)(value, type_=TEXT)
+        function = getattr(sa.func, name)
+        form: SqlExpression = function(value, type_=TEXT)
         return form
 
     def step_sql(self, step: MigrationStep) -> list[str]:
@@ -62,22 +67,29 @@ class SqlCompiler:
 
 def path_parameter(text: str, path: Path) -> SqlText:
     """Return a path as SQL: a literal if an index can be over it, otherwise bound."""
-    if all(PLAIN_NAME.fullmatch(name) for name in path):
-        return sa.literal_column(quoted_text(text), sa.Text())
+    is_plain = all(PLAIN_NAME.fullmatch(name) for name in path)
+    if is_plain:
+        return constant(text)
     return sa.literal(text, sa.Text())
 
 
-def counted(insert: sa.Insert, counters: sa.Table) -> sa.ClauseElement:
+def counted(
+    insert: sqlite.Insert | postgresql.Insert, counters: sa.Table
+) -> sa.ClauseElement:
     """Return the upsert of ``Dialect.count_changes``."""
     columns = counters.c
+    changes = columns.changes
     values = {
-        "collection": sa.bindparam("collection", type_=columns.collection.type),
-        "changes": sa.bindparam("changes", type_=columns.changes.type),
+        column.name: sa.bindparam(column.name, type_=column.type)
+        for column in (columns.collection, changes)
     }
-    added = {"changes": columns.changes + insert.excluded.changes}  # type: ignore[attr-defined]
+    added = changes + insert.excluded.changes
     upsert: sa.ClauseElement = (
         insert.values(values)
-        .on_conflict_do_update(index_elements=["collection"], set_=added)  # type: ignore[attr-defined]
-        .returning(columns.changes)
+        .on_conflict_do_update(
+            index_elements=["collection"],
+            set_={"changes": added},
+        )
+        .returning(changes)
     )
     return upsert
