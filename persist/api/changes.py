@@ -17,7 +17,7 @@ from persist.api.query_params import (
     natural,
     pairs_of,
 )
-from persist.api.requests import Receive, Request, Scope
+from persist.api.requests import REQUEST_ID, Receive, Request, Scope
 from persist.api.responses import JSON, Response, Send, change_text
 from persist.api.routers import Asked
 from persist.domain.access import EVERY, Access, Level
@@ -25,6 +25,7 @@ from persist.domain.errors import InvalidQuery, PersistError, Unavailable
 from persist.domain.workspace import collections_in
 from persist.storage.change_feed import ChangeSlice
 from persist.storage.database import Database
+from persist.storage.reader import Reader
 
 BATCH = 100
 """Changes that a stream reads at once."""
@@ -38,7 +39,15 @@ LOOK_SECONDS = 0.25
 MAX_WAIT_SECONDS = 30
 """Seconds that a long poll waits at most."""
 
-CONTROLS = ("after", "collection", "workspace", "limit", "wait")
+CONTROLS = (
+    "after",
+    "before",
+    "collection",
+    "workspace",
+    "request_id",
+    "limit",
+    "wait",
+)
 SEQ = re.compile(r"\d{1,400}", re.ASCII)
 SECONDS = re.compile(r"\d{1,3}(\.\d{1,3})?", re.ASCII)
 WEIGHT = re.compile(r"[01](\.\d{0,3})?", re.ASCII)
@@ -52,11 +61,12 @@ Result = TypeVar("Result")
 @dataclass(frozen=True, slots=True)
 class Visible:
     """The changes that a caller asks for and may see. ``workspace`` is ``""`` for the
-    default one, ``collection`` and ``workspace`` are None for all."""
+    default one; ``collection``, ``workspace`` and ``request_id`` are None for all."""
 
     access: Access
     collection: str | None
     workspace: str | None
+    request_id: str | None = None
 
     def __call__(self, collection: str, workspace: str) -> bool:
         return (
@@ -80,11 +90,14 @@ class Visible:
 
 
 class ChangeQuery(NamedTuple):
-    """The parameters of a request; ``after`` is None for the journal's end."""
+    """The parameters of a request. ``start`` is the ``seq`` after which it begins, or
+    before which where ``newest_first``; None for the journal's end."""
 
-    after: int | None
+    start: int | None
+    newest_first: bool
     collection: str | None
     workspace: str | None
+    request_id: str | None
     limit: int | None
     wait: float
 
@@ -95,7 +108,7 @@ class ChangeQuery(NamedTuple):
 
     def visible(self, request: Request) -> Visible:
         """Return which changes the caller may see now."""
-        return Visible(request.access, self.collection, self.workspace)
+        return Visible(request.access, self.collection, self.workspace, self.request_id)
 
 
 class ChangeRoutes:
@@ -114,7 +127,7 @@ class ChangeRoutes:
         visible.require()
         await _check(database, query)
         if as_events:
-            found = await database.feed.read(query.after, query.size, visible)
+            found = await database.feed.read(query.start, query.size, visible)
             return EventStream(database, request, query, found, stopping)
         found = await _look(database, query, visible)
         if query.wait and not found.rows:
@@ -156,20 +169,34 @@ def _query(request: Request, *, as_events: bool) -> ChangeQuery:
             f"wait is a number of seconds from 0 to {MAX_WAIT_SECONDS},"
             f" not {wait[:40]!r}"
         )
-    limit = natural(control, "limit")
-    after = _after(last_seen or control.get("after", "0"))
+    request_id = control.get("request_id")
+    if request_id is not None and not REQUEST_ID.fullmatch(request_id):
+        raise InvalidQuery("request_id has 1 to 128 visible ASCII characters")
+    newest_first = "before" in control
+    if newest_first and (as_events or "after" in control or "wait" in control):
+        raise InvalidQuery(
+            "before lists what happened, the newest first; it goes with neither after"
+            " nor wait nor events"
+        )
+    start = control["before"] if newest_first else control.get("after", "0")
     return ChangeQuery(
-        after, control.get("collection"), control.get("workspace"), limit, float(wait)
+        _start(last_seen or start),
+        newest_first,
+        control.get("collection"),
+        control.get("workspace"),
+        request_id,
+        natural(control, "limit"),
+        float(wait),
     )
 
 
-def _after(text: str) -> int | None:
+def _start(text: str) -> int | None:
     if text == "now":
         return None
     if not SEQ.fullmatch(text):
         raise InvalidQuery(
-            "after and Last-Event-ID take the seq of a change, a whole number from 0,"
-            f" or now; not {text[:40]!r}"
+            "after, before and Last-Event-ID take the seq of a change, a whole number"
+            f" from 0, or now; not {text[:40]!r}"
         )
     return int(text)
 
@@ -188,11 +215,19 @@ async def _look(
     found within ``LOOK_SECONDS``."""
     clock = asyncio.get_running_loop().time
     until = clock() + LOOK_SECONDS
-    found = await database.feed.changes(query.after, query.size, visible)
-    while not found.rows and found.last_seq < found.head and clock() < until:
+    found = await _read(database, query, query.start, visible)
+    while not found.rows and found.more and clock() < until:
         await asyncio.sleep(0)
-        found = await database.feed.changes(found.last_seq, query.size, visible)
+        found = await _read(database, query, found.last_seq, visible)
     return found
+
+
+async def _read(
+    database: Database, query: ChangeQuery, start: int | None, visible: Visible
+) -> ChangeSlice:
+    """Return a page of changes as of now."""
+    read = Reader.changes_before if query.newest_first else Reader.changes
+    return await database.read(lambda reader: read(reader, start, query.size, visible))
 
 
 async def _poll(
@@ -204,9 +239,7 @@ async def _poll(
     until = clock() + query.wait
     with database.feed.following():
         while not found.rows and (left := until - clock()) > 0:
-            if found.last_seq < found.head or await database.feed.beyond(
-                found.last_seq, left
-            ):
+            if found.more or await database.feed.beyond(found.last_seq, left):
                 await request.admit()
                 found = await database.feed.read(
                     found.last_seq, query.size, query.visible(request)
@@ -270,7 +303,7 @@ class EventStream(HttpResponse):
 
     async def _wait(self, found: ChangeSlice, seconds: float) -> None:
         """Wait until the journal has more than was found, at most ``seconds``."""
-        if found.last_seq >= found.head:
+        if not found.more:
             await self._feed.beyond(found.last_seq, seconds)
 
     async def _next(self, found: ChangeSlice, size: int) -> ChangeSlice:
@@ -282,7 +315,7 @@ class EventStream(HttpResponse):
             return await self._feed.read(found.last_seq, size, visible)
         except Unavailable as error:
             await asyncio.sleep(error.retry_after)
-            return ChangeSlice([], found.last_seq, found.last_seq)
+            return ChangeSlice([], found.last_seq)
 
 
 async def _send_events(send: Send, found: ChangeSlice) -> None:

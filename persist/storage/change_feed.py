@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from contextvars import Context
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, Protocol
 
 import sqlalchemy as sa
 
@@ -43,21 +43,44 @@ RETRY_SECONDS = 0.5
 DATA = HISTORY.index(JOURNAL.c.data)
 PAYLOAD = HISTORY.index(JOURNAL.c.payload)
 
-Wanted = Callable[[str, str], bool]
-"""Returns whether changes of a collection in a workspace are wanted.
 
-It is hashable, and equal for equal wishes.
-"""
+class Wanted(Protocol):
+    """Which changes a client wants.
+
+    It is hashable, and equal for equal wishes.
+    """
+
+    @property
+    def request_id(self) -> str | None:
+        """The request whose changes are wanted, None for those of all."""
+
+    def __call__(self, collection: str, workspace: str) -> bool:
+        """Return whether changes of a collection in a workspace are wanted."""
+
 
 JOURNAL_ENDS = Statement(sa.select(JOURNAL_FIRST.c.seq, JOURNAL_HEAD.c.seq))
 """Select the first and the last ``seq`` of the journal."""
 
-CHANGED_COLLECTIONS = Statement(
-    sa.select(JOURNAL.c.seq, JOURNAL.c.collection, JOURNAL.c.workspace)
-    .where(JOURNAL.c.seq > big_integer("after"), JOURNAL.c.seq <= big_integer("upto"))
-    .order_by(JOURNAL.c.seq)
-)
-"""Select where the changes of a range of the journal happened."""
+
+def _changed_collections(*, of_request: bool, newest_first: bool) -> Statement:
+    """Select where the changes between two seqs happened."""
+    seq = JOURNAL.c.seq
+    selected = sa.select(seq, JOURNAL.c.collection, JOURNAL.c.workspace).where(
+        seq > big_integer("low"), seq < big_integer("high")
+    )
+    if of_request:
+        selected = selected.where(JOURNAL.c.request_id == sa.bindparam("request_id"))
+    order = seq.desc() if newest_first else seq
+    return Statement(selected.order_by(order).limit(big_integer("count")))
+
+
+CHANGED_COLLECTIONS = {
+    (of_request, newest_first): _changed_collections(
+        of_request=of_request, newest_first=newest_first
+    )
+    for of_request in (False, True)
+    for newest_first in (False, True)
+}
 
 
 @Statement
@@ -72,13 +95,13 @@ class ChangeSlice:
     """A part of the journal.
 
     ``rows`` are the wanted changes as rows of ``journal.HISTORY``. ``last_seq`` is how
-    far the journal was looked at, ``head`` is where it ended then. ``rendered`` is the
-    text of the slice for all who share it.
+    far the journal was looked at, ``more`` is whether it went on then. ``rendered`` is
+    the text of the slice for all who share it.
     """
 
     rows: list[Row]
     last_seq: int
-    head: int
+    more: bool = False
     rendered: bytes | None = None
 
 
@@ -108,43 +131,103 @@ def read_slice(
             f" (after={first - 1} is the earliest that can be answered)",
             first_seq=first,
         )
-    seqs, last = _wanted_seqs(session, after, head, limit, wanted)
-    rows: list[Row] = []
-    characters = 0
-    for start in range(0, len(seqs), BATCH_CHANGES):
-        batch = session.dialect.bound_list(seqs[start : start + BATCH_CHANGES])
-        found = session.rows(changes_by_seq, seqs=batch)
-        rows += found
-        characters += sum(_characters(row) for row in found)
-        if characters > SLICE_CHARACTERS and len(rows) < len(seqs):
-            return ChangeSlice(rows, rows[-1][0], head)
-    return ChangeSlice(rows, last, head)
+    return _Search(session, wanted, limit, newest_first=False).run(after, head)
 
 
-def _wanted_seqs(
-    session: Session[Dialect], after: int, head: int, limit: int, wanted: Wanted
-) -> tuple[list[int], int]:
-    """Return at most ``limit`` wanted seqs and how far the journal was looked at."""
-    wanted = cache(wanted)
-    seqs: list[int] = []
-    last = after
-    # The first statement suffices if every change is wanted.
-    step = limit
-    end = min(head, after + WINDOW_CHANGES)
-    while last < end and len(seqs) < limit:
-        upto = min(last + step, head)
-        changed = session.rows(CHANGED_COLLECTIONS, after=last, upto=upto)
-        seqs += [
-            seq
-            for seq, collection, workspace in changed
-            if wanted(collection, workspace)
-        ]
-        last = upto
-        step = WINDOW_CHANGES
-    if len(seqs) > limit:
-        del seqs[limit:]
-        last = seqs[-1]
-    return seqs, last
+def read_slice_before(
+    session: Session[Dialect], before: int | None, limit: int, wanted: Wanted
+) -> ChangeSlice:
+    """Return the ``limit`` changes before a ``seq``, the newest first; None is behind
+    the last change.
+
+    Raises ``ChangesGone`` where the changes before it were trimmed.
+    """
+    first, head = session.rows(JOURNAL_ENDS)[0]
+    before = head + 1 if before is None else min(before, head + 1)
+    if before < first:
+        raise ChangesGone(
+            f"the journal was trimmed and begins at seq {first}",
+            first_seq=first,
+        )
+    return _Search(session, wanted, limit, newest_first=True).run(before, first)
+
+
+class _Search:
+    """Looks for wanted changes in one direction of the journal."""
+
+    def __init__(
+        self,
+        session: Session[Dialect],
+        wanted: Wanted,
+        limit: int,
+        *,
+        newest_first: bool,
+    ) -> None:
+        self._session = session
+        self._wanted = wanted
+        self._limit = limit
+        self._newest_first = newest_first
+
+    def run(self, start: int, end: int) -> ChangeSlice:
+        """Look behind ``start``, up to and including ``end``."""
+        seqs, last = self._seqs(start, end)
+        rows: list[Row] = []
+        characters = 0
+        for offset in range(0, len(seqs), BATCH_CHANGES):
+            batch = seqs[offset : offset + BATCH_CHANGES]
+            found = self._changes(batch)
+            rows += found
+            characters += sum(_characters(row) for row in found)
+            if characters > SLICE_CHARACTERS and len(rows) < len(seqs):
+                return ChangeSlice(rows, rows[-1][0], more=True)
+        return ChangeSlice(rows, last, more=last != end)
+
+    def _seqs(self, start: int, end: int) -> tuple[list[int], int]:
+        """Return the wanted seqs, at most ``limit``, and how far was looked."""
+        wanted = cache(self._wanted)
+        seqs: list[int] = []
+        last, looked = start, 0
+        # The first statement suffices if every change is wanted.
+        count = self._limit
+        while len(seqs) < self._limit and looked < WINDOW_CHANGES:
+            changed = self._changed(last, end, count)
+            seqs += [
+                seq
+                for seq, collection, workspace in changed
+                if wanted(collection, workspace)
+            ]
+            looked += len(changed)
+            if len(changed) < count:
+                last = end
+                break
+            last = changed[-1][0]
+            count = WINDOW_CHANGES
+        if len(seqs) > self._limit:
+            del seqs[self._limit :]
+            last = seqs[-1]
+        return seqs, last
+
+    def _changed(self, last: int, end: int, count: int) -> list[Row]:
+        """Return where the next changes behind ``last`` happened."""
+        request_id = self._wanted.request_id
+        statement = CHANGED_COLLECTIONS[request_id is not None, self._newest_first]
+        if self._newest_first:
+            low, high = end - 1, last
+        else:
+            low, high = last, end + 1
+        values: dict[str, Any] = {
+            "low": low,
+            "high": high,
+            "count": count,
+        }
+        if request_id is not None:
+            values["request_id"] = request_id
+        return self._session.rows(statement, **values)
+
+    def _changes(self, seqs: list[int]) -> list[Row]:
+        batch = self._session.dialect.bound_list(sorted(seqs))
+        rows = self._session.rows(changes_by_seq, seqs=batch)
+        return rows[::-1] if self._newest_first else rows
 
 
 def _characters(row: Row) -> int:
@@ -190,12 +273,6 @@ class Feed:
         except TimeoutError:
             return False
         return True
-
-    async def changes(
-        self, after: int | None, limit: int, wanted: Wanted
-    ) -> ChangeSlice:
-        """Return the next changes as of now. Raises ``ChangesGone``."""
-        return await self._read(after, limit, wanted)
 
     async def read(self, after: int | None, limit: int, wanted: Wanted) -> ChangeSlice:
         """Return the next changes as of the last commit that is known.

@@ -15,6 +15,7 @@ from persist.storage.change_feed import (
     Wanted,
     changes_by_seq,
     read_slice,
+    read_slice_before,
 )
 from persist.storage.definitions import Definitions
 from persist.storage.dialect import Dialect
@@ -183,6 +184,18 @@ class Reader:
     ) -> ChangeSlice:
         """Return the next wanted changes of the journal. Raises ``ChangesGone``."""
         return read_slice(self.session, after, limit, wanted)
+
+    def changes_before(
+        self,
+        before: int | None,
+        limit: int,
+        wanted: Wanted,
+    ) -> ChangeSlice:
+        """Return the wanted changes before a ``seq``, the newest first.
+
+        Raises ``ChangesGone``.
+        """
+        return read_slice_before(self.session, before, limit, wanted)
 
     def seals(self, after: int, limit: int) -> list[Seal]:
         """Return the seals whose last change comes after a ``seq``."""

@@ -40,6 +40,7 @@ JOURNAL = sa.Table(
     sa.Index(
         "journal_record", "collection", "workspace", "id", "revision", unique=True
     ),
+    sa.Index("journal_request", "request_id", "seq"),
 )
 """Every change, in commit order.
 

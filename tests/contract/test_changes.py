@@ -491,3 +491,61 @@ def test_a_service_that_is_told_to_stop_ends_its_streams_and_polls(
             assert list(events) == []
         assert poll.result(10) == {"items": [], "last_seq": 0}
     assert '"level": "error"' not in server.log.read_text()
+
+
+# --- by request, and backwards --------------------------------------------------------
+# -----------
+
+
+def test_the_changes_of_one_request(
+    client: httpx.Client, end: int, counters: Collection
+) -> None:
+    name = str(uuid.uuid4())
+    record = counters.create({"value": 1}, headers={"x-request-id": name}).json()
+    counters.command(record["id"], "increment", {"by": 2})
+    counters.delete(record["id"], headers={"x-request-id": name})
+    found = page(client, after=end, request_id=name)
+    assert [change["operation"] for change in found["items"]] == ["create", "delete"]
+    assert found["last_seq"] == end + 3
+    assert page(client, request_id=name, limit=1)["items"] == found["items"][:1]
+    backwards = page(client, before="now", request_id=name)
+    assert backwards["items"] == found["items"][::-1]
+    assert page(client, request_id="nobody")["items"] == []
+
+
+def test_changes_come_newest_first(
+    client: httpx.Client, end: int, counters: Collection
+) -> None:
+    for value in range(4):
+        counters.created(value=value)
+    forwards = page(client, after=end)["items"]
+    first = page(client, before="now", limit=3)
+    assert first == {"items": forwards[:0:-1], "last_seq": end + 2}
+    second = page(client, before=first["last_seq"], limit=1)
+    assert second == {"items": forwards[:1], "last_seq": end + 1}
+    assert page(client, before=10**17, limit=3) == first
+
+
+def test_the_beginning_is_where_last_seq_no_longer_falls(client: httpx.Client) -> None:
+    before = page(client, before="now", request_id="nobody")["last_seq"]
+    again = page(client, before=before, request_id="nobody")
+    assert again == {"items": [], "last_seq": before}
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "before=3&after=1",
+        "before=3&wait=1",
+        "before=x",
+        "request_id=",
+        "request_id=%00",
+    ],
+)
+def test_what_is_asked_of_changes_must_fit(client: httpx.Client, query: str) -> None:
+    assert_problem(client.get(f"/changes?{query}"), 400, "invalid-query")
+
+
+def test_events_do_not_go_backwards(client: httpx.Client) -> None:
+    refused = client.get("/changes?before=now", headers=EVENTS)
+    assert_problem(refused, 400, "invalid-query")
