@@ -21,6 +21,7 @@ from persist.api.authentication import Keyring, is_loopback
 from persist.api.browsers import Browsers
 from persist.api.changes import ChangeRoutes
 from persist.api.collections import CollectionRoutes
+from persist.api.console import ConsoleRoutes
 from persist.api.docs import DocsRoutes
 from persist.api.entity_types import EntityTypeRoutes
 from persist.api.fastapi_errors import handle_error
@@ -123,6 +124,11 @@ def create_app(settings: Settings, *, private: bool = False) -> Persist:
         router_of(routes.PAGE_ROUTES, DocsRoutes()),
     ):
         app.include_router(router)
+    landing_page = routes.DOCS
+    if settings.console:
+        landing_page = routes.CONSOLE
+        console = ConsoleRoutes(settings.root_path)
+        app.include_router(router_of(routes.CONSOLE_ROUTES, console))
     collections = CollectionRoutes(database, writes, require_if_match=required)
     policy = RequestPolicy(
         limits,
@@ -135,7 +141,7 @@ def create_app(settings: Settings, *, private: bool = False) -> Persist:
         policy,
         collections,
         metrics,
-        Browsers(split_origins(settings.cors_origins)),
+        Browsers(split_origins(settings.cors_origins), landing_page),
         super(Persist, app).__call__,
     )
     return app

@@ -35,6 +35,7 @@ ROOT_PATH = re.compile(r"(/[\w.~-]+)+", re.ASCII)
 ORIGIN = re.compile(
     r"https?://([a-z0-9_-]+(\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\])(:\d{1,5})?", re.ASCII
 )
+COLOR = re.compile(r"[a-z]{3,20}|#[0-9a-f]{3}|#[0-9a-f]{6}", re.IGNORECASE | re.ASCII)
 
 
 class InvalidSettings(Exception):
@@ -180,6 +181,24 @@ class Settings(BaseSettings):
             " by commas, such as https://app.example.com."
         ),
     )
+    console: bool = Field(
+        True,
+        description=(
+            "Serve the console at /console. Otherwise / leads a browser to /docs."
+        ),
+    )
+    console_name: str = Field(
+        "",
+        max_length=40,
+        description="Name of the environment, which the console shows: production.",
+    )
+    console_color: str = Field(
+        "",
+        description=(
+            "Color of the environment in the console: a name of CSS, such as crimson,"
+            " or #b00020."
+        ),
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info",
         description="Least severe log record to write: debug, info, warning or error.",
@@ -208,6 +227,13 @@ class Settings(BaseSettings):
                     f"{origin} is not an exact origin, such as https://app.example.com;"
                     " * and null would allow every page"
                 )
+        return text
+
+    @field_validator("console_color")
+    @classmethod
+    def _color(cls, text: str) -> str:
+        if text and not COLOR.fullmatch(text):
+            raise ValueError("not a color of CSS, such as crimson or #b00020")
         return text
 
     @field_validator("models")

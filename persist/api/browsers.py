@@ -39,19 +39,32 @@ PORTS = {"http": 80, "https": 443}
 NOSNIFF = (b"x-content-type-options", b"nosniff")
 PRIVATE = (b"cache-control", b"private, no-cache")
 VARY = (b"vary", b"Origin")
+VARY_ACCEPT = (b"vary", b"Accept")
+HTML = "text/html"
 
 
 class Browsers:
     """Decides about requests that a page of another site makes in a browser.
 
     ``origins`` are the origins of pages that may ask (``PERSIST_CORS_ORIGINS``).
+    ``landing_page`` is the path to which ``/`` leads a browser.
     """
 
-    def __init__(self, origins: Collection[str]) -> None:
+    def __init__(self, origins: Collection[str], landing_page: str) -> None:
+        self._landing_page = landing_page
         self._origins = frozenset(origins)
         self._exposed: Headers = [
             (b"access-control-expose-headers", ", ".join(EXPOSED_HEADERS).encode())
         ]
+
+    def landing(self, request: Request) -> Response | None:
+        """Return what leads a browser that asks for ``/`` to a page; None where the
+        request is something else."""
+        is_reading = request.method in ("GET", "HEAD")
+        if request.path != "/" or not is_reading or not request.prefers(HTML):
+            return None
+        location = request.address(self._landing_page).encode()
+        return Response(303, b"", [(b"location", location), VARY_ACCEPT])
 
     def preflight(self, request: Request) -> Response | None:
         """Return the answer to a preflight request (Fetch standard, CORS protocol) of

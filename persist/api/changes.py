@@ -50,9 +50,7 @@ CONTROLS = (
 )
 SEQ = re.compile(r"\d{1,400}", re.ASCII)
 SECONDS = re.compile(r"\d{1,3}(\.\d{1,3})?", re.ASCII)
-WEIGHT = re.compile(r"[01](\.\d{0,3})?", re.ASCII)
 EVENTS = "text/event-stream"
-JSON_RANGES = ("application/json", "application/*", "*/*")
 HEADERS = {"cache-control": "no-store", "x-accel-buffering": "no"}
 
 Result = TypeVar("Result")
@@ -121,7 +119,7 @@ class ChangeRoutes:
     async def changes(self, request: Asked, http: HttpRequest) -> HttpResponse:
         """Return changes as JSON or as server-sent events."""
         database, stopping = self._database, self._stopping
-        as_events = prefers_events(request.header(b"accept") or "")
+        as_events = request.prefers(EVENTS)
         query = _query(request, as_events=as_events)
         visible = query.visible(request)
         visible.require()
@@ -134,18 +132,6 @@ class ChangeRoutes:
             polling = _poll(database, request, query, found)
             found = await _while_connected(polling, http.receive, stopping) or found
         return _page(found)
-
-
-def prefers_events(accept: str) -> bool:
-    """Return whether a client prefers events to JSON (RFC 9110, section 12.5.1). It has
-    to name them: ``*/*`` is answered with JSON."""
-    weights: dict[str, float] = {}
-    for part in accept.lower().split(","):
-        name, *parameters = (each.strip() for each in part.split(";"))
-        given = next((each[2:] for each in parameters if each.startswith("q=")), "1")
-        weights[name] = float(given) if WEIGHT.fullmatch(given) else 1.0
-    json = next((weights[name] for name in JSON_RANGES if name in weights), 0)
-    return 0 < weights.get(EVENTS, 0) >= json
 
 
 async def _check(database: Database, query: ChangeQuery) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from fastapi.responses import FileResponse, HTMLResponse
 
+from persist.api.pages import FOR_EVER, page
 from persist.domain.errors import NotFound
 
 STATIC = Path(__file__).parent / "static"
@@ -26,14 +27,6 @@ VERSION = hashlib.sha256(
 ).hexdigest()[:12]
 """A part of the address of every asset: what is cached under it never changes."""
 
-HEADERS = {
-    "Content-Security-Policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self';"
-        " img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action"
-        " 'none'; frame-ancestors 'none'"
-    ),
-    "Referrer-Policy": "no-referrer",
-}
 PAGE = f"""\
 <!doctype html>
 <html lang="en">
@@ -61,11 +54,10 @@ class DocsRoutes:
     async def docs(self) -> HTMLResponse:
         """Return the page; its addresses are relative, so that it works behind a
         prefix."""
-        return HTMLResponse(PAGE, headers=HEADERS | {"Cache-Control": "no-cache"})
+        return page(PAGE)
 
     async def docs_asset(self, version: str, name: str) -> FileResponse:
         """Return a file that the page needs. Raises ``NotFound``."""
         if version != VERSION or name not in ASSETS:
             raise NotFound("the documentation has no such file; reload /docs")
-        headers = {"Cache-Control": "public, max-age=31536000, immutable"}
-        return FileResponse(ASSETS[name], headers=headers)
+        return FileResponse(ASSETS[name], headers=FOR_EVER)

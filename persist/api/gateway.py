@@ -115,6 +115,9 @@ class Gateway:
             if preflight is not None:
                 return preflight
             self._browsers.check(request, scope)
+        landing = self._browsers.landing(request)
+        if landing is not None:
+            return landing
         await request.admit()
         _check_path(request.path)
         below_collection = _below_collection(request.path.split("/"))

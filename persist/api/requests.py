@@ -48,6 +48,9 @@ NDJSON_TYPES = (
     "application/jsonl",
     "application/octet-stream",  # all that some generated clients can send
 )
+JSON_RANGES = (*JSON_TYPES, "application/*", "*/*")
+"""What ``Accept`` names where a client takes JSON, the closest first."""
+
 PATCH_TYPES = (
     "application/merge-patch+json",
     "application/json-patch+json",
@@ -63,6 +66,7 @@ HOST = re.compile(
 KEY = re.compile(r"[\x21-\x7e]{1,255}")
 MERGE = re.compile(r"\s*merge\s*")
 MINIMAL = re.compile(r"\s*return\s*=\s*(?:minimal|\"minimal\")\s*")
+WEIGHT = re.compile(r"[01](\.\d{0,3})?", re.ASCII)
 TAG = re.compile(r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"')
 TAGS = re.compile(rf"[\s,]*{TAG.pattern}(?:\s*,[\s,]*{TAG.pattern})*[\s,]*")
 """A list, in which elements may be empty (RFC 9110, section 5.6.1)."""
@@ -319,6 +323,19 @@ class Request:
                 f"the media type {given[:100]!r} is not supported here", accepted
             )
         return name.strip().lower()
+
+    def prefers(self, media_type: str) -> bool:
+        """Return whether the client prefers a media type to JSON (RFC 9110, section
+        12.5.1). It has to name it: ``*/*`` is answered with JSON."""
+        weights: dict[str, float] = {}
+        for part in (self.header(b"accept") or "").lower().split(","):
+            name, *parameters = (each.strip() for each in part.split(";"))
+            given = next(
+                (each[2:] for each in parameters if each.startswith("q=")), "1"
+            )
+            weights[name] = float(given) if WEIGHT.fullmatch(given) else 1.0
+        json = next((weights[name] for name in JSON_RANGES if name in weights), 0)
+        return 0 < weights.get(media_type, 0) >= json
 
     def precondition(self, *, required: bool = False) -> Precondition:
         """Return ``If-Match`` and ``If-None-Match``. Raises ``MalformedRequest``."""

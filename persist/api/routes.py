@@ -12,6 +12,8 @@ from persist.domain.access import EVERY, Access, Level
 
 COLLECTION = "/api/{collection}"
 WORKSPACE = "/workspaces/{workspace}"
+CONSOLE = "/console"
+DOCS = "/docs"
 READING_METHODS = ("GET", "HEAD", "OPTIONS")
 
 Problems = tuple[str, ...]
@@ -36,7 +38,7 @@ class Route:
 
     ``operation`` is the name of its handler and of its operation in OpenAPI. ``level``
     is None where any caller may ask, and ``open_to_all`` where no key is needed.
-    ``is_page``: it answers with HTML.
+    ``is_page``: it answers with HTML, or leads a browser to a page.
     ``problems`` are the codes it answers with in addition to those of every route.
     """
 
@@ -608,7 +610,7 @@ SEAL_ROUTES = _tagged(
 
 SERVICE_ROUTES = _tagged(
     "service",
-    Route("GET", "/", "describe_service", "What this service is"),
+    Route("GET", "/", "describe_service", "What this service is", is_page=True),
     Route(
         "GET",
         "/health/live",
@@ -673,7 +675,7 @@ PAGE_ROUTES = _tagged(
     "pages",
     Route(
         "GET",
-        "/docs",
+        DOCS,
         "docs",
         "The documentation, for browsers",
         open_to_all=True,
@@ -690,6 +692,28 @@ PAGE_ROUTES = _tagged(
     ),
 )
 
+CONSOLE_ROUTES = _tagged(
+    "pages",
+    Route(
+        "GET",
+        CONSOLE,
+        "console",
+        "The console, for browsers",
+        open_to_all=True,
+        is_page=True,
+        documented=False,
+    ),
+    Route(
+        "GET",
+        f"{CONSOLE}/{{path:path}}",
+        "console_file",
+        "A screen of the console, or a file that it needs",
+        open_to_all=True,
+        is_page=True,
+        documented=False,
+    ),
+)
+
 
 FASTAPI_ROUTES = (
     *WORKSPACE_ROUTES,
@@ -702,6 +726,7 @@ FASTAPI_ROUTES = (
     *SEAL_ROUTES,
     *TRANSACTION_ROUTES,
     *PAGE_ROUTES,
+    *CONSOLE_ROUTES,
 )
 """What FastAPI's routers answer: everything that is not below a collection."""
 
@@ -712,20 +737,24 @@ BY_METHOD_AND_PATH: Mapping[tuple[str, str], Route] = {
 }
 
 
+def _folders(paths: Iterable[str]) -> tuple[str, ...]:
+    """Return the folders of paths, each with its slash at the end."""
+    return tuple(
+        path.partition("{")[0].rpartition("/")[0] + "/"
+        for path in paths
+        if path.count("/") > 1
+    )
+
+
 _OPEN_PATHS = frozenset(route.path for route in ROUTES if route.open_to_all)
-_OPEN_FOLDERS = tuple(
-    path.partition("{")[0].rpartition("/")[0] + "/"
-    for path in _OPEN_PATHS
-    if path.count("/") > 1
-)
-
-
+_OPEN_FOLDERS = _folders(_OPEN_PATHS)
 _PAGES = frozenset(route.path for route in ROUTES if route.is_page)
+_PAGE_FOLDERS = _folders(_PAGES)
 
 
 def is_page(path: str) -> bool:
-    """Return whether a path is answered with HTML."""
-    return path in _PAGES
+    """Return whether a path is answered with HTML, or leads a browser to a page."""
+    return path in _PAGES or path.startswith(_PAGE_FOLDERS)
 
 
 def is_open_to_all(path: str) -> bool:

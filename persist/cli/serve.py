@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from persist import deployment, logging_config
+from persist.api.routes import CONSOLE, DOCS
 from persist.cli.settings_flags import ALL, load_settings, with_flags
 from persist.cli.terminal import FAILED, record_progress, refuse
 from persist.settings import Settings
@@ -111,7 +112,7 @@ def _serve(settings: Settings, bound: socket.socket) -> bool:
     options: Any = {
         "seconds": settings.shutdown_seconds,
         "log": logging_config.configuration(settings.log_level),
-        "announce": _announcement(server.address(bound)),
+        "announce": _announcement(server.address(bound), settings),
     }
     if settings.workers == 1:
         return server.serve(create_app(settings), bound, **options)
@@ -126,9 +127,13 @@ def _serve(settings: Settings, bound: socket.socket) -> bool:
         )
 
 
-def _announcement(url: str) -> Callable[[], None]:
+def _announcement(url: str, settings: Settings) -> Callable[[], None]:
+    pages = f"documentation: {url}{DOCS}"
+    if settings.console:
+        pages = f"console: {url}{CONSOLE}, {pages}"
+
     def announce() -> None:
-        typer.echo(f"persist answers on {url} (documentation: {url}/docs)")
+        typer.echo(f"persist answers on {url} ({pages})")
         sys.stdout.flush()
 
     return announce

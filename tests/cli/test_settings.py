@@ -46,6 +46,9 @@ def test_the_defaults_are_those_of_the_contract() -> None:
         "shutdown_seconds": 10,
         "root_path": "",
         "cors_origins": "",
+        "console": True,
+        "console_name": "",
+        "console_color": "",
         "log_level": "info",
     }
 

@@ -28,7 +28,7 @@ NAME, ABSENT = "secret-notes", "absent-notes"
 TEAM = "secret-team"
 NOWHERE = "0198c1d2-7c2f-7d6a-9f1e-2b3c4d5e6f70"
 DEFINITION = {"schema": {"type": "object", "properties": {"text": {"type": "string"}}}}
-UNLOCKED = re.compile(r"/docs(/.*)?|/health/.*|/problems/.*")
+UNLOCKED = re.compile(r"/(docs|console)(/.*)?|/health/.*|/problems/.*")
 SHARED = re.compile(
     r"/|/openapi.json|/collections|/entity-types|/migration-plans|/migrations|/snapshots|/workspaces|/changes(/head|/seals)?"
 )

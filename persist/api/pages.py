@@ -1,0 +1,21 @@
+"""Pages: the headers that HTML and the files it needs are sent with (contract 16)."""
+
+from fastapi.responses import HTMLResponse
+
+HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self';"
+        " img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action"
+        " 'none'; frame-ancestors 'none'"
+    ),
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-cache",
+}
+
+FOR_EVER = {"Cache-Control": "public, max-age=31536000, immutable"}
+"""The headers of a file whose address changes with its content."""
+
+
+def page(html: str) -> HTMLResponse:
+    """Return HTML that runs no script but those of this service, in no frame."""
+    return HTMLResponse(html, headers=HEADERS)
