@@ -235,16 +235,17 @@ class Request:
 
     async def _read_body(self) -> bytes:
         self._check_announced(self.limits.body, IN_PARTS)
-        chunks: list[bytes] = []
-        size = 0
+        # Chunks of a byte each would take forty times their size in a list.
+        body = bytearray()
         async for chunk, more in self._chunks():
-            size += len(chunk)
-            if size > self.limits.body:
+            if len(body) + len(chunk) > self.limits.body:
                 raise _too_large(self.limits.body, IN_PARTS)
+            if not more and not body:
+                return chunk
             if more:
                 self._policy.limiter.reserve(self, len(chunk))
-            chunks.append(chunk)
-        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+            body += chunk
+        return bytes(body)
 
     async def spooled(self, advice: str) -> SpooledBody:
         """Return the body in a file, which may be asked for again. ``advice`` is what a

@@ -15,7 +15,15 @@ from uvicorn.protocols.http.httptools_impl import (
 )
 
 MAX_HEAD_BYTES = 65_536
-"""Bytes that the head of a request may have, and those after a body."""
+"""Bytes that the head of a request may have, those after a body, and what its chunks
+have in addition to twice their content."""
+
+MAX_PIPELINED = 100
+"""Requests of a connection that may wait for the answer to the one before."""
+
+MAX_DISCARDED_BYTES = 4_194_304
+"""Bytes of a body that are read after the response, so that a client that sends all
+before it reads sees the response."""
 
 HEAD_SECONDS = 10.0
 """Seconds within which the head of a request arrives."""
@@ -26,9 +34,14 @@ STALLED_SECONDS = 10.0
 INVALID_REQUEST = "Invalid HTTP request received."
 
 
+class TooManyPipelined(Exception):
+    """More requests wait than a connection may send ahead."""
+
+
 class BoundedHttpProtocol(HttpToolsProtocol):
-    """HTTP/1.1 with bounds on the size and the time of a request's head, and on the
-    time in which a client takes nothing of its response.
+    """HTTP/1.1 with bounds on the size and the time of a request's head, on what its
+    chunks cost, on requests that are sent ahead, and on the time in which a client
+    takes nothing of its response.
 
     A head that is too large or too slow ends the connection, as does one that never
     begins. A connection over the limit has one request answered, with ``over_capacity``
@@ -40,6 +53,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     _in_head = False
     _in_body = False
     _unread = 0
+    _discarded = 0
     _timer: TimerHandle | None = None
     _unsent = 0
     _stall_timer: TimerHandle | None = None
@@ -72,10 +86,18 @@ class BoundedHttpProtocol(HttpToolsProtocol):
                     return False
                 rest = rest[offset:]
         except httptools.HttpParserError:
-            self.logger.warning(INVALID_REQUEST)
-            self.send_400_response(INVALID_REQUEST)
+            self._refuse(INVALID_REQUEST)
             return False
         return True
+
+    def _refuse(self, reason: str) -> None:
+        """End the connection with 400, where that cannot be taken for the answer to a
+        request before."""
+        self.logger.warning(reason)
+        if self.pipeline:
+            self.transport.close()
+        else:
+            self.send_400_response(reason)
 
     def _upgrade_in(self, data: memoryview) -> int | None:
         """Parse data; return the offset behind the head of a request that asks for an
@@ -108,6 +130,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         return True
 
     def on_message_begin(self) -> None:
+        if len(self.pipeline) >= MAX_PIPELINED:
+            raise TooManyPipelined
         self._in_head = True
         super().on_message_begin()
         if self._over_capacity:
@@ -124,6 +148,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._in_head = False
         self._in_body = True
         self._unread = 0
+        self._discarded = 0
         self._stop_timer()
         super().on_headers_complete()
         if self._over_capacity:
@@ -133,7 +158,10 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self.cycle.__class__ = CloseDelimitedCycle
 
     def on_body(self, body: bytes) -> None:
-        self._unread = 0
+        # A chunk of one byte has five more around it.
+        self._unread = max(0, self._unread - 2 * len(body))
+        if self.cycle.response_complete:
+            self._discarded += len(body)
         super().on_body(body)
 
     def on_message_complete(self) -> None:
@@ -159,10 +187,13 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         super().shutdown()
 
     def _check_unread(self) -> None:
-        """End the connection where the bytes since the last head, chunk or end of a
-        body are too many, or the head takes too long."""
-        if self._unread > MAX_HEAD_BYTES:
-            self.send_400_response("The head of the request is larger than 64 KiB.")
+        """End the connection where the bytes outside of bodies, or those of a body
+        that nobody reads, are too many, or the head takes too long."""
+        if self._discarded > MAX_DISCARDED_BYTES:
+            self.transport.close()
+        elif self._unread > MAX_HEAD_BYTES:
+            what = "framing" if self._in_body else "head"
+            self._refuse(f"The {what} of the request is larger than 64 KiB.")
         elif self._in_head and self._timer is None:
             self._timer = self.loop.call_later(HEAD_SECONDS, self.transport.close)
 
