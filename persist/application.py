@@ -36,6 +36,7 @@ from persist.api.seals import SealRoutes
 from persist.api.service import ServiceRoutes
 from persist.api.snapshots import SnapshotRoutes
 from persist.api.transactions import routes as transactions
+from persist.api.undo import UndoRoutes
 from persist.api.workspaces import WorkspaceRoutes
 from persist.api.write_requests import Writes
 from persist.background_tasks import BackgroundTasks
@@ -120,6 +121,7 @@ def create_app(settings: Settings, *, private: bool = False) -> Persist:
         router_of(routes.SERVICE_ROUTES, service),
         router_of(routes.METRICS_ROUTES, MetricsRoutes(metrics)),
         router_of(routes.CHANGE_ROUTES, ChangeRoutes(database, stopping)),
+        router_of(routes.UNDO_ROUTES, UndoRoutes(database, writes)),
         router_of(routes.SEAL_ROUTES, SealRoutes(database)),
         router_of(routes.PAGE_ROUTES, DocsRoutes()),
     ):

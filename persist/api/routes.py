@@ -578,6 +578,31 @@ CHANGE_ROUTES = _tagged(
     ),
 )
 
+UNDO_ROUTES = _tagged(
+    "changes",
+    Route(
+        "POST",
+        "/changes/undo",
+        "undo",
+        "Take back the changes of a request or of a range",
+        Level.WRITE,
+        Reach.ANYTHING,
+        problems=(
+            *_WRITE,
+            *_JSON_BODY,
+            "changes-gone",
+            "collection-not-in-workspace",
+            "invalid-payload",
+            "migration-failed",
+            "not-found",
+            "too-many-affected",
+            "undo-conflict",
+            "unique-violation",
+            "workspace-not-found",
+        ),
+    ),
+)
+
 SEAL_ROUTES = _tagged(
     "changes",
     Route(
@@ -723,6 +748,7 @@ FASTAPI_ROUTES = (
     *SERVICE_ROUTES,
     *METRICS_ROUTES,
     *CHANGE_ROUTES,
+    *UNDO_ROUTES,
     *SEAL_ROUTES,
     *TRANSACTION_ROUTES,
     *PAGE_ROUTES,

@@ -31,6 +31,7 @@ from persist.domain.precondition import NO_PRECONDITION, Precondition
 from persist.domain.query import Query
 from persist.domain.record import INT64, Data, Record, dumps, json_equal
 from persist.domain.stores import Journal, Records
+from persist.domain.undo import Past
 
 logger = logging.getLogger(__name__)
 
@@ -305,7 +306,10 @@ class Collection:
         data = self._brought_forward(past)
         if current is None:
             precondition.check_deleted()
-            return self.bring_back(record_id, data, payload)
+            key = self.type.name, self.workspace, record_id
+            last_revision = self.journal.last_revision(*key)
+            created_at = self.journal.last_created_at(*key)
+            return self._bring_back(record_id, data, payload, last_revision, created_at)
         return self.transition(
             record_id,
             Operation.REVERT,
@@ -338,10 +342,16 @@ class Collection:
                 errors=error.errors,
             ) from None
 
-    def bring_back(self, record_id: str, data: Data, payload: str) -> Record:
+    def _bring_back(
+        self,
+        record_id: str,
+        data: Data,
+        payload: str,
+        last_revision: int,
+        created_at: str,
+    ) -> Record:
         """Store a deleted record again; its time of creation is that of its last
         life."""
-        key = self.type.name, self.workspace, record_id
         record = Record.first(
             self.type.name,
             self.type.schema_version,
@@ -349,11 +359,33 @@ class Collection:
             record_id,
             data,
             self.now,
-            revision=self.journal.last_revision(*key) + 1,
+            revision=last_revision + 1,
         )
-        record = replace(record, created_at=self.journal.last_created_at(*key))
+        record = replace(record, created_at=created_at)
         self._store(Change(Operation.REVERT, record, self.origin, payload=payload))
         return record
+
+    def take_back(self, past: Past, payload: str) -> Record | None:
+        """Have a record go back to what it was before some changes.
+
+        Returns the record after it, with the revision of the deletion if it is deleted;
+        None if there was none and is none. Raises ``MigrationFailed``.
+        """
+        if past.before is None:
+            if past.current is None:
+                return None
+            return self._delete(past.current, payload)
+        data = self._brought_forward(past.before)
+        if past.current is None:
+            return self._bring_back(
+                past.id, data, payload, past.revision, past.created_at
+            )
+        return self.transition(
+            past.id,
+            Operation.REVERT,
+            lambda _: data,
+            payload=payload,
+        )
 
     def migrate(self, current: Record, text: str, parsed: Data | None = None) -> Record:
         """Store the data of a record as the present schema version has it.

@@ -7,8 +7,8 @@
     │               EntityTypeNotFound · SnapshotNotFound · MigrationNotFound · WorkspaceNotFound ·
     │               CollectionNotInWorkspace
     ├── Conflict ── RecordExists · UniqueViolation · Refused · CommandUnavailable · CommandFailed ·
-    │               PatchTestFailed · MigrationRequired · RestoreConflict · TooManyAffected ·
-    │               IdempotencyInProgress · CollectionNotEmpty · CollectionIsTyped · WorkspaceNotEmpty
+    │               PatchTestFailed · MigrationRequired · RestoreConflict · UndoConflict ·
+    │               TooManyAffected · IdempotencyInProgress · CollectionNotEmpty · CollectionIsTyped · WorkspaceNotEmpty
     ├── Invalid ── InvalidData · InvalidPayload · InvalidPatch · InvalidSchema · InvalidSnapshot ·
     │              MigrationFailed
     ├── MethodNotAllowed · RequestTimeout · ChangesGone · PreconditionFailed · PreconditionRequired ·
@@ -208,6 +208,11 @@ class MigrationRequired(Conflict):
 class RestoreConflict(Conflict):
     code = "restore-conflict"
     title = "Records of the snapshot exist already"
+
+
+class UndoConflict(Conflict):
+    code = "undo-conflict"
+    title = "Records were changed since, or what they were is no longer known"
 
 
 class TooManyAffected(Conflict):

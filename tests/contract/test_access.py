@@ -158,6 +158,7 @@ def address(path: str, place: Resource) -> str:
 def body(path: str, place: Resource) -> Json:
     created = {"op": "create", "collection": place.name, "data": {"text": "x"}}
     bodies: dict[str, Json] = {
+        "/changes/undo": {"from_seq": 1, "to_seq": 1, "on_conflict": "skip"},
         "/migrations": {"snapshot": place.snapshot, "on_conflict": "overwrite"},
         "/snapshots": {"scope": "all"},
         "/transactions": {"operations": [created]},
@@ -247,6 +248,7 @@ CALLS = [
     ("write", "PATCH", "/api/{collection}/{id}?dry_run=true"),
     ("write", "POST", "/api/{collection}?dry_run=true"),
     ("write", "POST", "/api/{collection}/{id}/commands/set?dry_run=true"),
+    ("write", "POST", "/changes/undo?dry_run=true"),
     ("admin", "GET", "/api/{collection}/snapshots"),
     ("admin", "POST", "/api/{collection}/snapshots?dry_run=true"),
     ("admin", "GET", "/entity-types/{name}"),

@@ -39,6 +39,7 @@ CODES = [
     "patch-test-failed",
     "migration-required",
     "restore-conflict",
+    "undo-conflict",
     "too-many-affected",
     "idempotency-in-progress",
     "collection-not-empty",

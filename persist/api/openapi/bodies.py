@@ -5,7 +5,7 @@ Their schemas are those by which the handlers validate them.
 
 from functools import cache
 
-from persist.api import entity_types, migrations, snapshots, workspaces
+from persist.api import entity_types, migrations, snapshots, undo, workspaces
 from persist.api.openapi.components import ANY_OBJECT, Components
 from persist.api.openapi.shared import BINARY, JSON, NDJSON, SHARED, Json, schema
 from persist.api.transactions import routes as transactions
@@ -18,6 +18,7 @@ _REQUESTS: dict[str, tuple[str, Json]] = {
     "take_snapshot": ("SnapshotRequest", snapshots.TAKE_BODY),
     "take_workspace_snapshot": ("SnapshotRequest", snapshots.TAKE_BODY),
     "transact": ("Transaction", transactions.BODY),
+    "undo": ("UndoRequest", undo.BODY),
 }
 """The name of the schema of a body, and the body, by operation."""
 
@@ -48,7 +49,10 @@ def request_body(operation: str) -> Json | None:
         }
         return {"content": content}
     if operation == "invoke_in_workspace":
-        payload = {"schema": _ANY_DATA, "example": {}}
+        payload = {
+            "schema": _ANY_DATA,
+            "example": {},
+        }
         return {"content": {JSON: payload}}
     if operation not in _REQUESTS:
         return None

@@ -14,6 +14,7 @@ from persist.domain.change import Operation
 from persist.domain.patch import MAX_OPERATIONS
 from persist.domain.record import INT64
 from persist.domain.selective_invoke import Status
+from persist.domain.undo import Obstacle, Outcome
 
 Json = dict[str, Any]
 
@@ -37,6 +38,8 @@ _CONSTANTS: Json = {
     "page_default": DEFAULT_LIMIT,
     "page_max": MAX_LIMIT,
     "patch_operations": MAX_OPERATIONS,
+    "undo_obstacles": [obstacle.value for obstacle in Obstacle],
+    "undo_outcomes": [outcome.value for outcome in Outcome],
     "statuses": [status.value for status in Status],
     "wait_seconds": MAX_WAIT_SECONDS,
 }

@@ -1,0 +1,112 @@
+"""Undo over HTTP: the changes of a request, or of a range, are taken back."""
+
+from persist.api.query_params import controls, flag, pairs_of
+from persist.api.request_bodies import Body
+from persist.api.requests import Request
+from persist.api.responses import Response, json_response
+from persist.api.routers import Asked
+from persist.api.write_requests import Write, Writes, parse_body, retry_on_stale_schema
+from persist.domain.access import Level
+from persist.domain.entity_type import EntityType
+from persist.domain.errors import Forbidden, InvalidPayload
+from persist.domain.record import INT64
+from persist.domain.undo import OnConflict, SelectedChanges, UndoReport
+from persist.storage.database import Database
+from persist.storage.undo import undo
+from persist.storage.unit_of_work import UnitOfWork
+from persist.storage.writer import Isolation
+
+_SEQ = {"type": "integer", "minimum": 1, "maximum": INT64[-1]}
+_NAME = "^[a-z][a-z0-9-]{0,62}$"
+
+BODY = Body(
+    {"request_id": "0198c1d2-7c2f-7d6a-9f1e-2b3c4d5e6f70"},
+    request_id={
+        "type": "string",
+        "pattern": "^[!-~]{1,128}$",
+        "description": "The request whose changes are taken back.",
+    },
+    from_seq={
+        **_SEQ,
+        "description": "The first change of a range; in place of request_id.",
+    },
+    to_seq={**_SEQ, "description": "The last change of the range."},
+    collection={
+        "type": "string",
+        "pattern": _NAME,
+        "description": "Only changes of this collection.",
+    },
+    workspace={
+        "type": ["string", "null"],
+        "pattern": _NAME,
+        "description": "Only changes in this workspace; null is the default one.",
+    },
+    on_conflict={"enum": [each.value for each in OnConflict], "default": "fail"},
+)
+BODY["requestBody"]["required"] = True
+
+Parsed = tuple[SelectedChanges, OnConflict]
+
+
+class UndoRoutes:
+    """The handler of undo."""
+
+    def __init__(self, database: Database, writes: Writes) -> None:
+        self._database = database
+        self._writes = writes
+
+    async def undo(self, request: Asked) -> Response:
+        """Take back changes in one transaction."""
+        dry_run = flag(controls(pairs_of(request.query), ("dry_run",)), "dry_run")
+        body = await request.body()
+
+        def run(work: UnitOfWork, parsed: Parsed) -> UndoReport:
+            return undo(
+                work,
+                *parsed,
+                self._type,
+                lambda touched: _authorize(request, touched),
+                request.origin,
+            )
+
+        write = Write(
+            parse=lambda: parse_body(body, lambda: _parsed(body)),
+            run=run,
+            render=lambda report: json_response(report.as_json()),
+            body=body,
+            isolation=Isolation.SEPARATE,
+            dry_run=dry_run,
+        )
+        return await retry_on_stale_schema(
+            self._database, lambda: self._writes.perform(request, write)
+        )
+
+    def _type(self, collection: str) -> EntityType:
+        return self._database.catalog.get(collection).type
+
+
+def _authorize(request: Request, touched: set[tuple[str, str]]) -> None:
+    """Raise ``Forbidden``, which names no collection."""
+    if not all(request.access.allows(Level.WRITE, *named) for named in touched):
+        raise Forbidden("this takes write access to all that the changes touched")
+
+
+def _parsed(body: bytes) -> Parsed:
+    """Return what a body selects. Raises ``InvalidPayload``."""
+    given = BODY.read(body)
+    has_range = [name in given for name in ("from_seq", "to_seq")]
+    if any(has_range) == ("request_id" in given) or any(has_range) != all(has_range):
+        raise InvalidPayload("name either request_id, or from_seq and to_seq")
+    if all(has_range) and given["from_seq"] > given["to_seq"]:
+        raise InvalidPayload("from_seq comes after to_seq")
+    workspace = None
+    if "workspace" in given:
+        workspace = given["workspace"] or ""
+    selected = SelectedChanges(
+        given.get("request_id"),
+        given.get("from_seq", 0),
+        given.get("to_seq", 0),
+        given.get("collection"),
+        workspace,
+    )
+    return selected, OnConflict(given["on_conflict"])

@@ -1,0 +1,152 @@
+"""Undo: the records that some changes touched go back to what they were before them."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+from persist.domain.record import Record, dumps
+
+MAX_CHANGES = 100_000
+"""Changes that one undo takes back at most."""
+
+LISTED_RECORDS = 1_000
+"""Records that a report lists."""
+
+
+class OnConflict(StrEnum):
+    """What happens if a record cannot go back."""
+
+    FAIL = "fail"
+    SKIP = "skip"
+
+
+class Outcome(StrEnum):
+    """What became of a record."""
+
+    REVERTED = "reverted"
+    RECREATED = "recreated"
+    DELETED = "deleted"
+    UNCHANGED = "unchanged"
+    SKIPPED = "skipped"
+    CONFLICT = "conflict"
+
+
+UNDONE = (Outcome.REVERTED, Outcome.RECREATED, Outcome.DELETED)
+"""The outcomes of a record that went back."""
+
+
+class Obstacle(StrEnum):
+    """Why a record cannot go back."""
+
+    CHANGED = "changed"
+    ERASED = "erased"
+    TRIMMED = "trimmed"
+    MIGRATED = "migrated"
+
+
+@dataclass(frozen=True, slots=True)
+class SelectedChanges:
+    """The changes of a request, or those from one ``seq`` to another.
+
+    ``workspace`` is ``""`` for the default one; ``collection`` and ``workspace`` are
+    None for all.
+    """
+
+    request_id: str | None
+    from_seq: int = 0
+    to_seq: int = 0
+    collection: str | None = None
+    workspace: str | None = None
+
+    @property
+    def payload(self) -> str:
+        """The payload of the changes that take them back, as JSON text."""
+        if self.request_id is not None:
+            return dumps({"undo": {"request_id": self.request_id}})
+        bounds = {"from_seq": self.from_seq, "to_seq": self.to_seq}
+        return dumps({"undo": bounds})
+
+
+class Conflict(NamedTuple):
+    """Why a record cannot go back; ``at`` and ``actor`` are of the change that follows
+    the selected ones."""
+
+    conflict: Obstacle
+    at: str | None = None
+    actor: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """A record as it was before some changes, and as they left it.
+
+    ``before`` and ``current`` are None where there was or is no record. ``revision`` is
+    the last revision of the id, ``created_at`` the beginning of its last life.
+    """
+
+    id: str
+    before: Record | None
+    current: Record | None
+    revision: int
+    created_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class UndoneRecord:
+    """What became of one record. ``to_revision`` is None where it was left as it is,
+    ``data_revision`` where it has no data now."""
+
+    collection: str
+    workspace: str | None
+    id: str
+    from_revision: int
+    to_revision: int | None
+    data_revision: int | None
+    outcome: Outcome
+    reason: Conflict | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the entry of a report."""
+        reason = None if self.reason is None else self.reason._asdict()
+        return {
+            "collection": self.collection,
+            "workspace": self.workspace,
+            "id": self.id,
+            "from_revision": self.from_revision,
+            "to_revision": self.to_revision,
+            "data_revision": self.data_revision,
+            "outcome": self.outcome,
+            "reason": reason,
+        }
+
+
+@dataclass(slots=True)
+class UndoReport:
+    """What an undo did. The first records of each kind are listed."""
+
+    undone: int = 0
+    conflicts: int = 0
+    _conflicting: list[UndoneRecord] = field(default_factory=list)
+    _others: list[UndoneRecord] = field(default_factory=list)
+
+    def add(self, record: UndoneRecord) -> None:
+        """Count a record, and list it if there is room."""
+        listed = self._others if record.reason is None else self._conflicting
+        self.undone += record.outcome in UNDONE
+        self.conflicts += record.reason is not None
+        if len(listed) < LISTED_RECORDS:
+            listed.append(record)
+
+    @property
+    def records(self) -> list[dict[str, Any]]:
+        """The listed records, conflicts first."""
+        listed = [*self._conflicting, *self._others]
+        return [record.as_json() for record in listed[:LISTED_RECORDS]]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the body of an answer."""
+        return {
+            "undone": self.undone,
+            "skipped": self.conflicts,
+            "records": self.records,
+        }
