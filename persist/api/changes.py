@@ -23,6 +23,10 @@ from persist.api.routers import Asked
 from persist.domain.access import EVERY, Access, Level
 from persist.domain.errors import InvalidQuery, PersistError, Unavailable
 from persist.domain.workspace import collections_in
+from persist.entity_types.cel.change_filter import (
+    ChangeFilter,
+    compile_change_filter,
+)
 from persist.storage.change_feed import ChangeSlice
 from persist.storage.database import Database
 from persist.storage.reader import Reader
@@ -45,6 +49,7 @@ CONTROLS = (
     "collection",
     "workspace",
     "request_id",
+    "filter",
     "limit",
     "wait",
 )
@@ -59,12 +64,13 @@ Result = TypeVar("Result")
 @dataclass(frozen=True, slots=True)
 class Visible:
     """The changes that a caller asks for and may see. ``workspace`` is ``""`` for the
-    default one; ``collection``, ``workspace`` and ``request_id`` are None for all."""
+    default one; the other members but ``access`` are None for all."""
 
     access: Access
     collection: str | None
     workspace: str | None
     request_id: str | None = None
+    condition: ChangeFilter | None = None
 
     def __call__(self, collection: str, workspace: str) -> bool:
         return (
@@ -98,6 +104,8 @@ class ChangeQuery(NamedTuple):
     request_id: str | None
     limit: int | None
     wait: float
+    filter: str | None
+    condition: ChangeFilter | None = None
 
     @property
     def size(self) -> int:
@@ -106,7 +114,13 @@ class ChangeQuery(NamedTuple):
 
     def visible(self, request: Request) -> Visible:
         """Return which changes the caller may see now."""
-        return Visible(request.access, self.collection, self.workspace, self.request_id)
+        return Visible(
+            request.access,
+            self.collection,
+            self.workspace,
+            self.request_id,
+            self.condition,
+        )
 
 
 class ChangeRoutes:
@@ -121,9 +135,10 @@ class ChangeRoutes:
         database, stopping = self._database, self._stopping
         as_events = request.prefers(EVENTS)
         query = _query(request, as_events=as_events)
-        visible = query.visible(request)
-        visible.require()
+        query.visible(request).require()
         await _check(database, query)
+        query = query._replace(condition=_condition(database, query))
+        visible = query.visible(request)
         if as_events:
             found = await database.feed.read(query.start, query.size, visible)
             return EventStream(database, request, query, found, stopping)
@@ -173,7 +188,18 @@ def _query(request: Request, *, as_events: bool) -> ChangeQuery:
         request_id,
         natural(control, "limit"),
         float(wait),
+        control.get("filter"),
     )
+
+
+def _condition(database: Database, query: ChangeQuery) -> ChangeFilter | None:
+    """Return the compiled filter. Raises ``InvalidQuery``."""
+    if query.filter is None:
+        return None
+    entity_type = None
+    if query.collection is not None:
+        entity_type = database.catalog.get(query.collection).type
+    return compile_change_filter(query.filter, entity_type)
 
 
 def _start(text: str) -> int | None:

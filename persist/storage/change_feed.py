@@ -6,8 +6,9 @@ processes commit is looked for by one thread while any client follows.
 """
 
 import asyncio
+import json
 import logging
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from contextvars import Context
@@ -26,7 +27,10 @@ from persist.storage.tables import JOURNAL, JOURNAL_FIRST, JOURNAL_HEAD
 logger = logging.getLogger(__name__)
 
 WINDOW_CHANGES = 2_000
-"""Changes that one read looks at, however few of them pass a filter."""
+"""Changes that one read looks at, however few of them are wanted."""
+
+CONDITION_CHANGES = 250
+"""Changes for which one read evaluates a condition."""
 
 BATCH_CHANGES = 20
 """Changes that one statement reads, since each may be large."""
@@ -42,6 +46,19 @@ RETRY_SECONDS = 0.5
 
 DATA = HISTORY.index(JOURNAL.c.data)
 PAYLOAD = HISTORY.index(JOURNAL.c.payload)
+ENVELOPE = [column.name for column in HISTORY[:DATA]]
+"""The names of the first columns of a change."""
+
+
+class Condition(Protocol):
+    """A condition on changes."""
+
+    @property
+    def reads_previous(self) -> bool:
+        """Whether it asks for the data before a change."""
+
+    def __call__(self, change: Mapping[str, Any], data: Any, previous: Any) -> bool:
+        """Return whether a change matches; data is None where there is none."""
 
 
 class Wanted(Protocol):
@@ -53,6 +70,10 @@ class Wanted(Protocol):
     @property
     def request_id(self) -> str | None:
         """The request whose changes are wanted, None for those of all."""
+
+    @property
+    def condition(self) -> Condition | None:
+        """What a wanted change matches, None for all."""
 
     def __call__(self, collection: str, workspace: str) -> bool:
         """Return whether changes of a collection in a workspace are wanted."""
@@ -88,6 +109,26 @@ def changes_by_seq(dialect: Dialect) -> sa.ClauseElement:
     """Select the changes of ``seqs``."""
     of_seqs = dialect.one_of(JOURNAL.c.seq, "seqs")
     return sa.select(*HISTORY).where(of_seqs).order_by(JOURNAL.c.seq)
+
+
+@Statement
+def data_before(dialect: Dialect) -> sa.ClauseElement:
+    """Select, for each of ``seqs``, the data that its record had before."""
+    earlier = JOURNAL.alias("earlier")
+    data = (
+        sa.select(earlier.c.data)
+        .where(
+            earlier.c.collection == JOURNAL.c.collection,
+            earlier.c.workspace == JOURNAL.c.workspace,
+            earlier.c.id == JOURNAL.c.id,
+            earlier.c.revision < JOURNAL.c.revision,
+        )
+        .order_by(earlier.c.revision.desc())
+        .limit(sa.literal_column("1"))
+        .scalar_subquery()
+    )
+    of_seqs = dialect.one_of(JOURNAL.c.seq, "seqs")
+    return sa.select(JOURNAL.c.seq, data).where(of_seqs)
 
 
 @dataclass(slots=True)
@@ -165,7 +206,8 @@ class _Search:
     ) -> None:
         self._session = session
         self._wanted = wanted
-        self._limit = limit
+        self._rows = limit
+        self._limit = limit if wanted.condition is None else CONDITION_CHANGES
         self._newest_first = newest_first
 
     def run(self, start: int, end: int) -> ChangeSlice:
@@ -176,11 +218,33 @@ class _Search:
         for offset in range(0, len(seqs), BATCH_CHANGES):
             batch = seqs[offset : offset + BATCH_CHANGES]
             found = self._changes(batch)
-            rows += found
+            rows += self._matching(found)
             characters += sum(_characters(row) for row in found)
-            if characters > SLICE_CHARACTERS and len(rows) < len(seqs):
+            if len(rows) > self._rows:
+                del rows[self._rows :]
                 return ChangeSlice(rows, rows[-1][0], more=True)
+            if characters > SLICE_CHARACTERS and batch[-1] != seqs[-1]:
+                return ChangeSlice(rows, batch[-1], more=True)
         return ChangeSlice(rows, last, more=last != end)
+
+    def _matching(self, rows: list[Row]) -> list[Row]:
+        """Return the changes that match the condition."""
+        condition = self._wanted.condition
+        if condition is None:
+            return rows
+        previous: dict[int, str] = {}
+        if condition.reads_previous:
+            seqs = self._session.dialect.bound_list([row[0] for row in rows])
+            previous = dict(self._session.rows(data_before, seqs=seqs))
+        return [
+            row
+            for row in rows
+            if condition(
+                _envelope(row),
+                _parsed(row[DATA]),
+                _parsed(previous.get(row[0])),
+            )
+        ]
 
     def _seqs(self, start: int, end: int) -> tuple[list[int], int]:
         """Return the wanted seqs, at most ``limit``, and how far was looked."""
@@ -228,6 +292,20 @@ class _Search:
         batch = self._session.dialect.bound_list(sorted(seqs))
         rows = self._session.rows(changes_by_seq, seqs=batch)
         return rows[::-1] if self._newest_first else rows
+
+
+def _envelope(row: Row) -> dict[str, Any]:
+    """Return what a condition reads of a change, without its data."""
+    values = zip(ENVELOPE, row, strict=False)
+    change = {name: value for name, value in values if name != "payload"}
+    for name in ("workspace", "actor"):
+        change[name] = change[name] or None
+    change["payload"] = _parsed(row[PAYLOAD])
+    return change
+
+
+def _parsed(text: str | None) -> Any:
+    return None if text is None else json.loads(text)
 
 
 def _characters(row: Row) -> int:

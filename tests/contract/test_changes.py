@@ -549,3 +549,75 @@ def test_what_is_asked_of_changes_must_fit(client: httpx.Client, query: str) -> 
 def test_events_do_not_go_backwards(client: httpx.Client) -> None:
     refused = client.get("/changes?before=now", headers=EVENTS)
     assert_problem(refused, 400, "invalid-query")
+
+
+# --- filters --------------------------------------------------------------------------
+# -----------
+
+
+def test_a_filter_follows_what_matches(
+    client: httpx.Client, end: int, counters: Collection
+) -> None:
+    record = counters.created(value=1)
+    for value in (5, 50, 60, 2):
+        counters.patch(record["id"], {"value": value}).raise_for_status()
+    counters.delete(record["id"])
+
+    def values(condition: str, **query: object) -> list[int | None]:
+        found = page(client, after=end, filter=condition, **query)
+        assert found["last_seq"] == end + 6
+        return [item["data"] and item["data"]["value"] for item in found["items"]]
+
+    rises = "data.value > 30 && !(previous.value > 30)"
+    assert values(rises) == [50]
+    assert values(rises, collection=counters.name) == [50]
+    assert values("previous.value >= 50") == [60, 2]
+    assert values('change.operation == "delete" && previous.value == 2') == [None]
+    assert values("has(data.value) && !has(previous.value)") == [1]
+    assert values(f"change.seq == {end + 2} && change.command == null") == [5]
+    assert values('data.value == "x" || data.nothing') == []
+
+
+def test_a_page_of_matches_goes_on_where_it_ended(
+    client: httpx.Client, end: int, counters: Collection
+) -> None:
+    for value in range(10):
+        counters.created(value=value)
+    query = {"filter": "data.value >= 6", "limit": 2}
+    first = page(client, after=end, **query)
+    assert first["last_seq"] == end + 8
+    second = page(client, after=end + 8, **query)
+    found = [item["data"]["value"] for item in (*first["items"], *second["items"])]
+    assert (found, second["last_seq"]) == ([6, 7, 8, 9], end + 10)
+    backwards = page(client, before="now", **query)
+    assert [item["data"]["value"] for item in backwards["items"]] == [9, 8]
+
+
+def test_events_of_what_matches(
+    client: httpx.Client, end: int, counters: Collection
+) -> None:
+    for value in range(4):
+        counters.created(value=value)
+    query = f"after={end}&limit=1&filter=data.value == 3"
+    events = client.get(f"/changes?{query}", headers=EVENTS)
+    assert f"id: {end + 4}\n" in events.text
+    assert '"value":3' in events.text.replace(" ", "")
+
+
+@pytest.mark.parametrize(
+    "condition", ["data.value >", "change.nothing", "record.id", "1", '"a"']
+)
+def test_a_filter_that_means_nothing_is_refused(
+    client: httpx.Client, condition: str
+) -> None:
+    refused = client.get("/changes", params={"filter": condition})
+    assert_problem(refused, 400, "invalid-query")
+
+
+def test_a_filter_is_checked_against_the_schema(
+    client: httpx.Client, counters: Collection
+) -> None:
+    for condition in ("data.valeu > 1", 'data.value == "x"', "previous.valeu"):
+        query = {"filter": condition, "collection": counters.name}
+        refused = client.get("/changes", params=query)
+        assert_problem(refused, 400, "invalid-query")

@@ -54,6 +54,11 @@ class Activation:
         self._named = frozenset((member.root, member.path) for member in self._members)
         self._limit = limit
 
+    @property
+    def roots(self) -> frozenset[str]:
+        """The roots of the members."""
+        return frozenset(member.root for member in self._members)
+
     def bind(self, values: Mapping[str, Data]) -> tuple[dict[str, Any], bool]:
         """Return the variables for ``values``, and whether a null is among them.
 

@@ -87,14 +87,20 @@ class Program:
         payload: Data | None = None,
     ) -> Any:
         """Return the JSON value for this data. Raises ``ExpressionFailed``."""
-        value = self._evaluated({"data": data, "payload": payload or {}})
+        value = self.evaluate({"data": data, "payload": payload or {}})
         if self.result is Result.VALUE or isinstance(value, bool):
             return value
         if value is None:
             return False
         raise self._failed(f"a condition is true or false, this gave {value!r:.80}")
 
-    def _evaluated(self, values: Mapping[str, Data]) -> Any:
+    @property
+    def roots(self) -> frozenset[str]:
+        """The roots of which the expression names a member."""
+        return self._activation.roots
+
+    def evaluate(self, values: Mapping[str, Data]) -> Any:
+        """Return the value for these roots. Raises ``ExpressionFailed``."""
         try:
             variables, holds_null = self._activation.bind(values)
             nulls = holds_null or self._writes_null
@@ -135,12 +141,12 @@ def compile_expression(
     if payload_schema is not None:
         schemas["payload"] = payload_schema
     try:
-        return _compile(
+        return compile_over(
             text,
             schemas,
             result,
         )
-    except _InvalidReferences as error:
+    except InvalidReferences as error:
         raise InvalidSchema(
             f"{pointer}: {error}",
             errors=[Violation(pointer, detail) for detail in error.details],
@@ -151,7 +157,7 @@ def compile_expression(
         ) from None
 
 
-class _InvalidReferences(Exception):
+class InvalidReferences(Exception):
     """An expression names members that it cannot name, one sentence each."""
 
     def __init__(self, details: list[str]) -> None:
@@ -159,11 +165,16 @@ class _InvalidReferences(Exception):
         self.details = details
 
 
-def _compile(
+def compile_over(
     given: str,
     schemas: Schemas,
     result: Result,
 ) -> Program:
+    """Return the program of a text over the roots that ``schemas`` names.
+
+    A root without a schema is not checked. Raises ``CompileError`` and
+    ``InvalidReferences``.
+    """
     tree = parse(given)
     _refuse_loops(tree)
     named = list(
@@ -219,7 +230,7 @@ def _check_references(
     details = [_wrong(schemas, reference) for reference in named]
     wrong = list(dict.fromkeys(detail for detail in details if detail))
     if wrong:
-        raise _InvalidReferences(wrong)
+        raise InvalidReferences(wrong)
 
 
 def _refuse_loops(tree: Node) -> None:
