@@ -14,7 +14,7 @@ end
 function request()
   sent = sent + 1
   local number = first + sent
-  local place = number * 7919 % #ids + 1  -- a prime stride: every id in turn, neighbours never together
+  local place = number * 7919 % #ids + 1  -- a prime stride: every id in turn, never two neighbours in turn
   if body == nil then return ready[place] end
   local headers = {["Content-Type"] = "application/json"}
   return wrk.format(method, (path:gsub("{id}", ids[place])), headers, body:format(number, 10 + number % 40))

@@ -210,7 +210,7 @@ OPERATIONS = (
         requests(LIST, PERSIST, TUTORIAL),
     ),
     Operation(
-        "together",
+        "several types",
         "list 50 of a workspace of ten types in place of one type",
         (Bound(ONE_TYPE, 1 / 2, 2 / 3),),
         list_all_types,
@@ -267,14 +267,14 @@ OPERATIONS = (
     ),
     Operation(
         "event-read",
-        "a registered type beside a class: read by id",
+        "a registered type against a class: read by id",
         (Bound("typed", 1, 1.1),),
         requests(READ, REGISTERED, TYPED),
         subject=REGISTERED.name,
     ),
     Operation(
         "event-list",
-        "a registered type beside a class: list 50 of a fortieth of the records,"
+        "a registered type against a class: list 50 of a fortieth of the records,"
         " filtered on an index",
         (Bound("typed", 1, 1.1),),
         requests(FIND, REGISTERED, TYPED),
@@ -282,14 +282,14 @@ OPERATIONS = (
     ),
     Operation(
         "event-create",
-        "a registered type beside a class: durable create",
+        "a registered type against a class: durable create",
         (Bound("typed", 0.7, 0.9),),
         requests(TELL, REGISTERED, TYPED),
         subject=REGISTERED.name,
     ),
     Operation(
         "event-patch",
-        "a registered type beside a class: durable merge patch",
+        "a registered type against a class: durable merge patch",
         (Bound("typed", 0.7, 0.9),),
         requests(CORRECT, REGISTERED, TYPED),
         subject=REGISTERED.name,

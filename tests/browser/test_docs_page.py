@@ -32,7 +32,7 @@ FLAGS = [
     *("--disable-background-networking", "--disable-component-update"),
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 ]
-PATIENCE = 60_000
+TIMEOUT_MILLISECONDS = 60_000
 """Milliseconds; Swagger UI computes for seconds on a busy machine."""
 
 pytestmark = [
@@ -72,7 +72,7 @@ def opened(browser: Browser) -> Iterator[Opened]:
     """Opens a page; afterwards it must have asked no other host and broken no rule of
     its own."""
     context = browser.new_context(viewport={"width": 1200, "height": 1000})
-    context.set_default_timeout(PATIENCE)
+    context.set_default_timeout(TIMEOUT_MILLISECONDS)
     foreign: list[str] = []
     complaints: list[str] = []
 
@@ -121,7 +121,7 @@ def execute(block: Locator) -> str:
     block.get_by_role("button", name="Try it out").click()
     given = block.locator(".parameters input[placeholder=id]")
     if given.count():
-        expect(given).not_to_have_value("", timeout=PATIENCE)
+        expect(given).not_to_have_value("", timeout=TIMEOUT_MILLISECONDS)
     block.get_by_role("button", name="Execute").click()
     status = (
         block.locator(".live-responses-table .response-col_status")
@@ -139,7 +139,9 @@ def test_an_operation_is_opened_and_tried_with_its_example(
     opened: Opened, shop: Server
 ) -> None:
     page = opened(f"{shop.url}/docs")
-    expect(page.locator("#operations-tag-ops-tickets")).to_be_visible(timeout=PATIENCE)
+    expect(page.locator("#operations-tag-ops-tickets")).to_be_visible(
+        timeout=TIMEOUT_MILLISECONDS
+    )
     assert page.title() == "Persist"
     assert page.locator(".opblock").count() == 0  # the collections are folded
     assert execute(operation(page, "ops-tickets", "create")) == "201"
@@ -174,7 +176,9 @@ def test_the_page_fits_its_window_and_begins_with_a_guide(
     page = opened(f"{shop.url}/docs")
     page.set_viewport_size({"width": width, "height": 900})
     listing = operation(page, "ops-tickets", "list")
-    expect(listing.locator(".parameters").first).to_be_visible(timeout=PATIENCE)
+    expect(listing.locator(".parameters").first).to_be_visible(
+        timeout=TIMEOUT_MILLISECONDS
+    )
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     guide, first = page.locator("#guide").bounding_box(), listing.bounding_box()
     assert guide is not None
@@ -191,7 +195,7 @@ def test_a_list_shows_its_other_filters_on_demand_and_fits_three_screens(
     listing = operation(page, "ops-tickets", "list")
     row = listing.locator('tr[data-param-name="severity__gte"]')
     expect(listing.locator('tr[data-param-name="severity"]')).to_be_visible(
-        timeout=PATIENCE
+        timeout=TIMEOUT_MILLISECONDS
     )
     expect(row).to_be_hidden()
     box = listing.bounding_box()
@@ -205,11 +209,13 @@ def test_collections_and_the_service_stand_under_headings_of_their_own(
     opened: Opened, shop: Server
 ) -> None:
     page = opened(f"{shop.url}/docs")
-    expect(page.locator("#operations-tag-ops-tickets")).to_be_visible(timeout=PATIENCE)
-    shown = """(id) => getComputedStyle(
+    expect(page.locator("#operations-tag-ops-tickets")).to_be_visible(
+        timeout=TIMEOUT_MILLISECONDS
+    )
+    heading_of = """(id) => getComputedStyle(
         document.getElementById(id).closest(".opblock-tag-section"), "::before").content"""
-    assert page.evaluate(shown, "operations-tag-transactions") == '"The service"'
-    assert page.evaluate(shown, "operations-tag-ops-tickets") == "none"
+    assert page.evaluate(heading_of, "operations-tag-transactions") == '"The service"'
+    assert page.evaluate(heading_of, "operations-tag-ops-tickets") == "none"
     link = page.locator('a[href="collections/ops-tickets/openapi.json"]')
     expect(link).to_be_visible()
     with shop.client() as client:
@@ -219,10 +225,10 @@ def test_collections_and_the_service_stand_under_headings_of_their_own(
 def test_the_filter_box_narrows_the_collections(opened: Opened, shop: Server) -> None:
     page = opened(f"{shop.url}/docs")
     tags = page.locator(".opblock-tag")
-    expect(tags.first).to_be_visible(timeout=PATIENCE)
+    expect(tags.first).to_be_visible(timeout=TIMEOUT_MILLISECONDS)
     assert tags.count() > 1
     page.locator(".operation-filter-input").fill("ops-t")
-    expect(tags).to_have_count(1, timeout=PATIENCE)
+    expect(tags).to_have_count(1, timeout=TIMEOUT_MILLISECONDS)
 
 
 def test_where_there_are_many_collections_the_page_offers_them(
@@ -234,12 +240,12 @@ def test_where_there_are_many_collections_the_page_offers_them(
     ) as server:
         page = opened(f"{server.url}/docs")
         offered = page.locator("#collections li:visible")
-        expect(offered).to_have_count(12, timeout=PATIENCE)
+        expect(offered).to_have_count(12, timeout=TIMEOUT_MILLISECONDS)
         page.locator("#collections input").fill("shelf 7")
         expect(offered).to_have_count(1)
         offered.get_by_role("link").click()
         expect(page.locator("#operations-tag-shelves-07")).to_be_visible(
-            timeout=PATIENCE
+            timeout=TIMEOUT_MILLISECONDS
         )
         assert execute(operation(page, "shelves-07", "create")) == "201"
 
@@ -290,18 +296,20 @@ def test_where_keys_are_demanded_the_page_asks_for_one_and_shows_it(
         field.fill("wrong")
         field.press("Enter")
         expect(page.get_by_text("This key is not known here.")).to_be_visible(
-            timeout=PATIENCE
+            timeout=TIMEOUT_MILLISECONDS
         )
         assert page.locator(".opblock-tag").count() == 0
         field.fill(key)
         field.press("Enter")
         expect(page.locator("#operations-tag-ops-tickets")).to_be_visible(
-            timeout=PATIENCE
+            timeout=TIMEOUT_MILLISECONDS
         )
         assert execute(operation(page, "ops-tickets", "create")) == "201"
         page.get_by_role("button", name="Authorize").click()
-        expect(page.get_by_text("Authorized")).to_be_visible(timeout=PATIENCE)
+        expect(page.get_by_text("Authorized")).to_be_visible(
+            timeout=TIMEOUT_MILLISECONDS
+        )
         page.reload()
         expect(page.locator("#operations-tag-ops-tickets")).to_be_visible(
-            timeout=PATIENCE
+            timeout=TIMEOUT_MILLISECONDS
         )

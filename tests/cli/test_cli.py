@@ -17,7 +17,13 @@ import pytest
 from persist.settings import Settings, variable
 from tests.support.disk import small_disk
 from tests.support.forked import PROGRAM, ROOT
-from tests.support.program import PATIENCE, Running, clean_environment, persist, serving
+from tests.support.program import (
+    TIMEOUT_SECONDS,
+    Running,
+    clean_environment,
+    persist,
+    serving,
+)
 
 SHOP = '''
 from persist import entity
@@ -306,7 +312,7 @@ def test_a_database_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     assert f"{disk.folder}/persist.db: " in message
 
 
-def test_a_table_that_a_newer_version_has_migrated_is_left_alone(
+def test_a_table_that_a_newer_version_has_migrated_is_not_touched(
     tmp_path: Path,
 ) -> None:
     environment = shop(tmp_path)
@@ -538,7 +544,7 @@ def test_logs_are_plain_lines_on_a_terminal(tmp_path: Path) -> None:
     assert "persist answers on" in process.stdout.readline()
     written = os.read(ours, 65_536).decode()
     process.terminate()
-    process.communicate(timeout=PATIENCE)
+    process.communicate(timeout=TIMEOUT_SECONDS)
     os.close(ours)
     assert "only registered types are served" in written
     assert "\x1b[" in written

@@ -56,7 +56,7 @@ def journal(new_database: NewDatabase, tmp_path: Path) -> Iterator[Journal]:
         yield Journal(client, Collection(client, "counters"), url, tmp_path)
 
 
-def test_who_follows_from_before_the_beginning_is_told_where_it_is(
+def test_who_follows_from_before_the_beginning_learns_where_it_is(
     journal: Journal,
 ) -> None:
     for value in range(5):

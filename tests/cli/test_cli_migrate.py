@@ -14,7 +14,7 @@ import pytest
 from tests.conftest import NewDatabase
 from tests.fixtures import PRODUCTS_1, RECORDS, TICKETS_1
 from tests.support.forked import PROGRAM
-from tests.support.program import PATIENCE, clean_environment, persist, serving
+from tests.support.program import TIMEOUT_SECONDS, clean_environment, persist, serving
 
 SHOP = '''
 from persist import MigrationPlan, MigrationStep, entity
@@ -198,7 +198,7 @@ def test_a_file_that_another_process_migrates_is_waited_for_longer_than_for_a_wr
             with pytest.raises(subprocess.TimeoutExpired):
                 process.wait(10)
             other.execute("COMMIT")
-            message, _ = process.communicate(timeout=PATIENCE)
+            message, _ = process.communicate(timeout=TIMEOUT_SECONDS)
     assert "ops-tickets is at schema version 2" in message
 
 
@@ -230,5 +230,5 @@ def on_a_terminal(folder: Path, *arguments: str, **environment: str) -> str:
         pass
     finally:
         os.close(ours)
-    assert process.wait(PATIENCE) == 0
+    assert process.wait(TIMEOUT_SECONDS) == 0
     return b"".join(chunks).decode()

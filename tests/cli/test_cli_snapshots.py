@@ -15,7 +15,7 @@ from tests.fixtures import RECORDS, TICKETS_1
 from tests.support.forked import PROGRAM, ROOT
 from tests.support.postgres import create_database
 from tests.support.problems import Json
-from tests.support.program import PATIENCE, clean_environment, persist
+from tests.support.program import TIMEOUT_SECONDS, clean_environment, persist
 from tests.support.server import Server, serving
 
 PRESENT = {"MODELS": "app.models"}
@@ -80,7 +80,7 @@ def taken(desk: Desk, *arguments: str) -> Json:
     return manifest
 
 
-def test_a_snapshot_is_taken_and_told_in_a_line(desk: Desk) -> None:
+def test_a_snapshot_is_taken_and_reported_in_a_line(desk: Desk) -> None:
     said = desk.done("snapshot", "take", "ops-tickets", "--note", "before the release")
     id, at, listed = said.rstrip("\n").split("  ", 2)
     manifest = desk.get(f"/snapshots/{id}")
@@ -257,7 +257,7 @@ def test_the_default_workspace_can_be_named(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:1", "nonsense"])
-def test_a_service_that_cannot_be_reached_is_told_in_a_sentence(
+def test_a_service_that_cannot_be_reached_is_reported_in_a_sentence(
     tmp_path: Path, url: str
 ) -> None:
     outcome = persist(tmp_path, "snapshot", "list", "--url", url)
@@ -373,7 +373,7 @@ def test_a_local_service_ends_with_a_command_that_is_ended(tmp_path: Path) -> No
     assert [folder for folder in folders if (folder / "socket").is_socket()]
     assert {folder.stat().st_mode & 0o777 for folder in folders} == {0o700}
     process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=PATIENCE)
+    process.communicate(timeout=TIMEOUT_SECONDS)
     assert process.returncode == 128 + signal.SIGTERM
     assert list(temporary.glob("persist-*")) == []
 
@@ -384,7 +384,7 @@ def test_standard_input_is_imported(desk: Desk) -> None:
         env=clean_environment(),
         input=TICKETS_1.snapshot.read_bytes(),
         capture_output=True,
-        timeout=PATIENCE,
+        timeout=TIMEOUT_SECONDS,
         check=True,
     )
     assert b"2 ops-tickets at schema version 1" in outcome.stdout

@@ -26,9 +26,9 @@ TEXT = {"type": "string"}
 
 def write(folder: Path, name: str, schema: Json, **members: object) -> Path:
     """Put a definition into the folder, at once."""
-    path, draft = folder / f"{name}.json", folder / f"{name}.draft"
-    draft.write_text(json.dumps({"name": name, "schema": schema, **members}))
-    return draft.replace(path)
+    path, unfinished = folder / f"{name}.json", folder / f"{name}.unfinished"
+    unfinished.write_text(json.dumps({"name": name, "schema": schema, **members}))
+    return unfinished.replace(path)
 
 
 def until_version(client: httpx.Client, name: str, number: int) -> None:
@@ -259,7 +259,7 @@ def test_two_replicas_with_different_files_come_to_rest(
 
 
 @pytest.mark.slow
-def test_a_folder_of_many_files_is_registered_by_every_replica_together(
+def test_a_folder_of_many_files_is_registered_by_every_replica_at_once(
     request: pytest.FixtureRequest, database: str, tmp_path: Path
 ) -> None:
     folder = tmp_path / "many"

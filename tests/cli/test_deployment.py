@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.forked import ROOT
 from tests.support.ports import free_port
-from tests.support.program import PATIENCE, clean_environment, persist, serving
+from tests.support.program import TIMEOUT_SECONDS, clean_environment, persist, serving
 from tests.support.waiting import until
 
 DEFAULT = {"PERSIST_MODELS": ""}
@@ -130,7 +130,7 @@ def test_the_application_of_this_deployment_runs_under_uvicorn(tmp_path: Path) -
         }
     finally:
         process.terminate()
-        process.communicate(timeout=PATIENCE)
+        process.communicate(timeout=TIMEOUT_SECONDS)
 
 
 def is_ready(url: str) -> bool:

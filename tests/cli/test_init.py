@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.support.program import PATIENCE, clean_environment, persist, serving
+from tests.support.program import TIMEOUT_SECONDS, clean_environment, persist, serving
 
 ENVIRONMENT = clean_environment(PERSIST_MODELS="")
 
@@ -28,7 +28,7 @@ def run(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
         env=ENVIRONMENT,
         capture_output=True,
         text=True,
-        timeout=PATIENCE,
+        timeout=TIMEOUT_SECONDS,
         check=False,
     )
 

@@ -10,7 +10,7 @@ import pytest
 
 from tests.conftest import NewDatabase
 from tests.support.forked import PROGRAM
-from tests.support.program import PATIENCE, clean_environment, persist, serving
+from tests.support.program import TIMEOUT_SECONDS, clean_environment, persist, serving
 
 BEFORE = """
 from sqlmodel import Field, SQLModel
@@ -146,7 +146,7 @@ def test_on_a_terminal_it_asks_for_renames_and_values(folder: Path) -> None:
         os.close(slave)
         # renamed: yes; Kind is not note; then the values of tags and Kind
         os.write(master, b'y\n["asked"]\n\n')
-        process.wait(PATIENCE)
+        process.wait(TIMEOUT_SECONDS)
         os.close(master)
     assert process.returncode == 0
     written = (folder / "migrations" / "tickets.py").read_text()

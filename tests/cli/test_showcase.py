@@ -140,7 +140,7 @@ def test_it_tells_the_story_of_a_service_of_its_own(
     assert "all as expected" in report.stdout
 
 
-def test_a_running_service_is_shown_again_and_again_and_left_as_it_was(
+def test_a_running_service_is_checked_again_and_again_and_left_as_it_was(
     running: Server, tmp_path: Path
 ) -> None:
     for _ in range(2):

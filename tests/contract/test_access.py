@@ -139,27 +139,27 @@ def test_fastapi_has_the_routes_of_the_table_and_no_others() -> None:
 ROUTES = routes()
 
 
-def address(path: str, place: Resource) -> str:
+def address(path: str, resource: Resource) -> str:
     kind = path.split("/")[1]
-    id = {"snapshots": place.snapshot, "migrations": place.migration}.get(
-        kind, place.record
+    id = {"snapshots": resource.snapshot, "migrations": resource.migration}.get(
+        kind, resource.record
     )
     names = {
-        "workspace": place.workspace,
+        "workspace": resource.workspace,
         "id": id,
         "number": "1",
         "seq": "1",
         "command": "set",
         "code": "forbidden",
     }
-    return re.sub(r"{(\w+)}", lambda found: names.get(found[1], place.name), path)
+    return re.sub(r"{(\w+)}", lambda found: names.get(found[1], resource.name), path)
 
 
-def body(path: str, place: Resource) -> Json:
-    created = {"op": "create", "collection": place.name, "data": {"text": "x"}}
+def body(path: str, resource: Resource) -> Json:
+    created = {"op": "create", "collection": resource.name, "data": {"text": "x"}}
     bodies: dict[str, Json] = {
         "/changes/undo": {"from_seq": 1, "to_seq": 1, "on_conflict": "skip"},
-        "/migrations": {"snapshot": place.snapshot, "on_conflict": "overwrite"},
+        "/migrations": {"snapshot": resource.snapshot, "on_conflict": "overwrite"},
         "/snapshots": {"scope": "all"},
         "/transactions": {"operations": [created]},
         "/workspaces/{workspace}": {"collections": []},
@@ -193,7 +193,7 @@ def test_without_a_key_that_counts_every_route_is_closed(
 
 
 @pytest.mark.parametrize("key", ["other", "elsewhere"])
-def test_outside_ones_scopes_nothing_is_told_whether_it_exists_or_not(
+def test_outside_ones_scopes_nothing_says_whether_it_exists_or_not(
     locked: Locked, key: str
 ) -> None:
     absent = Resource(ABSENT, "absent-team", *[NOWHERE] * 3)
@@ -201,11 +201,11 @@ def test_outside_ones_scopes_nothing_is_told_whether_it_exists_or_not(
         if UNLOCKED.fullmatch(path):
             continue
         answers = [
-            locked.ask(key, method, address(path, place), body(path, place))
-            for place in (locked.there, absent)
+            locked.ask(key, method, address(path, resource), body(path, resource))
+            for resource in (locked.there, absent)
         ]
-        told = [anonymous(answer.text) for answer in answers]
-        assert told[0] == told[1], (method, path)
+        texts = [anonymous(answer.text) for answer in answers]
+        assert texts[0] == texts[1], (method, path)
         if SHARED.fullmatch(path) and method == "GET":
             assert answers[0].status_code == 200, (method, path, answers[0].text)
             assert key != "other" or NAME not in answers[0].text, (method, path)
@@ -229,7 +229,7 @@ def anonymous(text: str) -> str:
 
 
 def test_nothing_of_what_was_refused_was_done(locked: Locked) -> None:
-    test_outside_ones_scopes_nothing_is_told_whether_it_exists_or_not(locked, "other")
+    test_outside_ones_scopes_nothing_says_whether_it_exists_or_not(locked, "other")
     for base in (f"/api/{NAME}", f"/workspaces/{TEAM}/api/{NAME}"):
         record = locked.admin.get(f"{base}/{locked.there.record}").json()
         assert (record["revision"], record["data"]) == (1, {"text": "hush"})
@@ -303,7 +303,7 @@ def test_a_key_of_a_workspace_opens_that_one_only(locked: Locked) -> None:
     )
 
 
-def test_in_a_workspace_of_ones_own_one_is_told_that_nobody_declared_it(
+def test_in_a_workspace_of_ones_own_the_answer_says_that_nobody_declared_it(
     locked: Locked,
 ) -> None:
     answer = locked.ask("tenant", "POST", "/workspaces/tenancy/commands/set", {})
@@ -388,7 +388,7 @@ def test_a_stored_answer_is_looked_at_after_access_and_for_its_own_caller(
     assert by_admin.json()["id"] != first.json()["id"]
 
 
-def test_who_waits_for_changes_is_told_nothing_once_their_key_is_revoked(
+def test_who_waits_for_changes_receives_nothing_once_their_key_is_revoked(
     new_database: NewDatabase, tmp_path: Path
 ) -> None:
     url = new_database()

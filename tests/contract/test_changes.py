@@ -77,7 +77,7 @@ def test_a_change_is_the_one_the_history_shows(
     )
 
 
-def test_the_journal_is_read_from_its_beginning_unless_told_otherwise(
+def test_the_journal_is_read_from_its_beginning_unless_asked_otherwise(
     client: httpx.Client, counters: Collection
 ) -> None:
     counters.created()
@@ -473,7 +473,7 @@ def test_what_another_process_commits_wakes_who_waits(
                 assert (change["id"], change["seq"]) == (record["id"], end + number)
 
 
-def test_a_service_that_is_told_to_stop_ends_its_streams_and_polls(
+def test_a_service_that_is_asked_to_stop_ends_its_streams_and_polls(
     new_database: NewDatabase, tmp_path: Path
 ) -> None:
     with (

@@ -151,7 +151,7 @@ def test_an_unknown_command_on_an_unknown_record_is_not_found(
         ({"steps": 1, "self": 1}, "/self"),
     ],
 )
-def test_a_bad_payload_is_refused_at_its_place(
+def test_a_bad_payload_is_refused_at_its_pointer(
     tickets: Collection, payload: Any, pointer: str
 ) -> None:
     record = tickets.created(title="Slow", severity=30)

@@ -87,7 +87,7 @@ def test_a_migration_of_a_type_that_does_not_exist_yet_is_kept_and_not_run(
 
 
 @pytest.mark.parametrize(
-    ("members", "place", "near"),
+    ("members", "pointer", "near"),
     [
         ({"comands": {}}, "/comands", "commands"),
         ({"migration": {"renam": {}}}, "/migration/renam", "rename"),
@@ -96,28 +96,28 @@ def test_a_migration_of_a_type_that_does_not_exist_yet_is_kept_and_not_run(
     ],
 )
 def test_a_misspelt_member_of_a_definition_is_named_with_the_nearest_one(
-    client: httpx.Client, name: str, members: Json, place: str, near: str
+    client: httpx.Client, name: str, members: Json, pointer: str, near: str
 ) -> None:
     problem = refused(client, name, an_object(), **members)
     (error,) = problem["errors"]
-    assert error["pointer"] == place
+    assert error["pointer"] == pointer
     assert f"did you mean {near}?" in error["detail"]
 
 
 @pytest.mark.parametrize(
-    ("step", "place"),
+    ("step", "pointer"),
     [
         ({"drop": ["b", "sourc"]}, "/migration/drop/1"),
         ({"rename": {"sourc": "origin"}}, "/migration/rename/sourc"),
     ],
 )
 def test_a_step_names_members_of_the_version_it_starts_from(
-    client: httpx.Client, name: str, step: Json, place: str
+    client: httpx.Client, name: str, step: Json, pointer: str
 ) -> None:
     registered(client, name, an_object(b=TEXT, source=TEXT))
     response = put(client, name, an_object(origin=TEXT), migration=step)
     problem = assert_problem(response, 422, "invalid-schema")
-    assert pointers(problem) == {place}
+    assert pointers(problem) == {pointer}
     assert "did you mean source?" in problem["detail"]
     assert definition(client, name)["schema_version"] == 1
 
@@ -126,7 +126,7 @@ def test_a_step_names_members_of_the_version_it_starts_from(
 
 
 @pytest.mark.parametrize("named", [5, None, [], "draft-07", "https://example.com/own"])
-def test_a_schema_of_no_known_draft_is_named_at_its_place(
+def test_a_schema_of_no_known_draft_is_named_at_its_pointer(
     client: httpx.Client, name: str, named: Any
 ) -> None:
     schema = {"type": "object", "$schema": named}
@@ -148,7 +148,7 @@ def test_a_schema_with_the_address_of_a_meta_schema_gives_its_own_verdicts(
 
 
 @pytest.mark.parametrize("given", ["http://example.com/x.json#", "my schema"])
-def test_an_address_of_any_form_stands_beside_references_and_defaults(
+def test_an_address_of_any_form_stands_next_to_references_and_defaults(
     client: httpx.Client, name: str, given: str
 ) -> None:
     schema = an_open_object(
@@ -295,7 +295,7 @@ def test_a_schema_of_an_older_draft_is_converted_and_judges_as_it_did(
     assert again.json()["schema_version"] == 1
 
 
-def test_a_schema_that_needs_no_conversion_is_shown_as_it_was_sent(
+def test_a_schema_that_needs_no_conversion_is_answered_as_it_was_sent(
     client: httpx.Client, name: str
 ) -> None:
     schema = an_object(a={"$ref": "#/$defs/a"}) | {"$defs": {"a": TEXT}}

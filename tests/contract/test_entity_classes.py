@@ -582,7 +582,7 @@ def test_a_default_without_a_zone_says_so(kept: httpx.Client) -> None:
     assert kept.post("/api/stamped", json=sent).status_code == 201
 
 
-def test_a_computed_field_is_shown_never_stored_and_not_accepted(
+def test_a_computed_field_is_answered_never_stored_and_not_accepted(
     kept: httpx.Client,
 ) -> None:
     doubled = Collection(kept, "doubled")

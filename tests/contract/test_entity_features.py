@@ -184,7 +184,7 @@ REFUSED: list[tuple[str, str, features.Refusal]] = [
     *(
         (name, f"a: str = Field({REFUSED_ARGUMENTS[name]})", refusal)
         for name, refusal in features.FIELD_ARGUMENTS.items()
-        if name != "ondelete"  # SQLModel wants foreign_key beside it, which is refused
+        if name != "ondelete"  # SQLModel wants foreign_key with it, which is refused
     ),
     *(
         (

@@ -209,7 +209,7 @@ def test_what_no_definition_has_is_named(client: httpx.Client, name: str) -> Non
 
 
 @pytest.mark.parametrize(
-    ("members", "place"),
+    ("members", "pointer"),
     [
         ({"indexes": ["sauce"]}, "/indexes/0"),
         ({"unique": [["source"], ["event_name", "sauce"]]}, "/unique/1"),
@@ -232,17 +232,17 @@ def test_what_no_definition_has_is_named(client: httpx.Client, name: str) -> Non
         ({"schema_version": "1"}, "/schema_version"),
     ],
 )
-def test_a_fault_of_a_definition_is_named_by_its_place(
-    client: httpx.Client, name: str, members: Json, place: str
+def test_a_fault_of_a_definition_is_named_by_its_pointer(
+    client: httpx.Client, name: str, members: Json, pointer: str
 ) -> None:
     problem = assert_problem(
         put(client, name, AUDIT_EVENT, **members), 422, "invalid-schema"
     )
-    assert pointers(problem) == {place}
+    assert pointers(problem) == {pointer}
     assert_problem(client.get(f"/entity-types/{name}"), 404, "entity-type-not-found")
 
 
-def test_a_fault_of_the_schema_is_named_by_its_place(
+def test_a_fault_of_the_schema_is_named_by_its_pointer(
     client: httpx.Client, name: str
 ) -> None:
     schema = an_object(a={"type": "text"}, b={"minimum": "1"})
@@ -262,10 +262,10 @@ def test_every_version_stays_readable(client: httpx.Client, name: str) -> None:
     assert [version["schema_version"] for version in versions] == [1, 2]
     assert [version["current"] for version in versions] == [False, True]
     for number, definition in ((1, first), (2, second)):
-        shown = client.get(f"/entity-types/{name}/versions/{number}").json()
-        assert shown == versions[number - 1]
-        assert shown["schema"] == definition["schema"]
-        assert (shown["indexes"], shown["commands"]) == (
+        version = client.get(f"/entity-types/{name}/versions/{number}").json()
+        assert version == versions[number - 1]
+        assert version["schema"] == definition["schema"]
+        assert (version["indexes"], version["commands"]) == (
             definition["indexes"],
             definition["commands"],
         )
@@ -373,7 +373,7 @@ def test_all_violations_come_at_once_with_their_pointers(events: Collection) -> 
         ({"event_name": "user.login", "duration_ms": 41.5}, "/duration_ms"),
     ],
 )
-def test_what_does_not_fit_is_refused_at_its_place_and_not_stored(
+def test_what_does_not_fit_is_refused_at_its_pointer_and_not_stored(
     events: Collection, given: Json, pointer: str
 ) -> None:
     assert pointers(assert_problem(events.create(given), 422, "invalid-data")) == {
@@ -636,7 +636,7 @@ def test_null_and_absent_are_one_to_a_guard(events: Collection) -> None:
 
 
 @pytest.mark.parametrize(
-    ("command", "place"),
+    ("command", "pointer"),
     [
         ({"when": "data.nothing == 1"}, "/commands/go/when"),
         ({"when": "data.n"}, "/commands/go/when"),
@@ -649,13 +649,13 @@ def test_null_and_absent_are_one_to_a_guard(events: Collection) -> None:
     ],
 )
 def test_a_command_is_checked_when_it_is_registered(
-    client: httpx.Client, name: str, command: Json, place: str
+    client: httpx.Client, name: str, command: Json, pointer: str
 ) -> None:
     schema = an_object("n", n=NUMBER)
     problem = assert_problem(
         put(client, name, schema, commands={"go": command}), 422, "invalid-schema"
     )
-    assert pointers(problem) == {place}
+    assert pointers(problem) == {pointer}
 
 
 # Deletion
@@ -676,7 +676,7 @@ def test_a_type_is_deleted_only_when_its_collection_is_empty(
     assert_problem(events.client.delete(address), 404, "entity-type-not-found")
 
 
-def test_a_deleted_type_is_gone_from_every_process(
+def test_a_deleted_type_disappears_from_every_process(
     replicas: Replicas, name: str
 ) -> None:
     registered(replicas.client, name, AUDIT_EVENT)

@@ -22,7 +22,7 @@ from tests.support.events import listening
 
 
 class Hasty(NamedTuple):
-    """A service in this process that has less patience than usual, and its open
+    """A service in this process with shorter timeouts than usual, and its open
     connections."""
 
     url: str

@@ -53,17 +53,17 @@ ALWAYS = "not(isnull(_id))"
 NEVER = "isnull(_id)"
 
 
-def shown(expression: Expression) -> str:
+def written(expression: Expression) -> str:
     if isinstance(expression, Member):
         return expression.field.name
     if isinstance(expression, Parameter):
         return f"${expression.index} {expression.type}"
-    return f"{expression.function}({', '.join(map(shown, expression.arguments))})"
+    return f"{expression.function}({', '.join(map(written, expression.arguments))})"
 
 
 def compiled(text: str) -> tuple[str, tuple[Any, ...]]:
     where, values = compile_filter(text, TICKETS)
-    return shown(where), values
+    return written(where), values
 
 
 def refusal(text: str, type: EntityType = TICKETS) -> str:
@@ -86,7 +86,7 @@ def test_parameters_are_counted_from_the_offset() -> None:
     where, values = compile_filter(
         "data.severity > 1 && data.severity < 5", TICKETS, offset=7
     )
-    assert (shown(where), values) == (
+    assert (written(where), values) == (
         "and(gt(severity, $7 integer), lt(severity, $8 integer))",
         (1, 5),
     )
@@ -284,7 +284,7 @@ def test_what_is_no_storable_time_is_refused(given: str) -> None:
     assert given in refusal(f'record.created_at < timestamp("{given}")')
 
 
-def test_times_stand_beside_times_only() -> None:
+def test_times_compare_with_times_only() -> None:
     assert 'timestamp("…")' in refusal('record.created_at < "2026-11-22T17:00:00Z"')
     assert 'timestamp("…")' in refusal("record.created_at in ['2026-11-22T17:00:00Z']")
     assert "data.title" in refusal('data.title < timestamp("2026-11-22T17:00:00Z")')
@@ -498,10 +498,10 @@ def test_any_text_is_a_condition_or_an_invalid_query(text: str) -> None:
         where, values = compile_filter(text, TICKETS)
     except InvalidQuery:
         return
-    assert shown(where).count("$") == len(values)
+    assert written(where).count("$") == len(values)
 
 
-def test_a_deeply_nested_filter_is_told_so() -> None:
+def test_a_deeply_nested_filter_is_refused_as_such() -> None:
     assert "nested more than 32 deep" in refusal(HOSTILE["parentheses"])
     assert compiled("(" * 25 + "data.acknowledged" + ")" * 25) == ("acknowledged", ())
     assert compiled("!" * 1_980 + "data.acknowledged") == ("acknowledged", ())
@@ -537,7 +537,7 @@ def test_compiling_an_ordinary_filter_again_takes_less_than_a_millisecond() -> N
     assert (time.perf_counter() - started) / 100 < 0.001
 
 
-def test_the_values_type_is_told_apart_from_the_fields() -> None:
+def test_the_values_type_is_distinguished_from_the_fields() -> None:
     where, _ = compile_filter("data.price == 3", TICKETS)
     assert isinstance(where, Call)
     assert isinstance(where.arguments[1], Parameter)

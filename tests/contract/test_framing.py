@@ -71,7 +71,7 @@ def pour(connection: socket.socket) -> None:
 
 
 @pytest.mark.parametrize("upgrade", UPGRADES)
-@pytest.mark.parametrize("split", [False, True], ids=["in one piece", "in two"])
+@pytest.mark.parametrize("split", [False, True], ids=["in one packet", "in two"])
 def test_a_create_that_asks_for_an_upgrade_creates_what_it_says(
     url: str, counters: Collection, marker: str, upgrade: str, split: bool
 ) -> None:

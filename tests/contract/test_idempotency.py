@@ -137,7 +137,7 @@ def test_a_key_does_not_do_for_another_request(
     assert len(counters.history(other_id)) == 1
 
 
-def test_a_mismatch_is_told_before_the_body_is_judged(
+def test_a_mismatch_is_reported_before_the_body_is_judged(
     counters: Collection, key: dict[str, str]
 ) -> None:
     record_id = counters.created(value=1)["id"]

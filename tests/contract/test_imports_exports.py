@@ -138,7 +138,7 @@ def test_what_is_no_utf_8_is_refused(counters: Collection, content: bytes) -> No
 def test_an_import_does_not_break_what_is_unique(
     accounts: Collection, marker: str
 ) -> None:
-    held = accounts.created(owner=marker)
+    existing = accounts.created(owner=marker)
     content = lines_of({"owner": f"{marker}-1"}, {"owner": marker})
     problem = assert_problem(accounts.import_lines(content), 409, "unique-violation")
     assert names_line(problem, 2)
@@ -147,7 +147,7 @@ def test_an_import_does_not_break_what_is_unique(
     )
     problem = assert_problem(accounts.import_lines(twice), 409, "unique-violation")
     assert names_line(problem, 3)
-    assert accounts.items(owner__startswith=marker) == [held]
+    assert accounts.items(owner__startswith=marker) == [existing]
 
 
 def test_many_lines_are_imported_at_once(counters: Collection, marker: str) -> None:
@@ -280,7 +280,7 @@ def test_what_was_exported_can_be_imported(samples: Collection, marker: str) -> 
     assert [data | {"marker": other} for data in ours] == theirs
 
 
-def test_a_long_export_is_whole(counters: Collection, marker: str) -> None:
+def test_a_long_export_is_complete(counters: Collection, marker: str) -> None:
     counters.import_lines(
         lines_of(*({"name": marker, "value": n} for n in range(3000)))
     )
@@ -339,7 +339,7 @@ def test_an_export_left_half_way_does_no_harm(
 
 
 @pytest.mark.parametrize("database", ["postgresql"], indirect=True, scope="session")
-def test_the_planner_is_told_of_a_large_import(
+def test_the_planner_has_statistics_of_a_large_import(
     new_database: NewDatabase, tmp_path: Path
 ) -> None:
     url = new_database()

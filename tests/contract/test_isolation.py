@@ -120,13 +120,13 @@ def test_nothing_of_other_workspaces_is_seen_or_touched(
         answer = client.request(method, path, **request)
         assert answer.status_code in (200, 201, 204, 404), (method, path, answer.text)
         assert world.secret not in answer.text, (method, path)
-        told = (
+        expected = (
             answer.json()
             if answer.headers.get("content-type") == "application/json"
             else {}
         )
         for name in COUNTED:
-            assert told.get(name, own) == own, (method, path, told)
+            assert expected.get(name, own) == own, (method, path, expected)
         assert world.elsewhere() == before, (method, path)
         world.own.replace(SHARED, {"text": "own"})
 
@@ -201,13 +201,13 @@ def test_the_feed_of_a_workspace_tells_of_no_other(
 def test_every_route_inside_a_workspace_is_documented(client: httpx.Client) -> None:
     inside = "/workspaces/{workspace}/api/{collection}"
     paths = client.get("/openapi.json").json()["paths"]
-    told = {
+    expected = {
         (method.upper(), path)
         for path in paths
         if path.startswith(inside)
         for method in paths[path]
     }
-    assert told == {
+    assert expected == {
         (method, path)
         for method, path in ROUTES
         if path.startswith(inside) and method in VERBS

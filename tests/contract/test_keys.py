@@ -74,14 +74,14 @@ def keys_in(server: Server) -> list[str]:
     return KEY.findall(server.log.read_text())
 
 
-def test_a_key_is_written_alone_and_only_its_hash_is_stored(
+def test_a_key_is_the_only_output_and_only_its_hash_is_stored(
     url: str, made: Made, tmp_path: Path
 ) -> None:
     key = made("ci", "counters:write", "samples:read@team-a")
     assert KEY.fullmatch(key)
-    told = run(["keys", "list", "--json"], url, tmp_path).stdout
-    assert key not in told
-    [stored] = json.loads(told)
+    output = run(["keys", "list", "--json"], url, tmp_path).stdout
+    assert key not in output
+    [stored] = json.loads(output)
     assert stored["sha256"] == hashlib.sha256(key.encode()).hexdigest()
     assert stored["scopes"] == ["counters:write", "samples:read@team-a"]
     assert stored["revoked_at"] is None
@@ -186,7 +186,7 @@ def test_a_service_that_others_reach_makes_the_first_key_once(
         assert statuses(server) == {401}
         assert statuses(server, key) == {200}
         lines = [line for line in server.log.read_text().splitlines() if key in line]
-        assert lines == [key]  # alone on its line: no record of the log has it
+        assert lines == [key]  # the only text of its line: no record of the log has it
     with serving(url, tmp_path, settings=EVERYWHERE) as server:
         assert keys_in(server) == []
         assert statuses(server, key) == {200}

@@ -152,7 +152,7 @@ def test_every_comparison_gives_the_rows_it_should(
             ), (comparison, wanted)
 
 
-def test_a_field_alone_means_equal(
+def test_a_field_without_operator_means_equal(
     samples: Collection, rows: list[Json], marked: str
 ) -> None:
     assert names(samples.items(marker=marked, amount="2")) == [
@@ -634,7 +634,7 @@ def test_a_limit_that_makes_no_page_is_refused(samples: Collection, limit: str) 
 @pytest.mark.parametrize(
     "sort", ["", "amount", "-spare_amount,amount", "-_created_at", "-_id"]
 )
-def test_pages_put_together_are_the_whole_list(
+def test_pages_joined_are_the_whole_list(
     samples: Collection, many: str, sort: str
 ) -> None:
     query = {"marker": many, "sort": sort} if sort else {"marker": many}
@@ -841,9 +841,9 @@ def test_a_cursor_with_another_position_inside_does_no_harm(
     samples: Collection, many: str, cursor: str, position: list[Any]
 ) -> None:
     """An attacker who read the code knows that a cursor is JSON in Base64."""
-    held = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+    parts = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
     forged = (
-        base64.urlsafe_b64encode(json.dumps([held[0], *position]).encode())
+        base64.urlsafe_b64encode(json.dumps([parts[0], *position]).encode())
         .decode()
         .rstrip("=")
     )

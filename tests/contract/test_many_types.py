@@ -27,7 +27,7 @@ def test_many_types_are_found_again_and_cost_others_little(
         for number in range(1, types):
             register(client, number)
     server.stop()
-    server = start(url, tmp_path)  # within the patience of any start
+    server = start(url, tmp_path)  # within the time any start has
     try:
         assert (server.resident_kilobytes() - before) / types < 500
         reader = Reader(server)
@@ -47,7 +47,7 @@ def register(client: httpx.Client, number: int) -> None:
 def every_path(connect: Callable[[], httpx.Client], types: int) -> None:
     with connect() as client:
         client.timeout = httpx.Timeout(120)
-        register(client, types)  # the document has to be made anew
+        register(client, types)  # the document has to be built again
         paths = client.get("/openapi.json").json()["paths"]
         assert (
             sum(

@@ -132,7 +132,7 @@ def test_what_is_stored_and_committed_can_be_seen(
         assert len(after[f"persist_{name}"]) == 1
 
 
-def test_records_and_the_age_of_the_newest_snapshot_are_told(
+def test_records_and_the_age_of_the_newest_snapshot_are_reported(
     new_database: NewDatabase, tmp_path: Path
 ) -> None:
     with serving(new_database(), tmp_path) as server, server.client() as client:
@@ -147,7 +147,7 @@ def test_records_and_the_age_of_the_newest_snapshot_are_told(
 
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True, scope="session")
-def test_the_processes_of_a_service_are_counted_together(
+def test_the_processes_of_a_service_are_counted_as_one(
     new_database: NewDatabase, tmp_path: Path
 ) -> None:
     with serving(new_database(), tmp_path, workers=2) as server:
@@ -160,14 +160,14 @@ def test_the_processes_of_a_service_are_counted_together(
             labels = {"method": "POST", "route": "/api/{collection}", "status": "201"}
 
             def complete(now: Samples) -> bool:
-                told = (
+                counts = (
                     of(now, "persist_requests_total", **labels),
                     of(now, "persist_commit_writes_sum"),
                 )
                 return (
                     len(now["persist_resident_memory_bytes"]) == 2
-                    and told[0] == 40
-                    and told[1] >= 40
+                    and counts[0] == 40
+                    and counts[1] >= 40
                 )
 
             assert complete(eventually(client, complete))

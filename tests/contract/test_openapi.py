@@ -46,7 +46,7 @@ def deployment() -> dict[str, EntityType]:
 
 
 @cache
-def whole() -> Json:
+def complete_document() -> Json:
     return document(deployment().values(), version="1.2.3")
 
 
@@ -125,7 +125,8 @@ def filters(source: Json, collection: str) -> dict[str, Json]:
 
 def test_the_document_passes_a_validator_for_openapi_3_1() -> None:
     assert [
-        error.message for error in OpenAPIV31SpecValidator(whole()).iter_errors()
+        error.message
+        for error in OpenAPIV31SpecValidator(complete_document()).iter_errors()
     ] == []
 
 
@@ -139,15 +140,20 @@ def test_the_document_of_one_collection_passes_the_validator_and_names_no_other(
 
 def test_every_reference_leads_somewhere() -> None:
     references = {
-        node["$ref"] for node in nodes(whole()) if isinstance(node.get("$ref"), str)
+        node["$ref"]
+        for node in nodes(complete_document())
+        if isinstance(node.get("$ref"), str)
     }
     assert len(references) > 200
     for reference in references:
-        assert resolved(whole(), reference) is not None
+        assert resolved(complete_document(), reference) is not None
 
 
 def test_every_collection_has_all_its_paths() -> None:
-    paths = {path: METHODS & item.keys() for path, item in whole()["paths"].items()}
+    paths = {
+        path: METHODS & item.keys()
+        for path, item in complete_document()["paths"].items()
+    }
     root = "/api/ops-tickets"
     assert {
         path: methods
@@ -208,7 +214,7 @@ def test_a_collection_is_written_once_for_each_value_of_its_type() -> None:
     assert collection_texts(changed, "OpsTicket", "ops_tickets") is not first
 
 
-def test_the_routes_of_the_service_stand_beside_the_collections() -> None:
+def test_the_routes_of_the_service_stand_next_to_the_collections() -> None:
     made = document([deployment()["ops-tickets"]], version="1", with_service=True)
     documented = {
         (method.upper(), path)
@@ -229,7 +235,10 @@ def test_every_operation_of_the_route_table_is_described_and_no_other() -> None:
 
 
 def test_no_component_is_unused() -> None:
-    for source in (whole(), document([deployment()["counters"]], version="1")):
+    for source in (
+        complete_document(),
+        document([deployment()["counters"]], version="1"),
+    ):
         used = {node["$ref"] for node in nodes(source) if "$ref" in node}
         assert {
             f"#/components/{kind}/{name}"
@@ -353,7 +362,7 @@ def test_types_with_schemas_of_well_known_tools_make_a_valid_document(
 
 def test_results_of_commands_have_the_type_of_their_method() -> None:
     results = {
-        name: whole()["components"]["schemas"][name]["properties"]["result"]
+        name: complete_document()["components"]["schemas"][name]["properties"]["result"]
         for name in ("OpsTicketEscalateResult", "OpsTicketAckResult")
     }
     assert results["OpsTicketEscalateResult"]["type"] == "integer"
@@ -361,10 +370,12 @@ def test_results_of_commands_have_the_type_of_their_method() -> None:
 
 
 def test_names_are_those_that_people_would_choose() -> None:
-    schemas = whole()["components"]["schemas"].keys()
+    schemas = complete_document()["components"]["schemas"].keys()
     for name in ("Create", "Read", "Record", "Page", "MergePatch", "EscalatePayload"):
         assert f"OpsTicket{name}" in schemas
-    ids = {operation["operationId"] for _, _, operation in operations(whole())}
+    ids = {
+        operation["operationId"] for _, _, operation in operations(complete_document())
+    }
     assert {
         "ops_tickets_list",
         "ops_tickets_get",
@@ -412,22 +423,26 @@ def examples_of(response: Json) -> dict[str, Json]:
 
 def test_every_problem_of_a_response_has_its_status_and_fits_the_schema() -> None:
     problem = {"$ref": "#/components/schemas/Problem"}
-    shown = set()
-    for _, _, operation in operations(whole()):
+    codes = set()
+    for _, _, operation in operations(complete_document()):
         for status, answer in operation["responses"].items():
-            response = resolved(whole(), answer["$ref"]) if "$ref" in answer else answer
+            response = (
+                resolved(complete_document(), answer["$ref"])
+                if "$ref" in answer
+                else answer
+            )
             for code, example in examples_of(
                 response if "content" in response else {"content": {}}
             ).items():
-                shown.add(code)
+                codes.add(code)
                 assert example["code"] == code
                 assert (
                     status
                     == str(example["status"])
                     == str(status_of(catalogue()[code]))
                 )
-                assert accepts(whole(), problem, example)
-    assert len(shown) > 15
+                assert accepts(complete_document(), problem, example)
+    assert len(codes) > 15
 
 
 @pytest.mark.parametrize(
@@ -478,9 +493,11 @@ def test_every_problem_of_a_response_has_its_status_and_fits_the_schema() -> Non
 def test_an_operation_names_the_problems_it_can_give(
     path: str, method: str, codes: set[str]
 ) -> None:
-    responses = whole()["paths"][f"/api/ops-tickets{path}"][method]["responses"]
+    responses = complete_document()["paths"][f"/api/ops-tickets{path}"][method][
+        "responses"
+    ]
     described = " ".join(
-        resolved(whole(), answer["$ref"])["description"]
+        resolved(complete_document(), answer["$ref"])["description"]
         for answer in responses.values()
         if "$ref" in answer
     )
@@ -493,23 +510,25 @@ def test_an_operation_names_the_problems_it_can_give(
 
 def test_every_example_fits_its_schema() -> None:
     tried = 0
-    for path, method, operation in operations(whole()):
+    for path, method, operation in operations(complete_document()):
         for type, content in operation.get("requestBody", {"content": {}})[
             "content"
         ].items():
             example = content.get("example")
             if example is not None:
                 tried += 1
-                assert accepts(whole(), content["schema"], example), (
+                assert accepts(complete_document(), content["schema"], example), (
                     method,
                     path,
                     type,
                     example,
                 )
-    for name, schema in whole()["components"]["schemas"].items():
+    for name, schema in complete_document()["components"]["schemas"].items():
         for value in schema.get("examples", ()):
             tried += 1
-            assert accepts(whole(), {"$ref": f"#/components/schemas/{name}"}, value), (
+            assert accepts(
+                complete_document(), {"$ref": f"#/components/schemas/{name}"}, value
+            ), (
                 name,
                 value,
             )
@@ -518,26 +537,26 @@ def test_every_example_fits_its_schema() -> None:
 
 def test_every_collection_of_the_deployment_has_an_example_to_create() -> None:
     for name in deployment():
-        body = whole()["paths"][f"/api/{name}"]["post"]["requestBody"]["content"][
-            "application/json"
-        ]
+        body = complete_document()["paths"][f"/api/{name}"]["post"]["requestBody"][
+            "content"
+        ]["application/json"]
         assert deployment()[name].validate(dict(body["example"]))
 
 
 def test_data_is_as_strict_as_the_service() -> None:
     data = {"$ref": "#/components/schemas/OpsTicketCreate"}
     good = {"title": "x", "severity": 30}
-    assert accepts(whole(), data, good)
+    assert accepts(complete_document(), data, good)
     for wrong in (
         {"severity": 51},
         {"severity": "30"},
         {"unknown": 1},
         {"acknowledged": 0},
     ):
-        assert not accepts(whole(), data, good | wrong), wrong
+        assert not accepts(complete_document(), data, good | wrong), wrong
     payload = {"$ref": "#/components/schemas/OpsTicketEscalatePayload"}
-    assert accepts(whole(), payload, {"steps": 2**63 - 1})
-    assert not accepts(whole(), payload, {"steps": 2**63})
+    assert accepts(complete_document(), payload, {"steps": 2**63 - 1})
+    assert not accepts(complete_document(), payload, {"steps": 2**63})
 
 
 def test_a_merge_patch_may_leave_members_out_and_take_optional_ones_away() -> None:
@@ -548,10 +567,10 @@ def test_a_merge_patch_may_leave_members_out_and_take_optional_ones_away() -> No
         {"acknowledged": None},
         {"migration_note": None},
     ):
-        assert accepts(whole(), patch, right), right
+        assert accepts(complete_document(), patch, right), right
     wrong: Any
     for wrong in ([], {"severity": 9}, {"severity": None}, {"unknown": 1}):
-        assert not accepts(whole(), patch, wrong), wrong
+        assert not accepts(complete_document(), patch, wrong), wrong
 
 
 def test_a_json_patch_has_the_members_its_operations_need() -> None:
@@ -563,7 +582,7 @@ def test_a_json_patch_has_the_members_its_operations_need() -> None:
         [{"op": "remove", "path": ""}],
         [{"op": "move", "path": "/a~1b", "from": "/c"}],
     ):
-        assert accepts(whole(), patch, right), right
+        assert accepts(complete_document(), patch, right), right
     wrong: Any
     for wrong in (
         {},
@@ -571,7 +590,7 @@ def test_a_json_patch_has_the_members_its_operations_need() -> None:
         [{"op": "add", "path": "/a"}],
         [add] * 101,
     ):
-        assert not accepts(whole(), patch, wrong), wrong
+        assert not accepts(complete_document(), patch, wrong), wrong
 
 
 def test_definitions_of_two_collections_stay_apart_and_keep_their_references() -> None:
@@ -631,7 +650,7 @@ def test_a_schema_may_refer_to_itself_by_root_anchor_and_path() -> None:
 
 
 def test_a_field_is_filtered_by_the_operators_of_its_type_and_no_others() -> None:
-    given = filters(whole(), "ops-tickets")
+    given = filters(complete_document(), "ops-tickets")
     for name, field in deployment()["ops-tickets"].fields.items():
         offered = {
             known for known in given if known == name or known.startswith(f"{name}__")
@@ -645,7 +664,7 @@ def test_a_field_is_filtered_by_the_operators_of_its_type_and_no_others() -> Non
 def test_a_filters_value_has_the_type_of_its_field() -> None:
     given = {
         name: parameter["schema"]
-        for name, parameter in filters(whole(), "ops-tickets").items()
+        for name, parameter in filters(complete_document(), "ops-tickets").items()
     }
     assert (
         given["severity__gte"]["type"]
@@ -670,7 +689,7 @@ def test_fields_of_one_name_and_two_types_do_not_share_a_filter() -> None:
 def test_nested_members_have_filters_and_lists_only_the_question_whether_they_are_null() -> (
     None
 ):
-    given = filters(whole(), "samples")
+    given = filters(complete_document(), "samples")
     assert given["place.altitude__gt"]["schema"]["type"] == "integer"
     assert {name for name in given if name.startswith("tags")} == {
         "tags__isnull",
@@ -684,31 +703,33 @@ def test_nested_members_have_filters_and_lists_only_the_question_whether_they_ar
 
 
 def test_a_field_whose_name_a_control_parameter_has_is_filtered_behind_data() -> None:
-    given = filters(whole(), "oddities")
+    given = filters(complete_document(), "oddities")
     assert given["limit"]["schema"]["minimum"] == 1
     assert given["data.limit"]["schema"]["minimum"] == -(2**63)
     assert {"data", "id", "_id"} <= given.keys()
 
 
 def test_sort_and_fields_take_the_names_of_the_collection() -> None:
-    given = filters(whole(), "samples")
+    given = filters(complete_document(), "samples")
     for right in (["name"], ["-name"], ["place.city", "-_revision"], ["_created_at"]):
-        assert accepts(whole(), given["sort"]["schema"], right), right
+        assert accepts(complete_document(), given["sort"]["schema"], right), right
     for wrong in (["tags"], ["place"], ["nam"], ["+name"], []):
-        assert not accepts(whole(), given["sort"]["schema"], wrong), wrong
+        assert not accepts(complete_document(), given["sort"]["schema"], wrong), wrong
     assert accepts(
-        whole(), given["fields"]["schema"], list(deployment()["samples"].fields)
+        complete_document(),
+        given["fields"]["schema"],
+        list(deployment()["samples"].fields),
     )
-    assert not accepts(whole(), given["fields"]["schema"], ["-name"])
+    assert not accepts(complete_document(), given["fields"]["schema"], ["-name"])
 
 
 @pytest.mark.parametrize("tags", ["*", '"3"', 'W/"3"', '"3", "4" ,W/""'])
 def test_preconditions_take_entity_tags(tags: str) -> None:
     for header in ("If-Match", "If-None-Match"):
-        schema = whole()["components"]["parameters"][header]["schema"]
-        assert accepts(whole(), schema, tags)
+        schema = complete_document()["components"]["parameters"][header]["schema"]
+        assert accepts(complete_document(), schema, tags)
         assert not any(
-            accepts(whole(), schema, wrong)
+            accepts(complete_document(), schema, wrong)
             for wrong in ("", "3", f"{tags},", f"{tags} x")
         )
 

@@ -32,24 +32,24 @@ def record_at_2(counters: Collection) -> str:
 
 
 @pytest.mark.parametrize("write", WRITES)
-@pytest.mark.parametrize("held", ['"2"', "*", '"1", "2"', '"2","7"', 'W/"2", "2"'])
+@pytest.mark.parametrize("fulfilled", ['"2"', "*", '"1", "2"', '"2","7"', 'W/"2", "2"'])
 def test_a_write_goes_through_where_if_match_holds(
-    counters: Collection, record_at_2: str, write: str, held: str
+    counters: Collection, record_at_2: str, write: str, fulfilled: str
 ) -> None:
-    response = WRITES[write](counters, record_at_2, {"if-match": held})
+    response = WRITES[write](counters, record_at_2, {"if-match": fulfilled})
     assert response.status_code in (200, 204)
     assert counters.history(record_at_2)[0]["revision"] == 3
 
 
 @pytest.mark.parametrize("write", WRITES)
 @pytest.mark.parametrize(
-    "not_held", ['"1"', '"3"', 'W/"2"', '"02"', '"1", "3"', '"x"', '""', '"2\xe9"']
+    "not_fulfilled", ['"1"', '"3"', 'W/"2"', '"02"', '"1", "3"', '"x"', '""', '"2\xe9"']
 )
 def test_a_write_is_refused_where_if_match_does_not_hold(
-    counters: Collection, record_at_2: str, write: str, not_held: str
+    counters: Collection, record_at_2: str, write: str, not_fulfilled: str
 ) -> None:
     before = counters.record(record_at_2)
-    headers = {"if-match": not_held.encode("latin-1")}
+    headers = {"if-match": not_fulfilled.encode("latin-1")}
     response = WRITES[write](counters, record_at_2, headers)  # type: ignore[arg-type]
     problem = assert_problem(response, 412, "precondition-failed")
     assert problem["revision"] == 2

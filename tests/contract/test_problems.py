@@ -215,7 +215,7 @@ def test_a_sane_request_id_is_taken_and_echoed(
 @pytest.mark.parametrize(
     "request_id", [b"", b"a b", b"x" * 5000, "é".encode(), b"a\tb", b"\xff"]
 )
-def test_another_request_id_is_made_anew(
+def test_another_request_id_is_generated(
     counters: Collection, request_id: bytes
 ) -> None:
     response = counters.client.post(

@@ -62,7 +62,7 @@ def client(tmp_path: Path, received: list[str]) -> Iterator[httpx.Client]:
         yield stack.enter_context(running.client())
 
 
-def assert_told_to_come_again(response: httpx.Response) -> None:
+def assert_retry_later(response: httpx.Response) -> None:
     assert response.status_code == 503
     assert response.headers["retry-after"] == "1"
     assert response.headers["content-type"] == "application/problem+json"
@@ -73,16 +73,14 @@ def assert_told_to_come_again(response: httpx.Response) -> None:
 def test_a_write_that_was_sent_is_not_sent_again(
     client: httpx.Client, received: list[str], method: str
 ) -> None:
-    assert_told_to_come_again(
-        client.request(method, "/api/counters", json={"name": "once"})
-    )
+    assert_retry_later(client.request(method, "/api/counters", json={"name": "once"}))
     assert received == [method]
 
 
 def test_a_read_that_broke_off_is_sent_to_the_next_one(
     client: httpx.Client, received: list[str]
 ) -> None:
-    assert_told_to_come_again(client.get("/api/counters"))
+    assert_retry_later(client.get("/api/counters"))
     assert received.count("GET") >= 2
 
 

@@ -245,7 +245,7 @@ def test_put_with_if_none_match_creates_only(
     assert counters.record(record_id)["data"]["value"] == 1
 
 
-def test_a_deleted_record_is_gone(counters: Collection) -> None:
+def test_a_deleted_record_is_not_found(counters: Collection) -> None:
     record_id = counters.created()["id"]
     response = counters.delete(record_id)
     assert response.status_code == 204
@@ -499,7 +499,7 @@ INVALID = [
 @pytest.mark.parametrize(
     ("data", "pointer"), INVALID, ids=[json.dumps(data) for data, _ in INVALID]
 )
-def test_invalid_data_is_refused_at_its_place(
+def test_invalid_data_is_refused_at_its_pointer(
     samples: Collection, data: Json, pointer: str
 ) -> None:
     problem = assert_problem(samples.create(data), 422, "invalid-data")
@@ -535,7 +535,7 @@ def test_lengths_count_characters(tickets: Collection) -> None:
     assert tickets.created(title="😀" * 200, severity=30)["data"]["title"] == "😀" * 200
 
 
-def test_a_refused_replacement_leaves_the_record_alone(tickets: Collection) -> None:
+def test_a_refused_replacement_leaves_the_record_unchanged(tickets: Collection) -> None:
     record = tickets.created(title="Slow", severity=30)
     assert_problem(
         tickets.replace(record["id"], {"title": "Slow"}), 422, "invalid-data"
@@ -567,7 +567,7 @@ def test_a_time_keeps_its_instant(samples: Collection) -> None:
 # -------------------------------------------------------------------------------
 
 
-def test_a_unique_value_is_held_by_one_record(
+def test_a_unique_value_belongs_to_one_record(
     accounts: Collection, marker: str, record_id: str
 ) -> None:
     first = accounts.created(owner=marker)

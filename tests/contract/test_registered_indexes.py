@@ -85,7 +85,7 @@ def filled(replicas: Replicas) -> Collection:
 
 
 def layout_at(dialect: Dialect, connection: Connection, name: str) -> Layout:
-    """The layout a service has of a type, made anew from what is stored."""
+    """The layout a service has of a type, built from what is stored."""
     catalog = Catalog(dialect, [])
     catalog.refresh(Session(dialect, connection.cursor()))
     return catalog.get(name)
@@ -216,7 +216,7 @@ def test_indexes_whose_names_could_be_mistaken_for_each_other_stand_side_by_side
         ({}, ["1", 1, True, "true", [1], {"a": 1}, 1.5, "null"]),
     ],
 )
-def test_a_value_is_held_once_and_values_that_differ_stand_beside_it(
+def test_a_value_is_stored_once_and_values_that_differ_are_accepted(
     client: httpx.Client, name: str, schema: Json, values: list[Any]
 ) -> None:
     registered(client, name, an_object(v=schema), unique=["v"])
@@ -310,7 +310,7 @@ def test_a_constraint_added_while_clients_write_is_kept_by_all(
     replicas: Replicas, name: str
 ) -> None:
     """Either a record came before the constraint, which then was refused, or the
-    constraint held."""
+    constraint was satisfied."""
     schema = an_object(a=TEXT)
     registered(replicas.client, name, schema)
 

@@ -82,14 +82,14 @@ REFUSED: dict[str, tuple[Json, str]] = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_a_schema_that_cannot_be_bounded_is_refused_at_its_place(
+def test_a_schema_that_cannot_be_bounded_is_refused_at_its_pointer(
     client: httpx.Client, name: str, case: str
 ) -> None:
-    schema, place = REFUSED[case]
+    schema, pointer = REFUSED[case]
     problem = assert_problem(
         put(client, name, schema, indexes=[], unique=[]), 422, "invalid-schema"
     )
-    assert place in pointers(problem), problem
+    assert pointer in pointers(problem), problem
     assert_problem(client.get(f"/api/{name}"), 404, "collection-not-found")
 
 
@@ -140,7 +140,7 @@ def listener() -> Iterator[tuple[int, list[Any]]]:
 
 
 @pytest.mark.parametrize(
-    ("members", "place"),
+    ("members", "pointer"),
     [
         ({"commands": {f"c{number}": {} for number in range(65)}}, "/commands"),
         (
@@ -168,12 +168,12 @@ def listener() -> Iterator[tuple[int, list[Any]]]:
     ],
 )
 def test_the_other_members_of_a_definition_are_bounded_too(
-    client: httpx.Client, name: str, members: Json, place: str
+    client: httpx.Client, name: str, members: Json, pointer: str
 ) -> None:
     problem = assert_problem(
         put(client, name, {"type": "object"}, **members), 422, "invalid-schema"
     )
-    assert pointers(problem) == {place}
+    assert pointers(problem) == {pointer}
 
 
 # Documents

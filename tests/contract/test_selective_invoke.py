@@ -31,10 +31,12 @@ def invoked(response: httpx.Response) -> Json:
 
 
 def outcome(collection: Collection, record: Json, status: str, **more: Any) -> Json:
-    """What is told of one record."""
-    told = {"collection": collection.name, "id": record["id"], "status": status}
+    """The outcome reported for one record."""
+    reported = {"collection": collection.name, "id": record["id"], "status": status}
     return (
-        told | {"reason": None, "result": None, "revision": record["revision"]} | more
+        reported
+        | {"reason": None, "result": None, "revision": record["revision"]}
+        | more
     )
 
 
@@ -192,7 +194,7 @@ def test_a_unique_value_goes_to_the_first_and_fails_the_others(
     ]
 
 
-def test_what_the_database_refuses_fails_alone_among_hundreds(
+def test_what_the_database_refuses_fails_by_itself_among_hundreds(
     accounts: Collection, marker: str
 ) -> None:
     """More than are written at once; every record is all or nothing all the same."""
@@ -474,7 +476,7 @@ def den(client: httpx.Client, marker: str, kind: str) -> Den:
     return first, second, third
 
 
-def invoke_together(
+def invoke_across_workspaces(
     den: Den, command: str, payload: Any = None, **query: Any
 ) -> httpx.Response:
     address = f"/workspaces/{den[0].workspace}/commands/{command}"
@@ -494,11 +496,11 @@ def test_a_workspace_invokes_on_those_that_can_and_skips_the_others(
         (accounts, accounts.created(owner=marker), "skipped", "unsupported"),
         (tickets, tickets.created(title="b", severity=20), "skipped", "unavailable"),
     ]
-    body = invoked(invoke_together(den, "escalate", {"steps": 2}))
+    body = invoked(invoke_across_workspaces(den, "escalate", {"steps": 2}))
     assert body["outcomes"] == [
-        outcome(place, record, status, reason=reason)
+        outcome(collection, record, status, reason=reason)
         | ({"result": 50, "revision": 2} if status == "invoked" else {})
-        for place, record, status, reason in records
+        for collection, record, status, reason in records
     ]
     assert Collection(tickets.client, tickets.name).record(outside["id"]) == outside
 
@@ -510,7 +512,7 @@ def test_records_of_one_id_stand_in_the_order_of_their_collections(
     tickets.replace(record_id, {"title": "a", "severity": 30})
     counters.replace(record_id, {"value": 1})
     accounts.replace(record_id, {"owner": "a"})
-    response = invoke_together(den, "ack", atomic="true")
+    response = invoke_across_workspaces(den, "ack", atomic="true")
     assert response.status_code == 200, response.text
     names = [each["collection"] for each in response.json()["outcomes"]]
     assert names == sorted(each.name for each in den)
@@ -520,13 +522,20 @@ def test_a_workspace_filters_by_the_envelope(den: Den) -> None:
     tickets, counters, _ = den
     first, second = (tickets.created(title="a", severity=30) for _ in range(2))
     counters.created()
-    assert invoked(invoke_together(den, "ack", _id=first["id"]))["invoked"] == 1
+    assert (
+        invoked(invoke_across_workspaces(den, "ack", _id=first["id"]))["invoked"] == 1
+    )
     condition = f'record.id == "{second["id"]}" && record.revision == 1'
     assert [
         each["id"]
-        for each in invoked(invoke_together(den, "ack", filter=condition))["outcomes"]
+        for each in invoked(invoke_across_workspaces(den, "ack", filter=condition))[
+            "outcomes"
+        ]
     ] == [second["id"]]
-    assert invoked(invoke_together(den, "ack", _revision__gt="5"))["outcomes"] == []
+    assert (
+        invoked(invoke_across_workspaces(den, "ack", _revision__gt="5"))["outcomes"]
+        == []
+    )
     queries: tuple[dict[str, Any], ...] = (
         {"title": "a"},
         {"data.title": "a"},
@@ -535,7 +544,9 @@ def test_a_workspace_filters_by_the_envelope(den: Den) -> None:
         {"max_affected": "10001"},
     )
     for query in queries:
-        assert_problem(invoke_together(den, "ack", **query), 400, "invalid-query")
+        assert_problem(
+            invoke_across_workspaces(den, "ack", **query), 400, "invalid-query"
+        )
 
 
 def test_a_workspace_counts_all_that_match_and_undoes_all(den: Den) -> None:
@@ -545,12 +556,12 @@ def test_a_workspace_counts_all_that_match_and_undoes_all(den: Den) -> None:
         counters.created(value=FULL),
     )
     problem = assert_problem(
-        invoke_together(den, "ack", max_affected="1"), 409, "too-many-affected"
+        invoke_across_workspaces(den, "ack", max_affected="1"), 409, "too-many-affected"
     )
     assert problem["matching"] == 2
     counters.created(value=1)
     problem = assert_problem(
-        invoke_together(den, "increment", atomic="true"), 409, "command-failed"
+        invoke_across_workspaces(den, "increment", atomic="true"), 409, "command-failed"
     )
     assert [each["status"] for each in problem["outcomes"]] == [
         "skipped",
@@ -565,11 +576,13 @@ def test_a_workspace_counts_all_that_match_and_undoes_all(den: Den) -> None:
 def test_a_command_that_no_collection_of_the_workspace_knows_is_not_found(
     den: Den,
 ) -> None:
-    assert_problem(invoke_together(den, "fly"), 404, "command-not-found")
+    assert_problem(invoke_across_workspaces(den, "fly"), 404, "command-not-found")
     response = den[0].client.post("/workspaces/nowhere/commands/ack")
     assert_problem(response, 404, "workspace-not-found")
     assert_problem(
-        invoke_together(den, "escalate", {"steps": "x"}), 422, "invalid-payload"
+        invoke_across_workspaces(den, "escalate", {"steps": "x"}),
+        422,
+        "invalid-payload",
     )
     assert_problem(
         den[0].client.get(f"/workspaces/{den[0].workspace}/commands/ack"),
@@ -587,6 +600,6 @@ def test_a_workspace_sets_what_each_of_its_collections_understands(
             {"title": marker, "severity": 30} if each is den[0] else {"owner": marker}
         )
     problem = assert_problem(
-        invoke_together(den, "set", {"severity": 40}), 422, "invalid-payload"
+        invoke_across_workspaces(den, "set", {"severity": 40}), 422, "invalid-payload"
     )
     assert den[2].name in problem["detail"]

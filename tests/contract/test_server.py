@@ -44,8 +44,8 @@ def everything(connection: socket.socket) -> bytes:
     open."""
     connection.settimeout(5)
     received = b""
-    while piece := connection.recv(65_536):
-        received += piece
+    while chunk := connection.recv(65_536):
+        received += chunk
     return received
 
 

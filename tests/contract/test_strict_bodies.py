@@ -387,7 +387,7 @@ def test_a_body_that_breaks_off_stores_nothing(
     assert_problem(counters.read(record_id), 404, "record-not-found")
 
 
-def test_a_body_shorter_than_told_is_not_taken_for_the_next_request(
+def test_a_body_shorter_than_announced_is_not_taken_for_the_next_request(
     service: Service, counters: Collection, marker: str
 ) -> None:
     body = json.dumps({"name": marker}).encode()

@@ -177,7 +177,7 @@ def test_a_diff_takes_two_known_revisions(
 # a 412 that helps, and merges
 
 
-def test_a_stale_patch_is_told_what_changed_and_what_conflicts(
+def test_a_stale_patch_learns_what_changed_and_what_conflicts(
     counters: Collection,
 ) -> None:
     path = counters.at(counters.created(value=1, name="a")["id"])
@@ -194,7 +194,7 @@ def test_a_stale_patch_is_told_what_changed_and_what_conflicts(
     )
 
 
-def test_a_command_and_a_deletion_are_told_what_changed(counters: Collection) -> None:
+def test_a_command_and_a_deletion_learn_what_changed(counters: Collection) -> None:
     path = counters.at(counters.created(value=1)["id"])
     counters.client.patch(path, json={"value": 2}).raise_for_status()
     stale = {"If-Match": '"1"'}

@@ -1,4 +1,4 @@
-"""Transactions: operations on any collections that stand or fall together (contract
+"""Transactions: operations on any collections that succeed or fail as one (contract
 9)."""
 
 import json
@@ -41,15 +41,15 @@ def results(response: httpx.Response) -> list[Json]:
 
 
 def create(collection: Collection, name: str | None = None, /, **data: Any) -> Json:
-    operation = place(collection, "create") | {"data": data}
+    operation = at(collection, "create") | {"data": data}
     return operation if name is None else operation | {"as": name}
 
 
 def on(collection: Collection, op: str, id: Any, **members: Any) -> Json:
-    return place(collection, op) | {"id": id} | members
+    return at(collection, op) | {"id": id} | members
 
 
-def place(collection: Collection, op: str) -> Json:
+def at(collection: Collection, op: str) -> Json:
     return {"op": op, "collection": collection.name, "workspace": collection.workspace}
 
 
@@ -68,7 +68,7 @@ def test_each_operation_does_what_its_own_request_would(
     record_id: str,
     marker: str,
 ) -> None:
-    kept, gone = counters.created(value=1), counters.created(value=2)
+    kept, deleted = counters.created(value=1), counters.created(value=2)
     merged, stepped = (tickets.created(title=marker, severity=30) for _ in range(2))
     given = results(
         transact(
@@ -91,7 +91,7 @@ def test_each_operation_does_what_its_own_request_would(
                 payload={"steps": 2},
             ),
             on(tickets, "command", stepped["id"], command="ack"),
-            on(counters, "delete", gone["id"]),
+            on(counters, "delete", deleted["id"]),
         )
     )
     assert [each["status"] for each in given] == [
@@ -115,7 +115,7 @@ def test_each_operation_does_what_its_own_request_would(
     assert counters.record(kept["id"])["data"]["value"] == 9
     assert tickets.record(merged["id"]) == records[6]
     assert tickets.record(stepped["id"]) == records[7]
-    assert_problem(counters.read(gone["id"]), 404, "record-not-found")
+    assert_problem(counters.read(deleted["id"]), 404, "record-not-found")
 
 
 def test_the_changes_share_the_request_and_stand_in_the_order_of_the_operations(
@@ -271,7 +271,7 @@ def test_a_precondition_may_be_a_reference(
     )
     assert [each["record"]["revision"] for each in given] == [1, 2]
     record = given[1]["record"]
-    held = [
+    fulfilled = [
         on(counters, "patch", record["id"], patch={"value": 2}) | {"as": "first"},
         on(
             counters,
@@ -281,7 +281,7 @@ def test_a_precondition_may_be_a_reference(
             if_match=ref("first.data.value"),
         ),
     ]
-    problem = assert_problem(transact(*held), 412, "precondition-failed")
+    problem = assert_problem(transact(*fulfilled), 412, "precondition-failed")
     assert (problem["operation"], problem["revision"]) == (1, 3)
     assert counters.record(record["id"]) == record
 
@@ -358,8 +358,8 @@ def test_references_are_replaced_everywhere_in_what_an_operation_stores(
                 command="set",
                 payload={"name": ref("s.id")},
             ),
-            on(counters, "delete", ref("c.id"), **{"as": "gone"}),
-            create(samples, name=ref("gone.id"), amount=ref("gone.revision")),
+            on(counters, "delete", ref("c.id"), **{"as": "deleted"}),
+            create(samples, name=ref("deleted.id"), amount=ref("deleted.revision")),
         )
     )
     counter_id = given[0]["record"]["id"]
@@ -418,7 +418,7 @@ def test_a_value_stands_as_it_is(transact: Transact, samples: Collection) -> Non
         "later.id",
         "me.id",
         "t.result",
-        "gone.data.value",
+        "deleted.data.value",
         "t.data.nothing",
         "t.data.value.more",
         "t.data.name.0",
@@ -427,7 +427,7 @@ def test_a_value_stands_as_it_is(transact: Transact, samples: Collection) -> Non
         "t.data.\x01",
     ],
 )
-def test_a_reference_that_leads_nowhere_is_refused_at_its_place(
+def test_a_reference_that_leads_nowhere_is_refused_at_its_pointer(
     transact: Transact,
     counters: Collection,
     samples: Collection,
@@ -437,7 +437,7 @@ def test_a_reference_that_leads_nowhere_is_refused_at_its_place(
     other = counters.created()
     response = transact(
         create(counters, "t", name=marker, value=1),
-        on(counters, "delete", other["id"]) | {"as": "gone"},
+        on(counters, "delete", other["id"]) | {"as": "deleted"},
         create(samples, "me", payload={"a/b": [0, ref(text)]}),
         create(counters, "later", name=marker),
     )
@@ -478,7 +478,7 @@ def test_operations_that_refer_to_each_other_are_refused(
     assert assert_problem(response, 422, "invalid-data")["operation"] == 0
 
 
-def test_what_was_put_together_keeps_the_limits_of_a_body(
+def test_what_was_put_into_references_keeps_the_limits_of_a_body(
     transact: Transact, samples: Collection
 ) -> None:
     """Doubled again and again it would fill the memory, wrapped again and again any
@@ -722,7 +722,7 @@ def test_a_precondition_on_what_is_to_be_created_does_not_hold(
         ({"unknown": 1}, "/unknown"),
     ],
 )
-def test_an_operation_of_another_form_is_refused_at_its_place(
+def test_an_operation_of_another_form_is_refused_at_its_pointer(
     transact: Transact, counters: Collection, marker: str, change: Json, place: str
 ) -> None:
     response = transact(
@@ -894,7 +894,7 @@ def test_where_if_match_is_demanded_each_change_needs_its_own(
         assert results(send(made, increment | {"if_match": 1}))[1]["result"] == 2
 
 
-# --- collections and workspaces together
+# --- operations on several workspaces
 # ------------------------------------------------------------
 
 
@@ -942,7 +942,7 @@ def test_a_collection_the_workspace_does_not_hold_is_not_found(
 def test_every_operation_needs_a_key_for_its_collection_and_workspace(
     new_database: NewDatabase, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """And without one nothing is told, not even what is wrong with the others."""
+    """And without one nothing is reported, not even what is wrong with the others."""
     url, folder = new_database(), tmp_path_factory.mktemp("keys")
     scopes = ("counters:write", "tickets:write@den", "tickets:read")
     made = run(

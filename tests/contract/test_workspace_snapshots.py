@@ -14,7 +14,7 @@ from tests.support.problems import Json, assert_problem
 from tests.support.registered import an_object, registered, two_replicas
 from tests.support.server import serving
 
-HELD = ["counters", "tickets"]
+COLLECTIONS = ["counters", "tickets"]
 NOTE = an_object(text={"type": "string"})
 
 Declare = Callable[..., str]
@@ -22,7 +22,7 @@ Declare = Callable[..., str]
 
 @pytest.fixture
 def declare(client: httpx.Client, marker: str) -> Declare:
-    def declared(name: str = "w", *, holding: list[str] = HELD) -> str:
+    def declared(name: str = "w", *, holding: list[str] = COLLECTIONS) -> str:
         workspace = f"{name}-{marker}"
         client.put(
             f"/workspaces/{workspace}", json={"collections": holding}
@@ -54,7 +54,7 @@ def filled(client: httpx.Client, workspace: str) -> list[Json]:
     return stored(client, workspace)
 
 
-def gone(client: httpx.Client, workspace: str) -> None:
+def delete_workspace(client: httpx.Client, workspace: str) -> None:
     assert client.delete(f"/workspaces/{workspace}?force=true").status_code == 204
 
 
@@ -70,11 +70,11 @@ def test_a_snapshot_of_a_workspace_holds_what_the_workspace_holds(
     filled(client, other)
     manifest = snapshots.take(f"/workspaces/{one}/snapshots", note="of one")
     assert (manifest["records"], manifest["note"]) == (3, "of one")
-    held = [
-        (told["workspace"], told["name"], told["count"])
-        for told in manifest["collections"]
+    listed = [
+        (entry["workspace"], entry["name"], entry["count"])
+        for entry in manifest["collections"]
     ]
-    assert held == [(one, "counters", 2), (one, "tickets", 1)]
+    assert listed == [(one, "counters", 2), (one, "tickets", 1)]
     assert client.get(f"/workspaces/{one}/snapshots").json()["items"] == [manifest]
     assert client.get(f"/workspaces/{other}/snapshots").json()["items"] == []
     lines = snapshots.content(manifest["id"]).decode().splitlines()
@@ -87,9 +87,9 @@ def test_one_collection_of_a_workspace_is_taken_below_it(
     workspace = declare()
     filled(client, workspace)
     manifest = snapshots.take(f"/workspaces/{workspace}/api/counters/snapshots")
-    assert [(told["workspace"], told["count"]) for told in manifest["collections"]] == [
-        (workspace, 2)
-    ]
+    assert [
+        (entry["workspace"], entry["count"]) for entry in manifest["collections"]
+    ] == [(workspace, 2)]
     assert client.get(f"/workspaces/{workspace}/api/counters/snapshots").json()[
         "items"
     ] == [manifest]
@@ -102,11 +102,11 @@ def test_a_snapshot_of_everything_holds_every_workspace(
     workspaces = [declare("a"), declare("b")]
     for workspace in workspaces:
         filled(client, workspace)
-    told = snapshots.take()["collections"]
-    places = [(each["workspace"] or "", each["name"]) for each in told]
+    entries = snapshots.take()["collections"]
+    places = [(each["workspace"] or "", each["name"]) for each in entries]
     assert places == sorted(places)
     assert {
-        (workspace, name) for workspace in (*workspaces, "") for name in HELD
+        (workspace, name) for workspace in (*workspaces, "") for name in COLLECTIONS
     } <= set(places)
 
 
@@ -145,12 +145,12 @@ def test_a_workspace_comes_back_where_it_was_taken(
     workspace = declare()
     records = filled(client, workspace)
     id = snapshots.take(f"/workspaces/{workspace}/snapshots")["id"]
-    for held in records:
-        collection = Collection(client, held["collection"], workspace)
-        assert collection.delete(held["id"]).status_code == 204
+    for item in records:
+        collection = Collection(client, item["collection"], workspace)
+        assert collection.delete(item["id"]).status_code == 204
     assert snapshots.restored(id)["created"] == 3
-    assert [(held["id"], held["data"]) for held in stored(client, workspace)] == [
-        (held["id"], held["data"]) for held in records
+    assert [(item["id"], item["data"]) for item in stored(client, workspace)] == [
+        (item["id"], item["data"]) for item in records
     ]
 
 
@@ -161,8 +161,8 @@ def test_into_the_default_workspace_is_null(
     records = filled(client, workspace)
     id = snapshots.take(f"/workspaces/{workspace}/snapshots")["id"]
     assert snapshots.restored(id, workspace=None)["created"] == 3
-    for held in records:
-        assert Collection(client, held["collection"]).record(held["id"]) == held | {
+    for item in records:
+        assert Collection(client, item["collection"]).record(item["id"]) == item | {
             "workspace": None
         }
 
@@ -170,16 +170,16 @@ def test_into_the_default_workspace_is_null(
 def test_a_workspace_that_is_missing_is_declared_with_what_comes_back_to_it(
     client: httpx.Client, declare: Declare, snapshots: Snapshots
 ) -> None:
-    workspace = declare(holding=[*HELD, "samples"])
+    workspace = declare(holding=[*COLLECTIONS, "samples"])
     records = filled(client, workspace)
     id = snapshots.take(f"/workspaces/{workspace}/snapshots")["id"]
-    gone(client, workspace)
+    delete_workspace(client, workspace)
     rehearsal = snapshots.restore(id, dry_run=True)
     assert (rehearsal.status_code, rehearsal.json()["created"]) == (200, 3)
     assert_problem(client.get(f"/workspaces/{workspace}"), 404, "workspace-not-found")
     assert snapshots.restored(id)["created"] == 3
-    held = client.get(f"/workspaces/{workspace}").json()["collections"]
-    assert held == ["counters", "samples", "tickets"]
+    names = client.get(f"/workspaces/{workspace}").json()["collections"]
+    assert names == ["counters", "samples", "tickets"]
     assert [(each["id"], each["data"]) for each in stored(client, workspace)] == [
         (each["id"], each["data"]) for each in records
     ]
@@ -196,7 +196,7 @@ def test_a_workspace_that_holds_less_is_not_given_more_behind_its_back(
     )
     assert "tickets" in problem["detail"]
     assert f"PUT /workspaces/{other}" in problem["detail"]
-    gone(client, source)
+    delete_workspace(client, source)
     declare("source", holding=["counters"])
     assert_problem(snapshots.restore(id), 404, "collection-not-in-workspace")
     assert stored(client, source) == stored(client, other) == []
@@ -217,9 +217,9 @@ def test_everything_moves_into_an_empty_database_with_its_workspaces(
 ) -> None:
     with serving(new_database(), tmp_path) as server, server.client() as source:
         registered(source, "notes", NOTE)
-        for name, held in (("red", ["counters", "notes"]), ("blue", ["notes"])):
+        for name, names in (("red", ["counters", "notes"]), ("blue", ["notes"])):
             source.put(
-                f"/workspaces/{name}", json={"collections": held}
+                f"/workspaces/{name}", json={"collections": names}
             ).raise_for_status()
             Collection(source, "notes", name).created(text=name)
         Collection(source, "counters", "red").created(value=1)

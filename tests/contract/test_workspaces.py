@@ -13,7 +13,7 @@ from tests.support.problems import Json, assert_problem, pointers
 from tests.support.registered import an_object, registered, two_replicas
 from tests.support.server import serving
 
-HELD = ["counters", "tickets"]
+COLLECTIONS = ["counters", "tickets"]
 
 Declare = Callable[..., str]
 
@@ -22,7 +22,7 @@ Declare = Callable[..., str]
 def declare(client: httpx.Client, marker: str) -> Declare:
     """Declares a workspace of this test's own and gives its path."""
 
-    def declared(name: str = "w", *, holding: list[str] = HELD) -> str:
+    def declared(name: str = "w", *, holding: list[str] = COLLECTIONS) -> str:
         path = f"/workspaces/{name}-{marker}"
         response = client.put(path, json={"collections": holding})
         assert response.status_code == 201, response.text
@@ -51,25 +51,25 @@ def emptied(client: httpx.Client, path: str) -> None:
 def test_a_declared_workspace_is_answered_and_found_and_listed(
     client: httpx.Client, marker: str
 ) -> None:
-    path, shown = (
+    path, expected = (
         f"/workspaces/w-{marker}",
-        {"name": f"w-{marker}", "collections": HELD},
+        {"name": f"w-{marker}", "collections": COLLECTIONS},
     )
     response = client.put(path, json={"collections": ["tickets", "counters"]})
     assert (response.status_code, response.json(), response.headers["location"]) == (
         201,
-        shown,
+        expected,
         path,
     )
-    assert client.get(path).json() == shown
-    assert shown in client.get("/workspaces").json()["items"]
+    assert client.get(path).json() == expected
+    assert expected in client.get("/workspaces").json()["items"]
 
 
 def test_declaring_it_again_is_no_creation(
     client: httpx.Client, declare: Declare
 ) -> None:
     path = declare()
-    response = client.put(path, json={"collections": HELD})
+    response = client.put(path, json={"collections": COLLECTIONS})
     assert (response.status_code, "location" in response.headers) == (200, False)
 
 
@@ -77,7 +77,10 @@ def test_a_workspace_may_come_to_hold_more_and_nothing(
     client: httpx.Client, declare: Declare
 ) -> None:
     path = declare()
-    assert client.put(path, json={"collections": [*HELD, "samples"]}).status_code == 200
+    assert (
+        client.put(path, json={"collections": [*COLLECTIONS, "samples"]}).status_code
+        == 200
+    )
     assert client.get(path).json()["collections"] == ["counters", "samples", "tickets"]
     assert client.put(path, json={"collections": []}).status_code == 200
     assert_problem(
@@ -89,8 +92,10 @@ def test_a_rehearsed_declaration_declares_nothing(
     client: httpx.Client, marker: str
 ) -> None:
     path = f"/workspaces/w-{marker}"
-    response = client.put(path, params={"dry_run": "true"}, json={"collections": HELD})
-    assert (response.status_code, response.json()["collections"]) == (200, HELD)
+    response = client.put(
+        path, params={"dry_run": "true"}, json={"collections": COLLECTIONS}
+    )
+    assert (response.status_code, response.json()["collections"]) == (200, COLLECTIONS)
     assert_problem(client.get(path), 404, "workspace-not-found")
 
 
@@ -102,7 +107,8 @@ def test_a_declaration_under_a_key_is_repeated_and_needs_no_body(
         {"idempotency-key": marker, "prefer": "return=minimal"},
     )
     first, again = (
-        client.put(path, headers=headers, json={"collections": HELD}) for _ in range(2)
+        client.put(path, headers=headers, json={"collections": COLLECTIONS})
+        for _ in range(2)
     )
     assert (
         (first.status_code, first.content)
@@ -275,10 +281,14 @@ def test_by_force_its_records_go_too_and_the_journal_tells(
     assert inside.import_lines(lines).json() == {"created": 1201}
     record, other = inside.created(value=1), counters.created(value=1)
     emptied(client, home(inside))
-    client.put(home(inside), json={"collections": HELD}).raise_for_status()
+    client.put(home(inside), json={"collections": COLLECTIONS}).raise_for_status()
     assert inside.items() == []
-    gone = inside.history(record["id"])[0]
-    assert (gone["operation"], gone["revision"], gone["data"]) == ("delete", 2, None)
+    deletion = inside.history(record["id"])[0]
+    assert (deletion["operation"], deletion["revision"], deletion["data"]) == (
+        "delete",
+        2,
+        None,
+    )
     assert inside.replace(record["id"], {"value": 5}).json()["revision"] == 3
     assert counters.record(other["id"]) == other
 
@@ -332,10 +342,10 @@ def test_every_process_knows_at_once_what_there_is_and_what_there_is_not(
             ]
             emptied(client, f"/workspaces/w{number}")
             for other, id in zip(others, ids, strict=True):
-                _assert_gone(Collection(other, "counters", f"w{number}"), id)
+                _assert_deleted(Collection(other, "counters", f"w{number}"), id)
 
 
-def _assert_gone(counters: Collection, id: str) -> None:
+def _assert_deleted(counters: Collection, id: str) -> None:
     history = counters.client.get(f"{counters.at(id)}/history")
     past = counters.read(id, revision=1)
     for answer in (
@@ -368,15 +378,15 @@ def test_no_write_slips_into_a_workspace_that_is_being_deleted(
             assert not any(writer.done() for writer in writers)
         emptied(client, home(inside))
         created = sum(writer.result() for writer in writers)
-    client.put(home(inside), json={"collections": HELD}).raise_for_status()
+    client.put(home(inside), json={"collections": COLLECTIONS}).raise_for_status()
     assert created >= 20
     assert inside.items() == []
 
 
-# all records together
+# the records of all collections
 
 
-def together(client: httpx.Client, path: str, **query: Any) -> list[Json]:
+def listed(client: httpx.Client, path: str, **query: Any) -> list[Json]:
     """Every record of a workspace, page by page, each page by the link of the one
     before."""
     found: list[Json] = []
@@ -408,7 +418,7 @@ def test_records_of_all_types_come_by_id_then_collection(
         for name in list(bodies)[: number % 3 + 1]
     ]
     expected = sorted(stored, key=lambda record: (record["id"], record["collection"]))
-    assert together(client, path, limit=limit) == expected
+    assert listed(client, path, limit=limit) == expected
 
 
 def test_pages_of_all_types_stay_where_they_are_while_others_write(
@@ -425,7 +435,7 @@ def test_pages_of_all_types_stay_where_they_are_while_others_write(
                 client.put(f"{path}/api/{collection}/{id}", json=data).status_code
                 == 201
             )
-    before = [record["id"] for record in together(client, path)]
+    before = [record["id"] for record in listed(client, path)]
     first = client.get(f"{path}/records", params={"limit": 9}).json()
     for number in (1, 5, 19):
         id = f"0198c1d2-7c2f-7d6a-9f1e-{number:012}"
@@ -447,7 +457,7 @@ def test_they_are_filtered_by_what_they_have_in_common(
     changed = inside.patch(inside.created(value=1)["id"], {"value": 2}).json()
     later = {"_created_at__gt": record["created_at"]}
     for query in ({"_revision": "2"}, {"filter": "record.revision > 1"}, later):
-        assert together(client, home(inside), **query) == [changed]
+        assert listed(client, home(inside), **query) == [changed]
 
 
 @pytest.mark.parametrize(
@@ -498,6 +508,6 @@ def test_a_workspace_may_hold_more_types_than_a_statement_takes(
             client.post(f"/workspaces/w/api/{name}", json={}).json()["id"]
             for name in names
         ]
-        found = together(client, "/workspaces/w", limit=60)
+        found = listed(client, "/workspaces/w", limit=60)
         assert [record["id"] for record in found] == made
         assert [record["collection"] for record in found] == names

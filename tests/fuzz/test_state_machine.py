@@ -151,8 +151,8 @@ class Clients(RuleBasedStateMachine):
             known.past.append(new)
 
     def assert_data(self, record: Json, data: Json) -> None:
-        shown = {name: record["data"][name] for name in (*DEFAULTS, "marker")}
-        assert text(shown) == text(data)
+        fields_of_data = {name: record["data"][name] for name in (*DEFAULTS, "marker")}
+        assert text(fields_of_data) == text(data)
 
     def write(
         self, record_id: str, kind: str, send: Any, new: Json, *, dry: bool
@@ -372,7 +372,7 @@ class Clients(RuleBasedStateMachine):
 
     @rule(record_id=consumes(ids))
     def forget(self, record_id: str) -> None:
-        """Leave a record alone from now on; the dictionary still expects it in every
+        """Do not touch a record from now on; the dictionary still expects it in every
         list."""
 
     def teardown(self) -> None:

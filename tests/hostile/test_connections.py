@@ -13,21 +13,21 @@ POURED = 400 * MEGABYTE
 POST = {"Content_Type": "application/json", "Transfer_Encoding": "chunked"}
 
 
-def accepted(target: Target, beginning: bytes, piece: bytes) -> int:
+def accepted(target: Target, beginning: bytes, chunk: bytes) -> int:
     """How many bytes the service takes on one connection before it ends it."""
     sent = 0
     with connected(target.url) as connection:
         connection.sendall(beginning)
         try:
             while sent < POURED:
-                sent += connection.send(piece)
+                sent += connection.send(chunk)
         except ConnectionError:
             pass
     return sent
 
 
 @pytest.mark.parametrize(
-    ("beginning", "piece"),
+    ("beginning", "chunk"),
     [
         (b"0\r\n", b"X-Trailer: " + b"x" * 1_000 + b"\r\n"),
         (b"0\r\nX-Trailer: ", b"x" * 65_536),
@@ -38,11 +38,11 @@ def accepted(target: Target, beginning: bytes, piece: bytes) -> int:
     ids=["trailers", "a trailer", "chunks of a byte", "an extension", "a body"],
 )
 def test_what_follows_a_refused_head_ends(
-    target: Target, beginning: bytes, piece: bytes
+    target: Target, beginning: bytes, chunk: bytes
 ) -> None:
     asked = head("POST", "/api/plain", target.url, **POST)
     with target.unharmed():
-        assert accepted(target, asked + beginning, piece) < 32 * MEGABYTE
+        assert accepted(target, asked + beginning, chunk) < 32 * MEGABYTE
 
 
 def test_requests_without_end_in_a_pipeline_end_the_connection(target: Target) -> None:

@@ -188,7 +188,7 @@ def test_every_command_says_the_same(deployment: Deployment) -> None:
 
 
 @pytest.mark.parametrize("case", NEEDS_A_VERSION)
-def test_the_step_that_is_shown_is_the_step_to_write(
+def test_the_step_that_is_suggested_is_the_step_to_write(
     deployment: Deployment, case: str
 ) -> None:
     deployment.store({"title": "5"}, {"title": "7", "code": "12", "old": "x"})

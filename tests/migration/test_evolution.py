@@ -242,7 +242,7 @@ def test_a_migration_may_be_a_list_of_steps(client: httpx.Client, name: str) -> 
 
 
 @pytest.mark.parametrize(
-    ("steps", "place"),
+    ("steps", "pointer"),
     [
         ([{"from": 1, "to": 2}], "/migration/0"),
         ([{"from": 1, "to": 2}, {"from": 3, "to": 4}], "/migration/0"),
@@ -255,11 +255,11 @@ def test_a_migration_may_be_a_list_of_steps(client: httpx.Client, name: str) -> 
     ],
 )
 def test_steps_that_do_not_lead_to_the_version_are_refused(
-    client: httpx.Client, name: str, steps: list[Json] | Json, place: str
+    client: httpx.Client, name: str, steps: list[Json] | Json, pointer: str
 ) -> None:
     registered(client, name, an_object(a=NUMBER))
     refused = put(client, name, an_object(b=NUMBER), schema_version=4, migration=steps)
-    assert pointers(assert_problem(refused, 422, "invalid-schema")) == {place}
+    assert pointers(assert_problem(refused, 422, "invalid-schema")) == {pointer}
     assert versions_of(client, name) == [1]
 
 
@@ -269,12 +269,12 @@ def test_a_wrong_step_is_named_as_the_client_wrote_it(
     registered(client, name, an_object(a=NUMBER))
     registered(client, name, an_object(b=NUMBER), migration={"rename": {"a": "b"}})
     steps = [{"from": 2, "to": 3, "set": {"c": "payload.c"}}]
-    for migration, place in (
+    for migration, pointer in (
         (steps, "/migration/0/set/c"),
         ({"set": {"c": "payload.c"}}, "/migration/set/c"),
     ):
         refused = put(client, name, an_object(c=NUMBER), migration=migration)
-        assert pointers(assert_problem(refused, 422, "invalid-schema")) == {place}
+        assert pointers(assert_problem(refused, 422, "invalid-schema")) == {pointer}
 
 
 def test_the_plan_keeps_the_steps_of_every_version(
@@ -296,9 +296,9 @@ def test_each_record_gets_one_migrate_change_and_one_revision(
 ) -> None:
     registered(client, name, an_object(a=NUMBER))
     own = Collection(client, name)
-    once, twice, gone = (own.created(a=number) for number in range(3))
+    once, twice, deleted = (own.created(a=number) for number in range(3))
     own.patch(twice["id"], {"a": 10})
-    own.delete(gone["id"])
+    own.delete(deleted["id"])
     assert (
         registered(client, name, an_object(b=NUMBER), migration={"rename": {"a": "b"}})[
             "migrated"
@@ -316,7 +316,7 @@ def test_each_record_gets_one_migrate_change_and_one_revision(
             now["data"],
         )
         assert own.read(record["id"], revision=1).json() == record
-    assert [change["operation"] for change in own.history(gone["id"])] == [
+    assert [change["operation"] for change in own.history(deleted["id"])] == [
         "delete",
         "create",
     ]
@@ -440,7 +440,7 @@ def test_a_deleted_types_export_is_not_found_on_any_process(
 # Records that do not come along
 
 
-def test_records_that_do_not_fit_are_counted_and_shown_and_nothing_changes(
+def test_records_that_do_not_fit_are_counted_and_listed_and_nothing_changes(
     client: httpx.Client, name: str
 ) -> None:
     registered(client, name, an_object(n=NUMBER))
@@ -575,7 +575,7 @@ def test_an_evolution_whose_records_break_a_unique_constraint_changes_nothing(
     )
 
 
-def test_unique_values_may_change_places_in_an_evolution(
+def test_unique_values_may_be_swapped_in_an_evolution(
     client: httpx.Client, name: str
 ) -> None:
     registered(client, name, an_object(a=NUMBER), unique=["a"])
@@ -603,7 +603,7 @@ def test_a_unique_constraint_can_go(replicas: Replicas, name: str) -> None:
 
 @dataclass
 class Writers:
-    """Clients that create, increment and replace records of a type until they are told
+    """Clients that create, increment and replace records of a type until they are asked
     to stop."""
 
     servers: list[Server]

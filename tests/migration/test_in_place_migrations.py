@@ -45,13 +45,13 @@ def thing(version: int, *steps: MigrationStep, **fields: Any) -> EntityType:
     """The entity ``things`` at a version; a field is a type, or a type and what
     SQLModel says of it."""
     named = {
-        name: told if isinstance(told, tuple) else (told,)
-        for name, told in fields.items()
+        name: declared if isinstance(declared, tuple) else (declared,)
+        for name, declared in fields.items()
     }
     members = {
-        "__annotations__": {name: told[0] for name, told in named.items()},
+        "__annotations__": {name: declared[0] for name, declared in named.items()},
         "__module__": __name__,
-        **{name: told[1] for name, told in named.items() if len(told) > 1},
+        **{name: declared[1] for name, declared in named.items() if len(declared) > 1},
     }
     plan = MigrationPlan(steps) if steps else None
     return from_model(
@@ -183,15 +183,15 @@ def test_a_document_column_that_versions_in_between_have_keeps_its_values(
         3,
         step(
             1,
-            "ALTER TABLE {table} ADD COLUMN held {document}",
-            lambda d: {**d, "held": value},
+            "ALTER TABLE {table} ADD COLUMN settings {document}",
+            lambda d: {**d, "settings": value},
         ),
-        step(2, data=lambda d: {**d, "held": {**d["held"], "n": d["n"]}}),
+        step(2, data=lambda d: {**d, "settings": {**d["settings"], "n": d["n"]}}),
         n=int,
-        held=(dict[str, Any], Field(default_factory=dict)),
+        settings=(dict[str, Any], Field(default_factory=dict)),
     )
     assert migrated(url, thing(1, n=int), new, {"n": 5}) == [
-        {"n": 5, "held": {**value, "n": 5}}
+        {"n": 5, "settings": {**value, "n": 5}}
     ]
 
 
@@ -266,7 +266,7 @@ def test_a_percent_sign_in_sql_is_nothing_special(url: str, stored: Database) ->
 UNIQUE = (str, Field(unique=True))
 
 
-def test_unique_values_may_change_places(url: str) -> None:
+def test_unique_values_may_be_swapped(url: str) -> None:
     other = {"a": "b", "b": "a"}
     new = thing(
         2,
@@ -490,7 +490,9 @@ def test_without_auto_migrate_the_start_says_what_to_run(
     assert shape(stored) == before
 
 
-def test_what_is_due_is_told_with_counts_and_sql(url: str, stored: Database) -> None:
+def test_what_is_due_is_reported_with_counts_and_sql(
+    url: str, stored: Database
+) -> None:
     dialect = dialect_of(url)
     new = thing(2, step(1, ADD), n=int, more=MORE)
     assert due(dialect, [new]) == []
@@ -512,9 +514,9 @@ def test_every_record_of_every_workspace_takes_one_change_and_one_revision(
 ) -> None:
     ids = store(url, thing(1, n=int), *({"n": n} for n in range(1_203)))
     stored.run("UPDATE things SET workspace = 'elsewhere' WHERE n >= 600")
-    told: list[tuple[str, int, int]] = []
+    reports: list[tuple[str, int, int]] = []
     new = thing(2, step(1, data=lambda d: {"n": -d["n"]}), n=int)
-    done = prepare(dialect_of(url), [new], progress=lambda *seen: told.append(seen))
+    done = prepare(dialect_of(url), [new], progress=lambda *seen: reports.append(seen))
     assert [(work.type.name, work.rows) for work in done] == [("things", 1_203)]
     assert stored.rows(
         "SELECT min(n), max(n), count(*) FROM things WHERE revision = 2 AND"
@@ -538,9 +540,9 @@ def test_every_record_of_every_workspace_takes_one_change_and_one_revision(
         == stored.value("SELECT seq FROM journal_head")
         == 2_406
     )
-    assert told[0] == ("things 1 to 2", 0, 1_203)
-    assert told[-1] == ("things 1 to 2", 1_203, 1_203)
-    assert [rows for _, rows, _ in told] == sorted(rows for _, rows, _ in told)
+    assert reports[0] == ("things 1 to 2", 0, 1_203)
+    assert reports[-1] == ("things 1 to 2", 1_203, 1_203)
+    assert [rows for _, rows, _ in reports] == sorted(rows for _, rows, _ in reports)
 
 
 def test_an_empty_table_is_brought_up_to_date_as_well(url: str) -> None:

@@ -182,11 +182,13 @@ def test_a_snapshot_and_an_upload_that_are_killed_leave_nothing(
     snapshot = counters(8_000)
     with opened(url) as stored:
 
-        def pieces() -> bool:
+        def chunks_stored() -> bool:
             return bool(stored.value("SELECT count(*) FROM snapshot_pieces") >= 2)
 
         server = start(url, tmp_path, settings=SHOP)
-        assert not killed(server, lambda there: there.upload(snapshot), pieces, 0)
+        assert not killed(
+            server, lambda there: there.upload(snapshot), chunks_stored, 0
+        )
         server = start(url, tmp_path, settings=SHOP)
         with server.client() as client:
             nothing_is_left(client, stored)
@@ -194,7 +196,7 @@ def test_a_snapshot_and_an_upload_that_are_killed_leave_nothing(
             id = snapshots.uploaded(snapshot)
             assert snapshots.restored(id)["created"] == 8_000
             client.delete(f"/snapshots/{id}")
-        assert not killed(server, lambda there: there.of("counters"), pieces, 0)
+        assert not killed(server, lambda there: there.of("counters"), chunks_stored, 0)
         with serving(url, tmp_path, settings=SHOP) as server, server.client() as client:
             nothing_is_left(client, stored)
 

@@ -1,4 +1,4 @@
-"""Migration plans: checked when they are built, walked step by step, told over HTTP
+"""Migration plans: checked when they are built, walked step by step, served over HTTP
 (contract 7)."""
 
 import json
@@ -317,9 +317,9 @@ def test_a_plan_counts_the_stored_records(shop: httpx.Client) -> None:
 def test_a_registered_type_has_its_plan_as_data(
     shop: httpx.Client, marker: str
 ) -> None:
-    name, place = f"parcels-{marker[:8]}", f"/entity-types/parcels-{marker[:8]}"
+    name, path = f"parcels-{marker[:8]}", f"/entity-types/parcels-{marker[:8]}"
     first = {"schema": {"type": "object", "properties": {"grams": {"type": "integer"}}}}
-    assert shop.put(place, json=first).status_code == 201
+    assert shop.put(path, json=first).status_code == 201
     assert plan_of(shop, name)["steps"] == []
     shop.post(f"/api/{name}", json={"grams": 7000})
     second: Json = {
@@ -329,7 +329,7 @@ def test_a_registered_type_has_its_plan_as_data(
             "set": {"kilograms": "data.kilograms / 1000"},
         },
     }
-    assert shop.put(place, json=second).status_code == 200
+    assert shop.put(path, json=second).status_code == 200
     plan = plan_of(shop, name)
     assert (plan["kind"], plan["current_version"], plan["records"]) == (
         "registered",

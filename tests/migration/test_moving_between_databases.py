@@ -145,10 +145,12 @@ def emptied(side: Side, name: str) -> None:
 
 @property_test
 @given(
-    data=st.lists(objects, min_size=1, max_size=8), changed=objects, gone=st.booleans()
+    data=st.lists(objects, min_size=1, max_size=8),
+    changed=objects,
+    deleted=st.booleans(),
 )
 def test_any_records_of_a_registered_type(
-    here: Side, there: Side, data: list[Json], changed: Json, gone: bool
+    here: Side, there: Side, data: list[Json], changed: Json, deleted: bool
 ) -> None:
     name = f"anything-{next(numbers)}"
     assert (
@@ -161,7 +163,7 @@ def test_any_records_of_a_registered_type(
     first, *others = [collection.create(one) for one in data]
     assert all(response.status_code == 201 for response in (first, *others))
     assert collection.replace(first.json()["id"], changed).status_code == 200
-    if gone and others:
+    if deleted and others:
         assert collection.delete(others[0].json()["id"]).status_code == 204
     moved(here, there, name)
 
@@ -295,30 +297,34 @@ def test_any_plan_makes_the_same_of_any_records_on_both(
         )
         for id, (one, version) in zip(ids, data, strict=True)
     ]
-    told = entry(name, kind="registered", schema_version=last, definitions=definitions)
-    snapshot = content([told], records, id=str(uuid.uuid4()))
-    expected = [walked(held, plan, last) for held in records]
+    described = entry(
+        name, kind="registered", schema_version=last, definitions=definitions
+    )
+    snapshot = content([described], records, id=str(uuid.uuid4()))
+    expected = [walked(stored_record, plan, last) for stored_record in records]
     for side in (here, there):
         assert side.snapshots.restored(side.snapshots.uploaded(snapshot))[
             "created"
         ] == len(records)
         assert side.collection(name).items() == expected
     hashes = {side.snapshots.of(name)["sha256"] for side in (here, there)}
-    assert hashes == {sha256("".join(canonical(held) + "\n" for held in expected))}
+    assert hashes == {
+        sha256("".join(canonical(stored_record) + "\n" for stored_record in expected))
+    }
 
 
-def walked(held: Json, plan: list[Json], last: int) -> Json:
+def walked(stored_record: Json, plan: list[Json], last: int) -> Json:
     """The record as it comes in: by the steps from its version on, one revision more
     where they changed something."""
-    data = held["data"]
-    for step in plan[held["schema_version"] - 1 :]:
+    data = stored_record["data"]
+    for step in plan[stored_record["schema_version"] - 1 :]:
         data = normal(stepped(step, data))
-    changed = canonical(data) != canonical(held["data"])
+    changed = canonical(data) != canonical(stored_record["data"])
     return {
-        **held,
+        **stored_record,
         "data": data,
         "schema_version": last,
-        "revision": held["revision"] + changed,
+        "revision": stored_record["revision"] + changed,
     }
 
 

@@ -26,7 +26,7 @@ from tests.support.server import serving
 
 PRESENT = {"MODELS": "app.models"}
 STEPS = {PRODUCTS_1: [(1, 2), (2, 3)], PRODUCTS_2: [(2, 3)], TICKETS_1: [(1, 2)]}
-GONE = "0199c000-0000-7000-8000-0000000000ff"
+DELETED = "0199c000-0000-7000-8000-0000000000ff"
 
 
 def brought_up_to_date(version: StoredVersion, data: Json) -> Json:
@@ -148,11 +148,13 @@ def test_in_place_each_step_is_one_change_and_one_revision(
 def test_in_place_what_was_deleted_stays_so_and_its_history_readable(
     version: StoredVersion, in_place: httpx.Client
 ) -> None:
-    assert in_place.get(f"/api/{version.collection}/{GONE}").status_code == 404
-    changes = in_place.get(f"/api/{version.collection}/{GONE}/history").json()["items"]
+    assert in_place.get(f"/api/{version.collection}/{DELETED}").status_code == 404
+    changes = in_place.get(f"/api/{version.collection}/{DELETED}/history").json()[
+        "items"
+    ]
     assert [change["operation"] for change in changes] == ["delete", "create"]
     past = in_place.get(
-        f"/api/{version.collection}/{GONE}", params={"revision": 1}
+        f"/api/{version.collection}/{DELETED}", params={"revision": 1}
     ).json()
     assert past["schema_version"] == version.schema_version
     assert past["data"].keys() == next(iter(RECORDS[version].values())).keys()
@@ -169,8 +171,8 @@ def test_in_place_every_step_is_a_run_of_its_own(
     version: StoredVersion, in_place: httpx.Client
 ) -> None:
     runs = in_place.get("/migrations").json()["items"]
-    told = [(run["kind"], run["migrated"], run["collections"]) for run in runs]
-    assert told == [
+    reported = [(run["kind"], run["migrated"], run["collections"]) for run in runs]
+    assert reported == [
         (
             "in-place",
             len(RECORDS[version]),
@@ -206,16 +208,16 @@ def test_in_place_the_snapshot_that_was_taken_then_is_restored_through_the_plan(
     assert records_of(in_place, version) == before
 
 
-def test_restored_it_is_told_in_the_report(
+def test_restored_it_is_named_in_the_report(
     version: StoredVersion, restored: Json
 ) -> None:
     count = len(RECORDS[version])
-    told = {
+    reported = {
         name: value
         for name, value in restored.items()
         if name not in ("id", "at", "kind", "snapshot")
     }
-    assert told == {
+    assert reported == {
         "created": count,
         "skipped": 0,
         "overwritten": 0,

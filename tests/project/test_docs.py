@@ -37,7 +37,7 @@ def languages_of(page: Path) -> set[str]:
 @pytest.mark.parametrize(
     "page", [page for page in PAGES if "console" in languages_of(page)], ids=name_of
 )
-def test_every_example_of_a_page_answers_as_shown(
+def test_every_example_of_a_page_answers_as_printed(
     page: Path, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     if shutil.which("curl") is None:

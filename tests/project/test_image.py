@@ -17,7 +17,7 @@ pytestmark = pytest.mark.slow
 
 IMAGE = "persist-showcase"
 ENGINE_IMAGE = "persist"
-PATIENCE = 60
+TIMEOUT_SECONDS = 60
 # Its health check is run by these tests, whose engine may have nothing that would run
 # it.
 HARDENED = [
@@ -61,7 +61,7 @@ def works(*command: str) -> bool:
     try:
         return (
             subprocess.run(
-                command, capture_output=True, timeout=PATIENCE, check=False
+                command, capture_output=True, timeout=TIMEOUT_SECONDS, check=False
             ).returncode
             == 0
         )
@@ -84,7 +84,7 @@ class Container:
             [self.engine, *command],
             capture_output=True,
             text=True,
-            timeout=PATIENCE,
+            timeout=TIMEOUT_SECONDS,
             check=False,
         )
 
@@ -108,7 +108,7 @@ class Container:
         image = json.loads(inspected.stdout)[0]
         command = (image.get("Healthcheck") or image["Config"]["Healthcheck"])["Test"]
         assert command[0] == "CMD"
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + TIMEOUT_SECONDS
         while self.inside(*command[1:]).returncode != 0:
             assert time.monotonic() < deadline, self.log()
             time.sleep(0.2)
@@ -154,7 +154,7 @@ def test_the_image_refuses_whoever_has_no_key(container: Container) -> None:
     assert container.call("GET", "/api/ops-tickets")["status"] == 401
 
 
-def test_the_image_ends_in_good_order_when_it_is_told_to(container: Container) -> None:
+def test_the_image_ends_in_good_order_when_it_is_asked_to(container: Container) -> None:
     begun = time.monotonic()
     assert container.run("stop", "--time", "30", container.name).returncode == 0
     assert time.monotonic() - begun < 20
@@ -191,7 +191,7 @@ def test_the_image_of_the_engine_has_no_collection(engine: str) -> None:
         [engine, "run", "--rm", "--entrypoint", "sh", ENGINE_IMAGE, "-c", program],
         capture_output=True,
         text=True,
-        timeout=PATIENCE,
+        timeout=TIMEOUT_SECONDS,
         check=False,
     )
     assert "ok    models    none" in outcome.stdout, outcome

@@ -21,7 +21,14 @@ CODE = sorted(
     for path in (ROOT / folder).rglob("*.py")
     if "tests" not in path.parts
 )
+TESTS = sorted(
+    path
+    for folder in ("benchmarks", "tests")
+    for path in (ROOT / folder).rglob("*.py")
+    if path != Path(__file__)  # has the words
+)
 TEXTS = [
+    *(ROOT / name for name in ("benchmarks/RESULTS.md", "tests/README.md")),
     *sorted((ROOT / "docs").rglob("*.md")),
     *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
     *(ROOT / name for name in ("Makefile", "Dockerfile", "compose.yaml", ".ci/run")),
@@ -69,7 +76,7 @@ TERMS = (
     r"410 `?Gone",
     r"(?i)changes[-_]?gone",  # the code of an error, and its class
     r"\bGone\b",
-    r'"(?:snapshot_)?pieces"',  # a table and a column of databases that exist
+    r'"pieces"|SELECT pieces|snapshot_pieces',  # a table and a column that exist
     r"ChangesGone",  # the class of the problem ``changes-gone``
     r"(?i)draft[- ]?\d",
     r"in[-_ ]place",
@@ -129,7 +136,7 @@ def too_complex(path: Path) -> list[str]:
     ]
 
 
-def private_words(path: Path) -> list[str]:
+def private_words(path: Path, of_names: tuple[str, ...] = NAMES) -> list[str]:
     text = path.read_text()
     if path.suffix != ".py":
         return found_words(text, WORDS)
@@ -140,7 +147,12 @@ def private_words(path: Path) -> list[str]:
         elif token.type in {tokenize.COMMENT, tokenize.STRING}:
             sentences.append(token.string)
     words = found_words("\n".join(sentences), WORDS)
-    return words + found_words("\n".join(names).replace("_", " "), NAMES)
+    return words + found_words("\n".join(names).replace("_", " "), of_names)
+
+
+def private_words_of_tests(path: Path) -> list[str]:
+    """Return the private words of a test, whose names are sentences."""
+    return private_words(path, WORDS)
 
 
 def found_words(text: str, words: tuple[str, ...]) -> list[str]:
@@ -176,6 +188,7 @@ RULES: dict[str, tuple[Callable[[Path], list[str]], list[Path]]] = {
     "density": (too_dense, CODE),
     "builtins": (shadowing, CODE),
     "words": (private_words, [*CODE, *TEXTS]),
+    "words of tests": (private_words_of_tests, TESTS),
 }
 
 

@@ -19,7 +19,7 @@ from tests.support.events import changes, listening
 from tests.support.server import Server, serving
 
 WRITERS = 16
-PATIENCE = 120
+TIMEOUT_SECONDS = 120
 """Seconds after which a change that does not come is missed."""
 
 
@@ -81,7 +81,7 @@ class Reader:
         self.connections = 0
         self._servers = servers
         self._chance = random.Random(7)
-        self._until = time.monotonic() + PATIENCE
+        self._until = time.monotonic() + TIMEOUT_SECONDS
 
     def read(self, total: int) -> None:
         while len(self.seqs) < total:
@@ -151,17 +151,17 @@ def an_open_transaction(url: str, record_id: str) -> Iterator[None]:
 
 @pytest.mark.parametrize("database", ["postgresql"], indirect=True, scope="session")
 @pytest.mark.parametrize("servers", ["two processes"], indirect=True)
-def test_a_transaction_that_is_held_open_hides_nothing(
+def test_a_transaction_that_stays_open_hides_nothing(
     servers: tuple[str, list[Server]],
 ) -> None:
     url, (one, other) = servers
     with one.client() as here, other.client() as there, ThreadPoolExecutor(1) as pool:
         counters, others = Collection(here, "counters"), Collection(there, "counters")
-        held = counters.created()["id"]
+        locked = counters.created()["id"]
         with listening(there, after=1) as events:
             seen = changes(events)
-            with an_open_transaction(url, held):
-                waiting = pool.submit(counters.patch, held, {"value": 9})
+            with an_open_transaction(url, locked):
+                waiting = pool.submit(counters.patch, locked, {"value": 9})
                 for number in range(10):
                     created = others.created(value=number)
                     assert next(seen)["id"] == created["id"]
@@ -170,7 +170,7 @@ def test_a_transaction_that_is_held_open_hides_nothing(
             later = others.created()["id"]
             last = [next(seen) for _ in range(2)]
     assert [change["seq"] for change in last] == [12, 13]
-    assert [change["id"] for change in last] == [held, later]
+    assert [change["id"] for change in last] == [locked, later]
 
 
 @pytest.mark.parametrize("database", ["postgresql"], indirect=True, scope="session")

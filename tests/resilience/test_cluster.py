@@ -93,7 +93,7 @@ def cluster(folder: Path, models: str = DEPLOYMENT) -> Iterator[Cluster]:
 
 
 def assert_only_unavailable(refused: list[httpx.Response]) -> None:
-    """Whoever was refused was told to come again."""
+    """Whoever was refused was asked to retry."""
     for response in refused:
         assert response.status_code == 503, response.text
         assert response.headers["content-type"] == "application/problem+json"
@@ -203,7 +203,7 @@ def test_a_cluster_that_keeps_losing_parts_loses_no_write(tmp_path: Path) -> Non
 
 class Labels:
     """A client that changes the label of one record, through the proxy, until it is
-    told to end."""
+    asked to end."""
 
     def __init__(self, entry: Server, id: str) -> None:
         self.refused: list[httpx.Response] = []

@@ -94,7 +94,7 @@ def test_twenty_kills_lose_nothing_acknowledged(
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_a_service_that_is_told_to_stop_finishes_what_it_began(
+def test_a_service_that_is_asked_to_stop_finishes_what_it_began(
     new_database: NewDatabase, tmp_path: Path, launch: Launch, workers: int
 ) -> None:
     url, ledger = new_database(), Ledger()

@@ -19,7 +19,7 @@ GROUP = 300
 
 
 class Writers:
-    """Clients that write many records at once until the service is gone."""
+    """Clients that write many records at once until the service has ended."""
 
     def __init__(self, server: Server, group: str) -> None:
         self.invoked = 0
@@ -35,7 +35,8 @@ class Writers:
             self._transact,
         )
         self._threads = [
-            threading.Thread(target=self._until_gone, args=[write]) for write in writes
+            threading.Thread(target=self._until_the_service_ends, args=[write])
+            for write in writes
         ]
 
     def run_and_kill(self, enough: int) -> None:
@@ -54,7 +55,7 @@ class Writers:
     def _acknowledged(self) -> int:
         return min(self.invoked, sum(self.transactions.values()))
 
-    def _until_gone(self, write: Callable[[Collection], None]) -> None:
+    def _until_the_service_ends(self, write: Callable[[Collection], None]) -> None:
         with self._server.client() as client:
             try:
                 while True:

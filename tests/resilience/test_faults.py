@@ -49,7 +49,7 @@ def log_of(server: Server) -> list[dict[str, Any]]:
     ]
 
 
-def test_a_server_that_is_gone_is_503_until_it_is_back(tmp_path: Path) -> None:
+def test_a_server_that_has_ended_is_503_until_it_is_back(tmp_path: Path) -> None:
     with (
         postgres_node() as node,
         serving(create_database(node.url), tmp_path) as server,
@@ -102,7 +102,7 @@ def test_a_damaged_file_is_503_until_it_is_whole_again(
 
 
 @only_sqlite
-def test_a_file_that_is_gone_makes_the_service_not_ready(
+def test_a_file_that_is_missing_makes_the_service_not_ready(
     new_database: NewDatabase, tmp_path: Path
 ) -> None:
     url = new_database()
@@ -141,10 +141,10 @@ def test_the_log_names_the_request_and_holds_neither_bodies_nor_keys(
         headers = {"x-request-id": "look-for-me", "authorization": "Bearer private-key"}
         exploded = accounts.command(record["id"], "explode", headers=headers)
         assert_problem(exploded, 500, "internal-error")
-        (told,) = [
+        (event,) = [
             each for each in log_of(server) if each.get("request_id") == "look-for-me"
         ]
-        assert told["level"] == "error"
-        assert told["actor"] is None
-        assert "the-inside-of-the-service" in told["exception"]
+        assert event["level"] == "error"
+        assert event["actor"] is None
+        assert "the-inside-of-the-service" in event["exception"]
         assert "private" not in server.log.read_text()

@@ -1,4 +1,4 @@
-"""Honest outcomes: what a client is told of a write when the database fails it.
+"""Honest outcomes: what a client learns of a write when the database fails it.
 
 ``unavailable`` means that nothing was stored, and comes within 5 s; ``outcome-unknown``
 means that it may be (contract 17).

@@ -1,4 +1,4 @@
-"""A disk that fails: a library between a process and libc, told by files what to fail."""
+"""A disk that fails: a library between a process and libc, which reads from files what to fail."""
 
 import shutil
 import subprocess

@@ -13,12 +13,12 @@ from tests.support.server import Server
 
 LONGEST = 0.5 if "PYTEST_XDIST_WORKER" in os.environ else 0.1
 """Seconds an answer may take. Where other tests run at the same time they take the
-processors, which is hardly told of; what blocks a service does so for seconds."""
+processors, which hardly shows; what blocks a service does so for seconds."""
 
 
 def _stalled() -> float:
     """Seconds in which some process of this machine waited for a processor, as far as
-    it is told: what a busy machine makes an answer wait is not the service's fault."""
+    it is reported: what a busy machine makes an answer wait is not the service's fault."""
     pressure = Path("/proc/pressure/cpu")
     found = (
         re.search(r"some .*total=(\d+)", pressure.read_text())

@@ -14,7 +14,7 @@ from typing import IO
 from tests.support.forked import PROGRAM, ROOT, Process, start
 
 ANNOUNCEMENT = re.compile(r"answers on (http://\S+)")
-PATIENCE = 60
+TIMEOUT_SECONDS = 60
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Running:
     def end(self, signal: int) -> int:
         """Its exit status after a signal."""
         self.process.send_signal(signal)
-        return self.process.wait(PATIENCE)
+        return self.process.wait(TIMEOUT_SECONDS)
 
 
 def persist(
@@ -51,7 +51,7 @@ def run(
             stderr=errors.fileno(),
         )
         try:
-            status = process.wait(PATIENCE)
+            status = process.wait(TIMEOUT_SECONDS)
         finally:
             process.kill()
         output.seek(0)
@@ -71,7 +71,7 @@ def showcase(
         env=clean_environment(**environment),
         capture_output=True,
         text=True,
-        timeout=PATIENCE,
+        timeout=TIMEOUT_SECONDS,
         check=False,
     )
 
@@ -94,7 +94,7 @@ def serving(folder: Path, *flags: str, **environment: str) -> Iterator[Running]:
             yield Running(_announced_url(output, errors), process, errors)
         finally:
             process.terminate()
-            process.wait(PATIENCE)
+            process.wait(TIMEOUT_SECONDS)
 
 
 @contextmanager
@@ -117,7 +117,7 @@ def announced(
         yield Running(_announced_url(process.stdout, errors), process, errors)
     finally:
         process.terminate()
-        process.communicate(timeout=PATIENCE)
+        process.communicate(timeout=TIMEOUT_SECONDS)
 
 
 def _announced_url(output: IO[str], errors: Path) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
-PATIENCE = 20.0
+TIMEOUT_SECONDS = 20.0
 
 
 @contextmanager
@@ -14,7 +14,7 @@ def connected(url: str) -> Iterator[socket.socket]:
     address = urlsplit(url)
     assert address.hostname is not None
     with socket.create_connection(
-        (address.hostname, address.port or 80), timeout=PATIENCE
+        (address.hostname, address.port or 80), timeout=TIMEOUT_SECONDS
     ) as connection:
         yield connection
 

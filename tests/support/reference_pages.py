@@ -32,8 +32,8 @@ def settings() -> str:
 
 
 def _setting(name: str, field: FieldInfo) -> str:
-    shown = str(field.default)
-    default = shown.lower() if isinstance(field.default, bool) else shown
+    text = str(field.default)
+    default = text.lower() if isinstance(field.default, bool) else text
     rows = [
         ("default", f"`{default}`" if default else "empty"),
         ("type", _type_of(field)),

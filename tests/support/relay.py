@@ -11,7 +11,7 @@ COMMIT = b"COMMIT\0"
 
 
 class Relay:
-    """Passes bytes on, until it is told what to do with the next COMMIT.
+    """Passes bytes on, until it has an instruction for the next COMMIT.
 
     ``lose_answer``: it reaches the server and its answer is lost. ``lose_commit``: it
     does not reach the server. While ``closed`` nobody can connect.

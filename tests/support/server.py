@@ -17,7 +17,7 @@ from tests.support.forked import ROOT
 from tests.support.ports import free_port
 
 DEPLOYMENT = "tests.deployment"
-PATIENCE = 60.0
+TIMEOUT_SECONDS = 60.0
 
 
 @dataclass
@@ -31,7 +31,7 @@ class Server:
     def client(self) -> httpx.Client:
         """A client of its own, for a thread of its own."""
         # Plain HTTP: reading the certificate store would cost each client 25 ms.
-        return httpx.Client(base_url=self.url, timeout=PATIENCE, verify=False)
+        return httpx.Client(base_url=self.url, timeout=TIMEOUT_SECONDS, verify=False)
 
     def is_ready(self) -> bool:
         """Whether it says that it can store and answer."""
@@ -45,14 +45,14 @@ class Server:
         """Kill -9: every process of the service at once, with no chance to tidy up."""
         with suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait(PATIENCE)
+        self.process.wait(TIMEOUT_SECONDS)
 
     def stop(self) -> None:
         """Ask the service to end, and insist where it does not."""
         if self.process.poll() is None:
             self.process.terminate()
         try:
-            self.process.wait(PATIENCE)
+            self.process.wait(TIMEOUT_SECONDS)
         except subprocess.TimeoutExpired:
             self.kill()
             raise
@@ -141,7 +141,7 @@ def _environment(settings: dict[str, str]) -> dict[str, str]:
 
 
 def _wait_until_ready(server: Server) -> None:
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + TIMEOUT_SECONDS
     while time.monotonic() < deadline and server.process.poll() is None:
         if server.is_ready():
             return

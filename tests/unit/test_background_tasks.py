@@ -8,7 +8,7 @@ from persist import background_tasks
 from persist.background_tasks import BackgroundTasks
 
 
-def test_a_task_that_fails_is_reported_and_started_again_beside_the_others(
+def test_a_task_that_fails_is_reported_and_started_again_while_the_others_go_on(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(background_tasks, "RESTART_SECONDS", 0)

@@ -106,8 +106,8 @@ def violations(
 
 
 def violation(text: str, result: Result = Result.VALUE, **schemas: Any) -> str:
-    ((place, detail),) = violations(text, result, **schemas)
-    assert place == "/commands/escalate/when"
+    ((pointer, detail),) = violations(text, result, **schemas)
+    assert pointer == "/commands/escalate/when"
     return detail
 
 

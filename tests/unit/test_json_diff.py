@@ -74,7 +74,7 @@ def test_a_merge_takes_both_sides_or_names_what_both_changed(
 def test_conflicts_are_what_both_sides_changed_to_different_results(
     base: Any, theirs: Any, mine: Any
 ) -> None:
-    """A reference made of the pointers alone: overlapping ones conflict, unless the
+    """A reference made of nothing but the pointers: overlapping ones conflict, unless the
     values at the upper one are the same."""
     expected = set()
     for one in changed_pointers(base, theirs):

@@ -139,13 +139,13 @@ def test_an_object_of_nested_arrays_gives_the_full_pointer() -> None:
         (False, 1, "is not allowed here"),
     ],
 )
-def test_a_value_is_told_in_a_sentence_what_it_must_be(
+def test_a_sentence_says_what_a_value_must_be(
     schema: Any, value: Any, detail: str
 ) -> None:
     assert errors(of(x=schema), {"x": value})["/x"].startswith(detail)
 
 
-def test_several_reasons_at_one_place_are_one_error() -> None:
+def test_several_reasons_at_one_pointer_are_one_error() -> None:
     schema = of(x={"minLength": 3, "pattern": "^[a-z]+$", "type": "string"})
     assert errors(schema, {"x": "A"}) == {
         "/x": 'must have 3 or more characters and must match the pattern "^[a-z]+$"'
@@ -223,7 +223,7 @@ def test_a_payload_that_does_not_fit_is_an_invalid_payload() -> None:
     assert errors({"required": ["a"]}, {}, InvalidPayload) == {"/a": "is required"}
 
 
-def test_no_more_than_a_hundred_errors_are_told() -> None:
+def test_no_more_than_a_hundred_errors_are_reported() -> None:
     schema = of(rows={"items": {"type": "string"}})
     assert len(errors(schema, {"rows": list(range(100_000))})) == 100
 
@@ -319,7 +319,7 @@ def test_what_is_invalid_with_and_without_defaults_is_refused() -> None:
     assert errors(schema, {"b": 2})["/b"] == "must be a string"
 
 
-def test_filling_in_leaves_the_callers_data_alone_and_shares_no_default() -> None:
+def test_filling_in_leaves_the_callers_data_unchanged_and_shares_no_default() -> None:
     validate = compile_schema(
         of(a={"default": {"list": []}}, rows={"items": of(x={"default": 1})})
     )
@@ -420,7 +420,7 @@ def test_a_lawful_document_of_thirty_thousand_small_objects_is_validated_within_
     assert seconds(lambda: validate(data)) < 1
 
 
-def test_a_hundred_thousand_unique_objects_are_told_apart_within_two_seconds() -> None:
+def test_a_hundred_thousand_unique_objects_are_compared_within_two_seconds() -> None:
     validate = compile_schema(of(rows={"uniqueItems": True}))
     data = {"rows": [{"a": number} for number in range(100_000)]}
     assert seconds(lambda: validate(data)) < 2

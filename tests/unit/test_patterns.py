@@ -100,7 +100,7 @@ def test_the_heaviest_pattern_let_in_compiles_in_a_blink(pattern: str) -> None:
     assert time.process_time() - begun < 0.5
 
 
-PIECES = st.sampled_from(
+FRAGMENTS = st.sampled_from(
     [
         "a",
         "b",
@@ -119,7 +119,7 @@ PIECES = st.sampled_from(
 REPEATED = st.builds(
     "".join,
     st.tuples(
-        PIECES, st.sampled_from(["", "*", "+", "?", "{2}", "{0,2}", "{1,}", "+?"])
+        FRAGMENTS, st.sampled_from(["", "*", "+", "?", "{2}", "{0,2}", "{1,}", "+?"])
     ),
 )
 PATTERNS = st.builds(

@@ -133,7 +133,7 @@ def test_a_root_that_admits_objects_is_accepted(schema: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("schema", "place"),
+    ("schema", "pointer"),
     [
         (False, ""),
         ({"type": "string"}, "/type"),
@@ -144,8 +144,10 @@ def test_a_root_that_admits_objects_is_accepted(schema: Any) -> None:
         ),
     ],
 )
-def test_a_root_that_admits_no_object_is_refused(schema: Any, place: str) -> None:
-    assert refused(schema) == {place: "admits no object, so no record could be stored"}
+def test_a_root_that_admits_no_object_is_refused(schema: Any, pointer: str) -> None:
+    assert refused(schema) == {
+        pointer: "admits no object, so no record could be stored"
+    }
 
 
 @pytest.mark.parametrize(
@@ -294,7 +296,7 @@ def test_patterns_that_need_backtracking_are_named() -> None:
     }
 
 
-def test_patterns_that_are_too_heavy_together_are_refused() -> None:
+def test_patterns_that_are_too_heavy_in_sum_are_refused() -> None:
     patterns = {f"p{number}": {"pattern": "a{4000}"} for number in range(25)}
     assert refused(of(**patterns)) == {
         "": "its patterns unfold to 51200 states in sum, 50000 are allowed"
@@ -327,7 +329,7 @@ def test_a_default_that_fills_itself_without_end_is_a_warning() -> None:
     assert list(warned(schema)) == ["/properties/child/default"]
 
 
-def test_a_default_that_is_only_told_is_not_judged() -> None:
+def test_a_default_that_is_only_an_annotation_is_not_judged() -> None:
     check_schema(of(a={"anyOf": [{"type": "string", "default": 5}, {"type": "null"}]}))
 
 

@@ -75,12 +75,12 @@ def definition(schema: Any = TEXT, number: Any = 1, **more: Any) -> Json:
 
 def brought(name: str, *definitions: Json, **more: Any) -> Json:
     """A registered collection as a manifest tells of it."""
-    told = definitions or (definition(),)
-    number = told[-1]["schema_version"]
+    versions = definitions or (definition(),)
+    number = versions[-1]["schema_version"]
     return entry(
         name,
         kind="registered",
-        definitions=list(told),
+        definitions=list(versions),
         **{"schema_version": number, **more},
     )
 
@@ -113,8 +113,8 @@ def test_records_come_back_under_their_ids_with_their_times(
     records = [notes.created(text=text) for text in "abc"]
     records[0] = notes.patch(records[0]["id"], {"text": "A"}).json()
     id = snapshots.of(notes.name)["id"]
-    for held in records:
-        notes.delete(held["id"])
+    for stored_record in records:
+        notes.delete(stored_record["id"])
     report = snapshots.restored(id)
     assert report.keys() == REPORT
     assert (report["snapshot"], report["failures"]) == (id, [])
@@ -127,8 +127,10 @@ def test_records_come_back_under_their_ids_with_their_times(
     assert report["collections"] == [
         {"name": notes.name, "from_versions": {"1": 3}, "to_version": 1}
     ]
-    for held in records:
-        assert notes.record(held["id"]) == held | {"revision": held["revision"] + 2}
+    for stored_record in records:
+        assert notes.record(stored_record["id"]) == stored_record | {
+            "revision": stored_record["revision"] + 2
+        }
 
 
 def test_the_showcase_of_version_1(snapshots: Snapshots, client: httpx.Client) -> None:
@@ -139,10 +141,10 @@ def test_the_showcase_of_version_1(snapshots: Snapshots, client: httpx.Client) -
     assert report["collections"] == [
         {"name": "ops-tickets", "from_versions": {"1": 2}, "to_version": 2}
     ]
-    held = {item["data"]["title"]: item for item in tickets.items()}
-    assert held["Database degraded"]["data"]["severity"] == 40
-    assert held["API latency spike"]["data"]["severity"] == 20
-    for item in held.values():
+    by_title = {item["data"]["title"]: item for item in tickets.items()}
+    assert by_title["Database degraded"]["data"]["severity"] == 40
+    assert by_title["API latency spike"]["data"]["severity"] == 20
+    for item in by_title.values():
         assert item["schema_version"] == 2
         assert item["data"]["migration_note"] is None
     refused = assert_problem(snapshots.restore(id), 409, "restore-conflict")
@@ -156,7 +158,7 @@ def test_the_showcase_of_version_1(snapshots: Snapshots, client: httpx.Client) -
         overwritten["overwritten"],
     ) == (0, 0, 2)
     assert {item["id"]: item["revision"] for item in tickets.items()} == {
-        item["id"]: item["revision"] for item in held.values()
+        item["id"]: item["revision"] for item in by_title.values()
     }
 
 
@@ -218,26 +220,28 @@ def test_a_record_takes_a_revision_where_a_step_changed_it(
 def test_the_journal_tells_of_each_restored_record_and_of_the_snapshot(
     snapshots: Snapshots, notes: Collection, stored: Database
 ) -> None:
-    held = notes.created(text="x")
+    stored_record = notes.created(text="x")
     id = snapshots.of(notes.name)["id"]
-    notes.delete(held["id"])
+    notes.delete(stored_record["id"])
     report = snapshots.restored(id)
-    change, *_ = notes.history(held["id"])
+    change, *_ = notes.history(stored_record["id"])
     assert (change["operation"], change["revision"], change["data"]) == (
         "restore",
         3,
         {"text": "x"},
     )
-    assert change["at"] == report["at"] > held["updated_at"]
-    told = stored.rows(
-        f"SELECT snapshot, operation FROM journal WHERE id = '{held['id']}' ORDER"
+    assert change["at"] == report["at"] > stored_record["updated_at"]
+    changes = stored.rows(
+        f"SELECT snapshot, operation FROM journal WHERE id = '{stored_record['id']}' ORDER"
         " BY seq"
     )
-    assert told == [(None, "create"), (None, "delete"), (id, "restore")]
-    assert notes.read(held["id"], revision=3).json() == notes.record(held["id"])
+    assert changes == [(None, "create"), (None, "delete"), (id, "restore")]
+    assert notes.read(stored_record["id"], revision=3).json() == notes.record(
+        stored_record["id"]
+    )
 
 
-def test_everything_is_restored_together(
+def test_everything_is_restored_at_once(
     snapshots: Snapshots, client: httpx.Client, marker: str
 ) -> None:
     names = [f"a-{marker}", f"b-{marker}"]
@@ -248,11 +252,11 @@ def test_everything_is_restored_together(
         client.delete(f"/api/{name}?text={name}&max_affected=1")
     report = snapshots.restored(id, on_conflict="skip")
     assert report["created"] == 2
-    told = {part["name"]: part for part in report["collections"]}
-    assert {name: told[name]["from_versions"] for name in names} == {
+    reports = {part["name"]: part for part in report["collections"]}
+    assert {name: reports[name]["from_versions"] for name in names} == {
         name: {"1": 1} for name in names
     }
-    assert list(told) == sorted(told)
+    assert list(reports) == sorted(reports)
 
 
 # --- records that are here already
@@ -269,7 +273,7 @@ def test_an_id_that_is_here_refuses_everything(
     before = stored.contents()
     problem = assert_problem(snapshots.restore(id, **body), 409, "restore-conflict")
     assert {failure["id"] for failure in problem["failures"]} == {
-        held["id"] for held in records[1:]
+        stored_record["id"] for stored_record in records[1:]
     }
     assert all(failure["collection"] == notes.name for failure in problem["failures"])
     assert "on_conflict skip or overwrite" in problem["detail"]
@@ -277,14 +281,14 @@ def test_an_id_that_is_here_refuses_everything(
 
 
 def test_skip_leaves_what_is_here(snapshots: Snapshots, notes: Collection) -> None:
-    kept, gone = notes.created(text="kept"), notes.created(text="gone")
+    kept, deleted = notes.created(text="kept"), notes.created(text="deleted")
     id = snapshots.of(notes.name)["id"]
     kept = notes.patch(kept["id"], {"text": "changed since"}).json()
-    notes.delete(gone["id"])
+    notes.delete(deleted["id"])
     report = snapshots.restored(id, on_conflict="skip")
     assert (report["created"], report["skipped"], report["overwritten"]) == (1, 1, 0)
     assert notes.record(kept["id"]) == kept
-    assert notes.record(gone["id"])["data"] == {"text": "gone"}
+    assert notes.record(deleted["id"])["data"] == {"text": "deleted"}
 
 
 def test_overwrite_replaces_what_is_here(
@@ -328,9 +332,12 @@ def test_a_unique_value_of_another_record_refuses_everything(
     policy: str,
 ) -> None:
     first, second = owner_of(accounts, f"{marker}-1"), owner_of(accounts, f"{marker}-2")
-    records = [record("accounts", held["id"], held["data"]) for held in (first, second)]
-    for held in (first, second):
-        accounts.delete(held["id"])
+    records = [
+        record("accounts", stored_record["id"], stored_record["data"])
+        for stored_record in (first, second)
+    ]
+    for stored_record in (first, second):
+        accounts.delete(stored_record["id"])
     owner_of(accounts, f"{marker}-2")
     before = stored.contents()
     id = at_hand(snapshots, [entry("accounts")], records)
@@ -356,12 +363,14 @@ def test_a_unique_value_of_another_record_refuses_everything(
 def test_a_skipped_or_overwritten_record_is_no_obstacle_to_itself(
     snapshots: Snapshots, accounts: Collection, marker: str, policy: str
 ) -> None:
-    held = owner_of(accounts, marker)
+    stored_record = owner_of(accounts, marker)
     id = at_hand(
-        snapshots, [entry("accounts")], [record("accounts", held["id"], held["data"])]
+        snapshots,
+        [entry("accounts")],
+        [record("accounts", stored_record["id"], stored_record["data"])],
     )
     if policy == "fail":
-        accounts.delete(held["id"])
+        accounts.delete(stored_record["id"])
     report = snapshots.restored(id, on_conflict=policy)
     assert (
         report[
@@ -371,14 +380,17 @@ def test_a_skipped_or_overwritten_record_is_no_obstacle_to_itself(
     )
 
 
-def test_unique_values_may_have_changed_places(
+def test_unique_values_may_have_been_swapped(
     snapshots: Snapshots, accounts: Collection, marker: str
 ) -> None:
     first, second = owner_of(accounts, f"{marker}-1"), owner_of(accounts, f"{marker}-2")
-    records = [record("accounts", held["id"], held["data"]) for held in (first, second)]
+    records = [
+        record("accounts", stored_record["id"], stored_record["data"])
+        for stored_record in (first, second)
+    ]
     id = at_hand(snapshots, [entry("accounts")], records)
-    for held, owner in ((first, "between"), (second, "1"), (first, "2")):
-        accounts.patch(held["id"], {"owner": f"{marker}-{owner}"})
+    for stored_record, owner in ((first, "between"), (second, "1"), (first, "2")):
+        accounts.patch(stored_record["id"], {"owner": f"{marker}-{owner}"})
     assert snapshots.restored(id, on_conflict="overwrite")["overwritten"] == 2
     assert accounts.record(first["id"])["data"] == first["data"]
     assert accounts.record(second["id"])["data"] == second["data"]
@@ -417,7 +429,7 @@ def test_the_first_hundred_records_with_unique_values_of_others_are_named(
         snapshots.restore(id, on_conflict="skip"), 409, "unique-violation"
     )
     assert [failure["id"] for failure in problem["failures"]] == [
-        held["id"] for held in moved[:100]
+        stored_record["id"] for stored_record in moved[:100]
     ]
     assert {failure["pointer"] for failure in problem["failures"]} == {"/row"}
     assert "row and seat" in problem["failures"][0]["detail"]
@@ -475,7 +487,7 @@ def test_a_failure_at_the_last_of_100_000_records_leaves_every_table_as_it_was(
     fail_at_the_last(snapshots, stored, notes.name, 100_000)
 
 
-def test_a_unique_value_held_at_the_last_record_leaves_every_table_as_it_was(
+def test_a_unique_value_taken_by_the_last_record_leaves_every_table_as_it_was(
     snapshots: Snapshots, accounts: Collection, stored: Database, marker: str
 ) -> None:
     ids = sorted(new_id() for _ in range(1_600))
@@ -552,11 +564,11 @@ def test_registered_data_of_the_future_names_what_to_do(
         "type": "object",
         "properties": {"text": {"type": "string"}, "n": {"type": "integer"}},
     }
-    told = brought(
+    described = brought(
         notes.name, definition(), definition(later, 2, steps=[{"from": 1, "to": 2}])
     )
     future = record(notes.name, new_id(), {"text": "x", "n": 1}, schema_version=2)
-    id = at_hand(snapshots, [told], [future])
+    id = at_hand(snapshots, [described], [future])
     before = stored.contents()
     problem = assert_problem(snapshots.restore(id), 422, "migration-failed")
     (failure,) = problem["failures"]
@@ -587,12 +599,12 @@ def test_a_typed_collection_that_is_not_here_is_refused(
 def test_a_collection_of_the_other_kind_is_refused(
     snapshots: Snapshots, notes: Collection
 ) -> None:
-    for told, kind in (
+    for described, kind in (
         (brought("accounts"), "typed here"),
         (entry(notes.name), "registered here"),
     ):
         problem = assert_problem(
-            snapshots.restore(at_hand(snapshots, [told])), 422, "migration-failed"
+            snapshots.restore(at_hand(snapshots, [described])), 422, "migration-failed"
         )
         assert kind in problem["detail"]
 
@@ -639,12 +651,12 @@ def test_a_missing_registered_type_is_registered_with_the_same_numbers(
         "commands": {"empty": {"set": {"kilos": "0"}}},
         "steps": steps,
     }
-    told = brought(name, definition(grams), definition(kilos, 3, **more))
+    described = brought(name, definition(grams), definition(kilos, 3, **more))
     old = record(name, new_id(), {"grams": 7000})
     new = record(
         name, new_id(), {"kilos": 2, "code": "A"}, schema_version=3, revision=5
     )
-    report = snapshots.restored(at_hand(snapshots, [told], [old, new]))
+    report = snapshots.restored(at_hand(snapshots, [described], [old, new]))
     assert report["collections"] == [
         {"name": name, "from_versions": {"1": 1, "3": 1}, "to_version": 3}
     ]
@@ -688,14 +700,14 @@ def test_a_dry_run_registers_nothing(
 def test_a_deleted_type_comes_back_under_its_own_numbers(
     snapshots: Snapshots, client: httpx.Client, notes: Collection
 ) -> None:
-    held = notes.created(text="x")
+    stored_record = notes.created(text="x")
     id = snapshots.of(notes.name)["id"]
     forget(client, notes.name)
     report = snapshots.restored(id)
     assert report["collections"] == [
         {"name": notes.name, "from_versions": {"1": 1}, "to_version": 1}
     ]
-    assert notes.record(held["id"]) == held | {"revision": 3}
+    assert notes.record(stored_record["id"]) == stored_record | {"revision": 3}
     response = client.put(
         f"/entity-types/{notes.name}", json={"schema": {"type": "object"}}
     )
@@ -705,7 +717,7 @@ def test_a_deleted_type_comes_back_under_its_own_numbers(
 def test_a_deleted_type_that_went_on_since_comes_back_where_it_was(
     snapshots: Snapshots, client: httpx.Client, notes: Collection
 ) -> None:
-    held = notes.created(text="x")
+    stored_record = notes.created(text="x")
     id = snapshots.of(notes.name)["id"]
     titled = {
         "type": "object",
@@ -718,7 +730,7 @@ def test_a_deleted_type_that_went_on_since_comes_back_where_it_was(
     assert report["collections"] == [
         {"name": notes.name, "from_versions": {"1": 1}, "to_version": 2}
     ]
-    assert notes.record(held["id"])["data"] == {"title": "x"}
+    assert notes.record(stored_record["id"])["data"] == {"title": "x"}
     assert client.get(f"/entity-types/{notes.name}").json()["schema"] == titled
 
 
@@ -802,8 +814,8 @@ def test_a_deleted_type_whose_definitions_disagree_is_refused(
 def test_definitions_that_cannot_be_are_refused_and_nothing_is_stored(
     snapshots: Snapshots, stored: Database, marker: str, definitions: list[Any]
 ) -> None:
-    told = entry(f"notes-{marker}", kind="registered", definitions=definitions)
-    id = at_hand(snapshots, [told])
+    described = entry(f"notes-{marker}", kind="registered", definitions=definitions)
+    id = at_hand(snapshots, [described])
     before = stored.contents()
     response = snapshots.restore(id)
     assert response.status_code == 422, response.text
@@ -841,8 +853,8 @@ def test_a_plan_of_several_steps_closes_a_gap(
     report = snapshots.restored(id, plan={"plan-gapped": steps})
     assert report["collections"][0]["from_versions"] == {"1": 1, "2": 1, "3": 1}
     numbers = [
-        client.get(f"/api/plan-gapped/{held['id']}").json()["data"]["n"]
-        for held in records
+        client.get(f"/api/plan-gapped/{stored_record['id']}").json()["data"]["n"]
+        for stored_record in records
     ]
     assert (numbers, report["migrated"]) == ([21, 12, 3], 2)
 
@@ -866,7 +878,7 @@ def test_a_plan_of_several_steps_closes_a_gap(
         ([{"from": 1, "to": 2}, {"from": 1, "to": 2}], "/plan/ops-tickets"),
     ],
 )
-def test_a_faulty_plan_is_refused_by_its_place(
+def test_a_faulty_plan_is_refused_by_its_pointer(
     snapshots: Snapshots, steps: Any, where: str
 ) -> None:
     id = at_hand(snapshots, [entry("ops-tickets")])
@@ -965,9 +977,9 @@ def test_a_dry_run_tells_everything_and_changes_nothing(
     stored: Database,
     policy: str,
 ) -> None:
-    kept, gone = notes.created(text="kept"), notes.created(text="gone")
+    kept, deleted = notes.created(text="kept"), notes.created(text="deleted")
     id = snapshots.of(notes.name)["id"]
-    notes.delete(gone["id"])
+    notes.delete(deleted["id"])
     if policy == "fail":
         notes.delete(kept["id"])
     before = stored.contents()
@@ -977,25 +989,34 @@ def test_a_dry_run_tells_everything_and_changes_nothing(
     assert (in_body.status_code, in_query.status_code) == (200, 200)
     assert "location" not in in_body.headers
     assert stored.contents() == before
-    told = ("created", "skipped", "overwritten", "migrated", "collections", "failures")
+    compared = (
+        "created",
+        "skipped",
+        "overwritten",
+        "migrated",
+        "collections",
+        "failures",
+    )
     report = snapshots.restored(id, on_conflict=policy)
     for rehearsed in (in_body.json(), in_query.json()):
-        assert {name: rehearsed[name] for name in told} == {
-            name: report[name] for name in told
+        assert {name: rehearsed[name] for name in compared} == {
+            name: report[name] for name in compared
         }
 
 
 def test_a_dry_run_is_refused_as_the_run_would_be(
     snapshots: Snapshots, accounts: Collection, notes: Collection, marker: str
 ) -> None:
-    held = owner_of(accounts, marker)
+    stored_record = owner_of(accounts, marker)
     taken = at_hand(
         snapshots,
         [entry("accounts")],
         [record("accounts", new_id(), {"owner": marker})],
     )
     here = at_hand(
-        snapshots, [entry("accounts")], [record("accounts", held["id"], held["data"])]
+        snapshots,
+        [entry("accounts")],
+        [record("accounts", stored_record["id"], stored_record["data"])],
     )
     invalid = at_hand(
         snapshots, [brought(notes.name)], [record(notes.name, new_id(), {"text": 1})]
@@ -1034,9 +1055,9 @@ def test_a_body_that_does_not_tell_what_to_restore_is_refused(
 def test_a_key_replays_the_report(
     snapshots: Snapshots, client: httpx.Client, notes: Collection, marker: str
 ) -> None:
-    held = notes.created(text="x")
+    stored_record = notes.created(text="x")
     id = snapshots.of(notes.name)["id"]
-    notes.delete(held["id"])
+    notes.delete(stored_record["id"])
     asked: Json = {"json": {"snapshot": id}, "headers": {"idempotency-key": marker}}
     first = client.post("/migrations", **asked)
     assert first.status_code == 201
@@ -1044,7 +1065,7 @@ def test_a_key_replays_the_report(
     again = client.post("/migrations", **asked)
     assert (again.status_code, again.content) == (201, first.content)
     assert again.headers["idempotency-replayed"] == "true"
-    assert len(notes.history(held["id"])) == 3
+    assert len(notes.history(stored_record["id"])) == 3
 
 
 # --- writers meanwhile
@@ -1088,7 +1109,7 @@ def test_writers_at_full_speed_lose_nothing_to_a_restore(
     assert (first["created"], second["overwritten"], faults) == (3_000, 3_000, [])
     assert made
     assert notes.find(text="old", count="true", limit=1).json()["total"] == 3_000
-    held = {
+    found = {
         item["id"] for page in notes.pages(text="meanwhile", limit=500) for item in page
     }
-    assert held == set(made)
+    assert found == set(made)

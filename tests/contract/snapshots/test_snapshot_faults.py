@@ -45,8 +45,8 @@ RECORDS = [
     account(TWO, "b"),
     record("counters", THREE, {"value": 3, "name": None}),
 ]
-WHOLE = content(ENTRIES, RECORDS)
-LINES = WHOLE.decode().splitlines()
+SNAPSHOT = content(ENTRIES, RECORDS)
+LINES = SNAPSHOT.decode().splitlines()
 
 
 def with_record(**changed: Any) -> bytes:
@@ -56,8 +56,8 @@ def with_record(**changed: Any) -> bytes:
         for name, value in (RECORDS[0] | changed).items()
         if value is not ...
     }
-    told = [entry("accounts", count=1)]
-    head = {**json.loads(content(told, [RECORDS[0]]).splitlines()[0])["manifest"]}
+    entries = [entry("accounts", count=1)]
+    head = {**json.loads(content(entries, [RECORDS[0]]).splitlines()[0])["manifest"]}
     head["sha256"] = sha256(canonical(altered) + "\n")
     return closed([canonical({"manifest": head}), canonical(altered)], 1)
 
@@ -66,18 +66,18 @@ def with_manifest(**changed: Any) -> bytes:
     """The whole snapshot, some members of its manifest changed; the closing hash
     fits."""
     manifest = json.loads(LINES[0])["manifest"] | changed
-    told = {name: value for name, value in manifest.items() if value is not ...}
-    return closed([canonical({"manifest": told}), *LINES[1:-1]], 3)
+    members = {name: value for name, value in manifest.items() if value is not ...}
+    return closed([canonical({"manifest": members}), *LINES[1:-1]], 3)
 
 
 def with_entry(**changed: Any) -> bytes:
-    """The whole snapshot, its first collection told of otherwise."""
-    told = {
+    """The snapshot, with a changed description of its first collection."""
+    first = {
         name: value
         for name, value in (ENTRIES[0] | {"count": 2} | changed).items()
         if value is not ...
     }
-    return with_manifest(collections=[told, ENTRIES[1] | {"count": 1}])
+    return with_manifest(collections=[first, ENTRIES[1] | {"count": 1}])
 
 
 def raw(*lines: str) -> bytes:
@@ -102,7 +102,7 @@ def test_what_these_tests_alter_is_taken_in_as_it_is(
     snapshots: Snapshots, client: httpx.Client
 ) -> None:
     for sound in (
-        WHOLE,
+        SNAPSHOT,
         with_record(),
         with_manifest(),
         with_entry(),
@@ -124,35 +124,37 @@ def inspected(content: bytes) -> None:
 
 
 def test_no_single_bit_can_be_altered() -> None:
-    inspected(WHOLE)
-    for position in range(len(WHOLE)):
+    inspected(SNAPSHOT)
+    for position in range(len(SNAPSHOT)):
         for bit in range(8):
-            altered = bytearray(WHOLE)
+            altered = bytearray(SNAPSHOT)
             altered[position] ^= 1 << bit
             with pytest.raises(InvalidSnapshot):
                 inspected(bytes(altered))
 
 
 def test_nothing_can_be_cut_off() -> None:
-    for length in range(len(WHOLE)):
+    for length in range(len(SNAPSHOT)):
         with pytest.raises(InvalidSnapshot):
-            inspected(WHOLE[:length])
+            inspected(SNAPSHOT[:length])
         with pytest.raises(InvalidSnapshot):
-            inspected(WHOLE[length + 1 :])
+            inspected(SNAPSHOT[length + 1 :])
 
 
 def test_no_byte_can_be_left_out_or_doubled() -> None:
-    for position in range(len(WHOLE)):
+    for position in range(len(SNAPSHOT)):
         with pytest.raises(InvalidSnapshot):
-            inspected(WHOLE[:position] + WHOLE[position + 1 :])
+            inspected(SNAPSHOT[:position] + SNAPSHOT[position + 1 :])
         with pytest.raises(InvalidSnapshot):
-            inspected(WHOLE[: position + 1] + WHOLE[position:])
+            inspected(SNAPSHOT[: position + 1] + SNAPSHOT[position:])
 
 
-def test_where_the_pieces_of_a_content_end_does_not_matter() -> None:
-    for size in (1, 2, 7, 100, len(WHOLE)):
-        pieces = [WHOLE[start : start + size] for start in range(0, len(WHOLE), size)]
-        assert b"".join(lines_of(pieces)) == WHOLE
+def test_where_the_chunks_of_a_content_end_does_not_matter() -> None:
+    for size in (1, 2, 7, 100, len(SNAPSHOT)):
+        chunks = [
+            SNAPSHOT[start : start + size] for start in range(0, len(SNAPSHOT), size)
+        ]
+        assert b"".join(lines_of(chunks)) == SNAPSHOT
 
 
 def test_a_line_without_end_is_not_kept_in_memory() -> None:
@@ -180,15 +182,15 @@ FAULTS: dict[str, bytes] = {
     "only the manifest": (LINES[0] + "\n").encode(),
     "only the closing line": (LINES[-1] + "\n").encode(),
     "no manifest": closed(LINES[1:-1], 3),
-    "no newline at the end": WHOLE[:-1],
-    "two newlines at the end": WHOLE + b"\n",
-    "two closing lines": WHOLE + (LINES[-1] + "\n").encode(),
-    "a record behind the closing line": WHOLE + (LINES[1] + "\n").encode(),
+    "no newline at the end": SNAPSHOT[:-1],
+    "two newlines at the end": SNAPSHOT + b"\n",
+    "two closing lines": SNAPSHOT + (LINES[-1] + "\n").encode(),
+    "a record behind the closing line": SNAPSHOT + (LINES[1] + "\n").encode(),
     "the closing line in the middle": (
         "\n".join([LINES[0], LINES[-1], *LINES[1:-1], ""]).encode()
     ),
     "two manifests": raw(LINES[0], LINES[0], *LINES[1:-1]),
-    "two snapshots": WHOLE + WHOLE,
+    "two snapshots": SNAPSHOT + SNAPSHOT,
     "lines swapped": "\n".join([LINES[0], LINES[2], LINES[1], *LINES[3:], ""]).encode(),
     "lines swapped, all hashes fitting": content(
         ENTRIES, [RECORDS[1], RECORDS[0], RECORDS[2]]
@@ -199,19 +201,19 @@ FAULTS: dict[str, bytes] = {
         [account(ONE, "a") | {"workspace": "w"}, account(TWO, "b")],
     ),
     "a record twice": content(ENTRIES, [RECORDS[0], RECORDS[0]]),
-    "a record less than told": closed([LINES[0], *LINES[1:-2]], 2),
-    "a record more than told": raw(
+    "a record less than announced": closed([LINES[0], *LINES[1:-2]], 2),
+    "a record more than announced": raw(
         *LINES[:-1], canonical(record("counters", "f" + THREE[1:], {}))
     ),
     "a closing line that counts wrongly": closed(LINES[:-1], 4),
-    "a closing line with more": WHOLE.replace(b'{"end":{', b'{"end":{"more":1,'),
-    "a closing line with more beside it": WHOLE.replace(
+    "a closing line with more": SNAPSHOT.replace(b'{"end":{', b'{"end":{"more":1,'),
+    "a closing line with a member next to it": SNAPSHOT.replace(
         b'{"end":', b'{"more":1,"end":'
     ),
     "a closing line that is a list": (
-        WHOLE.replace(b'{"end":{', b'{"end":[{').replace(b"}}\n", b"}]}\n")
+        SNAPSHOT.replace(b'{"end":{', b'{"end":[{').replace(b"}}\n", b"}]}\n")
     ),
-    "a manifest with more beside it": raw(
+    "a manifest with a member next to it": raw(
         LINES[0].replace('{"manifest"', '{"more":1,"manifest"'), *LINES[1:-1]
     ),
     "a manifest that is a list": raw('{"manifest":[]}'),
@@ -223,7 +225,7 @@ FAULTS: dict[str, bytes] = {
     "collections counted wrongly": with_manifest(
         collections=[ENTRIES[0] | {"count": 1}, ENTRIES[1] | {"count": 2}]
     ),
-    "a collection told of twice": with_manifest(
+    "a collection described twice": with_manifest(
         collections=[
             ENTRIES[0] | {"count": 2},
             ENTRIES[0] | {"count": 2},
@@ -231,10 +233,10 @@ FAULTS: dict[str, bytes] = {
         ]
     ),
     "records in a schema_only": with_manifest(mode="schema_only"),
-    "Windows newlines": WHOLE.replace(b"\n", b"\r\n"),
-    "two byte order marks": b"\xef\xbb\xbf" * 2 + WHOLE,
-    "UTF-16": WHOLE.decode().encode("utf-16"),
-    "gzip": gzip.compress(WHOLE),
+    "Windows newlines": SNAPSHOT.replace(b"\n", b"\r\n"),
+    "two byte order marks": b"\xef\xbb\xbf" * 2 + SNAPSHOT,
+    "UTF-16": SNAPSHOT.decode().encode("utf-16"),
+    "gzip": gzip.compress(SNAPSHOT),
     "no UTF-8": with_data('{"owner":"?"}').replace(b'"?"', b'"\xff"'),
     "a long line": raw(LINES[0], '{"x":"' + "x" * MAX_LINE_BYTES + '"}'),
 }
@@ -357,7 +359,7 @@ def test_it_is_refused_and_nothing_is_stored(
         ("lines swapped, all hashes fitting", "line 3 is out of order"),
         ("manifest with format_version 2", "line 1 has a format_version other than 1"),
         ("manifest with more 1", "line 1 lacks or does not know these members: more"),
-        ("a record less than told", "contains 2 records, its manifest says 3"),
+        ("a record less than announced", "contains 2 records, its manifest says 3"),
         ("hash of the records of another", "do not have the hash of the manifest"),
         ("record with revision 0", "line 2 is not a record"),
     ],
@@ -373,8 +375,8 @@ def test_an_altered_bit_is_refused_over_http(
     snapshots: Snapshots, stored: Database
 ) -> None:
     before = stored.contents()
-    for position in range(0, len(WHOLE), 41):
-        altered = bytearray(WHOLE)
+    for position in range(0, len(SNAPSHOT), 41):
+        altered = bytearray(SNAPSHOT)
         altered[position] ^= 1 << position % 8
         assert_problem(snapshots.upload(bytes(altered)), 422, "invalid-snapshot")
     assert stored.contents() == before
@@ -407,7 +409,7 @@ def test_ten_gigabytes_are_refused_when_they_are_announced(
         content_type=NDJSON["content-type"],
         content_length="10000000000",
     )
-    answer = answer_to(server.url, announced, WHOLE)
+    answer = answer_to(server.url, announced, SNAPSHOT)
     assert status_of(answer) == 413
     assert b"too-large" in answer
     assert stored.contents() == before
@@ -428,9 +430,9 @@ def test_more_than_a_snapshot_may_have_is_refused_while_it_comes(
     ):
         small = content([entry("accounts")], [])
         before = stored.contents()
-        pieces = iter([WHOLE, b"x" * 2000])
+        chunks = iter([SNAPSHOT, b"x" * 2000])
         assert_problem(
-            client.post("/snapshots", content=pieces, headers=NDJSON), 413, "too-large"
+            client.post("/snapshots", content=chunks, headers=NDJSON), 413, "too-large"
         )
         assert stored.contents() == before
         assert (
@@ -442,12 +444,13 @@ def test_more_than_a_snapshot_may_have_is_refused_while_it_comes(
 def sent_in_part(server: Server, then: Callable[[socket.socket], None]) -> None:
     """Announce the whole snapshot, send half of it."""
     with connected(server.url) as connection:
-        told = {
+        headers = {
             "content_type": NDJSON["content-type"],
-            "content_length": str(len(WHOLE)),
+            "content_length": str(len(SNAPSHOT)),
         }
         connection.sendall(
-            head("POST", "/snapshots", server.url, **told) + WHOLE[: len(WHOLE) // 2]
+            head("POST", "/snapshots", server.url, **headers)
+            + SNAPSHOT[: len(SNAPSHOT) // 2]
         )
         then(connection)
 
@@ -461,18 +464,18 @@ def test_an_upload_that_breaks_off_leaves_nothing_and_can_be_sent_again(
     sent_in_part(server, lambda connection: answers.append(connection.recv(65536)))
     assert status_of(answers[0]) == 408
     assert stored.contents() == before
-    assert snapshots.upload(WHOLE).status_code == 201
+    assert snapshots.upload(SNAPSHOT).status_code == 201
     assert client.delete(f"/snapshots/{ID}").status_code == 204
 
 
-def test_pieces_left_behind_by_an_upload_that_was_killed_are_no_obstacle(
+def test_chunks_left_behind_by_an_upload_that_was_killed_are_no_obstacle(
     snapshots: Snapshots, client: httpx.Client, stored: Database
 ) -> None:
     stored.run(
         f"INSERT INTO snapshot_pieces (store, number, content) VALUES ('{ID}', 0,"
         " 'half')"
     )
-    assert snapshots.upload(WHOLE).status_code == 201
+    assert snapshots.upload(SNAPSHOT).status_code == 201
     assert client.post(f"/snapshots/{ID}/verify").json() == {"ok": True, "records": 3}
     assert client.delete(f"/snapshots/{ID}").status_code == 204
     stored.run("DELETE FROM snapshot_pieces")

@@ -358,7 +358,7 @@ def test_one_manifest_is_read(snapshots: Snapshots, client: httpx.Client) -> Non
     assert (response.status_code, response.json()) == (200, manifest)
 
 
-def test_a_deleted_snapshot_is_gone_with_its_pieces(
+def test_a_deleted_snapshot_is_removed_with_its_chunks(
     snapshots: Snapshots, client: httpx.Client, notes: Collection, stored: Database
 ) -> None:
     notes.created(text="x")
@@ -418,7 +418,7 @@ def verified(client: httpx.Client, id: str) -> Json:
     return found
 
 
-def test_a_whole_snapshot_is_found_so(
+def test_a_complete_snapshot_passes_its_check(
     snapshots: Snapshots, client: httpx.Client, notes: Collection
 ) -> None:
     for text in "ab":
@@ -446,9 +446,9 @@ def test_a_whole_snapshot_is_found_so(
             "line 1 is not as it was stored",
         ),
     ],
-    ids=["a letter", "a newline", "a piece", "the manifest"],
+    ids=["a letter", "a newline", "a chunk", "the manifest"],
 )
-def test_what_was_altered_where_it_lies_is_neither_whole_nor_restored(
+def test_what_was_altered_where_it_lies_fails_its_check_and_is_not_restored(
     snapshots: Snapshots,
     client: httpx.Client,
     notes: Collection,
@@ -468,9 +468,9 @@ def test_what_was_altered_where_it_lies_is_neither_whole_nor_restored(
             else stored.value(f"SELECT store FROM snapshots WHERE id = '{id}'")
         )
         stored.run(f"{statement} WHERE {column} = '{key}'")
-        told = verified(client, id)
-        assert told["ok"] is False
-        assert named in told["detail"]
+        outcome = verified(client, id)
+        assert outcome["ok"] is False
+        assert named in outcome["detail"]
         before = stored.contents()
         problem = assert_problem(
             snapshots.restore(id, on_conflict="skip"), 422, "invalid-snapshot"
@@ -572,7 +572,7 @@ def test_a_key_replays_the_answer_to_an_upload(
     assert id not in snapshots.ids()
 
 
-def test_a_snapshot_of_many_pieces_is_whole(
+def test_a_snapshot_of_many_chunks_is_complete(
     snapshots: Snapshots, client: httpx.Client, notes: Collection, stored: Database
 ) -> None:
     lines = "".join(json.dumps({"n": n, "text": "x" * 700}) + "\n" for n in range(1300))
@@ -671,5 +671,5 @@ def test_writers_at_full_speed_leave_a_snapshot_one_moment_of_the_journal(
     assert len({manifest["seq"] for manifest in taken}) > 1
     for manifest in taken:
         records = lines_of(snapshots.content(manifest["id"]))[1:-1]
-        held = [(record["id"], record["revision"]) for record in records]
-        assert held == replayed(stored, notes.name, manifest["seq"])
+        listed = [(record["id"], record["revision"]) for record in records]
+        assert listed == replayed(stored, notes.name, manifest["seq"])
