@@ -30,10 +30,11 @@ from persist.api.in_flight import InFlightLimiter
 from persist.api.metrics import Metrics, MetricsRoutes
 from persist.api.migrations import MigrationRoutes
 from persist.api.openapi import document, document_chunks
-from persist.api.requests import Admit, Limits, Request, RequestPolicy
+from persist.api.requests import Limits, Request, RequestPolicy
 from persist.api.routers import router_of
 from persist.api.seals import SealRoutes
 from persist.api.service import ServiceRoutes
+from persist.api.sessions import Environment, SessionRoutes
 from persist.api.snapshots import SnapshotRoutes
 from persist.api.transactions import routes as transactions
 from persist.api.undo import UndoRoutes
@@ -115,10 +116,14 @@ def create_app(settings: Settings, *, private: bool = False) -> Persist:
     service = ServiceRoutes(
         NAME, VERSION, limits, database, app.openapi_chunks, files.faults, faults
     )
+    keyring = Keyring(database.credentials, demanded=not is_loopback(settings.host))
+    environment = Environment(settings.console_name, settings.console_color)
+    sessions = SessionRoutes(database, keyring, environment)
     required = settings.require_if_match
     for router in (
         *_routers(database, writes, required),
         router_of(routes.SERVICE_ROUTES, service),
+        router_of(routes.SESSION_ROUTES, sessions),
         router_of(routes.METRICS_ROUTES, MetricsRoutes(metrics)),
         router_of(routes.CHANGE_ROUTES, ChangeRoutes(database, stopping)),
         router_of(routes.UNDO_ROUTES, UndoRoutes(database, writes)),
@@ -135,7 +140,7 @@ def create_app(settings: Settings, *, private: bool = False) -> Persist:
     policy = RequestPolicy(
         limits,
         limiter,
-        _admit_everyone if private else _admit(settings, database),
+        _admit_everyone if private else keyring.admit,
         settings.root_path,
         faults,
     )
@@ -186,10 +191,6 @@ def _fastapi(lifespan: Any) -> Persist:
         # A redirect would name the host and scheme that this process sees.
         redirect_slashes=False,
     )
-
-
-def _admit(settings: Settings, database: Database) -> Admit:
-    return Keyring(database.keys, demanded=not is_loopback(settings.host)).admit
 
 
 async def _admit_everyone(_: Request) -> Access:

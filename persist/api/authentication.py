@@ -1,20 +1,24 @@
-"""Authentication: who the caller is. Where keys are demanded a request has one; while
-none was ever made, every program on this machine may do everything."""
+"""Authentication: who the caller is. Where keys are demanded a request has one, or the
+cookie of a session that began with one; while none was ever made, every program on this
+machine may do everything."""
 
 import asyncio
-import hashlib
 import ipaddress
 import logging
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from functools import lru_cache
 from time import monotonic
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from persist.api.requests import Request
-from persist.api.routes import is_open_to_all
+from persist.api.routes import is_open_to_all, is_sign_in
 from persist.domain.access import NOBODY, OPEN, Access
 from persist.domain.errors import Forbidden, Unauthenticated, Unavailable
-from persist.storage.keys import StoredKey
+from persist.storage.credentials import Credentials
+from persist.storage.keys import sha256_of
+from persist.storage.unit_of_work import now
 
 logger = logging.getLogger(__name__)
 
@@ -35,20 +39,36 @@ WAIT_SECONDS = 5.0
 """Seconds that a request waits for the keys where they have to be read."""
 
 
+NO_KEY = "send a key as `Authorization: Bearer <key>`; `persist keys create` makes one"
+
+COOKIE = "persist_session"
+"""The cookie that has the secret of a session."""
+
+SESSION = re.compile(rf"(?:^|[;,])\s*{COOKIE}=([\w-]+)", re.ASCII)
+
+
+class ActiveSession(NamedTuple):
+    """A session: what its key allows, and when it ends."""
+
+    access: Access
+    expires_at: str
+
+
 class Keyring:
-    """The keys of the database as of a moment ago.
+    """The keys and sessions of the database as of a moment ago.
 
     ``demanded``: keys are demanded even where none was ever made.
     """
 
     def __init__(
-        self, read: Callable[[], Awaitable[list[StoredKey]]], *, demanded: bool
+        self, read: Callable[[], Awaitable[Credentials]], *, demanded: bool
     ) -> None:
         self._read = read
         self._demanded = demanded
         self._known: Mapping[str, Access] = {}
         # By the header, so that a key is hashed once.
         self._by_header: dict[str, Access] = {}
+        self._sessions: Mapping[str, ActiveSession] = {}
         self._as_of = float("-inf")
         self._reading: asyncio.Task[bool] | None = None
 
@@ -69,18 +89,48 @@ class Keyring:
         if is_open_to_all(request.path):
             return NOBODY
         authorization = request.header(b"authorization") or ""
-        return self._by_header.get(authorization) or await self._access(authorization)
+        known = self._by_header.get(authorization)
+        return known or await self._caller(request, authorization)
+
+    async def _caller(self, request: Request, authorization: str) -> Access:
+        if authorization:
+            return await self._access(authorization)
+        if is_sign_in(request.method, request.path):
+            return NOBODY
+        session = await self.session(request)
+        if session is None:
+            raise Unauthenticated(NO_KEY)
+        return session.access
+
+    async def session(self, request: Request) -> ActiveSession | None:
+        """Return the session by whose cookie a request comes, None where it has none or
+        a key. Raises ``Unauthenticated`` where the session has ended."""
+        secret = session_secret(request)
+        if secret is None:
+            return None
+        sha256 = sha256_of(secret)
+        if sha256 not in self._sessions:
+            asked = monotonic()
+            await asyncio.sleep(max(0, self._as_of + UNKNOWN_KEY_SECONDS - asked))
+            await self.read_since(asked)  # it may have begun a moment ago
+        session = self._sessions.get(sha256)
+        if session is None or session.expires_at <= now():
+            raise Unauthenticated("the session has ended; sign in again")
+        return session
+
+    async def read_since(self, moment: float) -> None:
+        """Wait until the keys and sessions are those of a moment or a later one. Raises
+        ``Unavailable``."""
+        while self._as_of < moment:
+            await self._renewed()
 
     async def _access(self, authorization: str) -> Access:
         scheme, _, sent = authorization.partition(" ")
         key = sent.strip()
         if scheme.lower() != "bearer":
-            raise Unauthenticated(
-                "send a key as `Authorization: Bearer <key>`; `persist keys create`"
-                " makes one"
-            )
+            raise Unauthenticated(NO_KEY)
         # Found by its hash: the time that takes says nothing about the keys.
-        sha256 = hashlib.sha256(key.encode()).hexdigest()
+        sha256 = sha256_of(key)
         if (
             sha256 not in self._known
             and monotonic() - self._as_of > UNKNOWN_KEY_SECONDS
@@ -104,12 +154,18 @@ class Keyring:
     async def _renew(self) -> bool:
         began = monotonic()
         try:
-            keys = await self._read()
+            keys, sessions = await self._read()
         except Exception as error:  # noqa: BLE001 - the requests that wait are refused
             logger.warning("the keys cannot be read: %s", error)
             return False
         self._by_header = {}
         self._known = {key.sha256: key.access for key in keys if key.revoked_at is None}
+        by_name = {access.actor: access for access in self._known.values()}
+        self._sessions = {
+            each.sha256: ActiveSession(by_name[each.key], each.expires_at)
+            for each in sessions
+            if each.key in by_name
+        }
         self._demanded = self._demanded or bool(keys)
         self._as_of = began
         return True
@@ -121,6 +177,15 @@ class Keyring:
         await asyncio.wait([renewal], timeout=WAIT_SECONDS)
         if not renewal.done() or not renewal.result():
             raise Unavailable("the keys cannot be read now; try again")
+
+
+def session_secret(request: Request) -> str | None:
+    """Return the secret of the session by which a request comes; a key comes first. Of
+    several cookies the one of the longest path is the first (RFC 6265)."""
+    if b"cookie" not in request.headers or b"authorization" in request.headers:
+        return None
+    found = SESSION.search(request.header(b"cookie") or "")
+    return None if found is None else found[1]
 
 
 def is_loopback(host: str) -> bool:

@@ -5,9 +5,10 @@ from collections.abc import Collection
 from functools import lru_cache
 from urllib.parse import urlsplit
 
+from persist.api.authentication import session_secret
 from persist.api.requests import Request, Scope
 from persist.api.responses import Headers, Response
-from persist.api.routes import is_page
+from persist.api.routes import READING_METHODS, is_page
 from persist.domain.errors import Forbidden
 
 ALLOWED_HEADERS = (
@@ -97,6 +98,23 @@ class Browsers:
                 f"a page {sender} may not ask here; PERSIST_CORS_ORIGINS allows pages"
             )
 
+    def check_cookie(self, request: Request, scope: Scope) -> None:
+        """Raise ``Forbidden`` for a write under a cookie unless the browser says that a
+        page of this service sends it: other ports of a host have the same cookies."""
+        is_read = request.method in READING_METHODS
+        if is_read or not request.access.actor or session_secret(request) is None:
+            return
+        origin = request.header(b"origin")
+        if origin is None:
+            is_own = request.header(b"sec-fetch-site") == "same-origin"
+        else:
+            is_own = origin == _own_origin(request, scope)
+        if not is_own:
+            raise Forbidden(
+                "a session writes from pages of this service only: send its Origin, or"
+                " a key"
+            )
+
     def headers(self, request: Request, sent: Headers) -> Headers:
         """Return the headers that a response has in addition to ``sent``."""
         headers = [NOSNIFF]
@@ -126,8 +144,13 @@ def _own_origin(request: Request, scope: Scope) -> str | None:
     A proxy that ends TLS says so in ``X-Forwarded-Proto``. A page of another site
     cannot send that header: it is not one that a preflight request allows.
     """
-    scheme = request.header(b"x-forwarded-proto") or scope["scheme"]
-    return _origin(scheme.lower(), request.header(b"host") or "")
+    return _origin(scheme_of(request, scope), request.header(b"host") or "")
+
+
+def scheme_of(request: Request, scope: Scope) -> str:
+    """Return the scheme by which the client reached the service."""
+    scheme: str = request.header(b"x-forwarded-proto") or scope["scheme"]
+    return scheme.lower()
 
 
 @lru_cache(maxsize=256)

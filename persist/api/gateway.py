@@ -119,6 +119,7 @@ class Gateway:
         if landing is not None:
             return landing
         await request.admit()
+        self._browsers.check_cookie(request, scope)
         _check_path(request.path)
         below_collection = _below_collection(request.path.split("/"))
         if below_collection is not None:

@@ -684,6 +684,33 @@ SERVICE_ROUTES = _tagged(
     ),
 )
 
+SESSIONS = "/sessions"
+
+SESSION_ROUTES = _tagged(
+    "service",
+    Route(
+        "POST",
+        SESSIONS,
+        "begin_session",
+        "Begin the session of a browser",
+        problems=(*_JSON_BODY, "invalid-payload"),
+        status=204,
+    ),
+    Route(
+        "GET",
+        SESSIONS,
+        "read_session",
+        "Who the caller is, and what they may do",
+    ),
+    Route(
+        "DELETE",
+        SESSIONS,
+        "end_session",
+        "End the session of a browser",
+        status=204,
+    ),
+)
+
 METRICS_ROUTES = _tagged(
     "service",
     Route(
@@ -746,6 +773,7 @@ FASTAPI_ROUTES = (
     *SNAPSHOT_ROUTES,
     *MIGRATION_ROUTES,
     *SERVICE_ROUTES,
+    *SESSION_ROUTES,
     *METRICS_ROUTES,
     *CHANGE_ROUTES,
     *UNDO_ROUTES,
@@ -787,6 +815,12 @@ def is_open_to_all(path: str) -> bool:
     """Return whether a path is answered without a key: it is that of an open route, or
     is next to one in the same folder (``/health/…``)."""
     return path in _OPEN_PATHS or path.startswith(_OPEN_FOLDERS)
+
+
+def is_sign_in(method: str, path: str) -> bool:
+    """Return whether a request may come without a key because its body may have a code
+    that counts as one."""
+    return path == SESSIONS and method == "POST"
 
 
 def level_of(method: str) -> Level:

@@ -13,6 +13,7 @@ from persist import logging_config
 from persist.cli import (
     backup,
     check,
+    console,
     deployments,
     journal,
     keys,
@@ -87,6 +88,7 @@ migrate.add_to(commands)
 makemigration.add_to(commands)
 check.add_to(commands)
 commands.add_typer(keys.keys, name="keys", short_help="Create and revoke keys.")
+console.add_to(commands)
 snapshots.add_to(commands)
 journal.add_to(commands)
 backup.add_to(commands)

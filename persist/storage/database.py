@@ -18,8 +18,8 @@ from persist.domain.query import Query
 from persist.storage import query_sql
 from persist.storage.catalog import Catalog
 from persist.storage.change_feed import Feed
+from persist.storage.credentials import CredentialReader, Credentials
 from persist.storage.dialect import Dialect, dialect_of
-from persist.storage.keys import KeyReader, StoredKey
 from persist.storage.layout import Layout
 from persist.storage.maintenance import Maintenance
 from persist.storage.reader import Reader
@@ -97,9 +97,9 @@ class Database:
         self._finds: BatchWorker[Find] = BatchWorker(
             "finder", self._record_reader.work, waiting
         )
-        self._key_reader = KeyReader(self.dialect)
-        self._keys: BatchWorker[None] = BatchWorker(
-            "keys", self._key_reader.work, waiting
+        self._credential_reader = CredentialReader(self.dialect)
+        self._credentials: BatchWorker[None] = BatchWorker(
+            "credentials", self._credential_reader.work, waiting
         )
         self.snapshots = Snapshots(self.dialect, self.catalog, self._write_in_thread)
         self.maintenance = Maintenance(self.dialect, self.health, self._write_in_thread)
@@ -189,12 +189,12 @@ class Database:
         )
         return True
 
-    async def keys(self) -> list[StoredKey]:
-        """Return every key that was ever created.
+    async def credentials(self) -> Credentials:
+        """Return the keys and sessions.
 
         It has a thread of its own: every request waits for it.
         """
-        stored: list[StoredKey] = await self._keys.submit(None)
+        stored: Credentials = await self._credentials.submit(None)
         return stored
 
     async def stream(
@@ -236,13 +236,13 @@ class Database:
         self._snapshot_thread.shutdown()
         self._writes.close()
         self._finds.close()
-        self._keys.close()
+        self._credentials.close()
         self._reader_threads.shutdown()
         self._stream_threads.shutdown()
         self.feed.close()
         # The last one to close an SQLite file leaves all of it in that one file.
         self._record_reader.close()
-        self._key_reader.close()
+        self._credential_reader.close()
         self.writer.close()
         for connection in self._opened:
             connection.close()

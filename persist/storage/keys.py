@@ -10,11 +10,10 @@ import sqlalchemy as sa
 
 from persist.domain.access import OPEN, Access, Scope, scope_of
 from persist.storage.dialect import Dialect
-from persist.storage.sql import Connection, Row, Session, Statement
+from persist.storage.sql import Statement
 from persist.storage.table_versions import exclusive
 from persist.storage.tables import DEFINITIONS, KEYS
 from persist.storage.unit_of_work import now
-from persist.storage.worker import Job
 
 FIRST = "first"
 """The name of the key that a first start makes."""
@@ -191,33 +190,3 @@ def _new(name: str, scopes: Iterable[Scope]) -> tuple[str, dict[str, str]]:
         "created_at": now(),
     }
     return key, row
-
-
-class KeyReader:
-    """The keys as the service reads them again and again."""
-
-    def __init__(self, dialect: Dialect) -> None:
-        self._dialect = dialect
-        self._connection: Connection | None = None
-
-    def work(self, jobs: list[Job[None]]) -> None:
-        """Read the keys once for all jobs."""
-        try:
-            rows = self._read()
-        except BaseException:
-            self._connection = None
-            raise
-        for job in jobs:
-            job.result = [StoredKey(*row) for row in rows]
-
-    def _read(self) -> list[Row]:
-        if self._connection is None:
-            self._connection = self._dialect.connect()
-        cursor = self._connection.cursor()
-        session = Session(self._dialect, cursor)
-        return session.rows(ALL_KEYS)
-
-    def close(self) -> None:
-        """Close the connection."""
-        if self._connection is not None:
-            self._connection.close()

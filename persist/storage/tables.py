@@ -186,3 +186,21 @@ KEYS = sa.Table(
     _text("revoked_at", null=True),
 )
 """Every key that was ever created, revoked ones too: the journal names them."""
+
+CONSOLE_SESSIONS = sa.Table(
+    "console_sessions",
+    METADATA,
+    sa.Column("sha256", TEXT, primary_key=True),
+    _text("key"),
+    _text("expires_at"),
+)
+"""The sessions of browsers; ``key`` is the name of a key."""
+
+CONSOLE_CODES = sa.Table(
+    "console_codes",
+    METADATA,
+    sa.Column("sha256", TEXT, primary_key=True),
+    _text("key"),
+    _text("expires_at"),
+)
+"""The one-time codes that begin a session, until they are used."""

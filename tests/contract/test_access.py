@@ -158,6 +158,7 @@ def address(path: str, resource: Resource) -> str:
 def body(path: str, resource: Resource) -> Json:
     created = {"op": "create", "collection": resource.name, "data": {"text": "x"}}
     bodies: dict[str, Json] = {
+        "/sessions": {"code": "wrong"},
         "/changes/undo": {"from_seq": 1, "to_seq": 1, "on_conflict": "skip"},
         "/migrations": {"snapshot": resource.snapshot, "on_conflict": "overwrite"},
         "/snapshots": {"scope": "all"},
@@ -198,7 +199,7 @@ def test_outside_ones_scopes_nothing_says_whether_it_exists_or_not(
 ) -> None:
     absent = Resource(ABSENT, "absent-team", *[NOWHERE] * 3)
     for method, path in ROUTES:
-        if UNLOCKED.fullmatch(path):
+        if UNLOCKED.fullmatch(path) or path == "/sessions":
             continue
         answers = [
             locked.ask(key, method, address(path, resource), body(path, resource))

@@ -5,12 +5,20 @@ Their schemas are those by which the handlers validate them.
 
 from functools import cache
 
-from persist.api import entity_types, migrations, snapshots, undo, workspaces
+from persist.api import (
+    entity_types,
+    migrations,
+    sessions,
+    snapshots,
+    undo,
+    workspaces,
+)
 from persist.api.openapi.components import ANY_OBJECT, Components
 from persist.api.openapi.shared import BINARY, JSON, NDJSON, SHARED, Json, schema
 from persist.api.transactions import routes as transactions
 
 _REQUESTS: dict[str, tuple[str, Json]] = {
+    "begin_session": ("SessionRequest", sessions.BODY),
     "create_snapshot": ("FullSnapshotRequest", snapshots.CREATE_BODY),
     "declare_workspace": ("WorkspaceRequest", workspaces.DECLARE_BODY),
     "register_entity_type": ("EntityTypeRequest", entity_types.BODY),
