@@ -242,17 +242,6 @@ def _check_path(
         raise refuse(location, str(error)) from None
     if members.named(path) is None:
         raise refuse(location, f"names {text}, which the schema does not have")
-    if not all(map(_can_be_indexed, path)):
-        raise refuse(
-            location,
-            f"names {text}; a name with a quotation mark, a backslash or a control"
-            " character cannot be indexed",
-        )
-
-
-def _can_be_indexed(name: str) -> bool:
-    """Whether a name means the same in the paths of every database."""
-    return dumps(name) == f'"{name}"'
 
 
 def check_step(step: Any, location: Location) -> None:

@@ -25,6 +25,7 @@ from persist.storage.maintenance import Maintenance
 from persist.storage.reader import Reader
 from persist.storage.record_reader import Find, RecordReader, refusal
 from persist.storage.records import page_statement
+from persist.storage.registered_indexes import update_registered_indexes
 from persist.storage.row_stream import RowStream
 from persist.storage.schema import prepare
 from persist.storage.snapshots import Snapshots
@@ -119,7 +120,7 @@ class Database:
         self._opened: list[Connection] = []
         self._checks = 0
         self._inline = self.dialect.open_inline_reader(self._is_expired)
-        self._read_in_thread(lambda reader: self.catalog.refresh(reader.session))
+        update_registered_indexes(self.dialect, self.catalog)
 
     async def write(
         self,

@@ -6,7 +6,7 @@ A typed entity has a column for each member, a registered type one document.
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -76,9 +76,14 @@ class Layout:
         """The paths of each unique index, by all that databases call it in errors."""
         named: dict[str, Paths] = {}
         for paths in self.type.unique:
-            name = _index_name(self.table, "unique", paths)
-            named[name] = paths
-            named[f"index '{name}'"] = paths
+            keys = [self.distinct(field) for field in _fields(self, paths)]
+            # An index of an earlier release stays if its values are no longer unique.
+            for name in (
+                index_name(self, "unique", paths, ()),
+                index_name(self, "unique", paths, keys),
+            ):
+                named[name] = paths
+                named[f"index '{name}'"] = paths
             columns = self._columns_of_unique(paths)
             if columns is not None:
                 # SQLite names the columns of an index that is over columns only.
@@ -200,7 +205,7 @@ class Layout:
         document, path = self._location(field)
         if document is None or (field.certain and field.type in COLUMN_TYPES):
             return self.key(field)
-        text = self.dialect.json_text(document, path)
+        text = self.dialect.canonical_json(document, path)
         return sa.func.nullif(text, constant("null"))
 
     def is_null(self, field: Field) -> SqlCondition:
@@ -315,11 +320,11 @@ def _add_indexes(layout: Layout) -> None:
     table = layout.table
     for paths in dict.fromkeys(layout.type.unique):
         keys = [layout.distinct(field) for field in _fields(layout, paths)]
-        name = _index_name(table, "unique", paths)
+        name = index_name(layout, "unique", paths, keys)
         sa.Index(name, table.c.workspace, *keys, unique=True)
     for paths in dict.fromkeys(layout.type.indexes):
         keys = [layout.indexed(field) for field in _fields(layout, paths)]
-        name = _index_name(table, "index", paths)
+        name = index_name(layout, "index", paths, keys)
         sa.Index(name, table.c.workspace, *keys, table.c.id)
 
 
@@ -422,22 +427,37 @@ def _column(field: Field, name: str) -> sa.Column[Any]:
     return sa.Column(name, column_type, nullable=field.nullable)
 
 
-def _index_name(
-    table: sa.Table,
+def index_name(
+    layout: Layout,
     kind: str,
     paths: Paths,
+    keys: Sequence[SqlExpression],
 ) -> str:
     """Return a name of at most 63 characters that is unique to a group of paths.
 
-    Databases may ignore case, and where one path ends.
+    It is another one where an expression among the keys is another one. Databases may
+    ignore case, and where one path ends.
     """
-    prefix = f"{table.name}_{kind}_"
-    single = paths[0] if len(paths) == 1 else ""
+    prefix = f"{layout.table.name}_{kind}_"
+    computed = [] if _are_members(layout, paths, keys) else _texts(layout, keys)
+    single = paths[0] if len(paths) == 1 and not computed else ""
     if PLAIN_MEMBER.fullmatch(single) and len(prefix + single) <= LENGTH:
         return prefix + single
-    text = dumps([prefix, *paths])
+    text = dumps([prefix, *paths, *computed])
     digest = hashlib.sha256(text.encode()).hexdigest()
     return f"{prefix[:38]}0_{digest[:20]}"  # no path begins with a digit
+
+
+def _are_members(layout: Layout, paths: Paths, keys: Sequence[SqlExpression]) -> bool:
+    """Return whether the keys of an index are members as they are stored."""
+    if any("%" in path for path in paths):
+        return False  # earlier releases wrote another name into the index
+    members = [layout.member(field) for field in _fields(layout, paths)]
+    return not keys or _texts(layout, members) == _texts(layout, keys)
+
+
+def _texts(layout: Layout, expressions: Sequence[SqlExpression]) -> list[str]:
+    return [layout.dialect.compile(each).text for each in expressions]
 
 
 def _converter(field: Field) -> Callable[[Any], Any]:

@@ -17,6 +17,7 @@ from persist.storage.catalog import Catalog
 from persist.storage.dialect import Dialect, dialect_of
 from persist.storage.layout import Layout
 from persist.storage.records import page_statement
+from persist.storage.registered_indexes import update_registered_indexes
 from persist.storage.sql import Connection, Session
 from tests.support.collection import Collection
 from tests.support.problems import Json, assert_problem, pointers
@@ -227,6 +228,79 @@ def test_a_value_is_stored_once_and_values_that_differ_are_accepted(
         problem = assert_problem(own.create({"v": value}), 409, "unique-violation")
         assert pointers(problem) == {"/v"}
     assert len(own.items(limit=100)) == len(values)
+
+
+SAME = [
+    ('{"a": 1, "b": 2}', '{"b": 2, "a": 1.0}'),
+    ('[{"a": [], "bb": null}, 1e2]', '[{"bb": null, "a": []}, 100]'),
+    ('{"é": "x", "z": {"b": 1, "a": 2}}', '{"z": {"a": 2, "b": 1}, "\\u00e9": "x"}'),
+    ("1.0", "1"),
+    ("1e22", "10000000000000000000000.0"),
+    ("-0.0", "0"),
+]
+
+
+@pytest.mark.parametrize(("one", "other"), SAME)
+def test_equal_json_is_one_value_however_it_is_written(
+    client: httpx.Client, name: str, one: str, other: str
+) -> None:
+    members: Json = {"v": {}, "in": {"type": "object"}}
+    registered(client, name, an_object(**members), unique=["v", "in.v"])
+    own = Collection(client, name)
+    for form in ('{"v": %s}', '{"in": {"v": %s}}'):
+        headers = {"content-type": "application/json"}
+        taken = client.post(own.path, content=form % one, headers=headers)
+        assert taken.status_code == 201
+        refused = client.post(own.path, content=form % other, headers=headers)
+        assert_problem(refused, 409, "unique-violation")
+
+
+def index_names(url: str, name: str) -> set[str]:
+    dialect = dialect_of(url)
+    connection = dialect.connect()
+    try:
+        layout = layout_at(dialect, connection, name)
+        statement = dialect.index_names
+        found = connection.execute(statement, (layout.table.name,)).fetchall()
+        return {str(row[0]) for row in found}
+    finally:
+        connection.close()
+
+
+def with_old_index(url: str, name: str) -> None:
+    """Have the index that an earlier release made of a unique object."""
+    dialect = dialect_of(url)
+    connection = dialect.connect()
+    layout = layout_at(dialect, connection, name)
+    table = layout.table.name
+    (own,) = [each for each in index_names(url, name) if "unique" in each]
+    text = "data -> '$.o'" if dialect.name == "sqlite" else "(data #> '{o}')::text"
+    connection.execute(f'DROP INDEX "{own}"')
+    connection.execute(
+        f"CREATE UNIQUE INDEX {table}_unique_o ON {table} (workspace, ({text}))"
+    )
+    connection.close()
+
+
+def test_an_index_of_an_earlier_release_is_replaced_at_start(
+    replicas: Replicas, name: str
+) -> None:
+    client, url = replicas.client, replicas.database
+    registered(client, name, an_object(o={"type": "object"}), unique=["o"])
+    own = Collection(client, name)
+    before = index_names(url, name)
+    with_old_index(url, name)
+    own.created(o={"a": 1, "b": 2})
+    assert_problem(own.create({"o": {"a": 1, "b": 2}}), 409, "unique-violation")
+    second = own.created(o={"b": 2, "a": 1})
+    dialect = dialect_of(url)
+    catalog = Catalog(dialect, [])
+    update_registered_indexes(dialect, catalog)
+    assert index_names(url, name) != before  # the records have one value twice
+    own.delete(second["id"])
+    update_registered_indexes(dialect, catalog)
+    assert index_names(url, name) == before
+    assert_problem(own.create({"o": {"b": 2, "a": 1}}), 409, "unique-violation")
 
 
 def test_null_and_absent_never_collide(client: httpx.Client, name: str) -> None:

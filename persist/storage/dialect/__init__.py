@@ -277,8 +277,8 @@ class Dialect(Protocol):
     ) -> SqlExpression:
         """Extract a member of any type if it is of ``field_type``."""
 
-    def json_text(self, document: SqlExpression, path: Path) -> SqlText:
-        """Extract a member as JSON text."""
+    def canonical_json(self, document: SqlExpression, path: Path) -> SqlText:
+        """Extract a member as JSON text that is the same for equal values."""
 
     def json_type(
         self, document: SqlExpression, path: Path

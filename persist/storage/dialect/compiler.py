@@ -1,20 +1,15 @@
 """Compiling: what differs only in the text that SQLAlchemy writes."""
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from persist.domain.field import FieldType, Path
+from persist.domain.field import FieldType
 from persist.domain.migration import MigrationStep
 from persist.storage.dialect.columns import COLUMN_TYPES, DOCUMENT, TEXT
-from persist.storage.sql import Compiled, SqlExpression, SqlText, constant
-
-PLAIN_NAME = re.compile(r"[^\x00-\x1f'\"\\%\x7f]+")
-"""The name of a member that may be part of SQL as a literal; all others are bound."""
-
+from persist.storage.sql import Compiled, SqlExpression, SqlText
 
 FORM_FUNCTIONS: Mapping[FieldType, str] = {
     FieldType.DECIMAL: "persist_decimal_form",
@@ -41,7 +36,11 @@ class SqlCompiler:
 
     def ddl(self, element: sa.schema.ExecutableDDLElement) -> str:
         compiled = element.compile(dialect=self._sqlalchemy)
-        return str(compiled)
+        text = str(compiled)
+        if self._sqlalchemy.paramstyle == "format":
+            # A statement without parameters is sent as it is.
+            return text.replace("%%", "%")
+        return text
 
     def column_type(self, field_type: FieldType | None) -> str:
         column_type: sa.types.TypeEngine[Any] = DOCUMENT
@@ -63,14 +62,6 @@ class SqlCompiler:
 
     def step_sql(self, step: MigrationStep) -> list[str]:
         return step.statements(self.name)
-
-
-def path_parameter(text: str, path: Path) -> SqlText:
-    """Return a path as SQL: a literal if an index can be over it, otherwise bound."""
-    is_plain = all(PLAIN_NAME.fullmatch(name) for name in path)
-    if is_plain:
-        return constant(text)
-    return sa.literal(text, sa.Text())
 
 
 def counted(

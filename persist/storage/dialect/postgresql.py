@@ -29,7 +29,7 @@ from persist.storage.dialect import (
     TableWriter,
 )
 from persist.storage.dialect.columns import COLUMN_TYPES, INTEGER
-from persist.storage.dialect.compiler import SqlCompiler, counted, path_parameter
+from persist.storage.dialect.compiler import SqlCompiler, counted
 from persist.storage.dialect.postgresql_functions import function_statements
 from persist.storage.sql import (
     Connection,
@@ -412,9 +412,11 @@ class PostgreSQL(SqlCompiler):
         fits = self.json_type(document, path) == constant(json_type_of(field_type))
         return sa.case((fits, member))
 
-    def json_text(self, document: SqlExpression, path: Path) -> SqlText:
+    def canonical_json(self, document: SqlExpression, path: Path) -> SqlText:
         member = document.op("#>")(_text_array(path))
-        return sa.collate(sa.cast(member, sa.Text()), "C")
+        # The text of jsonb has sorted members.
+        canonical = sa.cast(member, postgresql.JSONB())
+        return sa.collate(sa.cast(canonical, sa.Text()), "C")
 
     def json_type(
         self, document: SqlExpression, path: Path
@@ -518,6 +520,4 @@ def _text_array(path: Path) -> SqlExpression:
     quoted = ",".join(
         '"' + name.replace("\\", "\\\\").replace('"', '\\"') + '"' for name in path
     )
-    return sa.cast(
-        path_parameter("{" + quoted + "}", path), postgresql.ARRAY(sa.Text())
-    )
+    return sa.cast(constant("{" + quoted + "}"), postgresql.ARRAY(sa.Text()))

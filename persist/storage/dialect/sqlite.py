@@ -22,6 +22,7 @@ from persist.domain.comparable import (
 )
 from persist.domain.field import FieldType, Path
 from persist.domain.field_types import TEXT_TYPES
+from persist.domain.record import canonical_text, dumps
 from persist.storage.dialect import (
     KEY_COLUMNS,
     BackupFailed,
@@ -32,7 +33,7 @@ from persist.storage.dialect import (
     TableWriter,
 )
 from persist.storage.dialect.columns import COLUMN_TYPES, TEXT
-from persist.storage.dialect.compiler import SqlCompiler, counted, path_parameter
+from persist.storage.dialect.compiler import SqlCompiler, counted
 from persist.storage.dialect.turnstile import Turnstile
 from persist.storage.sql import (
     Connection,
@@ -86,11 +87,26 @@ JSON_TYPES = {
 """JSON's name of a type by SQLite's."""
 
 
+def _canonical_json(text: str | None) -> str | None:
+    if text is None or text[0] not in "{[":
+        return text
+    return canonical_text(json.loads(text))
+
+
+def _member(text: str | None, name: str) -> str | None:
+    """Return a member of an object as JSON text; None of anything else."""
+    value = None if text is None else json.loads(text)
+    if not isinstance(value, dict) or name not in value:
+        return None
+    return dumps(value[name])
+
+
 FUNCTIONS: dict[str, Callable[[Any], str | None]] = {
     "persist_decimal_form": decimal_form,
     "persist_date_time_form": date_time_form,
     "persist_time_form": time_form,
     "persist_duration_form": duration_form,
+    "persist_canonical_json": _canonical_json,
     "persist_fold": lambda text: fold(text) if isinstance(text, str) else None,
 }
 """The functions of SQL that are Python's."""
@@ -136,6 +152,7 @@ class Sqlite(SqlCompiler):
         for name, function in FUNCTIONS.items():
             connection.create_function(name, 1, function, deterministic=True)
         connection.create_function("json_number", 1, _json_number, deterministic=True)
+        connection.create_function("persist_member", 2, _member, deterministic=True)
         return connection
 
     def connect_writer(self) -> Connection:
@@ -389,11 +406,8 @@ class Sqlite(SqlCompiler):
         path: Path,
         field_type: FieldType,
     ) -> SqlExpression:
-        awkward = _first_awkward(path)
-        if awkward is not None:
-            return _looked_up(document, path, awkward, "value")
         column_type = COLUMN_TYPES.get(field_type, TEXT)
-        return sa.func.json_extract(document, _json_path(path), type_=column_type)
+        return sa.func.json_extract(*_at(document, path), type_=column_type)
 
     def open_member(
         self,
@@ -403,19 +417,14 @@ class Sqlite(SqlCompiler):
     ) -> SqlExpression:
         return self.member(document, path, field_type)  # a value keeps its own type
 
-    def json_text(self, document: SqlExpression, path: Path) -> SqlText:
-        text: SqlText = document.op("->")(_json_path(path))
-        return text
+    def canonical_json(self, document: SqlExpression, path: Path) -> SqlText:
+        found, rest = _at(document, path)
+        return sa.func.persist_canonical_json(found.op("->")(rest), type_=TEXT)
 
     def json_type(
         self, document: SqlExpression, path: Path
     ) -> sa.ColumnElement[str | None]:
-        awkward = _first_awkward(path)
-        found: SqlExpression
-        if awkward is not None:
-            found = _looked_up(document, path, awkward, "type")
-        else:
-            found = sa.func.json_type(document, _json_path(path))
+        found = sa.func.json_type(*_at(document, path))
         return sa.case(JSON_TYPES, value=found, else_=found)
 
     def list_length(self, document: SqlExpression, path: Path) -> sa.ColumnElement[int]:
@@ -491,48 +500,21 @@ def _boolean_json(column: sa.Column[Any]) -> SqlText:
 
 
 def _json_path(path: Path) -> SqlText:
-    return path_parameter("$" + "".join(f'."{name}"' for name in path), path)
+    return constant("$" + "".join(f'."{name}"' for name in path))
 
 
-def _at(document: SqlExpression, path: Path) -> list[SqlExpression]:
-    """Return the arguments of a JSON function that looks at a member."""
-    awkward = _first_awkward(path)
-    if awkward is not None:
-        return [_looked_up(document, path, awkward, "value")]
-    return [document, _json_path(path)]
+def _at(document: SqlExpression, path: Path) -> tuple[SqlExpression, SqlExpression]:
+    """Return the arguments of a JSON function that looks at a member.
 
-
-def _first_awkward(path: Path) -> int | None:
-    """Return the position of the first name that SQLite's path syntax cannot say."""
+    SQLite's path syntax cannot say every name.
+    """
     for position, name in enumerate(path):
         if json.dumps(name, ensure_ascii=False) != f'"{name}"':
-            return position
-    return None
-
-
-def _looked_up(
-    document: SqlExpression,
-    path: Path,
-    position: int,
-    column: str,
-) -> SqlExpression:
-    """Look the member at ``position`` up by its key, whatever characters it has.
-
-    ``column`` is ``value`` or ``type``.
-    """
-    entries = sa.func.json_each(document, _json_path(path[:position])).table_valued(
-        "key", "value", "type"
-    )
-    of_key = entries.c.key == path[position]
-    rest = path[position + 1 :]
-    if not rest:
-        return sa.select(entries.c[column]).where(of_key).scalar_subquery()
-    inner = sa.select(entries.c.value).where(of_key).scalar_subquery()
-    awkward = _first_awkward(rest)
-    if awkward is not None:
-        return _looked_up(inner, rest, awkward, column)
-    function = sa.func.json_extract if column == "value" else sa.func.json_type
-    return function(inner, _json_path(rest))
+            before = _json_path(path[:position])
+            whole = document.op("->")(before) if position else document
+            member = sa.func.persist_member(whole, constant(name))
+            return _at(member, path[position + 1 :])
+    return document, _json_path(path)
 
 
 def _json_number(value: float | None) -> str:

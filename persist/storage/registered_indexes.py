@@ -1,0 +1,73 @@
+"""Indexes of registered types, brought up to date at start.
+
+A release may index something else of a member than the one before.
+"""
+
+import logging
+
+import sqlalchemy as sa
+from sqlalchemy.schema import CreateIndex
+
+from persist.storage.catalog import Catalog
+from persist.storage.class_comparison import duplicates, own_indexes
+from persist.storage.dialect import Dialect
+from persist.storage.layout import Layout
+from persist.storage.sql import Session
+from persist.storage.table_versions import exclusive
+
+logger = logging.getLogger(__name__)
+
+
+def update_registered_indexes(dialect: Dialect, catalog: Catalog) -> None:
+    """Replace the indexes that are not those of the definitions.
+
+    A unique index stays as it is if stored records break the new one, with a warning.
+    """
+    engine = dialect.engine()
+    reader = dialect.connect()
+    session = Session(dialect, reader.cursor())
+    try:
+        catalog.refresh(session)
+        with engine.connect() as connection:
+            if not _outdated(connection, catalog):
+                return
+        with exclusive(engine, dialect) as connection:
+            catalog.refresh(session)
+            for layout in _outdated(connection, catalog):
+                _replace(connection, layout)
+    finally:
+        reader.close()
+        engine.dispose()
+
+
+def _outdated(connection: sa.Connection, catalog: Catalog) -> list[Layout]:
+    return [
+        layout
+        for name, layout in sorted(catalog.layouts.items())
+        if not catalog.is_typed(name)
+        and own_indexes(connection, layout) != _expected(layout).keys()
+    ]
+
+
+def _expected(layout: Layout) -> dict[str, sa.Index]:
+    return {str(index.name): index for index in layout.table.indexes}
+
+
+def _replace(connection: sa.Connection, layout: Layout) -> None:
+    present = own_indexes(connection, layout)
+    expected = _expected(layout)
+    for name, index in sorted(expected.items()):
+        if name in present:
+            continue
+        if index.unique and duplicates(connection, layout, index):
+            paths = " and ".join(layout.unique[name])
+            logger.warning(
+                "stored records of %s have the same %s; the index of an earlier"
+                " release stays until they differ",
+                layout.type.name,
+                paths,
+            )
+            return
+        connection.execute(CreateIndex(index))
+    for name in sorted(present - expected.keys()):
+        connection.exec_driver_sql(f'DROP INDEX "{name}"')
