@@ -201,13 +201,13 @@ def _check_budget(normal: Mapping[str, Any]) -> None:
         text = dumps(normal[member])
         size = len(text.encode(errors="surrogatepass"))
         if size > MAX_PART_BYTES:
-            raise refuse(
-                (written,), f"takes {size} bytes as JSON, {MAX_PART_BYTES} are allowed"
-            )
+            detail = f"takes {size} bytes as JSON, {MAX_PART_BYTES} are allowed"
+            raise refuse((written,), detail)
     parts = [*normal["commands"].values(), *normal["steps"]]
     count = sum(map(_expressions_of, parts))
     if count > MAX_EXPRESSIONS:
-        raise refuse((), f"has {count} expressions, {MAX_EXPRESSIONS} are allowed")
+        detail = f"has {count} expressions, {MAX_EXPRESSIONS} are allowed"
+        raise refuse((), detail)
 
 
 def _expressions_of(part: Mapping[str, Any]) -> int:
@@ -220,7 +220,10 @@ def _expressions_of(part: Mapping[str, Any]) -> int:
     return count
 
 
-def check_paths(definition: Mapping[str, Any], schema: Schema) -> None:
+def check_paths(
+    definition: Mapping[str, Any],
+    schema: Schema,
+) -> None:
     """Check that a schema has every member that ``unique`` and ``indexes`` of its
     definition name. Raises ``InvalidSchema``."""
     members = members_of(schema)
@@ -241,7 +244,8 @@ def _check_path(
     except ValueError as error:
         raise refuse(location, str(error)) from None
     if members.named(path) is None:
-        raise refuse(location, f"names {text}, which the schema does not have")
+        detail = f"names {text}, which the schema does not have"
+        raise refuse(location, detail)
 
 
 def check_step(step: Any, location: Location) -> None:
@@ -254,7 +258,9 @@ def check_step(step: Any, location: Location) -> None:
 
 
 def _check_meaning(step: Mapping[str, Any], location: Location) -> None:
-    if step.get("to", 1) <= step.get("from", 0):
+    last = step.get("to", 1)
+    first = step.get("from", 0)
+    if last <= first:
         raise refuse((*location, "to"), "a step goes forward")
     for name, value in step.get("default", {}).items():
         try:
@@ -264,11 +270,13 @@ def _check_meaning(step: Mapping[str, Any], location: Location) -> None:
     renamed = step.get("rename", {})
     new_names = set(renamed.values())
     if len(new_names) < len(renamed):
-        raise refuse((*location, "rename"), "two members cannot get one name")
+        detail = "two members cannot get one name"
+        raise refuse((*location, "rename"), detail)
 
 
 def expressions(
-    values: Mapping[str, Any], location: Location
+    values: Mapping[str, Any],
+    location: Location,
 ) -> Iterator[tuple[str, str | None, str, str]]:
     """Yield the members of a ``set``: (name, condition or None, value, pointer)."""
     for name, value in values.items():

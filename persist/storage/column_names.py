@@ -1,10 +1,11 @@
-"""The names of the columns of a typed entity's table."""
+"""The names of the columns of a typed entity's table, and of indexes."""
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from persist.domain.field import ENVELOPE
+from persist.domain.record import dumps
 
 RESERVED = frozenset(("workspace", *ENVELOPE))
 """Columns of the envelope. A member of that name has the column ``data_<name>``."""
@@ -17,6 +18,10 @@ LENGTH = 63
 
 UNSAFE = re.compile(r"""[\x00-\x1f"'`%\\:?(){}\[\]]|^\s*$""")
 """Characters that mean something to a driver even in a quoted name."""
+
+
+PLAIN_MEMBER = re.compile("[a-z_][a-z0-9_.]*")
+"""Names of members that may be part of the name of an index."""
 
 
 def column_names(members: Iterable[str]) -> dict[str, str]:
@@ -53,3 +58,24 @@ def _is_unsafe(name: str) -> bool:
     if name.lower() in SYSTEM:
         return True
     return UNSAFE.search(name) is not None
+
+
+def index_name(
+    table: str,
+    kind: str,
+    paths: Sequence[str],
+    computed: Sequence[str] = (),
+) -> str:
+    """Return a name of at most 63 characters that is unique to a group of paths.
+
+    ``computed`` are the keys where they are more than members as they are stored: the
+    name is another one where one of them is. Databases may ignore case, and where one
+    path ends.
+    """
+    prefix = f"{table}_{kind}_"
+    single = paths[0] if len(paths) == 1 and not computed else ""
+    if PLAIN_MEMBER.fullmatch(single) and len(prefix + single) <= LENGTH:
+        return prefix + single
+    text = dumps([prefix, *paths, *computed])
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    return f"{prefix[:38]}0_{digest[:20]}"  # no path begins with a digit

@@ -3,7 +3,6 @@
 A typed entity has a column for each member, a registered type one document.
 """
 
-import hashlib
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -18,7 +17,7 @@ from persist.domain.errors import UniqueViolation, Violation, pointer
 from persist.domain.field import Field, FieldType, Path
 from persist.domain.field_types import FORM_TYPES, json_type_of
 from persist.domain.record import Record, dumps
-from persist.storage.column_names import LENGTH, column_names
+from persist.storage.column_names import column_names, index_name
 from persist.storage.dialect import Dialect, ElementTest, TableWriter
 from persist.storage.dialect.columns import (
     COLUMN_TYPES,
@@ -45,9 +44,6 @@ GENERATED_TABLES = re.compile(r"document_\d+|(sqlite|pg)_.*")
 """Names of the tables of registered types, and of the databases' own tables."""
 
 ENVELOPE_COLUMNS = ("id", "revision", "schema_version", "created_at", "updated_at")
-
-PLAIN_MEMBER = re.compile("[a-z_][a-z0-9_.]*")
-"""Names of members that may be part of the name of an index."""
 
 
 @dataclass(frozen=True)
@@ -79,8 +75,8 @@ class Layout:
             keys = [self.distinct(field) for field in _fields(self, paths)]
             # An index of an earlier release stays if its values are no longer unique.
             for name in (
-                index_name(self, "unique", paths, ()),
-                index_name(self, "unique", paths, keys),
+                index_name(self.table.name, "unique", paths),
+                _index_name(self, "unique", paths, keys),
             ):
                 named[name] = paths
                 named[f"index '{name}'"] = paths
@@ -115,7 +111,14 @@ class Layout:
 
     def record(self, workspace: str, row: Row) -> Record:
         """Return a row that was read as a record."""
-        record_id, revision, schema_version, created_at, updated_at, text = row[:6]
+        (
+            record_id,
+            revision,
+            schema_version,
+            created_at,
+            updated_at,
+            text,
+        ) = row[:6]
         return Record(
             record_id,
             self.type.name,
@@ -128,7 +131,9 @@ class Layout:
         )
 
     def member(
-        self, field: Field, compared_as: FieldType | None = None
+        self,
+        field: Field,
+        compared_as: FieldType | None = None,
     ) -> SqlExpression:
         """Return the SQL of a member, as ``compared_as`` where its type is open."""
         document, path = self._location(field)
@@ -248,7 +253,8 @@ class Layout:
 
 
 def unique_violation(
-    layouts: Iterable[Layout], constraint: str
+    layouts: Iterable[Layout],
+    constraint: str,
 ) -> UniqueViolation | None:
     """Return the refusal for a violated constraint.
 
@@ -320,11 +326,11 @@ def _add_indexes(layout: Layout) -> None:
     table = layout.table
     for paths in dict.fromkeys(layout.type.unique):
         keys = [layout.distinct(field) for field in _fields(layout, paths)]
-        name = index_name(layout, "unique", paths, keys)
+        name = _index_name(layout, "unique", paths, keys)
         sa.Index(name, table.c.workspace, *keys, unique=True)
     for paths in dict.fromkeys(layout.type.indexes):
         keys = [layout.indexed(field) for field in _fields(layout, paths)]
-        name = index_name(layout, "index", paths, keys)
+        name = _index_name(layout, "index", paths, keys)
         sa.Index(name, table.c.workspace, *keys, table.c.id)
 
 
@@ -350,7 +356,9 @@ def _column_layout(
     """Return the layout of a typed entity: every member has a column."""
     fields = entity_type.fields
     names = column_names(fields)
-    columns = {name: _column(field, names[name]) for name, field in fields.items()}
+    columns = {}
+    for name, field in fields.items():
+        columns[name] = _column(field, names[name])
     converters = [(name, _converter(field)) for name, field in fields.items()]
     table = sa.Table(
         _table_name(entity_type),
@@ -427,37 +435,21 @@ def _column(field: Field, name: str) -> sa.Column[Any]:
     return sa.Column(name, column_type, nullable=field.nullable)
 
 
-def index_name(
+def _index_name(
     layout: Layout,
     kind: str,
     paths: Paths,
     keys: Sequence[SqlExpression],
 ) -> str:
-    """Return a name of at most 63 characters that is unique to a group of paths.
-
-    It is another one where an expression among the keys is another one. Databases may
-    ignore case, and where one path ends.
-    """
-    prefix = f"{layout.table.name}_{kind}_"
-    computed = [] if _are_members(layout, paths, keys) else _texts(layout, keys)
-    single = paths[0] if len(paths) == 1 and not computed else ""
-    if PLAIN_MEMBER.fullmatch(single) and len(prefix + single) <= LENGTH:
-        return prefix + single
-    text = dumps([prefix, *paths, *computed])
-    digest = hashlib.sha256(text.encode()).hexdigest()
-    return f"{prefix[:38]}0_{digest[:20]}"  # no path begins with a digit
-
-
-def _are_members(layout: Layout, paths: Paths, keys: Sequence[SqlExpression]) -> bool:
-    """Return whether the keys of an index are members as they are stored."""
-    if any("%" in path for path in paths):
-        return False  # earlier releases wrote another name into the index
+    """Return the name of an index over ``keys``, or that of one over members."""
+    compile_key = layout.dialect.compile
+    written = [compile_key(key).text for key in keys]
     members = [layout.member(field) for field in _fields(layout, paths)]
-    return not keys or _texts(layout, members) == _texts(layout, keys)
-
-
-def _texts(layout: Layout, expressions: Sequence[SqlExpression]) -> list[str]:
-    return [layout.dialect.compile(each).text for each in expressions]
+    plain = [compile_key(member).text for member in members]
+    # Earlier releases looked for another member where a name has a percent sign.
+    is_computed = written != plain or any("%" in path for path in paths)
+    computed = written if is_computed else []
+    return index_name(layout.table.name, kind, paths, computed)
 
 
 def _converter(field: Field) -> Callable[[Any], Any]:
