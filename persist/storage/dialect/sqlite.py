@@ -511,8 +511,8 @@ def _at(document: SqlExpression, path: Path) -> tuple[SqlExpression, SqlExpressi
     for position, name in enumerate(path):
         if json.dumps(name, ensure_ascii=False) != f'"{name}"':
             before = _json_path(path[:position])
-            whole = document.op("->")(before) if position else document
-            member = sa.func.persist_member(whole, constant(name))
+            outer = document.op("->")(before) if position else document
+            member = sa.func.persist_member(outer, constant(name))
             return _at(member, path[position + 1 :])
     return document, _json_path(path)
 
