@@ -115,20 +115,25 @@ def test_a_restart_finds_the_type_and_its_records(
 
 
 def test_openapi_shows_the_paths_filters_and_commands_of_the_type(
-    replicas: Replicas, name: str
+    request: pytest.FixtureRequest, database: str, tmp_path: Path
 ) -> None:
-    registered(
-        replicas.client, name, AUDIT_EVENT, commands={"reattribute": REATTRIBUTE}
-    )
-    for client in replicas.each:
-        document = client.get("/openapi.json").json()
-        paths = document["paths"]
-        assert {f"/api/{name}", f"/api/{name}/{{id}}"} <= paths.keys()
-        assert f"/api/{name}/{{id}}/commands/reattribute" in paths
-        own = client.get(f"/collections/{name}/openapi.json").text
-        assert '"event_name"' in own
-        assert '"duration_ms__gte"' in own
-        assert '"title__gte"' not in own
+    """The document of the replicas that all tests share has hundreds of types."""
+    url = an_empty_database(request, database, tmp_path)
+    with (
+        serving(url, tmp_path) as one,
+        serving(url, tmp_path) as two,
+        one.client() as first,
+        two.client() as second,
+    ):
+        registered(first, "notes", AUDIT_EVENT, commands={"reattribute": REATTRIBUTE})
+        for client in (first, second):
+            paths = client.get("/openapi.json").json()["paths"]
+            assert {"/api/notes", "/api/notes/{id}"} <= paths.keys()
+            assert "/api/notes/{id}/commands/reattribute" in paths
+            own = client.get("/collections/notes/openapi.json").text
+            assert '"event_name"' in own
+            assert '"duration_ms__gte"' in own
+            assert '"title__gte"' not in own
 
 
 def test_a_collection_is_described_as_registered(events: Collection) -> None:

@@ -1,4 +1,4 @@
-"""Run `persist` in a process forked from one that has imported it.
+"""Run `persist` or the showcase in a process forked from one that has imported it.
 
 Importing takes most of the time of a short command. A forked process has its own
 folder, environment, output and process group, as a new program has. A program whose
@@ -9,6 +9,7 @@ environment acts on the interpreter itself, and so is a service of several proce
 import atexit
 import multiprocessing
 import os
+import runpy
 import signal
 import subprocess
 import sys
@@ -19,7 +20,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 ROOT = Path(__file__).parents[2]
-PROGRAM = [sys.executable, "-P", "-m", "persist.cli"]
+MODULE = "persist.cli"
+PROGRAM = [sys.executable, "-P", "-m", MODULE]
+FOLDER_INTERVAL_SECONDS = 0.2
+"""How often a forked service looks for changed definition files."""
 
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(
@@ -96,11 +100,12 @@ def start(
     *,
     stdout: int,
     stderr: int,
+    module: str = MODULE,
 ) -> Process:
-    """Start `persist` with these arguments; the descriptors stay the caller's."""
+    """Start a module with these arguments; the descriptors stay the caller's."""
     if not _can_be_forked(arguments, environment):
         return subprocess.Popen(
-            [*PROGRAM, *arguments],
+            [sys.executable, "-P", "-m", module, *arguments],
             cwd=folder,
             env=environment,
             stdin=subprocess.DEVNULL,
@@ -111,6 +116,7 @@ def start(
     process = _CONTEXT.Process(
         target=_run,
         args=(
+            module,
             arguments,
             folder,
             dict(environment),
@@ -140,14 +146,16 @@ def _without_settings(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def _run(
+    module: str,
     arguments: list[str],
     folder: Path,
     environment: dict[str, str],
     stdout: Any,
     stderr: Any,
 ) -> None:
-    from persist import cli
+    from persist import cli, definition_files
 
+    definition_files.INTERVAL_SECONDS = FOLDER_INTERVAL_SECONDS
     os.setsid()
     os.chdir(folder)
     os.environ.clear()
@@ -156,7 +164,10 @@ def _run(
         os.dup2(given.detach(), descriptor)
     sys.argv = ["persist", *arguments]
     try:
-        cli.main()
+        if module == MODULE:
+            cli.main()
+        else:
+            runpy.run_module(module, run_name="__main__")
     finally:
         # A process of multiprocessing ends without what the interpreter does at its
         # end.

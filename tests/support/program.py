@@ -3,7 +3,6 @@
 import os
 import re
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from tests.support.forked import PROGRAM, ROOT, Process, start
+from tests.support.forked import MODULE, ROOT, Process, start
 
 ANNOUNCEMENT = re.compile(r"answers on (http://\S+)")
 TIMEOUT_SECONDS = 60
@@ -39,9 +38,13 @@ def persist(
 
 
 def run(
-    arguments: list[str], folder: Path, environment: dict[str, str]
+    arguments: list[str],
+    folder: Path,
+    environment: dict[str, str],
+    *,
+    module: str = MODULE,
 ) -> subprocess.CompletedProcess[str]:
-    """Run the program to its end in exactly this environment."""
+    """Run a module to its end in exactly this environment."""
     with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
         process = start(
             arguments,
@@ -49,6 +52,7 @@ def run(
             environment,
             stdout=output.fileno(),
             stderr=errors.fileno(),
+            module=module,
         )
         try:
             status = process.wait(TIMEOUT_SECONDS)
@@ -57,7 +61,7 @@ def run(
         output.seek(0)
         errors.seek(0)
         return subprocess.CompletedProcess(
-            [*PROGRAM, *arguments], status, output.read(), errors.read()
+            [module, *arguments], status, output.read(), errors.read()
         )
 
 
@@ -65,15 +69,8 @@ def showcase(
     folder: Path, *arguments: str, **environment: str
 ) -> subprocess.CompletedProcess[str]:
     """Run this deployment's showcase to its end."""
-    return subprocess.run(
-        [sys.executable, "-P", "-m", "app.showcase", *arguments],
-        cwd=folder,
-        env=clean_environment(**environment),
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT_SECONDS,
-        check=False,
-    )
+    environment = clean_environment(**environment)
+    return run(list(arguments), folder, environment, module="app.showcase")
 
 
 @contextmanager
