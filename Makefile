@@ -71,8 +71,8 @@ test-image: .venv/dev ## Run the image with docker or podman and look at it from
 	$(BIN)/python -m pytest -m slow tests/project/test_image.py $(ARGS)
 
 lock: ## Pin the dependencies (needs uv; UPGRADE=--upgrade for newer ones)
-	$(LOCK) --extra postgres --group dev pyproject.toml -o requirements-dev.lock
-	$(LOCK) --constraint requirements-dev.lock --extra postgres pyproject.toml -o requirements.lock
+	$(LOCK) --extra postgres --extra signing --group dev pyproject.toml -o requirements-dev.lock
+	$(LOCK) --constraint requirements-dev.lock --extra postgres --extra signing pyproject.toml -o requirements.lock
 	$(LOCK) --constraint requirements-dev.lock --group build -o requirements-build.lock
 	$(LOCK) tests/clients/requirements.in -o tests/clients/requirements.lock
 

@@ -27,6 +27,7 @@ from persist.api.entity_types import EntityTypeRoutes
 from persist.api.fastapi_errors import handle_error
 from persist.api.gateway import Gateway
 from persist.api.in_flight import InFlightLimiter
+from persist.api.journal_key import JournalKey
 from persist.api.metrics import Metrics, MetricsRoutes
 from persist.api.migrations import MigrationRoutes
 from persist.api.openapi import document, document_chunks
@@ -127,7 +128,7 @@ def create_app(settings: Settings, *, private: bool = False) -> Persist:
         router_of(routes.METRICS_ROUTES, MetricsRoutes(metrics)),
         router_of(routes.CHANGE_ROUTES, ChangeRoutes(database, stopping)),
         router_of(routes.UNDO_ROUTES, UndoRoutes(database, writes)),
-        router_of(routes.SEAL_ROUTES, SealRoutes(database)),
+        router_of(routes.SEAL_ROUTES, SealRoutes(database, _journal_key(settings))),
         router_of(routes.PAGE_ROUTES, DocsRoutes()),
     ):
         app.include_router(router)
@@ -239,6 +240,10 @@ def _database(settings: Settings) -> Database:
         waiting=settings.max_waiting,
         streams=settings.max_streams,
     )
+
+
+def _journal_key(settings: Settings) -> JournalKey | None:
+    return JournalKey(Path(settings.journal_key)) if settings.journal_key else None
 
 
 def _limits(settings: Settings) -> Limits:

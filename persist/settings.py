@@ -7,6 +7,7 @@ import logging
 import os
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Literal
 
 from dotenv import dotenv_values
@@ -17,6 +18,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from persist.api.journal_key import JournalKey, UnusableKey
 from persist.domain.suggestions import nearest
 
 PREFIX = "PERSIST_"
@@ -167,6 +169,13 @@ class Settings(BaseSettings):
         ge=1,
         description="Seconds that requests in progress have to finish after SIGTERM.",
     )
+    journal_key: str = Field(
+        "",
+        description=(
+            "PEM file (PKCS#8) with the private Ed25519 key that signs the answer of"
+            " GET /changes/head (pip install 'persist-service[signing]')."
+        ),
+    )
     root_path: str = Field(
         "",
         description=(
@@ -210,6 +219,16 @@ class Settings(BaseSettings):
         if "://" not in url:
             raise ValueError("not a URL; write a file as sqlite:///persist.db")
         return url
+
+    @field_validator("journal_key")
+    @classmethod
+    def _readable_key(cls, file: str) -> str:
+        if file:
+            try:
+                JournalKey(Path(file))
+            except UnusableKey as error:
+                raise ValueError(str(error)) from None
+        return file
 
     @field_validator("root_path")
     @classmethod

@@ -4,6 +4,7 @@ from dataclasses import asdict
 
 from fastapi.responses import Response as HttpResponse
 
+from persist.api.journal_key import JournalKey
 from persist.api.query_params import (
     controls,
     natural,
@@ -22,13 +23,20 @@ from persist.storage.reader import ChangeProof, Reader
 class SealRoutes:
     """The handlers of seals and proofs."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, key: JournalKey | None) -> None:
         self._database = database
+        self._key = key
 
     async def list_seals(self, request: Asked) -> HttpResponse:
         """Return the seals after a ``seq``, in order."""
         control = controls(pairs_of(request.query), ("after", "limit"))
-        after = natural(control, "after", 0, least=0) or 0
+        after = natural(
+            control,
+            "after",
+            0,
+            least=0,
+        )
+        after = after or 0
         if after not in INT64:
             raise InvalidQuery("after takes the seq of a change, which has 64 bits")
         limit = page_size(control)
@@ -37,12 +45,16 @@ class SealRoutes:
         return json_response({"items": items})
 
     async def read_head(self, request: Asked) -> HttpResponse:
-        """Return the last seal."""
+        """Return the last seal, signed if there is a key."""
         controls(pairs_of(request.query), ())
         seal = await self._database.read(Reader.last_seal)
         if seal is None:
             raise NotFound("the journal has no change yet, so nothing is sealed")
-        return json_response(asdict(seal))
+        head = asdict(seal)
+        if self._key is not None:
+            signature = self._key.sign(seal.hash)
+            head.update(signature)
+        return json_response(head)
 
     async def read_proof(self, request: Asked, seq: str) -> HttpResponse:
         """Return a change, its seal, and the path from the one to the other."""

@@ -95,6 +95,13 @@ def verify(
             " be one of the seals."
         ),
     ] = None,
+    public_key: Annotated[
+        Path | None,
+        typer.Option(
+            help="A file with the public key, in PEM or base64, with which that answer"
+            " must be signed."
+        ),
+    ] = None,
     database_url: DatabaseUrl = None,
 ) -> None:
     """Recompute the hash of every change and every seal.
@@ -106,6 +113,8 @@ def verify(
 
     settings = load_settings({"database_url": database_url})
     noted = None if head is None else _noted_head(head)
+    if public_key is not None:
+        _check_signature(noted, public_key)
     try:
         database = preflight.database(settings.database_url, create=False)
         with record_progress(typer.echo, "changes") as on_progress:
@@ -121,10 +130,28 @@ def verify(
     typer.echo(f"{changes} verified{last}")
 
 
+def _check_signature(noted: dict[str, Any] | None, public_key: Path) -> None:
+    """End the command unless the noted head is signed with a key."""
+    from persist.api.journal_key import UnusableKey, is_signed
+
+    if noted is None:
+        refuse("--public-key checks the signature of the head that --head names")
+    try:
+        has_signed = is_signed(noted["hash"], noted["signature"], public_key)
+    except UnusableKey as error:
+        refuse(error)
+    if not has_signed:
+        refuse("the noted head is not signed with this key", FAILED)
+
+
 def _noted_head(file: Path) -> dict[str, Any]:
     try:
         noted = json.loads(file.read_text(encoding="utf-8"))
-        return {"seq": int(noted["seq"]), "hash": str(noted["hash"])}
+        return {
+            "seq": int(noted["seq"]),
+            "hash": str(noted["hash"]),
+            "signature": str(noted.get("signature", "")),
+        }
     except (OSError, ValueError, KeyError, TypeError):
         refuse(f"--head takes a file with an answer of GET /changes/head, not {file}")
 

@@ -32,6 +32,9 @@ MANIFEST_MEMBERS = frozenset(
         "collections",
     )
 )
+OPTIONAL_MEMBERS = frozenset(("seal",))
+"""Members of a manifest that earlier releases do not write."""
+
 ENTRY_MEMBERS = frozenset(
     ("workspace", "name", "kind", "schema_version", "count", "definitions")
 )
@@ -191,8 +194,9 @@ class Inspection:
         version = manifest.get("format_version")
         if type(version) is not int or version != FORMAT_VERSION:
             raise self._refused(f"has a format_version other than {FORMAT_VERSION}")
-        if manifest.keys() != MANIFEST_MEMBERS:
-            different = ", ".join(sorted(manifest.keys() ^ MANIFEST_MEMBERS))[:200]
+        members = manifest.keys() - OPTIONAL_MEMBERS
+        if members != MANIFEST_MEMBERS:
+            different = ", ".join(sorted(members ^ MANIFEST_MEMBERS))[:200]
             raise self._refused(f"lacks or does not know these members: {different}")
         if not all(_sound_manifest(manifest)):
             raise self._refused("has members of the wrong kind")
@@ -234,6 +238,8 @@ def _sound_manifest(manifest: Manifest) -> Iterator[bool]:
     yield isinstance(manifest["sha256"], str) and bool(
         SHA256.fullmatch(manifest["sha256"])
     )
+    seal = manifest.get("seal")
+    yield seal is None or (isinstance(seal, str) and bool(SHA256.fullmatch(seal)))
     yield isinstance(manifest["note"], str) and type(manifest["automatic"]) is bool
     entries = manifest["collections"]
     yield isinstance(entries, list) and all(_sound_entry(entry) for entry in entries)

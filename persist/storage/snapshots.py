@@ -27,6 +27,7 @@ from persist.storage.definitions import Definitions
 from persist.storage.dialect import Dialect
 from persist.storage.layout import Layout
 from persist.storage.records import BATCH_ROWS
+from persist.storage.seals import LAST_SEAL, SealedHead
 from persist.storage.snapshot_chunks import (
     CHUNK,
     DELETE_SNAPSHOT,
@@ -117,6 +118,7 @@ class Snapshots:
             "format_version": FORMAT_VERSION,
             "created_at": now(),
             "seq": session.value(LAST_SEQ),
+            "seal": SealedHead(*session.rows(LAST_SEAL)[0]).hash or None,
             **described,
         }
         entries = []

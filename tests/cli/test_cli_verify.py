@@ -1,5 +1,6 @@
 """`persist journal verify`: what was altered in the database is found and named."""
 
+import base64
 import json
 import sqlite3
 from collections.abc import Callable
@@ -9,22 +10,49 @@ from typing import Any
 
 import psycopg
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+)
+from pydantic import ValidationError
 
+from persist.settings import Settings
 from tests.conftest import NewDatabase
 from tests.support.program import persist
 from tests.support.server import serving
 
 SETTINGS = {"MODELS": "tests.deployment"}
+PRIVATE, PUBLIC = "journal.pem", "public.pem"
 CHANGES = 12
 
 
 @pytest.fixture(scope="module")
+def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the two halves of a key."""
+    folder = tmp_path_factory.mktemp("keys")
+    key = Ed25519PrivateKey.generate()
+    pem = Encoding.PEM
+    (folder / PRIVATE).write_bytes(
+        key.private_bytes(pem, PrivateFormat.PKCS8, NoEncryption())
+    )
+    public = key.public_key()
+    (folder / PUBLIC).write_bytes(
+        public.public_bytes(pem, PublicFormat.SubjectPublicKeyInfo)
+    )
+    return folder
+
+
+@pytest.fixture(scope="module")
 def journal(
-    new_database: NewDatabase, tmp_path_factory: pytest.TempPathFactory
+    new_database: NewDatabase, tmp_path_factory: pytest.TempPathFactory, keys: Path
 ) -> tuple[str, dict[str, Any]]:
     """A database with some changes, in several seals, and the head of its journal."""
     url, folder = new_database(), tmp_path_factory.mktemp("journal")
-    with serving(url, folder, settings=SETTINGS) as server, server.client() as client:
+    settings = SETTINGS | {"JOURNAL_KEY": str(keys / PRIVATE)}
+    with serving(url, folder, settings=settings) as server, server.client() as client:
         for value in range(CHANGES - 5):
             client.post("/api/counters", json={"value": value}).raise_for_status()
         lines = "".join(json.dumps({"value": value}) + "\n" for value in range(5))
@@ -110,6 +138,41 @@ def test_what_was_altered_is_named(
     outcome = persist(tmp_path, "journal", "verify", "--database-url", journal[0])
     assert outcome.returncode == 1
     assert fault in outcome.stderr
+
+
+def test_a_signed_head_names_its_signer(
+    journal: tuple[str, dict[str, Any]], keys: Path, tmp_path: Path
+) -> None:
+    url, head = journal
+    noted, raw = tmp_path / "head.json", tmp_path / "public.txt"
+    noted.write_text(json.dumps(head))
+    raw.write_text(head["public_key"] + "\n")
+    command = ("journal", "verify", "--database-url", url, "--head", str(noted))
+    for public in (keys / PUBLIC, raw):
+        outcome = persist(tmp_path, *command, "--public-key", str(public))
+        assert outcome.returncode == 0, outcome.stderr
+    other = Ed25519PrivateKey.generate().public_key().public_bytes_raw()
+    raw.write_text(base64.b64encode(other).decode())
+    outcome = persist(tmp_path, *command, "--public-key", str(raw))
+    assert outcome.returncode == 1
+    assert "is not signed with this key" in outcome.stderr
+
+
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [
+        (None, "cannot be read"),
+        (b"-----BEGIN PRIVATE KEY-----\nx\n", "is no private key in PEM"),
+    ],
+)
+def test_a_file_that_is_no_key_stops_the_start(
+    tmp_path: Path, content: bytes | None, fault: str
+) -> None:
+    file = tmp_path / "journal.pem"
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(ValidationError, match=fault):
+        Settings(journal_key=str(file))
 
 
 def test_a_journal_cut_at_its_end_lacks_the_noted_head(

@@ -313,3 +313,18 @@ def test_a_proof_leads_from_a_change_to_its_seal(counters: Collection) -> None:
 @pytest.mark.parametrize("seq", ["0", "999999999", "x", "9" * 400])
 def test_there_is_no_proof_of_what_is_no_change(client: httpx.Client, seq: str) -> None:
     assert_problem(client.get(f"/changes/{seq}/proof"), 404, "not-found")
+
+
+def test_the_manifest_of_a_snapshot_has_its_seal(counters: Collection) -> None:
+    counters.created(value=1)
+    client = counters.client
+    taken = client.post(f"{counters.path}/snapshots", json={}).json()
+    seals = client.get("/changes/seals", params={"after": taken["seq"] - 1}).json()
+    assert taken["seal"] == seals["items"][0]["hash"]
+    assert client.get(f"/snapshots/{taken['id']}").json() == taken
+    content = client.get(f"/snapshots/{taken['id']}/content").content
+    client.delete(f"/snapshots/{taken['id']}").raise_for_status()
+    uploaded = client.post(
+        "/snapshots", content=content, headers={"content-type": "application/x-ndjson"}
+    )
+    assert uploaded.json() == taken
