@@ -132,7 +132,6 @@ assert imported.created == 2
 
 manifest = ops_tickets_take_snapshot.sync(client=client, body=SnapshotRequest())
 assert isinstance(manifest, Manifest)
-assert manifest.records == 5
 
 report = restore.sync(
     client=client,
@@ -141,7 +140,7 @@ report = restore.sync(
     ),
 )
 assert isinstance(report, Migration), report
-assert report.skipped == 5
+assert report.skipped == manifest.records
 
 followed = changes.sync(client=client, collection="ops-tickets")
 assert isinstance(followed, ChangesPage)
