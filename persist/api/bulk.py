@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import ExitStack, aclosing, closing, suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from persist.api.query_params import flag, listing
 from persist.api.requests import NDJSON_TYPES, Request, SpooledBody
@@ -33,6 +33,7 @@ from persist.domain.snapshot import is_exported_record
 from persist.storage.database import Database
 from persist.storage.layout import Layout
 from persist.storage.record_import import RecordImport
+from persist.storage.record_source import RecordSource
 from persist.storage.restore_writer import OnConflict
 from persist.storage.spool import Spool
 from persist.storage.unit_of_work import UnitOfWork
@@ -263,9 +264,16 @@ async def export(
     before the response begins."""
     entity_type = layout.type
     asked = listing(entity_type, workspace, request.query, paged=False)
+    query = asked.query
+    source: RecordSource = layout
+    if asked.as_of is not None:
+        moment = asked.as_of
+        as_of = await database.read(lambda reader: reader.last_change(moment))
+        query = replace(query, as_of=as_of)
+        source = layout.past.source(query)
 
     async def chunks() -> AsyncGenerator[bytes, None]:
-        async with aclosing(database.stream(layout, workspace, asked.query)) as stream:
+        async with aclosing(database.stream(source, workspace, query)) as stream:
             async for rows in stream:
                 lines = [
                     row_text(entity_type.name, workspace, selected(row, asked.fields))

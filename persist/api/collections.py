@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from persist.api import bulk, pagination
 from persist.api.pagination import page_response
+from persist.api.past import page_as_of, record_as_of
 from persist.api.patches import change_of
 from persist.api.query_filters import conditions
 from persist.api.query_params import (
@@ -17,6 +18,7 @@ from persist.api.query_params import (
     cursor_of,
     flag,
     listing,
+    moment_of,
     natural,
     page_size,
     pairs_of,
@@ -199,12 +201,11 @@ class CollectionRoutes:
     # one record
 
     async def get(self, target: Target, request: Request) -> Response:
-        """Return the record, or as it was at ``?revision=``."""
+        """Return the record, or as it was at ``?revision=`` or ``?as_of=``."""
         if request.query:
-            control = controls(pairs_of(request.query), ("revision",))
-            revision = natural(control, "revision")
-            if revision is not None:
-                return await self._past(target, request, revision)
+            record = await self._past(target, request.query)
+            if record is not None:
+                return _past_response(target, request, record)
         row = await self._database.find(target.layout, target.workspace, target.id)
         if row is None:
             raise RecordNotFound(f"{target.type.name} has no record {target.id}")
@@ -221,13 +222,27 @@ class CollectionRoutes:
         text = row_text(target.type.name, target.workspace, complete)
         return Response(200, text.encode(), [JSON, tag])
 
-    async def _past(self, target: Target, request: Request, revision: int) -> Response:
-        precondition = request.precondition()
-        record = await self._revision(target, revision)
-        tag = etag(revision)
-        if precondition.none_match_names(tag[1].decode()):
-            return Response(304, b"", [tag])
-        return record_response(target.type, record)
+    async def _past(self, target: Target, query: bytes) -> Record | None:
+        """Return the record as it was at the revision or moment that a query names."""
+        control = controls(pairs_of(query), ("revision", "as_of"))
+        revision = natural(control, "revision")
+        as_of = moment_of(control)
+        if as_of is None:
+            if revision is None:
+                return None
+            return await self._revision(target, revision)
+        if revision is not None:
+            raise InvalidQuery("revision and as_of exclude each other")
+        record = await record_as_of(
+            self._database,
+            target.type.name,
+            target.workspace,
+            target.id,
+            as_of,
+        )
+        if isinstance(record, int):
+            return await self._revision(target, record)
+        return record
 
     async def _revision(self, target: Target, revision: int) -> Record:
         """Return the record as it was at a revision. Raises ``RevisionNotFound``."""
@@ -465,6 +480,17 @@ class CollectionRoutes:
         layout = target.layout
         workspace = target.workspace
         asked = listing(target.type, workspace, request.query)
+        if asked.as_of is not None:
+            page = await page_as_of(self._database, layout, workspace, asked)
+            items = _items(target, page.rows, asked.fields)
+            return page_response(
+                request,
+                target.path,
+                items,
+                page.cursor,
+                page.total,
+                page.erased,
+            )
         size = asked.query.limit or 0
         query = asked.query.one_more()
 
@@ -482,10 +508,7 @@ class CollectionRoutes:
         if more:
             position = rows[-1][6:]
             cursor = cursor_of(asked, position)
-        name = target.type.name
-        if asked.fields is None:
-            rows = [with_computed(target.type, row) for row in rows]
-        items = [row_text(name, workspace, selected(row, asked.fields)) for row in rows]
+        items = _items(target, rows, asked.fields)
         return page_response(request, target.path, items, cursor, total)
 
     async def create(self, target: Target, request: Request) -> Response:
@@ -573,6 +596,24 @@ class CollectionRoutes:
         """Take a snapshot of this collection."""
         selection = Selection(target.type.name, target.workspace)
         return await take(self._database, self._writes, request, selection)
+
+
+def _items(
+    target: Target, rows: list[Row], fields: tuple[str, ...] | None
+) -> list[str]:
+    """Return stored rows as the JSON texts of records, or of some of their fields."""
+    if fields is None:
+        rows = [with_computed(target.type, row) for row in rows]
+    name = target.type.name
+    return [row_text(name, target.workspace, selected(row, fields)) for row in rows]
+
+
+def _past_response(target: Target, request: Request, record: Record) -> Response:
+    """Return a record as it was, unless the client has it."""
+    tag = etag(record.revision)
+    if request.precondition().none_match_names(tag[1].decode()):
+        return Response(304, b"", [tag])
+    return record_response(target.type, record)
 
 
 def _required(name: str, revision: int | None) -> int:

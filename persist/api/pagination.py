@@ -18,10 +18,13 @@ def page_response(
     items: Iterable[str],
     cursor: str | None,
     total: int | None = None,
+    erased: int | None = None,
 ) -> Response:
     """Return a page of items, which are JSON texts, with the cursor of the next one.
     ``path`` is that of the list."""
     counted = "" if total is None else f',"total":{total}'
+    if erased is not None:
+        counted += f',"erased":{erased}'
     text = f'{{"items":[{",".join(items)}],"next_cursor":{dumps(cursor)}{counted}}}'
     headers = [JSON]
     if cursor is not None:
@@ -57,11 +60,16 @@ def decode(cursor: str, bound: str) -> list[Any]:
     if not isinstance(content, list) or not content:
         raise foreign()
     if content[0] != bound:
-        raise InvalidQuery(
-            "the cursor belongs to another collection, workspace or query; start again"
-            " without it"
-        )
+        raise other_query()
     return content[1:]
+
+
+def other_query() -> InvalidQuery:
+    """Return the refusal of a cursor of another list."""
+    return InvalidQuery(
+        "the cursor belongs to another collection, workspace or query; start again"
+        " without it"
+    )
 
 
 def foreign() -> InvalidQuery:

@@ -6,7 +6,7 @@ from typing import Any
 
 from persist.domain.entity_type import EntityType
 from persist.domain.errors import InvalidQuery, PersistError
-from persist.domain.field import ANYTHING, ENVELOPE, Field, FieldType
+from persist.domain.field import ANYTHING, Field, FieldType
 from persist.domain.field_types import NUMBER, VALUE_TYPES, parse_scalar
 from persist.domain.query import (
     TEXT_FUNCTIONS,
@@ -285,7 +285,7 @@ def named_field(
     members. Members with other names are reached by ``filter=`` only.
     """
     if name.startswith("_"):
-        return ENVELOPE.get(name[1:])
+        return entity_type.envelope.get(name[1:])
     segments = name.removeprefix("data.").split(".")
     if not all(map(_is_plain, segments)):
         return None
@@ -317,7 +317,7 @@ def unknown_field(
         if siblings:
             nested = [f"{parent}.{known}" for known in siblings]
             return unknown_name("field", name, nested)
-    envelope = [f"_{known}" for known in ENVELOPE]
+    envelope = [f"_{known}" for known in entity_type.envelope]
     return unknown_name(
         "field",
         name,

@@ -4,7 +4,7 @@ import hashlib
 import math
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 from urllib.parse import parse_qsl
@@ -17,12 +17,13 @@ from persist.api.query_filters import (
     unknown_field,
     unknown_name,
 )
-from persist.domain.entity_type import EntityType, Kind
+from persist.domain.entity_type import EntityType, Kind, PastType
 from persist.domain.errors import InvalidQuery
 from persist.domain.field import ENVELOPE, Field, FieldType
-from persist.domain.field_types import TEXT_TYPES
+from persist.domain.field_types import TEXT_TYPES, stored_time
 from persist.domain.query import BY_ID, Query, SortKey
 from persist.domain.record import INT64, canonical_text
+from persist.storage.moments import Moment
 
 DEFAULT_LIMIT = 50
 """Records of a page where the request names no limit."""
@@ -33,18 +34,26 @@ MAX_LIMIT = 500
 MAX_SORT_KEYS = 16
 
 FILTERS = frozenset(("filter",))
-PAGE = frozenset(("sort", "fields", "limit", "cursor", "count"))
-MULTIPLE = frozenset(("limit", "cursor", "filter"))
+PAGE = frozenset(("sort", "fields", "limit", "cursor", "count", "as_of"))
+UNPAGED = frozenset(("sort", "fields", "as_of"))
+MULTIPLE = frozenset(("limit", "cursor", "filter", "as_of"))
+
+SEQ_DIGITS = 20
+"""Digits of a ``seq`` that are read: one of 64 bits has fewer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """A list request: the query, and what its answer contains."""
+    """A list request: the query, and what its answer contains.
+
+    ``as_of`` is the moment that is asked for, None for the present.
+    """
 
     query: Query
     fields: tuple[str, ...] | None
     count: bool
     digest: str
+    as_of: Moment | None = None
 
 
 def pairs_of(query: bytes) -> Pairs:
@@ -145,17 +154,61 @@ def listing(
 
     Raises ``InvalidQuery``, which names the nearest known parameter or field.
     """
-    known = PAGE | FILTERS if paged else FILTERS | {"sort", "fields"}
+    known = (PAGE if paged else UNPAGED) | FILTERS
     control, filters = split(pairs_of(query), known)
+    digest = _digest(entity_type.name, workspace, filters, control)
+    position, as_of = _position_and_moment(control, digest)
+    if as_of is not None:
+        entity_type = entity_type.past
     where, values = conditions(entity_type, filters, control, known)
     sort = _sort(entity_type, control["sort"]) if "sort" in control else BY_ID
-    digest = _digest(entity_type.name, workspace, filters, control)
     limit = page_size(control) if paged else None
-    found = Query(where, values, sort, None, limit)
-    if "cursor" in control:
-        found = replace(found, after=_position(control["cursor"], digest, sort))
+    after = None if position is None else _after(position, sort)
+    found = Query(where, values, sort, after, limit)
     fields = _fields(entity_type, control["fields"]) if "fields" in control else None
-    return Listing(found, fields, flag(control, "count"), digest)
+    return Listing(found, fields, flag(control, "count"), digest, as_of)
+
+
+def moment_of(control: dict[str, str]) -> Moment | None:
+    """Return the moment that ``as_of`` names: a ``seq`` or a time.
+
+    Raises ``InvalidQuery``.
+    """
+    given = control.get("as_of")
+    if given is None:
+        return None
+    if given.isascii() and given.isdigit():
+        significant = given.lstrip("0")[:SEQ_DIGITS]
+        return min(int(significant or "0"), INT64[-1])
+    try:
+        return stored_time(given)
+    except ValueError as error:
+        raise InvalidQuery(
+            f"as_of is the seq of a change or a time, not {given[:40]!r}: {error}"
+        ) from None
+
+
+def _position_and_moment(
+    control: dict[str, str], digest: str
+) -> tuple[list[Any] | None, Moment | None]:
+    """Return where the page before ended, and the moment of the list.
+
+    A cursor carries the moment of its first page.
+    """
+    as_of = moment_of(control)
+    if "cursor" not in control:
+        return None, as_of
+    position = pagination.decode(control["cursor"], digest)
+    if not position or not isinstance(position[0], dict):
+        if as_of is not None:
+            raise pagination.other_query()
+        return position, None
+    carried = position.pop(0).get("as_of")
+    if type(carried) is not int or carried not in INT64 or carried < 0:
+        raise pagination.foreign()
+    if isinstance(as_of, int) and as_of != carried:
+        raise pagination.other_query()
+    return position, carried
 
 
 def page_size(control: dict[str, str]) -> int:
@@ -203,11 +256,10 @@ def workspace_listing(workspace: str, query: bytes) -> Listing:
         control,
     )
     sort = _BY_ID_AND_COLLECTION
-    after = None
-    if "cursor" in control:
-        after = _position(control["cursor"], digest, sort)
+    position, as_of = _position_and_moment(control, digest)
+    after = None if position is None else _after(position, sort)
     found = Query(where, values, sort, after, page_size(control))
-    return Listing(found, None, False, digest)
+    return Listing(found, None, False, digest, as_of)
 
 
 def _sort(entity_type: EntityType, text: str) -> tuple[SortKey, ...]:
@@ -247,6 +299,8 @@ def _member(entity_type: EntityType, name: str) -> str:
     for known in (name, name.removeprefix("data.")):
         if known in entity_type.fields:
             return known
+    if isinstance(entity_type, PastType) and name.startswith("data."):
+        return name.removeprefix("data.")
     raise unknown_field(entity_type, name)
 
 
@@ -264,14 +318,20 @@ def _digest(
 def cursor_of(
     listing: Listing,
     position: Sequence[Any],
+    as_of: int | None = None,
 ) -> str:
-    """Return the cursor of a record, given its sort values as the database has them."""
+    """Return the cursor of a record, given its sort values as the database has them.
+
+    ``as_of`` is the moment of the list, None for the present.
+    """
     pairs = zip(
         position,
         listing.query.sort,
         strict=True,
     )
     values = [_json_value(value, key.field.type) for value, key in pairs]
+    if as_of is not None:
+        values = [{"as_of": as_of}, *values]
     return pagination.encode(listing.digest, values)
 
 
@@ -289,12 +349,11 @@ def _json_value(
     return integer if integer == value and integer in INT64 else float(value)
 
 
-def _position(
-    cursor: str,
-    digest: str,
+def _after(
+    values: list[Any],
     sort: tuple[SortKey, ...],
 ) -> tuple[Any, ...]:
-    values = pagination.decode(cursor, digest)
+    """Return the position in a cursor if it can be one in an order."""
     if len(values) != len(sort):
         raise pagination.foreign()
     for value, key in zip(

@@ -108,7 +108,7 @@ COLLECTION_ROUTES = (
         "list",
         "List records",
         Level.READ,
-        problems=_READ,
+        problems=(*_READ, "changes-gone"),
     ),
     Route(
         "POST",
@@ -165,7 +165,7 @@ COLLECTION_ROUTES = (
         "export",
         "Export records",
         Level.READ,
-        problems=_READ,
+        problems=(*_READ, "changes-gone"),
     ),
     Route(
         "GET",
@@ -190,7 +190,7 @@ COLLECTION_ROUTES = (
         "get",
         "Read a record",
         Level.READ,
-        problems=(*_READ, "record-not-found", "revision-not-found"),
+        problems=(*_READ, "record-not-found", "revision-not-found", "changes-gone"),
     ),
     Route(
         "PUT",

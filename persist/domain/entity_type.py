@@ -5,13 +5,13 @@ It is a frozen value of data and callables. ``entity_types.from_model`` and
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from functools import cached_property
 from typing import Any
 
 from persist.domain.command import Command
-from persist.domain.field import Field, FieldType, Path, path_of
+from persist.domain.field import DELETION, ENVELOPE, Field, FieldType, Path, path_of
 from persist.domain.migration import MigrationPlan
 from persist.domain.record import Data
 from persist.domain.schema_fields import SchemaFields
@@ -44,7 +44,8 @@ class EntityType:
     ``InvalidData`` with every violation. ``unique`` and ``indexes`` are lists of dotted
     paths. ``example`` is valid data for the documentation. ``times`` are the members
     whose times are stored in one form. ``definition`` is what a registered type was
-    made from. ``computed`` are members of answers that are never stored.
+    made from. ``computed`` are members of answers that are never stored. ``envelope``
+    are the members around the data that queries can name.
     """
 
     name: str
@@ -63,6 +64,7 @@ class EntityType:
     find_members: Callable[[Mapping[str, Any]], SchemaFields] = SchemaFields
     definition: Mapping[str, Any] = field(default_factory=dict)
     computed: Computed | None = None
+    envelope: Mapping[str, Field] = field(default_factory=lambda: ENVELOPE)
 
     def bring_forward(
         self,
@@ -132,3 +134,66 @@ class EntityType:
         if is_id or is_time:
             return replace(field, normalized=True)
         return field
+
+    @cached_property
+    def past(self) -> "PastType":
+        """The type as which queries see the records of earlier moments."""
+        return self._past()
+
+    @cached_property
+    def trash(self) -> "PastType":
+        """The type as which queries see deleted records."""
+        return self._past(envelope={**ENVELOPE, **DELETION})
+
+    def _past(self, **changes: Any) -> "PastType":
+        own = {}
+        for known in fields(EntityType):
+            own[known.name] = getattr(self, known.name)
+        return PastType(**own | changes)
+
+
+class PastType(EntityType):
+    """The type of records that were stored under any schema version.
+
+    The present schema says how queries name and compare members. A stored value may be
+    of another type, and ``data.<name>`` names members that the schema does not have.
+    """
+
+    def field_at(
+        self,
+        path: Path,
+        *,
+        undeclared: bool = False,
+    ) -> Field | None:
+        """Return the member at ``path``."""
+        found = self.members.at(path, undeclared=undeclared)
+        if found is None:
+            return _unknown_member(path) if undeclared else None
+        return _uncertain(found)
+
+    def field_of(self, path: Path) -> Field | None:
+        """Return the member at a path that may begin with ``data``."""
+        found = self.members.named(path)
+        if found is not None:
+            return _uncertain(found)
+        named = path[0] == "data" and len(path) > 1
+        return _unknown_member(path[1:]) if named else None
+
+
+def _uncertain(declared: Field) -> Field:
+    return replace(
+        declared,
+        nullable=True,
+        certain=False,
+        normalized=False,
+    )
+
+
+def _unknown_member(path: Path) -> Field:
+    return Field(
+        path,
+        FieldType.ANY,
+        nullable=True,
+        declared=False,
+        certain=False,
+    )

@@ -78,6 +78,14 @@ ENVELOPE: Mapping[str, Field] = {
 }
 """The envelope's members by name; a query string writes them with an underscore."""
 
+DELETION: Mapping[str, Field] = {
+    "deleted_at": _envelope("deleted_at", FieldType.DATE_TIME),
+    "deleted_by": Field(
+        ("deleted_by",), FieldType.STRING, nullable=True, envelope=True, normalized=True
+    ),
+}
+"""What the envelope of a deleted record has in addition."""
+
 
 ANYTHING = Field((), FieldType.ANY, nullable=True, declared=False)
 """An element of a list whose elements the schema does not describe."""

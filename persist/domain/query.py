@@ -179,7 +179,8 @@ class Query:
     """``where`` with its ``values``, and the order.
 
     ``sort`` ends with the id, so that the order is total. ``after`` has the sort values
-    of the last record of the page before, in the form that is compared.
+    of the last record of the page before, in the form that is compared. ``as_of`` is
+    the last change that is seen, where the records of an earlier moment are read.
     """
 
     where: Expression | None = None
@@ -187,6 +188,12 @@ class Query:
     sort: tuple[SortKey, ...] = BY_ID
     after: tuple[Any, ...] | None = None
     limit: int | None = None
+    as_of: int | None = None
+
+    @property
+    def is_by_id(self) -> bool:
+        """Whether the order is that of ids, or the reverse."""
+        return self.sort[0].field == ENVELOPE["id"]
 
     def one_more(self) -> "Query":
         """Return the query with one record more, which tells whether a page follows."""

@@ -24,6 +24,7 @@ from persist.storage.layout import Layout
 from persist.storage.maintenance import Maintenance
 from persist.storage.reader import Reader
 from persist.storage.record_reader import Find, RecordReader, refusal
+from persist.storage.record_source import RecordSource
 from persist.storage.records import page_statement
 from persist.storage.registered_indexes import update_registered_indexes
 from persist.storage.row_stream import RowStream
@@ -199,7 +200,7 @@ class Database:
         return stored
 
     async def stream(
-        self, layout: Layout, workspace: str, query: Query
+        self, layout: RecordSource, workspace: str, query: Query
     ) -> AsyncGenerator[list[Row], None]:
         """Return the rows that match, in batches, as of one moment.
 

@@ -139,6 +139,23 @@ REVISION = Statement(
 )
 """Select a record as it was at a revision."""
 
+LAST_CHANGE = Statement(
+    sa.select(
+        JOURNAL.c.operation,
+        JOURNAL.c.id,
+        JOURNAL.c.revision,
+        JOURNAL.c.schema_version,
+        JOURNAL.c.created_at,
+        sa.func.coalesce(JOURNAL.c.updated_at, JOURNAL.c.at),
+        JOURNAL.c.data,
+    )
+    .where(*_OF_RECORD, JOURNAL.c.seq <= big_integer("as_of"))
+    .order_by(_NEWEST_FIRST)
+    .limit(sa.literal_column("1"))
+)
+"""Select the operation of the last change of a record until ``as_of``, and the record
+as it was then."""
+
 CHANGES_WITH_CONTENT = Statement(
     sa.select(JOURNAL.c.seq, JOURNAL.c.payload, JOURNAL.c.data)
     .where(

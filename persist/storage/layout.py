@@ -14,11 +14,10 @@ import sqlalchemy as sa
 
 from persist.domain.entity_type import EntityType, Kind, Paths
 from persist.domain.errors import UniqueViolation, Violation, pointer
-from persist.domain.field import Field, FieldType, Path
-from persist.domain.field_types import FORM_TYPES, json_type_of
+from persist.domain.field import Field, FieldType
 from persist.domain.record import Record, dumps
 from persist.storage.column_names import column_names, index_name
-from persist.storage.dialect import Dialect, ElementTest, TableWriter
+from persist.storage.dialect import Dialect, TableWriter
 from persist.storage.dialect.columns import (
     COLUMN_TYPES,
     DOCUMENT,
@@ -26,14 +25,14 @@ from persist.storage.dialect.columns import (
     KEYWORDS,
     TEXT,
 )
+from persist.storage.past import PastRecords, past_records
+from persist.storage.record_source import RecordSource
 from persist.storage.sql import (
     Compiled,
     Row,
-    SqlCondition,
     SqlExpression,
     SqlText,
     StatementCache,
-    constant,
 )
 from persist.storage.tables import METADATA
 
@@ -47,25 +46,23 @@ ENVELOPE_COLUMNS = ("id", "revision", "schema_version", "created_at", "updated_a
 
 
 @dataclass(frozen=True)
-class Layout:
+class Layout(RecordSource):
     """The table of an entity type, with its statements.
 
-    ``data_of`` returns the data columns of a record. ``columns`` has the columns of the
-    members, for a typed entity. A row that is read is (the envelope columns…, the data
-    as JSON text). ``statements`` caches those of queries.
+    ``data_of`` returns the data columns of a record.
     """
 
-    type: EntityType
     table: sa.Table
-    columns: Mapping[str, sa.Column[Any]]
     data_of: Callable[[Record], Row]
-    selected: tuple[SqlExpression, ...]
     by_key: Compiled
     by_ids: Compiled
     by_ids_locked: Compiled
     writer: TableWriter
-    dialect: Dialect
-    statements: StatementCache
+
+    @cached_property
+    def past(self) -> PastRecords:
+        """The records of earlier moments."""
+        return past_records(self)
 
     @cached_property
     def unique(self) -> Mapping[str, Paths]:
@@ -130,127 +127,6 @@ class Layout:
             text,
         )
 
-    def member(
-        self,
-        field: Field,
-        compared_as: FieldType | None = None,
-    ) -> SqlExpression:
-        """Return the SQL of a member, as ``compared_as`` where its type is open."""
-        document, path = self._location(field)
-        if document is None:
-            return self._column(field)
-        is_open = field.type is FieldType.ANY and compared_as is not None
-        if field.certain and not is_open:
-            return self.dialect.member(document, path, field.type)
-        kind = _kind(field, compared_as) or FieldType.STRING
-        if kind is FieldType.INTEGER:
-            kind = FieldType.NUMBER  # elsewhere it may have a fraction
-        return self.dialect.open_member(document, path, kind)
-
-    def key(
-        self,
-        field: Field,
-        compared_as: FieldType | None = None,
-        *,
-        normalized: bool = True,
-    ) -> SqlExpression:
-        """Return what is compared of a member, as ``compared_as`` if its type is open.
-
-        It is null where the value is of another type. Without ``normalized`` it can be
-        compared with that of a member that is not stored in normal form.
-        """
-        member = self.member(field, compared_as)
-        if normalized and field.normalized:
-            return member
-        kind = _kind(field, compared_as)
-        if kind is None:
-            return member
-        key = self.dialect.comparable(kind, member)
-        guard = None if field.certain else self.guard(field, kind)
-        if guard is None:
-            return key
-        return sa.case((guard, key))
-
-    def may_lack_key(self, field: Field) -> bool:
-        """Return whether ``key`` may be null."""
-        has_form = field.type in FORM_TYPES and not field.normalized
-        return field.nullable or has_form
-
-    def guard(self, field: Field, compared_as: FieldType) -> SqlCondition | None:
-        """Return the test that a member of several types has one of them.
-
-        None where only one is possible.
-        """
-        document, path = self._location(field)
-        is_single = field.certain and field.type is not FieldType.ANY
-        if document is None or is_single or compared_as is FieldType.ANY:
-            return None
-        json_type = self.dialect.json_type(document, path)
-        return json_type == constant(json_type_of(compared_as))
-
-    def list_length(self, field: Field) -> sa.ColumnElement[int]:
-        """Return the number of elements of a list."""
-        document, path = self._document(field)
-        return self.dialect.list_length(document, path)
-
-    def has_element(self, field: Field, test: ElementTest) -> SqlCondition:
-        """Return whether an element of a list passes a test."""
-        document, path = self._document(field)
-        return self.dialect.has_element(document, path, test)
-
-    def indexed(self, field: Field) -> SqlExpression:
-        """Return what an index over a member contains: text where its type is open."""
-        return self.key(field, FieldType.STRING)
-
-    def distinct(self, field: Field) -> SqlExpression:
-        """Return what a unique index over a member contains.
-
-        It is null for null and absent, which never collide.
-        """
-        document, path = self._location(field)
-        if document is None or (field.certain and field.type in COLUMN_TYPES):
-            return self.key(field)
-        text = self.dialect.canonical_json(document, path)
-        return sa.func.nullif(text, constant("null"))
-
-    def is_null(self, field: Field) -> SqlCondition:
-        """Return whether a member is null or absent."""
-        document, path = self._location(field)
-        if document is None:
-            column = self._column(field)
-            return column.is_(None)
-        if field.certain and field.type in COLUMN_TYPES:
-            member = self.dialect.member(document, path, field.type)
-            return member.is_(None)
-        null = constant("null")
-        json_type = self.dialect.json_type(document, path)
-        return sa.func.coalesce(json_type, null) == null
-
-    def _document(self, field: Field) -> tuple[SqlExpression, Path]:
-        """Return the document that holds a list or an object, and its path there."""
-        document, path = self._location(field)
-        assert document is not None
-        return document, path
-
-    def _column(self, field: Field) -> SqlExpression:
-        name = field.path[0]
-        columns = self.table.c if field.envelope else self.columns
-        return columns[name]
-
-    def _location(self, field: Field) -> tuple[SqlExpression | None, Path]:
-        """Return the document that a member lies in and its path there.
-
-        The document is None if the member has a column of its own.
-        """
-        if field.envelope:
-            return None, ()
-        column = self.columns.get(field.path[0])
-        if column is None:
-            return self.table.c.data, field.path
-        if len(field.path) == 1 and field.type in COLUMN_TYPES:
-            return None, ()
-        return column, field.path[1:]
-
 
 def unique_violation(
     layouts: Iterable[Layout],
@@ -274,11 +150,6 @@ def unique_violation(
             errors=errors,
         )
     return None
-
-
-def _kind(field: Field, compared_as: FieldType | None) -> FieldType | None:
-    """Return as what type a member is compared; None if that is open."""
-    return compared_as if field.type is FieldType.ANY else field.type
 
 
 def layout_of(

@@ -26,7 +26,7 @@ from persist.domain.query import (
     SortKey,
 )
 from persist.storage.dialect.columns import COLUMN_TYPES, TEXT
-from persist.storage.layout import Layout
+from persist.storage.record_source import RecordSource
 from persist.storage.sql import SqlCondition, SqlExpression, big_integer, constant
 
 COMPARISONS: Mapping[Function, Callable[[Any, Any], Any]] = {
@@ -46,7 +46,7 @@ UNFOLDED = {
 
 
 def condition(
-    layout: Layout,
+    layout: RecordSource,
     expression: Expression,
     *,
     negated: bool = False,
@@ -69,7 +69,7 @@ def condition(
 
 
 def _joined(
-    layout: Layout,
+    layout: RecordSource,
     call: Call,
     negated: bool,
 ) -> SqlCondition:
@@ -86,7 +86,7 @@ def _joined(
 
 
 def _not(
-    layout: Layout,
+    layout: RecordSource,
     call: Call,
     _negated: bool,
 ) -> SqlCondition:
@@ -100,20 +100,31 @@ def _not(
 
 
 def _not_equal(
-    layout: Layout,
+    layout: RecordSource,
     call: Call,
     negated: bool,
 ) -> SqlCondition:
     equal = Call(Function.EQ, call.arguments)
-    return _not(
+    differs = _not(
         layout,
         Call(Function.NOT, (equal,)),
         negated,
     )
+    return sa.and_(differs, *_fit(layout, call)).self_group()
+
+
+def _fit(
+    layout: RecordSource,
+    call: Call,
+) -> list[SqlCondition]:
+    """Return the tests that the members of a call are of their declared types."""
+    members = [part.field for part in call.arguments if isinstance(part, Member)]
+    tests = [layout.fits(field) for field in members]
+    return [test for test in tests if test is not None]
 
 
 def _is_null(
-    layout: Layout,
+    layout: RecordSource,
     call: Call,
     _negated: bool,
 ) -> SqlCondition:
@@ -121,7 +132,7 @@ def _is_null(
 
 
 def _comparison(
-    layout: Layout,
+    layout: RecordSource,
     call: Call,
     negated: bool,
 ) -> SqlCondition:
@@ -168,7 +179,7 @@ def _comparison(
 
 
 def _between_members(
-    layout: Layout,
+    layout: RecordSource,
     function: Function,
     left: Member,
     right: Member,
@@ -178,7 +189,9 @@ def _between_members(
     one = layout.key(left.field, normalized=normalized)
     other = layout.key(right.field, normalized=normalized)
     if function is Function.EQ:
-        return _known(one.is_not_distinct_from(other), negated)
+        same = one.is_not_distinct_from(other)
+        fit = _fit(layout, Call(function, (left, right)))
+        return _known(sa.and_(same, *fit), negated)
     tests = [
         _test(
             layout,
@@ -199,7 +212,7 @@ def _between_members(
 
 
 def _test(
-    layout: Layout,
+    layout: RecordSource,
     function: Function,
     left: Any,
     right: Any,
@@ -214,7 +227,7 @@ def _test(
 
 
 def _guards(
-    layout: Layout,
+    layout: RecordSource,
     function: Function,
     member: Member,
     key: SqlExpression,
@@ -231,7 +244,7 @@ def _guards(
 
 
 def _one_of(
-    layout: Layout,
+    layout: RecordSource,
     call: Call,
     negated: bool,
 ) -> SqlCondition:
@@ -266,7 +279,7 @@ def _one_of(
 
 
 def _has(
-    layout: Layout,
+    layout: RecordSource,
     call: Call,
     _negated: bool,
 ) -> SqlCondition:
@@ -287,7 +300,7 @@ def _has(
     return layout.has_element(_member(call).field, test)
 
 
-_WRITERS: Mapping[Function, Callable[[Layout, Call, bool], SqlCondition]] = {
+_WRITERS: Mapping[Function, Callable[[RecordSource, Call, bool], SqlCondition]] = {
     Function.AND: _joined,
     Function.OR: _joined,
     Function.NOT: _not,
@@ -322,7 +335,7 @@ def _type(expression: Expression) -> FieldType:
 
 
 def _operand(
-    layout: Layout,
+    layout: RecordSource,
     expression: Expression,
     other: Expression,
     function: Function,
@@ -358,9 +371,10 @@ def _bound(
 
 
 def _after(
-    layout: Layout,
+    layout: RecordSource,
     sort: tuple[SortKey, ...],
-    nulls: tuple[bool, ...],
+    position: tuple[Any, ...],
+    name: str = "a",
 ) -> SqlCondition:
     """Return the condition of records after a position.
 
@@ -370,7 +384,7 @@ def _after(
     """
     keys = [layout.key(key.field) for key in sort]
     bounds = [
-        sa.bindparam(f"a{n}", type_=COLUMN_TYPES.get(key.field.type, TEXT))
+        sa.bindparam(f"{name}{n}", type_=COLUMN_TYPES.get(key.field.type, TEXT))
         for n, key in enumerate(sort)
     ]
     directions = {key.descending for key in sort}
@@ -379,6 +393,7 @@ def _after(
         if len(keys) == 1:
             return _typed(compare(keys[0], bounds[0]))
         return _typed(compare(sa.tuple_(*keys), sa.tuple_(*bounds)))
+    nulls = _nulls(position)
     branches: list[SqlCondition] = []
     equal: list[SqlCondition] = []
     for key, value, bound, null in zip(
@@ -410,7 +425,7 @@ def _typed(test: Any) -> SqlCondition:
 
 
 def _is_after(
-    layout: Layout,
+    layout: RecordSource,
     key: SortKey,
     value: Any,
     bound: Any,
@@ -425,7 +440,7 @@ def _is_after(
 
 
 def _order(
-    layout: Layout,
+    layout: RecordSource,
     key: SortKey,
 ) -> SqlExpression:
     value = layout.key(key.field)
@@ -434,26 +449,20 @@ def _order(
 
 
 def where(
-    layout: Layout,
+    layout: RecordSource,
     query: Query,
 ) -> list[SqlCondition]:
     """Return the conditions of a query; its workspace is bound as ``workspace``."""
-    found = [layout.table.c.workspace == sa.bindparam("workspace")]
+    found = layout.conditions()
     if query.where is not None:
         found.append(condition(layout, query.where))
     if query.after is not None:
-        found.append(
-            _after(
-                layout,
-                query.sort,
-                _nulls(query),
-            )
-        )
+        found.append(_after(layout, query.sort, query.after))
     return found
 
 
 def page(
-    layout: Layout,
+    layout: RecordSource,
     query: Query,
 ) -> sa.Select[Any]:
     """Return the statement of a page: the record's columns, then the sort values."""
@@ -464,7 +473,7 @@ def page(
 
 
 def merged_page(
-    layouts: Sequence[Layout],
+    layouts: Sequence[RecordSource],
     query: Query,
 ) -> sa.CompoundSelect[Any]:
     """Return the statement of what matches in several tables, by id only.
@@ -492,23 +501,58 @@ def merged_page(
     return sa.union_all(*branches).order_by("id").limit(limit)
 
 
+def erased_count(
+    erased: RecordSource,
+    query: Query,
+    until: tuple[Any, ...] | None,
+) -> sa.Select[Any]:
+    """Return the statement that counts the erased records of a page.
+
+    The page ends at the position ``until``, whose values are bound as ``b0`` and so on;
+    None is the last page.
+    """
+    envelope = replace(query, where=_of_envelope(query.where))
+    conditions = where(erased, envelope)
+    if until is not None:
+        beyond = _after(erased, query.sort, until, "b")
+        conditions.append(sa.not_(sa.func.coalesce(beyond, sa.false())))
+    counted = sa.select(sa.func.count()).select_from(erased.table)
+    return counted.where(*conditions)
+
+
+def _of_envelope(where: Expression | None) -> Expression | None:
+    """Return those parts of a conjunction that are only about the envelope."""
+    is_all = isinstance(where, Call) and where.function is Function.AND
+    parts = where.arguments if isinstance(where, Call) and is_all else (where,)
+    kept = tuple(part for part in parts if part and not _names_data(part))
+    return Call(Function.AND, kept) if kept else None
+
+
+def _names_data(expression: Expression) -> bool:
+    if isinstance(expression, Member):
+        return not expression.field.envelope
+    if isinstance(expression, Call):
+        return any(map(_names_data, expression.arguments))
+    return False
+
+
 def shape(query: Query) -> tuple[Any, ...]:
     """Return what two queries with the same statement have in common."""
     return (
         query.where,
         query.sort,
         query.after is not None,
-        _nulls(query),
+        _nulls(query.after),
         query.limit is None,
     )
 
 
-def _nulls(query: Query) -> tuple[bool, ...]:
-    return tuple(value is None for value in query.after or ())
+def _nulls(position: tuple[Any, ...] | None) -> tuple[bool, ...]:
+    return tuple(value is None for value in position or ())
 
 
 def values(
-    layout: Layout,
+    layout: RecordSource,
     workspace: str,
     query: Query,
 ) -> dict[str, Any]:
@@ -516,4 +560,8 @@ def values(
     bindable = layout.dialect.bound_value
     found = {f"p{n}": bindable(value) for n, value in enumerate(query.values)}
     found |= {f"a{n}": bindable(value) for n, value in enumerate(query.after or ())}
-    return found | {"workspace": workspace, "limit": query.limit}
+    return found | {
+        "workspace": workspace,
+        "limit": query.limit,
+        "as_of": query.as_of,
+    }

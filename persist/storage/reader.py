@@ -19,8 +19,15 @@ from persist.storage.change_feed import (
 )
 from persist.storage.definitions import Definitions
 from persist.storage.dialect import Dialect
-from persist.storage.journal import HISTORY_PAGE, LAST_REVISION, REVISION
+from persist.storage.journal import (
+    HISTORY_PAGE,
+    LAST_CHANGE,
+    LAST_REVISION,
+    REVISION,
+)
 from persist.storage.layout import Layout
+from persist.storage.moments import Moment, last_change
+from persist.storage.record_source import RecordSource
 from persist.storage.records import count_statement, page_statement
 from persist.storage.seals import LEAF_HASHES, NEWEST_SEAL, SEALS_AFTER, seal_of
 from persist.storage.sql import Compiled, Row, Session, Statement
@@ -55,9 +62,16 @@ class Reader:
         self.session = session
         self.definitions = Definitions(session)
 
+    def last_change(self, moment: Moment) -> int:
+        """Return the ``seq`` that a moment means.
+
+        Raises ``InvalidQuery`` and ``ChangesGone``.
+        """
+        return last_change(self.session, moment)
+
     def page(
         self,
-        layout: Layout,
+        layout: RecordSource,
         workspace: str,
         query: Query,
     ) -> list[Row]:
@@ -112,9 +126,52 @@ class Reader:
                 end = min(end, last_id)
         return found, end
 
-    def count(
+    def erased_count(
         self,
         layout: Layout,
+        workspace: str,
+        query: Query,
+        until: tuple[Any, ...] | None,
+    ) -> int:
+        """Return how many erased records a page of a past moment leaves out.
+
+        ``until`` has the sort values of its last record, None on the last page.
+        """
+        erased = layout.past.erased
+        shape = query_sql.shape(query)
+        ends = until and tuple(value is None for value in until)
+        statement = erased.statements.get(
+            ("erased", *shape, ends),
+            lambda: query_sql.erased_count(erased, query, until),
+        )
+        values = query_sql.values(erased, workspace, query)
+        bindable = self.session.dialect.bound_value
+        values |= {f"b{n}": bindable(value) for n, value in enumerate(until or ())}
+        ((count,),) = statement.run(self.session.cursor, values).fetchall()
+        return int(count)
+
+    def past_change(
+        self,
+        collection: str,
+        workspace: str,
+        record_id: str,
+        as_of: int,
+    ) -> Row | None:
+        """Return the last change of a record until ``as_of``.
+
+        It is a row of ``journal.LAST_CHANGE``.
+        """
+        return self.session.row(
+            LAST_CHANGE,
+            collection=collection,
+            workspace=workspace,
+            id=record_id,
+            as_of=as_of,
+        )
+
+    def count(
+        self,
+        layout: RecordSource,
         workspace: str,
         query: Query,
     ) -> int:

@@ -15,6 +15,7 @@ from persist.domain.query import Query
 from persist.domain.record import Record
 from persist.storage import query_sql
 from persist.storage.layout import Layout
+from persist.storage.record_source import RecordSource
 from persist.storage.sql import Clause, Compiled, Cursor, Row
 
 BATCH_ROWS = 500
@@ -238,7 +239,7 @@ def _run_checked(
             raise WriteLost
 
 
-def page_statement(layout: Layout, query: Query) -> Compiled:
+def page_statement(layout: RecordSource, query: Query) -> Compiled:
     """Return the statement of a page."""
     key = ("page", *query_sql.shape(query))
 
@@ -261,7 +262,7 @@ def _select_for_update(layout: Layout, query: Query) -> Compiled:
     return layout.statements.get(key, write)
 
 
-def count_statement(layout: Layout, query: Query) -> Compiled:
+def count_statement(layout: RecordSource, query: Query) -> Compiled:
     """Return the statement that counts all that matches, whatever the page."""
     key = ("count", query.where)
 

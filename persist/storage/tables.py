@@ -6,7 +6,7 @@ Times are text on both databases: RFC 3339 in UTC with microseconds and ``Z``.
 
 import sqlalchemy as sa
 
-from persist.storage.dialect.columns import DOCUMENT, INTEGER, TEXT
+from persist.storage.dialect.columns import DOCUMENT, INTEGER, TEXT, partial_index
 
 
 def _text(name: str, *, null: bool = False) -> sa.Column[str]:
@@ -41,6 +41,16 @@ JOURNAL = sa.Table(
         "journal_record", "collection", "workspace", "id", "revision", unique=True
     ),
     sa.Index("journal_request", "request_id", "seq"),
+    partial_index(
+        "journal_deletions",
+        ("collection", "workspace", "at", "id"),
+        where="operation = 'delete'",
+    ),
+    partial_index(
+        "journal_erased",
+        ("collection", "workspace", "id"),
+        where="data IS NULL AND operation != 'delete'",
+    ),
 )
 """Every change, in commit order.
 

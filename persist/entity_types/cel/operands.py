@@ -8,7 +8,7 @@ from types import NoneType
 from typing import Any
 
 from persist.domain.entity_type import EntityType
-from persist.domain.field import ENVELOPE, Field, FieldType
+from persist.domain.field import Field, FieldType
 from persist.domain.field_types import NUMBERS, SCALARS
 from persist.domain.query import EQUALITY, Function, Member
 from persist.domain.query_values import compared_value, type_compared
@@ -106,7 +106,7 @@ def field(entity_type: EntityType, named: Reference) -> Field:
     if named.root == "data" and named.path:
         found = entity_type.field_at(named.path, undeclared=True)
     elif named.root == "record" and len(named.path) == 1:
-        found = ENVELOPE.get(named.path[0])
+        found = entity_type.envelope.get(named.path[0])
     if found is None:
         raise CompileError(_unknown(entity_type, named), named.position)
     return found
@@ -118,7 +118,7 @@ def _unknown(entity_type: EntityType, named: Reference) -> str:
     if named.root == "data":
         return unknown(entity_type.schema, "data", named.path)
     if named.root == "record":
-        near = nearest(named.path[0], ENVELOPE, cutoff=0.0)
+        near = nearest(named.path[0], entity_type.envelope, cutoff=0.0)
         return f"unknown member {named}; the nearest known one is record.{near}"
     hint = (
         'members are written data.<name>, those of the envelope record.<name>, text "in'

@@ -285,6 +285,9 @@ class Dialect(Protocol):
     ) -> sa.ColumnElement[str | None]:
         """Return the JSON type of a member: object, array, string, number, boolean."""
 
+    def is_integer(self, document: SqlExpression, path: Path) -> SqlCondition:
+        """Test whether a member that is a number is written without a fraction."""
+
     def contains(self, text: Any, part: Any) -> SqlCondition:
         """Test whether text contains other text."""
 

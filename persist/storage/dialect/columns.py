@@ -1,5 +1,6 @@
 """The column types that both databases have, and the words they reserve."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -46,3 +47,14 @@ KEYWORDS = (
     | set(postgresql.base.RESERVED_WORDS)
 )
 """Words that one of the databases refuses as the name of a table."""
+
+
+def partial_index(name: str, columns: Sequence[str], *, where: str) -> sa.Index:
+    """Return an index of the rows that meet a condition."""
+    condition = sa.text(where)
+    return sa.Index(
+        name,
+        *columns,
+        sqlite_where=condition,
+        postgresql_where=condition,
+    )

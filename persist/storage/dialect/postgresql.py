@@ -423,6 +423,10 @@ class PostgreSQL(SqlCompiler):
     ) -> sa.ColumnElement[str | None]:
         return sa.func.json_typeof(document.op("#>")(_text_array(path)))
 
+    def is_integer(self, document: SqlExpression, path: Path) -> SqlCondition:
+        text = document.op("#>>")(_text_array(path))
+        return sa.func.translate(text, constant(".e"), constant("")) == text
+
     def list_length(self, document: SqlExpression, path: Path) -> sa.ColumnElement[int]:
         return sa.func.json_array_length(self._list(document, path))
 

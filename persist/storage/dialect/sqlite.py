@@ -427,6 +427,10 @@ class Sqlite(SqlCompiler):
         found = sa.func.json_type(*_at(document, path))
         return sa.case(JSON_TYPES, value=found, else_=found)
 
+    def is_integer(self, document: SqlExpression, path: Path) -> SqlCondition:
+        value = self.member(document, path, FieldType.NUMBER)
+        return sa.func.typeof(value) == constant("integer")
+
     def list_length(self, document: SqlExpression, path: Path) -> sa.ColumnElement[int]:
         is_list = self.json_type(document, path) == constant("array")
         length = sa.func.json_array_length(*_at(document, path))

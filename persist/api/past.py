@@ -1,0 +1,89 @@
+"""Reads of an earlier moment: one record, and a page of a collection."""
+
+from dataclasses import dataclass, replace
+
+from persist.api.query_params import Listing, cursor_of
+from persist.domain.change import Operation
+from persist.domain.errors import RecordNotFound
+from persist.domain.record import Record
+from persist.storage.database import Database
+from persist.storage.journal import past_record
+from persist.storage.layout import Layout
+from persist.storage.moments import Moment
+from persist.storage.reader import Reader
+from persist.storage.sql import Row
+
+SORT_VALUES = 6
+"""Where the sort values of a row begin."""
+
+
+@dataclass(frozen=True, slots=True)
+class PastPage:
+    """A page of past records, and how many of them were left out as ``erased``."""
+
+    rows: list[Row]
+    cursor: str | None
+    total: int | None
+    erased: int
+
+
+async def page_as_of(
+    database: Database,
+    layout: Layout,
+    workspace: str,
+    asked: Listing,
+) -> PastPage:
+    """Return a page of a collection as it was at the moment of a list request."""
+    moment = asked.as_of
+    assert moment is not None
+    past = layout.past
+    size = asked.query.limit or 0
+
+    def read(reader: Reader) -> PastPage:
+        as_of = reader.last_change(moment)
+        query = replace(asked.query.one_more(), as_of=as_of)
+        rows = reader.page(past.source(query), workspace, query)
+        until = None
+        cursor = None
+        if len(rows) > size:
+            until = rows[size - 1][SORT_VALUES:]
+            cursor = cursor_of(asked, until, as_of)
+        total = None
+        if asked.count:
+            total = reader.count(past.at_once, workspace, query)
+        erased = reader.erased_count(layout, workspace, query, until)
+        return PastPage(rows[:size], cursor, total, erased)
+
+    return await database.read(read)
+
+
+async def record_as_of(
+    database: Database,
+    collection: str,
+    workspace: str,
+    record_id: str,
+    moment: Moment,
+) -> Record | int:
+    """Return a record as it was at a moment, or its revision if the data was erased.
+
+    Raises ``RecordNotFound``.
+    """
+
+    def read(reader: Reader) -> Row | None:
+        as_of = reader.last_change(moment)
+        return reader.past_change(
+            collection,
+            workspace,
+            record_id,
+            as_of,
+        )
+
+    change = await database.read(read)
+    if change is None or change[0] == Operation.DELETE.value:
+        raise RecordNotFound(f"{collection} had no record {record_id} then")
+    _, *row = change
+    record = past_record(collection, workspace, tuple(row))
+    if record is None:
+        _, _, revision, *_ = change
+        return int(revision)
+    return record

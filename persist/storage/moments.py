@@ -1,0 +1,46 @@
+"""Moments: which change a time or a ``seq`` means, as long as the journal has it."""
+
+from persist.domain.errors import ChangesGone, InvalidQuery
+from persist.storage.change_feed import JOURNAL_ENDS
+from persist.storage.dialect import Dialect
+from persist.storage.seals import NEWEST_SEAL, SEALED_BY, seal_of
+from persist.storage.sql import Session
+from persist.storage.unit_of_work import now
+
+Moment = int | str
+"""The ``seq`` of a change, or a time as the envelope has it."""
+
+
+def last_change(session: Session[Dialect], moment: Moment) -> int:
+    """Return the ``seq`` of the last change until a moment, 0 before the first.
+
+    Raises ``InvalidQuery`` beyond the last change and for a future time, and
+    ``ChangesGone`` where the journal was trimmed.
+    """
+    first, head = session.rows(JOURNAL_ENDS)[0]
+    seq = moment if isinstance(moment, int) else _sealed_by(session, moment)
+    if seq > head:
+        raise InvalidQuery(
+            f"as_of={seq} is beyond the last change, whose seq is {head}",
+            last_seq=head,
+        )
+    if seq < first and first > 1:
+        raise ChangesGone(
+            f"the journal was trimmed and begins at seq {first}; as_of={first} is the"
+            " earliest moment that can be seen",
+            first_seq=first,
+        )
+    return seq
+
+
+def _sealed_by(session: Session[Dialect], time: str) -> int:
+    """Return the end of the last seal at a time or before; 0 if there is none."""
+    found = session.row(SEALED_BY, at=time)
+    if time > now() and _is_after_last_seal(session, time):
+        raise InvalidQuery(f"as_of={time} is in the future")
+    return 0 if found is None else int(found[0])
+
+
+def _is_after_last_seal(session: Session[Dialect], time: str) -> bool:
+    row = session.row(NEWEST_SEAL)
+    return row is None or time > seal_of(row).at

@@ -1,0 +1,197 @@
+"""The past: the records of a collection as they were right after a change.
+
+They are read from the journal, which has every state of every record. Where the data of
+a change was erased and the record is still at it, its data is that of the record.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from persist.domain.change import Operation
+from persist.domain.field import ENVELOPE, Field, FieldType
+from persist.domain.query import Query
+from persist.storage.dialect.columns import DOCUMENT
+from persist.storage.record_source import RecordSource
+from persist.storage.sql import (
+    SqlCondition,
+    SqlExpression,
+    StatementCache,
+    big_integer,
+    constant,
+)
+from persist.storage.tables import JOURNAL
+
+AS_OF = big_integer("as_of")
+
+CHANGE = JOURNAL.alias("change")
+
+
+class PastSource(RecordSource):
+    """A query of past records, whose data is a document of any schema version."""
+
+    def conditions(self) -> list[SqlCondition]:
+        """Leave out what was erased."""
+        return [*super().conditions(), self.table.c.data.is_not(None)]
+
+    def guard(
+        self,
+        field: Field,
+        compared_as: FieldType,
+    ) -> SqlCondition | None:
+        """Return the test that a member has a type."""
+        test = super().guard(field, compared_as)
+        if test is None or field.type is not FieldType.INTEGER:
+            return test
+        document, path = self._document(field)
+        return sa.and_(test, self.dialect.is_integer(document, path))
+
+    def fits(self, field: Field) -> SqlCondition | None:
+        """Return the test that a member is null or of its declared type."""
+        guard = self.guard(field, field.type)
+        if guard is None:
+            return None
+        is_typed = sa.func.coalesce(guard, sa.false())
+        return sa.or_(self.is_null(field), is_typed).self_group()
+
+
+class ErasedSource(PastSource):
+    """The past records whose data was erased, which have nothing but an envelope."""
+
+    def conditions(self) -> list[SqlCondition]:
+        """Leave out what is known, because the record is still at that revision."""
+        in_workspace, _ = super().conditions()
+        return [in_workspace, self.table.c.data.is_(None)]
+
+
+@dataclass(frozen=True)
+class PastRecords:
+    """The ways to read the records of a moment.
+
+    ``by_id`` finds them in the order of ids, so that a page reads no more than it
+    shows. ``at_once`` finds all of them first, which is quicker for any other order.
+    ``erased`` has those whose data was erased.
+    """
+
+    by_id: PastSource
+    at_once: PastSource
+    erased: "ErasedSource"
+
+    def source(self, query: Query) -> PastSource:
+        """Return the quicker way for a page of a query."""
+        return self.by_id if query.is_by_id else self.at_once
+
+
+def past_records(present: RecordSource) -> PastRecords:
+    """Return the past of the records of a table."""
+    name = present.type.name
+    by_id = _changes(name, _by_id)
+    at_once = _changes(name, _at_once)
+    erased = by_id.where(CHANGE.c.data.is_(None))
+    return PastRecords(
+        by_id=PastSource(**_source(present, by_id)),
+        at_once=PastSource(**_source(present, at_once)),
+        erased=ErasedSource(**_source(present, erased)),
+    )
+
+
+Last = Callable[[str], SqlCondition]
+"""Returns the condition of the last change of each record of a collection until
+``as_of``."""
+
+
+def _changes(
+    collection: str,
+    is_last: Last,
+) -> sa.Select[Any]:
+    """Return the last changes of a collection's records but those that deleted them."""
+    return sa.select().where(
+        CHANGE.c.collection == constant(collection),
+        is_last(collection),
+        CHANGE.c.operation != constant(Operation.DELETE.value),
+    )
+
+
+def _source(
+    present: RecordSource,
+    changes: sa.Select[Any],
+) -> dict[str, Any]:
+    """Return the source of the records that changes made."""
+    change = CHANGE.c
+    updated_at = sa.func.coalesce(change.updated_at, change.at)
+    data = sa.func.coalesce(change.data, _present_data(present))
+    records = changes.with_only_columns(
+        change.workspace,
+        change.id,
+        change.revision,
+        change.schema_version,
+        change.created_at,
+        updated_at.label("updated_at"),
+        sa.type_coerce(data, DOCUMENT).label("data"),
+    )
+    table = records.subquery("past")
+    envelope = [table.c[name] for name in ENVELOPE]
+    text = sa.cast(table.c.data, sa.Text())
+    return {
+        "type": present.type.past,
+        "table": table,
+        "columns": {},
+        "selected": (*envelope, text.label("data_text")),
+        "dialect": present.dialect,
+        "statements": StatementCache(present.dialect),
+    }
+
+
+def _present_data(present: RecordSource) -> SqlExpression:
+    """Return the data of the record if it is still at a change."""
+    table = present.table
+    change = CHANGE.c
+    *_, data = present.selected
+    stored = sa.select(data).where(
+        table.c.workspace == change.workspace,
+        table.c.id == change.id,
+        table.c.revision == change.revision,
+    )
+    text = stored.correlate(CHANGE).scalar_subquery()
+    return sa.cast(text, DOCUMENT)
+
+
+def _by_id(_: str) -> SqlCondition:
+    """Look at the next change of the record: it must be later."""
+    change = CHANGE.c
+    table = JOURNAL.alias("later")
+    later = table.c
+    following = (
+        sa.select(later.seq)
+        .where(
+            later.collection == change.collection,
+            later.workspace == change.workspace,
+            later.id == change.id,
+            later.revision > change.revision,
+        )
+        .order_by(later.revision)
+        .limit(sa.literal_column("1"))
+        .correlate(CHANGE)
+        .scalar_subquery()
+    )
+    is_later = following > AS_OF
+    is_last = sa.func.coalesce(is_later, sa.true())
+    return sa.and_(change.seq <= AS_OF, is_last)
+
+
+def _at_once(collection: str) -> SqlCondition:
+    """Look for the last change of every record in one pass."""
+    table = JOURNAL.alias("last")
+    last = table.c
+    seqs = (
+        sa.select(sa.func.max(last.seq))
+        .where(
+            last.collection == constant(collection),
+            last.workspace == sa.bindparam("workspace"),
+            last.seq <= AS_OF,
+        )
+        .group_by(last.id)
+    )
+    return CHANGE.c.seq.in_(seqs)
