@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from persist.api import bulk, pagination
 from persist.api.pagination import page_response
-from persist.api.past import page_as_of, record_as_of
+from persist.api.past import page_as_of, record_as_of, trash_page
 from persist.api.patches import change_of
 from persist.api.query_filters import conditions
 from persist.api.query_params import (
@@ -23,6 +23,7 @@ from persist.api.query_params import (
     page_size,
     pairs_of,
     split,
+    trash_listing,
 )
 from persist.api.request_bodies import Body
 from persist.api.requests import PATCH_TYPES, UNKNOWN, Request, json_object
@@ -33,6 +34,7 @@ from persist.api.responses import (
     change_text,
     created_response,
     deleted_response,
+    deleted_text,
     etag,
     json_response,
     no_content,
@@ -510,6 +512,29 @@ class CollectionRoutes:
             cursor = cursor_of(asked, position)
         items = _items(target, rows, asked.fields)
         return page_response(request, target.path, items, cursor, total)
+
+    async def trash(self, target: Target, request: Request) -> Response:
+        """Return a page of the deleted records, the newest deletion first."""
+        asked = trash_listing(target.type, target.workspace, request.query)
+        page = await trash_page(
+            self._database,
+            target.layout,
+            target.workspace,
+            asked,
+        )
+        items = _items(target, page.rows, asked.fields)
+        deletions = [row[6:8] for row in page.rows]
+        texts = [
+            deleted_text(item, *deletion)
+            for item, deletion in zip(items, deletions, strict=True)
+        ]
+        return page_response(
+            request,
+            f"{target.path}/trash",
+            texts,
+            page.cursor,
+            page.total,
+        )
 
     async def create(self, target: Target, request: Request) -> Response:
         """Create a record under an id that the service makes."""

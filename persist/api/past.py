@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from persist.api.query_params import Listing, cursor_of
 from persist.domain.change import Operation
 from persist.domain.errors import RecordNotFound
+from persist.domain.field import DELETION
 from persist.domain.record import Record
 from persist.storage.database import Database
 from persist.storage.journal import past_record
@@ -55,6 +56,31 @@ async def page_as_of(
         return PastPage(rows[:size], cursor, total, erased)
 
     return await database.read(read)
+
+
+async def trash_page(
+    database: Database,
+    layout: Layout,
+    workspace: str,
+    asked: Listing,
+) -> PastPage:
+    """Return a page of the deleted records of a collection."""
+    trash = layout.past.trash
+    size = asked.query.limit or 0
+    query = asked.query.one_more()
+
+    def read(reader: Reader) -> PastPage:
+        rows = reader.page(trash, workspace, query)
+        cursor = None
+        if len(rows) > size:
+            position = rows[size - 1][SORT_VALUES + len(DELETION) :]
+            cursor = cursor_of(asked, position)
+        total = None
+        if asked.count:
+            total = reader.count(trash, workspace, query)
+        return PastPage(rows[:size], cursor, total, 0)
+
+    return await database.read(read, consistent=asked.count)
 
 
 async def record_as_of(

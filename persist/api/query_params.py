@@ -19,7 +19,7 @@ from persist.api.query_filters import (
 )
 from persist.domain.entity_type import EntityType, Kind, PastType
 from persist.domain.errors import InvalidQuery
-from persist.domain.field import ENVELOPE, Field, FieldType
+from persist.domain.field import DELETION, ENVELOPE, Field, FieldType
 from persist.domain.field_types import TEXT_TYPES, stored_time
 from persist.domain.query import BY_ID, Query, SortKey
 from persist.domain.record import INT64, canonical_text
@@ -167,6 +167,35 @@ def listing(
     found = Query(where, values, sort, after, limit)
     fields = _fields(entity_type, control["fields"]) if "fields" in control else None
     return Listing(found, fields, flag(control, "count"), digest, as_of)
+
+
+NEWEST_DELETION_FIRST: tuple[SortKey, ...] = (
+    SortKey(DELETION["deleted_at"], descending=True),
+    SortKey(ENVELOPE["id"], descending=True),
+)
+
+
+@lru_cache(maxsize=4096)
+def trash_listing(entity_type: EntityType, workspace: str, query: bytes) -> Listing:
+    """Return a request for deleted records.
+
+    Raises ``InvalidQuery``, which names the nearest known parameter or field.
+    """
+    known = (PAGE | FILTERS) - {"as_of"}
+    control, filters = split(pairs_of(query), known)
+    digest = _digest(f"{entity_type.name}/trash", workspace, filters, control)
+    deleted = entity_type.trash
+    where, values = conditions(deleted, filters, control, known)
+    sort = NEWEST_DELETION_FIRST
+    if "sort" in control:
+        sort = _sort(deleted, control["sort"])
+    after = None
+    if "cursor" in control:
+        position = pagination.decode(control["cursor"], digest)
+        after = _after(position, sort)
+    found = Query(where, values, sort, after, page_size(control))
+    fields = _fields(deleted, control["fields"]) if "fields" in control else None
+    return Listing(found, fields, flag(control, "count"), digest)
 
 
 def moment_of(control: dict[str, str]) -> Moment | None:

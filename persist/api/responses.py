@@ -171,6 +171,13 @@ def row_text(collection: str, workspace: str, row: tuple[Any, ...]) -> str:
     )
 
 
+def deleted_text(record: str, deleted_at: str, deleted_by: str | None) -> str:
+    """Return the JSON text of a record with when and by whom it was deleted."""
+    members = record.removesuffix("}")
+    actor = dumps(deleted_by)
+    return f'{members},"deleted_at":"{deleted_at}","deleted_by":{actor}}}'
+
+
 def selected(row: tuple[Any, ...], fields: tuple[str, ...] | None) -> tuple[Any, ...]:
     """Return a stored row with only some fields of its data."""
     if fields is None:

@@ -169,6 +169,14 @@ COLLECTION_ROUTES = (
     ),
     Route(
         "GET",
+        f"{COLLECTION}/trash",
+        "trash",
+        "List the deleted records, the newest deletion first",
+        Level.READ,
+        problems=_READ,
+    ),
+    Route(
+        "GET",
         f"{COLLECTION}/snapshots",
         "list_snapshots",
         "List the snapshots that hold the collection",

@@ -11,7 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from persist.domain.change import Operation
-from persist.domain.field import ENVELOPE, Field, FieldType
+from persist.domain.field import DELETION, ENVELOPE, Field, FieldType
 from persist.domain.query import Query
 from persist.storage.dialect.columns import DOCUMENT
 from persist.storage.record_source import RecordSource
@@ -72,12 +72,14 @@ class PastRecords:
 
     ``by_id`` finds them in the order of ids, so that a page reads no more than it
     shows. ``at_once`` finds all of them first, which is quicker for any other order.
-    ``erased`` has those whose data was erased.
+    ``erased`` has those whose data was erased, ``trash`` the deleted records that have
+    not come back.
     """
 
     by_id: PastSource
     at_once: PastSource
     erased: "ErasedSource"
+    trash: PastSource
 
     def source(self, query: Query) -> PastSource:
         """Return the quicker way for a page of a query."""
@@ -94,6 +96,7 @@ def past_records(present: RecordSource) -> PastRecords:
         by_id=PastSource(**_source(present, by_id)),
         at_once=PastSource(**_source(present, at_once)),
         erased=ErasedSource(**_source(present, erased)),
+        trash=_trash(present),
     )
 
 
@@ -131,6 +134,14 @@ def _source(
         updated_at.label("updated_at"),
         sa.type_coerce(data, DOCUMENT).label("data"),
     )
+    return _members(present, records)
+
+
+def _members(
+    present: RecordSource,
+    records: sa.Select[Any],
+) -> dict[str, Any]:
+    """Return the members of the source of records that a query of the journal gives."""
     table = records.subquery("past")
     envelope = [table.c[name] for name in ENVELOPE]
     text = sa.cast(table.c.data, sa.Text())
@@ -142,6 +153,56 @@ def _source(
         "dialect": present.dialect,
         "statements": StatementCache(present.dialect),
     }
+
+
+def _trash(present: RecordSource) -> PastSource:
+    """Return the source of deleted records, each as it was before its deletion."""
+    change = CHANGE.c
+    table = JOURNAL.alias("before")
+    before = table.c
+    updated_at = sa.func.coalesce(before.updated_at, before.at)
+    deleted_by = sa.func.nullif(change.actor, constant(""))
+    records = sa.select(
+        before.workspace,
+        before.id,
+        before.revision,
+        before.schema_version,
+        before.created_at,
+        updated_at.label("updated_at"),
+        before.data,
+        change.at.label("deleted_at"),
+        deleted_by.label("deleted_by"),
+    ).where(
+        change.collection == constant(present.type.name),
+        change.operation == constant(Operation.DELETE.value),
+        _neighbour("later", following=True).is_(None),
+        before.collection == change.collection,
+        before.workspace == change.workspace,
+        before.id == change.id,
+        before.revision == _neighbour("earlier", following=False),
+    )
+    members = _members(present, records)
+    deleted = [members["table"].c[name] for name in DELETION]
+    members["selected"] = (*members["selected"], *deleted)
+    return PastSource(**members | {"type": present.type.trash})
+
+
+def _neighbour(name: str, *, following: bool) -> sa.ScalarSelect[int]:
+    """Return the revision of the change of a record before or after a change."""
+    change = CHANGE.c
+    table = JOURNAL.alias(name)
+    other = table.c
+    nearest = sa.func.min if following else sa.func.max
+    is_beyond = other.revision < change.revision
+    if following:
+        is_beyond = other.revision > change.revision
+    neighbour = sa.select(nearest(other.revision)).where(
+        other.collection == change.collection,
+        other.workspace == change.workspace,
+        other.id == change.id,
+        is_beyond,
+    )
+    return neighbour.correlate(CHANGE).scalar_subquery()
 
 
 def _present_data(present: RecordSource) -> SqlExpression:

@@ -147,7 +147,7 @@ class _CollectionOperations:
         for name in parameter_names(route.operation):
             if name == "*":
                 yield from map(parameter, self._filters_of(route))
-            elif name in ("sort", "fields"):
+            elif name in ("sort", "fields") and route.operation != "trash":
                 yield parameter(self.base + name.capitalize())
             else:
                 yield parameter(name)
