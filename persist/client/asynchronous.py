@@ -13,6 +13,7 @@ from persist.client.calls import (
     Changes,
     CollectionCalls,
     Feed,
+    LineSplitter,
     Target,
     import_line,
     json_call,
@@ -154,15 +155,14 @@ class AsyncClient:
         except httpx.TransportError as error:
             return error
 
-    async def stream(self, call: Call[Any]) -> AsyncIterator[str]:
-        """Send a call and yield the lines of its answer as they arrive."""
+    async def stream(self, call: Call[Any]) -> AsyncIterator[bytes]:
+        """Send a call and yield the bytes of its answer as they arrive."""
         response = await self._http.send(self._request(call), stream=True)
         try:
             if response.is_error:
                 await response.aread()
-            async for line in checked(response).aiter_lines():
-                if line.strip():
-                    yield line
+            async for chunk in checked(response).aiter_bytes():
+                yield chunk
         finally:
             await response.aclose()
 
@@ -279,9 +279,10 @@ class AsyncCollection(Generic[Data]):
 
     async def export(self, **filters: Any) -> AsyncIterator[Record[Data]]:
         """Yield the records that match, all as of one moment."""
-        lines = self._client.stream(self._calls.export(filters))
-        async for line in lines:
-            yield self._calls.read_line(line)
+        splitter = LineSplitter()
+        async for chunk in self._client.stream(self._calls.export(filters)):
+            for line in splitter.lines(chunk):
+                yield self._calls.read_line(line)
 
 
 async def _asynchronously(chunks: Iterable[bytes]) -> AsyncIterator[bytes]:

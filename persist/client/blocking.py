@@ -13,6 +13,7 @@ from persist.client.calls import (
     Changes,
     CollectionCalls,
     Feed,
+    LineSplitter,
     Target,
     import_line,
     json_call,
@@ -151,14 +152,13 @@ class Client:
         except httpx.TransportError as error:
             return error
 
-    def stream(self, call: Call[Any]) -> Iterator[str]:
-        """Send a call and yield the lines of its answer as they arrive."""
+    def stream(self, call: Call[Any]) -> Iterator[bytes]:
+        """Send a call and yield the bytes of its answer as they arrive."""
         response = self._http.send(self._request(call), stream=True)
         try:
             if response.is_error:
                 response.read()
-            lines = checked(response).iter_lines()
-            yield from filter(str.strip, lines)
+            yield from checked(response).iter_bytes()
         finally:
             response.close()
 
@@ -267,5 +267,6 @@ class Collection(Generic[Data]):
     def export(self, **filters: Any) -> Iterator[Record[Data]]:
         """Yield the records that match, all as of one moment."""
         call = self._calls.export(filters)
-        lines = self._client.stream(call)
-        yield from map(self._calls.read_line, lines)
+        splitter = LineSplitter()
+        for chunk in self._client.stream(call):
+            yield from map(self._calls.read_line, splitter.lines(chunk))

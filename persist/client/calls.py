@@ -280,9 +280,22 @@ class CollectionCalls(Generic[Data]):
     def export(self, filters: Mapping[str, Any]) -> Call[None]:
         return Call("GET", self._path("export"), lambda _: None, query_of(filters))
 
-    def read_line(self, line: str) -> Record[Data]:
+    def read_line(self, line: bytes) -> Record[Data]:
         """Return the record of one line of an export."""
         return self._record(json.loads(line))
+
+
+class LineSplitter:
+    """Splits chunks of bytes into the lines of NDJSON: at line feeds only, because JSON
+    may contain what Python also takes for the end of a line (U+2028)."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+
+    def lines(self, chunk: bytes) -> list[bytes]:
+        """Return the lines that a chunk completes."""
+        *lines, self._rest = (self._rest + chunk).split(b"\n")
+        return [line for line in lines if line.strip()]
 
 
 def import_line(data: object) -> bytes:

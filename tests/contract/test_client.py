@@ -81,6 +81,17 @@ def test_lists_go_on_over_pages(persist: Client, marker: str) -> None:
     assert counters.delete_matching(10, name=marker) == 7
 
 
+def test_an_export_may_contain_any_separator_of_lines(
+    persist: Client, marker: str
+) -> None:
+    """U+2028 and U+0085 end no line of NDJSON, though Python splits there."""
+    counters = persist.collection(NAME, Counter)
+    name = f"{marker}\u2028next\x85last"
+    counters.create({"name": name})
+    [record] = counters.export(name=name)
+    assert record.data.name == name
+
+
 def test_commands_run_on_one_record_and_on_many(persist: Client, marker: str) -> None:
     counters = persist.collection(NAME, Counter)
     counter = counters.create({"name": marker})
