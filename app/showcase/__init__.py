@@ -15,8 +15,8 @@ from app.showcase.report import Report
 from app.showcase.tickets import restore_tickets
 from persist import logging_config
 from persist.cli import preflight
-from persist.cli.client import bearer
 from persist.cli.local_service import CannotStart, LocalService
+from persist.client import Client, Problem
 from persist.settings import ExplicitSettings
 
 TIMEOUT_SECONDS = 30
@@ -37,7 +37,7 @@ def run(
             _visit(url, key, report)
         else:
             _run_own_service(database_url, report)
-    except (Mismatch, CannotStart, preflight.NotReady) as error:
+    except (Mismatch, Problem, CannotStart, preflight.NotReady) as error:
         failure = str(error)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         failure = f"the service cannot be reached: {error}"
@@ -46,21 +46,20 @@ def run(
 
 
 def _visit(url: str, key: str | None, report: Report) -> None:
-    base = url.rstrip("/")
-    with httpx.Client(
-        base_url=base, timeout=TIMEOUT_SECONDS, headers=bearer(key)
-    ) as client:
-        client.get("/health/ready").raise_for_status()
+    with Client(url, key, timeout_seconds=TIMEOUT_SECONDS) as client:
+        client.request("GET", "/health/ready")
         _tell(Narrator(client, report))
 
 
 def _run_own_service(database_url: str | None, report: Report) -> None:
     logging_config.configure("warning")
-    timeout = httpx.Timeout(TIMEOUT_SECONDS)
     with tempfile.TemporaryDirectory(prefix="persist-showcase-") as folder:
         settings = _settings(Path(folder), database_url)
         _create_tables(settings)
-        with LocalService(settings) as service, service.client(timeout) as client:
+        with (
+            LocalService(settings) as service,
+            service.client(TIMEOUT_SECONDS) as client,
+        ):
             narrator = Narrator(client, report, owns_database=database_url is None)
             narrator.restart = service.restart
             _tell(narrator)

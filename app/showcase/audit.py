@@ -31,7 +31,7 @@ def record_login(narrator: Narrator) -> int:
 
 
 def _register(narrator: Narrator) -> Any:
-    if narrator.client.get(TYPE).status_code == 200:
+    if narrator.exists(TYPE):
         expected = {"name": "audit-events", "current": True}
         return narrator.call(
             "AuditEvent is registered", "GET", TYPE, status=200, expect=expected

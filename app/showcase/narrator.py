@@ -3,11 +3,11 @@
 import json
 import uuid
 from collections.abc import Callable, Mapping
-from typing import Any
-
-import httpx
+from typing import Any, NamedTuple, Self
 
 from app.showcase.report import Report, Step
+from persist.client import Client, Problem
+from persist.client.calls import Call, json_call
 
 ABSENT = object()
 """The value of a member that an answer does not have."""
@@ -15,6 +15,8 @@ ABSENT = object()
 LONGEST_QUOTE = 500
 """Characters of an unexpected answer that are quoted in a message."""
 
+OK = 200
+CREATED = 201
 MERGE_PATCH = {"Content-Type": "application/merge-patch+json"}
 
 
@@ -31,7 +33,7 @@ class Narrator:
     """
 
     def __init__(
-        self, client: httpx.Client, report: Report, *, owns_database: bool = False
+        self, client: Client, report: Report, *, owns_database: bool = False
     ) -> None:
         self.client = client
         self.report = report
@@ -47,7 +49,7 @@ class Narrator:
         *,
         status: int,
         expect: Mapping[str, Any],
-        read: Callable[[httpx.Response], Any] = httpx.Response.json,
+        read: Callable[[str], Any] = json.loads,
         **request: Any,
     ) -> Any:
         """Send a request and check its answer. Return what ``read`` makes of it.
@@ -55,20 +57,32 @@ class Narrator:
         ``expect`` maps dotted paths in the answer to their values.
         Raise ``Mismatch``.
         """
-        response = self.client.request(method, path, **request)
+        call = _call(method, path, **request)
+        response = self._send(call)
         # Before any check: what a failed step created is deleted as well. Reports of
         # restores cannot be deleted.
-        if response.status_code == 201 and path != "/migrations":
-            self.will_delete(response.headers["Location"])
-        if response.status_code != status:
+        if response.location and path != "/migrations":
+            self.will_delete(response.location)
+        if response.status != status:
             raise Mismatch(
-                f"{title}: status {response.status_code} instead of {status}:"
+                f"{title}: status {response.status} instead of {status}:"
                 f" {response.text[:LONGEST_QUOTE]}"
             )
-        answer = read(response)
+        answer = read(response.text)
         _check(title, answer, expect)
         self.report.add(Step(title, f"{method} {path} → {status}", expect))
         return answer
+
+    def _send(self, call: Call["_Answer"]) -> "_Answer":
+        """Send a request and return its answer, also where it is a problem."""
+        try:
+            return self.client.send(call)
+        except Problem as problem:
+            return _Answer(problem.status, json.dumps(problem.members))
+
+    def exists(self, path: str) -> bool:
+        """Return whether there is something at a path."""
+        return self._send(Call("GET", path, read=_Answer.of)).status == OK
 
     def unique(self, name: str) -> str:
         """Return a name that nobody has used in this database."""
@@ -84,13 +98,46 @@ class Narrator:
         deleted = 0
         while self._created:
             path = self._created.pop()
-            response = self.client.delete(path)
+            response = self._send(Call("DELETE", path, read=_Answer.of))
             # A type stays where somebody else has begun to use it meanwhile.
-            if response.status_code not in (204, 404, 409):
+            if response.status not in (204, 404, 409):
                 text = response.text[:LONGEST_QUOTE]
                 raise Mismatch(f"{path} cannot be deleted: {text}")
-            deleted += response.status_code == 204
+            deleted += response.status == 204
         self.report.add(Step("Delete what was created", "DELETE", {"deleted": deleted}))
+
+
+class _Answer(NamedTuple):
+    """An answer, with the address of what was created."""
+
+    status: int
+    text: str
+    location: str | None = None
+
+    @classmethod
+    def of(cls, response: Any) -> Self:
+        """Return an answer of the client."""
+        created = response.status_code == CREATED
+        location = response.headers["Location"] if created else None
+        return cls(response.status_code, response.text, location)
+
+
+def _call(
+    method: str,
+    path: str,
+    *,
+    json: Any = None,
+    content: bytes | None = None,
+    headers: Mapping[str, str] = {},
+) -> Call[_Answer]:
+    media_type = headers.get("Content-Type", "application/json")
+    call = json_call(
+        method, path, _Answer.of, body=json, headers=headers, media_type=media_type
+    )
+    call.read = _Answer.of
+    if content is not None:
+        call.content = content
+    return call
 
 
 def _check(title: str, answer: Any, expect: Mapping[str, Any]) -> None:

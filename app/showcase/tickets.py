@@ -3,8 +3,6 @@ restored."""
 
 from typing import Any
 
-import httpx
-
 from app.showcase.narrator import MERGE_PATCH, Narrator
 from app.showcase.snapshots import NDJSON, records, snapshot_content
 
@@ -195,8 +193,8 @@ def _id(path: str) -> str:
     return path.rpartition("/")[2]
 
 
-def _summary(response: httpx.Response) -> dict[str, Any]:
-    found = records(response.text)
+def _summary(content: str) -> dict[str, Any]:
+    found = records(content)
     return {
         "schema_versions": [record["schema_version"] for record in found],
         "severities": [record["data"]["severity"] for record in found],

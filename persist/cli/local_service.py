@@ -17,7 +17,7 @@ import httpx
 
 from persist import server
 from persist.cli import preflight
-from persist.cli.client import TIMEOUT
+from persist.client import Client
 from persist.settings import Settings
 
 BASE_URL = "http://localhost"
@@ -94,10 +94,11 @@ class LocalService:
         self.stop()
         self.start()
 
-    def client(self, timeout: httpx.Timeout = TIMEOUT) -> httpx.Client:
-        """Return a client of the service."""
+    def client(self, timeout_seconds: float | None = None) -> Client:
+        """Return a client of the service, whose answers may take any time."""
         transport = httpx.HTTPTransport(uds=str(self._socket))
-        return httpx.Client(transport=transport, base_url=BASE_URL, timeout=timeout)
+        http = httpx.Client(transport=transport, timeout=timeout_seconds)
+        return Client(BASE_URL, http=http)
 
     def _clean_up(self) -> None:
         self._folder.cleanup()

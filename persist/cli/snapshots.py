@@ -12,10 +12,11 @@ import httpx
 import typer
 
 from persist import logging_config
-from persist.cli.client import Json, Refused, ServiceClient, client_of
+from persist.cli.client import Json, ServiceClient, refusal_text
 from persist.cli.settings_flags import DatabaseUrl, load_settings
 from persist.cli.terminal import FAILED, REFUSED, refuse, spinner
 from persist.cli.transfers import download, upload
+from persist.client import Client, Problem
 from persist.settings import KEY, InvalidSettings, read_env_file
 
 snapshot = typer.Typer(
@@ -81,19 +82,22 @@ def service_at(
     try:
         if url is not None:
             read_env_file()
-            with client_of(url, os.environ.get(KEY)) as client:
+            # An answer has no limit of time: a restore may take hours.
+            with Client(url, os.environ.get(KEY), timeout_seconds=None) as client:
                 yield ServiceClient(client)
         else:
             with _local_client(database_url, create=create) as client:
                 yield ServiceClient(client)
-    except (Refused, InvalidSettings, OSError) as error:
+    except Problem as problem:
+        refuse(refusal_text(problem), FAILED)
+    except (InvalidSettings, OSError) as error:
         refuse(error, FAILED)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         refuse(f"the service cannot be reached: {error}", FAILED)
 
 
 @contextmanager
-def _local_client(database_url: str | None, *, create: bool) -> Iterator[httpx.Client]:
+def _local_client(database_url: str | None, *, create: bool) -> Iterator[Client]:
     from persist.cli import preflight
     from persist.cli.local_service import CannotStart, passive_service
 

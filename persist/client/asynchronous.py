@@ -175,7 +175,7 @@ class AsyncClient:
         return self._http.build_request(
             call.method,
             self._url + call.path,
-            params=httpx.QueryParams(call.query),
+            params=call.query or None,  # an empty one drops that of the path
             content=content,
             headers=self._headers | call.headers,
         )

@@ -166,7 +166,7 @@ class Client:
         return self._http.build_request(
             call.method,
             self._url + call.path,
-            params=httpx.QueryParams(call.query),
+            params=call.query or None,  # an empty one drops that of the path
             content=call.content,
             headers=self._headers | call.headers,
         )

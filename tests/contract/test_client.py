@@ -81,6 +81,12 @@ def test_lists_go_on_over_pages(persist: Client, marker: str) -> None:
     assert counters.delete_matching(10, name=marker) == 7
 
 
+def test_a_request_keeps_the_query_of_its_path(persist: Client, marker: str) -> None:
+    persist.collection(NAME, Counter).create({"name": marker})
+    page = persist.request("GET", f"/api/{NAME}?count=true&name={marker}")
+    assert page["total"] == 1
+
+
 def test_an_export_may_contain_any_separator_of_lines(
     persist: Client, marker: str
 ) -> None:
