@@ -27,7 +27,6 @@ from persist.domain.errors import (
     UniqueViolation,
     Violation,
 )
-from persist.domain.identifiers import new_id
 from persist.domain.record import Data
 from persist.domain.snapshot import is_exported_record
 from persist.storage.database import Database
@@ -35,12 +34,8 @@ from persist.storage.layout import Layout
 from persist.storage.record_import import RecordImport
 from persist.storage.record_source import RecordSource
 from persist.storage.restore_writer import OnConflict
-from persist.storage.spool import Spool
-from persist.storage.unit_of_work import UnitOfWork
+from persist.storage.staging import StagedCreations
 from persist.storage.writer import Isolation
-
-BATCH_RECORDS = 500
-"""Records that are in memory at once."""
 
 MAX_ENVELOPE_BYTES = 4_096
 """Bytes that the envelope of a record takes in a line in addition to its data."""
@@ -48,40 +43,27 @@ MAX_ENVELOPE_BYTES = 4_096
 MAX_FAULTS = 100
 """Faults that a refusal lists."""
 
-Numbered = list[tuple[int, Data]]
-"""Valid data with the numbers of their lines."""
-
 
 async def import_records(
     writes: Writes,
-    entity_type: EntityType,
+    layout: Layout,
     workspace: str,
     request: Request,
     *,
     dry_run: bool,
 ) -> Response:
-    """Create a record of every line, or none: the lines are spooled, validated, then
-    written.
+    """Create a record of every line, or none: the lines are spooled, validated and
+    staged, then written.
 
     Raises ``InvalidData`` and ``InvalidJson`` naming the lines, ``TooLarge``.
     """
     request.media_type(NDJSON_TYPES)
     body = await request.spooled("send the records in parts")
-    with Spool() as valid:
-
-        def run(work: UnitOfWork, _: None) -> int:
-            collection = work.collection(entity_type, workspace, request.origin)
-            created = 0
-            for batch in valid:
-                created += collection.create_all((new_id(), data) for _, data in batch)
-                work.release_records()
-            return created
-
+    with closing(StagedCreations(layout, workspace, request.origin)) as staged:
+        lines = _valid_lines(layout.type, body, request.limits.body)
         write = Write(
-            parse=lambda: asyncio.to_thread(
-                _validate, entity_type, body, valid, request.limits.body
-            ),
-            run=run,
+            parse=lambda: asyncio.to_thread(staged.stage, lines),
+            run=lambda work, _: staged.store(work),
             render=lambda created: json_response({"created": created}),
             body=body.digest,
             isolation=Isolation.SEPARATE,
@@ -90,7 +72,7 @@ async def import_records(
         try:
             return await writes.perform(request, write)
         except UniqueViolation as error:
-            line = await _violating_line(writes, entity_type, workspace, valid)
+            line = await _violating_line(writes, staged)
             raise UniqueViolation(
                 f"line {line}: {error.detail}", errors=error.errors, line=line
             ) from None
@@ -165,45 +147,41 @@ def _envelopes(body: SpooledBody, longest: int) -> Iterator[Data]:
         yield record
 
 
-async def _violating_line(
-    writes: Writes, entity_type: EntityType, workspace: str, valid: Spool
-) -> int:
-    """Return the line that violates a unique constraint: the records are created one by
+async def _violating_line(writes: Writes, staged: StagedCreations) -> int:
+    """Return the line that violates a unique constraint: the records are stored one by
     one, and rolled back."""
     line = 0
 
-    def run(work: UnitOfWork) -> None:
+    def note(number: int) -> None:
         nonlocal line
-        collection = work.collection(entity_type, workspace)
-        for batch in valid:
-            for number, data in batch:
-                line = number
-                collection.create_all([(new_id(), data)])
-                work.release_records()
+        line = number
 
     with suppress(UniqueViolation):
-        await writes.database.write(run, isolation=Isolation.SEPARATE, dry_run=True)
+        await writes.database.write(
+            lambda work: staged.store_one_by_one(work, note),
+            isolation=Isolation.SEPARATE,
+            dry_run=True,
+        )
     return line
 
 
-def _validate(
-    entity_type: EntityType, body: SpooledBody, valid: Spool, longest_line: int
-) -> None:
-    """Write the valid data of every line to ``valid``, in batches. Raises
-    ``InvalidData``, ``InvalidJson``, ``TooLarge``."""
-    batch: Numbered = []
+def _valid_lines(
+    entity_type: EntityType, body: SpooledBody, longest_line: int
+) -> Iterator[tuple[int, Data]]:
+    """Yield valid data with the numbers of their lines.
+
+    Raises ``InvalidJson``, ``TooLarge`` and ``InvalidData`` with the faults of all
+    lines.
+    """
     faults: list[Violation] = []
-    for numbered in _valid_lines(entity_type, body, longest_line, faults):
-        batch.append(numbered)
-        if len(batch) >= BATCH_RECORDS:
-            valid.put(batch)
-            batch = []
+    for numbered in _judged_lines(entity_type, body, longest_line, faults):
+        if not faults:
+            yield numbered
     if faults:
         raise _invalid_lines(faults)
-    valid.put(batch)
 
 
-def _valid_lines(
+def _judged_lines(
     entity_type: EntityType,
     body: SpooledBody,
     longest_line: int,

@@ -598,7 +598,7 @@ class CollectionRoutes:
             raise InvalidQuery("on_conflict is for envelope=true only")
         return await bulk.import_records(
             self._writes,
-            target.type,
+            target.layout,
             target.workspace,
             request,
             dry_run=flag(control, "dry_run"),

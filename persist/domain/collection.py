@@ -7,7 +7,7 @@ their own.
 """
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -88,14 +88,6 @@ class Collection:
             )
         last = self.journal.last_revision(self.type.name, self.workspace, record_id)
         return self._create(data, record_id, revision=last + 1)
-
-    def create_all(self, new: Iterable[tuple[str, Data]]) -> int:
-        """Store many new records of (id, data) and return how many."""
-        created = 0
-        for record_id, data in new:
-            self._create(data, record_id, revision=1)
-            created += 1
-        return created
 
     def _create(self, data: Data, record_id: str, *, revision: int) -> Record:
         record = Record.first(

@@ -1,18 +1,16 @@
 """The journal: every change under a ``seq`` that grows in the order of commits."""
 
-import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
 import sqlalchemy as sa
 
-from persist.domain.canonical_json import json_sha256
-from persist.domain.change import Change, Operation
+from persist.domain.change import Change
 from persist.domain.conflict import ChangeSummary
 from persist.domain.record import Record
-from persist.domain.seal import Leaf
 from persist.storage.dialect import Dialect
 from persist.storage.idempotency import erase_mentions
+from persist.storage.journal_rows import HASH, StagedChanges, change_row
 from persist.storage.records import batches
 from persist.storage.seals import SealedHead, SealWriter, text_sha256
 from persist.storage.spool import Spool
@@ -47,9 +45,6 @@ HISTORY = (
 
 CHANGE_CHARACTERS = 500
 """Characters that a change without data counts for."""
-
-HASH = 15
-"""Where a change's row, without its ``seq``, has the hash of its leaf."""
 
 SPILL_CHARACTERS = 16_000_000
 """Characters of waiting changes from which they go to the disk."""
@@ -197,10 +192,11 @@ class JournalWriter:
         self._characters = 0
         self._spilled: Spool | None = None
         self._spilled_count = 0
+        self._staged: StagedChanges | None = None
         self._seals = SealWriter(session, now)
 
     def append(self, change: Change) -> None:
-        self._waiting.append(self._row(change))
+        self._waiting.append(change_row(change, self._now))
         self._characters += CHANGE_CHARACTERS + len(change.payload or "")
         self._characters += len(change.record.text)
 
@@ -218,8 +214,15 @@ class JournalWriter:
         self._spilled_count += len(self._waiting)
         self._waiting, self._characters = [], 0
 
+    def add_staged(self, changes: StagedChanges) -> None:
+        """Add changes that were made ready before; they follow those that wait.
+
+        One transaction takes such changes once. The caller closes them after it.
+        """
+        self._staged = changes
+
     def last_revision(self, collection: str, workspace: str, record_id: str) -> int:
-        if self._spilled is not None:
+        if self._spilled is not None or self._staged is not None:
             self.flush()
         key = workspace, collection, record_id
         for row in reversed(self._waiting):
@@ -330,21 +333,37 @@ class JournalWriter:
         no record may be locked after this.
         """
         count = self._spilled_count + len(self._waiting)
+        if self._staged is not None:
+            count += self._staged.count
         if not count:
             return
         taken = self._session.rows(take_seqs, n=count)[0]
         self.transaction_id, self.last_seq = taken[0], taken[1]
-        seq = self.last_seq - count + 1
+        first_seq = self.last_seq - count + 1
         if not self._seals.has_begun:
-            self._seals.begin(SealedHead(*taken[2:5]), seq)
+            self._seals.begin(SealedHead(*taken[2:5]), first_seq)
+        seq = first_seq
         for batch in self._batches():
-            rows = [(seq + offset, *row) for offset, row in enumerate(batch)]
-            self._session.insert(INSERT_CHANGES, rows)
+            self._insert(seq, batch)
             self._seals.add([row[HASH] for row in batch])
-            self.written.update(row[2] for row in batch)
             seq += len(batch)
         self._waiting, self._characters = [], 0
         self.close()
+        self._flush_staged(seq)
+
+    def _flush_staged(self, seq: int) -> None:
+        if self._staged is None:
+            return
+        for batch in self._staged.batches():
+            self._insert(seq, batch)
+            seq += len(batch)
+        self._seals.add_roots(self._staged.roots())
+        self._staged = None
+
+    def _insert(self, first_seq: int, batch: Sequence[Row]) -> None:
+        rows = [(seq, *row) for seq, row in enumerate(batch, first_seq)]
+        self._session.insert(INSERT_CHANGES, rows)
+        self.written.update([row[2] for row in batch])
 
     def _batches(self) -> Iterator[Sequence[Row]]:
         if self._spilled is not None:
@@ -364,54 +383,6 @@ class JournalWriter:
         if self._spilled is not None:
             self._spilled.close()
         self._spilled, self._spilled_count = None, 0
-
-    def _row(self, change: Change) -> Row:
-        """Return the row of a change, all columns but ``seq``."""
-        record = change.record
-        return (
-            self._now,
-            record.workspace,
-            record.collection,
-            record.id,
-            record.revision,
-            record.schema_version,
-            change.operation.value,
-            change.command,
-            change.payload,
-            change.origin.actor,
-            change.origin.request_id,
-            change.snapshot,
-            record.created_at,
-            None if record.updated_at == self._now else record.updated_at,
-            None if change.operation is Operation.DELETE else record.text,
-            self._leaf_hash(change),
-            None,
-            None,
-        )
-
-    def _leaf_hash(self, change: Change) -> bytes:
-        record = change.record
-        data_sha256 = None
-        if change.operation is not Operation.DELETE:
-            data = record.data if record.parsed is None else record.parsed
-            data_sha256 = json_sha256(data)
-        payload_sha256 = None
-        if change.payload is not None:
-            payload_sha256 = json_sha256(json.loads(change.payload))
-        return Leaf(
-            at=self._now,
-            workspace=record.workspace or None,
-            collection=record.collection,
-            id=record.id,
-            revision=record.revision,
-            schema_version=record.schema_version,
-            operation=change.operation.value,
-            command=change.command,
-            actor=change.origin.actor or None,
-            request_id=change.origin.request_id,
-            payload_sha256=payload_sha256,
-            data_sha256=data_sha256,
-        ).hash()
 
 
 def past_record(collection: str, workspace: str, row: Row) -> Record | None:

@@ -1,7 +1,7 @@
 """Seals: every transaction ends with hashes over its changes (``domain.seal``)."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -9,7 +9,13 @@ import sqlalchemy as sa
 
 from persist.domain.canonical_json import json_sha256
 from persist.domain.change import Operation
-from persist.domain.seal import MAX_SEAL_CHANGES, Leaf, Seal, seal_over
+from persist.domain.seal import (
+    MAX_SEAL_CHANGES,
+    Leaf,
+    Seal,
+    merkle_root,
+    seal_with_root,
+)
 from persist.storage.dialect import Dialect
 from persist.storage.sql import Inserter, Row, Session, Statement, big_integer
 from persist.storage.tables import JOURNAL, JOURNAL_FIRST, JOURNAL_HEAD, SEALS
@@ -154,16 +160,20 @@ class SealWriter:
         """Add the hashes of the next changes; those that fill a seal are sealed."""
         self._leaves += leaves
         while len(self._leaves) >= MAX_SEAL_CHANGES:
-            self._seal(self._leaves[:MAX_SEAL_CHANGES])
+            self._seal_leaves(self._leaves[:MAX_SEAL_CHANGES])
             del self._leaves[:MAX_SEAL_CHANGES]
+
+    def add_roots(self, roots: Iterable[tuple[int, bytes]]) -> None:
+        """Seal the next changes: how many each seal covers, and its root."""
+        self._seal_rest()
+        for count, root in roots:
+            self._seal(count, root)
 
     def finish(self) -> None:
         """Seal the rest and note the last seal."""
         if self._head is None:
             return
-        if self._leaves:
-            self._seal(self._leaves)
-            self._leaves = []
+        self._seal_rest()
         self._session.run(
             MOVE_HEAD,
             sealed_seq=self._head.seq,
@@ -189,14 +199,23 @@ class SealWriter:
                 leaf_hash = leaf_of(row).hash()
                 leaves.append(leaf_hash)
                 self._session.run(STORE_HASH, change_seq=row[0], leaf_hash=leaf_hash)
-            self._seal(leaves)
+            self._seal_leaves(leaves)
             yield last
 
-    def _seal(self, leaves: Sequence[bytes]) -> None:
+    def _seal_rest(self) -> None:
+        if self._leaves:
+            self._seal_leaves(self._leaves)
+            self._leaves = []
+
+    def _seal_leaves(self, leaves: Sequence[bytes]) -> None:
+        self._seal(len(leaves), merkle_root(leaves))
+
+    def _seal(self, count: int, root: bytes) -> None:
         assert self._head is not None
         # The clock may go back, the time of a seal does not.
         at = max(self._now, self._head.at)
-        seal = seal_over(self._head.hash, self._head.seq + 1, at, leaves)
+        first_seq = self._head.seq + 1
+        seal = seal_with_root(self._head.hash, first_seq, at, count, root)
         row = (seal.seq, seal.first_seq, seal.at, seal.root, seal.hash)
         self._session.insert(INSERT_SEALS, [row])
         self._head = SealedHead(seal.seq, seal.hash, seal.at)

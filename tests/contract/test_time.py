@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
+from persist.domain.seal import MAX_SEAL_CHANGES
 from tests.support.collection import Collection
 from tests.support.problems import assert_problem
 
@@ -293,21 +294,42 @@ def test_seals_are_a_chain_without_gaps_over_all_changes(client: httpx.Client) -
 def test_a_proof_leads_from_a_change_to_its_seal(counters: Collection) -> None:
     client = counters.client
     before = head(client)
-    lines = "".join(json.dumps({"value": value}) + "\n" for value in range(5))
-    client.post(
-        f"{counters.path}/import",
-        content=lines,
-        headers={"Content-Type": "application/x-ndjson"},
-    ).raise_for_status()
+    import_values(counters, 5)
     for change in changes_after(client, before)[:5]:
         proof = client.get(f"/changes/{change['seq']}/proof").json()
         assert proof["change"] == change
-        found = bytes.fromhex(change["hash"])
-        for step in proof["path"]:
-            other = bytes.fromhex(step["hash"])
-            pair = other + found if step["side"] == "left" else found + other
-            found = hashlib.sha256(b"\1" + pair).digest()
-        assert found.hex() == proof["seal"]["root"]
+        assert root_of(proof) == proof["seal"]["root"]
+
+
+def test_a_large_import_has_several_seals(counters: Collection) -> None:
+    client = counters.client
+    before = head(client)
+    import_values(counters, MAX_SEAL_CHANGES + 5)
+    proofs = [
+        client.get(f"/changes/{before + number}/proof").json()
+        for number in (1, MAX_SEAL_CHANGES, MAX_SEAL_CHANGES + 1, MAX_SEAL_CHANGES + 5)
+    ]
+    assert [root_of(proof) for proof in proofs] == [
+        proof["seal"]["root"] for proof in proofs
+    ]
+    assert [proof["seal"]["first_seq"] - before for proof in proofs] == [
+        *[1] * 2,
+        *[MAX_SEAL_CHANGES + 1] * 2,
+    ]
+
+
+def import_values(counters: Collection, count: int) -> None:
+    lines = "".join(json.dumps({"value": value}) + "\n" for value in range(count))
+    counters.import_lines(lines).raise_for_status()
+
+
+def root_of(proof: dict[str, Any]) -> str:
+    found = bytes.fromhex(proof["change"]["hash"])
+    for step in proof["path"]:
+        other = bytes.fromhex(step["hash"])
+        pair = other + found if step["side"] == "left" else found + other
+        found = hashlib.sha256(b"\1" + pair).digest()
+    return found.hex()
 
 
 @pytest.mark.parametrize("seq", ["0", "999999999", "x", "9" * 400])
