@@ -12,6 +12,7 @@ from pydantic import (
     ValidationError,
     create_model,
 )
+from pydantic.fields import FieldInfo
 from pydantic_core import (
     PydanticSerializationError,
     SchemaValidator,
@@ -32,6 +33,8 @@ from persist.entity_types.declaration import Guard
 from persist.entity_types.model_codec import ModelCodec, json_schema
 from persist.entity_types.pydantic_schema import strict
 from persist.entity_types.storable import checked, violations
+
+_ALIASES = ("alias", "validation_alias", "serialization_alias")
 
 
 def commands_of(codec: ModelCodec, model: type[SQLModel]) -> dict[str, Command]:
@@ -128,10 +131,22 @@ def _payload_model(name: str, method: Method) -> type[BaseModel]:
             annotation: Any = Any
         else:
             annotation = parameter.annotation
-        default = ... if parameter.default is parameter.empty else parameter.default
-        field = Field(default, alias=parameter.name, title=_title(parameter.name))
-        fields[_field_name(position)] = (annotation, field)
+        fields[_field_name(position)] = (annotation, _payload_field(parameter))
     return create_model(name, __config__=ConfigDict(extra="forbid"), **fields)
+
+
+def _payload_field(parameter: inspect.Parameter) -> FieldInfo:
+    """Return the field of a parameter, whose default may be a value or a ``Field``."""
+    name, default = parameter.name, parameter.default
+    if isinstance(default, FieldInfo):
+        title = default.title or _title(name)
+        # SQLModel's Field sets each of the aliases.
+        aliases = dict.fromkeys(_ALIASES, name)
+        return FieldInfo.merge_field_infos(default, title=title, **aliases)
+    if default is parameter.empty:
+        default = ...
+    field: FieldInfo = Field(default, alias=name, title=_title(name))
+    return field
 
 
 def _title(name: str) -> str:
