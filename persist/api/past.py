@@ -1,5 +1,6 @@
 """Reads of an earlier moment: one record, and a page of a collection."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from persist.api.query_params import Listing, cursor_of
@@ -11,7 +12,7 @@ from persist.storage.database import Database
 from persist.storage.journal import past_record
 from persist.storage.layout import Layout
 from persist.storage.moments import Moment
-from persist.storage.reader import Reader
+from persist.storage.reader import LocatedRow, Reader
 from persist.storage.sql import Row
 
 SORT_VALUES = 6
@@ -26,6 +27,15 @@ class PastPage:
     cursor: str | None
     total: int | None
     erased: int
+
+
+@dataclass(frozen=True, slots=True)
+class LocatedPage:
+    """A page of the records of several collections; ``erased`` as in ``PastPage``."""
+
+    rows: list[LocatedRow]
+    cursor: str | None
+    erased: int | None = None
 
 
 async def page_as_of(
@@ -56,6 +66,51 @@ async def page_as_of(
         return PastPage(rows[:size], cursor, total, erased)
 
     return await database.read(read)
+
+
+async def records_page(
+    database: Database,
+    layouts: Sequence[Layout],
+    workspace: str,
+    asked: Listing,
+) -> LocatedPage:
+    """Return a page of the records of a workspace, now or at a moment."""
+    size = asked.query.limit or 0
+    query = asked.query.one_more()
+    moment = asked.as_of
+
+    def read_present(reader: Reader) -> LocatedPage:
+        rows = reader.merged_page(layouts, workspace, query)
+        until = _end(rows, size)
+        cursor = None if until is None else cursor_of(asked, until)
+        return LocatedPage(rows[:size], cursor)
+
+    def read_past(reader: Reader, moment: Moment) -> LocatedPage:
+        as_of = reader.last_change(moment)
+        then = replace(query, as_of=as_of)
+        past = [layout.past.by_id for layout in layouts]
+        rows = reader.merged_page(past, workspace, then)
+        until = _end(rows, size)
+        cursor = None if until is None else cursor_of(asked, until, as_of)
+        erased = reader.merged_erased_count(
+            layouts,
+            workspace,
+            then,
+            until,
+        )
+        return LocatedPage(rows[:size], cursor, erased)
+
+    if moment is None:
+        return await database.read(read_present, consistent=False)
+    return await database.read(lambda reader: read_past(reader, moment))
+
+
+def _end(rows: list[LocatedRow], size: int) -> tuple[str, str] | None:
+    """Return the id and collection that a page ends with if another one follows."""
+    if len(rows) <= size:
+        return None
+    record_id, collection, _ = rows[size - 1]
+    return record_id, collection
 
 
 async def trash_page(

@@ -334,7 +334,7 @@ WORKSPACE_ROUTES = _tagged(
         "The records of all its collections",
         Level.READ,
         Reach.ANYTHING,
-        problems=("workspace-not-found",),
+        problems=("workspace-not-found", "changes-gone"),
     ),
     Route(
         "POST",

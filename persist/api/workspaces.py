@@ -7,10 +7,10 @@ from typing import Annotated, Any
 from fastapi import Path
 
 from persist.api.pagination import page_response
+from persist.api.past import records_page
 from persist.api.query_params import (
     ENVELOPE_ONLY,
     controls,
-    cursor_of,
     flag,
     pairs_of,
     workspace_listing,
@@ -39,7 +39,6 @@ from persist.domain.identifiers import COLLECTION_NAME
 from persist.domain.workspace import Workspaces, collections_in
 from persist.storage import workspace_changes
 from persist.storage.database import Database
-from persist.storage.reader import LocatedRow, Reader
 from persist.storage.snapshots import Selection
 from persist.storage.unit_of_work import UnitOfWork
 from persist.storage.writer import Isolation
@@ -134,23 +133,19 @@ class WorkspaceRoutes:
             if name in visible["collections"]
         ]
         asked = workspace_listing(workspace, request.query)
-        size = asked.query.limit or 0
-        query = asked.query.one_more()
-
-        def read(reader: Reader) -> list[LocatedRow]:
-            return reader.merged_page(layouts, workspace, query)
-
-        rows: list[LocatedRow] = []
-        if layouts:
-            rows = await self._database.read(read, consistent=False)
-        more, rows = len(rows) > size, rows[:size]
-        cursor = cursor_of(asked, rows[-1][:2]) if more else None
+        page = await records_page(self._database, layouts, workspace, asked)
         types = {layout.type.name: layout.type for layout in layouts}
         items = [
             row_text(collection, workspace, with_computed(types[collection], row))
-            for _, collection, row in rows
+            for _, collection, row in page.rows
         ]
-        return page_response(request, f"/workspaces/{workspace}/records", items, cursor)
+        return page_response(
+            request,
+            f"/workspaces/{workspace}/records",
+            items,
+            page.cursor,
+            erased=page.erased,
+        )
 
     async def invoke_in_workspace(
         self, workspace: Name, command: str, request: Asked

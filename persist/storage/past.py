@@ -4,7 +4,6 @@ They are read from the journal, which has every state of every record. Where the
 a change was erased and the record is still at it, its data is that of the record.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -88,32 +87,34 @@ class PastRecords:
 
 def past_records(present: RecordSource) -> PastRecords:
     """Return the past of the records of a table."""
-    name = present.type.name
-    by_id = _changes(name, _by_id)
-    at_once = _changes(name, _at_once)
-    erased = by_id.where(CHANGE.c.data.is_(None))
+    name = constant(present.type.name)
+    change = CHANGE.c
+    is_deletion = change.operation == constant(Operation.DELETE.value)
+    is_last = _is_last()
+    # Only the last change of a record is looked at; the index has all of the others.
+    exists = sa.case((is_last, sa.not_(is_deletion)), else_=sa.false())
+    by_id = sa.select().where(
+        change.collection == name,
+        change.seq <= AS_OF,
+        exists,
+    )
+    at_once = sa.select().where(
+        change.seq.in_(_last_seqs(name)),
+        sa.not_(is_deletion),
+    )
+    # SQLite takes another index where this one could be used for the collection.
+    erased = sa.select().where(
+        change.collection.concat(constant("")) == name,
+        change.seq <= AS_OF,
+        change.data.is_(None),
+        sa.not_(is_deletion),
+        is_last,
+    )
     return PastRecords(
         by_id=PastSource(**_source(present, by_id)),
         at_once=PastSource(**_source(present, at_once)),
         erased=ErasedSource(**_source(present, erased)),
         trash=_trash(present),
-    )
-
-
-Last = Callable[[str], SqlCondition]
-"""Returns the condition of the last change of each record of a collection until
-``as_of``."""
-
-
-def _changes(
-    collection: str,
-    is_last: Last,
-) -> sa.Select[Any]:
-    """Return the last changes of a collection's records but those that deleted them."""
-    return sa.select().where(
-        CHANGE.c.collection == constant(collection),
-        is_last(collection),
-        CHANGE.c.operation != constant(Operation.DELETE.value),
     )
 
 
@@ -219,8 +220,8 @@ def _present_data(present: RecordSource) -> SqlExpression:
     return sa.cast(text, DOCUMENT)
 
 
-def _by_id(_: str) -> SqlCondition:
-    """Look at the next change of the record: it must be later."""
+def _is_last() -> SqlCondition:
+    """Return whether the next change of the record, if there is one, is later."""
     change = CHANGE.c
     table = JOURNAL.alias("later")
     later = table.c
@@ -238,21 +239,19 @@ def _by_id(_: str) -> SqlCondition:
         .scalar_subquery()
     )
     is_later = following > AS_OF
-    is_last = sa.func.coalesce(is_later, sa.true())
-    return sa.and_(change.seq <= AS_OF, is_last)
+    return sa.func.coalesce(is_later, sa.true())
 
 
-def _at_once(collection: str) -> SqlCondition:
-    """Look for the last change of every record in one pass."""
+def _last_seqs(collection: SqlExpression) -> sa.Select[Any]:
+    """Return the last change of every record, which is found in one pass."""
     table = JOURNAL.alias("last")
     last = table.c
-    seqs = (
+    return (
         sa.select(sa.func.max(last.seq))
         .where(
-            last.collection == constant(collection),
+            last.collection == collection,
             last.workspace == sa.bindparam("workspace"),
             last.seq <= AS_OF,
         )
         .group_by(last.id)
     )
-    return CHANGE.c.seq.in_(seqs)

@@ -82,7 +82,7 @@ class Reader:
 
     def merged_page(
         self,
-        layouts: Sequence[Layout],
+        layouts: Sequence[RecordSource],
         workspace: str,
         query: Query,
     ) -> list[LocatedRow]:
@@ -91,6 +91,8 @@ class Reader:
         ``query.after`` is (id, collection). A statement may end amid the records of one
         id, which therefore count only if more was read.
         """
+        if not layouts:
+            return []
         limit = query.limit or 0
         after = query.after or ("", "")
         query = replace(query, after=query.after and (after[0],))
@@ -104,9 +106,30 @@ class Reader:
                 break
         return complete[:limit]
 
-    def _merged(
+    def merged_erased_count(
         self,
         layouts: Sequence[Layout],
+        workspace: str,
+        query: Query,
+        until: tuple[str, str] | None,
+    ) -> int:
+        """Return how many erased records a page of several collections leaves out.
+
+        ``until`` is the id and collection of its last record, None on the last page.
+        """
+        after = query.after or ("", "")
+        last = until or (LAST_ID, "")
+        unpaged = Query(query.where, query.values, as_of=query.as_of)
+        count = 0
+        for layout in layouts:
+            rows = self.page(layout.past.erased, workspace, unpaged)
+            keys = [(record_id, layout.type.name) for record_id, *_ in rows]
+            count += sum(after < key <= last for key in keys)
+        return count
+
+    def _merged(
+        self,
+        layouts: Sequence[RecordSource],
         workspace: str,
         query: Query,
     ) -> tuple[list[LocatedRow], str]:
@@ -311,7 +334,7 @@ def _is_between(
     return after < (record_id, collection) and record_id < end
 
 
-def _merged_statement(layouts: Sequence[Layout], query: Query) -> Compiled:
+def _merged_statement(layouts: Sequence[RecordSource], query: Query) -> Compiled:
     """Return the statement of a page of several tables."""
     types = tuple(layout.type for layout in layouts)
     key = ("merged", types, *query_sql.shape(query))

@@ -43,12 +43,12 @@ JOURNAL = sa.Table(
     sa.Index("journal_request", "request_id", "seq"),
     partial_index(
         "journal_deletions",
-        ("collection", "workspace", "at", "id"),
+        ("operation", "collection", "workspace", "at", "id"),
         where="operation = 'delete'",
     ),
     partial_index(
         "journal_erased",
-        ("collection", "workspace", "id"),
+        ("workspace", "id", "collection"),
         where="data IS NULL AND operation != 'delete'",
     ),
 )

@@ -270,3 +270,34 @@ def test_before_the_first_change_there_is_nothing(
         assert samples.export(as_of=moment).text == ""
         missing = samples.read(record_id, as_of=moment)
         assert_problem(missing, 404, "record-not-found")
+
+
+def test_records_of_a_workspace_are_as_they_were(
+    client: httpx.Client, marker: str
+) -> None:
+    workspace = f"past-{marker[:8]}"
+    path = f"/workspaces/{workspace}"
+    names = ["counters", "samples"]
+    client.put(path, json={"collections": names}).raise_for_status()
+    counters, samples = (Collection(client, name, workspace) for name in names)
+    records = [counters.created(value=1), samples.created(name="a", amount=1)]
+    records += [counters.created(value=2), samples.created(name="b", amount=2)]
+    seq = head(client)
+    counters.patch(records[0]["id"], {"value": 5})
+    samples.delete(records[1]["id"])
+    samples.created(name="c", amount=3)
+    expected = sorted(records, key=lambda record: str(record["id"]))
+    found: list[Json] = []
+    cursor: dict[str, str] = {}
+    for _ in range(2):
+        query = {"as_of": seq, "limit": 2} | cursor
+        body = client.get(f"{path}/records", params=query).json()
+        assert body["erased"] == 0
+        found += body["items"]
+        cursor = {"cursor": body["next_cursor"]}
+    assert (found, body["next_cursor"]) == (expected, None)
+    history = f"{samples.at(records[1]['id'])}/history"
+    client.delete(history).raise_for_status()
+    body = client.get(f"{path}/records", params={"as_of": seq}).json()
+    assert (len(body["items"]), body["erased"]) == (3, 1)
+    client.delete(path, params={"force": "true"}).raise_for_status()
