@@ -1,0 +1,476 @@
+// One record: its form, its JSON, its commands, and what others do to it meanwhile.
+import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { type ApiRequest, Problem, dryRun, read, send } from "../api.ts";
+import { type Json, type JsonObject, type Path, JsonError, differences, emptyObject, equal, isObject, parse, pointerOf, stringify } from "../json.ts";
+import { HAS_TIME } from "../features.ts";
+import { SchemaForm } from "../form.tsx";
+import { useChanges } from "../live.ts";
+import { type Where, apiPath, go, guard, href, listAddress, query, recordAddress, setQuery } from "../router.ts";
+import { initial, members, shapeOf } from "../schema.ts";
+import { collectionOf, may } from "../session.ts";
+import { Actor, Differences, JsonText, Time, count, local, shortId, visible } from "../text.tsx";
+import type { Change, Command, StoredRecord, Violation } from "../types.ts";
+import { CopyButton, Dialog, Menu, Pending, ProblemNote, RequestView, closeDialog, dialog, notify, useAction, useLoad, useSettled, useTitle } from "../ui.tsx";
+import { Conflict } from "./conflict.tsx";
+
+/** What somebody typed and did not save, kept in the tab. */
+interface Draft {
+  revision: number | null;
+  base: Json;
+  data: Json;
+  at: string;
+}
+
+function draftKey(where: Where, id: string): string {
+  return `draft:${recordAddress(where, id || "new")}`;
+}
+
+function readDraft(key: string): Draft | null {
+  const text = sessionStorage.getItem(key);
+  try {
+    return text ? parse(text) as unknown as Draft : null;
+  } catch {
+    return null;
+  }
+}
+
+function keepDraft(key: string, draft: Draft | null): void {
+  try {
+    if (draft) sessionStorage.setItem(key, stringify(draft as unknown as Json));
+    else sessionStorage.removeItem(key);
+  } catch {
+    // The tab keeps at most some megabytes.
+  }
+}
+
+export function RecordScreen({ where, id }: { where: Where; id: string }) {
+  const moment = query.value.get("as_of");
+  const path = `${apiPath(where)}/${id}`;
+  const loaded = useLoad((signal) => read<StoredRecord>(path, moment ? [["as_of", moment]] : [], signal), [path, moment]);
+  useTitle(`${where.collection} ${shortId(id)}`);
+  if (!loaded.data || loaded.data.id !== id) {
+    const isGone = loaded.error instanceof Problem && loaded.error.status === 404;
+    return (
+      <section class="screen">
+        <h1>{where.collection} <span class="mono">{shortId(id)}</span></h1>
+        <Pending loaded={loaded} />
+        {isGone && <p>It may have been deleted: see its <a href={href(recordAddress(where, id, "history"))}>history</a>.</p>}
+      </section>
+    );
+  }
+  if (moment) return <PastRecord where={where} record={loaded.data} moment={moment} />;
+  return <Editor key={path} where={where} stored={loaded.data} />;
+}
+
+/** A record as it was: to look at only. */
+function PastRecord({ where, record, moment }: { where: Where; record: StoredRecord; moment: string }) {
+  const schema = collectionOf(where.collection)?.schema ?? emptyObject();
+  return (
+    <section class="screen record">
+      <header class="bar">
+        <h1>{where.collection} <span class="mono">{shortId(record.id)}</span></h1>
+        <span class="spring" />
+        <a class="button" href={href(recordAddress(where, record.id, "history"))}>History</a>
+        <a class="button primary" href={href(recordAddress(where, record.id))}>Back to now</a>
+      </header>
+      <p class="note">This is revision {record.revision}, as of {/^\d+$/.test(moment) ? `change ${moment}` : local(moment)}. It cannot be edited here; its history can bring it back.</p>
+      <div class="panes">
+        <SchemaForm schema={schema} value={record.data} faults={[]} readOnly onChange={() => undefined} />
+        <div class="pane"><h2>JSON</h2><JsonText value={record.data} /></div>
+      </div>
+    </section>
+  );
+}
+
+export function NewRecord({ where }: { where: Where }) {
+  const collection = collectionOf(where.collection);
+  useTitle(`New record of ${where.collection}`);
+  if (!collection) return <p class="note">There is no collection {where.collection} that you may read.</p>;
+  return <Editor where={where} stored={null} />;
+}
+
+function Editor({ where, stored }: { where: Where; stored: StoredRecord | null }) {
+  const schema = collectionOf(where.collection)?.schema ?? emptyObject();
+  const canWrite = may("write", where.collection, where.workspace);
+  const empty = useMemo(() => initial(schema, schema), []);
+  const [base, setBase] = useState<StoredRecord | null>(stored);
+  const [data, setData] = useState<JsonObject>((stored?.data ?? (isObject(empty) ? empty : emptyObject())));
+  const [theirs, setTheirs] = useState<StoredRecord | null>(null);
+  const [conflict, setConflict] = useState<StoredRecord | null>(null);
+  const [unread, setUnread] = useState(new Set<string>());
+  const id = stored?.id ?? "";
+  const key = draftKey(where, id);
+  const [offered, setOffered] = useState(() => readDraft(key));
+  const start: Json = base?.data ?? empty;
+  const dirty = !equal(start, data);
+  const action = useAction();
+  const request = saveRequest(where, base, data);
+  const check = useFaults(canWrite && (dirty || !base) ? request : null);
+
+  const change = (value: JsonObject) => {
+    setData(value);
+    setOffered(null);
+  };
+  useEffect(() => {
+    if (offered) return;
+    keepDraft(key, dirty ? { revision: base?.revision ?? null, base: start, data, at: new Date().toISOString() } : null);
+  }, [data, base]);
+
+  const latest = useRef({ dirty, revision: base?.revision ?? 0 });
+  latest.current = { dirty, revision: base?.revision ?? 0 };
+  const take = (record: StoredRecord) => {
+    setBase(record);
+    setData(record.data);
+    setTheirs(null);
+    setConflict(null);
+    keepDraft(key, null);
+  };
+  useChanges(base ? [["collection", where.collection], ["workspace", where.workspace ?? ""]] : null, (made: Change) => {
+    if (made.id !== id || made.revision <= latest.current.revision) return;
+    void read<StoredRecord>(`${apiPath(where)}/${id}`).then((record) => {
+      if (record.revision <= latest.current.revision) return;
+      if (latest.current.dirty) setTheirs(record);
+      else take(record);
+    }, () => setTheirs({ ...base!, revision: made.revision, data: emptyObject(), deleted_at: made.at, deleted_by: made.actor }));
+  });
+
+  const save = () => action.run(async () => {
+    try {
+      const answer = await send<StoredRecord>(request);
+      notify(base ? `Saved as revision ${answer.body.revision}.` : "Created.", answer.headers.get("X-Request-ID"));
+      take(answer.body);
+      if (!base) go(recordAddress(where, answer.body.id), true);
+    } catch (error) {
+      if (!(error instanceof Problem && error.status === 412 && base)) throw error;
+      setConflict(await read<StoredRecord>(`${apiPath(where)}/${id}`));
+    }
+  });
+  useSaveKey(() => { if (canWrite && dirty && !unread.size && !action.busy) void save(); });
+  useLeaveGuard(dirty);
+
+  if (conflict && base) {
+    return (
+      <Conflict where={where} base={base} theirs={conflict} mine={data} onSaved={take} onCancel={() => setConflict(null)} />
+    );
+  }
+  const faults = check.faults;
+  return (
+    <section class="screen record">
+      <header class="bar">
+        <h1>
+          <a href={href(listAddress(where))}><bdi>{where.collection}</bdi></a>{" "}
+          {base ? <span class="mono" title={base.id}>{shortId(base.id)}</span> : "new record"}
+        </h1>
+        {base && <Envelope record={base} />}
+        <span class="spring" />
+        {base && canWrite && <Commands where={where} record={base} blocked={dirty} onDone={take} />}
+        {base && <a class="button" href={href(recordAddress(where, base.id, "history"))}>History</a>}
+        {base && <RecordMenu where={where} record={base} canWrite={canWrite} onDeleted={() => { keepDraft(key, null); latest.current.dirty = false; }} />}
+        {canWrite && (
+          <button type="button" class="primary" title="Ctrl+S" disabled={action.busy || unread.size > 0 || (Boolean(base) && !dirty)} onClick={() => void save()}>
+            {action.busy ? "Saving…" : base ? "Save" : "Create"}
+          </button>
+        )}
+      </header>
+      {offered && !equal(offered.data, start) && (
+        <p class="note" role="status">
+          You typed something here <Time at={offered.at} /> and did not save it{offered.revision !== (base?.revision ?? null) && ` (since then it changed to revision ${base?.revision})`}.{" "}
+          <button type="button" class="accent" onClick={() => {
+            // What was typed belongs to the revision it was typed on: saving then merges.
+            if (base && offered.revision !== null && isObject(offered.base)) setBase({ ...base, revision: offered.revision, data: offered.base });
+            if (base && offered.revision !== base.revision) setTheirs(base);
+            if (isObject(offered.data)) setData(offered.data);
+            setOffered(null);
+          }}>Take it up again</button>{" "}
+          <button type="button" onClick={() => { keepDraft(key, null); setOffered(null); }}>Drop it</button>
+        </p>
+      )}
+      {theirs && base && <Theirs where={where} base={base} theirs={theirs} onTake={() => take(theirs)} onMerge={() => setConflict(theirs)} />}
+      <ProblemNote error={action.error} />
+      {canWrite && dirty && <Verdict check={check} unread={unread.size > 0} />}
+      <div class="panes">
+        <SchemaForm schema={schema} value={data} faults={faults} readOnly={!canWrite} onChange={change} onUnread={(pointer, isUnread) => {
+          setUnread((old) => {
+            if (old.has(pointer) === isUnread) return old;
+            const next = new Set(old);
+            if (isUnread) next.add(pointer);
+            else next.delete(pointer);
+            return next;
+          });
+        }} />
+        <RawJson data={data} readOnly={!canWrite} onChange={change} onUnread={(isUnread) => {
+          setUnread((old) => (old.has("raw") === isUnread ? old : isUnread ? new Set(old).add("raw") : new Set([...old].filter((name) => name !== "raw"))));
+        }} />
+      </div>
+      {canWrite && <RequestView request={request} />}
+    </section>
+  );
+}
+
+function saveRequest(where: Where, base: StoredRecord | null, data: JsonObject): ApiRequest {
+  return base
+    ? { method: "PUT", path: `${apiPath(where)}/${base.id}`, body: data, headers: { "If-Match": `"${base.revision}"` } }
+    : { method: "POST", path: apiPath(where), body: data };
+}
+
+function Envelope({ record }: { record: StoredRecord }) {
+  return (
+    <span class="faint envelope">
+      revision <span class="number">{record.revision}</span> · schema {record.schema_version} · changed <Time at={record.updated_at} /> · made <Time at={record.created_at} />
+    </span>
+  );
+}
+
+interface Check {
+  faults: Violation[];
+  state: "idle" | "asking" | "good" | "bad";
+  message: string;
+}
+
+/** What the service would say, asked as somebody types. */
+function useFaults(request: ApiRequest | null): Check {
+  const text = request ? stringify(request.body ?? null) : "";
+  const settled = useSettled(text, 300);
+  const [check, setCheck] = useState<Check>({ faults: [], state: "idle", message: "" });
+  useEffect(() => {
+    if (!request) {
+      setCheck({ faults: [], state: "idle", message: "" });
+      return undefined;
+    }
+    const abort = new AbortController();
+    // Whether the revision is the newest is asked when it is saved.
+    const { headers: _, ...asked } = request;
+    setCheck((old) => ({ ...old, state: "asking" }));
+    send(dryRun(asked), abort.signal).then(
+      () => setCheck({ faults: [], state: "good", message: "" }),
+      (error: unknown) => {
+        if (abort.signal.aborted) return;
+        const problem = error instanceof Problem ? error : null;
+        const isFault = problem !== null && problem.status !== 428;
+        setCheck(isFault ? { faults: problem.errors, state: "bad", message: problem.message } : { faults: [], state: "idle", message: "" });
+      },
+    );
+    return () => abort.abort();
+  }, [settled, request === null]);
+  return check;
+}
+
+function Verdict({ check, unread }: { check: Check; unread: boolean }) {
+  if (unread) return <p class="verdict bad" role="status">Something is no JSON yet.</p>;
+  if (check.state === "good") return <p class="verdict good" role="status">✓ The service would take it.</p>;
+  if (check.state !== "bad") return <p class="verdict" role="status">&nbsp;</p>;
+  return (
+    <div class="verdict bad" role="status">
+      {check.faults.length ? count(check.faults.length, "fault") : <bdi>{visible(check.message)}</bdi>}
+      {check.faults.slice(0, 20).map((fault, index) => (
+        <button type="button" class="quiet fault-link" key={index} onClick={() => focusField(fault.pointer)}><code>{visible(fault.pointer || "/")}</code> {visible(fault.detail)}</button>
+      ))}
+    </div>
+  );
+}
+
+/** Focus the field of a pointer, or the nearest one above it. */
+function focusField(pointer: string): void {
+  const parts = pointer.split("/");
+  for (let length = parts.length; length > 0; length--) {
+    const found = document.querySelector(`[data-pointer="${CSS.escape(parts.slice(0, length).join("/"))}"]`);
+    const control = found?.querySelector<HTMLElement>("input, textarea, select, button");
+    if (control) {
+      control.focus();
+      return;
+    }
+  }
+}
+
+function RawJson({ data, readOnly, onChange, onUnread }: {
+  data: JsonObject; readOnly: boolean; onChange: (value: JsonObject) => void; onUnread: (isUnread: boolean) => void;
+}) {
+  const [text, setText] = useState(() => stringify(data, 2));
+  const [mistake, setMistake] = useState("");
+  const own = useRef<Json>(data);
+  useEffect(() => {
+    if (own.current === data) return;
+    own.current = data;
+    setText(stringify(data, 2));
+    setMistake("");
+    onUnread(false);
+  }, [data]);
+  return (
+    <div class="pane">
+      <h2 id="raw-title">JSON</h2>
+      <textarea class="mono raw" aria-labelledby="raw-title" spellcheck={false} readOnly={readOnly} value={text} rows={Math.min(40, Math.max(8, text.split("\n", 41).length + 1))}
+        onInput={(event) => {
+          const entered = event.currentTarget.value;
+          setText(entered);
+          try {
+            const value = parse(entered);
+            if (!isObject(value)) throw new JsonError("the data of a record is an object", 0);
+            own.current = value;
+            setMistake("");
+            onUnread(false);
+            onChange(value);
+          } catch (error) {
+            const line = entered.slice(0, (error as JsonError).offset).split("\n").length;
+            setMistake(`line ${line}: ${(error as Error).message}`);
+            onUnread(true);
+          }
+        }} />
+      {mistake && <p class="fault" role="alert">{visible(mistake)}</p>}
+      <CopyButton label="Copy" text={() => text} />
+    </div>
+  );
+}
+
+/** Somebody else changed the record while it is edited here. */
+function Theirs({ where, base, theirs, onTake, onMerge }: {
+  where: Where; base: StoredRecord; theirs: StoredRecord; onTake: () => void; onMerge: () => void;
+}) {
+  const history = useLoad((signal) => read<{ items: Change[] }>(`${apiPath(where)}/${base.id}/history`, [["limit", "1"]], signal), [theirs.revision]);
+  const actor = theirs.deleted_at ? theirs.deleted_by : history.data?.items[0]?.actor;
+  const paths: Path[] = differences(base.data, theirs.data);
+  if (theirs.deleted_at) {
+    return <p class="note" role="alert"><Actor name={actor} /> deleted this record <Time at={theirs.deleted_at} />. What you typed is still here; saving it is refused until it is <a href={href(recordAddress(where, base.id, "history"))}>brought back</a>.</p>;
+  }
+  return (
+    <p class="note" role="alert">
+      <Actor name={actor} /> changed this record <Time at={theirs.updated_at} /> (revision {theirs.revision}):{" "}
+      <code>{paths.slice(0, 6).map((path) => visible(pointerOf(path))).join(", ")}</code>{paths.length > 6 && "…"}{" "}
+      <button type="button" class="accent" onClick={onMerge}>Merge with mine</button>{" "}
+      <button type="button" onClick={onTake}>Drop mine</button>
+    </p>
+  );
+}
+
+function useSaveKey(save: () => void): void {
+  const latest = useRef(save);
+  latest.current = save;
+  useEffect(() => {
+    const onKey = (event: KeyboardEvent) => {
+      if (event.key.toLowerCase() === "s" && (event.ctrlKey || event.metaKey)) {
+        event.preventDefault();
+        latest.current();
+      }
+    };
+    addEventListener("keydown", onKey);
+    return () => removeEventListener("keydown", onKey);
+  }, []);
+}
+
+/** What was typed is kept as a draft, so that leaving needs no question; closing the tab does. */
+function useLeaveGuard(dirty: boolean): void {
+  useEffect(() => {
+    guard.mayLeave = () => true;
+    if (!dirty) return undefined;
+    const ask = (event: BeforeUnloadEvent) => event.preventDefault();
+    addEventListener("beforeunload", ask);
+    return () => removeEventListener("beforeunload", ask);
+  }, [dirty]);
+}
+
+function RecordMenu({ where, record, canWrite, onDeleted }: { where: Where; record: StoredRecord; canWrite: boolean; onDeleted: () => void }) {
+  const request: ApiRequest = { method: "DELETE", path: `${apiPath(where)}/${record.id}`, headers: { "If-Match": `"${record.revision}"` } };
+  return (
+    <Menu label="⋯" title="More">
+      <CopyButton label="Copy the id" text={() => record.id} />
+      <CopyButton label="Copy as JSON" text={() => stringify(record as unknown as Json, 2)} />
+      {HAS_TIME && <button type="button" onClick={() => setQuery({ as_of: new Date(Date.now() - 3_600_000).toISOString() })}>As it was an hour ago</button>}
+      {canWrite && <button type="button" class="danger" onClick={() => { dialog.value = <DeleteRecord where={where} request={request} onDeleted={onDeleted} />; }}>Delete</button>}
+    </Menu>
+  );
+}
+
+function DeleteRecord({ where, request, onDeleted }: { where: Where; request: ApiRequest; onDeleted: () => void }) {
+  const action = useAction();
+  const remove = () => action.run(async () => {
+    const answer = await send(request);
+    notify("Deleted.", answer.headers.get("X-Request-ID"));
+    closeDialog();
+    onDeleted();
+    go(listAddress(where));
+  });
+  return (
+    <Dialog title="Delete this record">
+      <p>Its history stays, and it can be brought back.</p>
+      <ProblemNote error={action.error} />
+      <RequestView request={request} />
+      <footer>
+        <button type="button" class="danger" disabled={action.busy} onClick={() => void remove()}>Delete</button>
+        <button type="button" onClick={closeDialog}>Cancel</button>
+      </footer>
+    </Dialog>
+  );
+}
+
+// --- commands
+
+/** Commands as buttons; what a guard refuses is disabled, with its words. */
+function Commands({ where, record, blocked, onDone }: { where: Where; record: StoredRecord; blocked: boolean; onDone: (record: StoredRecord) => void }) {
+  const path = `${apiPath(where)}/${record.id}/commands`;
+  const loaded = useLoad((signal) => read<{ items: Command[] }>(`${apiPath(where)}/commands`, [], signal), [apiPath(where)]);
+  const commands = loaded.data?.items.filter((command) => command.name !== "set") ?? [];
+  const guards = useLoad(async (signal) => new Map(await Promise.all(commands.slice(0, 12).map(async ({ name }): Promise<[string, string]> => {
+    try {
+      await send(dryRun({ method: "POST", path: `${path}/${name}` }), signal);
+    } catch (error) {
+      if (error instanceof Problem && error.status === 409) return [name, error.message];
+      if (!(error instanceof Problem)) throw error;
+    }
+    return [name, ""];
+  }))), [record.id, record.revision, commands.length]);
+  const button = (command: Command) => {
+    const refusal = blocked ? "Save or drop what you typed first" : guards.data?.get(command.name) ?? "";
+    return (
+      <button type="button" key={command.name} disabled={Boolean(refusal)} title={refusal || command.description}
+        aria-label={refusal ? `${command.name}: ${refusal}` : undefined}
+        onClick={() => { dialog.value = <Invoke path={`${path}/${command.name}`} command={command} record={record} onDone={onDone} />; }}>
+        {command.name}{refusal && !blocked && <span class="reason"> {visible(refusal)}</span>}
+      </button>
+    );
+  };
+  if (!commands.length) return null;
+  if (commands.length > 2) return <Menu label="Commands">{commands.map(button)}</Menu>;
+  return <span class="commands">{commands.map(button)}</span>;
+}
+
+interface Invoked {
+  result: Json;
+  record: StoredRecord;
+}
+
+function Invoke({ path, command, record, onDone }: { path: string; command: Command; record: StoredRecord; onDone: (record: StoredRecord) => void }) {
+  const schema = command.payload_schema;
+  const [payload, setPayload] = useState<JsonObject>(() => initial(schema, schema) as JsonObject);
+  const request: ApiRequest = { method: "POST", path, body: payload, headers: { "If-Match": `"${record.revision}"` } };
+  const tried = useLoad((signal) => send<Invoked>(dryRun(request), signal).then((answer) => answer.body), [useSettled(stringify(payload), 250)]);
+  const action = useAction();
+  const faults = tried.error instanceof Problem ? tried.error.errors : [];
+  const run = () => action.run(async () => {
+    const answer = await send<Invoked>(request);
+    const result = answer.body.result;
+    notify(<>{command.name}: revision {answer.body.record.revision}{result !== null && <>, result <code>{visible(stringify(result).slice(0, 80))}</code></>}.</>, answer.headers.get("X-Request-ID"));
+    onDone(answer.body.record);
+    closeDialog();
+  });
+  return (
+    <Dialog title={command.name}>
+      <p class="help">{visible(command.description)}</p>
+      {members(shapeOf(schema, schema)).length > 0 && <SchemaForm schema={schema} value={payload} faults={faults} onChange={setPayload} />}
+      {tried.error ? <ProblemNote error={tried.error} /> : tried.data && (
+        <div class="note">
+          <p>It would change:</p>
+          <Changed before={record.data} after={tried.data.record.data} />
+        </div>
+      )}
+      <ProblemNote error={action.error} />
+      <RequestView request={request} />
+      <footer>
+        <button type="button" class="primary" disabled={action.busy || tried.loading || Boolean(tried.error)} onClick={() => void run()}>{command.name}</button>
+        <button type="button" onClick={closeDialog}>Cancel</button>
+      </footer>
+    </Dialog>
+  );
+}
+
+export function Changed({ before, after }: { before: Json; after: Json }) {
+  return <Differences paths={differences(before, after)} from={before} to={after} />;
+}

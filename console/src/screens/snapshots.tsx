@@ -1,0 +1,194 @@
+// Snapshots: taken, checked, and restored step by step.
+import { useState } from "preact/hooks";
+import { type ApiRequest, ROOT, dryRun, read, send } from "../api.ts";
+import type { JsonObject } from "../json.ts";
+import { collections, may, refresh, workspaces } from "../session.ts";
+import { Time, count, grouped, shortId, visible } from "../text.tsx";
+import type { Manifest, Migration } from "../types.ts";
+import { Dialog, Menu, Pending, ProblemNote, RequestView, closeDialog, dialog, notify, useAction, useLoad, useTitle } from "../ui.tsx";
+
+export function SnapshotsScreen() {
+  useTitle("Snapshots");
+  const loaded = useLoad(async (signal) => (await read<{ items: Manifest[] }>("/snapshots", [], signal)).items, []);
+  const items = [...(loaded.data ?? [])].sort((a, b) => b.created_at.localeCompare(a.created_at));
+  return (
+    <section class="screen">
+      <header class="bar">
+        <h1>Snapshots</h1>
+        <span class="spring" />
+        <button type="button" onClick={() => { dialog.value = <Upload onDone={loaded.reload} />; }}>Upload</button>
+        <button type="button" class="primary" onClick={() => { dialog.value = <Take onDone={loaded.reload} />; }}>Take one</button>
+      </header>
+      {!loaded.data ? <Pending loaded={loaded} /> : !items.length ? <p class="faint">There is no snapshot yet.</p> : (
+        <ol class="stream">
+          {items.map((manifest) => <Row key={manifest.id} manifest={manifest} onChange={loaded.reload} />)}
+        </ol>
+      )}
+    </section>
+  );
+}
+
+function Row({ manifest, onChange }: { manifest: Manifest; onChange: () => void }) {
+  const [verdict, setVerdict] = useState<{ ok: boolean; detail?: string } | null>(null);
+  const action = useAction();
+  const names = manifest.collections.map(({ workspace, name, count: number }) => `${workspace ? `${workspace}/` : ""}${name} ${grouped(number)}`);
+  return (
+    <li>
+      <div class="lead">
+        <strong><Time at={manifest.created_at} /></strong>
+        <span>{manifest.mode === "schema_only" ? "schemas only" : count(manifest.records, "record")}</span>
+        <span class="faint mono" title={manifest.id}>{shortId(manifest.id)}</span>
+        {manifest.automatic && <span class="faint">automatic</span>}
+        {manifest.note && <bdi>{visible(manifest.note)}</bdi>}
+        {verdict && <span class={verdict.ok ? "good" : "bad"}>{verdict.ok ? "✓ verified" : visible(verdict.detail ?? "damaged")}</span>}
+        <span class="spring" />
+        <button type="button" disabled={action.busy} onClick={() => void action.run(async () => {
+          setVerdict((await send<{ ok: boolean; detail?: string }>({ method: "POST", path: `/snapshots/${manifest.id}/verify` })).body);
+        })}>{action.busy ? "Verifying…" : "Verify"}</button>
+        <button type="button" onClick={() => { dialog.value = <Restore manifest={manifest} onDone={onChange} />; }}>Restore</button>
+        <Menu label="⋯" title="More">
+          <a href={`${ROOT}/snapshots/${manifest.id}/content`} download={`${manifest.id}.ndjson`}>Download</a>
+          <button type="button" class="danger" onClick={() => { dialog.value = <Remove manifest={manifest} onDone={onChange} />; }}>Delete</button>
+        </Menu>
+      </div>
+      <div class="faint">{names.slice(0, 8).join(" · ")}{names.length > 8 && ` and ${names.length - 8} more`}</div>
+      <ProblemNote error={action.error} />
+    </li>
+  );
+}
+
+function Take({ onDone }: { onDone: () => void }) {
+  const offered = [
+    ...(may("admin") ? [["everything", "/snapshots"] as const] : []),
+    ...workspaces.value.filter(({ name }) => may("admin", "*", name)).map(({ name }) => [`workspace ${name}`, `/workspaces/${name}/snapshots`] as const),
+    ...collections.value.filter(({ name }) => may("admin", name)).map(({ name }) => [name, `/api/${name}/snapshots`] as const),
+  ];
+  const [path, setPath] = useState<string>(offered[0]?.[1] ?? "");
+  const [mode, setMode] = useState("with_data");
+  const [note, setNote] = useState("");
+  const action = useAction();
+  const body: JsonObject = { mode, note, ...(path === "/snapshots" ? { scope: "all" } : {}) };
+  const request: ApiRequest = { method: "POST", path, body };
+  return (
+    <Dialog title="Take a snapshot">
+      <form onSubmit={(event) => {
+        event.preventDefault();
+        void action.run(async () => {
+          const { body: manifest } = await send<Manifest>(request);
+          notify(`Taken: ${count(manifest.records, "record")}.`);
+          closeDialog();
+          onDone();
+        });
+      }}>
+        <label class="row">Of <select value={path} onChange={(event) => setPath(event.currentTarget.value)}>
+          {offered.map(([name, value]) => <option key={value} value={value}>{name}</option>)}
+        </select></label>
+        <label class="row">With <select value={mode} onChange={(event) => setMode(event.currentTarget.value)}>
+          <option value="with_data">data and schemas</option><option value="schema_only">schemas only</option>
+        </select></label>
+        <label class="row">Note <input value={note} onInput={(event) => setNote(event.currentTarget.value)} /></label>
+        <ProblemNote error={action.error} />
+        <RequestView request={request} />
+        <footer>
+          <button type="submit" class="primary" disabled={!path || action.busy}>{action.busy ? "Taking…" : "Take it"}</button>
+          <button type="button" onClick={closeDialog}>Cancel</button>
+        </footer>
+      </form>
+    </Dialog>
+  );
+}
+
+function Upload({ onDone }: { onDone: () => void }) {
+  const [file, setFile] = useState<File | null>(null);
+  const action = useAction();
+  return (
+    <Dialog title="Upload a snapshot">
+      <form onSubmit={(event) => {
+        event.preventDefault();
+        void action.run(async () => {
+          await send({ method: "POST", path: "/snapshots", text: { content: file!, type: "application/x-ndjson" } });
+          notify("Uploaded and checked.");
+          closeDialog();
+          onDone();
+        });
+      }}>
+        <label>File <input type="file" accept=".ndjson" onChange={(event) => setFile(event.currentTarget.files?.[0] ?? null)} /></label>
+        <p class="help">Its form and its hashes are checked; nothing is restored yet.</p>
+        <ProblemNote error={action.error} />
+        <footer><button type="submit" class="primary" disabled={!file || action.busy}>{action.busy ? "Uploading…" : "Upload"}</button></footer>
+      </form>
+    </Dialog>
+  );
+}
+
+const CONFLICTS: [string, string][] = [
+  ["fail", "stop: nothing is restored"], ["skip", "stay as they are"], ["overwrite", "are replaced by those of the snapshot"],
+];
+
+function Restore({ manifest, onDone }: { manifest: Manifest; onDone: () => void }) {
+  const [target, setTarget] = useState("as-taken");
+  const [conflict, setConflict] = useState("skip");
+  const [report, setReport] = useState<Migration | null>(null);
+  const action = useAction();
+  const body: JsonObject = { snapshot: manifest.id, on_conflict: conflict };
+  if (target !== "as-taken") body["workspace"] = target === "default" ? null : target.slice(2);
+  const request: ApiRequest = { method: "POST", path: "/migrations", body };
+  const change = (set: (value: string) => void) => (event: { currentTarget: { value: string } }) => {
+    set(event.currentTarget.value);
+    setReport(null);
+    action.clear();
+  };
+  return (
+    <Dialog title="Restore a snapshot">
+      <p>{count(manifest.records, "record")} taken <Time at={manifest.created_at} />.</p>
+      <label class="row">To <select value={target} onChange={change(setTarget)}>
+        <option value="as-taken">where it was taken</option>
+        <option value="default">the default workspace</option>
+        {workspaces.value.map(({ name }) => <option key={name} value={`w-${name}`}>workspace {name}</option>)}
+      </select></label>
+      <label class="row">Records that are here already <select value={conflict} onChange={change(setConflict)}>
+        {CONFLICTS.map(([value, name]) => <option key={value} value={value}>{name}</option>)}
+      </select></label>
+      <p class="help">Records made since the snapshot stay in any case. Overwritten ones keep their histories.</p>
+      {report && (
+        <div class="note" role="status">
+          It would make {count(report.created, "record")}, skip {report.skipped}, overwrite {report.overwritten}, and bring {report.migrated} to the present schema.
+        </div>
+      )}
+      <ProblemNote error={action.error} />
+      <RequestView request={report ? request : dryRun(request)} />
+      <footer>
+        <button type="button" class={report ? "" : "primary"} disabled={action.busy} onClick={() => void action.run(async () => setReport((await send<Migration>(dryRun(request))).body))}>Try it</button>
+        {report && <button type="button" class="primary" disabled={action.busy} onClick={() => void action.run(async () => {
+          const answer = await send<Migration>(request);
+          notify(`Restored: ${answer.body.created} made, ${answer.body.overwritten} overwritten, ${answer.body.skipped} skipped.`, answer.headers.get("X-Request-ID"));
+          closeDialog();
+          onDone();
+          await refresh();
+        })}>{action.busy ? "Restoring…" : "Restore"}</button>}
+        {!report && <span class="faint">Nothing is changed by trying.</span>}
+      </footer>
+    </Dialog>
+  );
+}
+
+function Remove({ manifest, onDone }: { manifest: Manifest; onDone: () => void }) {
+  const request: ApiRequest = { method: "DELETE", path: `/snapshots/${manifest.id}` };
+  const action = useAction();
+  return (
+    <Dialog title="Delete this snapshot">
+      <p>It was taken <Time at={manifest.created_at} /> and holds {count(manifest.records, "record")}. It cannot be brought back.</p>
+      <ProblemNote error={action.error} />
+      <RequestView request={request} />
+      <footer>
+        <button type="button" class="danger" disabled={action.busy} onClick={() => void action.run(async () => {
+          await send(request);
+          notify("Deleted.");
+          closeDialog();
+          onDone();
+        })}>Delete</button>
+        <button type="button" onClick={closeDialog}>Cancel</button>
+      </footer>
+    </Dialog>
+  );
+}

@@ -1,0 +1,169 @@
+// The time machine: a list as it was, what changed since, and bringing records back.
+import { useEffect, useState } from "preact/hooks";
+import { type ApiRequest, Problem, dryRun, read, send } from "../api.ts";
+import { type Where, apiPath, href, recordAddress, setQuery } from "../router.ts";
+import { Actor, Time, ago, count, local, now, shortId } from "../text.tsx";
+import type { Change, Changes, StoredRecord } from "../types.ts";
+import { Dialog, Pending, ProblemNote, RequestView, closeDialog, dialog, notify, useAction, useLoad } from "../ui.tsx";
+
+const STEPS = 1000;
+const MOST_CHANGES = 1000;
+
+/** The time of the first change that is left. */
+async function firstTime(signal: AbortSignal): Promise<number> {
+  const first = (after: number) => read<Changes>("/changes", [["limit", "1"], ["after", String(after)]], signal);
+  let answer: Changes;
+  try {
+    answer = await first(0);
+  } catch (error) {
+    const seq = error instanceof Problem ? error.body["first_seq"] : undefined;
+    if (typeof seq !== "number") throw error;
+    answer = await first(seq - 1);
+  }
+  return answer.items[0] ? Date.parse(answer.items[0].at) : Date.now();
+}
+
+const PRESETS: [string, number][] = [["an hour ago", 3_600], ["yesterday", 86_400], ["a week ago", 604_800]];
+
+/** A slider over the time since the first change. */
+export function Moment({ where, moment }: { where: Where; moment: string }) {
+  const start = useLoad(firstTime, []);
+  const [until] = useState(Date.now());
+  const isSeq = /^\d+$/.test(moment);
+  const [shown, show] = useState(moment);
+  useEffect(() => show(moment), [moment]);
+  const from = start.data ?? until - 86_400_000;
+  const length = Math.max(1, until - from);
+  const position = isSeq ? STEPS : Math.round(((Date.parse(shown) - from) / length) * STEPS);
+  const at = (step: number) => new Date(from + (length * step) / STEPS).toISOString();
+  const set = (time: string) => setQuery({ as_of: time });
+  return (
+    <div class="moment" role="group" aria-label="Moment">
+      <strong>{isSeq ? `After change ${moment}` : <>As of {local(shown)} <span class="faint">{ago(shown, now.value)}</span></>}</strong>
+      <input type="range" aria-label="Moment" aria-valuetext={local(shown)} min={0} max={STEPS} value={Math.max(0, Math.min(STEPS, position))}
+        onInput={(event) => show(at(Number(event.currentTarget.value)))}
+        onChange={(event) => set(at(Number(event.currentTarget.value)))} />
+      <input type="datetime-local" step="1" aria-label="Date and time" value={isSeq ? "" : local(shown).replace(" ", "T")}
+        onChange={(event) => { if (event.currentTarget.value) set(new Date(event.currentTarget.value).toISOString()); }} />
+      {PRESETS.filter(([, seconds]) => until - seconds * 1000 > from).map(([name, seconds]) => (
+        <button type="button" key={name} onClick={() => set(new Date(Date.now() - seconds * 1000).toISOString())}>{name}</button>
+      ))}
+      <button type="button" onClick={() => { dialog.value = <Since where={where} moment={moment} />; }}>What changed since</button>
+      <button type="button" class="primary" onClick={() => setQuery({ as_of: null })}>Back to now</button>
+    </div>
+  );
+}
+
+/** The changes since a moment, newest first, bounded. */
+async function changesSince(where: Where, moment: string, signal: AbortSignal): Promise<{ items: Change[]; complete: boolean }> {
+  const items: Change[] = [];
+  let before = "now";
+  const isSeq = /^\d+$/.test(moment);
+  while (items.length < MOST_CHANGES) {
+    const page: Changes = await read<Changes>("/changes", [
+      ["collection", where.collection], ["workspace", where.workspace ?? ""], ["limit", "500"],
+      ["before", before],
+    ], signal);
+    const newer = page.items.filter((change) => isSeq ? change.seq > Number(moment) : Date.parse(change.at) > Date.parse(moment));
+    items.push(...newer);
+    if (newer.length < 500 || !page.items.length) return { items, complete: true };
+    before = String(page.items.at(-1)!.seq);
+  }
+  return { items, complete: false };
+}
+
+function Since({ where, moment }: { where: Where; moment: string }) {
+  const loaded = useLoad((signal) => changesSince(where, moment, signal), []);
+  const records = new Map<string, Change[]>();
+  for (const change of loaded.data?.items ?? []) records.set(change.id, [...(records.get(change.id) ?? []), change]);
+  return (
+    <Dialog title="What changed since" wide>
+      {!loaded.data ? <Pending loaded={loaded} /> : (
+        <>
+          <p>{count(loaded.data.items.length, "change")} of {count(records.size, "record")}{!loaded.data.complete && ", and more before those"}.</p>
+          <table class="dense">
+            <thead><tr><th>record</th><th>changes</th><th>last</th><th>by</th></tr></thead>
+            <tbody>
+              {[...records].slice(0, 300).map(([id, changes]) => (
+                <tr key={id}>
+                  <td class="mono"><a href={href(recordAddress(where, id, "history"))} onClick={closeDialog}>{shortId(id)}</a></td>
+                  <td>{changes.map((change) => change.command ?? change.operation).reverse().slice(0, 8).join(", ")}{changes.length > 8 && "…"}</td>
+                  <td><Time at={changes[0]!.at} /></td>
+                  <td><Actor name={changes[0]!.actor} /></td>
+                </tr>
+              ))}
+            </tbody>
+          </table>
+        </>
+      )}
+    </Dialog>
+  );
+}
+
+interface Outcome {
+  record: StoredRecord;
+  problem: string | null;
+}
+
+/** Give the selected records the data they had then. All have one request id: one undo takes it back. */
+export function RestoreSelection({ where, records, onDone }: { where: Where; records: StoredRecord[]; onDone: () => void }) {
+  return (
+    <button type="button" class="accent" onClick={() => { dialog.value = <Restore where={where} records={records} onDone={onDone} />; }}>
+      Bring back {count(records.length, "record")}
+    </button>
+  );
+}
+
+function Restore({ where, records, onDone }: { where: Where; records: StoredRecord[]; onDone: () => void }) {
+  const requestId = useState(() => `console-${crypto.getRandomValues(new Uint32Array(2)).join("")}`)[0];
+  const requestFor = (record: StoredRecord): ApiRequest => ({
+    method: "POST", path: `${apiPath(where)}/${record.id}/revert`, body: { to_revision: record.revision }, headers: { "X-Request-ID": requestId },
+  });
+  const attempt = async (record: StoredRecord, signal?: AbortSignal): Promise<Outcome> => {
+    try {
+      await send(dryRun(requestFor(record)), signal);
+      return { record, problem: null };
+    } catch (error) {
+      if (!(error instanceof Problem)) throw error;
+      return { record, problem: error.message };
+    }
+  };
+  const tried = useLoad(async (signal) => {
+    const outcomes: Outcome[] = [];
+    for (const record of records) outcomes.push(await attempt(record, signal));
+    return outcomes;
+  }, []);
+  const action = useAction();
+  const [done, setDone] = useState(0);
+  const good = tried.data?.filter(({ problem }) => !problem) ?? [];
+  const bad = tried.data?.filter(({ problem }) => problem) ?? [];
+  const go = () => action.run(async () => {
+    for (const { record } of good) {
+      await send(requestFor(record));
+      setDone((number) => number + 1);
+    }
+    notify(`${count(good.length, "record")} brought back.`, requestId);
+    closeDialog();
+    onDone();
+  });
+  return (
+    <Dialog title={`Bring back ${count(records.length, "record")}`}>
+      {!tried.data ? <Pending loaded={tried} /> : (
+        <>
+          <p>{count(good.length, "record")} would have the data of that moment again, as a new revision.</p>
+          {bad.length > 0 && (
+            <ul class="note">{bad.slice(0, 50).map(({ record, problem }) => <li key={record.id}><code>{shortId(record.id)}</code> {problem}</li>)}</ul>
+          )}
+          <ProblemNote error={action.error} />
+          {good[0] && <RequestView request={requestFor(good[0].record)} />}
+          <footer>
+            <button type="button" class="primary" disabled={action.busy || !good.length} onClick={() => void go()}>
+              {action.busy ? `${done} of ${good.length}…` : "Bring back"}
+            </button>
+            <button type="button" onClick={closeDialog}>Cancel</button>
+          </footer>
+        </>
+      )}
+    </Dialog>
+  );
+}
