@@ -10,7 +10,7 @@ BUILD = $(ENGINE) build $(if $(filter docker,$(ENGINE)),,--format docker)
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help serve showcase test test-unit test-slow test-hostile clients lint format openapi openapi-check docs bench image test-image lock clean
+.PHONY: help console console-pictures serve showcase test test-unit test-slow test-hostile clients lint format openapi openapi-check docs bench image test-image lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-14s %s\n", $$1, $$2}'
@@ -54,6 +54,12 @@ openapi-check: .venv/run ## Fail where openapi/openapi.json differs from the cod
 docs: .venv/dev ## Build the documentation into build/site, links checked
 	$(BIN)/python -m tests.support.reference_pages
 	$(BIN)/zensical build --clean --strict
+
+console: ## Build the console into the package (needs npm)
+	cd console && npm ci --silent && npm run --silent types && npm run --silent check && npm test --silent && npm run --silent build
+
+console-pictures: .venv/dev ## Write a picture of every screen of the console into build/console
+	$(BIN)/python -m tests.browser.console_pictures build/console
 
 clients: .venv/dev .clients/installed ## Generate clients of the OpenAPI document and drive them
 	$(BIN)/python -m tests.clients $(ARGS)

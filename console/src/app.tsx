@@ -131,11 +131,11 @@ function SignedOut() {
   const [key, setKey] = useState("");
   const action = useAction();
   return (
-    <form class="banner" role="alert" onSubmit={(event) => {
+    <form class="banner" onSubmit={(event) => {
       event.preventDefault();
       void action.run(() => signIn(key.trim(), null));
     }}>
-      <span>The session has ended. What you typed is still here.</span>
+      <span role="alert">The session has ended. What you typed is still here.</span>
       <input type="password" aria-label="Key" placeholder="key" autocomplete="off" value={key} onInput={(event) => setKey(event.currentTarget.value)} />
       <button type="submit" disabled={!key.trim() || action.busy}>Enter again</button>
       {action.error ? <span class="fault">{visible((action.error as Error).message)}</span> : null}

@@ -148,7 +148,7 @@ function Field({ form, shape, schema, path, label, required, removable }: FieldP
   const described = [shape.description && `${id}-help`, faults.length && `${id}-fault`].filter(Boolean).join(" ") || undefined;
   return (
     <div class={`field ${faults.length ? "faulty" : ""}`} data-pointer={pointer}>
-      <label for={id}>{name}{required && <Required />}</label>
+      <label for={id}>{name}{required && <> <Required /></>}</label>
       <div class="field-input">
         <Input form={form} shape={shape} schema={schema} path={path} value={value} id={id} described={described} faulty={faults.length > 0} />
         {actions}

@@ -45,19 +45,12 @@ export async function enter(): Promise<void> {
     signedOut.value = false;
     await refresh();
   } catch (error) {
-    if (!(error instanceof Problem && [401, 404].includes(error.status))) throw error;
-    if (error.status === 404) return await enterOpen();
+    if (!(error instanceof Problem && error.status === 401)) throw error;
     needsKey.value = true;
     session.value = null;
   } finally {
     asked.value = true;
   }
-}
-
-/** Enter a service that has no sessions and asks for no key. */
-async function enterOpen(): Promise<void> {
-  await refresh();
-  session.value = { open: true, name: null, scopes: [], expires_at: null, environment: { name: null, color: null } };
 }
 
 /** Begin a session with a key, or with the code of a link. */

@@ -18,20 +18,9 @@ from playwright.sync_api import (
 )
 
 from persist.api.docs import VERSION
+from tests.browser.chromium import CHROMIUM, FLAGS
 from tests.support.server import Server, serving
 
-CHROMIUM = Path("/usr/bin/chromium")
-FLAGS = [
-    *(
-        "--headless",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--no-first-run",
-        "--disable-sync",
-    ),
-    *("--disable-background-networking", "--disable-component-update"),
-    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
-]
 TIMEOUT_MILLISECONDS = 60_000
 """Milliseconds; Swagger UI computes for seconds on a busy machine."""
 

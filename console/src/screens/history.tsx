@@ -1,10 +1,10 @@
 // The history of a record: who did what, what differs, and going back.
 import { useState } from "preact/hooks";
 import { type ApiRequest, dryRun, read, send } from "../api.ts";
-import { type Json, differences } from "../json.ts";
+import { type Json, differences, equal } from "../json.ts";
 import { type Where, apiPath, href, listAddress, recordAddress } from "../router.ts";
 import { may } from "../session.ts";
-import { Actor, Differences, JsonText, Time, shortId, visible } from "../text.tsx";
+import { Actor, Differences, JsonText, Time, brief, shortId, visible } from "../text.tsx";
 import type { Change, StoredRecord } from "../types.ts";
 import { Dialog, Pending, ProblemNote, RequestView, closeDialog, dialog, notify, useAction, useLoad, useTitle } from "../ui.tsx";
 import { undoDialog } from "./changes.tsx";
@@ -59,7 +59,7 @@ export function HistoryScreen({ where, id }: { where: Where; id: string }) {
                     <button type="button" onClick={() => { dialog.value = <Revert path={path} change={change} newest={newest!} onDone={loaded.reload} />; }}>Go back to {change.revision}</button>
                   )}
                 </div>
-                {change.payload !== null && change.payload !== undefined && change.command && <code class="faint">{visible(JSON.stringify(change.payload)).slice(0, 200)}</code>}
+                {change.command && !equal(change.payload ?? {}, {}) && <code class="faint">{brief(change.payload, 200)}</code>}
                 {change.request_id && (
                   <div class="faint">request <a class="mono" href={href(`/changes?request_id=${encodeURIComponent(change.request_id)}`)}>{visible(change.request_id.slice(0, 36))}</a>
                     {canWrite && <button type="button" class="quiet" onClick={() => undoDialog({ request_id: change.request_id! }, loaded.reload)}>undo</button>}

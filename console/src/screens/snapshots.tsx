@@ -152,7 +152,7 @@ function Restore({ manifest, onDone }: { manifest: Manifest; onDone: () => void 
       <p class="help">Records made since the snapshot stay in any case. Overwritten ones keep their histories.</p>
       {report && (
         <div class="note" role="status">
-          It would make {count(report.created, "record")}, skip {report.skipped}, overwrite {report.overwritten}, and bring {report.migrated} to the present schema.
+          It would make {count(report.created ?? 0, "record")}, skip {report.skipped}, overwrite {report.overwritten}, and bring {report.migrated} to the present schema.
         </div>
       )}
       <ProblemNote error={action.error} />

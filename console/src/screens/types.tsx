@@ -8,7 +8,7 @@ import { members, shapeOf } from "../schema.ts";
 import { collectionOf, collections, may, refresh } from "../session.ts";
 import { Differences, JsonText, Value, count, grouped, shortId, visible } from "../text.tsx";
 import type { EntityType, MigrationPlan } from "../types.ts";
-import { Pending, ProblemNote, RequestView, notify, useAction, useLoad, useSettled, useTitle } from "../ui.tsx";
+import { ProblemNote, RequestView, notify, useAction, useLoad, useSettled, useTitle } from "../ui.tsx";
 
 const SHOWN = 5;
 const NAME = /^[a-z][a-z0-9-]{0,62}$/;
