@@ -15,6 +15,7 @@ from persist.cli import (
     check,
     console,
     deployments,
+    history,
     journal,
     keys,
     makemigration,
@@ -90,5 +91,6 @@ check.add_to(commands)
 commands.add_typer(keys.keys, name="keys", short_help="Create and revoke keys.")
 console.add_to(commands)
 snapshots.add_to(commands)
+history.add_to(commands)
 journal.add_to(commands)
 backup.add_to(commands)

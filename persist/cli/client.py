@@ -10,7 +10,7 @@ Json = dict[str, Any]
 
 
 class ServiceClient:
-    """The snapshot and restore requests of one service.
+    """The requests that commands send to one service.
 
     Every method raises ``Problem`` where the service refuses, and
     ``httpx.TransportError`` where it cannot be reached.
@@ -92,13 +92,67 @@ class ServiceClient:
         """Restore a snapshot through the migration plans. Return the report."""
         return self._json("POST", "/migrations", request)
 
+    def history(
+        self,
+        collection: str,
+        record_id: str,
+        workspace: str | None,
+    ) -> Iterator[Json]:
+        """Yield the changes of a record, newest first."""
+        path = _record_path(collection, record_id, workspace, "history")
+        query: Json = {}
+        while True:
+            page = self._json("GET", path, **query)
+            yield from page["items"]
+            if page["next_cursor"] is None:
+                return
+            query = {"cursor": page["next_cursor"]}
+
+    def diff(
+        self,
+        collection: str,
+        record_id: str,
+        workspace: str | None,
+        before: int,
+        after: int,
+    ) -> list[Json]:
+        """Return the JSON Patch between two revisions."""
+        path = _record_path(collection, record_id, workspace, "history", "diff")
+        revisions: Json = {"from": before, "to": after}
+        patch: list[Json] = self._json("GET", path, **revisions)["patch"]
+        return patch
+
+    def revert(
+        self,
+        collection: str,
+        record_id: str,
+        workspace: str | None,
+        to_revision: int,
+        *,
+        dry_run: bool,
+    ) -> Json:
+        """Give a record the data of an earlier revision. Return the record."""
+        path = _record_path(collection, record_id, workspace, "revert")
+        body = {"to_revision": to_revision}
+        return self._json("POST", path, body, dry_run=dry_run)
+
+    def undo(
+        self,
+        request: Json,
+        *,
+        dry_run: bool,
+    ) -> Json:
+        """Take back changes. Return the report."""
+        return self._json("POST", "/changes/undo", request, dry_run=dry_run)
+
     def _json(
         self,
         method: str,
         path: str,
         body: Json | None = None,
+        **query: Any,
     ) -> Json:
-        answer: Json = self._client.request(method, path, body)
+        answer: Json = self._client.request(method, path, body, **query)
         return answer
 
 
@@ -112,10 +166,23 @@ def refusal_text(problem: Problem) -> str:
 def _lines(problem: Problem) -> Iterator[str]:
     for error in problem.errors:
         yield f"  {error['pointer']} {error['detail']}"
+    for record in problem.members.get("records", []):
+        conflict = record["reason"]["conflict"]
+        yield f"  {record['collection']} {record['id']} {conflict}"
     members = ("collection", "id", "pointer", "detail")
     for failure in problem.members.get("failures", []):
         values = [failure.get(member) for member in members]
         yield "  " + " ".join(value for value in values if value)
+
+
+def _record_path(
+    collection: str,
+    record_id: str,
+    workspace: str | None,
+    *below: str,
+) -> str:
+    prefix = () if workspace is None else ("workspaces", workspace)
+    return path_of(*prefix, "api", collection, record_id, *below)
 
 
 def _collection_path(collection: str) -> str:

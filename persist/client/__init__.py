@@ -18,6 +18,8 @@ from persist.client.records import (
     InvokeReport,
     Outcome,
     Record,
+    UndoneRecord,
+    UndoReport,
 )
 from persist.client.transaction import Operation, Transaction
 
@@ -35,4 +37,6 @@ __all__ = [
     "Problem",
     "Record",
     "Transaction",
+    "UndoReport",
+    "UndoneRecord",
 ]

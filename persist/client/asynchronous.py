@@ -1,7 +1,7 @@
 """AsyncClient: the asynchronous client, method for method as ``Client``."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Generic, Self, TypeVar, overload
 
@@ -18,6 +18,7 @@ from persist.client.calls import (
     import_line,
     json_call,
     query_of,
+    undo_call,
 )
 from persist.client.problems import checked
 from persist.client.records import (
@@ -28,6 +29,7 @@ from persist.client.records import (
     InvokeReport,
     Json,
     Record,
+    UndoReport,
 )
 from persist.client.retry import RetryPolicy
 from persist.client.transaction import Transaction
@@ -119,6 +121,30 @@ class AsyncClient:
         while not feed.is_done:
             for change in await self.send(feed.call()):
                 yield change
+
+    async def undo(
+        self,
+        *,
+        request_id: str | None = None,
+        from_seq: int | None = None,
+        to_seq: int | None = None,
+        collection: str | None = None,
+        on_conflict: str = "fail",
+        dry_run: bool = False,
+    ) -> UndoReport:
+        """Take back the changes of a request, or those from one ``seq`` to another.
+
+        Raises ``UndoConflict`` where a record was changed since, unless
+        ``on_conflict`` is ``"skip"``.
+        """
+        selected = {
+            "request_id": request_id,
+            "from_seq": from_seq,
+            "to_seq": to_seq,
+            "collection": collection,
+            "on_conflict": on_conflict,
+        }
+        return await self.send(undo_call(selected, dry_run=dry_run))
 
     async def request(
         self, method: str, path: str, body: Any = None, **query: Any
@@ -271,6 +297,16 @@ class AsyncCollection(Generic[Data]):
                 yield change
             if cursor is None:
                 return
+
+    async def diff(self, key: str, before: int, after: int) -> Sequence[Json]:
+        """Return the JSON Patch that turns one revision into another."""
+        call = self._calls.diff(key, before, after)
+        return await self._client.send(call)
+
+    async def revert(self, target: Target, to_revision: int) -> Record[Data]:
+        """Give a record the data of an earlier revision; a deleted one comes back."""
+        call = self._calls.revert(target, to_revision)
+        return await self._client.send(call)
 
     async def import_all(self, data: Iterable[Data | Json]) -> ImportReport:
         """Create a record of each item, or none; sent as they are produced."""

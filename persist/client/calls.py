@@ -20,11 +20,13 @@ from persist.client.records import (
     InvokeReport,
     Json,
     Record,
+    UndoReport,
     dump,
     loader,
     parse_change,
     parse_invoke_report,
     parse_record,
+    parse_undo_report,
 )
 
 Answer = TypeVar("Answer")
@@ -268,6 +270,23 @@ class CollectionCalls(Generic[Data]):
             query=query,
         )
 
+    def revert(self, target: Target, to_revision: int) -> Call[Record[Data]]:
+        return json_call(
+            "POST",
+            self._path(id_of(target), "revert"),
+            self._record,
+            body={"to_revision": to_revision},
+            headers=precondition(target),
+        )
+
+    def diff(self, key: str, before: int, after: int) -> Call[list[Json]]:
+        return json_call(
+            "GET",
+            self._path(key, "history", "diff"),
+            lambda answer: answer["patch"],
+            query=query_of({"from": before, "to": after}),
+        )
+
     def import_lines(self, content: Iterable[bytes]) -> Call[ImportReport]:
         return Call(
             "POST",
@@ -296,6 +315,18 @@ class LineSplitter:
         """Return the lines that a chunk completes."""
         *lines, self._rest = (self._rest + chunk).split(b"\n")
         return [line for line in lines if line.strip()]
+
+
+def undo_call(selected: Mapping[str, Any], *, dry_run: bool) -> Call[UndoReport]:
+    """Return the call that takes changes back; members that are None are left out."""
+    body = {name: value for name, value in selected.items() if value is not None}
+    return json_call(
+        "POST",
+        "/changes/undo",
+        parse_undo_report,
+        body=body,
+        query=query_of({"dry_run": True}) if dry_run else None,
+    )
 
 
 def import_line(data: object) -> bytes:

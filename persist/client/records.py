@@ -88,6 +88,34 @@ class Change:
     data: Json | None
 
 
+@dataclass(frozen=True, slots=True)
+class UndoneRecord:
+    """What an undo did with one record.
+
+    ``outcome`` is ``reverted``, ``recreated``, ``deleted``, ``unchanged``, ``skipped``
+    or ``conflict``; ``reason`` says why it could not go back.
+    """
+
+    collection: str
+    workspace: str | None
+    id: str
+    from_revision: int
+    to_revision: int | None
+    data_revision: int | None
+    outcome: str
+    reason: Json | None
+
+
+@dataclass(frozen=True, slots=True)
+class UndoReport:
+    """What an undo did: how many records went back, how many were skipped, and the
+    first 1,000 of them."""
+
+    undone: int
+    skipped: int
+    records: list[UndoneRecord]
+
+
 def parse_time(text: str) -> datetime:
     """Return a time of the service, which is in UTC."""
     return datetime.fromisoformat(text)
@@ -120,6 +148,16 @@ def parse_invoke_report(members: Json) -> InvokeReport:
     outcomes = [Outcome(**outcome) for outcome in members["outcomes"]]
     counts = {name: members[name] for name in ("invoked", "skipped", "failed")}
     return InvokeReport(**counts, outcomes=outcomes)
+
+
+def parse_undo_report(members: Json) -> UndoReport:
+    """Return the report of an undo."""
+    names = [field.name for field in fields(UndoneRecord)]
+    records = [
+        UndoneRecord(**{name: record[name] for name in names})
+        for record in members["records"]
+    ]
+    return UndoReport(members["undone"], members["skipped"], records)
 
 
 def loader(model: type[Data] | None) -> Callable[[Json], Data]:

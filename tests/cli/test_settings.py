@@ -44,6 +44,7 @@ def test_the_defaults_are_those_of_the_contract() -> None:
         "max_streams": 8,
         "max_bodies_bytes": 67_108_864,
         "shutdown_seconds": 10,
+        "journal_key": "",
         "root_path": "",
         "cors_origins": "",
         "console": True,

@@ -98,6 +98,27 @@ def test_an_export_may_contain_any_separator_of_lines(
     assert record.data.name == name
 
 
+def test_changes_are_taken_back(persist: Client, marker: str) -> None:
+    counters = persist.collection(NAME, Counter)
+    first = counters.create({"name": marker, "value": 1})
+    second = counters.patch(first, {"value": 2})
+    assert counters.diff(first.id, 1, 2) == [
+        {"op": "replace", "path": "/value", "value": 2}
+    ]
+    reverted = counters.revert(second, 1)
+    assert (reverted.revision, reverted.data) == (3, first.data)
+    request = next(counters.history(first.id)).request_id
+    planned = persist.undo(request_id=request, dry_run=True)
+    assert planned.records[0].outcome == "reverted"
+    report = persist.undo(request_id=request)
+    assert (report.undone, report.skipped) == (1, 0)
+    assert counters.get(first.id).data.value == 2
+    with pytest.raises(problems.UndoConflict):
+        persist.undo(request_id=request)
+    skipped = persist.undo(request_id=request, on_conflict="skip")
+    assert skipped.records[0].reason is not None
+
+
 def test_commands_run_on_one_record_and_on_many(persist: Client, marker: str) -> None:
     counters = persist.collection(NAME, Counter)
     counter = counters.create({"name": marker})

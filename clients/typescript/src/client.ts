@@ -12,6 +12,8 @@ import {
   type PatchOperation,
   type PersistRecord,
   type Target,
+  type UndoReport,
+  type UndoSelection,
 } from "./records.js";
 import { delayAfter, sleep } from "./retry.js";
 import { Transaction } from "./transaction.js";
@@ -97,6 +99,18 @@ export class Client {
       if (!follow && page.items.length === 0 && page.last_seq === after) return;
       after = page.last_seq;
     }
+  }
+
+  /** Take back the changes of a request or of a range, all or none. */
+  async undo(selection: UndoSelection): Promise<UndoReport> {
+    const selected =
+      "requestId" in selection
+        ? { request_id: selection.requestId }
+        : { from_seq: selection.fromSeq, to_seq: selection.toSeq };
+    const body: JsonObject = { ...selected, on_conflict: selection.onConflict ?? "fail" };
+    if (selection.collection !== undefined) body["collection"] = selection.collection;
+    const query: Filters = selection.dryRun === true ? { dry_run: true } : {};
+    return (await this.request("POST", "/changes/undo", { body, query })) as UndoReport;
   }
 
   /** Send any request of the HTTP reference; return the JSON answer, or undefined. */
@@ -223,6 +237,18 @@ export class Collection<Data> {
   /** Yield the changes of a record, newest first; also after its deletion. */
   async *history(id: string): AsyncGenerator<Change, void> {
     yield* this.pages<Change>(`${this.at(id)}/history`, {});
+  }
+
+  /** The JSON Patch that turns one revision into another. */
+  async diff(id: string, from: number, to: number): Promise<PatchOperation[]> {
+    const answer = await this.client.request("GET", `${this.at(id)}/history/diff`, { query: { from, to } });
+    return (answer as { patch: PatchOperation[] }).patch;
+  }
+
+  /** Give a record the data of an earlier revision; a deleted one comes back. */
+  async revert(target: Target, toRevision: number): Promise<PersistRecord<Data>> {
+    const body = { to_revision: toRevision };
+    return this.record("POST", `${this.at(idOf(target))}/revert`, { body, headers: precondition(target) });
   }
 
   /** Create a record of each item, or none; return how many. */

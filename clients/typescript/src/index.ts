@@ -12,5 +12,8 @@ export type {
   PatchOperation,
   PersistRecord,
   Target,
+  UndoneRecord,
+  UndoReport,
+  UndoSelection,
 } from "./records.js";
 export { Operation, Reference, Transaction } from "./transaction.js";

@@ -60,6 +60,32 @@ export interface Change {
   readonly data: JsonObject | null;
 }
 
+/** What an undo did with one record; `reason` says why it could not go back. */
+export interface UndoneRecord {
+  readonly collection: string;
+  readonly workspace: string | null;
+  readonly id: string;
+  readonly from_revision: number;
+  readonly to_revision: number | null;
+  readonly data_revision: number | null;
+  readonly outcome: "reverted" | "recreated" | "deleted" | "unchanged" | "skipped" | "conflict";
+  readonly reason: { conflict: string; at: string | null; actor: string | null } | null;
+}
+
+/** What an undo did; the first 1,000 records are listed. */
+export interface UndoReport {
+  readonly undone: number;
+  readonly skipped: number;
+  readonly records: UndoneRecord[];
+}
+
+/** Which changes to take back: those of a request, or those of a range. */
+export type UndoSelection = ({ requestId: string } | { fromSeq: number; toSeq: number }) & {
+  collection?: string;
+  onConflict?: "fail" | "skip";
+  dryRun?: boolean;
+};
+
 /** One operation of a JSON Patch (RFC 6902). */
 export interface PatchOperation {
   op: "add" | "remove" | "replace" | "move" | "copy" | "test";
