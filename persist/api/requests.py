@@ -14,6 +14,7 @@ from collections.abc import (
     MutableMapping,
     Sequence,
 )
+from contextlib import suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import lru_cache
@@ -31,12 +32,12 @@ from persist.domain.errors import (
     MalformedRequest,
     RequestTimeout,
     TooLarge,
-    Unavailable,
     UnsupportedMediaType,
 )
 from persist.domain.identifiers import new_id
 from persist.domain.precondition import ANY, NO_PRECONDITION, Precondition
 from persist.domain.strict_json import BYTE_ORDER_MARK
+from persist.storage.spool import refusing_full_folder
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -58,6 +59,7 @@ PATCH_TYPES = (
 )
 
 IN_PARTS = "send large amounts of records to …/import"
+SMALLER = "send a smaller one"
 
 REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
 HOST = re.compile(
@@ -201,7 +203,8 @@ class Request:
     def close(self) -> None:
         """Release what its body takes on the disk."""
         if self._spooled is not None:
-            self._spooled.file.close()
+            with suppress(OSError):  # its buffer may not fit on the disk
+                self._spooled.file.close()
 
     @property
     def origin(self) -> Origin:
@@ -234,12 +237,13 @@ class Request:
         return self._body
 
     async def _read_body(self) -> bytes:
-        self._check_announced(self.limits.body, IN_PARTS)
+        advice = IN_PARTS if "/api/" in self.path else SMALLER
+        self._check_announced(self.limits.body, advice)
         # Chunks of a byte each would take forty times their size in a list.
         body = bytearray()
         async for chunk, more in self._chunks():
             if len(body) + len(chunk) > self.limits.body:
-                raise _too_large(self.limits.body, IN_PARTS)
+                raise _too_large(self.limits.body, advice)
             if not more and not body:
                 return chunk
             if more:
@@ -254,11 +258,15 @@ class Request:
         Raises ``TooLarge``, ``RequestTimeout``, ``Unavailable`` where the disk is full.
         """
         if self._spooled is None:
-            file = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close()
+            with refusing_full_folder():
+                file = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close()
             try:
                 digest = await self._spool(file, advice)
+                with refusing_full_folder():
+                    file.flush()
             except BaseException:
-                file.close()
+                with suppress(OSError):
+                    file.close()
                 raise
             self._spooled = SpooledBody(file, digest)
         return self._spooled
@@ -271,12 +279,8 @@ class Request:
             if size > self.limits.upload:
                 raise _too_large(self.limits.upload, advice)
             digest.update(chunk)
-            try:
+            with refusing_full_folder():
                 file.write(chunk)
-            except OSError as error:
-                raise Unavailable(
-                    f"the disk has no room for the body: {error.strerror}"
-                ) from None
         return digest.digest()
 
     def _check_announced(self, limit: int, advice: str) -> None:

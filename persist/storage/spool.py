@@ -23,22 +23,28 @@ class Spool:
     """
 
     def __init__(self) -> None:
-        with _refusing_full_folder():
+        with refusing_full_folder():
             self._file = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close()
 
     def put(self, value: Any) -> None:
         """Add a value."""
         content = marshal.dumps(value)
-        with _refusing_full_folder():
+        with refusing_full_folder():
             self._file.write(len(content).to_bytes(LENGTH_BYTES))
             self._file.write(content)
 
     def __iter__(self) -> Iterator[Any]:
         """Iterate over the values from the first one on."""
-        with _refusing_full_folder():
-            self._file.seek(0)
-        while size := self._file.read(LENGTH_BYTES):
-            yield marshal.loads(self._file.read(int.from_bytes(size)))  # noqa: S302 - only this process writes the file
+        with refusing_full_folder():
+            self._file.seek(0)  # writes what is in the buffer
+        while content := self._next():
+            yield marshal.loads(content)  # noqa: S302 - only this process writes the file
+
+    def _next(self) -> bytes:
+        """Return the next value as it was written; nothing at the end."""
+        with refusing_full_folder():
+            size = self._file.read(LENGTH_BYTES)
+            return self._file.read(int.from_bytes(size))
 
     def close(self) -> None:
         """Delete the file."""
@@ -59,7 +65,8 @@ class Spool:
 
 
 @contextmanager
-def _refusing_full_folder() -> Iterator[None]:
+def refusing_full_folder() -> Iterator[None]:
+    """Raise ``Unavailable`` for an ``OSError`` of a file in the temporary folder."""
     try:
         yield
     except OSError as error:

@@ -456,6 +456,39 @@ def test_a_path_that_is_not_written_as_one_is_named(
     assert pointers(problem) == {"/indexes/0"}
 
 
+MISFITS: Json = {
+    "title": 5,
+    "description": ["a"],
+    "examples": "3.15",
+    "$comment": {},
+    "deprecated": "yes",
+    "readOnly": 1,
+}
+
+
+@pytest.mark.parametrize("keyword", MISFITS)
+@pytest.mark.parametrize("draft", ["draft-07/schema#", "draft/2020-12/schema"])
+def test_an_annotation_of_another_type_is_a_warning(
+    client: httpx.Client, name: str, keyword: str, draft: str
+) -> None:
+    schema = an_open_object(a={"type": "string", keyword: MISFITS[keyword]})
+    scheme = "http" if "07" in draft else "https"
+    schema["$schema"] = f"{scheme}://json-schema.org/{draft}"
+    answer = registered(client, name, schema)
+    assert f"/schema/properties/a/{keyword}" in str(answer["warnings"])
+    assert answer["source_schema"] == schema
+    judged(Collection(client, name), [{"a": "x"}], [{"a": 1}])
+    members = an_open_object(title={"type": "string"}, examples={"type": "string"})
+    assert registered(client, f"{name}-b", members)["warnings"] == []
+
+
+def test_a_definition_that_is_too_large_cannot_be_imported(
+    client: httpx.Client, name: str
+) -> None:
+    refusal = put(client, name, {"type": "object", "const": "x" * 1_100_000})
+    assert "import" not in assert_problem(refusal, 413, "too-large")["detail"]
+
+
 # Cost
 
 

@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from tests.support.collection import Collection
-from tests.support.problems import Json, assert_problem
+from tests.support.problems import Json, assert_problem, pointers
 from tests.support.registered import registered
 
 SCHEMA: Json = {
@@ -189,3 +189,49 @@ def test_values_that_mean_the_same_are_one_unique_value(
     own.created(v=first)
     assert_problem(own.create({"v": same}), 409, "unique-violation")
     own.created(v=other)
+
+
+DECIMALS: Json = {
+    "type": "object",
+    "properties": {
+        "d": {"type": "string", "format": "decimal", "default": "0.00"},
+        "either": {"type": ["string", "number"], "format": "decimal"},
+        "maybe": {"anyOf": [{"$ref": "#/$defs/money"}, {"type": "null"}]},
+        "lines": {
+            "type": "array",
+            "items": {"type": "object", "properties": {"p": {"$ref": "#/$defs/money"}}},
+        },
+    },
+    "$defs": {"money": {"type": "string", "format": "decimal"}},
+}
+WRITTEN = [
+    ({"d": "10.50"}, {"d": "10.50"}),
+    ({"d": 10.5}, {"d": "10.5"}),
+    ({"d": 7}, {"d": "7"}),
+    ({"either": 1.5}, {"d": "0.00", "either": 1.5}),
+    ({"maybe": 2}, {"d": "0.00", "maybe": "2"}),
+    ({"maybe": None}, {"d": "0.00", "maybe": None}),
+    ({"lines": [{"p": 1.25}, {}]}, {"d": "0.00", "lines": [{"p": "1.25"}, {}]}),
+]
+
+
+@pytest.fixture(scope="module")
+def decimals(client: httpx.Client) -> Collection:
+    registered(client, "decimal-things", DECIMALS)
+    return Collection(client, "decimal-things")
+
+
+@pytest.mark.parametrize(("sent", "stored"), WRITTEN)
+def test_a_number_for_a_decimal_is_stored_as_text(
+    decimals: Collection, sent: Json, stored: Json
+) -> None:
+    record = decimals.created(**sent)
+    assert record["data"] == stored
+    changed = decimals.patch(record["id"], {"d": 3})
+    assert changed.json()["data"]["d"] == "3"
+
+
+@pytest.mark.parametrize("value", ["abc", "", "1" * 39, "1,5", True, "NaN", "0x1"])
+def test_what_is_no_decimal_is_refused(decimals: Collection, value: Any) -> None:
+    problem = assert_problem(decimals.create({"d": value}), 422, "invalid-data")
+    assert pointers(problem) == {"/d"}

@@ -23,6 +23,7 @@ from persist.entity_types.json_schema.cost import (
     CostModel,
     members_of,
 )
+from persist.entity_types.json_schema.decimals import Decimals
 from persist.entity_types.json_schema.defaults import Defaults
 from persist.entity_types.json_schema.error_report import (
     MAX_FAULTS,
@@ -108,6 +109,7 @@ class CompiledSchema:
         self._suggest = suggest
         self.costs = CostModel(self.graph)
         self._is_valid = _compiled(self.graph)
+        self.decimals = Decimals(self._root)
         self._defaults: Defaults | None = None
         self.unfit_defaults: list[Violation] = []
         if fill:
@@ -185,6 +187,7 @@ class CompiledSchema:
 
     def _fill_and_validate(self, data: Data) -> Data:
         budget = _budget()
+        data = self.decimals.written(data, budget)
         filled = self._defaults.fill(data, budget) if self._defaults else data
         evaluation = self._evaluation(filled, budget)
         if self._holds(filled, evaluation):
@@ -223,6 +226,7 @@ class _Members:
     def validate(self, data: Data) -> Data:
         """Return the data. Raises ``_NotValid`` and ``BudgetExceeded``."""
         budget = _budget()
+        data = self._schema.decimals.written(data, budget)
         parts = [
             (below, member)
             for node in self._conjuncts

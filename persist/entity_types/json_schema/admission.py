@@ -5,6 +5,7 @@ draft, its references stay within it, and its size, its patterns and what its re
 unfold to are bounded. What a document may then cost under it is bounded by ``cost``.
 """
 
+import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -31,6 +32,8 @@ from persist.entity_types.json_schema.dialects import (
     DRAFT_2019,
     DRAFT_2020,
     Dialect,
+    Path,
+    misfit_annotations,
     without_annotations,
 )
 from persist.entity_types.json_schema.engine import weight
@@ -51,6 +54,10 @@ MAX_PATTERN_STATES = 50_000
 
 MAX_REPORTED = 100
 """Faults and warnings of one schema that are listed."""
+
+LEFT_OUT = (
+    "is not of the type that the keyword takes; it only describes and is left out"
+)
 
 _TYPES = frozenset(
     ("object", "array", "string", "number", "integer", "boolean", "null")
@@ -92,6 +99,9 @@ def admit(source: Any, *, fill: bool = True) -> Admitted:
     dialect = dialect_named(source)
     if dialect is None:
         raise _refusal([unknown_dialect(source["$schema"])])
+    misfits = tuple(misfit_annotations(source, dialect))
+    if misfits:
+        source = _without(source, misfits)
     _refuse(_against_meta_schema(source, dialect))
     converted = convert(source)
     _refuse(converted.problems)
@@ -102,13 +112,25 @@ def admit(source: Any, *, fill: bool = True) -> Admitted:
     _refuse(_admits_no_object(graph))
     compiled = CompiledSchema(converted.schema, graph=graph, fill=fill)
     unfit = _moved(compiled.unfit_defaults, converted)
-    warnings = dict.fromkeys((*converted.warnings, *unfit))
+    left_out = [Violation(pointer(path), LEFT_OUT) for path in misfits]
+    warnings = dict.fromkeys((*left_out, *converted.warnings, *unfit))
     return Admitted(
         converted.schema,
         compiled,
         tuple(warnings)[:MAX_REPORTED],
-        converted.changed,
+        converted.changed or bool(misfits),
     )
+
+
+def _without(schema: Any, paths: Iterable[Path]) -> Any:
+    """Return a copy of a schema without the keywords at ``paths``."""
+    copied = copy.deepcopy(schema)
+    for *above, keyword in paths:
+        part = copied
+        for step in above:
+            part = part[step]
+        del part[keyword]
+    return copied
 
 
 def _refuse(faults: Iterable[Violation]) -> None:

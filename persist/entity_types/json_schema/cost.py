@@ -14,7 +14,7 @@ from typing import Any
 from pydantic_core import to_json
 
 from persist.domain.record import dumps
-from persist.entity_types.json_schema.engine import matcher, weight
+from persist.entity_types.json_schema.engine import FORMATS, matcher, weight
 from persist.entity_types.json_schema.schema_graph import Graph, Node
 
 MAX_VISITS = 500_000
@@ -25,6 +25,9 @@ BRIEF_VISITS = 25_000
 
 VISITS_PER_REGEX_CHARACTER = 4
 """Visits for each character of a text that is read as a regular expression."""
+
+VISITS_PER_OWN_FORMAT = 16
+"""Visits of a format that Python looks at."""
 
 STATES_PER_VISIT = 16
 """Steps of a pattern, one state for one character, that make up a visit."""
@@ -321,6 +324,8 @@ def _price(schema: Mapping[str, Any]) -> int:
     price += _price_of_constants(schema)
     if schema.get("format") == "regex":
         price += VISITS_PER_REGEX_CHARACTER
+    if schema.get("format") in FORMATS:
+        price += VISITS_PER_OWN_FORMAT
     divisor = schema.get("multipleOf")
     if isinstance(divisor, float):
         _, exponent = frexp(divisor)

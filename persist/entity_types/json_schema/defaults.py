@@ -7,7 +7,7 @@ value is complete.
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from persist.domain.record import dumps
@@ -40,7 +40,8 @@ class Defaults:
         self._members: dict[Node, Mapping[str, Default]] = {}
         for node in nodes:
             self._members[node] = self._defaults_of_members(node)
-        self._filling = self._reaching(nodes)
+        filling = [node for node in nodes if self._members[node]]
+        self._filling = reaching(filling, nodes, _onward)
 
     def __bool__(self) -> bool:
         """Whether there is anything to fill in."""
@@ -140,26 +141,25 @@ class Defaults:
                 return Default(value, dumps(value), location)
         return None
 
-    def _reaching(self, nodes: tuple[Node, ...]) -> frozenset[Node]:
-        """Return the nodes that have a default to fill in, or lead to one that has."""
-        leading = _leading_to(nodes)
-        reaching = {node for node in nodes if self._members[node]}
-        waiting = list(reaching)
-        while waiting:
-            node = waiting.pop()
-            new = set(leading[node]) - reaching
-            reaching |= new
-            waiting.extend(new)
-        return frozenset(reaching)
 
-
-def _leading_to(nodes: Iterable[Node]) -> Mapping[Node, list[Node]]:
-    """Return for each node those that lead to it in one step."""
+def reaching(
+    found: list[Node],
+    nodes: Iterable[Node],
+    onward: Callable[[Node], Iterable[Node]],
+) -> frozenset[Node]:
+    """Return the nodes that are ``found``, or lead to one that is."""
     leading = defaultdict(list)
     for node in nodes:
-        for below in _onward(node):
+        for below in onward(node):
             leading[below].append(node)
-    return leading
+    reached = set(found)
+    waiting = list(found)
+    while waiting:
+        node = waiting.pop()
+        new = set(leading[node]) - reached
+        reached |= new
+        waiting.extend(new)
+    return frozenset(reached)
 
 
 def _onward(node: Node) -> list[Node]:

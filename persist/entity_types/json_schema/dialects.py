@@ -204,6 +204,18 @@ def _without_scheme(uri: str) -> str:
     return uri.strip().rstrip("#").partition("://")[2]
 
 
+ANNOTATION_TYPES: Mapping[str, type] = {
+    "title": str,
+    "description": str,
+    "$comment": str,
+    "examples": list,
+    "deprecated": bool,
+    "readOnly": bool,
+    "writeOnly": bool,
+}
+"""The Python types of what keywords that only describe may have."""
+
+
 def subschemas(
     schema: Mapping[str, Any], dialect: Dialect
 ) -> Iterator[tuple[Path, Any]]:
@@ -229,6 +241,27 @@ def _below(keyword: str, value: Any) -> Iterator[tuple[Path, Any]]:
             for name, part in value.items()
             if isinstance(part, dict | bool)
         )
+
+
+def misfit_annotations(schema: Any, dialect: Dialect) -> Iterator[Path]:
+    """Yield the paths of the annotations that are not of their type."""
+    waiting: list[tuple[Path, Any]] = [((), schema)]
+    while waiting:
+        path, part = waiting.pop()
+        if isinstance(part, dict):
+            for keyword in _misfits_of(part):
+                yield (*path, keyword)
+            for below, subschema in subschemas(part, dialect):
+                waiting.append(((*path, *below), subschema))
+
+
+def _misfits_of(schema: Mapping[str, Any]) -> list[str]:
+    """Return the annotations of one schema that are not of their type."""
+    found = []
+    for keyword, kind in ANNOTATION_TYPES.items():
+        if keyword in schema and not isinstance(schema[keyword], kind):
+            found.append(keyword)
+    return found
 
 
 def without_annotations(schema: Any) -> Any:

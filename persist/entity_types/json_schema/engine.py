@@ -14,6 +14,7 @@ from typing import Any
 
 from jsonschema_rs import Draft202012Validator, RegexOptions, Registry
 
+from persist.domain.comparable import decimal_form
 from persist.entity_types.json_schema.patterns import (
     split_look_ahead,
     to_assertions,
@@ -26,6 +27,12 @@ MAX_PATTERN_BYTES = 1 << 21
 BYTES_PER_STATE = 64
 
 MAX_STATES = MAX_PATTERN_BYTES // BYTES_PER_STATE
+
+
+FORMATS: dict[str, Callable[[str], bool]] = {
+    "decimal": lambda text: decimal_form(text) is not None,
+}
+"""The formats that are asserted in addition to those that the engine knows."""
 
 
 class PatternRefused(Exception):
@@ -79,6 +86,7 @@ def validator(schema: Any, registry: Registry | None = None) -> Callable[[Any], 
         schema,
         registry=registry,
         validate_formats=True,
+        formats=FORMATS,
         pattern_options=options,
         offline=True,
     ).is_valid

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
+from persist.domain.comparable import MAX_DECIMAL_DIGITS
 from persist.domain.errors import Violation, pointer
 from persist.domain.record import canonical_text, dumps
 from persist.domain.suggestions import did_you_mean
@@ -48,6 +49,7 @@ _FORMATS = {
     "date-time": "a date and time with its zone, such as 2026-11-22T17:00:00Z",
     "date": "a date, such as 2026-11-22",
     "time": "a time with its zone, such as 17:00:00Z",
+    "decimal": f"a number of at most {MAX_DECIMAL_DIGITS} digits, such as 10.50",
     "duration": "a duration, such as P1DT12H",
     "email": "an e-mail address",
     "hostname": "a host name",
