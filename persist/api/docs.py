@@ -10,7 +10,7 @@ from pathlib import Path
 
 from fastapi.responses import FileResponse, HTMLResponse
 
-from persist.api.pages import FOR_EVER, page
+from persist.api.html_pages import FOR_EVER, page
 from persist.domain.errors import NotFound
 
 STATIC = Path(__file__).parent / "static"

@@ -1,4 +1,4 @@
-"""Pages: the headers that HTML and the files it needs are sent with (contract 16)."""
+"""Pages of HTML: the headers that they and their files are sent with (contract 16)."""
 
 from fastapi.responses import HTMLResponse
 
