@@ -10,7 +10,7 @@ BUILD = $(ENGINE) build $(if $(filter docker,$(ENGINE)),,--format docker)
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help console console-pictures serve showcase test test-unit test-slow test-hostile clients lint format openapi openapi-check docs bench image test-image lock clean
+.PHONY: help console console-pictures serve showcase test test-unit test-slow test-hostile resilience clients lint format openapi openapi-check docs bench image test-image lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-14s %s\n", $$1, $$2}'
@@ -32,6 +32,9 @@ test-slow: .venv/dev ## Run the slow tests: crashes, fuzzing, the wheel in a cle
 
 test-hostile: .venv/dev ## Attack the service, on a quiet machine: no other read may wait for 100 ms
 	QUIET_MACHINE=1 $(BIN)/python -m pytest tests/hostile $(ARGS)
+
+resilience: .venv/dev ## Run the long forms of the tests of crashes, faults and load
+	$(BIN)/python -m pytest -m slow tests/resilience $(ARGS)
 
 lint: .venv/dev ## Check style, types, the direction of imports, Dockerfile and compose.yaml
 	$(BIN)/ruff check .
