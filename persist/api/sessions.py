@@ -66,8 +66,9 @@ class SessionRoutes:
 
         Raises ``Unauthenticated`` and ``InvalidPayload``.
         """
+        body = BODY.read(await request.body())
         if request.access is NOBODY:
-            begun = await self._by_code(request)
+            begun = await self._by_code(body)
         elif request.access.actor:
             begun = await self._by_key(request)
         else:
@@ -77,8 +78,7 @@ class SessionRoutes:
         cookie = _cookie(request, http, begun.secret, lifetime)
         return Response(204, b"", [cookie, NO_STORE])
 
-    async def _by_code(self, request: Request) -> BegunSession:
-        body = BODY.read(await request.body())
+    async def _by_code(self, body: dict[str, Any]) -> BegunSession:
         if "code" not in body:
             raise Unauthenticated(NO_KEY)
         code: str = body["code"]

@@ -296,6 +296,8 @@ def test_where_access_is_open_there_is_nothing_to_begin(
     begun = client.post("/sessions")
     assert begun.status_code == 204
     assert "set-cookie" not in begun.headers
+    refused = client.post("/sessions", json={"code": {}})
+    assert_problem(refused, 422, "invalid-payload")
     assert client.get("/sessions").json() == {
         "open": True,
         "name": None,
