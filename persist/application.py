@@ -14,6 +14,7 @@ from typing import Any
 from fastapi import APIRouter, FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from uvicorn.config import STARTUP_FAILURE
 
 from persist import deployment
 from persist.api import routes
@@ -269,5 +270,13 @@ async def _close(database: Database, seconds: float) -> None:
 
 
 def application() -> FastAPI:
-    """Return the application of this environment, for an ASGI server."""
-    return create_app(load())
+    """Return the application of this environment, for an ASGI server.
+
+    Where it cannot start the process ends with the status by which uvicorn knows that
+    another attempt would fail too.
+    """
+    try:
+        return create_app(load())
+    except Exception:
+        logger.exception("the service cannot start")
+        sys.exit(STARTUP_FAILURE)

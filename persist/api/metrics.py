@@ -69,6 +69,8 @@ GAUGES = {
     "finds_waiting": "Reads by key that wait for the database.",
     "reads_in_threads": "Other reads that run or wait in threads.",
     "resident_memory_bytes": "Resident memory.",
+    "wal_bytes": "Size of the write-ahead log at the last checkpoint; 0 on PostgreSQL.",
+    "failed_checkpoints": "Checkpoints of the write-ahead log that failed.",
 }
 MULTIPROCESS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 """The environment variable by which prometheus_client shares counts between the
@@ -179,6 +181,9 @@ class Metrics:
         gauges["finds_waiting"].set(waiting["finds"])
         gauges["reads_in_threads"].set(waiting["reads"])
         gauges["resident_memory_bytes"].set(_resident_bytes())
+        health = self._database.health
+        gauges["wal_bytes"].set(health.wal_bytes)
+        gauges["failed_checkpoints"].set(health.failed_checkpoints)
 
     async def text(self) -> bytes:
         """Return all metrics in Prometheus' text format."""

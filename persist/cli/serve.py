@@ -72,6 +72,11 @@ def _prepare_tables(settings: Settings, types: "list[EntityType]") -> None:
             auto_migrate=settings.auto_migrate,
             on_progress=on_progress,
         )
+    # What one process need not fear is left to `persist check`.
+    harmless = database.safety_warnings(1)
+    for warning in database.safety_warnings(settings.workers):
+        if warning not in harmless:
+            logger.warning(warning)
 
 
 def _create_first_key(settings: Settings) -> None:

@@ -10,6 +10,7 @@ from rich.progress import DownloadColumn, MofNCompleteColumn
 
 from persist.cli.client import Json, ServiceClient
 from persist.cli.terminal import progress_bars
+from persist.storage.durable_files import rename_durably
 
 CHUNK_BYTES = 262_144
 STANDARD_INPUT = Path("-")
@@ -33,7 +34,7 @@ def download(
     try:
         with open(unfinished, "wb", opener=_private) as target:
             _write(chunks, target)
-        unfinished.replace(file)
+        rename_durably(unfinished, file)
     finally:
         unfinished.unlink(missing_ok=True)
 

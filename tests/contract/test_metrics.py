@@ -127,6 +127,8 @@ def test_what_is_stored_and_committed_can_be_seen(
     )
     assert of(after, "persist_database_up") == 1
     assert of(after, "persist_resident_memory_bytes") > 1_000_000
+    assert of(after, "persist_wal_bytes") >= 0
+    assert of(after, "persist_failed_checkpoints") == 0
     assert of(after, "persist_requests_in_progress") == 1  # this one
     for name in ("writes_waiting", "finds_waiting", "reads_in_threads", "bodies_bytes"):
         assert len(after[f"persist_{name}"]) == 1

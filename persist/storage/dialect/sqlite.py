@@ -35,6 +35,7 @@ from persist.storage.dialect import (
 from persist.storage.dialect.columns import COLUMN_TYPES, TEXT
 from persist.storage.dialect.compiler import SqlCompiler, counted
 from persist.storage.dialect.turnstile import Turnstile
+from persist.storage.durable_files import rename_durably
 from persist.storage.sql import (
     Connection,
     Cursor,
@@ -257,7 +258,7 @@ class Sqlite(SqlCompiler):
         _create_private(part)
         try:
             seq = self._copy_to(part)
-            part.replace(file)
+            rename_durably(part, file)
         finally:
             part.unlink(missing_ok=True)
         return seq
