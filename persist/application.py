@@ -32,7 +32,7 @@ from persist.api.journal_key import JournalKey
 from persist.api.metrics import Metrics, MetricsRoutes
 from persist.api.migrations import MigrationRoutes
 from persist.api.openapi import document, document_chunks
-from persist.api.requests import Limits, Request, RequestPolicy
+from persist.api.requests import Limits, Request, RequestPolicy, departed
 from persist.api.routers import router_of
 from persist.api.seals import SealRoutes
 from persist.api.service import ServiceRoutes
@@ -47,7 +47,7 @@ from persist.definition_files import DefinitionFiles
 from persist.domain.access import OPEN, Access
 from persist.domain.errors import PersistError
 from persist.settings import Settings, load, split_origins
-from persist.storage.database import Database
+from persist.storage.database import Capacity, Database
 
 logger = logging.getLogger(__name__)
 
@@ -99,6 +99,7 @@ def create_app(settings: Settings, *, private: bool = False) -> Persist:
     """
     limits = _limits(settings)
     database = _database(settings)
+    database.departed = departed
     writes = Writes(database)
     files = DefinitionFiles(
         Path(settings.schemas),
@@ -238,8 +239,9 @@ def _database(settings: Settings) -> Database:
         auto_migrate=settings.auto_migrate,
         snapshot_every=settings.snapshot_every,
         snapshot_keep=settings.snapshot_keep,
-        waiting=settings.max_waiting,
-        streams=settings.max_streams,
+        capacity=Capacity(
+            settings.max_waiting, settings.max_streams, settings.max_read_seconds
+        ),
     )
 
 

@@ -157,6 +157,11 @@ class Settings(BaseSettings):
             "Exports that run at once in one process; one more waits, then it is 503."
         ),
     )
+    max_read_seconds: float = Field(
+        10.0,
+        gt=0,
+        description="Longest read of one page or list; a longer one is ended with 503.",
+    )
     max_bodies_bytes: int = Field(
         67_108_864,
         ge=1,

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from persist.api import bulk, pagination
-from persist.api.pagination import page_response
+from persist.api.pagination import page_response, rendered
 from persist.api.past import page_as_of, record_as_of, trash_page
 from persist.api.patches import change_of
 from persist.api.query_filters import conditions
@@ -87,6 +87,7 @@ from persist.storage.reader import Reader
 from persist.storage.snapshots import Selection
 from persist.storage.sql import Row
 from persist.storage.unit_of_work import RecordKey, UnitOfWork
+from persist.storage.weights import FEW_ROWS, fitting, of_changes, of_records
 from persist.storage.writer import Isolation
 
 LAST_REVISION = INT64[-1]
@@ -359,15 +360,19 @@ class CollectionRoutes:
             target.layout, workspace, record_id
         ):
             raise RecordNotFound(f"{name} never had a record {record_id}")
-        more = len(rows) > size
-        rows = rows[:size]
+        kept = fitting(rows, size, of_changes)
+        more = kept < len(rows)
+        rows = rows[:kept]
         cursor = None
         if more:
             last_revision = rows[-1][5]
             cursor = pagination.encode(bound, [last_revision])
-        return page_response(
-            request, f"{target.record_path}/history", map(change_text, rows), cursor
-        )
+        path = f"{target.record_path}/history"
+
+        def render() -> Response:
+            return page_response(request, path, map(change_text, rows), cursor)
+
+        return await rendered(render, rows, of_changes)
 
     async def diff(self, target: Target, request: Request) -> Response:
         """Return the JSON Patch that turns one revision into another."""
@@ -484,7 +489,7 @@ class CollectionRoutes:
         asked = listing(target.type, workspace, request.query)
         if asked.as_of is not None:
             page = await page_as_of(self._database, layout, workspace, asked)
-            items = _items(target, page.rows, asked.fields)
+            items = await _items(target, page.rows, asked.fields)
             return page_response(
                 request,
                 target.path,
@@ -503,14 +508,17 @@ class CollectionRoutes:
                 total = reader.count(layout, workspace, query)
             return rows, total
 
-        rows, total = await self._database.read(read, consistent=asked.count)
-        more = len(rows) > size
-        rows = rows[:size]
+        rows, total = await self._database.read(
+            read,
+            consistent=asked.count or size >= FEW_ROWS,
+            brief=not query.searches_text,
+        )
+        kept = fitting(rows, size, of_records)
         cursor = None
-        if more:
-            position = rows[-1][6:]
+        if kept < len(rows):
+            position = rows[kept - 1][6:]
             cursor = cursor_of(asked, position)
-        items = _items(target, rows, asked.fields)
+        items = await _items(target, rows[:kept], asked.fields)
         return page_response(request, target.path, items, cursor, total)
 
     async def trash(self, target: Target, request: Request) -> Response:
@@ -522,7 +530,7 @@ class CollectionRoutes:
             target.workspace,
             asked,
         )
-        items = _items(target, page.rows, asked.fields)
+        items = await _items(target, page.rows, asked.fields)
         deletions = [row[6:8] for row in page.rows]
         texts = [
             deleted_text(item, *deletion)
@@ -623,14 +631,27 @@ class CollectionRoutes:
         return await take(self._database, self._writes, request, selection)
 
 
-def _items(
+async def _items(
     target: Target, rows: list[Row], fields: tuple[str, ...] | None
 ) -> list[str]:
     """Return stored rows as the JSON texts of records, or of some of their fields."""
-    if fields is None:
-        rows = [with_computed(target.type, row) for row in rows]
-    name = target.type.name
-    return [row_text(name, target.workspace, selected(row, fields)) for row in rows]
+    entity_type = target.type
+    workspace = target.workspace
+
+    def render() -> list[str]:
+        complete = rows
+        if fields is None:
+            complete = [with_computed(entity_type, row) for row in rows]
+        return [
+            row_text(
+                entity_type.name,
+                workspace,
+                selected(row, fields),
+            )
+            for row in complete
+        ]
+
+    return await rendered(render, rows, of_records)
 
 
 def _past_response(target: Target, request: Request, record: Record) -> Response:

@@ -1,15 +1,18 @@
 """Pages: their JSON, the link to the next one, and cursors, which hold where a page
 ended in a form that fits one query and means nothing to the client."""
 
+import asyncio
 import base64
 import json
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeVar
 
 from persist.api.requests import Request
 from persist.api.responses import JSON, Response
 from persist.domain.errors import InvalidQuery
 from persist.domain.record import dumps
+from persist.storage.sql import Row
+from persist.storage.weights import BRIEF_CHARACTERS, Characters
 
 
 def page_response(
@@ -33,6 +36,18 @@ def page_response(
         )
         headers.append((b"link", link.encode()))
     return Response(200, text.encode(), headers)
+
+
+Rendered = TypeVar("Rendered")
+
+
+async def rendered(
+    render: Callable[[], Rendered], rows: Sequence[Row], characters: Characters
+) -> Rendered:
+    """Return what is made of the rows of a page, in a thread where they are large."""
+    if characters(rows) > BRIEF_CHARACTERS:
+        return await asyncio.to_thread(render)
+    return render()
 
 
 def next_link(path: str, query: bytes, cursor: str) -> str:

@@ -14,6 +14,7 @@ from persist.storage.layout import Layout
 from persist.storage.moments import Moment
 from persist.storage.reader import LocatedRow, Reader
 from persist.storage.sql import Row
+from persist.storage.weights import FEW_ROWS, fitting, of_records
 
 SORT_VALUES = 6
 """Where the sort values of a row begin."""
@@ -54,18 +55,19 @@ async def page_as_of(
         as_of = reader.last_change(moment)
         query = replace(asked.query.one_more(), as_of=as_of)
         rows = reader.page(past.source(query), workspace, query)
+        kept = fitting(rows, size, of_records)
         until = None
         cursor = None
-        if len(rows) > size:
-            until = rows[size - 1][SORT_VALUES:]
+        if kept < len(rows):
+            until = rows[kept - 1][SORT_VALUES:]
             cursor = cursor_of(asked, until, as_of)
         total = None
         if asked.count:
             total = reader.count(past.at_once, workspace, query)
         erased = reader.erased_count(layout, workspace, query, until)
-        return PastPage(rows[:size], cursor, total, erased)
+        return PastPage(rows[:kept], cursor, total, erased)
 
-    return await database.read(read)
+    return await database.read(read, brief=not asked.query.searches_text)
 
 
 async def records_page(
@@ -76,21 +78,21 @@ async def records_page(
 ) -> LocatedPage:
     """Return a page of the records of a workspace, now or at a moment."""
     size = asked.query.limit or 0
-    query = asked.query.one_more()
+    query = asked.query
     moment = asked.as_of
 
     def read_present(reader: Reader) -> LocatedPage:
-        rows = reader.merged_page(layouts, workspace, query)
-        until = _end(rows, size)
+        rows, more = reader.merged_page(layouts, workspace, query)
+        until = rows[-1][:2] if more else None
         cursor = None if until is None else cursor_of(asked, until)
-        return LocatedPage(rows[:size], cursor)
+        return LocatedPage(rows, cursor)
 
     def read_past(reader: Reader, moment: Moment) -> LocatedPage:
         as_of = reader.last_change(moment)
         then = replace(query, as_of=as_of)
         past = [layout.past.by_id for layout in layouts]
-        rows = reader.merged_page(past, workspace, then)
-        until = _end(rows, size)
+        rows, more = reader.merged_page(past, workspace, then)
+        until = rows[-1][:2] if more else None
         cursor = None if until is None else cursor_of(asked, until, as_of)
         erased = reader.merged_erased_count(
             layouts,
@@ -98,19 +100,12 @@ async def records_page(
             then,
             until,
         )
-        return LocatedPage(rows[:size], cursor, erased)
+        return LocatedPage(rows, cursor, erased)
 
     if moment is None:
-        return await database.read(read_present, consistent=False)
+        read = size + 2 * len(layouts)
+        return await database.read(read_present, consistent=read > FEW_ROWS)
     return await database.read(lambda reader: read_past(reader, moment))
-
-
-def _end(rows: list[LocatedRow], size: int) -> tuple[str, str] | None:
-    """Return the id and collection that a page ends with if another one follows."""
-    if len(rows) <= size:
-        return None
-    record_id, collection, _ = rows[size - 1]
-    return record_id, collection
 
 
 async def trash_page(
@@ -126,16 +121,21 @@ async def trash_page(
 
     def read(reader: Reader) -> PastPage:
         rows = reader.page(trash, workspace, query)
+        kept = fitting(rows, size, of_records)
         cursor = None
-        if len(rows) > size:
-            position = rows[size - 1][SORT_VALUES + len(DELETION) :]
+        if kept < len(rows):
+            position = rows[kept - 1][SORT_VALUES + len(DELETION) :]
             cursor = cursor_of(asked, position)
         total = None
         if asked.count:
             total = reader.count(trash, workspace, query)
-        return PastPage(rows[:size], cursor, total, 0)
+        return PastPage(rows[:kept], cursor, total, 0)
 
-    return await database.read(read, consistent=asked.count)
+    return await database.read(
+        read,
+        consistent=asked.count or size >= FEW_ROWS,
+        brief=not query.searches_text,
+    )
 
 
 async def record_as_of(

@@ -138,6 +138,7 @@ class Request:
 
     __slots__ = (
         "_body",
+        "_complete",
         "_policy",
         "_receive",
         "_spooled",
@@ -182,6 +183,9 @@ class Request:
             value = sent.strip(b" \t")
             earlier = self.headers.get(name)
             self.headers[name] = value if earlier is None else earlier + b", " + value
+        self._complete = not (
+            b"content-length" in self.headers or b"transfer-encoding" in self.headers
+        )
         self.request_id = sane_request_id(self.headers.get(b"x-request-id"))
 
     async def admit(self) -> None:
@@ -199,6 +203,14 @@ class Request:
         """Leave the requests in progress: from now on it waits for something to
         happen."""
         self._policy.limiter.wait(self)
+
+    async def departs(self) -> None:
+        """Wait until the client goes; for ever where its body has not been read."""
+        while self._complete:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                return
+        await asyncio.Event().wait()
 
     def close(self) -> None:
         """Release what its body takes on the disk."""
@@ -303,6 +315,7 @@ class Request:
             if message["type"] == "http.disconnect":
                 raise Disconnected
             more = message.get("more_body", False)
+            self._complete = not more
             yield message.get("body", b""), more
 
     def media_type(self, accepted: Sequence[str]) -> str:
@@ -388,6 +401,15 @@ class Request:
 
 CURRENT: ContextVar[Request] = ContextVar("request")
 """The request that is being answered, which log records name."""
+
+
+async def departed() -> None:
+    """Wait until the client of the present request goes."""
+    request = CURRENT.get(None)
+    if request is None:
+        await asyncio.Event().wait()
+    else:
+        await request.departs()
 
 
 Admit = Callable[[Request], Awaitable[Access]]

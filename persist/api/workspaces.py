@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from fastapi import Path
 
-from persist.api.pagination import page_response
+from persist.api.pagination import page_response, rendered
 from persist.api.past import records_page
 from persist.api.query_params import (
     ENVELOPE_ONLY,
@@ -41,6 +41,7 @@ from persist.storage import workspace_changes
 from persist.storage.database import Database
 from persist.storage.snapshots import Selection
 from persist.storage.unit_of_work import UnitOfWork
+from persist.storage.weights import of_records
 from persist.storage.writer import Isolation
 
 Name = Annotated[str, Path(description="The workspace's name.", examples=["incident"])]
@@ -135,10 +136,15 @@ class WorkspaceRoutes:
         asked = workspace_listing(workspace, request.query)
         page = await records_page(self._database, layouts, workspace, asked)
         types = {layout.type.name: layout.type for layout in layouts}
-        items = [
-            row_text(collection, workspace, with_computed(types[collection], row))
-            for _, collection, row in page.rows
-        ]
+
+        def render() -> list[str]:
+            return [
+                row_text(collection, workspace, with_computed(types[collection], row))
+                for _, collection, row in page.rows
+            ]
+
+        rows = [row for _, _, row in page.rows]
+        items = await rendered(render, rows, of_records)
         return page_response(
             request,
             f"/workspaces/{workspace}/records",

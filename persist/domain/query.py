@@ -195,6 +195,19 @@ class Query:
         """Whether the order is that of ids, or the reverse."""
         return self.sort[0].field == ENVELOPE["id"]
 
+    @property
+    def searches_text(self) -> bool:
+        """Whether it looks for text within text, which takes long in large records."""
+        return self.where is not None and _searches_text(self.where)
+
     def one_more(self) -> "Query":
         """Return the query with one record more, which tells whether a page follows."""
         return self if self.limit is None else replace(self, limit=self.limit + 1)
+
+
+def _searches_text(expression: Expression) -> bool:
+    if not isinstance(expression, Call):
+        return False
+    if expression.function in TEXT_FUNCTIONS:
+        return True
+    return any(map(_searches_text, expression.arguments))

@@ -17,6 +17,9 @@ from persist.domain.query import EQUALITY, FOLDED, ORDERING, TEXT_FUNCTIONS, Fun
 from persist.domain.record import dumps
 from persist.domain.suggestions import did_you_mean
 
+MAX_SEARCHED_CHARACTERS = 1_000
+"""Characters that text to search for within other text may have."""
+
 
 def type_compared(
     field: Field,
@@ -73,6 +76,7 @@ def compared_value(
     completes the name of the field.
     """
     if function in TEXT_FUNCTIONS:
+        check_is_short(function, value)
         return fold(value) if function in FOLDED else value
     if kind is FieldType.DATE_TIME and field.normalized:
         VALUE_TYPES[kind].value(value)
@@ -88,6 +92,14 @@ def compared_value(
             value,
         )
     return compared
+
+
+def check_is_short(function: Function, text: str) -> None:
+    """Raise ``ValueError`` for text that takes long to search for: databases compare
+    all of it at every position."""
+    is_searched = function in (Function.CONTAINS, Function.ICONTAINS)
+    if is_searched and len(text) > MAX_SEARCHED_CHARACTERS:
+        raise ValueError(f"searches for at most {MAX_SEARCHED_CHARACTERS:,} characters")
 
 
 def _check_has_length(form: str) -> None:

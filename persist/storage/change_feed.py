@@ -23,6 +23,7 @@ from persist.storage.dialect import Dialect
 from persist.storage.journal import HISTORY
 from persist.storage.sql import Connection, Row, Session, Statement, big_integer
 from persist.storage.tables import JOURNAL, JOURNAL_FIRST, JOURNAL_HEAD
+from persist.storage.weights import DATA, PAYLOAD, of_changes
 
 logger = logging.getLogger(__name__)
 
@@ -44,8 +45,6 @@ SHARED_SECONDS = 0.1
 RETRY_SECONDS = 0.5
 """Seconds until a database that cannot be reached is asked again."""
 
-DATA = HISTORY.index(JOURNAL.c.data)
-PAYLOAD = HISTORY.index(JOURNAL.c.payload)
 ENVELOPE = [column.name for column in HISTORY[:DATA]]
 """The names of the first columns of a change."""
 
@@ -219,7 +218,7 @@ class _Search:
             batch = seqs[offset : offset + BATCH_CHANGES]
             found = self._changes(batch)
             rows += self._matching(found)
-            characters += sum(_characters(row) for row in found)
+            characters += of_changes(found)
             if len(rows) > self._rows:
                 del rows[self._rows :]
                 return ChangeSlice(rows, rows[-1][0], more=True)
@@ -308,10 +307,6 @@ def _parsed(text: str | None) -> Any:
     return None if text is None else json.loads(text)
 
 
-def _characters(row: Row) -> int:
-    return len(row[DATA] or "") + len(row[PAYLOAD] or "")
-
-
 class Feed:
     """The clients of this process that follow the journal."""
 
@@ -361,7 +356,10 @@ class Feed:
         key = self._head, after, limit, wanted
         reading = self._shared.get(key)
         if reading is None:
-            reading = asyncio.create_task(self._read(after, limit, wanted))
+            # It belongs to all who share it: none of them ends it by going.
+            reading = asyncio.get_running_loop().create_task(
+                self._read(after, limit, wanted), context=Context()
+            )
             self._shared[key] = reading
             loop = asyncio.get_running_loop()
             loop.call_later(SHARED_SECONDS, self._shared.pop, key)

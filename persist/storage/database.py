@@ -7,15 +7,20 @@ own.
 """
 
 import asyncio
+import math
 import threading
-from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from time import perf_counter
 from typing import Any, TypeVar
 
 from persist.domain.entity_type import EntityType
 from persist.domain.errors import Unavailable
 from persist.domain.query import Query
 from persist.storage import query_sql
+from persist.storage.attended import AttendedRead, Cancelled
 from persist.storage.catalog import Catalog
 from persist.storage.change_feed import Feed
 from persist.storage.credentials import CredentialReader, Credentials
@@ -33,6 +38,7 @@ from persist.storage.snapshots import Snapshots
 from persist.storage.sql import Connection, Row, Session
 from persist.storage.statistics import StatisticsCollector
 from persist.storage.unit_of_work import RecordKey, UnitOfWork
+from persist.storage.weights import NotBrief
 from persist.storage.worker import BatchWorker
 from persist.storage.writer import GroupCommitWriter, Isolation, Write
 
@@ -41,21 +47,34 @@ Result = TypeVar("Result")
 READER_THREADS = 4
 """Threads for reads that are neither by key nor brief."""
 
-BRIEF_CHECKS = 20
-"""Interruption checks that a read may pass on the event loop: about 1 ms.
+BRIEF_SECONDS = 0.005
+"""Seconds that a read may take on the event loop. Then it starts again in a thread."""
 
-Then it starts again in a thread. They count steps and not time, so that a busy
-processor does not make a brief read a long one.
-"""
-
-UNLIMITED_CHECKS = 1_000_000
-"""Interruption checks of a read by key, which is always brief."""
+ATTENDED_SECONDS = 0.25
+"""Seconds after which it is looked whether the caller of a read still waits."""
 
 STREAM_WAIT_SECONDS = 4.0
 """Seconds that a stream waits while as many as are allowed run."""
 
 WAITING_READS_SHARE = 4
 """Reads in threads take longer than others: so many times fewer may wait."""
+
+
+@dataclass(frozen=True, slots=True)
+class Capacity:
+    """What a database takes on: operations ``waiting`` for it, ``streams`` that
+    run at once, and the seconds that a read may take."""
+
+    waiting: int = 1_000
+    streams: int = 8
+    read_seconds: float = 10.0
+
+
+DEFAULT_CAPACITY = Capacity()
+
+
+async def _nobody_departs() -> None:
+    await asyncio.Event().wait()
 
 
 class Database:
@@ -66,8 +85,8 @@ class Database:
     ... )
 
     ``write`` and ``read`` raise what the operation raises, and ``Unavailable`` if the
-    database cannot answer now or more than ``waiting`` operations wait for it. Opening
-    a database prepares its tables (``storage.schema.prepare``).
+    database cannot answer now or more than ``capacity.waiting`` operations wait for it.
+    Opening a database prepares its tables (``storage.schema.prepare``).
     """
 
     def __init__(
@@ -78,8 +97,7 @@ class Database:
         auto_migrate: bool = True,
         snapshot_every: int = 0,
         snapshot_keep: int = 5,
-        waiting: int = 1_000,
-        streams: int = 8,
+        capacity: Capacity = DEFAULT_CAPACITY,
     ) -> None:
         self.dialect: Dialect = dialect_of(url)
         types = list(types)
@@ -94,6 +112,7 @@ class Database:
             self.feed.committed,
         )
         self.health = self.writer.health
+        waiting, streams = capacity.waiting, capacity.streams
         self._writes = self.writer.start(waiting)
         self._record_reader = RecordReader(self.dialect)
         self._finds: BatchWorker[Find] = BatchWorker(
@@ -119,7 +138,9 @@ class Database:
         self._stream_threads = ThreadPoolExecutor(streams, thread_name_prefix="stream")
         self._local = threading.local()
         self._opened: list[Connection] = []
-        self._checks = 0
+        self._read_seconds = capacity.read_seconds
+        self.departed: Callable[[], Awaitable[None]] = _nobody_departs
+        self._brief_until = 0.0
         self._inline = self.dialect.open_inline_reader(self._is_expired)
         update_registered_indexes(self.dialect, self.catalog)
 
@@ -147,7 +168,7 @@ class Database:
                 Find(layout, workspace, record_id)
             )
             return row
-        self._checks = UNLIMITED_CHECKS
+        self._brief_until = math.inf
         values = {"workspace": workspace, "id": record_id}
         statement = layout.by_key
         try:
@@ -159,22 +180,29 @@ class Database:
         return rows[0] if rows else None
 
     async def read(
-        self, query: Callable[[Reader], Result], *, consistent: bool = True
+        self,
+        query: Callable[[Reader], Result],
+        *,
+        consistent: bool = True,
+        brief: bool = True,
     ) -> Result:
-        """Run reads, on the event loop if they are brief, otherwise in a thread.
+        """Run reads, on the event loop if they are ``brief``, otherwise in a thread.
 
         Reads that are ``consistent`` see one moment; a single one needs no transaction.
+        One that turns out to be long starts again in a thread.
         """
-        if self._inline is not None:
-            self._checks = BRIEF_CHECKS
+        if brief and self._inline is not None:
+            self._brief_until = perf_counter() + BRIEF_SECONDS
             try:
-                return self._run(self._inline, query, consistent)
+                return self._run(self._inline, query, consistent, brief=True)
+            except NotBrief:
+                pass
             except Exception as error:
                 if not self.dialect.was_interrupted(error):
                     raise self._refusal(error) from error
         if self._reads >= self._max_reads:
             raise Unavailable("too many reads wait for the database; try again")
-        return await self._in_reader(self._read_in_thread, query, consistent)
+        return await self._in_reader(query, consistent)
 
     async def refresh(self) -> bool:
         """Load the definitions if they changed and return whether they did.
@@ -186,9 +214,7 @@ class Database:
         )
         if epoch == self.catalog.epoch:
             return False
-        await self._in_reader(
-            self._read_in_thread, lambda reader: self.catalog.refresh(reader.session)
-        )
+        await self._in_reader(lambda reader: self.catalog.refresh(reader.session))
         return True
 
     async def credentials(self) -> Credentials:
@@ -254,15 +280,44 @@ class Database:
     async def _read_changes(self, after: Any, limit: int, wanted: Any) -> Any:
         return await self.read(lambda reader: reader.changes(after, limit, wanted))
 
-    async def _in_reader(self, work: Callable[..., Result], *arguments: Any) -> Result:
-        """Run something in one of the reader threads, and count it meanwhile."""
+    async def _in_reader(
+        self, query: Callable[[Reader], Result], consistent: bool = True
+    ) -> Result:
+        """Run reads in one of the reader threads, and count them meanwhile."""
+
+        def run(read: AttendedRead[Any]) -> Result:
+            return self._read_in_thread(query, consistent, read)
+
+        loop = asyncio.get_running_loop()
+        read = AttendedRead(self.dialect, run)
+        attending: list[asyncio.Task[None]] = []
+        later = loop.call_later(
+            ATTENDED_SECONDS,
+            lambda: attending.append(loop.create_task(self._attend(read))),
+        )
         self._reads += 1
         try:
-            return await asyncio.get_running_loop().run_in_executor(
-                self._reader_threads, work, *arguments
-            )
+            return await loop.run_in_executor(self._reader_threads, read)
+        except Cancelled:
+            raise Unavailable(
+                f"the read took longer than {self._read_seconds:g} s; ask for less, or"
+                " by members that have an index"
+            ) from None
+        except asyncio.CancelledError:
+            loop.run_in_executor(None, read.cancel)
+            raise
         finally:
             self._reads -= 1
+            later.cancel()
+            for task in attending:
+                task.cancel()
+
+    async def _attend(self, read: AttendedRead[Any]) -> None:
+        """Cancel a read when its caller goes, or when it has taken too long."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._read_seconds - ATTENDED_SECONDS):
+                await self.departed()
+        await asyncio.get_running_loop().run_in_executor(None, read.cancel)
 
     def _refusal(self, error: Exception) -> Exception:
         self.health.failed(error)
@@ -290,16 +345,23 @@ class Database:
         return connection
 
     def _read_in_thread(
-        self, query: Callable[[Reader], Result], consistent: bool = True
+        self,
+        query: Callable[[Reader], Result],
+        consistent: bool = True,
+        read: AttendedRead[Any] | None = None,
     ) -> Result:
         connection = self._thread_connection()
         try:
+            if read is not None:
+                read.use(connection)
             return self._run(connection, query, consistent)
         except Exception as error:
             if self.dialect.is_driver_error(error):
                 self._local.connection = None
                 self._opened.remove(connection)
                 connection.close()
+            if read is not None and read.cancelled:
+                raise
             raise self._refusal(error) from error
 
     def _run(
@@ -307,14 +369,17 @@ class Database:
         connection: Connection,
         query: Callable[[Reader], Result],
         consistent: bool,
+        *,
+        brief: bool = False,
     ) -> Result:
         """Run reads on a connection, in a transaction if they are ``consistent``."""
         session = Session(self.dialect, connection.cursor())
+        reader = Reader(session, brief=brief)
         if not consistent:
-            return query(Reader(session))
+            return query(reader)
         try:
             session.execute(self.dialect.begin_read)
-            return query(Reader(session))
+            return query(reader)
         finally:
             if self.dialect.in_transaction(connection):
                 session.execute("ROLLBACK")
@@ -322,5 +387,4 @@ class Database:
 
     def _is_expired(self) -> bool:
         """Return whether the read on the event loop has taken too long."""
-        self._checks -= 1
-        return self._checks < 0
+        return perf_counter() > self._brief_until

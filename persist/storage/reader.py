@@ -30,8 +30,18 @@ from persist.storage.moments import Moment, last_change
 from persist.storage.record_source import RecordSource
 from persist.storage.records import count_statement, page_statement
 from persist.storage.seals import LEAF_HASHES, NEWEST_SEAL, SEALS_AFTER, seal_of
-from persist.storage.sql import Compiled, Row, Session, Statement
+from persist.storage.sql import Compiled, Row, Session, Statement, Values
 from persist.storage.tables import MIGRATIONS
+from persist.storage.weights import (
+    BRIEF_CHARACTERS,
+    FEW_ROWS,
+    PAGE_CHARACTERS,
+    Characters,
+    NotBrief,
+    fetch,
+    of_changes,
+    of_records,
+)
 
 TABLES_PER_STATEMENT = 100
 """Tables that one statement reads; SQLite takes 500."""
@@ -58,9 +68,10 @@ MIGRATION_RUN = Statement(
 class Reader:
     """The reads of one transaction, which all see the same moment."""
 
-    def __init__(self, session: Session[Dialect]) -> None:
+    def __init__(self, session: Session[Dialect], *, brief: bool = False) -> None:
         self.session = session
         self.definitions = Definitions(session)
+        self._brief = brief
 
     def last_change(self, moment: Moment) -> int:
         """Return the ``seq`` that a moment means.
@@ -75,36 +86,73 @@ class Reader:
         workspace: str,
         query: Query,
     ) -> list[Row]:
-        """Return rows of (the envelope columns…, data as text, the sort values…)."""
+        """Return rows of (the envelope columns…, data as text, the sort values…).
+
+        Rows that have too many characters for a page end with the first that is too
+        much (``weights.fitting``). Raises ``NotBrief``.
+        """
         statement = page_statement(layout, query)
         values = query_sql.values(layout, workspace, query)
-        return statement.run(self.session.cursor, values).fetchall()
+        if query.limit is None:
+            return statement.run(self.session.cursor, values).fetchall()
+        rows, _ = self._fetch(statement, values, of_records)
+        return rows
+
+    def _fetch(
+        self,
+        statement: Compiled,
+        values: Values,
+        characters: Characters,
+        key: int = 0,
+        known: Any = None,
+    ) -> tuple[list[Row], bool]:
+        """Return the rows of a query up to the weight of a page, and whether there may
+        be more.
+
+        More than ``weights.FEW_ROWS`` are read in a transaction, a few at a time.
+        """
+        session = self.session
+        connection = session.cursor.connection
+        maximum = BRIEF_CHARACTERS if self._brief else PAGE_CHARACTERS
+        cursor = session.cursor
+        if values["limit"] > FEW_ROWS:
+            cursor = session.dialect.stream_cursor(connection)
+        statement.run(cursor, values)
+        rows, ended = fetch(cursor, characters, maximum=maximum, key=key, known=known)
+        if ended or cursor is not session.cursor:
+            # A query that is not read to its end holds its snapshot.
+            cursor.close()
+            session.cursor = connection.cursor()
+        if ended and self._brief:
+            raise NotBrief
+        return rows, ended
 
     def merged_page(
         self,
         layouts: Sequence[RecordSource],
         workspace: str,
         query: Query,
-    ) -> list[LocatedRow]:
-        """Return what matches in several collections, by id, then collection.
+    ) -> tuple[list[LocatedRow], bool]:
+        """Return what matches in several collections, by id, then collection, and
+        whether more follows.
 
         ``query.after`` is (id, collection). A statement may end amid the records of one
         id, which therefore count only if more was read.
         """
         if not layouts:
-            return []
+            return [], False
         limit = query.limit or 0
         after = query.after or ("", "")
         query = replace(query, after=query.after and (after[0],))
         complete: list[LocatedRow] = []
         for spare in (2, 2 * len(layouts)):
             limited = replace(query, limit=limit + spare)
-            found, end = self._merged(layouts, workspace, limited)
+            found, end, weighed = self._merged(layouts, workspace, limited)
             complete = [row for row in found if _is_between(row, after, end)]
             complete.sort()
-            if len(complete) >= limit or end == LAST_ID:
+            if len(complete) > limit or end == LAST_ID or weighed:
                 break
-        return complete[:limit]
+        return complete[:limit], len(complete) > limit or end != LAST_ID
 
     def merged_erased_count(
         self,
@@ -132,22 +180,26 @@ class Reader:
         layouts: Sequence[RecordSource],
         workspace: str,
         query: Query,
-    ) -> tuple[list[LocatedRow], str]:
-        """Return the rows of each statement, and the id from which some may lack."""
+    ) -> tuple[list[LocatedRow], str, bool]:
+        """Return the rows of each statement, the id from which some may lack, and
+        whether that is because of their weight."""
         found: list[LocatedRow] = []
         end = LAST_ID
+        weighed = False
         for start in range(0, len(layouts), TABLES_PER_STATEMENT):
             some = layouts[start : start + TABLES_PER_STATEMENT]
             statement = _merged_statement(some, query)
             values = query_sql.values(some[0], workspace, query)
-            rows = statement.run(self.session.cursor, values).fetchall()
+            known = query.after and query.after[0]
+            rows, ended = self._fetch(statement, values, _of_located, 1, known)
+            weighed = weighed or ended
             for position, *row in rows:
                 collection = some[position].type.name
                 found.append((row[0], collection, tuple(row)))
-            if len(rows) == query.limit:
+            if ended or len(rows) == query.limit:
                 _, last_id, *_ = rows[-1]
                 end = min(end, last_id)
-        return found, end
+        return found, end, weighed
 
     def erased_count(
         self,
@@ -214,16 +266,18 @@ class Reader:
     ) -> list[Row]:
         """Return changes of a record below a revision, newest first.
 
-        They are rows of ``journal.HISTORY``.
+        They are rows of ``journal.HISTORY``, as many as make a page by their weight.
         """
-        return self.session.rows(
-            HISTORY_PAGE,
-            collection=collection,
-            workspace=workspace,
-            id=record_id,
-            before=before,
-            limit=limit,
-        )
+        statement = HISTORY_PAGE.on(self.session.dialect)
+        values = {
+            "collection": collection,
+            "workspace": workspace,
+            "id": record_id,
+            "before": before,
+            "limit": limit,
+        }
+        rows, _ = self._fetch(statement, values, of_changes)
+        return rows
 
     def revision(
         self,
@@ -322,6 +376,10 @@ class Reader:
         statement = layout.statements.get("versions", write)
         rows = statement.run(self.session.cursor, {}).fetchall()
         return dict(rows)
+
+
+def _of_located(rows: Sequence[Row]) -> int:
+    return sum([len(row[6]) for row in rows])
 
 
 def _is_between(

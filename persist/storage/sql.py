@@ -41,6 +41,10 @@ class Cursor(Protocol):
     def rowcount(self) -> int:
         """The number of rows that the last statement changed."""
 
+    @property
+    def connection(self) -> Any:
+        """The connection that the cursor belongs to."""
+
     def execute(self, sql: str, parameters: Sequence[Any] = ..., /) -> Self:
         """Run a statement."""
 

@@ -42,6 +42,7 @@ def test_the_defaults_are_those_of_the_contract() -> None:
         "max_requests": 2_000,
         "max_waiting": 1_000,
         "max_streams": 8,
+        "max_read_seconds": 10.0,
         "max_bodies_bytes": 67_108_864,
         "shutdown_seconds": 10,
         "journal_key": "",

@@ -21,6 +21,7 @@ from persist.domain.query import (
     Parameter,
     operators_of,
 )
+from persist.domain.query_values import check_is_short
 from persist.entity_types.cel import ast
 from persist.entity_types.cel.ast import CompileError, Literal, Node, Select
 from persist.entity_types.cel.operands import (
@@ -324,6 +325,10 @@ class _Compiler:
                 f"{call} takes text, not {constant}",
                 constant.position,
             )
+        try:
+            check_is_short(function, constant.value)
+        except ValueError as error:
+            raise CompileError(f"{call} {error}", constant.position) from None
         parameter = self._parameter(FieldType.STRING, constant.value)
         return Call(function, (member, parameter))
 

@@ -72,7 +72,7 @@ SAFE_VERSION = (3, 51, 3)
 POLL_SECONDS = 0.1
 """Seconds between two looks for what other processes have committed."""
 
-INTERRUPT_STEPS = 5_000
+INTERRUPT_STEPS = 500
 """Steps of SQLite's virtual machine between two questions whether to interrupt."""
 
 SYNC_FAILURES = (sqlite3.SQLITE_IOERR_FSYNC, sqlite3.SQLITE_IOERR_DIR_FSYNC)
