@@ -70,6 +70,14 @@ async def page_as_of(
     return await database.read(read, brief=not asked.query.searches_text)
 
 
+def _end(rows: list[LocatedRow], *, more: bool) -> tuple[str, str] | None:
+    """Return where a page of several collections ends; None if it is the last."""
+    if not more:
+        return None
+    record_id, collection, _ = rows[-1]
+    return record_id, collection
+
+
 async def records_page(
     database: Database,
     layouts: Sequence[Layout],
@@ -83,7 +91,7 @@ async def records_page(
 
     def read_present(reader: Reader) -> LocatedPage:
         rows, more = reader.merged_page(layouts, workspace, query)
-        until = rows[-1][:2] if more else None
+        until = _end(rows, more=more)
         cursor = None if until is None else cursor_of(asked, until)
         return LocatedPage(rows, cursor)
 
@@ -92,7 +100,7 @@ async def records_page(
         then = replace(query, as_of=as_of)
         past = [layout.past.by_id for layout in layouts]
         rows, more = reader.merged_page(past, workspace, then)
-        until = rows[-1][:2] if more else None
+        until = _end(rows, more=more)
         cursor = None if until is None else cursor_of(asked, until, as_of)
         erased = reader.merged_erased_count(
             layouts,

@@ -145,14 +145,15 @@ class Reader:
         after = query.after or ("", "")
         query = replace(query, after=query.after and (after[0],))
         complete: list[LocatedRow] = []
+        more = False
         for spare in (2, 2 * len(layouts)):
             limited = replace(query, limit=limit + spare)
             found, end, weighed = self._merged(layouts, workspace, limited)
-            complete = [row for row in found if _is_between(row, after, end)]
-            complete.sort()
-            if len(complete) > limit or end == LAST_ID or weighed:
+            complete = _between(found, after, end)
+            more = len(complete) > limit
+            if more or weighed or end == LAST_ID:
                 break
-        return complete[:limit], len(complete) > limit or end != LAST_ID
+        return complete[:limit], more or end != LAST_ID
 
     def merged_erased_count(
         self,
@@ -380,6 +381,13 @@ class Reader:
 
 def _of_located(rows: Sequence[Row]) -> int:
     return sum([len(row[6]) for row in rows])
+
+
+def _between(
+    rows: list[LocatedRow], after: tuple[str, ...], end: str
+) -> list[LocatedRow]:
+    """Return the rows that follow ``after`` and come before an id, in order."""
+    return sorted([row for row in rows if _is_between(row, after, end)])
 
 
 def _is_between(
