@@ -3,13 +3,15 @@
 import random
 import shutil
 import sqlite3
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Protocol
 
+import httpx
 import psycopg
 import pytest
 
@@ -282,3 +284,39 @@ def wait_for_refusals(ledger: Ledger) -> None:
     while len(ledger.refused) < 10:
         assert time.monotonic() < deadline, "the disk did not fill up"
         time.sleep(0.01)
+
+
+@pytest.mark.slow
+def test_a_kill_in_the_middle_of_an_undo_leaves_all_or_nothing(
+    new_database: NewDatabase, tmp_path: Path, launch: Launch
+) -> None:
+    """Many records are taken back, and the service is killed meanwhile."""
+    url, chance = new_database(), random.Random(3)
+    records, request = 20_000, {"x-request-id": "bad-import"}
+    server = launch(url)
+    with server.client() as client:
+        client.post(
+            "/api/counters/import",
+            content='{"value": 1}\n' * records,
+            headers={"content-type": "application/x-ndjson", **request},
+        ).raise_for_status()
+    for _ in range(4):
+        body = {"request_id": "bad-import"}
+        undoing = threading.Thread(target=undo_until_killed, args=(server.url, body))
+        undoing.start()
+        undoing.join(chance.uniform(0.1, 2))
+        server.kill()
+        undoing.join()
+        server = launch(url)
+        with server.client() as client:
+            page = client.get("/api/counters?limit=1&count=true").json()
+            last = client.get("/changes?after=now").json()["last_seq"]
+            assert (page["total"], last) in ((records, records), (0, 2 * records))
+            if not page["total"]:
+                return
+
+
+def undo_until_killed(url: str, body: dict[str, str]) -> None:
+    """Send an undo whose answer may be lost."""
+    with suppress(httpx.TransportError):
+        httpx.post(f"{url}/changes/undo", json=body, timeout=60)
