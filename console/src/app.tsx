@@ -5,7 +5,6 @@ import { outage, retryNow, sent, signedOut } from "./api.ts";
 import { followLinks, go, href, listAddress, path, recordAddress } from "./router.ts";
 import { asked, collections, enter, maySomething, session, signIn, signOut, workspaces } from "./session.ts";
 import { visible } from "./text.tsx";
-import { HAS_TIME } from "./features.ts";
 import { Dialog, Menu, ProblemNote, RequestView, closeDialog, dialog, forget, notes, notify, useAction } from "./ui.tsx";
 import { ChangesScreen, undoDialog } from "./screens/changes.tsx";
 import { HistoryScreen } from "./screens/history.tsx";
@@ -217,7 +216,7 @@ function goals(): Goal[] {
     const name = workspace ? `${workspace} / ${collection}` : collection;
     const to = listAddress({ workspace, collection });
     all.push({ name, kind: "records", to }, { name: `${name}: new`, kind: "new record", to: `${to}/new` });
-    if (HAS_TIME) all.push({ name: `${name}: trash`, kind: "trash", to: `${to}/trash` });
+    all.push({ name: `${name}: trash`, kind: "trash", to: `${to}/trash` });
   };
   for (const { name } of collections.value) {
     add(null, name);

@@ -38,6 +38,8 @@ def fill(service: httpx.Client) -> str:
     body = {"schema": schema}
     service.put("/entity-types/hosts", json=body).raise_for_status()
     service.post("/api/hosts", json={"host": "a", "port": 9007199254740993})
+    spare = service.post("/api/hosts", json={"host": "b"}).json()["id"]
+    service.delete(f"/api/hosts/{spare}").raise_for_status()
     return record
 
 
@@ -55,6 +57,9 @@ def draw(page: Page, record: str, name: str, folder: Path) -> None:
         "list": "/console/c/ops-tickets?f=severity__gte%3D20",
         "record": ticket,
         "history": f"{ticket}/history",
+        "past": "/console/c/ops-tickets?as_of=303",
+        "past-record": f"{ticket}?as_of=301",
+        "trash": "/console/c/hosts/trash",
         "changes": "/console/changes",
         "snapshots": "/console/snapshots",
         "type": "/console/types/hosts",

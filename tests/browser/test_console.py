@@ -132,6 +132,23 @@ def test_two_changes_of_one_record_are_merged(
     assert (data["title"], data["severity"]) == ("Disk nearly full", 40)
 
 
+def test_a_list_is_looked_at_as_it_was_and_a_record_brought_back(
+    page: Page, service: httpx.Client
+) -> None:
+    record = ticket(service, title="Before")
+    seq = service.get("/changes", params={"before": "now"}).json()["items"][0]["seq"]
+    path = f"/api/ops-tickets/{record}"
+    service.delete(path).raise_for_status()
+    page.goto("/console/c/ops-tickets/trash")
+    expect(page.get_by_role("gridcell", name="Before")).to_be_visible()
+    page.goto(f"/console/c/ops-tickets?as_of={seq}&f=title%3DBefore")
+    page.get_by_label(f"Select {record}").check()
+    page.get_by_role("button", name="Bring back 1 record").click()
+    page.get_by_role("button", name="Bring back", exact=True).click()
+    expect(page.get_by_text("1 record brought back.")).to_be_visible()
+    assert service.get(path).json()["data"]["title"] == "Before"
+
+
 def test_a_list_is_filtered_and_opened_by_keyboard(
     page: Page, service: httpx.Client
 ) -> None:

@@ -15,9 +15,11 @@ export function ChangesScreen() {
   useTitle("Changes");
   const collection = query.value.get("collection") ?? "";
   const request = query.value.get("request_id") ?? "";
+  const condition = query.value.get("q") ?? "";
   const filters: Query = [];
   if (collection) filters.push(["collection", collection]);
   if (request) filters.push(["request_id", request]);
+  if (condition) filters.push(["filter", condition]);
   const key = JSON.stringify(filters);
   const loaded = useLoad(async (signal) => (await read<Changes>("/changes", [...filters, ["before", "now"], ["limit", String(PAGE)]], signal)).items, [key]);
   const [live, setLive] = useState<Change[]>([]);
@@ -52,10 +54,27 @@ export function ChangesScreen() {
         {!request && <button type="button" onClick={() => { setPaused(!paused); if (paused) loaded.reload(); }}>{paused ? "Go on" : "Pause"}</button>}
         {request && maySomething("write") && <button type="button" class="accent" onClick={() => undoDialog({ request_id: request }, loaded.reload)}>Undo this request</button>}
       </header>
-      {!loaded.data ? <Pending loaded={loaded} /> : <ChangeList changes={all} />}
+      <Condition value={condition} />
+      {loaded.error ? <ProblemNote error={loaded.error} retry={loaded.reload} /> : !loaded.data ? <Pending loaded={loaded} /> : <ChangeList changes={all} />}
       {loaded.data && !all.length && <p class="faint">No changes yet.</p>}
       {loaded.data && loaded.data.length === PAGE && !exhausted && <button type="button" onClick={() => void more()}>Older</button>}
     </section>
+  );
+}
+
+/** One line of CEL over a change, its data and the data before. */
+function Condition({ value }: { value: string }) {
+  const [text, setText] = useState(value);
+  useEffect(() => setText(value), [value]);
+  return (
+    <form class="filters" role="search" onSubmit={(event) => { event.preventDefault(); setQuery({ q: text.trim() || null }, false); }}>
+      <span class="condition">
+        <input class="mono" aria-label="Condition in CEL" autocomplete="off" spellcheck={false} value={text}
+          placeholder='data.severity > previous.severity && change.actor == "ada"' onInput={(event) => setText(event.currentTarget.value)} />
+        {text !== value && <button type="submit">Filter</button>}
+        {value && <button type="button" class="quiet" onClick={() => setQuery({ q: null }, false)}>Clear</button>}
+      </span>
+    </form>
   );
 }
 

@@ -3,7 +3,6 @@ import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import type { ApiRequest, Query } from "../api.ts";
 import { Problem, ROOT, curl, read, target } from "../api.ts";
 import { type Json, get, stringify } from "../json.ts";
-import { HAS_TIME } from "../features.ts";
 import { useChanges } from "../live.ts";
 import { type Where, apiPath, go, href, listAddress, query, recordAddress, setQuery } from "../router.ts";
 import {
@@ -148,8 +147,8 @@ export function ListScreen({ where, trash }: { where: Where; trash?: boolean }) 
         <ColumnMenu columns={columns} chosen={names} />
         <CopyMenu request={request} rows={rows.rows} columns={chosen} where={where} trash={trash} />
         <Menu label="⋯" title="More">
-          {HAS_TIME && !trash && <a href={href(`${listAddress(where)}/trash`)}>Trash</a>}
-          {HAS_TIME && !trash && !state.moment && <button type="button" onClick={() => setQuery({ as_of: new Date(Date.now() - 60_000).toISOString() })}>Look at another time</button>}
+          {!trash && <a href={href(`${listAddress(where)}/trash`)}>Trash</a>}
+          {!trash && !state.moment && <button type="button" onClick={() => setQuery({ as_of: new Date(Date.now() - 60_000).toISOString() })}>Look at another time</button>}
           {trash && <a href={href(listAddress(where))}>Records</a>}
           <a href={href(`/types/${where.collection}`)}>Type and schema</a>
           <a href={href(`/changes?collection=${where.collection}`)}>Changes</a>

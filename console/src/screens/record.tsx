@@ -2,7 +2,6 @@
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { type ApiRequest, Problem, dryRun, read, send } from "../api.ts";
 import { type Json, type JsonObject, type Path, JsonError, differences, emptyObject, equal, isObject, parse, pointerOf, stringify } from "../json.ts";
-import { HAS_TIME } from "../features.ts";
 import { SchemaForm } from "../form.tsx";
 import { useChanges } from "../live.ts";
 import { type Where, apiPath, go, guard, href, listAddress, query, recordAddress, setQuery } from "../router.ts";
@@ -373,7 +372,7 @@ function RecordMenu({ where, record, canWrite, onDeleted }: { where: Where; reco
     <Menu label="⋯" title="More">
       <CopyButton label="Copy the id" text={() => record.id} />
       <CopyButton label="Copy as JSON" text={() => stringify(record as unknown as Json, 2)} />
-      {HAS_TIME && <button type="button" onClick={() => setQuery({ as_of: new Date(Date.now() - 3_600_000).toISOString() })}>As it was an hour ago</button>}
+      <button type="button" onClick={() => setQuery({ as_of: new Date(Date.now() - 3_600_000).toISOString() })}>As it was an hour ago</button>
       {canWrite && <button type="button" class="danger" onClick={() => { dialog.value = <DeleteRecord where={where} request={request} onDeleted={onDeleted} />; }}>Delete</button>}
     </Menu>
   );
@@ -383,14 +382,14 @@ function DeleteRecord({ where, request, onDeleted }: { where: Where; request: Ap
   const action = useAction();
   const remove = () => action.run(async () => {
     const answer = await send(request);
-    notify("Deleted.", answer.headers.get("X-Request-ID"));
+    notify("Deleted. It is in the trash.", answer.headers.get("X-Request-ID"));
     closeDialog();
     onDeleted();
     go(listAddress(where));
   });
   return (
     <Dialog title="Delete this record">
-      <p>Its history stays, and it can be brought back.</p>
+      <p>Its history stays, and it can be brought back from the trash.</p>
       <ProblemNote error={action.error} />
       <RequestView request={request} />
       <footer>
