@@ -13,15 +13,23 @@ PACKAGE = Path(__file__).parents[2] / "clients" / "typescript"
 SECONDS = 300
 
 
-@pytest.mark.skipif(shutil.which("npm") is None, reason="npm is not installed")
-def test_the_typescript_client_passes_its_own_tests(
-    service: Service, tmp_path: Path
-) -> None:
-    folder = tmp_path / "typescript"
+@pytest.fixture(scope="module")
+def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the built client and its built tests."""
+    if shutil.which("npm") is None:
+        pytest.skip("npm is not installed")
+    folder = tmp_path_factory.mktemp("clients") / "typescript"
     built = shutil.ignore_patterns("node_modules", "dist", "dist-test")
     shutil.copytree(PACKAGE, folder, ignore=built)
     run("npm", "ci", "--silent", "--no-audit", "--no-fund", folder=folder)
-    run("npm", "test", folder=folder, PERSIST_URL=service.url)
+    run("npm", "run", "build:test", folder=folder)
+    return folder
+
+
+def test_the_typescript_client_passes_its_own_tests(
+    service: Service, package: Path
+) -> None:
+    run("node", "--test", "dist-test/test/", folder=package, PERSIST_URL=service.url)
 
 
 def run(*command: str, folder: Path, **environment: str) -> None:
