@@ -24,7 +24,7 @@ def compile_assignments(
     data_schema: Schema | None,
     payload_schema: Schema | None = None,
 ) -> Assignments:
-    """The new values of members: every expression sees the data as it was before.
+    """Compile the new values of members. Every expression sees the data as it was.
 
     Raises ``InvalidSchema``; the result raises ``ExpressionFailed``.
     """

@@ -189,9 +189,11 @@ def _renamed(data: Data, rename: Mapping[str, str]) -> Data:
 
 
 def step_of(step: Mapping[str, Any], location: Location) -> MigrationStep:
-    """A declarative step: rename, drop, set, default, in that order; every ``set`` sees
-    the data as after ``drop``. A member that is renamed replaces one that has its new
-    name already."""
+    """Return a declarative step: rename, drop, set, default, in that order.
+
+    Every ``set`` sees the data as after ``drop``. A member that is renamed replaces one
+    that has its new name already.
+    """
     rename, drop = step.get("rename", {}), step.get("drop", ())
     assigned = compile_assignments(step.get("set", {}), (*location, "set"), None)
     defaults = step.get("default", {})
@@ -296,8 +298,7 @@ def _result_schema(written: Mapping[str, Any], schema: Schema) -> dict[str, Any]
 
 
 def _admit(schema: Any, location: Location, *, fill: bool = True) -> Admitted:
-    """Admit a schema that stands at a place of the definition. Raises
-    ``InvalidSchema``."""
+    """Admit the schema at a location of the definition. Raises ``InvalidSchema``."""
     try:
         return admit(schema, fill=fill)
     except InvalidSchema as error:

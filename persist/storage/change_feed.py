@@ -210,7 +210,7 @@ class _Search:
         self._newest_first = newest_first
 
     def run(self, start: int, end: int) -> ChangeSlice:
-        """Look behind ``start``, up to and including ``end``."""
+        """Read the changes after ``start``, up to and including ``end``."""
         seqs, last = self._seqs(start, end)
         rows: list[Row] = []
         characters = 0
@@ -381,7 +381,7 @@ class Feed:
             self._news = asyncio.Event()
 
     async def _watch(self) -> None:
-        """Learn what other processes commit; a broken connection is opened again."""
+        """Wait for commits of other processes. A broken connection is opened again."""
         connection: Connection | None = None
         while self._followers:
             try:

@@ -108,7 +108,7 @@ class UnitOfWork:
         return layout is not None and layout.type is entity_type
 
     def adopt(self, layout: Layout) -> None:
-        """Know a collection that this transaction has created or changed."""
+        """Note the layout of a collection that this transaction created or changed."""
         name = layout.type.name
         self._records.pop(name, None)
         self._layouts = {**self._layouts, name: layout}

@@ -193,7 +193,7 @@ class BatchWorker(Generic[Task]):
             job.future.set_exception(refusal)
 
     def _settle(self, jobs: list[Job[Task]]) -> None:
-        """Settle jobs in the worker's thread, those of the event loop over there."""
+        """Settle jobs: here, or on the event loop if they came from there."""
         on_loop = [job for job in jobs if job.loop is not None]
         for job in jobs:
             if job.loop is None:

@@ -75,8 +75,10 @@ def compile_schema(schema: Any, error: type[Invalid] = InvalidData) -> Validate:
 
 
 def compile_members(schema: Any, error: type[Invalid] = InvalidData) -> Validate:
-    """As ``compile_schema``, for an object that holds one or more of the members that
-    ``schema`` describes. See ``CompiledSchema.members_validator``."""
+    """Compile a schema for objects that have some of the members it describes.
+
+    See ``CompiledSchema.members_validator``.
+    """
     return CompiledSchema(schema).members_validator(error)
 
 
