@@ -9,6 +9,7 @@ from persist.cli.client import Json
 from persist.cli.settings_flags import DatabaseUrl
 from persist.cli.snapshots import AsJson, Url, service_at
 from persist.cli.terminal import refuse
+from persist.domain.counting import counted
 
 history = typer.Typer(
     help=(
@@ -153,7 +154,8 @@ def undo(  # noqa: PLR0913, PLR0917 - each is an option of the command
     for record in report["records"]:
         name = f"{record['collection']} {record['id']}"
         typer.echo(f"{name} {record['outcome']}{_reason(record)}")
-    typer.echo(f"{report['undone']:,} records {verb}, {report['skipped']:,} skipped")
+    undone = counted(report["undone"], "record")
+    typer.echo(f"{undone} {verb}, {report['skipped']:,} skipped")
 
 
 def _print(members: Json, sentence: str, *, as_json: bool) -> None:

@@ -10,6 +10,7 @@ import typer
 
 from persist.cli.settings_flags import DatabaseUrl, load_settings
 from persist.cli.terminal import FAILED, record_progress, refuse
+from persist.domain.counting import counted
 
 LONGEST_QUOTE = 80
 """Characters of a wrong value that are quoted in a message."""
@@ -76,7 +77,7 @@ def trim(
             deleted, first = preflight.trim_journal(database, moment, on_progress)
     except preflight.NotReady as error:
         refuse(error, FAILED)
-    changes = "1 change" if deleted == 1 else f"{deleted:,} changes"
+    changes = counted(deleted, "change")
     typer.echo(f"{changes} deleted; the journal begins at seq {first}")
 
 
@@ -123,7 +124,7 @@ def verify(
         refuse(error)
     except preflight.NotReady as error:
         refuse(error, FAILED)
-    changes = "1 change" if verified.changes == 1 else f"{verified.changes:,} changes"
+    changes = counted(verified.changes, "change")
     last = (
         "" if verified.last_seal is None else f"; the head is {verified.last_seal.hash}"
     )

@@ -6,6 +6,7 @@ import typer
 
 from persist.cli.settings_flags import load_settings, with_flags
 from persist.cli.terminal import FAILED, record_progress, refuse
+from persist.domain.counting import counted
 from persist.settings import Settings
 
 UP_TO_DATE = "every table is at the schema version of the code"
@@ -73,7 +74,7 @@ def _rehearse(settings: Settings) -> None:
     for work in pending:
         typer.echo(
             f"{work.type.name}: schema version {work.stored_version} to"
-            f" {work.type.schema_version}, {work.rows:,} records"
+            f" {work.type.schema_version}, {counted(work.rows, 'record')}"
         )
         for step in work.steps:
             typer.echo(f"  {step}: {step.description}".removesuffix(": "))

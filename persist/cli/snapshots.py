@@ -17,6 +17,7 @@ from persist.cli.settings_flags import DatabaseUrl, load_settings
 from persist.cli.terminal import FAILED, REFUSED, refuse, spinner
 from persist.cli.transfers import download, upload
 from persist.client import Client, Problem
+from persist.domain.counting import counted
 from persist.settings import KEY, InvalidSettings, read_env_file
 
 snapshot = typer.Typer(
@@ -212,7 +213,7 @@ def verify(
     if as_json:
         typer.echo(json.dumps(result))
     elif result["ok"]:
-        typer.echo(f"ok: {result['records']:,} records")
+        typer.echo(f"ok: {counted(result['records'], 'record')}")
     else:
         typer.echo(f"FAIL: {result['detail']}")
     raise typer.Exit(0 if result["ok"] else FAILED)

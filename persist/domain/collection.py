@@ -12,6 +12,7 @@ from copy import deepcopy
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
+from persist.domain import counting
 from persist.domain.change import Change, Operation, Origin
 from persist.domain.command import Command
 from persist.domain.conflict import MAX_CHANGES, StaleBase
@@ -507,7 +508,7 @@ def _explained(
 def too_many(matching: int, max_affected: int) -> TooManyAffected:
     """Return the refusal if more records match than the client expected."""
     return TooManyAffected(
-        f"{matching} records match and max_affected is {max_affected}; nothing was"
-        " changed. Narrow the filter or raise max_affected",
+        f"{counting.matching(matching)} and max_affected is {max_affected}; nothing"
+        " was changed. Narrow the filter or raise max_affected",
         matching=matching,
     )

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from persist.domain.collection import Collection, too_many
 from persist.domain.command import Command
+from persist.domain.counting import counted, matching
 from persist.domain.errors import (
     CommandFailed,
     CommandUnavailable,
@@ -101,7 +102,7 @@ def invoke(
         characters += sum(map(_characters, batch))
         if characters > MAX_RESULT_CHARACTERS or time.monotonic() > until:
             raise TooManyAffected(
-                f"{len(selected)} records match, and their results or the time they"
+                f"{matching(len(selected))}, and their results or the time they"
                 " take are too large; nothing was changed. Narrow the filter"
             )
     if atomic:
@@ -117,7 +118,8 @@ def _check_none_failed(outcomes: Sequence[Outcome]) -> None:
     failed = [outcome for outcome in outcomes if outcome.status is Status.FAILED]
     if failed:
         raise CommandFailed(
-            f"the command failed on {len(failed)} of {len(outcomes)} records,"
+            f"the command failed on {len(failed)} of"
+            f" {counted(len(outcomes), 'record')},"
             f" {failed[0].reason} on {failed[0].id}; nothing was changed",
             outcomes=[outcome._asdict() for outcome in outcomes],
         )

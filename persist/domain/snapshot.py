@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
+from persist.domain.counting import counted
 from persist.domain.errors import InvalidSnapshot, PersistError
 from persist.domain.identifiers import is_canonical
 from persist.domain.record import canonical_text
@@ -170,7 +171,8 @@ class Inspection:
             or {k: n for k, n in counts.items() if n} != self._counts
         ):
             raise InvalidSnapshot(
-                f"the snapshot contains {total} records, its manifest says {expected}"
+                f"the snapshot contains {counted(total, 'record')}, its manifest says"
+                f" {expected:,}"
             )
         if self._canonical.hexdigest() != self.manifest["sha256"]:
             raise InvalidSnapshot(

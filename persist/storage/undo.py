@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from persist.domain.change import Operation, Origin
 from persist.domain.collection import Collection
+from persist.domain.counting import counted
 from persist.domain.entity_type import EntityType
 from persist.domain.errors import (
     ChangesGone,
@@ -296,9 +297,9 @@ class _Undo:
         """Raise ``UndoConflict`` where a record cannot go back and none may stay."""
         if self._is_refused:
             raise UndoConflict(
-                f"{self.report.conflicts} records cannot go back, because they were"
-                " changed since or what they were is no longer known; nothing was"
-                " undone. With on_conflict skip they stay as they are",
+                f"{counted(self.report.conflicts, 'record')} cannot go back: changed"
+                " since, or what was before is no longer known; nothing was undone."
+                " With on_conflict skip what cannot go back stays as it is",
                 records=self.report.records,
             )
 

@@ -35,10 +35,10 @@ def test_changes_are_listed_and_taken_back(
     planned = run("undo", "--request-id", marker, "--dry-run")
     assert planned.splitlines() == [
         f"{NAME} {record['id']} reverted",
-        "1 records would go back, 0 skipped",
+        "1 record would go back, 0 skipped",
     ]
     assert client.get(path).json()["data"]["value"] == 2
-    assert "1 records went back" in run("undo", "--request-id", marker)
+    assert "1 record went back" in run("undo", "--request-id", marker)
     assert client.get(path).json()["data"]["value"] == 1
 
 

@@ -1,0 +1,13 @@
+"""Numbers of things in messages."""
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number of things: "1 change", "2,000 changes"."""
+    ending = "" if number == 1 else "s"
+    return f"{number:,} {noun}{ending}"
+
+
+def matching(number: int) -> str:
+    """Return how many records match: "1 record matches", "2 records match"."""
+    verb = "matches" if number == 1 else "match"
+    return f"{counted(number, 'record')} {verb}"
