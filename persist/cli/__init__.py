@@ -22,6 +22,7 @@ from persist.cli import (
     migrate,
     serve,
     snapshots,
+    trash,
 )
 from persist.cli.settings_flags import load_settings
 from persist.cli.terminal import refuse
@@ -93,4 +94,5 @@ console.add_to(commands)
 snapshots.add_to(commands)
 history.add_to(commands)
 journal.add_to(commands)
+trash.add_to(commands)
 backup.add_to(commands)

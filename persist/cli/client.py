@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from persist.client import Client, Problem
-from persist.client.calls import NDJSON, Call, json_call, path_of
+from persist.client.calls import NDJSON, Call, json_call, path_of, query_of
 
 Json = dict[str, Any]
 
@@ -136,6 +136,43 @@ class ServiceClient:
         body = {"to_revision": to_revision}
         return self._json("POST", path, body, dry_run=dry_run)
 
+    def trash(
+        self,
+        collection: str,
+        workspace: str | None,
+        limit: int,
+    ) -> list[Json]:
+        """Return the deleted records, the newest deletion first."""
+        path = _collection_parts(collection, workspace, "trash")
+        records: list[Json] = self._json("GET", path, limit=limit)["items"]
+        return records
+
+    def bring_back(
+        self,
+        collection: str,
+        record_id: str,
+        workspace: str | None,
+        *,
+        dry_run: bool,
+    ) -> Json | None:
+        """Bring back a deleted record. Return it, or None if it is not deleted."""
+        changes = self.history(collection, record_id, workspace)
+        deletion = next(changes)
+        before = next(changes, None)
+        if deletion["operation"] != "delete" or before is None:
+            return None
+        call = json_call(
+            "POST",
+            _record_path(collection, record_id, workspace, "revert"),
+            _same,
+            body={"to_revision": before["revision"]},
+            query=query_of({"dry_run": dry_run}),
+            # Nobody may have brought it back meanwhile.
+            headers={"If-None-Match": "*"},
+        )
+        record: Json = self._client.send(call)
+        return record
+
     def undo(
         self,
         request: Json,
@@ -181,8 +218,16 @@ def _record_path(
     workspace: str | None,
     *below: str,
 ) -> str:
+    return _collection_parts(collection, workspace, record_id, *below)
+
+
+def _collection_parts(
+    collection: str,
+    workspace: str | None,
+    *below: str,
+) -> str:
     prefix = () if workspace is None else ("workspaces", workspace)
-    return path_of(*prefix, "api", collection, record_id, *below)
+    return path_of(*prefix, "api", collection, *below)
 
 
 def _collection_path(collection: str) -> str:

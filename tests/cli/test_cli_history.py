@@ -59,3 +59,20 @@ def test_an_undo_names_what_it_takes_back(tmp_path: Path) -> None:
     refused = persist(tmp_path, "history", "undo", "--from-seq", "1")
     assert refused.returncode == 2
     assert "name either --request-id, or --from-seq and --to-seq" in refused.stderr
+
+
+def test_a_deleted_record_comes_back(
+    service: Service, tmp_path: Path, marker: str
+) -> None:
+    client = service.client
+    record = client.post(f"/api/{NAME}", json={"name": marker, "value": 1}).json()
+    path = f"/api/{NAME}/{record['id']}"
+    command = ("trash", "restore", NAME, record["id"], "--url", service.url)
+    refused = persist(tmp_path, *command)
+    assert (refused.returncode, "is not deleted" in refused.stderr) == (1, True)
+    client.delete(path).raise_for_status()
+    listed = persist(tmp_path, "trash", "list", NAME, "--url", service.url)
+    assert marker in listed.stdout.splitlines()[0]
+    outcome = persist(tmp_path, *command)
+    assert outcome.stdout == f"{NAME} {record['id']} came back at revision 3\n"
+    assert client.get(path).json()["data"] == record["data"]
