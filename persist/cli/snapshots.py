@@ -15,7 +15,7 @@ from persist import logging_config
 from persist.cli.client import Json, ServiceClient, refusal_text
 from persist.cli.settings_flags import DatabaseUrl, load_settings
 from persist.cli.terminal import FAILED, REFUSED, refuse, spinner
-from persist.cli.transfers import download, upload
+from persist.cli.transfers import check_folder, download, upload
 from persist.client import Client, Problem
 from persist.domain.counting import counted
 from persist.settings import KEY, InvalidSettings, read_env_file
@@ -138,6 +138,7 @@ def take(
     database_url: DatabaseUrl = None,
 ) -> None:
     """Take a snapshot and store it in the database. Writers do not wait."""
+    check_folder(output)
     mode = "schema_only" if schema_only else "with_data"
     with service_at(url, database_url) as service:
         with spinner(f"taking a snapshot of {collection or 'everything'}"):
@@ -179,6 +180,7 @@ def export(
 ) -> None:
     """Write a snapshot as NDJSON: its manifest, one record a line, a line with its
     SHA-256."""
+    check_folder(output)
     with service_at(url, database_url) as service:
         download(service, service.manifest(snapshot_id), output)
 

@@ -9,7 +9,7 @@ from typing import IO
 from rich.progress import DownloadColumn, MofNCompleteColumn
 
 from persist.cli.client import Json, ServiceClient
-from persist.cli.terminal import progress_bars
+from persist.cli.terminal import progress_bars, refuse
 from persist.storage.durable_files import rename_durably
 
 CHUNK_BYTES = 262_144
@@ -37,6 +37,12 @@ def download(
         rename_durably(unfinished, file)
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+def check_folder(file: Path | None) -> None:
+    """End the program where the folder of a file to be written is missing."""
+    if file is not None and not file.parent.is_dir():
+        refuse(f"there is no folder {file.parent}; create it first")
 
 
 def upload(

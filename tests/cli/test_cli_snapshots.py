@@ -139,6 +139,17 @@ def test_an_export_that_fails_leaves_no_file_and_an_older_one_as_it_was(
     }
 
 
+@pytest.mark.parametrize("command", [["take"], ["export", "nope"]])
+def test_a_folder_that_is_missing_is_named_before_a_snapshot_is_taken(
+    desk: Desk, command: list[str]
+) -> None:
+    before = desk.run("snapshot", "list").stdout
+    outcome = desk.run("snapshot", *command, "--output", "missing/file")
+    assert outcome.returncode == 2
+    assert outcome.stderr == "persist: there is no folder missing; create it first\n"
+    assert desk.run("snapshot", "list").stdout == before
+
+
 def test_a_snapshot_is_verified_and_deleted(desk: Desk) -> None:
     id = taken(desk)["id"]
     assert desk.done("snapshot", "verify", id) == "ok: 2 records\n"
