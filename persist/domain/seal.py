@@ -6,7 +6,7 @@ tree of a seal's leaves is the Merkle tree of RFC 9162, section 2.1.1.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from json.encoder import encode_basestring
 from typing import Literal, NamedTuple
@@ -144,13 +144,26 @@ def inclusion_path(leaves: Sequence[bytes], index: int) -> list[tuple[Side, byte
 
     Each stands on the left or on the right of what was computed so far.
     """
+    return next(inclusion_paths(leaves, [index]))
+
+
+def inclusion_paths(
+    leaves: Sequence[bytes], indexes: Iterable[int]
+) -> Iterator[list[tuple[Side, bytes]]]:
+    """Yield the inclusion paths of some leaves of one tree."""
+    levels = [list(leaves)]
+    while len(levels[-1]) > 1:
+        levels.append(_next_level(levels[-1]))
+    for index in indexes:
+        yield _path(levels, index)
+
+
+def _path(levels: Sequence[list[bytes]], index: int) -> list[tuple[Side, bytes]]:
     path: list[tuple[Side, bytes]] = []
-    level = list(leaves)
-    while len(level) > 1:
+    for level in levels:
         neighbour = index ^ 1
         if neighbour < len(level):
             path.append(("left" if index % 2 else "right", level[neighbour]))
-        level = _next_level(level)
         index //= 2
     return path
 

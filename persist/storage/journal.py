@@ -21,7 +21,7 @@ from persist.storage.sql import (
     Statement,
     big_integer,
 )
-from persist.storage.tables import JOURNAL, JOURNAL_HEAD
+from persist.storage.tables import JOURNAL, JOURNAL_FIRST, JOURNAL_HEAD
 
 HISTORY = (
     JOURNAL.c.seq,
@@ -54,6 +54,9 @@ _OF_RECORD = (
     JOURNAL.c.workspace == sa.bindparam("workspace"),
     JOURNAL.c.id == sa.bindparam("id"),
 )
+_SINCE_FIRST = JOURNAL.c.seq >= sa.select(JOURNAL_FIRST.c.seq).scalar_subquery()
+"""Holds of all changes but the bases that a trim left."""
+
 _IN_COLLECTION = _OF_RECORD[:2]
 _NEWEST_FIRST = JOURNAL.c.revision.desc()
 
@@ -116,7 +119,7 @@ def last_revisions(dialect: Dialect) -> sa.ClauseElement:
 
 HISTORY_PAGE = Statement(
     sa.select(*HISTORY)
-    .where(*_OF_RECORD, JOURNAL.c.revision < big_integer("before"))
+    .where(*_OF_RECORD, _SINCE_FIRST, JOURNAL.c.revision < big_integer("before"))
     .order_by(_NEWEST_FIRST)
     .limit(big_integer("limit"))
 )
@@ -130,7 +133,7 @@ REVISION = Statement(
         JOURNAL.c.created_at,
         sa.func.coalesce(JOURNAL.c.updated_at, JOURNAL.c.at),
         JOURNAL.c.data,
-    ).where(*_OF_RECORD, JOURNAL.c.revision == sa.bindparam("revision"))
+    ).where(*_OF_RECORD, _SINCE_FIRST, JOURNAL.c.revision == sa.bindparam("revision"))
 )
 """Select a record as it was at a revision."""
 

@@ -1,21 +1,28 @@
-"""Trimming: the head of the journal is deleted in batches, so writers hardly wait."""
+"""Trimming: the head of the journal is deleted in batches, so writers hardly wait.
+
+The last change of each record before the cut stays below ``journal_first``: it is what
+the record was at the cut.
+"""
 
 import time
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import asdict
 from datetime import UTC, datetime
 
 import sqlalchemy as sa
 
-from persist.domain.change import Operation
+from persist.domain.record import dumps
+from persist.domain.seal import Seal, inclusion_paths
 from persist.storage.change_feed import JOURNAL_ENDS
 from persist.storage.dialect import Dialect
-from persist.storage.sql import Session, Statement, big_integer, constant
-from persist.storage.tables import JOURNAL, JOURNAL_FIRST, SEALS
+from persist.storage.seals import LEAF_HASHES, SEALS_AFTER, seal_of
+from persist.storage.sql import Inserter, Row, Session, Statement, big_integer
+from persist.storage.tables import JOURNAL, JOURNAL_BASES, JOURNAL_FIRST, SEALS
 from persist.storage.unit_of_work import timestamp
 
 BATCH_CHANGES = 1_000
-"""Changes that one transaction deletes."""
+"""Changes after which a transaction of trimming ends, at the end of a seal."""
 
 OnProgress = Callable[[str, int, int], None]
 """Is called with what is done, how much of it is done, and how much there is."""
@@ -35,25 +42,48 @@ MOVE_FIRST = Statement(
 )
 """Have the journal begin at a later ``seq``."""
 
-_LATER = JOURNAL.alias("later")
-_OUTLIVED = sa.exists().where(
-    _LATER.c.collection == JOURNAL.c.collection,
-    _LATER.c.workspace == JOURNAL.c.workspace,
-    _LATER.c.id == JOURNAL.c.id,
-    _LATER.c.revision > JOURNAL.c.revision,
+_TABLE = JOURNAL.alias("earlier")
+_EARLIER = _TABLE.c
+_CHANGE = JOURNAL.c
+
+_PREDECESSOR = (
+    sa.select(_EARLIER.seq)
+    .where(
+        _EARLIER.collection == _CHANGE.collection,
+        _EARLIER.workspace == _CHANGE.workspace,
+        _EARLIER.id == _CHANGE.id,
+        _EARLIER.revision < _CHANGE.revision,
+    )
+    .order_by(_EARLIER.revision.desc())
+    .limit(sa.literal_column("1"))
+    .correlate(JOURNAL)
 )
 
-DELETE_CHANGES = Statement(
-    sa.delete(JOURNAL).where(
-        JOURNAL.c.seq >= big_integer("start"),
-        JOURNAL.c.seq < big_integer("upto"),
-        sa.or_(JOURNAL.c.operation != constant(Operation.DELETE.value), _OUTLIVED),
+PREDECESSORS = Statement(
+    sa.select(_PREDECESSOR.scalar_subquery()).where(
+        _CHANGE.seq >= big_integer("start"),
+        _CHANGE.seq < big_integer("upto"),
     )
 )
-"""Delete a range of changes.
+"""Select the change before each change of a range, of the same record; null is none."""
 
-The deletion of a record that is still deleted stays: no other may have its revision.
-"""
+
+@Statement
+def delete_changes(dialect: Dialect) -> sa.ClauseElement:
+    """Delete the changes of ``seqs``."""
+    of_seqs = dialect.one_of(_CHANGE.seq, "seqs")
+    return sa.delete(JOURNAL).where(of_seqs)
+
+
+@Statement
+def delete_bases(dialect: Dialect) -> sa.ClauseElement:
+    """Delete the seals and paths of the bases of ``seqs``."""
+    column = JOURNAL_BASES.c.seq
+    of_seqs = dialect.one_of(column, "seqs")
+    return sa.delete(JOURNAL_BASES).where(of_seqs)
+
+
+INSERT_BASES = Inserter(JOURNAL_BASES)
 
 SEALED_BEFORE = Statement(
     sa.select(sa.func.coalesce(sa.func.max(SEALS.c.seq), 0)).where(
@@ -67,7 +97,9 @@ DELETE_SEALS = Statement(sa.delete(SEALS).where(SEALS.c.seq < big_integer("upto"
 
 
 def trim(
-    dialect: Dialect, before: int | datetime, on_progress: OnProgress
+    dialect: Dialect,
+    before: int | datetime,
+    on_progress: OnProgress,
 ) -> tuple[int, int]:
     """Delete the changes before a ``seq`` or a time, up to the end of a seal.
 
@@ -82,13 +114,11 @@ def trim(
         cut = min(first_kept, head + 1)
         last_sealed = session.value(SEALED_BEFORE, cut=cut)
         cut = last_sealed + 1
-        for start in range(first, cut, BATCH_CHANGES):
+        start = first
+        while start < cut:
             begun = time.monotonic()
-            end = start + BATCH_CHANGES
-            upto = min(end, cut)
-            _delete(session, start, upto)
-            done = upto - first
-            on_progress("cutting the journal", done, cut - first)
+            start = _trim_some(session, start, cut)
+            on_progress("cutting the journal", start - first, cut - first)
             # Other writers get as much time as this took.
             taken = time.monotonic() - begun
             time.sleep(taken)
@@ -97,13 +127,75 @@ def trim(
     return deleted, begin
 
 
-def _delete(session: Session[Dialect], start: int, upto: int) -> None:
-    """Delete a range of changes and its seals in one transaction."""
+def _trim_some(
+    session: Session[Dialect],
+    start: int,
+    cut: int,
+) -> int:
+    """Trim some seals in one transaction; return where the journal begins then.
+
+    Of each record its last change stays, with its inclusion path.
+    """
     session.execute(session.dialect.begin_write)
+    seals = _seals(session, start, cut)
+    upto = seals[-1].seq + 1
     session.run(MOVE_FIRST, upto=upto)
-    session.run(DELETE_CHANGES, start=start, upto=upto)
+    found = session.rows(PREDECESSORS, start=start, upto=upto)
+    predecessors = {seq for (seq,) in found if seq is not None}
+    for seal in seals:
+        _keep_paths(session, seal, start, predecessors)
+    seqs = session.dialect.bound_list(sorted(predecessors))
+    session.run(delete_bases, seqs=seqs)
+    session.run(delete_changes, seqs=seqs)
     session.run(DELETE_SEALS, upto=upto)
     session.execute("COMMIT")
+    return upto
+
+
+def _seals(
+    session: Session[Dialect],
+    start: int,
+    cut: int,
+) -> list[Seal]:
+    """Return the next seals, which cover some changes of a batch at least."""
+    seals: list[Seal] = []
+    rows = session.rows(
+        SEALS_AFTER,
+        after=start - 1,
+        limit=BATCH_CHANGES,
+    )
+    for row in rows:
+        seal = seal_of(row)
+        if seal.seq >= cut:
+            break
+        seals.append(seal)
+        if seal.seq - start >= BATCH_CHANGES:
+            break
+    return seals
+
+
+def _keep_paths(
+    session: Session[Dialect],
+    seal: Seal,
+    start: int,
+    predecessors: set[int],
+) -> None:
+    """Store the inclusion paths of those changes of a seal that stay."""
+    first = max(seal.first_seq, start)
+    covered = range(first, seal.seq + 1)
+    kept = sorted(set(covered) - predecessors)
+    rows = session.rows(LEAF_HASHES, start=seal.first_seq, upto=seal.seq)
+    leaves = [bytes(leaf_hash) for (leaf_hash,) in rows]
+    indexes = [seq - seal.first_seq for seq in kept]
+    paths = inclusion_paths(leaves, indexes)
+    members = asdict(seal)
+    text = dumps(members)
+    bases: list[Row] = []
+    for seq, path in zip(kept, paths, strict=True):
+        siblings = [(side, sibling.hex()) for side, sibling in path]
+        base = (seq, text, dumps(siblings))
+        bases.append(base)
+    session.insert(INSERT_BASES, bases)
 
 
 def _first_kept(

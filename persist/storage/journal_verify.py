@@ -1,23 +1,50 @@
 """Verification: recompute every leaf and seal of the journal and compare them."""
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 
-from persist.domain.seal import Seal, merkle_root, seal_hash
+import sqlalchemy as sa
+
+from persist.domain.seal import Seal, merkle_root, root_from_path, seal_hash
 from persist.storage.change_feed import JOURNAL_ENDS
 from persist.storage.dialect import Dialect
 from persist.storage.seals import (
     CHANGES_TO_SEAL,
     HASH_COLUMN,
+    LEAF_COLUMNS,
     SEALS_AFTER,
     leaf_of,
     seal_of,
 )
-from persist.storage.sql import Row, Session
+from persist.storage.sql import Row, Session, Statement, big_integer
+from persist.storage.tables import JOURNAL, JOURNAL_BASES
 
 SEALS_PER_READ = 100
 """Seals that are read at once; the changes of one are in memory at a time."""
+
+BASES_PER_READ = 1_000
+"""Bases that are in memory at a time."""
+
+BASES = Statement(
+    sa.select(
+        JOURNAL_BASES.c.seq,
+        JOURNAL_BASES.c.seal,
+        JOURNAL_BASES.c.path,
+        *LEAF_COLUMNS,
+    )
+    .join_from(
+        JOURNAL_BASES,
+        JOURNAL,
+        JOURNAL.c.seq == JOURNAL_BASES.c.seq,
+        isouter=True,
+    )
+    .where(JOURNAL_BASES.c.seq > big_integer("after"))
+    .order_by(JOURNAL_BASES.c.seq)
+    .limit(big_integer("limit"))
+)
+"""Select the next bases with their seals and inclusion paths."""
 
 OnProgress = Callable[[str, int, int], None]
 """Is called with what is done, how much of it is done, and how much there is."""
@@ -66,6 +93,7 @@ def verify_journal(
             has_noted = has_noted or seal.hash == noted
             last = seal
         _check_end(last, first, head)
+        _check_bases(session, first)
         session.execute("ROLLBACK")
     return Verified(changes, first, last, has_noted)
 
@@ -130,6 +158,26 @@ def _checked_leaf(seq: int, row: Row) -> bytes:
     if leaf_hash is None or stored is None or bytes(stored) != leaf_hash:
         raise JournalAltered(f"change {seq} was altered")
     return leaf_hash
+
+
+def _check_bases(session: Session[Dialect], first: int) -> None:
+    """Raise ``JournalAltered`` unless what a trim left is as it was sealed."""
+    after = -1
+    while rows := session.rows(BASES, after=after, limit=BASES_PER_READ):
+        for row in rows:
+            _check_base(row, first)
+        after, *_ = rows[-1]
+
+
+def _check_base(base: Row, first: int) -> None:
+    seq, seal_text, path_text, *change = base
+    if change[0] is None or seq >= first:
+        raise JournalAltered(f"change {seq} is missing")
+    leaf_hash = _checked_leaf(seq, tuple(change))
+    path = [(side, bytes.fromhex(text)) for side, text in json.loads(path_text)]
+    seal = Seal(**json.loads(seal_text))
+    if root_from_path(leaf_hash, path).hex() != seal.root:
+        raise JournalAltered(f"change {seq} is not that of its seal")
 
 
 def _check_end(last: Seal | None, first: int, head: int) -> None:

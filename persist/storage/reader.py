@@ -29,7 +29,13 @@ from persist.storage.layout import Layout
 from persist.storage.moments import Moment, last_change
 from persist.storage.record_source import RecordSource
 from persist.storage.records import count_statement, page_statement
-from persist.storage.seals import LEAF_HASHES, NEWEST_SEAL, SEALS_AFTER, seal_of
+from persist.storage.seals import (
+    JOURNAL_BEGIN,
+    LEAF_HASHES,
+    NEWEST_SEAL,
+    SEALS_AFTER,
+    seal_of,
+)
 from persist.storage.sql import Compiled, Row, Session, Statement, Values
 from persist.storage.tables import MIGRATIONS
 from persist.storage.weights import (
@@ -347,7 +353,8 @@ class Reader:
         seqs = self.session.dialect.bound_list([seq])
         change = self.session.row(changes_by_seq, seqs=seqs)
         seals = self.seals(seq - 1, 1)
-        if change is None or not seals:
+        first = self.session.value(JOURNAL_BEGIN)
+        if change is None or not seals or seq < first:
             return None
         seal = seals[0]
         if seal.first_seq > seq:

@@ -91,9 +91,18 @@ JOURNAL_FIRST = sa.Table(
 )
 """One row: the ``seq`` from which on the journal is complete.
 
-Below it are only the deletions of records that are still deleted. They keep the last
-revision of the id, which no later record may have.
+Below it is only the last change of each record, its base: what the record was at that
+``seq``. Followers and histories do not see it.
 """
+
+JOURNAL_BASES = sa.Table(
+    "journal_bases",
+    METADATA,
+    sa.Column("seq", INTEGER, primary_key=True, autoincrement=False),
+    _text("seal"),
+    _text("path"),
+)
+"""The seal of each base, and the inclusion path from its leaf to the root, as JSON."""
 
 ANSWERS = sa.Table(
     "answers",

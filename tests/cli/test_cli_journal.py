@@ -181,3 +181,40 @@ def test_writers_go_on_while_the_journal_is_cut(journal: Journal) -> None:
     assert said == "4,000 changes deleted; the journal begins at seq 4001"
     assert seqs == list(range(4_001, 4_001 + len(seqs)))
     assert max(lasted) < 4
+
+
+def test_the_last_state_before_the_cut_stays_the_base_of_the_past(
+    journal: Journal,
+) -> None:
+    counters = journal.counters
+    kept, changed = counters.created(value=1), counters.created(value=2)
+    counters.patch(kept["id"], {"value": 3})
+    base = counters.record(kept["id"])
+    deleted = counters.created(value=4)
+    removed = counters.created(value=5)
+    counters.delete(removed["id"])
+    cut = journal.end + 1
+    counters.patch(changed["id"], {"value": 6})
+    counters.delete(deleted["id"])
+    for _ in range(2):
+        journal.trim(cut)
+        assert_problem(counters.find(as_of=cut - 1), 410, "changes-gone")
+        assert_problem(counters.find(as_of="2000-01-01T00:00:00Z"), 410, "changes-gone")
+        assert counters.read(kept["id"], as_of=cut).json() == base
+        values = [item["data"]["value"] for item in counters.items(as_of=cut)]
+        assert sorted(values) == [3, 4, 6]
+        by_value = counters.items(as_of=cut, sort="value")
+        assert [item["data"]["value"] for item in by_value] == [3, 4, 6]
+        trash = counters.client.get(f"{counters.path}/trash").json()["items"]
+        assert [item["data"] for item in trash] == [deleted["data"]]
+        assert counters.history(kept["id"]) == []
+        refused = counters.read(kept["id"], revision=1)
+        assert_problem(refused, 404, "revision-not-found")
+        assert_problem(journal.client.get("/changes/3/proof"), 404, "not-found")
+        outcome = run(["journal", "verify"], journal.url, journal.folder)
+        assert outcome.returncode == 0, outcome.stderr
+    counters.patch(kept["id"], {"value": 7})
+    journal.trim(journal.end + 1)
+    outcome = run(["journal", "verify"], journal.url, journal.folder)
+    assert outcome.returncode == 0, outcome.stderr
+    assert counters.record(kept["id"])["data"]["value"] == 7
