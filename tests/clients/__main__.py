@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,10 @@ HERE = Path(__file__).parent
 TOOLS = ROOT / ".clients"
 PYTHON = TOOLS / "python" / "bin"
 NODE = TOOLS / "node_modules" / ".bin"
+
+COMMITTED_TYPES = ROOT / "clients" / "typescript" / "src" / "schemas.ts"
+TYPES = ("Record", "Change", "CommandResult", "Invocations", "Problem", "Undo")
+"""The schemas that the client of ``clients/typescript`` takes its types from."""
 
 Json = dict[str, Any]
 
@@ -71,6 +75,7 @@ class Workshop:
         steps = [
             ("openapi-python-client", self.openapi_python_client),
             ("openapi-typescript and openapi-fetch", self.openapi_typescript),
+            ("the types of clients/typescript", self.types_of_the_client),
         ]
         if short:
             return steps
@@ -139,6 +144,17 @@ class Workshop:
         self.run(NODE / "openapi-typescript", self.path, "-o", target / "schema.d.ts")
         self.check_complete(target)
         self.drive_typescript(target, "drive_openapi_fetch.ts")
+
+    def types_of_the_client(self) -> None:
+        """Write the types of ``clients/typescript``; fail where they have changed."""
+        reduced = self.folder / "types.json"
+        reduced.write_text(json.dumps(with_schemas(self.document, TYPES)))
+        written = self.folder / "types.ts"
+        self.run(NODE / "openapi-typescript", reduced, "-o", written, "--immutable")
+        content = written.read_text()
+        if content != COMMITTED_TYPES.read_text():
+            COMMITTED_TYPES.write_text(content)
+            raise Failed(f"{COMMITTED_TYPES.relative_to(ROOT)} was out of date")
 
     def hey_api(self) -> None:
         target = self.folder / "hey-api"
@@ -225,6 +241,20 @@ class Workshop:
             raise Failed(
                 f"$ {' '.join(map(str, command))[:300]}\n{done.stdout[-6000:]}"
             )
+
+
+def with_schemas(document: Json, names: Iterable[str]) -> Json:
+    """Return a document of some schemas, and of those that they refer to."""
+    schemas: Json = document["components"]["schemas"]
+    wanted = list(names)
+    for name in wanted:
+        references = re.findall(
+            "#/components/schemas/(\\w+)", json.dumps(schemas[name])
+        )
+        wanted += [each for each in dict.fromkeys(references) if each not in wanted]
+    chosen = {name: schemas[name] for name in sorted(wanted)}
+    head = {"openapi": document["openapi"], "info": {"title": "", "version": ""}}
+    return {**head, "paths": {}, "components": {"schemas": chosen}}
 
 
 def plain(text: str) -> str:

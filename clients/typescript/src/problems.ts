@@ -1,9 +1,8 @@
 /** The service's errors (RFC 9457). */
 
-export interface Violation {
-  readonly pointer: string;
-  readonly detail: string;
-}
+import type { components } from "./schemas.js";
+
+export type Violation = components["schemas"]["Violation"];
 
 /** The service refused a request; `code` says what kind of problem it is. */
 export class Problem extends Error {

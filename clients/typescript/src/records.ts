@@ -1,20 +1,16 @@
 /** Records, changes and reports as the service answers them. */
 
+import type { components } from "./schemas.js";
+
 export type Json = null | boolean | number | string | Json[] | { [name: string]: Json };
 
 /** An object of JSON values: a record's data, a command's payload. */
 export type JsonObject = { [name: string]: unknown };
 
-/** One stored record: the envelope around `data`. */
-export interface PersistRecord<Data> {
-  readonly id: string;
-  readonly collection: string;
-  readonly workspace: string | null;
-  /** Counts the changes of the record; it is its entity tag. */
-  readonly revision: number;
-  readonly schema_version: number;
-  readonly created_at: string;
-  readonly updated_at: string;
+type Schemas = components["schemas"];
+
+/** One stored record: the envelope around `data`; `revision` is its entity tag. */
+export interface PersistRecord<Data> extends Omit<Schemas["Record"], "data"> {
   readonly data: Data;
 }
 
@@ -27,57 +23,18 @@ export interface CommandResult<Data> {
 }
 
 /** What a selective invoke did with one record. */
-export interface Outcome {
-  readonly collection: string;
-  readonly id: string;
-  readonly status: "invoked" | "skipped" | "failed";
-  readonly reason: string | null;
-  readonly result: unknown;
-  readonly revision: number | null;
-}
+export type Outcome = Schemas["Outcome"];
 
-export interface InvokeReport {
-  readonly invoked: number;
-  readonly skipped: number;
-  readonly failed: number;
-  readonly outcomes: Outcome[];
-}
+export type InvokeReport = Schemas["Invocations"];
 
 /** One change of the journal; `data` is the data after it, null on a deletion. */
-export interface Change {
-  readonly seq: number;
-  readonly at: string;
-  readonly workspace: string | null;
-  readonly collection: string;
-  readonly id: string;
-  readonly revision: number;
-  readonly schema_version: number;
-  readonly operation: string;
-  readonly command: string | null;
-  readonly payload: unknown;
-  readonly actor: string | null;
-  readonly request_id: string;
-  readonly data: JsonObject | null;
-}
+export type Change = Schemas["Change"];
 
 /** What an undo did with one record; `reason` says why it could not go back. */
-export interface UndoneRecord {
-  readonly collection: string;
-  readonly workspace: string | null;
-  readonly id: string;
-  readonly from_revision: number;
-  readonly to_revision: number | null;
-  readonly data_revision: number | null;
-  readonly outcome: "reverted" | "recreated" | "deleted" | "unchanged" | "skipped" | "conflict";
-  readonly reason: { conflict: string; at: string | null; actor: string | null } | null;
-}
+export type UndoneRecord = Schemas["UndoneRecord"];
 
 /** What an undo did; the first 1,000 records are listed. */
-export interface UndoReport {
-  readonly undone: number;
-  readonly skipped: number;
-  readonly records: UndoneRecord[];
-}
+export type UndoReport = Schemas["Undo"];
 
 /** Which changes to take back: those of a request, or those of a range. */
 export type UndoSelection = ({ requestId: string } | { fromSeq: number; toSeq: number }) & {
