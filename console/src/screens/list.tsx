@@ -337,7 +337,7 @@ function Condition({ columns, value }: { columns: Column[]; value: string }) {
     <form class="condition" role="search" onSubmit={(event) => { event.preventDefault(); setOpen(false); setQuery({ q: text.trim() || null }, false); }}>
       <input ref={input} class="mono" role="combobox" aria-label="Condition in CEL" aria-expanded={offered.length > 0} aria-controls="completions"
         aria-activedescendant={offered.length ? `completion-${marked}` : undefined} autocomplete="off" spellcheck={false}
-        placeholder='data.severity >= 30 && data.title.contains("db")' value={text}
+        placeholder={words[0] ? `CEL condition, such as has(${words[0]})` : "CEL condition"} value={text}
         onInput={(event) => { setText(event.currentTarget.value); setOpen(true); setMarked(0); }}
         onBlur={() => setTimeout(() => setOpen(false), 150)}
         onKeyDown={(event) => {
