@@ -6,7 +6,7 @@ from contextlib import ExitStack, aclosing, closing, suppress
 from dataclasses import asdict, replace
 
 from persist.api.query_params import flag, listing
-from persist.api.requests import NDJSON_TYPES, Request, SpooledBody
+from persist.api.requests import NDJSON_TYPES, Disconnected, Request, SpooledBody
 from persist.api.responses import (
     NDJSON,
     Response,
@@ -17,8 +17,10 @@ from persist.api.responses import (
 )
 from persist.api.write_requests import Write, Writes
 from persist.domain import strict_json
+from persist.domain.access import Level
 from persist.domain.entity_type import EntityType
 from persist.domain.errors import (
+    AccessRefused,
     InvalidData,
     InvalidJson,
     InvalidQuery,
@@ -253,6 +255,7 @@ async def export(
     async def chunks() -> AsyncGenerator[bytes, None]:
         async with aclosing(database.stream(source, workspace, query)) as stream:
             async for rows in stream:
+                await _admit_again(request, entity_type.name, workspace)
                 lines = [
                     row_text(entity_type.name, workspace, selected(row, asked.fields))
                     + "\n"
@@ -261,6 +264,15 @@ async def export(
                 yield "".join(lines).encode()
 
     return await _begun(chunks())
+
+
+async def _admit_again(request: Request, collection: str, workspace: str) -> None:
+    """End a response whose caller's key has been revoked meanwhile."""
+    try:
+        await request.admit()
+        request.access.require(Level.READ, collection, workspace)
+    except AccessRefused:
+        raise Disconnected from None
 
 
 async def _begun(chunks: AsyncGenerator[bytes, None]) -> StreamedResponse:

@@ -146,7 +146,7 @@ def split(
     return control, [pair for pair in pairs if pair[0] not in names]
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=512)
 def listing(
     entity_type: EntityType, workspace: str, query: bytes, *, paged: bool = True
 ) -> Listing:
@@ -175,7 +175,7 @@ NEWEST_DELETION_FIRST: tuple[SortKey, ...] = (
 )
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=512)
 def trash_listing(entity_type: EntityType, workspace: str, query: bytes) -> Listing:
     """Return a request for deleted records.
 
@@ -265,7 +265,7 @@ _COLLECTION = Field(
 _BY_ID_AND_COLLECTION = (SortKey(ENVELOPE["id"]), SortKey(_COLLECTION))
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=512)
 def workspace_listing(workspace: str, query: bytes) -> Listing:
     """Return a list request over several collections, with filters of the envelope.
 

@@ -7,10 +7,16 @@ from concurrent.futures import Executor, Future, wait
 from typing import Any, TypeVar
 
 from persist.storage.dialect import Dialect
-from persist.storage.records import BATCH_ROWS
 from persist.storage.sql import Compiled, Connection, Cursor, Row
+from persist.storage.weights import FIRST_ROWS, of_records
 
 logger = logging.getLogger(__name__)
+
+BATCH_ROWS = 100
+"""Rows of a batch at most."""
+
+BATCH_CHARACTERS = 1_048_576
+"""Characters that a batch has if its rows are as long as those before."""
 
 Result = TypeVar("Result")
 
@@ -24,6 +30,7 @@ class RowStream:
         self._connection: Connection | None = None
         self._rows: Cursor | None = None
         self._running: Future[Any] | None = None
+        self._count = FIRST_ROWS
 
     async def call(
         self,
@@ -52,7 +59,10 @@ class RowStream:
         """Return the next batch, an empty one at the end."""
         if self._rows is None:
             return []
-        return self._rows.fetchmany(BATCH_ROWS)
+        rows = self._rows.fetchmany(self._count)
+        average = of_records(rows) // (len(rows) or 1) + 1
+        self._count = min(BATCH_ROWS, max(1, BATCH_CHARACTERS // average))
+        return rows
 
     def end(self) -> "asyncio.Future[None]":
         """Interrupt what still runs and close the connection, in another thread.

@@ -222,12 +222,13 @@ class Session(Generic[SomeDialect]):
 class StatementCache:
     """The compiled statements of one collection, by what distinguishes them."""
 
-    CAPACITY = 1_000
-    """Statements that are kept; the next one empties the cache."""
+    CAPACITY = 2_000_000
+    """Characters of statements that are kept; more than that empty the cache."""
 
     def __init__(self, dialect: Dialect) -> None:
         self._dialect = dialect
         self._compiled: dict[Any, Compiled] = {}
+        self._characters = 0
 
     def get(
         self,
@@ -243,8 +244,10 @@ class StatementCache:
         return found
 
     def _add(self, key: Any, compiled: Compiled) -> None:
-        if len(self._compiled) >= self.CAPACITY:
+        self._characters += len(compiled.text)
+        if self._characters > self.CAPACITY:
             self._compiled.clear()
+            self._characters = len(compiled.text)
         self._compiled[key] = compiled
 
 

@@ -31,6 +31,7 @@ class Target:
 
     server: Server
     database: str
+    database_url: str
     keys: dict[str, str]
     victim: str
 
@@ -68,7 +69,7 @@ def target(
             for name, asked in scopes.items()
         }
         becomes({200}, server, keys["admin"])
-        found = Target(server, database, keys, "")
+        found = Target(server, database, url, keys, "")
         with found.client() as admin:
             for name in ("plain", "large"):
                 made = admin.put(f"/entity-types/{name}", json=DEFINITION)
