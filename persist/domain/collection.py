@@ -433,10 +433,10 @@ class Collection:
         found = self.select_for_update(query, max_affected)
         if len(found) > max_affected:
             raise too_many(self.count(query), max_affected)
-        ids = [record_id for record_id, _ in found]
-        for start in range(0, len(ids), DELETE_BATCH_RECORDS):
-            self.delete_all(ids[start : start + DELETE_BATCH_RECORDS])
-        return len(ids)
+        for start in range(0, len(found), DELETE_BATCH_RECORDS):
+            batch = found[start : start + DELETE_BATCH_RECORDS]
+            self.delete_all([record_id for record_id, _ in batch])
+        return len(found)
 
     def delete_all(self, ids: Sequence[str]) -> None:
         """Delete records that exist, and keep none of them in memory."""

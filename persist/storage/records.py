@@ -7,7 +7,7 @@ because it sends them first.
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
@@ -119,8 +119,9 @@ class TableRecords:
         query: Query,
     ) -> list[tuple[str, int]]:
         statement = _select_for_update(self._layout, query)
-        rows = self._select(statement, workspace, query)
-        return [(record_id, revision) for record_id, revision in rows]
+        # They may be a million: the driver's rows are not copied.
+        rows: list[Any] = self._select(statement, workspace, query)
+        return rows
 
     def _select(
         self,

@@ -150,7 +150,8 @@ def test_a_full_temporary_folder_is_503_and_loses_nothing(
     new_database: NewDatabase, tmp_path: Path
 ) -> None:
     url = new_database()
-    with small_disk(4) as disk:
+    # Rows and changes of an import wait in the temporary folder, about 400 bytes each.
+    with small_disk(24) as disk:
         environment = {"TMPDIR": str(disk.folder)}
         with (
             serving(url, tmp_path, environment=environment) as server,
