@@ -1,7 +1,8 @@
 """Where SQLite and PostgreSQL differ.
 
 ``dialect_of`` is the only place that asks which database it is. Everything else calls
-the methods of ``Dialect``, which ``sqlite`` and ``postgresql`` implement.
+the methods of ``Dialect``, which ``sqlite`` and ``postgresql`` implement: connections,
+errors and files; what returns SQL is in ``sqlite_sql`` and ``postgresql_sql``.
 """
 
 import re

@@ -1,51 +1,30 @@
 """SQLite in one file, in WAL mode. A commit is on the disk before it is answered."""
 
-import json
 import os
 import shutil
 import sqlite3
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import AbstractContextManager, closing, suppress
 from pathlib import Path as FilePath
-from typing import Any, cast
+from typing import cast
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import sqlite
 
-from persist.domain.case_folding import fold
-from persist.domain.comparable import (
-    date_time_form,
-    decimal_form,
-    duration_form,
-    time_form,
-)
-from persist.domain.field import FieldType, Path
-from persist.domain.field_types import TEXT_TYPES
-from persist.domain.record import canonical_text, dumps
 from persist.storage.dialect import (
-    KEY_COLUMNS,
     BackupFailed,
     Checkpoint,
     CommitOutcome,
-    ElementTest,
     Failure,
-    TableWriter,
 )
-from persist.storage.dialect.columns import COLUMN_TYPES, TEXT
-from persist.storage.dialect.compiler import SqlCompiler, counted
+from persist.storage.dialect.sqlite_functions import create_functions
+from persist.storage.dialect.sqlite_sql import SqliteSql
 from persist.storage.dialect.turnstile import Turnstile
 from persist.storage.durable_files import rename_durably
 from persist.storage.sql import (
     Connection,
     Cursor,
-    Insert,
-    SqlCondition,
-    SqlExpression,
-    SqlText,
-    constant,
-    quoted_name,
-    quoted_names,
 )
 
 BUSY_SECONDS = 5.0
@@ -78,42 +57,8 @@ INTERRUPT_STEPS = 500
 SYNC_FAILURES = (sqlite3.SQLITE_IOERR_FSYNC, sqlite3.SQLITE_IOERR_DIR_FSYNC)
 """Errors of a COMMIT whose data has been written, but perhaps not to the disk."""
 
-JSON_TYPES = {
-    "text": "string",
-    "integer": "number",
-    "real": "number",
-    "true": "boolean",
-    "false": "boolean",
-}
-"""JSON's name of a type by SQLite's."""
 
-
-def _canonical_json(text: str | None) -> str | None:
-    if text is None or text[0] not in "{[":
-        return text
-    return canonical_text(json.loads(text))
-
-
-def _member(text: str | None, name: str) -> str | None:
-    """Return a member of an object as JSON text; None of anything else."""
-    value = None if text is None else json.loads(text)
-    if not isinstance(value, dict) or name not in value:
-        return None
-    return dumps(value[name])
-
-
-FUNCTIONS: dict[str, Callable[[Any], str | None]] = {
-    "persist_decimal_form": decimal_form,
-    "persist_date_time_form": date_time_form,
-    "persist_time_form": time_form,
-    "persist_duration_form": duration_form,
-    "persist_canonical_json": _canonical_json,
-    "persist_fold": lambda text: fold(text) if isinstance(text, str) else None,
-}
-"""The functions of SQL that are Python's."""
-
-
-class Sqlite(SqlCompiler):
+class Sqlite(SqliteSql):
     """The dialect of SQLite."""
 
     name = "sqlite"
@@ -150,10 +95,7 @@ class Sqlite(SqlCompiler):
         connection.execute(f"PRAGMA cache_size=-{CACHE_KIB}")
         connection.execute(f"PRAGMA mmap_size={MMAP_BYTES}")
         connection.execute(f"PRAGMA journal_size_limit={WAL_BYTES}")
-        for name, function in FUNCTIONS.items():
-            connection.create_function(name, 1, function, deterministic=True)
-        connection.create_function("json_number", 1, _json_number, deterministic=True)
-        connection.create_function("persist_member", 2, _member, deterministic=True)
+        create_functions(connection)
         return connection
 
     def connect_writer(self) -> Connection:
@@ -324,148 +266,6 @@ class Sqlite(SqlCompiler):
         # None of SQLite's sentences contains the name of a file.
         return str(error)
 
-    # Statements
-
-    def analyze_statements(self, tables: list[str]) -> list[str]:
-        return []  # SQLite plans by the schema
-
-    def inserter(self, table: sa.Table) -> Insert:
-        names = [column.name for column in table.columns]
-        marks = ", ".join("?" * len(names))
-        insert = f"INSERT INTO {table.name} ({quoted_names(names)}) VALUES ({marks})"
-        return lambda cursor, rows: cursor.executemany(insert, rows)
-
-    def table_writer(self, table: sa.Table) -> TableWriter:
-        assignments = ", ".join(
-            f"{quoted_name(column.name)} = ?" for column in table.columns
-        )
-        key = " AND ".join(f"{name} = ?" for name in KEY_COLUMNS)
-        return TableWriter(
-            insert=self.inserter(table),
-            update=_row_by_row(f"UPDATE {table.name} SET {assignments} WHERE {key}"),
-            delete=_row_by_row(f"DELETE FROM {table.name} WHERE {key}"),
-        )
-
-    def for_update(self, statement: sa.Select[Any]) -> sa.Select[Any]:
-        return statement  # the transaction has locked the whole file
-
-    def ordered_branch(self, branch: sa.Select[Any]) -> sa.Select[Any]:
-        # SQLite runs the branches as coroutines and merges them.
-        return branch.order_by(None).limit(None)
-
-    def count_changes(self, counters: sa.Table) -> sa.ClauseElement:
-        return counted(sqlite.insert(counters), counters)
-
-    def take_seq(
-        self, take: sa.Update, columns: Sequence[sa.Column[Any]]
-    ) -> sa.ClauseElement:
-        return take.returning(sa.null(), *columns)
-
-    def lock_key(self, cursor: Cursor, key: str) -> bool:
-        return True  # the transaction has locked the whole file
-
-    # Parameters
-
-    def bound_value(self, value: Any) -> Any:
-        return value
-
-    def bound_list(self, values: Sequence[Any]) -> str:
-        return json.dumps(values)
-
-    # Expressions
-
-    def one_of(self, column: SqlExpression, name: str) -> SqlCondition:
-        values = sa.func.json_each(sa.bindparam(name)).table_valued("value")
-        return sa.type_coerce(column.in_(sa.select(values.c.value)), sa.Boolean())
-
-    def column_json(self, column: sa.Column[Any], field_type: FieldType) -> SqlText:
-        if field_type is FieldType.NUMBER:
-            return sa.func.json_number(column)
-        if field_type in TEXT_TYPES:
-            return sa.func.json_quote(column)
-        if field_type is FieldType.BOOLEAN:
-            return _boolean_json(column)
-        if field_type is FieldType.INTEGER and not column.nullable:
-            return sa.type_coerce(column, sa.Text())
-        return sa.func.coalesce(column, sa.literal_column("'null'"))
-
-    def concatenate(self, *parts: str | SqlText) -> SqlText:
-        # A chain of || copies what it has at every link: printf takes a third less.
-        form = ""
-        values = []
-        for part in parts:
-            if isinstance(part, str):
-                form += part.replace("%", "%%")
-            else:
-                form += "%s"
-                values.append(part)
-        return sa.func.printf(constant(form), *values, type_=sa.Text())
-
-    def member(
-        self,
-        document: SqlExpression,
-        path: Path,
-        field_type: FieldType,
-    ) -> SqlExpression:
-        column_type = COLUMN_TYPES.get(field_type, TEXT)
-        return sa.func.json_extract(*_at(document, path), type_=column_type)
-
-    def open_member(
-        self,
-        document: SqlExpression,
-        path: Path,
-        field_type: FieldType,
-    ) -> SqlExpression:
-        return self.member(document, path, field_type)  # a value keeps its own type
-
-    def canonical_json(self, document: SqlExpression, path: Path) -> SqlText:
-        found, rest = _at(document, path)
-        return sa.func.persist_canonical_json(found.op("->")(rest), type_=TEXT)
-
-    def json_type(
-        self, document: SqlExpression, path: Path
-    ) -> sa.ColumnElement[str | None]:
-        found = sa.func.json_type(*_at(document, path))
-        return sa.case(JSON_TYPES, value=found, else_=found)
-
-    def is_integer(self, document: SqlExpression, path: Path) -> SqlCondition:
-        value = self.member(document, path, FieldType.NUMBER)
-        return sa.func.typeof(value) == constant("integer")
-
-    def list_length(self, document: SqlExpression, path: Path) -> sa.ColumnElement[int]:
-        is_list = self.json_type(document, path) == constant("array")
-        length = sa.func.json_array_length(*_at(document, path))
-        return sa.case((is_list, length))
-
-    def has_element(
-        self,
-        document: SqlExpression,
-        path: Path,
-        test: ElementTest,
-    ) -> SqlCondition:
-        elements = sa.func.json_each(*_at(document, path)).table_valued("value", "type")
-        json_type = sa.case(JSON_TYPES, value=elements.c.type, else_=elements.c.type)
-
-        def value(field_type: FieldType) -> SqlExpression:
-            return sa.type_coerce(elements.c.value, COLUMN_TYPES[field_type])
-
-        one = sa.literal_column("1", sa.Integer())
-        found = sa.select(one).select_from(elements)
-        is_list = self.json_type(document, path) == constant("array")
-        return sa.and_(is_list, found.where(test(json_type, value)).exists())
-
-    def contains(self, text: Any, part: Any) -> SqlCondition:
-        return sa.func.instr(text, part) > 0
-
-    def startswith(self, text: Any, part: Any) -> SqlCondition:
-        beginning = sa.func.substr(text, 1, sa.func.length(part))
-        return sa.type_coerce(beginning == part, sa.Boolean())
-
-    def endswith(self, text: Any, part: Any) -> SqlCondition:
-        surplus = sa.func.length(text) - sa.func.length(part)
-        ending = sa.func.substr(text, surplus + 1)
-        return sa.and_(sa.func.length(text) >= sa.func.length(part), ending == part)
-
 
 def _size(file: FilePath) -> int:
     try:
@@ -483,50 +283,6 @@ def _overwrite_unsynced(connection: sqlite3.Connection) -> None:
     connection.execute("BEGIN IMMEDIATE")
     connection.execute(f"PRAGMA user_version = {1 - version % 2}")
     connection.execute("COMMIT")
-
-
-def _row_by_row(statement: str) -> Callable[[Cursor, Sequence[Any]], int]:
-    """Return what runs a statement for each row and counts the rows it found."""
-
-    def run(cursor: Cursor, rows: Sequence[Any]) -> int:
-        cursor.executemany(statement, rows)
-        return cursor.rowcount
-
-    return run
-
-
-def _boolean_json(column: sa.Column[Any]) -> SqlText:
-    named = sa.case(
-        (column, sa.literal_column("'true'")), else_=sa.literal_column("'false'")
-    )
-    if not column.nullable:
-        return named
-    return sa.case((column.is_(None), sa.literal_column("'null'")), else_=named)
-
-
-def _json_path(path: Path) -> SqlText:
-    return constant("$" + "".join(f'."{name}"' for name in path))
-
-
-def _at(document: SqlExpression, path: Path) -> tuple[SqlExpression, SqlExpression]:
-    """Return the arguments of a JSON function that looks at a member.
-
-    SQLite's path syntax cannot say every name.
-    """
-    for position, name in enumerate(path):
-        if json.dumps(name, ensure_ascii=False) != f'"{name}"':
-            before = _json_path(path[:position])
-            outer = document.op("->")(before) if position else document
-            member = sa.func.persist_member(outer, constant(name))
-            return _at(member, path[position + 1 :])
-    return document, _json_path(path)
-
-
-def _json_number(value: float | None) -> str:
-    """Write a double as Python and PostgreSQL do; SQLite itself keeps 15 digits."""
-    if value is not None and value.is_integer() and abs(value) < 2**63:
-        return json.dumps(int(value))
-    return json.dumps(value)
 
 
 def _create_private(file: FilePath) -> None:
