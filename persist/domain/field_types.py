@@ -1,7 +1,7 @@
 """The table of field types: how a value of each is parsed and compared.
 
 Query parameters, CEL filters, sorting, indexes, unique values and OpenAPI all read it.
-``storage/query_sql`` has the SQL of each type.
+``storage/condition_sql`` has the SQL of each type.
 """
 
 import math
