@@ -10,6 +10,7 @@ from rich.console import Console
 from app.showcase.audit import record_login
 from app.showcase.catalogue import sell_keyboard
 from app.showcase.incident import respond
+from app.showcase.mistakes import take_back
 from app.showcase.narrator import Mismatch, Narrator
 from app.showcase.report import Report
 from app.showcase.tickets import restore_tickets
@@ -87,6 +88,7 @@ def _tell(narrator: Narrator) -> None:
         restore_tickets(narrator)
         event_version = record_login(narrator)
         respond(narrator, event_version)
+        take_back(narrator)
     except BaseException:
         with contextlib.suppress(Mismatch, httpx.HTTPError):
             narrator.delete_all()

@@ -76,6 +76,24 @@ INCIDENT = [
     "Three are skipped",
     "Three are overwritten",
 ]
+MISTAKES = [
+    "Desk in the catalogue",
+    "Lamp in the catalogue",
+    "Note the last change",
+    "Import a price list over them",
+    "Note the last change of the import",
+    "The prices are euros",
+    "Before the import",
+    "Rehearse the undo",
+    "Undo the import",
+    "The prices are cents again",
+    "The mistake can be seen",
+    "Both read a ticket",
+    "One raises its severity",
+    "The other renames it: late",
+    "Merged: both edits hold",
+    "The same member twice is a conflict",
+]
 END = ["Delete what was created"]
 STORY = [
     *CATALOGUE,
@@ -84,6 +102,7 @@ STORY = [
     "Register AuditEvent",
     *EVENTS,
     *INCIDENT,
+    *MISTAKES,
     *END,
 ]
 
@@ -193,8 +212,12 @@ def checked_steps(outcome: subprocess.CompletedProcess[str]) -> list[Json]:
     assert facts["Escalate both: only a major fault does"]["outcomes.0.result"] == 40
     assert facts["Restore it there"]["created"] == 3
     assert facts["4900 became 5400"]["data.price_cents"] == 5400
+    assert facts["Before the import"]["items.1.data.price_cents"] == 3900
+    assert facts["Undo the import"] == {"undone": 3, "skipped": 0}
+    assert facts["The prices are cents again"]["total"] == 2
+    assert facts["Merged: both edits hold"]["revision"] == 3
     assert facts["Delete what was created"] == {
-        "deleted": 18 if "Register AuditEvent" in facts else 17
+        "deleted": 21 if "Register AuditEvent" in facts else 20
     }
     return steps
 
