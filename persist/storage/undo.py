@@ -4,17 +4,13 @@ before, and whether somebody has changed them since."""
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from itertools import groupby
-from typing import Any, NamedTuple
-
-import sqlalchemy as sa
+from typing import NamedTuple
 
 from persist.domain.change import Operation, Origin
 from persist.domain.collection import Collection
 from persist.domain.counting import counted
 from persist.domain.entity_type import EntityType
 from persist.domain.errors import (
-    ChangesGone,
-    InvalidQuery,
     NotFound,
     TooManyAffected,
     UndoConflict,
@@ -38,166 +34,18 @@ from persist.storage.spool import Spool
 from persist.storage.sql import (
     Row,
     Session,
-    SqlCondition,
-    Statement,
-    big_integer,
-    constant,
 )
-from persist.storage.tables import JOURNAL
+from persist.storage.undo_sql import (
+    COUNT_SELECTED,
+    SURROUNDINGS,
+    TOUCHED,
+    ChangeRow,
+    Form,
+    TouchedRecord,
+    changes_of_undo,
+    values_of,
+)
 from persist.storage.unit_of_work import UnitOfWork
-
-_MIGRATE = constant(Operation.MIGRATE.value)
-
-Journal = sa.Table | sa.Alias
-
-
-class Form(NamedTuple):
-    """What a selection names; each has a statement of its own, for its index."""
-
-    of_request: bool
-    of_collection: bool
-    of_workspace: bool
-
-
-def _in_range(journal: Any, *, of_request: bool) -> SqlCondition:
-    """Compare changes with the range of a selection, and its request."""
-    conditions = [
-        journal.c.seq >= big_integer("low"),
-        journal.c.seq <= big_integer("high"),
-    ]
-    if of_request:
-        conditions.append(journal.c.request_id == sa.bindparam("request_id"))
-    return sa.and_(*conditions)
-
-
-def _selected(form: Form) -> SqlCondition:
-    conditions = [_in_range(JOURNAL, of_request=form.of_request)]
-    if form.of_collection:
-        conditions.append(JOURNAL.c.collection == sa.bindparam("collection"))
-    if form.of_workspace:
-        conditions.append(JOURNAL.c.workspace == sa.bindparam("workspace"))
-    return sa.and_(*conditions)
-
-
-def _count_selected(form: Form) -> Statement:
-    """Count the selected changes, to one more than an undo takes."""
-    limit = sa.literal_column(str(MAX_CHANGES + 1), sa.Integer())
-    selected = sa.select(JOURNAL.c.seq).where(_selected(form)).limit(limit)
-    return Statement(sa.select(sa.func.count()).select_from(selected.subquery()))
-
-
-def _touched(form: Form) -> Statement:
-    """Select each record with its first selected change, and whether all of them are
-    migrations."""
-    key = (JOURNAL.c.collection, JOURNAL.c.workspace, JOURNAL.c.id)
-    others = sa.func.sum(sa.case((JOURNAL.c.operation == _MIGRATE, 0), else_=1))
-    first = sa.func.min(JOURNAL.c.seq)
-    selected = sa.select(*key, first, others)
-    return Statement(selected.where(_selected(form)).group_by(*key))
-
-
-FORMS = [
-    Form(of_request, of_collection, of_workspace)
-    for of_request in (False, True)
-    for of_collection in (False, True)
-    for of_workspace in (False, True)
-]
-COUNT_SELECTED = {form: _count_selected(form) for form in FORMS}
-TOUCHED = {form: _touched(form) for form in FORMS}
-
-
-def _neighbour(name: str, newest_first: bool, condition: Any) -> Any:
-    """Select the ``seq`` of another change of the record of a change."""
-    other = JOURNAL.alias(name)
-    order = other.c.revision.desc() if newest_first else other.c.revision
-    return (
-        sa.select(other.c.seq)
-        .where(
-            other.c.collection == JOURNAL.c.collection,
-            other.c.workspace == JOURNAL.c.workspace,
-            other.c.id == JOURNAL.c.id,
-            condition(other),
-        )
-        .order_by(order)
-        .limit(sa.literal_column("1"))
-        .correlate(JOURNAL)
-        .scalar_subquery()
-    )
-
-
-def _surroundings(*, of_request: bool) -> Callable[[Dialect], sa.ClauseElement]:
-    def write(dialect: Dialect) -> sa.ClauseElement:
-        """Select the changes of ``seqs``, each with three others of its record: the one
-        before, the last one, and the first later one that is not selected."""
-
-        def unselected(other: Any) -> SqlCondition:
-            # What the plan did to a record is nobody's change of it.
-            return sa.and_(
-                other.c.revision > JOURNAL.c.revision,
-                sa.not_(_in_range(other, of_request=of_request)),
-                other.c.operation != _MIGRATE,
-            )
-
-        return sa.select(
-            JOURNAL.c.id,
-            JOURNAL.c.revision,
-            JOURNAL.c.operation,
-            _neighbour(
-                "earlier", True, lambda other: other.c.revision < JOURNAL.c.revision
-            ),
-            _neighbour(
-                "newest", True, lambda other: other.c.revision >= JOURNAL.c.revision
-            ),
-            _neighbour("later", False, unselected),
-        ).where(dialect.one_of(JOURNAL.c.seq, "seqs"))
-
-    return write
-
-
-SURROUNDINGS = {
-    of_request: Statement(_surroundings(of_request=of_request))
-    for of_request in (False, True)
-}
-
-
-@Statement
-def changes_of_undo(dialect: Dialect) -> sa.ClauseElement:
-    """Select what undo reads of the changes of ``seqs``."""
-    return sa.select(
-        JOURNAL.c.seq,
-        JOURNAL.c.revision,
-        JOURNAL.c.schema_version,
-        JOURNAL.c.operation,
-        JOURNAL.c.at,
-        JOURNAL.c.actor,
-        JOURNAL.c.created_at,
-        sa.func.coalesce(JOURNAL.c.updated_at, JOURNAL.c.at),
-        JOURNAL.c.data,
-    ).where(dialect.one_of(JOURNAL.c.seq, "seqs"))
-
-
-class _Change(NamedTuple):
-    """A row of ``changes_of_undo``."""
-
-    seq: int
-    revision: int
-    schema_version: int
-    operation: str
-    at: str
-    actor: str
-    created_at: str
-    updated_at: str
-    data: str | None
-
-
-class _Touched(NamedTuple):
-    """A record that selected changes touched; they sort as writers lock records."""
-
-    collection: str
-    workspace: str
-    id: str
-    first_seq: int
-    others: int
 
 
 class _Judged(NamedTuple):
@@ -244,9 +92,9 @@ class _Undo:
         self._selected = selected
         self._on_conflict = on_conflict
         self._first, head = self._session.rows(JOURNAL_ENDS)[0]
-        self._values = _values(selected, self._first, head)
+        self._values = values_of(selected, self._first, head)
 
-    def touched(self) -> list[_Touched]:
+    def touched(self) -> list[TouchedRecord]:
         """Return the records that selected changes touched."""
         selected = self._selected
         form = Form(
@@ -263,9 +111,11 @@ class _Undo:
                 " Undo them in parts, from the last seq to the first"
             )
         rows = self._session.rows(TOUCHED[form], **self._values)
-        return sorted(_Touched(*row) for row in rows)
+        return sorted(TouchedRecord(*row) for row in rows)
 
-    def take_back(self, collection: Collection, touched: Sequence[_Touched]) -> None:
+    def take_back(
+        self, collection: Collection, touched: Sequence[TouchedRecord]
+    ) -> None:
         """Have the records of a collection in a workspace go back.
 
         Unique values may change places, so records that have some make room first.
@@ -316,7 +166,7 @@ class _Undo:
         self._work.release_records()
 
     def _able(
-        self, collection: Collection, touched: Sequence[_Touched]
+        self, collection: Collection, touched: Sequence[TouchedRecord]
     ) -> Iterator[Past]:
         """Yield the records that can go back, and report the others.
 
@@ -333,7 +183,7 @@ class _Undo:
             self._report(collection, past, outcome, None, conflict)
 
     def _judged(
-        self, collection: Collection, touched: Sequence[_Touched]
+        self, collection: Collection, touched: Sequence[TouchedRecord]
     ) -> Iterator[_Judged]:
         session = self._session
         by_id = {record.id: record for record in touched}
@@ -366,7 +216,7 @@ class _Undo:
 
     def _changes(
         self, collection: Collection, rows: Sequence[Row]
-    ) -> dict[int | None, _Change]:
+    ) -> dict[int | None, ChangeRow]:
         """Return the changes around the selected ones, by ``seq``."""
         seqs: set[int] = set()
         for record_id, _, _, before, last, later in rows:
@@ -376,7 +226,7 @@ class _Undo:
             seqs.update(seq for seq in wanted if seq is not None)
         bound = self._session.dialect.bound_list(sorted(seqs))
         found = self._session.rows(changes_of_undo, seqs=bound)
-        return {row[0]: _Change(*row) for row in found}
+        return {row[0]: ChangeRow(*row) for row in found}
 
     def _report(
         self,
@@ -401,34 +251,11 @@ class _Undo:
         )
 
 
-def _values(selected: SelectedChanges, first: int, head: int) -> dict[str, Any]:
-    """Return the values of a selection. Raises ``ChangesGone``, ``InvalidQuery``."""
-    values: dict[str, Any] = {"low": first, "high": head}
-    if selected.request_id is None:
-        if selected.from_seq < first:
-            raise ChangesGone(
-                f"the journal was trimmed and begins at seq {first}", first_seq=first
-            )
-        if selected.to_seq > head:
-            raise InvalidQuery(
-                f"to_seq={selected.to_seq} is beyond the last change, whose seq is"
-                f" {head}",
-                last_seq=head,
-            )
-        values |= {"low": selected.from_seq, "high": selected.to_seq}
-    named = {
-        "request_id": selected.request_id,
-        "collection": selected.collection,
-        "workspace": selected.workspace,
-    }
-    return values | {name: value for name, value in named.items() if value is not None}
-
-
 def _past(
     collection: Collection,
     record_id: str,
-    before: _Change | None,
-    last: _Change | None,
+    before: ChangeRow | None,
+    last: ChangeRow | None,
 ) -> Past:
     """Return a record; ``last`` is its last change where it is deleted."""
     current = collection.records.get(collection.workspace, record_id)
@@ -440,8 +267,8 @@ def _past(
 
 
 def _conflict(
-    before: _Change | None,
-    later: _Change | None,
+    before: ChangeRow | None,
+    later: ChangeRow | None,
     *,
     is_trimmed: bool,
     is_migrated: bool,
@@ -456,12 +283,12 @@ def _conflict(
     return Conflict(Obstacle.MIGRATED) if is_migrated else None
 
 
-def _is_deletion(change: _Change) -> bool:
+def _is_deletion(change: ChangeRow) -> bool:
     return change.operation == Operation.DELETE.value
 
 
 def _record(
-    collection: Collection, record_id: str, change: _Change | None
+    collection: Collection, record_id: str, change: ChangeRow | None
 ) -> Record | None:
     """Return the record as a change left it, None if it left none."""
     if change is None or change.data is None:
