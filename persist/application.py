@@ -76,6 +76,7 @@ class Persist(FastAPI):
             version=VERSION,
             with_service=True,
             access=access,
+            workspaces=self.database.catalog.workspaces,
         )
 
     def openapi_chunks(self, access: Access) -> list[bytes]:
@@ -86,6 +87,7 @@ class Persist(FastAPI):
                 version=VERSION,
                 with_service=True,
                 access=access,
+                workspaces=self.database.catalog.workspaces,
                 server=self.server,
             )
         )

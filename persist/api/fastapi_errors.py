@@ -26,7 +26,7 @@ async def handle_error(request: Request, error: Exception) -> Response:
         response = no_content()
         response.raw_headers.append((b"allow", methods.encode()))
         return response
-    return problem(refusal, asked.instance, asked.request_id)
+    return problem(refusal, asked)
 
 
 def _refusal(request: Request, error: Exception) -> Exception:

@@ -94,9 +94,9 @@ class Gateway:
         except asyncio.CancelledError:  # the server stops and has waited long enough
             if request.status != CLIENT_CLOSED_REQUEST:
                 raise
-            reply = _problem(Unavailable("the service is stopping"), request)
+            reply = problem(Unavailable("the service is stopping"), request)
         except Exception as error:  # noqa: BLE001 - every error is answered as a problem
-            reply = _problem(error, request)
+            reply = problem(error, request)
         reply.raw_headers.extend(self._headers(request, reply.raw_headers))
         request.response_begins(reply.status_code)
         head = request.method == "HEAD"
@@ -157,10 +157,6 @@ class Gateway:
             await send(message)
 
         return with_headers
-
-
-def _problem(error: BaseException, request: Request) -> Reply:
-    return problem(error, request.instance, request.request_id)
 
 
 def _below_collection(parts: list[str]) -> tuple[list[str], str] | None:

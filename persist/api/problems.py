@@ -2,8 +2,11 @@
 of their statuses."""
 
 import logging
+from collections.abc import Sequence
 from typing import Any
 
+from persist.api.hints import hint
+from persist.api.requests import Request
 from persist.api.responses import PROBLEM, Headers, Response
 from persist.domain import errors
 from persist.domain.errors import PersistError, Refused
@@ -55,37 +58,40 @@ def catalogue() -> dict[str, type[PersistError]]:
     return dict(sorted(found.items()))
 
 
-def problem(error: BaseException, instance: str, request_id: str) -> Response:
+def problem(error: BaseException, request: Request) -> Response:
     """Return the response to a request that failed. An exception that is no refusal is
     logged, and answered with 500 without a word about the inside."""
     if isinstance(error, errors.Unavailable | errors.OutcomeUnknown):
         logger.warning("answered 503: %s", error.detail)
     if not isinstance(error, PersistError):
-        logger.error("%s failed", instance, exc_info=error)
+        logger.error("%s failed", request.instance, exc_info=error)
         error = PersistError(
             "the service failed on this request; its log has the request_id"
         )
     status = status_of(type(error))
+    detail = error.detail + hint(error, request.access)
     members: dict[str, Any] = {
         "type": f"/problems/{error.code}",
         "title": error.title,
         "status": status,
-        "detail": error.detail,
-        "instance": instance,
+        "detail": detail,
+        "instance": request.instance,
         "code": error.code,
-        "request_id": request_id,
+        "request_id": request.request_id,
     }
     if error.errors:
         members["errors"] = [violation._asdict() for violation in error.errors]
-    body = dumps(members | error.members).encode()
-    return Response(status, body, [PROBLEM, *_headers(error)])
+    text = dumps(members | error.members)
+    headers = [PROBLEM, *_headers(error)]
+    return Response(status, text.encode(), headers)
 
 
 def _headers(error: PersistError) -> Headers:  # noqa: PLR0911 - a table of errors
     """Return the headers that an error has in addition to those of every problem."""
     match error:
         case errors.Unavailable():
-            return [(RETRY_AFTER, str(error.retry_after).encode())]
+            seconds = str(error.retry_after)
+            return [(RETRY_AFTER, seconds.encode())]
         case errors.IdempotencyInProgress():
             return [(RETRY_AFTER, b"1")]
         case errors.Unauthenticated():
@@ -96,8 +102,13 @@ def _headers(error: PersistError) -> Headers:  # noqa: PLR0911 - a table of erro
             methods = ", ".join(error.allowed)
             return [(b"allow", methods.encode())]
         case errors.UnsupportedMediaType():
-            is_patch = "patch" in error.accepted[0]
-            name = b"accept-patch" if is_patch else b"accept"
-            types = ", ".join(error.accepted)
-            return [(name, types.encode())]
+            return [_accepted(error.accepted)]
     return []
+
+
+def _accepted(types: Sequence[str]) -> tuple[bytes, bytes]:
+    """Return the header that lists the media types of a body."""
+    is_patch = "patch" in types[0]
+    name = b"accept-patch" if is_patch else b"accept"
+    listed = ", ".join(types)
+    return name, listed.encode()

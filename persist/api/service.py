@@ -136,6 +136,7 @@ class ServiceRoutes:
             version=self._version,
             title=f"Persist: {entity_type.name}",
             access=request.access,
+            workspaces=self._database.catalog.workspaces,
             server=request.address("") or "/",
         )
         return _json_of(await asyncio.to_thread(list, chunks))

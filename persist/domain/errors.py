@@ -107,8 +107,18 @@ class NotFound(PersistError):
 
 
 class CollectionNotFound(NotFound):
+    """``others`` are the collections that exist; a problem names only those that its
+    caller may read (``api.problems``)."""
+
     code = "collection-not-found"
     title = "There is no such collection"
+
+    def __init__(
+        self, detail: str, *, name: str = "", others: Iterable[str] = ()
+    ) -> None:
+        super().__init__(detail)
+        self.name = name
+        self.others = others
 
 
 class RecordNotFound(NotFound):
@@ -147,8 +157,18 @@ class WorkspaceNotFound(NotFound):
 
 
 class CollectionNotInWorkspace(NotFound):
+    """``collections`` are those in the workspace; a problem names only those that its
+    caller may read (``api.problems``)."""
+
     code = "collection-not-in-workspace"
     title = "The workspace does not hold this collection"
+
+    def __init__(
+        self, detail: str, *, workspace: str = "", collections: Iterable[str] = ()
+    ) -> None:
+        super().__init__(detail)
+        self.workspace = workspace
+        self.collections = collections
 
 
 class Conflict(PersistError):

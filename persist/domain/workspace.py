@@ -34,7 +34,8 @@ def check_in_workspace(workspaces: Workspaces, workspace: str, collection: str) 
     names = collections_in(workspaces, workspace)
     if collection not in names:
         raise CollectionNotInWorkspace(
-            f"the workspace {workspace} does not contain {collection[:80]!r}; it"
-            f" contains {', '.join(names) or 'nothing'}. PUT /workspaces/{workspace}"
-            " declares what it contains"
+            f"the workspace {workspace} does not contain {collection[:80]!r}; PUT"
+            f" /workspaces/{workspace} declares what it contains",
+            workspace=workspace,
+            collections=names,
         )

@@ -5,7 +5,6 @@ process that meets another epoch than its own loads the definitions again, so th
 worker knows a new type at once.
 """
 
-import difflib
 import gc
 import threading
 from collections.abc import Iterable, Iterator, Mapping
@@ -99,7 +98,7 @@ class Catalog:
         """Return the layout of a collection.
 
         Raises ``WorkspaceNotFound``, ``CollectionNotInWorkspace``,
-        ``CollectionNotFound`` with the nearest name, and ``Unavailable``.
+        ``CollectionNotFound``, and ``Unavailable``.
         """
         known = self._known
         check_in_workspace(known.workspaces, workspace, name)
@@ -112,7 +111,9 @@ class Catalog:
                 " this process does not know: it is being replaced by a newer one",
                 retry_after=NEWER_RETRY_SECONDS,
             )
-        raise _not_found(name, known.layouts)
+        raise CollectionNotFound(
+            f"there is no collection {name[:80]!r}", name=name, others=known.layouts
+        )
 
     def is_typed(self, name: str) -> bool:
         """Return whether a name belongs to a class in code."""
@@ -196,14 +197,6 @@ def _keep_from_collector() -> None:
     """
     gc.collect(1)
     gc.freeze()
-
-
-def _not_found(name: str, layouts: Mapping[str, Layout]) -> CollectionNotFound:
-    hint = "GET /collections lists them"
-    near = difflib.get_close_matches(name, layouts, n=1)
-    if near:
-        hint = f"did you mean {near[0]}?"
-    return CollectionNotFound(f"there is no collection {name[:80]!r}; {hint}")
 
 
 def registered_layout(

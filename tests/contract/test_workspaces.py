@@ -240,7 +240,7 @@ def test_a_collection_it_does_not_hold_is_not_there(
 ) -> None:
     response = client.get(f"{declare()}/api/{name}{rest}")
     assert (
-        "it contains counters, tickets"
+        "counters, tickets in it"
         in assert_problem(response, 404, "collection-not-in-workspace")["detail"]
     )
 

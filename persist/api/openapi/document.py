@@ -4,7 +4,7 @@ those of the service."""
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from operator import attrgetter
 
 from persist.api.openapi.bodies import request_schemas
@@ -24,9 +24,13 @@ from persist.api.routes import (
 from persist.domain.access import OPEN, Access, Level
 from persist.domain.entity_type import EntityType
 from persist.domain.record import dumps
+from persist.domain.workspace import DEFAULT, Workspaces
 
 CHUNK = 262_144
 """Characters that are encoded and sent at once."""
+
+NO_WORKSPACES: Workspaces = {}
+"""No workspace is declared."""
 
 _REFERENCE = re.compile(r'"\$ref":"#/components/(\w+)/([^"]+)"')
 
@@ -42,10 +46,15 @@ def document(
     version: str,
     with_service: bool = False,
     access: Access = OPEN,
+    workspaces: Workspaces = NO_WORKSPACES,
 ) -> Json:
     """Return the document; ``with_service`` adds what belongs to no collection."""
     chunks = document_chunks(
-        types, version=version, with_service=with_service, access=access
+        types,
+        version=version,
+        with_service=with_service,
+        access=access,
+        workspaces=workspaces,
     )
     made: Json = json.loads(b"".join(chunks))
     return made
@@ -58,17 +67,19 @@ def document_chunks(
     title: str = "Persist",
     with_service: bool = False,
     access: Access = OPEN,
+    workspaces: Workspaces = NO_WORKSPACES,
     server: str = "/",
 ) -> Iterator[bytes]:
     """Yield the document as JSON in chunks: other threads wait while a large text is
     encoded at once. ``server`` is the address that paths follow."""
+    caller = _Caller(access, workspaces)
     readable = [
-        entity_type for entity_type in types if _workspaces(entity_type.name, access)
+        entity_type for entity_type in types if caller.workspaces_of(entity_type.name)
     ]
     readable.sort(key=attrgetter("name"))
     info = {"title": title, "version": version, **SHARED["info"]}
     head = {"openapi": "3.1.0", "info": info, "servers": [{"url": server}]}
-    made = _Document(head, _named(readable), access, with_service)
+    made = _Document(head, _named(readable), caller, with_service)
     buffered: list[str] = []
     size = 0
     for text in made.texts():
@@ -131,6 +142,28 @@ def _names(fragment: Fragment) -> Iterator[str]:
             yield "operation " + normalized(operation["operationId"])
 
 
+@dataclass(frozen=True)
+class _Caller:
+    """Who reads the document. ``workspaces`` are those that are declared."""
+
+    access: Access
+    workspaces: Workspaces
+
+    def workspaces_of(self, collection: str) -> list[str]:
+        """Return where the caller reads a collection: in the default workspace, or only
+        in those that their key names."""
+        access = self.access
+        if access.allows(Level.READ, collection, DEFAULT):
+            return [DEFAULT]
+        named = sorted({scope.workspace for scope in access.scopes if scope.workspace})
+        return [
+            name
+            for name in named
+            if collection in self.workspaces.get(name, ())
+            and access.allows(Level.READ, collection, name)
+        ]
+
+
 class _Document:
     """One document on its way to text."""
 
@@ -138,12 +171,13 @@ class _Document:
         self,
         head: Json,
         fragments: list[Fragment],
-        access: Access,
+        caller: "_Caller",
         with_service: bool,
     ) -> None:
         self._head = head
         self._fragments = fragments
-        self._access = access
+        self._caller = caller
+        self._access = caller.access
         self._with_service = with_service
         self._used: set[ComponentName] = set()
 
@@ -172,7 +206,7 @@ class _Document:
     def _paths(self) -> Iterator[tuple[str, Json]]:
         for fragment in self._fragments:
             name = fragment.tag["name"]
-            for workspace in _workspaces(name, self._access):
+            for workspace in self._caller.workspaces_of(name):
                 yield from self._usable(
                     _placed(fragment.paths, workspace), name, workspace
                 )
@@ -268,15 +302,6 @@ def _objects(members: Iterable[tuple[str, Json]]) -> Iterator[str]:
         yield "}"
         separator = ","
     yield "{}" if separator == "{" else "}"
-
-
-def _workspaces(collection: str, access: Access) -> list[str]:
-    """Return where a caller reads a collection: in the default workspace, or only in
-    those that their key names."""
-    if access.allows(Level.READ, collection, ""):
-        return [""]
-    named = sorted({scope.workspace for scope in access.scopes if scope.workspace})
-    return [name for name in named if access.allows(Level.READ, collection, name)]
 
 
 def _placed(paths: Json, workspace: str) -> Json:
