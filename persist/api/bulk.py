@@ -5,8 +5,9 @@ from collections.abc import AsyncGenerator, Iterator
 from contextlib import ExitStack, aclosing, closing, suppress
 from dataclasses import asdict, replace
 
+from persist.api.headers import NDJSON_TYPES
 from persist.api.query_params import flag, listing
-from persist.api.requests import NDJSON_TYPES, Disconnected, Request, SpooledBody
+from persist.api.requests import Disconnected, Request, SpooledBody
 from persist.api.responses import (
     NDJSON,
     Response,

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, TypeVar
 from fastapi import Request as HttpRequest
 from fastapi.responses import Response as HttpResponse
 
+from persist.api.headers import REQUEST_ID
 from persist.api.query_params import (
     DEFAULT_LIMIT,
     MAX_LIMIT,
@@ -17,7 +18,7 @@ from persist.api.query_params import (
     natural,
     pairs_of,
 )
-from persist.api.requests import REQUEST_ID, Receive, Request, Scope
+from persist.api.requests import Receive, Request, Scope
 from persist.api.responses import JSON, Response, Send, change_text
 from persist.api.routers import Asked
 from persist.domain.access import EVERY, Access, Level

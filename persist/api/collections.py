@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from persist.api import bulk, pagination
+from persist.api.headers import PATCH_TYPES
 from persist.api.pagination import page_response, rendered
 from persist.api.past import page_as_of, record_as_of, trash_page
 from persist.api.patches import change_of
@@ -26,7 +27,7 @@ from persist.api.query_params import (
     trash_listing,
 )
 from persist.api.request_bodies import Body
-from persist.api.requests import PATCH_TYPES, UNKNOWN, Request, json_object
+from persist.api.requests import UNKNOWN, Request, json_object
 from persist.api.responses import (
     JSON,
     Response,

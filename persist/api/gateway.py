@@ -12,6 +12,7 @@ from typing import Any
 
 from persist.api.browsers import Browsers, is_from_browser
 from persist.api.collections import CollectionRoutes, Reply
+from persist.api.headers import is_host
 from persist.api.metrics import Metrics
 from persist.api.problems import problem
 from persist.api.requests import (
@@ -22,7 +23,6 @@ from persist.api.requests import (
     Request,
     RequestPolicy,
     Scope,
-    is_host,
 )
 from persist.api.responses import Headers, Send, StreamedResponse, no_content
 from persist.domain.errors import (

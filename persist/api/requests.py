@@ -1,9 +1,8 @@
-"""Requests: headers, preconditions and bodies. Query strings are in
-``api.query_params``."""
+"""Requests: what the client sent, its body above all. The values of headers are parsed
+in ``api.headers``, query strings in ``api.query_params``."""
 
 import asyncio
 import hashlib
-import itertools
 import re
 import tempfile
 from collections.abc import (
@@ -17,11 +16,21 @@ from collections.abc import (
 from contextlib import suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
-from functools import lru_cache
 from time import perf_counter
 from typing import IO, Any
 from urllib.parse import quote
 
+from persist.api.headers import (
+    IDEMPOTENCY_KEY,
+    JSON_TYPES,
+    MERGE_PREFERENCE,
+    MINIMAL_PREFERENCE,
+    accepts_before_json,
+    entity_tags,
+    has_preference,
+    media_type_of,
+    sane_request_id,
+)
 from persist.api.in_flight import InFlightLimiter
 from persist.domain import strict_json
 from persist.domain.access import NOBODY, Access
@@ -32,46 +41,17 @@ from persist.domain.errors import (
     MalformedRequest,
     RequestTimeout,
     TooLarge,
-    UnsupportedMediaType,
 )
-from persist.domain.identifiers import new_id
-from persist.domain.precondition import ANY, NO_PRECONDITION, Precondition
+from persist.domain.precondition import NO_PRECONDITION, Precondition
 from persist.domain.strict_json import BYTE_ORDER_MARK
 from persist.storage.spool import refusing_full_folder
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
-JSON_TYPES = ("application/json",)
-NDJSON_TYPES = (
-    "application/x-ndjson",
-    "application/ndjson",
-    "application/jsonl",
-    "application/octet-stream",  # all that some generated clients can send
-)
-JSON_RANGES = (*JSON_TYPES, "application/*", "*/*")
-"""What ``Accept`` names where a client takes JSON, the closest first."""
-
-PATCH_TYPES = (
-    "application/merge-patch+json",
-    "application/json-patch+json",
-    "application/json",
-)
 
 IN_PARTS = "send large amounts of records to …/import"
 SMALLER = "send a smaller one"
-
-REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
-HOST = re.compile(
-    rb"(?:[\w.~!$&'()*+;=%-]+|\[[0-9a-f:.]+\])(?::\d{0,5})?", re.IGNORECASE
-)
-KEY = re.compile(r"[\x21-\x7e]{1,255}")
-MERGE = re.compile(r"\s*merge\s*")
-MINIMAL = re.compile(r"\s*return\s*=\s*(?:minimal|\"minimal\")\s*")
-WEIGHT = re.compile(r"[01](\.\d{0,3})?", re.ASCII)
-TAG = re.compile(r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"')
-TAGS = re.compile(rf"[\s,]*{TAG.pattern}(?:\s*,[\s,]*{TAG.pattern})*[\s,]*")
-"""A list, in which elements may be empty (RFC 9110, section 5.6.1)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,11 +89,6 @@ class SpooledBody:
         while line := self.file.readline(longest + 2):
             yield line
 
-
-PROCESS = new_id()[:18].replace("-", "")
-"""The first part of the request ids made in this process."""
-
-_count = itertools.count(1)
 
 UNKNOWN = "other"
 """The metric label of a path without a route: clients must not make labels of their
@@ -323,56 +298,35 @@ class Request:
 
         Raises ``UnsupportedMediaType``.
         """
-        given = self.header(b"content-type")
-        encoding = self.header(b"content-encoding") or "identity"
-        if encoding.lower() != "identity":
-            raise UnsupportedMediaType(
-                f"the content coding {encoding[:40]!r} is not supported here",
-                accepted,
-            )
-        if given is None or given in accepted:
-            return given or accepted[0]
-        name, _, parameters = given.partition(";")
-        charset = re.search(r"charset\s*=\s*\"?([^\s\";]+)", parameters, re.IGNORECASE)
-        if name.strip().lower() not in accepted or (
-            charset and charset[1].lower() not in ("utf-8", "utf8")
-        ):
-            raise UnsupportedMediaType(
-                f"the media type {given[:100]!r} is not supported here", accepted
-            )
-        return name.strip().lower()
+        return media_type_of(
+            self.header(b"content-type"),
+            self.header(b"content-encoding"),
+            accepted,
+        )
 
     def prefers(self, media_type: str) -> bool:
         """Return whether the client prefers a media type to JSON (RFC 9110, section
         12.5.1). It has to name it: ``*/*`` is answered with JSON."""
-        weights: dict[str, float] = {}
-        for part in (self.header(b"accept") or "").lower().split(","):
-            name, *parameters = (each.strip() for each in part.split(";"))
-            given = next(
-                (each[2:] for each in parameters if each.startswith("q=")), "1"
-            )
-            weights[name] = float(given) if WEIGHT.fullmatch(given) else 1.0
-        json = next((weights[name] for name in JSON_RANGES if name in weights), 0)
-        return 0 < weights.get(media_type, 0) >= json
+        return accepts_before_json(self.header(b"accept") or "", media_type)
 
     def precondition(self, *, required: bool = False) -> Precondition:
         """Return ``If-Match`` and ``If-None-Match``. Raises ``MalformedRequest``."""
-        if_match = self.headers.get(b"if-match")
-        none_match = self.headers.get(b"if-none-match")
+        if_match = self.header(b"if-match")
+        none_match = self.header(b"if-none-match")
         if if_match is None and none_match is None and not required:
             return NO_PRECONDITION
         return Precondition(
-            _tags("If-Match", if_match),
-            _tags("If-None-Match", none_match),
+            entity_tags("If-Match", if_match),
+            entity_tags("If-None-Match", none_match),
             required,
-            merge=self._prefers(MERGE),
+            merge=self._prefers(MERGE_PREFERENCE),
         )
 
     @property
     def idempotency_key(self) -> str | None:
         """The ``Idempotency-Key``. Raises ``MalformedRequest`` where it is no key."""
         key = self.header(b"idempotency-key")
-        if key is not None and not KEY.fullmatch(key):
+        if key is not None and not IDEMPOTENCY_KEY.fullmatch(key):
             raise MalformedRequest(
                 "an Idempotency-Key has 1 to 255 visible ASCII characters"
             )
@@ -382,11 +336,10 @@ class Request:
     def minimal(self) -> bool:
         """Whether the client asks for an answer without a body (RFC 7240); a value may
         stand in quotes."""
-        return self._prefers(MINIMAL)
+        return self._prefers(MINIMAL_PREFERENCE)
 
     def _prefers(self, preference: re.Pattern[str]) -> bool:
-        preferences = (self.header(b"prefer") or "").lower().split(",")
-        return any(preference.fullmatch(part.split(";")[0]) for part in preferences)
+        return has_preference(self.header(b"prefer") or "", preference)
 
     def fingerprint(self, body: bytes) -> str:
         """Return what is equal for two requests that may share an
@@ -431,21 +384,6 @@ class RequestPolicy:
     faults: MutableMapping[str, str]
 
 
-@lru_cache(maxsize=256)
-def is_host(value: bytes) -> bool:
-    """Return whether a header names one host with an optional port (RFC 9110, section
-    7.2)."""
-    return HOST.fullmatch(value) is not None
-
-
-def sane_request_id(given: bytes | None) -> str:
-    """Return the client's ``X-Request-ID`` if it is 1 to 128 visible ASCII characters,
-    otherwise a new one."""
-    if given is not None and REQUEST_ID.fullmatch(text := given.decode("latin-1")):
-        return text
-    return f"{PROCESS}{next(_count):x}"
-
-
 def json_object(
     body: bytes, error: type[Invalid] = InvalidData, *, any_number: bool = False
 ) -> dict[str, Any]:
@@ -460,23 +398,6 @@ def json_object(
     if not isinstance(value, dict):
         raise error("the body must be a JSON object")
     return value
-
-
-def _tags(header: str, value: bytes | None) -> tuple[str, ...]:
-    return () if value is None else entity_tags(header, value.decode("latin-1"))
-
-
-def entity_tags(header: str, text: str) -> tuple[str, ...]:
-    """Return the entity tags of a precondition (RFC 9110, section 13.1). Raises
-    ``MalformedRequest``."""
-    text = text.strip()
-    if text == ANY:
-        return (ANY,)
-    if not TAGS.fullmatch(text):
-        raise MalformedRequest(
-            f'{header} takes "<revision>" in double quotes, a list of them, or *'
-        )
-    return tuple(TAG.findall(text))
 
 
 def _too_large(limit: int, advice: str) -> TooLarge:

@@ -8,9 +8,10 @@ from typing import Annotated, Any
 from fastapi import Path
 from fastapi.responses import StreamingResponse
 
+from persist.api.headers import JSON_TYPES, NDJSON_TYPES
 from persist.api.query_params import controls, flag, pairs_of
 from persist.api.request_bodies import Body
-from persist.api.requests import JSON_TYPES, NDJSON_TYPES, Request
+from persist.api.requests import Request
 from persist.api.responses import Response, deleted_response, json_response
 from persist.api.routers import Asked
 from persist.api.write_requests import Write, Writes, nothing, retry_on_stale_schema

@@ -5,8 +5,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from persist.api.headers import entity_tags
 from persist.api.patches import JSON_PATCH, MERGE_PATCH, change_of
-from persist.api.requests import entity_tags
 from persist.api.selective_invoke import command_of
 from persist.api.transactions.references import (
     NAME,

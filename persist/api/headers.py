@@ -1,0 +1,119 @@
+"""Values of request headers: media types, preferences, entity tags, hosts and ids."""
+
+import itertools
+import re
+from collections.abc import Sequence
+from functools import lru_cache
+
+from persist.domain.errors import MalformedRequest, UnsupportedMediaType
+from persist.domain.identifiers import new_id
+from persist.domain.precondition import ANY
+
+JSON_TYPES = ("application/json",)
+NDJSON_TYPES = (
+    "application/x-ndjson",
+    "application/ndjson",
+    "application/jsonl",
+    "application/octet-stream",  # all that some generated clients can send
+)
+PATCH_TYPES = (
+    "application/merge-patch+json",
+    "application/json-patch+json",
+    "application/json",
+)
+JSON_RANGES = (*JSON_TYPES, "application/*", "*/*")
+"""What ``Accept`` names where a client takes JSON, the closest first."""
+
+REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
+HOST = re.compile(
+    rb"(?:[\w.~!$&'()*+;=%-]+|\[[0-9a-f:.]+\])(?::\d{0,5})?", re.IGNORECASE
+)
+IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}")
+MERGE_PREFERENCE = re.compile(r"\s*merge\s*")
+MINIMAL_PREFERENCE = re.compile(r"\s*return\s*=\s*(?:minimal|\"minimal\")\s*")
+WEIGHT = re.compile(r"[01](\.\d{0,3})?", re.ASCII)
+CHARSET = re.compile(r"charset\s*=\s*\"?([^\s\";]+)", re.IGNORECASE)
+TAG = re.compile(r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"')
+TAGS = re.compile(rf"[\s,]*{TAG.pattern}(?:\s*,[\s,]*{TAG.pattern})*[\s,]*")
+"""A list, in which elements may be empty (RFC 9110, section 5.6.1)."""
+
+PROCESS = new_id()[:18].replace("-", "")
+"""The first part of the request ids made in this process."""
+
+_count = itertools.count(1)
+
+
+@lru_cache(maxsize=256)
+def is_host(value: bytes) -> bool:
+    """Return whether a header names one host with an optional port (RFC 9110, section
+    7.2)."""
+    return HOST.fullmatch(value) is not None
+
+
+def sane_request_id(given: bytes | None) -> str:
+    """Return the client's ``X-Request-ID`` if it is 1 to 128 visible ASCII characters,
+    otherwise a new one."""
+    if given is not None and REQUEST_ID.fullmatch(text := given.decode("latin-1")):
+        return text
+    return f"{PROCESS}{next(_count):x}"
+
+
+def media_type_of(
+    given: str | None,
+    content_coding: str | None,
+    accepted: Sequence[str],
+) -> str:
+    """Return the media type of a body, the first of ``accepted`` where none is given.
+
+    Raises ``UnsupportedMediaType``.
+    """
+    encoding = content_coding or "identity"
+    if encoding.lower() != "identity":
+        raise UnsupportedMediaType(
+            f"the content coding {encoding[:40]!r} is not supported here",
+            accepted,
+        )
+    if given is None or given in accepted:
+        return given or accepted[0]
+    name, _, parameters = given.partition(";")
+    charset = CHARSET.search(parameters)
+    if name.strip().lower() not in accepted or (
+        charset and charset[1].lower() not in ("utf-8", "utf8")
+    ):
+        raise UnsupportedMediaType(
+            f"the media type {given[:100]!r} is not supported here", accepted
+        )
+    return name.strip().lower()
+
+
+def accepts_before_json(accept: str, media_type: str) -> bool:
+    """Return whether ``Accept`` names a media type and does not prefer JSON (RFC 9110,
+    section 12.5.1)."""
+    weights: dict[str, float] = {}
+    for part in accept.lower().split(","):
+        name, *parameters = (each.strip() for each in part.split(";"))
+        given = next((each[2:] for each in parameters if each.startswith("q=")), "1")
+        weights[name] = float(given) if WEIGHT.fullmatch(given) else 1.0
+    json = next((weights[name] for name in JSON_RANGES if name in weights), 0)
+    return 0 < weights.get(media_type, 0) >= json
+
+
+def has_preference(prefer: str, preference: re.Pattern[str]) -> bool:
+    """Return whether ``Prefer`` has a preference (RFC 7240)."""
+    parts = prefer.lower().split(",")
+    return any(preference.fullmatch(part.split(";")[0]) for part in parts)
+
+
+def entity_tags(header: str, text: str | None) -> tuple[str, ...]:
+    """Return the entity tags of a precondition (RFC 9110, section 13.1). Raises
+    ``MalformedRequest``."""
+    if text is None:
+        return ()
+    text = text.strip()
+    if text == ANY:
+        return (ANY,)
+    if not TAGS.fullmatch(text):
+        raise MalformedRequest(
+            f'{header} takes "<revision>" in double quotes, a list of them, or *'
+        )
+    return tuple(TAG.findall(text))
