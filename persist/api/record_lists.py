@@ -1,0 +1,114 @@
+"""Pages of a collection: its records and its trash."""
+
+from persist.api.pagination import page_response, rendered
+from persist.api.past import page_as_of, trash_page
+from persist.api.query_params import (
+    cursor_of,
+    listing,
+    trash_listing,
+)
+from persist.api.requests import Request
+from persist.api.responses import (
+    Response,
+    deleted_text,
+    row_text,
+    selected,
+    with_computed,
+)
+from persist.api.target import Target
+from persist.storage.database import Database
+from persist.storage.reader import Reader
+from persist.storage.sql import Row
+from persist.storage.weights import FEW_ROWS, fitting, of_records
+
+
+class RecordLists:
+    """Answers the routes that list records."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def list(self, target: Target, request: Request) -> Response:
+        """Return a page of the records that match, in order."""
+        layout = target.layout
+        workspace = target.workspace
+        asked = listing(target.type, workspace, request.query)
+        if asked.as_of is not None:
+            page = await page_as_of(self._database, layout, workspace, asked)
+            items = await _items(target, page.rows, asked.fields)
+            return page_response(
+                request,
+                target.path,
+                items,
+                page.cursor,
+                page.total,
+                page.erased,
+            )
+        size = asked.query.limit or 0
+        query = asked.query.one_more()
+
+        def read(reader: Reader) -> tuple[list[Row], int | None]:
+            rows = reader.page(layout, workspace, query)
+            total = None
+            if asked.count:
+                total = reader.count(layout, workspace, query)
+            return rows, total
+
+        rows, total = await self._database.read(
+            read,
+            consistent=asked.count or size >= FEW_ROWS,
+            brief=not query.searches_text,
+        )
+        kept = fitting(rows, size, of_records)
+        cursor = None
+        if kept < len(rows):
+            position = rows[kept - 1][6:]
+            cursor = cursor_of(asked, position)
+        items = await _items(target, rows[:kept], asked.fields)
+        return page_response(request, target.path, items, cursor, total)
+
+    async def trash(self, target: Target, request: Request) -> Response:
+        """Return a page of the deleted records, the newest deletion first."""
+        asked = trash_listing(target.type, target.workspace, request.query)
+        page = await trash_page(
+            self._database,
+            target.layout,
+            target.workspace,
+            asked,
+        )
+        items = await _items(target, page.rows, asked.fields)
+        deletions = [row[6:8] for row in page.rows]
+        texts = [
+            deleted_text(item, *deletion)
+            for item, deletion in zip(items, deletions, strict=True)
+        ]
+        return page_response(
+            request,
+            f"{target.path}/trash",
+            texts,
+            page.cursor,
+            page.total,
+        )
+
+
+async def _items(
+    target: Target, rows: list[Row], fields: tuple[str, ...] | None
+) -> list[str]:
+    """Return stored rows as the JSON texts of records, or of some of their fields."""
+    entity_type = target.type
+    workspace = target.workspace
+
+    def render() -> list[str]:
+        complete = rows
+        if fields is None:
+            complete = [with_computed(entity_type, row) for row in rows]
+        return [
+            row_text(
+                entity_type.name,
+                workspace,
+                selected(row, fields),
+            )
+            for row in complete
+        ]
+
+    return await rendered(render, rows, of_records)

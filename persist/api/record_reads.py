@@ -1,0 +1,198 @@
+"""Reading one record: as it is, as it was, and its history."""
+
+import asyncio
+
+from persist.api import pagination
+from persist.api.pagination import page_response, rendered
+from persist.api.past import record_as_of
+from persist.api.query_params import (
+    controls,
+    moment_of,
+    natural,
+    page_size,
+    pairs_of,
+)
+from persist.api.requests import Request
+from persist.api.responses import (
+    JSON,
+    Response,
+    change_text,
+    etag,
+    json_response,
+    record_response,
+    row_text,
+    with_computed,
+)
+from persist.api.target import Target
+from persist.domain.errors import (
+    InvalidQuery,
+    PreconditionFailed,
+    RecordNotFound,
+    RevisionNotFound,
+)
+from persist.domain.json_diff import json_patch_between
+from persist.domain.record import INT64, Record
+from persist.storage.database import Database
+from persist.storage.journal import past_record
+from persist.storage.reader import Reader
+from persist.storage.sql import Row
+from persist.storage.weights import fitting, of_changes
+
+LAST_REVISION = INT64[-1]
+"""No revision is higher."""
+
+
+class RecordReads:
+    """Answers the routes that read one record."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def get(self, target: Target, request: Request) -> Response:
+        """Return the record, or as it was at ``?revision=`` or ``?as_of=``."""
+        if request.query:
+            record = await self._past(target, request.query)
+            if record is not None:
+                return _past_response(target, request, record)
+        row = await self._database.find(target.layout, target.workspace, target.id)
+        if row is None:
+            raise RecordNotFound(f"{target.type.name} has no record {target.id}")
+        tag = etag(row[1])
+        current = tag[1].decode()
+        precondition = request.precondition()
+        if precondition.if_match and not precondition.match_names(current):
+            raise PreconditionFailed(
+                f"If-Match does not hold: the record is at {current}", revision=row[1]
+            )
+        if precondition.none_match_names(current):
+            return Response(304, b"", [tag])
+        complete = with_computed(target.type, row)
+        text = row_text(target.type.name, target.workspace, complete)
+        return Response(200, text.encode(), [JSON, tag])
+
+    async def _past(self, target: Target, query: bytes) -> Record | None:
+        """Return the record as it was at the revision or moment that a query names."""
+        control = controls(pairs_of(query), ("revision", "as_of"))
+        revision = natural(control, "revision")
+        as_of = moment_of(control)
+        if as_of is None:
+            if revision is None:
+                return None
+            return await self._revision(target, revision)
+        if revision is not None:
+            raise InvalidQuery("revision and as_of exclude each other")
+        record = await record_as_of(
+            self._database,
+            target.type.name,
+            target.workspace,
+            target.id,
+            as_of,
+        )
+        if isinstance(record, int):
+            return await self._revision(target, record)
+        return record
+
+    async def _revision(self, target: Target, revision: int) -> Record:
+        """Return the record as it was at a revision. Raises ``RevisionNotFound``."""
+        record = None
+        if revision in INT64:
+            record = await self._changed_record(target, revision)
+        if record is None:
+            # The change may be erased or trimmed, and the record still be at it.
+            row = await self._database.find(target.layout, target.workspace, target.id)
+            if row is not None:
+                record = target.layout.record(target.workspace, row)
+        if record is None or record.revision != revision:
+            raise RevisionNotFound(
+                f"{target.type.name} has no revision {revision} of {target.id} to show"
+            )
+        return record
+
+    async def _changed_record(self, target: Target, revision: int) -> Record | None:
+        name = target.type.name
+        workspace = target.workspace
+        record_id = target.id
+        row = await self._database.read(
+            lambda reader: reader.revision(name, workspace, record_id, revision)
+        )
+        return None if row is None else past_record(name, workspace, row)
+
+    async def history(self, target: Target, request: Request) -> Response:
+        """Return a page of the record's changes, newest first."""
+        name = target.type.name
+        workspace = target.workspace
+        record_id = target.id
+        control = controls(pairs_of(request.query), ("limit", "cursor"))
+        size = page_size(control)
+        bound = f"history\n{name}\n{workspace}\n{record_id}"
+        before = LAST_REVISION
+        if "cursor" in control:
+            before = _revision_in(control["cursor"], bound)
+
+        def read(reader: Reader) -> tuple[list[Row], bool]:
+            rows = reader.history(name, workspace, record_id, before, size + 1)
+            if rows:
+                return rows, True
+            return rows, reader.knows(name, workspace, record_id)
+
+        rows, known = await self._database.read(read)
+        # All changes of a record may be trimmed.
+        if not known and not await self._database.find(
+            target.layout, workspace, record_id
+        ):
+            raise RecordNotFound(f"{name} never had a record {record_id}")
+        kept = fitting(rows, size, of_changes)
+        more = kept < len(rows)
+        rows = rows[:kept]
+        cursor = None
+        if more:
+            last_revision = rows[-1][5]
+            cursor = pagination.encode(bound, [last_revision])
+        path = f"{target.record_path}/history"
+
+        def render() -> Response:
+            return page_response(request, path, map(change_text, rows), cursor)
+
+        return await rendered(render, rows, of_changes)
+
+    async def diff(self, target: Target, request: Request) -> Response:
+        """Return the JSON Patch that turns one revision into another."""
+        control = controls(pairs_of(request.query), ("from", "to"))
+        revisions = [natural(control, name) for name in ("from", "to")]
+        records = [
+            await self._revision(target, _required(name, revision))
+            for name, revision in zip(("from", "to"), revisions, strict=True)
+        ]
+        before, after = (record.data for record in records)
+        patch = await asyncio.to_thread(json_patch_between, before, after)
+        return json_response(
+            {
+                "from": revisions[0],
+                "to": revisions[1],
+                "patch": patch,
+            }
+        )
+
+
+def _past_response(target: Target, request: Request, record: Record) -> Response:
+    """Return a record as it was, unless the client has it."""
+    tag = etag(record.revision)
+    if request.precondition().none_match_names(tag[1].decode()):
+        return Response(304, b"", [tag])
+    return record_response(target.type, record)
+
+
+def _required(name: str, revision: int | None) -> int:
+    if revision is None:
+        raise InvalidQuery(f"{name} is required: the number of a revision")
+    return revision
+
+
+def _revision_in(cursor: str, bound: str) -> int:
+    position = pagination.decode(cursor, bound)
+    if len(position) != 1:
+        raise pagination.foreign()
+    revision = position[0]
+    if type(revision) is not int or revision not in INT64:
+        raise pagination.foreign()
+    return revision

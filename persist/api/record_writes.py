@@ -1,0 +1,274 @@
+"""Writing records: one, or those that match."""
+
+from collections.abc import Callable
+
+from persist.api.headers import PATCH_TYPES
+from persist.api.patches import change_of
+from persist.api.query_filters import conditions
+from persist.api.query_params import (
+    controls,
+    flag,
+    natural,
+    pairs_of,
+    split,
+)
+from persist.api.request_bodies import Body
+from persist.api.requests import Request, json_object
+from persist.api.responses import (
+    JSON,
+    Response,
+    created_response,
+    deleted_response,
+    etag,
+    json_response,
+    no_content,
+    record_response,
+    record_text,
+)
+from persist.api.selective_invoke import command_of, invoke_matching, payload_of
+from persist.api.target import Target
+from persist.api.write_requests import (
+    Write,
+    Writes,
+    nothing,
+    parse_body,
+)
+from persist.domain import strict_json
+from persist.domain.collection import Invocation, Written
+from persist.domain.entity_type import EntityType
+from persist.domain.errors import (
+    InvalidQuery,
+)
+from persist.domain.identifiers import new_id
+from persist.domain.query import Query
+from persist.domain.record import INT64, Data, Record, dumps
+from persist.storage.unit_of_work import UnitOfWork
+from persist.storage.writer import Isolation
+
+REVERT_BODY = Body(
+    {"to_revision": 2},
+    "to_revision",
+    to_revision={"type": "integer", "minimum": 1, "maximum": INT64[-1]},
+)
+
+
+class RecordWrites:
+    """Answers the routes that write records of one collection."""
+
+    def __init__(self, writes: Writes, *, require_if_match: bool) -> None:
+        self._writes = writes
+        self._require_if_match = require_if_match
+
+    async def create(self, target: Target, request: Request) -> Response:
+        """Create a record under an id that the service makes."""
+        dry_run = _dry_run(request)
+        body = await request.body()
+        record_id = new_id()
+        location = request.address(f"{target.path}/{record_id}")
+
+        def run(work: UnitOfWork, data: Data) -> Record:
+            return target.collection(work, request).create(data, record_id)
+
+        write = Write(
+            parse=lambda: _data(target.type, body),
+            run=run,
+            render=lambda record: created_response(target.type, record, location),
+            body=body,
+            dry_run=dry_run,
+        )
+        return await self._writes.perform(request, write)
+
+    async def replace(self, target: Target, request: Request) -> Response:
+        """Replace the record, or create it under the client's id."""
+        dry_run = _dry_run(request)
+        body = await request.body()
+        precondition = request.precondition(required=self._require_if_match)
+
+        def run(work: UnitOfWork, data: Data) -> Written:
+            collection = target.collection(work, request)
+            return collection.replace(target.id, data, precondition)
+
+        write = Write(
+            parse=lambda: _data(target.type, body),
+            run=run,
+            render=lambda written: _written_response(written, target, request),
+            body=body,
+            keys=[target.key],
+            dry_run=dry_run,
+        )
+        return await self._writes.perform(request, write)
+
+    async def patch(self, target: Target, request: Request) -> Response:
+        """Change the record by a merge patch or a JSON Patch, as the body's media type
+        says."""
+        dry_run = _dry_run(request)
+        body = await request.body(PATCH_TYPES)
+        precondition = request.precondition(required=self._require_if_match)
+        media_type = request.media_type(PATCH_TYPES)
+        limit = request.limits.body
+
+        def parse() -> Callable[[Data], Data]:
+            return change_of(strict_json.parse(body), media_type, limit)
+
+        def run(work: UnitOfWork, change: Callable[[Data], Data]) -> Written:
+            collection = target.collection(work, request)
+            return collection.patch(target.id, change, precondition)
+
+        write = Write(
+            parse=lambda: parse_body(body, parse),
+            run=run,
+            render=lambda written: _written_response(written, target, request),
+            body=body,
+            keys=[target.key],
+            dry_run=dry_run,
+        )
+        return await self._writes.perform(request, write)
+
+    async def delete(self, target: Target, request: Request) -> Response:
+        """Delete the record; its history stays."""
+        dry_run = _dry_run(request)
+        precondition = request.precondition(required=self._require_if_match)
+
+        def run(work: UnitOfWork, _: None) -> Record:
+            collection = target.collection(work, request)
+            return collection.delete(target.id, precondition)
+
+        write = Write(
+            parse=nothing,
+            run=run,
+            render=lambda _: deleted_response(dry_run=dry_run),
+            keys=[target.key],
+            dry_run=dry_run,
+        )
+        return await self._writes.perform(request, write)
+
+    async def revert(self, target: Target, request: Request) -> Response:
+        """Give the record the data of an earlier revision; a deleted one comes back."""
+        dry_run = _dry_run(request)
+        body = await request.body()
+        precondition = request.precondition(required=self._require_if_match)
+
+        async def parse() -> int:
+            revision: int = REVERT_BODY.read(body)["to_revision"]
+            return revision
+
+        def run(work: UnitOfWork, revision: int) -> Record:
+            collection = target.collection(work, request)
+            return collection.revert(target.id, revision, precondition)
+
+        write = Write(
+            parse=parse,
+            run=run,
+            render=lambda record: record_response(target.type, record),
+            body=body,
+            keys=[target.key],
+            dry_run=dry_run,
+        )
+        return await self._writes.perform(request, write)
+
+    async def erase_history(self, target: Target, request: Request) -> Response:
+        """Erase the data and payloads of the record's changes; their envelopes stay."""
+        dry_run = _dry_run(request)
+        precondition = request.precondition()
+
+        def run(work: UnitOfWork, _: None) -> int:
+            collection = target.collection(work, request)
+            return collection.erase_history(target.id, precondition)
+
+        def render(erased: int) -> Response:
+            return json_response({"erased": erased}) if dry_run else no_content()
+
+        write = Write(
+            parse=nothing,
+            run=run,
+            render=render,
+            keys=[target.key],
+            isolation=Isolation.SEPARATE,
+            dry_run=dry_run,
+        )
+        return await self._writes.perform(request, write)
+
+    async def invoke(self, target: Target, request: Request) -> Response:
+        """Run a command on the record."""
+        dry_run = _dry_run(request)
+        command = command_of(target.type, target.command)
+        body = await request.body()
+        precondition = request.precondition(required=self._require_if_match)
+
+        def run(work: UnitOfWork, payload: Data) -> Invocation:
+            collection = target.collection(work, request)
+            return collection.run(target.id, command, payload, precondition)
+
+        write = Write(
+            parse=lambda: parse_body(body, lambda: payload_of(command, body)),
+            run=run,
+            render=lambda found: _invocation_response(target.type, found),
+            body=body,
+            keys=[target.key],
+            dry_run=dry_run,
+        )
+        return await self._writes.perform(request, write)
+
+    async def invoke_all(self, target: Target, request: Request) -> Response:
+        """Run a command on every record that matches."""
+        return await invoke_matching(
+            self._writes,
+            request,
+            target.type,
+            target.workspace,
+            target.command,
+        )
+
+    async def delete_matching(self, target: Target, request: Request) -> Response:
+        """Delete the records that match, up to ``max_affected``."""
+        known = ("filter", "max_affected", "dry_run")
+        control, filters = split(pairs_of(request.query), known)
+        where, values = conditions(target.type, filters, control, known)
+        max_affected = natural(control, "max_affected", least=0)
+        if where is None or max_affected is None:
+            raise InvalidQuery(
+                "deleting many records takes at least one filter and max_affected"
+            )
+        query = Query(where, values)
+
+        def run(work: UnitOfWork, _: None) -> int:
+            collection = target.collection(work, request)
+            return collection.delete_matching(query, max_affected)
+
+        write = Write(
+            parse=nothing,
+            run=run,
+            render=lambda deleted: json_response({"deleted": deleted}),
+            isolation=Isolation.SEPARATE,
+            dry_run=flag(control, "dry_run"),
+        )
+        return await self._writes.perform(request, write)
+
+
+def _written_response(written: Written, target: Target, request: Request) -> Response:
+    if written.created:
+        location = request.address(target.record_path)
+        return created_response(target.type, written.record, location)
+    response = record_response(target.type, written.record)
+    if written.merged:
+        response.raw_headers.append((b"preference-applied", b"merge"))
+    return response
+
+
+async def _data(entity_type: EntityType, body: bytes) -> Data:
+    return await parse_body(body, lambda: entity_type.validate(json_object(body)))
+
+
+def _dry_run(request: Request) -> bool:
+    if not request.query:
+        return False
+    control = controls(pairs_of(request.query), ("dry_run",))
+    return flag(control, "dry_run")
+
+
+def _invocation_response(entity_type: EntityType, invocation: Invocation) -> Response:
+    result, record = invocation
+    stored = record_text(entity_type, record)
+    text = f'{{"result":{dumps(result)},"record":{stored}}}'
+    headers = [JSON, etag(record.revision)]
+    return Response(200, text.encode(), headers)
