@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from persist.domain.field_types import SCALARS, FieldType
-from persist.domain.schema_location import Schema
+from persist.domain.schema_keywords import Schema
 
 __all__ = ["ENVELOPE", "Field", "FieldType", "Path", "Schema", "path_of"]
 

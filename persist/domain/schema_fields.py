@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from functools import cached_property
 
 from persist.domain.field import Field, FieldType, Path, Schema
-from persist.domain.schema_location import Location, Matches, resolve, root_of
+from persist.domain.schema_keywords import resolve
+from persist.domain.schema_location import Location, Matches, root_of
 
 __all__ = ["SchemaFields", "resolve"]
 

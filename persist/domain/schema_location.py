@@ -5,23 +5,26 @@ A member may be declared by ``properties`` next to ``$ref``, ``allOf``, ``anyOf`
 into the same document: a definition is converted to that form when it is registered.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any, TypeVar
-from urllib.parse import unquote
 
 from persist.domain.field_types import FORMATS, NUMBERS, FieldType
+from persist.domain.schema_keywords import (
+    JSON_TYPES,
+    NOTHING,
+    Schema,
+    alternatives,
+    is_closed,
+    list_of,
+    mapping_of,
+    own_types,
+    resolve,
+)
 
-Schema = Mapping[str, Any]
 Result = TypeVar("Result")
 
-JSON_TYPES = frozenset(
-    ("null", "boolean", "integer", "number", "string", "array", "object")
-)
 PLAIN_TEXT = frozenset((FieldType.STRING,))
-
-_NOTHING: Schema = {"not": {}}
-"""The schema ``false``."""
 
 Matches = Callable[[str, str], bool]
 """Whether a pattern of ``patternProperties`` occurs in a name."""
@@ -60,34 +63,15 @@ class _Document:
         while waiting:
             schema = waiting.pop()
             if schema is False:
-                schema = _NOTHING
+                schema = NOTHING
             if not isinstance(schema, Mapping) or id(schema) in found:
                 continue
             found[id(schema)] = schema
-            waiting += _list(schema, "allOf")[::-1]
+            waiting += list_of(schema, "allOf")[::-1]
             reference = schema.get("$ref", schema.get("$dynamicRef"))
             if isinstance(reference, str):
                 waiting.append(resolve(self._schema, reference))
         return list(found.values())
-
-
-def resolve(
-    root: Schema,
-    reference: str,
-) -> Any:
-    """Return the schema that a reference within a document leads to, or None."""
-    if not reference.startswith("#"):
-        return None
-    target: Any = root
-    for part in unquote(reference[1:]).split("/")[1:]:
-        step = part.replace("~1", "/").replace("~0", "~")
-        if isinstance(target, Mapping):
-            target = target.get(step)
-        elif isinstance(target, list) and step.isdecimal() and int(step) < len(target):
-            target = target[int(step)]
-        else:
-            return None
-    return target if isinstance(target, Mapping | bool) else None
 
 
 Group = list["Location | None"]
@@ -123,7 +107,7 @@ class Location:
         located = self._document.located
         found = list(self._given_groups)
         for schema in self.schemas:
-            found += [[*map(located, parts)] for parts in _alternatives(schema)]
+            found += [[*map(located, parts)] for parts in alternatives(schema)]
         return found
 
     def _once(
@@ -151,7 +135,7 @@ class Location:
     def _find_json_types(self, strict: bool) -> frozenset[str]:
         found = JSON_TYPES
         for schema in self.schemas:
-            found &= _own_types(schema)
+            found &= own_types(schema)
         for group in self.groups:
             if strict and None in group:
                 continue
@@ -239,7 +223,7 @@ class Location:
     def _find_names(self) -> dict[str, None]:
         found: dict[str, None] = {}
         for schema in self.schemas:
-            found |= dict.fromkeys(_mapping(schema, "properties"))
+            found |= dict.fromkeys(mapping_of(schema, "properties"))
         for group in self.groups:
             for branch in _present(group):
                 found |= branch.names()
@@ -254,7 +238,7 @@ class Location:
         )
 
     def _find_requires(self, name: str) -> bool:
-        if any(name in _list(schema, "required") for schema in self.schemas):
+        if any(name in list_of(schema, "required") for schema in self.schemas):
             return True
         return any(
             all(branch is not None and branch.requires(name) for branch in group)
@@ -270,7 +254,7 @@ class Location:
         )
 
     def _find_is_open(self) -> bool:
-        if "object" not in self.json_types() or any(map(_is_closed, self.schemas)):
+        if "object" not in self.json_types() or any(map(is_closed, self.schemas)):
             return False
         return all(
             any(branch is None or branch.is_open() for branch in group)
@@ -309,10 +293,10 @@ class Location:
     ) -> list[Any]:
         """Return what one schema declares of a member."""
         found: list[Any] = []
-        properties = _mapping(schema, "properties")
+        properties = mapping_of(schema, "properties")
         if name in properties:
             found.append(properties[name])
-        patterns = _mapping(schema, "patternProperties")
+        patterns = mapping_of(schema, "patternProperties")
         for pattern, described in patterns.items():
             if self._document.matches(pattern, name):
                 found.append(described)
@@ -364,22 +348,10 @@ class Location:
         if "items" not in schema and "prefixItems" not in schema:
             return []
         elements = [
-            *_list(schema, "prefixItems"),
+            *list_of(schema, "prefixItems"),
             schema.get("items", True),
         ]
         return [[*map(self._document.located, elements)]]
-
-
-def _alternatives(schema: Schema) -> Iterator[list[Any]]:
-    """Yield the subschemas of which one applies, for each keyword that has such."""
-    for keyword in ("anyOf", "oneOf"):
-        if _list(schema, keyword):
-            yield _list(schema, keyword)
-    if "if" in schema:
-        yield [schema["if"], True]
-        yield [schema.get("then", True), schema.get("else", True)]
-    for dependent in _mapping(schema, "dependentSchemas").values():
-        yield [dependent, True]
 
 
 def _present(group: Group) -> list[Location]:
@@ -424,57 +396,3 @@ def _choices_or_null(branch: Location) -> list[Any] | None:
     if branch.json_types() == {"null"}:
         return [None]
     return branch.choices()
-
-
-def _is_closed(schema: Schema) -> bool:
-    closing = ("additionalProperties", "unevaluatedProperties")
-    return any(schema.get(keyword) is False for keyword in closing)
-
-
-def _mapping(
-    schema: Schema,
-    keyword: str,
-) -> Schema:
-    value = schema.get(keyword)
-    return value if isinstance(value, Mapping) else {}
-
-
-def _list(
-    schema: Schema,
-    keyword: str,
-) -> list[Any]:
-    value = schema.get(keyword)
-    return value if isinstance(value, list) else []
-
-
-def _own_types(schema: Schema) -> frozenset[str]:
-    """Return the JSON types that a schema's own keywords allow."""
-    declared = schema.get("type")
-    if schema is _NOTHING:
-        return frozenset()
-    if declared is None:
-        values = [schema["const"]] if "const" in schema else schema.get("enum")
-        if not isinstance(values, list):
-            return JSON_TYPES
-        return frozenset(map(_type_name, values))
-    named = {declared} if isinstance(declared, str) else set(declared)
-    if "number" in named:
-        named.add("integer")
-    return frozenset(named)
-
-
-def _type_name(value: Any) -> str:
-    if isinstance(value, float) and value.is_integer():
-        return "integer"
-    return next((name for kind, name in _TYPE_NAMES if isinstance(value, kind)), "null")
-
-
-_TYPE_NAMES: tuple[tuple[type, str], ...] = (
-    (bool, "boolean"),
-    (int, "integer"),
-    (float, "number"),
-    (str, "string"),
-    (list, "array"),
-    (Mapping, "object"),
-)
-"""JSON types by Python's; the first that fits counts, since a bool is an int."""
