@@ -36,9 +36,7 @@ from persist.api.write_requests import (
 from persist.domain import strict_json
 from persist.domain.collection import Invocation, Written
 from persist.domain.entity_type import EntityType
-from persist.domain.errors import (
-    InvalidQuery,
-)
+from persist.domain.errors import InvalidQuery
 from persist.domain.identifiers import new_id
 from persist.domain.query import Query
 from persist.domain.record import INT64, Data, Record, dumps

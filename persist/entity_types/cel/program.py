@@ -10,14 +10,10 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
-from functools import lru_cache
 from typing import Any
 
-from cel_expr_python import cel  # type: ignore[import-untyped]
-
 from persist.domain.errors import InvalidSchema, Violation
-from persist.domain.field import Field, FieldType, Path, Schema
-from persist.domain.field_types import TEXT_TYPES
+from persist.domain.field import FieldType, Path, Schema
 from persist.domain.record import Data
 from persist.entity_types.cel.activation import (
     MAX_SIZE,
@@ -26,32 +22,17 @@ from persist.entity_types.cel.activation import (
     Member,
 )
 from persist.entity_types.cel.ast import Call, CompileError, Literal, Node, walk
+from persist.entity_types.cel.checker import check_types, compiled, variable_of
 from persist.entity_types.cel.evaluation import EvaluationError, evaluate
-from persist.entity_types.cel.numbers import with_doubles, without_presence, written
-from persist.entity_types.cel.parser import CONFIG, compile_error, parse
+from persist.entity_types.cel.numbers import with_doubles, written
+from persist.entity_types.cel.parser import parse
 from persist.entity_types.cel.references import (
     Reference,
-    is_identifier,
+    Roots,
     references,
     unknown,
 )
-from persist.entity_types.json_schema.fields import field_at, fields_of
-
-Schemas = Mapping[str, Schema | None]
-
-_TYPES: Mapping[FieldType, Any] = {
-    FieldType.INTEGER: cel.Type.INT,
-    FieldType.NUMBER: cel.Type.DOUBLE,
-    FieldType.BOOLEAN: cel.Type.BOOL,
-    **dict.fromkeys(TEXT_TYPES, cel.Type.STRING),
-}
-_WRAPPERS: Mapping[FieldType, str] = {
-    FieldType.INTEGER: "google.protobuf.Int64Value",
-    FieldType.NUMBER: "google.protobuf.DoubleValue",
-    FieldType.BOOLEAN: "google.protobuf.BoolValue",
-    **dict.fromkeys(TEXT_TYPES, "google.protobuf.StringValue"),
-}
-"""CEL's types of a value that may be null."""
+from persist.entity_types.json_schema.fields import field_at
 
 _NO_JSON = re.compile("BYTES|TIMESTAMP|DURATION|TYPE|google")
 _LOOPS = ("all", "exists", "exists_one", "filter", "map", "matches")
@@ -104,11 +85,7 @@ class Program:
         try:
             variables, holds_null = self._activation.bind(values)
             nulls = holds_null or self._writes_null
-            return evaluate(
-                self._expression,
-                variables,
-                nulls=nulls,
-            )
+            return evaluate(self._expression, variables, nulls=nulls)
         except InputTooLarge as error:
             raise self._failed(str(error)) from None
         except EvaluationError as error:
@@ -141,11 +118,7 @@ def compile_expression(
     if payload_schema is not None:
         schemas["payload"] = payload_schema
     try:
-        return compile_over(
-            text,
-            schemas,
-            result,
-        )
+        return compile_over(text, schemas, result)
     except InvalidReferences as error:
         raise InvalidSchema(
             f"{pointer}: {error}",
@@ -167,7 +140,7 @@ class InvalidReferences(Exception):
 
 def compile_over(
     given: str,
-    schemas: Schemas,
+    schemas: Mapping[str, Schema | None],
     result: Result,
 ) -> Program:
     """Return the program of a text over the roots that ``schemas`` names.
@@ -175,41 +148,20 @@ def compile_over(
     A root without a schema is not checked. Raises ``CompileError`` and
     ``InvalidReferences``.
     """
+    roots = Roots(schemas)
     tree = parse(given)
     _refuse_loops(tree)
-    named = list(
-        references(
-            tree,
-            lambda root, path: _is_object(
-                schemas,
-                root,
-                path,
-            ),
-        )
-    )
-    _check_references(schemas, named)
-    members = _members(schemas, named)
-    numbers = with_doubles(
-        tree,
-        lambda member: _type(
-            schemas,
-            member.root,
-            member.path,
-        ),
-    )
+    named = list(references(tree, roots.is_object))
+    _check_references(roots, named)
+    members = _members(roots, named)
+    numbers = with_doubles(tree, lambda member: roots.type(member.root, member.path))
     text = given if written(numbers) == written(tree) else written(numbers)
-    expression, type_name = _compiled(
-        text,
-        schemas,
-        members,
-    )
-    _check_types(
-        numbers,
-        schemas,
-        named,
-    )
+    expression, type_name = compiled(text, roots, members)
+    check_types(numbers, roots, named)
     _check_result(type_name, result)
-    limit = _MAX_SEARCH_SIZE if _searches(tree) else MAX_SIZE
+    limit = MAX_SIZE
+    if _searches(tree):
+        limit = _MAX_SEARCH_SIZE
     return Program(
         given,
         result,
@@ -223,11 +175,8 @@ def _writes_null(tree: Node) -> bool:
     return any(isinstance(node, Literal) and node.value is None for node in walk(tree))
 
 
-def _check_references(
-    schemas: Schemas,
-    named: list[Reference],
-) -> None:
-    details = [_wrong(schemas, reference) for reference in named]
+def _check_references(roots: Roots, named: list[Reference]) -> None:
+    details = [_wrong(roots, reference) for reference in named]
     wrong = list(dict.fromkeys(detail for detail in details if detail))
     if wrong:
         raise InvalidReferences(wrong)
@@ -242,58 +191,24 @@ def _refuse_loops(tree: Node) -> None:
             )
 
 
-def _is_object(
-    schemas: Schemas,
-    root: str,
-    path: Path,
-) -> bool:
-    if not path:
-        return root in schemas
-    field = _field(
-        schemas,
-        root,
-        path,
-    )
-    return field is not None and field.type is FieldType.OBJECT
-
-
-def _field(
-    schemas: Schemas,
-    root: str,
-    path: Path,
-) -> Field | None:
-    schema = schemas.get(root)
-    return None if schema is None else field_at(schema, path)
-
-
-def _wrong(
-    schemas: Schemas,
-    reference: Reference,
-) -> str | None:
+def _wrong(roots: Roots, reference: Reference) -> str | None:
     """Return what is wrong with a reference; CEL's checker knows CEL's own names."""
     if reference.root.startswith("."):
         return f"{reference} begins with a dot"
-    if reference.root == "payload" and "payload" not in schemas:
+    if reference.root == "payload" and "payload" not in roots.schemas:
         return "there is no payload here"
-    schema = schemas.get(reference.root)
+    schema = roots.schemas.get(reference.root)
     if schema is None or not reference.path:
         return None
     field = field_at(schema, reference.path)
     if field is None:
-        return unknown(
-            schema,
-            reference.root,
-            reference.path,
-        )
+        return unknown(schema, reference.root, reference.path)
     if reference.tested and not field.nullable:
         return f"{reference} is always present; remove has()"
     return None
 
 
-def _members(
-    schemas: Schemas,
-    named: list[Reference],
-) -> list[Member]:
+def _members(roots: Roots, named: list[Reference]) -> list[Member]:
     """Return the members a program names, and the numbers of a root it reads whole."""
     reads: Counter[tuple[str, Path]] = Counter()
     tested: set[tuple[str, Path]] = set()
@@ -303,8 +218,8 @@ def _members(
             tested.add(location)
         else:
             reads[location] += 1
-    roots = [root for root, path in reads if not path]
-    numbers = [number for root in roots for number in _numbers(schemas, root)]
+    complete = [root for root, path in reads if not path]
+    numbers = [number for root in complete for number in roots.numbers(root)]
     locations = dict.fromkeys((*reads, *tested, *numbers))
     return [
         Member(
@@ -312,154 +227,15 @@ def _members(
             path,
             reads=reads[root, path],
             tested=(root, path) in tested,
-            double=_type(
-                schemas,
-                root,
-                path,
-            )
-            is FieldType.NUMBER,
-            variable=_variable(
-                schemas,
-                root,
-                path,
-            )
-            if reads[root, path]
-            else None,
+            double=roots.type(root, path) is FieldType.NUMBER,
+            variable=variable_of(roots, root, path) if reads[root, path] else None,
         )
         for root, path in locations
-        if root in schemas
+        if root in roots.schemas
     ]
 
 
-def _numbers(
-    schemas: Schemas,
-    root: str,
-) -> list[tuple[str, Path]]:
-    """Return the number members of a root."""
-    fields = fields_of(schemas.get(root) or {})
-    return [
-        (root, field.path)
-        for field in fields.values()
-        if field.type is FieldType.NUMBER
-    ]
-
-
-def _type(
-    schemas: Schemas,
-    root: str,
-    path: Path,
-) -> FieldType | None:
-    field = (
-        _field(
-            schemas,
-            root,
-            path,
-        )
-        if path
-        else None
-    )
-    return None if field is None else field.type
-
-
-def _variable(
-    schemas: Schemas,
-    root: str,
-    path: Path,
-) -> str | None:
-    """Return the variable whose type CEL's checker knows: a member always present."""
-    field = (
-        _field(
-            schemas,
-            root,
-            path,
-        )
-        if len(path) == 1
-        else None
-    )
-    if field is None or field.nullable or field.type not in _TYPES:
-        return None
-    return f"{root}.{path[0]}" if is_identifier(path[0]) else None
-
-
-def _compiled(
-    text: str,
-    schemas: Schemas,
-    members: list[Member],
-) -> tuple[Any, str]:
-    types = {
-        member.variable: _type(
-            schemas,
-            member.root,
-            member.path,
-        )
-        for member in members
-        if member.variable
-    }
-    environment = _environment(tuple(schemas), tuple(sorted(types.items())))
-    try:
-        expression = environment.compile(text)
-        return expression, expression.return_type().name()
-    except RuntimeError as error:
-        raise compile_error(str(error), text) from None
-
-
-def _check_types(
-    tree: Node,
-    schemas: Schemas,
-    named: list[Reference],
-) -> None:
-    """Raise ``CompileError`` if the types of the members leave nothing to compute.
-
-    CEL's checker sees the members that may be null as wrappers, which it does not
-    evaluate here: an expression is compiled a second time to run.
-    """
-    types: dict[str, FieldType] = {}
-    for reference in named:
-        kind = _type(
-            schemas,
-            reference.root,
-            reference.path,
-        )
-        if kind is None or kind not in _WRAPPERS or reference.tested:
-            continue
-        if all(map(is_identifier, reference.path)):
-            types[str(reference)] = kind
-    environment = _wrapper_environment(tuple(schemas), tuple(sorted(types.items())))
-    text = written(without_presence(tree))
-    try:
-        environment.compile(text)
-    except RuntimeError as error:
-        raise CompileError(compile_error(str(error), text).detail) from None
-
-
-@lru_cache(maxsize=128)
-def _wrapper_environment(
-    roots: tuple[str, ...],
-    types: tuple[tuple[str, FieldType], ...],
-) -> Any:
-    objects = {root: cel.Type.Map(cel.Type.STRING, cel.Type.DYN) for root in roots}
-    variables = {name: cel.Type(_WRAPPERS[type_]) for name, type_ in types}
-    return cel.NewEnv(config=CONFIG, variables=objects | variables)
-
-
-@lru_cache(maxsize=128)
-def _environment(
-    roots: tuple[str, ...],
-    types: tuple[tuple[str, FieldType], ...],
-) -> Any:
-    """Return CEL's environment with these roots and variables.
-
-    What is not declared is a member of a root, whose type CEL checks at run time.
-    """
-    objects = {root: cel.Type.Map(cel.Type.STRING, cel.Type.DYN) for root in roots}
-    variables = {name: _TYPES[type_] for name, type_ in types}
-    return cel.NewEnv(config=CONFIG, variables=objects | variables)
-
-
-def _check_result(
-    type_name: str,
-    result: Result,
-) -> None:
+def _check_result(type_name: str, result: Result) -> None:
     if result is Result.CONDITION and type_name not in ("BOOL", "DYN"):
         raise CompileError(
             f"a condition is true or false, this is of type {type_name.lower()}"

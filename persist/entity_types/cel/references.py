@@ -1,12 +1,12 @@
-"""The members of ``data``, ``payload`` or ``record`` that an expression names, and the
-message for one that does not exist."""
+"""The roots of an expression (``data``, ``payload``, ``record``), the members of them
+that it names, and the message for one that does not exist."""
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from persist.domain.field import FieldType, Path, Schema
+from persist.domain.field import Field, FieldType, Path, Schema
 from persist.domain.suggestions import nearest
 from persist.entity_types.cel.ast import (
     Call,
@@ -16,7 +16,7 @@ from persist.entity_types.cel.ast import (
     Select,
     children,
 )
-from persist.entity_types.json_schema.fields import field_at, names_at
+from persist.entity_types.json_schema.fields import field_at, fields_of, names_at
 
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _KEYWORDS = ("in", "true", "false", "null")
@@ -37,6 +37,45 @@ class Reference:
 
     def __str__(self) -> str:
         return written(self.root, self.path)
+
+
+@dataclass(frozen=True, slots=True)
+class Roots:
+    """The roots that an expression may name; a root without a schema is not checked."""
+
+    schemas: Mapping[str, Schema | None]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the roots."""
+        return tuple(self.schemas)
+
+    def field(self, root: str, path: Path) -> Field | None:
+        """Return the member at a path; None if it is unknown."""
+        schema = self.schemas.get(root)
+        if schema is None or not path:
+            return None
+        return field_at(schema, path)
+
+    def type(self, root: str, path: Path) -> FieldType | None:
+        """Return the type of a member; None if it is unknown."""
+        field = self.field(root, path)
+        return None if field is None else field.type
+
+    def is_object(self, root: str, path: Path) -> bool:
+        """Return whether a root or a member is an object."""
+        if not path:
+            return root in self.schemas
+        return self.type(root, path) is FieldType.OBJECT
+
+    def numbers(self, root: str) -> list[tuple[str, Path]]:
+        """Return the number members of a root."""
+        fields = fields_of(self.schemas.get(root) or {})
+        return [
+            (root, field.path)
+            for field in fields.values()
+            if field.type is FieldType.NUMBER
+        ]
 
 
 def written(root: str, path: Path) -> str:

@@ -1,0 +1,120 @@
+"""CEL's checker: which types it knows members by, and what it says of an expression."""
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+from cel_expr_python import cel  # type: ignore[import-untyped]
+
+from persist.domain.field import FieldType, Path
+from persist.domain.field_types import TEXT_TYPES
+from persist.entity_types.cel.activation import (
+    Member,
+)
+from persist.entity_types.cel.ast import CompileError, Node
+from persist.entity_types.cel.numbers import without_presence, written
+from persist.entity_types.cel.parser import CONFIG, compile_error
+from persist.entity_types.cel.references import (
+    Reference,
+    Roots,
+    is_identifier,
+)
+
+TYPES: Mapping[FieldType, Any] = {
+    FieldType.INTEGER: cel.Type.INT,
+    FieldType.NUMBER: cel.Type.DOUBLE,
+    FieldType.BOOLEAN: cel.Type.BOOL,
+    **dict.fromkeys(TEXT_TYPES, cel.Type.STRING),
+}
+WRAPPERS: Mapping[FieldType, str] = {
+    FieldType.INTEGER: "google.protobuf.Int64Value",
+    FieldType.NUMBER: "google.protobuf.DoubleValue",
+    FieldType.BOOLEAN: "google.protobuf.BoolValue",
+    **dict.fromkeys(TEXT_TYPES, "google.protobuf.StringValue"),
+}
+"""CEL's types of a value that may be null."""
+
+
+def variable_of(
+    roots: Roots,
+    root: str,
+    path: Path,
+) -> str | None:
+    """Return the variable whose type the checker knows: a member always present."""
+    field = roots.field(root, path)
+    if field is None or len(path) != 1:
+        return None
+    if field.nullable or field.type not in TYPES or not is_identifier(path[0]):
+        return None
+    return f"{root}.{path[0]}"
+
+
+def compiled(
+    text: str,
+    roots: Roots,
+    members: list[Member],
+) -> tuple[Any, str]:
+    """Return the compiled expression and the name of its type.
+
+    Raises ``CompileError``.
+    """
+    types = {
+        member.variable: roots.type(member.root, member.path)
+        for member in members
+        if member.variable
+    }
+    environment = _environment(roots.names, tuple(sorted(types.items())))
+    try:
+        expression = environment.compile(text)
+        return expression, expression.return_type().name()
+    except RuntimeError as error:
+        raise compile_error(str(error), text) from None
+
+
+def check_types(
+    tree: Node,
+    roots: Roots,
+    named: list[Reference],
+) -> None:
+    """Raise ``CompileError`` if the types of the members leave nothing to compute.
+
+    CEL's checker sees the members that may be null as wrappers, which it does not
+    evaluate here: an expression is compiled a second time to run.
+    """
+    types: dict[str, FieldType] = {}
+    for reference in named:
+        kind = roots.type(reference.root, reference.path)
+        if kind is None or kind not in WRAPPERS or reference.tested:
+            continue
+        if all(map(is_identifier, reference.path)):
+            types[str(reference)] = kind
+    environment = _wrapper_environment(roots.names, tuple(sorted(types.items())))
+    text = written(without_presence(tree))
+    try:
+        environment.compile(text)
+    except RuntimeError as error:
+        raise CompileError(compile_error(str(error), text).detail) from None
+
+
+@lru_cache(maxsize=128)
+def _environment(
+    roots: tuple[str, ...],
+    types: tuple[tuple[str, FieldType], ...],
+) -> Any:
+    """Return CEL's environment with these roots and variables.
+
+    What is not declared is a member of a root, whose type CEL checks at run time.
+    """
+    objects = {root: cel.Type.Map(cel.Type.STRING, cel.Type.DYN) for root in roots}
+    variables = {name: TYPES[type_] for name, type_ in types}
+    return cel.NewEnv(config=CONFIG, variables=objects | variables)
+
+
+@lru_cache(maxsize=128)
+def _wrapper_environment(
+    roots: tuple[str, ...],
+    types: tuple[tuple[str, FieldType], ...],
+) -> Any:
+    objects = {root: cel.Type.Map(cel.Type.STRING, cel.Type.DYN) for root in roots}
+    variables = {name: cel.Type(WRAPPERS[type_]) for name, type_ in types}
+    return cel.NewEnv(config=CONFIG, variables=objects | variables)
