@@ -8,14 +8,13 @@ their own.
 
 import logging
 from collections.abc import Callable, Sequence
-from copy import deepcopy
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from persist.domain import counting
 from persist.domain.change import Change, Operation, Origin
 from persist.domain.command import Command
-from persist.domain.conflict import MAX_CHANGES, StaleBase
+from persist.domain.conflict import StaleBase
 from persist.domain.entity_type import EntityType
 from persist.domain.errors import (
     CommandUnavailable,
@@ -27,10 +26,10 @@ from persist.domain.errors import (
     RevisionNotFound,
     TooManyAffected,
 )
-from persist.domain.json_diff import Merge
 from persist.domain.precondition import NO_PRECONDITION, Precondition
 from persist.domain.query import Query
 from persist.domain.record import INT64, Data, Record, dumps, json_equal
+from persist.domain.stale_write import explained, merge_with, stale_base
 from persist.domain.stores import Journal, Records
 from persist.domain.undo import Past
 
@@ -46,10 +45,6 @@ class Written(NamedTuple):
     record: Record
     created: bool = False
     merged: bool = False
-
-
-MERGEABLE = (Operation.REPLACE, Operation.PATCH)
-"""The operations whose change can be applied to an earlier revision."""
 
 
 class Invocation(NamedTuple):
@@ -240,50 +235,20 @@ class Collection:
         try:
             precondition.check(current)
         except PreconditionFailed as error:
-            base = self._stale_base(current, precondition.named_revision)
+            base = self._stale_base(current, precondition)
             if base is None:
                 raise
-            merged = self._merged(base, current, operation, change)
+            merged = merge_with(base, current, operation, change)
             if merged is None or merged.conflicts or not precondition.merge:
-                raise _explained(error, base, current, merged) from None
+                raise explained(error, base, current, merged) from None
             return self.type.validate(merged.value), True
         return change(current.data), False
 
-    def _stale_base(self, current: Record, revision: int | None) -> StaleBase | None:
-        """Return what the client read at an earlier revision, None if unknown."""
-        if revision is None or revision >= current.revision:
-            return None
-        key = self.type.name, self.workspace, current.id
-        past = self.journal.past_record(*key, revision)
-        if past is None:
-            return None
-        try:
-            data = self.type.bring_forward(past.schema_version, past.data)
-        except PersistError:
-            return None
-        changes = self.journal.changes_since(*key, revision, MAX_CHANGES)
-        return StaleBase(data, changes)
-
-    def _merged(
-        self,
-        base: StaleBase,
-        current: Record,
-        operation: Operation,
-        change: Callable[[Data], Data],
-    ) -> Merge | None:
-        """Return the merge of the client's change; None if it cannot be known.
-
-        A command computes its change from the present data, and a JSON Patch may not
-        apply to the base.
-        """
-        if operation not in MERGEABLE:
-            return None
-        try:
-            # A JSON Patch changes the data that it is given.
-            mine = change(deepcopy(base.data))
-        except PersistError:
-            return None
-        return base.merge(current.data, mine)
+    def _stale_base(
+        self, current: Record, precondition: Precondition
+    ) -> StaleBase | None:
+        revision = precondition.named_revision
+        return stale_base(self.type, self.journal, current, revision)
 
     def revert(
         self, record_id: str, revision: int, precondition: Precondition
@@ -419,10 +384,10 @@ class Collection:
         try:
             precondition.check(current)
         except PreconditionFailed as error:
-            base = self._stale_base(current, precondition.named_revision)
+            base = self._stale_base(current, precondition)
             if base is None:
                 raise
-            raise _explained(error, base, current, None) from None
+            raise explained(error, base, current) from None
         return self._delete(current)
 
     def delete_matching(self, query: Query, max_affected: int) -> int:
@@ -493,16 +458,6 @@ class Collection:
     def _store(self, change: Change) -> None:
         self.records.put(change.record)
         self.journal.append(change)
-
-
-def _explained(
-    error: PreconditionFailed, base: StaleBase, current: Record, merged: Merge | None
-) -> PreconditionFailed:
-    """Return the refusal with what changed since the client's revision."""
-    members = error.members | base.describe(current.data)
-    if merged is not None:
-        members["conflicts"] = merged.conflicts
-    return PreconditionFailed(error.detail, **members)
 
 
 def too_many(matching: int, max_affected: int) -> TooManyAffected:

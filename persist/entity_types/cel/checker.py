@@ -8,9 +8,7 @@ from cel_expr_python import cel  # type: ignore[import-untyped]
 
 from persist.domain.field import FieldType, Path
 from persist.domain.field_types import TEXT_TYPES
-from persist.entity_types.cel.activation import (
-    Member,
-)
+from persist.entity_types.cel.activation import Member
 from persist.entity_types.cel.ast import CompileError, Node
 from persist.entity_types.cel.numbers import without_presence, written
 from persist.entity_types.cel.parser import CONFIG, compile_error
@@ -26,11 +24,11 @@ TYPES: Mapping[FieldType, Any] = {
     FieldType.BOOLEAN: cel.Type.BOOL,
     **dict.fromkeys(TEXT_TYPES, cel.Type.STRING),
 }
-WRAPPERS: Mapping[FieldType, str] = {
-    FieldType.INTEGER: "google.protobuf.Int64Value",
-    FieldType.NUMBER: "google.protobuf.DoubleValue",
-    FieldType.BOOLEAN: "google.protobuf.BoolValue",
-    **dict.fromkeys(TEXT_TYPES, "google.protobuf.StringValue"),
+WRAPPERS: Mapping[FieldType, Any] = {
+    FieldType.INTEGER: cel.Type("google.protobuf.Int64Value"),
+    FieldType.NUMBER: cel.Type("google.protobuf.DoubleValue"),
+    FieldType.BOOLEAN: cel.Type("google.protobuf.BoolValue"),
+    **dict.fromkeys(TEXT_TYPES, cel.Type("google.protobuf.StringValue")),
 }
 """CEL's types of a value that may be null."""
 
@@ -63,7 +61,8 @@ def compiled(
         for member in members
         if member.variable
     }
-    environment = _environment(roots.names, tuple(sorted(types.items())))
+    variables = tuple(sorted(types.items()))
+    environment = _environment(roots.names, variables, may_be_null=False)
     try:
         expression = environment.compile(text)
         return expression, expression.return_type().name()
@@ -88,7 +87,8 @@ def check_types(
             continue
         if all(map(is_identifier, reference.path)):
             types[str(reference)] = kind
-    environment = _wrapper_environment(roots.names, tuple(sorted(types.items())))
+    variables = tuple(sorted(types.items()))
+    environment = _environment(roots.names, variables, may_be_null=True)
     text = written(without_presence(tree))
     try:
         environment.compile(text)
@@ -96,25 +96,21 @@ def check_types(
         raise CompileError(compile_error(str(error), text).detail) from None
 
 
-@lru_cache(maxsize=128)
+@lru_cache(maxsize=256)
 def _environment(
     roots: tuple[str, ...],
     types: tuple[tuple[str, FieldType], ...],
+    *,
+    may_be_null: bool,
 ) -> Any:
     """Return CEL's environment with these roots and variables.
 
     What is not declared is a member of a root, whose type CEL checks at run time.
     """
-    objects = {root: cel.Type.Map(cel.Type.STRING, cel.Type.DYN) for root in roots}
-    variables = {name: TYPES[type_] for name, type_ in types}
-    return cel.NewEnv(config=CONFIG, variables=objects | variables)
-
-
-@lru_cache(maxsize=128)
-def _wrapper_environment(
-    roots: tuple[str, ...],
-    types: tuple[tuple[str, FieldType], ...],
-) -> Any:
-    objects = {root: cel.Type.Map(cel.Type.STRING, cel.Type.DYN) for root in roots}
-    variables = {name: cel.Type(WRAPPERS[type_]) for name, type_ in types}
-    return cel.NewEnv(config=CONFIG, variables=objects | variables)
+    type_of = WRAPPERS if may_be_null else TYPES
+    variables = {}
+    for root in roots:
+        variables[root] = cel.Type.Map(cel.Type.STRING, cel.Type.DYN)
+    for name, field_type in types:
+        variables[name] = type_of[field_type]
+    return cel.NewEnv(config=CONFIG, variables=variables)

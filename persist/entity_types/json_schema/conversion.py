@@ -13,28 +13,24 @@ several ways is copied, once for each set of anchors that it sees.
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any
 from urllib.parse import quote
 
 from persist.domain.errors import Violation, pointer
 from persist.domain.record import canonical_text, dumps, normalize_number
-from persist.domain.suggestions import did_you_mean
 from persist.entity_types.json_schema.dialects import (
-    ALL_KEYWORDS,
     DIALECT,
     DRAFT_2020,
     DRAFTS,
     NAMED,
-    OLDER_KEYWORDS,
     ONE,
     SEVERAL,
-    UNENFORCED,
     Dialect,
     Path,
     dialect_of,
     meaning_of,
 )
+from persist.entity_types.json_schema.keyword_review import ADDRESSING, review
 from persist.entity_types.json_schema.references import (
     RECURSIVE,
     Document,
@@ -45,21 +41,7 @@ from persist.entity_types.json_schema.references import (
 MAX_COPIES = 1_000
 """Schemas that dynamic references may add."""
 
-_ADDRESSING = frozenset(
-    (
-        "$schema",
-        "$id",
-        "id",
-        "$anchor",
-        "$dynamicAnchor",
-        "$recursiveAnchor",
-        "$vocabulary",
-    )
-)
 _REFERENCES = ("$ref", "$dynamicRef", "$recursiveRef")
-_KEPT_WITH_REF = frozenset(
-    ("$ref", "title", "description", "$comment", "examples", "definitions", "$defs")
-)
 
 Scope = Mapping[str, Located]
 """The dynamic anchors that are seen where a schema is applied."""
@@ -77,7 +59,7 @@ class Converted:
     source_paths: Mapping[str, str] = field(default_factory=dict)
 
     def source_pointer(self, location: str) -> str:
-        """Return where the author wrote what stands at ``place`` of the schema."""
+        """Return where the author wrote what stands at ``location`` of the schema."""
         steps = location.split("/")
         for length in range(len(steps), 0, -1):
             known = self.source_paths.get("/".join(steps[:length]))
@@ -182,7 +164,7 @@ class _Conversion:
         if location == ():
             written |= _addresses(located)
         for keyword, value in schema.items():
-            if self._is_ignored(located, keyword) or keyword in _ADDRESSING:
+            if self._is_ignored(located, keyword) or keyword in ADDRESSING:
                 continue
             if keyword in _REFERENCES:
                 self._write_reference(located, keyword, scope, written, more)
@@ -195,28 +177,11 @@ class _Conversion:
     def _is_ignored(self, located: Located, keyword: str) -> bool:
         """Whether the schema's own draft ignores a keyword; warn where that may be a
         surprise."""
-        dialect, schema = located.dialect, located.schema
-        if dialect.ref_hides_siblings and "$ref" in schema:
-            ignored = keyword not in _KEPT_WITH_REF
-            if ignored and keyword in dialect.keywords - _ADDRESSING:
-                detail = (
-                    f"{dialect.title} ignores what stands next to $ref; so it is here"
-                )
-                self._warn(located, keyword, detail)
-            return ignored
-        if keyword in dialect.keywords:
-            if keyword in UNENFORCED:
-                detail = f"{keyword} is an annotation; it is not enforced"
-                self._warn(located, keyword, detail)
-            return False
-        if keyword in ("$defs", "definitions"):
-            return False
-        self._warn(located, keyword, _unknown(keyword, dialect))
-        return keyword in ALL_KEYWORDS
-
-    def _warn(self, located: Located, keyword: str, detail: str) -> None:
-        location = pointer((*located.path, keyword))
-        self._warnings.append(Violation(location, detail))
+        reviewed = review(located, keyword)
+        if reviewed.warning is not None:
+            location = pointer((*located.path, keyword))
+            self._warnings.append(Violation(location, reviewed.warning))
+        return reviewed.is_ignored
 
     def _write_keyword(
         self,
@@ -464,22 +429,3 @@ def _key(scope: Scope) -> frozenset[tuple[str, int]]:
 def to_reference(path: Path) -> str:
     """Return the reference to a path of the document."""
     return "#" + quote(pointer(path), safe="/~!$&'()*+,;=:@?")
-
-
-@lru_cache(10_000)
-def _unknown(keyword: str, dialect: Dialect) -> str:
-    """Return what to say of a keyword that a draft does not know."""
-    if keyword in OLDER_KEYWORDS:
-        return (
-            f"{keyword} is a keyword of older drafts and is ignored; {dialect.title}"
-            f" has {OLDER_KEYWORDS[keyword]}"
-        )
-    if keyword in ALL_KEYWORDS:
-        return f"{keyword} is no keyword of {dialect.title}; it is ignored"
-    if keyword == "nullable":
-        return (
-            'nullable is no keyword of JSON Schema and is ignored; write "type":'
-            ' ["string", "null"]'
-        )
-    hint = did_you_mean(keyword, dialect.keywords)
-    return f"{keyword[:100]} is no keyword of {dialect.title} and is ignored{hint}"

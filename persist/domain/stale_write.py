@@ -1,0 +1,73 @@
+"""Stale writes: what becomes of a change that was made from an earlier revision.
+
+It is refused, with what changed since, or merged with it.
+"""
+
+from collections.abc import Callable
+from copy import deepcopy
+
+from persist.domain.change import Operation
+from persist.domain.conflict import MAX_CHANGES, StaleBase
+from persist.domain.entity_type import EntityType
+from persist.domain.errors import PersistError, PreconditionFailed
+from persist.domain.json_diff import Merge
+from persist.domain.record import Data, Record
+from persist.domain.stores import Journal
+
+MERGEABLE = (Operation.REPLACE, Operation.PATCH)
+"""The operations whose change can be applied to an earlier revision."""
+
+
+def stale_base(
+    entity_type: EntityType,
+    journal: Journal,
+    current: Record,
+    revision: int | None,
+) -> StaleBase | None:
+    """Return what the client read at an earlier revision, None if unknown."""
+    if revision is None or revision >= current.revision:
+        return None
+    key = entity_type.name, current.workspace, current.id
+    past = journal.past_record(*key, revision)
+    if past is None:
+        return None
+    try:
+        data = entity_type.bring_forward(past.schema_version, past.data)
+    except PersistError:
+        return None
+    changes = journal.changes_since(*key, revision, MAX_CHANGES)
+    return StaleBase(data, changes)
+
+
+def merge_with(
+    base: StaleBase,
+    current: Record,
+    operation: Operation,
+    change: Callable[[Data], Data],
+) -> Merge | None:
+    """Return the merge of the client's change; None if it cannot be known.
+
+    A command computes its change from the present data, and a JSON Patch may not
+    apply to the base.
+    """
+    if operation not in MERGEABLE:
+        return None
+    try:
+        # A JSON Patch changes the data that it is given.
+        mine = change(deepcopy(base.data))
+    except PersistError:
+        return None
+    return base.merge(current.data, mine)
+
+
+def explained(
+    error: PreconditionFailed,
+    base: StaleBase,
+    current: Record,
+    merged: Merge | None = None,
+) -> PreconditionFailed:
+    """Return the refusal with what changed since the client's revision."""
+    members = error.members | base.describe(current.data)
+    if merged is not None:
+        members["conflicts"] = merged.conflicts
+    return PreconditionFailed(error.detail, **members)
