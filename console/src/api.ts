@@ -62,6 +62,8 @@ export const outage = signal<{ reason: string; retryAt: number } | null>(null);
 export const retryNow = new EventTarget();
 /** Whether the session ended while somebody was in. */
 export const signedOut = signal(false);
+/** How often somebody came in. */
+export const entered = signal(0);
 
 const LONGEST_WAIT = 15;
 

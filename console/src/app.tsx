@@ -3,7 +3,7 @@ import { render } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { outage, retryNow, sent, signedOut } from "./api.ts";
 import { followLinks, go, href, listAddress, path, recordAddress } from "./router.ts";
-import { asked, collections, enter, maySomething, session, signIn, signOut, workspaces } from "./session.ts";
+import { asked, collections, enter, may, mayRegister, maySomething, session, signIn, signOut, workspaces } from "./session.ts";
 import { visible } from "./text.tsx";
 import { Dialog, Menu, ProblemNote, RequestView, closeDialog, dialog, forget, notes, notify, useAction } from "./ui.tsx";
 import { ChangesScreen, undoDialog } from "./screens/changes.tsx";
@@ -17,7 +17,14 @@ import { NewType, TypeScreen } from "./screens/types.tsx";
 function App() {
   const [open, setOpen] = useState(false);
   const at = path.value.join("/");
-  useEffect(() => setOpen(false), [at]);
+  const main = useRef<HTMLElement>(null);
+  const shown = useRef(at);
+  useEffect(() => {
+    setOpen(false);
+    // A new screen has the focus, so that a keyboard goes on from there.
+    if (shown.current !== at) (main.current?.querySelector<HTMLElement>("[autofocus], [role=grid]") ?? main.current)?.focus();
+    shown.current = at;
+  }, [at]);
   if (!asked.value) return <><Outage /><p class="enter faint" role="status">Loading…</p></>;
   if (!session.value) return <Enter />;
   return (
@@ -26,7 +33,7 @@ function App() {
       <Outage />
       {signedOut.value && <SignedOut />}
       <Side />
-      <main id="main"><Screen /></main>
+      <main id="main" ref={main} tabIndex={-1}><Screen /></main>
       {dialog.value}
       <Notes />
     </div>
@@ -43,8 +50,9 @@ function Screen() {
   const [first = "", second = "", third = "", fourth = ""] = parts;
   if (first === "") return <Home />;
   if (first === "changes") return <ChangesScreen />;
-  if (first === "snapshots") return <SnapshotsScreen />;
-  if (first === "types") return second === "new" ? <NewType /> : <TypeScreen key={second} name={second} />;
+  if (first === "snapshots") return maySomething("admin") ? <SnapshotsScreen /> : <Refused />;
+  if (first === "types" && second === "new") return mayRegister() ? <NewType /> : <Refused />;
+  if (first === "types") return <TypeScreen key={second} name={second} />;
   if (first === "c" && second) {
     const where = { workspace, collection: second };
     const key = listAddress(where);
@@ -57,6 +65,10 @@ function Screen() {
   return <section class="screen"><p class="note">There is no such screen. <a href={href("/")}>Home</a></p></section>;
 }
 
+function Refused() {
+  return <section class="screen"><p class="note">Your key does not allow this. <a href={href("/")}>Home</a></p></section>;
+}
+
 function Top({ onSide }: { onSide: () => void }) {
   const { name, open, scopes, environment } = session.value!;
   return (
@@ -67,8 +79,8 @@ function Top({ onSide }: { onSide: () => void }) {
       <span class="spring" />
       <button type="button" onClick={openJump}>Jump <kbd class="wide-only">Ctrl K</kbd></button>
       <button type="button" class="quiet" aria-label="Shortcuts" title="Shortcuts" onClick={() => { dialog.value = <Shortcuts />; }}>?</button>
-      <Menu label={open ? "open" : visible(name ?? "key")} title="Who I am">
-        <p class="menu-stay faint">{open ? "This service asks for no key." : scopes.map((scope) => <div key={scope} class="mono">{scope}</div>)}</p>
+      <Menu label={open ? "no key" : visible(name ?? "key")} title="Who I am">
+        <p class="menu-stay faint">{open ? "This service asks for no key: everybody on this machine may do everything." : scopes.map((scope) => <div key={scope} class="mono">{scope}</div>)}</p>
         <button type="button" onClick={() => { dialog.value = <Requests />; }}>The last requests</button>
         {!open && <button type="button" onClick={() => void signOut()}>Leave</button>}
       </Menu>
@@ -88,9 +100,9 @@ function Side() {
       <Link to="/">Home</Link>
       <Link to="/changes">Changes</Link>
       {maySomething("admin") && <Link to="/snapshots">Snapshots</Link>}
-      {maySomething("admin") && <Link to="/types/new">New type</Link>}
+      {mayRegister() && <Link to="/types/new">New type</Link>}
       <h2>Collections</h2>
-      {collections.value.map(({ name }) => <Link key={name} to={listAddress({ workspace: null, collection: name })}>{name}</Link>)}
+      {collections.value.filter(({ name }) => may("read", name)).map(({ name }) => <Link key={name} to={listAddress({ workspace: null, collection: name })}>{name}</Link>)}
       {workspaces.value.map((workspace) => (
         <div key={workspace.name}>
           <h2>{workspace.name}</h2>
@@ -209,17 +221,17 @@ interface Goal { name: string; kind: string; to: string }
 
 function goals(): Goal[] {
   const all: Goal[] = [{ name: "Home", kind: "screen", to: "/" }, { name: "Changes", kind: "screen", to: "/changes" }];
-  if (maySomething("admin")) {
-    all.push({ name: "Snapshots", kind: "screen", to: "/snapshots" }, { name: "New type", kind: "screen", to: "/types/new" });
-  }
+  if (maySomething("admin")) all.push({ name: "Snapshots", kind: "screen", to: "/snapshots" });
+  if (mayRegister()) all.push({ name: "New type", kind: "screen", to: "/types/new" });
   const add = (workspace: string | null, collection: string) => {
     const name = workspace ? `${workspace} / ${collection}` : collection;
     const to = listAddress({ workspace, collection });
-    all.push({ name, kind: "records", to }, { name: `${name}: new`, kind: "new record", to: `${to}/new` });
+    all.push({ name, kind: "records", to });
+    if (may("write", collection, workspace)) all.push({ name: `${name}: new`, kind: "new record", to: `${to}/new` });
     all.push({ name: `${name}: trash`, kind: "trash", to: `${to}/trash` });
   };
   for (const { name } of collections.value) {
-    add(null, name);
+    if (may("read", name)) add(null, name);
     all.push({ name: `${name}: type`, kind: "type", to: `/types/${name}` });
   }
   for (const workspace of workspaces.value) for (const name of workspace.collections) add(workspace.name, name);

@@ -1,7 +1,8 @@
 // Changes as they are made, by server-sent events.
 import { useEffect, useRef } from "preact/hooks";
-import { ROOT, type Query } from "./api.ts";
+import { Problem, ROOT, type Query, read, signedOut } from "./api.ts";
 import { parse } from "./json.ts";
+import { sawVersion } from "./session.ts";
 import type { Change } from "./types.ts";
 
 const RETRY_SECONDS = 5;
@@ -24,12 +25,20 @@ function follow(query: Query, onChange: (change: Change) => void, onState?: (isO
     source.onopen = () => onState?.(true);
     source.onmessage = (event: MessageEvent<string>) => {
       if (event.lastEventId) last = event.lastEventId;
-      if (event.data) onChange(parse(event.data) as unknown as Change);
+      if (!event.data) return;
+      const change = parse(event.data) as unknown as Change;
+      sawVersion(change.collection, change.schema_version);
+      onChange(change);
     };
     source.onerror = () => {
       onState?.(false);
       // The browser connects again by itself, unless the answer was no stream.
-      if (source.readyState === EventSource.CLOSED) timer = window.setTimeout(open, RETRY_SECONDS * 1000);
+      if (source.readyState !== EventSource.CLOSED) return;
+      timer = window.setTimeout(open, RETRY_SECONDS * 1000);
+      // It does not say why it ended.
+      read("/sessions").catch((error: unknown) => {
+        if (error instanceof Problem && error.status === 401) signedOut.value = true;
+      });
     };
   }
 

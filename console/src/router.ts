@@ -10,17 +10,22 @@ function current(): string {
 
 /** The path below the console, with its query. */
 export const address = signal(current());
-export const path = computed(() => address.value.split("?")[0]!.split("/").slice(1).map(decodeURIComponent));
+export const path = computed(() => address.value.split("?")[0]!.split("/").slice(1).map(decoded));
 export const query = computed(() => new URLSearchParams(address.value.split("?")[1] ?? ""));
+
+/** A part of the path; one that is not well encoded is taken as it stands. */
+function decoded(part: string): string {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
+  }
+}
 
 addEventListener("popstate", () => { address.value = current(); });
 
-/** Asked before the page leaves what it shows; false keeps it. */
-export const guard = { mayLeave: (): boolean => true };
-
 export function go(to: string, replace = false): void {
   if (to === address.value) return;
-  if (to.split("?")[0] !== address.value.split("?")[0] && !guard.mayLeave()) return;
   history[replace ? "replaceState" : "pushState"](null, "", BASE + to);
   address.value = to;
   if (!replace) scrollTo(0, 0);

@@ -1,6 +1,7 @@
 // Who uses the console, and what they may do and see.
 import { computed, signal } from "@preact/signals";
-import { Problem, needsKey, read, send, signedOut } from "./api.ts";
+import { Problem, entered, needsKey, read, send, signedOut } from "./api.ts";
+import { type Json, equal } from "./json.ts";
 import type { Collection, Session, Workspace } from "./types.ts";
 
 export const session = signal<Session | null>(null);
@@ -31,11 +32,10 @@ export function maySomething(level: Level): boolean {
   return session.value?.open || scopes.value.some((scope) => scope.level >= LEVELS.indexOf(level));
 }
 
-/** The workspace of a caller who may see one workspace only. */
-export const onlyWorkspace = computed(() => {
-  const names = new Set(scopes.value.map((scope) => scope.workspace));
-  return !session.value?.open && names.size === 1 ? [...names][0] : undefined;
-});
+/** Whether the caller may register a type of some name. */
+export function mayRegister(): boolean {
+  return session.value?.open || scopes.value.some((scope) => scope.level === LEVELS.indexOf("admin") && scope.workspace === undefined);
+}
 
 /** Ask who the caller is, and what there is for them. */
 export async function enter(): Promise<void> {
@@ -44,6 +44,7 @@ export async function enter(): Promise<void> {
     needsKey.value = !session.value.open;
     signedOut.value = false;
     await refresh();
+    entered.value += 1;
   } catch (error) {
     if (!(error instanceof Problem && error.status === 401)) throw error;
     needsKey.value = true;
@@ -74,6 +75,22 @@ export async function refresh(): Promise<void> {
   ]);
   collections.value = known.items;
   workspaces.value = named.items;
+}
+
+/** Read one collection again: its type may have a new version. */
+export async function refreshCollection(name: string): Promise<void> {
+  const known = collectionOf(name);
+  if (!known) return;
+  // One collection is answered to those who read it in every workspace.
+  if (!may("read", name)) return refresh();
+  const latest = await read<Collection>(`/collections/${name}`);
+  if (equal(latest as unknown as Json, known as unknown as Json)) return;
+  collections.value = collections.value.map((collection) => (collection.name === name ? latest : collection));
+}
+
+/** Read a collection again where a record has a later schema version. */
+export function sawVersion(name: string, version: number): void {
+  if (version > (collectionOf(name)?.schema_version ?? Infinity)) void refreshCollection(name);
 }
 
 export function collectionOf(name: string): Collection | undefined {

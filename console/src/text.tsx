@@ -1,7 +1,7 @@
 // How values, times and differences are shown. Whatever is stored is text, never markup.
 import { signal } from "@preact/signals";
 import { useState } from "preact/hooks";
-import { type Json, type Path, Num, get, isNumber, isObject, pointerOf, stringify } from "./json.ts";
+import { type Json, type JsonObject, type Path, Num, get, isNumber, isObject, pointerOf, stringify } from "./json.ts";
 
 const CELL = 160;
 const LONGEST = 20_000;
@@ -110,6 +110,23 @@ export function Actor({ name }: { name: string | null | undefined }) {
 
 export function shortId(id: string): string {
   return `${id.slice(0, 8)}…${id.slice(-4)}`;
+}
+
+/** Members that name a record, the best first. */
+const NAMING = ["name", "title", "label", "subject"];
+const LABEL = 60;
+
+/** What a reader knows a record by: the member that names it, or its first short text. */
+export function labelOf(data: JsonObject | null | undefined): string {
+  const texts = Object.entries(data ?? {}).filter(([, value]) => typeof value === "string" && value.trim() !== "");
+  const found = NAMING.flatMap((name) => texts.filter(([other]) => other === name))[0] ?? texts[0];
+  return found ? brief(found[1], LABEL) : "";
+}
+
+/** A record as its collection, its id and what it is known by. */
+export function RecordName({ record, id, data }: { record: string; id: string; data?: JsonObject | null | undefined }) {
+  const label = labelOf(data);
+  return <>{visible(record)} <span class="mono" title={id}>{shortId(id)}</span>{label && <> <bdi class="label">{label}</bdi></>}</>;
 }
 
 // --- differences

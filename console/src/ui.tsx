@@ -2,7 +2,7 @@
 import type { ComponentChildren } from "preact";
 import { useCallback, useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { signal } from "@preact/signals";
-import { type ApiRequest, Problem, curl, target } from "./api.ts";
+import { type ApiRequest, Problem, curl, entered, target } from "./api.ts";
 import { stringify } from "./json.ts";
 import { visible } from "./text.tsx";
 
@@ -17,6 +17,8 @@ export interface Loaded<T> {
 export function useLoad<T>(load: (signal: AbortSignal) => Promise<T>, keys: unknown[]): Loaded<T> {
   const [state, setState] = useState<Omit<Loaded<T>, "reload">>({ data: undefined, error: undefined, loading: true });
   const [round, setRound] = useState(0);
+  // What was refused for want of a session is asked again when there is one.
+  const again = state.error ? entered.value : 0;
   useEffect(() => {
     const abort = new AbortController();
     setState((old) => ({ ...old, loading: true }));
@@ -27,7 +29,7 @@ export function useLoad<T>(load: (signal: AbortSignal) => Promise<T>, keys: unkn
       },
     );
     return () => abort.abort();
-  }, [...keys, round]);
+  }, [...keys, round, again]);
   const reload = useCallback(() => setRound((number) => number + 1), []);
   return { ...state, reload };
 }
@@ -67,20 +69,25 @@ export function closeDialog(): void {
   dialog.value = null;
 }
 
+/** Focus what had it before, or the screen where that is there no more. */
+function focusAgain(before: HTMLElement | null): void {
+  before?.focus();
+  if (document.activeElement === document.body) document.getElementById("main")?.focus();
+}
+
 export function Dialog({ title, wide, children }: { title: ComponentChildren; wide?: boolean; children: ComponentChildren }) {
   const element = useRef<HTMLDialogElement>(null);
   useEffect(() => {
     const before = document.activeElement as HTMLElement | null;
     element.current?.showModal();
-    return () => before?.isConnected && before.focus();
+    (element.current?.querySelector<HTMLElement>("input, select, textarea") ?? element.current)?.focus();
+    return () => focusAgain(before);
   }, []);
   return (
-    <dialog ref={element} class={wide ? "wide" : ""} onClose={closeDialog} aria-labelledby="dialog-title">
-      <header>
-        <h2 id="dialog-title">{title}</h2>
-        <button type="button" class="quiet" aria-label="Close" onClick={closeDialog}>×</button>
-      </header>
+    <dialog ref={element} tabIndex={-1} class={wide ? "wide" : ""} onClose={closeDialog} aria-labelledby="dialog-title">
+      <h2 id="dialog-title">{title}</h2>
       {children}
+      <button type="button" class="quiet close" aria-label="Close" onClick={closeDialog}>×</button>
     </dialog>
   );
 }
@@ -88,13 +95,23 @@ export function Dialog({ title, wide, children }: { title: ComponentChildren; wi
 // --- requests
 
 /** The HTTP request of an action, to look at and to copy. */
-export function RequestView({ request, open }: { request: ApiRequest; open?: boolean }) {
+export function RequestView({ request }: { request: ApiRequest }) {
+  // A large body is written as text only where somebody looks at it.
+  const [open, setOpen] = useState(false);
+  return (
+    <details class="request" onToggle={(event) => setOpen(event.currentTarget.open)}>
+      <summary>HTTP request</summary>
+      {open && <RequestText request={request} />}
+    </details>
+  );
+}
+
+function RequestText({ request }: { request: ApiRequest }) {
   const body = request.body === undefined ? null : stringify(request.body, 2);
   const text = request.text?.content;
   return (
-    <details class="request" open={open}>
-      <summary>HTTP request</summary>
-      <pre>
+    <>
+      <pre tabIndex={0} aria-label="HTTP request">
         <b>{request.method}</b> {visible(target(request))}
         {Object.entries(request.headers ?? {}).map(([name, value]) => `\n${name}: ${value}`)}
         {request.text && `\nContent-Type: ${request.text.type}`}
@@ -102,7 +119,7 @@ export function RequestView({ request, open }: { request: ApiRequest; open?: boo
         {typeof text === "string" && `\n\n${visible(text.slice(0, 2000))}${text.length > 2000 ? "…" : ""}`}
       </pre>
       <CopyButton label="Copy as curl" text={() => curl(request)} />
-    </details>
+    </>
   );
 }
 
@@ -165,21 +182,32 @@ export function Menu({ label, children, title }: { label: ComponentChildren; chi
   useEffect(() => {
     const close = (event: Event) => {
       const menu = element.current;
-      if (!menu?.open) return;
-      if (event instanceof KeyboardEvent && event.key === "Escape") {
-        menu.open = false;
-        menu.querySelector("summary")?.focus();
+      const summary = menu?.querySelector("summary");
+      const target = event.target as Element;
+      if (!menu?.open || !summary) return;
+      const isInside = menu.contains(target);
+      if (event instanceof KeyboardEvent) {
+        if (event.key !== "Escape") return;
         event.stopPropagation();
-      } else if (event.type === "click" && !menu.querySelector("summary")?.contains(event.target as Node)) {
-        if (!(event.target as Element).closest(".menu-stay") || !menu.contains(event.target as Node)) menu.open = false;
-      }
+      } else if (summary.contains(target) || isInside && (event.type === "focusin" || target.closest(".menu-stay"))) return;
+      // The item that has the focus disappears with the menu.
+      if (menu.contains(document.activeElement)) summary.focus();
+      menu.open = false;
     };
-    addEventListener("click", close);
-    addEventListener("keydown", close);
-    return () => { removeEventListener("click", close); removeEventListener("keydown", close); };
+    const events = ["click", "keydown", "focusin"];
+    events.forEach((name) => addEventListener(name, close));
+    return () => events.forEach((name) => removeEventListener(name, close));
   }, []);
+  const move = (event: KeyboardEvent) => {
+    const items = [...element.current!.querySelectorAll<HTMLElement>("summary, .menu-list :is(a, button:enabled, input)")];
+    const by = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+    if (!by) return;
+    element.current!.open = true;
+    items[(items.indexOf(document.activeElement as HTMLElement) + by + items.length) % items.length]?.focus();
+    event.preventDefault();
+  };
   return (
-    <details class="menu" ref={element}>
+    <details class="menu" ref={element} onKeyDown={move}>
       <summary class="button" title={title}>{label}</summary>
       <div class="menu-list">{children}</div>
     </details>

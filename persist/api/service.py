@@ -111,12 +111,12 @@ class ServiceRoutes:
         }
 
     async def list_collections(self, request: Asked) -> dict[str, Any]:
-        """Return the collections that the caller may read."""
+        """Return the collections that the caller may read in some workspace."""
         await self._database.refresh()
         items = [
             described(entity_type)
             for entity_type in self._database.catalog
-            if request.access.allows(Level.READ, entity_type.name)
+            if request.access.allows_somewhere(Level.READ, entity_type.name)
         ]
         return {"items": items}
 

@@ -95,6 +95,13 @@ class Access:
                 f"this takes a key with a scope <collection>:{level.name.lower()}"
             )
 
+    def allows_somewhere(self, level: Level, collection: str) -> bool:
+        """Return whether the caller has the level on a collection in some workspace."""
+        return any(
+            scope.level >= level and scope.collection in (EVERY, collection)
+            for scope in self.scopes
+        )
+
     def allows_some(self, level: Level, workspace: str | None = None) -> bool:
         """Return whether the caller has the level on at least one collection, in a
         workspace or in any."""

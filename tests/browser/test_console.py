@@ -5,28 +5,14 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.chromium import CHROMIUM, FLAGS
+from tests.browser.console import MARKS, TICKETS, Opened, pages, ticket
 from tests.support.server import Server, serving
 
-TIMEOUT_MILLISECONDS = 30_000
 CSV = "name,born,number\nAda,1815-12-10,9007199254740993\nGrace,1906-12-09,2\n"
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(
-        not CHROMIUM.exists(), reason=f"THE CONSOLE IS NOT TESTED: no {CHROMIUM}"
-    ),
-]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        browser.close()
+pytestmark = MARKS
 
 
 @pytest.fixture(scope="module")
@@ -45,39 +31,14 @@ def service(server: Server) -> Iterator[httpx.Client]:
 
 
 @pytest.fixture
-def page(browser: Browser, server: Server) -> Iterator[Page]:
-    """A page that asks no other host, breaks no rule and has no error."""
-    context = browser.new_context(base_url=server.url)
-    context.set_default_timeout(TIMEOUT_MILLISECONDS)
-    expect.set_options(timeout=TIMEOUT_MILLISECONDS)
-    complaints: list[str] = []
-
-    def cut_off(route: Route) -> None:
-        if not route.request.url.startswith((f"{server.url}/", "data:", "blob:")):
-            complaints.append(route.request.url)
-        route.continue_()
-
-    context.route("**/*", cut_off)
-    page = context.new_page()
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on(
-        "console",
-        lambda message: (
-            complaints.append(message.text)
-            if "Content Security Policy" in message.text
-            else None
-        ),
-    )
-    yield page
-    context.close()
-    assert complaints == []
+def opened(browser: Browser, server: Server) -> Iterator[Opened]:
+    with pages(browser, server) as opened:
+        yield opened
 
 
-def ticket(service: httpx.Client, **data: object) -> str:
-    """Create a ticket; return its id."""
-    body = {"title": "Disk full", "severity": 30} | data
-    answer = service.post("/api/ops-tickets", json=body)
-    return str(answer.raise_for_status().json()["id"])
+@pytest.fixture
+def page(opened: Opened) -> Page:
+    return opened()
 
 
 def test_a_type_is_made_from_a_pasted_csv(page: Page, service: httpx.Client) -> None:
@@ -97,7 +58,7 @@ def test_a_record_is_edited_and_taken_back_by_keyboard(
     page: Page, service: httpx.Client
 ) -> None:
     record = ticket(service, title="<img src=x onerror=alert(1)> \u202etxet")
-    path = f"/api/ops-tickets/{record}"
+    path = f"{TICKETS}/{record}"
     page.goto(f"/console/c/ops-tickets/{record}")
     severity = page.get_by_label("severity")
     severity.fill("many")
@@ -119,7 +80,7 @@ def test_two_changes_of_one_record_are_merged(
     page: Page, service: httpx.Client
 ) -> None:
     record = ticket(service)
-    path = f"/api/ops-tickets/{record}"
+    path = f"{TICKETS}/{record}"
     page.goto(f"/console/c/ops-tickets/{record}")
     page.get_by_label("severity").fill("40")
     expect(page.get_by_text("The service would take it")).to_be_visible()
@@ -137,7 +98,7 @@ def test_a_list_is_looked_at_as_it_was_and_a_record_brought_back(
 ) -> None:
     record = ticket(service, title="Before")
     seq = service.get("/changes", params={"before": "now"}).json()["items"][0]["seq"]
-    path = f"/api/ops-tickets/{record}"
+    path = f"{TICKETS}/{record}"
     service.delete(path).raise_for_status()
     page.goto("/console/c/ops-tickets/trash")
     expect(page.get_by_role("gridcell", name="Before")).to_be_visible()

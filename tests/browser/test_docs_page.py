@@ -11,14 +11,12 @@ from playwright.sync_api import (
     Browser,
     Locator,
     Page,
-    Playwright,
     Route,
     expect,
-    sync_playwright,
 )
 
 from persist.api.docs import VERSION
-from tests.browser.chromium import CHROMIUM, FLAGS
+from tests.browser.chromium import CHROMIUM
 from tests.support.server import Server, serving
 
 TIMEOUT_MILLISECONDS = 60_000
@@ -32,19 +30,6 @@ pytestmark = [
     ),
 ]
 Opened = Callable[[str], Page]
-
-
-@pytest.fixture(scope="module")
-def playwright() -> Iterator[Playwright]:
-    with sync_playwright() as driver:
-        yield driver
-
-
-@pytest.fixture(scope="module")
-def browser(playwright: Playwright) -> Iterator[Browser]:
-    browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-    yield browser
-    browser.close()
 
 
 @pytest.fixture(scope="module")

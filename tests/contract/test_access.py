@@ -304,6 +304,13 @@ def test_a_key_of_a_workspace_opens_that_one_only(locked: Locked) -> None:
     )
 
 
+def test_a_key_of_a_workspace_sees_the_schemas_of_its_collections(
+    locked: Locked,
+) -> None:
+    items = locked.ask("member", "GET", "/collections").json()["items"]
+    assert NAME in [item["name"] for item in items]
+
+
 def test_in_a_workspace_of_ones_own_the_answer_says_that_nobody_declared_it(
     locked: Locked,
 ) -> None:

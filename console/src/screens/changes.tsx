@@ -4,7 +4,7 @@ import { type ApiRequest, type Query, dryRun, read, send } from "../api.ts";
 import { useChanges } from "../live.ts";
 import { href, query, recordAddress, setQuery } from "../router.ts";
 import { collections, maySomething } from "../session.ts";
-import { Actor, Time, count, shortId, visible } from "../text.tsx";
+import { Actor, RecordName, Time, count, shortId, visible } from "../text.tsx";
 import type { Change, Changes, UndoReport } from "../types.ts";
 import { Dialog, Pending, ProblemNote, RequestView, closeDialog, dialog, notify, useAction, useLoad, useTitle } from "../ui.tsx";
 
@@ -106,13 +106,13 @@ export function ChangeList({ changes, brief }: { changes: Change[]; brief?: bool
             <div class="lead" key={change.seq}>
               <span class={`operation ${change.operation}`}>{change.command ?? change.operation}</span>
               <a href={href(recordAddress(change, change.id, "history"))}>
-                {change.workspace && `${change.workspace}/`}{change.collection} <span class="mono">{shortId(change.id)}</span>
+                <RecordName record={`${change.workspace ? `${change.workspace}/` : ""}${change.collection}`} id={change.id} data={change.data} />
               </a>
               {index === 0 && <><Actor name={change.actor} /> <Time at={change.at} /></>}
               {!brief && <span class="faint">revision {change.revision} · #{change.seq}</span>}
             </div>
           ))}
-          {items.length > (brief ? 1 : SHOWN) && <div class="faint">and {count(items.length - (brief ? 1 : SHOWN), "change")} more of the same request</div>}
+          {items.length > (brief ? 1 : SHOWN) && <div class="faint">and {count(items.length - (brief ? 1 : SHOWN), "more change")} of the same request</div>}
           {!brief && first.request_id && (
             <div class="lead faint">
               <a class="mono" href={href(`/changes?request_id=${encodeURIComponent(first.request_id)}`)}>{visible(first.request_id.slice(0, 36))}</a>

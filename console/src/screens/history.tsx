@@ -1,10 +1,10 @@
 // The history of a record: who did what, what differs, and going back.
-import { useState } from "preact/hooks";
+import { useEffect, useState } from "preact/hooks";
 import { type ApiRequest, dryRun, read, send } from "../api.ts";
 import { type Json, differences, equal } from "../json.ts";
 import { type Where, apiPath, href, listAddress, recordAddress } from "../router.ts";
 import { may } from "../session.ts";
-import { Actor, Differences, JsonText, Time, brief, shortId, visible } from "../text.tsx";
+import { Actor, Differences, JsonText, Time, brief, labelOf, shortId, visible } from "../text.tsx";
 import type { Change, StoredRecord } from "../types.ts";
 import { Dialog, Pending, ProblemNote, RequestView, closeDialog, dialog, notify, useAction, useLoad, useTitle } from "../ui.tsx";
 import { undoDialog } from "./changes.tsx";
@@ -14,13 +14,21 @@ interface HistoryPage {
   next_cursor: string | null;
 }
 
+const PAGE = "100";
+
 export function HistoryScreen({ where, id }: { where: Where; id: string }) {
   useTitle(`History of ${where.collection} ${shortId(id)}`);
   const path = `${apiPath(where)}/${id}`;
-  const [limit, setLimit] = useState(50);
-  const loaded = useLoad((signal) => read<HistoryPage>(`${path}/history`, [["limit", String(limit)]], signal), [path, limit]);
+  const loaded = useLoad((signal) => read<HistoryPage>(`${path}/history`, [["limit", PAGE]], signal), [path]);
+  const [older, setOlder] = useState<HistoryPage | null>(null);
+  useEffect(() => setOlder(null), [loaded.data]);
+  const next = (older ?? loaded.data)?.next_cursor;
+  const more = async () => {
+    const page = await read<HistoryPage>(`${path}/history`, [["limit", PAGE], ["cursor", next!]]);
+    setOlder({ ...page, items: [...(older?.items ?? []), ...page.items] });
+  };
   const [pair, setPair] = useState<[from: number, to: number] | null>(null);
-  const items = loaded.data?.items ?? [];
+  const items = [...(loaded.data?.items ?? []), ...(older?.items ?? [])];
   const newest = items[0];
   const of = (revision: number) => items.find((change) => change.revision === revision);
   const to = pair?.[1] ?? newest?.revision ?? 0;
@@ -30,8 +38,9 @@ export function HistoryScreen({ where, id }: { where: Where; id: string }) {
     <section class="screen">
       <header class="bar">
         <h1>
-          <a href={href(listAddress(where))}><bdi>{where.collection}</bdi></a> <span class="mono">{shortId(id)}</span> <span class="faint">· history</span>
+          <a href={href(listAddress(where))}><bdi>{where.collection}</bdi></a> <span class="mono" title={id}>{shortId(id)}</span> <span class="faint">· history</span>
         </h1>
+        <bdi class="label">{labelOf(items.find(({ data }) => data)?.data)}</bdi>
         <span class="spring" />
         {newest && newest.operation !== "delete" && <a class="button" href={href(recordAddress(where, id))}>Record</a>}
         {may("admin", where.collection, where.workspace) && items.length > 0 && (
@@ -79,7 +88,7 @@ export function HistoryScreen({ where, id }: { where: Where; id: string }) {
           </div>
         </div>
       )}
-      {items.length === limit && <button type="button" onClick={() => setLimit(Math.min(500, limit * 2))}>Older</button>}
+      {next && <button type="button" onClick={() => void more()}>Older</button>}
     </section>
   );
 }

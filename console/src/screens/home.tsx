@@ -3,7 +3,7 @@ import { useEffect, useState } from "preact/hooks";
 import { read } from "../api.ts";
 import { useChanges } from "../live.ts";
 import { href, listAddress } from "../router.ts";
-import { collections, maySomething } from "../session.ts";
+import { collections, may, mayRegister, maySomething } from "../session.ts";
 import { Time, grouped, visible } from "../text.tsx";
 import type { Change, Changes, Manifest, MigrationPlan, Page, StoredRecord } from "../types.ts";
 import { Pending, useLoad, useTitle } from "../ui.tsx";
@@ -27,7 +27,8 @@ async function factsOf(name: string, signal: AbortSignal): Promise<[string, Fact
 
 export function Home() {
   useTitle("Home");
-  const names = collections.value.map(({ name }) => name);
+  const readable = collections.value.filter(({ name }) => may("read", name));
+  const names = readable.map(({ name }) => name);
   const isAdmin = maySomething("admin");
   const [round, setRound] = useState(0);
   const facts = useLoad(async (signal) => new Map(await Promise.all(names.slice(0, COUNTED).map((name) => factsOf(name, signal)))), [names.join(), round]);
@@ -50,17 +51,17 @@ export function Home() {
         <h1>Home</h1>
         <span class="spring" />
         {isAdmin && snapshots.data && <span class="faint">newest snapshot: <a href={href("/snapshots")}><Time at={taken} /></a></span>}
-        {isAdmin && <a class="button primary" href={href("/types/new")}>New type from CSV or JSON</a>}
+        {mayRegister() && <a class="button primary" href={href("/types/new")}>New type from CSV or JSON</a>}
       </header>
-      {!names.length && <p class="note">There is no collection yet{isAdmin ? <>: <a href={href("/types/new")}>paste a CSV or JSON</a> and it becomes one.</> : " that you may read."}</p>}
+      {!names.length && <p class="note">There is no collection yet{mayRegister() ? <>: <a href={href("/types/new")}>paste a CSV or JSON</a> and it becomes one.</> : " that you may read."}</p>}
       <div class="columns">
         <div>
           <h2>Collections</h2>
           <div class="wide-table">
             <table class="dense">
-              <thead><tr><th>name</th><th class="right">records</th><th class="right">schema</th><th class="wide-only">kind</th><th>last change</th></tr></thead>
+              <thead><tr><th>name</th><th class="right">records</th><th class="right" title="Version of the schema">version</th><th class="wide-only">kind</th><th>last change</th></tr></thead>
               <tbody>
-                {collections.value.map(({ name, kind, schema_version }) => {
+                {readable.map(({ name, kind, schema_version }) => {
                   const known = facts.data?.get(name);
                   const pending = pendingOf(plans.data?.find((plan) => plan.collection === name));
                   return (

@@ -119,7 +119,7 @@ export function ListScreen({ where, trash }: { where: Where; trash?: boolean }) 
   const key = path + JSON.stringify(parameters);
   useChanges(state.moment || trash ? null : watched, (change) => setChanged((old) => new Set(old).add(change.id)));
   useEffect(() => { setChanged(new Set()); setSelected(new Map()); }, [key]);
-  if (!collection) return <p class="note">There is no collection <bdi>{visible(where.collection)}</bdi> that you may read.</p>;
+  if (!collection) return <section class="screen"><p class="note">There is no collection <bdi>{visible(where.collection)}</bdi> that you may read.</p></section>;
   const names = state.columns.length ? state.columns : [...usualColumns(columns), ...(trash ? ["_deleted_at", "_deleted_by"] : [])];
   const chosen = names.flatMap((name) => columns.find((column) => column.name === name) ?? []);
   const request: ApiRequest = { method: "GET", path, query: parameters };
@@ -138,17 +138,19 @@ export function ListScreen({ where, trash }: { where: Where; trash?: boolean }) 
         {changed.size > 0 && (
           <button type="button" class="accent" onClick={reload}>{count(changed.size, "record")} changed since you looked</button>
         )}
-        {selected.size > 0 && state.moment && canWrite && (
-          <RestoreSelection where={where} records={[...selected.values()]} onDone={() => setSelected(new Map())} />
+        {selected.size > 0 && (state.moment || trash) && canWrite && (
+          <RestoreSelection where={where} records={[...selected.values()]} onDone={() => { setSelected(new Map()); reload(); }} />
         )}
         {canWrite && !state.moment && !trash && (
           <ActOnMany where={where} filters={filters} selected={selected} onDone={() => { setSelected(new Map()); reload(); }} />
+        )}
+        {!trash && !state.moment && (
+          <button type="button" title="Show the records as they were at another time" onClick={() => setQuery({ as_of: new Date(Date.now() - 60_000).toISOString() })}>Look back</button>
         )}
         <ColumnMenu columns={columns} chosen={names} />
         <CopyMenu request={request} rows={rows.rows} columns={chosen} where={where} trash={trash} />
         <Menu label="⋯" title="More">
           {!trash && <a href={href(`${listAddress(where)}/trash`)}>Trash</a>}
-          {!trash && !state.moment && <button type="button" onClick={() => setQuery({ as_of: new Date(Date.now() - 60_000).toISOString() })}>Look at another time</button>}
           {trash && <a href={href(listAddress(where))}>Records</a>}
           <a href={href(`/types/${where.collection}`)}>Type and schema</a>
           <a href={href(`/changes?collection=${where.collection}`)}>Changes</a>
@@ -161,7 +163,7 @@ export function ListScreen({ where, trash }: { where: Where; trash?: boolean }) 
       {rows.error && !isFilterError(rows.error) ? <ProblemNote error={rows.error} retry={rows.reload} /> : null}
       {rows.erased > 0 && <p class="note">{count(rows.erased, "record")} of that moment are not shown: their data was erased.</p>}
       <Table key={key} where={where} columns={chosen} rows={rows} sort={state.sort} moment={state.moment} trash={trash}
-        selected={selected} selectable={canWrite && !trash} onSelect={setSelected} changed={changed} />
+        selected={selected} selectable={canWrite} onSelect={setSelected} changed={changed} />
     </section>
   );
 }

@@ -4,9 +4,9 @@ import { type ApiRequest, Problem, dryRun, read, send } from "../api.ts";
 import { type Json, type JsonObject, type Path, JsonError, differences, emptyObject, equal, isObject, parse, pointerOf, stringify } from "../json.ts";
 import { SchemaForm } from "../form.tsx";
 import { useChanges } from "../live.ts";
-import { type Where, apiPath, go, guard, href, listAddress, query, recordAddress, setQuery } from "../router.ts";
+import { type Where, apiPath, go, href, listAddress, query, recordAddress, setQuery } from "../router.ts";
 import { initial, members, shapeOf } from "../schema.ts";
-import { collectionOf, may } from "../session.ts";
+import { collectionOf, may, refreshCollection } from "../session.ts";
 import { Actor, Differences, JsonText, Time, count, local, shortId, visible } from "../text.tsx";
 import type { Change, Command, StoredRecord, Violation } from "../types.ts";
 import { CopyButton, Dialog, Menu, Pending, ProblemNote, RequestView, closeDialog, dialog, notify, useAction, useLoad, useSettled, useTitle } from "../ui.tsx";
@@ -19,6 +19,8 @@ interface Draft {
   data: Json;
   at: string;
 }
+
+const ANY_REVISION = { "If-Match": "*" };
 
 function draftKey(where: Where, id: string): string {
   return `draft:${recordAddress(where, id || "new")}`;
@@ -84,7 +86,7 @@ function PastRecord({ where, record, moment }: { where: Where; record: StoredRec
 export function NewRecord({ where }: { where: Where }) {
   const collection = collectionOf(where.collection);
   useTitle(`New record of ${where.collection}`);
-  if (!collection) return <p class="note">There is no collection {where.collection} that you may read.</p>;
+  if (!collection) return <section class="screen"><p class="note">There is no collection <bdi>{visible(where.collection)}</bdi> that you may read.</p></section>;
   return <Editor where={where} stored={null} />;
 }
 
@@ -104,7 +106,7 @@ function Editor({ where, stored }: { where: Where; stored: StoredRecord | null }
   const dirty = !equal(start, data);
   const action = useAction();
   const request = saveRequest(where, base, data);
-  const check = useFaults(canWrite && (dirty || !base) ? request : null);
+  const check = useFaults(canWrite && (dirty || !base) ? request : null, where.collection);
 
   const change = (value: JsonObject) => {
     setData(value);
@@ -227,7 +229,7 @@ interface Check {
 }
 
 /** What the service would say, asked as somebody types. */
-function useFaults(request: ApiRequest | null): Check {
+function useFaults(request: ApiRequest | null, collection: string): Check {
   const text = request ? stringify(request.body ?? null) : "";
   const settled = useSettled(text, 300);
   const [check, setCheck] = useState<Check>({ faults: [], state: "idle", message: "" });
@@ -238,14 +240,15 @@ function useFaults(request: ApiRequest | null): Check {
     }
     const abort = new AbortController();
     // Whether the revision is the newest is asked when it is saved.
-    const { headers: _, ...asked } = request;
+    const asked = request.method === "PUT" ? { ...request, headers: ANY_REVISION } : request;
     setCheck((old) => ({ ...old, state: "asking" }));
     send(dryRun(asked), abort.signal).then(
       () => setCheck({ faults: [], state: "good", message: "" }),
       (error: unknown) => {
         if (abort.signal.aborted) return;
         const problem = error instanceof Problem ? error : null;
-        const isFault = problem !== null && problem.status !== 428;
+        if (problem?.status === 422) void refreshCollection(collection);
+        const isFault = problem !== null && problem.status !== 412;
         setCheck(isFault ? { faults: problem.errors, state: "bad", message: problem.message } : { faults: [], state: "idle", message: "" });
       },
     );
@@ -358,7 +361,6 @@ function useSaveKey(save: () => void): void {
 /** What was typed is kept as a draft, so that leaving needs no question; closing the tab does. */
 function useLeaveGuard(dirty: boolean): void {
   useEffect(() => {
-    guard.mayLeave = () => true;
     if (!dirty) return undefined;
     const ask = (event: BeforeUnloadEvent) => event.preventDefault();
     addEventListener("beforeunload", ask);
@@ -409,7 +411,7 @@ function Commands({ where, record, blocked, onDone }: { where: Where; record: St
   const commands = loaded.data?.items.filter((command) => command.name !== "set") ?? [];
   const guards = useLoad(async (signal) => new Map(await Promise.all(commands.slice(0, 12).map(async ({ name }): Promise<[string, string]> => {
     try {
-      await send(dryRun({ method: "POST", path: `${path}/${name}` }), signal);
+      await send(dryRun({ method: "POST", path: `${path}/${name}`, headers: ANY_REVISION }), signal);
     } catch (error) {
       if (error instanceof Problem && error.status === 409) return [name, error.message];
       if (!(error instanceof Problem)) throw error;

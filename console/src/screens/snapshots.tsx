@@ -149,10 +149,11 @@ function Restore({ manifest, onDone }: { manifest: Manifest; onDone: () => void 
       <label class="row">Records that are here already <select value={conflict} onChange={change(setConflict)}>
         {CONFLICTS.map(([value, name]) => <option key={value} value={value}>{name}</option>)}
       </select></label>
-      <p class="help">Records made since the snapshot stay in any case. Overwritten ones keep their histories.</p>
+      <p class="help">Records made since the snapshot stay in any case. Replaced ones keep their histories.</p>
       {report && (
         <div class="note" role="status">
-          It would make {count(report.created ?? 0, "record")}, skip {report.skipped}, overwrite {report.overwritten}, and bring {report.migrated} to the present schema.
+          It would create {count(report.created ?? 0, "record")}, leave {grouped(report.skipped ?? 0)} as {report.skipped === 1 ? "it is" : "they are"}, replace {grouped(report.overwritten ?? 0)}, and bring {grouped(report.migrated ?? 0)} to the present schema.
+          {!report.created && Boolean(report.skipped) && <> To take back what changed since, choose that records which are here already <em>{CONFLICTS[2]![1]}</em>.</>}
         </div>
       )}
       <ProblemNote error={action.error} />
@@ -161,7 +162,7 @@ function Restore({ manifest, onDone }: { manifest: Manifest; onDone: () => void 
         <button type="button" class={report ? "" : "primary"} disabled={action.busy} onClick={() => void action.run(async () => setReport((await send<Migration>(dryRun(request))).body))}>Try it</button>
         {report && <button type="button" class="primary" disabled={action.busy} onClick={() => void action.run(async () => {
           const answer = await send<Migration>(request);
-          notify(`Restored: ${answer.body.created} made, ${answer.body.overwritten} overwritten, ${answer.body.skipped} skipped.`, answer.headers.get("X-Request-ID"));
+          notify(`Restored: ${answer.body.created} created, ${answer.body.overwritten} replaced, ${answer.body.skipped} left.`, answer.headers.get("X-Request-ID"));
           closeDialog();
           onDone();
           await refresh();

@@ -2,7 +2,7 @@
 import { useEffect, useState } from "preact/hooks";
 import { type ApiRequest, Problem, dryRun, read, send } from "../api.ts";
 import { type Where, apiPath, href, recordAddress, setQuery } from "../router.ts";
-import { Actor, Time, ago, count, local, now, shortId } from "../text.tsx";
+import { Actor, RecordName, Time, ago, count, local, now, shortId, visible } from "../text.tsx";
 import type { Change, Changes, StoredRecord } from "../types.ts";
 import { Dialog, Pending, ProblemNote, RequestView, closeDialog, dialog, notify, useAction, useLoad } from "../ui.tsx";
 
@@ -86,7 +86,7 @@ function Since({ where, moment }: { where: Where; moment: string }) {
             <tbody>
               {[...records].slice(0, 300).map(([id, changes]) => (
                 <tr key={id}>
-                  <td class="mono"><a href={href(recordAddress(where, id, "history"))} onClick={closeDialog}>{shortId(id)}</a></td>
+                  <td><a href={href(recordAddress(where, id, "history"))} onClick={closeDialog}><RecordName record="" id={id} data={changes.find(({ data }) => data)?.data} /></a></td>
                   <td>{changes.map((change) => change.command ?? change.operation).reverse().slice(0, 8).join(", ")}{changes.length > 8 && "…"}</td>
                   <td><Time at={changes[0]!.at} /></td>
                   <td><Actor name={changes[0]!.actor} /></td>
@@ -102,10 +102,28 @@ function Since({ where, moment }: { where: Where; moment: string }) {
 
 interface Outcome {
   record: StoredRecord;
+  /** What would do it, or did. */
+  request: ApiRequest;
   problem: string | null;
 }
 
-/** Give the selected records the data they had then. All have one request id: one undo takes it back. */
+const AT_ONCE = 8;
+
+/** The results of an action for each item, a few at a time, in the order of the items. */
+async function each<Item, Result>(items: Item[], action: (item: Item) => Promise<Result>): Promise<Result[]> {
+  const results: Result[] = [];
+  let next = 0;
+  const work = async () => {
+    while (next < items.length) {
+      const index = next++;
+      results[index] = await action(items[index]!);
+    }
+  };
+  await Promise.all(Array.from({ length: AT_ONCE }, work));
+  return results;
+}
+
+/** Give the selected records the data they have here. All have one request id: one undo takes it back. */
 export function RestoreSelection({ where, records, onDone }: { where: Where; records: StoredRecord[]; onDone: () => void }) {
   return (
     <button type="button" class="accent" onClick={() => { dialog.value = <Restore where={where} records={records} onDone={onDone} />; }}>
@@ -116,33 +134,39 @@ export function RestoreSelection({ where, records, onDone }: { where: Where; rec
 
 function Restore({ where, records, onDone }: { where: Where; records: StoredRecord[]; onDone: () => void }) {
   const requestId = useState(() => `console-${crypto.getRandomValues(new Uint32Array(2)).join("")}`)[0];
-  const requestFor = (record: StoredRecord): ApiRequest => ({
-    method: "POST", path: `${apiPath(where)}/${record.id}/revert`, body: { to_revision: record.revision }, headers: { "X-Request-ID": requestId },
+  const requestFor = (record: StoredRecord, isDeleted: boolean): ApiRequest => ({
+    method: "POST", path: `${apiPath(where)}/${record.id}/revert`, body: { to_revision: record.revision },
+    headers: { "X-Request-ID": requestId, [isDeleted ? "If-None-Match" : "If-Match"]: "*" },
   });
-  const attempt = async (record: StoredRecord, signal?: AbortSignal): Promise<Outcome> => {
+  const attempt = async (record: StoredRecord, signal: AbortSignal, isDeleted = record.deleted_at !== undefined): Promise<Outcome> => {
+    const request = requestFor(record, isDeleted);
     try {
-      await send(dryRun(requestFor(record)), signal);
-      return { record, problem: null };
+      await send(dryRun(request), signal);
     } catch (error) {
       if (!(error instanceof Problem)) throw error;
-      return { record, problem: error.message };
+      if (error.status === 412 && !isDeleted) return attempt(record, signal, true);
+      return { record, request, problem: error.message };
     }
+    return { record, request, problem: null };
   };
-  const tried = useLoad(async (signal) => {
-    const outcomes: Outcome[] = [];
-    for (const record of records) outcomes.push(await attempt(record, signal));
-    return outcomes;
-  }, []);
+  const tried = useLoad((signal) => each(records, (record) => attempt(record, signal)), []);
   const action = useAction();
   const [done, setDone] = useState(0);
   const good = tried.data?.filter(({ problem }) => !problem) ?? [];
   const bad = tried.data?.filter(({ problem }) => problem) ?? [];
   const go = () => action.run(async () => {
-    for (const { record } of good) {
-      await send(requestFor(record));
-      setDone((number) => number + 1);
-    }
-    notify(`${count(good.length, "record")} brought back.`, requestId);
+    const refused = (await each(good, async ({ request }) => {
+      try {
+        await send(request);
+        return 0;
+      } catch (error) {
+        if (!(error instanceof Problem)) throw error;
+        return 1;
+      } finally {
+        setDone((number) => number + 1);
+      }
+    })).filter(Boolean).length;
+    notify(`${count(good.length - refused, "record")} brought back${refused ? `, ${refused} changed meanwhile` : ""}.`, requestId);
     closeDialog();
     onDone();
   });
@@ -150,12 +174,12 @@ function Restore({ where, records, onDone }: { where: Where; records: StoredReco
     <Dialog title={`Bring back ${count(records.length, "record")}`}>
       {!tried.data ? <Pending loaded={tried} /> : (
         <>
-          <p>{count(good.length, "record")} would have the data of that moment again, as a new revision.</p>
+          <p>{count(good.length, "record")} would have the data shown here again, each as a new revision.</p>
           {bad.length > 0 && (
-            <ul class="note">{bad.slice(0, 50).map(({ record, problem }) => <li key={record.id}><code>{shortId(record.id)}</code> {problem}</li>)}</ul>
+            <ul class="note">{bad.slice(0, 50).map(({ record, problem }) => <li key={record.id}><code>{shortId(record.id)}</code> {visible(problem!)}</li>)}</ul>
           )}
           <ProblemNote error={action.error} />
-          {good[0] && <RequestView request={requestFor(good[0].record)} />}
+          {good[0] && <RequestView request={good[0].request} />}
           <footer>
             <button type="button" class="primary" disabled={action.busy || !good.length} onClick={() => void go()}>
               {action.busy ? `${done} of ${good.length}…` : "Bring back"}

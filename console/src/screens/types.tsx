@@ -6,11 +6,12 @@ import { readPasted } from "../paste.ts";
 import { go, href, listAddress, recordAddress } from "../router.ts";
 import { members, shapeOf } from "../schema.ts";
 import { collectionOf, collections, may, refresh } from "../session.ts";
-import { Differences, JsonText, Value, count, grouped, shortId, visible } from "../text.tsx";
+import { Differences, JsonText, Value, count, shortId, visible } from "../text.tsx";
 import type { EntityType, MigrationPlan } from "../types.ts";
 import { ProblemNote, RequestView, notify, useAction, useLoad, useSettled, useTitle } from "../ui.tsx";
 
 const SHOWN = 5;
+const MOST_COLUMNS = 50;
 const NAME = /^[a-z][a-z0-9-]{0,62}$/;
 
 export function NewType() {
@@ -63,28 +64,30 @@ export function NewType() {
               <label>Name{" "}
                 <input value={name} pattern={NAME.source} placeholder="people" autocomplete="off" spellcheck={false} onInput={(event) => setName(event.currentTarget.value)} />
               </label>
-              <button type="submit" class="primary" disabled={!NAME.test(name) || taken || action.busy}>
+              <button type="submit" class="primary" disabled={!NAME.test(name) || taken || !may("admin", name) || action.busy}>
                 {action.busy ? "Making…" : `Make it with ${count(data.rows.length, "record")}`}
               </button>
               {taken && <span class="fault">There is a collection of this name.</span>}
+              {!may("admin", name || "*") && <span class="faint">Your key allows certain names only.</span>}
               {name && !NAME.test(name) && <span class="fault">Small letters, digits and hyphens, a letter first.</span>}
             </p>
             <ProblemNote error={action.error} />
             <div class="wide-table">
               <table class="dense">
                 <thead>
-                  <tr>{columns.map(({ name: member, schema, required }) => (
+                  <tr>{columns.slice(0, MOST_COLUMNS).map(({ name: member, schema, required }) => (
                     <th key={member}><bdi>{visible(member)}</bdi> <span class="faint">{typeName(schema)}{required ? "" : "?"}</span></th>
                   ))}</tr>
                 </thead>
                 <tbody>
                   {data.rows.slice(0, SHOWN).map((row, index) => (
-                    <tr key={index}>{columns.map(({ name: member }) => <td key={member}><Value value={row[member]} length={60} /></td>)}</tr>
+                    <tr key={index}>{columns.slice(0, MOST_COLUMNS).map(({ name: member }) => <td key={member}><Value value={row[member]} length={60} /></td>)}</tr>
                   ))}
                 </tbody>
               </table>
             </div>
-            {data.rows.length > SHOWN && <p class="faint">and {grouped(data.rows.length - SHOWN)} more</p>}
+            {data.rows.length > SHOWN && <p class="faint">and {count(data.rows.length - SHOWN, "more row")}</p>}
+            {columns.length > MOST_COLUMNS && <p class="faint">and {count(columns.length - MOST_COLUMNS, "more column")}</p>}
             {NAME.test(name) && <RequestView request={plain} />}
           </>
         )}
@@ -117,7 +120,7 @@ export function TypeScreen({ name }: { name: string }) {
       {!isRegistered && <p class="faint">This type is a class in the code of the service: it is changed there.</p>}
       {plan.data && (
         <p class="faint">
-          {Object.entries(plan.data.records).map(([version, number]) => `${grouped(Number(number))} at version ${version}`).join(", ") || "No records."}
+          {Object.entries(plan.data.records).map(([version, number]) => `${count(Number(number), "record")} at version ${version}`).join(", ") || "No records."}
         </p>
       )}
       {canEdit && type.data

@@ -1,0 +1,155 @@
+"""The console for callers who may not do everything: what they may not do is neither
+shown nor sent."""
+
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.browser.console import (
+    MARKS,
+    TICKETS,
+    KeyRing,
+    Opened,
+    pages,
+    refusals,
+    sign_in,
+)
+from tests.support.server import Server, serving
+
+pytestmark = MARKS
+
+WORKSPACE = "lab"
+HIDDEN = ["New", "Act", "Save", "Erase", "Take one", "Undo this", "undo"]
+
+
+@pytest.fixture(scope="module")
+def keys(tmp_path_factory: pytest.TempPathFactory) -> KeyRing:
+    return KeyRing(f"sqlite:///{tmp_path_factory.mktemp('keys')}/persist.db")
+
+
+@pytest.fixture(scope="module")
+def admin(keys: KeyRing) -> str:
+    return keys.make("admin", "*:admin")
+
+
+@pytest.fixture(scope="module")
+def server(
+    keys: KeyRing, admin: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
+    settings = {"MODELS": "app.models"}
+    folder = tmp_path_factory.mktemp("guarded")
+    with serving(keys.url, folder, settings=settings) as server:
+        with server.client() as client:
+            client.headers["Authorization"] = f"Bearer {admin}"
+            workspace = {"collections": ["ops-tickets"]}
+            client.put(f"/workspaces/{WORKSPACE}", json=workspace).raise_for_status()
+            for path in (TICKETS, f"/workspaces/{WORKSPACE}{TICKETS}"):
+                body = {"title": f"Disk full at {path}", "severity": 30}
+                client.post(path, json=body).raise_for_status()
+                spare = client.post(path, json=body).json()["id"]
+                client.delete(f"{path}/{spare}").raise_for_status()
+            client.post("/snapshots", json={"scope": "all"}).raise_for_status()
+        yield server
+
+
+@pytest.fixture
+def opened(browser: Browser, server: Server) -> Iterator[Opened]:
+    with pages(browser, server) as opened:
+        yield opened
+
+
+def walk(page: Page, prefix: str = "") -> None:
+    """Go through the screens of the tickets by what is drawn."""
+    listing = f"/console{prefix}/c/ops-tickets"
+    page.goto(listing)
+    row = page.get_by_role("row").nth(1)
+    row.click()
+    expect(page.get_by_label("title")).to_be_visible()
+    page.get_by_role("link", name="History").click()
+    expect(page.get_by_role("list", name="Revisions")).to_be_visible()
+    page.goto(f"{listing}/trash")
+    expect(page.locator(".table-end")).to_contain_text("there are")
+    page.goto("/console/types/ops-tickets")
+    expect(page.get_by_role("heading", name="Schema", exact=True)).to_be_visible()
+    page.goto("/console/changes")
+    expect(page.locator(".stream > li").first).to_be_visible()
+    page.wait_for_load_state("networkidle")
+
+
+def assert_not_shown(page: Page, names: list[str]) -> None:
+    for name in names:
+        expect(page.get_by_role("button", name=name, exact=True)).to_have_count(0)
+        expect(page.get_by_role("link", name=name, exact=True)).to_have_count(0)
+
+
+@pytest.mark.parametrize("scope", ["*:read", "ops-tickets:read"])
+def test_a_key_that_reads_sees_no_way_to_write(
+    opened: Opened, keys: KeyRing, scope: str
+) -> None:
+    page = opened()
+    key = keys.make(f"reader {scope}", scope)
+    sign_in(page, key)
+    refused = refusals(page)
+    assert_not_shown(page, ["Snapshots", "New type", "New type from CSV or JSON"])
+    page.goto("/console/c/ops-tickets")
+    expect(page.get_by_role("gridcell", name="Disk full at /api")).to_be_visible()
+    assert_not_shown(page, HIDDEN)
+    walk(page)
+    assert_not_shown(page, HIDDEN)
+    for unknown in ("/console/snapshots", "/console/types/new"):
+        page.goto(unknown)
+        expect(page.get_by_text("Your key does not allow this.")).to_be_visible()
+    assert refused == []
+
+
+def test_a_key_of_a_workspace_sees_that_workspace_only(
+    opened: Opened, keys: KeyRing
+) -> None:
+    page = opened()
+    sign_in(page, keys.make("lab", f"*:admin@{WORKSPACE}"))
+    refused = refusals(page)
+    page.goto("/console")
+    side = page.get_by_role("navigation")
+    expect(side.get_by_role("link", name="ops-tickets")).to_have_count(1)
+    walk(page, f"/w/{WORKSPACE}")
+    expect(page.locator(".stream > li")).to_have_count(3)
+    page.goto(f"/console/w/{WORKSPACE}/c/ops-tickets")
+    expect(page.get_by_role("link", name="New")).to_be_visible()
+    page.goto("/console/snapshots")
+    page.get_by_role("button", name="Take one").click()
+    page.get_by_role("button", name="Take it").click()
+    expect(page.get_by_text("Taken: 1 record.")).to_be_visible()
+    page.wait_for_load_state("networkidle")
+    assert refused == []
+
+
+def test_without_a_key_the_console_shows_nothing(opened: Opened) -> None:
+    page = opened()
+    page.goto("/console/c/ops-tickets")
+    field = page.get_by_label("Key")
+    field.fill("persist_wrong")
+    field.press("Enter")
+    expect(page.get_by_role("alert")).to_be_visible()
+    assert "ops-tickets" not in page.locator("body").inner_text()
+
+
+def test_a_key_that_is_revoked_while_somebody_types_loses_nothing(
+    opened: Opened, keys: KeyRing, admin: str
+) -> None:
+    page = opened()
+    key = keys.make("passing", "ops-tickets:write")
+    sign_in(page, key)
+    page.goto("/console/c/ops-tickets")
+    page.get_by_role("row").nth(1).click()
+    page.get_by_label("severity").fill("41")
+    expect(page.get_by_text("The service would take it")).to_be_visible()
+    assert keys.stored.revoke("passing")
+    page.get_by_label("severity").fill("42")
+    expect(page.get_by_text("The session has ended.")).to_be_visible()
+    page.get_by_label("Key").fill(admin)
+    page.get_by_role("button", name="Enter again").click()
+    expect(page.get_by_text("The session has ended.")).to_have_count(0)
+    expect(page.get_by_label("severity")).to_have_value("42")
+    page.keyboard.press("Control+s")
+    expect(page.get_by_text("Saved as revision 2.")).to_be_visible()
