@@ -16,6 +16,7 @@ from tests.browser.console import (
     sign_in,
 )
 from tests.support.server import Server, serving
+from tests.support.waiting import until
 
 pytestmark = MARKS
 
@@ -135,7 +136,7 @@ def test_without_a_key_the_console_shows_nothing(opened: Opened) -> None:
 
 
 def test_a_key_that_is_revoked_while_somebody_types_loses_nothing(
-    opened: Opened, keys: KeyRing, admin: str
+    opened: Opened, keys: KeyRing, admin: str, server: Server
 ) -> None:
     page = opened()
     key = keys.make("passing", "ops-tickets:write")
@@ -145,6 +146,9 @@ def test_a_key_that_is_revoked_while_somebody_types_loses_nothing(
     page.get_by_label("severity").fill("41")
     expect(page.get_by_text("The service would take it")).to_be_visible()
     assert keys.stored.revoke("passing")
+    with server.client() as client:
+        client.headers["Authorization"] = f"Bearer {key}"
+        until(lambda: client.get("/sessions").status_code == 401)
     page.get_by_label("severity").fill("42")
     expect(page.get_by_text("The session has ended.")).to_be_visible()
     page.get_by_label("Key").fill(admin)
