@@ -1,5 +1,5 @@
 """The console for callers who may not do everything: what they may not do is neither
-shown nor sent."""
+drawn nor sent."""
 
 from collections.abc import Iterator
 
@@ -78,7 +78,7 @@ def walk(page: Page, prefix: str = "") -> None:
     page.wait_for_load_state("networkidle")
 
 
-def assert_not_shown(page: Page, names: list[str]) -> None:
+def assert_absent(page: Page, names: list[str]) -> None:
     for name in names:
         expect(page.get_by_role("button", name=name, exact=True)).to_have_count(0)
         expect(page.get_by_role("link", name=name, exact=True)).to_have_count(0)
@@ -92,12 +92,12 @@ def test_a_key_that_reads_sees_no_way_to_write(
     key = keys.make(f"reader {scope}", scope)
     sign_in(page, key)
     refused = refusals(page)
-    assert_not_shown(page, ["Snapshots", "New type", "New type from CSV or JSON"])
+    assert_absent(page, ["Snapshots", "New type", "New type from CSV or JSON"])
     page.goto("/console/c/ops-tickets")
     expect(page.get_by_role("gridcell", name="Disk full at /api")).to_be_visible()
-    assert_not_shown(page, HIDDEN)
+    assert_absent(page, HIDDEN)
     walk(page)
-    assert_not_shown(page, HIDDEN)
+    assert_absent(page, HIDDEN)
     for unknown in ("/console/snapshots", "/console/types/new"):
         page.goto(unknown)
         expect(page.get_by_text("Your key does not allow this.")).to_be_visible()
