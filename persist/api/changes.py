@@ -240,7 +240,10 @@ async def _read(
 ) -> ChangeSlice:
     """Return a page of changes as of now."""
     read = Reader.changes_before if query.newest_first else Reader.changes
-    return await database.read(lambda reader: read(reader, start, query.size, visible))
+    return await database.read(
+        lambda reader: read(reader, start, query.size, visible),
+        brief=query.condition is None,
+    )
 
 
 async def _poll(

@@ -120,7 +120,8 @@ def undo(  # noqa: PLR0913, PLR0917 - each is an option of the command
         str | None, typer.Option(help="Only changes of this collection.")
     ] = None,
     workspace: Annotated[
-        str | None, typer.Option(help="Only changes in this workspace.")
+        str | None,
+        typer.Option(help="Only changes in this workspace; '' is the default one."),
     ] = None,
     on_conflict: Annotated[
         Literal["fail", "skip"],
@@ -144,7 +145,9 @@ def undo(  # noqa: PLR0913, PLR0917 - each is an option of the command
         "collection": collection,
         "workspace": workspace,
     }
-    body = {name: value for name, value in named.items() if value is not None}
+    body: Json = {name: value for name, value in named.items() if value is not None}
+    if workspace == "":
+        body["workspace"] = None
     with service_at(url, database_url) as service:
         report = service.undo(body | {"on_conflict": on_conflict}, dry_run=dry_run)
     verb = "would go back" if dry_run else "went back"

@@ -110,14 +110,25 @@ class Client:
         *,
         collection: str | None = None,
         workspace: str | None = None,
+        request_id: str | None = None,
+        condition: str | None = None,
         follow: bool = True,
     ) -> Iterator[Change]:
         """Yield the changes after a ``seq``, or after ``"now"``.
 
+        ``workspace`` is ``""`` for the default one. ``condition`` is a condition in
+        CEL over ``data``, ``previous`` and ``change``.
+
         With ``follow`` it goes on for ever and resumes after a lost connection;
         otherwise it ends with the journal.
         """
-        feed = Feed(after, collection, workspace, follow=follow)
+        chosen = {
+            "collection": collection,
+            "workspace": workspace,
+            "request_id": request_id,
+            "filter": condition,
+        }
+        feed = Feed(after, chosen, follow=follow)
         while not feed.is_done:
             yield from self.send(feed.call())
 
@@ -128,11 +139,13 @@ class Client:
         from_seq: int | None = None,
         to_seq: int | None = None,
         collection: str | None = None,
+        workspace: str | None = None,
         on_conflict: str = "fail",
         dry_run: bool = False,
     ) -> UndoReport:
         """Take back the changes of a request, or those from one ``seq`` to another.
 
+        ``collection`` and ``workspace`` (``""`` for the default one) choose among them.
         Raises ``UndoConflict`` where a record was changed since, unless
         ``on_conflict`` is ``"skip"``.
         """
@@ -141,6 +154,7 @@ class Client:
             "from_seq": from_seq,
             "to_seq": to_seq,
             "collection": collection,
+            "workspace": workspace,
             "on_conflict": on_conflict,
         }
         return self.send(undo_call(selected, dry_run=dry_run))

@@ -318,8 +318,13 @@ class LineSplitter:
 
 
 def undo_call(selected: Mapping[str, Any], *, dry_run: bool) -> Call[UndoReport]:
-    """Return the call that takes changes back; members that are None are left out."""
+    """Return the call that takes changes back; members that are None are left out.
+
+    The default workspace, which is ``""`` here, is null there.
+    """
     body = {name: value for name, value in selected.items() if value is not None}
+    if not body.get("workspace", "any"):
+        body["workspace"] = None
     return json_call(
         "POST",
         "/changes/undo",
@@ -345,15 +350,15 @@ class Feed:
     def __init__(
         self,
         after: int | str,
-        collection: str | None,
-        workspace: str | None,
+        chosen: Mapping[str, str | None],
         *,
         follow: bool,
     ) -> None:
         self._after = after
         self._follow = follow
-        chosen = {"collection": collection, "workspace": workspace}
-        self._query: Query = [(name, each) for name, each in chosen.items() if each]
+        self._query: Query = [
+            (name, value) for name, value in chosen.items() if value is not None
+        ]
         self.is_done = False
 
     def call(self) -> Call[list[Change]]:

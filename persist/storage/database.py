@@ -278,7 +278,10 @@ class Database:
             self._inline.close()
 
     async def _read_changes(self, after: Any, limit: int, wanted: Any) -> Any:
-        return await self.read(lambda reader: reader.changes(after, limit, wanted))
+        return await self.read(
+            lambda reader: reader.changes(after, limit, wanted),
+            brief=wanted.condition is None,
+        )
 
     async def _in_reader(
         self, query: Callable[[Reader], Result], consistent: bool = True

@@ -35,6 +35,9 @@ FIRST_SINCE = Statement(
 )
 """Select the first change at or after a time."""
 
+LOCK_FIRST = Statement(sa.update(JOURNAL_FIRST).values(seq=JOURNAL_FIRST.c.seq))
+"""Keep other trims waiting until this transaction ends."""
+
 MOVE_FIRST = Statement(
     sa.update(JOURNAL_FIRST)
     .values(seq=big_integer("upto"))
@@ -115,29 +118,33 @@ def trim(
         last_sealed = session.value(SEALED_BEFORE, cut=cut)
         cut = last_sealed + 1
         start = first
-        while start < cut:
+        deleted = 0
+        count = cut - first
+        while count and start < cut:
             begun = time.monotonic()
-            start = _trim_some(session, start, cut)
+            start, count = _trim_some(session, cut)
+            deleted += count
             on_progress("cutting the journal", start - first, cut - first)
             # Other writers get as much time as this took.
             taken = time.monotonic() - begun
             time.sleep(taken)
-    deleted = max(cut - first, 0)
-    begin = max(cut, first)
-    return deleted, begin
+    return deleted, max(start, first)
 
 
-def _trim_some(
-    session: Session[Dialect],
-    start: int,
-    cut: int,
-) -> int:
-    """Trim some seals in one transaction; return where the journal begins then.
+def _trim_some(session: Session[Dialect], cut: int) -> tuple[int, int]:
+    """Trim some seals in one transaction.
 
-    Of each record its last change stays, with its inclusion path.
+    Returns where the journal begins then, and how many changes were deleted. Of each
+    record its last change stays, with its inclusion path.
     """
     session.execute(session.dialect.begin_write)
+    session.run(LOCK_FIRST)
+    # Another trim may have come this far, or beyond the cut.
+    start, _ = session.rows(JOURNAL_ENDS)[0]
     seals = _seals(session, start, cut)
+    if not seals:
+        session.execute("COMMIT")
+        return start, 0
     upto = seals[-1].seq + 1
     session.run(MOVE_FIRST, upto=upto)
     found = session.rows(PREDECESSORS, start=start, upto=upto)
@@ -149,7 +156,7 @@ def _trim_some(
     session.run(delete_changes, seqs=seqs)
     session.run(DELETE_SEALS, upto=upto)
     session.execute("COMMIT")
-    return upto
+    return upto, upto - start
 
 
 def _seals(

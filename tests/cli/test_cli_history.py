@@ -38,7 +38,8 @@ def test_changes_are_listed_and_taken_back(
         "1 record would go back, 0 skipped",
     ]
     assert client.get(path).json()["data"]["value"] == 2
-    assert "1 record went back" in run("undo", "--request-id", marker)
+    command = ("undo", "--request-id", marker, "--workspace", "")
+    assert "1 record went back" in run(*command)
     assert client.get(path).json()["data"]["value"] == 1
 
 
@@ -51,6 +52,8 @@ def test_a_conflict_is_named(service: Service, tmp_path: Path, marker: str) -> N
     refused = persist(tmp_path, *command)
     assert refused.returncode == 1
     assert f"{NAME} {record['id']} changed" in refused.stderr
+    elsewhere = persist(tmp_path, *command, "--workspace", "den")
+    assert "no change is selected" in elsewhere.stderr
     skipped = persist(tmp_path, *command, "--on-conflict", "skip")
     assert f"{record['id']} skipped: changed at " in skipped.stdout
 

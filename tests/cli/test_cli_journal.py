@@ -183,6 +183,20 @@ def test_writers_go_on_while_the_journal_is_cut(journal: Journal) -> None:
     assert max(lasted) < 4
 
 
+def test_two_may_trim_at_once(journal: Journal) -> None:
+    journal.counters.import_lines("{}\n" * 5_000)
+    records = [journal.counters.created()["id"] for _ in range(20)]
+    for record_id in records:
+        journal.counters.command(record_id, "increment")
+    cuts = journal.end - 5, journal.end
+    with ThreadPoolExecutor(2) as pool:
+        said = list(pool.map(journal.trim, cuts))
+    deleted = [int(line.split()[0].replace(",", "")) for line in said]
+    assert sum(deleted) == cuts[1] - 1
+    outcome = run(["journal", "verify"], journal.url, journal.folder)
+    assert outcome.returncode == 0, outcome.stderr
+
+
 def test_the_last_state_before_the_cut_stays_the_base_of_the_past(
     journal: Journal,
 ) -> None:

@@ -108,7 +108,16 @@ def test_changes_are_taken_back(persist: Client, marker: str) -> None:
     reverted = counters.revert(second, 1)
     assert (reverted.revision, reverted.data) == (3, first.data)
     request = next(counters.history(first.id)).request_id
-    planned = persist.undo(request_id=request, dry_run=True)
+    chosen = persist.changes(
+        request_id=request,
+        workspace="",
+        condition="previous.value == 2",
+        follow=False,
+    )
+    assert [change.id for change in chosen] == [first.id]
+    with pytest.raises(problems.NotFound):
+        persist.undo(request_id=request, workspace="den")
+    planned = persist.undo(request_id=request, workspace="", dry_run=True)
     assert planned.records[0].outcome == "reverted"
     report = persist.undo(request_id=request)
     assert (report.undone, report.skipped) == (1, 0)

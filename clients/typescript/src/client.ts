@@ -42,7 +42,11 @@ export interface ChangesOptions {
   /** A seq, or "now". */
   after?: number | "now";
   collection?: string;
-  workspace?: string;
+  /** A workspace; null is the default one. All if absent. */
+  workspace?: string | null;
+  requestId?: string;
+  /** A condition in CEL over `data`, `previous` and `change`. */
+  filter?: string;
   /** Go on for ever (the default), or end with the journal. */
   follow?: boolean;
   signal?: AbortSignal;
@@ -92,7 +96,9 @@ export class Client {
     for (;;) {
       const query: Filters = { after, wait: follow ? LONG_POLL_SECONDS : 0 };
       if (options.collection !== undefined) query["collection"] = options.collection;
-      if (options.workspace !== undefined) query["workspace"] = options.workspace;
+      if (options.workspace !== undefined) query["workspace"] = options.workspace ?? "";
+      if (options.requestId !== undefined) query["request_id"] = options.requestId;
+      if (options.filter !== undefined) query["filter"] = options.filter;
       const request = options.signal === undefined ? { query } : { query, signal: options.signal };
       const page = (await this.request("GET", "/changes", request)) as { items: Change[]; last_seq: number };
       yield* page.items;
@@ -109,6 +115,7 @@ export class Client {
         : { from_seq: selection.fromSeq, to_seq: selection.toSeq };
     const body: JsonObject = { ...selected, on_conflict: selection.onConflict ?? "fail" };
     if (selection.collection !== undefined) body["collection"] = selection.collection;
+    if (selection.workspace !== undefined) body["workspace"] = selection.workspace;
     const query: Filters = selection.dryRun === true ? { dry_run: true } : {};
     return (await this.request("POST", "/changes/undo", { body, query })) as UndoReport;
   }

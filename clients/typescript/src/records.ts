@@ -39,6 +39,8 @@ export type UndoReport = Schemas["Undo"];
 /** Which changes to take back: those of a request, or those of a range. */
 export type UndoSelection = ({ requestId: string } | { fromSeq: number; toSeq: number }) & {
   collection?: string;
+  /** A workspace; null is the default one. All if absent. */
+  workspace?: string | null;
   onConflict?: "fail" | "skip";
   dryRun?: boolean;
 };

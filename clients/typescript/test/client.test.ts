@@ -118,6 +118,21 @@ test("changes end with the journal, or go on until they are aborted", async () =
   await assert.rejects(waiting);
 });
 
+test("changes of a request are followed and taken back", async () => {
+  const counter = await counters.create({ name: randomUUID(), value: 1 });
+  await counters.patch(counter.id, { value: 2 });
+  const [last] = await all(counters.history(counter.id));
+  const requestId = last?.request_id ?? "";
+  const found = client.changes({ requestId, workspace: null, filter: "previous.value == 1", follow: false });
+  assert.deepEqual(
+    (await all(found)).map((change) => change.id),
+    [counter.id],
+  );
+  await assert.rejects(client.undo({ requestId, workspace: "elsewhere" }), withCode("not-found"));
+  const report = await client.undo({ requestId, workspace: null });
+  assert.deepEqual([report.undone, report.records[0]?.outcome], [1, "reverted"]);
+});
+
 test("a write whose answer was lost is stored once", async () => {
   const name = randomUUID();
   const keys: (string | null)[] = [];
