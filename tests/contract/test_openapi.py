@@ -168,6 +168,7 @@ def test_every_collection_has_all_its_paths() -> None:
         f"{root}/export": {"get"},
         f"{root}/import": {"post"},
         f"{root}/snapshots": {"get", "post"},
+        f"{root}/trash": {"get"},
         f"{root}/{{id}}": {"get", "put", "patch", "delete"},
         f"{root}/{{id}}/history": {"get", "delete"},
         f"{root}/{{id}}/history/diff": {"get"},
@@ -197,7 +198,7 @@ def test_operation_ids_are_unique_whatever_collections_and_commands_are_called()
         [hand_made(name, {"type": "object"}, *commands) for name in names], version="1"
     )
     ids = [operation["operationId"] for _, _, operation in operations(made)]
-    assert len(ids) == len(set(ids)) == len(names) * (16 + 2 * len(commands))
+    assert len(ids) == len(set(ids)) == len(names) * (17 + 2 * len(commands))
 
 
 def test_the_document_is_the_same_in_whatever_order_the_types_come() -> None:

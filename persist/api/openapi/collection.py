@@ -154,8 +154,8 @@ class _CollectionOperations:
 
     def _filters_of(self, route: Route) -> Iterable[str]:
         """Return the filters that an operation lists: all where records are listed,
-        elsewhere equality of the members of data. Repeated for each operation, they
-        would be most of the document."""
+        equality of the members of data where they are deleted. Repeated for each
+        operation, they would be most of the document."""
         if route.operation == "list":
             return self.filters
         return (name for name in self.filters if is_equality_of_data(name))

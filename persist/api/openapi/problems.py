@@ -33,7 +33,7 @@ GENERAL = frozenset(
 )
 """Codes that say nothing of the operation: all of them are its ``default``."""
 
-ANY_PROBLEM = "AnyProblem"
+ANY_PROBLEM = "Problem"
 
 Codes = tuple[str, ...]
 

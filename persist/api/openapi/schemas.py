@@ -131,6 +131,8 @@ class _CollectionSchemas:
         """Return the schema of stored data: members with a default are always there."""
         read = self._data("Read")
         properties = read.get("properties")
+        for part in (properties or {}).values():
+            part.pop("examples", None)
         if not isinstance(properties, dict) or self._is_composed:
             return read
         computed = self._computed()
@@ -162,8 +164,9 @@ class _CollectionSchemas:
         return isinstance(part, Mapping) and "default" in part
 
     def _members(self) -> dict[str, Json]:
-        """Return the schema of each top-level member; any value where another part of
-        the schema declares it."""
+        """Return the schema of each top-level member, without examples, which the
+        schema of data to store has; any value where another part of the schema
+        declares it."""
         source = self._type.schema
         own = source.get("properties", {})
         members: dict[str, Json] = {}
@@ -171,7 +174,10 @@ class _CollectionSchemas:
             members[name] = {}
             if name in own:
                 part = own[name]
-                members[name] = self._components.part(source, part, self._base, name)
+                member = self._components.part(source, part, self._base, name)
+                if isinstance(member, dict):
+                    member.pop("examples", None)
+                members[name] = member
         return members
 
     def _partial(self, members: dict[str, Json]) -> Json:

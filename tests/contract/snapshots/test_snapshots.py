@@ -32,6 +32,7 @@ MANIFEST = {
     "note",
     "automatic",
     "collections",
+    "seal",
 }
 UNKNOWN = "01a20000-0000-7000-8000-00000000dead"
 
