@@ -6,7 +6,7 @@ fail where another version changes them.
 
 import math
 from asyncio import TimerHandle, Transport
-from typing import Any
+from typing import Any, cast
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import (
@@ -21,9 +21,16 @@ have in addition to twice their content."""
 MAX_PIPELINED = 100
 """Requests of a connection that may wait for the answer to the one before."""
 
-MAX_DISCARDED_BYTES = 4_194_304
-"""Bytes of a body that are read after the response, so that a client that sends all
-before it reads sees the response."""
+MAX_DISCARDED_BYTES = 67_108_864
+"""Bytes of a body that are read after the response. A client that sends all before it
+reads would see a reset connection in place of the response; what is read is kept
+nowhere, and costs the process a tenth of a millisecond a megabyte."""
+
+DISCARD_SECONDS = 10.0
+"""Seconds in which the rest of a body is read after the response."""
+
+SILENT_SECONDS = 1.0
+"""Seconds without any of that rest after which the connection is closed."""
 
 HEAD_SECONDS = 10.0
 """Seconds within which the head of a request arrives."""
@@ -36,6 +43,10 @@ INVALID_REQUEST = "Invalid HTTP request received."
 
 class TooManyPipelined(Exception):
     """More requests wait than a connection may send ahead."""
+
+
+class RequestAfterLast(Exception):
+    """A request follows the one with which the connection ends."""
 
 
 class BoundedHttpProtocol(HttpToolsProtocol):
@@ -54,6 +65,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     _in_body = False
     _unread = 0
     _discarded = 0
+    _is_last = False
     _timer: TimerHandle | None = None
     _unsent = 0
     _stall_timer: TimerHandle | None = None
@@ -76,6 +88,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._unread += len(data)
         if self._feed(data) and not self.transport.is_closing():
             self._check_unread()
+            if self._in_body and self.cycle.transport is self.transport:
+                self.cycle.transport = cast(Transport, LingeringTransport(self))
 
     def _feed(self, data: bytes) -> bool:
         """Parse data; return False where the connection is closed because of it."""
@@ -94,7 +108,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         """End the connection with 400, where that cannot be taken for the answer to a
         request before."""
         self.logger.warning(reason)
-        if self.pipeline:
+        if self.pipeline or self._is_last:
             self.transport.close()
         else:
             self.send_400_response(reason)
@@ -130,6 +144,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         return True
 
     def on_message_begin(self) -> None:
+        if self._is_last:
+            raise RequestAfterLast
         if len(self.pipeline) >= MAX_PIPELINED:
             raise TooManyPipelined
         self._in_head = True
@@ -171,6 +187,18 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._unread = 0
         self._stop_timer()
         super().on_message_complete()
+        if self._is_last:
+            self.transport.close()
+
+    def close_after_body(self) -> None:
+        """Close the connection when the body of the request has arrived.
+
+        A socket that is closed while data arrives is reset, and the client may lose
+        the response (RFC 9112, section 9.6).
+        """
+        self._is_last = True
+        if not self._in_body:
+            self.transport.close()
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
@@ -179,7 +207,21 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self.flow.pause_reading()
         if self._in_body and self._timer is None:
             # The response did not wait for the body, of which the rest is discarded.
-            self._timer = self.loop.call_later(HEAD_SECONDS, self.transport.close)
+            self._watch_discarded(DISCARD_SECONDS)
+
+    def _watch_discarded(self, seconds: float) -> None:
+        self._timer = self.loop.call_later(
+            SILENT_SECONDS,
+            self._end_if_silent,
+            self._discarded,
+            seconds - SILENT_SECONDS,
+        )
+
+    def _end_if_silent(self, discarded: int, seconds: float) -> None:
+        if self._discarded > discarded and seconds > 0:
+            self._watch_discarded(seconds)
+        else:
+            self.transport.close()
 
     def shutdown(self) -> None:
         if (stopping := self.app_state.get("stopping")) is not None:
@@ -224,6 +266,20 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+
+class LingeringTransport:
+    """The transport of a response to a request whose body has not arrived yet."""
+
+    def __init__(self, protocol: BoundedHttpProtocol) -> None:
+        self._protocol = protocol
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._protocol.transport, name)
+
+    def close(self) -> None:
+        """Close the connection behind the body."""
+        self._protocol.close_after_body()
 
 
 class CloseDelimitedCycle(RequestResponseCycle):

@@ -321,6 +321,44 @@ def test_hostile_bodies_leave_the_memory_flat(
     assert service.server.resident_kilobytes() - settled < 50_000
 
 
+@pytest.mark.parametrize("connection", ["close", "keep-alive"])
+def test_a_client_that_sends_a_large_body_first_sees_the_refusal(
+    service: Service, samples: Collection, connection: str
+) -> None:
+    size = 30 * MIB
+    start = raw.head(
+        "POST",
+        samples.path,
+        service.url,
+        Content_Length=str(size),
+        Content_Type="application/json",
+    ).replace(b"Connection: close", f"Connection: {connection}".encode())
+    with raw.connected(service.url) as client:
+        client.sendall(start)
+        for _ in range(30):
+            client.sendall(b"[" * MIB)
+        assert raw.status_of(client.recv(65536)) == 413
+
+
+def test_a_request_behind_a_refused_body_of_a_last_request_is_not_run(
+    service: Service, samples: Collection
+) -> None:
+    body = b"[" * 2 * MIB
+    start = raw.head(
+        "POST",
+        samples.path,
+        service.url,
+        Content_Length=str(len(body)),
+        Content_Type="application/json",
+    )
+    record_id = samples.created()["id"]
+    second = raw.head("DELETE", samples.at(record_id), service.url)
+    answer = raw.answer_to(service.url, start, body, second)
+    assert raw.status_of(answer) == 413
+    assert answer.count(b"HTTP/1.1") == 1
+    assert samples.read(record_id).status_code == 200
+
+
 def test_a_large_lawful_body_is_taken(samples: Collection) -> None:
     payload = {"rows": [{"a": n, "b": str(n)} for n in range(30_000)]}
     record = samples.created(payload=payload)
