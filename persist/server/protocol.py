@@ -21,7 +21,7 @@ have in addition to twice their content."""
 MAX_PIPELINED = 100
 """Requests of a connection that may wait for the answer to the one before."""
 
-MAX_DISCARDED_BYTES = 67_108_864
+MAX_DISCARDED_BYTES = 25_165_824
 """Bytes of a body that are read after the response. A client that sends all before it
 reads would see a reset connection in place of the response; what is read is kept
 nowhere, and costs the process a tenth of a millisecond a megabyte."""

@@ -325,7 +325,7 @@ def test_hostile_bodies_leave_the_memory_flat(
 def test_a_client_that_sends_a_large_body_first_sees_the_refusal(
     service: Service, samples: Collection, connection: str
 ) -> None:
-    size = 30 * MIB
+    size = 20 * MIB
     start = raw.head(
         "POST",
         samples.path,
@@ -335,7 +335,7 @@ def test_a_client_that_sends_a_large_body_first_sees_the_refusal(
     ).replace(b"Connection: close", f"Connection: {connection}".encode())
     with raw.connected(service.url) as client:
         client.sendall(start)
-        for _ in range(30):
+        for _ in range(20):
             client.sendall(b"[" * MIB)
         assert raw.status_of(client.recv(65536)) == 413
 
