@@ -12,7 +12,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ from persist.storage.catalog import Stale
 from persist.storage.database import Database
 from persist.storage.registration import Registration
 from persist.storage.registration_plan import Action, Source
+from persist.storage.staging import Staging
 from persist.storage.writer import Isolation
 
 logger = logging.getLogger(__name__)
@@ -188,14 +188,15 @@ class DefinitionFiles:
     async def _apply(self, file: DefinitionFile) -> None:
         for _ in range(ATTEMPTS):
             try:
-                registration = await self._registration.prepare(
-                    file.name, file.definition, Source.FILE
-                )
-                with closing(registration) as prepared:
+                with closing(Staging(self._database.dialect)) as staging:
+                    prepared = await self._registration.prepare(
+                        file.name, file.definition, Source.FILE, staging, NOBODY
+                    )
                     if prepared.plan.action is not Action.NOTHING:
-                        operation = partial(prepared.run, origin=NOBODY)
                         await self._database.write(
-                            operation, isolation=Isolation.EXCLUSIVE
+                            prepared.run,
+                            isolation=Isolation.EXCLUSIVE,
+                            connection=staging.connection,
                         )
                         await self._database.refresh()
                     return

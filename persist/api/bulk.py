@@ -2,8 +2,9 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Iterator
-from contextlib import ExitStack, aclosing, closing, suppress
+from contextlib import ExitStack, aclosing, closing
 from dataclasses import asdict, replace
+from itertools import islice
 
 from persist.api.headers import NDJSON_TYPES
 from persist.api.query_params import flag, listing
@@ -34,10 +35,10 @@ from persist.domain.record import Data
 from persist.domain.snapshot import is_exported_record
 from persist.storage.database import Database
 from persist.storage.layout import Layout
+from persist.storage.line_import import LineImport
 from persist.storage.record_import import RecordImport
 from persist.storage.record_source import RecordSource
 from persist.storage.restore_writer import OnConflict
-from persist.storage.staging import StagedCreations
 from persist.storage.writer import Isolation
 
 MAX_ENVELOPE_BYTES = 4_096
@@ -62,20 +63,22 @@ async def import_records(
     """
     request.media_type(NDJSON_TYPES)
     body = await request.spooled("send the records in parts")
-    with closing(StagedCreations(layout, workspace, request.origin)) as staged:
-        lines = _valid_lines(layout.type, body, request.limits.body)
+    with closing(LineImport(layout, workspace, request.origin)) as lines:
+        longest = request.limits.body
+        valid = _valid_lines(layout.type, body, longest)
         write = Write(
-            parse=lambda: asyncio.to_thread(staged.stage, lines),
-            run=lambda work, _: staged.store(work),
+            parse=lambda: asyncio.to_thread(lines.stage, valid),
+            run=lambda work, _: lines.store(work),
             render=lambda created: json_response({"created": created}),
             body=body.digest,
             isolation=Isolation.SEPARATE,
             dry_run=dry_run,
+            staging=lines.staging,
         )
         try:
             return await writes.perform(request, write)
         except UniqueViolation as error:
-            line = await _violating_line(writes, staged)
+            line = await asyncio.to_thread(_violating_line, lines, body, longest)
             raise UniqueViolation(
                 f"line {line}: {error.detail}", errors=error.errors, line=line
             ) from None
@@ -150,36 +153,28 @@ def _envelopes(body: SpooledBody, longest: int) -> Iterator[Data]:
         yield record
 
 
-async def _violating_line(writes: Writes, staged: StagedCreations) -> int:
-    """Return the line that violates a unique constraint: the records are stored one by
-    one, and rolled back."""
-    line = 0
-
-    def note(number: int) -> None:
-        nonlocal line
-        line = number
-
-    with suppress(UniqueViolation):
-        await writes.database.write(
-            lambda work: staged.store_one_by_one(work, note),
-            isolation=Isolation.SEPARATE,
-            dry_run=True,
-        )
-    return line
+def _violating_line(lines: LineImport, body: SpooledBody, longest: int) -> int:
+    """Return the first line that violates a unique constraint; 0 if no line does so any
+    more."""
+    record = lines.first_violation()
+    if record is None:
+        return 0
+    number, _ = next(islice(_lines(body, longest), record - 1, None))
+    return number
 
 
 def _valid_lines(
     entity_type: EntityType, body: SpooledBody, longest_line: int
-) -> Iterator[tuple[int, Data]]:
-    """Yield valid data with the numbers of their lines.
+) -> Iterator[Data]:
+    """Yield valid data.
 
     Raises ``InvalidJson``, ``TooLarge`` and ``InvalidData`` with the faults of all
     lines.
     """
     faults: list[Violation] = []
-    for numbered in _judged_lines(entity_type, body, longest_line, faults):
+    for data in _judged_lines(entity_type, body, longest_line, faults):
         if not faults:
-            yield numbered
+            yield data
     if faults:
         raise _invalid_lines(faults)
 
@@ -189,9 +184,11 @@ def _judged_lines(
     body: SpooledBody,
     longest_line: int,
     faults: list[Violation],
-) -> Iterator[tuple[int, Data]]:
-    """Yield valid data with the numbers of their lines; add the faults of other lines
-    to ``faults``. Raises ``InvalidJson``, ``TooLarge``."""
+) -> Iterator[Data]:
+    """Yield valid data; add the faults of other lines to ``faults``.
+
+    Raises ``InvalidJson``, ``TooLarge``.
+    """
     for number, line in _lines(body, longest_line):
         try:
             data = entity_type.validate(_object(line))
@@ -202,7 +199,7 @@ def _judged_lines(
             if len(faults) >= MAX_FAULTS:
                 return
         else:
-            yield number, data
+            yield data
 
 
 def _invalid_lines(faults: list[Violation]) -> InvalidData:

@@ -1,7 +1,7 @@
 """Entity types over HTTP: registering, evolving, reading and deleting them."""
 
 import asyncio
-from contextlib import ExitStack, closing
+from contextlib import closing
 from typing import Any
 
 from persist.api.query_params import controls, flag, pairs_of
@@ -17,6 +17,7 @@ from persist.storage.database import Database
 from persist.storage.definitions import StoredDefinition
 from persist.storage.registration import Prepared, Registered, Registration
 from persist.storage.registration_plan import Action, Source
+from persist.storage.staging import Staging
 from persist.storage.unit_of_work import UnitOfWork
 from persist.storage.writer import Isolation
 
@@ -102,21 +103,20 @@ class EntityTypeRoutes:
     async def _register(
         self, name: str, request: Request, body: bytes, dry_run: bool
     ) -> Response:
-        with ExitStack() as stack:
+        with closing(Staging(self._database.dialect)) as staging:
 
             async def parse() -> Prepared:
                 definition = await asyncio.to_thread(
                     json_object, body, InvalidSchema, any_number=True
                 )
-                prepared = await self._registration.prepare(
-                    name, definition, Source.CLIENT
+                return await self._registration.prepare(
+                    name, definition, Source.CLIENT, staging, request.origin
                 )
-                return stack.enter_context(closing(prepared))
 
             def run(
                 work: UnitOfWork, prepared: Prepared
             ) -> tuple[Registered, dict[str, Any]]:
-                registered = prepared.run(work, request.origin)
+                registered = prepared.run(work)
                 value = described(prepared.plan.target)
                 warnings = [
                     {"pointer": location, "detail": detail}
@@ -140,6 +140,7 @@ class EntityTypeRoutes:
                 body=body,
                 isolation=Isolation.EXCLUSIVE,
                 dry_run=dry_run,
+                staging=staging,
             )
             return await self._writes.perform(request, write)
 

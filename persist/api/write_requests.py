@@ -29,6 +29,8 @@ from persist.entity_types.json_schema import WouldTakeLong, briefly
 from persist.storage.catalog import Stale
 from persist.storage.database import Database
 from persist.storage.idempotency import KeyInUse, StoredAnswer
+from persist.storage.sql import Connection
+from persist.storage.staging import Staging
 from persist.storage.unit_of_work import RecordKey, UnitOfWork
 from persist.storage.writer import Isolation
 
@@ -60,7 +62,8 @@ class Write(Generic[Parsed, Value]):
     ``parse`` checks the body outside the transaction. ``run`` does the work inside it
     and returns a value of the domain, which ``render`` makes the response of. ``keys``
     are the records that ``run`` asks for. ``body`` is what stands for the body in the
-    fingerprint of an ``Idempotency-Key``.
+    fingerprint of an ``Idempotency-Key``. ``run`` runs on the connection of
+    ``staging`` if ``parse`` has staged rows.
     """
 
     parse: Callable[[], Awaitable[Parsed]]
@@ -70,6 +73,12 @@ class Write(Generic[Parsed, Value]):
     keys: Sequence[RecordKey] = ()
     isolation: Isolation = Isolation.GROUPED
     dry_run: bool = False
+    staging: Staging | None = None
+
+    @property
+    def connection(self) -> Connection | None:
+        """The connection that has staged rows."""
+        return None if self.staging is None else self.staging.connection
 
 
 class Writes:
@@ -94,6 +103,7 @@ class Writes:
             keys=write.keys,
             isolation=write.isolation,
             dry_run=write.dry_run,
+            connection=write.connection,
         )
         if write.isolation is Isolation.GROUPED:
             response = write.render(value)
@@ -127,7 +137,10 @@ class Writes:
         return await self._one_at_a_time(
             (actor, key),
             lambda: self.database.write(
-                run, keys=write.keys, isolation=write.isolation
+                run,
+                keys=write.keys,
+                isolation=write.isolation,
+                connection=write.connection,
             ),
         )
 

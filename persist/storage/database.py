@@ -151,13 +151,14 @@ class Database:
         keys: Sequence[RecordKey] = (),
         isolation: Isolation = Isolation.GROUPED,
         dry_run: bool = False,
+        connection: Connection | None = None,
     ) -> Result:
         """Run an operation in a transaction, which is durable when this returns.
 
         ``keys`` names the records it will ask for: a group reads them in one statement.
-        A dry run is rolled back.
+        A dry run is rolled back. ``connection`` is the one that has staged rows.
         """
-        write = Write(operation, keys, isolation, dry_run)
+        write = Write(operation, keys, isolation, dry_run, connection)
         result: Result = await self._writes.submit(write)
         return result
 

@@ -1,130 +1,188 @@
 """Evolution: every stored record of a registered type gets a new schema version.
 
-New data is computed and validated from one consistent read, outside of any writer.
-Inside the transaction only the records that changed since are computed again.
+New data is computed, validated and staged from one consistent read, outside of any
+writer. What changes meanwhile is staged again until little is left, which the
+transaction does before it stores everything.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
-from typing import Any
+from itertools import groupby
+from operator import itemgetter
 
-from persist.domain.change import Origin
+import sqlalchemy as sa
+
+from persist.domain.change import Change, Operation, Origin
 from persist.domain.errors import MigrationRequired
 from persist.domain.record import Record, dumps
+from persist.storage.catalog import Stale
 from persist.storage.dialect import Dialect
 from persist.storage.layout import Layout
 from persist.storage.record_migration import (
-    MigratedRecords,
-    NewData,
     RecordFailures,
+    batched,
     bring_forward,
     name_of,
     records_of,
 )
-from persist.storage.spool import Spool
-from persist.storage.sql import Session
+from persist.storage.records import BATCH_ROWS
+from persist.storage.sql import Session, Statement, big_integer
+from persist.storage.staging import Staging, refusing
+from persist.storage.tables import JOURNAL, JOURNAL_HEAD
 from persist.storage.unit_of_work import UnitOfWork
 
 LISTED_FAULTS = 10
 """Faults that a refusal lists."""
 
+FEW_CHANGES = 100
+"""Records that changed since they were staged: so few may be left to the
+transaction."""
 
-class Rehearsal:
-    """The new data of every record as of one moment, on the disk in table order."""
+MAX_ROUNDS = 20
+"""Times that what changed meanwhile is staged again."""
 
-    def __init__(self) -> None:
-        self._spool = Spool()
-        self._spooled: Iterator[Any] = iter(())
-        self._next: Any = None
+LAST_SEQ = Statement(sa.select(JOURNAL_HEAD.c.seq))
 
-    def run(self, dialect: Dialect, old: Layout, new: Layout) -> None:
-        """Compute and validate everything. Raises ``MigrationRequired``."""
-        failures = RecordFailures(LISTED_FAULTS)
-        with closing(dialect.connect()) as connection:
-            session = Session(dialect, connection.cursor())
-            session.execute(dialect.begin_read)
-            for record, new_data in _evolved(old, new, session, failures, _NOTHING):
-                key = record.workspace, record.id
-                self._spool.put((key, record.revision, new_data.text))
-        _check(failures)
-        self._spooled = iter(self._spool)
-        self._next = next(self._spooled, None)
-
-    def text(self, record: Record) -> str | None:
-        """Return the new data of a record if it still has the revision it had.
-
-        Records are asked for in table order.
-        """
-        key = record.workspace, record.id
-        while self._next is not None and self._next[0] < key:
-            self._next = next(self._spooled, None)
-        spooled = self._next
-        if spooled is not None and spooled[:2] == (key, record.revision):
-            text: str = spooled[2]
-            return text
-        return None
-
-    def close(self) -> None:
-        """Delete what is on the disk."""
-        self._spool.close()
-
-
-class _Nothing:
-    """A rehearsal that has not been run."""
-
-    def text(self, record: Record) -> str | None:
-        return None
-
-
-_NOTHING = _Nothing()
-
-
-def _evolved(
-    old: Layout,
-    new: Layout,
-    session: Session[Dialect],
-    failures: RecordFailures,
-    rehearsal: Rehearsal | _Nothing,
-) -> Iterator[tuple[Record, NewData]]:
-    """Return each record with its new data."""
-
-    def convert(record: Record) -> NewData:
-        text = rehearsal.text(record)
-        if text is not None:
-            return NewData(text)
-        data = new.type.bring_forward(record.schema_version, record.data)
-        return NewData(dumps(data), data)
-
-    return bring_forward(records_of(old, session), convert, name_of, failures)
-
-
-def evolve(
-    work: UnitOfWork, old: Layout, new: Layout, rehearsal: Rehearsal, origin: Origin
-) -> int:
-    """Bring every record to the new version and return how many there are.
-
-    Each gets one ``migrate`` change and one revision. Raises ``MigrationRequired``.
-    """
-    failures = RecordFailures(LISTED_FAULTS)
-    evolved = _evolved(old, new, work.session, failures, rehearsal)
-    writer = MigratedRecords(new, work.session, work.journal, origin, work.now)
-    for _ in writer.write(evolved):
-        pass
-    _check(failures)
-    return failures.records
-
-
-def _check(failures: RecordFailures) -> None:
-    """Raise ``MigrationRequired`` if a record cannot be brought forward."""
-    if not failures.failed:
-        return
-    listed = failures.as_json()
-    for failure in listed:
-        del failure["collection"]
-    raise MigrationRequired(
-        f"{failures.failed} of {failures.records} stored records do not fit the new"
-        " schema; send a migration (rename, drop, set, default) that makes them fit",
-        failed=failures.failed,
-        records=failures.records,
-        failures=listed,
+CHANGED_SINCE = Statement(
+    sa.select(JOURNAL.c.workspace, JOURNAL.c.id)
+    .where(
+        JOURNAL.c.seq > big_integer("since"),
+        JOURNAL.c.collection == sa.bindparam("collection"),
     )
+    .distinct()
+    .order_by(JOURNAL.c.workspace, JOURNAL.c.id)
+)
+"""Select the records of a collection that changed after a ``seq``."""
+
+
+class Evolution:
+    """The evolution of a collection: ``stage`` in a thread, ``store`` in a transaction
+    on the connection of the staging."""
+
+    def __init__(
+        self,
+        staging: Staging,
+        old: Layout,
+        new: Layout,
+        origin: Origin,
+    ) -> None:
+        self._staging = staging
+        self._old = old
+        self._new = new
+        self._origin = origin
+        self._failures = RecordFailures(LISTED_FAULTS)
+        self._staged_seq = 0
+        self._is_stored = False
+
+    def stage(self) -> None:
+        """Compute and validate everything. Raises ``MigrationRequired``."""
+        dialect = self._old.dialect
+        with (
+            refusing(dialect),
+            closing(dialect.connect()) as connection,
+        ):
+            self._staging.open()
+            reader = Session(dialect, connection.cursor())
+            self._stage_all(reader)
+            self._staging.changes.index()
+            for _ in range(MAX_ROUNDS):
+                if self._stage_round(reader) <= FEW_CHANGES:
+                    break
+            self._staging.changes.finish()
+
+    def _stage_all(self, reader: Session[Dialect]) -> None:
+        reader.execute(reader.dialect.begin_read)
+        self._staged_seq = reader.value(LAST_SEQ)
+        self._staging.rows(self._new)
+        records = records_of(self._old, reader)
+        changes = self._changes(records)
+        for batch in batched(changes, BATCH_ROWS):
+            self._staging.add(self._new, batch)
+        reader.execute("ROLLBACK")
+        self._check()
+
+    def _stage_round(self, reader: Session[Dialect]) -> int:
+        """Stage what changed meanwhile again and return how many records that are."""
+        reader.execute(reader.dialect.begin_read)
+        with self._staging.transaction():
+            changed = self._stage_changed(reader)
+        reader.execute("ROLLBACK")
+        self._check()
+        return changed
+
+    def _stage_changed(self, reader: Session[Dialect]) -> int:
+        last_seq = reader.value(LAST_SEQ)
+        changed = reader.rows(
+            CHANGED_SINCE,
+            collection=self._old.type.name,
+            since=self._staged_seq,
+        )
+        for workspace, keys in groupby(changed, itemgetter(0)):
+            ids = [record_id for _, record_id in keys]
+            for batch in batched(ids, BATCH_ROWS):
+                self._stage_again(reader, workspace, batch)
+        self._staged_seq = last_seq
+        return len(changed)
+
+    def _stage_again(
+        self,
+        reader: Session[Dialect],
+        workspace: str,
+        ids: Sequence[str],
+    ) -> None:
+        values = {
+            "workspace": workspace,
+            "ids": reader.dialect.bound_list(ids),
+        }
+        rows = self._old.by_ids.run(reader.cursor, values).fetchall()
+        records = [self._old.record(workspace, row) for row in rows]
+        changes = list(self._changes(records))
+        self._staging.replace(self._new, workspace, ids, changes)
+
+    def _changes(self, records: Iterable[Record]) -> Iterator[Change]:
+        """Yield the change of each record that can be brought forward."""
+        converted = bring_forward(
+            records,
+            self._migrated,
+            name_of,
+            self._failures,
+        )
+        for _, migrated in converted:
+            yield Change(Operation.MIGRATE, migrated, self._origin)
+
+    def _migrated(self, record: Record) -> Record:
+        entity_type = self._new.type
+        data = entity_type.bring_forward(record.schema_version, record.data)
+        version = entity_type.schema_version
+        return record.next(version, self._staging.at, dumps(data), data)
+
+    def _check(self) -> None:
+        """Raise ``MigrationRequired`` if a record cannot be brought forward."""
+        failures = self._failures
+        if not failures.failed:
+            return
+        listed = failures.as_json()
+        for failure in listed:
+            del failure["collection"]
+        raise MigrationRequired(
+            f"{failures.failed} of {failures.records} stored records do not fit the"
+            " new schema; send a migration (rename, drop, set, default) that makes"
+            " them fit",
+            failed=failures.failed,
+            records=failures.records,
+            failures=listed,
+        )
+
+    def store(self, work: UnitOfWork, table: sa.Table) -> int:
+        """Store all records in a new table and return how many there are.
+
+        Each gets one ``migrate`` change and one revision. Raises
+        ``MigrationRequired``, and ``Stale`` if a transaction before this one failed.
+        """
+        if self._is_stored:
+            raise Stale
+        self._is_stored = True
+        self._stage_changed(work.session)
+        self._check()
+        self._staging.store(work, {self._new.type.name: table})
+        return self._staging.changes.count

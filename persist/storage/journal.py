@@ -10,7 +10,7 @@ from persist.domain.conflict import ChangeSummary
 from persist.domain.record import Record
 from persist.storage.dialect import Dialect
 from persist.storage.idempotency import erase_mentions
-from persist.storage.journal_rows import HASH, StagedChanges, change_row
+from persist.storage.journal_rows import COLLECTION, HASH, change_row
 from persist.storage.records import batches
 from persist.storage.seals import SealedHead, SealWriter, text_sha256
 from persist.storage.spool import Spool
@@ -21,6 +21,7 @@ from persist.storage.sql import (
     Statement,
     big_integer,
 )
+from persist.storage.staged_changes import StagedChanges
 from persist.storage.tables import JOURNAL, JOURNAL_FIRST, JOURNAL_HEAD
 
 HISTORY = (
@@ -220,7 +221,7 @@ class JournalWriter:
     def add_staged(self, changes: StagedChanges) -> None:
         """Add changes that were made ready before; they follow those that wait.
 
-        One transaction takes such changes once. The caller closes them after it.
+        They are staged on the connection of this transaction, which takes them once.
         """
         self._staged = changes
 
@@ -357,16 +358,15 @@ class JournalWriter:
     def _flush_staged(self, seq: int) -> None:
         if self._staged is None:
             return
-        for batch in self._staged.batches():
-            self._insert(seq, batch)
-            seq += len(batch)
+        self._staged.store(seq - 1)
+        self.written += self._staged.written
         self._seals.add_roots(self._staged.roots())
         self._staged = None
 
     def _insert(self, first_seq: int, batch: Sequence[Row]) -> None:
         rows = [(seq, *row) for seq, row in enumerate(batch, first_seq)]
         self._session.insert(INSERT_CHANGES, rows)
-        self.written.update([row[2] for row in batch])
+        self.written.update([row[COLLECTION] for row in batch])
 
     def _batches(self) -> Iterator[Sequence[Row]]:
         if self._spilled is not None:

@@ -1,16 +1,17 @@
-"""Changes as rows of the journal, and many of them that wait for their transaction."""
+"""Changes as rows of the journal."""
 
 import json
-from collections.abc import Iterator, Sequence
 
 from persist.domain.canonical_json import json_sha256
 from persist.domain.change import Change, Operation
-from persist.domain.seal import MAX_SEAL_CHANGES, Leaf, merkle_root
-from persist.storage.spool import Spool
+from persist.domain.seal import Leaf
 from persist.storage.sql import Row
 
+COLLECTION = 2
+"""Where a change's row, without its ``seq``, has the name of the collection."""
+
 HASH = 15
-"""Where a change's row, without its ``seq``, has the hash of its leaf."""
+"""Where it has the hash of its leaf."""
 
 
 def change_row(change: Change, now: str) -> Row:
@@ -61,47 +62,3 @@ def _leaf_hash(change: Change, now: str) -> bytes:
         payload_sha256=payload_sha256,
         data_sha256=data_sha256,
     ).hash()
-
-
-class StagedChanges:
-    """Rows of changes in a temporary file, with the roots of the seals over them.
-
-    They are made ready outside of a transaction, which then adds them to the journal by
-    ``JournalWriter.add_staged``. Raises ``Unavailable`` as ``Spool``.
-    """
-
-    def __init__(self) -> None:
-        self.count = 0
-        self._spool = Spool()
-        self._leaves: list[bytes] = []
-        self._roots: list[tuple[int, bytes]] = []
-
-    def add(self, rows: Sequence[Row]) -> None:
-        """Add rows of ``change_row``, as many as one statement takes at most."""
-        self._spool.put(rows)
-        self.count += len(rows)
-        self._leaves += [row[HASH] for row in rows]
-        while len(self._leaves) >= MAX_SEAL_CHANGES:
-            self._add_root(self._leaves[:MAX_SEAL_CHANGES])
-            del self._leaves[:MAX_SEAL_CHANGES]
-
-    def finish(self) -> None:
-        """Make the last root; nothing may be added after this."""
-        if self._leaves:
-            self._add_root(self._leaves)
-            self._leaves = []
-
-    def _add_root(self, leaves: list[bytes]) -> None:
-        self._roots.append((len(leaves), merkle_root(leaves)))
-
-    def batches(self) -> Iterator[Sequence[Row]]:
-        """Iterate over the rows."""
-        return iter(self._spool)
-
-    def roots(self) -> Sequence[tuple[int, bytes]]:
-        """Return the root of each seal and how many changes it covers."""
-        return self._roots
-
-    def close(self) -> None:
-        """Delete the file."""
-        self._spool.close()

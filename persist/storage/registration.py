@@ -30,7 +30,7 @@ from persist.storage.catalog import Stale, registered_layout
 from persist.storage.database import Database
 from persist.storage.definitions import StoredDefinition, current_of, plan_steps
 from persist.storage.dialect import Dialect
-from persist.storage.evolution import Rehearsal, evolve
+from persist.storage.evolution import Evolution
 from persist.storage.layout import Layout, layout_of
 from persist.storage.record_reader import refusal
 from persist.storage.registration_plan import (
@@ -39,6 +39,7 @@ from persist.storage.registration_plan import (
     Source,
     plan_registration,
 )
+from persist.storage.staging import Staging
 from persist.storage.unit_of_work import UnitOfWork
 
 logger = logging.getLogger(__name__)
@@ -66,8 +67,11 @@ class Registration:
         name: str,
         definition: Any,
         source: Source,
+        staging: Staging,
+        origin: Origin,
     ) -> "Prepared":
-        """Do everything that can be done before the transaction.
+        """Do everything that can be done before the transaction, which runs on the
+        connection of ``staging`` if records evolve.
 
         Raises ``InvalidSchema``, ``MigrationRequired``, ``CollectionIsTyped``, and
         ``Stale`` if another registration came in between.
@@ -83,7 +87,7 @@ class Registration:
         for location, detail in plan.warnings[:LOGGED_WARNINGS]:
             logger.warning("%s: %s %s", name, location, detail)
         try:
-            return await asyncio.to_thread(self._prepare, plan)
+            return await asyncio.to_thread(self._prepare, plan, staging, origin)
         except PersistError:
             raise
         except Exception as error:
@@ -99,10 +103,12 @@ class Registration:
         if isinstance(definition, dict) and definition.get("name", name) != name:
             raise refuse(("name",), f"the definition is of another name than {name}")
 
-    def _prepare(self, plan: RegistrationPlan) -> "Prepared":
+    def _prepare(
+        self, plan: RegistrationPlan, staging: Staging, origin: Origin
+    ) -> "Prepared":
         dialect = self._database.dialect
         if plan.action is Action.NOTHING:
-            return Prepared(dialect, plan, None, None)
+            return Prepared(dialect, plan)
         catalog = self._database.catalog
         before = None
         if plan.current is not None:
@@ -110,13 +116,11 @@ class Registration:
             before = catalog.layout_of(replace(plan.current, steps=steps))
         after = registered_layout(_with_table(plan.target), dialect, plan.schemas)
         catalog.offer(plan.target, after.type)
-        prepared = Prepared(dialect, plan, before, after)
-        try:
-            prepared.rehearse()
-        except BaseException:
-            prepared.close()
-            raise
-        return prepared
+        evolution = None
+        if plan.action is Action.EVOLVE and before is not None:
+            evolution = Evolution(staging, before, after, origin)
+            evolution.stage()
+        return Prepared(dialect, plan, before, after, evolution)
 
     def delete(self, name: str) -> Callable[[UnitOfWork], None]:
         """Return the operation that deletes a type whose collection is empty.
@@ -161,27 +165,17 @@ class Prepared:
         self,
         dialect: Dialect,
         plan: RegistrationPlan,
-        before: Layout | None,
-        after: Layout | None,
+        before: Layout | None = None,
+        after: Layout | None = None,
+        evolution: Evolution | None = None,
     ) -> None:
         self.plan = plan
-        self._rehearsal = Rehearsal()
         self._dialect = dialect
         self._before = before
         self._after = after
+        self._evolution = evolution
 
-    def rehearse(self) -> None:
-        """Compute the new data of all records. Raises ``MigrationRequired``."""
-        if self.plan.action is not Action.EVOLVE:
-            return
-        if self._before is not None and self._after is not None:
-            self._rehearsal.run(self._dialect, self._before, self._after)
-
-    def close(self) -> None:
-        """Delete what is on the disk."""
-        self._rehearsal.close()
-
-    def run(self, work: UnitOfWork, origin: Origin) -> Registered:
+    def run(self, work: UnitOfWork) -> Registered:
         """Do it. Raises ``Stale`` if the definitions changed since it was prepared."""
         target = self.plan.target
         if work.definitions.versions(target.name) != self.plan.versions:
@@ -190,8 +184,8 @@ class Prepared:
         match self.plan.action, self._before, self._after:
             case Action.CREATE, _, Layout() as after:
                 self._create(work, target, after)
-            case Action.EVOLVE, Layout() as before, Layout() as after:
-                migrated = self._evolve(work, target, before, after, origin)
+            case Action.EVOLVE, _, Layout() as after if self._evolution:
+                migrated = self._evolve(work, target, after, self._evolution)
             case Action.AMEND, Layout() as before, Layout() as after:
                 self._amend(work, target, before, after)
         return Registered(self.plan.action, migrated)
@@ -213,20 +207,19 @@ class Prepared:
         self,
         work: UnitOfWork,
         target: StoredDefinition,
-        before: Layout,
         after: Layout,
-        origin: Origin,
+        evolution: Evolution,
     ) -> int:
-        """Migrate the records and give the table another name.
+        """Store the migrated records in a table of another name.
 
         A process that reads by the old version then gets an error and no wrong data.
         """
-        self._ddl(work, *map(DropIndex, _sorted(before.table)))
-        migrated = evolve(work, before, after, self._rehearsal, origin)
         name = work.definitions.next_table()
-        work.session.execute(f"ALTER TABLE {target.table_name} RENAME TO {name}")
-        renamed = layout_of(after.type, self._dialect, table_name=name)
-        self._create_indexes(work, renamed, _sorted(renamed.table))
+        new = layout_of(after.type, self._dialect, table_name=name)
+        self._ddl(work, CreateTable(new.table))
+        migrated = evolution.store(work, new.table)
+        self._create_indexes(work, new, _sorted(new.table))
+        work.session.execute(f"DROP TABLE {target.table_name}")
         work.definitions.add(
             target.name, target.schema_version, target.definition, name
         )

@@ -1,105 +1,122 @@
-"""Staging: new records are made ready outside of the transaction that stores them.
+"""Staging: rows and changes of a long operation are made ready while others write.
 
-Only that transaction blocks other writers, so texts, hashes and rows are made before
-it and wait in temporary files, which a killed process leaves nothing of.
+They wait in temporary tables of a connection of their own. The transaction that stores
+them runs on that connection and copies whole tables, so that it is short. Temporary
+tables end with their connection: a killed process leaves nothing of them.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
-from persist.domain.change import Change, Operation, Origin
-from persist.domain.identifiers import new_id
-from persist.domain.record import Data, Record
-from persist.storage.journal_rows import StagedChanges, change_row
+import sqlalchemy as sa
+
+from persist.domain.change import Change
+from persist.storage.dialect import Dialect
+from persist.storage.journal_rows import change_row
 from persist.storage.layout import Layout
-from persist.storage.record_migration import batched
-from persist.storage.records import BATCH_ROWS
-from persist.storage.spool import Spool
-from persist.storage.sql import Row
+from persist.storage.record_reader import refusal
+from persist.storage.sql import Connection, Session
+from persist.storage.staged_changes import StagedChanges
+from persist.storage.staged_rows import StagedRows
 from persist.storage.unit_of_work import UnitOfWork, now
 
 
-class StagedCreations:
-    """New records of a collection in a workspace: ``stage`` in a thread, ``store`` in a
-    transaction, ``close``.
+class Staging:
+    """Rows and changes of one long operation.
 
-    The records and their changes have the time at which they were staged.
+    ``open`` and ``add`` in a thread, ``store`` in a transaction on ``connection``,
+    ``close``. The changes have the time ``at`` at which it was opened.
     """
 
-    def __init__(
+    def __init__(self, dialect: Dialect) -> None:
+        self.connection: Connection | None = None
+        self._dialect = dialect
+        self._rows: dict[str, StagedRows] = {}
+
+    def open(self) -> None:
+        """Open the connection. Raises the driver's errors."""
+        self.at = now()
+        self.connection = self._dialect.connect_writer()
+        cursor = self.connection.cursor()
+        self.session = Session(self._dialect, cursor)
+        self.changes = StagedChanges(self.session)
+
+    def rows(self, layout: Layout) -> StagedRows:
+        """Return the staged rows of a collection."""
+        name = layout.type.name
+        found = self._rows.get(name)
+        if found is None:
+            number = len(self._rows)
+            found = StagedRows(self.session, layout, number)
+            self._rows[name] = found
+        return found
+
+    def add(
+        self,
+        layout: Layout,
+        changes: Sequence[Change],
+    ) -> None:
+        """Add changes of a collection, and the records that they store."""
+        new_rows = []
+        journal_rows = []
+        for change in changes:
+            row = layout.row(change.record)
+            new_rows.append(row)
+            journal_row = change_row(change, self.at)
+            journal_rows.append(journal_row)
+        rows = self.rows(layout)
+        with self.transaction():
+            rows.add(new_rows)
+            self.changes.add(journal_rows)
+
+    def replace(
         self,
         layout: Layout,
         workspace: str,
-        origin: Origin,
+        ids: Sequence[str],
+        changes: Sequence[Change],
     ) -> None:
-        self._layout = layout
-        self._workspace = workspace
-        self._origin = origin
-        self._rows = Spool()
-        self._changes = StagedChanges()
+        """Have ``changes`` in the stead of those of some records."""
+        name = layout.type.name
+        journal_rows = [change_row(change, self.at) for change in changes]
+        self.changes.replace(name, workspace, ids, journal_rows)
+        new_rows = [layout.row(change.record) for change in changes]
+        rows = self.rows(layout)
+        rows.remove(workspace, ids)
+        rows.add(new_rows)
 
-    def stage(self, numbered: Iterable[tuple[int, Data]]) -> None:
-        """Make records of valid data, which comes with the numbers of its lines."""
-        at = now()
-        for batch in batched(numbered, BATCH_ROWS):
-            numbers = []
-            changes = []
-            for number, data in batch:
-                numbers.append(number)
-                change = self._creation(data, at)
-                changes.append(change)
-            rows = [self._layout.row(change.record) for change in changes]
-            self._rows.put((numbers, rows))
-            journal_rows = [change_row(change, at) for change in changes]
-            self._changes.add(journal_rows)
-        self._changes.finish()
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Open a transaction over the staged rows only.
 
-    def _creation(self, data: Data, at: str) -> Change:
-        entity_type = self._layout.type
-        record = Record.first(
-            entity_type.name,
-            entity_type.schema_version,
-            self._workspace,
-            new_id(),
-            data,
-            at,
-        )
-        return Change(Operation.CREATE, record, self._origin)
-
-    def store(self, work: UnitOfWork) -> int:
-        """Store the records with their changes and return how many there are.
-
-        Raises the driver's errors and what ``UnitOfWork.collection`` raises.
+        Without one SQLite has one for each row.
         """
-        self._check(work)
-        for _, rows in self._rows:
-            self._insert(work, rows)
-        work.journal.add_staged(self._changes)
-        return self._changes.count
+        self.session.execute("BEGIN")
+        yield
+        self.session.execute("COMMIT")
 
-    def store_one_by_one(
-        self,
-        work: UnitOfWork,
-        before: Callable[[int], None],
-    ) -> None:
-        """Store the records one by one; ``before`` is called with each line's number.
+    def store(self, work: UnitOfWork, tables: Mapping[str, sa.Table]) -> None:
+        """Store all rows, into ``tables`` by the name of the collection, and changes.
 
-        Raises as ``store``.
+        Raises the driver's errors.
         """
-        self._check(work)
-        for numbers, rows in self._rows:
-            pairs = zip(numbers, rows, strict=True)
-            for number, row in pairs:
-                before(number)
-                self._insert(work, [row])
-
-    def _check(self, work: UnitOfWork) -> None:
-        work.collection(self._layout.type, self._workspace)
-
-    def _insert(self, work: UnitOfWork, rows: list[Row]) -> None:
-        cursor = work.session.cursor
-        self._layout.writer.insert(cursor, rows)
+        self.changes.finish()
+        for name, rows in self._rows.items():
+            rows.store(tables[name])
+        work.journal.add_staged(self.changes)
 
     def close(self) -> None:
-        """Delete what is on the disk."""
-        self._rows.close()
-        self._changes.close()
+        """Close the connection, which drops the tables."""
+        if self.connection is not None:
+            self.connection.close()
+
+
+@contextmanager
+def refusing(dialect: Dialect) -> Iterator[None]:
+    """Raise the refusals of a read for the driver's errors inside the block."""
+    try:
+        yield
+    except Exception as error:
+        if not dialect.is_driver_error(error):
+            raise
+        raise refusal(dialect, error) from error

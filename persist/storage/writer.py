@@ -35,6 +35,9 @@ ATTEMPTS = 10
 ANALYZE_CHANGES = 10_000
 """Changes of a collection in one transaction after which its table is analyzed."""
 
+TURN_SECONDS = 1.0
+"""Seconds after a long operation in which no write that waited for it is refused."""
+
 OUTCOME_SECONDS = 3.5
 """Seconds that the outcome of a commit without an answer is looked for."""
 
@@ -56,13 +59,15 @@ class Isolation(Enum):
 class Write:
     """An operation and the records it will ask for.
 
-    A dry run has a transaction of its own, which is rolled back.
+    A dry run has a transaction of its own, which is rolled back. An operation that has
+    staged rows runs on the ``connection`` that has them.
     """
 
     operation: Callable[[UnitOfWork], Any]
     keys: Sequence[RecordKey] = ()
     isolation: Isolation = Isolation.GROUPED
     dry_run: bool = False
+    connection: Connection | None = None
 
     @property
     def grouped(self) -> bool:
@@ -109,6 +114,7 @@ class GroupCommitWriter:
         self._on_committed = on_committed
         self._connection: Connection | None = None
         self._in_long_operation = False
+        self._long_operation_ended = 0.0
         self._worker: BatchWorker[Write] | None = None
 
     def start(self, capacity: int) -> BatchWorker[Write]:
@@ -120,9 +126,11 @@ class GroupCommitWriter:
         """Return whether the database is locked or silent.
 
         An operation of this process that takes long is neither, as long as the
-        database answers others.
+        database answers others. What waited for it has its turn then.
         """
-        return not self._in_long_operation or self.health.silent()
+        if self._in_long_operation:
+            return self.health.silent()
+        return time.monotonic() - self._long_operation_ended > TURN_SECONDS
 
     def work(self, jobs: list[Job[Write]]) -> None:
         """Run the jobs in order; neighbours that may be grouped share a transaction."""
@@ -258,7 +266,7 @@ class GroupCommitWriter:
         with self._dialect.turn():
             if all(job.withdrawn for job in jobs):
                 raise Withdrawn
-            session = self._begin(isolation)
+            session = self._begin(isolation, jobs[0].task.connection)
             # The writes that wait are refused only if the database is silent, too.
             self._in_long_operation = jobs[0].long = not jobs[0].task.grouped
             try:
@@ -279,6 +287,8 @@ class GroupCommitWriter:
                 self._roll_back(session)
                 raise
             finally:
+                if self._in_long_operation:
+                    self._long_operation_ended = time.monotonic()
                 self._in_long_operation = False
         if work.journal.last_seq:
             self._on_committed(work.journal.last_seq)
@@ -290,10 +300,10 @@ class GroupCommitWriter:
             return []
         return work.crossed(self._snapshot_every)
 
-    def _begin(self, isolation: Isolation) -> Session[Dialect]:
-        if self._connection is None:
-            self._connection = self._dialect.connect_writer()
-        session = Session(self._dialect, self._connection.cursor())
+    def _begin(
+        self, isolation: Isolation, connection: Connection | None
+    ) -> Session[Dialect]:
+        session = Session(self._dialect, (connection or self._own()).cursor())
         begin = {
             Isolation.GROUPED: self._dialect.begin_group,
             Isolation.SEPARATE: self._dialect.begin_write,
@@ -301,6 +311,11 @@ class GroupCommitWriter:
         }
         session.execute(begin[isolation])
         return session
+
+    def _own(self) -> Connection:
+        if self._connection is None:
+            self._connection = self._dialect.connect_writer()
+        return self._connection
 
     def _commit(self, jobs: list[Job[Write]], work: UnitOfWork) -> None:
         if self._worker is not None and not self._worker.begin_commit(jobs):
@@ -353,8 +368,7 @@ class GroupCommitWriter:
     def _roll_back(self, session: Session[Dialect]) -> None:
         """End the transaction if it is open; close a connection that cannot."""
         try:
-            connection = self._connection
-            if connection is not None and self._dialect.in_transaction(connection):
+            if self._dialect.in_transaction(session.cursor.connection):
                 session.execute("ROLLBACK")
         except Exception:  # noqa: BLE001 - the connection is of no use any more
             self.close()

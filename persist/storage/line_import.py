@@ -1,0 +1,70 @@
+"""Importing lines: each line of an import becomes a new record."""
+
+from collections.abc import Iterable
+
+from persist.domain.change import Change, Operation, Origin
+from persist.domain.identifiers import new_id
+from persist.domain.record import Data, Record
+from persist.storage.layout import Layout
+from persist.storage.record_migration import batched
+from persist.storage.records import BATCH_ROWS
+from persist.storage.staging import Staging, refusing
+from persist.storage.unit_of_work import UnitOfWork
+
+
+class LineImport:
+    """New records of a collection in a workspace: ``stage`` in a thread, ``store`` in a
+    transaction on the connection of ``staging``, ``close``."""
+
+    def __init__(
+        self,
+        layout: Layout,
+        workspace: str,
+        origin: Origin,
+    ) -> None:
+        self.staging = Staging(layout.dialect)
+        self._layout = layout
+        self._workspace = workspace
+        self._origin = origin
+
+    def stage(self, lines: Iterable[Data]) -> None:
+        """Make records of valid data."""
+        with refusing(self._layout.dialect):
+            self.staging.open()
+            self.staging.rows(self._layout)
+            for batch in batched(lines, BATCH_ROWS):
+                changes = list(map(self._creation, batch))
+                self.staging.add(self._layout, changes)
+            self.staging.changes.finish()
+
+    def _creation(self, data: Data) -> Change:
+        entity_type = self._layout.type
+        record = Record.first(
+            entity_type.name,
+            entity_type.schema_version,
+            self._workspace,
+            new_id(),
+            data,
+            self.staging.at,
+        )
+        return Change(Operation.CREATE, record, self._origin)
+
+    def store(self, work: UnitOfWork) -> int:
+        """Store the records with their changes and return how many there are.
+
+        Raises the driver's errors and what ``UnitOfWork.collection`` raises.
+        """
+        work.collection(self._layout.type, self._workspace)
+        tables = {self._layout.type.name: self._layout.table}
+        self.staging.store(work, tables)
+        return self.staging.changes.count
+
+    def first_violation(self) -> int | None:
+        """Return the number of the first record that violates a unique constraint."""
+        with refusing(self._layout.dialect):
+            rows = self.staging.rows(self._layout)
+            return rows.first_violation()
+
+    def close(self) -> None:
+        """Drop what is staged."""
+        self.staging.close()

@@ -1,0 +1,209 @@
+"""Staged changes: rows of the journal that are made ready before their transaction."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+
+import sqlalchemy as sa
+from sqlalchemy.schema import CreateTable
+
+from persist.domain.seal import merkle_root
+from persist.storage.dialect import Dialect
+from persist.storage.journal_rows import COLLECTION
+from persist.storage.sql import (
+    Inserter,
+    Row,
+    Session,
+    Statement,
+    big_integer,
+)
+from persist.storage.tables import JOURNAL
+
+SEAL_CHANGES = 1_024
+"""Changes that one seal covers: a change of one of them makes another root."""
+
+
+def temporary(dialect: Dialect, table: sa.Table) -> str:
+    """Return the statement that creates a table of this connection only."""
+    created = dialect.ddl(CreateTable(table))
+    return created.replace("CREATE TABLE", "CREATE TEMPORARY TABLE", 1)
+
+
+_CHANGE_COLUMNS = [column for column in JOURNAL.columns if column.name != "seq"]
+
+# No collection has a table of this name.
+STAGED_CHANGES = sa.Table(
+    "_staged_changes",
+    sa.MetaData(),
+    sa.Column(
+        "number",
+        sa.BigInteger(),
+        primary_key=True,
+        autoincrement=False,
+    ),
+    *[
+        sa.Column(
+            column.name,
+            column.type,
+        )
+        for column in _CHANGE_COLUMNS
+    ],
+)
+"""Changes by their number from 1 on, without their ``seq``."""
+
+INSERT_STAGED_CHANGES = Inserter(STAGED_CHANGES)
+
+_SEQ = STAGED_CHANGES.c.number + big_integer("before")
+_STAGED_COLUMNS = [STAGED_CHANGES.c[column.name] for column in _CHANGE_COLUMNS]
+_NUMBERED = sa.select(_SEQ, *_STAGED_COLUMNS)
+
+STORE_CHANGES = Statement(
+    sa.insert(JOURNAL).from_select(
+        [JOURNAL.c.seq, *_CHANGE_COLUMNS],
+        _NUMBERED.order_by(STAGED_CHANGES.c.number),
+    )
+)
+"""Copy all staged changes into the journal, after the ``seq`` ``before``."""
+
+
+OF_IDS = (
+    STAGED_CHANGES.c.collection == sa.bindparam("collection"),
+    STAGED_CHANGES.c.workspace == sa.bindparam("workspace"),
+)
+
+
+@Statement
+def numbers_of(dialect: Dialect) -> sa.ClauseElement:
+    """Select the numbers of the changes of ``ids``."""
+    columns = STAGED_CHANGES.c
+    one_of = dialect.one_of(columns.id, "ids")
+    return sa.select(columns.number).where(*OF_IDS, one_of)
+
+
+@Statement
+def delete_changes(dialect: Dialect) -> sa.ClauseElement:
+    """Delete the changes of ``ids``."""
+    one_of = dialect.one_of(STAGED_CHANGES.c.id, "ids")
+    return sa.delete(STAGED_CHANGES).where(*OF_IDS, one_of)
+
+
+RENUMBER = Statement(
+    sa.update(STAGED_CHANGES)
+    .where(STAGED_CHANGES.c.number == big_integer("last"))
+    .values(number=big_integer("free"))
+)
+"""Give the last change a number that has become free."""
+
+HASHES = Statement(
+    sa.select(STAGED_CHANGES.c.hash)
+    .where(
+        STAGED_CHANGES.c.number > big_integer("after"),
+        STAGED_CHANGES.c.number <= big_integer("upto"),
+    )
+    .order_by(STAGED_CHANGES.c.number)
+)
+"""Select the hashes of a range of changes."""
+
+INDEX_RECORDS = "CREATE INDEX _staged_records ON _staged_changes (workspace, id)"
+
+
+class StagedChanges:
+    """Changes in a temporary table, numbered without a gap, with the roots of the seals
+    over them.
+
+    ``written`` counts them by collection.
+    """
+
+    def __init__(self, session: Session[Dialect]) -> None:
+        self.written: Counter[str] = Counter()
+        self.count = 0
+        self._session = session
+        self._roots: list[bytes] = []
+        self._changed_seals: set[int] = set()
+        create = temporary(session.dialect, STAGED_CHANGES)
+        session.execute(create)
+
+    def add(self, rows: Sequence[Row]) -> None:
+        """Add rows of ``change_row``, as many as one statement takes at most."""
+        first = self.count + 1
+        self.count += len(rows)
+        numbers = range(first, self.count + 1)
+        self._insert(numbers, rows)
+
+    def index(self) -> None:
+        """Index the records, for ``replace``."""
+        self._session.execute(INDEX_RECORDS)
+
+    def replace(
+        self,
+        collection: str,
+        workspace: str,
+        ids: Sequence[str],
+        rows: Sequence[Row],
+    ) -> None:
+        """Have ``rows`` in the stead of the changes of some records."""
+        values = {
+            "collection": collection,
+            "workspace": workspace,
+            "ids": self._session.dialect.bound_list(ids),
+        }
+        found = self._session.rows(numbers_of, **values)
+        self._session.run(delete_changes, **values)
+        self.written[collection] -= len(found)
+        free = sorted([number for (number,) in found])
+        replacing = rows[: len(free)]
+        self._insert(free, replacing)
+        self.add(rows[len(free) :])
+        for number in reversed(free[len(rows) :]):
+            self._close_gap(number)
+
+    def _insert(self, numbers: Iterable[int], rows: Sequence[Row]) -> None:
+        numbered = []
+        for number, row in zip(numbers, rows, strict=False):
+            numbered.append((number, *row))
+            self.written[row[COLLECTION]] += 1
+            self._note_change(number)
+        self._session.insert(INSERT_STAGED_CHANGES, numbered)
+
+    def _close_gap(self, number: int) -> None:
+        last = self.count
+        self.count -= 1
+        self._note_change(number)
+        self._note_change(last)
+        if number != last:
+            self._session.run(RENUMBER, free=number, last=last)
+
+    def _note_change(self, number: int) -> None:
+        seal = (number - 1) // SEAL_CHANGES
+        self._changed_seals.add(seal)
+
+    def finish(self) -> None:
+        """Compute the roots of what changed; nothing may change after this."""
+        seals = -(-self.count // SEAL_CHANGES)
+        del self._roots[seals:]
+        for seal in sorted(self._changed_seals):
+            if seal < seals:
+                root = self._root(seal)
+                self._roots[seal : seal + 1] = [root]
+        self._changed_seals.clear()
+
+    def _root(self, seal: int) -> bytes:
+        after = seal * SEAL_CHANGES
+        rows = self._session.rows(
+            HASHES,
+            after=after,
+            upto=after + SEAL_CHANGES,
+        )
+        leaves = [leaf_hash for (leaf_hash,) in rows]
+        return merkle_root(leaves)
+
+    def roots(self) -> Iterator[tuple[int, bytes]]:
+        """Yield how many changes each seal covers, and its root."""
+        left = self.count
+        for root in self._roots:
+            count = min(left, SEAL_CHANGES)
+            left -= count
+            yield count, root
+
+    def store(self, before: int) -> None:
+        """Copy them into the journal, after the ``seq`` ``before``."""
+        self._session.run(STORE_CHANGES, before=before)
