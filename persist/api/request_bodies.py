@@ -26,6 +26,27 @@ class Body(dict[str, Any]):
         super().__init__(body)
         self._validate = compile_schema(schema, InvalidPayload)
 
+    def show_forms(self, **required: list[str]) -> None:
+        """Have OpenAPI show that a body has one of several forms. A form has a title,
+        members that it requires, and those that no form does."""
+        content = self["requestBody"]["content"]["application/json"]
+        schema = content["schema"]
+        own = {name for names in required.values() for name in names}
+        members = schema["properties"]
+        shared = {name: members[name] for name in members if name not in own}
+        content["schema"] = {
+            "oneOf": [
+                schema
+                | {
+                    "title": title,
+                    "properties": {name: members[name] for name in names} | shared,
+                    "required": names,
+                }
+                for title, names in required.items()
+            ]
+        }
+        self["requestBody"]["required"] = True
+
     def read(self, body: bytes) -> Json:
         """Return the members that were sent, and the defaults of others. Raises
         ``InvalidPayload``."""

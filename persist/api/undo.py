@@ -9,6 +9,7 @@ from persist.api.write_requests import Write, Writes, parse_body, retry_on_stale
 from persist.domain.access import Level
 from persist.domain.entity_type import EntityType
 from persist.domain.errors import Forbidden, InvalidPayload
+from persist.domain.identifiers import COLLECTION_NAME
 from persist.domain.record import INT64
 from persist.domain.undo import OnConflict, SelectedChanges, UndoReport
 from persist.storage.database import Database
@@ -17,7 +18,7 @@ from persist.storage.unit_of_work import UnitOfWork
 from persist.storage.writer import Isolation
 
 _SEQ = {"type": "integer", "minimum": 1, "maximum": INT64[-1]}
-_NAME = "^[a-z][a-z0-9-]{0,62}$"
+_NAME = f"^{COLLECTION_NAME.pattern}$"
 
 BODY = Body(
     {"request_id": "0198c1d2-7c2f-7d6a-9f1e-2b3c4d5e6f70"},
@@ -43,7 +44,7 @@ BODY = Body(
     },
     on_conflict={"enum": [each.value for each in OnConflict], "default": "fail"},
 )
-BODY["requestBody"]["required"] = True
+BODY.show_forms(ByRequest=["request_id"], ByRange=["from_seq", "to_seq"])
 
 Parsed = tuple[SelectedChanges, OnConflict]
 

@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
@@ -216,7 +217,10 @@ def parse_scalar(field_type: FieldType, text: str) -> Any:
     if field_type is FieldType.BOOLEAN and text in ("true", "false"):
         return text == "true"
     if field_type in NUMBERS and _is_number(text):
-        return _parsed_number(text)
+        number = _parsed_number(text)
+        # A fraction, or an integer of more than 64 bits, may round to one of 64 bits.
+        if field_type is FieldType.NUMBER or Decimal(text) == number:
+            return number
     raise ValueError(f"takes {VALUE_TYPES[field_type].description}")
 
 

@@ -184,7 +184,7 @@ def read_slice_before(
     """
     first, head = session.rows(JOURNAL_ENDS)[0]
     before = head + 1 if before is None else min(before, head + 1)
-    if before < first:
+    if before < first and first > 1:
         raise ChangesGone(
             f"the journal was trimmed and begins at seq {first}",
             first_seq=first,

@@ -532,6 +532,13 @@ def test_the_beginning_is_where_last_seq_no_longer_falls(client: httpx.Client) -
     assert again == {"items": [], "last_seq": before}
 
 
+@pytest.mark.parametrize("before", [0, 1])
+def test_nothing_comes_before_the_first_change(
+    client: httpx.Client, before: int
+) -> None:
+    assert page(client, before=before)["items"] == []
+
+
 @pytest.mark.parametrize(
     "query",
     [

@@ -724,6 +724,31 @@ def test_sort_and_fields_take_the_names_of_the_collection() -> None:
     assert not accepts(complete_document(), given["fields"]["schema"], ["-name"])
 
 
+def test_an_undo_names_either_a_request_or_a_range() -> None:
+    undo = {"$ref": "#/components/schemas/UndoRequest"}
+    for right in (
+        {"request_id": "r-1"},
+        {"from_seq": 1, "to_seq": 2, "workspace": None, "on_conflict": "skip"},
+    ):
+        assert accepts(complete_document(), undo, right), right
+    for wrong in (
+        {},
+        {"from_seq": 1},
+        {"request_id": "r-1", "from_seq": 1, "to_seq": 2},
+        {"request_id": "r-1", "unknown": 1},
+    ):
+        assert not accepts(complete_document(), undo, wrong), wrong
+
+
+@pytest.mark.parametrize("tags", ["*", 'W/"3"', "3", '"3", "4"'])
+def test_operations_of_a_transaction_take_entity_tags_or_a_revision(tags: str) -> None:
+    delete = {"$ref": "#/components/schemas/TransactionOperationsDelete"}
+    operation = {"op": "delete", "collection": "samples", "id": ID}
+    assert accepts(complete_document(), delete, operation | {"if_match": tags})
+    for wrong in ("", f"{tags} x"):
+        assert not accepts(complete_document(), delete, operation | {"if_match": wrong})
+
+
 @pytest.mark.parametrize("tags", ["*", '"3"', 'W/"3"', '"3", "4" ,W/""'])
 def test_preconditions_take_entity_tags(tags: str) -> None:
     for header in ("If-Match", "If-None-Match"):

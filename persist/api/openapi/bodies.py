@@ -14,7 +14,15 @@ from persist.api import (
     workspaces,
 )
 from persist.api.openapi.components import ANY_OBJECT, Components
-from persist.api.openapi.shared import BINARY, JSON, NDJSON, SHARED, Json, schema
+from persist.api.openapi.shared import (
+    BINARY,
+    ENTITY_TAGS,
+    JSON,
+    NDJSON,
+    SHARED,
+    Json,
+    schema,
+)
 from persist.api.transactions import routes as transactions
 
 _REQUESTS: dict[str, tuple[str, Json]] = {
@@ -31,6 +39,8 @@ _REQUESTS: dict[str, tuple[str, Json]] = {
 """The name of the schema of a body, and the body, by operation."""
 
 BYTES: Json = {"type": "string", "format": "binary"}
+
+ENTITY_TAGS_OR_REVISION = rf"^[0-9]+$|{ENTITY_TAGS}"
 
 _ANY_DATA = schema("AnyData")
 
@@ -89,9 +99,18 @@ def request_schemas() -> Json:
         written = content[JSON]["schema"]
         converted = components.convert(written, name, name)
         components.add(name, converted)
-    patch = components.schemas["TransactionOperationsPatch"]
-    operations = {"type": "array", "items": ANY_OBJECT}
-    bodies = [ANY_OBJECT, operations]
-    properties = patch["properties"]
-    properties["patch"] = {"anyOf": bodies}
+    for operation in ("Create", "Replace", "Patch", "Command", "Delete"):
+        _describe_operation(components.schemas[f"TransactionOperations{operation}"])
     return components.schemas
+
+
+def _describe_operation(operation: Json) -> None:
+    """Describe the members of an operation of a transaction that its handler reads in
+    another way than by their schema."""
+    properties = operation["properties"]
+    for text in properties["if_match"]["anyOf"]:
+        if text["type"] == "string":
+            text["pattern"] = ENTITY_TAGS_OR_REVISION
+    if "patch" in properties:
+        operations = {"type": "array", "items": ANY_OBJECT}
+        properties["patch"] = {"anyOf": [ANY_OBJECT, operations]}

@@ -26,6 +26,9 @@ LARGEST_INLINE = 300
 """Characters of a schema's JSON text above which it becomes a component of its own, so
 that it is written once."""
 
+LONGEST_BRANCH_NAME = 40
+"""Characters of a title that names a branch; a longer one is a sentence."""
+
 _ONE = frozenset(
     (
         "additionalProperties",
@@ -281,13 +284,15 @@ def _is_condition(branches: Any) -> bool:
 
 def _branch_name(branch: Any, number: int) -> str:
     """Return what tells a branch from the others: the constant of its first member that
-    has one, or its number."""
+    has one, its title, or its number."""
     properties = branch.get("properties") if isinstance(branch, Mapping) else None
     for part in properties.values() if isinstance(properties, Mapping) else ():
         constant = part.get("const") if isinstance(part, Mapping) else None
         if isinstance(constant, str) and pascal_case(constant):
             return pascal_case(constant)
-    return f"Option{number}"
+    title = branch.get("title") if isinstance(branch, Mapping) else None
+    name = pascal_case(title) if isinstance(title, str) else ""
+    return name if 0 < len(name) <= LONGEST_BRANCH_NAME else f"Option{number}"
 
 
 def _deserves_a_name(converted: Json) -> bool:

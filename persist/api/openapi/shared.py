@@ -11,6 +11,7 @@ from persist.api.changes import MAX_WAIT_SECONDS
 from persist.api.query_params import DEFAULT_LIMIT, MAX_LIMIT
 from persist.api.selective_invoke import DEFAULT_AFFECTED, MAX_AFFECTED
 from persist.domain.change import Operation
+from persist.domain.identifiers import COLLECTION_NAME
 from persist.domain.patch import MAX_OPERATIONS
 from persist.domain.record import INT64
 from persist.domain.selective_invoke import Status
@@ -26,8 +27,10 @@ PROBLEM_JSON = "application/problem+json"
 EXAMPLE_ID = "0198c1d2-7c2f-7d6a-9f1e-2b3c4d5e6f70"
 
 _TAG = r'(W/)?"[!#-~\x80-\xff]*"'
+ENTITY_TAGS = rf"^(\*|{_TAG}( *, *{_TAG})*)$"
 _CONSTANTS: Json = {
-    "entity_tags": rf"^(\*|{_TAG}( *, *{_TAG})*)$",
+    "entity_tags": ENTITY_TAGS,
+    "collection_name": f"^{COLLECTION_NAME.pattern}$",
     "example_id": EXAMPLE_ID,
     "idempotency_key_characters": 255,
     "int64_max": INT64.stop - 1,
