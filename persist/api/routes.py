@@ -838,13 +838,17 @@ def level_of(method: str) -> Level:
 
 @dataclass
 class Resource:
-    """The routes of one path, by method, and what lies below it."""
+    """The routes of one path, by method, and what lies below it.
+
+    ``covers_below``: they are those of every path below it, too.
+    """
 
     path: str
     routes: dict[str, Route] = field(default_factory=dict)
     children: dict[str, "Resource"] = field(default_factory=dict)
     parameter: "Resource | None" = None
     parameter_name: str = ""
+    covers_below: bool = False
 
     @property
     def methods(self) -> list[str]:
@@ -858,6 +862,8 @@ class Resource:
         resource: Resource = self
         values: dict[str, str] = {}
         for segment in segments:
+            if resource.covers_below:
+                break
             child = resource.children.get(segment)
             if child is None:
                 child = resource.parameter
@@ -888,8 +894,9 @@ def _child(parent: Resource, segment: str) -> Resource:
     if not segment.startswith("{"):
         return parent.children.setdefault(segment, Resource(path))
     if parent.parameter is None:
-        parent.parameter = Resource(path)
-        parent.parameter_name = segment.strip("{}")
+        name, _, kind = segment.strip("{}").partition(":")
+        parent.parameter = Resource(path, covers_below=kind == "path")
+        parent.parameter_name = name
     return parent.parameter
 
 

@@ -219,7 +219,8 @@ def parse_scalar(field_type: FieldType, text: str) -> Any:
     if field_type in NUMBERS and _is_number(text):
         number = _parsed_number(text)
         # A fraction, or an integer of more than 64 bits, may round to one of 64 bits.
-        if field_type is FieldType.NUMBER or Decimal(text) == number:
+        is_integer = Decimal(text) == number and _integer_form(number) is not None
+        if field_type is FieldType.NUMBER or is_integer:
             return number
     raise ValueError(f"takes {VALUE_TYPES[field_type].description}")
 

@@ -600,6 +600,36 @@ def test_a_page_of_matches_goes_on_where_it_ended(
     assert [item["data"]["value"] for item in backwards["items"]] == [9, 8]
 
 
+@pytest.mark.parametrize(
+    ("condition", "operations"),
+    [
+        ("previous == null", ["create"]),
+        ("previous != null", ["replace", "delete"]),
+        ("data == null", ["delete"]),
+        ("data != null && data.value > 1", ["replace"]),
+        ("previous == null || data.value > previous.value", ["create", "replace"]),
+        ("data != previous", ["create", "replace", "delete"]),
+        ("has(previous.value)", ["replace", "delete"]),
+        ("!has(previous.value)", ["create"]),
+    ],
+)
+@pytest.mark.parametrize("checked", [True, False])
+def test_there_is_no_data_before_a_creation_and_after_a_deletion(
+    client: httpx.Client,
+    end: int,
+    counters: Collection,
+    condition: str,
+    operations: list[str],
+    checked: bool,
+) -> None:
+    record = counters.created(value=1)
+    counters.replace(record["id"], {"value": 2})
+    counters.delete(record["id"])
+    query = {"filter": condition} | ({"collection": counters.name} if checked else {})
+    found = page(client, after=end, **query)["items"]
+    assert [change["operation"] for change in found] == operations
+
+
 def test_events_of_what_matches(
     client: httpx.Client, end: int, counters: Collection
 ) -> None:

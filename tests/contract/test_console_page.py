@@ -4,6 +4,7 @@ import asyncio
 from pathlib import Path
 
 import httpx
+import pytest
 
 from persist.api.console import STATIC
 from persist.application import create_app
@@ -41,6 +42,19 @@ def test_the_files_of_the_console_are_cached_for_ever(client: httpx.Client) -> N
             assert "immutable" in answer.headers["cache-control"]
     for name in ("app.js", "..%2Fguide.html", "a/b/app.css"):
         assert_problem(client.get(f"/console/{name}"), 404, "not-found")
+
+
+@pytest.mark.parametrize("path", ["/console", "/console/c", "/console/c/tickets"])
+def test_a_screen_is_only_read(client: httpx.Client, path: str) -> None:
+    allowed = client.options(path)
+    assert (allowed.status_code, allowed.headers["allow"]) == (
+        204,
+        "GET, HEAD, OPTIONS",
+    )
+    for method in ("POST", "PUT", "DELETE"):
+        refused = client.request(method, path)
+        assert_problem(refused, 405, "method-not-allowed")
+        assert refused.headers["allow"] == "GET, HEAD, OPTIONS"
 
 
 def test_a_browser_that_asks_for_the_root_comes_to_the_console(

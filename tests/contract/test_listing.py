@@ -970,6 +970,8 @@ def test_an_operator_the_type_does_not_have_is_refused(
         ("amount", "1_000"),
         ("amount__gt", str(-(2**63) - 1)),
         ("amount__lt", "-9223372036854775808.5"),
+        ("tags__len", str(2**63)),
+        ("tags__len__lt", "1.5"),
         ("amount", "٣"),
         ("amount", " 1"),
         ("amount", "0x10"),

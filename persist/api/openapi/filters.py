@@ -9,12 +9,18 @@ from collections.abc import Iterator
 from functools import lru_cache
 from itertools import islice
 
-from persist.api.openapi.components import INT64_BOUNDS, any_of
+from persist.api.openapi.components import INT64_BOUNDS, LARGEST_INLINE, any_of
 from persist.api.openapi.shared import SHARED, Json, query_names
 from persist.domain.entity_type import EntityType
 from persist.domain.field import ENVELOPE, Field, FieldType, Path
 from persist.domain.field_types import schema_of
-from persist.domain.query import TEXT_FUNCTIONS, Function, Operator, operators_of
+from persist.domain.query import (
+    EQUALITY,
+    TEXT_FUNCTIONS,
+    Function,
+    Operator,
+    operators_of,
+)
 
 NESTED_LEVELS = 3
 """How deep members are listed; filters reach deeper ones as well."""
@@ -122,7 +128,8 @@ def _filters(name: str, field: Field) -> dict[str, Json]:
             continue
         is_equality = operator.name == Function.EQ
         key = name if is_equality else f"{name}__{operator.name}"
-        found[f"{_component_name(key)}.{_kind(field)}"] = _filter(key, operator)
+        component = f"{_component_name(key)}.{_component_name(_kind(field))}"
+        found[component] = _filter(key, operator, _choices(field, operator))
     return found
 
 
@@ -132,7 +139,22 @@ def _kind(field: Field) -> str:
         return f"{field.type}-{field.items.type}"
     if field.type is FieldType.ANY:
         return "-".join([field.type, *field.types])
-    return field.type.value
+    return "-".join([field.type, *_members(field)])
+
+
+def _members(field: Field) -> list[str]:
+    """Return the members of a text's enumeration, unless they are too long to list."""
+    members = [member for member in field.choices if isinstance(member, str)]
+    is_text = field.type is FieldType.STRING
+    return members if is_text and len(any_of(members)) <= LARGEST_INLINE else []
+
+
+def _choices(field: Field, operator: Operator) -> str | None:
+    """Return the pattern of the values that an enumeration has with an operator."""
+    members = _members(field)
+    if not members or operator.function not in EQUALITY:
+        return None
+    return any_of(members)
 
 
 def _component_name(text: str) -> str:
@@ -146,8 +168,10 @@ def _component_name(text: str) -> str:
 
 
 @lru_cache(maxsize=4096)
-def _filter(name: str, operator: Operator) -> Json:
+def _filter(name: str, operator: Operator, pattern: str | None) -> Json:
     value: Json = {"type": "string", **schema_of(operator.argument)}
+    if pattern is not None:
+        value["pattern"] = pattern
     if operator.argument is FieldType.INTEGER:
         value |= INT64_BOUNDS
     meaning = _MEANINGS[operator.function]

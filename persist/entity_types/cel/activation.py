@@ -59,8 +59,9 @@ class Activation:
         """The roots of the members."""
         return frozenset(member.root for member in self._members)
 
-    def bind(self, values: Mapping[str, Data]) -> tuple[dict[str, Any], bool]:
-        """Return the variables for ``values``, and whether a null is among them.
+    def bind(self, values: Mapping[str, Data | None]) -> tuple[dict[str, Any], bool]:
+        """Return the variables for ``values``, and whether a null is among them. A root
+        that is null has no members.
 
         Raises ``InputTooLarge``.
         """
@@ -85,7 +86,7 @@ class Activation:
             )
         return variables, holds_null
 
-    def without_value(self, values: Mapping[str, Data]) -> Iterator[str]:
+    def without_value(self, values: Mapping[str, Data | None]) -> Iterator[str]:
         """Yield the members that are read and have no value."""
         for member in self._members:
             if member.reads and _at(values[member.root], member.path) is None:
@@ -121,7 +122,9 @@ class Activation:
     ) -> None:
         """Put a member's value into its root; ``owned`` are the ids of our copies."""
         if not member.path:
-            variables[member.root] = dict(value)
+            variables[member.root] = None if value is None else dict(value)
+            return
+        if variables[member.root] is None:
             return
         parent = self._parent(
             variables[member.root],

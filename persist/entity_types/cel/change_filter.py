@@ -20,6 +20,9 @@ from persist.entity_types.cel.program import (
     compile_over,
 )
 
+_NULLABLE = frozenset(("data", "previous"))
+"""A deletion has no data, and a creation none before it."""
+
 _TEXT = {"type": "string"}
 _TEXT_OR_NULL = {"type": ["string", "null"]}
 _INTEGER = {"type": "integer"}
@@ -55,10 +58,10 @@ class ChangeFilter:
 
     def __call__(self, change: Values, data: Any, previous: Any) -> bool:
         """Return whether a change matches; data is None where there is none."""
-        values: dict[str, Data] = {
+        values: dict[str, Data | None] = {
             "change": dict(change),
-            "data": data or {},
-            "previous": previous or {},
+            "data": data,
+            "previous": previous,
         }
         try:
             return self._program.evaluate(values) is True
@@ -79,7 +82,7 @@ def compile_change_filter(text: str, entity_type: EntityType | None) -> ChangeFi
         "change": _CHANGE,
     }
     try:
-        program = compile_over(text, schemas, Result.CONDITION)
+        program = compile_over(text, schemas, Result.CONDITION, _NULLABLE)
     except (CompileError, InvalidReferences) as error:
         raise InvalidQuery(f"filter: {error}") from None
     return ChangeFilter(program)

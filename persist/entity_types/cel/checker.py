@@ -62,7 +62,9 @@ def compiled(
         if member.variable
     }
     variables = tuple(sorted(types.items()))
-    environment = _environment(roots.names, variables, may_be_null=False)
+    environment = _environment(
+        roots.names, roots.nullable, variables, may_be_null=False
+    )
     try:
         expression = environment.compile(text)
         return expression, expression.return_type().name()
@@ -88,7 +90,7 @@ def check_types(
         if all(map(is_identifier, reference.path)):
             types[str(reference)] = kind
     variables = tuple(sorted(types.items()))
-    environment = _environment(roots.names, variables, may_be_null=True)
+    environment = _environment(roots.names, roots.nullable, variables, may_be_null=True)
     text = written(without_presence(tree))
     try:
         environment.compile(text)
@@ -99,6 +101,7 @@ def check_types(
 @lru_cache(maxsize=256)
 def _environment(
     roots: tuple[str, ...],
+    nullable: frozenset[str],
     types: tuple[tuple[str, FieldType], ...],
     *,
     may_be_null: bool,
@@ -110,7 +113,9 @@ def _environment(
     type_of = WRAPPERS if may_be_null else TYPES
     variables = {}
     for root in roots:
-        variables[root] = cel.Type.Map(cel.Type.STRING, cel.Type.DYN)
+        # Nothing that is a map is compared with null.
+        a_map = cel.Type.Map(cel.Type.STRING, cel.Type.DYN)
+        variables[root] = cel.Type.DYN if root in nullable else a_map
     for name, field_type in types:
         variables[name] = type_of[field_type]
     return cel.NewEnv(config=CONFIG, variables=variables)

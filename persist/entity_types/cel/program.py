@@ -80,7 +80,7 @@ class Program:
         """The roots of which the expression names a member."""
         return self._activation.roots
 
-    def evaluate(self, values: Mapping[str, Data]) -> Any:
+    def evaluate(self, values: Mapping[str, Data | None]) -> Any:
         """Return the value for these roots. Raises ``ExpressionFailed``."""
         try:
             variables, holds_null = self._activation.bind(values)
@@ -142,13 +142,14 @@ def compile_over(
     given: str,
     schemas: Mapping[str, Schema | None],
     result: Result,
+    nullable: frozenset[str] = frozenset(),
 ) -> Program:
     """Return the program of a text over the roots that ``schemas`` names.
 
-    A root without a schema is not checked. Raises ``CompileError`` and
-    ``InvalidReferences``.
+    A root without a schema is not checked; those of ``nullable`` may be null. Raises
+    ``CompileError`` and ``InvalidReferences``.
     """
-    roots = Roots(schemas)
+    roots = Roots(schemas, nullable)
     tree = parse(given)
     _refuse_loops(tree)
     named = list(references(tree, roots.is_object))
@@ -203,7 +204,8 @@ def _wrong(roots: Roots, reference: Reference) -> str | None:
     field = field_at(schema, reference.path)
     if field is None:
         return unknown(schema, reference.root, reference.path)
-    if reference.tested and not field.nullable:
+    may_be_absent = field.nullable or reference.root in roots.nullable
+    if reference.tested and not may_be_absent:
         return f"{reference} is always present; remove has()"
     return None
 

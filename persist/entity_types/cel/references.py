@@ -41,9 +41,13 @@ class Reference:
 
 @dataclass(frozen=True, slots=True)
 class Roots:
-    """The roots that an expression may name; a root without a schema is not checked."""
+    """The roots that an expression may name; a root without a schema is not checked.
+
+    ``nullable`` are those that may be null as a whole.
+    """
 
     schemas: Mapping[str, Schema | None]
+    nullable: frozenset[str] = frozenset()
 
     @property
     def names(self) -> tuple[str, ...]:
