@@ -23,8 +23,8 @@ BEYOND_A_SCHEMA = {"filter", "cursor", "sort", "fields", "as_of"}
 CONTROL = {"max_affected", "dry_run"}
 # Parameters that exclude others.
 EXCLUSIVE = [{"before", "after"}, {"before", "wait"}, {"revision", "as_of"}]
-# What is well formed and clashes with what was stored or sent before, or whose parts do
-# not fit together: a patch, a definition, a snapshot.
+# What is well formed and clashes with what was stored or sent before, or with itself: a
+# patch, a definition, a snapshot.
 CLASHES = {
     "precondition-failed",
     "idempotency-mismatch",

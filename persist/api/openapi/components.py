@@ -8,7 +8,7 @@ of the collection has them.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from persist.api.openapi.references import References
@@ -285,14 +285,23 @@ def _is_condition(branches: Any) -> bool:
 def _branch_name(branch: Any, number: int) -> str:
     """Return what tells a branch from the others: the constant of its first member that
     has one, its title, or its number."""
-    properties = branch.get("properties") if isinstance(branch, Mapping) else None
+    if isinstance(branch, Mapping):
+        for constant in _constants(branch):
+            return pascal_case(constant)
+        title = branch.get("title")
+        name = pascal_case(title) if isinstance(title, str) else ""
+        if 0 < len(name) <= LONGEST_BRANCH_NAME:
+            return name
+    return f"Option{number}"
+
+
+def _constants(schema: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the constants of an object's members that can be names."""
+    properties = schema.get("properties")
     for part in properties.values() if isinstance(properties, Mapping) else ():
         constant = part.get("const") if isinstance(part, Mapping) else None
         if isinstance(constant, str) and pascal_case(constant):
-            return pascal_case(constant)
-    title = branch.get("title") if isinstance(branch, Mapping) else None
-    name = pascal_case(title) if isinstance(title, str) else ""
-    return name if 0 < len(name) <= LONGEST_BRANCH_NAME else f"Option{number}"
+            yield constant
 
 
 def _deserves_a_name(converted: Json) -> bool:

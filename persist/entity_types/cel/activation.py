@@ -122,9 +122,7 @@ class Activation:
     ) -> None:
         """Put a member's value into its root; ``owned`` are the ids of our copies."""
         if not member.path:
-            variables[member.root] = None if value is None else dict(value)
-            return
-        if variables[member.root] is None:
+            variables[member.root] = _copy(value)
             return
         parent = self._parent(
             variables[member.root],
@@ -143,7 +141,7 @@ class Activation:
 
     def _parent(
         self,
-        root: dict[str, Any],
+        root: dict[str, Any] | None,
         member: Member,
         owned: set[int],
     ) -> dict[str, Any] | None:
@@ -151,6 +149,8 @@ class Activation:
 
         None where the expression names that object itself and its value is no object.
         """
+        if root is None:
+            return None
         parent = root
         for depth, name in enumerate(member.path[:-1], 1):
             child = parent.get(name)
@@ -163,6 +163,10 @@ class Activation:
                 owned.add(id(child))
             parent = child
         return parent
+
+
+def _copy(root: Data | None) -> Data | None:
+    return None if root is None else dict(root)
 
 
 def _at(
