@@ -4,6 +4,7 @@ database."""
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import httpx
 import pytest
@@ -29,6 +30,14 @@ class Service:
     @property
     def url(self) -> str:
         return self.server.url
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Show what tests reported of themselves, such as the rules of a state machine."""
+    for report in terminalreporter.getreports(""):
+        for name, text in getattr(report, "user_properties", ()):
+            if report.when == "teardown":
+                terminalreporter.write_line(f"{report.nodeid}: {name}: {text}")
 
 
 @pytest.fixture(scope="session")

@@ -2,8 +2,11 @@
 story."""
 
 import copy
+import functools
 import json
 import uuid
+from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,9 +19,9 @@ from hypothesis.stateful import (
     consumes,
     initialize,
     precondition,
-    rule,
     run_state_machine_as_test,
 )
+from hypothesis.stateful import rule as rule_of_machine
 
 from tests.support.collection import JSON_PATCH, Collection
 from tests.support.problems import Json, assert_problem
@@ -62,6 +65,27 @@ patches = st.fixed_dictionaries(
 )
 conditions = st.sampled_from(["none", "right", "wrong"])
 
+runs: Counter[str] = Counter()
+"""How often each rule was run."""
+
+
+def rule(**arguments: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """A rule of the machine whose runs are counted."""
+
+    def mark(function: Callable[..., Any]) -> Callable[..., Any]:
+        runs[function.__name__] = 0
+
+        @functools.wraps(function)
+        def run(*values: Any, **named: Any) -> Any:
+            runs[function.__name__] += 1
+            return function(*values, **named)
+
+        decorate: Any = rule_of_machine(**arguments)
+        marked: Callable[..., Any] = decorate(run)
+        return marked
+
+    return mark
+
 
 def canonical(value: Any) -> Any:
     """Numbers as the contract stores them: whole doubles within 64 bits are
@@ -92,6 +116,69 @@ def merged(target: Any, patch: Any) -> Any:
     return result
 
 
+ABSENT = object()
+"""The value of a member that an object does not have."""
+
+Path = tuple[str, ...]
+
+
+def member(value: Any, path: Path) -> Any:
+    for name in path:
+        value = value.get(name, ABSENT) if isinstance(value, dict) else ABSENT
+    return value
+
+
+def same(one: Any, other: Any) -> bool:
+    if ABSENT in (one, other):
+        return one is other
+    return text(one) == text(other)
+
+
+def differing(base: Any, other: Any, path: Path = ()) -> Iterator[Path]:
+    """The paths at which two values differ, each as deep as possible."""
+    if not isinstance(base, dict) or not isinstance(other, dict):
+        if not same(base, other):
+            yield path
+        return
+    for name in sorted(base.keys() | other.keys()):
+        values = base.get(name, ABSENT), other.get(name, ABSENT)
+        yield from differing(*values, (*path, name))
+
+
+def three_way(base: Json, theirs: Json, mine: Json) -> tuple[Json, set[Path]]:
+    """Theirs with the changes of mine, and the paths that both changed differently."""
+    conflicts: set[Path] = set()
+    merged = copy.deepcopy(theirs)
+    changed = list(differing(base, theirs))
+    for path in differing(base, mine):
+        for other in changed:
+            upper = min(path, other, key=len)
+            if path[: len(upper)] != other[: len(upper)]:
+                continue
+            if not same(member(theirs, upper), member(mine, upper)):
+                conflicts.add(upper)
+        _put(merged, path, member(mine, path))
+    return merged, conflicts
+
+
+def _put(document: Json, path: Path, value: Any) -> None:
+    parent = member(document, path[:-1])
+    if not isinstance(parent, dict):
+        return  # a conflict above
+    if value is ABSENT:
+        parent.pop(path[-1], None)
+    else:
+        parent[path[-1]] = value
+
+
+def pointers(paths: Any) -> set[str]:
+    """JSON Pointers (RFC 6901)."""
+    return {
+        "".join(f"/{name.replace('~', '~0').replace('/', '~1')}" for name in path)
+        for path in paths
+    }
+
+
 @dataclass
 class Known:
     """All a client knows of a record: its data at each revision, None where it was
@@ -113,6 +200,7 @@ class Clients(RuleBasedStateMachine):
 
     collection: Collection
     ids = Bundle("ids")
+    moments = Bundle("moments")
 
     @initialize()
     def start(self) -> None:
@@ -370,6 +458,86 @@ class Clients(RuleBasedStateMachine):
             id for _, id in there
         ]
 
+    # --- time -------------------------------------------------------------------------
+
+    @rule(target=moments)
+    def note_the_moment(self) -> tuple[int, dict[str, int]]:
+        """The last change, and how many revisions each record had at it."""
+        seq: int = self.collection.client.get("/changes?after=now").json()["last_seq"]
+        return seq, {id: known.revision for id, known in self.known.items()}
+
+    @rule(moment=moments, limit=st.integers(1, 4))
+    def as_of(self, moment: tuple[int, dict[str, int]], limit: int) -> None:
+        seq, revisions = moment
+        query = {"marker": self.marker, "as_of": seq, "sort": "amount", "limit": limit}
+        found = [record for page in self.collection.pages(**query) for record in page]
+        there = {
+            id: revision
+            for id, revision in revisions.items()
+            if self.then(id, revision) is not None
+        }
+        assert {record["id"]: record["revision"] for record in found} == there
+        for record in found:
+            self.assert_data(record, self.then(record["id"], record["revision"]) or {})
+        order = [(record["data"]["amount"], record["id"]) for record in found]
+        assert order == sorted(order)
+
+    def then(self, record_id: str, revision: int) -> Json | None:
+        return self.known[record_id].past[revision - 1] if revision else None
+
+    @rule(moment=moments, dry=st.booleans())
+    def undo(self, moment: tuple[int, dict[str, int]], dry: bool) -> None:
+        """Take back everything since a moment."""
+        since, revisions = moment
+        last, _ = self.note_the_moment()
+        body = {
+            "from_seq": since + 1,
+            "to_seq": max(last, since + 1),
+            "collection": self.collection.name,
+            "workspace": self.collection.workspace,
+        }
+        response = self.collection.client.post(
+            "/changes/undo", json=body, params={"dry_run": "true"} if dry else {}
+        )
+        if last == since:
+            assert_problem(response, 400, "invalid-query")
+            return
+        assert response.status_code == 200, response.text
+        report = response.json()
+        undone = 0
+        for record_id, known in self.known.items():
+            before = self.then(record_id, revisions.get(record_id, 0))
+            is_same = text(before) == text(known.data)
+            undone += not is_same
+            if not is_same and not dry:
+                known.past.append(before)
+        assert (report["undone"], report["skipped"]) == (undone, 0)
+
+    @rule(record_id=ids, patch=patches, chance=st.randoms(use_true_random=False))
+    def merge(self, record_id: str, patch: Json, chance: Any) -> None:
+        """Change a record that was read earlier."""
+        known = self.known[record_id]
+        read = [n for n, data in enumerate(known.past[:-1], start=1) if data]
+        if known.data is None or not read:
+            return
+        revision = chance.choice(read)
+        base = self.then(record_id, revision) or {}
+        mine = self.full(merged(base, patch))
+        after, conflicts = three_way(base, known.data, mine)
+        response = self.collection.patch(
+            record_id,
+            patch,
+            headers={"if-match": f'"{revision}"', "prefer": "merge"},
+        )
+        if conflicts:
+            problem = assert_problem(response, 412, "precondition-failed")
+            assert set(problem["conflicts"]) == pointers(conflicts)
+            changed = pointers(differing(base, known.data))
+            assert set(problem["changed"]) == changed
+            return
+        assert response.headers["preference-applied"] == "merge"
+        self.assert_written(record_id, response, after, dry=False)
+
     @rule(record_id=consumes(ids))
     def forget(self, record_id: str) -> None:
         """Do not touch a record from now on; the dictionary still expects it in every
@@ -388,6 +556,16 @@ class Clients(RuleBasedStateMachine):
             } == there
 
 
+@pytest.fixture
+def report(record_property: Callable[[str, object], None]) -> Iterator[None]:
+    """Reports how often each rule was run."""
+    for name in runs:
+        runs[name] = 0
+    yield
+    counts = [f"{name} {count}" for name, count in sorted(runs.items())]
+    record_property("rules of the state machine", ", ".join(counts))
+
+
 def run_machine(samples: Collection, *, examples: int, steps: int) -> None:
     machine = type("ClientsOfASample", (Clients,), {"collection": samples})
     run_state_machine_as_test(
@@ -402,10 +580,12 @@ def run_machine(samples: Collection, *, examples: int, steps: int) -> None:
     )
 
 
+@pytest.mark.usefixtures("report")
 def test_the_api_tells_the_same_story_as_a_dictionary(samples: Collection) -> None:
     run_machine(samples, examples=20, steps=30)
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("report")
 def test_the_api_tells_the_same_long_story_as_a_dictionary(samples: Collection) -> None:
     run_machine(samples, examples=300, steps=60)
