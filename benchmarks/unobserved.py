@@ -13,7 +13,10 @@ from persist.api.metrics import Counted, Metrics
 class Unlimited(InFlightLimiter):
     """Looks at no request."""
 
-    def enter(self, request: Admitted, *, over_capacity: bool) -> None:
+    def enter(self, request: Admitted) -> None:
+        pass
+
+    def assign(self, request: Admitted, caller: str) -> None:
         pass
 
     def leave(self, request: Admitted) -> None:

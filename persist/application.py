@@ -29,6 +29,7 @@ from persist.api.fastapi_errors import handle_error
 from persist.api.gateway import Gateway
 from persist.api.in_flight import InFlightLimiter
 from persist.api.journal_key import JournalKey
+from persist.api.limits import described_limits
 from persist.api.metrics import Metrics, MetricsRoutes
 from persist.api.migrations import MigrationRoutes
 from persist.api.openapi import document, document_chunks
@@ -108,18 +109,33 @@ def create_app(settings: Settings, *, private: bool = False) -> Persist:
         database,
         required="schemas" in settings.model_fields_set,
     )
-    limiter = InFlightLimiter(limits.requests, limits.bodies)
+    limiter = InFlightLimiter(
+        connections=settings.max_connections,
+        requests=settings.max_requests,
+        body_bytes=settings.max_bodies_bytes,
+        spooled_bytes=settings.max_spooled_bytes,
+    )
     metrics = Metrics(limiter, database)
     stopping = asyncio.Event()
     # What the server reads of the application (persist.server).
-    state = {"stopping": stopping, "connections": limits.connections}
+    state = {
+        "stopping": stopping,
+        "connections": limiter.connections,
+        "refused_connections": limiter.refused_connections,
+    }
     faults: dict[str, str] = {}
     tasks = BackgroundTasks(faults)
     app = _fastapi(_lifespan(database, files, metrics, tasks, state, settings))
     app.database = database
     app.server = settings.root_path or "/"
     service = ServiceRoutes(
-        NAME, VERSION, limits, database, app.openapi_chunks, files.faults, faults
+        NAME,
+        VERSION,
+        described_limits(limits, limiter, database),
+        database,
+        app.openapi_chunks,
+        files.faults,
+        faults,
     )
     keyring = Keyring(database.credentials, demanded=not is_loopback(settings.host))
     environment = Environment(settings.console_name, settings.console_color)
@@ -256,10 +272,6 @@ def _limits(settings: Settings) -> Limits:
         settings.max_body_bytes,
         settings.max_import_bytes,
         settings.body_timeout_seconds,
-        connections=settings.max_connections,
-        requests=settings.max_requests,
-        bodies=settings.max_bodies_bytes,
-        waiting=settings.max_waiting,
     )
 
 

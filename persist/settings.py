@@ -135,6 +135,8 @@ class Settings(BaseSettings):
         ge=1,
         description=(
             "Connections open at once in one process; a request on one more is 503."
+            " A key, or an address where there is none, gets at most half of what"
+            " others leave of this and of the following limits; one more is 429."
         ),
     )
     max_requests: int = Field(
@@ -154,7 +156,8 @@ class Settings(BaseSettings):
         8,
         ge=1,
         description=(
-            "Exports that run at once in one process; one more waits, then it is 503."
+            "Exports that run at once in one process; one more waits, then it is 503"
+            " or 429."
         ),
     )
     max_read_seconds: float = Field(
@@ -167,6 +170,14 @@ class Settings(BaseSettings):
         ge=1,
         description=(
             "Memory of one process for large bodies; one that does not fit is 503."
+        ),
+    )
+    max_spooled_bytes: int = Field(
+        4_294_967_296,
+        ge=1,
+        description=(
+            "Disk of the temporary folder for the bodies of imports and snapshots in"
+            " one process; one that does not fit is 503."
         ),
     )
     shutdown_seconds: int = Field(

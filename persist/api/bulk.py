@@ -1,6 +1,5 @@
 """Import and export: many records as NDJSON, one a line."""
 
-import asyncio
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import ExitStack, aclosing, closing
 from dataclasses import asdict, replace
@@ -67,7 +66,7 @@ async def import_records(
         longest = request.limits.body
         valid = _valid_lines(layout.type, body, longest)
         write = Write(
-            parse=lambda: asyncio.to_thread(lines.stage, valid),
+            parse=lambda: writes.database.jobs.run(lines.stage, valid),
             run=lambda work, _: lines.store(work),
             render=lambda created: json_response({"created": created}),
             body=body.digest,
@@ -105,7 +104,8 @@ async def import_envelopes(
         async def parse() -> RecordImport:
             records = RecordImport(layout, workspace, on_conflict)
             stack.enter_context(closing(records))
-            await asyncio.to_thread(records.prepare, _envelopes(body, longest))
+            lines = _envelopes(body, longest)
+            await writes.database.jobs.run(records.prepare, lines)
             return records
 
         write = Write(

@@ -142,6 +142,7 @@ class ChangeRoutes:
         visible = query.visible(request)
         if as_events:
             found = await database.feed.read(query.start, query.size, visible)
+            request.wait()
             return EventStream(database, request, query, found, stopping)
         found = await _look(database, query, visible)
         if query.wait and not found.rows:
@@ -301,7 +302,6 @@ class EventStream(HttpResponse):
         with the last id receives the reason.
         """
         found, beat, left = self._found, 0.0, self._query.limit or math.inf
-        self._request.wait()
         clock = asyncio.get_running_loop().time
         with self._feed.following():
             while True:

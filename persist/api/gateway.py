@@ -13,6 +13,7 @@ from typing import Any
 from persist.api.browsers import Browsers, is_from_browser
 from persist.api.collections import CollectionRoutes, Reply
 from persist.api.headers import is_host
+from persist.api.in_flight import is_always_answered
 from persist.api.metrics import Metrics
 from persist.api.problems import problem
 from persist.api.requests import (
@@ -107,8 +108,9 @@ class Gateway:
 
     async def _reply(self, request: Request, scope: Scope) -> Reply | None:
         """Return the reply, or None where FastAPI answers."""
-        over_capacity = "over_capacity" in scope.get("state", ())
-        self._limiter.enter(request, over_capacity=over_capacity)
+        self._limiter.enter(request)
+        if "refusal" in scope.get("state", ()) and not is_always_answered(request):
+            raise scope["state"]["refusal"]
         _check_head(scope, request)
         if is_from_browser(request):
             preflight = self._browsers.preflight(request)

@@ -1,60 +1,99 @@
-"""Admission control: how many requests one process answers at once, and how much memory
-their bodies take."""
+"""Admission control: how many connections and requests one process answers at once, and
+how much memory and disk their bodies take."""
 
 from typing import Protocol
 
-from persist.domain.errors import Unavailable
+from persist.storage.shares import SERVICE, Shares
 
 ALWAYS_ANSWERED = "/health/"
 """The prefix of paths that are answered however busy the process is."""
 
 
 class Admitted(Protocol):
-    """What is limited of a request: ``body_bytes`` its body takes in memory; ``waits``
-    where it waits for something to happen."""
+    """What is limited of a request: ``body_bytes`` its body takes in memory, and
+    ``spooled_bytes`` on the disk.
+
+    ``counted_in`` are the shares in which the request counts as one of ``caller``.
+    """
 
     path: str
+    caller: str
+    counted_in: Shares | None
     body_bytes: int
-    waits: bool
+    spooled_bytes: int
+
+
+def is_always_answered(request: Admitted) -> bool:
+    """Return whether a request is answered however busy the process is."""
+    return request.path.startswith(ALWAYS_ANSWERED)
 
 
 class InFlightLimiter:
-    """Counts the requests in progress and the bytes of their bodies, and refuses what
-    is over the limits."""
+    """Counts what callers have in progress, and refuses what is over the limits."""
 
-    def __init__(self, max_requests: int, max_body_bytes: int) -> None:
-        self._max_requests = max_requests
-        self._max_body_bytes = max_body_bytes
-        self.requests = 0
-        self.body_bytes = 0
+    def __init__(
+        self,
+        *,
+        connections: int,
+        requests: int,
+        body_bytes: int,
+        spooled_bytes: int,
+    ) -> None:
+        self.connections = Shares("open connections", connections)
+        self.refused_connections = Shares("refused connections", connections)
+        self.requests = Shares("requests in progress", requests)
+        self.waiting = Shares("requests that wait for changes", connections)
+        self.body_bytes = Shares("large bodies that arrive", body_bytes)
+        self.spooled_bytes = Shares("bytes in the temporary folder", spooled_bytes)
 
-    def enter(self, request: Admitted, *, over_capacity: bool) -> None:
-        """Count a request; ``leave`` follows in any case. ``over_capacity``: too many
-        connections are open. Raises ``Unavailable``."""
-        self.requests += 1
-        if not over_capacity and self.requests <= self._max_requests:
+    def enter(self, request: Admitted) -> None:
+        """Count a request whose caller is not known yet; ``leave`` follows in any case.
+        Raises ``Unavailable``."""
+        if is_always_answered(request):
             return
-        if not request.path.startswith(ALWAYS_ANSWERED):
-            reason = (
-                "connections are open" if over_capacity else "requests are in progress"
-            )
-            raise Unavailable(f"too many {reason}; try again")
+        self.requests.take(SERVICE)
+        request.counted_in = self.requests
+
+    def assign(self, request: Admitted, caller: str) -> None:
+        """Count a request as one of its caller. Raises ``TooManyRequests``, and
+        ``Unavailable`` where others have too much."""
+        self._move(request, request.counted_in, caller)
 
     def wait(self, request: Admitted) -> None:
-        """Count a request no longer: it waits for something to happen."""
-        if not request.waits:
-            request.waits = True
-            self.requests -= 1
+        """Count a request no longer as in progress: it waits for something to happen.
+        Raises ``TooManyRequests`` and ``Unavailable``."""
+        if request.counted_in is not self.waiting:
+            self._move(request, self.waiting, request.caller)
 
     def reserve(self, request: Admitted, size: int) -> None:
-        """Count bytes of a body that stay in memory. Raises ``Unavailable``."""
-        if self.body_bytes + size > self._max_body_bytes:
-            raise Unavailable("too many large bodies are arriving; try again")
-        self.body_bytes += size
+        """Count bytes of a body that stay in memory. Raises ``TooManyRequests`` and
+        ``Unavailable``."""
+        self.body_bytes.take(request.caller, size)
         request.body_bytes += size
+
+    def spool(self, request: Admitted, size: int) -> None:
+        """Count bytes of a body that go to the disk. Raises ``TooManyRequests`` and
+        ``Unavailable``."""
+        self.spooled_bytes.take(request.caller, size)
+        request.spooled_bytes += size
 
     def leave(self, request: Admitted) -> None:
         """Release what a request took."""
-        if not request.waits:
-            self.requests -= 1
-        self.body_bytes -= request.body_bytes
+        caller = request.caller
+        if request.counted_in is not None:
+            request.counted_in.give_back(caller)
+        if request.body_bytes:
+            self.body_bytes.give_back(caller, request.body_bytes)
+        if request.spooled_bytes:
+            self.spooled_bytes.give_back(caller, request.spooled_bytes)
+
+    def _move(self, request: Admitted, shares: Shares | None, caller: str) -> None:
+        before = request.counted_in
+        if before is None or shares is None:
+            request.caller = caller
+            return
+        before.give_back(request.caller)
+        request.caller = caller
+        request.counted_in = None
+        shares.take(caller)
+        request.counted_in = shares

@@ -62,12 +62,21 @@ LATENCY_SECONDS = (
 COMMIT_WRITES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 ROUTE_LABELS = ("method", "route", "status")
 METHODS = frozenset(("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"))
-GAUGES = {
+USED = {
+    "connections": "Open connections.",
     "requests_in_progress": "Requests in progress.",
+    "requests_following": "Requests that wait for changes.",
     "bodies_bytes": "Memory that large bodies take.",
-    "writes_waiting": "Writes that wait for the next commit.",
+    "spooled_bytes": "Bytes of bodies in the temporary folder.",
+    "writes_waiting": "Writes that run or wait for the next commit.",
     "finds_waiting": "Reads by key that wait for the database.",
     "reads_in_threads": "Other reads that run or wait in threads.",
+    "streams": "Exports that run.",
+    "jobs": "Snapshots, restores and imports that run or wait.",
+}
+"""What a process uses of what it has limits for."""
+
+GAUGES = USED | {
     "resident_memory_bytes": "Resident memory.",
     "wal_bytes": "Size of the write-ahead log at the last checkpoint; 0 on PostgreSQL.",
     "failed_checkpoints": "Checkpoints of the write-ahead log that failed.",
@@ -102,7 +111,6 @@ class Metrics:
     """Everything that ``/metrics`` shows."""
 
     def __init__(self, limiter: InFlightLimiter, database: Database) -> None:
-        self._limiter = limiter
         self._database = database
         self._reading: asyncio.Task[Statistics] | None = None
         self._statistics: Statistics | None = None
@@ -127,6 +135,27 @@ class Metrics:
         )
         database.writer.observe_commit = commits.observe
         worker = str(os.getpid())
+        self._used = {
+            "connections": limiter.connections,
+            "requests_in_progress": limiter.requests,
+            "requests_following": limiter.waiting,
+            "bodies_bytes": limiter.body_bytes,
+            "spooled_bytes": limiter.spooled_bytes,
+            "writes_waiting": database.used.writes,
+            "finds_waiting": database.used.finds,
+            "reads_in_threads": database.used.reads,
+            "streams": database.used.streams,
+            "jobs": database.used.jobs,
+        }
+        limits = Gauge(
+            "persist_limit",
+            "The most that a process takes on of what the metric of that name shows.",
+            ("worker", "name"),
+            registry=registry,
+            multiprocess_mode="livesum",
+        )
+        for name, shares in self._used.items():
+            limits.labels(worker, name).set(shares.limit)
         self._gauges = {
             name: Gauge(
                 f"persist_{name}",
@@ -173,13 +202,9 @@ class Metrics:
             await asyncio.sleep(REFRESH_SECONDS)
 
     def _set_gauges(self) -> None:
-        waiting = self._database.waiting
         gauges = self._gauges
-        gauges["requests_in_progress"].set(self._limiter.requests)
-        gauges["bodies_bytes"].set(self._limiter.body_bytes)
-        gauges["writes_waiting"].set(waiting["writes"])
-        gauges["finds_waiting"].set(waiting["finds"])
-        gauges["reads_in_threads"].set(waiting["reads"])
+        for name, shares in self._used.items():
+            gauges[name].set(shares.taken)
         gauges["resident_memory_bytes"].set(_resident_bytes())
         health = self._database.health
         gauges["wal_bytes"].set(health.wal_bytes)

@@ -1,7 +1,6 @@
 """Migrations over HTTP: the plans, the runs, and the restore of a snapshot through the
 plans."""
 
-import asyncio
 import inspect
 import json
 from contextlib import ExitStack, closing
@@ -109,9 +108,9 @@ class MigrationRoutes:
             )
         if text is None:
             request.access.require(Level.ADMIN)
-            shortened = migration_id[:80]
+            shortened = repr(migration_id[:80])
             raise MigrationNotFound(
-                f"there is no migration {shortened!r}; GET /migrations lists them"
+                f"there is no migration {shortened}; GET /migrations lists them"
             )
         report: dict[str, Any] = json.loads(text)
         collections = _collections(report)
@@ -145,7 +144,8 @@ class MigrationRoutes:
                 restore = Restore(database.dialect, database.catalog, order)
                 stack.enter_context(closing(restore))
                 content = database.snapshots.content(order.snapshot)
-                await asyncio.to_thread(restore.prepare, content)
+                jobs = database.jobs
+                await jobs.run(restore.prepare, content)
                 return restore
 
             def run(work: UnitOfWork, restore: Restore) -> dict[str, Any]:
@@ -153,8 +153,12 @@ class MigrationRoutes:
 
             def render(report: dict[str, Any]) -> Response:
                 location = request.address(f"/migrations/{report['id']}")
-                headers = [(b"location", location.encode())]
-                return json_response(report, 201, headers)
+                header = (b"location", location.encode())
+                return json_response(
+                    report,
+                    201,
+                    [header],
+                )
 
             write = Write(
                 parse=parse,

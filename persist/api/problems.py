@@ -29,6 +29,7 @@ STATUSES: dict[type[PersistError], int] = {
     errors.Invalid: 422,
     errors.IdempotencyMismatch: 422,
     errors.PreconditionRequired: 428,
+    errors.TooManyRequests: 429,
     PersistError: 500,
     errors.UnsupportedTransferCoding: 501,
     errors.OutcomeUnknown: 503,
@@ -89,7 +90,7 @@ def problem(error: BaseException, request: Request) -> Response:
 def _headers(error: PersistError) -> Headers:  # noqa: PLR0911 - a table of errors
     """Return the headers that an error has in addition to those of every problem."""
     match error:
-        case errors.Unavailable():
+        case errors.Unavailable() | errors.TooManyRequests():
             seconds = str(error.retry_after)
             return [(RETRY_AFTER, seconds.encode())]
         case errors.IdempotencyInProgress():

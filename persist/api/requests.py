@@ -44,6 +44,7 @@ from persist.domain.errors import (
 )
 from persist.domain.precondition import NO_PRECONDITION, Precondition
 from persist.domain.strict_json import BYTE_ORDER_MARK
+from persist.storage.shares import CALLER, SERVICE, Shares
 from persist.storage.spool import refusing_full_folder
 
 Scope = MutableMapping[str, Any]
@@ -56,20 +57,15 @@ SMALLER = "send a smaller one"
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one request may take, and what one process takes on at once.
+    """What one request may take.
 
     ``body`` and ``upload`` are bytes of a body in memory and of one on the disk;
-    ``silence`` is the seconds between two chunks of a body; ``bodies`` is bytes of all
-    bodies in memory; ``waiting`` is requests that wait for the database.
+    ``silence`` is the seconds between two chunks of a body.
     """
 
     body: int
     upload: int
     silence: float
-    connections: int
-    requests: int
-    bodies: int
-    waiting: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,10 +104,13 @@ class Request:
     ``route`` is the template of its path, for the metrics. ``status`` is that of its
     response, and ``seconds`` the time until the response began. ``headers`` has every
     value by its lower-case name. ``body_bytes`` is what its body takes in memory.
-    ``waits``: it waits for something to happen.
+    ``spooled_bytes`` is what it takes on the disk. ``caller`` is whose share counts:
+    that of a key, or of an address where there is none. ``counted_in`` are the shares
+    in which the request itself counts.
     """
 
     __slots__ = (
+        "_address",
         "_body",
         "_complete",
         "_policy",
@@ -119,6 +118,8 @@ class Request:
         "_spooled",
         "access",
         "body_bytes",
+        "caller",
+        "counted_in",
         "headers",
         "limits",
         "method",
@@ -127,9 +128,9 @@ class Request:
         "request_id",
         "route",
         "seconds",
+        "spooled_bytes",
         "started",
         "status",
-        "waits",
     )
 
     def __init__(
@@ -147,8 +148,11 @@ class Request:
         self.route = UNKNOWN
         self.status = CLIENT_CLOSED_REQUEST
         self.seconds = 0.0
+        self.caller = SERVICE
+        self.counted_in: Shares | None = None
         self.body_bytes = 0
-        self.waits = False
+        self.spooled_bytes = 0
+        self._address: str = scope["client"][0] if scope["client"] else SERVICE
         self._policy = policy
         self._receive = receive
         self._body: bytes | None = None
@@ -166,8 +170,12 @@ class Request:
     async def admit(self) -> None:
         """Set ``access`` to what the caller may do now. A long response asks again, as
         a key may be revoked. Raises ``Unauthenticated``, ``Forbidden``,
-        ``Unavailable``."""
+        ``TooManyRequests``, ``Unavailable``."""
         self.access = await self._policy.admit(self)
+        caller = f"key {self.access.actor}" if self.access.actor else self._address
+        if caller != self.caller:
+            self._policy.limiter.assign(self, caller)
+            CALLER.set(caller)
 
     def response_begins(self, status: int) -> None:
         """Note the status of the response and the time until it begins."""
@@ -176,7 +184,7 @@ class Request:
 
     def wait(self) -> None:
         """Leave the requests in progress: from now on it waits for something to
-        happen."""
+        happen. Raises ``TooManyRequests`` and ``Unavailable``."""
         self._policy.limiter.wait(self)
 
     async def departs(self) -> None:
@@ -242,7 +250,8 @@ class Request:
         """Return the body in a file, which may be asked for again. ``advice`` is what a
         client does about one that is too large.
 
-        Raises ``TooLarge``, ``RequestTimeout``, ``Unavailable`` where the disk is full.
+        Raises ``TooLarge``, ``RequestTimeout``, ``TooManyRequests``, and
+        ``Unavailable`` where the disk is full.
         """
         if self._spooled is None:
             with refusing_full_folder():
@@ -265,6 +274,7 @@ class Request:
             size += len(chunk)
             if size > self.limits.upload:
                 raise _too_large(self.limits.upload, advice)
+            self._policy.limiter.spool(self, len(chunk))
             digest.update(chunk)
             with refusing_full_folder():
                 file.write(chunk)

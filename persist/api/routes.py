@@ -76,6 +76,7 @@ EVERY_ROUTE: Problems = (
     "unauthenticated",
     "forbidden",
     "internal-error",
+    "too-many-requests",
     "unavailable",
 )
 _READ: Problems = (*EVERY_ROUTE, "collection-not-found")

@@ -9,19 +9,12 @@ from typing import Any
 
 from fastapi.responses import Response, StreamingResponse
 
-from persist.api import query_params, selective_invoke
-from persist.api.changes import MAX_WAIT_SECONDS
-from persist.api.gateway import MAX_TARGET_BYTES
 from persist.api.openapi import document_chunks
 from persist.api.problems import catalogue, status_of
-from persist.api.requests import Limits
 from persist.api.routers import Asked
-from persist.api.transactions.operations import MAX_OPERATIONS
 from persist.domain.access import Access, Level, Scope
 from persist.domain.entity_type import EntityType
 from persist.domain.errors import NotFound, Refused, Unavailable
-from persist.domain.patch import MAX_OPERATIONS as MAX_PATCH_OPERATIONS
-from persist.domain.strict_json import DEPTH
 from persist.storage.database import Database
 
 Document = Callable[[Access], list[bytes]]
@@ -34,15 +27,15 @@ MAX_DOCUMENTS = 16
 class ServiceRoutes:
     """The handlers of the routes that are about no single collection.
 
-    ``file_faults`` are those of definition files by file name, ``faults`` are
-    unexpected errors by where they happened.
+    ``limits`` are those that ``/`` shows. ``file_faults`` are those of definition files
+    by file name, ``faults`` are unexpected errors by where they happened.
     """
 
     def __init__(
         self,
         name: str,
         version: str,
-        limits: Limits,
+        limits: Mapping[str, float],
         database: Database,
         document: Document,
         file_faults: Mapping[str, str],
@@ -70,7 +63,7 @@ class ServiceRoutes:
                 "metrics": "/metrics",
                 "changes": "/changes",
             },
-            "limits": described_limits(self._limits),
+            "limits": self._limits,
         }
 
     async def live(self) -> dict[str, str]:
@@ -161,26 +154,6 @@ def _json_of(chunks: list[bytes]) -> Response:
 
     length = {"content-length": str(sum(map(len, chunks)))}
     return StreamingResponse(sent(), headers=length, media_type="application/json")
-
-
-def described_limits(limits: Limits) -> dict[str, float]:
-    """Return what a request may be, and what one process takes on at once."""
-    return {
-        "target_bytes": MAX_TARGET_BYTES,
-        "body_bytes": limits.body,
-        "body_depth": DEPTH,
-        "import_bytes": limits.upload,
-        "body_timeout_seconds": limits.silence,
-        "page": query_params.MAX_LIMIT,
-        "affected": selective_invoke.MAX_AFFECTED,
-        "patch_operations": MAX_PATCH_OPERATIONS,
-        "transaction_operations": MAX_OPERATIONS,
-        "wait_seconds": MAX_WAIT_SECONDS,
-        "connections": limits.connections,
-        "requests": limits.requests,
-        "waiting": limits.waiting,
-        "bodies_bytes": limits.bodies,
-    }
 
 
 def described(entity_type: EntityType) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import suppress
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import Path
@@ -63,13 +64,14 @@ async def take(
 
     async def parse() -> Prepared:
         wanted = form.read(body)
-        taken = await asyncio.to_thread(
+        take_it = partial(
             database.snapshots.take,
             selection,
             dry_run=dry_run,
             mode=wanted["mode"],
             note=wanted["note"],
         )
+        taken = await database.jobs.run(take_it)
         prepared.append(taken)
         return taken
 
@@ -125,7 +127,8 @@ def _holds(manifest: Manifest, wanted: dict[str, str | None]) -> bool:
 
 async def _visible(database: Database, access: Access) -> list[Manifest]:
     """Return the manifests of the snapshots that a caller may see."""
-    manifests = await asyncio.to_thread(database.snapshots.manifests)
+    read = database.snapshots.manifests
+    manifests = await database.jobs.run(read)
     return [
         manifest
         for manifest in manifests
@@ -223,7 +226,7 @@ class SnapshotRoutes:
     ) -> dict[str, Any]:
         """Return whether a snapshot is complete and unaltered."""
         await self._require(snapshot_id, request)
-        return await asyncio.to_thread(self._snapshots.verify, snapshot_id)
+        return await self._database.jobs.run(self._snapshots.verify, snapshot_id)
 
     async def _require(self, snapshot_id: str, request: Request) -> None:
         """Raise ``Forbidden`` unless the caller may see a snapshot, whether or not
@@ -246,12 +249,8 @@ class SnapshotRoutes:
 
         async def attempt() -> Response:
             # Checked even where the response is stored: an upload changes nothing else.
-            manifest, prepared = await asyncio.to_thread(
-                self._snapshots.put,
-                lines,
-                check,
-                dry_run=dry_run,
-            )
+            put = partial(self._snapshots.put, lines, check, dry_run=dry_run)
+            manifest, prepared = await self._database.jobs.run(put)
             if prepared is None or dry_run:
                 return json_response(manifest)
 

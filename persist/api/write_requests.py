@@ -9,7 +9,6 @@ and ``Prefer: return=minimal``.
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Generic, NoReturn, TypeVar
 
@@ -29,8 +28,10 @@ from persist.entity_types.json_schema import WouldTakeLong, briefly
 from persist.storage.catalog import Stale
 from persist.storage.database import Database
 from persist.storage.idempotency import KeyInUse, StoredAnswer
+from persist.storage.shares import Shares
 from persist.storage.sql import Connection
 from persist.storage.staging import Staging
+from persist.storage.turns import SharedThreads
 from persist.storage.unit_of_work import RecordKey, UnitOfWork
 from persist.storage.writer import Isolation
 
@@ -47,8 +48,11 @@ LARGE_BODY_BYTES = 16_384
 """Bytes from which a body is parsed in a thread, so that the event loop answers other
 requests meanwhile."""
 
+MAX_PARSED = 1_000
+"""Large bodies that are parsed or wait for it."""
+
 # Few threads, so that many large bodies take neither the processor nor the memory.
-_parsers = ThreadPoolExecutor(2, thread_name_prefix="parser")
+_parsers = SharedThreads("parser", 2, Shares("large bodies to parse", MAX_PARSED))
 
 Parsed = TypeVar("Parsed")
 Value = TypeVar("Value")
@@ -195,7 +199,7 @@ async def parse_body(body: bytes, parse: Callable[[], Parsed]) -> Parsed:
                 return parse()
         except WouldTakeLong:
             pass  # it is parsed again where nobody waits for it
-    return await asyncio.get_running_loop().run_in_executor(_parsers, parse)
+    return await _parsers.run(parse)
 
 
 async def nothing() -> None:

@@ -13,7 +13,7 @@
     │              MigrationFailed
     ├── MethodNotAllowed · RequestTimeout · ChangesGone · PreconditionFailed · PreconditionRequired ·
     │   TooLarge · UnsupportedMediaType · UnsupportedTransferCoding · IdempotencyMismatch
-    └── OutcomeUnknown · Unavailable
+    └── OutcomeUnknown · TooManyRequests · Unavailable
 
 The class names the problem, ``title`` describes it in a sentence, and ``detail`` says
 what is wrong with this request, where, and what to do. HTTP statuses are in one table,
@@ -362,6 +362,15 @@ class OutcomeUnknown(PersistError):
 
     code = "outcome-unknown"
     title = "The write may or may not be stored"
+
+
+class TooManyRequests(PersistError):
+    """The caller has its share of what the service can do at once; the same request may
+    succeed in ``retry_after`` seconds. Nothing was stored."""
+
+    code = "too-many-requests"
+    title = "The caller has too much in progress"
+    retry_after = 1
 
 
 class Unavailable(PersistError):

@@ -1,9 +1,9 @@
 """The server: uvicorn as this service runs it, in one process or in several on one
 socket.
 
-The application puts two things into the state of its lifespan: ``connections``, how
-many may be open in one process, and ``stopping``, an event that is set when the server
-begins to stop.
+The application puts into the state of its lifespan what the protocol reads there:
+``connections`` and ``refused_connections``, which may be open in one process, and
+``stopping``, an event that is set when the server begins to stop.
 """
 
 import os

@@ -4,7 +4,6 @@ It depends on private parts of uvicorn's ``HttpToolsProtocol``; the tests of fra
 fail where another version changes them.
 """
 
-import math
 from asyncio import TimerHandle, Transport
 from typing import Any, cast
 
@@ -13,6 +12,9 @@ from uvicorn.protocols.http.httptools_impl import (
     HttpToolsProtocol,
     RequestResponseCycle,
 )
+
+from persist.domain.errors import PersistError
+from persist.storage.shares import SERVICE, Shares
 
 MAX_HEAD_BYTES = 65_536
 """Bytes that the head of a request may have, those after a body, and what its chunks
@@ -55,12 +57,16 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     takes nothing of its response.
 
     A head that is too large or too slow ends the connection, as does one that never
-    begins. A connection over the limit has one request answered, with ``over_capacity``
-    in its state; past twice the limit a connection is closed at once. An ``Upgrade`` is
-    ignored, and fields after a body are dropped.
+    begins. A connection beyond the share of its address has one request answered, with
+    the ``refusal`` in its state; as many of them as of others are open at once, and
+    more are closed. An ``Upgrade`` is ignored, and fields after a body are dropped.
+
+    ``connections`` and ``refused_connections`` of the application's state are the
+    shares.
     """
 
-    _over_capacity = False
+    _counted_in: Shares | None = None
+    _refusal: PersistError | None = None
     _in_head = False
     _in_body = False
     _unread = 0
@@ -73,12 +79,33 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._timer = self.loop.call_later(HEAD_SECONDS, transport.close)
-        limit = self.app_state.get("connections", math.inf)
-        self._over_capacity = len(self.connections) > limit
-        if len(self.connections) > 2 * limit:
-            transport.close()
+        try:
+            self._count("connections")
+        except PersistError as refusal:
+            self._refusal = refusal
+            self._count_refused()
+
+    def _count_refused(self) -> None:
+        try:
+            self._count("refused_connections")
+        except PersistError:
+            self.transport.close()
+
+    def _count(self, name: str) -> None:
+        """Count the connection as one of its address. Raises ``TooManyRequests`` and
+        ``Unavailable``."""
+        shares: Shares | None = self.app_state.get(name)
+        if shares is not None:
+            shares.take(self._address)
+            self._counted_in = shares
+
+    @property
+    def _address(self) -> str:
+        return self.client[0] if self.client else SERVICE
 
     def connection_lost(self, exc: Exception | None) -> None:
+        if self._counted_in is not None:
+            self._counted_in.give_back(self._address)
         self._stop_timer()
         self._stop_stall_timer()
         super().connection_lost(exc)
@@ -150,8 +177,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             raise TooManyPipelined
         self._in_head = True
         super().on_message_begin()
-        if self._over_capacity:
-            self.scope["state"]["over_capacity"] = True
+        if self._refusal is not None:
+            self.scope["state"]["refusal"] = self._refusal
 
     def on_header(self, name: bytes, value: bytes) -> None:
         # Fields after a chunked body are no headers (RFC 9110, section 6.5.1).
@@ -167,7 +194,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._discarded = 0
         self._stop_timer()
         super().on_headers_complete()
-        if self._over_capacity:
+        if self._refusal is not None:
             self.cycle.keep_alive = False
         if self.parser.get_http_version() == "1.0":
             # The task of the cycle has not begun.

@@ -24,6 +24,7 @@ from persist.storage.attended import AttendedRead, Cancelled
 from persist.storage.catalog import Catalog
 from persist.storage.change_feed import Feed
 from persist.storage.credentials import CredentialReader, Credentials
+from persist.storage.definition_reader import DefinitionReader
 from persist.storage.dialect import Dialect, dialect_of
 from persist.storage.layout import Layout
 from persist.storage.maintenance import Maintenance
@@ -34,9 +35,11 @@ from persist.storage.records import page_statement
 from persist.storage.registered_indexes import update_registered_indexes
 from persist.storage.row_stream import RowStream
 from persist.storage.schema import prepare
+from persist.storage.shares import CALLER, Shares
 from persist.storage.snapshots import Snapshots
 from persist.storage.sql import Connection, Row, Session
 from persist.storage.statistics import StatisticsCollector
+from persist.storage.turns import SharedThreads, Turns
 from persist.storage.unit_of_work import RecordKey, UnitOfWork
 from persist.storage.weights import NotBrief
 from persist.storage.worker import BatchWorker
@@ -47,6 +50,12 @@ Result = TypeVar("Result")
 READER_THREADS = 4
 """Threads for reads that are neither by key nor brief."""
 
+JOB_THREADS = 4
+"""Threads for long work: snapshots, restores, imports."""
+
+MAX_JOBS = 64
+"""Long work that runs or waits."""
+
 BRIEF_SECONDS = 0.005
 """Seconds that a read may take on the event loop. Then it starts again in a thread."""
 
@@ -54,7 +63,7 @@ ATTENDED_SECONDS = 0.25
 """Seconds after which it is looked whether the caller of a read still waits."""
 
 STREAM_WAIT_SECONDS = 4.0
-"""Seconds that a stream waits while as many as are allowed run."""
+"""Seconds that a stream waits while as many run as its caller may have."""
 
 WAITING_READS_SHARE = 4
 """Reads in threads take longer than others: so many times fewer may wait."""
@@ -62,8 +71,8 @@ WAITING_READS_SHARE = 4
 
 @dataclass(frozen=True, slots=True)
 class Capacity:
-    """What a database takes on: operations ``waiting`` for it, ``streams`` that
-    run at once, and the seconds that a read may take."""
+    """What a database takes on: writes, and reads by key, that wait for it; ``streams``
+    that run at once, and the seconds that a read may take."""
 
     waiting: int = 1_000
     streams: int = 8
@@ -71,6 +80,17 @@ class Capacity:
 
 
 DEFAULT_CAPACITY = Capacity()
+
+
+@dataclass(frozen=True, slots=True)
+class Used:
+    """What callers use of a database's capacity: what runs or waits, of each kind."""
+
+    writes: Shares
+    finds: Shares
+    reads: Shares
+    streams: Shares
+    jobs: Shares
 
 
 async def _nobody_departs() -> None:
@@ -84,8 +104,9 @@ class Database:
     ...     lambda work: work.collection(entity_type).create(data, new_id())
     ... )
 
-    ``write`` and ``read`` raise what the operation raises, and ``Unavailable`` if the
-    database cannot answer now or more than ``capacity.waiting`` operations wait for it.
+    ``write`` and ``read`` raise what the operation raises, ``Unavailable`` if the
+    database cannot answer now or too many operations wait for it, and
+    ``TooManyRequests`` if too many of the caller do.
     Opening a database prepares its tables (``storage.schema.prepare``).
     """
 
@@ -113,15 +134,28 @@ class Database:
         )
         self.health = self.writer.health
         waiting, streams = capacity.waiting, capacity.streams
-        self._writes = self.writer.start(waiting)
-        self._record_reader = RecordReader(self.dialect)
-        self._finds: BatchWorker[Find] = BatchWorker(
-            "finder", self._record_reader.work, waiting
+        self.used = Used(
+            Shares("writes that wait for the database", waiting),
+            Shares("reads by key that wait for the database", waiting),
+            Shares(
+                "reads that wait for the database",
+                READER_THREADS + waiting // WAITING_READS_SHARE,
+            ),
+            Shares("exports that run", streams),
+            Shares("snapshots, restores and imports that run", MAX_JOBS),
         )
+        self._writes = self.writer.start()
+        self._record_reader = RecordReader(self.dialect)
+        self._finds: BatchWorker[Find] = BatchWorker("finder", self._record_reader.work)
         self._credential_reader = CredentialReader(self.dialect)
         self._credentials: BatchWorker[None] = BatchWorker(
-            "credentials", self._credential_reader.work, waiting
+            "credentials", self._credential_reader.work
         )
+        self._definition_reader = DefinitionReader(self.dialect, self.catalog)
+        self._definitions: BatchWorker[None] = BatchWorker(
+            "definitions", self._definition_reader.work
+        )
+        self.jobs = SharedThreads("long work", JOB_THREADS, self.used.jobs)
         self.snapshots = Snapshots(self.dialect, self.catalog, self._write_in_thread)
         self.maintenance = Maintenance(self.dialect, self.health, self._write_in_thread)
         self.statistics = StatisticsCollector(self.dialect, self.catalog)
@@ -129,16 +163,12 @@ class Database:
         self._snapshot_thread = ThreadPoolExecutor(
             1, thread_name_prefix="automatic snapshots"
         )
-        self._max_reads = READER_THREADS + waiting // WAITING_READS_SHARE
-        self._reads = 0
-        self._reader_threads = ThreadPoolExecutor(
-            READER_THREADS, thread_name_prefix="reader"
-        )
-        self._streams = asyncio.Semaphore(streams)
+        self._readers = SharedThreads("reader", READER_THREADS, self.used.reads)
+        self._streams = Turns(self.used.streams)
         self._stream_threads = ThreadPoolExecutor(streams, thread_name_prefix="stream")
         self._local = threading.local()
         self._opened: list[Connection] = []
-        self._read_seconds = capacity.read_seconds
+        self.read_seconds = capacity.read_seconds
         self.departed: Callable[[], Awaitable[None]] = _nobody_departs
         self._brief_until = 0.0
         self._inline = self.dialect.open_inline_reader(self._is_expired)
@@ -159,15 +189,16 @@ class Database:
         A dry run is rolled back. ``connection`` is the one that has staged rows.
         """
         write = Write(operation, keys, isolation, dry_run, connection)
-        result: Result = await self._writes.submit(write)
+        with self.used.writes.taking(CALLER.get()):
+            result: Result = await self._writes.submit(write)
         return result
 
     async def find(self, layout: Layout, workspace: str, record_id: str) -> Row | None:
         """Return the row of a record: (the envelope columns…, data as JSON text)."""
         if self._inline is None:
-            row: Row | None = await self._finds.submit(
-                Find(layout, workspace, record_id)
-            )
+            find = Find(layout, workspace, record_id)
+            with self.used.finds.taking(CALLER.get()):
+                row: Row | None = await self._finds.submit(find)
             return row
         self._brief_until = math.inf
         values = {"workspace": workspace, "id": record_id}
@@ -201,8 +232,6 @@ class Database:
             except Exception as error:
                 if not self.dialect.was_interrupted(error):
                     raise self._refusal(error) from error
-        if self._reads >= self._max_reads:
-            raise Unavailable("too many reads wait for the database; try again")
         return await self._in_reader(query, consistent)
 
     async def refresh(self) -> bool:
@@ -210,13 +239,17 @@ class Database:
 
         Compiling them may take long, so it happens in a thread.
         """
-        epoch = await self.read(
-            lambda reader: reader.definitions.epoch(), consistent=False
-        )
-        if epoch == self.catalog.epoch:
-            return False
-        await self._in_reader(lambda reader: self.catalog.refresh(reader.session))
-        return True
+        if self._inline is not None:
+            epoch = await self.read(
+                lambda reader: reader.definitions.epoch(), consistent=False
+            )
+            if epoch == self.catalog.epoch:
+                return False
+        try:
+            changed: bool = await self._definitions.submit(None)
+        except Exception as error:
+            raise self._refusal(error) from error
+        return changed
 
     async def credentials(self) -> Credentials:
         """Return the keys and sessions.
@@ -232,13 +265,15 @@ class Database:
         """Return the rows that match, in batches, as of one moment.
 
         The stream has a connection of its own. If it is closed or cancelled, its query
-        ends at once. Raises ``Unavailable`` if too many streams run for too long.
+        ends at once. Raises ``TooManyRequests``, and ``Unavailable`` if too many
+        streams run for too long.
         """
+        caller = CALLER.get()
         try:
             async with asyncio.timeout(STREAM_WAIT_SECONDS):
-                await self._streams.acquire()
+                await self._streams.enter(caller)
         except TimeoutError:
-            raise Unavailable("too many exports are running; try again") from None
+            raise self.used.streams.refusal(caller) from None
         stream = RowStream(self.dialect, self._stream_threads)
         try:
             statement = page_statement(layout, query)
@@ -249,16 +284,7 @@ class Database:
         except Exception as error:
             raise refusal(self.dialect, error) from error
         finally:
-            stream.end().add_done_callback(lambda _: self._streams.release())
-
-    @property
-    def waiting(self) -> dict[str, int]:
-        """How many operations of each kind wait or run."""
-        return {
-            "writes": self._writes.waiting,
-            "finds": self._finds.waiting,
-            "reads": self._reads,
-        }
+            stream.end().add_done_callback(lambda _: self._streams.leave(caller))
 
     def close(self) -> None:
         """Finish what waits and close all connections."""
@@ -266,12 +292,15 @@ class Database:
         self._writes.close()
         self._finds.close()
         self._credentials.close()
-        self._reader_threads.shutdown()
+        self._definitions.close()
+        self._readers.close()
+        self.jobs.close()
         self._stream_threads.shutdown()
         self.feed.close()
         # The last one to close an SQLite file leaves all of it in that one file.
         self._record_reader.close()
         self._credential_reader.close()
+        self._definition_reader.close()
         self.writer.close()
         for connection in self._opened:
             connection.close()
@@ -287,7 +316,7 @@ class Database:
     async def _in_reader(
         self, query: Callable[[Reader], Result], consistent: bool = True
     ) -> Result:
-        """Run reads in one of the reader threads, and count them meanwhile."""
+        """Run reads in one of the reader threads."""
 
         def run(read: AttendedRead[Any]) -> Result:
             return self._read_in_thread(query, consistent, read)
@@ -299,19 +328,17 @@ class Database:
             ATTENDED_SECONDS,
             lambda: attending.append(loop.create_task(self._attend(read))),
         )
-        self._reads += 1
         try:
-            return await loop.run_in_executor(self._reader_threads, read)
+            return await self._readers.run(read)
         except Cancelled:
             raise Unavailable(
-                f"the read took longer than {self._read_seconds:g} s; ask for less, or"
+                f"the read took longer than {self.read_seconds:g} s; ask for less, or"
                 " by members that have an index"
             ) from None
         except asyncio.CancelledError:
             loop.run_in_executor(None, read.cancel)
             raise
         finally:
-            self._reads -= 1
             later.cancel()
             for task in attending:
                 task.cancel()
@@ -319,7 +346,7 @@ class Database:
     async def _attend(self, read: AttendedRead[Any]) -> None:
         """Cancel a read when its caller goes, or when it has taken too long."""
         with suppress(TimeoutError):
-            async with asyncio.timeout(self._read_seconds - ATTENDED_SECONDS):
+            async with asyncio.timeout(self.read_seconds - ATTENDED_SECONDS):
                 await self.departed()
         await asyncio.get_running_loop().run_in_executor(None, read.cancel)
 

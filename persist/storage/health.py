@@ -9,6 +9,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
 import sqlalchemy as sa
@@ -58,7 +59,9 @@ class Health:
         self._dialect = dialect
         self._failed: tuple[float, str] | None = None
         self._answered = time.monotonic()
-        self._looking: asyncio.Task[None] | None = None
+        # A thread of its own: others may all be busy.
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="health")
+        self._looking: asyncio.Future[None] | None = None
         self._probe: threading.Thread | None = None
         self._probed = 0.0
 
@@ -120,9 +123,11 @@ class Health:
     async def _examine(self) -> None:
         """Wait for a look; all checks that run at once share one."""
         if self._looking is None or self._looking.done():
-            self._looking = asyncio.create_task(
-                asyncio.to_thread(self._try, self._read_and_write)
+            loop = asyncio.get_running_loop()
+            looking = loop.run_in_executor(
+                self._thread, self._try, self._read_and_write
             )
+            self._looking = asyncio.ensure_future(looking)
         done, _ = await asyncio.wait([self._looking], timeout=WAIT_SECONDS)
         for looking in done:
             looking.result()

@@ -15,6 +15,7 @@ from queue import Empty, SimpleQueue
 from typing import Any, Generic, TypeVar
 
 from persist.domain.errors import OutcomeUnknown, Unavailable
+from persist.storage.shares import CALLER
 
 Task = TypeVar("Task")
 
@@ -38,14 +39,16 @@ WATCH_SECONDS = 0.1
 class Job(Generic[Task]):
     """Something to do, and the future that its outcome goes to.
 
-    ``loop`` is the event loop of an asyncio future. ``withdrawn`` is set when the
-    caller has been refused, ``committing`` once that is no longer possible. ``long`` is
-    set for an operation that runs and may take longer than others may wait.
+    ``loop`` is the event loop of an asyncio future. ``caller`` is who asked for it
+    where it is done by itself, None where it is done with others. ``withdrawn`` is set
+    when the caller has been refused, ``committing`` once that is no longer possible.
+    ``long`` is set for an operation that runs and may take longer than others may wait.
     """
 
     task: Task
     future: "asyncio.Future[Any] | Future[Any]"
     loop: asyncio.AbstractEventLoop | None
+    caller: str | None = None
     submitted: float = field(default_factory=time.monotonic)
     result: Any = None
     error: BaseException | None = None
@@ -63,24 +66,68 @@ class Job(Generic[Task]):
             self.future.set_result(self.result)
 
 
+class _Backlog(Generic[Task]):
+    """The jobs that wait: those that are done at once, in order, and those that are
+    done by themselves, of which each caller has one in turn."""
+
+    def __init__(self) -> None:
+        self._grouped: deque[Job[Task]] = deque()
+        self._separate: dict[str, deque[Job[Task]]] = {}
+        self._count = 0
+        self._separate_is_next = False
+
+    def __len__(self) -> int:
+        return self._count
+
+    def add(self, job: Job[Task]) -> None:
+        """Add a job."""
+        self._count += 1
+        if job.caller is None:
+            self._grouped.append(job)
+        else:
+            self._separate.setdefault(job.caller, deque()).append(job)
+
+    def take(self) -> list[Job[Task]]:
+        """Return what is done next: jobs at once, then one by itself, and so on."""
+        if self._separate and (self._separate_is_next or not self._grouped):
+            self._separate_is_next = False
+            jobs = [self._take_separate()]
+        else:
+            self._separate_is_next = True
+            count = min(BATCH_JOBS, len(self._grouped))
+            jobs = [self._grouped.popleft() for _ in range(count)]
+        self._count -= len(jobs)
+        return jobs
+
+    def _take_separate(self) -> Job[Task]:
+        """Return a job of the caller whose turn it is, who comes behind all others."""
+        caller = next(iter(self._separate))
+        waiting = self._separate.pop(caller)
+        job = waiting.popleft()
+        if waiting:
+            self._separate[caller] = waiting
+        return job
+
+
 class BatchWorker(Generic[Task]):
-    """Passes the jobs that wait to ``work``, in order.
+    """Passes the jobs that wait to ``work``.
 
     ``work`` sets each job's ``result`` or ``error``. While ``stalled`` returns true,
-    jobs that have waited for too long are withdrawn. More than ``capacity`` waiting
-    jobs are refused.
+    jobs that have waited for too long are withdrawn. ``is_separate`` says of a task
+    whether it is done by itself.
     """
 
     def __init__(
         self,
         name: str,
         work: Callable[[list[Job[Task]]], None],
-        capacity: int,
         stalled: Callable[[], bool] = lambda: True,
+        is_separate: Callable[[Task], bool] = lambda _: False,
     ) -> None:
         self._work = work
-        self._capacity = capacity
         self._stalled = stalled
+        self._is_separate = is_separate
+        self._backlog = _Backlog[Task]()
         self._queue: SimpleQueue[Job[Task] | None] = SimpleQueue()
         self._unsettled: deque[Job[Task]] = deque()
         self._watching = False
@@ -90,15 +137,10 @@ class BatchWorker(Generic[Task]):
         self._thread.start()
 
     def submit(self, task: Task) -> "asyncio.Future[Any]":
-        """Queue a task and return a future of the running event loop.
-
-        Raises ``Unavailable``.
-        """
-        if self.waiting >= self._capacity:
-            raise Unavailable("too many requests wait for the database; try again")
+        """Queue a task and return a future of the running event loop."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Any] = loop.create_future()
-        job = Job(task, future, loop)
+        job = Job(task, future, loop, self._caller(task))
         self._unsettled.append(job)
         if not self._watching:
             self._watching = True
@@ -114,13 +156,16 @@ class BatchWorker(Generic[Task]):
         if self._closed:
             raise _stopping()
         future: Future[Any] = Future()
-        self._queue.put(Job(task, future, None))
+        self._queue.put(Job(task, future, None, self._caller(task)))
         return future.result()
+
+    def _caller(self, task: Task) -> str | None:
+        return CALLER.get() if self._is_separate(task) else None
 
     @property
     def waiting(self) -> int:
         """How many jobs wait."""
-        return self._queue.qsize()
+        return self._queue.qsize() + len(self._backlog)
 
     def begin_commit(self, jobs: list[Job[Task]]) -> bool:
         """Note that the jobs are being committed, unless one has been withdrawn."""
@@ -144,29 +189,32 @@ class BatchWorker(Generic[Task]):
                     self._settle([job])
 
     def _run(self) -> None:
-        while (first := self._queue.get()) is not None:
-            jobs, closing = self._take_waiting(first)
+        closing = False
+        while not closing or self._backlog:
+            closing = self._receive(closing)
+            if not self._backlog:
+                continue
+            jobs = self._backlog.take()
             try:
                 self._work(jobs)
             except BaseException as error:  # noqa: BLE001 - the thread goes on, every caller gets it
                 for job in jobs:
                     job.error = job.error or error
             self._settle(jobs)
-            if closing:
-                return
 
-    def _take_waiting(self, first: Job[Task]) -> tuple[list[Job[Task]], bool]:
-        """Return the jobs that wait, and whether the worker is being closed."""
-        jobs = [first]
+    def _receive(self, closing: bool) -> bool:
+        """Add what was submitted to the backlog, and wait where there is nothing to do.
+        Return whether the worker is being closed."""
+        if closing:
+            return True
         try:
-            while len(jobs) < BATCH_JOBS:
+            job = self._queue.get(block=not self._backlog)
+            while job is not None:
+                self._backlog.add(job)
                 job = self._queue.get_nowait()
-                if job is None:
-                    return jobs, True
-                jobs.append(job)
         except Empty:
-            pass
-        return jobs, False
+            return False
+        return True
 
     def _watch(self, loop: asyncio.AbstractEventLoop) -> None:
         """Refuse the jobs that are past their deadline if the database is stalled."""

@@ -117,9 +117,11 @@ class GroupCommitWriter:
         self._long_operation_ended = 0.0
         self._worker: BatchWorker[Write] | None = None
 
-    def start(self, capacity: int) -> BatchWorker[Write]:
-        """Start the thread; more than ``capacity`` waiting writes are refused."""
-        self._worker = BatchWorker("writer", self.work, capacity, self._stalled)
+    def start(self) -> BatchWorker[Write]:
+        """Start the thread."""
+        self._worker = BatchWorker(
+            "writer", self.work, self._stalled, lambda task: not task.grouped
+        )
         return self._worker
 
     def _stalled(self) -> bool:
@@ -133,16 +135,11 @@ class GroupCommitWriter:
         return time.monotonic() - self._long_operation_ended > TURN_SECONDS
 
     def work(self, jobs: list[Job[Write]]) -> None:
-        """Run the jobs in order; neighbours that may be grouped share a transaction."""
-        group: list[Job[Write]] = []
-        for job in jobs:
-            if job.task.grouped:
-                group.append(job)
-                continue
-            self._run_group(group)
-            group = []
-            self._run_separately(job)
-        self._run_group(group)
+        """Run jobs that share a transaction, or one by itself."""
+        if jobs[0].task.grouped:
+            self._run_group(jobs)
+        else:
+            self._run_separately(jobs[0])
 
     def close(self) -> None:
         """Close the connection."""

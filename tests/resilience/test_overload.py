@@ -1,5 +1,5 @@
-"""Overload: past its limits the service says 503 at once, stays well and keeps its
-memory (contract 12)."""
+"""Overload: past its limits the service says 503 at once, and 429 to a caller that has
+its share; it stays well and keeps its memory (contract 12 and 17)."""
 
 import asyncio
 import json
@@ -52,22 +52,42 @@ def test_the_limits_can_be_read(small: Server) -> None:
     assert (limits["target_bytes"], limits["body_bytes"]) == (32_768, 1_048_576)
 
 
-def test_one_request_too_many_is_503_at_once_while_health_answers(
+def test_one_request_too_many_is_429_at_once_while_others_and_health_are_answered(
     small: Server,
 ) -> None:
     unfinished = head("POST", "/api/counters", small.url, Content_Length="5")
-    with small.client() as client, ExitStack() as stack:
-        waiting = [stack.enter_context(connected(small.url)) for _ in range(8)]
+    with small.client() as client, other_client(small) as other, ExitStack() as stack:
+        waiting = [stack.enter_context(connected(small.url)) for _ in range(4)]
         for each in waiting:
             each.sendall(unfinished)
         refused = until_refused(client)
-        assert_problem(refused, 503, "unavailable")
+        assert_problem(refused, 429, "too-many-requests")
         assert int(refused.headers["retry-after"]) >= 1
+        assert other.get("/collections").status_code == 200
         assert client.get("/health/live").status_code == 200
         assert client.get("/health/ready").status_code == 200
         waiting[0].sendall(b'{"a":')
         assert status_of(waiting[0].recv(65_536)) == 400
         assert client.get("/collections").status_code == 200
+
+
+def test_where_many_callers_have_their_share_another_is_503(small: Server) -> None:
+    unfinished = head("POST", "/api/counters", small.url, Content_Length="5")
+    shares = {"127.0.0.3": 4, "127.0.0.4": 2, "127.0.0.5": 1, "127.0.0.6": 1}
+    with small.client() as client, ExitStack() as stack:
+        for source, count in shares.items():
+            for _ in range(count):
+                each = stack.enter_context(connected(small.url, source))
+                each.sendall(unfinished)
+        refused = until_refused(client)
+        assert_problem(refused, 503, "unavailable")
+        assert client.get("/health/ready").status_code == 200
+
+
+def other_client(server: Server) -> httpx.Client:
+    """A client at another address."""
+    transport = httpx.HTTPTransport(local_address="127.0.0.2")
+    return httpx.Client(base_url=server.url, transport=transport, timeout=20)
 
 
 def until_refused(client: httpx.Client) -> httpx.Response:
@@ -79,11 +99,11 @@ def until_refused(client: httpx.Client) -> httpx.Response:
     raise AssertionError("nothing was refused")
 
 
-def test_one_connection_too_many_gets_503_and_is_closed_but_not_that_of_health(
+def test_one_connection_too_many_gets_429_and_is_closed_but_not_that_of_health(
     small: Server,
 ) -> None:
     with ExitStack() as stack:
-        for _ in range(60):
+        for _ in range(30):
             stack.enter_context(connected(small.url))
         with connected(small.url) as late:
             late.sendall(
@@ -91,23 +111,25 @@ def test_one_connection_too_many_gets_503_and_is_closed_but_not_that_of_health(
                 f" {urlsplit(small.url).netloc}\r\n\r\n".encode()
             )
             answer = b"".join(iter(lambda: late.recv(65_536), b""))
-        assert status_of(answer) == 503
+        assert status_of(answer) == 429
         assert b"retry-after" in answer
+        with other_client(small) as other:
+            assert other.get("/collections").status_code == 200
         assert httpx.get(f"{small.url}/health/ready").status_code == 200
 
 
-def test_large_bodies_beyond_the_memory_for_them_are_503_and_give_it_back(
+def test_large_bodies_beyond_the_memory_for_them_are_429_and_give_it_back(
     small: Server,
 ) -> None:
-    part = b'{"name": "' + b"x" * 600_000
+    part = b'{"name": "' + b"x" * 300_000
     half_way = head("POST", "/api/counters", small.url, Content_Length="1000000") + part
-    whole = {"name": "x" * 600_000}
+    whole = {"name": "x" * 300_000}
     with small.client() as client, connected(small.url) as one:
         one.sendall(half_way)
         deadline = time.monotonic() + 20
         while (response := client.post("/api/counters", json=whole)).status_code == 201:
             assert time.monotonic() < deadline, "the first body was not counted"
-        assert_problem(response, 503, "unavailable")
+        assert_problem(response, 429, "too-many-requests")
         one.close()
         deadline = time.monotonic() + 20
         while client.post("/api/counters", json=whole).status_code != 201:
@@ -169,15 +191,15 @@ async def hammer(
 
 
 def overload(server: Server, connections: int, seconds: float) -> None:
-    """The service says 201 or 503 and nothing else, and its memory stays where it
+    """The service says 201 or 429 and nothing else, and its memory stays where it
     was."""
     asyncio.run(hammer(server.url, connections, seconds / 3))
     before = server.resident_kilobytes()
     statuses, longest = asyncio.run(hammer(server.url, connections, seconds))
     grown = server.resident_kilobytes() - before
-    assert set(statuses) <= {201, 503}, statuses
+    assert set(statuses) <= {201, 429}, statuses
     assert statuses[201] > 0
-    assert statuses[503] > 0
+    assert statuses[429] > 0
     assert longest < 5
     assert grown < 40_000, f"{grown} KiB more"
     with server.client() as client:

@@ -9,12 +9,14 @@ TIMEOUT_SECONDS = 20.0
 
 
 @contextmanager
-def connected(url: str) -> Iterator[socket.socket]:
-    """A connection to the service at ``url``."""
+def connected(url: str, source: str = "") -> Iterator[socket.socket]:
+    """A connection to the service at ``url``, from the address ``source``."""
     address = urlsplit(url)
     assert address.hostname is not None
     with socket.create_connection(
-        (address.hostname, address.port or 80), timeout=TIMEOUT_SECONDS
+        (address.hostname, address.port or 80),
+        timeout=TIMEOUT_SECONDS,
+        source_address=(source, 0),
     ) as connection:
         yield connection
 

@@ -26,6 +26,7 @@ GENERAL = frozenset(
         "precondition-required",
         "request-timeout",
         "too-large",
+        "too-many-requests",
         "unauthenticated",
         "unavailable",
         "unsupported-media-type",

@@ -1,0 +1,70 @@
+"""Shares: how much of a limited resource one caller may take.
+
+A caller gets at most half of what all others leave, rounded up. So one caller
+takes half of a limit at most, and another always finds some of it.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+from persist.domain.errors import TooManyRequests, Unavailable
+
+SERVICE = ""
+"""The service itself as a caller. It has no share: only the limit counts."""
+
+CALLER: ContextVar[str] = ContextVar("caller", default=SERVICE)
+"""Who the present request is from: a key, or an address where there is none."""
+
+
+class Shares:
+    """What callers have taken of a resource. ``what`` is its name in refusals."""
+
+    def __init__(self, what: str, limit: int) -> None:
+        self.limit = limit
+        self.taken = 0
+        self._what = what
+        self._of: dict[str, int] = {}
+
+    def allows(self, caller: str, amount: int = 1) -> bool:
+        """Return whether a caller may take an amount now."""
+        if caller == SERVICE:
+            return self.taken + amount <= self.limit
+        own = self._of.get(caller, 0)
+        left = self.limit - self.taken + own
+        return 2 * (own + amount) <= left + 1
+
+    def take(self, caller: str, amount: int = 1) -> None:
+        """Take an amount, which ``give_back`` returns.
+
+        Raises ``TooManyRequests`` where the caller has its share, and ``Unavailable``
+        where others have too much.
+        """
+        if not self.allows(caller, amount):
+            raise self.refusal(caller)
+        self._of[caller] = self._of.get(caller, 0) + amount
+        self.taken += amount
+
+    def refusal(self, caller: str) -> TooManyRequests | Unavailable:
+        """Return the refusal of a caller who may take no more."""
+        if caller != SERVICE and caller in self._of:
+            return TooManyRequests(f"the caller has too many {self._what}; try again")
+        return Unavailable(f"there are too many {self._what}; try again")
+
+    def give_back(self, caller: str, amount: int = 1) -> None:
+        """Return what a caller took."""
+        self.taken -= amount
+        left = self._of[caller] - amount
+        if left:
+            self._of[caller] = left
+        else:
+            del self._of[caller]
+
+    @contextmanager
+    def taking(self, caller: str) -> Iterator[None]:
+        """Take one during a block. Raises what ``take`` does."""
+        self.take(caller)
+        try:
+            yield
+        finally:
+            self.give_back(caller)

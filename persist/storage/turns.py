@@ -1,0 +1,105 @@
+"""Turns: callers wait for one another, and use a few threads in turn."""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+from persist.storage.shares import CALLER, Shares
+
+Result = TypeVar("Result")
+
+
+class Turns:
+    """Lets callers do something in turn, as many at once as the shares allow.
+
+    Who waits of a caller waits in order. Callers take turns.
+    """
+
+    def __init__(self, shares: Shares) -> None:
+        self._shares = shares
+        self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """Wait for a turn of the present caller, which lasts as long as the block."""
+        caller = CALLER.get()
+        await self.enter(caller)
+        try:
+            yield
+        finally:
+            self.leave(caller)
+
+    async def enter(self, caller: str) -> None:
+        """Wait for a turn; ``leave`` ends it."""
+        if caller not in self._waiting and self._shares.allows(caller):
+            self._shares.take(caller)
+            return
+        turn = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(caller, deque()).append(turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                self.leave(caller)
+            else:
+                self._forget(caller, turn)
+            raise
+
+    def leave(self, caller: str) -> None:
+        """End a turn and let others have theirs."""
+        self._shares.give_back(caller)
+        for other in list(self._waiting):
+            while other in self._waiting and self._shares.allows(other):
+                self._begin_turn(other)
+
+    def _begin_turn(self, caller: str) -> None:
+        """Let the first who waits of a caller begin; the caller comes behind others."""
+        waiting = self._waiting.pop(caller)
+        turn = waiting.popleft()
+        if waiting:
+            self._waiting[caller] = waiting
+        if not turn.cancelled():
+            self._shares.take(caller)
+            turn.set_result(None)
+
+    def _forget(self, caller: str, turn: "asyncio.Future[None]") -> None:
+        waiting = self._waiting.get(caller)
+        if waiting is None or turn not in waiting:
+            return  # it was passed over already
+        waiting.remove(turn)
+        if not waiting:
+            del self._waiting[caller]
+
+
+class SharedThreads:
+    """A few threads that callers use in turn.
+
+    ``waiting`` is the shares of what runs or waits.
+    """
+
+    def __init__(self, name: str, threads: int, waiting: Shares) -> None:
+        self.waiting = waiting
+        self._turns = Turns(Shares(name, threads))
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix=name)
+
+    async def run(self, work: Callable[..., Result], *arguments: Any) -> Result:
+        """Run a function in a thread.
+
+        Raises what it raises, ``TooManyRequests`` and ``Unavailable``.
+        """
+        loop = asyncio.get_running_loop()
+        caller = CALLER.get()
+        with self.waiting.taking(caller):
+            async with self._turns.turn():
+                return await loop.run_in_executor(
+                    self._threads,
+                    work,
+                    *arguments,
+                )
+
+    def close(self) -> None:
+        """End the threads when they have done what they do."""
+        self._threads.shutdown()
