@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from persist.domain import counting
+from persist.domain.batch_size import BatchSize
 from persist.domain.change import Change, Operation, Origin
 from persist.domain.command import Command
 from persist.domain.conflict import StaleBase
@@ -398,18 +399,19 @@ class Collection:
         found = self.select_for_update(query, max_affected)
         if len(found) > max_affected:
             raise too_many(self.count(query), max_affected)
-        for start in range(0, len(found), DELETE_BATCH_RECORDS):
-            batch = found[start : start + DELETE_BATCH_RECORDS]
-            self.delete_all([record_id for record_id, _ in batch])
+        self.delete_all([record_id for record_id, _ in found])
         return len(found)
 
     def delete_all(self, ids: Sequence[str]) -> None:
         """Delete records that exist, and keep none of them in memory."""
-        self.records.lock(self.workspace, ids)
-        for record_id in ids:
-            self._delete(self._existing(record_id))
-        self.records.release()
-        self.journal.release()
+        size = BatchSize(DELETE_BATCH_RECORDS)
+        for batch in size.batches(ids):
+            characters = self.records.lock(self.workspace, batch)
+            size.note(len(batch), characters)
+            for record_id in batch:
+                self._delete(self._existing(record_id))
+            self.records.release()
+            self.journal.release()
 
     def select_for_update(self, query: Query, limit: int) -> list[tuple[str, int]]:
         """Lock what matches and return ids and revisions.

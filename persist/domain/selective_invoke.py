@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, NamedTuple
 
+from persist.domain.batch_size import BatchSize
 from persist.domain.collection import Collection, too_many
 from persist.domain.command import Command
 from persist.domain.counting import counted, matching
@@ -22,8 +23,8 @@ from persist.domain.record import dumps
 from persist.domain.stores import Unit
 
 BATCH_RECORDS = 250
-"""Records that are in memory at once. Where one of them is refused they are changed
-again, one by one."""
+"""Records that are in memory at once, or fewer that are large. Where one of them is
+refused they are changed again, one by one."""
 
 MAX_RESULT_CHARACTERS = 64_000_000
 """Characters that all results may have."""
@@ -95,8 +96,9 @@ def invoke(
     selected = _select(sources, max_affected)
     outcomes: list[Outcome] = []
     characters = 0
-    for start in range(0, len(selected), BATCH_RECORDS):
-        batch = list(_invoke_batch(work, selected[start : start + BATCH_RECORDS]))
+    size = BatchSize(BATCH_RECORDS)
+    for some in size.batches(selected):
+        batch = list(_invoke_batch(work, some, size))
         work.release_records()
         outcomes += batch
         characters += sum(map(_characters, batch))
@@ -144,7 +146,9 @@ def _select(sources: Sequence[InvocationTarget], max_affected: int) -> list[_Sel
     return sorted(selected)
 
 
-def _invoke_batch(work: Unit, batch: Sequence[_Selected]) -> Iterator[Outcome]:
+def _invoke_batch(
+    work: Unit, batch: Sequence[_Selected], size: BatchSize
+) -> Iterator[Outcome]:
     """Yield the outcomes of a batch.
 
     Most refusals come before anything is written. Only what the database refuses, a
@@ -154,7 +158,7 @@ def _invoke_batch(work: Unit, batch: Sequence[_Selected]) -> Iterator[Outcome]:
     """
     try:
         with work.savepoint():
-            _lock(batch)
+            size.note(len(batch), _lock(batch))
             before = list(map(_unique_values, batch))
             outcomes = [_outcome(selected) for selected in batch]
             if before != list(map(_unique_values, batch)):
@@ -170,11 +174,14 @@ def _invoke_batch(work: Unit, batch: Sequence[_Selected]) -> Iterator[Outcome]:
             yield outcome
 
 
-def _lock(batch: Sequence[_Selected]) -> None:
+def _lock(batch: Sequence[_Selected]) -> int:
+    """Lock the records of a batch. Return the characters of their data."""
+    characters = 0
     for source in {selected.source for selected in batch if selected.source.command}:
         collection = source.collection
         ids = [selected.id for selected in batch if selected.source is source]
-        collection.records.lock(collection.workspace, ids)
+        characters += collection.records.lock(collection.workspace, ids)
+    return characters
 
 
 def _unique_values(selected: _Selected) -> list[Any]:

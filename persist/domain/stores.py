@@ -25,8 +25,9 @@ class Records(Protocol):
     def count(self, workspace: str, query: Query) -> int:
         """Return how many records match."""
 
-    def lock(self, workspace: str, ids: Iterable[str]) -> None:
-        """Read and lock records that will be asked for, in one statement."""
+    def lock(self, workspace: str, ids: Iterable[str]) -> int:
+        """Read and lock records that will be asked for, in one statement. Return the
+        characters that the data of those that were read has."""
 
     def select_for_update(self, workspace: str, query: Query) -> list[tuple[str, int]]:
         """Lock what matches and return ids and revisions in the query's order."""

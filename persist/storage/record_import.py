@@ -10,13 +10,13 @@ from persist.domain.errors import MigrationFailed
 from persist.storage.catalog import Stale
 from persist.storage.layout import Layout
 from persist.storage.record_migration import RecordFailures, batched, bring_forward
-from persist.storage.records import BATCH_ROWS
 from persist.storage.restore_target import RestoreTarget
 from persist.storage.restore_writer import (
     LISTED_FAULTS,
     OnConflict,
     RestoreWriter,
     Row,
+    characters_of,
 )
 from persist.storage.spool import Spool
 from persist.storage.unit_of_work import UnitOfWork
@@ -56,7 +56,7 @@ class RecordImport:
             lambda record: (name, record["id"]),
             failures,
         )
-        for batch in batched(converted, BATCH_ROWS):
+        for batch in batched(converted, characters_of):
             self._spool.put([tuple(row) for _, row in batch])
         if failures.failed:
             first = failures.listed[0]

@@ -5,11 +5,11 @@ each record, list those that fail, and write the others in batches.
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from itertools import islice
 from typing import NamedTuple, TypeVar
 
 import sqlalchemy as sa
 
+from persist.domain.batch_size import BATCH_CHARACTERS, BatchSize
 from persist.domain.change import Origin
 from persist.domain.collection import Collection
 from persist.domain.errors import PersistError
@@ -97,6 +97,11 @@ class NewData(NamedTuple):
     parsed: Data | None = None
 
 
+def _characters(item: tuple[Record, NewData]) -> int:
+    record, new = item
+    return len(record.text) + len(new.text)
+
+
 class MigratedRecords:
     """Writes records that came forward, one revision and one change each.
 
@@ -121,7 +126,7 @@ class MigratedRecords:
 
     def write(self, records: Iterable[tuple[Record, NewData]]) -> Iterator[int]:
         """Write the records and return the size of each batch."""
-        for batch in batched(records, BATCH_ROWS):
+        for batch in batched(records, _characters):
             for record, new in batch:
                 self._records.load(record.workspace, (record.id,), (record,))
                 collection = self._collection(record.workspace)
@@ -145,10 +150,20 @@ class MigratedRecords:
         return found
 
 
-def batched(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
-    """Return the items in lists of at most ``size``."""
-    iterator = iter(items)
-    while batch := list(islice(iterator, size)):
+def batched(
+    items: Iterable[Item], characters: Callable[[Item], int]
+) -> Iterator[list[Item]]:
+    """Return the items in lists of at most ``BATCH_ROWS``, or fewer that have
+    ``BATCH_CHARACTERS``."""
+    batch: list[Item] = []
+    size = 0
+    for item in items:
+        batch.append(item)
+        size += characters(item)
+        if len(batch) == BATCH_ROWS or size >= BATCH_CHARACTERS:
+            yield batch
+            batch, size = [], 0
+    if batch:
         yield batch
 
 
@@ -164,14 +179,23 @@ def records_of(layout: Layout, session: Session[Dialect]) -> Iterator[Record]:
     page = (
         sa.select(table.c.workspace, *layout.selected)
         .order_by(table.c.workspace, table.c.id)
-        .limit(sa.literal_column(str(BATCH_ROWS)))
+        .limit(sa.bindparam("rows", type_=sa.Integer()))
     )
+    size = BatchSize(BATCH_ROWS)
     first = dialect.compile(page)
     further = dialect.compile(page.where(after))
-    rows = first.run(session.cursor, {}).fetchall()
+    rows = first.run(session.cursor, {"rows": size.records}).fetchall()
     while rows:
+        characters = 0
         for workspace, *row in rows:
-            yield layout.record(workspace, tuple(row))
+            record = layout.record(workspace, tuple(row))
+            characters += len(record.text)
+            yield record
+        size.note(len(rows), characters)
         last_workspace, last_id, *_ = rows[-1]
-        last = {"workspace": last_workspace, "id": last_id}
+        last = {
+            "workspace": last_workspace,
+            "id": last_id,
+            "rows": size.records,
+        }
         rows = further.run(session.cursor, last).fetchall()

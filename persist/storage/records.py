@@ -54,14 +54,14 @@ class TableRecords:
         self._dirty: dict[Key, None] = {}
         self.refused: Key | None = None
 
-    def lock(self, workspace: str, ids: Iterable[str]) -> None:
+    def lock(self, workspace: str, ids: Iterable[str]) -> int:
         unread: set[str] = set()
         for record_id in ids:
             key = workspace, record_id
             if key not in self._present:
                 unread.add(record_id)
         if not unread:
-            return
+            return 0
         layout = self._layout
         values = {
             "workspace": workspace,
@@ -71,6 +71,7 @@ class TableRecords:
         rows = cursor.fetchall()
         records = [layout.record(workspace, row) for row in rows]
         self.load(workspace, unread, records)
+        return sum(len(record.text) for record in records)
 
     def load(
         self,

@@ -21,13 +21,13 @@ from persist.storage.dialect import Dialect
 from persist.storage.layout import Layout, layout_of
 from persist.storage.migrator import record_run
 from persist.storage.record_migration import RecordFailures, batched, bring_forward
-from persist.storage.records import BATCH_ROWS
 from persist.storage.restore_target import RestoreTarget, Steps, TargetFinder
 from persist.storage.restore_writer import (
     LISTED_FAULTS,
     OnConflict,
     RestoreWriter,
     Row,
+    characters_of,
 )
 from persist.storage.snapshot_chunks import Pinned
 from persist.storage.spool import Spool
@@ -79,8 +79,9 @@ class Restore:
             lambda record: (record["collection"], record["id"]),
             failures,
         )
-        for batch in batched(converted, BATCH_ROWS):
-            self._spool.put([tuple(row) for _, row in batch])
+        for batch in batched(converted, characters_of):
+            rows = [tuple(row) for _, row in batch]
+            self._spool.put(rows)
         if failures.failed:
             first = failures.listed[0]
             raise MigrationFailed(

@@ -7,7 +7,7 @@ values may have changed places. One batch at a time is in memory.
 from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum
 from itertools import groupby
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from persist.domain.change import Origin
 from persist.domain.collection import Collection
@@ -53,6 +53,12 @@ class Row(NamedTuple):
     text: str
     changed: bool
     replaced: int = 0
+
+
+def characters_of(item: tuple[Any, Row]) -> int:
+    """Return the characters of the data that a record was converted to."""
+    _, row = item
+    return len(row.text)
 
 
 class RestoreWriter:

@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, Future, wait
 from typing import Any, TypeVar
 
+from persist.domain.batch_size import BatchSize
 from persist.storage.dialect import Dialect
 from persist.storage.sql import Compiled, Connection, Cursor, Row
-from persist.storage.weights import FIRST_ROWS, of_records
+from persist.storage.weights import of_records
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +31,7 @@ class RowStream:
         self._connection: Connection | None = None
         self._rows: Cursor | None = None
         self._running: Future[Any] | None = None
-        self._count = FIRST_ROWS
+        self._size = BatchSize(BATCH_ROWS, BATCH_CHARACTERS)
 
     async def call(
         self,
@@ -59,9 +60,8 @@ class RowStream:
         """Return the next batch, an empty one at the end."""
         if self._rows is None:
             return []
-        rows = self._rows.fetchmany(self._count)
-        average = of_records(rows) // (len(rows) or 1) + 1
-        self._count = min(BATCH_ROWS, max(1, BATCH_CHARACTERS // average))
+        rows = self._rows.fetchmany(self._size.records)
+        self._size.note(len(rows), of_records(rows))
         return rows
 
     def end(self) -> "asyncio.Future[None]":

@@ -10,6 +10,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from persist.domain.batch_size import BatchSize
 from persist.domain.entity_type import Kind
 from persist.domain.errors import InvalidSnapshot, SnapshotNotFound, Unavailable
 from persist.domain.identifiers import is_canonical, new_id
@@ -41,8 +42,9 @@ from persist.storage.snapshot_chunks import (
     Write,
     head_sha256,
 )
-from persist.storage.sql import Row, Session
+from persist.storage.sql import Compiled, Row, Session
 from persist.storage.unit_of_work import now
+from persist.storage.weights import of_records
 
 logger = logging.getLogger(__name__)
 
@@ -385,10 +387,24 @@ def _rows(layout: Layout, workspace: str, session: Session[Dialect]) -> Iterator
             table.c.id > sa.bindparam("after"),
         )
         .order_by(table.c.id)
-        .limit(sa.literal_column(str(BATCH_ROWS)))
+        .limit(sa.bindparam("rows", type_=sa.Integer()))
     )
     statement = layout.dialect.compile(page)
-    values = {"workspace": workspace, "after": ""}
-    while rows := statement.run(session.cursor, values).fetchall():
+    size = BatchSize(BATCH_ROWS)
+    after = ""
+    while rows := _batch(statement, session, workspace, after, size):
         yield from rows
-        values["after"] = rows[-1][0]
+        after = rows[-1][0]
+
+
+def _batch(
+    statement: Compiled,
+    session: Session[Dialect],
+    workspace: str,
+    after: str,
+    size: BatchSize,
+) -> list[Row]:
+    values = {"workspace": workspace, "after": after, "rows": size.records}
+    rows = statement.run(session.cursor, values).fetchall()
+    size.note(len(rows), of_records(rows))
+    return rows
