@@ -77,7 +77,7 @@ async def import_records(
         try:
             return await writes.perform(request, write)
         except UniqueViolation as error:
-            line = await asyncio.to_thread(_violating_line, lines, body, longest)
+            line = await writes.database.jobs.run(_violating_line, lines, body, longest)
             raise UniqueViolation(
                 f"line {line}: {error.detail}", errors=error.errors, line=line
             ) from None

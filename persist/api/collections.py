@@ -139,22 +139,24 @@ class CollectionRoutes:
         control = controls(pairs_of(request.query), known)
         if flag(control, "envelope"):
             request.access.require(Level.ADMIN, target.type.name, target.workspace)
-            return await bulk.import_envelopes(
+            with self._database.job():
+                return await bulk.import_envelopes(
+                    self._writes,
+                    target.layout,
+                    target.workspace,
+                    request,
+                    control,
+                )
+        if "on_conflict" in control:
+            raise InvalidQuery("on_conflict is for envelope=true only")
+        with self._database.job():
+            return await bulk.import_records(
                 self._writes,
                 target.layout,
                 target.workspace,
                 request,
-                control,
+                dry_run=flag(control, "dry_run"),
             )
-        if "on_conflict" in control:
-            raise InvalidQuery("on_conflict is for envelope=true only")
-        return await bulk.import_records(
-            self._writes,
-            target.layout,
-            target.workspace,
-            request,
-            dry_run=flag(control, "dry_run"),
-        )
 
     async def export(self, target: Target, request: Request) -> StreamedResponse:
         """Return the records that match as NDJSON, from one moment."""
@@ -172,7 +174,8 @@ class CollectionRoutes:
     async def take_snapshot(self, target: Target, request: Request) -> Response:
         """Take a snapshot of this collection."""
         selection = Selection(target.type.name, target.workspace)
-        return await take(self._database, self._writes, request, selection)
+        with self._database.job():
+            return await take(self._database, self._writes, request, selection)
 
 
 def _handlers(*subjects: object) -> dict[str, Handler]:

@@ -128,7 +128,8 @@ def _holds(manifest: Manifest, wanted: dict[str, str | None]) -> bool:
 async def _visible(database: Database, access: Access) -> list[Manifest]:
     """Return the manifests of the snapshots that a caller may see."""
     read = database.snapshots.manifests
-    manifests = await database.jobs.run(read)
+    with database.job():
+        manifests = await database.jobs.run(read)
     return [
         manifest
         for manifest in manifests
@@ -170,17 +171,18 @@ class SnapshotRoutes:
     async def create_snapshot(self, request: Asked) -> Response:
         """Take a snapshot of everything, or store an uploaded one."""
         media_type = request.media_type((*JSON_TYPES, *NDJSON_TYPES))
-        if media_type not in JSON_TYPES:
-            return await self._upload(request)
-        request.access.require(Level.ADMIN)
-        everything = Selection()
-        return await take(
-            self._database,
-            self._writes,
-            request,
-            everything,
-            CREATE_BODY,
-        )
+        with self._database.job():
+            if media_type not in JSON_TYPES:
+                return await self._upload(request)
+            request.access.require(Level.ADMIN)
+            everything = Selection()
+            return await take(
+                self._database,
+                self._writes,
+                request,
+                everything,
+                CREATE_BODY,
+            )
 
     async def read_snapshot(self, snapshot_id: SnapshotId, request: Asked) -> Manifest:
         """Return the manifest of a snapshot."""
@@ -226,7 +228,8 @@ class SnapshotRoutes:
     ) -> dict[str, Any]:
         """Return whether a snapshot is complete and unaltered."""
         await self._require(snapshot_id, request)
-        return await self._database.jobs.run(self._snapshots.verify, snapshot_id)
+        with self._database.job():
+            return await self._database.jobs.run(self._snapshots.verify, snapshot_id)
 
     async def _require(self, snapshot_id: str, request: Request) -> None:
         """Raise ``Forbidden`` unless the caller may see a snapshot, whether or not

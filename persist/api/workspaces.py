@@ -189,7 +189,8 @@ class WorkspaceRoutes:
     ) -> Response:
         """Take a snapshot of a workspace."""
         selection = Selection(workspace=workspace)
-        return await take(self._database, self._writes, request, selection)
+        with self._database.job():
+            return await take(self._database, self._writes, request, selection)
 
 
 def _visible(access: Access, name: str, workspaces: Workspaces) -> dict[str, Any]:

@@ -28,7 +28,6 @@ from persist.entity_types.json_schema import WouldTakeLong, briefly
 from persist.storage.catalog import Stale
 from persist.storage.database import Database
 from persist.storage.idempotency import KeyInUse, StoredAnswer
-from persist.storage.shares import Shares
 from persist.storage.sql import Connection
 from persist.storage.staging import Staging
 from persist.storage.turns import SharedThreads
@@ -48,11 +47,8 @@ LARGE_BODY_BYTES = 16_384
 """Bytes from which a body is parsed in a thread, so that the event loop answers other
 requests meanwhile."""
 
-MAX_PARSED = 1_000
-"""Large bodies that are parsed or wait for it."""
-
 # Few threads, so that many large bodies take neither the processor nor the memory.
-_parsers = SharedThreads("parser", 2, Shares("large bodies to parse", MAX_PARSED))
+_parsers = SharedThreads("parser", 2)
 
 Parsed = TypeVar("Parsed")
 Value = TypeVar("Value")

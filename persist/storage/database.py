@@ -11,7 +11,7 @@ import math
 import threading
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any, TypeVar
@@ -53,8 +53,8 @@ READER_THREADS = 4
 JOB_THREADS = 4
 """Threads for long work: snapshots, restores, imports."""
 
-MAX_JOBS = 64
-"""Long work that runs or waits."""
+MAX_JOBS = 16
+"""Long work that runs or waits. Each may have a connection of its own."""
 
 BRIEF_SECONDS = 0.005
 """Seconds that a read may take on the event loop. Then it starts again in a thread."""
@@ -155,7 +155,7 @@ class Database:
         self._definitions: BatchWorker[None] = BatchWorker(
             "definitions", self._definition_reader.work
         )
-        self.jobs = SharedThreads("long work", JOB_THREADS, self.used.jobs)
+        self.jobs = SharedThreads("long work", JOB_THREADS)
         self.snapshots = Snapshots(self.dialect, self.catalog, self._write_in_thread)
         self.maintenance = Maintenance(self.dialect, self.health, self._write_in_thread)
         self.statistics = StatisticsCollector(self.dialect, self.catalog)
@@ -163,7 +163,7 @@ class Database:
         self._snapshot_thread = ThreadPoolExecutor(
             1, thread_name_prefix="automatic snapshots"
         )
-        self._readers = SharedThreads("reader", READER_THREADS, self.used.reads)
+        self._readers = SharedThreads("reader", READER_THREADS)
         self._streams = Turns(self.used.streams)
         self._stream_threads = ThreadPoolExecutor(streams, thread_name_prefix="stream")
         self._local = threading.local()
@@ -259,6 +259,11 @@ class Database:
         stored: Credentials = await self._credentials.submit(None)
         return stored
 
+    def job(self) -> AbstractContextManager[None]:
+        """Return a block in which long work is done, in ``jobs``. Raises
+        ``TooManyRequests`` and ``Unavailable``."""
+        return self.used.jobs.taking(CALLER.get())
+
     async def stream(
         self, layout: RecordSource, workspace: str, query: Query
     ) -> AsyncGenerator[list[Row], None]:
@@ -329,7 +334,8 @@ class Database:
             lambda: attending.append(loop.create_task(self._attend(read))),
         )
         try:
-            return await self._readers.run(read)
+            with self.used.reads.taking(CALLER.get()):
+                return await self._readers.run(read)
         except Cancelled:
             raise Unavailable(
                 f"the read took longer than {self.read_seconds:g} s; ask for less, or"

@@ -22,10 +22,11 @@ from persist.storage.record_migration import (
     RecordFailures,
     batched,
     bring_forward,
+    characters_of,
     name_of,
     records_of,
 )
-from persist.storage.records import BATCH_ROWS
+from persist.storage.records import batches
 from persist.storage.sql import Session, Statement, big_integer
 from persist.storage.staging import Staging, refusing
 from persist.storage.tables import JOURNAL, JOURNAL_HEAD
@@ -96,7 +97,7 @@ class Evolution:
         self._staging.rows(self._new)
         records = records_of(self._old, reader)
         changes = self._changes(records)
-        for batch in batched(changes, BATCH_ROWS):
+        for batch in batched(changes, characters_of):
             self._staging.add(self._new, batch)
         reader.execute("ROLLBACK")
         self._check()
@@ -119,7 +120,7 @@ class Evolution:
         )
         for workspace, keys in groupby(changed, itemgetter(0)):
             ids = [record_id for _, record_id in keys]
-            for batch in batched(ids, BATCH_ROWS):
+            for batch in batches(ids):
                 self._stage_again(reader, workspace, batch)
         self._staged_seq = last_seq
         return len(changed)

@@ -6,8 +6,7 @@ from persist.domain.change import Change, Operation, Origin
 from persist.domain.identifiers import new_id
 from persist.domain.record import Data, Record
 from persist.storage.layout import Layout
-from persist.storage.record_migration import batched
-from persist.storage.records import BATCH_ROWS
+from persist.storage.record_migration import batched, characters_of
 from persist.storage.staging import Staging, refusing
 from persist.storage.unit_of_work import UnitOfWork
 
@@ -32,9 +31,9 @@ class LineImport:
         with refusing(self._layout.dialect):
             self.staging.open()
             self.staging.rows(self._layout)
-            for batch in batched(lines, BATCH_ROWS):
-                changes = list(map(self._creation, batch))
-                self.staging.add(self._layout, changes)
+            creations = map(self._creation, lines)
+            for batch in batched(creations, characters_of):
+                self.staging.add(self._layout, batch)
             self.staging.changes.finish()
 
     def _creation(self, data: Data) -> Change:

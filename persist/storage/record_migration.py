@@ -10,7 +10,7 @@ from typing import NamedTuple, TypeVar
 import sqlalchemy as sa
 
 from persist.domain.batch_size import BATCH_CHARACTERS, BatchSize
-from persist.domain.change import Origin
+from persist.domain.change import Change, Origin
 from persist.domain.collection import Collection
 from persist.domain.errors import PersistError
 from persist.domain.record import Data, Record
@@ -95,6 +95,11 @@ class NewData(NamedTuple):
 
     text: str
     parsed: Data | None = None
+
+
+def characters_of(change: Change) -> int:
+    """Return the characters of the data of a change."""
+    return len(change.record.text)
 
 
 def _characters(item: tuple[Record, NewData]) -> int:

@@ -75,30 +75,21 @@ class Turns:
 
 
 class SharedThreads:
-    """A few threads that callers use in turn.
+    """A few threads that callers use in turn."""
 
-    ``waiting`` is the shares of what runs or waits.
-    """
-
-    def __init__(self, name: str, threads: int, waiting: Shares) -> None:
-        self.waiting = waiting
+    def __init__(self, name: str, threads: int) -> None:
         self._turns = Turns(Shares(name, threads))
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix=name)
 
     async def run(self, work: Callable[..., Result], *arguments: Any) -> Result:
-        """Run a function in a thread.
-
-        Raises what it raises, ``TooManyRequests`` and ``Unavailable``.
-        """
+        """Run a function in a thread. Raises what it raises."""
         loop = asyncio.get_running_loop()
-        caller = CALLER.get()
-        with self.waiting.taking(caller):
-            async with self._turns.turn():
-                return await loop.run_in_executor(
-                    self._threads,
-                    work,
-                    *arguments,
-                )
+        async with self._turns.turn():
+            return await loop.run_in_executor(
+                self._threads,
+                work,
+                *arguments,
+            )
 
     def close(self) -> None:
         """End the threads when they have done what they do."""
