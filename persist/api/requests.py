@@ -115,6 +115,7 @@ class Request:
         "_complete",
         "_policy",
         "_receive",
+        "_releases",
         "_spooled",
         "access",
         "body_bytes",
@@ -153,6 +154,7 @@ class Request:
         self.body_bytes = 0
         self.spooled_bytes = 0
         self._address: str = scope["client"][0] if scope["client"] else SERVICE
+        self._releases: list[Callable[[], None]] = []
         self._policy = policy
         self._receive = receive
         self._body: bytes | None = None
@@ -195,8 +197,14 @@ class Request:
                 return
         await asyncio.Event().wait()
 
+    def at_end(self, release: Callable[[], None]) -> None:
+        """Have something released when the response has ended."""
+        self._releases.append(release)
+
     def close(self) -> None:
-        """Release what its body takes on the disk."""
+        """Release what the request and its response took."""
+        for release in self._releases:
+            release()
         if self._spooled is not None:
             with suppress(OSError):  # its buffer may not fit on the disk
                 self._spooled.file.close()

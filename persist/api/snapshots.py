@@ -127,14 +127,17 @@ def _holds(manifest: Manifest, wanted: dict[str, str | None]) -> bool:
 
 async def _visible(database: Database, access: Access) -> list[Manifest]:
     """Return the manifests of the snapshots that a caller may see."""
-    read = database.snapshots.manifests
+
+    def read() -> list[Manifest]:
+        manifests = database.snapshots.manifests()
+        return [
+            manifest
+            for manifest in manifests
+            if access.allows_all(Level.ADMIN, contents(manifest))
+        ]
+
     with database.job():
-        manifests = await database.jobs.run(read)
-    return [
-        manifest
-        for manifest in manifests
-        if access.allows_all(Level.ADMIN, contents(manifest))
-    ]
+        return await database.jobs.run(read)
 
 
 def contents(manifest: Manifest) -> list[tuple[str, str]]:
@@ -218,6 +221,8 @@ class SnapshotRoutes:
     ) -> StreamingResponse:
         """Return the content of a snapshot as NDJSON."""
         await self._require(snapshot_id, request)
+        end_turn = await self._database.begin_stream()
+        request.at_end(end_turn)
         chunks = self._snapshots.content(snapshot_id)
         first = await asyncio.to_thread(next, chunks)
         streamed = _streamed(first, chunks)
@@ -228,8 +233,10 @@ class SnapshotRoutes:
     ) -> dict[str, Any]:
         """Return whether a snapshot is complete and unaltered."""
         await self._require(snapshot_id, request)
-        with self._database.job():
-            return await self._database.jobs.run(self._snapshots.verify, snapshot_id)
+        verify = self._snapshots.verify
+        database = self._database
+        with database.job():
+            return await database.jobs.run(verify, snapshot_id)
 
     async def _require(self, snapshot_id: str, request: Request) -> None:
         """Raise ``Forbidden`` unless the caller may see a snapshot, whether or not

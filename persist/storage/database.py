@@ -13,6 +13,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Seque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
+from functools import partial
 from time import perf_counter
 from typing import Any, TypeVar
 
@@ -264,14 +265,11 @@ class Database:
         ``TooManyRequests`` and ``Unavailable``."""
         return self.used.jobs.taking(CALLER.get())
 
-    async def stream(
-        self, layout: RecordSource, workspace: str, query: Query
-    ) -> AsyncGenerator[list[Row], None]:
-        """Return the rows that match, in batches, as of one moment.
+    async def begin_stream(self) -> Callable[[], None]:
+        """Wait until the caller may stream, and return what ends that.
 
-        The stream has a connection of its own. If it is closed or cancelled, its query
-        ends at once. Raises ``TooManyRequests``, and ``Unavailable`` if too many
-        streams run for too long.
+        Raises ``TooManyRequests``, and ``Unavailable`` if too many streams run for too
+        long.
         """
         caller = CALLER.get()
         try:
@@ -279,6 +277,17 @@ class Database:
                 await self._streams.enter(caller)
         except TimeoutError:
             raise self.used.streams.refusal(caller) from None
+        return partial(self._streams.leave, caller)
+
+    async def stream(
+        self, layout: RecordSource, workspace: str, query: Query
+    ) -> AsyncGenerator[list[Row], None]:
+        """Return the rows that match, in batches, as of one moment.
+
+        The stream has a connection of its own. If it is closed or cancelled, its query
+        ends at once. Raises what ``begin_stream`` raises.
+        """
+        end_turn = await self.begin_stream()
         stream = RowStream(self.dialect, self._stream_threads)
         try:
             statement = page_statement(layout, query)
@@ -289,7 +298,7 @@ class Database:
         except Exception as error:
             raise refusal(self.dialect, error) from error
         finally:
-            stream.end().add_done_callback(lambda _: self._streams.leave(caller))
+            stream.end().add_done_callback(lambda _: end_turn())
 
     def close(self) -> None:
         """Finish what waits and close all connections."""

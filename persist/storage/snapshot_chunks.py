@@ -41,8 +41,8 @@ INSERT_CHUNKS = Inserter(SNAPSHOT_CHUNKS)
 LAST_SEQ = Statement(sa.select(JOURNAL_HEAD.c.seq))
 """Select the last ``seq`` of the journal."""
 
-HEADS = Statement(sa.select(SNAPSHOTS.c.head).order_by(SNAPSHOTS.c.id.desc()))
-"""Select the first line of every snapshot, the newest first."""
+SNAPSHOT_IDS = Statement(sa.select(SNAPSHOTS.c.id).order_by(SNAPSHOTS.c.id.desc()))
+"""Select the id of every snapshot, the newest first."""
 
 HEAD = Statement(
     sa.select(

@@ -34,8 +34,8 @@ from persist.storage.snapshot_chunks import (
     DELETE_SNAPSHOT,
     DELETE_STORE,
     HEAD,
-    HEADS,
     LAST_SEQ,
+    SNAPSHOT_IDS,
     SWEEP,
     Pinned,
     Store,
@@ -314,10 +314,12 @@ class Snapshots:
             return {"ok": False, "detail": error.detail}
         return {"ok": True, "records": inspection.manifest["records"]}
 
-    def manifests(self) -> list[Manifest]:
-        """Return every manifest, the newest first."""
+    def manifests(self) -> Iterator[Manifest]:
+        """Return every manifest, the newest first; one is read after the other."""
         with Pinned(self._dialect) as session:
-            return [json.loads(row[0])["manifest"] for row in session.rows(HEADS)]
+            for (snapshot_id,) in session.rows(SNAPSHOT_IDS):
+                head = self._head(session, snapshot_id)[0]
+                yield json.loads(head)["manifest"]
 
     def manifest(self, snapshot_id: str) -> Manifest:
         """Return one manifest. Raises ``SnapshotNotFound``."""
