@@ -85,19 +85,27 @@ class CollectionRoutes:
         collection, *below = segments
         top = self._in_workspaces if workspace else self._resources
         matched = top.match(below)
-        request.route = matched[0].path if matched else f"{top.path}/{UNKNOWN}"
-        route = matched[0].routes.get(_method(request)) if matched else None
+        request.route = f"{top.path}/{UNKNOWN}"
+        route = None
+        if matched is not None:
+            request.route = matched[0].path
+            route = matched[0].routes.get(_method(request))
         level = level_of(request.method) if route is None else route.level
         request.access.require(level or Level.READ, collection, workspace)
         if workspace and _must_refresh(request, route):
             await self._database.refresh()
         return await retry_on_stale_schema(
             self._database,
-            lambda: self._dispatch(request, collection, workspace, matched),
+            lambda: self._dispatch(request, collection, workspace, matched, route),
         )
 
     async def _dispatch(
-        self, request: Request, collection: str, workspace: str, matched: Match | None
+        self,
+        request: Request,
+        collection: str,
+        workspace: str,
+        matched: Match | None,
+        route: Route | None,
     ) -> Reply:
         layout = self._database.catalog.get(collection, workspace)
         if matched is None:
@@ -108,7 +116,6 @@ class CollectionRoutes:
             raise RecordNotFound(
                 f"{record_id[:80]!r} is no id: ids are canonical lower-case UUIDs"
             )
-        route = resource.routes.get(_method(request))
         if route is not None:
             command = parameters.get("command", "")
             target = Target(layout, layout.type, workspace, record_id, command)

@@ -329,13 +329,12 @@ class Request:
 
     def precondition(self, *, required: bool = False) -> Precondition:
         """Return ``If-Match`` and ``If-None-Match``. Raises ``MalformedRequest``."""
-        if_match = self.header(b"if-match")
-        none_match = self.header(b"if-none-match")
-        if if_match is None and none_match is None and not required:
+        headers = self.headers
+        if not (b"if-match" in headers or b"if-none-match" in headers or required):
             return NO_PRECONDITION
         return Precondition(
-            entity_tags("If-Match", if_match),
-            entity_tags("If-None-Match", none_match),
+            entity_tags("If-Match", self.header(b"if-match")),
+            entity_tags("If-None-Match", self.header(b"if-none-match")),
             required,
             merge=self._prefers(MERGE_PREFERENCE),
         )
@@ -357,7 +356,8 @@ class Request:
         return self._prefers(MINIMAL_PREFERENCE)
 
     def _prefers(self, preference: re.Pattern[str]) -> bool:
-        return has_preference(self.header(b"prefer") or "", preference)
+        prefer = self.header(b"prefer")
+        return prefer is not None and has_preference(prefer, preference)
 
     def fingerprint(self, body: bytes) -> str:
         """Return what is equal for two requests that may share an

@@ -95,11 +95,11 @@ class Writes:
         what ``write`` raises, ``IdempotencyInProgress`` and ``IdempotencyMismatch``.
         """
         key = request.idempotency_key
-        parsed = await _parsed(write, deferred=key is not None)
         if key is not None and not write.dry_run:
-            return await self._perform_once(request, write, parsed, key)
+            return await self._perform_once(request, write, key)
+        parsed = await write.parse()
         value = await self.database.write(
-            lambda work: write.run(work, parsed()),
+            lambda work: write.run(work, parsed),
             keys=write.keys,
             isolation=write.isolation,
             dry_run=write.dry_run,
@@ -117,11 +117,14 @@ class Writes:
         self,
         request: Request,
         write: Write[Parsed, Value],
-        parsed: Callable[[], Parsed],
         key: str,
     ) -> Response:
         """Perform a write unless its response is stored, and store the response with
-        the effect, in one transaction."""
+        the effect, in one transaction.
+
+        A stored response comes before validation, though after access.
+        """
+        parsed = await _parsed(write)
         actor, fingerprint = request.access.actor, request.fingerprint(write.body)
 
         def run(work: UnitOfWork) -> Response:
@@ -202,19 +205,13 @@ async def nothing() -> None:
     """Parse nothing: the write has no body."""
 
 
-async def _parsed(write: Write[Parsed, Any], *, deferred: bool) -> Callable[[], Parsed]:
-    """Return a function that returns what was parsed.
-
-    ``deferred``: the function raises a refusal in place of this one, because a stored
-    response comes before validation, though after access.
-    """
+async def _parsed(write: Write[Parsed, Any]) -> Callable[[], Parsed]:
+    """Return a function that returns what was parsed, or raises the refusal."""
     try:
         value = await write.parse()
     except AccessRefused:
         raise
     except PersistError as error:
-        if not deferred:
-            raise
         return _raising(error)
     return lambda: value
 

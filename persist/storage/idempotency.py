@@ -130,11 +130,11 @@ class Answers:
 
     def flush(self) -> None:
         """Write what waits."""
-        waiting = self._waiting
-        self._waiting = {}
+        if not self._waiting:
+            return
         rows = [
             (actor, key, self._now, fingerprint, json.dumps(answer))
-            for (actor, key), (fingerprint, answer) in waiting.items()
+            for (actor, key), (fingerprint, answer) in self._waiting.items()
         ]
-        if rows:
-            self._session.insert(INSERT_ANSWERS, rows)
+        self._waiting = {}
+        self._session.insert(INSERT_ANSWERS, rows)

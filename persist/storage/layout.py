@@ -54,10 +54,37 @@ class Layout(RecordSource):
 
     table: sa.Table
     data_of: Callable[[Record], Row]
-    by_key: Compiled
-    by_ids: Compiled
-    by_ids_locked: Compiled
-    writer: TableWriter
+
+    @cached_property
+    def by_key(self) -> Compiled:
+        """Select a record of a workspace by ``id``."""
+        of_id = self.table.c.id == sa.bindparam("id")
+        return self.dialect.compile(self._read.where(of_id))
+
+    @cached_property
+    def by_ids(self) -> Compiled:
+        """Select the records of a workspace that have one of ``ids``."""
+        return self.dialect.compile(self._read_some)
+
+    @cached_property
+    def by_ids_locked(self) -> Compiled:
+        """Select records as ``by_ids`` and lock them, in the order of their ids."""
+        ordered = self._read_some.order_by(self.table.c.id)
+        return self.dialect.compile(self.dialect.for_update(ordered))
+
+    @cached_property
+    def writer(self) -> TableWriter:
+        """Writes rows of the table."""
+        return self.dialect.table_writer(self.table)
+
+    @property
+    def _read(self) -> sa.Select[Any]:
+        in_workspace = self.table.c.workspace == sa.bindparam("workspace")
+        return sa.select(*self.selected).where(in_workspace)
+
+    @property
+    def _read_some(self) -> sa.Select[Any]:
+        return self._read.where(self.dialect.one_of(self.table.c.id, "ids"))
 
     @cached_property
     def past(self) -> PastRecords:
@@ -183,9 +210,7 @@ def _document_layout(
         return (record.text,)
 
     text = dialect.column_json(document, FieldType.OBJECT)
-    layout = _layout(entity_type, table, {}, data_of, text, dialect)
-    _add_indexes(layout)
-    return layout
+    return _layout(entity_type, table, {}, data_of, text, dialect)
 
 
 def _add_indexes(layout: Layout) -> None:
@@ -243,9 +268,7 @@ def _column_layout(
         return tuple([convert(data.get(name)) for name, convert in converters])
 
     text = _object_json(dialect, fields, columns)
-    layout = _layout(entity_type, table, columns, data_of, text, dialect)
-    _add_indexes(layout)
-    return layout
+    return _layout(entity_type, table, columns, data_of, text, dialect)
 
 
 def _table_name(entity_type: EntityType) -> str:
@@ -269,25 +292,17 @@ def _layout(
     dialect: Dialect,
 ) -> Layout:
     envelope = [table.c[name] for name in ENVELOPE_COLUMNS]
-    selected = (*envelope, data.label("data_text"))
-    in_workspace = table.c.workspace == sa.bindparam("workspace")
-    read = sa.select(*selected).where(in_workspace)
-    by_key = read.where(table.c.id == sa.bindparam("id"))
-    by_ids = read.where(dialect.one_of(table.c.id, "ids"))
-    by_ids_locked = dialect.for_update(by_ids.order_by(table.c.id))
-    return Layout(
+    layout = Layout(
         type=entity_type,
         table=table,
         columns=columns,
         data_of=data_of,
-        selected=selected,
-        by_key=dialect.compile(by_key),
-        by_ids=dialect.compile(by_ids),
-        by_ids_locked=dialect.compile(by_ids_locked),
-        writer=dialect.table_writer(table),
+        selected=(*envelope, data.label("data_text")),
         dialect=dialect,
         statements=StatementCache(dialect),
     )
+    _add_indexes(layout)
+    return layout
 
 
 def _envelope() -> list[sa.Column[Any]]:

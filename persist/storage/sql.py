@@ -179,8 +179,8 @@ class Session(Generic[SomeDialect]):
         **values: Any,
     ) -> list[Row]:
         """Return all rows of a query."""
-        cursor = self.run(statement, **values)
-        return cursor.fetchall()
+        compiled = statement.on(self.dialect)
+        return compiled.run(self.cursor, values).fetchall()
 
     def row(
         self,
@@ -203,11 +203,11 @@ class Session(Generic[SomeDialect]):
 
         Raises ``LookupError`` if there is no row.
         """
-        row = self.row(statement, **values)
-        if row is None:
+        rows = self.rows(statement, **values)
+        if not rows:
             compiled = statement.on(self.dialect)
             raise LookupError(compiled.text)
-        return row[0]
+        return rows[0][0]
 
     def insert(self, inserter: Inserter, rows: Sequence[Row]) -> None:
         """Insert rows."""

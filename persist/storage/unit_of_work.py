@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from types import MappingProxyType
 
 import sqlalchemy as sa
@@ -72,10 +73,18 @@ class UnitOfWork:
         oldest = timestamp(moment - LIFETIME)
         self.answers = Answers(session, self.now, oldest)
         self.journal = JournalWriter(session, self.now)
-        self.definitions = Definitions(session, self.now)
-        self.declared_workspaces = DeclaredWorkspaces(session)
         self._layouts = layouts
         self._records: dict[str, TableRecords] = {}
+
+    @cached_property
+    def definitions(self) -> Definitions:
+        """The definitions of registered types."""
+        return Definitions(self.session, self.now)
+
+    @cached_property
+    def declared_workspaces(self) -> DeclaredWorkspaces:
+        """The declarations of workspaces."""
+        return DeclaredWorkspaces(self.session)
 
     def collection(
         self,
@@ -132,12 +141,15 @@ class UnitOfWork:
         self.journal.seal()
 
     def crossed(self, every: int) -> list[str]:
-        """Return the collections that came past a multiple of ``every`` changes.
+        """Return the collections that came past a multiple of ``every`` changes; none
+        where that is 0.
 
         Their counters are taken with the journal's, so that of all transactions one
         crosses each multiple.
         """
-        found = []
+        found: list[str] = []
+        if not every:
+            return found
         for collection, count in sorted(self.journal.written.items()):
             changes = self.session.value(
                 count_changes, collection=collection, changes=count

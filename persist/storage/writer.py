@@ -277,7 +277,7 @@ class GroupCommitWriter:
                     if dry_run:
                         session.execute("ROLLBACK")
                         return
-                    due = self._snapshots_due(work)
+                    due = work.crossed(self._snapshot_every)
                     self._commit(jobs, work)
                 self._analyze(session, work.journal.written)
             except BaseException:
@@ -291,11 +291,6 @@ class GroupCommitWriter:
             self._on_committed(work.journal.last_seq)
         if due:
             self._on_snapshots_due(due)
-
-    def _snapshots_due(self, work: UnitOfWork) -> list[str]:
-        if not self._snapshot_every:
-            return []
-        return work.crossed(self._snapshot_every)
 
     def _begin(
         self, isolation: Isolation, connection: Connection | None

@@ -190,7 +190,9 @@ class CompiledSchema:
     def _fill_and_validate(self, data: Data) -> Data:
         budget = _budget()
         data = self.decimals.written(data, budget)
-        filled = self._defaults.fill(data, budget) if self._defaults else data
+        filled = data
+        if self._defaults is not None:
+            filled = self._defaults.fill(data, budget)
         evaluation = self._evaluation(filled, budget)
         if self._holds(filled, evaluation):
             return filled

@@ -43,10 +43,6 @@ class Defaults:
         filling = [node for node in nodes if self._members[node]]
         self._filling = reaching(filling, nodes, _onward)
 
-    def __bool__(self) -> bool:
-        """Whether there is anything to fill in."""
-        return self._root in self._filling
-
     def __iter__(self) -> Iterator[tuple[Node, Default]]:
         """Yield every default with the schema that it has to fit."""
         for node, members in self._members.items():
