@@ -11,7 +11,9 @@ from app.showcase.narrator import MERGE_PATCH, Narrator
 from app.showcase.snapshots import NDJSON
 from app.showcase.tickets import TICKETS
 
-DESK, LAMP, CHAIR = "DESK-1", "LAMP-1", "CHAIR-1"
+DESK = "DESK-1"
+LAMP = "LAMP-1"
+CHAIR = "CHAIR-1"
 TITLES = {DESK: "Desk", LAMP: "Lamp", CHAIR: "Chair"}
 CENTS = {DESK: 24900, LAMP: 3900}
 

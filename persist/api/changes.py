@@ -133,7 +133,8 @@ class ChangeRoutes:
 
     async def changes(self, request: Asked, http: HttpRequest) -> HttpResponse:
         """Return changes as JSON or as server-sent events."""
-        database, stopping = self._database, self._stopping
+        database = self._database
+        stopping = self._stopping
         as_events = request.prefers(EVENTS)
         query = _query(request, as_events=as_events)
         query.visible(request).require()
@@ -301,7 +302,9 @@ class EventStream(HttpResponse):
         Where a change cannot be read, the stream ends: a client that connects again
         with the last id receives the reason.
         """
-        found, beat, left = self._found, 0.0, self._query.limit or math.inf
+        found = self._found
+        beat = 0.0
+        left = self._query.limit or math.inf
         clock = asyncio.get_running_loop().time
         with self._feed.following():
             while True:

@@ -165,7 +165,8 @@ def _below_collection(parts: list[str]) -> tuple[list[str], str] | None:
     """Return the segments of a path behind ``/api/``, and the workspace before it."""
     workspace = ""
     if len(parts) > 4 and parts[1] == "workspaces" and parts[3] == "api" and parts[2]:
-        workspace, parts = parts[2], parts[2:]
+        workspace = parts[2]
+        parts = parts[2:]
     return (parts[2:], workspace) if len(parts) > 2 and parts[1] == "api" else None
 
 

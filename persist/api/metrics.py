@@ -176,7 +176,8 @@ class Metrics:
 
     def observe(self) -> None:
         """Observe the requests that were counted since the last time."""
-        observed, self._observed = self._observed, []
+        observed = self._observed
+        self._observed = []
         for key, seconds in observed:
             metrics = self._routes.get(key) or self._route_metrics(*key)
             metrics.requests.inc()
@@ -232,7 +233,8 @@ class Metrics:
             self._reading = asyncio.create_task(self._database.statistics.collect())
         done, _ = await asyncio.wait([self._reading], timeout=DATABASE_SECONDS)
         if done:
-            reading, self._reading = self._reading, None
+            reading = self._reading
+            self._reading = None
             try:
                 self._statistics = reading.result()
             except Unavailable:

@@ -270,7 +270,8 @@ def _unquoted(text: str) -> str | None:
 
 
 def _has_surrogate(text: str) -> bool:
-    first, last = "\ud800", "\udfff"
+    first = "\ud800"
+    last = "\udfff"
     return any(first <= character <= last for character in text)
 
 

@@ -277,7 +277,8 @@ class Request:
 
     async def _spool(self, file: IO[bytes], advice: str) -> bytes:
         self._check_announced(self.limits.upload, advice)
-        digest, size = hashlib.sha256(), 0
+        digest = hashlib.sha256()
+        size = 0
         async for chunk, _ in self._chunks():
             size += len(chunk)
             if size > self.limits.upload:

@@ -104,7 +104,8 @@ class WorkspaceRoutes:
     async def delete_workspace(self, workspace: Name, request: Asked) -> Response:
         """Delete a workspace that is empty, or with its records."""
         control = controls(pairs_of(request.query), ("dry_run", "force"))
-        force, dry_run = flag(control, "force"), flag(control, "dry_run")
+        force = flag(control, "force")
+        dry_run = flag(control, "dry_run")
 
         def run(work: UnitOfWork, _: None) -> None:
             catalog = self._database.catalog

@@ -125,7 +125,8 @@ class Writes:
         A stored response comes before validation, though after access.
         """
         parsed = await _parsed(write)
-        actor, fingerprint = request.access.actor, request.fingerprint(write.body)
+        actor = request.access.actor
+        fingerprint = request.fingerprint(write.body)
 
         def run(work: UnitOfWork) -> Response:
             stored = work.answers.find(actor, key, fingerprint)

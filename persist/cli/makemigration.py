@@ -83,7 +83,8 @@ def _renames(
     changes: ClassChanges, given: Iterable[str], *, ask: bool
 ) -> dict[str, str]:
     """Return the new names of fields by their old ones."""
-    removed, added = changes.removed(), changes.added()
+    removed = changes.removed()
+    added = changes.added()
     renames = {}
     for text in given:
         old, _, new = text.partition(":")

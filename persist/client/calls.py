@@ -368,7 +368,8 @@ class Feed:
         return json_call("GET", "/changes", self._read, query=query)
 
     def _read(self, members: Json) -> list[Change]:
-        before, self._after = self._after, members["last_seq"]
+        before = self._after
+        self._after = members["last_seq"]
         self.is_done = not self._follow and (
             not members["items"] and members["last_seq"] == before
         )

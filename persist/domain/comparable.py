@@ -55,10 +55,12 @@ def decimal_form(value: Any) -> str | None:
     assert isinstance(exponent, int)
     text = "".join(map(str, digits)).lstrip("0")
     if exponent >= 0:
-        integer, fraction = text and text + "0" * exponent, ""
+        integer = text and text + "0" * exponent
+        fraction = ""
     else:
         padded = text.rjust(-exponent, "0")
-        integer, fraction = padded[:exponent], padded[exponent:]
+        integer = padded[:exponent]
+        fraction = padded[exponent:]
     if len(integer) + len(fraction) > MAX_DECIMAL_DIGITS:
         return None
     return _signed(

@@ -157,7 +157,9 @@ def _check_date(text: str) -> None:
 
 
 def _check_time(text: str) -> None:
-    hour, minute, second = text[:2], text[3:5], text[6:8] or "00"
+    hour = text[:2]
+    minute = text[3:5]
+    second = text[6:8] or "00"
     valid = hour < "24" and minute < "60"
     offset = text[-5:] if text[-6:-5] in ("+", "-") else "00:00"
     if not valid or second > "60" or offset[:2] > "23" or offset[3:] > "59":

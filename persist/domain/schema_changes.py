@@ -8,6 +8,7 @@ from typing import Any
 from persist.domain.field import Field, Schema
 from persist.domain.record import canonical_text, dumps
 from persist.domain.schema_fields import SchemaFields
+from persist.domain.schema_keywords import resolve
 
 ANNOTATIONS = frozenset(
     ("title", "description", "examples", "$comment", "deprecated", "$defs")
@@ -37,7 +38,8 @@ def schema_changes(old: Schema, new: Schema) -> list[SchemaChange]:
 
     Annotations and constraints that only widen need none.
     """
-    before, after = old.get("properties", {}), new.get("properties", {})
+    before = old.get("properties", {})
+    after = new.get("properties", {})
     added = [
         SchemaChange(name, Kind.ADDED, "it is new")
         for name in after
@@ -52,7 +54,8 @@ def schema_changes(old: Schema, new: Schema) -> list[SchemaChange]:
 
 
 def _changed(old: Schema, new: Schema) -> Iterator[SchemaChange]:
-    before, after = SchemaFields(old).declared, SchemaFields(new).declared
+    before = SchemaFields(old).declared
+    after = SchemaFields(new).declared
     for name in new.get("properties", {}):
         if name not in before:
             continue
@@ -110,7 +113,8 @@ class _Comparison:
         return next(filter(None, found), None)
 
     def _keyword(self, keyword: str, old: Schema, new: Schema) -> str | None:
-        before, after = old.get(keyword), new.get(keyword)
+        before = old.get(keyword)
+        after = new.get(keyword)
         if keyword in CONSTRAINTS:
             if _is_wider(keyword, old, new):
                 return None
@@ -148,9 +152,9 @@ def _target(part: Schema, root: Schema) -> Schema:
     """Return what ``$ref`` leads to, with the other keywords of the part."""
     if "$ref" not in part:
         return part
-    target = root.get("$defs", {}).get(part["$ref"].rpartition("/")[2], {})
+    target = resolve(root, part["$ref"])
     others = {key: value for key, value in part.items() if key != "$ref"}
-    return {**target, **others}
+    return {**target, **others} if isinstance(target, Mapping) else others
 
 
 def _same(before: Any, after: Any) -> bool:

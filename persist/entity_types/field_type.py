@@ -59,7 +59,8 @@ def judge_type(given: Any) -> Models:
         return []
     if isinstance(annotation, type) and get_origin(annotation) is None:
         return _judge_class(annotation)
-    origin, arguments = get_origin(annotation), get_args(annotation)
+    origin = get_origin(annotation)
+    arguments = get_args(annotation)
     judge = _GENERICS.get(origin)
     if judge is None:
         raise Refused("", _refusal(origin or annotation))

@@ -194,7 +194,8 @@ def step_of(step: Mapping[str, Any], location: Location) -> MigrationStep:
     Every ``set`` sees the data as after ``drop``. A member that is renamed replaces one
     that has its new name already.
     """
-    rename, drop = step.get("rename", {}), step.get("drop", ())
+    rename = step.get("rename", {})
+    drop = step.get("drop", ())
     assigned = compile_assignments(step.get("set", {}), (*location, "set"), None)
     defaults = step.get("default", {})
 

@@ -19,6 +19,7 @@ from persist.domain.entity_type import Computed
 from persist.domain.errors import InvalidData, Violation, pointer
 from persist.domain.field_types import stored_time
 from persist.domain.record import Data, dumps, json_equal
+from persist.domain.schema_keywords import resolve
 from persist.entity_types.pydantic_schema import (
     datetime_fault,
     field_schemas,
@@ -191,8 +192,8 @@ def json_schema(
     definitions = schema.get("$defs", {})
     if "$ref" in schema:
         # A class that contains itself is a definition of its own schema.
-        name = schema.pop("$ref").rpartition("/")[2]
-        schema = {**definitions[name], **schema}
+        target = resolve(schema, schema.pop("$ref"))
+        schema = {**target, **schema}
     for part in (schema, *definitions.values()):
         if "properties" in part:
             part["additionalProperties"] = False

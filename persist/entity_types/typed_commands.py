@@ -137,7 +137,8 @@ def _payload_model(name: str, method: Method) -> type[BaseModel]:
 
 def _payload_field(parameter: inspect.Parameter) -> FieldInfo:
     """Return the field of a parameter, whose default may be a value or a ``Field``."""
-    name, default = parameter.name, parameter.default
+    name = parameter.name
+    default = parameter.default
     if isinstance(default, FieldInfo):
         title = default.title or _title(name)
         # SQLModel's Field sets each of the aliases.

@@ -249,7 +249,8 @@ class _Search:
         """Return the wanted seqs, at most ``limit``, and how far was looked."""
         wanted = cache(self._wanted)
         seqs: list[int] = []
-        last, looked = start, 0
+        last = start
+        looked = 0
         # The first statement suffices if every change is wanted.
         count = self._limit
         while len(seqs) < self._limit and looked < WINDOW_CHANGES:
@@ -275,9 +276,11 @@ class _Search:
         request_id = self._wanted.request_id
         statement = CHANGED_COLLECTIONS[request_id is not None, self._newest_first]
         if self._newest_first:
-            low, high = end - 1, last
+            low = end - 1
+            high = last
         else:
-            low, high = last, end + 1
+            low = last
+            high = end + 1
         values: dict[str, Any] = {
             "low": low,
             "high": high,

@@ -154,7 +154,8 @@ def _needs_version(
     layout: Layout, recorded: Recorded, changes: list[SchemaChange]
 ) -> str:
     """Return the sentence that says which step to write."""
-    entity_type, version = layout.type, layout.type.schema_version
+    entity_type = layout.type
+    version = layout.type.schema_version
     old = recorded_layout(layout.dialect, entity_type.name, version, recorded)
     step = Proposal(old, layout).step(changes, version + 1)
     fields = "; ".join(f"field {change.member}: {change.reason}" for change in changes)
@@ -187,7 +188,8 @@ def column_faults(connection: sa.Connection, layout: Layout) -> list[str]:
 
 
 def _column_fault(layout: Layout, member: str, present: Any) -> str | None:
-    column, field = layout.columns[member], layout.type.fields[member]
+    column = layout.columns[member]
+    field = layout.type.fields[member]
     sql = add_column(layout, member)
     if present is None:
         return f"field {member}: the table has no column {column.name}; write {sql}"
@@ -272,7 +274,8 @@ class ClassChanges:
 
     def similar(self) -> Iterator[tuple[str, str]]:
         """Yield each pair of a member taken out and a new one of the same type."""
-        before, after = self.old.type.fields, self.new.type.fields
+        before = self.old.type.fields
+        after = self.new.type.fields
         for old, new in itertools.product(self.removed(), self.added()):
             if before[old].type is after[new].type:
                 yield old, new

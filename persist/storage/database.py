@@ -134,7 +134,8 @@ class Database:
             self.feed.committed,
         )
         self.health = self.writer.health
-        waiting, streams = capacity.waiting, capacity.streams
+        waiting = capacity.waiting
+        streams = capacity.streams
         self.used = Used(
             Shares("writes that wait for the database", waiting),
             Shares("reads by key that wait for the database", waiting),

@@ -216,7 +216,8 @@ class JournalWriter:
         for batch in batches(self._waiting):
             self._spilled.put(batch)
         self._spilled_count += len(self._waiting)
-        self._waiting, self._characters = [], 0
+        self._waiting = []
+        self._characters = 0
 
     def add_staged(self, changes: StagedChanges) -> None:
         """Add changes that were made ready before; they follow those that wait.
@@ -342,7 +343,8 @@ class JournalWriter:
         if not count:
             return
         taken = self._session.rows(take_seqs, n=count)[0]
-        self.transaction_id, self.last_seq = taken[0], taken[1]
+        self.transaction_id = taken[0]
+        self.last_seq = taken[1]
         first_seq = self.last_seq - count + 1
         if not self._seals.has_begun:
             self._seals.begin(SealedHead(*taken[2:5]), first_seq)
@@ -351,7 +353,8 @@ class JournalWriter:
             self._insert(seq, batch)
             self._seals.add([row[HASH] for row in batch])
             seq += len(batch)
-        self._waiting, self._characters = [], 0
+        self._waiting = []
+        self._characters = 0
         self.close()
         self._flush_staged(seq)
 
@@ -385,7 +388,8 @@ class JournalWriter:
         """Delete what was spilled."""
         if self._spilled is not None:
             self._spilled.close()
-        self._spilled, self._spilled_count = None, 0
+        self._spilled = None
+        self._spilled_count = 0
 
 
 def past_record(collection: str, workspace: str, row: Row) -> Record | None:

@@ -231,7 +231,8 @@ class _Step:
 
     def run(self) -> None:
         """Put the data aside, change the table, write the data, record the version."""
-        name, version = self._type.name, self._step.from_version
+        name = self._type.name
+        version = self._step.from_version
         recorded = recorded_version(self._connection, name)
         old = recorded_layout(self._dialect, name, version, recorded)
         with Spool() as aside:

@@ -167,7 +167,8 @@ def batched(
         size += characters(item)
         if len(batch) == BATCH_ROWS or size >= BATCH_CHARACTERS:
             yield batch
-            batch, size = [], 0
+            batch = []
+            size = 0
     if batch:
         yield batch
 

@@ -232,7 +232,8 @@ class Prepared:
         before: Layout,
         after: Layout,
     ) -> None:
-        old, new = _named(before.table), _named(after.table)
+        old = _named(before.table)
+        new = _named(after.table)
         self._ddl(
             work, *(DropIndex(index) for name, index in old.items() if name not in new)
         )
@@ -259,7 +260,8 @@ class Prepared:
         index: sa.Index,
     ) -> None:
         """Raise ``UniqueViolation`` with samples if stored records share a value."""
-        table, expressions = after.table, list(index.expressions)
+        table = after.table
+        expressions = list(index.expressions)
         present = [
             sa.type_coerce(expression, sa.Text()).is_not(None)
             for expression in expressions

@@ -141,7 +141,8 @@ def _is_outdated(
     source: Source,
 ) -> bool:
     """Return whether a definition is of an earlier version, and log it."""
-    name, number = current.name, current.schema_version
+    name = current.name
+    number = current.schema_version
     if asked is not None:
         if asked < number:
             logger.warning(

@@ -42,7 +42,8 @@ class RestoreTarget:
 
         Raises ``MigrationFailed`` and ``InvalidData``.
         """
-        entity_type, version = self.layout.type, record["schema_version"]
+        entity_type = self.layout.type
+        version = record["schema_version"]
         self._check_version(version)
         steps = self.plan.chain(version)
         before = dumps(record["data"])
@@ -216,7 +217,8 @@ def _check_same(taken: StoredDefinition, here: StoredDefinition | None) -> None:
     schema = canonical_text(here.definition["schema"])
     if canonical_text(taken.definition["schema"]) == schema:
         return
-    name, number = taken.name, taken.schema_version
+    name = taken.name
+    number = taken.schema_version
     raise MigrationFailed(
         f"schema version {number} of {name} has another schema here than in the"
         f" snapshot; bring {name} to a later version (PUT /entity-types/{name}), then"

@@ -148,7 +148,8 @@ class Store:
             row = (self.name, self._chunks, content)
             self._write(lambda session: session.insert(INSERT_CHUNKS, [row]))
         self._chunks += 1
-        self._lines, self._characters = [], 0
+        self._lines = []
+        self._characters = 0
 
     def keep(
         self, session: Session[Dialect], manifest: Manifest, head: str = ""

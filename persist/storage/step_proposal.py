@@ -235,10 +235,12 @@ class Proposal:
 def add_column(layout: Layout, member: str) -> str:
     """Return the statement that adds the column of a member."""
     column = layout.columns[member]
-    placeholder, default = "{document}", "'null'"
+    placeholder = "{document}"
+    default = "'null'"
     for kind, written, initial in COLUMNS:
         if column.type is kind:
-            placeholder, default = written, initial
+            placeholder = written
+            default = initial
     statement = f"ALTER TABLE {{table}} ADD COLUMN {_quoted(column.name)} {placeholder}"
     return statement if column.nullable else f"{statement} NOT NULL DEFAULT {default}"
 

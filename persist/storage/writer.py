@@ -144,7 +144,8 @@ class GroupCommitWriter:
     def close(self) -> None:
         """Close the connection."""
         if self._connection is not None:
-            connection, self._connection = self._connection, None
+            connection = self._connection
+            self._connection = None
             connection.close()
 
     def _run_group(self, jobs: list[Job[Write]]) -> None:
@@ -369,7 +370,8 @@ class GroupCommitWriter:
 def _refuse(jobs: list[Job[Write]], refusal: PersistError | None) -> None:
     """Give all jobs the same refusal; None takes back what they have."""
     for job in jobs:
-        job.result, job.error = None, refusal
+        job.result = None
+        job.error = refusal
 
 
 def _not_stored() -> Unavailable:

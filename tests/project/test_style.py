@@ -183,10 +183,22 @@ def shadowing(path: Path) -> list[str]:
     return shadowed_names().get(str(path), [])
 
 
+def parallel_assignments(path: Path) -> list[str]:
+    """Return the assignments of several values that one line each would show."""
+    return [
+        f"line {node.lineno}: assign one value a line"
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Assign)
+        and isinstance(node.targets[0], ast.Tuple)
+        and isinstance(node.value, ast.Tuple)
+    ]
+
+
 RULES: dict[str, tuple[Callable[[Path], list[str]], list[Path]]] = {
     "complexity": (too_complex, CODE),
     "density": (too_dense, CODE),
     "builtins": (shadowing, CODE),
+    "assignments": (parallel_assignments, CODE),
     "words": (private_words, [*CODE, *TEXTS]),
     "words of tests": (private_words_of_tests, TESTS),
 }

@@ -176,9 +176,11 @@ class Components:
 
     def claim(self, source: Any, wanted: str) -> str:
         """Return a free name for the component of a schema, and keep it."""
-        name, number = wanted, 2
+        name = wanted
+        number = 2
         while normalized(name) in self._taken:
-            name, number = f"{wanted}{number}", number + 1
+            name = f"{wanted}{number}"
+            number = number + 1
         self._taken.add(normalized(name))
         self._names[id(source)] = name
         self._sources.append(source)

@@ -9,6 +9,7 @@ from persist.domain.command import Command
 from persist.domain.entity_type import EntityType
 from persist.domain.errors import PersistError
 from persist.domain.record import Data, dumps
+from persist.domain.schema_keywords import resolve
 
 _FORMATS = {
     "date-time": "2026-11-22T17:00:00Z",
@@ -25,7 +26,6 @@ _FORMATS = {
 Schema = Mapping[str, Any]
 Validate = Callable[[Data], Any]
 
-_DEFINITIONS = "#/$defs/"
 _NULL = {"type": "null"}
 _DEPTH = 8
 """Levels below which values are null, so that recursion ends."""
@@ -132,7 +132,7 @@ def _given_values(schema: Schema) -> Iterator[Any]:
 def _applied_schemas(schema: Schema, root: Schema) -> Iterator[Any]:
     """Yield the schemas that a schema applies to its value, the preferred one
     first."""
-    target = _target(schema, root)
+    target = resolve(root, str(schema.get("$ref", "")))
     if target is not None:
         yield target
     yield from schema.get("allOf", ())[:1]
@@ -213,12 +213,3 @@ def _branches(schema: Schema) -> list[Any]:
         *schema.get("oneOf", ()),
     ]
     return [branch for branch in found if branch != _NULL]
-
-
-def _target(schema: Schema, root: Schema) -> Any:
-    reference = str(schema.get("$ref", ""))
-    if not reference.startswith(_DEFINITIONS):
-        return None
-    name = reference.removeprefix(_DEFINITIONS)
-    definitions = root.get("$defs", {})
-    return definitions.get(name)

@@ -194,7 +194,8 @@ class Step:
     def run(self, collection: Collection, outcomes: Outcomes) -> Outcome:
         """Run it. Raises what the domain raises."""
         precondition = Precondition(self.if_match(outcomes), (), self.required)
-        record_id, content = self.id(outcomes), self.content(outcomes)
+        record_id = self.id(outcomes)
+        content = self.content(outcomes)
         outcome = self.do(collection, record_id, content, precondition)
         outcomes.add(self.name, outcome)
         return outcome
@@ -212,7 +213,8 @@ class Preparation:
     def step(self, entity_type: EntityType, operation: Json) -> Step:
         """Return the step of an operation whose form is right. Raises what is wrong
         with its content."""
-        op, name = operation["op"], operation.get("as")
+        op = operation["op"]
+        name = operation.get("as")
         member = CONTENT.get(op)
         written_id = operation.get("id")
         written = operation.get(member, {}) if member else None

@@ -11,7 +11,8 @@ from typing import Any
 from persist.domain.errors import InvalidData, TooLarge, Violation, pointer
 from persist.domain.record import Data, Record, dumps
 
-REFERENCE, VALUE = "$ref", "$value"
+REFERENCE = "$ref"
+VALUE = "$value"
 NAME = "[A-Za-z_][A-Za-z0-9_-]{0,62}"
 TEXT = re.compile(rf"({NAME})\.(?:(id|revision|result)|data\.(.+))", re.DOTALL)
 
@@ -73,7 +74,8 @@ class Reference:
     def check(self, earlier: dict[str, str]) -> None:
         """Raise ``InvalidData`` unless one of the ``earlier`` operations, given as
         their kinds by name, can have such a member."""
-        name, member = self.name, self.member
+        name = self.name
+        member = self.member
         if name not in earlier:
             raise self.unresolved(f"no earlier operation has the name {name} (as)")
         if member == "result" and earlier[name] != "command":

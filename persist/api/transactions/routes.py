@@ -99,7 +99,8 @@ def _check_access(request: Request, operation: Any) -> None:
     """Raise ``Forbidden``; what has another form is refused later."""
     if not isinstance(operation, dict):
         return
-    collection, workspace = operation.get("collection"), operation.get("workspace")
+    collection = operation.get("collection")
+    workspace = operation.get("workspace")
     if isinstance(collection, str):
         named = workspace if isinstance(workspace, str) else DEFAULT
         request.access.require(Level.WRITE, collection, named)

@@ -266,7 +266,8 @@ class _Conversion:
         return location
 
     def _free_name(self, name: str) -> str:
-        free, count = name, 1
+        free = name
+        count = 1
         while free in self._definitions:
             count += 1
             free = f"{name}-{count}"
