@@ -4,7 +4,7 @@ import asyncio
 from contextlib import closing
 from typing import Any
 
-from persist.api.query_params import controls, flag, pairs_of
+from persist.api.query_params import dry_run_of
 from persist.api.request_bodies import documented
 from persist.api.requests import Request, json_object
 from persist.api.responses import Response, deleted_response, json_response
@@ -92,7 +92,7 @@ class EntityTypeRoutes:
 
     async def register_entity_type(self, name: str, request: Asked) -> Response:
         """Register an entity type, or evolve it."""
-        dry_run = _dry_run(request)
+        dry_run = dry_run_of(request.query)
         body = await request.body()
         response = await retry_on_stale_schema(
             self._database, lambda: self._register(name, request, body, dry_run)
@@ -146,7 +146,7 @@ class EntityTypeRoutes:
 
     async def delete_entity_type(self, name: str, request: Asked) -> Response:
         """Delete an entity type whose collection is empty."""
-        dry_run = _dry_run(request)
+        dry_run = dry_run_of(request.query)
         delete = self._registration.delete(name)
 
         def run(work: UnitOfWork, _: None) -> None:
@@ -179,7 +179,3 @@ def described(version: StoredDefinition) -> dict[str, Any]:
         "commands": definition["commands"],
         "migration": definition["steps"],
     }
-
-
-def _dry_run(request: Request) -> bool:
-    return flag(controls(pairs_of(request.query), ("dry_run",)), "dry_run")

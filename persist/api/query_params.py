@@ -103,6 +103,14 @@ def controls(
     return found
 
 
+def dry_run_of(query: bytes) -> bool:
+    """Return ``dry_run``, where it is the only parameter that a request may have."""
+    if not query:
+        return False
+    control = controls(pairs_of(query), ("dry_run",))
+    return flag(control, "dry_run")
+
+
 def flag(
     values: dict[str, str],
     name: str,

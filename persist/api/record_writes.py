@@ -6,7 +6,7 @@ from persist.api.headers import PATCH_TYPES
 from persist.api.patches import change_of
 from persist.api.query_filters import conditions
 from persist.api.query_params import (
-    controls,
+    dry_run_of,
     flag,
     natural,
     pairs_of,
@@ -59,7 +59,7 @@ class RecordWrites:
 
     async def create(self, target: Target, request: Request) -> Response:
         """Create a record under an id that the service makes."""
-        dry_run = _dry_run(request)
+        dry_run = dry_run_of(request.query)
         body = await request.body()
         record_id = new_id()
         location = request.address(f"{target.path}/{record_id}")
@@ -78,7 +78,7 @@ class RecordWrites:
 
     async def replace(self, target: Target, request: Request) -> Response:
         """Replace the record, or create it under the client's id."""
-        dry_run = _dry_run(request)
+        dry_run = dry_run_of(request.query)
         body = await request.body()
         precondition = request.precondition(required=self._require_if_match)
 
@@ -99,7 +99,7 @@ class RecordWrites:
     async def patch(self, target: Target, request: Request) -> Response:
         """Change the record by a merge patch or a JSON Patch, as the body's media type
         says."""
-        dry_run = _dry_run(request)
+        dry_run = dry_run_of(request.query)
         body = await request.body(PATCH_TYPES)
         precondition = request.precondition(required=self._require_if_match)
         media_type = request.media_type(PATCH_TYPES)
@@ -124,7 +124,7 @@ class RecordWrites:
 
     async def delete(self, target: Target, request: Request) -> Response:
         """Delete the record; its history stays."""
-        dry_run = _dry_run(request)
+        dry_run = dry_run_of(request.query)
         precondition = request.precondition(required=self._require_if_match)
 
         def run(work: UnitOfWork, _: None) -> Record:
@@ -142,7 +142,7 @@ class RecordWrites:
 
     async def revert(self, target: Target, request: Request) -> Response:
         """Give the record the data of an earlier revision; a deleted one comes back."""
-        dry_run = _dry_run(request)
+        dry_run = dry_run_of(request.query)
         body = await request.body()
         precondition = request.precondition(required=self._require_if_match)
 
@@ -166,7 +166,7 @@ class RecordWrites:
 
     async def erase_history(self, target: Target, request: Request) -> Response:
         """Erase the data and payloads of the record's changes; their envelopes stay."""
-        dry_run = _dry_run(request)
+        dry_run = dry_run_of(request.query)
         precondition = request.precondition()
 
         def run(work: UnitOfWork, _: None) -> int:
@@ -188,7 +188,7 @@ class RecordWrites:
 
     async def invoke(self, target: Target, request: Request) -> Response:
         """Run a command on the record."""
-        dry_run = _dry_run(request)
+        dry_run = dry_run_of(request.query)
         command = command_of(target.type, target.command)
         body = await request.body()
         precondition = request.precondition(required=self._require_if_match)
@@ -255,13 +255,6 @@ def _written_response(written: Written, target: Target, request: Request) -> Res
 
 async def _data(entity_type: EntityType, body: bytes) -> Data:
     return await parse_body(body, lambda: entity_type.validate(json_object(body)))
-
-
-def _dry_run(request: Request) -> bool:
-    if not request.query:
-        return False
-    control = controls(pairs_of(request.query), ("dry_run",))
-    return flag(control, "dry_run")
 
 
 def _invocation_response(entity_type: EntityType, invocation: Invocation) -> Response:

@@ -10,7 +10,7 @@ from fastapi import Path
 from fastapi.responses import StreamingResponse
 
 from persist.api.headers import JSON_TYPES, NDJSON_TYPES
-from persist.api.query_params import controls, flag, pairs_of
+from persist.api.query_params import dry_run_of
 from persist.api.request_bodies import Body
 from persist.api.requests import Request
 from persist.api.responses import Response, deleted_response, json_response
@@ -58,7 +58,7 @@ async def take(
 ) -> Response:
     """Take a snapshot of what is selected and return its manifest. ``form`` is the form
     of the body."""
-    dry_run = _dry_run(request)
+    dry_run = dry_run_of(request.query)
     body = await request.body()
     prepared: list[Prepared] = []
 
@@ -197,7 +197,7 @@ class SnapshotRoutes:
     ) -> Response:
         """Delete a snapshot."""
         await self._require(snapshot_id, request)
-        dry_run = _dry_run(request)
+        dry_run = dry_run_of(request.query)
         stores: set[str] = set()
 
         def run(work: UnitOfWork, _: None) -> None:
@@ -248,7 +248,7 @@ class SnapshotRoutes:
     async def _upload(self, request: Request) -> Response:
         """Store an uploaded content: 201, or 200 where the same one is stored
         already."""
-        dry_run = _dry_run(request)
+        dry_run = dry_run_of(request.query)
         body = await request.spooled("take it of fewer collections")
 
         def lines() -> Iterable[bytes]:
@@ -283,8 +283,3 @@ async def _streamed(first: bytes, chunks: Iterable[bytes]) -> AsyncIterator[byte
     while chunk is not None:
         yield chunk
         chunk = await asyncio.to_thread(next, iterator, None)
-
-
-def _dry_run(request: Request) -> bool:
-    control = controls(pairs_of(request.query), ("dry_run",))
-    return flag(control, "dry_run")

@@ -1,6 +1,6 @@
 """Undo over HTTP: the changes of a request, or of a range, are taken back."""
 
-from persist.api.query_params import controls, flag, pairs_of
+from persist.api.query_params import dry_run_of
 from persist.api.request_bodies import Body
 from persist.api.requests import Request
 from persist.api.responses import Response, json_response
@@ -58,7 +58,7 @@ class UndoRoutes:
 
     async def undo(self, request: Asked) -> Response:
         """Take back changes in one transaction."""
-        dry_run = flag(controls(pairs_of(request.query), ("dry_run",)), "dry_run")
+        dry_run = dry_run_of(request.query)
         body = await request.body()
 
         def run(work: UnitOfWork, parsed: Parsed) -> UndoReport:

@@ -11,6 +11,7 @@ from persist.api.past import records_page
 from persist.api.query_params import (
     ENVELOPE_ONLY,
     controls,
+    dry_run_of,
     flag,
     pairs_of,
     workspace_listing,
@@ -71,7 +72,7 @@ class WorkspaceRoutes:
 
     async def declare_workspace(self, workspace: Name, request: Asked) -> Response:
         """Declare a workspace, or change what it holds."""
-        dry_run = flag(controls(pairs_of(request.query), ("dry_run",)), "dry_run")
+        dry_run = dry_run_of(request.query)
         body = await request.body()
 
         def run(work: UnitOfWork, collections: list[str]) -> tuple[bool, list[str]]:

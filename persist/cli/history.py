@@ -8,7 +8,7 @@ import typer
 from persist.cli.client import Json
 from persist.cli.settings_flags import DatabaseUrl
 from persist.cli.snapshots import AsJson, Url, service_at
-from persist.cli.terminal import refuse
+from persist.cli.terminal import print_line, refuse
 from persist.domain.counting import counted
 
 history = typer.Typer(
@@ -55,7 +55,7 @@ def show(
     """List the changes of a record, newest first; also after its deletion."""
     with service_at(url, database_url) as service:
         for change in service.history(collection, record_id, workspace):
-            _print(change, _sentence(change), as_json=as_json)
+            print_line(change, _sentence(change), as_json=as_json)
 
 
 @history.command(short_help="Compare two revisions of a record.")
@@ -96,7 +96,7 @@ def revert(  # noqa: PLR0913, PLR0917 - each is an option of the command
         )
     data = json.dumps(record["data"], ensure_ascii=False)
     sentence = f"{collection} {record_id} is at revision {record['revision']}: {data}"
-    _print(record, sentence, as_json=as_json)
+    print_line(record, sentence, as_json=as_json)
 
 
 @history.command(
@@ -159,11 +159,6 @@ def undo(  # noqa: PLR0913, PLR0917 - each is an option of the command
         typer.echo(f"{name} {record['outcome']}{_reason(record)}")
     undone = counted(report["undone"], "record")
     typer.echo(f"{undone} {verb}, {report['skipped']:,} skipped")
-
-
-def _print(members: Json, sentence: str, *, as_json: bool) -> None:
-    text = json.dumps(members, ensure_ascii=False) if as_json else sentence
-    typer.echo(text)
 
 
 def _sentence(change: Json) -> str:

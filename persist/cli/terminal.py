@@ -1,10 +1,11 @@
-"""Terminal output of commands: refusals, progress bars and progress lines."""
+"""Terminal output of commands: lines, refusals and progress."""
 
+import json
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import typer
 from rich.console import Console
@@ -93,3 +94,9 @@ class _ProgressLines:
         if done == total or time.monotonic() >= self._next:
             self._write_line(f"{title}: {done:,} of {total:,} {self._unit}")
             self._next = time.monotonic() + LINE_INTERVAL_SECONDS
+
+
+def print_line(members: Mapping[str, Any], sentence: str, *, as_json: bool) -> None:
+    """Print a line: what a person reads, or the members as JSON."""
+    text = json.dumps(members, ensure_ascii=False) if as_json else sentence
+    typer.echo(text)

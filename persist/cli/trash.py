@@ -8,7 +8,7 @@ import typer
 from persist.cli.history import CollectionName, DryRun, RecordId, Workspace
 from persist.cli.settings_flags import DatabaseUrl
 from persist.cli.snapshots import AsJson, Url, service_at
-from persist.cli.terminal import FAILED, refuse
+from persist.cli.terminal import FAILED, print_line, refuse
 
 trash = typer.Typer(
     help=(
@@ -47,8 +47,7 @@ def list_deleted(
             data = json.dumps(record["data"], ensure_ascii=False)
             by = f" by {record['deleted_by']}" if record["deleted_by"] else ""
             sentence = f"{record['id']} {record['deleted_at']}{by}: {data}"
-            line = json.dumps(record, ensure_ascii=False) if as_json else sentence
-            typer.echo(line)
+            print_line(record, sentence, as_json=as_json)
 
 
 @trash.command(short_help="Bring a deleted record back.")

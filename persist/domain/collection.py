@@ -87,7 +87,12 @@ class Collection:
         return self._create(data, record_id, revision=last + 1)
 
     def _create(self, data: Data, record_id: str, *, revision: int) -> Record:
-        record = Record.first(
+        record = self._first(data, record_id, revision)
+        self._store(Change(Operation.CREATE, record, self.origin))
+        return record
+
+    def _first(self, data: Data, record_id: str, revision: int) -> Record:
+        return Record.first(
             self.type.name,
             self.type.schema_version,
             self.workspace,
@@ -96,8 +101,6 @@ class Collection:
             self.now,
             revision=revision,
         )
-        self._store(Change(Operation.CREATE, record, self.origin))
-        return record
 
     def replace(
         self, record_id: str, data: Data, precondition: Precondition
@@ -311,15 +314,7 @@ class Collection:
     ) -> Record:
         """Store a deleted record again; its time of creation is that of its last
         life."""
-        record = Record.first(
-            self.type.name,
-            self.type.schema_version,
-            self.workspace,
-            record_id,
-            data,
-            self.now,
-            revision=last_revision + 1,
-        )
+        record = self._first(data, record_id, last_revision + 1)
         record = replace(record, created_at=created_at)
         self._store(Change(Operation.REVERT, record, self.origin, payload=payload))
         return record

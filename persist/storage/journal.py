@@ -126,28 +126,27 @@ HISTORY_PAGE = Statement(
 )
 """Select the changes of a record below a revision, newest first."""
 
+_AS_RECORD = (
+    JOURNAL.c.id,
+    JOURNAL.c.revision,
+    JOURNAL.c.schema_version,
+    JOURNAL.c.created_at,
+    sa.func.coalesce(JOURNAL.c.updated_at, JOURNAL.c.at),
+    JOURNAL.c.data,
+)
+"""A record as a change left it."""
+
 REVISION = Statement(
-    sa.select(
-        JOURNAL.c.id,
-        JOURNAL.c.revision,
-        JOURNAL.c.schema_version,
-        JOURNAL.c.created_at,
-        sa.func.coalesce(JOURNAL.c.updated_at, JOURNAL.c.at),
-        JOURNAL.c.data,
-    ).where(*_OF_RECORD, _SINCE_FIRST, JOURNAL.c.revision == sa.bindparam("revision"))
+    sa.select(*_AS_RECORD).where(
+        *_OF_RECORD,
+        _SINCE_FIRST,
+        JOURNAL.c.revision == sa.bindparam("revision"),
+    )
 )
 """Select a record as it was at a revision."""
 
 LAST_CHANGE = Statement(
-    sa.select(
-        JOURNAL.c.operation,
-        JOURNAL.c.id,
-        JOURNAL.c.revision,
-        JOURNAL.c.schema_version,
-        JOURNAL.c.created_at,
-        sa.func.coalesce(JOURNAL.c.updated_at, JOURNAL.c.at),
-        JOURNAL.c.data,
-    )
+    sa.select(JOURNAL.c.operation, *_AS_RECORD)
     .where(*_OF_RECORD, JOURNAL.c.seq <= big_integer("as_of"))
     .order_by(_NEWEST_FIRST)
     .limit(sa.literal_column("1"))

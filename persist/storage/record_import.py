@@ -9,14 +9,12 @@ from persist.domain.change import Origin
 from persist.domain.errors import MigrationFailed
 from persist.storage.catalog import Stale
 from persist.storage.layout import Layout
-from persist.storage.record_migration import RecordFailures, batched, bring_forward
 from persist.storage.restore_target import RestoreTarget
 from persist.storage.restore_writer import (
-    LISTED_FAULTS,
     OnConflict,
     RestoreWriter,
     Row,
-    characters_of,
+    spool_forward,
 )
 from persist.storage.spool import Spool
 from persist.storage.unit_of_work import UnitOfWork
@@ -49,15 +47,12 @@ class RecordImport:
         """Bring forward and validate every record. Raises ``MigrationFailed`` with the
         failing records."""
         name = self._target.layout.type.name
-        failures = RecordFailures(LISTED_FAULTS)
-        converted = bring_forward(
+        failures = spool_forward(
             records,
             lambda record: self._target.row(record, self._workspace),
             lambda record: (name, record["id"]),
-            failures,
+            self._spool,
         )
-        for batch in batched(converted, characters_of):
-            self._spool.put([tuple(row) for _, row in batch])
         if failures.failed:
             first = failures.listed[0]
             raise MigrationFailed(

@@ -20,14 +20,12 @@ from persist.storage.definitions import Definitions
 from persist.storage.dialect import Dialect
 from persist.storage.layout import Layout, layout_of
 from persist.storage.migrator import record_run
-from persist.storage.record_migration import RecordFailures, batched, bring_forward
 from persist.storage.restore_target import RestoreTarget, Steps, TargetFinder
 from persist.storage.restore_writer import (
-    LISTED_FAULTS,
     OnConflict,
     RestoreWriter,
     Row,
-    characters_of,
+    spool_forward,
 )
 from persist.storage.snapshot_chunks import Pinned
 from persist.storage.spool import Spool
@@ -72,16 +70,12 @@ class Restore:
         ``InvalidSchema`` for a faulty ``plan``, ``WorkspaceNotFound`` and
         ``CollectionNotInWorkspace``.
         """
-        failures = RecordFailures(LISTED_FAULTS)
-        converted = bring_forward(
+        failures = spool_forward(
             self._records(content),
             self._row,
             lambda record: (record["collection"], record["id"]),
-            failures,
+            self._spool,
         )
-        for batch in batched(converted, characters_of):
-            rows = [tuple(row) for _, row in batch]
-            self._spool.put(rows)
         if failures.failed:
             first = failures.listed[0]
             raise MigrationFailed(

@@ -4,7 +4,7 @@ Records to be overwritten are removed first, then all are inserted, so that uniq
 values may have changed places. One batch at a time is in memory.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import Enum
 from itertools import groupby
 from typing import Any, NamedTuple
@@ -21,7 +21,7 @@ from persist.domain.errors import (
 from persist.domain.record import Record, json_equal
 from persist.storage.dialect import Failure
 from persist.storage.layout import Layout
-from persist.storage.record_migration import RecordFailures
+from persist.storage.record_migration import RecordFailures, batched, bring_forward
 from persist.storage.spool import Spool
 from persist.storage.unit_of_work import RecordKey, UnitOfWork
 
@@ -55,7 +55,25 @@ class Row(NamedTuple):
     replaced: int = 0
 
 
-def characters_of(item: tuple[Any, Row]) -> int:
+def spool_forward(
+    records: Iterable[Mapping[str, Any]],
+    convert: Callable[[Mapping[str, Any]], Row],
+    name: Callable[[Mapping[str, Any]], tuple[str, str]],
+    spool: Spool,
+) -> RecordFailures:
+    """Put each record with its new data on the disk, and return those that fail.
+
+    ``name`` returns the collection and id of a record.
+    """
+    failures = RecordFailures(LISTED_FAULTS)
+    converted = bring_forward(records, convert, name, failures)
+    for batch in batched(converted, _characters_of):
+        rows = [tuple(row) for _, row in batch]
+        spool.put(rows)
+    return failures
+
+
+def _characters_of(item: tuple[Any, Row]) -> int:
     """Return the characters of the data that a record was converted to."""
     _, row = item
     return len(row.text)

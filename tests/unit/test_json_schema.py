@@ -16,19 +16,8 @@ from jsonschema import Draft202012Validator
 from persist.domain.errors import Invalid, InvalidData, InvalidPayload, InvalidSchema
 from persist.domain.record import Data
 from persist.entity_types.json_schema import compile_members, compile_schema
+from tests.support.registered import AUDIT_EVENT
 
-AUDIT_EVENT = {
-    "title": "AuditEvent",
-    "type": "object",
-    "additionalProperties": False,
-    "required": ["event_name"],
-    "properties": {
-        "event_name": {"type": "string"},
-        "duration_ms": {"type": "integer"},
-        "payload": {"type": "object"},
-        "source": {"type": "string"},
-    },
-}
 DOCUMENT: Data = {
     "event_name": "login",
     "duration_ms": 12,

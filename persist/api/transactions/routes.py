@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import Any
 
-from persist.api.query_params import controls, flag, pairs_of
+from persist.api.query_params import dry_run_of
 from persist.api.request_bodies import documented
 from persist.api.requests import Request, json_object
 from persist.api.responses import JSON, Response, record_text
@@ -46,7 +46,7 @@ class TransactionRoutes:
 
     async def transact(self, request: Asked) -> Response:
         """Run operations in one transaction."""
-        dry_run = flag(controls(pairs_of(request.query), ("dry_run",)), "dry_run")
+        dry_run = dry_run_of(request.query)
         body = await request.body()
 
         def run(work: UnitOfWork, steps: list[Step]) -> list[Outcome]:
