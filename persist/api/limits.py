@@ -10,7 +10,7 @@ from persist.domain.patch import MAX_OPERATIONS as MAX_PATCH_OPERATIONS
 from persist.domain.query_values import MAX_SEARCHED_CHARACTERS
 from persist.domain.strict_json import DEPTH
 from persist.storage.database import Database
-from persist.storage.weights import PAGE_CHARACTERS
+from persist.storage.result_size import PAGE_CHARACTERS
 
 
 def described_limits(

@@ -11,8 +11,8 @@ from persist.api.requests import Request
 from persist.api.responses import JSON, Response
 from persist.domain.errors import InvalidQuery
 from persist.domain.record import dumps
+from persist.storage.result_size import BRIEF_CHARACTERS, Characters
 from persist.storage.sql import Row
-from persist.storage.weights import BRIEF_CHARACTERS, Characters
 
 
 def page_response(

@@ -1,7 +1,7 @@
 """Pages of a collection: its records and its trash."""
 
 from persist.api.pagination import page_response, rendered
-from persist.api.past import page_as_of, trash_page
+from persist.api.past_reads import page_as_of, trash_page
 from persist.api.query_params import (
     cursor_of,
     listing,
@@ -18,8 +18,8 @@ from persist.api.responses import (
 from persist.api.target import Target
 from persist.storage.database import Database
 from persist.storage.reader import Reader
+from persist.storage.result_size import FEW_ROWS, fitting, of_records
 from persist.storage.sql import Row
-from persist.storage.weights import FEW_ROWS, fitting, of_records
 
 
 class RecordLists:

@@ -4,7 +4,7 @@ import asyncio
 
 from persist.api import pagination
 from persist.api.pagination import page_response, rendered
-from persist.api.past import record_as_of
+from persist.api.past_reads import record_as_of
 from persist.api.query_params import (
     controls,
     moment_of,
@@ -35,8 +35,8 @@ from persist.domain.record import INT64, Record
 from persist.storage.database import Database
 from persist.storage.journal import past_record
 from persist.storage.reader import Reader
+from persist.storage.result_size import fitting, of_changes
 from persist.storage.sql import Row
-from persist.storage.weights import fitting, of_changes
 
 LAST_REVISION = INT64[-1]
 """No revision is higher."""

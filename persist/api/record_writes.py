@@ -147,7 +147,8 @@ class RecordWrites:
         precondition = request.precondition(required=self._require_if_match)
 
         async def parse() -> int:
-            revision: int = REVERT_BODY.read(body)["to_revision"]
+            sent = REVERT_BODY.read(body)
+            revision: int = sent["to_revision"]
             return revision
 
         def run(work: UnitOfWork, revision: int) -> Record:
@@ -174,7 +175,9 @@ class RecordWrites:
             return collection.erase_history(target.id, precondition)
 
         def render(erased: int) -> Response:
-            return json_response({"erased": erased}) if dry_run else no_content()
+            if dry_run:
+                return json_response({"erased": erased})
+            return no_content()
 
         write = Write(
             parse=nothing,

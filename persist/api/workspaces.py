@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import Path
 
 from persist.api.pagination import page_response, rendered
-from persist.api.past import records_page
+from persist.api.past_reads import records_page
 from persist.api.query_params import (
     ENVELOPE_ONLY,
     controls,
@@ -40,9 +40,9 @@ from persist.domain.identifiers import COLLECTION_NAME
 from persist.domain.workspace import Workspaces, collections_in
 from persist.storage import workspace_changes
 from persist.storage.database import Database
+from persist.storage.result_size import of_records
 from persist.storage.snapshots import Selection
 from persist.storage.unit_of_work import UnitOfWork
-from persist.storage.weights import of_records
 from persist.storage.writer import Isolation
 
 Name = Annotated[str, Path(description="The workspace's name.", examples=["incident"])]

@@ -1,6 +1,6 @@
 """The decorators of a deployment's classes: ``entity`` and ``command``.
 
-They only note what was declared; ``from_model`` judges and compiles it.
+They only note what was declared; ``from_model`` checks and compiles it.
 """
 
 from collections.abc import Callable, Iterable
@@ -49,7 +49,7 @@ def entity(
     ``plan`` brings data of older schema versions to ``schema_version``. Data of older
     versions cannot be restored without a plan. ``unique`` and ``indexes`` take fields
     and groups of fields; a single field can also say ``Field(unique=True)`` or
-    ``Field(index=True)``. The class is judged when the service loads it. Raises
+    ``Field(index=True)``. The class is checked when the service loads it. Raises
     ``InvalidPlan`` where the plan does not lead to ``schema_version``, and
     ``TypeError`` for what is no SQLModel class.
     """

@@ -7,9 +7,9 @@ from sqlmodel import SQLModel
 from persist.domain.entity_type import EntityType, Kind
 from persist.domain.errors import InvalidPayload
 from persist.domain.migration import MigrationPlan
+from persist.entity_types.class_check import check_class, check_defaults, indexed_groups
 from persist.entity_types.declaration import declaration_of
 from persist.entity_types.derived import example_of, set_command
-from persist.entity_types.entity_class import check_defaults, indexed_groups, judge
 from persist.entity_types.json_schema import compile_members
 from persist.entity_types.model_codec import ModelCodec
 from persist.entity_types.typed_commands import commands_of
@@ -22,7 +22,7 @@ def from_model(model: type[SQLModel]) -> EntityType:
     says.
     """
     declared = declaration_of(model)
-    judge(model)
+    check_class(model)
     codec = ModelCodec(model)
     check_defaults(model, codec)
     schema = codec.schema

@@ -7,8 +7,8 @@ from pathlib import Path
 from types import ModuleType
 
 from persist.domain.entity_type import EntityType
+from persist.entity_types.class_check import InvalidEntityClass
 from persist.entity_types.declaration import is_entity
-from persist.entity_types.entity_class import InvalidEntityClass
 from persist.entity_types.from_model import from_model
 
 logger = logging.getLogger(__name__)

@@ -24,7 +24,7 @@ from sqlmodel import SQLModel
 from persist.domain.command import Command
 from persist.domain.errors import InvalidData, InvalidPayload
 from persist.domain.record import Data
-from persist.entity_types.command_method import (
+from persist.entity_types.command_check import (
     Method,
     command_methods,
     parameters_of,
@@ -38,7 +38,7 @@ _ALIASES = ("alias", "validation_alias", "serialization_alias")
 
 
 def commands_of(codec: ModelCodec, model: type[SQLModel]) -> dict[str, Command]:
-    """Return the commands of a judged class by name."""
+    """Return the commands of a checked class by name."""
     return {
         name: _TypedCommand(codec, name, method).command()
         for name, method in command_methods(model)

@@ -21,9 +21,9 @@ import sqlalchemy as sa
 from persist.domain.errors import ChangesGone, InvalidQuery
 from persist.storage.dialect import Dialect
 from persist.storage.journal import HISTORY
+from persist.storage.result_size import DATA, PAYLOAD, of_changes
 from persist.storage.sql import Connection, Row, Session, Statement, big_integer
 from persist.storage.tables import JOURNAL, JOURNAL_FIRST, JOURNAL_HEAD
-from persist.storage.weights import DATA, PAYLOAD, of_changes
 
 logger = logging.getLogger(__name__)
 

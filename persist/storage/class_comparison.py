@@ -12,7 +12,7 @@ from sqlalchemy.schema import CreateIndex
 from persist.domain.entity_type import EntityType
 from persist.domain.record import canonical_text
 from persist.domain.schema_changes import Kind, SchemaChange, schema_changes
-from persist.entity_types.entity_class import location
+from persist.entity_types.class_check import location
 from persist.storage.dialect import Dialect
 from persist.storage.layout import Layout, layout_of
 from persist.storage.step_proposal import Proposal, ProposedStep, add_column

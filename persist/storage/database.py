@@ -21,7 +21,7 @@ from persist.domain.entity_type import EntityType
 from persist.domain.errors import Unavailable
 from persist.domain.query import Query
 from persist.storage import query_sql
-from persist.storage.attended import AttendedRead, Cancelled
+from persist.storage.attended_read import AttendedRead, Cancelled
 from persist.storage.catalog import Catalog
 from persist.storage.change_feed import Feed
 from persist.storage.credentials import CredentialReader, Credentials
@@ -34,6 +34,7 @@ from persist.storage.record_reader import Find, RecordReader, refusal
 from persist.storage.record_source import RecordSource
 from persist.storage.records import page_statement
 from persist.storage.registered_indexes import update_registered_indexes
+from persist.storage.result_size import NotBrief
 from persist.storage.row_stream import RowStream
 from persist.storage.schema import prepare
 from persist.storage.shares import CALLER, Shares
@@ -42,7 +43,6 @@ from persist.storage.sql import Connection, Row, Session
 from persist.storage.statistics import StatisticsCollector
 from persist.storage.turns import SharedThreads, Turns
 from persist.storage.unit_of_work import RecordKey, UnitOfWork
-from persist.storage.weights import NotBrief
 from persist.storage.worker import BatchWorker
 from persist.storage.writer import GroupCommitWriter, Isolation, Write
 

@@ -25,7 +25,7 @@ from persist.storage.dialect.columns import (
     KEYWORDS,
     TEXT,
 )
-from persist.storage.past import PastRecords, past_records
+from persist.storage.past_records import PastRecords, past_records
 from persist.storage.record_source import RecordSource
 from persist.storage.sql import (
     Compiled,

@@ -29,16 +29,7 @@ from persist.storage.layout import Layout
 from persist.storage.moments import Moment, last_change
 from persist.storage.record_source import RecordSource
 from persist.storage.records import count_statement, page_statement
-from persist.storage.seals import (
-    JOURNAL_BEGIN,
-    LEAF_HASHES,
-    NEWEST_SEAL,
-    SEALS_AFTER,
-    seal_of,
-)
-from persist.storage.sql import Compiled, Row, Session, Statement, Values
-from persist.storage.tables import MIGRATIONS
-from persist.storage.weights import (
+from persist.storage.result_size import (
     BRIEF_CHARACTERS,
     FEW_ROWS,
     PAGE_CHARACTERS,
@@ -48,6 +39,15 @@ from persist.storage.weights import (
     of_changes,
     of_records,
 )
+from persist.storage.seals import (
+    JOURNAL_BEGIN,
+    LEAF_HASHES,
+    NEWEST_SEAL,
+    SEALS_AFTER,
+    seal_of,
+)
+from persist.storage.sql import Compiled, Row, Session, Statement, Values
+from persist.storage.tables import MIGRATIONS
 
 TABLES_PER_STATEMENT = 100
 """Tables that one statement reads; SQLite takes 500."""
@@ -95,7 +95,7 @@ class Reader:
         """Return rows of (the envelope columns…, data as text, the sort values…).
 
         Rows that have too many characters for a page end with the first that is too
-        much (``weights.fitting``). Raises ``NotBrief``.
+        much (``result_size.fitting``). Raises ``NotBrief``.
         """
         statement = page_statement(layout, query)
         values = query_sql.values(layout, workspace, query)
@@ -115,7 +115,7 @@ class Reader:
         """Return the rows of a query up to the weight of a page, and whether there may
         be more.
 
-        More than ``weights.FEW_ROWS`` are read in a transaction, a few at a time.
+        More than ``result_size.FEW_ROWS`` are read in a transaction, a few at a time.
         """
         session = self.session
         connection = session.cursor.connection

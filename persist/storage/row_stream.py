@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 
 from persist.domain.batch_size import BatchSize
 from persist.storage.dialect import Dialect
+from persist.storage.result_size import of_records
 from persist.storage.sql import Compiled, Connection, Cursor, Row
-from persist.storage.weights import of_records
 
 logger = logging.getLogger(__name__)
 

@@ -24,7 +24,7 @@ from persist.storage.migrator import (
     pending,
     run_steps,
 )
-from persist.storage.own_tables import add_missing_columns, seal_journal
+from persist.storage.table_upgrades import add_missing_columns, seal_journal
 from persist.storage.table_versions import exclusive, record_version, stored_version
 from persist.storage.tables import (
     DEFINITIONS,

@@ -28,6 +28,7 @@ from persist.storage.definitions import Definitions
 from persist.storage.dialect import Dialect
 from persist.storage.layout import Layout
 from persist.storage.records import BATCH_ROWS
+from persist.storage.result_size import of_records
 from persist.storage.seals import LAST_SEAL, SealedHead
 from persist.storage.snapshot_chunks import (
     CHUNK,
@@ -44,7 +45,6 @@ from persist.storage.snapshot_chunks import (
 )
 from persist.storage.sql import Compiled, Row, Session
 from persist.storage.unit_of_work import now
-from persist.storage.weights import of_records
 
 logger = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ import pydantic
 import pytest
 
 from persist.entity_types import entity_features as features
-from persist.entity_types.command_method import COMMAND_FEATURES
+from persist.entity_types.command_check import COMMAND_FEATURES
 from persist.entity_types.registry import InvalidModels, load_models
 from tests.conftest import NewDatabase
 from tests.contract.test_entity_classes import IMPORTS, module

@@ -132,7 +132,8 @@ def _given_values(schema: Schema) -> Iterator[Any]:
 def _applied_schemas(schema: Schema, root: Schema) -> Iterator[Any]:
     """Yield the schemas that a schema applies to its value, the preferred one
     first."""
-    target = resolve(root, str(schema.get("$ref", "")))
+    reference = str(schema.get("$ref", ""))
+    target = resolve(root, reference)
     if target is not None:
         yield target
     yield from schema.get("allOf", ())[:1]
@@ -204,7 +205,8 @@ def _text(schema: Schema, name: str) -> str:
     text = _FORMATS.get(text_format, label)
     shortest = schema.get("minLength", 0)
     longest = schema.get("maxLength")
-    return text.ljust(shortest, "x")[:longest]
+    padded = text.ljust(shortest, "x")
+    return padded[:longest]
 
 
 def _branches(schema: Schema) -> list[Any]:

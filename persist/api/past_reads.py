@@ -13,8 +13,8 @@ from persist.storage.journal import past_record
 from persist.storage.layout import Layout
 from persist.storage.moments import Moment
 from persist.storage.reader import LocatedRow, Reader
+from persist.storage.result_size import FEW_ROWS, fitting, of_records
 from persist.storage.sql import Row
-from persist.storage.weights import FEW_ROWS, fitting, of_records
 
 SORT_VALUES = 6
 """Where the sort values of a row begin."""

@@ -1,4 +1,4 @@
-"""Weights: how much of a result is read at once, in characters of its text."""
+"""Result size: how much of a result is read at once, in characters of its text."""
 
 from collections.abc import Callable, Sequence
 from typing import Any

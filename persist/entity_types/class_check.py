@@ -1,4 +1,4 @@
-"""The judge of entity classes.
+"""Checks of entity classes.
 
 Every field, method and option of a class is kept exactly, supported with a rule, or
 refused with the class, the member, the reason and what to write instead. The tables are
@@ -23,7 +23,7 @@ from persist.domain.field import Field, FieldType
 from persist.domain.identifiers import COLLECTION_NAME
 from persist.domain.migration import MigrationPlan
 from persist.domain.record import INT64
-from persist.entity_types import command_method
+from persist.entity_types import command_check
 from persist.entity_types.declaration import Declaration, declaration_of
 from persist.entity_types.entity_features import (
     CLASS_FEATURES,
@@ -31,7 +31,6 @@ from persist.entity_types.entity_features import (
     FIELD_ARGUMENTS,
     Refusal,
 )
-from persist.entity_types.field_type import Refused, judge_metadata, judge_type
 from persist.entity_types.json_schema.fields import fields_of
 from persist.entity_types.model_codec import ModelCodec
 from persist.entity_types.pydantic_schema import (
@@ -39,6 +38,7 @@ from persist.entity_types.pydantic_schema import (
     functions,
     is_incompatible,
 )
+from persist.entity_types.type_check import Refused, check_metadata, check_type
 
 
 class InvalidEntityClass(ValueError):
@@ -72,21 +72,21 @@ def _line(model: type) -> str:
         return ""
 
 
-def judge(model: type[SQLModel]) -> None:
+def check_class(model: type[SQLModel]) -> None:
     """Raise ``InvalidEntityClass`` for the first thing that cannot be kept."""
     try:
-        _judge_declaration(declaration_of(model))
-        _judge_class(model)
+        _check_declaration(declaration_of(model))
+        _check_options(model)
         for owner in _models(model):
-            _judge_configuration(owner)
-            _judge_fields(owner, nested=owner is not model)
-        for name, method in command_method.command_methods(model):
-            command_method.judge(name, method, model)
+            _check_configuration(owner)
+            _check_fields(owner, nested=owner is not model)
+        for name, method in command_check.command_methods(model):
+            command_check.check_command(name, method, model)
     except Refused as found:
         raise InvalidEntityClass(model, found.member, found.refusal) from None
 
 
-def _judge_declaration(declared: Declaration) -> None:
+def _check_declaration(declared: Declaration) -> None:
     if not COLLECTION_NAME.fullmatch(declared.name):
         raise Refused(
             "@entity",
@@ -119,7 +119,7 @@ def _collection_name(name: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", words).strip("-0123456789")[:63] or "tickets"
 
 
-def _judge_class(model: type[SQLModel]) -> None:
+def _check_options(model: type[SQLModel]) -> None:
     found = next(_class_features(model), None)
     if found is not None:
         feature, member = found
@@ -159,7 +159,7 @@ def _models(model: type[BaseModel]) -> list[type[BaseModel]]:
         found[current] = None
         for name, info in current.model_fields.items():
             with _field(current, name, nested=current is not model):
-                waiting += judge_type(info.annotation)
+                waiting += check_type(info.annotation)
     return list(found)
 
 
@@ -174,7 +174,7 @@ def _field(owner: type, name: str, *, nested: bool) -> Iterator[None]:
         raise
 
 
-def _judge_configuration(owner: type[BaseModel]) -> None:
+def _check_configuration(owner: type[BaseModel]) -> None:
     allowed = {"extra": (None, "forbid"), "regex_engine": (None, "rust-regex")}
     for option, refusal in CONFIGURATION.items():
         value = owner.model_config.get(option)
@@ -191,7 +191,7 @@ def _judge_configuration(owner: type[BaseModel]) -> None:
             raise Refused(f"method {name}", CLASS_FEATURES[feature])
 
 
-def _judge_fields(owner: type[BaseModel], *, nested: bool) -> None:
+def _check_fields(owner: type[BaseModel], *, nested: bool) -> None:
     if nested and owner.model_computed_fields:
         raise Refused(
             f"field {owner.__name__}.{next(iter(owner.model_computed_fields))}",
@@ -202,15 +202,15 @@ def _judge_fields(owner: type[BaseModel], *, nested: bool) -> None:
         )
     for name, info in owner.model_fields.items():
         with _field(owner, name, nested=nested):
-            _judge_arguments(info)
-            judge_metadata(info.metadata)
+            _check_arguments(info)
+            check_metadata(info.metadata)
     for name, core in field_schemas(owner.__pydantic_core_schema__).items():
         if any(map(is_incompatible, functions(core["schema"]))):
             with _field(owner, name, nested=nested):
                 raise Refused("", CLASS_FEATURES["constraint"])
 
 
-def _judge_arguments(info: FieldInfo) -> None:
+def _check_arguments(info: FieldInfo) -> None:
     for argument, value in field_arguments(info).items():
         if value is None or argument not in FIELD_ARGUMENTS:
             continue
@@ -285,7 +285,7 @@ def indexed_groups(
         groups = [*flagged, *_groups(given, flag)]
         for group in groups:
             for name in group:
-                _judge_indexed(fields, name, flag)
+                _check_indexed(fields, name, flag)
     except Refused as found:
         raise InvalidEntityClass(model, found.member, found.refusal) from None
     return tuple(dict.fromkeys(groups))
@@ -306,7 +306,7 @@ def _groups(given: Any, flag: str) -> list[Paths]:
     return found
 
 
-def _judge_indexed(fields: Mapping[str, Field], name: Any, flag: str) -> None:
+def _check_indexed(fields: Mapping[str, Field], name: Any, flag: str) -> None:
     member = f"field {name}"
     wish = "it cannot be unique" if flag == "unique" else "it cannot have an index"
     found = fields.get(name)

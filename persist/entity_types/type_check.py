@@ -1,4 +1,4 @@
-"""The judge of types: whether a Python type can be kept exactly."""
+"""Checks of types: whether a Python type can be kept exactly."""
 
 import types
 import typing
@@ -52,22 +52,22 @@ class Refused(Exception):
 Models = list[type[BaseModel]]
 
 
-def judge_type(given: Any) -> Models:
+def check_type(given: Any) -> Models:
     """Return the models that a type contains. Raises ``Refused``."""
     annotation: Any = _resolved(given)
     if annotation is Any or annotation in NONE or _is_scalar(annotation):
         return []
     if isinstance(annotation, type) and get_origin(annotation) is None:
-        return _judge_class(annotation)
+        return _check_class(annotation)
     origin = get_origin(annotation)
     arguments = get_args(annotation)
-    judge = _GENERICS.get(origin)
-    if judge is None:
+    check = _GENERICS.get(origin)
+    if check is None:
         raise Refused("", _refusal(origin or annotation))
-    return judge(arguments)
+    return check(arguments)
 
 
-def judge_metadata(metadata: Iterable[Any]) -> None:
+def check_metadata(metadata: Iterable[Any]) -> None:
     """Raise ``Refused`` for metadata of ``Annotated`` that change what is answered."""
     for each in metadata:
         if isinstance(each, PlainSerializer | WrapSerializer):
@@ -98,11 +98,11 @@ def _hashable(annotation: Any) -> bool:
     return getattr(annotation, "__hash__", None) is not None
 
 
-def _judge_class(annotation: type) -> Models:
+def _check_class(annotation: type) -> Models:
     if annotation in (list, dict, tuple):
         return []
     if issubclass(annotation, Enum) and not issubclass(annotation, Flag):
-        _judge_values([member.value for member in annotation])
+        _check_values([member.value for member in annotation])
         return []
     is_root = getattr(annotation, "__pydantic_root_model__", False)
     if issubclass(annotation, BaseModel) and not is_root:
@@ -120,7 +120,7 @@ def _named(annotation: Any, refusal: Refusal) -> Refusal:
     return Refusal(f"{name} is refused: {refusal.reason}", refusal.instead)
 
 
-def _judge_values(values: Iterable[Any]) -> None:
+def _check_values(values: Iterable[Any]) -> None:
     for value in values:
         plain = value.value if isinstance(value, Enum) else value
         if not isinstance(plain, str | int | float | None):
@@ -133,39 +133,39 @@ def _judge_values(values: Iterable[Any]) -> None:
             )
 
 
-def _judge_all(arguments: tuple[Any, ...]) -> Models:
+def _check_all(arguments: tuple[Any, ...]) -> Models:
     return [
         model
         for argument in arguments
         if argument is not Ellipsis
-        for model in judge_type(argument)
+        for model in check_type(argument)
     ]
 
 
-def _judge_annotated(arguments: tuple[Any, ...]) -> Models:
-    judge_metadata(arguments[1:])
+def _check_annotated(arguments: tuple[Any, ...]) -> Models:
+    check_metadata(arguments[1:])
     for each in arguments[1:]:
         if isinstance(each, FieldInfo):
-            judge_metadata(each.metadata)
-    return judge_type(arguments[0])
+            check_metadata(each.metadata)
+    return check_type(arguments[0])
 
 
-def _judge_union(arguments: tuple[Any, ...]) -> Models:
+def _check_union(arguments: tuple[Any, ...]) -> Models:
     branches = [each for each in arguments if each not in NONE]
     exact = [name for name in map(_plain, branches) if name in REQUIRES_ITS_OWN_FIELD]
     if exact and len(branches) > 1:
         name = exact[0].__name__
         reason = f"{name} in a union cannot be distinguished from text or a number"
         raise Refused("", Refusal(reason, f"write {name} or {name} | None"))
-    return _judge_all(arguments)
+    return _check_all(arguments)
 
 
-def _judge_literal(arguments: tuple[Any, ...]) -> Models:
-    _judge_values(arguments)
+def _check_literal(arguments: tuple[Any, ...]) -> Models:
+    _check_values(arguments)
     return []
 
 
-def _judge_set(arguments: tuple[Any, ...]) -> Models:
+def _check_set(arguments: tuple[Any, ...]) -> Models:
     element = _plain(arguments[0])
     choice = get_origin(element) is Literal or (
         isinstance(element, type) and issubclass(element, Enum)
@@ -178,17 +178,17 @@ def _judge_set(arguments: tuple[Any, ...]) -> Models:
                 "write list[...]",
             ),
         )
-    return judge_type(arguments[0])
+    return check_type(arguments[0])
 
 
-def _judge_dict(arguments: tuple[Any, ...]) -> Models:
+def _check_dict(arguments: tuple[Any, ...]) -> Models:
     key, value = arguments
     if _plain(key) not in (str, Any):
         raise Refused(
             "",
             Refusal("the names of JSON's members are text", "write dict[str, ...]"),
         )
-    return _judge_all((key, value))
+    return _check_all((key, value))
 
 
 def _plain(annotation: Any) -> Any:
@@ -204,14 +204,14 @@ REQUIRES_ITS_OWN_FIELD = tuple(
 )
 
 _GENERICS: dict[Any, typing.Callable[[tuple[Any, ...]], Models]] = {
-    Annotated: _judge_annotated,
-    Literal: _judge_literal,
-    Union: _judge_union,
-    dict: _judge_dict,
-    frozenset: _judge_set,
-    list: _judge_all,
-    set: _judge_set,
-    tuple: _judge_all,
-    types.UnionType: _judge_union,
+    Annotated: _check_annotated,
+    Literal: _check_literal,
+    Union: _check_union,
+    dict: _check_dict,
+    frozenset: _check_set,
+    list: _check_all,
+    set: _check_set,
+    tuple: _check_all,
+    types.UnionType: _check_union,
 }
-"""How the arguments of a generic type are judged, by its origin."""
+"""How the arguments of a generic type are checked, by its origin."""

@@ -1,4 +1,4 @@
-"""The judge of commands, and how they are found on a class."""
+"""Checks of commands, and how they are found on a class."""
 
 import inspect
 import re
@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from persist.domain.identifiers import COMMAND_NAME
 from persist.entity_types.entity_features import Refusal
-from persist.entity_types.field_type import Refused, judge_metadata, judge_type
+from persist.entity_types.type_check import Refused, check_metadata, check_type
 
 Method = Callable[..., Any]
 
@@ -63,7 +63,7 @@ def parameters_of(method: Method) -> list[inspect.Parameter]:
     return list(inspect.signature(method, eval_str=True).parameters.values())[1:]
 
 
-def judge(name: str, attribute: Any, model: type[BaseModel]) -> None:
+def check_command(name: str, attribute: Any, model: type[BaseModel]) -> None:
     """Raise ``Refused`` for a command that could not be called as it is written."""
     try:
         feature = _feature(name, attribute)
@@ -72,8 +72,8 @@ def judge(name: str, attribute: Any, model: type[BaseModel]) -> None:
         if not COMMAND_NAME.fullmatch(name):
             raise Refused("", _misnamed(name))
         for parameter in parameters_of(attribute):
-            _judge_parameter(parameter)
-        _judge_result(attribute, model)
+            _check_parameter(parameter)
+        _check_result(attribute, model)
     except NameError as error:
         refusal = Refusal(str(error), "import the type in the module of the class")
         raise Refused(f"command {name}", refusal) from None
@@ -109,34 +109,34 @@ def _misnamed(name: str) -> Refusal:
     )
 
 
-def _judge_parameter(parameter: inspect.Parameter) -> None:
+def _check_parameter(parameter: inspect.Parameter) -> None:
     if parameter.annotation is parameter.empty:
         return
     try:
-        judge_models(parameter.annotation)
+        check_models(parameter.annotation)
     except Refused as found:
         raise Refused(f"parameter {parameter.name}", found.refusal) from None
 
 
-def judge_models(annotation: Any) -> None:
+def check_models(annotation: Any) -> None:
     """Judge a type and the models nested in it. Raises ``Refused``."""
     known: set[type[BaseModel]] = set()
-    waiting = judge_type(annotation)
+    waiting = check_type(annotation)
     while waiting:
         model = waiting.pop()
         if model in known:
             continue
         known.add(model)
         for info in model.model_fields.values():
-            judge_metadata(info.metadata)
-            waiting += judge_type(info.annotation)
+            check_metadata(info.metadata)
+            waiting += check_type(info.annotation)
 
 
-def _judge_result(method: Method, model: type[BaseModel]) -> None:
+def _check_result(method: Method, model: type[BaseModel]) -> None:
     result = inspect.signature(method, eval_str=True).return_annotation
     if result in (inspect.Signature.empty, Self, model):
         return
     try:
-        judge_models(result)
+        check_models(result)
     except Refused as found:
         raise Refused("result", found.refusal) from None
