@@ -138,12 +138,10 @@ _AS_RECORD = (
 
 REVISION = Statement(
     sa.select(*_AS_RECORD).where(
-        *_OF_RECORD,
-        _SINCE_FIRST,
-        JOURNAL.c.revision == sa.bindparam("revision"),
+        *_OF_RECORD, JOURNAL.c.revision == sa.bindparam("revision")
     )
 )
-"""Select a record as it was at a revision."""
+"""Select a record as it was at a revision; also at the base that a trim left."""
 
 LAST_CHANGE = Statement(
     sa.select(JOURNAL.c.operation, *_AS_RECORD)

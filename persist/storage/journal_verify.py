@@ -13,6 +13,7 @@ from persist.storage.dialect import Dialect
 from persist.storage.seals import (
     CHANGES_TO_SEAL,
     HASH_COLUMN,
+    LAST_SEAL,
     LEAF_COLUMNS,
     SEALS_AFTER,
     leaf_of,
@@ -46,6 +47,19 @@ BASES = Statement(
 )
 """Select the next bases with their seals and inclusion paths."""
 
+UNSEALED = Statement(
+    sa.select(sa.func.min(JOURNAL.c.seq)).where(
+        sa.or_(
+            JOURNAL.c.seq > big_integer("head"),
+            sa.and_(
+                JOURNAL.c.seq < big_integer("first"),
+                JOURNAL.c.seq.not_in(sa.select(JOURNAL_BASES.c.seq)),
+            ),
+        )
+    )
+)
+"""Select the first change that is neither in the journal nor a base."""
+
 OnProgress = Callable[[str, int, int], None]
 """Is called with what is done, how much of it is done, and how much there is."""
 
@@ -76,7 +90,21 @@ def verify_journal(
     ``noted`` is the hash of a seal that must be in the chain, None for none. Raises
     ``JournalAltered``.
     """
+    try:
+        return _verify(dialect, noted, on_progress, any_text=False)
+    except Exception as error:
+        if not dialect.is_driver_error(error):
+            raise
+    # A text may be no UTF-8 any more. Reading all of them that way is slower.
+    return _verify(dialect, noted, on_progress, any_text=True)
+
+
+def _verify(
+    dialect: Dialect, noted: str | None, on_progress: OnProgress, *, any_text: bool
+) -> Verified:
     with closing(dialect.connect()) as connection:
+        if any_text:
+            dialect.read_any_text(connection)
         session = Session(dialect, connection.cursor())
         session.execute(dialect.begin_read)
         first, head = session.rows(JOURNAL_ENDS)[0]
@@ -93,7 +121,11 @@ def verify_journal(
             has_noted = has_noted or seal.hash == noted
             last = seal
         _check_end(last, first, head)
+        _check_counter(session, last)
         _check_bases(session, first)
+        unsealed = session.value(UNSEALED, first=first, head=head)
+        if unsealed is not None:
+            raise JournalAltered(f"change {unsealed} has no seal")
         session.execute("ROLLBACK")
     return Verified(changes, first, last, has_noted)
 
@@ -110,23 +142,40 @@ def _seals(session: Session[Dialect]) -> Iterator[Seal]:
 def _check_link(seal: Seal, last: Seal | None, first: int) -> None:
     """Raise ``JournalAltered`` unless a seal follows the one before it."""
     if last is None:
-        # What came before was trimmed; only its last seal is left.
-        if seal.first_seq > first:
-            raise JournalAltered(
-                f"changes from {first} to {seal.first_seq - 1} have no seal"
-            )
-        if seal.first_seq > 1:
+        if _is_kept(seal, first):
             return
     elif seal.first_seq != last.seq + 1:
         raise JournalAltered(f"the seal after {last.seq} is missing")
     previous = "" if last is None else last.hash
-    expected = seal_hash(previous, seal.first_seq, seal.seq, seal.at, seal.root)
-    if seal.hash != expected:
+    if seal.hash != _expected_hash(seal, previous):
         raise JournalAltered(f"the seal that ends with change {seal.seq} was altered")
     if last is not None and seal.at < last.at:
         raise JournalAltered(
             f"the seal that ends with change {seal.seq} goes back in time"
         )
+
+
+def _is_kept(seal: Seal, first: int) -> bool:
+    """Return whether the first seal is the one that a trim kept.
+
+    Raises ``JournalAltered`` if the journal cannot begin with it.
+    """
+    if seal.first_seq > first:
+        raise JournalAltered(
+            f"changes from {first} to {seal.first_seq - 1} have no seal"
+        )
+    is_kept = seal.first_seq < first
+    if is_kept and seal.seq != first - 1:
+        raise JournalAltered(f"changes before {first} are missing")
+    return is_kept
+
+
+def _expected_hash(seal: Seal, previous: str) -> str | None:
+    """Return the hash of a seal; None if its text is no UTF-8 any more."""
+    try:
+        return seal_hash(previous, seal.first_seq, seal.seq, seal.at, seal.root)
+    except ValueError:
+        return None
 
 
 def _check_changes(session: Session[Dialect], seal: Seal) -> int:
@@ -152,7 +201,7 @@ def _checked_leaf(seq: int, row: Row) -> bytes:
     try:
         leaf_hash = leaf_of(row).hash()
     except ValueError:
-        # Its data is no JSON any more.
+        # Its data is no JSON any more, or a text no UTF-8.
         leaf_hash = None
     stored = row[HASH_COLUMN]
     if leaf_hash is None or stored is None or bytes(stored) != leaf_hash:
@@ -178,6 +227,13 @@ def _check_base(base: Row, first: int) -> None:
     seal = Seal(**json.loads(seal_text))
     if root_from_path(leaf_hash, path).hex() != seal.root:
         raise JournalAltered(f"change {seq} is not that of its seal")
+
+
+def _check_counter(session: Session[Dialect], last: Seal | None) -> None:
+    """Raise ``JournalAltered`` unless the next seal will follow the last one."""
+    noted = session.rows(LAST_SEAL)[0]
+    if last is not None and tuple(noted) != (last.seq, last.hash, last.at):
+        raise JournalAltered("the counter of the journal does not name the last seal")
 
 
 def _check_end(last: Seal | None, first: int, head: int) -> None:

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -15,6 +16,7 @@ from tests.conftest import NewDatabase
 from tests.support.collection import Collection
 from tests.support.events import EVENTS, changes, listening
 from tests.support.problems import assert_problem
+from tests.support.raw_sql import run_sql
 from tests.support.server import run, serving
 
 
@@ -181,6 +183,71 @@ def test_writers_go_on_while_the_journal_is_cut(journal: Journal) -> None:
     assert said == "4,000 changes deleted; the journal begins at seq 4001"
     assert seqs == list(range(4_001, 4_001 + len(seqs)))
     assert max(lasted) < 4
+
+
+def undo(journal: Journal, **body: Any) -> httpx.Response:
+    return journal.client.post("/changes/undo", json=body)
+
+
+def test_what_was_trimmed_cannot_be_undone_but_what_follows_can(
+    journal: Journal,
+) -> None:
+    counters, early, late = journal.counters, {"x-request-id": "e"}, "late"
+    kept = counters.create({"value": 1}, headers=early).json()
+    removed = counters.create({"value": 2}, headers=early).json()
+    first = journal.end
+    counters.patch(kept["id"], {"value": 3}, headers={"x-request-id": late})
+    counters.delete(removed["id"], headers={"x-request-id": late})
+    journal.trim(first + 1)
+    for from_seq in (1, first):
+        refused = undo(journal, from_seq=from_seq, to_seq=first + 1)
+        problem = assert_problem(refused, 410, "changes-gone")
+        assert problem["first_seq"] == first + 1
+    assert_problem(undo(journal, request_id="e"), 404, "not-found")
+    report = undo(journal, request_id=late).json()
+    outcomes = {record["id"]: record["outcome"] for record in report["records"]}
+    assert outcomes == {kept["id"]: "reverted", removed["id"]: "recreated"}
+    assert counters.record(kept["id"])["data"] == kept["data"]
+    back = counters.record(removed["id"])
+    assert (back["data"], back["created_at"]) == (
+        removed["data"],
+        removed["created_at"],
+    )
+
+
+def test_the_base_of_a_deleted_record_can_come_back(journal: Journal) -> None:
+    counters = journal.counters
+    record = counters.created(value=1)
+    cut = journal.end + 1
+    counters.delete(record["id"])
+    journal.trim(cut)
+    path = counters.at(record["id"])
+    [in_trash] = counters.client.get(f"{counters.path}/trash").json()["items"]
+    body = {"to_revision": in_trash["revision"]}
+    back = counters.client.post(f"{path}/revert", json=body).json()
+    assert (back["revision"], back["data"]) == (3, record["data"])
+
+
+def test_what_an_earlier_release_trimmed_without_a_base_is_a_conflict(
+    journal: Journal,
+) -> None:
+    counters = journal.counters
+    record = counters.created(value=1)
+    counters.created(value=2)
+    cut = journal.end + 1
+    name = {"x-request-id": "late"}
+    counters.patch(record["id"], {"value": 3}, headers=name).raise_for_status()
+    journal.trim(cut)
+    run_sql(
+        journal.url,
+        f"DELETE FROM journal WHERE seq < {cut}",
+        "DELETE FROM journal_bases",
+    )
+    refused = undo(journal, request_id="late")
+    problem = assert_problem(refused, 409, "undo-conflict")
+    assert problem["records"][0]["reason"]["conflict"] == "trimmed"
+    report = undo(journal, request_id="late", on_conflict="skip").json()
+    assert (report["undone"], report["skipped"]) == (0, 1)
 
 
 def test_two_may_trim_at_once(journal: Journal) -> None:

@@ -2,13 +2,10 @@
 
 import base64
 import json
-import sqlite3
 from collections.abc import Callable
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import (
@@ -22,11 +19,17 @@ from pydantic import ValidationError
 from persist.settings import Settings
 from tests.conftest import NewDatabase
 from tests.support.program import persist
+from tests.support.raw_sql import run_sql
 from tests.support.server import serving
 
 SETTINGS = {"MODELS": "tests.deployment"}
 PRIVATE, PUBLIC = "journal.pem", "public.pem"
 CHANGES = 12
+SWAP = (
+    "UPDATE journal SET seq = -1 WHERE seq = {0};"
+    "UPDATE journal SET seq = {0} WHERE seq = {1};"
+    "UPDATE journal SET seq = {1} WHERE seq = -1"
+)
 
 
 @pytest.fixture(scope="module")
@@ -65,23 +68,11 @@ def journal(
     return url, head
 
 
-def run_sql(url: str, *statements: str) -> None:
-    if url.startswith("sqlite"):
-        with closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as connection:
-            for statement in statements:
-                connection.execute(statement)
-            connection.commit()
-        return
-    with psycopg.connect(url, autocommit=True) as connection:
-        for statement in statements:
-            connection.execute(statement.encode())
-
-
 @pytest.fixture
 def altered(journal: tuple[str, dict[str, Any]]) -> Any:
     """Alters the journal, and puts it back as it was after the test."""
     url, _ = journal
-    tables = ("journal", "seals", "journal_head")
+    tables = ("journal", "seals", "journal_head", "journal_first", "journal_bases")
     run_sql(
         url, *(f"CREATE TABLE kept_{name} AS SELECT * FROM {name}" for name in tables)
     )
@@ -118,6 +109,14 @@ def test_an_unaltered_journal_is_verified(
         ("UPDATE journal SET actor = 'mallory' WHERE seq = 4", "change 4 was altered"),
         ("UPDATE journal SET hash = NULL WHERE seq = 5", "change 5 was altered"),
         ("DELETE FROM journal WHERE seq = 10", "change 10 is missing"),
+        ("DELETE FROM journal WHERE seq = 1", "change 1 is missing"),
+        (SWAP.format(9, 10), "changes from 8 to 12 are not those of their seal"),
+        (SWAP.format(1, 2), "changes from 1 to 1 are not those of their seal"),
+        (
+            "UPDATE journal_head SET seal_hash = 'x'",
+            "the counter of the journal does not name the last seal",
+        ),
+        ("UPDATE journal_first SET seq = 4", "changes before 4 are missing"),
         (f"DELETE FROM journal WHERE seq = {CHANGES}", f"change {CHANGES} is missing"),
         ("DELETE FROM seals WHERE seq = 2", "the seal after 1 is missing"),
         (
@@ -134,7 +133,7 @@ def test_what_was_altered_is_named(
     statement: str,
     fault: str,
 ) -> None:
-    altered(statement)
+    altered(*statement.split(";"))
     outcome = persist(tmp_path, "journal", "verify", "--database-url", journal[0])
     assert outcome.returncode == 1
     assert fault in outcome.stderr
@@ -184,7 +183,9 @@ def test_a_journal_cut_at_its_end_lacks_the_noted_head(
     altered(
         "DELETE FROM journal WHERE seq > 7",
         "DELETE FROM seals WHERE seq > 7",
-        "UPDATE journal_head SET seq = 7",
+        "UPDATE journal_head SET seq = 7, sealed_seq = 7,"
+        " seal_hash = (SELECT hash FROM seals WHERE seq = 7),"
+        " sealed_at = (SELECT at FROM seals WHERE seq = 7)",
     )
     command = ("journal", "verify", "--database-url", url)
     assert persist(tmp_path, *command).returncode == 0
@@ -196,27 +197,17 @@ def test_a_journal_cut_at_its_end_lacks_the_noted_head(
 def test_a_head_older_than_the_trimmed_journal_cannot_be_judged(
     journal: tuple[str, dict[str, Any]], altered: Callable[..., None], tmp_path: Path
 ) -> None:
+    altered()
     url, head = journal
     noted = tmp_path / "head.json"
     noted.write_text(json.dumps(head | {"seq": 1, "hash": "0" * 64}))
-    run_sql(url, "CREATE TABLE kept_first AS SELECT * FROM journal_first")
-    try:
-        cut = persist(
-            tmp_path, "journal", "trim", "--before", "4", "--database-url", url
-        )
-        assert "3 changes deleted; the journal begins at seq 4" in cut.stdout
-        command = ("journal", "verify", "--database-url", url)
-        assert persist(tmp_path, *command).returncode == 0
-        outcome = persist(tmp_path, *command, "--head", str(noted))
-        assert outcome.returncode == 2
-        assert "the journal was trimmed and begins at seq 4" in outcome.stderr
-    finally:
-        run_sql(
-            url,
-            "DELETE FROM journal_first",
-            "INSERT INTO journal_first SELECT * FROM kept_first",
-            "DROP TABLE kept_first",
-        )
+    cut = persist(tmp_path, "journal", "trim", "--before", "4", "--database-url", url)
+    assert "3 changes deleted; the journal begins at seq 4" in cut.stdout
+    command = ("journal", "verify", "--database-url", url)
+    assert persist(tmp_path, *command).returncode == 0
+    outcome = persist(tmp_path, *command, "--head", str(noted))
+    assert outcome.returncode == 2
+    assert "the journal was trimmed and begins at seq 4" in outcome.stderr
 
 
 @pytest.mark.parametrize("content", ["", "{}", "[]", '{"seq": "x", "hash": 1}'])

@@ -330,6 +330,100 @@ def test_what_was_before_an_evolution_is_brought_forward(notes: Collection) -> N
     assert states(notes, changed, removed) == [{"title": "one"}, {"title": "two"}]
 
 
+def test_changes_around_an_evolution_are_brought_forward(notes: Collection) -> None:
+    record, start = notes.created(text="one"), head(notes.client)
+    notes.patch(record["id"], {"text": "two"}).raise_for_status()
+    evolve(notes)
+    notes.patch(record["id"], {"title": "three"}).raise_for_status()
+    end = head(notes.client)
+    undone(notes.client, from_seq=start + 1, to_seq=end)
+    assert states(notes, record) == [{"title": "one"}]
+    again = head(notes.client)
+    undone(notes.client, from_seq=again, to_seq=again)
+    assert states(notes, record) == [{"title": "three"}]
+
+
+def test_an_undo_before_an_evolution_is_undone(notes: Collection) -> None:
+    record = notes.created(text="one")
+    name, headers = named()
+    notes.patch(record["id"], {"text": "two"}, headers=headers).raise_for_status()
+    undone(notes.client, request_id=name)
+    own = notes.history(record["id"])[0]["request_id"]
+    evolve(notes)
+    undone(notes.client, request_id=own)
+    assert states(notes, record) == [{"title": "two"}]
+
+
+@pytest.mark.parametrize("evolved", [False, True])
+def test_a_restore_is_taken_back(notes: Collection, evolved: bool) -> None:
+    """One record was changed since the snapshot, one deleted, one is as it was."""
+    records = [notes.created(text=text) for text in ("one", "two", "three")]
+    client = notes.client
+    snapshot = client.post(f"{notes.path}/snapshots", json={}).json()["id"]
+    if evolved:
+        evolve(notes)
+    member = "title" if evolved else "text"
+    notes.patch(records[0]["id"], {member: "new"}).raise_for_status()
+    notes.delete(records[1]["id"]).raise_for_status()
+    before = states(notes, *records)
+    name, headers = named()
+    body = {"snapshot": snapshot, "on_conflict": "overwrite"}
+    client.post("/migrations", json=body, headers=headers).raise_for_status()
+    assert states(notes, *records) == [
+        {member: text} for text in ("one", "two", "three")
+    ]
+    report = undone(client, request_id=name)
+    assert report["undone"] == 2
+    assert states(notes, *records) == before
+
+
+def test_a_restore_into_an_empty_collection_is_taken_back(notes: Collection) -> None:
+    records = [notes.created(text=text) for text in ("one", "two")]
+    client = notes.client
+    snapshot = client.post(f"{notes.path}/snapshots", json={}).json()["id"]
+    for record in records:
+        notes.delete(record["id"])
+    name, headers = named()
+    client.post("/migrations", json={"snapshot": snapshot}, headers=headers)
+    report = undone(client, request_id=name)
+    assert set(outcomes(report).values()) == {"deleted"}
+    assert states(notes, *records) == [None, None]
+
+
+def test_a_transaction_over_collections_is_taken_back(
+    counters: Collection, notes: Collection
+) -> None:
+    counter, note = counters.created(value=1), notes.created(text="one")
+    name, headers = named()
+    there = {"collection": counters.name, "workspace": counters.workspace}
+    operations = [
+        {"op": "command", "id": counter["id"], "command": "increment"} | there,
+        {"op": "create", "data": {"value": 7}} | there,
+        {"op": "delete", "collection": notes.name, "id": note["id"]},
+    ]
+    stored = counters.client.post(
+        "/transactions", json={"operations": operations}, headers=headers
+    )
+    made = stored.json()["results"][1]["record"]
+    report = undone(counters.client, request_id=name)
+    assert outcomes(report) == {
+        counter["id"]: "reverted",
+        made["id"]: "deleted",
+        note["id"]: "recreated",
+    }
+    assert states(counters, counter, made) == [counter["data"], None]
+    assert states(notes, note) == [note["data"]]
+
+
+def test_a_selective_invoke_is_taken_back(counters: Collection, marker: str) -> None:
+    records = [counters.created(value=each, name=marker) for each in range(3)]
+    name, headers = named()
+    invoked = counters.invoke("increment", {"by": 5}, headers=headers, name=marker)
+    assert invoked.json()["invoked"] == 3
+    assert undone(counters.client, request_id=name)["undone"] == 3
+    assert states(counters, *records) == [record["data"] for record in records]
+
+
 def test_an_evolution_itself_cannot_be_taken_back(notes: Collection) -> None:
     record = notes.created(text="one")
     start = head(notes.client)

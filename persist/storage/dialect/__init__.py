@@ -147,6 +147,12 @@ class Dialect(Protocol):
     def stream_cursor(self, connection: Connection) -> Cursor:
         """Return a cursor that reads the rows of a query in batches."""
 
+    def read_any_text(self, connection: Connection) -> None:
+        """Have a connection return texts that are no UTF-8, too.
+
+        Bytes that cannot be decoded become lone surrogates, which cannot be encoded.
+        """
+
     def in_transaction(self, connection: Connection) -> bool:
         """Return whether a transaction is open."""
 

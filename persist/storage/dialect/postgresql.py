@@ -196,6 +196,9 @@ class PostgreSQL(PostgreSQLSql):
     def stream_cursor(self, connection: Connection) -> Cursor:
         return cast(Cursor, _psycopg(connection).cursor(name="stream"))
 
+    def read_any_text(self, connection: Connection) -> None:
+        pass  # it stores nothing else
+
     def in_transaction(self, connection: Connection) -> bool:
         status = _psycopg(connection).info.transaction_status
         return status != TransactionStatus.IDLE

@@ -6,6 +6,7 @@ import sqlite3
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, closing, suppress
+from functools import partial
 from pathlib import Path as FilePath
 from typing import cast
 
@@ -142,6 +143,10 @@ class Sqlite(SqliteSql):
 
     def stream_cursor(self, connection: Connection) -> Cursor:
         return connection.cursor()
+
+    def read_any_text(self, connection: Connection) -> None:
+        decode = partial(str, encoding="utf-8", errors="surrogateescape")
+        cast(sqlite3.Connection, connection).text_factory = decode
 
     def in_transaction(self, connection: Connection) -> bool:
         return cast(sqlite3.Connection, connection).in_transaction
