@@ -14,6 +14,7 @@ from persist.client.problems import Problem
 from persist.client.records import (
     Change,
     CommandResult,
+    DeletedRecord,
     ImportReport,
     InvokeReport,
     Outcome,
@@ -30,6 +31,7 @@ __all__ = [
     "Client",
     "Collection",
     "CommandResult",
+    "DeletedRecord",
     "ImportReport",
     "InvokeReport",
     "Operation",

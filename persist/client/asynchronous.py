@@ -14,6 +14,7 @@ from persist.client.calls import (
     CollectionCalls,
     Feed,
     LineSplitter,
+    Moment,
     Target,
     import_line,
     json_call,
@@ -25,6 +26,7 @@ from persist.client.records import (
     Change,
     CommandResult,
     Data,
+    DeletedRecord,
     ImportReport,
     InvokeReport,
     Json,
@@ -241,20 +243,35 @@ class AsyncCollection(Generic[Data]):
         call = self._calls.create(data)
         return await self._client.send(call)
 
-    async def get(self, key: str, *, revision: int | None = None) -> Record[Data]:
-        """Return the record with an id, as it is or as it was at a revision."""
-        call = self._calls.get(key, revision)
+    async def get(
+        self, key: str, *, revision: int | None = None, as_of: Moment | None = None
+    ) -> Record[Data]:
+        """Return the record with an id, as it is, or as it was at a revision or at a
+        moment: a ``seq`` or a time."""
+        call = self._calls.get(key, revision, as_of)
         return await self._client.send(call)
 
     async def list(self, **filters: Any) -> AsyncIterator[Record[Data]]:
         """Yield the records that match, page by page.
 
         ``filters`` are those of the query string: ``severity__gte=30``,
-        ``sort="-severity"``, ``filter="data.severity >= 30"``.
+        ``sort="-severity"``, ``filter="data.severity >= 30"``, ``as_of=seq``.
         """
         cursor = None
         while True:
             call = self._calls.page(filters, cursor)
+            records, cursor = await self._client.send(call)
+            for record in records:
+                yield record
+            if cursor is None:
+                return
+
+    async def trash(self, **filters: Any) -> AsyncIterator[DeletedRecord[Data]]:
+        """Yield the deleted records that match, the newest deletion first. ``revert``
+        brings one back: ``revert(record, record.revision)``."""
+        cursor = None
+        while True:
+            call = self._calls.trash(filters, cursor)
             records, cursor = await self._client.send(call)
             for record in records:
                 yield record
@@ -266,14 +283,23 @@ class AsyncCollection(Generic[Data]):
         call = self._calls.count(filters)
         return await self._client.send(call)
 
-    async def replace(self, target: Target, data: Data | Json) -> Record[Data]:
-        """Replace the data of a record, or create it under an id of the caller's."""
-        call = self._calls.replace(target, data)
+    async def replace(
+        self, target: Target, data: Data | Json, *, merge: bool = False
+    ) -> Record[Data]:
+        """Replace the data of a record, or create it under an id of the caller's.
+
+        With ``merge``, what others changed since the record was read is kept, unless
+        both changed the same (``PreconditionFailed`` with ``conflicts``).
+        """
+        call = self._calls.replace(target, data, merge=merge)
         return await self._client.send(call)
 
-    async def patch(self, target: Target, changes: Changes) -> Record[Data]:
-        """Change a record by a merge patch (an object) or a JSON Patch (a list)."""
-        call = self._calls.patch(target, changes)
+    async def patch(
+        self, target: Target, changes: Changes, *, merge: bool = False
+    ) -> Record[Data]:
+        """Change a record by a merge patch (an object) or a JSON Patch (a list).
+        ``merge`` is that of ``replace``."""
+        call = self._calls.patch(target, changes, merge=merge)
         return await self._client.send(call)
 
     async def delete(self, target: Target) -> None:
@@ -325,6 +351,17 @@ class AsyncCollection(Generic[Data]):
     async def import_all(self, data: Iterable[Data | Json]) -> ImportReport:
         """Create a record of each item, or none; sent as they are produced."""
         call = self._calls.import_lines(map(import_line, data))
+        return await self._client.send(call)
+
+    async def import_records(
+        self, records: Iterable[Record[Any]], on_conflict: str = "fail"
+    ) -> ImportReport:
+        """Store records as they were exported, with their ids and times, all or none.
+
+        Where one has an id that is taken, ``on_conflict`` is ``"fail"``, ``"skip"`` or
+        ``"overwrite"``.
+        """
+        call = self._calls.import_records(records, on_conflict)
         return await self._client.send(call)
 
     async def export(self, **filters: Any) -> AsyncIterator[Record[Data]]:

@@ -14,6 +14,7 @@ from persist.client.calls import (
     CollectionCalls,
     Feed,
     LineSplitter,
+    Moment,
     Target,
     import_line,
     json_call,
@@ -25,6 +26,7 @@ from persist.client.records import (
     Change,
     CommandResult,
     Data,
+    DeletedRecord,
     ImportReport,
     InvokeReport,
     Json,
@@ -232,20 +234,34 @@ class Collection(Generic[Data]):
         call = self._calls.create(data)
         return self._client.send(call)
 
-    def get(self, key: str, *, revision: int | None = None) -> Record[Data]:
-        """Return the record with an id, as it is or as it was at a revision."""
-        call = self._calls.get(key, revision)
+    def get(
+        self, key: str, *, revision: int | None = None, as_of: Moment | None = None
+    ) -> Record[Data]:
+        """Return the record with an id, as it is, or as it was at a revision or at a
+        moment: a ``seq`` or a time."""
+        call = self._calls.get(key, revision, as_of)
         return self._client.send(call)
 
     def list(self, **filters: Any) -> Iterator[Record[Data]]:
         """Yield the records that match, page by page.
 
         ``filters`` are those of the query string: ``severity__gte=30``,
-        ``sort="-severity"``, ``filter="data.severity >= 30"``.
+        ``sort="-severity"``, ``filter="data.severity >= 30"``, ``as_of=seq``.
         """
         cursor = None
         while True:
             call = self._calls.page(filters, cursor)
+            records, cursor = self._client.send(call)
+            yield from records
+            if cursor is None:
+                return
+
+    def trash(self, **filters: Any) -> Iterator[DeletedRecord[Data]]:
+        """Yield the deleted records that match, the newest deletion first. ``revert``
+        brings one back: ``revert(record, record.revision)``."""
+        cursor = None
+        while True:
+            call = self._calls.trash(filters, cursor)
             records, cursor = self._client.send(call)
             yield from records
             if cursor is None:
@@ -256,14 +272,23 @@ class Collection(Generic[Data]):
         call = self._calls.count(filters)
         return self._client.send(call)
 
-    def replace(self, target: Target, data: Data | Json) -> Record[Data]:
-        """Replace the data of a record, or create it under an id of the caller's."""
-        call = self._calls.replace(target, data)
+    def replace(
+        self, target: Target, data: Data | Json, *, merge: bool = False
+    ) -> Record[Data]:
+        """Replace the data of a record, or create it under an id of the caller's.
+
+        With ``merge``, what others changed since the record was read is kept, unless
+        both changed the same (``PreconditionFailed`` with ``conflicts``).
+        """
+        call = self._calls.replace(target, data, merge=merge)
         return self._client.send(call)
 
-    def patch(self, target: Target, changes: Changes) -> Record[Data]:
-        """Change a record by a merge patch (an object) or a JSON Patch (a list)."""
-        call = self._calls.patch(target, changes)
+    def patch(
+        self, target: Target, changes: Changes, *, merge: bool = False
+    ) -> Record[Data]:
+        """Change a record by a merge patch (an object) or a JSON Patch (a list).
+        ``merge`` is that of ``replace``."""
+        call = self._calls.patch(target, changes, merge=merge)
         return self._client.send(call)
 
     def delete(self, target: Target) -> None:
@@ -312,6 +337,17 @@ class Collection(Generic[Data]):
     def import_all(self, data: Iterable[Data | Json]) -> ImportReport:
         """Create a record of each item, or none; sent as they are produced."""
         call = self._calls.import_lines(map(import_line, data))
+        return self._client.send(call)
+
+    def import_records(
+        self, records: Iterable[Record[Any]], on_conflict: str = "fail"
+    ) -> ImportReport:
+        """Store records as they were exported, with their ids and times, all or none.
+
+        Where one has an id that is taken, ``on_conflict`` is ``"fail"``, ``"skip"`` or
+        ``"overwrite"``.
+        """
+        call = self._calls.import_records(records, on_conflict)
         return self._client.send(call)
 
     def export(self, **filters: Any) -> Iterator[Record[Data]]:

@@ -7,6 +7,7 @@ import json
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Generic, TypeVar
 from urllib.parse import quote
 
@@ -16,14 +17,17 @@ from persist.client.records import (
     Change,
     CommandResult,
     Data,
+    DeletedRecord,
     ImportReport,
     InvokeReport,
     Json,
     Record,
     UndoReport,
     dump,
+    dump_record,
     loader,
     parse_change,
+    parse_deleted,
     parse_invoke_report,
     parse_record,
     parse_undo_report,
@@ -34,6 +38,9 @@ Query = list[tuple[str, str | int | float | bool | None]]
 
 Target = Record[Any] | str
 """A record that was read, or an id."""
+
+Moment = int | str | datetime
+"""A ``seq`` of the journal, or a time."""
 
 Changes = Json | Sequence[Json]
 """A merge patch (an object) or a JSON Patch (a list)."""
@@ -122,9 +129,17 @@ def path_of(*parts: str) -> str:
 def precondition(target: Target) -> dict[str, str]:
     """Return the headers that let a write fail if the record has changed meanwhile.
 
-    A record that was read before carries its revision; an id carries none.
+    A record that was read before carries its revision, one of the trash that there is
+    none; an id carries nothing.
     """
+    if isinstance(target, DeletedRecord):
+        return {"If-None-Match": "*"}
     return {"If-Match": target.etag} if isinstance(target, Record) else {}
+
+
+def _merging(target: Target, *, merge: bool) -> dict[str, str]:
+    """Return the headers of a change, which is merged with those of others if asked."""
+    return precondition(target) | ({"Prefer": "merge"} if merge else {})
 
 
 def id_of(target: Target) -> str:
@@ -158,10 +173,14 @@ class CollectionCalls(Generic[Data]):
             body=dump(data),
         )
 
-    def get(self, key: str, revision: int | None) -> Call[Record[Data]]:
+    def get(
+        self, key: str, revision: int | None, as_of: Moment | None
+    ) -> Call[Record[Data]]:
         query: Query = []
         if revision is not None:
-            query.append(("revision", revision))
+            query = query_of({"revision": revision})
+        elif as_of is not None:
+            query = query_of({"as_of": as_of})
         return json_call(
             "GET",
             self._path(key),
@@ -172,19 +191,25 @@ class CollectionCalls(Generic[Data]):
     def page(
         self, filters: Mapping[str, Any], cursor: str | None
     ) -> Call[tuple[list[Record[Data]], str | None]]:
-        query = query_of({"limit": PAGE_RECORDS} | dict(filters))
-        if cursor is not None:
-            query.append(("cursor", cursor))
         return json_call(
             "GET",
             self._path(),
-            self._read_page,
-            query=query,
+            lambda members: _page_of(members, self._record),
+            query=_page_query(filters, cursor),
         )
 
-    def _read_page(self, members: Json) -> tuple[list[Record[Data]], str | None]:
-        records = [self._record(item) for item in members["items"]]
-        return records, members["next_cursor"]
+    def trash(
+        self, filters: Mapping[str, Any], cursor: str | None
+    ) -> Call[tuple[list[DeletedRecord[Data]], str | None]]:
+        def deleted(members: Json) -> DeletedRecord[Data]:
+            return parse_deleted(members, self._load)
+
+        return json_call(
+            "GET",
+            self._path("trash"),
+            lambda members: _page_of(members, deleted),
+            query=_page_query(filters, cursor),
+        )
 
     def count(self, filters: Mapping[str, Any]) -> Call[int]:
         query = query_of({**filters, "limit": 1, "count": True})
@@ -195,26 +220,26 @@ class CollectionCalls(Generic[Data]):
             query=query,
         )
 
-    def replace(self, target: Target, data: object) -> Call[Record[Data]]:
+    def replace(
+        self, target: Target, data: object, *, merge: bool
+    ) -> Call[Record[Data]]:
         return json_call(
             "PUT",
             self._path(id_of(target)),
             self._record,
             body=dump(data),
-            headers=precondition(target),
+            headers=_merging(target, merge=merge),
         )
 
     def patch(
-        self,
-        target: Target,
-        changes: Changes,
+        self, target: Target, changes: Changes, *, merge: bool
     ) -> Call[Record[Data]]:
         return json_call(
             "PATCH",
             self._path(id_of(target)),
             self._record,
             body=changes,
-            headers=precondition(target),
+            headers=_merging(target, merge=merge),
             media_type=MERGE_PATCH if isinstance(changes, dict) else JSON_PATCH,
         )
 
@@ -291,10 +316,17 @@ class CollectionCalls(Generic[Data]):
         return Call(
             "POST",
             self._path("import"),
-            lambda response: ImportReport(response.json()["created"]),
+            lambda response: ImportReport(**response.json()),
             content=content,
             headers={"Content-Type": NDJSON},
         )
+
+    def import_records(
+        self, records: Iterable[Record[Any]], on_conflict: str
+    ) -> Call[ImportReport]:
+        call = self.import_lines(map(_line, map(dump_record, records)))
+        call.query = query_of({"envelope": True, "on_conflict": on_conflict})
+        return call
 
     def export(self, filters: Mapping[str, Any]) -> Call[None]:
         return Call("GET", self._path("export"), lambda _: None, query_of(filters))
@@ -336,7 +368,24 @@ def undo_call(selected: Mapping[str, Any], *, dry_run: bool) -> Call[UndoReport]
 
 def import_line(data: object) -> bytes:
     """Return one line of an import."""
-    return json.dumps(dump(data), ensure_ascii=False).encode() + b"\n"
+    return _line(dump(data))
+
+
+def _line(value: Any) -> bytes:
+    return json.dumps(value, ensure_ascii=False).encode() + b"\n"
+
+
+def _page_query(filters: Mapping[str, Any], cursor: str | None) -> Query:
+    query = query_of({"limit": PAGE_RECORDS} | dict(filters))
+    if cursor is not None:
+        query.append(("cursor", cursor))
+    return query
+
+
+def _page_of(
+    members: Json, read: Callable[[Json], Answer]
+) -> tuple[list[Answer], str | None]:
+    return [read(item) for item in members["items"]], members["next_cursor"]
 
 
 def _read_changes(members: Json) -> tuple[list[Change], str | None]:

@@ -175,6 +175,18 @@ class PreconditionFailed(Problem):
         """The record's current revision."""
         return self.members.get("revision")
 
+    @property
+    def changed(self) -> list[str]:
+        """The pointers to what was changed since the revision that was named."""
+        pointers: list[str] = self.members.get("changed", [])
+        return pointers
+
+    @property
+    def conflicts(self) -> list[str]:
+        """The pointers to what both sides changed to different values."""
+        pointers: list[str] = self.members.get("conflicts", [])
+        return pointers
+
 
 class TooLarge(Problem):
     CODE = "too-large"

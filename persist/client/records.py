@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields, is_dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar, cast
 
 Data = TypeVar("Data")
@@ -27,6 +27,15 @@ class Record(Generic[Data]):
     def etag(self) -> str:
         """The entity tag of this revision, for ``If-Match``."""
         return f'"{self.revision}"'
+
+
+@dataclass(frozen=True, slots=True)
+class DeletedRecord(Record[Data]):
+    """A record as it was before its deletion, which ``deleted_by`` made with a key of
+    that name, or nobody where access is open."""
+
+    deleted_at: datetime
+    deleted_by: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +73,14 @@ class InvokeReport:
 
 @dataclass(frozen=True, slots=True)
 class ImportReport:
-    """How many records an import created."""
+    """How many records an import created. The others are of records that were exported:
+    what was there and stayed, what was overwritten, and what was of an older schema
+    version."""
 
     created: int
+    skipped: int = 0
+    overwritten: int = 0
+    migrated: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,18 +135,47 @@ def parse_time(text: str) -> datetime:
     return datetime.fromisoformat(text)
 
 
+def write_time(moment: datetime) -> str:
+    """Return a time as the service writes it. Raises ``ValueError`` without a zone."""
+    if moment.tzinfo is None:
+        raise ValueError("a time needs a zone, as in datetime.now(UTC)")
+    text = moment.astimezone(UTC).isoformat(timespec="microseconds")
+    return text.replace("+00:00", "Z")
+
+
 def parse_record(members: Json, load: Callable[[Json], Data]) -> Record[Data]:
     """Return a record of an answer; ``load`` makes the object of its data."""
-    return Record(
-        id=members["id"],
-        collection=members["collection"],
-        workspace=members["workspace"],
-        revision=members["revision"],
-        schema_version=members["schema_version"],
-        created_at=parse_time(members["created_at"]),
-        updated_at=parse_time(members["updated_at"]),
+    return Record(**_envelope(members), data=load(members["data"]))
+
+
+def parse_deleted(members: Json, load: Callable[[Json], Data]) -> DeletedRecord[Data]:
+    """Return a record of the trash."""
+    return DeletedRecord(
+        **_envelope(members),
         data=load(members["data"]),
+        deleted_at=parse_time(members["deleted_at"]),
+        deleted_by=members["deleted_by"],
     )
+
+
+def _envelope(members: Json) -> Json:
+    names = ("id", "collection", "workspace", "revision", "schema_version")
+    times = {name: parse_time(members[name]) for name in ("created_at", "updated_at")}
+    return {name: members[name] for name in names} | times
+
+
+def dump_record(record: Record[Any]) -> Json:
+    """Return a record as an export writes it."""
+    return {
+        "id": record.id,
+        "collection": record.collection,
+        "workspace": record.workspace,
+        "revision": record.revision,
+        "schema_version": record.schema_version,
+        "created_at": write_time(record.created_at),
+        "updated_at": write_time(record.updated_at),
+        "data": dump(record.data),
+    }
 
 
 def parse_change(members: Json) -> Change:

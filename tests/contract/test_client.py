@@ -13,7 +13,14 @@ import httpx
 import pytest
 from pydantic import BaseModel
 
-from persist.client import AsyncClient, AsyncCollection, Client, Collection, problems
+from persist.client import (
+    AsyncClient,
+    AsyncCollection,
+    Client,
+    Collection,
+    DeletedRecord,
+    problems,
+)
 from tests.conftest import Service
 
 NAME = "counters"
@@ -126,6 +133,58 @@ def test_changes_are_taken_back(persist: Client, marker: str) -> None:
         persist.undo(request_id=request)
     skipped = persist.undo(request_id=request, on_conflict="skip")
     assert skipped.records[0].reason is not None
+
+
+def test_the_past_is_read_and_deleted_records_come_back(
+    persist: Client, marker: str
+) -> None:
+    counters = persist.collection(NAME, Counter)
+    record = counters.create(Counter(value=1, name=marker))
+    seq = list(persist.changes(follow=False))[-1].seq
+    later = counters.patch(record, {"value": 2})
+    assert counters.get(record.id, as_of=seq) == record
+    assert counters.get(record.id, as_of=later.updated_at) == later
+    assert list(counters.list(name=marker, as_of=seq)) == [record]
+    with pytest.raises(problems.RecordNotFound):
+        counters.get(record.id, as_of=0)
+    counters.delete(later)
+    (deleted,) = counters.trash(name=marker)
+    assert isinstance(deleted, DeletedRecord)
+    assert (deleted.data, deleted.revision) == (later.data, 2)
+    assert deleted.deleted_at > later.updated_at
+    assert deleted.deleted_by is None
+    back = counters.revert(deleted, deleted.revision)
+    assert (back.data, back.revision) == (later.data, 4)
+    with pytest.raises(problems.PreconditionFailed):
+        counters.revert(deleted, deleted.revision)
+
+
+def test_edits_of_several_people_are_merged(persist: Client, marker: str) -> None:
+    counters = persist.collection(NAME, Counter)
+    first = counters.create(Counter(value=1, name=marker))
+    counters.patch(first, {"value": 2})
+    with pytest.raises(problems.PreconditionFailed) as failed:
+        counters.patch(first, {"name": f"{marker}-b"})
+    assert (failed.value.changed, failed.value.conflicts) == (["/value"], [])
+    merged = counters.patch(first, {"name": f"{marker}-b"}, merge=True)
+    assert merged.data == Counter(value=2, name=f"{marker}-b")
+    with pytest.raises(problems.PreconditionFailed) as failed:
+        counters.replace(first, Counter(value=3, name=marker), merge=True)
+    assert failed.value.conflicts == ["/value"]
+
+
+def test_exported_records_are_imported_again(persist: Client, marker: str) -> None:
+    counters = persist.collection(NAME, Counter)
+    first, second = (counters.create(Counter(name=marker)) for _ in range(2))
+    exported = list(counters.export(name=marker))
+    counters.delete(first)
+    counters.patch(second, {"value": 5})
+    with pytest.raises(problems.RestoreConflict):
+        counters.import_records(exported)
+    report = counters.import_records(exported, on_conflict="overwrite")
+    assert (report.created, report.overwritten, report.skipped) == (1, 1, 0)
+    assert counters.get(second.id).data.value == 0
+    assert counters.get(first.id).created_at == first.created_at
 
 
 def test_commands_run_on_one_record_and_on_many(persist: Client, marker: str) -> None:
@@ -261,6 +320,15 @@ def test_the_asynchronous_client_does_the_same(service: Service, marker: str) ->
             assert [change.revision for change in history] == [3, 2, 1]
             with pytest.raises(problems.PreconditionFailed):
                 await counters.delete(first)
+            assert (await counters.get(first.id, as_of=changes[-1].seq)).revision == 3
+            merged = await counters.patch(first, {"name": f"{marker}-b"}, merge=True)
+            assert merged.data == Counter(value=2, name=f"{marker}-b")
+            await counters.delete(merged)
+            trash = [record async for record in counters.trash(name=f"{marker}-b")]
+            back = await counters.revert(trash[0], 1)
+            assert back.data == Counter(name=marker)
+            imported = await counters.import_records(exported, on_conflict="skip")
+            assert imported.skipped == 3
 
     asyncio.run(story())
 

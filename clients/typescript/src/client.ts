@@ -4,13 +4,15 @@ import { problemOf } from "./problems.js";
 import {
   type Change,
   type CommandResult,
-  etagOf,
+  type DeletedRecord,
   type Filters,
   idOf,
+  type ImportReport,
   type InvokeReport,
   type JsonObject,
   type PatchOperation,
   type PersistRecord,
+  precondition,
   type Target,
   type UndoReport,
   type UndoSelection,
@@ -36,6 +38,20 @@ export interface RequestOptions {
   /** A JSON value; text is sent as it is, under the `Content-Type` of `headers`. */
   body?: unknown;
   signal?: AbortSignal;
+}
+
+export interface ReadOptions {
+  revision?: number;
+  /** A seq of the journal, or a time. */
+  asOf?: number | string | Date;
+}
+
+export interface WriteOptions {
+  /**
+   * Keep what others changed since the record was read, unless both changed the same
+   * (`precondition-failed` with `conflicts`).
+   */
+  merge?: boolean;
 }
 
 export interface ChangesOptions {
@@ -189,15 +205,25 @@ export class Collection<Data> {
     return this.record("POST", this.path, { body: data });
   }
 
-  /** The record with an id, as it is or as it was at a revision. */
-  async get(id: string, options: { revision?: number } = {}): Promise<PersistRecord<Data>> {
-    const query: Filters = options.revision === undefined ? {} : { revision: options.revision };
+  /** The record with an id, as it is, or as it was at a revision or a moment: a seq or a time. */
+  async get(id: string, options: ReadOptions = {}): Promise<PersistRecord<Data>> {
+    const query: Filters = {};
+    if (options.revision !== undefined) query["revision"] = options.revision;
+    if (options.asOf !== undefined) query["as_of"] = options.asOf;
     return this.record("GET", this.at(id), { query });
   }
 
-  /** Yield the records that match, page by page. */
+  /** Yield the records that match, page by page; `as_of` in filters is a moment. */
   async *list(filters: Filters = {}): AsyncGenerator<PersistRecord<Data>, void> {
     yield* this.pages<PersistRecord<Data>>(this.path, { limit: PAGE_RECORDS, ...filters });
+  }
+
+  /**
+   * Yield the deleted records that match, the newest deletion first.
+   * `revert(record, record.revision)` brings one back.
+   */
+  async *trash(filters: Filters = {}): AsyncGenerator<DeletedRecord<Data>, void> {
+    yield* this.pages<DeletedRecord<Data>>(`${this.path}/trash`, { limit: PAGE_RECORDS, ...filters });
   }
 
   async count(filters: Filters = {}): Promise<number> {
@@ -206,14 +232,18 @@ export class Collection<Data> {
   }
 
   /** Replace the data of a record, or create it under an id of the caller's. */
-  async replace(target: Target, data: object): Promise<PersistRecord<Data>> {
-    return this.record("PUT", this.at(idOf(target)), { body: data, headers: precondition(target) });
+  async replace(target: Target, data: object, options: WriteOptions = {}): Promise<PersistRecord<Data>> {
+    return this.record("PUT", this.at(idOf(target)), { body: data, headers: headersOf(target, options) });
   }
 
   /** Change a record by a merge patch (an object) or a JSON Patch (an array). */
-  async patch(target: Target, changes: object | PatchOperation[]): Promise<PersistRecord<Data>> {
+  async patch(
+    target: Target,
+    changes: object | PatchOperation[],
+    options: WriteOptions = {},
+  ): Promise<PersistRecord<Data>> {
     const kind = Array.isArray(changes) ? "json-patch" : "merge-patch";
-    const headers = { ...precondition(target), "Content-Type": `application/${kind}+json` };
+    const headers = { ...headersOf(target, options), "Content-Type": `application/${kind}+json` };
     return this.record("PATCH", this.at(idOf(target)), { body: changes, headers });
   }
 
@@ -260,10 +290,16 @@ export class Collection<Data> {
 
   /** Create a record of each item, or none; return how many. */
   async importAll(data: Iterable<object>): Promise<number> {
-    const body = Array.from(data, (each) => `${JSON.stringify(each)}\n`).join("");
-    const headers = { "Content-Type": "application/x-ndjson" };
-    const answer = await this.client.request("POST", `${this.path}/import`, { body, headers });
-    return (answer as { created: number }).created;
+    return ((await this.importLines(data, {})) as { created: number }).created;
+  }
+
+  /** Store records as they were exported, with their ids and times, all or none. */
+  async importRecords(
+    records: Iterable<PersistRecord<unknown>>,
+    onConflict: "fail" | "skip" | "overwrite" = "fail",
+  ): Promise<ImportReport> {
+    const query = { envelope: true, on_conflict: onConflict };
+    return (await this.importLines(records, query)) as ImportReport;
   }
 
   /** Yield the records that match, all as of one moment. */
@@ -272,6 +308,12 @@ export class Collection<Data> {
     for await (const line of lines(response)) {
       yield JSON.parse(line) as PersistRecord<Data>;
     }
+  }
+
+  private async importLines(items: Iterable<object>, query: Filters): Promise<unknown> {
+    const body = Array.from(items, (each) => `${JSON.stringify(each)}\n`).join("");
+    const headers = { "Content-Type": "application/x-ndjson" };
+    return this.client.request("POST", `${this.path}/import`, { body, headers, query });
   }
 
   private at(id: string): string {
@@ -296,9 +338,9 @@ export class Collection<Data> {
   }
 }
 
-function precondition(target: Target): Record<string, string> {
-  const etag = etagOf(target);
-  return etag === undefined ? {} : { "If-Match": etag };
+function headersOf(target: Target, options: WriteOptions): Record<string, string> {
+  const headers = precondition(target);
+  return options.merge === true ? { ...headers, Prefer: "merge" } : headers;
 }
 
 function queryString(filters: Filters): string {

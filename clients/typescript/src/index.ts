@@ -1,11 +1,13 @@
 export { Client, Collection } from "./client.js";
-export type { ChangesOptions, ClientOptions, RequestOptions } from "./client.js";
+export type { ChangesOptions, ClientOptions, ReadOptions, RequestOptions, WriteOptions } from "./client.js";
 export { isProblem, Problem } from "./problems.js";
 export type { Violation } from "./problems.js";
 export type {
   Change,
   CommandResult,
+  DeletedRecord,
   Filters,
+  ImportReport,
   InvokeReport,
   JsonObject,
   Outcome,

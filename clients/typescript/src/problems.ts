@@ -32,6 +32,16 @@ export class Problem extends Error {
   get revision(): number | undefined {
     return this.members["revision"] as number | undefined;
   }
+
+  /** The pointers to what was changed since the revision that was named. */
+  get changed(): readonly string[] {
+    return (this.members["changed"] ?? []) as string[];
+  }
+
+  /** The pointers to what both sides changed to different values. */
+  get conflicts(): readonly string[] {
+    return (this.members["conflicts"] ?? []) as string[];
+  }
 }
 
 /** Whether an error is the service's, of a code if one is given. */

@@ -14,6 +14,13 @@ export interface PersistRecord<Data> extends Omit<Schemas["Record"], "data"> {
   readonly data: Data;
 }
 
+/** A record as it was before its deletion. */
+export interface DeletedRecord<Data> extends PersistRecord<Data> {
+  readonly deleted_at: string;
+  /** The name of the key that deleted it; null where access is open. */
+  readonly deleted_by: string | null;
+}
+
 /** A record that was read, which must not have changed since, or an id. */
 export type Target = PersistRecord<unknown> | string;
 
@@ -24,6 +31,14 @@ export interface CommandResult<Data> {
 
 /** What a selective invoke did with one record. */
 export type Outcome = Schemas["Outcome"];
+
+/** What an import of exported records did. */
+export interface ImportReport {
+  readonly created: number;
+  readonly skipped: number;
+  readonly overwritten: number;
+  readonly migrated: number;
+}
 
 export type InvokeReport = Schemas["Invocations"];
 
@@ -65,4 +80,13 @@ export function idOf(target: Target): string {
 /** The entity tag of a record that was read; undefined for an id. */
 export function etagOf(target: Target): string | undefined {
   return typeof target === "string" ? undefined : `"${target.revision}"`;
+}
+
+/** The headers by which a write fails if the record has changed meanwhile. */
+export function precondition(target: Target): Record<string, string> {
+  if (typeof target !== "string" && "deleted_at" in target) {
+    return { "If-None-Match": "*" };
+  }
+  const etag = etagOf(target);
+  return etag === undefined ? {} : { "If-Match": etag };
 }

@@ -62,6 +62,46 @@ test("lists go on over pages, imports and exports are whole", async () => {
   assert.equal(await counters.deleteMatching(10, { name }), 5);
 });
 
+test("the past is read, and deleted records come back", async () => {
+  const name = randomUUID();
+  const record = await counters.create({ name, value: 1 });
+  const seq = (await all(client.changes({ follow: false }))).at(-1)?.seq ?? 0;
+  const later = await counters.patch(record, { value: 2 });
+  assert.deepEqual(await counters.get(record.id, { asOf: seq }), record);
+  assert.deepEqual(await counters.get(record.id, { asOf: later.updated_at }), later);
+  assert.deepEqual(await all(counters.list({ name, as_of: seq })), [record]);
+  await counters.delete(later);
+  const [deleted] = await all(counters.trash({ name }));
+  assert.ok(deleted !== undefined);
+  assert.deepEqual([deleted.data, deleted.revision, deleted.deleted_by], [later.data, 2, null]);
+  const back = await counters.revert(deleted, deleted.revision);
+  assert.deepEqual([back.data, back.revision], [later.data, 4]);
+  await assert.rejects(counters.revert(deleted, 1), withCode("precondition-failed"));
+});
+
+test("edits of several people are merged", async () => {
+  const name = randomUUID();
+  const first = await counters.create({ name, value: 1 });
+  await counters.patch(first, { value: 2 });
+  const merged = await counters.patch(first, { name: `${name}-b` }, { merge: true });
+  assert.deepEqual(merged.data, { name: `${name}-b`, value: 2 });
+  await assert.rejects(counters.replace(first, { name, value: 3 }, { merge: true }), (error) => {
+    return isProblem(error) && error.conflicts.join() === "/value" && error.changed.length === 2;
+  });
+});
+
+test("exported records are imported again", async () => {
+  const name = randomUUID();
+  const first = await counters.create({ name });
+  await counters.create({ name, value: 1 });
+  const exported = await all(counters.export({ name }));
+  await counters.delete(first);
+  await assert.rejects(counters.importRecords(exported), withCode("restore-conflict"));
+  const report = await counters.importRecords(exported, "overwrite");
+  assert.deepEqual([report.created, report.overwritten], [1, 1]);
+  assert.equal((await counters.get(first.id)).created_at, first.created_at);
+});
+
 test("commands run on one record and on many", async () => {
   const name = randomUUID();
   const counter = await counters.create({ name });

@@ -1,6 +1,7 @@
 """Change filters: a CEL condition over ``data``, ``previous`` and ``change``.
 
-Without a schema, and where a member is missing, a wrong type makes it false.
+A comparison that has no value is false: of a member that is missing or, without a
+schema, of a wrong type. So no condition is ever unknown, as in filters of lists.
 """
 
 from collections.abc import Mapping
@@ -11,7 +12,9 @@ from persist.domain.entity_type import EntityType
 from persist.domain.errors import InvalidQuery
 from persist.domain.field import Schema
 from persist.domain.record import Data
-from persist.entity_types.cel.ast import CompileError
+from persist.entity_types.cel.ast import Call, CompileError, Node
+from persist.entity_types.cel.numbers import written
+from persist.entity_types.cel.parser import parse
 from persist.entity_types.cel.program import (
     ExpressionFailed,
     InvalidReferences,
@@ -52,9 +55,13 @@ Values = Mapping[str, Any]
 class ChangeFilter:
     """A compiled filter. ``reads_previous``: it names the data before a change."""
 
-    def __init__(self, program: Program) -> None:
+    def __init__(self, text: str, schemas: Mapping[str, Schema | None]) -> None:
+        program = _compiled(text, schemas)
         self.reads_previous = "previous" in program.roots
         self._program = program
+        self._schemas = schemas
+        self._tree = parse(text)
+        self._parts: dict[str, Program] = {}
 
     def __call__(self, change: Values, data: Any, previous: Any) -> bool:
         """Return whether a change matches; data is None where there is none."""
@@ -66,7 +73,37 @@ class ChangeFilter:
         try:
             return self._program.evaluate(values) is True
         except ExpressionFailed:
+            return _is_joined(self._tree) and self._holds(self._tree, values)
+
+    def _holds(self, node: Node, values: Mapping[str, Data | None]) -> bool:
+        """Return whether a condition holds, some parts of which have no value."""
+        match node:
+            case Call(function="_&&_", arguments=parts):
+                return all(self._holds(part, values) for part in parts)
+            case Call(function="_||_", arguments=parts):
+                return any(self._holds(part, values) for part in parts)
+            case Call(function="!_", arguments=(part,)):
+                return not self._holds(part, values)
+            case _:
+                return self._part_holds(written(node), values)
+
+    def _part_holds(self, text: str, values: Mapping[str, Data | None]) -> bool:
+        try:
+            program = self._parts.get(text)
+            if program is None:
+                program = self._parts[text] = _compiled(text, self._schemas)
+            return program.evaluate(values) is True
+        except (CompileError, ExpressionFailed):  # written out, it may be too long
             return False
+
+
+def _is_joined(node: Node) -> bool:
+    """Return whether a condition is made of others."""
+    return isinstance(node, Call) and node.function in ("_&&_", "_||_", "!_")
+
+
+def _compiled(text: str, schemas: Mapping[str, Schema | None]) -> Program:
+    return compile_over(text, schemas, Result.CONDITION, _NULLABLE)
 
 
 @lru_cache(maxsize=256)
@@ -82,10 +119,9 @@ def compile_change_filter(text: str, entity_type: EntityType | None) -> ChangeFi
         "change": _CHANGE,
     }
     try:
-        program = compile_over(text, schemas, Result.CONDITION, _NULLABLE)
+        return ChangeFilter(text, schemas)
     except (CompileError, InvalidReferences) as error:
         raise InvalidQuery(f"filter: {error}") from None
-    return ChangeFilter(program)
 
 
 def _optional(schema: Schema) -> Schema:
