@@ -135,8 +135,10 @@ def _field(
     location: Location,
     nullable: bool,
 ) -> Field:
+    """Return a member, or an element of one, which has no path. Of its elements again
+    nothing is asked; lists may contain lists without end."""
     types = location.types()
-    items = location.items() if FieldType.ARRAY in types else None
+    items = location.items() if path and FieldType.ARRAY in types else None
     certain = location.is_certain()
     choices = location.choices() or []
     return Field(

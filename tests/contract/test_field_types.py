@@ -7,7 +7,7 @@ import pytest
 
 from tests.support.collection import Collection
 from tests.support.problems import Json, assert_problem, pointers
-from tests.support.registered import registered
+from tests.support.registered import an_object, registered
 
 SCHEMA: Json = {
     "type": "object",
@@ -235,3 +235,17 @@ def test_a_number_for_a_decimal_is_stored_as_text(
 def test_what_is_no_decimal_is_refused(decimals: Collection, value: Any) -> None:
     problem = assert_problem(decimals.create({"d": value}), 422, "invalid-data")
     assert pointers(problem) == {"/d"}
+
+
+def test_a_list_may_contain_lists_without_end(client: httpx.Client) -> None:
+    tree = {"anyOf": [{"type": "string"}, {"$ref": "#/$defs/list"}]}
+    schema = an_object(tree={"$ref": "#/$defs/list"})
+    schema["$defs"] = {"list": {"type": "array", "items": tree}}
+    registered(client, "trees", schema)
+    trees = Collection(client, "trees")
+    trees.created(tree=["leaf", ["inner", []]])
+    trees.created(tree=[[["leaf"]]])
+    assert len(trees.items(tree__has="leaf")) == 1
+    assert len(trees.items(tree__len=1)) == 1
+    assert len(trees.items(filter='"leaf" in data.tree')) == 1
+    assert client.get("/collections/trees/openapi.json").status_code == 200

@@ -626,6 +626,32 @@ def test_definitions_of_two_collections_stay_apart_and_keep_their_references() -
     assert not accepts(made, hills, {"at": {"height": "tall"}})
 
 
+def test_what_tools_fail_at_is_left_out() -> None:
+    member = {"type": "string", "pattern": "(?i)get|put"}
+    names = {"type": "object", "patternProperties": {"(?i:x)": {"type": "integer"}}}
+    properties = {"$ref": {"type": "string"}, "method": member, "names": names}
+    made = document(
+        [hand_made("notes", {"type": "object", "properties": properties})], version="1"
+    )
+    create = made["components"]["schemas"]["NotesCreate"]["properties"]
+    assert create["method"] == {"type": "string"}
+    assert create["names"]["patternProperties"] == {}
+    body = made["paths"]["/api/notes"]["post"]["requestBody"]["content"]
+    assert "$ref" not in body["application/json"]["example"]
+    assert OpenAPIV31SpecValidator(made).is_valid()
+
+
+@pytest.mark.parametrize("composed", [{}, {"anyOf": [{"required": ["text"]}]}])
+def test_data_are_objects_where_the_root_has_several_types(composed: Json) -> None:
+    properties = {"flag": {"type": "boolean", "default": False}}
+    root = {"type": ["object", "boolean"], "properties": properties} | composed
+    made = document([hand_made("notes", root)], version="1")
+    create = {"$ref": "#/components/schemas/NotesCreate"}
+    assert accepts(made, create, {"flag": True, "text": "x"})
+    assert not accepts(made, create, {"flag": 1, "text": "x"})
+    assert OpenAPIV31SpecValidator(made).is_valid()
+
+
 def test_a_schema_may_refer_to_itself_by_root_anchor_and_path() -> None:
     schema = {
         "type": "object",

@@ -29,6 +29,8 @@ that it is written once."""
 LONGEST_BRANCH_NAME = 40
 """Characters of a title that names a branch; a longer one is a sentence."""
 
+_MODIFIERS = re.compile(r"\(\?[A-Za-z-]+[):]")
+
 _ONE = frozenset(
     (
         "additionalProperties",
@@ -233,6 +235,7 @@ class _Conversion:
             return {
                 member: not_only_null(self.placed(part, name + pascal_case(member)))
                 for member, part in value.items()
+                if keyword == "properties" or not _has_modifiers(member)
             }
         return value
 
@@ -268,11 +271,19 @@ class _Conversion:
 
 
 def _is_left_out(keyword: str, value: Any) -> bool:
-    """Return whether generators fail at a keyword: an example that could be taken for a
-    reference, a condition."""
+    """Return whether tools fail at a keyword: an example that could be taken for a
+    reference, a pattern with modifiers, a condition."""
     if keyword == "examples":
         return not isinstance(value, list) or '"$ref"' in dumps(value)
+    if keyword == "pattern":
+        return _has_modifiers(value)
     return keyword in ("anyOf", "oneOf") and _is_condition(value)
+
+
+def _has_modifiers(pattern: str) -> bool:
+    """Return whether a pattern may have modifiers, as in ``(?i)``: few tools know
+    them."""
+    return _MODIFIERS.search(pattern) is not None
 
 
 def _is_condition(branches: Any) -> bool:

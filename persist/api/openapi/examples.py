@@ -97,7 +97,8 @@ def _first_accepted(validate: Validate, candidates: Iterable[Any]) -> Data | Non
 
 
 def _is_accepted(validate: Validate, data: Any) -> TypeGuard[Data]:
-    if not isinstance(data, dict):
+    # Tools take a member of that name for a reference, wherever it stands.
+    if not isinstance(data, dict) or '"$ref"' in dumps(data):
         return False
     try:
         validate(dict(data))
@@ -168,7 +169,7 @@ def _object(schema: Schema, root: Schema, depth: int) -> Data:
     properties = schema.get("properties", {})
     names = schema.get("required")
     if not names:
-        names = list(properties)[:FEW]
+        names = [name for name in properties if name != "$ref"][:FEW]
     made: Data = {}
     for name in names:
         member = properties.get(name, {})

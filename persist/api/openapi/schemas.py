@@ -105,7 +105,7 @@ class _CollectionSchemas:
             self._base + member,
         )
         if not self._is_composed:
-            converted["type"] = "object"
+            converted = _of_objects(converted) | {"type": "object"}
         converted.pop("examples", None)
         if converted == NOTHING:
             return {"type": "object"}
@@ -119,7 +119,7 @@ class _CollectionSchemas:
         for name, part in declared.items():
             if not isinstance(part, Mapping) or part.get("default") is None:
                 continue
-            if "$ref" in properties.get(name, {}):
+            if name not in properties or "$ref" in properties[name]:
                 continue
             default = dumps(part["default"])
             description = part.get("description", "")
@@ -253,3 +253,13 @@ class _CollectionSchemas:
             "required": ["result", "record"],
             "properties": properties,
         }
+
+
+def _of_objects(converted: Json) -> Json:
+    """Return what the schema of a root of several types says of objects."""
+    others = {name: value for name, value in converted.items() if name != "anyOf"}
+    branches: list[Json] = converted.get("anyOf", [])
+    for branch in branches:
+        if branch.get("type") == "object":
+            return branch | others
+    return others
