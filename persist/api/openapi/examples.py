@@ -97,8 +97,11 @@ def _first_accepted(validate: Validate, candidates: Iterable[Any]) -> Data | Non
 
 
 def _is_accepted(validate: Validate, data: Any) -> TypeGuard[Data]:
+    if not isinstance(data, dict):
+        return False
+    text = dumps(data)
     # Tools take a member of that name for a reference, wherever it stands.
-    if not isinstance(data, dict) or '"$ref"' in dumps(data):
+    if '"$ref"' in text:
         return False
     try:
         validate(dict(data))
