@@ -113,30 +113,14 @@ class EntityTypeRoutes:
                     name, definition, Source.CLIENT, staging, request.origin
                 )
 
-            def run(
-                work: UnitOfWork, prepared: Prepared
-            ) -> tuple[Registered, dict[str, Any]]:
-                registered = prepared.run(work)
-                value = described(prepared.plan.target)
-                warnings = [
-                    {"pointer": location, "detail": detail}
-                    for location, detail in prepared.plan.warnings
-                ]
-                value |= {"migrated": registered.migrated, "warnings": warnings}
-                return registered, value
+            def run(work: UnitOfWork, prepared: Prepared) -> Registered:
+                return prepared.run(work)
 
-            location = request.address(f"/entity-types/{name}").encode()
-
-            def render(result: tuple[Registered, dict[str, Any]]) -> Response:
-                registered, value = result
-                if registered.action is not Action.CREATE:
-                    return json_response(value)
-                return json_response(value, 201, [(b"location", location)])
-
+            location = request.address(f"/entity-types/{name}")
             write = Write(
                 parse=parse,
                 run=run,
-                render=render,
+                render=lambda registered: _registered_response(registered, location),
                 body=body,
                 isolation=Isolation.EXCLUSIVE,
                 dry_run=dry_run,
@@ -160,6 +144,18 @@ class EntityTypeRoutes:
             dry_run=dry_run,
         )
         return await self._writes.perform(request, write)
+
+
+def _registered_response(registered: Registered, location: str) -> Response:
+    plan = registered.plan
+    value = described(plan.target)
+    value["migrated"] = registered.migrated
+    value["warnings"] = [
+        {"pointer": pointer, "detail": detail} for pointer, detail in plan.warnings
+    ]
+    if plan.action is not Action.CREATE:
+        return json_response(value)
+    return json_response(value, 201, [(b"location", location.encode())])
 
 
 def described(version: StoredDefinition) -> dict[str, Any]:

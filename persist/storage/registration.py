@@ -52,7 +52,7 @@ LOGGED_WARNINGS = 20
 class Registered:
     """What a registration did, and how many records it migrated."""
 
-    action: Action
+    plan: RegistrationPlan
     migrated: int
 
 
@@ -188,7 +188,7 @@ class Prepared:
                 migrated = self._evolve(work, target, after, self._evolution)
             case Action.AMEND, Layout() as before, Layout() as after:
                 self._amend(work, target, before, after)
-        return Registered(self.plan.action, migrated)
+        return Registered(self.plan, migrated)
 
     def _create(
         self,
