@@ -21,6 +21,7 @@ from persist.api.openapi.shared import (
     NDJSON,
     SHARED,
     Json,
+    operation_parts,
     schema,
 )
 from persist.api.transactions import routes as transactions
@@ -59,7 +60,7 @@ _OF_ANY_COLLECTION = {
 def request_body(operation: str) -> Json | None:
     """Return the body of an operation that depends on no entity type, None where it has
     none."""
-    contents = SHARED["operations"][operation].get("body")
+    contents = operation_parts(operation).get("body")
     if contents is not None:
         content = {
             media_type: {"schema": _OF_ANY_COLLECTION[name]}

@@ -21,8 +21,8 @@ from persist.api.openapi.schemas import (
 from persist.api.openapi.shared import (
     JSON,
     OF_A_COLLECTION,
-    SHARED,
     Json,
+    operation_parts,
     parameter,
     parameter_names,
     reference,
@@ -114,7 +114,7 @@ class _CollectionOperations:
         return self.type.commands.values() if "{command}" in route.path else (None,)
 
     def _operation(self, route: Route, path: str, command: Command | None) -> Json:
-        shared = SHARED["operations"][route.operation]
+        shared = operation_parts(route.operation)
         operation: Json = {
             "tags": [self.type.name],
             "operationId": f"{self.prefix}_{self._verb(route, command)}",
@@ -170,7 +170,7 @@ class _CollectionOperations:
     def _body(self, route: Route, command: Command | None) -> Json | None:
         if route.operation == "take_snapshot":
             return request_body(route.operation)
-        contents = SHARED["operations"][route.operation].get("body")
+        contents = operation_parts(route.operation).get("body")
         if contents is None:
             return None
         part = self._part()

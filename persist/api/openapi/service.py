@@ -4,8 +4,8 @@ from persist.api.openapi.bodies import request_body
 from persist.api.openapi.collection import path_parameters
 from persist.api.openapi.problems import problem_responses
 from persist.api.openapi.shared import (
-    SHARED,
     Json,
+    operation_parts,
     parameter,
     parameter_names,
     reference,
@@ -32,7 +32,7 @@ def _add(paths: Json, route: Route, operation_id: str) -> None:
 
 
 def _operation(route: Route, operation_id: str) -> Json:
-    shared = SHARED["operations"][route.operation]
+    shared = operation_parts(route.operation)
     operation: Json = {
         "tags": list(route.tags),
         "operationId": operation_id,

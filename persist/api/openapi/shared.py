@@ -120,10 +120,21 @@ def response(name: str, schema_name: str = "") -> Json:
     return made
 
 
+def operation_parts(operation: str) -> Json:
+    """Return what is constant of an operation: its parameters, body and responses.
+
+    Raises ``LookupError``.
+    """
+    found: Json | None = SHARED["operations"].get(operation)
+    if found is None:
+        raise LookupError(f"shared.json has no {operation!r} below operations; add it")
+    return found
+
+
 def parameter_names(operation: str) -> list[str]:
     """Return the parameters of an operation; ``*`` stands for a collection's
     filters."""
-    names: list[str] = SHARED["operations"][operation].get("parameters", [])
+    names: list[str] = operation_parts(operation).get("parameters", [])
     return names
 
 
