@@ -13,7 +13,7 @@ from persist.api.responses import (
     Response,
     StreamedResponse,
     json_response,
-    row_text,
+    row_texts,
     selected,
 )
 from persist.api.write_requests import Write, Writes
@@ -254,12 +254,11 @@ async def export(
         async with aclosing(database.stream(source, workspace, query)) as stream:
             async for rows in stream:
                 await _admit_again(request, entity_type.name, workspace)
-                lines = [
-                    row_text(entity_type.name, workspace, selected(row, asked.fields))
-                    + "\n"
-                    for row in rows
-                ]
-                yield "".join(lines).encode()
+                shown = rows
+                if asked.fields is not None:
+                    shown = [selected(row, asked.fields) for row in rows]
+                lines = row_texts(entity_type.name, workspace, shown)
+                yield "".join([f"{line}\n" for line in lines]).encode()
 
     return await _begun(chunks())
 

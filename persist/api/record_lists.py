@@ -11,7 +11,7 @@ from persist.api.requests import Request
 from persist.api.responses import (
     Response,
     deleted_text,
-    row_text,
+    row_texts,
     selected,
     with_computed,
 )
@@ -100,15 +100,10 @@ async def _items(
 
     def render() -> list[str]:
         complete = rows
-        if fields is None:
+        if fields is not None:
+            complete = [selected(row, fields) for row in rows]
+        elif entity_type.computed is not None:
             complete = [with_computed(entity_type, row) for row in rows]
-        return [
-            row_text(
-                entity_type.name,
-                workspace,
-                selected(row, fields),
-            )
-            for row in complete
-        ]
+        return row_texts(entity_type.name, workspace, complete)
 
     return await rendered(render, rows, of_records)

@@ -9,6 +9,7 @@ from collections.abc import (
     Callable,
     Iterable,
     MutableMapping,
+    Sequence,
 )
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,7 @@ from starlette import responses
 from persist.domain.entity_type import EntityType
 from persist.domain.record import Record, dumps
 from persist.storage.seals import was_erased
+from persist.storage.sql import Row
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
@@ -148,7 +150,7 @@ def record_text(entity_type: EntityType, record: Record) -> str:
     return row_text(entity_type.name, record.workspace, with_computed(entity_type, row))
 
 
-def with_computed(entity_type: EntityType, row: tuple[Any, ...]) -> tuple[Any, ...]:
+def with_computed(entity_type: EntityType, row: Row) -> Row:
     """Return a stored row with the computed members of its data."""
     if entity_type.computed is None:
         return row
@@ -159,16 +161,22 @@ def with_computed(entity_type: EntityType, row: tuple[Any, ...]) -> tuple[Any, .
     return (*row[:5], dumps(data | computed), *row[6:])
 
 
-def row_text(collection: str, workspace: str, row: tuple[Any, ...]) -> str:
-    """Return a stored row (the envelope's columns, then data as JSON text) as the JSON
-    text of a record. Names, ids and times have no character that JSON would escape."""
-    record_id, revision, schema_version, created_at, updated_at, data = row[:6]
+def row_text(collection: str, workspace: str, row: Row) -> str:
+    """Return a stored row as ``row_texts`` does many."""
+    (text,) = row_texts(collection, workspace, (row,))
+    return text
+
+
+def row_texts(collection: str, workspace: str, rows: Iterable[Row]) -> list[str]:
+    """Return stored rows (the envelope's columns, then data as JSON text) as the JSON
+    texts of records. Names, ids and times have no character that JSON would escape."""
     named = f'"{workspace}"' if workspace else "null"
-    return (
-        f'{{"id":"{record_id}","collection":"{collection}","workspace":{named},'
-        f'"revision":{revision},"schema_version":{schema_version},'
-        f'"created_at":"{created_at}","updated_at":"{updated_at}","data":{data}}}'
-    )
+    middle = f'","collection":"{collection}","workspace":{named},"revision":'
+    return [
+        f'{{"id":"{row[0]}{middle}{row[1]},"schema_version":{row[2]},'
+        f'"created_at":"{row[3]}","updated_at":"{row[4]}","data":{row[5]}}}'
+        for row in rows
+    ]
 
 
 def deleted_text(record: str, deleted_at: str, deleted_by: str | None) -> str:
@@ -178,10 +186,8 @@ def deleted_text(record: str, deleted_at: str, deleted_by: str | None) -> str:
     return f'{members},"deleted_at":"{deleted_at}","deleted_by":{actor}}}'
 
 
-def selected(row: tuple[Any, ...], fields: tuple[str, ...] | None) -> tuple[Any, ...]:
+def selected(row: Row, fields: Sequence[str]) -> Row:
     """Return a stored row with only some fields of its data."""
-    if fields is None:
-        return row
     data = json.loads(row[5])
     return (*row[:5], dumps({name: data[name] for name in fields if name in data}))
 
@@ -201,7 +207,7 @@ def outcome_text(
     )
 
 
-def change_text(row: tuple[Any, ...]) -> str:
+def change_text(row: Row) -> str:
     """Return a row of ``storage.journal.HISTORY`` as the JSON text of a change."""
     (
         seq,

@@ -7,14 +7,12 @@ own.
 """
 
 import asyncio
-import math
 import threading
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from functools import partial
-from time import perf_counter
 from typing import Any, TypeVar
 
 from persist.domain.entity_type import EntityType
@@ -22,6 +20,7 @@ from persist.domain.errors import Unavailable
 from persist.domain.query import Query
 from persist.storage import query_sql
 from persist.storage.attended_read import AttendedRead, Cancelled
+from persist.storage.brief_limit import BriefLimit
 from persist.storage.catalog import Catalog
 from persist.storage.change_feed import Feed
 from persist.storage.credentials import CredentialReader, Credentials
@@ -56,9 +55,6 @@ JOB_THREADS = 4
 
 MAX_JOBS = 16
 """Long work that runs or waits. Each may have a connection of its own."""
-
-BRIEF_SECONDS = 0.005
-"""Seconds that a read may take on the event loop. Then it starts again in a thread."""
 
 ATTENDED_SECONDS = 0.25
 """Seconds after which it is looked whether the caller of a read still waits."""
@@ -172,8 +168,8 @@ class Database:
         self._opened: list[Connection] = []
         self.read_seconds = capacity.read_seconds
         self.departed: Callable[[], Awaitable[None]] = _nobody_departs
-        self._brief_until = 0.0
-        self._inline = self.dialect.open_inline_reader(self._is_expired)
+        self._limit = BriefLimit()
+        self._inline = self.dialect.open_inline_reader(self._limit.is_reached)
         update_registered_indexes(self.dialect, self.catalog)
 
     async def write(
@@ -202,7 +198,7 @@ class Database:
             with self.used.finds.taking(CALLER.get()):
                 row: Row | None = await self._finds.submit(find)
             return row
-        self._brief_until = math.inf
+        self._limit.lift()
         values = {"workspace": workspace, "id": record_id}
         statement = layout.by_key
         try:
@@ -226,7 +222,7 @@ class Database:
         One that turns out to be long starts again in a thread.
         """
         if brief and self._inline is not None:
-            self._brief_until = perf_counter() + BRIEF_SECONDS
+            self._limit.begin()
             try:
                 return self._run(self._inline, query, consistent, brief=True)
             except NotBrief:
@@ -428,10 +424,8 @@ class Database:
             session.execute(self.dialect.begin_read)
             return query(reader)
         finally:
+            if brief:
+                self._limit.lift()  # the end of a transaction is not to be interrupted
             if self.dialect.in_transaction(connection):
                 session.execute("ROLLBACK")
             session.cursor.close()
-
-    def _is_expired(self) -> bool:
-        """Return whether the read on the event loop has taken too long."""
-        return perf_counter() > self._brief_until
