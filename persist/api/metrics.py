@@ -178,10 +178,14 @@ class Metrics:
         """Observe the requests that were counted since the last time."""
         observed = self._observed
         self._observed = []
+        by_key: dict[RouteKey, list[float]] = {}
         for key, seconds in observed:
+            by_key.setdefault(key, []).append(seconds)
+        for key, each in by_key.items():
             metrics = self._routes.get(key) or self._route_metrics(*key)
-            metrics.requests.inc()
-            metrics.seconds.observe(seconds)
+            metrics.requests.inc(len(each))
+            for seconds in each:
+                metrics.seconds.observe(seconds)
 
     def _route_metrics(self, method: str, route: str, status: int) -> _RouteMetrics:
         """Return the labelled metrics, which are kept: a look-up by labels costs more

@@ -6,7 +6,6 @@ import hashlib
 import re
 import tempfile
 from collections.abc import (
-    AsyncIterator,
     Awaitable,
     Callable,
     Iterator,
@@ -244,7 +243,9 @@ class Request:
         self._check_announced(self.limits.body, advice)
         # Chunks of a byte each would take forty times their size in a list.
         body = bytearray()
-        async for chunk, more in self._chunks():
+        more = True
+        while more:
+            chunk, more = await self._next_chunk()
             if len(body) + len(chunk) > self.limits.body:
                 raise _too_large(self.limits.body, advice)
             if not more and not body:
@@ -279,7 +280,9 @@ class Request:
         self._check_announced(self.limits.upload, advice)
         digest = hashlib.sha256()
         size = 0
-        async for chunk, _ in self._chunks():
+        more = True
+        while more:
+            chunk, more = await self._next_chunk()
             size += len(chunk)
             if size > self.limits.upload:
                 raise _too_large(self.limits.upload, advice)
@@ -294,23 +297,21 @@ class Request:
         if announced.isdigit() and int(announced) > limit:
             raise _too_large(limit, advice)
 
-    async def _chunks(self) -> AsyncIterator[tuple[bytes, bool]]:
-        """Yield each chunk of the body, and whether more follow. Raises
-        ``RequestTimeout`` where it stops arriving."""
-        more = True
-        while more:
-            try:
-                async with asyncio.timeout(self.limits.silence):
-                    message = await self._receive()
-            except TimeoutError:
-                raise RequestTimeout(
-                    f"no byte of the body came for {self.limits.silence:g} seconds"
-                ) from None
-            if message["type"] == "http.disconnect":
-                raise Disconnected
-            more = message.get("more_body", False)
-            self._complete = not more
-            yield message.get("body", b""), more
+    async def _next_chunk(self) -> tuple[bytes, bool]:
+        """Return the next chunk of the body, and whether more follow. Raises
+        ``RequestTimeout`` where it does not arrive."""
+        try:
+            async with asyncio.timeout(self.limits.silence):
+                message = await self._receive()
+        except TimeoutError:
+            raise RequestTimeout(
+                f"no byte of the body came for {self.limits.silence:g} seconds"
+            ) from None
+        if message["type"] == "http.disconnect":
+            raise Disconnected
+        more = message.get("more_body", False)
+        self._complete = not more
+        return message.get("body", b""), more
 
     def media_type(self, accepted: Sequence[str]) -> str:
         """Return the body's media type, the first of ``accepted`` where none is given.

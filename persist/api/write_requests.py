@@ -24,7 +24,7 @@ from persist.domain.errors import (
     PersistError,
     Unavailable,
 )
-from persist.entity_types.json_schema import WouldTakeLong, briefly
+from persist.entity_types.json_schema import Briefly, WouldTakeLong
 from persist.storage.catalog import Stale
 from persist.storage.database import Database
 from persist.storage.idempotency import KeyInUse, StoredAnswer
@@ -55,7 +55,7 @@ Value = TypeVar("Value")
 Reply = TypeVar("Reply")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Write(Generic[Parsed, Value]):
     """How one write is done.
 
@@ -195,7 +195,7 @@ async def parse_body(body: bytes, parse: Callable[[], Parsed]) -> Parsed:
     """Return what ``parse`` returns; where the body is large it runs in a thread."""
     if len(body) <= LARGE_BODY_BYTES:
         try:
-            with briefly():
+            with Briefly():
                 return parse()
         except WouldTakeLong:
             pass  # it is parsed again where nobody waits for it

@@ -49,17 +49,22 @@ class Leaf(NamedTuple):
         Its canonical JSON is written member by member, which takes a fifth of the time.
         """
         text = (
-            f'{{"actor":{_string(self.actor)},"at":{_string(self.at)},'
-            f'"collection":{_string(self.collection)},'
-            f'"command":{_string(self.command)},'
-            f'"data_sha256":{_string(self.data_sha256)},"id":{_string(self.id)},'
-            f'"operation":{_string(self.operation)},'
-            f'"payload_sha256":{_string(self.payload_sha256)},'
+            f'{{"actor":{_string(self.actor)},"at":"{self.at}",'
+            f'"collection":"{self.collection}","command":{_string(self.command)},'
+            f'"data_sha256":{_plain(self.data_sha256)},"id":"{self.id}",'
+            f'"operation":"{self.operation}",'
+            f'"payload_sha256":{_plain(self.payload_sha256)},'
             f'"request_id":{_string(self.request_id)},"revision":{self.revision},'
             f'"schema_version":{self.schema_version},'
-            f'"workspace":{_string(self.workspace)}}}'
+            f'"workspace":{_plain(self.workspace)}}}'
         )
         return hashlib.sha256(_LEAF + text.encode()).digest()
+
+
+def _plain(value: str | None) -> str:
+    """Return the JSON of a name, an id, a time or a hash: none has a character that
+    JSON would escape."""
+    return "null" if value is None else f'"{value}"'
 
 
 def _string(value: str | None) -> str:

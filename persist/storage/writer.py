@@ -55,7 +55,7 @@ class Isolation(Enum):
     EXCLUSIVE = "exclusive"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Write:
     """An operation and the records it will ask for.
 

@@ -7,8 +7,7 @@ say what is wrong with a value.
 """
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any
 
@@ -35,9 +34,9 @@ from persist.entity_types.json_schema.schema_graph import Graph, Node, in_order
 from persist.entity_types.storable import checked
 
 __all__ = [
+    "Briefly",
     "CompiledSchema",
     "WouldTakeLong",
-    "briefly",
     "compile_members",
     "compile_schema",
 ]
@@ -48,18 +47,18 @@ _is_brief: ContextVar[bool] = ContextVar("is_brief", default=False)
 
 
 class WouldTakeLong(Exception):
-    """A validation under ``briefly`` that has to be done where nobody waits for it."""
+    """A validation under ``Briefly`` that has to be done where nobody waits for it."""
 
 
-@contextmanager
-def briefly() -> Iterator[None]:
-    """Have validations take a few milliseconds at most: a longer one raises
-    ``WouldTakeLong``."""
-    token = _is_brief.set(True)
-    try:
-        yield
-    finally:
-        _is_brief.reset(token)
+class Briefly:
+    """A block in which a validation takes a few milliseconds at most: a longer one
+    raises ``WouldTakeLong``."""
+
+    def __enter__(self) -> None:
+        self._token = _is_brief.set(True)
+
+    def __exit__(self, *_: object) -> None:
+        _is_brief.reset(self._token)
 
 
 def compile_schema(schema: Any, error: type[Invalid] = InvalidData) -> Validate:
