@@ -1,10 +1,10 @@
 -- The requests of one run of wrk: method, path (with {id}), file of ids, number of the first
--- request, body (a format of two numbers: the request's own, and a severity).
-local method, path, first, body
+-- request, milliseconds of pause before each, body (a format of two numbers: the request's own, and a severity).
+local method, path, first, pause, body
 local ids, ready, sent = {}, {}, 0
 
 function init(args)
-  method, path, first, body = args[1], args[2], tonumber(args[4]), args[5]
+  method, path, first, pause, body = args[1], args[2], tonumber(args[4]), tonumber(args[5]), args[6]
   for id in io.lines(args[3]) do ids[#ids + 1] = id end
   if body == nil then
     for place, id in ipairs(ids) do ready[place] = wrk.format(method, (path:gsub("{id}", id))) end
@@ -18,6 +18,11 @@ function request()
   if body == nil then return ready[place] end
   local headers = {["Content-Type"] = "application/json"}
   return wrk.format(method, (path:gsub("{id}", ids[place])), headers, body:format(number, 10 + number % 40))
+end
+
+function delay()  -- in whole milliseconds, the pause on average
+  local whole = math.floor(pause)
+  return whole + (math.random() < pause - whole and 1 or 0)
 end
 
 function done(summary, latency, requests)

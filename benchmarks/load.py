@@ -2,7 +2,7 @@
 
 import json
 import subprocess
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from itertools import count
 from pathlib import Path
 from statistics import median
@@ -19,6 +19,7 @@ WRK = (
     "-s",
     str(Path(__file__).with_name("load.lua")),
 )
+CLIENTS = 32
 _numbers = count(start=1_000_000, step=1_000_000)
 
 
@@ -38,12 +39,14 @@ class Request:
 class Measurement:
     """Operations a second; milliseconds an answer took, at the median and the 99th
     percentile; microseconds of CPU the server used for each, which other load on the
-    machine changes least."""
+    machine changes least; and what an answer took at half that rate."""
 
     rate: float
     p50: float = 0.0
     p99: float = 0.0
     cpu: float = 0.0
+    half_p50: float = 0.0
+    half_p99: float = 0.0
 
 
 def median_of(rounds: list[Measurement]) -> Measurement:
@@ -53,20 +56,36 @@ def median_of(rounds: list[Measurement]) -> Measurement:
     )
 
 
+def at_both_loads(server: Server, request: Request, seconds: int) -> Measurement:
+    """Send ``request`` as fast as it is answered, then half as fast."""
+    full = hammer(server, request, seconds)
+    pause = 2 * CLIENTS / full.rate * 1000 - full.p50 / 2
+    half = hammer(server, request, max(1, seconds // 2), pause=pause)
+    return replace(full, half_p50=half.p50, half_p99=half.p99)
+
+
 def hammer(
-    server: Server, request: Request, seconds: int, *, clients: int = 32
+    server: Server,
+    request: Request,
+    seconds: int,
+    *,
+    clients: int = CLIENTS,
+    pause: float = 0.0,
 ) -> Measurement:
-    """Send ``request`` from so many connections for ``seconds``.
+    """Send ``request`` from so many connections for ``seconds``; each waits for
+    ``pause`` milliseconds before a request.
 
     Raises ``RuntimeError`` if any answer failed: the rate of failures is no figure.
     """
-    path = request.path.replace("{collection}", server.peer.collection)
+    path = server.peer.paths.get(request.path, request.path)
+    path = path.replace("{collection}", server.peer.collection)
     _try_once(server, request, path)
     arguments = [
         request.method,
         path,
         str(server.ids),
         str(next(_numbers)),
+        f"{pause:f}",
         *filter(None, [request.body]),
     ]
     key_headers = [f"-H{name}: {value}" for name, value in server.headers.items()]

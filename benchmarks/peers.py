@@ -17,7 +17,7 @@ from uuid import uuid4
 
 import httpx
 
-from benchmarks import tutorial
+from benchmarks import pocketbase, tutorial
 from benchmarks.databases import SERVER_CORE
 from persist.domain.access import OPEN
 from persist.storage.dialect import dialect_of
@@ -74,14 +74,18 @@ class Server:
 
 @dataclass(frozen=True)
 class Peer:
-    """One way to do the job: how its process is started (``{port}`` filled in) and how
-    the records get in; ``fill`` gives their ids."""
+    """One way to do the job: how its process is started (``{port}`` and ``{folder}``,
+    one of its own, filled in) and how the records get in; ``fill`` gives their ids.
+    ``paths`` has its paths of requests where they are not Persist's; ``only`` is the
+    database it has, where it has one."""
 
     name: str
     command: tuple[str, ...]
     fill: Callable[[Server, Tickets], Iterable[str]]
     environment: Mapping[str, str] = field(default_factory=dict)
     collection: str = "ops-tickets"
+    paths: Mapping[str, str] = field(default_factory=dict)
+    only: str | None = None
 
 
 @contextmanager
@@ -100,7 +104,7 @@ def serving(
         "taskset",
         "-c",
         cores,
-        *(part.format(port=port) for part in peer.command),
+        *(part.format(port=port, folder=folder / peer.name) for part in peer.command),
     ]
     environment = {
         **os.environ,
@@ -315,4 +319,12 @@ TUTORIAL = Peer("tutorial", _uvicorn("tutorial:app"), _fill_tutorial)
 RAW = Peer("raw", (*_uvicorn("ceilings:raw"), "--lifespan", "off"), _fill_nothing)
 STORES_NOTHING = Peer(
     "stores_nothing", _uvicorn("ceilings:stores_nothing"), _fill_nothing
+)
+POCKETBASE = Peer(
+    "pocketbase",
+    pocketbase.COMMAND,
+    pocketbase.fill,
+    pocketbase.ENVIRONMENT,
+    paths=pocketbase.PATHS,
+    only="sqlite",
 )
