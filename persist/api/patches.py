@@ -10,6 +10,7 @@ from persist.domain.record import Data, dumps
 JSON_PATCH = "application/json-patch+json"
 MERGE_PATCH = "application/merge-patch+json"
 
+# Named, because Python builds the annotations of an inner function at each call.
 Change = Callable[[Data], Data]
 
 

@@ -21,6 +21,9 @@ from persist.storage.reader import Reader
 from persist.storage.result_size import FEW_ROWS, fitting, of_records
 from persist.storage.sql import Row
 
+# Named, because Python builds the annotations of an inner function at each call.
+RowsAndTotal = tuple[list[Row], int | None]
+
 
 class RecordLists:
     """Answers the routes that list records."""
@@ -47,7 +50,7 @@ class RecordLists:
         size = asked.query.limit or 0
         query = asked.query.one_more()
 
-        def read(reader: Reader) -> tuple[list[Row], int | None]:
+        def read(reader: Reader) -> RowsAndTotal:
             rows = reader.page(layout, workspace, query)
             total = None
             if asked.count:

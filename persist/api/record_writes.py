@@ -1,9 +1,7 @@
 """Writing records: one, or those that match."""
 
-from collections.abc import Callable
-
 from persist.api.headers import PATCH_TYPES
-from persist.api.patches import change_of
+from persist.api.patches import Change, change_of
 from persist.api.query_filters import conditions
 from persist.api.query_params import (
     dry_run_of,
@@ -105,10 +103,10 @@ class RecordWrites:
         media_type = request.media_type(PATCH_TYPES)
         limit = request.limits.body
 
-        def parse() -> Callable[[Data], Data]:
+        def parse() -> Change:
             return change_of(strict_json.parse(body), media_type, limit)
 
-        def run(work: UnitOfWork, change: Callable[[Data], Data]) -> Written:
+        def run(work: UnitOfWork, change: Change) -> Written:
             collection = target.collection(work, request)
             return collection.patch(target.id, change, precondition)
 

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import (
     Awaitable,
     Callable,
+    Iterable,
     Iterator,
     MutableMapping,
     Sequence,
@@ -158,11 +159,10 @@ class Request:
         self._receive = receive
         self._body: bytes | None = None
         self._spooled: SpooledBody | None = None
-        self.headers: dict[bytes, bytes] = {}
-        for name, sent in scope["headers"]:
-            value = sent.strip(b" \t")
-            earlier = self.headers.get(name)
-            self.headers[name] = value if earlier is None else earlier + b", " + value
+        sent: list[tuple[bytes, bytes]] = scope["headers"]
+        self.headers = {name: value.strip(b" \t") for name, value in sent}
+        if len(self.headers) < len(sent):
+            self.headers = _combined(sent)
         self._complete = not (
             b"content-length" in self.headers or b"transfer-encoding" in self.headers
         )
@@ -370,6 +370,14 @@ class Request:
         digest = hashlib.sha256(b"\0".join(parts))
         digest.update(b"\0" + body)
         return digest.hexdigest()
+
+
+def _combined(sent: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
+    """Return headers of which some have several values (RFC 9110, section 5.3)."""
+    headers: dict[bytes, list[bytes]] = {}
+    for name, value in sent:
+        headers.setdefault(name, []).append(value.strip(b" \t"))
+    return {name: b", ".join(values) for name, values in headers.items()}
 
 
 CURRENT: ContextVar[Request] = ContextVar("request")
