@@ -254,10 +254,10 @@ async def export(
         async with aclosing(database.stream(source, workspace, query)) as stream:
             async for rows in stream:
                 await _admit_again(request, entity_type.name, workspace)
-                shown = rows
+                answered = rows
                 if asked.fields is not None:
-                    shown = [selected(row, asked.fields) for row in rows]
-                lines = row_texts(entity_type.name, workspace, shown)
+                    answered = [selected(row, asked.fields) for row in rows]
+                lines = row_texts(entity_type.name, workspace, answered)
                 yield "".join([f"{line}\n" for line in lines]).encode()
 
     return await _begun(chunks())
