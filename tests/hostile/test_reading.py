@@ -14,7 +14,7 @@ RECORDS = 24
 LENGTH = 1_000_000
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def large(target: Target) -> Iterator[httpx.Client]:
     """A client that may read a collection of large records."""
     with target.client() as admin:
