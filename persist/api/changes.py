@@ -55,7 +55,7 @@ CONTROLS = (
     "wait",
 )
 SEQ = re.compile(r"\d{1,400}", re.ASCII)
-SECONDS = re.compile(r"\d{1,3}(\.\d{1,3})?", re.ASCII)
+SECONDS = re.compile(r"\d{1,40}(\.\d{1,40})?([eE][+-]?\d{1,2})?", re.ASCII)
 EVENTS = "text/event-stream"
 HEADERS = {"cache-control": "no-store", "x-accel-buffering": "no"}
 

