@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ from persist.api.limits import described_limits
 from persist.api.metrics import Metrics, MetricsRoutes
 from persist.api.migrations import MigrationRoutes
 from persist.api.openapi import document, document_chunks
+from persist.api.openapi.shared import refuses_parameters
 from persist.api.requests import Limits, Request, RequestPolicy, departed
 from persist.api.routers import router_of
 from persist.api.seals import SealRoutes
@@ -55,6 +57,8 @@ logger = logging.getLogger(__name__)
 NAME = "persist"
 VERSION = version("persist-service")
 HANDLED = (PersistError, HTTPException, RequestValidationError, Exception)
+
+_router_of = partial(router_of, refuses_parameters=refuses_parameters)
 
 
 class Persist(FastAPI):
@@ -143,20 +147,20 @@ def create_app(settings: Settings, *, private: bool = False) -> Persist:
     required = settings.require_if_match
     for router in (
         *_routers(database, writes, required),
-        router_of(routes.SERVICE_ROUTES, service),
-        router_of(routes.SESSION_ROUTES, sessions),
-        router_of(routes.METRICS_ROUTES, MetricsRoutes(metrics)),
-        router_of(routes.CHANGE_ROUTES, ChangeRoutes(database, stopping)),
-        router_of(routes.UNDO_ROUTES, UndoRoutes(database, writes)),
-        router_of(routes.SEAL_ROUTES, SealRoutes(database, _journal_key(settings))),
-        router_of(routes.PAGE_ROUTES, DocsRoutes()),
+        _router_of(routes.SERVICE_ROUTES, service),
+        _router_of(routes.SESSION_ROUTES, sessions),
+        _router_of(routes.METRICS_ROUTES, MetricsRoutes(metrics)),
+        _router_of(routes.CHANGE_ROUTES, ChangeRoutes(database, stopping)),
+        _router_of(routes.UNDO_ROUTES, UndoRoutes(database, writes)),
+        _router_of(routes.SEAL_ROUTES, SealRoutes(database, _journal_key(settings))),
+        _router_of(routes.PAGE_ROUTES, DocsRoutes()),
     ):
         app.include_router(router)
     landing_page = routes.DOCS
     if settings.console:
         landing_page = routes.CONSOLE
         console = ConsoleRoutes(settings.root_path)
-        app.include_router(router_of(routes.CONSOLE_ROUTES, console))
+        app.include_router(_router_of(routes.CONSOLE_ROUTES, console))
     collections = CollectionRoutes(database, writes, require_if_match=required)
     policy = RequestPolicy(
         limits,
@@ -179,20 +183,20 @@ def _routers(
     database: Database, writes: Writes, require_if_match: bool
 ) -> Iterator[APIRouter]:
     """Yield the routers of what is stored."""
-    yield router_of(
+    yield _router_of(
         routes.WORKSPACE_ROUTES,
         WorkspaceRoutes(database, writes),
     )
-    yield router_of(
+    yield _router_of(
         routes.ENTITY_TYPE_ROUTES,
         EntityTypeRoutes(database, writes),
     )
-    yield router_of(routes.SNAPSHOT_ROUTES, SnapshotRoutes(database, writes))
-    yield router_of(
+    yield _router_of(routes.SNAPSHOT_ROUTES, SnapshotRoutes(database, writes))
+    yield _router_of(
         routes.MIGRATION_ROUTES,
         MigrationRoutes(database, writes),
     )
-    yield router_of(
+    yield _router_of(
         routes.TRANSACTION_ROUTES,
         transactions.TransactionRoutes(
             database, writes, require_if_match=require_if_match

@@ -14,6 +14,7 @@ from persist.api.headers import REQUEST_ID
 from persist.api.query_params import (
     DEFAULT_LIMIT,
     MAX_LIMIT,
+    MAX_WAIT_SECONDS,
     controls,
     natural,
     pairs_of,
@@ -40,9 +41,6 @@ HEARTBEAT = 15.0
 
 LOOK_SECONDS = 0.25
 """Seconds that a request which does not wait may look for a visible change."""
-
-MAX_WAIT_SECONDS = 30
-"""Seconds that a long poll waits at most."""
 
 CONTROLS = (
     "after",

@@ -1,7 +1,6 @@
 """Limits: what ``/`` shows of them."""
 
 from persist.api import query_params, selective_invoke
-from persist.api.changes import MAX_WAIT_SECONDS
 from persist.api.gateway import MAX_TARGET_BYTES
 from persist.api.in_flight import InFlightLimiter
 from persist.api.requests import Limits
@@ -31,7 +30,7 @@ def described_limits(
         "patch_operations": MAX_PATCH_OPERATIONS,
         "transaction_operations": MAX_OPERATIONS,
         "searched_characters": MAX_SEARCHED_CHARACTERS,
-        "wait_seconds": MAX_WAIT_SECONDS,
+        "wait_seconds": query_params.MAX_WAIT_SECONDS,
         "connections": limiter.connections.limit,
         "requests": limiter.requests.limit,
         "waiting": used.writes.limit,

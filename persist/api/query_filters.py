@@ -335,5 +335,6 @@ def unknown_name(
     others = [one for one in known if one != name]
     near = nearest(name, others, cutoff=SIMILAR)
     listed = ", ".join(others[:20])
-    hint = f"did you mean {near}?" if near else f"known: {listed}"
+    known_ones = f"known: {listed}" if listed else "there is none here"
+    hint = f"did you mean {near}?" if near else known_ones
     return InvalidQuery(f"unknown {what} {name[:80]!r}; {hint}")

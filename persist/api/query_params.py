@@ -31,6 +31,9 @@ DEFAULT_LIMIT = 50
 MAX_LIMIT = 500
 """Most records of a page; a larger limit is lowered to it."""
 
+MAX_WAIT_SECONDS = 30
+"""Seconds that a long poll waits at most."""
+
 MAX_SORT_KEYS = 16
 
 FILTERS = frozenset(("filter",))

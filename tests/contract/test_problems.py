@@ -359,3 +359,32 @@ def test_a_slash_too_many_is_not_found_rather_than_elsewhere(
     client: httpx.Client, path: str
 ) -> None:
     assert_problem(client.get(path), 404, "not-found")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/collections",
+        "/collections/samples",
+        "/workspaces/den",
+        "/entity-types",
+        "/snapshots",
+        "/migrations",
+        "/migration-plans",
+        "/changes/head",
+        "/sessions",
+    ],
+)
+def test_a_route_without_parameters_refuses_any(
+    client: httpx.Client, path: str
+) -> None:
+    refused = client.get(path, params={"limit": 5})
+    problem = assert_problem(refused, 400, "invalid-query")
+    assert "limit" in problem["detail"]
+
+
+@pytest.mark.parametrize("path", ["/", "/health/live", "/docs", "/openapi.json"])
+def test_what_other_programs_ask_takes_parameters_of_theirs(
+    client: httpx.Client, path: str
+) -> None:
+    assert client.get(path, params={"probe": 1}).status_code == 200

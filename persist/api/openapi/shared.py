@@ -7,8 +7,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from persist.api.changes import MAX_WAIT_SECONDS
-from persist.api.query_params import DEFAULT_LIMIT, MAX_LIMIT
+from persist.api.query_params import DEFAULT_LIMIT, MAX_LIMIT, MAX_WAIT_SECONDS
+from persist.api.routes import Route
 from persist.api.selective_invoke import DEFAULT_AFFECTED, MAX_AFFECTED
 from persist.domain.change import Operation
 from persist.domain.identifiers import COLLECTION_NAME
@@ -148,3 +148,11 @@ def query_names(*operations: str) -> frozenset[str]:
         if name != "*"
     ]
     return frozenset(each["name"] for each in controls if each["in"] == "query")
+
+
+def refuses_parameters(route: Route) -> bool:
+    """Return whether a route refuses any parameter. A page, and what is open to all, is
+    also asked by programs that add parameters of their own."""
+    if route.is_page or route.open_to_all or not route.documented:
+        return False
+    return not query_names(route.operation)
