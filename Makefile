@@ -10,7 +10,7 @@ BUILD = $(ENGINE) build $(if $(filter docker,$(ENGINE)),,--format docker)
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help console console-pictures serve showcase test test-unit test-slow test-hostile resilience clients lint format openapi openapi-check docs bench image test-image lock clean
+.PHONY: help console console-pictures serve showcase test test-console test-unit test-slow test-hostile resilience clients lint format openapi openapi-check docs bench image test-image lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-14s %s\n", $$1, $$2}'
@@ -32,6 +32,9 @@ test-slow: .venv/dev ## Run the slow tests: crashes, fuzzing, the wheel in a cle
 
 test-hostile: .venv/dev ## Attack the service, on a quiet machine: no other read may wait for 100 ms
 	QUIET_MACHINE=1 $(BIN)/python -m pytest tests/hostile $(ARGS)
+
+test-console: .venv/dev ## Run the slow tests of the console: axe-core, hostile data, Firefox (needs `make console`)
+	$(BIN)/python -m pytest -m slow tests/browser $(ARGS)
 
 resilience: .venv/dev ## Run the long forms of the tests of crashes, faults and load
 	$(BIN)/python -m pytest -m slow tests/resilience $(ARGS)
@@ -61,8 +64,8 @@ docs: .venv/dev ## Build the documentation into build/site, links checked
 console: ## Build the console into the package (needs npm)
 	cd console && npm ci --silent && npm run --silent types && npm run --silent check && npm test --silent && npm run --silent build
 
-console-pictures: .venv/dev ## Write a picture of every screen of the console into build/console
-	$(BIN)/python -m tests.browser.console_pictures build/console
+console-pictures: .venv/dev ## Write a picture of every screen of the console into build/console, three into docs
+	$(BIN)/python -m tests.browser.console_pictures build/console docs/tutorials
 
 clients: .venv/dev .clients/installed ## Generate clients of the OpenAPI document and drive them
 	$(BIN)/python -m tests.clients $(ARGS)

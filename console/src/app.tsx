@@ -5,7 +5,7 @@ import { outage, retryNow, sent, signedOut } from "./api.ts";
 import { followLinks, go, href, listAddress, path, recordAddress } from "./router.ts";
 import { asked, collections, enter, may, mayRegister, maySomething, session, signIn, signOut, workspaces } from "./session.ts";
 import { visible } from "./text.tsx";
-import { Dialog, Menu, ProblemNote, RequestView, closeDialog, dialog, forget, notes, notify, useAction } from "./ui.tsx";
+import { Dialog, Menu, NoScreen, ProblemNote, RequestView, closeDialog, dialog, focusScreen, forget, notes, notify, useAction } from "./ui.tsx";
 import { ChangesScreen, undoDialog } from "./screens/changes.tsx";
 import { HistoryScreen } from "./screens/history.tsx";
 import { Home } from "./screens/home.tsx";
@@ -17,12 +17,11 @@ import { NewType, TypeScreen } from "./screens/types.tsx";
 function App() {
   const [open, setOpen] = useState(false);
   const at = path.value.join("/");
-  const main = useRef<HTMLElement>(null);
   const shown = useRef(at);
   useEffect(() => {
     setOpen(false);
     // A new screen has the focus, so that a keyboard goes on from there.
-    if (shown.current !== at) (main.current?.querySelector<HTMLElement>("[autofocus], [role=grid]") ?? main.current)?.focus();
+    if (shown.current !== at) focusScreen();
     shown.current = at;
   }, [at]);
   if (!asked.value) return <><Outage /><p class="enter faint" role="status">Loading…</p></>;
@@ -33,7 +32,7 @@ function App() {
       <Outage />
       {signedOut.value && <SignedOut />}
       <Side />
-      <main id="main" ref={main} tabIndex={-1}><Screen /></main>
+      <main id="main" tabIndex={-1}><Screen /></main>
       {dialog.value}
       <Notes />
     </div>
@@ -62,11 +61,11 @@ function Screen() {
     if (fourth === "history") return <HistoryScreen key={recordAddress(where, third, "history")} where={where} id={third} />;
     return <RecordScreen key={recordAddress(where, third)} where={where} id={third} />;
   }
-  return <section class="screen"><p class="note">There is no such screen. <a href={href("/")}>Home</a></p></section>;
+  return <NoScreen>There is no such screen. <a href={href("/")}>Home</a></NoScreen>;
 }
 
 function Refused() {
-  return <section class="screen"><p class="note">Your key does not allow this. <a href={href("/")}>Home</a></p></section>;
+  return <NoScreen>Your key does not allow this. <a href={href("/")}>Home</a></NoScreen>;
 }
 
 function Top({ onSide }: { onSide: () => void }) {
@@ -206,13 +205,14 @@ const KEYS: [string, string][] = [
   ["Ctrl K or /", "jump to a collection, a screen, or a record by its id"], ["?", "this list"], ["Ctrl S", "save"],
   ["g h", "home"], ["g c", "changes"], ["g s", "snapshots"],
   ["↑ ↓ j k", "in a list: move"], ["Enter", "in a list: open"], ["Space", "in a list: select"], ["f", "in a list: filter by the value"],
+  ["s", "in a list: sort by the column"],
   ["n", "in a list: new record"], ["Esc", "close"],
 ];
 
 function Shortcuts() {
   return (
     <Dialog title="Shortcuts">
-      <table class="dense"><tbody>{KEYS.map(([key, what]) => <tr key={key}><td><kbd>{key}</kbd></td><td>{what}</td></tr>)}</tbody></table>
+      <table class="dense"><tbody>{KEYS.map(([key, what]) => <tr key={key}><th scope="row"><kbd>{key}</kbd></th><td>{what}</td></tr>)}</tbody></table>
     </Dialog>
   );
 }

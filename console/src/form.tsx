@@ -7,7 +7,7 @@ import {
 import {
   type Shape, branchName, branchOf, initial, itemSchema, members, openMember, shapeOf,
 } from "./schema.ts";
-import { count, size, visible } from "./text.tsx";
+import { brief, count, size, visible } from "./text.tsx";
 import type { Violation } from "./types.ts";
 
 export interface FormProps {
@@ -28,6 +28,8 @@ interface Form extends FormProps {
 const DRAWN = 100;
 const LONG_TEXT = 80;
 const HUGE_TEXT = 100_000;
+/** Characters of JSON that a browser edits as text without delay. */
+export const LARGE_JSON = 200_000;
 
 export function SchemaForm(props: FormProps) {
   const latest = useRef(props.value);
@@ -371,7 +373,16 @@ function JsonInput(props: InputProps) {
   }, [value]);
   const pointer = pointerOf(path);
   useEffect(() => () => form.onUnread?.(pointer, false), [pointer]);
+  const [isUnfolded, unfold] = useState(false);
   const rows = Math.min(16, Math.max(1, text.split("\n", 16).length));
+  if (text.length > LARGE_JSON && !isUnfolded) {
+    return (
+      <span>
+        <bdi class="huge mono">{brief(value, 300)}</bdi>{" "}
+        {!form.readOnly && <button type="button" id={props.id} onClick={() => unfold(true)}>Edit {size(text.length)} of JSON</button>}
+      </span>
+    );
+  }
   return (
     <div class="json-input">
       <textarea class="mono" {...attributes(props)} rows={rows} spellcheck={false} value={text} placeholder={hint(value) && `${hint(value)} · JSON`}

@@ -3,7 +3,7 @@ import { useEffect, useRef } from "preact/hooks";
 import { Problem, ROOT, type Query, read, signedOut } from "./api.ts";
 import { parse } from "./json.ts";
 import { sawVersion } from "./session.ts";
-import type { Change } from "./types.ts";
+import type { Change, Changes } from "./types.ts";
 
 const RETRY_SECONDS = 5;
 
@@ -15,13 +15,17 @@ export function useChanges(query: Query | null, onChange: (change: Change) => vo
   useEffect(() => (query ? follow(query, (change) => handler.current(change), onState) : undefined), [key]);
 }
 
+function isVisible(): boolean {
+  return document.visibilityState === "visible";
+}
+
 function follow(query: Query, onChange: (change: Change) => void, onState?: (isOpen: boolean) => void): () => void {
-  let source: EventSource;
+  let source: EventSource | null = null;
   let last = "now";
   let timer = 0;
 
   function open(): void {
-    source = new EventSource(`${ROOT}/changes?${new URLSearchParams([["after", last], ...query])}`);
+    const opened = source = new EventSource(`${ROOT}/changes?${new URLSearchParams([["after", last], ...query])}`);
     source.onopen = () => onState?.(true);
     source.onmessage = (event: MessageEvent<string>) => {
       if (event.lastEventId) last = event.lastEventId;
@@ -33,7 +37,7 @@ function follow(query: Query, onChange: (change: Change) => void, onState?: (isO
     source.onerror = () => {
       onState?.(false);
       // The browser connects again by itself, unless the answer was no stream.
-      if (source.readyState !== EventSource.CLOSED) return;
+      if (opened.readyState !== EventSource.CLOSED) return;
       timer = window.setTimeout(open, RETRY_SECONDS * 1000);
       // It does not say why it ended.
       read("/sessions").catch((error: unknown) => {
@@ -42,6 +46,25 @@ function follow(query: Query, onChange: (change: Change) => void, onState?: (isO
     };
   }
 
+  function close(): void {
+    clearTimeout(timer);
+    source?.close();
+    source = null;
+  }
+
+  /** A browser has six connections to a service: a tab that nobody sees takes none. */
+  async function onVisibility(): Promise<void> {
+    if (isVisible()) {
+      if (!source) open();
+      return;
+    }
+    if (last === "now") {
+      last = await read<Changes>("/changes", [["after", "now"], ["limit", "1"]]).then((answer) => String(answer.last_seq), () => "now");
+    }
+    if (!isVisible()) close();
+  }
+
   open();
-  return () => { clearTimeout(timer); source.close(); };
+  document.addEventListener("visibilitychange", onVisibility);
+  return () => { document.removeEventListener("visibilitychange", onVisibility); close(); };
 }

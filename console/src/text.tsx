@@ -45,10 +45,10 @@ export function Value({ value, length }: { value: Json | undefined; length?: num
 export function JsonText({ value }: { value: Json | undefined }) {
   const text = stringify(value, 2);
   const [all, setAll] = useState(false);
-  if (all || text.length <= LONGEST) return <pre class="json">{visible(text)}</pre>;
+  if (all || text.length <= LONGEST) return <pre class="json" tabIndex={0}>{visible(text)}</pre>;
   return (
     <>
-      <pre class="json">{visible(text.slice(0, LONGEST))}…</pre>
+      <pre class="json" tabIndex={0}>{visible(text.slice(0, LONGEST))}…</pre>
       <button type="button" onClick={() => setAll(true)}>Show all {size(text.length)}</button>
     </>
   );
@@ -78,7 +78,8 @@ const STEPS: [number, string][] = [[60, "s"], [60, "min"], [24, "h"], [30, "d"],
 export function ago(at: string, present = now.value): string {
   const seconds = (present - Date.parse(at)) / 1000;
   if (Number.isNaN(seconds)) return at;
-  if (Math.abs(seconds) < 5) return "now";
+  // Clocks differ, and the present here is up to 15 s old.
+  if (seconds < 5 && seconds > -60) return "now";
   let amount = Math.abs(seconds);
   for (const [step, unit] of STEPS) {
     if (amount < step) {
@@ -105,7 +106,7 @@ export function Time({ at }: { at: string | null | undefined }) {
 }
 
 export function Actor({ name }: { name: string | null | undefined }) {
-  return name ? <bdi class="actor">{visible(name)}</bdi> : <span class="faint">anybody</span>;
+  return name ? <bdi class="actor">{visible(name)}</bdi> : <span class="faint" title="Without a key">somebody</span>;
 }
 
 export function shortId(id: string): string {
@@ -123,10 +124,10 @@ export function labelOf(data: JsonObject | null | undefined): string {
   return found ? brief(found[1], LABEL) : "";
 }
 
-/** A record as its collection, its id and what it is known by. */
-export function RecordName({ record, id, data }: { record: string; id: string; data?: JsonObject | null | undefined }) {
+/** A record: its collection, its id and what it is known by; a brief one has its id only where it has nothing else. */
+export function RecordName({ record, id, data, brief }: { record: string; id: string; data?: JsonObject | null | undefined; brief?: boolean | undefined }) {
   const label = labelOf(data);
-  return <>{visible(record)} <span class="mono" title={id}>{shortId(id)}</span>{label && <> <bdi class="label">{label}</bdi></>}</>;
+  return <>{visible(record)}{(!brief || !label) && <> <span class="mono" title={id}>{shortId(id)}</span></>}{label && <> <bdi class="label">{label}</bdi></>}</>;
 }
 
 // --- differences

@@ -21,7 +21,7 @@ export type Migration = Known<Schemas["Migration"]>;
 export type Invocations = Known<Schemas["Invocations"]>;
 export type EntityType = Known<Schemas["EntityType"]>;
 export type Workspace = Known<Schemas["Workspace"]>;
-export type Seal = Known<Schemas["Seal"]>;
+export type Proof = With<Schemas["Proof"], { change: Change; seal: Known<Schemas["Seal"]> }>;
 
 export interface Page<Item> {
   items: Item[];

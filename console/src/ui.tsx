@@ -4,6 +4,7 @@ import { useCallback, useEffect, useMemo, useRef, useState } from "preact/hooks"
 import { signal } from "@preact/signals";
 import { type ApiRequest, Problem, curl, entered, target } from "./api.ts";
 import { stringify } from "./json.ts";
+import { address } from "./router.ts";
 import { visible } from "./text.tsx";
 
 export interface Loaded<T> {
@@ -17,8 +18,6 @@ export interface Loaded<T> {
 export function useLoad<T>(load: (signal: AbortSignal) => Promise<T>, keys: unknown[]): Loaded<T> {
   const [state, setState] = useState<Omit<Loaded<T>, "reload">>({ data: undefined, error: undefined, loading: true });
   const [round, setRound] = useState(0);
-  // What was refused for want of a session is asked again when there is one.
-  const again = state.error ? entered.value : 0;
   useEffect(() => {
     const abort = new AbortController();
     setState((old) => ({ ...old, loading: true }));
@@ -29,8 +28,10 @@ export function useLoad<T>(load: (signal: AbortSignal) => Promise<T>, keys: unkn
       },
     );
     return () => abort.abort();
-  }, [...keys, round, again]);
+  }, [...keys, round]);
   const reload = useCallback(() => setRound((number) => number + 1), []);
+  // What was refused for want of a session is asked again when there is one.
+  useEffect(() => { if (state.error) reload(); }, [entered.value]);
   return { ...state, reload };
 }
 
@@ -60,6 +61,11 @@ export function ProblemNote({ error, retry }: { error: unknown; retry?: () => vo
   );
 }
 
+/** What stands for a screen that there is not, or that a key does not allow. */
+export function NoScreen({ children }: { children: ComponentChildren }) {
+  return <section class="screen"><h1>Nothing to see</h1><p class="note">{children}</p></section>;
+}
+
 // --- dialogs
 
 /** The dialog that is open: one at a time. */
@@ -69,20 +75,28 @@ export function closeDialog(): void {
   dialog.value = null;
 }
 
-/** Focus what had it before, or the screen where that is there no more. */
-function focusAgain(before: HTMLElement | null): void {
-  before?.focus();
-  if (document.activeElement === document.body) document.getElementById("main")?.focus();
+/** Focus the screen where its work begins. */
+export function focusScreen(): void {
+  const main = document.getElementById("main");
+  (main?.querySelector<HTMLElement>("[autofocus], [role=grid]") ?? main)?.focus({ preventScroll: true });
 }
 
 export function Dialog({ title, wide, children }: { title: ComponentChildren; wide?: boolean; children: ComponentChildren }) {
   const element = useRef<HTMLDialogElement>(null);
   useEffect(() => {
     const before = document.activeElement as HTMLElement | null;
+    const at = address.value;
     element.current?.showModal();
-    (element.current?.querySelector<HTMLElement>("input, select, textarea") ?? element.current)?.focus();
-    return () => focusAgain(before);
+    element.current?.focus();
+    return () => {
+      if (address.value === at) before?.focus();
+      if (address.value !== at || document.activeElement === document.body) focusScreen();
+    };
   }, []);
+  useEffect(() => {
+    // The first field may come with what is loaded.
+    if (document.activeElement === element.current) element.current?.querySelector<HTMLElement>("input, select, textarea")?.focus();
+  });
   return (
     <dialog ref={element} tabIndex={-1} class={wide ? "wide" : ""} onClose={closeDialog} aria-labelledby="dialog-title">
       <h2 id="dialog-title">{title}</h2>

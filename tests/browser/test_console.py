@@ -54,6 +54,18 @@ def test_a_type_is_made_from_a_pasted_csv(page: Page, service: httpx.Client) -> 
     assert schema["properties"]["number"] == {"type": "integer"}
 
 
+def test_a_type_whose_rows_are_refused_is_not_made(
+    page: Page, service: httpx.Client
+) -> None:
+    page.goto("/console/types/new")
+    page.locator("#paste").fill('[{"big": 1}, {"big": 1e400}]')
+    page.get_by_label("Name", exact=True).fill("refused")
+    page.get_by_role("button", name="Make it with 2 records").click()
+    expect(page.get_by_role("alert")).to_be_visible()
+    expect(page.get_by_role("button", name="Make it with 2 records")).to_be_enabled()
+    assert service.get("/collections/refused").status_code == 404
+
+
 def test_a_record_is_edited_and_taken_back_by_keyboard(
     page: Page, service: httpx.Client
 ) -> None:
@@ -126,3 +138,233 @@ def test_a_list_is_filtered_and_opened_by_keyboard(
     page.get_by_role("grid").press("Enter")
     expect(page).to_have_url(re.compile(record))
     expect(page.get_by_label("title")).to_have_value("The one that is looked for")
+
+
+def test_many_records_are_acted_on_and_taken_back(
+    page: Page, service: httpx.Client
+) -> None:
+    records = [ticket(service, title="One of three", severity=31) for _ in range(3)]
+    page.goto("/console/c/ops-tickets?f=title%3DOne of three")
+    page.get_by_label(f"Select {records[0]}").check()
+    page.get_by_label(f"Select {records[1]}").check()
+    page.get_by_text("Act on 2").click()
+    page.get_by_role("button", name="Run a command on 2 selected records").click()
+    page.get_by_role("combobox", name="Command").select_option("ack")
+    page.get_by_role("button", name="Try it").click()
+    expect(page.get_by_text("It would change 2 records, skip 0")).to_be_visible()
+    page.get_by_role("button", name="Run on 2 records").click()
+    expect(page.get_by_text("ack: 2 records changed.")).to_be_visible()
+    assert [acknowledged(service, record) for record in records] == [True, True, False]
+    page.get_by_role("button", name="Undo this").click()
+    page.get_by_role("button", name="Undo", exact=True).click()
+    expect(page.get_by_text("2 records taken back.")).to_be_visible()
+    assert not any(acknowledged(service, record) for record in records)
+    page.get_by_text("Act", exact=True).click()
+    page.get_by_role("button", name="Delete all that match").click()
+    page.get_by_role("button", name="Delete 3 records").click()
+    expect(page.get_by_text("3 records deleted.")).to_be_visible()
+    expect(page.get_by_text("No records.")).to_be_visible()
+
+
+def acknowledged(service: httpx.Client, record: str) -> bool:
+    data = service.get(f"{TICKETS}/{record}").raise_for_status().json()["data"]
+    return bool(data["acknowledged"])
+
+
+def test_a_conflict_is_decided_member_by_member(
+    opened: Opened, service: httpx.Client
+) -> None:
+    record = ticket(service, title="Before", severity=10)
+    mine, theirs = opened(), opened()
+    for page, title, severity in ((mine, "Mine", "20"), (theirs, "Theirs", "30")):
+        page.goto(f"/console/c/ops-tickets/{record}")
+        page.get_by_label("title").fill(title)
+        page.get_by_label("severity").fill(severity)
+        expect(page.get_by_text("The service would take it")).to_be_visible()
+    theirs.keyboard.press("Control+s")
+    expect(theirs.get_by_text("Saved as revision 2.")).to_be_visible()
+    expect(mine.get_by_text("changed this record")).to_be_visible()
+    expect(mine.get_by_label("title")).to_have_value("Mine")
+    mine.keyboard.press("Control+s")
+    save = mine.get_by_role("button", name="Save the merge")
+    expect(save).to_be_disabled()
+    mine.get_by_label("mine: Mine").check()
+    mine.get_by_label("theirs: 30").check()
+    save.click()
+    expect(mine.get_by_text("Saved as revision 3.")).to_be_visible()
+    data = service.get(f"{TICKETS}/{record}").json()["data"]
+    assert (data["title"], data["severity"]) == ("Mine", 30)
+    expect(theirs.get_by_label("title")).to_have_value("Mine")
+
+
+def test_a_history_is_paged_compared_and_erased(
+    page: Page, service: httpx.Client
+) -> None:
+    record = ticket(service, title="Title 0")
+    for number in range(1, 120):
+        service.patch(f"{TICKETS}/{record}", json={"title": f"Title {number}"})
+    page.goto(f"/console/c/ops-tickets/{record}/history")
+    revisions = page.get_by_role("list", name="Revisions").get_by_role("listitem")
+    expect(revisions).to_have_count(100)
+    page.get_by_role("button", name="Older").click()
+    expect(revisions).to_have_count(120)
+    expect(page.get_by_role("button", name="Older")).to_have_count(0)
+    revisions.last.get_by_role("button", name="compare with 120").click()
+    expect(page.get_by_role("heading", name="Revision 1 → 120")).to_be_visible()
+    page.get_by_role("button", name="Erase").click()
+    page.get_by_role("button", name="Erase for ever").click()
+    expect(page.get_by_text("Erased.")).to_be_visible()
+    expect(page.get_by_text("data erased")).not_to_have_count(0)
+    history = service.get(f"{TICKETS}/{record}/history").json()["items"]
+    assert history[-1]["data"] is None
+
+
+def test_the_trash_brings_records_back(page: Page, service: httpx.Client) -> None:
+    records = [ticket(service, title="Deleted by mistake") for _ in range(12)]
+    for record in records:
+        service.delete(f"{TICKETS}/{record}").raise_for_status()
+    page.goto("/console/c/ops-tickets/trash?f=title%3DDeleted by mistake")
+    page.get_by_label("Select all loaded rows").check()
+    page.get_by_role("button", name="Bring back 12 records").click()
+    page.get_by_role("button", name="Bring back", exact=True).click()
+    expect(page.get_by_text("12 records brought back.")).to_be_visible()
+    expect(page.get_by_text("The trash is empty.")).to_be_visible()
+    for record in records:
+        service.get(f"{TICKETS}/{record}").raise_for_status()
+
+
+def test_a_snapshot_is_taken_verified_and_restored(
+    page: Page, service: httpx.Client
+) -> None:
+    record = ticket(service, title="Kept by a snapshot")
+    page.goto("/console/snapshots")
+    page.get_by_role("button", name="Take one").click()
+    page.get_by_label("Note").fill("before the mistake")
+    page.get_by_role("button", name="Take it").click()
+    expect(page.get_by_text("before the mistake")).to_be_visible()
+    page.get_by_role("button", name="Verify").first.click()
+    expect(page.get_by_text("✓ verified")).to_be_visible()
+    service.patch(f"{TICKETS}/{record}", json={"title": "A mistake"})
+    page.get_by_role("button", name="Restore").first.click()
+    page.get_by_role("button", name="Try it").click()
+    expect(page.get_by_text("To take back what changed since")).to_be_visible()
+    page.get_by_label("Records that are here already").select_option("overwrite")
+    page.get_by_role("button", name="Try it").click()
+    expect(page.get_by_text("It would create 0 records")).to_be_visible()
+    page.get_by_role("dialog").get_by_role("button", name="Restore").click()
+    expect(page.get_by_text("Restored:")).to_be_visible()
+    data = service.get(f"{TICKETS}/{record}").json()["data"]
+    assert data["title"] == "Kept by a snapshot"
+
+
+def test_a_type_that_changes_under_an_open_form_changes_the_form(
+    page: Page, service: httpx.Client
+) -> None:
+    text = {"type": "string"}
+    closed = {"type": "object", "additionalProperties": False}
+    first = closed | {"properties": {"name": text}}
+    second = closed | {"properties": {"full_name": text, "born": text}}
+    address = "/entity-types/renamed"
+    service.put(address, json={"schema": first}).raise_for_status()
+    body = {"name": "Ada"}
+    record = service.post("/api/renamed", json=body).raise_for_status().json()["id"]
+    page.goto(f"/console/c/renamed/{record}")
+    page.get_by_role("textbox", name="name", exact=True).fill("Ada Lovelace")
+    expect(page.get_by_text("The service would take it")).to_be_visible()
+    migration = {"rename": {"name": "full_name"}}
+    changed = {"schema": second, "migration": migration}
+    service.put(address, json=changed).raise_for_status()
+    expect(page.get_by_text("changed this record")).to_be_visible()
+    expect(page.get_by_role("textbox", name="born", exact=True)).to_be_visible()
+    expect(page.get_by_role("textbox", name="name", exact=True)).to_have_value(
+        '"Ada Lovelace"'
+    )
+    page.get_by_role("textbox", name="born", exact=True).fill("1815")
+    expect(page.get_by_text("1 fault")).to_be_visible()
+    page.get_by_role("button", name="Drop mine").click()
+    expect(page.get_by_role("textbox", name="full_name", exact=True)).to_have_value(
+        "Ada"
+    )
+
+
+def test_a_keyboard_reaches_menus_dialogs_and_screens(
+    page: Page, service: httpx.Client
+) -> None:
+    record = ticket(service)
+    page.goto(f"/console/c/ops-tickets?f=_id%3D{record}")
+    expect(page.get_by_role("row")).to_have_count(2)
+    focused = page.locator(":focus")
+    menu = page.locator("summary", has_text="Act")
+    menu.focus()
+    page.keyboard.press("ArrowDown")
+    expect(focused).to_have_text("Run a command on all that match")
+    page.keyboard.press("ArrowDown")
+    expect(focused).to_have_text("Delete all that match")
+    page.keyboard.press("Escape")
+    expect(menu).to_be_focused()
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("combobox", name="Command")).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    expect(menu).to_be_focused()
+    page.keyboard.press("Control+k")
+    page.keyboard.type("ops-tickets")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("grid")).to_be_focused()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("s")
+    expect(page).to_have_url(re.compile("sort=title"))
+    expect(page.get_by_role("grid")).to_be_focused()
+    page.keyboard.press("End")
+    last = page.locator("tr.active").get_attribute("aria-rowindex")
+    page.keyboard.press("Enter")
+    expect(page.locator("#main")).to_be_focused()
+    expect(page.get_by_label("severity")).to_be_visible()
+    page.go_back()
+    expect(page.locator("tr.active")).to_have_attribute("aria-rowindex", str(last))
+    expect(page.get_by_role("grid")).to_be_focused()
+    page.keyboard.press("g")
+    page.keyboard.press("c")
+    expect(page).to_have_url(re.compile("/console/changes$"))
+
+
+def test_a_change_is_proved(page: Page, service: httpx.Client) -> None:
+    ticket(service)
+    page.goto("/console/changes")
+    page.get_by_role("button", name="proof").first.click()
+    expect(page.get_by_text("✓ The hash of this change leads to")).to_be_visible()
+
+
+LOOK = """(state) => {
+    Object.defineProperty(document, "visibilityState", {value: state, configurable: true});
+    document.dispatchEvent(new Event("visibilitychange"));
+}"""
+
+
+def test_a_tab_that_nobody_sees_follows_later(
+    page: Page, service: httpx.Client
+) -> None:
+    record = ticket(service)
+    page.goto(f"/console/c/ops-tickets?f=_id%3D{record}")
+    expect(page.get_by_role("row")).to_have_count(2)
+    with page.expect_event("requestfailed", lambda request: "/changes" in request.url):
+        page.evaluate(LOOK, "hidden")
+    service.patch(f"{TICKETS}/{record}", json={"severity": 50}).raise_for_status()
+    page.evaluate(LOOK, "visible")
+    page.get_by_role("button", name="1 record changed since you looked").click()
+    expect(page.get_by_role("gridcell", name="50")).to_be_visible()
+
+
+def test_an_address_that_nobody_meant_shows_a_page(page: Page) -> None:
+    for address in (
+        "%E0%A4%A",
+        "c/no-such",
+        "c/ops-tickets/no-such",
+        "w/x/c/y",
+        "types/z",
+    ):
+        page.goto(f"/console/{address}")
+        expect(page.locator("main .note").first).to_be_visible()
+    page.goto("/console/c/ops-tickets?as_of=yesterday&sort=x&f=y&q=(")
+    expect(page.get_by_role("alert")).to_be_visible()

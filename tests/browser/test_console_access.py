@@ -38,7 +38,7 @@ def admin(keys: KeyRing) -> str:
 def server(
     keys: KeyRing, admin: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Server]:
-    settings = {"MODELS": "app.models"}
+    settings = {"MODELS": "app.models", "REQUIRE_IF_MATCH": "true"}
     folder = tmp_path_factory.mktemp("guarded")
     with serving(keys.url, folder, settings=settings) as server:
         with server.client() as client:
@@ -49,7 +49,8 @@ def server(
                 body = {"title": f"Disk full at {path}", "severity": 30}
                 client.post(path, json=body).raise_for_status()
                 spare = client.post(path, json=body).json()["id"]
-                client.delete(f"{path}/{spare}").raise_for_status()
+                headers = {"If-Match": "*"}
+                client.delete(f"{path}/{spare}", headers=headers).raise_for_status()
             client.post("/snapshots", json={"scope": "all"}).raise_for_status()
         yield server
 
@@ -157,3 +158,33 @@ def test_a_key_that_is_revoked_while_somebody_types_loses_nothing(
     expect(page.get_by_label("severity")).to_have_value("42")
     page.keyboard.press("Control+s")
     expect(page.get_by_text("Saved as revision 2.")).to_be_visible()
+
+
+def test_where_preconditions_are_required_all_of_it_works(
+    opened: Opened, keys: KeyRing
+) -> None:
+    page = opened()
+    sign_in(page, keys.make("writer", "ops-tickets:write"))
+    page.goto("/console/c/ops-tickets/new")
+    page.get_by_label("title").fill("Made here")
+    severity = page.get_by_role("textbox", name="severity")
+    severity.fill("10")
+    page.keyboard.press("Control+s")
+    expect(page.get_by_text("revision 1 ")).to_be_visible()
+    severity.fill("many")
+    expect(page.get_by_text("1 fault")).to_be_visible()
+    severity.fill("20")
+    page.keyboard.press("Control+s")
+    expect(page.get_by_text("Saved as revision 2.")).to_be_visible()
+    page.get_by_role("button", name="ack", exact=True).click()
+    page.get_by_role("dialog").get_by_role("button", name="ack").click()
+    expect(page.get_by_text("ack: revision 3")).to_be_visible()
+    page.locator("summary", has_text="⋯").click()
+    page.get_by_role("button", name="Delete").click()
+    page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    expect(page.get_by_text("Deleted.")).to_be_visible()
+    page.goto("/console/c/ops-tickets/trash?f=title%3DMade here")
+    page.get_by_label("Select all loaded rows").check()
+    page.get_by_role("button", name="Bring back 1 record").click()
+    page.get_by_role("button", name="Bring back", exact=True).click()
+    expect(page.get_by_text("1 record brought back.")).to_be_visible()

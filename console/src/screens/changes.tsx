@@ -6,6 +6,7 @@ import { href, query, recordAddress, setQuery } from "../router.ts";
 import { collections, maySomething } from "../session.ts";
 import { Actor, RecordName, Time, count, shortId, visible } from "../text.tsx";
 import type { Change, Changes, UndoReport } from "../types.ts";
+import { proofDialog } from "./proof.tsx";
 import { Dialog, Pending, ProblemNote, RequestView, closeDialog, dialog, notify, useAction, useLoad, useTitle } from "../ui.tsx";
 
 const PAGE = 200;
@@ -106,10 +107,10 @@ export function ChangeList({ changes, brief }: { changes: Change[]; brief?: bool
             <div class="lead" key={change.seq}>
               <span class={`operation ${change.operation}`}>{change.command ?? change.operation}</span>
               <a href={href(recordAddress(change, change.id, "history"))}>
-                <RecordName record={`${change.workspace ? `${change.workspace}/` : ""}${change.collection}`} id={change.id} data={change.data} />
+                <RecordName record={`${change.workspace ? `${change.workspace}/` : ""}${change.collection}`} id={change.id} data={change.data} brief={brief} />
               </a>
               {index === 0 && <><Actor name={change.actor} /> <Time at={change.at} /></>}
-              {!brief && <span class="faint">revision {change.revision} · #{change.seq}</span>}
+              {!brief && <><span class="faint">revision {change.revision} · #{change.seq}</span> <button type="button" class="quiet" onClick={() => proofDialog(change.seq)}>proof</button></>}
             </div>
           ))}
           {items.length > (brief ? 1 : SHOWN) && <div class="faint">and {count(items.length - (brief ? 1 : SHOWN), "more change")} of the same request</div>}
@@ -137,19 +138,19 @@ function Undo({ what, onDone }: { what: { request_id: string }; onDone?: (() => 
   const action = useAction();
   const report = tried.error ? undefined : tried.data;
   return (
-    <Dialog title="Undo a request" wide>
+    <Dialog title="Take back what a request changed" wide>
       {tried.error ? <ProblemNote error={tried.error} /> : !report && <Pending loaded={tried} />}
       {report && (
         <>
           <p role="status">{count(report.undone, "record")} would go back to what {report.undone === 1 ? "it was" : "they were"} before{report.skipped > 0 && `; ${report.skipped} would stay`}. Undoing the undo brings it all back.</p>
           <table class="dense">
-            <thead><tr><th>record</th><th>outcome</th><th>data of</th><th>reason</th></tr></thead>
+            <thead><tr><th>record</th><th>outcome</th><th>back to</th><th>reason</th></tr></thead>
             <tbody>
               {report.records.slice(0, 100).map((record) => (
                 <tr key={record.collection + record.workspace + record.id}>
                   <td>{record.workspace && `${record.workspace}/`}{record.collection} <span class="mono">{shortId(record.id)}</span></td>
                   <td>{record.outcome}</td>
-                  <td>{record.data_revision ?? <span class="faint">none</span>}</td>
+                  <td>{record.data_revision === null ? <span class="faint">nothing</span> : `revision ${record.data_revision}`}</td>
                   <td>{record.reason}{record.at && <> by <Actor name={record.actor} /> <Time at={record.at} /></>}</td>
                 </tr>
               ))}

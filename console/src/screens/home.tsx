@@ -57,7 +57,7 @@ export function Home() {
       <div class="columns">
         <div>
           <h2>Collections</h2>
-          <div class="wide-table">
+          {names.length > 0 && <div class="wide-table">
             <table class="dense">
               <thead><tr><th>name</th><th class="right">records</th><th class="right" title="Version of the schema">version</th><th class="wide-only">kind</th><th>last change</th></tr></thead>
               <tbody>
@@ -76,7 +76,7 @@ export function Home() {
                 })}
               </tbody>
             </table>
-          </div>
+          </div>}
         </div>
         <div>
           <h2><a href={href("/changes")}>Latest changes</a></h2>

@@ -11,7 +11,7 @@ import {
 import { collectionOf, may } from "../session.ts";
 import { Actor, Time, Value, brief, count, csvCell, grouped, shortId, visible } from "../text.tsx";
 import type { Page, StoredRecord } from "../types.ts";
-import { Menu, ProblemNote, copy, download, notify, useTitle } from "../ui.tsx";
+import { Menu, NoScreen, ProblemNote, copy, download, notify, useTitle } from "../ui.tsx";
 import { ActOnMany } from "./act.tsx";
 import { Moment, RestoreSelection } from "./time.tsx";
 
@@ -119,7 +119,7 @@ export function ListScreen({ where, trash }: { where: Where; trash?: boolean }) 
   const key = path + JSON.stringify(parameters);
   useChanges(state.moment || trash ? null : watched, (change) => setChanged((old) => new Set(old).add(change.id)));
   useEffect(() => { setChanged(new Set()); setSelected(new Map()); }, [key]);
-  if (!collection) return <section class="screen"><p class="note">There is no collection <bdi>{visible(where.collection)}</bdi> that you may read.</p></section>;
+  if (!collection) return <NoScreen>There is no collection <bdi>{visible(where.collection)}</bdi> that you may read.</NoScreen>;
   const names = state.columns.length ? state.columns : [...usualColumns(columns), ...(trash ? ["_deleted_at", "_deleted_by"] : [])];
   const chosen = names.flatMap((name) => columns.find((column) => column.name === name) ?? []);
   const request: ApiRequest = { method: "GET", path, query: parameters };
@@ -162,7 +162,7 @@ export function ListScreen({ where, trash }: { where: Where; trash?: boolean }) 
       <Filters columns={columns} state={state} error={rows.error} />
       {rows.error && !isFilterError(rows.error) ? <ProblemNote error={rows.error} retry={rows.reload} /> : null}
       {rows.erased > 0 && <p class="note">{count(rows.erased, "record")} of that moment are not shown: their data was erased.</p>}
-      <Table key={key} where={where} columns={chosen} rows={rows} sort={state.sort} moment={state.moment} trash={trash}
+      <Table key={key} list={key} where={where} columns={chosen} rows={rows} sort={state.sort} moment={state.moment} trash={trash}
         selected={selected} selectable={canWrite} onSelect={setSelected} changed={changed} />
     </section>
   );
@@ -371,6 +371,8 @@ function Condition({ columns, value }: { columns: Column[]; value: string }) {
 // --- the table
 
 interface TableProps {
+  /** What tells this list from others. */
+  list: string;
   where: Where;
   columns: Column[];
   rows: Rows;
@@ -383,21 +385,40 @@ interface TableProps {
   changed: Set<string>;
 }
 
+interface Position {
+  list: string;
+  active: [row: number, column: number];
+  top: number;
+}
+
+/** Where the last list was left, so that one comes back to the same row. */
+let left: Position = { list: "", active: [0, 0], top: 0 };
+
 /** Rows that are near the window are drawn, the others are height. */
 function Table(props: TableProps) {
-  const { columns, rows, selectable, selected, onSelect, moment, trash } = props;
+  const { list, columns, rows, selectable, selected, onSelect, moment, trash } = props;
+  const wanted = useRef(left.list === list ? left : null);
   const frame = useRef<HTMLDivElement>(null);
-  const [top, setTop] = useState(0);
+  const grid = useRef<HTMLTableElement>(null);
+  const [top, setTop] = useState(wanted.current?.top ?? 0);
   const [height, setHeight] = useState(600);
-  const [active, setActive] = useState<[row: number, column: number]>([0, 0]);
+  const [active, setActive] = useState<Position["active"]>(wanted.current?.active ?? [0, 0]);
+  useEffect(() => { left = { list, active, top }; }, [list, active, top]);
+  useEffect(() => {
+    if (!wanted.current || !rows.done && rows.rows.length * ROW < top + height) return;
+    frame.current!.scrollTop = wanted.current.top;
+    wanted.current = null;
+  }, [rows.rows.length, rows.done]);
   useEffect(() => {
     const element = frame.current!;
+    // A table that takes the place of another one takes its focus as well.
+    if (document.activeElement === document.body) grid.current!.focus({ preventScroll: true });
     const measure = () => setHeight(element.clientHeight);
     const observer = new ResizeObserver(measure);
     observer.observe(element);
     return () => observer.disconnect();
   }, []);
-  const first = Math.max(0, Math.floor(top / ROW) - AROUND);
+  const first = Math.min(rows.rows.length, Math.max(0, Math.floor(top / ROW) - AROUND));
   const last = Math.min(rows.rows.length, Math.ceil((top + height) / ROW) + AROUND);
   useEffect(() => {
     if (last >= rows.rows.length - PAGE / 4) rows.more();
@@ -418,7 +439,7 @@ function Table(props: TableProps) {
   const onKeyDown = (event: KeyboardEvent) => {
     const [row, column] = active;
     const record = rows.rows[row];
-    if (event.target !== frame.current || !record || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.target !== grid.current || !record || event.ctrlKey || event.metaKey || event.altKey) return;
     const page = Math.max(1, Math.floor(height / ROW) - 2);
     const moves: Record<string, [number, number]> = {
       ArrowDown: [row + 1, column], j: [row + 1, column], ArrowUp: [row - 1, column], k: [row - 1, column],
@@ -430,18 +451,20 @@ function Table(props: TableProps) {
     else if (event.key === "Enter") open(record);
     else if ((event.key === " " || event.key === "x") && selectable) select(record);
     else if (event.key === "f" && column > 0) filterBy(record, columns[column - 1]!);
+    else if (event.key === "s" && column === 0) sortBy(props.sort, "_id");
+    else if (event.key === "s" && isSortable(columns[column - 1]!)) sortBy(props.sort, columns[column - 1]!.name);
     else return;
     event.preventDefault();
   };
   const width = (selectable ? 34 : 0) + 130 + columns.reduce((sum, column) => sum + column.width, 0);
   return (
-    <div class="table-frame" ref={frame} tabIndex={0} onScroll={(event) => setTop(event.currentTarget.scrollTop)} onKeyDown={onKeyDown}
-      role="grid" aria-label={`Records of ${props.where.collection}`} aria-rowcount={rows.done ? rows.rows.length + 1 : -1}
-      aria-colcount={columns.length + 1 + Number(selectable)}
-      aria-activedescendant={rows.rows.length ? `cell-${active[0]}-${active[1]}` : undefined}
-      aria-describedby="table-keys">
-      <p id="table-keys" hidden>Arrow keys move, Enter opens, Space selects, f filters by the value.</p>
-      <table role="presentation" style={{ width: `${width}px` }}>
+    <div class="table-frame" ref={frame} onScroll={(event) => setTop(event.currentTarget.scrollTop)}>
+      <p id="table-keys" hidden>Arrow keys move, Enter opens, Space selects, f filters by the value, s sorts by the column.</p>
+      <table ref={grid} tabIndex={0} onKeyDown={onKeyDown} style={{ width: `${width}px` }}
+        role="grid" aria-label={`Records of ${props.where.collection}`} aria-rowcount={rows.done ? rows.rows.length + 1 : -1}
+        aria-colcount={columns.length + 1 + Number(selectable)}
+        aria-activedescendant={active[0] >= first && active[0] < last ? `cell-${active[0]}-${active[1]}` : undefined}
+        aria-describedby="table-keys">
         <colgroup>
           {selectable && <col style={{ width: "34px" }} />}
           <col style={{ width: "130px" }} />
@@ -451,7 +474,7 @@ function Table(props: TableProps) {
           <tr role="row" aria-rowindex={1}>
             {selectable && (
               <th role="columnheader" class="tick">
-                <input type="checkbox" aria-label="Select all loaded rows" checked={rows.rows.length > 0 && selected.size === rows.rows.length}
+                <input type="checkbox" aria-label="Select all loaded rows" disabled={!rows.rows.length} checked={rows.rows.length > 0 && selected.size === rows.rows.length}
                   indeterminate={selected.size > 0 && selected.size < rows.rows.length}
                   onChange={(event) => onSelect(event.currentTarget.checked ? new Map(rows.rows.map((row) => [row.id, row])) : new Map())} />
               </th>
@@ -459,7 +482,7 @@ function Table(props: TableProps) {
             <Heading name="id" sortName="_id" sort={props.sort} />
             {columns.map((column) => (
               <Heading key={column.name} name={column.name} sortName={column.name} sort={props.sort} isNumber={column.isNumber}
-                sortable={!column.shape || isPlain(column.path) && !["object", "array"].includes(column.shape.kind)} />
+                sortable={isSortable(column)} />
             ))}
           </tr>
         </thead>
@@ -505,15 +528,23 @@ function rowAddress({ where, moment, trash }: TableProps, row: StoredRecord): st
   return recordAddress(where, row.id) + (moment ? `?as_of=${encodeURIComponent(moment)}` : "");
 }
 
+function isSortable({ shape, path }: Column): boolean {
+  return !shape || isPlain(path) && shape.kind !== "object" && shape.kind !== "array";
+}
+
+/** Sort by a column: ascending, then descending, then not. */
+function sortBy(sort: string, name: string): void {
+  setQuery({ sort: sort === name ? `-${name}` : sort === `-${name}` ? null : name }, false);
+}
+
 function Heading({ name, sortName, sort, isNumber, sortable = true }: {
   name: string; sortName: string; sort: string; isNumber?: boolean; sortable?: boolean;
 }) {
   const order = sort === sortName ? "ascending" : sort === `-${sortName}` ? "descending" : "none";
-  const next = order === "none" ? sortName : order === "ascending" ? `-${sortName}` : null;
   return (
     <th role="columnheader" class={isNumber ? "right" : ""} aria-sort={order}>
       {sortable
-        ? <button type="button" tabIndex={-1} class="quiet heading" title={`Sort by ${name}`} onClick={() => setQuery({ sort: next }, false)}><bdi>{visible(name)}</bdi>{order === "ascending" ? " ↑" : order === "descending" ? " ↓" : ""}</button>
+        ? <button type="button" tabIndex={-1} class="quiet heading" title={`Sort by ${name}`} onClick={() => sortBy(sort, sortName)}><bdi>{visible(name)}</bdi>{order === "ascending" ? " ↑" : order === "descending" ? " ↓" : ""}</button>
         : <bdi>{visible(name)}</bdi>}
     </th>
   );

@@ -2,14 +2,14 @@
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { type ApiRequest, Problem, dryRun, read, send } from "../api.ts";
 import { type Json, type JsonObject, type Path, JsonError, differences, emptyObject, equal, isObject, parse, pointerOf, stringify } from "../json.ts";
-import { SchemaForm } from "../form.tsx";
+import { LARGE_JSON, SchemaForm } from "../form.tsx";
 import { useChanges } from "../live.ts";
 import { type Where, apiPath, go, href, listAddress, query, recordAddress, setQuery } from "../router.ts";
 import { initial, members, shapeOf } from "../schema.ts";
 import { collectionOf, may, refreshCollection } from "../session.ts";
-import { Actor, Differences, JsonText, Time, count, local, shortId, visible } from "../text.tsx";
+import { Actor, Differences, JsonText, Time, count, local, shortId, size, visible } from "../text.tsx";
 import type { Change, Command, StoredRecord, Violation } from "../types.ts";
-import { CopyButton, Dialog, Menu, Pending, ProblemNote, RequestView, closeDialog, dialog, notify, useAction, useLoad, useSettled, useTitle } from "../ui.tsx";
+import { CopyButton, Dialog, Menu, NoScreen, Pending, ProblemNote, RequestView, closeDialog, dialog, notify, useAction, useLoad, useSettled, useTitle } from "../ui.tsx";
 import { Conflict } from "./conflict.tsx";
 
 /** What somebody typed and did not save, kept in the tab. */
@@ -86,7 +86,7 @@ function PastRecord({ where, record, moment }: { where: Where; record: StoredRec
 export function NewRecord({ where }: { where: Where }) {
   const collection = collectionOf(where.collection);
   useTitle(`New record of ${where.collection}`);
-  if (!collection) return <section class="screen"><p class="note">There is no collection <bdi>{visible(where.collection)}</bdi> that you may read.</p></section>;
+  if (!collection) return <NoScreen>There is no collection <bdi>{visible(where.collection)}</bdi> that you may read.</NoScreen>;
   return <Editor where={where} stored={null} />;
 }
 
@@ -187,7 +187,8 @@ function Editor({ where, stored }: { where: Where; stored: StoredRecord | null }
         </p>
       )}
       {theirs && base && <Theirs where={where} base={base} theirs={theirs} onTake={() => take(theirs)} onMerge={() => setConflict(theirs)} />}
-      <ProblemNote error={action.error} />
+      {/* Faults of the data are named below. */}
+      {check.state !== "bad" && <ProblemNote error={action.error} />}
       {canWrite && dirty && <Verdict check={check} unread={unread.size > 0} />}
       <div class="panes">
         <SchemaForm schema={schema} value={data} faults={faults} readOnly={!canWrite} onChange={change} onUnread={(pointer, isUnread) => {
@@ -289,6 +290,7 @@ function RawJson({ data, readOnly, onChange, onUnread }: {
 }) {
   const [text, setText] = useState(() => stringify(data, 2));
   const [mistake, setMistake] = useState("");
+  const [unfolded, unfold] = useState(false);
   const own = useRef<Json>(data);
   useEffect(() => {
     if (own.current === data) return;
@@ -297,6 +299,15 @@ function RawJson({ data, readOnly, onChange, onUnread }: {
     setMistake("");
     onUnread(false);
   }, [data]);
+  if (text.length > LARGE_JSON && !unfolded) {
+    return (
+      <div class="pane">
+        <h2>JSON</h2>
+        <JsonText value={data} />
+        {!readOnly && <button type="button" onClick={() => unfold(true)}>Edit {size(text.length)} of JSON</button>}
+      </div>
+    );
+  }
   return (
     <div class="pane">
       <h2 id="raw-title">JSON</h2>
@@ -335,7 +346,7 @@ function Theirs({ where, base, theirs, onTake, onMerge }: {
   }
   return (
     <p class="note" role="alert">
-      <Actor name={actor} /> changed this record <Time at={theirs.updated_at} /> (revision {theirs.revision}):{" "}
+      {history.data?.items[0]?.operation === "migrate" ? "A new version of the schema" : <Actor name={actor} />} changed this record <Time at={theirs.updated_at} /> (revision {theirs.revision}):{" "}
       <code>{paths.slice(0, 6).map((path) => visible(pointerOf(path))).join(", ")}</code>{paths.length > 6 && "…"}{" "}
       <button type="button" class="accent" onClick={onMerge}>Merge with mine</button>{" "}
       <button type="button" onClick={onTake}>Drop mine</button>

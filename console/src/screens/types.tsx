@@ -8,7 +8,7 @@ import { members, shapeOf } from "../schema.ts";
 import { collectionOf, collections, may, refresh } from "../session.ts";
 import { Differences, JsonText, Value, count, shortId, visible } from "../text.tsx";
 import type { EntityType, MigrationPlan } from "../types.ts";
-import { ProblemNote, RequestView, notify, useAction, useLoad, useSettled, useTitle } from "../ui.tsx";
+import { NoScreen, ProblemNote, RequestView, notify, useAction, useLoad, useSettled, useTitle } from "../ui.tsx";
 
 const SHOWN = 5;
 const MOST_COLUMNS = 50;
@@ -35,9 +35,12 @@ export function NewType() {
     await send(plain);
     try {
       await send({ method: "POST", path: `/api/${name}/import`, text: { content: data!.rows.map((row) => stringify(row)).join("\n"), type: "application/x-ndjson" } });
-    } finally {
-      await refresh();
+    } catch (error) {
+      // A type without its records would be in the way of another attempt.
+      await send({ method: "DELETE", path: `/entity-types/${name}` });
+      throw error;
     }
+    await refresh();
     notify(`${name} has ${count(data!.rows.length, "record")}.`);
     go(listAddress({ workspace: null, collection: name }));
   });
@@ -62,7 +65,7 @@ export function NewType() {
           <>
             <p class="row">
               <label>Name{" "}
-                <input value={name} pattern={NAME.source} placeholder="people" autocomplete="off" spellcheck={false} onInput={(event) => setName(event.currentTarget.value)} />
+                <input value={name} placeholder="people" autocomplete="off" spellcheck={false} onInput={(event) => setName(event.currentTarget.value)} />
               </label>
               <button type="submit" class="primary" disabled={!NAME.test(name) || taken || !may("admin", name) || action.busy}>
                 {action.busy ? "Making…" : `Make it with ${count(data.rows.length, "record")}`}
@@ -109,7 +112,7 @@ export function TypeScreen({ name }: { name: string }) {
   const type = useLoad(async (signal) => canEdit ? read<EntityType>(`/entity-types/${name}`, [], signal) : null, [name, canEdit]);
   const versions = useLoad(async (signal) => canEdit ? (await read<{ items: EntityType[] }>(`/entity-types/${name}/versions`, [], signal)).items : [], [name, canEdit]);
   const plan = useLoad(async (signal) => may("admin", name) ? read<MigrationPlan>(`/migration-plans/${name}`, [], signal) : null, [name]);
-  if (!collection) return <section class="screen"><p class="note">There is no collection <bdi>{visible(name)}</bdi> that you may read.</p></section>;
+  if (!collection) return <NoScreen>There is no collection <bdi>{visible(name)}</bdi> that you may read.</NoScreen>;
   const reload = () => { type.reload(); versions.reload(); plan.reload(); };
   return (
     <section class="screen">
