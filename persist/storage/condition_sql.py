@@ -26,7 +26,9 @@ from persist.storage.dialect.columns import COLUMN_TYPES, TEXT
 from persist.storage.record_source import RecordSource
 from persist.storage.sql import SqlCondition, SqlExpression, constant
 
-COMPARISONS: Mapping[Function, Callable[[Any, Any], SqlCondition]] = {
+COMPARISONS: Mapping[
+    Function, Callable[[SqlExpression, SqlExpression], SqlCondition]
+] = {
     Function.EQ: lambda left, right: left == right,
     Function.IEQ: lambda left, right: left == right,
     Function.GT: lambda left, right: left > right,
@@ -211,8 +213,8 @@ def _between_members(
 def _test(
     layout: RecordSource,
     function: Function,
-    left: Any,
-    right: Any,
+    left: SqlExpression,
+    right: SqlExpression,
 ) -> SqlCondition:
     compare = COMPARISONS.get(function)
     if compare is not None:
@@ -287,8 +289,8 @@ def _has(
     bound = _bound(parameter, stored if kind is not FieldType.NUMBER else FieldType.ANY)
 
     def test(
-        json_type: Any,
-        value: Callable[[FieldType], Any],
+        json_type: SqlExpression,
+        value: Callable[[FieldType], SqlExpression],
     ) -> SqlCondition:
         key = layout.dialect.comparable(kind, value(stored))
         return sa.and_(json_type == constant(json_type_of(kind)), key == bound)
@@ -335,7 +337,7 @@ def _operand(
     expression: Expression,
     other: Expression,
     function: Function,
-) -> Any:
+) -> SqlExpression:
     """Return the SQL of an operand that is compared with ``other``."""
     if isinstance(expression, Parameter):
         return _bound(expression, _type(other))

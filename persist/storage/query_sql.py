@@ -69,7 +69,7 @@ def _after(
     return sa.or_(*branches)
 
 
-def _comparison(key: SortKey) -> Callable[[Any, Any], SqlCondition]:
+def _comparison(key: SortKey) -> Callable[[SqlExpression, SqlExpression], SqlCondition]:
     """Return how a value that comes later compares with one before it."""
     if key.descending:
         return COMPARISONS[Function.LT]
@@ -79,8 +79,8 @@ def _comparison(key: SortKey) -> Callable[[Any, Any], SqlCondition]:
 def _is_after(
     layout: RecordSource,
     key: SortKey,
-    value: Any,
-    bound: Any,
+    value: SqlExpression,
+    bound: SqlExpression,
     null: bool,
 ) -> SqlCondition:
     if null:

@@ -18,6 +18,7 @@ from persist.domain.undo import (
 from persist.storage.dialect import Dialect
 from persist.storage.sql import (
     SqlCondition,
+    SqlExpression,
     Statement,
     big_integer,
     constant,
@@ -35,7 +36,7 @@ class Form(NamedTuple):
     of_workspace: bool
 
 
-def _in_range(journal: Any, *, of_request: bool) -> SqlCondition:
+def _in_range(journal: sa.FromClause, *, of_request: bool) -> SqlCondition:
     """Compare changes with the range of a selection, and its request."""
     conditions = [
         journal.c.seq >= big_integer("low"),
@@ -86,7 +87,11 @@ COUNT_SELECTED = {form: _count_selected(form) for form in FORMS}
 TOUCHED = {form: _touched(form) for form in FORMS}
 
 
-def _neighbour(name: str, newest_first: bool, condition: Any) -> Any:
+def _neighbour(
+    name: str,
+    newest_first: bool,
+    condition: Callable[[sa.FromClause], SqlCondition],
+) -> SqlExpression:
     """Select the ``seq`` of another change of the record of a change."""
     other = JOURNAL.alias(name)
     order = other.c.revision.desc() if newest_first else other.c.revision
@@ -110,7 +115,7 @@ def _surroundings(*, of_request: bool) -> Callable[[Dialect], sa.ClauseElement]:
         """Select the changes of ``seqs``, each with three others of its record: the one
         before, the last one, and the first later one that is not selected."""
 
-        def unselected(other: Any) -> SqlCondition:
+        def unselected(other: sa.FromClause) -> SqlCondition:
             # What the plan did to a record is nobody's change of it.
             return sa.and_(
                 other.c.revision > JOURNAL.c.revision,

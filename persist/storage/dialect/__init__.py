@@ -295,13 +295,13 @@ class Dialect(Protocol):
     def is_integer(self, document: SqlExpression, path: Path) -> SqlCondition:
         """Test whether a member that is a number is written without a fraction."""
 
-    def contains(self, text: Any, part: Any) -> SqlCondition:
+    def contains(self, text: SqlExpression, part: SqlExpression) -> SqlCondition:
         """Test whether text contains other text."""
 
-    def startswith(self, text: Any, part: Any) -> SqlCondition:
+    def startswith(self, text: SqlExpression, part: SqlExpression) -> SqlCondition:
         """Test whether text begins with other text."""
 
-    def endswith(self, text: Any, part: Any) -> SqlCondition:
+    def endswith(self, text: SqlExpression, part: SqlExpression) -> SqlCondition:
         """Test whether text ends with other text."""
 
     def fold(self, text: SqlExpression) -> SqlText:

@@ -234,22 +234,22 @@ class PostgreSQLSql(SqlCompiler):
 
     def contains(
         self,
-        text: Any,
-        part: Any,
+        text: SqlExpression,
+        part: SqlExpression,
     ) -> SqlCondition:
         return sa.func.strpos(text, part) > 0
 
     def startswith(
         self,
-        text: Any,
-        part: Any,
+        text: SqlExpression,
+        part: SqlExpression,
     ) -> SqlCondition:
         return sa.func.starts_with(text, part)
 
     def endswith(
         self,
-        text: Any,
-        part: Any,
+        text: SqlExpression,
+        part: SqlExpression,
     ) -> SqlCondition:
         ending = sa.func.right(text, sa.func.length(part))
         return sa.type_coerce(ending == part, sa.Boolean())

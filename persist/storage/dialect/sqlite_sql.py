@@ -196,23 +196,23 @@ class SqliteSql(SqlCompiler):
 
     def contains(
         self,
-        text: Any,
-        part: Any,
+        text: SqlExpression,
+        part: SqlExpression,
     ) -> SqlCondition:
         return sa.func.instr(text, part) > 0
 
     def startswith(
         self,
-        text: Any,
-        part: Any,
+        text: SqlExpression,
+        part: SqlExpression,
     ) -> SqlCondition:
         beginning = sa.func.substr(text, 1, sa.func.length(part))
         return sa.type_coerce(beginning == part, sa.Boolean())
 
     def endswith(
         self,
-        text: Any,
-        part: Any,
+        text: SqlExpression,
+        part: SqlExpression,
     ) -> SqlCondition:
         surplus = sa.func.length(text) - sa.func.length(part)
         ending = sa.func.substr(text, surplus + 1)
