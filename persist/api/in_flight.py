@@ -57,7 +57,14 @@ class InFlightLimiter:
     def assign(self, request: Admitted, caller: str) -> None:
         """Count a request as one of its caller. Raises ``TooManyRequests``, and
         ``Unavailable`` where others have too much."""
-        self._move(request, request.counted_in, caller)
+        shares = request.counted_in
+        if shares is None or request.caller != SERVICE:
+            self._move(request, shares, caller)
+            return
+        request.caller = caller
+        request.counted_in = None
+        shares.hand_over(caller)
+        request.counted_in = shares
 
     def wait(self, request: Admitted) -> None:
         """Count a request no longer as in progress: it waits for something to happen.

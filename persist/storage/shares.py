@@ -4,8 +4,6 @@ A caller gets at most half of what all others leave, rounded up. So one caller
 takes half of a limit at most, and another always finds some of it.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from contextvars import ContextVar
 
 from persist.domain.errors import TooManyRequests, Unavailable
@@ -28,11 +26,10 @@ class Shares:
 
     def allows(self, caller: str, amount: int = 1) -> bool:
         """Return whether a caller may take an amount now."""
+        left = self.limit - self.taken - amount
         if caller == SERVICE:
-            return self.taken + amount <= self.limit
-        own = self._of.get(caller, 0)
-        left = self.limit - self.taken + own
-        return 2 * (own + amount) <= left + 1
+            return left >= 0
+        return self._of.get(caller, 0) + amount <= left + 1
 
     def take(self, caller: str, amount: int = 1) -> None:
         """Take an amount, which ``give_back`` returns.
@@ -42,29 +39,52 @@ class Shares:
         """
         if not self.allows(caller, amount):
             raise self.refusal(caller)
-        self._of[caller] = self._of.get(caller, 0) + amount
         self.taken += amount
+        if caller != SERVICE:
+            self._of[caller] = self._of.get(caller, 0) + amount
+
+    def hand_over(self, caller: str) -> None:
+        """Count one that the service has taken as a caller's. Raises what ``take``
+        does, and gives it back then."""
+        own = self._of.get(caller, 0) + 1
+        if own > self.limit - self.taken + 1:
+            self.taken -= 1
+            raise self.refusal(caller)
+        self._of[caller] = own
 
     def refusal(self, caller: str) -> TooManyRequests | Unavailable:
         """Return the refusal of a caller who may take no more."""
-        if caller != SERVICE and caller in self._of:
+        if caller in self._of:
             return TooManyRequests(f"the caller has too many {self._what}; try again")
         return Unavailable(f"there are too many {self._what}; try again")
 
     def give_back(self, caller: str, amount: int = 1) -> None:
         """Return what a caller took."""
         self.taken -= amount
+        if caller == SERVICE:
+            return
         left = self._of[caller] - amount
         if left:
             self._of[caller] = left
         else:
             del self._of[caller]
 
-    @contextmanager
-    def taking(self, caller: str) -> Iterator[None]:
+    def taking(self, caller: str) -> "Taking":
         """Take one during a block. Raises what ``take`` does."""
-        self.take(caller)
-        try:
-            yield
-        finally:
-            self.give_back(caller)
+        return Taking(self, caller)
+
+
+class Taking:
+    """A block during which a caller has one; a generator would take twice the time."""
+
+    __slots__ = ("_caller", "_shares")
+
+    def __init__(self, shares: Shares, caller: str) -> None:
+        self._shares = shares
+        self._caller = caller
+
+    def __enter__(self) -> None:
+        self._shares.take(self._caller)
+
+    def __exit__(self, *_: object) -> None:
+        self._shares.give_back(self._caller)
