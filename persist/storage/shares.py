@@ -29,7 +29,8 @@ class Shares:
         left = self.limit - self.taken - amount
         if caller == SERVICE:
             return left >= 0
-        return self._of.get(caller, 0) + amount <= left + 1
+        own = self._of.get(caller, 0)
+        return own + amount <= left + 1
 
     def take(self, caller: str, amount: int = 1) -> None:
         """Take an amount, which ``give_back`` returns.
@@ -41,16 +42,20 @@ class Shares:
             raise self.refusal(caller)
         self.taken += amount
         if caller != SERVICE:
-            self._of[caller] = self._of.get(caller, 0) + amount
+            own = self._of.get(caller, 0)
+            self._of[caller] = own + amount
 
     def hand_over(self, caller: str) -> None:
-        """Count one that the service has taken as a caller's. Raises what ``take``
-        does, and gives it back then."""
-        own = self._of.get(caller, 0) + 1
-        if own > self.limit - self.taken + 1:
+        """Count one that the service has taken as a caller's.
+
+        Raises what ``take`` does, and gives it back then.
+        """
+        own = self._of.get(caller, 0)
+        left = self.limit - self.taken
+        if own > left:
             self.taken -= 1
             raise self.refusal(caller)
-        self._of[caller] = own
+        self._of[caller] = own + 1
 
     def refusal(self, caller: str) -> TooManyRequests | Unavailable:
         """Return the refusal of a caller who may take no more."""
@@ -70,12 +75,18 @@ class Shares:
             del self._of[caller]
 
     def taking(self, caller: str) -> "Taking":
-        """Take one during a block. Raises what ``take`` does."""
+        """Take one during a block.
+
+        Raises what ``take`` does.
+        """
         return Taking(self, caller)
 
 
 class Taking:
-    """A block during which a caller has one; a generator would take twice the time."""
+    """A block during which a caller has one.
+
+    A generator would take twice the time.
+    """
 
     __slots__ = ("_caller", "_shares")
 
