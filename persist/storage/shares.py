@@ -24,7 +24,11 @@ class Shares:
         self._what = what
         self._of: dict[str, int] = {}
 
-    def allows(self, caller: str, amount: int = 1) -> bool:
+    def allows(
+        self,
+        caller: str,
+        amount: int = 1,
+    ) -> bool:
         """Return whether a caller may take an amount now."""
         left = self.limit - self.taken - amount
         if caller == SERVICE:
@@ -32,7 +36,11 @@ class Shares:
         own = self._of.get(caller, 0)
         return own + amount <= left + 1
 
-    def take(self, caller: str, amount: int = 1) -> None:
+    def take(
+        self,
+        caller: str,
+        amount: int = 1,
+    ) -> None:
         """Take an amount, which ``give_back`` returns.
 
         Raises ``TooManyRequests`` where the caller has its share, and ``Unavailable``
@@ -63,7 +71,11 @@ class Shares:
             return TooManyRequests(f"the caller has too many {self._what}; try again")
         return Unavailable(f"there are too many {self._what}; try again")
 
-    def give_back(self, caller: str, amount: int = 1) -> None:
+    def give_back(
+        self,
+        caller: str,
+        amount: int = 1,
+    ) -> None:
         """Return what a caller took."""
         self.taken -= amount
         if caller == SERVICE:
