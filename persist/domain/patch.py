@@ -1,17 +1,22 @@
 """Patches of data: merge patch (RFC 7396) and JSON Patch (RFC 6902)."""
 
+import json
 import re
 from collections.abc import Sequence
-from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
+from persist.domain.canonical_json import same_json
 from persist.domain.errors import InvalidPatch, PatchTestFailed, Violation
-from persist.domain.record import Data, canonical_text, dumps
+from persist.domain.record import Data, dumps
 from persist.domain.strict_json import DEPTH, depth_of
+from persist.domain.work_time import WorkTime
 
 MAX_OPERATIONS = 100
 """Operations that a JSON Patch may have."""
+
+MAX_SECONDS = 1.0
+"""Seconds that the operations of a JSON Patch may compute, while other writers wait."""
 
 MEMBERS = {
     "add": ("path", "value"),
@@ -59,7 +64,9 @@ class JsonPatch:
         the operation, and ``PatchTestFailed``."""
         document: Any = data
         size = len(dumps(data))
+        time = WorkTime(MAX_SECONDS)
         for index, operation in enumerate(self.operations):
+            _check_time(index, time)
             try:
                 if operation["op"] == "copy":
                     size = self._size_after_copy(document, operation, size)
@@ -88,6 +95,15 @@ class JsonPatch:
         if size > self.max_bytes:
             raise _too_large(self.max_bytes)
         return size
+
+
+def _check_time(index: int, time: WorkTime) -> None:
+    """Raise ``InvalidPatch`` where the operations so far took too long."""
+    if time.is_over:
+        raise InvalidPatch(
+            f"the operations before operation {index} take longer than"
+            f" {time.seconds:g} s; send fewer at once"
+        )
 
 
 class _TestFailed(Exception):
@@ -171,7 +187,7 @@ def _apply(document: Any, operation: dict[str, Any]) -> Any:
         return _move_or_copy(document, op, source, path)
     if op in ("add", "replace"):
         change = _add if op == "add" else _replace
-        return change(document, path, deepcopy(operation["value"]))
+        return change(document, path, _copy(operation["value"]))
     if op == "remove":
         _remove(document, path)
     else:
@@ -185,9 +201,14 @@ def _move_or_copy(document: Any, op: str, source: Path, path: Path) -> Any:
         return document
     _check_depth(path, value)
     if op == "copy":
-        return _add(document, path, deepcopy(value))
+        return _add(document, path, _copy(value))
     _remove(document, source)
     return _add(document, path, value)
+
+
+def _copy(value: Any) -> Any:
+    # Several times as fast as deepcopy.
+    return json.loads(dumps(value)) if isinstance(value, dict | list) else value
 
 
 def _test(document: Any, path: Path, expected: Any) -> None:
@@ -197,7 +218,7 @@ def _test(document: Any, path: Path, expected: Any) -> None:
         found = _value_at(document, path)
     except _Fault as fault:
         raise _TestFailed(str(fault)) from None
-    if canonical_text(found) != canonical_text(expected):
+    if not same_json(found, expected):
         raise _TestFailed("the value is another one")
 
 

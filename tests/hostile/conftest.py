@@ -16,7 +16,12 @@ from tests.contract.test_keys import EVERYWHERE, bearer, becomes
 from tests.support.server import Server, serving
 from tests.support.watchdog import Watch, unharmed
 
-SETTINGS = {"BODY_TIMEOUT_SECONDS": "1", "MAX_READ_SECONDS": "2"}
+SETTINGS = {
+    "BODY_TIMEOUT_SECONDS": "1",
+    "MAX_READ_SECONDS": "2",
+    "MAX_REQUESTS": "100",
+    "MAX_SPOOLED_BYTES": "80000000",
+}
 DEFINITION = {
     "schema": {
         "type": "object",

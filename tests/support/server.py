@@ -58,7 +58,8 @@ class Server:
             raise
 
     def resident_kilobytes(self) -> int:
-        """The memory of the service's processes, as the kernel counts it."""
+        """The memory of the service's processes, as the kernel counts it, without the
+        files that are mapped: the kernel drops their pages where others need them."""
         group = self.process.pid
         processes = [
             int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()
@@ -166,5 +167,5 @@ def _resident(pid: int) -> int:
     except (FileNotFoundError, ProcessLookupError):
         return 0
     return next(
-        (int(line.split()[1]) for line in lines if line.startswith("VmRSS:")), 0
+        (int(line.split()[1]) for line in lines if line.startswith("RssAnon:")), 0
     )

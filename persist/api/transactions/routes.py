@@ -28,10 +28,15 @@ from persist.api.write_requests import (
 from persist.domain.access import Level
 from persist.domain.entity_type import EntityType
 from persist.domain.errors import InvalidPayload, UniqueViolation
+from persist.domain.work_time import WorkTime
 from persist.domain.workspace import DEFAULT
 from persist.storage.database import Database
 from persist.storage.unit_of_work import RecordKey, UnitOfWork
 from persist.storage.writer import Isolation
+
+MAX_SECONDS = 2.0
+"""Seconds that the operations of a transaction may compute, while other writers
+wait."""
 
 
 class TransactionRoutes:
@@ -137,8 +142,14 @@ def _outcomes(
     work: UnitOfWork, steps: Sequence[Step], request: Request
 ) -> Iterator[Outcome]:
     outcomes = Outcomes()
+    time = WorkTime(MAX_SECONDS)
     for index, step in enumerate(steps):
         with naming_operation(index):
+            if time.is_over:
+                raise InvalidPayload(
+                    f"the operations before this one take longer than"
+                    f" {time.seconds:g} s; send fewer at once"
+                )
             collection = work.collection(step.type, step.workspace, request.origin)
             outcome = step.run(collection, outcomes)
         yield outcome

@@ -1,0 +1,17 @@
+"""Work time: how long one operation may compute while others wait for it."""
+
+import time
+
+
+class WorkTime:
+    """The ``seconds`` of processor time that an operation may take in its thread. What
+    others take meanwhile does not count."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self._end = time.thread_time() + seconds
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the operation took longer."""
+        return time.thread_time() > self._end

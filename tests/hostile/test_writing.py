@@ -1,0 +1,98 @@
+"""Writes (F7, F9, F10): batches are bounded in bytes, an operation in the writer in what
+it makes, and lines that are nothing stop nobody."""
+
+import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.hostile.conftest import Target, created
+
+LENGTH = 900_000
+RECORDS = 60
+JSON_PATCH = {"content-type": "application/json-patch+json"}
+NDJSON = {"content-type": "application/x-ndjson"}
+
+
+@pytest.fixture(scope="module")
+def writer(target: Target) -> Iterator[httpx.Client]:
+    with target.client("writer") as client:
+        yield client
+    with target.client() as admin:
+        query = {"n__isnull": "false", "max_affected": "100000"}
+        assert admin.delete("/api/large", params=query).status_code == 200
+
+
+def lines(count: int) -> bytes:
+    text = "a" * LENGTH
+    return "\n".join(json.dumps({"s": text, "n": n}) for n in range(count)).encode()
+
+
+def test_large_lines_are_imported_and_changed_in_batches(
+    target: Target, writer: httpx.Client
+) -> None:
+    body = lines(RECORDS)
+    with target.unharmed():
+        answer = writer.post("/api/large/import", content=body, headers=NDJSON)
+        assert answer.json() == {"created": RECORDS}
+        invoked = writer.post("/api/large/commands/set?n__gte=0", json={"n": 1})
+        assert invoked.json()["invoked"] >= RECORDS
+        query = {"n__gte": "0", "max_affected": "1000"}
+        assert writer.delete("/api/large", params=query).status_code == 200
+
+
+def test_many_large_patches_at_once_take_little_memory(
+    target: Target, writer: httpx.Client
+) -> None:
+    ids = [created(writer, "large", {"n": number}) for number in range(12)]
+
+    def patch(record_id: str) -> int:
+        with target.client("writer") as client:
+            text = {"s": "x" * LENGTH}
+            return client.patch(f"/api/large/{record_id}", json=text).status_code
+
+    with target.unharmed(), ThreadPoolExecutor(12) as pool:
+        assert set(pool.map(patch, ids)) <= {200, 429}
+
+
+OPERATIONS: dict[str, list[dict[str, Any]]] = {
+    "copies": [
+        {"op": "copy", "from": "/o", "path": f"/o{number}"} for number in range(100)
+    ],
+    "copies that are removed": [
+        {"op": "copy", "from": "/o", "path": "/p"},
+        {"op": "remove", "path": "/p"},
+    ]
+    * 50,
+    "tests": [{"op": "test", "path": "", "value": {}}] * 100,
+}
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_a_patch_of_many_large_operations_lets_others_write(
+    target: Target, writer: httpx.Client, name: str
+) -> None:
+    data = {"n": 1, "o": {f"m{number}": [] for number in range(40_000)}}
+    record_id = created(writer, "large", data)
+    with target.unharmed(), ThreadPoolExecutor(1) as pool:
+        running = pool.submit(
+            writer.patch,
+            f"/api/large/{record_id}",
+            json=OPERATIONS[name],
+            headers=JSON_PATCH,
+        )
+        with target.client("admin") as other:
+            created(other, "plain", {"n": 2})
+        assert running.result().status_code in (200, 409, 422)
+
+
+def test_an_import_of_blank_lines_stops_nobody(
+    target: Target, writer: httpx.Client
+) -> None:
+    body = b"\n" * 20_000_000
+    with target.unharmed():
+        answer = writer.post("/api/plain/import", content=body, headers=NDJSON)
+    assert answer.json() == {"created": 0}
