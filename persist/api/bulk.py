@@ -7,7 +7,7 @@ from itertools import islice
 
 from persist.api.headers import NDJSON_TYPES
 from persist.api.query_params import flag, listing
-from persist.api.requests import Disconnected, Request, SpooledBody
+from persist.api.requests import Request, SpooledBody
 from persist.api.responses import (
     NDJSON,
     Response,
@@ -21,7 +21,6 @@ from persist.domain import strict_json
 from persist.domain.access import Level
 from persist.domain.entity_type import EntityType
 from persist.domain.errors import (
-    AccessRefused,
     InvalidData,
     InvalidJson,
     InvalidQuery,
@@ -253,7 +252,7 @@ async def export(
     async def chunks() -> AsyncGenerator[bytes, None]:
         async with aclosing(database.stream(source, workspace, query)) as stream:
             async for rows in stream:
-                await _admit_again(request, entity_type.name, workspace)
+                await request.admit_again(Level.READ, [(entity_type.name, workspace)])
                 answered = rows
                 if asked.fields is not None:
                     answered = [selected(row, asked.fields) for row in rows]
@@ -261,15 +260,6 @@ async def export(
                 yield "".join([f"{line}\n" for line in lines]).encode()
 
     return await _begun(chunks())
-
-
-async def _admit_again(request: Request, collection: str, workspace: str) -> None:
-    """End a response whose caller's key has been revoked meanwhile."""
-    try:
-        await request.admit()
-        request.access.require(Level.READ, collection, workspace)
-    except AccessRefused:
-        raise Disconnected from None
 
 
 async def _begun(chunks: AsyncGenerator[bytes, None]) -> StreamedResponse:

@@ -33,9 +33,10 @@ from persist.api.headers import (
 )
 from persist.api.in_flight import InFlightLimiter
 from persist.domain import strict_json
-from persist.domain.access import NOBODY, Access
+from persist.domain.access import NOBODY, Access, Collections, Level
 from persist.domain.change import Origin
 from persist.domain.errors import (
+    AccessRefused,
     Invalid,
     InvalidData,
     MalformedRequest,
@@ -177,6 +178,15 @@ class Request:
         if caller != self.caller:
             self._policy.limiter.assign(self, caller)
             CALLER.set(caller)
+
+    async def admit_again(self, level: Level, collections: Collections) -> None:
+        """End a long response whose caller may no longer see the collections, each with
+        its workspace. Raises ``Disconnected``."""
+        try:
+            await self.admit()
+            self.access.require_all(level, collections)
+        except AccessRefused:
+            raise Disconnected from None
 
     def response_begins(self, status: int) -> None:
         """Note the status of the response and the time until it begins."""

@@ -16,7 +16,7 @@ from persist.api.requests import Request
 from persist.api.responses import Response, deleted_response, json_response
 from persist.api.routers import Asked
 from persist.api.write_requests import Write, Writes, nothing, retry_on_stale_schema
-from persist.domain.access import Access, Level
+from persist.domain.access import Access, Collections, Level
 from persist.domain.errors import SnapshotNotFound, Unavailable
 from persist.domain.snapshot import MAX_LINE_BYTES, Manifest
 from persist.storage.catalog import Stale
@@ -220,12 +220,12 @@ class SnapshotRoutes:
         self, snapshot_id: SnapshotId, request: Asked
     ) -> StreamingResponse:
         """Return the content of a snapshot as NDJSON."""
-        await self._require(snapshot_id, request)
+        collections = await self._require(snapshot_id, request)
         end_turn = await self._database.begin_stream()
         request.at_end(end_turn)
         chunks = self._snapshots.content(snapshot_id)
         first = await asyncio.to_thread(next, chunks)
-        streamed = _streamed(first, chunks)
+        streamed = _streamed(request, collections, first, chunks)
         return StreamingResponse(streamed, media_type=NDJSON_TYPES[0])
 
     async def verify_snapshot(
@@ -238,12 +238,15 @@ class SnapshotRoutes:
         with database.job():
             return await database.jobs.run(verify, snapshot_id)
 
-    async def _require(self, snapshot_id: str, request: Request) -> None:
-        """Raise ``Forbidden`` unless the caller may see a snapshot, whether or not
-        there is one."""
-        if not request.access.allows(Level.ADMIN):
-            collections = await contents_of(self._database, snapshot_id)
-            request.access.require_all(Level.ADMIN, collections)
+    async def _require(self, snapshot_id: str, request: Request) -> Collections:
+        """Return the collections of a snapshot that the caller has to administer, none
+        for one who administers everything. Raise ``Forbidden`` unless the caller does,
+        whether or not there is a snapshot."""
+        if request.access.allows(Level.ADMIN):
+            return ()
+        collections = await contents_of(self._database, snapshot_id)
+        request.access.require_all(Level.ADMIN, collections)
+        return collections
 
     async def _upload(self, request: Request) -> Response:
         """Store an uploaded content: 201, or 200 where the same one is stored
@@ -276,10 +279,13 @@ class SnapshotRoutes:
         return await retry_on_stale_schema(self._database, attempt)
 
 
-async def _streamed(first: bytes, chunks: Iterable[bytes]) -> AsyncIterator[bytes]:
+async def _streamed(
+    request: Request, collections: Collections, first: bytes, chunks: Iterable[bytes]
+) -> AsyncIterator[bytes]:
     yield first
     iterator = iter(chunks)
     chunk = await asyncio.to_thread(next, iterator, None)
     while chunk is not None:
+        await request.admit_again(Level.ADMIN, collections)
         yield chunk
         chunk = await asyncio.to_thread(next, iterator, None)

@@ -4,7 +4,7 @@
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -16,6 +16,10 @@ EVERY = "*"
 SCOPE = re.compile(
     r"(\*|[a-z][a-z0-9-]{0,62}):(read|write|admin)(?:@([a-z][a-z0-9-]{0,62}))?"
 )
+
+
+Collections = Sequence[tuple[str, str | None]]
+"""Collections by name, each with its workspace, None for all."""
 
 
 class Level(IntEnum):
@@ -111,17 +115,13 @@ class Access:
             for scope in self.scopes
         )
 
-    def require_all(
-        self, level: Level, collections: Iterable[tuple[str, str | None]]
-    ) -> None:
+    def require_all(self, level: Level, collections: Collections) -> None:
         """Raise ``Forbidden``, which names no collection, unless the caller has the
         level on each of them in its workspace."""
         if not self.allows_all(level, collections):
             self.require(level)
 
-    def allows_all(
-        self, level: Level, collections: Iterable[tuple[str, str | None]]
-    ) -> bool:
+    def allows_all(self, level: Level, collections: Collections) -> bool:
         """Return whether the caller has the level on each of these collections in its
         workspace. For no collection that takes the level on everything."""
         allowed = [self.allows(level, *named) for named in collections]
