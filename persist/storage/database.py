@@ -187,16 +187,26 @@ class Database:
         A dry run is rolled back. ``connection`` is the one that has staged rows.
         """
         write = Write(operation, keys, isolation, dry_run, connection)
-        with self.used.writes.taking(CALLER.get()):
+        caller = CALLER.get()
+        shares = self.used.writes
+        shares.take(caller)
+        try:
             result: Result = await self._writes.submit(write)
+        finally:
+            shares.give_back(caller)
         return result
 
     async def find(self, layout: Layout, workspace: str, record_id: str) -> Row | None:
         """Return the row of a record: (the envelope columns…, data as JSON text)."""
         if self._inline is None:
             find = Find(layout, workspace, record_id)
-            with self.used.finds.taking(CALLER.get()):
+            caller = CALLER.get()
+            shares = self.used.finds
+            shares.take(caller)
+            try:
                 row: Row | None = await self._finds.submit(find)
+            finally:
+                shares.give_back(caller)
             return row
         self._limit.lift()
         values = {"workspace": workspace, "id": record_id}
