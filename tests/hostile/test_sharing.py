@@ -16,7 +16,7 @@ from tests.support.problems import assert_problem
 from tests.support.raw import connected, head, status_of
 
 LENGTH = 900_000
-RECORDS = 16
+RECORDS = 24
 JSON = "application/json"
 NDJSON = "application/x-ndjson"
 SHARE = Counter({200: 8, 429: 16})
