@@ -5,7 +5,7 @@ from typing import TypeVar
 
 Item = TypeVar("Item")
 
-FIRST_RECORDS = 16
+FIRST_RECORDS = 4
 """Records of a first batch, before it is known how many characters they have."""
 
 BATCH_CHARACTERS = 4_194_304

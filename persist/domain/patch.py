@@ -15,7 +15,7 @@ from persist.domain.work_time import WorkTime
 MAX_OPERATIONS = 100
 """Operations that a JSON Patch may have."""
 
-MAX_SECONDS = 1.0
+MAX_SECONDS = 0.5
 """Seconds that the operations of a JSON Patch may compute, while other writers wait."""
 
 MEMBERS = {

@@ -29,9 +29,17 @@ VISITS_PER_REGEX_CHARACTER = 4
 VISITS_PER_OWN_FORMAT = 16
 """Visits of a format that Python looks at."""
 
+VISITS_PER_DOUBLE = 8
+"""Visits of comparing a double with another number; its exponent comes to that."""
+
+VISITS_PER_DOUBLE_CHARACTER = 2
+VISITS_PER_TINY_CHARACTER = 10
+"""The same for each character of a double's text, and of one as tiny as ``1e-310``."""
+
 STATES_PER_VISIT = 16
 """Steps of a pattern, one state for one character, that make up a visit."""
 
+_BOUNDS = ("maximum", "minimum", "exclusiveMaximum", "exclusiveMinimum")
 _OF_VARYING_PRICE = frozenset(("pattern", "format", "multipleOf", "uniqueItems"))
 _NEVER_APPLIED = ("$defs", "definitions", "contentSchema")
 
@@ -66,7 +74,7 @@ class CostModel:
     """The prices of a graph's nodes.
 
     ``rate`` is the number of visits that one character of a value's JSON text may take
-    at most.
+    at most, ``tiny_rate`` where some of its numbers have a negative exponent.
     """
 
     def __init__(self, graph: Graph) -> None:
@@ -74,20 +82,23 @@ class CostModel:
         self._prices: dict[Node, int] = {}
         self._plain: set[Node] = set()
         self._refuters: dict[Node, Callable[[Any], bool]] = {}
+        self._numbers: dict[Node, int] = {}
         for node in graph.nodes:
+            self._numbers[node] = _count_numbers(node.assertions)
             self._prices[node] = _price(node.assertions)
             if _is_plain(node):
                 self._plain.add(node)
             refuter = _refuter(node.assertions)
             if refuter is not None:
                 self._refuters[node] = refuter
-        self.rate = self._rate(graph)
+        self.rate = self._rate(graph, VISITS_PER_DOUBLE_CHARACTER)
+        self.tiny_rate = self._rate(graph, VISITS_PER_TINY_CHARACTER)
 
     def price(self, node: Node) -> int:
         """Return the visits of one look at a value, subschemas aside."""
         return self._prices[node]
 
-    def _rate(self, graph: Graph) -> int:
+    def _rate(self, graph: Graph, per_number: int) -> int:
         rates: dict[Node, int] = {}
         recursive = 0
         for node in graph.depth_first:
@@ -96,6 +107,7 @@ class CostModel:
                 if each not in self._recursive:
                     below += rates.get(each, 0)
             own = self._prices[node] + _pattern_rate(node)
+            own += self._numbers[node] * per_number
             rate = own + passes(node) * below
             rates[node] = rate
             if node in self._recursive:
@@ -110,8 +122,9 @@ class CostModel:
     ) -> bool:
         """Return whether the engine's work on ``parts`` of a value is within the
         budget, and pay for it where it had to be counted."""
-        size = len(to_json(value))
-        if self.rate * size <= MAX_VISITS:
+        text = to_json(value)
+        rate = self.tiny_rate if b"e-" in text else self.rate
+        if rate * len(text) <= MAX_VISITS:
             return True
         counted = CostBudget(budget.left)
         try:
@@ -133,7 +146,13 @@ class CostModel:
         if isinstance(value, list):
             budget.spend(len(value))
         else:
+            self.spend_on_double(node, value, budget)
             _spend_on_scalar(node.assertions, value, budget)
+
+    def spend_on_double(self, node: Node, value: Any, budget: CostBudget) -> None:
+        """Pay for comparing a value that is a double with the numbers of a node."""
+        if isinstance(value, float):
+            budget.spend(self._numbers[node] * _price_of_double(value))
 
     def is_plain(self, node: Node) -> bool:
         """Whether the price of a node is all that it can cost."""
@@ -161,6 +180,7 @@ class _Count:
         model = self._model
         budget = self._budget
         budget.spend(model.price(node))
+        model.spend_on_double(node, value, budget)
         if model.is_plain(node) or model.refutes(node, value):
             return
         if isinstance(value, dict | list):
@@ -333,13 +353,34 @@ def _price(schema: Mapping[str, Any]) -> int:
     return price
 
 
+def _price_of_double(number: float) -> int:
+    """Return the visits of comparing a double with another number, which the engine
+    does with all digits of both."""
+    _, exponent = frexp(number)
+    digits = max(-exponent, exponent >> 3)
+    return VISITS_PER_DOUBLE + (digits >> 4)
+
+
+def _count_numbers(schema: Mapping[str, Any]) -> int:
+    """Return how many numbers a double is compared with digit by digit. Bounds that are
+    integers are not among them."""
+    count = 0
+    for option in (*schema.get("enum", ()), schema.get("const")):
+        if isinstance(option, int | float):
+            count += 1
+    for bound in _BOUNDS:
+        if isinstance(schema.get(bound), float):
+            count += 1
+    return count
+
+
 def _price_of_constants(schema: Mapping[str, Any]) -> int:
     """Return the visits of comparing a value with ``enum`` and ``const``."""
     doubles = 0
     deep: list[Any] = []
     for option in (*schema.get("enum", ()), schema.get("const")):
         if isinstance(option, float):
-            doubles += 1
+            doubles += _price_of_double(option)
         elif isinstance(option, dict | list):
             deep.append(option)
     if not deep:

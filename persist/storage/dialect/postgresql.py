@@ -102,6 +102,8 @@ FAILURES: tuple[tuple[tuple[type[BaseException], ...], Failure], ...] = (
         (
             psycopg.OperationalError,
             psycopg.InterfaceError,
+            # The server ended a transaction in which nothing was asked for seconds.
+            errors.IdleInTransactionSessionTimeout,
             errors.ReadOnlySqlTransaction,  # a primary that became a standby
             errors.DataCorrupted,
             errors.IndexCorrupted,
