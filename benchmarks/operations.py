@@ -10,6 +10,7 @@ from typing import Any
 from benchmarks.copies import COLLECTION, TABLE, copies, products
 from benchmarks.databases import Database
 from benchmarks.load import Measurement, Request, at_both_loads, hammer
+from benchmarks.past import past
 from benchmarks.peers import (
     PERSIST,
     PERSIST_200,
@@ -339,6 +340,23 @@ OPERATIONS = (
             Bound("bare loop", 1 / 10, 1 / 5, "in place"),
         ),
         lambda run: copies(run.database.make, run.folder, 10 * run.size.records),
+        rounds=1,
+    ),
+    Operation(
+        "past",
+        "ten changes of each record",
+        (
+            Bound("get", 2 / 3, 1, "get as_of"),
+            Bound("10 ms", 1, 2, "first page"),
+            Bound("all pages of now", 1 / 5, 1 / 2, "all pages"),
+            Bound("1 s", 1, 2, "sorted"),
+            Bound("1 s", 1, 2, "counted"),
+            Bound("invoke", 1, 1.2, "undo"),
+            Bound("4 µs", 1, 1.5, "leaf and seal"),
+            Bound("a twentieth of a create", 1, 2, "leaf and seal"),
+            Bound("80,000 changes/s", 1, 1.5, "verify"),
+        ),
+        lambda run: past(run.database.make, run.folder, tickets(run.size.records)),
         rounds=1,
     ),
 )

@@ -22,7 +22,7 @@ from persist.api.query_params import (
 from persist.api.requests import Receive, Request, Scope
 from persist.api.responses import JSON, Response, Send, change_text
 from persist.api.routers import Asked
-from persist.domain.access import EVERY, Access, Level
+from persist.domain.access import Access, Level
 from persist.domain.errors import InvalidQuery, PersistError, Unavailable
 from persist.domain.workspace import collections_in
 from persist.entity_types.cel.change_filter import (
@@ -81,15 +81,7 @@ class Visible:
     def require(self) -> None:
         """Raise ``Forbidden`` where the caller may see nothing of what the request
         names."""
-        named = [
-            (
-                self.collection or scope.collection,
-                scope.workspace if self.workspace is None else self.workspace,
-            )
-            for scope in self.access.scopes
-        ]
-        if not any(self.access.allows(Level.READ, *pair) for pair in named):
-            self.access.require(Level.READ, self.collection or EVERY, self.workspace)
+        self.access.require_within(Level.READ, self.collection, self.workspace)
 
 
 class ChangeQuery(NamedTuple):

@@ -37,6 +37,9 @@ MAX_WAIT_SECONDS = 30
 MAX_SORT_KEYS = 16
 
 FILTERS = frozenset(("filter",))
+NANOSECONDS = re.compile(r"(?<=\.\d{6})\d{1,20}(?=[Zz+-])", re.ASCII)
+"""The digits of a second's fraction beyond microseconds."""
+
 PAGE = frozenset(("sort", "fields", "limit", "cursor", "count", "as_of"))
 UNPAGED = frozenset(("sort", "fields", "as_of"))
 MULTIPLE = frozenset(("limit", "cursor", "filter", "as_of"))
@@ -221,7 +224,8 @@ def moment_of(control: dict[str, str]) -> Moment | None:
         significant = given.lstrip("0")[:SEQ_DIGITS]
         return min(int(significant or "0"), INT64[-1])
     try:
-        return stored_time(given)
+        # Seals have microseconds, so digits beyond them make no difference.
+        return stored_time(NANOSECONDS.sub("", given))
     except ValueError as error:
         raise InvalidQuery(
             f"as_of is the seq of a change or a time, not {given[:40]!r}: {error}"

@@ -71,7 +71,7 @@ class UndoRoutes:
             )
 
         write = Write(
-            parse=lambda: parse_body(body, lambda: _parsed(body)),
+            parse=lambda: parse_body(body, lambda: _allowed(request, _parsed(body))),
             run=run,
             render=lambda report: json_response(report.as_json()),
             body=body,
@@ -84,6 +84,14 @@ class UndoRoutes:
 
     def _type(self, collection: str) -> EntityType:
         return self._database.catalog.get(collection).type
+
+
+def _allowed(request: Request, parsed: Parsed) -> Parsed:
+    """Raise ``Forbidden`` where the caller may write nothing of what is named: whether
+    it was changed is not for them."""
+    selected, _ = parsed
+    request.access.require_within(Level.WRITE, selected.collection, selected.workspace)
+    return parsed
 
 
 def _authorize(request: Request, touched: set[tuple[str, str]]) -> None:

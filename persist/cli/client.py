@@ -155,17 +155,16 @@ class ServiceClient:
         *,
         dry_run: bool,
     ) -> Json | None:
-        """Bring back a deleted record. Return it, or None if it is not deleted."""
-        changes = self.history(collection, record_id, workspace)
-        deletion = next(changes)
-        before = next(changes, None)
-        if deletion["operation"] != "delete" or before is None:
+        """Bring back a deleted record. Return it, or None if it is not in the trash."""
+        path = _collection_parts(collection, workspace, "trash")
+        found = self._json("GET", path, _id=record_id)["items"]
+        if not found:
             return None
         call = json_call(
             "POST",
             _record_path(collection, record_id, workspace, "revert"),
             _same,
-            body={"to_revision": before["revision"]},
+            body={"to_revision": found[0]["revision"]},
             query=query_of({"dry_run": dry_run}),
             # Nobody may have brought it back meanwhile.
             headers={"If-None-Match": "*"},

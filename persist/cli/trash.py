@@ -63,6 +63,9 @@ def restore(
     with service_at(url, database_url) as service:
         record = service.bring_back(collection, record_id, workspace, dry_run=dry_run)
     if record is None:
-        refuse(f"{collection} {record_id} is not deleted", FAILED)
+        refuse(
+            f"{collection} {record_id} is not deleted, or its history was erased",
+            FAILED,
+        )
     verb = "would come back" if dry_run else "came back"
     typer.echo(f"{collection} {record_id} {verb} at revision {record['revision']}")

@@ -91,6 +91,18 @@ class Access:
             wanted = Scope(collection, level, workspace)
             raise Forbidden(f"this takes a key with the scope {wanted}")
 
+    def require_within(
+        self, level: Level, collection: str | None, workspace: str | None
+    ) -> None:
+        """Raise ``Forbidden`` unless the caller has the level on a part of what is
+        named at least; None stands for any."""
+        for scope in self.scopes:
+            name = scope.collection if collection is None else collection
+            inside = scope.workspace if workspace is None else workspace
+            if self.allows(level, name, inside):
+                return
+        self.require(level, collection or EVERY, workspace)
+
     def require_some(self, level: Level, workspace: str | None = None) -> None:
         """Raise ``Forbidden`` unless the caller has the level on at least one
         collection."""

@@ -27,6 +27,7 @@ from persist.domain.errors import (
     RevisionNotFound,
     TooManyAffected,
 )
+from persist.domain.json_diff import ABSENT
 from persist.domain.precondition import NO_PRECONDITION, Precondition
 from persist.domain.query import Query
 from persist.domain.record import INT64, Data, Record, dumps, json_equal
@@ -53,6 +54,11 @@ class Invocation(NamedTuple):
 
     result: Any
     record: Record
+
+
+def _valid(data: Data) -> Data:
+    """Return data that is known to be valid."""
+    return data
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +114,12 @@ class Collection:
         """Store ``data`` under an id, which may be new."""
         current = self.records.get(self.workspace, record_id)
         if current is None:
-            precondition.check(None)
+            try:
+                precondition.check(None)
+            except PreconditionFailed as error:
+                raise self._explained_deletion(
+                    error, record_id, precondition, data
+                ) from None
             return Written(self.create_with_id(data, record_id), created=True)
         return self._transition(
             record_id, Operation.REPLACE, lambda _: data, precondition
@@ -121,8 +132,9 @@ class Collection:
         return self._transition(
             record_id,
             Operation.PATCH,
-            lambda data: self.type.validate(change(data)),
+            change,
             precondition,
+            validate=self.type.validate,
         )
 
     def run(
@@ -212,11 +224,13 @@ class Collection:
         change: Callable[[Data], Data],
         precondition: Precondition,
         *,
+        validate: Callable[[Data], Data] = _valid,
         command: str | None = None,
         payload: str | None = None,
     ) -> Written:
         current = self._existing(record_id)
-        data, merged = self._changed(current, operation, change, precondition)
+        changed = self._changed(current, operation, change, precondition, validate)
+        data, merged = changed
         text = dumps(data)
         if json_equal(current.text, text, data):
             return Written(current, merged=merged)
@@ -230,6 +244,7 @@ class Collection:
         operation: Operation,
         change: Callable[[Data], Data],
         precondition: Precondition,
+        validate: Callable[[Data], Data],
     ) -> tuple[Data, bool]:
         """Return the new data of a record, and whether it was merged.
 
@@ -239,20 +254,43 @@ class Collection:
         try:
             precondition.check(current)
         except PreconditionFailed as error:
-            base = self._stale_base(current, precondition)
+            base = self._stale_base(current.id, current.revision, precondition)
             if base is None:
                 raise
-            merged = merge_with(base, current, operation, change)
+            merged = merge_with(base, current, operation, change, validate)
             if merged is None or merged.conflicts or not precondition.merge:
-                raise explained(error, base, current, merged) from None
+                raise explained(error, base, current.data, merged) from None
             return self.type.validate(merged.value), True
-        return change(current.data), False
+        return validate(change(current.data)), False
 
     def _stale_base(
-        self, current: Record, precondition: Precondition
+        self, record_id: str, last_revision: int, precondition: Precondition
     ) -> StaleBase | None:
-        revision = precondition.named_revision
-        return stale_base(self.type, self.journal, current, revision)
+        return stale_base(
+            self.type,
+            self.journal,
+            self.workspace,
+            record_id,
+            last_revision,
+            precondition.named_revision,
+        )
+
+    def _explained_deletion(
+        self,
+        error: PreconditionFailed,
+        record_id: str,
+        precondition: Precondition,
+        mine: Data | None = None,
+    ) -> PreconditionFailed:
+        """Return the refusal of a write to a deleted record with what was deleted."""
+        last_revision = self.journal.last_revision(
+            self.type.name, self.workspace, record_id
+        )
+        base = self._stale_base(record_id, last_revision, precondition)
+        if base is None:
+            return error
+        merged = None if mine is None else base.merge(ABSENT, mine)
+        return explained(error, base, ABSENT, merged)
 
     def revert(
         self, record_id: str, revision: int, precondition: Precondition
@@ -267,7 +305,10 @@ class Collection:
         payload = dumps({"to_revision": revision})
         data = self._brought_forward(past)
         if current is None:
-            precondition.check_deleted()
+            try:
+                precondition.check_deleted()
+            except PreconditionFailed as error:
+                raise self._explained_deletion(error, record_id, precondition) from None
             key = self.type.name, self.workspace, record_id
             last_revision = self.journal.last_revision(*key)
             created_at = self.journal.last_created_at(*key)
@@ -380,10 +421,10 @@ class Collection:
         try:
             precondition.check(current)
         except PreconditionFailed as error:
-            base = self._stale_base(current, precondition)
+            base = self._stale_base(current.id, current.revision, precondition)
             if base is None:
                 raise
-            raise explained(error, base, current) from None
+            raise explained(error, base, current.data) from None
         return self._delete(current)
 
     def delete_matching(self, query: Query, max_affected: int) -> int:

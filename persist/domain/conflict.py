@@ -29,19 +29,20 @@ class StaleBase:
     """The data that a client's change was made from, and what happened since.
 
     ``data`` is that of the earlier revision, brought forward to the present schema
-    version. ``changes`` are at most ``MAX_CHANGES``, newest first.
+    version. ``changes`` are at most ``MAX_CHANGES``, newest first. Theirs is ``ABSENT``
+    where the record was deleted.
     """
 
     data: Data
     changes: list[ChangeSummary]
 
-    def describe(self, theirs: Data) -> dict[str, Any]:
+    def describe(self, theirs: Any) -> dict[str, Any]:
         """Return the members of a refusal: what differs, and who changed it."""
         return {
             "changed": changed_pointers(self.data, theirs),
             "changes": [change._asdict() for change in self.changes],
         }
 
-    def merge(self, theirs: Data, mine: Data) -> Merge:
+    def merge(self, theirs: Any, mine: Data) -> Merge:
         """Return both changes of the base as one, or their conflicts."""
         return merge(self.data, theirs, mine)

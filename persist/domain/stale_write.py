@@ -4,12 +4,14 @@ It is refused, with what changed since, or merged with it.
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from copy import deepcopy
+from typing import Any
 
 from persist.domain.change import Operation
 from persist.domain.conflict import MAX_CHANGES, StaleBase
 from persist.domain.entity_type import EntityType
-from persist.domain.errors import PersistError, PreconditionFailed
+from persist.domain.errors import InvalidData, PersistError, PreconditionFailed
 from persist.domain.json_diff import Merge
 from persist.domain.record import Data, Record
 from persist.domain.stores import Journal
@@ -21,13 +23,15 @@ MERGEABLE = (Operation.REPLACE, Operation.PATCH)
 def stale_base(
     entity_type: EntityType,
     journal: Journal,
-    current: Record,
+    workspace: str,
+    record_id: str,
+    last_revision: int,
     revision: int | None,
 ) -> StaleBase | None:
-    """Return what the client read at an earlier revision, None if unknown."""
-    if revision is None or revision >= current.revision:
+    """Return what the client read at a revision before the last; None if unknown."""
+    if revision is None or revision >= last_revision:
         return None
-    key = entity_type.name, current.workspace, current.id
+    key = entity_type.name, workspace, record_id
     past = journal.past_record(*key, revision)
     if past is None:
         return None
@@ -44,11 +48,12 @@ def merge_with(
     current: Record,
     operation: Operation,
     change: Callable[[Data], Data],
+    validate: Callable[[Data], Data],
 ) -> Merge | None:
     """Return the merge of the client's change; None if it cannot be known.
 
     A command computes its change from the present data, and a JSON Patch may not
-    apply to the base.
+    apply to the base. A change that leaves invalid data is merged as it is.
     """
     if operation not in MERGEABLE:
         return None
@@ -57,17 +62,22 @@ def merge_with(
         mine = change(deepcopy(base.data))
     except PersistError:
         return None
+    with suppress(InvalidData):
+        mine = validate(mine)
     return base.merge(current.data, mine)
 
 
 def explained(
     error: PreconditionFailed,
     base: StaleBase,
-    current: Record,
+    theirs: Any,
     merged: Merge | None = None,
 ) -> PreconditionFailed:
-    """Return the refusal with what changed since the client's revision."""
-    members = error.members | base.describe(current.data)
+    """Return the refusal with what changed since the client's revision.
+
+    ``theirs`` is the present data, ``ABSENT`` of a deleted record.
+    """
+    members = error.members | base.describe(theirs)
     if merged is not None:
         members["conflicts"] = merged.conflicts
     return PreconditionFailed(error.detail, **members)

@@ -281,6 +281,99 @@ def test_each_level_includes_those_below_and_none_above(
             assert_problem(answer, 403, "forbidden")
 
 
+IN_TIME = [
+    ("read", "GET", "/api/{collection}?as_of=0"),
+    ("read", "GET", "/api/{collection}/export?as_of=0"),
+    ("read", "GET", "/api/{collection}/trash"),
+    ("read", "GET", "/api/{collection}/{id}/history/diff?from=1&to=1"),
+    ("write", "POST", "/api/{collection}/{id}/revert?dry_run=true"),
+]
+
+
+@pytest.mark.parametrize("key", [*LEVELS, "other", "elsewhere"])
+@pytest.mark.parametrize("workspace", ["", f"/workspaces/{TEAM}"])
+def test_the_past_takes_the_rights_of_the_present(
+    locked: Locked, key: str, workspace: str
+) -> None:
+    for level, method, call in IN_TIME:
+        path, _, query = address(call, locked.there).partition("?")
+        asked = {"to_revision": 1} if method == "POST" else None
+        answer = locked.ask(key, method, f"{workspace}{path}?{query}", asked)
+        if level in LEVELS.get(key, ()):
+            assert answer.status_code == 200, (call, answer.text)
+        else:
+            assert_problem(answer, 403, "forbidden")
+
+
+def test_the_records_of_a_workspace_as_they_were_take_read_access(
+    locked: Locked,
+) -> None:
+    path = f"/workspaces/{TEAM}/records?as_of=0"
+    assert locked.ask("member", "GET", path).status_code == 200
+    for key in ("other", "elsewhere"):
+        assert_problem(locked.ask(key, "GET", path), 403, "forbidden")
+
+
+def test_an_undo_takes_write_access_to_all_that_was_touched(locked: Locked) -> None:
+    record = {"text": "hush"}
+    operations = [
+        {"op": "create", "collection": NAME, "data": record},
+        {"op": "create", "collection": NAME, "workspace": TEAM, "data": record},
+        {"op": "create", "collection": "samples", "data": {}},
+    ]
+    request_id = "undone-by-some"
+    locked.admin.post(
+        "/transactions",
+        json={"operations": operations},
+        headers={"x-request-id": request_id},
+    ).raise_for_status()
+    last = locked.admin.get("/changes/head").json()["seq"]
+    own: list[tuple[str, Json]] = [
+        ("writer", {"collection": NAME}),
+        ("other", {"collection": "samples"}),
+        ("member", {"collection": NAME, "workspace": TEAM}),
+        ("member", {"workspace": TEAM}),
+    ]
+    others: list[tuple[str, Json]] = [
+        ("reader", {"collection": NAME}),
+        ("writer", {}),
+        ("writer", {"collection": "samples"}),
+        ("other", {}),
+        ("other", {"collection": NAME}),
+        ("member", {"collection": NAME}),
+        ("elsewhere", {"collection": NAME, "workspace": TEAM}),
+    ]
+    for selected in (
+        {"request_id": request_id},
+        {"from_seq": last - 2, "to_seq": last},
+    ):
+        path = "/changes/undo?dry_run=true"
+        for key, chosen in own:
+            answer = locked.ask(key, "POST", path, selected | chosen)
+            assert answer.status_code == 200, (key, chosen, answer.text)
+            for entry in answer.json()["records"]:
+                assert entry["collection"] == chosen.get("collection", NAME)
+        for key, chosen in others:
+            refused = locked.ask(key, "POST", path, selected | chosen)
+            assert_problem(refused, 403, "forbidden")
+            if not chosen:
+                assert NAME not in refused.text
+                assert "samples" not in refused.text
+    undone = locked.admin.post("/changes/undo", json={"request_id": request_id})
+    assert undone.json()["undone"] == 3
+
+
+def test_who_may_not_write_a_collection_does_not_learn_whether_it_was_changed(
+    locked: Locked,
+) -> None:
+    last = locked.admin.get("/changes/head").json()["seq"]
+    for name in (NAME, ABSENT):
+        for asked in ({"request_id": "nobody"}, {"from_seq": 1, "to_seq": last}):
+            body = asked | {"collection": name}
+            refused = locked.ask("other", "POST", "/changes/undo", body)
+            assert_problem(refused, 403, "forbidden")
+
+
 def test_a_key_of_a_workspace_opens_that_one_only(locked: Locked) -> None:
     inside, outside = f"/workspaces/{TEAM}/api/{NAME}", f"/api/{NAME}"
     assert locked.ask("member", "GET", inside).json()["items"][0]["data"] == {

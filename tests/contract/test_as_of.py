@@ -153,6 +153,8 @@ def test_a_time_is_the_last_seal_until_then(
             continue
         found = samples.items(marker=marked, as_of=at[seq])
         assert {record["id"]: record for record in found} == states
+        later = at[seq].replace("Z", "999z")
+        assert samples.items(marker=marked, as_of=later) == found
         east = datetime.fromisoformat(at[seq]).astimezone().isoformat()
         assert samples.items(marker=marked, as_of=east) == found
 

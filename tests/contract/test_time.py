@@ -208,6 +208,27 @@ def test_a_command_and_a_deletion_learn_what_changed(counters: Collection) -> No
         assert "conflicts" not in problem
 
 
+def test_a_write_to_a_deleted_record_learns_who_deleted_it(
+    counters: Collection,
+) -> None:
+    record = counters.created(value=1)
+    path = counters.at(record["id"])
+    counters.client.delete(path).raise_for_status()
+    stale = MERGE | {"If-Match": '"1"'}
+    for refused, conflicts in (
+        (counters.client.put(path, json={"value": 3}, headers=stale), [""]),
+        (counters.client.put(path, json=record["data"], headers=stale), []),
+    ):
+        problem = assert_problem(refused, 412, "precondition-failed")
+        assert (problem["revision"], problem["changed"]) == (None, [""])
+        assert [change["operation"] for change in problem["changes"]] == ["delete"]
+        assert problem["conflicts"] == conflicts
+    body = {"to_revision": 1}
+    refused = counters.client.post(f"{path}/revert", json=body, headers=stale)
+    problem = assert_problem(refused, 412, "precondition-failed")
+    assert (problem["changed"], "conflicts" in problem) == ([""], False)
+
+
 @pytest.mark.parametrize("how", ["merge patch", "JSON Patch", "PUT"])
 def test_changes_of_other_members_are_merged(counters: Collection, how: str) -> None:
     record = counters.created(value=1, name="a")
@@ -241,6 +262,18 @@ def test_a_conflict_is_not_merged(counters: Collection) -> None:
     )
     problem = assert_problem(refused, 412, "precondition-failed")
     assert problem["conflicts"] == ["/value"]
+
+
+def test_a_merge_is_validated_as_a_whole(counters: Collection) -> None:
+    path = counters.at(counters.created(value=1)["id"])
+    counters.client.patch(path, json={"value": 2}).raise_for_status()
+    stale = {"If-Match": '"1"'}
+    invalid = {"name": 5}
+    merged = counters.client.patch(path, json=invalid, headers=MERGE | stale)
+    assert_problem(merged, 422, "invalid-data")
+    refused = counters.client.patch(path, json=invalid, headers=stale)
+    problem = assert_problem(refused, 412, "precondition-failed")
+    assert (problem["changed"], problem["conflicts"]) == (["/value"], [])
 
 
 def test_a_preference_for_merging_is_not_named_where_nothing_was_merged(
