@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import sqlalchemy as sa
 from sqlalchemy.schema import CreateTable
 
-from persist.domain.seal import merkle_root
+from persist.domain.seal import MAX_SEAL_CHANGES, merkle_root
 from persist.storage.dialect import Dialect
 from persist.storage.journal_rows import COLLECTION
 from persist.storage.sql import (
@@ -18,8 +18,15 @@ from persist.storage.sql import (
 )
 from persist.storage.tables import JOURNAL
 
-SEAL_CHANGES = 1_024
-"""Changes that one seal covers: a change of one of them makes another root."""
+SUBTREE_CHANGES = 1_024
+"""Changes under one hash that is kept: a change of one of them makes another one.
+
+It is a power of two that divides the changes of a seal, so that the root of a seal is
+the Merkle tree hash of these hashes.
+"""
+
+SUBTREES = MAX_SEAL_CHANGES // SUBTREE_CHANGES
+"""Subtrees of a seal."""
 
 
 def temporary(dialect: Dialect, table: sa.Table) -> str:
@@ -107,8 +114,8 @@ INDEX_RECORDS = "CREATE INDEX _staged_records ON _staged_changes (workspace, id)
 
 
 class StagedChanges:
-    """Changes in a temporary table, numbered without a gap, with the roots of the seals
-    over them.
+    """Changes in a temporary table, numbered without a gap, with the hashes of the
+    subtrees of their seals.
 
     ``written`` counts them by collection.
     """
@@ -117,8 +124,8 @@ class StagedChanges:
         self.written: Counter[str] = Counter()
         self.count = 0
         self._session = session
-        self._roots: list[bytes] = []
-        self._changed_seals: set[int] = set()
+        self._subtrees: list[bytes] = []
+        self._changed_subtrees: set[int] = set()
         create = temporary(session.dialect, STAGED_CHANGES)
         session.execute(create)
 
@@ -173,25 +180,24 @@ class StagedChanges:
             self._session.run(RENUMBER, free=number, last=last)
 
     def _note_change(self, number: int) -> None:
-        seal = (number - 1) // SEAL_CHANGES
-        self._changed_seals.add(seal)
+        subtree = (number - 1) // SUBTREE_CHANGES
+        self._changed_subtrees.add(subtree)
 
     def finish(self) -> None:
-        """Compute the roots of what changed; nothing may change after this."""
-        seals = -(-self.count // SEAL_CHANGES)
-        del self._roots[seals:]
-        for seal in sorted(self._changed_seals):
-            if seal < seals:
-                root = self._root(seal)
-                self._roots[seal : seal + 1] = [root]
-        self._changed_seals.clear()
+        """Compute the hashes of what changed; nothing may change after this."""
+        count = -(-self.count // SUBTREE_CHANGES)
+        del self._subtrees[count:]
+        for number in sorted(self._changed_subtrees):
+            if number < count:
+                self._subtrees[number : number + 1] = [self._subtree(number)]
+        self._changed_subtrees.clear()
 
-    def _root(self, seal: int) -> bytes:
-        after = seal * SEAL_CHANGES
+    def _subtree(self, number: int) -> bytes:
+        after = number * SUBTREE_CHANGES
         rows = self._session.rows(
             HASHES,
             after=after,
-            upto=after + SEAL_CHANGES,
+            upto=after + SUBTREE_CHANGES,
         )
         leaves = [leaf_hash for (leaf_hash,) in rows]
         return merkle_root(leaves)
@@ -199,10 +205,10 @@ class StagedChanges:
     def roots(self) -> Iterator[tuple[int, bytes]]:
         """Yield how many changes each seal covers, and its root."""
         left = self.count
-        for root in self._roots:
-            count = min(left, SEAL_CHANGES)
+        for first in range(0, len(self._subtrees), SUBTREES):
+            count = min(left, MAX_SEAL_CHANGES)
             left -= count
-            yield count, root
+            yield count, merkle_root(self._subtrees[first : first + SUBTREES])
 
     def store(self, before: int) -> None:
         """Copy them into the journal, after the ``seq`` ``before``."""
