@@ -1,9 +1,9 @@
 """Change: one accepted write, in the journal."""
 
-from dataclasses import dataclass
 from enum import StrEnum
 
 from persist.domain.record import Record
+from persist.domain.value import value
 
 
 class Operation(StrEnum):
@@ -19,7 +19,7 @@ class Operation(StrEnum):
     REVERT = "revert"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Origin:
     """Who asked for a change, and in which request.
 
@@ -34,7 +34,7 @@ NOBODY = Origin()
 """The origin of what the service does by itself."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Change:
     """A write on its way into the journal, which assigns its ``seq``.
 

@@ -8,7 +8,7 @@ their own.
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from persist.domain import counting
@@ -34,6 +34,7 @@ from persist.domain.record import INT64, Data, Record, dumps, json_equal
 from persist.domain.stale_write import explained, merge_with, stale_base
 from persist.domain.stores import Journal, Records
 from persist.domain.undo import Past
+from persist.domain.value import value
 
 logger = logging.getLogger(__name__)
 
@@ -61,7 +62,7 @@ def _valid(data: Data) -> Data:
     return data
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Collection:
     """The records of one entity type in one workspace, inside one transaction.
 

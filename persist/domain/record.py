@@ -2,8 +2,10 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Self
+
+from persist.domain.value import value
 
 Data = dict[str, Any]
 """The members of a record: JSON values only, with integers within 64 bits.
@@ -43,7 +45,7 @@ def normalize_number(number: float) -> int | float:
     return number
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Record:
     """One stored object.
 

@@ -5,7 +5,6 @@ Everything waits here until ``flush``.
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from types import MappingProxyType
@@ -15,6 +14,7 @@ import sqlalchemy as sa
 from persist.domain.change import NOBODY, Origin
 from persist.domain.collection import Collection
 from persist.domain.entity_type import EntityType
+from persist.domain.value import value
 from persist.domain.workspace import DEFAULT, Workspaces, check_in_workspace
 from persist.storage.catalog import Stale
 from persist.storage.definitions import Definitions
@@ -35,7 +35,7 @@ def count_changes(dialect: Dialect) -> sa.ClauseElement:
     return dialect.count_changes(SNAPSHOT_MARKS)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class RecordKey:
     """Names a record that an operation will ask for."""
 
