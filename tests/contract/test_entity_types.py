@@ -693,7 +693,8 @@ def test_a_deleted_type_disappears_from_every_process(
             own.create({"event_name": "user.login"}), 404, "collection-not-found"
         )
         assert_problem(own.find(), 404, "collection-not-found")
-        assert name not in own.client.get("/openapi.json").text
+        described = own.client.get(f"/collections/{name}/openapi.json")
+        assert_problem(described, 404, "collection-not-found")
 
 
 def test_the_name_of_a_deleted_type_goes_on_counting(

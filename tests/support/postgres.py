@@ -35,7 +35,13 @@ def postgres_server() -> Iterator[str]:
     server = _prepared(Path(tempfile.mkdtemp(prefix="persist-postgres-")))
     server.start()
     try:
-        yield str(server.get_uri())
+        url = str(server.get_uri())
+        with psycopg.connect(url, autocommit=True) as connection:
+            # It never loses power: what kills a server has a ``PostgresNode``.
+            for setting in ("fsync", "full_page_writes"):
+                connection.execute(f"ALTER SYSTEM SET {setting} = off")
+            connection.execute("SELECT pg_reload_conf()")
+        yield url
     finally:
         server.cleanup()
 
