@@ -141,6 +141,11 @@ def accounts(client: httpx.Client, kind: str, workspace: str | None) -> Collecti
 
 
 @pytest.fixture(scope="module")
+def measures(client: httpx.Client, kind: str, workspace: str | None) -> Collection:
+    return Collection(client, named("measures", kind), workspace)
+
+
+@pytest.fixture(scope="module")
 def oddities(client: httpx.Client, kind: str, workspace: str | None) -> Collection:
     return Collection(client, named("oddities", kind), workspace)
 

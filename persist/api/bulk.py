@@ -31,6 +31,7 @@ from persist.domain.errors import (
 )
 from persist.domain.record import Data
 from persist.domain.snapshot import is_exported_record
+from persist.domain.strict_json import WriteDecimals
 from persist.storage.database import Database
 from persist.storage.layout import Layout
 from persist.storage.line_import import LineImport
@@ -190,7 +191,7 @@ def _judged_lines(
     """
     for number, line in _lines(body, longest_line):
         try:
-            data = entity_type.validate(_object(line))
+            data = entity_type.validate(_object(line, entity_type.write_decimals))
         except InvalidJson as error:
             raise InvalidJson(f"line {number}: {error.detail}", line=number) from None
         except PersistError as error:
@@ -219,8 +220,8 @@ def _lines(body: SpooledBody, longest: int) -> Iterator[tuple[int, bytes]]:
             yield number, line
 
 
-def _object(line: bytes) -> Data:
-    value = strict_json.parse(line)
+def _object(line: bytes, write_decimals: WriteDecimals | None = None) -> Data:
+    value = strict_json.parse(line, write_decimals=write_decimals)
     if not isinstance(value, dict):
         raise InvalidData("a line must hold a JSON object")
     return value

@@ -3,15 +3,25 @@
 from collections.abc import Callable
 from typing import Any
 
+from persist.domain.entity_type import EntityType
 from persist.domain.errors import InvalidPatch
-from persist.domain.patch import json_patch, merge_patch
+from persist.domain.patch import json_patch, map_values, merge_patch
 from persist.domain.record import Data, dumps
+from persist.domain.strict_json import WriteDecimals
 
 JSON_PATCH = "application/json-patch+json"
 MERGE_PATCH = "application/merge-patch+json"
 
 # Named, because Python builds the annotations of an inner function at each call.
 Change = Callable[[Data], Data]
+
+
+def write_decimals_of(entity_type: EntityType, media_type: str) -> WriteDecimals | None:
+    """Return what writes the decimals of a patch; None where there are none."""
+    write = entity_type.write_decimals
+    if write is None or media_type != JSON_PATCH:
+        return write
+    return lambda _, operations: map_values(operations, write)
 
 
 def change_of(patch: Any, media_type: str, max_bytes: int) -> Change:

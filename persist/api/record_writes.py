@@ -1,7 +1,7 @@
 """Writing records: one, or those that match."""
 
 from persist.api.headers import PATCH_TYPES
-from persist.api.patches import Change, change_of
+from persist.api.patches import Change, change_of, write_decimals_of
 from persist.api.query_filters import conditions
 from persist.api.query_params import (
     dry_run_of,
@@ -104,7 +104,9 @@ class RecordWrites:
         limit = request.limits.body
 
         def parse() -> Change:
-            return change_of(strict_json.parse(body), media_type, limit)
+            write = write_decimals_of(target.type, media_type)
+            patch = strict_json.parse(body, write_decimals=write)
+            return change_of(patch, media_type, limit)
 
         def run(work: UnitOfWork, change: Change) -> Written:
             collection = target.collection(work, request)
@@ -255,7 +257,11 @@ def _written_response(written: Written, target: Target, request: Request) -> Res
 
 
 async def _data(entity_type: EntityType, body: bytes) -> Data:
-    return await parse_body(body, lambda: entity_type.validate(json_object(body)))
+    def parse() -> Data:
+        write = entity_type.write_decimals
+        return entity_type.validate(json_object(body, write_decimals=write))
+
+    return await parse_body(body, parse)
 
 
 def _invocation_response(entity_type: EntityType, invocation: Invocation) -> Response:

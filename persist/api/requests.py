@@ -44,7 +44,7 @@ from persist.domain.errors import (
     TooLarge,
 )
 from persist.domain.precondition import NO_PRECONDITION, Precondition
-from persist.domain.strict_json import BYTE_ORDER_MARK
+from persist.domain.strict_json import BYTE_ORDER_MARK, WriteDecimals
 from persist.storage.shares import CALLER, SERVICE, Shares
 from persist.storage.spool import refusing_full_folder
 
@@ -423,14 +423,20 @@ class RequestPolicy:
 
 
 def json_object(
-    body: bytes, error: type[Invalid] = InvalidData, *, any_number: bool = False
+    body: bytes,
+    error: type[Invalid] = InvalidData,
+    *,
+    any_number: bool = False,
+    write_decimals: WriteDecimals | None = None,
 ) -> dict[str, Any]:
     """Return a body that must be a JSON object. Raises ``InvalidJson``, ``error``.
 
     See ``strict_json.parse``.
     """
     try:
-        value = strict_json.parse(body, any_number=any_number)
+        value = strict_json.parse(
+            body, any_number=any_number, write_decimals=write_decimals
+        )
     except InvalidData as refused:
         raise error(refused.detail, errors=refused.errors) from None
     if not isinstance(value, dict):

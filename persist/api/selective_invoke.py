@@ -58,7 +58,9 @@ def command_of(entity_type: EntityType, name: str) -> Command:
 def payload_of(command: Command, body: bytes) -> Data:
     """Return a command's payload, which may be left out where it has defaults. Raises
     ``InvalidPayload``."""
-    parsed: Data = command.parse(json_object(body, InvalidPayload) if body else {})
+    write = command.write_decimals
+    payload = json_object(body or b"{}", InvalidPayload, write_decimals=write)
+    parsed: Data = command.parse(payload)
     return parsed
 
 

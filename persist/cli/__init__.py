@@ -80,8 +80,11 @@ def openapi(
     text = json.dumps(document, ensure_ascii=False, indent=2) + "\n"
     if output is None:
         typer.echo(text, nl=False)
-    else:
+        return
+    try:
         output.write_text(text, encoding="utf-8")
+    except OSError as error:
+        refuse(error)
 
 
 deployments.add_to(commands)

@@ -201,6 +201,8 @@ def refusal_text(problem: Problem) -> str:
 
 def _lines(problem: Problem) -> Iterator[str]:
     for error in problem.errors:
+        if error["detail"] == problem.detail and not error["pointer"]:
+            continue
         yield f"  {error['pointer']} {error['detail']}"
     for record in problem.members.get("records", []):
         conflict = record["reason"]["conflict"]

@@ -14,6 +14,7 @@ from persist import deployment
 # Imported first: the engine must be complete before the current folder joins the
 # import path (``deployment.entity_types``).
 from persist.application import Persist, create_app
+from persist.cli.terminal import reason_of
 from persist.definition_files import check_folder
 from persist.domain.entity_type import EntityType
 from persist.entity_types.registry import InvalidModels
@@ -79,7 +80,7 @@ def database(url: str, *, create: bool = True) -> Dialect:
     except Exception as error:
         if not dialect.is_driver_error(error):
             raise
-        raise NoDatabase(f"PERSIST_DATABASE_URL={dialect.address}: {error}") from None
+        raise _no_database(dialect, error) from None
     return dialect
 
 
@@ -197,7 +198,7 @@ def back_up(dialect: Dialect, file: Path) -> int:
         try:
             return dialect.back_up(file)
         except (OSError, BackupFailed) as error:
-            raise NotReady(str(error)) from error
+            raise NotReady(reason_of(error)) from error
 
 
 @contextmanager
@@ -227,7 +228,12 @@ def _from_driver(dialect: Dialect, error: BaseException) -> NotReady:
         return NotReady(
             f"the tables are not of this version ({error}); run `persist migrate`"
         )
-    return NoDatabase(f"PERSIST_DATABASE_URL={dialect.address}: {error}")
+    return _no_database(dialect, error)
+
+
+def _no_database(dialect: Dialect, error: BaseException) -> NoDatabase:
+    reason = " ".join(str(error).split())  # PostgreSQL's has several lines
+    return NoDatabase(f"PERSIST_DATABASE_URL={dialect.address}: {reason}")
 
 
 def definition_faults(settings: Settings) -> dict[str, str]:

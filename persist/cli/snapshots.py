@@ -14,7 +14,7 @@ import typer
 from persist import logging_config
 from persist.cli.client import Json, ServiceClient, refusal_text
 from persist.cli.settings_flags import DatabaseUrl, load_settings
-from persist.cli.terminal import FAILED, REFUSED, refuse, spinner
+from persist.cli.terminal import FAILED, REFUSED, reason_of, refuse, spinner
 from persist.cli.transfers import check_folder, download, upload
 from persist.client import Client, Problem
 from persist.domain.counting import counted
@@ -290,7 +290,8 @@ def _read_plan(file: Path) -> Json:
     try:
         plan: Json = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        refuse(f"{file}: {error}")
+        name = "" if isinstance(error, OSError) else f"{file}: "
+        refuse(f"{name}{reason_of(error)}")
     return plan
 
 

@@ -33,9 +33,17 @@ OnProgress = Callable[[str, int, int], None]
 """Called with a title, the number of records done and their total."""
 
 
+def reason_of(error: object) -> str:
+    """Return the text of an error; of one of the operating system without its
+    number."""
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        return f"{error.filename}: {error.strerror}"
+    return str(error)
+
+
 def refuse(error: object, status: int = REFUSED) -> NoReturn:
     """Write a reason of one or more lines to stderr and end the command."""
-    for line in str(error).splitlines():
+    for line in reason_of(error).splitlines():
         typer.echo(f"persist: {line.removeprefix('persist: ')}", err=True)
     raise typer.Exit(status)
 

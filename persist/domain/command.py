@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from persist.domain.record import Data
+from persist.domain.strict_json import WriteDecimals
 
 Guard = Callable[[Data], str | None]
 Transition = Callable[[Data, Any], tuple[Data, Any]]
@@ -20,7 +21,7 @@ class Command:
     ``run`` takes a copy of the data and a parsed payload. It returns the new data, not
     yet validated, and the result, a JSON value; it may raise ``Refused``.
     ``result_schema`` describes the result as a JSON Schema; it is empty where the
-    result may be anything.
+    result may be anything. ``write_decimals`` is None where a payload has no decimals.
     """
 
     name: str
@@ -30,3 +31,4 @@ class Command:
     refusal: Guard
     run: Transition
     result_schema: dict[str, Any] = field(default_factory=dict)
+    write_decimals: WriteDecimals | None = None

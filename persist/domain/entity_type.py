@@ -15,6 +15,7 @@ from persist.domain.field import DELETION, ENVELOPE, Field, FieldType, Path, pat
 from persist.domain.migration import MigrationPlan
 from persist.domain.record import Data
 from persist.domain.schema_fields import SchemaFields
+from persist.domain.strict_json import WriteDecimals
 
 Paths = tuple[str, ...]
 
@@ -45,7 +46,8 @@ class EntityType:
     paths. ``example`` is valid data for the documentation. ``times`` are the members
     whose times are stored in one form. ``definition`` is what a registered type was
     made from. ``computed`` are members of answers that are never stored. ``envelope``
-    are the members around the data that queries can name.
+    are the members around the data that queries can name. ``write_decimals`` is
+    None where there are no decimals.
     """
 
     name: str
@@ -64,6 +66,7 @@ class EntityType:
     find_members: Callable[[Mapping[str, Any]], SchemaFields] = SchemaFields
     definition: Mapping[str, Any] = field(default_factory=dict)
     computed: Computed | None = None
+    write_decimals: WriteDecimals | None = None
     envelope: Mapping[str, Field] = field(default_factory=lambda: ENVELOPE)
 
     def bring_forward(
@@ -78,6 +81,12 @@ class EntityType:
         ``InvalidData``.
         """
         return self.validate((plan or self.plan).walk(version, data))
+
+    @cached_property
+    def has_decimals(self) -> bool:
+        """Whether the data or a payload of a command has decimals."""
+        in_payload = any(command.write_decimals for command in self.commands.values())
+        return in_payload or self.write_decimals is not None
 
     @cached_property
     def members(self) -> SchemaFields:

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -125,6 +125,21 @@ def json_patch(operations: Any, max_bytes: int) -> JsonPatch:
         except _Fault as fault:
             raise _refusal(index, operation, fault) from None
     return JsonPatch(operations, max_bytes)
+
+
+def map_values(operations: Any, change: Callable[[Path, Any], Any]) -> Any:
+    """Return a JSON Patch whose values are those that ``change`` returns for a path and
+    a value. What is not well formed stays as it is."""
+    if not isinstance(operations, list):
+        return operations
+    return [_with_value(operation, change) for operation in operations]
+
+
+def _with_value(operation: Any, change: Callable[[Path, Any], Any]) -> Any:
+    path = operation.get("path") if isinstance(operation, dict) else None
+    if not isinstance(path, str) or "value" not in operation:
+        return operation
+    return operation | {"value": change(_segments(path), operation["value"])}
 
 
 def _check_form(operation: Any) -> None:

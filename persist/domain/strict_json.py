@@ -2,7 +2,7 @@
 text)."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any, NoReturn
 
@@ -18,6 +18,11 @@ DIGITS = 400
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
+Steps = tuple[str | int, ...]
+
+WriteDecimals = Callable[[Sequence[str], Any], Any]
+"""Returns the value of the member at a path with its decimals as text."""
+
 
 class _Refused(ValueError):
     """A fault that the decoder's hooks found; the message is for the client."""
@@ -25,6 +30,16 @@ class _Refused(ValueError):
 
 class _OutOfRange(ValueError):
     """A number that cannot be stored; its position is found afterwards."""
+
+
+class WrittenNumber(float):
+    """A number with its text, which a double or an integer of 64 bits may not keep."""
+
+    __slots__ = ("text",)
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.text = text
 
 
 def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -48,6 +63,19 @@ def _double(text: str) -> int | float:
     return normalize_number(number)
 
 
+def _written_integer(text: str) -> int | float:
+    number = _any_integer(text)
+    return number if number in INT64 else WrittenNumber(text)
+
+
+def _written_double(text: str) -> float:
+    if len(text) > DIGITS:
+        raise _OutOfRange
+    number = float(text)
+    is_plain = repr(number) == text and not number.is_integer()
+    return number if is_plain else WrittenNumber(text)
+
+
 def _any_integer(text: str) -> int:
     if len(text) > DIGITS:
         raise _OutOfRange
@@ -65,6 +93,13 @@ _decode = json.JSONDecoder(
     parse_constant=_constant,
 ).decode
 
+_decode_written_numbers = json.JSONDecoder(
+    object_pairs_hook=_members,
+    parse_int=_written_integer,
+    parse_float=_written_double,
+    parse_constant=_constant,
+).decode
+
 _decode_any_number = json.JSONDecoder(
     object_pairs_hook=_members,
     parse_int=_any_integer,
@@ -73,16 +108,24 @@ _decode_any_number = json.JSONDecoder(
 ).decode
 
 
-def parse(body: bytes, *, any_number: bool = False) -> Any:
+def parse(
+    body: bytes,
+    *,
+    any_number: bool = False,
+    write_decimals: WriteDecimals | None = None,
+) -> Any:
     """Return the value of a JSON text; doubles that are integers within 64 bits come as
     ``int``. A byte order mark before the text is ignored (RFC 8259, section 8.1).
 
     Raises ``InvalidJson`` for what is not strict JSON (duplicate members, NaN, U+0000,
     lone surrogates, more than 64 levels) and ``InvalidData`` for numbers that cannot be
     stored. With ``any_number`` integers beyond 64 bits are let through: a bound in a
-    schema is not data.
+    schema is not data. ``write_decimals`` is given the
+    value, in which each number has its digits (``WrittenNumber``).
     """
     decode = _decode_any_number if any_number else _decode
+    if write_decimals is not None:
+        decode = _decode_written_numbers
     body = body.removeprefix(BYTE_ORDER_MARK)
     try:
         value = decode(body.decode())
@@ -102,7 +145,36 @@ def parse(body: bytes, *, any_number: bool = False) -> Any:
         check_depth(value)
     if b"\\u" in body:
         _check_text(value)
+    return value if write_decimals is None else _plain(write_decimals((), value))
+
+
+def _plain(value: Any) -> Any:
+    """Return a value in which every number is one that can be stored. Raises
+    ``InvalidData``."""
+    faults: list[Violation] = []
+    plain = _plain_at((), value, faults)
+    if faults:
+        raise _unstorable(faults)
+    return plain
+
+
+def _plain_at(path: Steps, value: Any, faults: list[Violation]) -> Any:
+    if isinstance(value, dict):
+        for name, member in value.items():
+            value[name] = _plain_at((*path, name), member, faults)
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            value[index] = _plain_at((*path, index), item, faults)
+    elif isinstance(value, WrittenNumber):
+        number = _Number(value.text, _integer if _is_integer(value.text) else _double)
+        if number.refused:
+            faults.append(Violation(pointer(path), number.refused))
+        return normalize_number(float(value))
     return value
+
+
+def _is_integer(text: str) -> bool:
+    return text.removeprefix("-").isdigit()
 
 
 def check_depth(value: Any) -> None:
@@ -168,14 +240,18 @@ def _unstorable_numbers(body: bytes) -> InvalidData | InvalidJson:
         for path, number in _numbers(value)
         if number.refused
     ]
+    return _unstorable(found)
+
+
+def _unstorable(found: list[Violation]) -> InvalidData:
     return InvalidData(
         "the body holds numbers that cannot be stored", errors=found[:100]
     )
 
 
-def _numbers(value: Any) -> "Iterator[tuple[tuple[str | int, ...], _Number]]":
+def _numbers(value: Any) -> "Iterator[tuple[Steps, _Number]]":
     """Yield every number of a value with its path."""
-    waiting: list[tuple[tuple[str | int, ...], Any]] = [((), value)]
+    waiting: list[tuple[Steps, Any]] = [((), value)]
     while waiting:
         path, part = waiting.pop()
         if isinstance(part, _Number):

@@ -9,16 +9,21 @@ import difflib
 import inspect
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
-from pydantic import BaseModel, PydanticUserError, ValidationError
+from pydantic import BaseModel, PydanticUserError
 from pydantic.errors import PydanticUndefinedAnnotation
 from pydantic.fields import FieldInfo
-from pydantic_core import PydanticUndefined
+from pydantic_core import (
+    PydanticSerializationError,
+    PydanticUndefined,
+    to_jsonable_python,
+)
 from sqlmodel import SQLModel
 
 from persist.domain.entity_type import EntityType, Paths
+from persist.domain.errors import InvalidData
 from persist.domain.field import Field, FieldType
 from persist.domain.identifiers import COLLECTION_NAME
 from persist.domain.migration import MigrationPlan
@@ -29,15 +34,18 @@ from persist.entity_types.entity_features import (
     CLASS_FEATURES,
     CONFIGURATION,
     FIELD_ARGUMENTS,
+    MAX_FIELDS,
     Refusal,
 )
 from persist.entity_types.json_schema.fields import fields_of
 from persist.entity_types.model_codec import ModelCodec
 from persist.entity_types.pydantic_schema import (
+    default_fault,
     field_schemas,
     functions,
     is_incompatible,
 )
+from persist.entity_types.storable import checked
 from persist.entity_types.type_check import Refused, check_metadata, check_type
 
 
@@ -74,14 +82,22 @@ def _line(model: type) -> str:
 
 def check_class(model: type[SQLModel]) -> None:
     """Raise ``InvalidEntityClass`` for the first thing that cannot be kept."""
-    try:
+    with naming_class(model):
         _check_declaration(declaration_of(model))
         _check_options(model)
         for owner in _models(model):
             _check_configuration(owner)
             _check_fields(owner, nested=owner is not model)
+            _check_names(owner)
         for name, method in command_check.command_methods(model):
             command_check.check_command(name, method, model)
+
+
+@contextmanager
+def naming_class(model: type[SQLModel]) -> Iterator[None]:
+    """Raise ``InvalidEntityClass`` for what is ``Refused`` in the block."""
+    try:
+        yield
     except Refused as found:
         raise InvalidEntityClass(model, found.member, found.refusal) from None
 
@@ -203,11 +219,47 @@ def _check_fields(owner: type[BaseModel], *, nested: bool) -> None:
     for name, info in owner.model_fields.items():
         with _field(owner, name, nested=nested):
             _check_arguments(info)
+            _check_default(info)
             check_metadata(info.metadata)
     for name, core in field_schemas(owner.__pydantic_core_schema__).items():
         if any(map(is_incompatible, functions(core["schema"]))):
             with _field(owner, name, nested=nested):
                 raise Refused("", CLASS_FEATURES["constraint"])
+
+
+def _check_default(info: FieldInfo) -> None:
+    """Raise ``Refused`` for a default that no record can hold: NaN, 2**70."""
+    default = None if info.is_required() else info.default
+    with suppress(PydanticSerializationError, ValueError):
+        default = to_jsonable_python(default)
+    try:
+        checked(default, InvalidData)
+    except InvalidData as error:
+        reason = error.errors[0].detail
+        raise Refused("", refused_default(info.default, reason)) from None
+
+
+def refused_default(default: Any, reason: str) -> Refusal:
+    """Return the refusal of a default that does not fit its own field."""
+    return Refusal(
+        f"its default {default!r} does not fit: {reason}",
+        "write a default that the field accepts",
+    )
+
+
+def _check_names(owner: type[BaseModel]) -> None:
+    """Raise ``Refused`` for two members of one name, and for too many."""
+    names = [info.alias or name for name, info in owner.model_fields.items()]
+    names += [
+        field.alias or name for name, field in owner.model_computed_fields.items()
+    ]
+    for name in names:
+        if names.count(name) > 1:
+            raise Refused(
+                f"member {name} of {owner.__name__}", CLASS_FEATURES["equal names"]
+            )
+    if len(names) > MAX_FIELDS:
+        raise Refused(f"class {owner.__name__}", CLASS_FEATURES["many fields"])
 
 
 def _check_arguments(info: FieldInfo) -> None:
@@ -247,25 +299,14 @@ def field_arguments(info: FieldInfo) -> dict[str, Any]:
 
 def check_defaults(model: type[SQLModel], codec: ModelCodec) -> None:
     """Raise ``InvalidEntityClass`` for a default that its own field refuses."""
+    core = codec.model.__pydantic_core_schema__
     for name, info in model.model_fields.items():
         if info.is_required() or info.default_factory is not None:
             continue
-        try:
-            codec.check_default(name, info.default)
-        except (ValidationError, ValueError) as error:
-            reason = (
-                error.errors()[0]["msg"]
-                if isinstance(error, ValidationError)
-                else str(error)
-            )
-            raise InvalidEntityClass(
-                model,
-                f"field {name}",
-                Refusal(
-                    f"its default {info.default!r} does not fit: {reason}",
-                    "write a default that the field accepts",
-                ),
-            ) from None
+        reason = default_fault(core, name, info.default)
+        if reason:
+            refusal = refused_default(info.default, reason)
+            raise InvalidEntityClass(model, f"field {name}", refusal)
 
 
 def indexed_groups(
@@ -281,13 +322,11 @@ def indexed_groups(
         if field_arguments(info).get(flag)
     ]
     fields = fields_of(schema)
-    try:
+    with naming_class(model):
         groups = [*flagged, *_groups(given, flag)]
         for group in groups:
             for name in group:
                 _check_indexed(fields, name, flag)
-    except Refused as found:
-        raise InvalidEntityClass(model, found.member, found.refusal) from None
     return tuple(dict.fromkeys(groups))
 
 

@@ -8,6 +8,7 @@ from typing import Any, Self
 from pydantic import BaseModel
 
 from persist.domain.identifiers import COMMAND_NAME
+from persist.entity_types.declaration import Guard
 from persist.entity_types.entity_features import Refusal
 from persist.entity_types.type_check import Refused, check_metadata, check_type
 
@@ -23,6 +24,10 @@ COMMAND_FEATURES: dict[str, Refusal] = {
         "a command changes a record", "write an ordinary method with self"
     ),
     "set": Refusal("every collection has a command set already", "write another name"),
+    "when=5": Refusal(
+        "its guard is no function",
+        "write when=lambda record: ..., which returns True or False",
+    ),
     "*args": Refusal(
         "the members of a payload have names", "write each parameter by its name"
     ),
@@ -94,6 +99,8 @@ def _feature(name: str, attribute: Any) -> str | None:
     }
     kinds = [each.kind for each in inspect.signature(function).parameters.values()]
     found["staticmethod"] |= not kinds
+    guard: Guard = function.__persist_command__
+    found["when=5"] = guard.when is not None and not callable(guard.when)
     found["*args"] = any(kind in _VARIADIC for kind in kinds)
     found["positional-only"] = inspect.Parameter.POSITIONAL_ONLY in kinds[1:]
     return next((feature for feature, is_used in found.items() if is_used), None)

@@ -7,9 +7,14 @@ from typing import Any
 from persist.domain.command import Command
 from persist.domain.field import Schema
 from persist.domain.record import Data
+from persist.domain.strict_json import WriteDecimals
 
 
-def set_command(schema: Schema, parse: Callable[[Data], Data]) -> Command:
+def set_command(
+    schema: Schema,
+    parse: Callable[[Data], Data],
+    write_decimals: WriteDecimals | None,
+) -> Command:
     """Return the command of every collection: new values for top-level members.
 
     ``parse`` validates each member by itself.
@@ -32,6 +37,7 @@ def set_command(schema: Schema, parse: Callable[[Data], Data]) -> Command:
         refusal=lambda data: None,
         run=lambda data, payload: (data | payload, None),
         result_schema={"type": "null"},
+        write_decimals=write_decimals,
     )
 
 

@@ -34,7 +34,8 @@ SCALARS: Mapping[Any, str] = {
     " second's fraction; stored in UTC",
     datetime.date: "text like 2026-11-22",
     datetime.time: "text like 17:00:00, with or without an offset",
-    datetime.timedelta: "a duration of ISO 8601, stored in its shortest form",
+    datetime.timedelta: "a duration of ISO 8601, stored in days, hours, minutes and"
+    " seconds",
     uuid.UUID: "text, stored in lower case",
     ipaddress.IPv4Address: "text, stored in its shortest form",
     ipaddress.IPv6Address: "text, stored in its shortest form",
@@ -181,6 +182,10 @@ CONFIGURATION: Mapping[str, Refusal] = {
 }
 """Members of ``model_config`` that are refused, with the reason."""
 
+MAX_FIELDS = 400
+"""Fields of a class: a row of PostgreSQL has 8 kB, and a long value takes 18 bytes of
+it."""
+
 CLASS_FEATURES: Mapping[str, Refusal] = {
     "table=True": Refusal(
         "the service makes the table itself",
@@ -207,6 +212,14 @@ CLASS_FEATURES: Mapping[str, Refusal] = {
     "PlainSerializer": Refusal(
         "the value would be answered in another form than it is stored in",
         "take it out, or write a @computed_field",
+    ),
+    "equal names": Refusal(
+        "two members have this name",
+        "give each field, alias and @computed_field a name of its own",
+    ),
+    "many fields": Refusal(
+        f"a class can have {MAX_FIELDS} fields",
+        "put some of them into a nested model",
     ),
     "constraint": Refusal(
         "pydantic cannot check the constraint on this type",

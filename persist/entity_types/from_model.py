@@ -5,12 +5,16 @@ import inspect
 from sqlmodel import SQLModel
 
 from persist.domain.entity_type import EntityType, Kind
-from persist.domain.errors import InvalidPayload
 from persist.domain.migration import MigrationPlan
-from persist.entity_types.class_check import check_class, check_defaults, indexed_groups
+from persist.entity_types.class_check import (
+    check_class,
+    check_defaults,
+    indexed_groups,
+    naming_class,
+)
 from persist.entity_types.declaration import declaration_of
 from persist.entity_types.derived import example_of, set_command
-from persist.entity_types.json_schema import compile_members
+from persist.entity_types.json_schema import write_decimals_of
 from persist.entity_types.model_codec import ModelCodec
 from persist.entity_types.typed_commands import commands_of
 
@@ -28,8 +32,10 @@ def from_model(model: type[SQLModel]) -> EntityType:
     schema = codec.schema
     description = inspect.cleandoc(model.__doc__ or "")
     schema.update(title=model.__name__, description=description)
-    commands = commands_of(codec, model)
-    commands["set"] = set_command(schema, compile_members(schema, InvalidPayload))
+    with naming_class(model):
+        commands = commands_of(codec, model)
+    write_decimals = write_decimals_of(schema)
+    commands["set"] = set_command(schema, codec.check_members, write_decimals)
     return EntityType(
         name=declared.name,
         kind=Kind.TYPED,
@@ -45,4 +51,5 @@ def from_model(model: type[SQLModel]) -> EntityType:
         times=codec.times,
         model=model,
         computed=codec.computed(),
+        write_decimals=write_decimals,
     )

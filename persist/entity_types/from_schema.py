@@ -107,8 +107,9 @@ def from_schema(
         )
         for command, written in definition["commands"].items()
     }
+    write_decimals = admitted.compiled.write_decimals
     commands["set"] = set_command(
-        schema, admitted.compiled.members_validator(InvalidPayload)
+        schema, admitted.compiled.members_validator(InvalidPayload), write_decimals
     )
     description = schema.get("description", "")
     return EntityType(
@@ -125,6 +126,7 @@ def from_schema(
         example=example_of(schema),
         definition=definition,
         find_members=members_of,
+        write_decimals=write_decimals,
     )
 
 
@@ -243,6 +245,7 @@ def _command(
         _guard(when),
         _transition(name, written.get("unset", ()), assigned, result),
         _result_schema(written, schema),
+        payload.compiled.write_decimals,
     )
 
 

@@ -3,6 +3,7 @@
 import json
 import logging
 import re
+from collections.abc import Iterator
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -16,7 +17,7 @@ from pydantic_core import (
 from sqlmodel import SQLModel
 
 from persist.domain.entity_type import Computed
-from persist.domain.errors import InvalidData, Violation, pointer
+from persist.domain.errors import InvalidData, InvalidPayload, Violation, pointer
 from persist.domain.field_types import stored_time
 from persist.domain.record import Data, dumps, json_equal
 from persist.domain.schema_keywords import resolve
@@ -32,6 +33,9 @@ logger = logging.getLogger(__name__)
 
 REPORTED_FAULTS = 1000
 """Faults of one body that are listed one by one."""
+
+UNKNOWN_MEMBER = "Extra inputs are not permitted"
+"""What pydantic says of a member that a class does not declare."""
 
 CONSTANT_FACTORIES = (list, dict, set, frozenset, tuple)
 """Default factories whose result always fits."""
@@ -65,12 +69,44 @@ class ModelCodec:
         # Only doubles need a second look: 30.0 is stored as 30.
         self._has_doubles = '"number"' in dumps(self.schema)
         self._is_repeated = _runs_code(self.model, core)
+        self._members: dict[str, SchemaValidator] | None = None
 
-    def check_default(self, name: str, value: Any) -> None:
-        """Raise ``ValidationError`` for a default that the field itself refuses."""
-        field = strict(field_schemas(self.model.__pydantic_core_schema__)[name])
-        text = SchemaSerializer(field).to_json(value, warnings=False)
-        SchemaValidator(field).validate_json(text, strict=True)
+    def check_members(self, members: Data) -> Data:
+        """Return one or more members, each valid by itself. Raises
+        ``InvalidPayload``."""
+        if not members:
+            detail = "must have 1 or more members"
+            raise InvalidPayload(detail, errors=[Violation("", detail)])
+        found: list[Violation] = []
+        for name, value in members.items():
+            found.extend(self._member_faults(name, value))
+        if found:
+            detail = "the members do not fit the schema"
+            raise InvalidPayload(detail, errors=found[:REPORTED_FAULTS])
+        return members
+
+    def _member_faults(self, name: str, value: Any) -> Iterator[Violation]:
+        if self._members is None:
+            self._members = self._member_validators()
+        member = pointer([name])
+        if name not in self._members:
+            yield Violation(member, UNKNOWN_MEMBER)
+            return
+        try:
+            self._members[name].validate_json(to_json(value), strict=True)
+        except ValidationError as error:
+            for below, detail in violations(error, value):
+                yield Violation(member + below, detail)
+        except Exception:  # code of the class that needs the other members, too
+            logger.debug("%s is validated with the rest", name, exc_info=True)
+
+    def _member_validators(self) -> dict[str, SchemaValidator]:
+        fields = self.model.model_fields
+        core = self.model.__pydantic_core_schema__
+        return {
+            fields[name].alias or name: SchemaValidator(strict(schema))
+            for name, schema in field_schemas(core).items()
+        }
 
     def load(self, data: Data) -> SQLModel:
         """Return data as an object of the class. Raises ``InvalidData``."""

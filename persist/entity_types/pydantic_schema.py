@@ -4,6 +4,7 @@ The members of a core schema are private to pydantic: ``pyproject.toml`` bounds 
 version, and no other module reads them.
 """
 
+import logging
 import re
 from collections.abc import Callable, Iterator
 from datetime import datetime, time, timedelta
@@ -12,10 +13,17 @@ from enum import Enum
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
-from pydantic_core import PydanticCustomError, SchemaValidator, core_schema
+from pydantic_core import (
+    PydanticCustomError,
+    SchemaSerializer,
+    SchemaValidator,
+    core_schema,
+)
 from sqlmodel import SQLModel
 
 from persist.domain.record import canonical_text, dumps
+
+logger = logging.getLogger(__name__)
 
 CoreSchema = Any
 
@@ -163,7 +171,44 @@ def datetime_fault(text: str) -> str:
 
 def _decimal(core: CoreSchema) -> CoreSchema:
     digits = min(core.get("max_digits") or DECIMAL_DIGITS, DECIMAL_DIGITS)
-    return _parsed(_parsed_decimal, core | {"max_digits": digits})
+    return _written(
+        _decimal_text, _parsed(_parsed_decimal, core | {"max_digits": digits})
+    )
+
+
+def _written(write: Callable[[Any], str], core: CoreSchema) -> CoreSchema:
+    """Return a schema whose values ``write`` turns into text."""
+    text = core_schema.plain_serializer_function_ser_schema(write, when_used="json")
+    return core | {"serialization": text}
+
+
+def _decimal_text(value: Decimal) -> str:
+    """Return a decimal with all its digits: ``str`` writes 0.0000001 as 1E-7."""
+    return format(value, "f")
+
+
+def _duration(core: CoreSchema) -> CoreSchema:
+    return _written(_duration_text, _DURATION(core))
+
+
+def _duration_text(value: timedelta) -> str:
+    """Return a duration in days, hours, minutes and seconds.
+
+    Pydantic writes 365 days as P1Y, and a year has no length.
+    """
+    if value < timedelta(0):
+        return f"-{_duration_text(-value)}"
+    minutes, seconds = divmod(value.seconds, 60)
+    hours, minutes = divmod(minutes, 60)
+    fraction = f".{value.microseconds:06}".rstrip("0") if value.microseconds else ""
+    days = f"{value.days}D" if value.days else ""
+    parts = ((hours, "H"), (minutes, "M"), (f"{seconds}{fraction}", "S"))
+    time_of_day = "".join(
+        f"{count}{unit}" for count, unit in parts if count not in (0, "0")
+    )
+    if not time_of_day:
+        return f"P{days}" if days else "PT0S"
+    return f"P{days}T{time_of_day}"
 
 
 def _parsed_decimal(value: Any) -> Any:
@@ -234,7 +279,7 @@ _RULES: dict[str, Callable[[CoreSchema], CoreSchema]] = {
     "model-fields": _model_fields,
     "set": _set,
     "time": _TIME_OF_DAY,
-    "timedelta": _DURATION,
+    "timedelta": _duration,
 }
 """What ``strict`` changes, by the type of a core schema."""
 
@@ -251,6 +296,19 @@ def field_schemas(core: CoreSchema) -> dict[str, CoreSchema]:
         name: core_schema.definitions_schema(field["schema"], definitions)
         for name, field in core["fields"].items()
     }
+
+
+def default_fault(core: CoreSchema, name: str, default: Any) -> str:
+    """Return why the field of a model refuses its own default, or ""."""
+    field = strict(field_schemas(core)[name])
+    try:
+        text = SchemaSerializer(field).to_json(default, warnings=False)
+        SchemaValidator(field).validate_json(text, strict=True)
+    except ValidationError as error:
+        return str(error.errors()[0]["msg"])
+    except Exception:  # code of the class that needs other members, too
+        logger.debug("the default of %s is not checked", name, exc_info=True)
+    return ""
 
 
 def _definition(definitions: list[CoreSchema], reference: str) -> CoreSchema:

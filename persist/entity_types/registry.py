@@ -7,7 +7,7 @@ from pathlib import Path
 from types import ModuleType
 
 from persist.domain.entity_type import EntityType
-from persist.entity_types.class_check import InvalidEntityClass
+from persist.entity_types.class_check import InvalidEntityClass, location
 from persist.entity_types.declaration import is_entity
 from persist.entity_types.from_model import from_model
 
@@ -47,12 +47,13 @@ def load_models(module_name: str) -> list[EntityType]:
 
 
 def _check_names(types: list[EntityType]) -> None:
-    names = [each.name for each in types]
+    claims: dict[str, EntityType] = {}
     for each in types:
-        if names.count(each.name) > 1:
+        first = claims.setdefault(each.name, each)
+        if first is not each:
             raise InvalidModels(
-                f"two classes claim the collection {each.name!r}; give one of them"
-                " another name"
+                f"{location(first)} and {location(each)} are both the collection"
+                f" {each.name!r}; give one of them another name"
             )
 
 

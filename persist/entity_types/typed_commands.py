@@ -24,15 +24,19 @@ from sqlmodel import SQLModel
 from persist.domain.command import Command
 from persist.domain.errors import InvalidData, InvalidPayload
 from persist.domain.record import Data
+from persist.entity_types.class_check import refused_default
 from persist.entity_types.command_check import (
     Method,
     command_methods,
     parameters_of,
 )
 from persist.entity_types.declaration import Guard
+from persist.entity_types.entity_features import REFUSED_TYPES
+from persist.entity_types.json_schema import write_decimals_of
 from persist.entity_types.model_codec import ModelCodec, json_schema
-from persist.entity_types.pydantic_schema import strict
+from persist.entity_types.pydantic_schema import default_fault, strict
 from persist.entity_types.storable import checked, violations
+from persist.entity_types.type_check import Refused
 
 _ALIASES = ("alias", "validation_alias", "serialization_alias")
 
@@ -55,19 +59,34 @@ class _TypedCommand:
         self._guard: Guard = method.__persist_command__  # type: ignore[attr-defined]
         self._names = [parameter.name for parameter in parameters_of(method)]
         self._payload = _payload_model(name, method)
-        self._validator = SchemaValidator(
-            strict(self._payload.__pydantic_core_schema__)
-        )
+        core = self._payload.__pydantic_core_schema__
+        self._validator = SchemaValidator(strict(core))
+        self._check_defaults()
+
+    def _check_defaults(self) -> None:
+        """Raise ``Refused`` for the default of a parameter that does not fit it."""
+        core = self._payload.__pydantic_core_schema__
+        for position, name in enumerate(self._names):
+            field = _field_name(position)
+            info = self._payload.model_fields[field]
+            if info.is_required() or info.default_factory is not None:
+                continue
+            reason = default_fault(core, field, info.default)
+            if reason:
+                refusal = refused_default(info.default, reason)
+                raise Refused(f"command {self._name} parameter {name}", refusal)
 
     def command(self) -> Command:
+        payload_schema = json_schema(self._payload)
         return Command(
             name=self._name,
             description=inspect.getdoc(self._method) or "",
-            payload_schema=json_schema(self._payload),
+            payload_schema=payload_schema,
             parse=self._parse,
             refusal=self._refusal,
             run=self._run,
             result_schema=self._result_schema(),
+            write_decimals=write_decimals_of(payload_schema),
         )
 
     def _result_schema(self) -> dict[str, Any]:
@@ -112,7 +131,11 @@ class _TypedCommand:
             name: getattr(parsed, _field_name(position))
             for position, name in enumerate(self._names)
         }
-        result = self._method(instance, **arguments)
+        try:
+            result = self._method(instance, **arguments)
+        except (SystemExit, KeyboardInterrupt) as error:
+            # These would end the thread of the writer, and with it all writes.
+            raise RuntimeError(f"{self._name} raised {error!r}") from error
         return self._codec.dump(instance), _json_result(result)
 
 
@@ -155,9 +178,24 @@ def _title(name: str) -> str:
 
 
 def _json_result(result: Any) -> Any:
+    _check_result(result)
     try:
         return checked(to_jsonable_python(result), InvalidData)
     except PydanticSerializationError as error:
         raise InvalidData(
             f"the command's result cannot be written as JSON: {error}"
         ) from None
+
+
+def _check_result(value: Any) -> None:
+    """Raise ``InvalidData`` for a value that pydantic would write in another form."""
+    refusal = REFUSED_TYPES.get(type(value))
+    if refusal is not None:
+        kind = type(value).__name__
+        raise InvalidData(f"the command's result contains {kind}: {refusal.reason}")
+    if isinstance(value, dict):
+        value = value.values()
+    elif not isinstance(value, list | tuple | set | frozenset):
+        return
+    for each in value:
+        _check_result(each)

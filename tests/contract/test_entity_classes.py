@@ -287,6 +287,37 @@ REFUSED = {
         '@entity("things", schema_version="2")\nclass Thing(SQLModel):\n    a: int',
         "schema_version='2' is no version",
     ),
+    "a default that is no JSON": (
+        'f: float = float("nan")',
+        "field f: its default nan does not fit: a number must be finite",
+    ),
+    "a default beyond 64 bits": (
+        (
+            "class Inner(BaseModel):\n    n: int = 2**70\n"
+            '@entity("things")\nclass Thing(SQLModel):\n    inner: Inner'
+        ),
+        "field Inner.n: its default",
+    ),
+    "a default of a parameter that does not fit": (
+        "a: int\n@command\ndef go(self, t: datetime = datetime(2020, 1, 1)): pass",
+        "command go parameter t: its default",
+    ),
+    "a computed field with the name of a member": (
+        """
+        a: int = PydanticField(default=1, alias="b")
+        @computed_field
+        @property
+        def b(self) -> int: return 1
+        """,
+        "member b of Thing: two members have this name",
+    ),
+    "two classes of one collection": (
+        (
+            '@entity("things")\nclass Thing(SQLModel):\n    a: int\n'
+            '@entity("things")\nclass Other(SQLModel):\n    a: int\n'
+        ),
+        "class Other are both the collection 'things'",
+    ),
     "a type that is not imported": ('a: "Nope"', "name 'Nope' is not defined"),
 }
 
@@ -447,6 +478,23 @@ class Priced(SQLModel):
     total: Decimal = Field(unique=True)
     net: Decimal | None = Field(default=None, index=True)
     at: datetime | None = Field(default=None, index=True)
+
+
+@entity("paired")
+class Paired(SQLModel):
+    low: int = 0
+    high: int = 9
+
+    @field_validator("high")
+    @classmethod
+    def check_high(cls, high: int, info: ValidationInfo) -> int:
+        if high < info.data["low"]:
+            raise ValueError("below low")
+        return high
+
+    @command
+    def leave(self) -> None:
+        raise SystemExit(3)
 
 
 @entity("growing")
@@ -632,6 +680,25 @@ def test_a_validator_that_goes_on_changing_the_data_is_refused(
     assert problem["errors"][0]["pointer"] == "/size"
     trimmed = kept.post("/api/trimmed", json={"title": "  Ünïcode  "})
     assert trimmed.json()["data"] == {"title": "ünïcode"}
+
+
+def test_a_validator_may_need_other_members(kept: httpx.Client) -> None:
+    paired = Collection(kept, "paired")
+    record = paired.created()
+    refused = paired.command(record["id"], "set", {"low": 10})
+    problem = assert_problem(refused, 422, "invalid-data")
+    assert problem["errors"][0]["pointer"] == "/high"
+    assert paired.command(record["id"], "set", {"high": 5}).status_code == 200
+
+
+def test_a_command_that_ends_the_program_is_an_error_of_the_command(
+    kept: httpx.Client,
+) -> None:
+    paired = Collection(kept, "paired")
+    record = paired.created()
+    failed = paired.command(record["id"], "leave", {})
+    assert_problem(failed, 500, "internal-error")
+    assert paired.patch(record["id"], {"low": 1}).status_code == 200
 
 
 def test_a_payload_refuses_unknown_members_on_every_level(things: Collection) -> None:

@@ -159,16 +159,19 @@ REFUSED_FEATURES: dict[str, str] = {
     "@field_serializer": 'a: int\n@field_serializer("a")\ndef written(self, value): return "x"',
     "@model_serializer": "a: int\n@model_serializer\ndef written(self): return {}",
     "PlainSerializer": "a: Annotated[int, PlainSerializer(str)]",
+    "equal names": 'a: int\nb: int = PydanticField(default=1, alias="a")',
+    "many fields": "\n".join(f"member_{number}: int = 0" for number in range(401)),
     "constraint": "a: int | str = Field(ge=1)",
 }
 
 REFUSED_COMMANDS: dict[str, str] = {
-    "async def": "async def go(self): pass",
-    "yield": "def go(self): yield 1",
-    "staticmethod": "@staticmethod\ndef go(): pass",
-    "set": "def set(self): pass",
-    "*args": "def go(self, *args): pass",
-    "positional-only": "def go(self, a, /): pass",
+    "async def": "@command\nasync def go(self): pass",
+    "yield": "@command\ndef go(self): yield 1",
+    "staticmethod": "@command\n@staticmethod\ndef go(): pass",
+    "set": "@command\ndef set(self): pass",
+    "when=5": "@command(when=5)\ndef go(self): pass",
+    "*args": "@command\ndef go(self, *args): pass",
+    "positional-only": "@command\ndef go(self, a, /): pass",
 }
 
 TYPES = {
@@ -199,7 +202,7 @@ REFUSED: list[tuple[str, str, features.Refusal]] = [
         for name, refusal in features.CLASS_FEATURES.items()
     ),
     *(
-        (name, f"a: int\n@command\n{REFUSED_COMMANDS[name]}", refusal)
+        (name, f"a: int\n{REFUSED_COMMANDS[name]}", refusal)
         for name, refusal in COMMAND_FEATURES.items()
     ),
 ]

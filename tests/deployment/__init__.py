@@ -6,8 +6,9 @@ only.
 
 from tests.deployment.account import Account
 from tests.deployment.counter import Counter
+from tests.deployment.measure import Measure
 from tests.deployment.oddity import Oddity
 from tests.deployment.sample import Sample
 from tests.deployment.ticket import Ticket
 
-__all__ = ["Account", "Counter", "Oddity", "Sample", "Ticket"]
+__all__ = ["Account", "Counter", "Measure", "Oddity", "Sample", "Ticket"]

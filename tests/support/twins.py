@@ -14,7 +14,7 @@ from tests.support.registered import registered
 typed_only = pytest.mark.parametrize("kind", ["typed"], indirect=True, scope="module")
 """For what only a class can say; each use says why."""
 
-COLLECTIONS = ("accounts", "counters", "oddities", "samples", "tickets")
+COLLECTIONS = ("accounts", "counters", "measures", "oddities", "samples", "tickets")
 AMOUNT: Json = {
     "type": "object",
     "properties": {"amount": {"type": "integer", "exclusiveMinimum": 0}},
@@ -47,6 +47,19 @@ COMMANDS: dict[str, Json] = {
             "result": "data.value",
         }
     },
+    "measures": {
+        "pay": {
+            "description": "Replace the total.",
+            "payload": {
+                "type": "object",
+                "properties": {"amount": {"type": "string", "format": "decimal"}},
+                "required": ["amount"],
+                "additionalProperties": False,
+            },
+            "set": {"total": "payload.amount"},
+            "result": "payload.amount",
+        },
+    },
     "tickets": {
         "escalate": {
             "description": "Raise the severity, ten points a step, to at most 50.",
@@ -67,7 +80,10 @@ COMMANDS: dict[str, Json] = {
         },
     },
 }
-DEFAULTS: dict[str, Json] = {"samples": {"tags": [], "payload": {}}}
+DEFAULTS: dict[str, Json] = {
+    "measures": {"prices": {}, "lines": []},
+    "samples": {"tags": [], "payload": {}},
+}
 """Defaults that a class makes for every record; its JSON Schema has none."""
 
 

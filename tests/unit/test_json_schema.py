@@ -15,7 +15,7 @@ from jsonschema import Draft202012Validator
 
 from persist.domain.errors import Invalid, InvalidData, InvalidPayload, InvalidSchema
 from persist.domain.record import Data
-from persist.entity_types.json_schema import compile_members, compile_schema
+from persist.entity_types.json_schema import CompiledSchema, compile_schema
 from tests.support.registered import AUDIT_EVENT
 
 DOCUMENT: Data = {
@@ -343,7 +343,7 @@ def test_members_are_judged_by_themselves_without_the_others() -> None:
         "additionalProperties": False,
         "definitions": {"a": {"type": "string", "default": "x"}},
     }
-    validate = compile_members(schema, InvalidPayload)
+    validate = CompiledSchema(schema).members_validator(InvalidPayload)
     assert validate({"child": {"a": "y"}}) == {"child": {"a": "y"}}
     with pytest.raises(InvalidPayload) as caught:
         validate({"a": 1, "b": 2, "child": {}})
@@ -361,7 +361,9 @@ def test_members_are_found_through_references_and_all_of() -> None:
         "$defs": {"a": of(a={"type": "integer"})},
     }
     with pytest.raises(InvalidPayload) as caught:
-        compile_members(schema, InvalidPayload)({"a": "1", "b": 2, "c": 3})
+        CompiledSchema(schema).members_validator(InvalidPayload)(
+            {"a": "1", "b": 2, "c": 3}
+        )
     assert dict(caught.value.errors) == {
         "/a": "must be an integer",
         "/b": "must be a string",
@@ -370,7 +372,7 @@ def test_members_are_found_through_references_and_all_of() -> None:
 
 def test_no_members_at_all_are_refused() -> None:
     with pytest.raises(InvalidPayload, match="must have 1 or more members"):
-        compile_members(AUDIT_EVENT, InvalidPayload)({})
+        CompiledSchema(AUDIT_EVENT).members_validator(InvalidPayload)({})
 
 
 # What it may cost

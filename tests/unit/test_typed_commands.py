@@ -1,14 +1,16 @@
 """Commands of an entity class, compiled without a service."""
 
+from datetime import time, timedelta
 from typing import Any
 
 import pytest
 from pydantic import Field as PydanticField
+from pydantic import SecretStr, ValidationInfo, field_validator
 from sqlmodel import Field, SQLModel
 
 from persist import command, entity
 from persist.domain.command import Command
-from persist.domain.errors import InvalidPayload
+from persist.domain.errors import InvalidData, InvalidPayload
 from persist.entity_types.from_model import from_model
 
 
@@ -69,3 +71,64 @@ def test_the_schema_of_a_payload_has_the_bounds_of_its_fields(pay: Command) -> N
         },
         "note": {"minLength": 2, "title": "Why", "type": "string"},
     }
+
+
+@entity("clocks", schema_version=1)
+class Clock(SQLModel):
+    at: time | None = None
+    length: timedelta | None = None
+    low: int = 0
+    high: int = 9
+
+    @field_validator("high")
+    @classmethod
+    def check_high(cls, high: int, info: ValidationInfo) -> int:
+        """Needs another member."""
+        if high < info.data["low"]:
+            raise ValueError("below low")
+        return high
+
+    @command
+    def read(self) -> Any:
+        return {"raw": [b"x"]}
+
+    @command
+    def hide(self) -> Any:
+        return SecretStr("x")
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        {"at": "17:00:00"},
+        {"length": "-PT1S"},
+        {"length": "PT1.5S"},
+        {"at": None},
+        {"high": 1},
+    ],
+)
+def test_set_takes_what_a_put_takes(payload: dict[str, Any]) -> None:
+    clock = from_model(Clock)
+    assert clock.commands["set"].parse(payload) == payload
+    assert clock.validate(payload).items() >= payload.items()
+
+
+def test_set_names_every_member_that_does_not_fit() -> None:
+    parse = from_model(Clock).commands["set"].parse
+    with pytest.raises(InvalidPayload) as refused:
+        parse({"at": "noon", "high": "9", "hight": 1})
+    assert [pointer for pointer, _ in refused.value.errors] == [
+        "/at",
+        "/high",
+        "/hight",
+    ]
+    with pytest.raises(InvalidPayload, match="must have 1 or more members"):
+        parse({})
+
+
+@pytest.mark.parametrize(("name", "kind"), [("read", "bytes"), ("hide", "SecretStr")])
+def test_a_result_that_json_cannot_keep_is_an_error_of_the_command(
+    name: str, kind: str
+) -> None:
+    with pytest.raises(InvalidData, match=f"result contains {kind}: "):
+        from_model(Clock).commands[name].run({}, {})

@@ -1,12 +1,17 @@
 """The operations of a transaction: their form, and how each is run."""
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
 from persist.api.headers import entity_tags
-from persist.api.patches import JSON_PATCH, MERGE_PATCH, change_of
+from persist.api.patches import (
+    JSON_PATCH,
+    MERGE_PATCH,
+    change_of,
+    write_decimals_of,
+)
 from persist.api.selective_invoke import command_of
 from persist.api.transactions.references import (
     NAME,
@@ -104,6 +109,32 @@ def operations_of(body: Json) -> list[Any]:
     """Return the operations in a body, not yet checked. Raises ``InvalidPayload``."""
     operations: list[Any] = _check_all(body)["operations"]
     return operations
+
+
+def with_decimals(body: Any, type_of: Callable[[Json], EntityType]) -> Any:
+    """Return a body in which the decimals of all operations are text.
+
+    ``type_of`` returns the type of an operation's collection, or raises
+    ``PersistError``. What is wrong with an operation is found when its form is checked.
+    """
+    operations = body.get("operations") if isinstance(body, dict) else None
+    for operation in operations if isinstance(operations, list) else ():
+        with suppress(PersistError, AttributeError, KeyError, TypeError):
+            _write_decimals(operation, type_of(operation))
+    return body
+
+
+def _write_decimals(operation: Json, entity_type: EntityType) -> None:
+    member = CONTENT[operation["op"]]
+    content = operation[member]
+    write = entity_type.write_decimals
+    if member == "patch":
+        is_list = isinstance(content, list)
+        write = write_decimals_of(entity_type, JSON_PATCH if is_list else MERGE_PATCH)
+    elif member == "payload":
+        write = command_of(entity_type, operation["command"]).write_decimals
+    if write is not None:
+        operation[member] = write((), content)
 
 
 def check_forms(operations: list[Any]) -> None:

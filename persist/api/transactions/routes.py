@@ -17,6 +17,7 @@ from persist.api.transactions.operations import (
     check_forms,
     naming_operation,
     operations_of,
+    with_decimals,
 )
 from persist.api.transactions.references import Outcome, Outcomes
 from persist.api.write_requests import (
@@ -28,6 +29,7 @@ from persist.api.write_requests import (
 from persist.domain.access import Level
 from persist.domain.entity_type import EntityType
 from persist.domain.errors import InvalidPayload, UniqueViolation
+from persist.domain.strict_json import WriteDecimals
 from persist.domain.work_time import WorkTime
 from persist.domain.workspace import DEFAULT
 from persist.storage.database import Database
@@ -82,7 +84,9 @@ class TransactionRoutes:
     def _steps(self, request: Request, body: bytes) -> list[Step]:
         """Return the operations of a body, checked. Raises ``Forbidden`` before
         anything else that is wrong with them."""
-        operations = operations_of(json_object(body, InvalidPayload))
+        write = self._write_decimals()
+        sent = json_object(body, InvalidPayload, write_decimals=write)
+        operations = operations_of(sent)
         for index, operation in enumerate(operations):
             with naming_operation(index):
                 _check_access(request, operation)
@@ -93,11 +97,23 @@ class TransactionRoutes:
         steps: list[Step] = []
         for index, operation in enumerate(operations):
             with naming_operation(index):
-                workspace = operation.get("workspace") or DEFAULT
-                catalog = self._database.catalog
-                layout = catalog.get(operation["collection"], workspace)
-                steps.append(preparation.step(layout.type, operation))
+                entity_type = self._type_of(operation)
+                steps.append(preparation.step(entity_type, operation))
         return steps
+
+    def _type_of(self, operation: dict[str, Any]) -> EntityType:
+        """Return the type of an operation's collection. Raises ``PersistError`` for one
+        that is not there."""
+        workspace = operation.get("workspace") or DEFAULT
+        layout = self._database.catalog.get(operation["collection"], workspace)
+        return layout.type
+
+    def _write_decimals(self) -> WriteDecimals | None:
+        """Return what writes the decimals of a body; None where there are none."""
+        layouts = self._database.catalog.layouts.values()
+        if not any(layout.type.has_decimals for layout in layouts):
+            return None
+        return lambda _, body: with_decimals(body, self._type_of)
 
 
 def _check_access(request: Request, operation: Any) -> None:

@@ -18,10 +18,14 @@ class CompileError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Literal:
-    """A constant: null, a boolean, a number, text or bytes."""
+    """A constant: null, a boolean, a number, text or bytes.
+
+    ``digits`` is the text of a double, which may have more digits than its value.
+    """
 
     value: bool | int | float | str | bytes | None
     position: int
+    digits: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,11 +44,12 @@ _COMPARABLE_TYPES = ({*NUMBERS}, {FieldType.UUID, FieldType.STRING})
 
 @dataclass(frozen=True, slots=True)
 class Constant:
-    """A literal; ``is_time`` is set for ``timestamp("…")``."""
+    """A literal; ``is_time`` is set for ``timestamp("…")``, ``digits`` for a double."""
 
     value: Any
     position: int
     is_time: bool = False
+    digits: str = ""
 
     @property
     def type(self) -> FieldType:
@@ -77,7 +78,7 @@ def operand(entity_type: EntityType, node: Node) -> Member | Constant | Length:
         return Member(field(entity_type, named_member))
     match node:
         case Literal():
-            return _constant(node.value, node.position)
+            return _constant(node.value, node.position, node.digits)
         case Call(function="-_"):
             return _negative(operand(entity_type, node.arguments[0]), node)
         case Call(function="timestamp"):
@@ -153,7 +154,7 @@ def unavailable(node: Node) -> CompileError:
     )
 
 
-def _constant(value: Any, position: int) -> Constant:
+def _constant(value: Any, position: int, digits: str = "") -> Constant:
     if isinstance(value, bytes):
         raise CompileError("bytes are no JSON value", position)
     if isinstance(value, float):
@@ -164,13 +165,14 @@ def _constant(value: Any, position: int) -> Constant:
         value = normalize_number(value)
     if isinstance(value, int) and value not in INT64:
         raise CompileError("an integer must lie within 64 bits", position)
-    return Constant(value, position)
+    return Constant(value, position, digits=digits)
 
 
 def _negative(inner: Member | Constant | Length, node: Call) -> Constant:
     if not isinstance(inner, Constant) or inner.type not in NUMBERS:
         raise unavailable(node)
-    return _constant(-inner.value, node.position)
+    digits = f"-{inner.digits}" if inner.digits else ""
+    return _constant(-inner.value, node.position, digits)
 
 
 def _time(node: Call) -> Constant:
@@ -223,7 +225,10 @@ def compare_constant(
             constant.position,
         )
     try:
-        return kind, compared_value(member.field, kind, function, constant.value)
+        value = constant.value
+        if kind is FieldType.DECIMAL and constant.digits:
+            value = constant.digits
+        return kind, compared_value(member.field, kind, function, value)
     except ValueError as error:
         raise CompileError(
             f"{named(member)} {error}, not {constant}", constant.position

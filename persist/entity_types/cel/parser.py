@@ -50,6 +50,7 @@ _WORDS = {
     "int64": "int",
 }
 _WRAPPER = re.compile(r"wrapper\((\w+)\)")
+_NUMBER = re.compile(r"-?(\d+(\.\d+)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _KEYWORD_MEMBER = re.compile(r"\.\s*(in|true|false|null)\b")
 
 
@@ -67,7 +68,7 @@ def parse(text: str) -> Node:
     parsed = _message(_message(serialized)[2])
     source_info = _fields(parsed[3])
     positions = [_message(value) for number, value in source_info if number == 4]
-    reader = _Reader({entry[1]: entry.get(2, 0) for entry in positions})
+    reader = _Reader(text, {entry[1]: entry.get(2, 0) for entry in positions})
     return reader.node(parsed[2])
 
 
@@ -135,9 +136,10 @@ def _check_characters(text: str) -> None:
 
 
 class _Reader:
-    """Reads ``Expr`` messages; ``positions`` maps their ids to indexes in the text."""
+    """Reads ``Expr`` messages; ``positions`` maps their ids to indexes in ``text``."""
 
-    def __init__(self, positions: Mapping[int, int]) -> None:
+    def __init__(self, text: str, positions: Mapping[int, int]) -> None:
+        self._text = text
         self._positions = positions
         # by the number of the field in Expr
         self._kinds: Mapping[int, Callable[[bytes, int], Node]] = {
@@ -166,7 +168,9 @@ class _Reader:
                 "text cannot hold U+0000",
                 position,
             )
-        return Literal(_CONSTANTS[kind](value), position)
+        digits = _NUMBER.match(self._text, position) if kind == 5 else None
+        written = digits[0] if digits else ""
+        return Literal(_CONSTANTS[kind](value), position, written)
 
     def _identifier(
         self,

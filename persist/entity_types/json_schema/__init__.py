@@ -13,6 +13,7 @@ from typing import Any
 
 from persist.domain.errors import Invalid, InvalidData, InvalidSchema, Violation
 from persist.domain.record import Data, dumps
+from persist.domain.strict_json import WriteDecimals
 from persist.entity_types.json_schema.conversion import convert
 from persist.entity_types.json_schema.cost import (
     BRIEF_VISITS,
@@ -37,8 +38,8 @@ __all__ = [
     "Briefly",
     "CompiledSchema",
     "WouldTakeLong",
-    "compile_members",
     "compile_schema",
+    "write_decimals_of",
 ]
 
 Validate = Callable[[Data], Data]
@@ -73,12 +74,12 @@ def compile_schema(schema: Any, error: type[Invalid] = InvalidData) -> Validate:
     return CompiledSchema(schema).validator(error)
 
 
-def compile_members(schema: Any, error: type[Invalid] = InvalidData) -> Validate:
-    """Compile a schema for objects that have some of the members it describes.
-
-    See ``CompiledSchema.members_validator``.
-    """
-    return CompiledSchema(schema).members_validator(error)
+def write_decimals_of(schema: Any) -> WriteDecimals | None:
+    """Return what writes decimals as text; None where the schema has none."""
+    if '"decimal"' not in dumps(schema):
+        return None
+    decimals = Decimals(_graph_of(schema).root)
+    return decimals.written_at if decimals else None
 
 
 class _NotValid(Exception):
@@ -143,6 +144,11 @@ class CompiledSchema:
         except RecursionError:
             return "it fills itself without end"
         return f"{location or 'it'} {detail}"
+
+    @property
+    def write_decimals(self) -> WriteDecimals | None:
+        """What writes decimals as text; None where there are none."""
+        return self.decimals.written_at if self.decimals else None
 
     def validator(self, error: type[Invalid]) -> Validate:
         """Return a function that fills in defaults and validates, or raises

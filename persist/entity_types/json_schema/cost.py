@@ -263,11 +263,11 @@ def _named_members(
 
 def _described_members(node: Node, value: dict[str, Any]) -> Iterator[Member]:
     for name, member in value.items():
-        for below in _described(node, name):
+        for below in described(node, name):
             yield name, below, member
 
 
-def _described(node: Node, name: str) -> list[Node]:
+def described(node: Node, name: str) -> list[Node]:
     """Return what a node says of a member by its name."""
     found: list[Node] = []
     for pattern, below in node.pattern_properties.items():

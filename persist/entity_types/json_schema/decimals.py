@@ -1,8 +1,16 @@
 """Decimals: JSON numbers that a schema wants as decimal text."""
 
+from collections.abc import Iterable, Iterator
 from typing import Any
 
-from persist.entity_types.json_schema.cost import CostBudget
+from persist.domain.patch import END_OF_LIST, INDEX, Path
+from persist.domain.strict_json import WrittenNumber
+from persist.entity_types.json_schema.cost import (
+    BudgetExceeded,
+    CostBudget,
+    described,
+    members_of,
+)
 from persist.entity_types.json_schema.defaults import reaching
 from persist.entity_types.json_schema.schema_graph import Node, in_order
 
@@ -24,10 +32,30 @@ class Decimals:
         decimals = [node for node in nodes if _is_decimal(node)]
         self._leading = reaching(decimals, nodes, _onward)
 
+    def __bool__(self) -> bool:
+        """Whether there is a decimal."""
+        return self._root in self._leading
+
     def written(self, value: Any, budget: CostBudget) -> Any:
         """Return a value with decimals as text: itself where there is no number to
         write, otherwise a copy. Raises ``BudgetExceeded``."""
         return self._below(self._root, value, budget)
+
+    def written_at(self, path: Path, value: Any) -> Any:
+        """Return the value of the member at a path with decimals as text.
+
+        A value that takes too much work stays as it is: its validation will refuse it.
+        """
+        nodes: Iterable[Node] = (self._root,)
+        for step in path:
+            nodes = list(_at(step, nodes))
+        budget = CostBudget()
+        try:
+            for node in nodes:
+                value = self._below(node, value, budget)
+        except BudgetExceeded:
+            pass
+        return value
 
     def _below(
         self,
@@ -39,14 +67,12 @@ class Decimals:
             return value
         budget.spend(1)
         if _is_number(value) and _is_decimal(node):
-            return repr(value)
+            return value.text if isinstance(value, WrittenNumber) else repr(value)
         for conjunct in node.conjuncts:
             value = self._below(conjunct, value, budget)
         value = self._in_branches(node, value, budget)
-        if isinstance(value, dict):
-            return self._in_object(node, value, budget)
-        if isinstance(value, list):
-            return self._in_list(node, value, budget)
+        if isinstance(value, dict | list):
+            return self._in_members(node, value, budget)
         return value
 
     def _in_branches(
@@ -62,48 +88,51 @@ class Decimals:
                 value = self._below(fitting[0], value, budget)
         return value
 
-    def _in_object(
+    def _in_members(
         self,
         node: Node,
-        value: dict[str, Any],
+        value: Any,
         budget: CostBudget,
-    ) -> dict[str, Any]:
-        written = {}
-        for name, below in node.properties.items():
-            if name not in value:
-                continue
-            new = self._below(below, value[name], budget)
-            if new is not value[name]:
-                written[name] = new
-        return value | written if written else value
-
-    def _in_list(
-        self,
-        node: Node,
-        value: list[Any],
-        budget: CostBudget,
-    ) -> list[Any]:
-        items = node.one.get("items")
-        if items not in self._leading:
-            return value
-        first = len(node.several.get("prefixItems", ()))
-        written = value[:first]
-        for item in value[first:]:
-            new = self._below(items, item, budget)
-            written.append(new)
+    ) -> Any:
+        written = value
+        for step, below, member in members_of(node, value):
+            new = self._below(below, member, budget)
+            if new is not member:
+                written = value.copy() if written is value else written
+                written[step] = new
         return written
+
+
+def _at(step: str, nodes: Iterable[Node]) -> Iterator[Node]:
+    """Yield what nodes say of a member, or of an item of a list."""
+    in_place, _ = in_order(nodes, _conjuncts_and_branches)
+    for node in in_place:
+        yield from described(node, step)
+        if step == END_OF_LIST or INDEX.fullmatch(step):
+            yield from _items(node)
+
+
+def _conjuncts_and_branches(node: Node) -> list[Node]:
+    onward = list(node.conjuncts)
+    for keyword in BRANCHES:
+        onward.extend(node.several.get(keyword, ()))
+    return onward
+
+
+def _items(node: Node) -> Iterator[Node]:
+    yield from node.several.get("prefixItems", ())
+    if "items" in node.one:
+        yield node.one["items"]
 
 
 def _onward(node: Node) -> list[Node]:
     """Return the subschemas in which decimals are looked for."""
-    onward = list(node.conjuncts)
+    onward = _conjuncts_and_branches(node)
     onward.extend(node.properties.values())
-    for keyword in BRANCHES:
-        branches = node.several.get(keyword, ())
-        onward.extend(branches)
-    items = node.one.get("items")
-    if items is not None:
-        onward.append(items)
+    onward.extend(node.pattern_properties.values())
+    onward.extend(_items(node))
+    if "additionalProperties" in node.one:
+        onward.append(node.one["additionalProperties"])
     return onward
 
 

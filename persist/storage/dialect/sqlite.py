@@ -213,9 +213,9 @@ class Sqlite(SqliteSql):
     def _copy_to(self, part: FilePath) -> int:
         with (
             closing(self._connect()) as source,
-            closing(sqlite3.connect(part)) as target,
+            closing(_opened_copy(part)) as target,
         ):
-            source.backup(target)
+            _copy(source, target, part)
             found = target.execute("PRAGMA quick_check(1)").fetchone()[0]
             if found != "ok":
                 raise BackupFailed(
@@ -298,3 +298,23 @@ def _create_private(file: FilePath) -> None:
     if not file.exists():
         with suppress(FileExistsError, FileNotFoundError):
             os.close(os.open(file, os.O_CREAT | os.O_EXCL, 0o600))
+
+
+def _opened_copy(file: FilePath) -> sqlite3.Connection:
+    try:
+        return sqlite3.connect(file)
+    except sqlite3.Error as error:
+        raise BackupFailed(f"{file} cannot be written: {error}") from None
+
+
+def _copy(
+    source: sqlite3.Connection,
+    target: sqlite3.Connection,
+    file: FilePath,
+) -> None:
+    try:
+        source.backup(target)
+    except sqlite3.Error as error:
+        if error.sqlite_errorcode == sqlite3.SQLITE_FULL:
+            raise BackupFailed(f"{file} cannot be written: {error}") from None
+        raise
