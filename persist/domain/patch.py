@@ -127,7 +127,10 @@ def json_patch(operations: Any, max_bytes: int) -> JsonPatch:
     return JsonPatch(operations, max_bytes)
 
 
-def map_values(operations: Any, change: Callable[[Path, Any], Any]) -> Any:
+def map_values(
+    operations: Any,
+    change: Callable[[Path, Any], Any],
+) -> Any:
     """Return a JSON Patch whose values are those that ``change`` returns for a path and
     a value. What is not well formed stays as it is."""
     if not isinstance(operations, list):
@@ -135,11 +138,18 @@ def map_values(operations: Any, change: Callable[[Path, Any], Any]) -> Any:
     return [_with_value(operation, change) for operation in operations]
 
 
-def _with_value(operation: Any, change: Callable[[Path, Any], Any]) -> Any:
-    path = operation.get("path") if isinstance(operation, dict) else None
-    if not isinstance(path, str) or "value" not in operation:
+def _with_value(
+    operation: Any,
+    change: Callable[[Path, Any], Any],
+) -> Any:
+    if not isinstance(operation, dict) or "value" not in operation:
         return operation
-    return operation | {"value": change(_segments(path), operation["value"])}
+    path = operation.get("path")
+    if not isinstance(path, str):
+        return operation
+    segments = _segments(path)
+    value = change(segments, operation["value"])
+    return operation | {"value": value}
 
 
 def _check_form(operation: Any) -> None:

@@ -159,22 +159,27 @@ def _plain(value: Any) -> Any:
 
 
 def _plain_at(path: Steps, value: Any, faults: list[Violation]) -> Any:
+    if isinstance(value, WrittenNumber):
+        return _plain_number(path, value, faults)
+    steps: Iterable[Any] = ()
     if isinstance(value, dict):
-        for name, member in value.items():
-            value[name] = _plain_at((*path, name), member, faults)
+        steps = value
     elif isinstance(value, list):
-        for index, item in enumerate(value):
-            value[index] = _plain_at((*path, index), item, faults)
-    elif isinstance(value, WrittenNumber):
-        number = _Number(value.text, _integer if _is_integer(value.text) else _double)
-        if number.refused:
-            faults.append(Violation(pointer(path), number.refused))
-        return normalize_number(float(value))
+        steps = range(len(value))
+    for step in steps:
+        member = value[step]
+        value[step] = _plain_at((*path, step), member, faults)
     return value
 
 
-def _is_integer(text: str) -> bool:
-    return text.removeprefix("-").isdigit()
+def _plain_number(
+    path: Steps, number: WrittenNumber, faults: list[Violation]
+) -> int | float:
+    is_integer = number.text.removeprefix("-").isdigit()
+    refused = _Number(number.text, _integer if is_integer else _double).refused
+    if refused:
+        faults.append(Violation(pointer(path), refused))
+    return normalize_number(float(number))
 
 
 def check_depth(value: Any) -> None:

@@ -99,8 +99,9 @@ def _feature(name: str, attribute: Any) -> str | None:
     }
     kinds = [each.kind for each in inspect.signature(function).parameters.values()]
     found["staticmethod"] |= not kinds
-    guard: Guard = function.__persist_command__
-    found["when=5"] = guard.when is not None and not callable(guard.when)
+    guard: Guard | None = getattr(function, "__persist_command__", None)
+    when = None if guard is None else guard.when
+    found["when=5"] = when is not None and not callable(when)
     found["*args"] = any(kind in _VARIADIC for kind in kinds)
     found["positional-only"] = inspect.Parameter.POSITIONAL_ONLY in kinds[1:]
     return next((feature for feature, is_used in found.items() if is_used), None)

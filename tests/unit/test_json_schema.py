@@ -15,7 +15,7 @@ from jsonschema import Draft202012Validator
 
 from persist.domain.errors import Invalid, InvalidData, InvalidPayload, InvalidSchema
 from persist.domain.record import Data
-from persist.entity_types.json_schema import CompiledSchema, compile_schema
+from persist.entity_types.json_schema import UNEXPLAINED, CompiledSchema, compile_schema
 from tests.support.registered import AUDIT_EVENT
 
 DOCUMENT: Data = {
@@ -373,6 +373,31 @@ def test_members_are_found_through_references_and_all_of() -> None:
 def test_no_members_at_all_are_refused() -> None:
     with pytest.raises(InvalidPayload, match="must have 1 or more members"):
         CompiledSchema(AUDIT_EVENT).members_validator(InvalidPayload)({})
+
+
+def chain_of(keyword: str, length: int) -> dict[str, Any]:
+    """A schema whose branches refer from one definition to the next."""
+    links: dict[str, Any] = {
+        f"link{number}": {
+            keyword: [{"type": "integer"}, {"$ref": f"#/$defs/link{number + 1}"}]
+        }
+        for number in range(length)
+    }
+    links[f"link{length}"] = {"type": "object", "required": ["z"]}
+    return of(a={"$ref": "#/$defs/link0"}) | {"$defs": links}
+
+
+@pytest.mark.parametrize("length", [50, 300])
+def test_a_deep_chain_of_branches_is_judged_and_explained(length: int) -> None:
+    validate = compile_schema(chain_of("anyOf", length))
+    for valid in ({"a": 1}, {"a": {"z": 1}}):
+        assert validate(valid) == valid
+    with pytest.raises(InvalidData) as refused:
+        validate({"a": {"y": 1}})
+    [(pointer, detail)] = refused.value.errors
+    explained = {"/a/z": "is required", "": UNEXPLAINED}
+    assert explained[pointer] == detail
+    assert bool(pointer) is (length < 100)
 
 
 # What it may cost

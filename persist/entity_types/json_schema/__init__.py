@@ -35,6 +35,7 @@ from persist.entity_types.json_schema.schema_graph import Graph, Node, in_order
 from persist.entity_types.storable import checked
 
 __all__ = [
+    "UNEXPLAINED",
     "Briefly",
     "CompiledSchema",
     "WouldTakeLong",
@@ -43,6 +44,10 @@ __all__ = [
 ]
 
 Validate = Callable[[Data], Data]
+
+UNEXPLAINED = (
+    "does not fit; the schema refers from one schema to the next too often to say where"
+)
 
 _is_brief: ContextVar[bool] = ContextVar("is_brief", default=False)
 
@@ -189,7 +194,10 @@ class CompiledSchema:
                 raise WouldTakeLong from None
             detail = f"the value cannot be validated: {limit}"
         except (RecursionError, ValueError):
-            detail = "the value is nested too deeply to be validated"
+            detail = (
+                "the value, or the schemas that apply to it, are nested too deeply to"
+                " be validated"
+            )
         raise error(detail, errors=[Violation("", detail)])
 
     def _fill_and_validate(self, data: Data) -> Data:
@@ -204,7 +212,14 @@ class CompiledSchema:
         if filled is not data and self._holds(data, self._evaluation(data, budget)):
             return data  # filling in never makes a valid value invalid
         evaluation = evaluation or self.new_evaluation(budget, counted=True)
-        raise _NotValid(explain(self._root, filled, evaluation, suggest=self._suggest))
+        raise _NotValid(self._faults(filled, evaluation))
+
+    def _faults(self, value: Data, evaluation: Evaluation) -> list[Violation]:
+        """Return what is wrong with a value that is not valid."""
+        try:
+            return explain(self._root, value, evaluation, suggest=self._suggest)
+        except RecursionError:
+            return [Violation("", UNEXPLAINED)]
 
     def _evaluation(self, value: Data, budget: CostBudget) -> Evaluation | None:
         """Return an evaluation where the engine might take too long for a value, or
