@@ -26,9 +26,9 @@ def test_a_restart_while_somebody_types_loses_nothing(
             server.kill()
             page.get_by_label("title").fill("Typed while it was away")
             expect(page.get_by_text("Nothing you typed is lost.")).to_be_visible()
+            page.get_by_role("button", name="Try now").click()
             page.keyboard.press("Control+s")
             server = start(url, tmp_path, settings=settings, port=port)
-            page.get_by_role("button", name="Try now").click()
             expect(page.get_by_text("Saved as revision 2.")).to_be_visible()
             items = client.get(TICKETS).json()["items"]
             data = items[0]["data"]
