@@ -3,6 +3,7 @@ quick."""
 
 import json
 import os
+import statistics
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -19,7 +20,9 @@ pytestmark = [*MARKS, pytest.mark.slow]
 RECORDS = 100_000
 BUSY_SECONDS = 2.0
 """What opening a screen with the largest data may take, on a busy machine."""
-LONGEST_FRAME_MILLISECONDS = 50 if "QUIET_MACHINE" in os.environ else 300
+FRAME_MILLISECONDS = 50
+IS_QUIET = "QUIET_MACHINE" in os.environ
+"""Whether the longest frame says something of the page, and not of other programs."""
 
 MARKUP = '<img src=x onerror="document.title=1"><script>document.title=2</script>'
 BIDI = "\u202egnp.exe \u2066isolated\u2069 \u200f\u200e\u061c"
@@ -162,15 +165,16 @@ def test_a_large_record_is_opened_and_edited_quickly(
     assert page.evaluate("document.querySelectorAll('*').length") < 5_000
 
 
-LONGEST_FRAME = """() => new Promise((resolve) => {
+FRAMES = """() => new Promise((resolve) => {
   const frame = document.querySelector(".table-frame");
   const rows = () => frame.scrollHeight / 29;
-  let last = performance.now(), longest = 0, count = 0;
+  const frames = [];
+  let last = performance.now();
   const step = (now) => {
-    if (count++ > 5) longest = Math.max(longest, now - last);
+    frames.push(now - last);
     last = now;
     frame.scrollTop += 1450;
-    if (rows() > 10000 && frame.scrollTop > 10000 * 29) resolve(longest);
+    if (rows() > 10000 && frame.scrollTop > 10000 * 29) resolve(frames.slice(5));
     else requestAnimationFrame(step);
   };
   requestAnimationFrame(step);
@@ -205,5 +209,7 @@ def test_a_collection_of_100_000_records_stays_quick(
         assert time.monotonic() - began < BUSY_SECONDS
     page.goto("/console/c/many")
     page.get_by_role("gridcell").first.wait_for()
-    assert page.evaluate(LONGEST_FRAME) < LONGEST_FRAME_MILLISECONDS
+    frames = page.evaluate(FRAMES)
+    measured = max(frames) if IS_QUIET else statistics.median(frames)
+    assert measured < FRAME_MILLISECONDS
     assert page.evaluate("document.querySelectorAll('*').length") < 5_000
