@@ -482,6 +482,16 @@ def test_an_annotation_of_another_type_is_a_warning(
     assert registered(client, f"{name}-b", members)["warnings"] == []
 
 
+def test_an_annotation_of_a_schema_that_only_a_reference_leads_to(
+    client: httpx.Client, name: str
+) -> None:
+    schema = an_open_object(a={"$ref": "#/$defs/kinds/text"})
+    schema["$defs"] = {"kinds": {"text": {"type": "string", "examples": "3.15"}}}
+    answer = registered(client, name, schema)
+    assert "/schema/$defs/kinds/text/examples" in str(answer["warnings"])
+    judged(Collection(client, name), [{"a": "x"}], [{"a": 1}])
+
+
 def test_a_definition_that_is_too_large_cannot_be_imported(
     client: httpx.Client, name: str
 ) -> None:

@@ -7,7 +7,7 @@ unfold to are bounded. What a document may then cost under it is bounded by ``co
 
 import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jsonschema
@@ -32,7 +32,6 @@ from persist.entity_types.json_schema.dialects import (
     DRAFT_2019,
     DRAFT_2020,
     Dialect,
-    Path,
     misfit_annotations,
     without_annotations,
 )
@@ -99,12 +98,14 @@ def admit(source: Any, *, fill: bool = True) -> Admitted:
     dialect = dialect_named(source)
     if dialect is None:
         raise _refusal([unknown_dialect(source["$schema"])])
-    misfits = tuple(misfit_annotations(source, dialect))
-    if misfits:
-        source = _without(source, misfits)
+    source, left_out = _without_misfits(source, dialect)
     _refuse(_against_meta_schema(source, dialect))
     converted = convert(source)
     _refuse(converted.problems)
+    # What only a reference leads to is a schema for the first time now.
+    schema, unseen = _without_misfits(converted.schema, DRAFT_2020)
+    converted = replace(converted, schema=schema)
+    left_out += _moved(unseen, converted)
     _refuse(_moved(_against_meta_schema(converted.schema, DRAFT_2020), converted))
     graph = Graph(converted.schema)
     faults = [*graph.problems, *graph.refused_patterns, *_too_costly(graph)]
@@ -112,25 +113,29 @@ def admit(source: Any, *, fill: bool = True) -> Admitted:
     _refuse(_admits_no_object(graph))
     compiled = CompiledSchema(converted.schema, graph=graph, fill=fill)
     unfit = _moved(compiled.unfit_defaults, converted)
-    left_out = [Violation(pointer(path), LEFT_OUT) for path in misfits]
     warnings = dict.fromkeys((*left_out, *converted.warnings, *unfit))
     return Admitted(
         converted.schema,
         compiled,
         tuple(warnings)[:MAX_REPORTED],
-        converted.changed or bool(misfits),
+        converted.changed or bool(left_out),
     )
 
 
-def _without(schema: Any, paths: Iterable[Path]) -> Any:
-    """Return a copy of a schema without the keywords at ``paths``."""
+def _without_misfits(schema: Any, dialect: Dialect) -> tuple[Any, list[Violation]]:
+    """Return a schema without annotations that are not of their type, and a warning for
+    each."""
+    paths = list(misfit_annotations(schema, dialect))
+    if not paths:
+        return schema, []
+    warnings = [Violation(pointer(path), LEFT_OUT) for path in paths]
     copied = copy.deepcopy(schema)
     for *above, keyword in paths:
         part = copied
         for step in above:
             part = part[step]
         del part[keyword]
-    return copied
+    return copied, warnings
 
 
 def _refuse(faults: Iterable[Violation]) -> None:
