@@ -12,7 +12,7 @@ from pathlib import Path
 from benchmarks.databases import DATABASES, LOAD_CORE, SERVER_CORE
 from benchmarks.load import Measurement, median_of
 from benchmarks.operations import FULL, OPERATIONS, QUICK, Operation, Run, Size
-from benchmarks.report import Result, machine, markdown, software
+from benchmarks.report import Result, machine, markdown, rate_text, software
 
 BUSY = 0.5
 RESULTS = Path(__file__).with_name("RESULTS.md")
@@ -109,7 +109,7 @@ def _print_progress(
     )
     print(
         f"{run.database.name:<11}{operation.key:<9}round {number + 1}/{run.size.rounds}"
-        f"   {peer:<15}{results.rate:>10,.0f}/s{tail}",
+        f"   {peer:<15}{rate_text(results.rate):>10}/s{tail}",
         flush=True,
     )
 

@@ -120,6 +120,11 @@ def _section(database: str, results: list[Result]) -> str:
     return "\n".join([*lines, ""])
 
 
+def rate_text(rate: float) -> str:
+    """A rate, with decimals where it is less than ten a second."""
+    return f"{rate:,.0f}" if rate >= 10 else f"{rate:.2f}"
+
+
 def _bound_row(result: Result, bound: Bound) -> str:
     subject = bound.subject or result.operation.subject
     ours, theirs = result.results[subject], result.results[bound.peer]
@@ -137,7 +142,7 @@ def _bound_row(result: Result, bound: Bound) -> str:
         else "floor reached"
     )
     return (
-        f"| {title} | {ours.rate:,.0f} | {bound.peer} | {theirs.rate:,.0f} |"
+        f"| {title} | {rate_text(ours.rate)} | {bound.peer} | {rate_text(theirs.rate)} |"
         f" {ratio:.2f} | {bound.floor:.2g} | {bound.aim:.2g} | {verdict} |"
     )
 
