@@ -36,7 +36,7 @@ from persist.storage.database import Database
 from persist.storage.unit_of_work import RecordKey, UnitOfWork
 from persist.storage.writer import Isolation
 
-MAX_SECONDS = 2.0
+MAX_SECONDS = 1.0
 """Seconds that the operations of a transaction may compute, while other writers
 wait."""
 
