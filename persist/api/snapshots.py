@@ -13,11 +13,12 @@ from persist.api.headers import JSON_TYPES, NDJSON_TYPES
 from persist.api.query_params import dry_run_of
 from persist.api.request_bodies import Body
 from persist.api.requests import Request
-from persist.api.responses import Response, deleted_response, json_response
+from persist.api.responses import JSON, Response, deleted_response, json_response
 from persist.api.routers import Asked
 from persist.api.write_requests import Write, Writes, nothing, retry_on_stale_schema
 from persist.domain.access import Access, Collections, Level
 from persist.domain.errors import SnapshotNotFound, Unavailable
+from persist.domain.record import dumps
 from persist.domain.snapshot import MAX_LINE_BYTES, Manifest
 from persist.storage.catalog import Stale
 from persist.storage.database import Database
@@ -115,9 +116,7 @@ async def snapshots_holding(
     wanted: dict[str, str | None] = {"workspace": workspace or None}
     if collection is not None:
         wanted["name"] = collection
-    visible = await _visible(database, request.access)
-    items = [manifest for manifest in visible if _holds(manifest, wanted)]
-    return json_response({"items": items})
+    return await _listed(database, request.access, lambda each: _holds(each, wanted))
 
 
 def _holds(manifest: Manifest, wanted: dict[str, str | None]) -> bool:
@@ -125,16 +124,19 @@ def _holds(manifest: Manifest, wanted: dict[str, str | None]) -> bool:
     return any(wanted.items() <= entry.items() for entry in manifest["collections"])
 
 
-async def _visible(database: Database, access: Access) -> list[Manifest]:
-    """Return the manifests of the snapshots that a caller may see."""
+async def _listed(
+    database: Database, access: Access, is_wanted: Callable[[Manifest], bool]
+) -> Response:
+    """Return the wanted manifests of the snapshots that a caller may see."""
 
-    def read() -> list[Manifest]:
-        manifests = database.snapshots.manifests()
-        return [
-            manifest
-            for manifest in manifests
-            if access.allows_all(Level.ADMIN, contents(manifest))
-        ]
+    def read() -> Response:
+        texts = []
+        for manifest in database.snapshots.manifests():
+            is_visible = access.allows_all(Level.ADMIN, contents(manifest))
+            if is_visible and is_wanted(manifest):
+                texts.append(dumps(manifest))
+        body = f'{{"items":[{",".join(texts)}]}}'
+        return Response(200, body.encode(), [JSON])
 
     with database.job():
         return await database.jobs.run(read)
@@ -166,10 +168,9 @@ class SnapshotRoutes:
         self._snapshots = database.snapshots
         self._writes = writes
 
-    async def list_all_snapshots(self, request: Asked) -> dict[str, Any]:
+    async def list_all_snapshots(self, request: Asked) -> Response:
         """Return the manifests of all snapshots, the newest first."""
-        manifests = await _visible(self._database, request.access)
-        return {"items": manifests}
+        return await _listed(self._database, request.access, lambda _: True)
 
     async def create_snapshot(self, request: Asked) -> Response:
         """Take a snapshot of everything, or store an uploaded one."""

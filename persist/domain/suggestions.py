@@ -3,9 +3,14 @@
 import difflib
 import heapq
 from collections.abc import Iterable
+from operator import eq
 
 COMPARED_CHARACTERS = 64
 """Characters of a name that are compared; the comparison is cubic."""
+
+SIFTED_NAMES = 256
+"""Names whose letters are counted: of more, those with most letters where the name has
+them, from its beginning and from its end."""
 
 COMPARED_NAMES = 8
 """Names that are compared closely: those that share most letters."""
@@ -22,14 +27,31 @@ def nearest(name: str, known: Iterable[str], cutoff: float = SIMILAR) -> str | N
         matcher.set_seq1(candidate[:COMPARED_CHARACTERS])
         return matcher.quick_ratio()
 
+    sifted = _sifted(name, list(known))
     likely = {
         candidate[:COMPARED_CHARACTERS]: candidate
-        for candidate in heapq.nlargest(COMPARED_NAMES, known, key=shared_letters)
+        for candidate in heapq.nlargest(COMPARED_NAMES, sifted, key=shared_letters)
     }
     found = difflib.get_close_matches(
         name[:COMPARED_CHARACTERS], likely, n=1, cutoff=cutoff
     )
     return likely[found[0]] if found else None
+
+
+def _sifted(name: str, known: list[str]) -> list[str]:
+    """Return the names that have most letters where one has them, if there are many."""
+    if len(known) <= SIFTED_NAMES:
+        return known
+    begin = name[:COMPARED_CHARACTERS]
+    end = name[: -COMPARED_CHARACTERS - 1 : -1]
+
+    def alike(candidate: str) -> int:
+        backwards = candidate[: -COMPARED_CHARACTERS - 1 : -1]
+        count: int = sum(map(eq, begin, candidate))
+        count += sum(map(eq, end, backwards))
+        return count
+
+    return heapq.nlargest(SIFTED_NAMES, known, key=alike)
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
