@@ -1,7 +1,7 @@
 """Import and export: many records as NDJSON, one a line."""
 
 from collections.abc import AsyncGenerator, Iterator
-from contextlib import ExitStack, aclosing, closing
+from contextlib import aclosing, closing
 from dataclasses import asdict, replace
 from itertools import islice
 
@@ -38,6 +38,7 @@ from persist.storage.line_import import LineImport
 from persist.storage.record_import import RecordImport
 from persist.storage.record_source import RecordSource
 from persist.storage.restore_writer import OnConflict
+from persist.storage.staging import Staging
 from persist.storage.writer import Isolation
 
 MAX_ENVELOPE_BYTES = 4_096
@@ -99,24 +100,23 @@ async def import_envelopes(
     on_conflict = _on_conflict(control)
     body = await request.spooled("send the records in parts")
     longest = request.limits.body + MAX_ENVELOPE_BYTES
-    with ExitStack() as stack:
-
-        async def parse() -> RecordImport:
-            records = RecordImport(layout, workspace, on_conflict)
-            stack.enter_context(closing(records))
-            lines = _envelopes(body, longest)
-            await writes.database.jobs.run(records.prepare, lines)
-            return records
-
+    with closing(Staging(layout.dialect)) as staging:
+        records = RecordImport(staging, layout, workspace, on_conflict, request.origin)
+        lines = _envelopes(body, longest)
+        jobs = writes.database.jobs
         write = Write(
-            parse=parse,
-            run=lambda work, records: records.run(work, request.origin),
+            parse=lambda: jobs.run(records.prepare, lines),
+            run=lambda work, _: records.run(work),
             render=lambda imported: json_response(asdict(imported)),
             body=body.digest,
             isolation=Isolation.EXCLUSIVE,
             dry_run=flag(control, "dry_run"),
+            staging=staging,
         )
-        return await writes.perform(request, write)
+        try:
+            return await writes.perform(request, write)
+        except UniqueViolation as error:
+            raise await jobs.run(records.writer.refusal, error) from None
 
 
 def _on_conflict(control: dict[str, str]) -> OnConflict:

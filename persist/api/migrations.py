@@ -3,7 +3,7 @@ plans."""
 
 import inspect
 import json
-from contextlib import ExitStack, closing
+from contextlib import closing
 from typing import Annotated, Any
 
 from fastapi import Path
@@ -17,7 +17,7 @@ from persist.api.snapshots import contents_of
 from persist.api.write_requests import Write, Writes, retry_on_stale_schema
 from persist.domain.access import EVERY, Level
 from persist.domain.entity_type import EntityType, Kind
-from persist.domain.errors import MigrationNotFound, WorkspaceNotFound
+from persist.domain.errors import MigrationNotFound, UniqueViolation, WorkspaceNotFound
 from persist.domain.identifiers import is_canonical
 from persist.domain.migration import MigrationStep
 from persist.domain.workspace import DEFAULT
@@ -27,7 +27,7 @@ from persist.storage.migrator import step_statements
 from persist.storage.reader import Reader
 from persist.storage.restore import Restore, RestoreRequest
 from persist.storage.restore_writer import OnConflict
-from persist.storage.unit_of_work import UnitOfWork
+from persist.storage.staging import Staging
 from persist.storage.writer import Isolation
 
 MigrationId = Annotated[str, Path(alias="id")]
@@ -139,18 +139,13 @@ class MigrationRoutes:
         self, request: Request, order: RestoreRequest, body: bytes, *, dry_run: bool
     ) -> Response:
         database = self._database
-        with ExitStack() as stack:
+        jobs = database.jobs
+        with closing(Staging(database.dialect)) as staging:
+            restore = Restore(staging, database.catalog, order, request.origin)
 
-            async def parse() -> Restore:
-                restore = Restore(database.dialect, database.catalog, order)
-                stack.enter_context(closing(restore))
+            async def parse() -> None:
                 content = database.snapshots.content(order.snapshot)
-                jobs = database.jobs
                 await jobs.run(restore.prepare, content)
-                return restore
-
-            def run(work: UnitOfWork, restore: Restore) -> dict[str, Any]:
-                return restore.run(work, request.origin)
 
             def render(report: dict[str, Any]) -> Response:
                 location = request.address(f"/migrations/{report['id']}")
@@ -163,13 +158,17 @@ class MigrationRoutes:
 
             write = Write(
                 parse=parse,
-                run=run,
+                run=lambda work, _: restore.run(work),
                 render=render,
                 body=body,
                 isolation=Isolation.EXCLUSIVE,
                 dry_run=dry_run,
+                staging=staging,
             )
-            return await self._writes.perform(request, write)
+            try:
+                return await self._writes.perform(request, write)
+            except UniqueViolation as error:
+                raise await jobs.run(restore.writer.refusal, error) from None
 
     async def _require(self, request: Request, order: RestoreRequest) -> None:
         """Raise ``Forbidden`` unless the caller administers what the snapshot holds and

@@ -1,5 +1,7 @@
 """Writing records: one, or those that match."""
 
+from contextlib import closing
+
 from persist.api.headers import PATCH_TYPES
 from persist.api.patches import Change, change_of, write_decimals_of
 from persist.api.query_filters import conditions
@@ -38,6 +40,8 @@ from persist.domain.errors import InvalidQuery
 from persist.domain.identifiers import new_id
 from persist.domain.query import Query
 from persist.domain.record import INT64, Data, Record, dumps
+from persist.storage.bulk_delete import BulkDelete
+from persist.storage.staging import Staging
 from persist.storage.unit_of_work import UnitOfWork
 from persist.storage.writer import Isolation
 
@@ -230,20 +234,26 @@ class RecordWrites:
             raise InvalidQuery(
                 "deleting many records takes at least one filter and max_affected"
             )
-        query = Query(where, values)
-
-        def run(work: UnitOfWork, _: None) -> int:
-            collection = target.collection(work, request)
-            return collection.delete_matching(query, max_affected)
-
-        write = Write(
-            parse=nothing,
-            run=run,
-            render=lambda deleted: json_response({"deleted": deleted}),
-            isolation=Isolation.SEPARATE,
-            dry_run=flag(control, "dry_run"),
-        )
-        return await self._writes.perform(request, write)
+        database = self._writes.database
+        layout = target.layout
+        with database.job(), closing(Staging(layout.dialect)) as staging:
+            deletion = BulkDelete(
+                staging,
+                layout,
+                target.workspace,
+                Query(where, values),
+                max_affected,
+                request.origin,
+            )
+            write = Write(
+                parse=lambda: database.jobs.run(deletion.stage),
+                run=lambda work, _: deletion.store(work),
+                render=lambda deleted: json_response({"deleted": deleted}),
+                isolation=Isolation.EXCLUSIVE,
+                dry_run=flag(control, "dry_run"),
+                staging=staging,
+            )
+            return await self._writes.perform(request, write)
 
 
 def _written_response(written: Written, target: Target, request: Request) -> Response:

@@ -38,8 +38,9 @@ from persist.domain.value import value
 
 logger = logging.getLogger(__name__)
 
+
 DELETE_BATCH_RECORDS = 500
-"""Records that a deletion by filter keeps in memory."""
+"""Records that a deletion keeps in memory."""
 
 
 class Written(NamedTuple):
@@ -393,26 +394,8 @@ class Collection:
         return record
 
     def make_room(self, current: Record) -> None:
-        """Remove a record that ``restore`` will replace; that adds the change."""
+        """Remove a record that another will replace; that adds the change."""
         self.records.remove(current)
-
-    def restore(
-        self, taken: Record, snapshot: str | None, *, last_revision: int, changed: bool
-    ) -> Record:
-        """Store a record of a snapshot with its times.
-
-        It keeps its revision if this database never knew the id (``last_revision`` is
-        0) and no migration step ``changed`` its data. Otherwise it gets the larger of
-        the two revisions, + 1. Raises ``RecordExists``.
-        """
-        if self.records.get(self.workspace, taken.id) is not None:
-            raise RecordExists(f"a record with the id {taken.id} exists already")
-        revision = taken.revision
-        if last_revision or changed:
-            revision = max(taken.revision, last_revision) + 1
-        record = replace(taken, revision=revision)
-        self._store(Change(Operation.RESTORE, record, self.origin, snapshot=snapshot))
-        return record
 
     def delete(
         self, record_id: str, precondition: Precondition = NO_PRECONDITION
@@ -427,17 +410,6 @@ class Collection:
                 raise
             raise explained(error, base, current.data) from None
         return self._delete(current)
-
-    def delete_matching(self, query: Query, max_affected: int) -> int:
-        """Delete what matches and return how many records that were.
-
-        Raises ``TooManyAffected`` if more than ``max_affected`` match.
-        """
-        found = self.select_for_update(query, max_affected)
-        if len(found) > max_affected:
-            raise too_many(self.count(query), max_affected)
-        self.delete_all([record_id for record_id, _ in found])
-        return len(found)
 
     def delete_all(self, ids: Sequence[str]) -> None:
         """Delete records that exist, and keep none of them in memory."""
@@ -484,11 +456,7 @@ class Collection:
         return current
 
     def _delete(self, current: Record, payload: str | None = None) -> Record:
-        deleted = replace(
-            current,
-            revision=current.revision + 1,
-            updated_at=max(self.now, current.updated_at),
-        )
+        deleted = current.deleted(self.now)
         self.records.remove(current)
         change = Change(Operation.DELETE, deleted, self.origin, payload=payload)
         self.journal.append(change)

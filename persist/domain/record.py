@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import field
+from dataclasses import field, replace
 from typing import Any, Self
 
 from persist.domain.value import value
@@ -109,6 +109,26 @@ class Record:
             text,
             parsed,
         )
+
+    def deleted(self, now: str) -> "Record":
+        """Return the record with the revision of its deletion."""
+        return replace(
+            self,
+            revision=self.revision + 1,
+            updated_at=max(now, self.updated_at),
+        )
+
+    def restored(self, last_revision: int, *, changed: bool) -> "Record":
+        """Return a record of a snapshot with the revision that it gets.
+
+        It keeps its own if this database never knew the id (``last_revision`` is 0) and
+        no migration step ``changed`` its data. Otherwise it gets the larger of the two
+        revisions, + 1.
+        """
+        revision = self.revision
+        if last_revision or changed:
+            revision = max(revision, last_revision) + 1
+        return replace(self, revision=revision)
 
     @property
     def data(self) -> Data:

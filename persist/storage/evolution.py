@@ -7,8 +7,6 @@ transaction does before it stores everything.
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
-from itertools import groupby
-from operator import itemgetter
 
 import sqlalchemy as sa
 
@@ -16,6 +14,7 @@ from persist.domain.change import Change, Operation, Origin
 from persist.domain.errors import MigrationRequired
 from persist.domain.record import Record, dumps
 from persist.storage.catalog import Stale
+from persist.storage.catch_up import CatchUp
 from persist.storage.dialect import Dialect
 from persist.storage.layout import Layout
 from persist.storage.record_migration import (
@@ -26,34 +25,12 @@ from persist.storage.record_migration import (
     name_of,
     records_of,
 )
-from persist.storage.records import batches
-from persist.storage.sql import Session, Statement, big_integer
+from persist.storage.sql import Session
 from persist.storage.staging import Staging, refusing
-from persist.storage.tables import JOURNAL, JOURNAL_HEAD
 from persist.storage.unit_of_work import UnitOfWork
 
 LISTED_FAULTS = 10
 """Faults that a refusal lists."""
-
-FEW_CHANGES = 100
-"""Records that changed since they were staged: so few may be left to the
-transaction."""
-
-MAX_ROUNDS = 20
-"""Times that what changed meanwhile is staged again."""
-
-LAST_SEQ = Statement(sa.select(JOURNAL_HEAD.c.seq))
-
-CHANGED_SINCE = Statement(
-    sa.select(JOURNAL.c.workspace, JOURNAL.c.id)
-    .where(
-        JOURNAL.c.seq > big_integer("since"),
-        JOURNAL.c.collection == sa.bindparam("collection"),
-    )
-    .distinct()
-    .order_by(JOURNAL.c.workspace, JOURNAL.c.id)
-)
-"""Select the records of a collection that changed after a ``seq``."""
 
 
 class Evolution:
@@ -72,7 +49,7 @@ class Evolution:
         self._new = new
         self._origin = origin
         self._failures = RecordFailures(LISTED_FAULTS)
-        self._staged_seq = 0
+        self._catch_up = CatchUp(staging, self._stage_again)
         self._is_stored = False
 
     def stage(self) -> None:
@@ -84,53 +61,32 @@ class Evolution:
         ):
             self._staging.open()
             reader = Session(dialect, connection.cursor())
+            reader.execute(dialect.begin_read)
+            self._catch_up.begin(reader)
             self._stage_all(reader)
+            reader.execute("ROLLBACK")
+            self._check()
             self._staging.changes.index()
-            for _ in range(MAX_ROUNDS):
-                if self._stage_round(reader) <= FEW_CHANGES:
-                    break
+            self._catch_up.run(reader, [self._new.type.name])
+            self._check()
             self._staging.changes.finish()
 
     def _stage_all(self, reader: Session[Dialect]) -> None:
-        reader.execute(reader.dialect.begin_read)
-        self._staged_seq = reader.value(LAST_SEQ)
         self._staging.rows(self._new)
         records = records_of(self._old, reader)
         changes = self._changes(records)
         for batch in batched(changes, characters_of):
-            self._staging.add(self._new, batch)
-        reader.execute("ROLLBACK")
-        self._check()
-
-    def _stage_round(self, reader: Session[Dialect]) -> int:
-        """Stage what changed meanwhile again and return how many records that are."""
-        reader.execute(reader.dialect.begin_read)
-        with self._staging.transaction():
-            changed = self._stage_changed(reader)
-        reader.execute("ROLLBACK")
-        self._check()
-        return changed
-
-    def _stage_changed(self, reader: Session[Dialect]) -> int:
-        last_seq = reader.value(LAST_SEQ)
-        changed = reader.rows(
-            CHANGED_SINCE,
-            collection=self._old.type.name,
-            since=self._staged_seq,
-        )
-        for workspace, keys in groupby(changed, itemgetter(0)):
-            ids = [record_id for _, record_id in keys]
-            for batch in batches(ids):
-                self._stage_again(reader, workspace, batch)
-        self._staged_seq = last_seq
-        return len(changed)
+            with self._staging.transaction():
+                self._staging.add(self._new, batch)
 
     def _stage_again(
         self,
         reader: Session[Dialect],
+        collection: str,
         workspace: str,
         ids: Sequence[str],
     ) -> None:
+        """Stage records of the collection again."""
         values = {
             "workspace": workspace,
             "ids": reader.dialect.bound_list(ids),
@@ -183,7 +139,7 @@ class Evolution:
         if self._is_stored:
             raise Stale
         self._is_stored = True
-        self._stage_changed(work.session)
+        self._catch_up.stage(work.session, [self._new.type.name])
         self._check()
         self._staging.store(work, {self._new.type.name: table})
         return self._staging.changes.count

@@ -33,7 +33,8 @@ class LineImport:
             self.staging.rows(self._layout)
             creations = map(self._creation, lines)
             for batch in batched(creations, characters_of):
-                self.staging.add(self._layout, batch)
+                with self.staging.transaction():
+                    self.staging.add(self._layout, batch)
             self.staging.changes.finish()
 
     def _creation(self, data: Data) -> Change:
@@ -62,7 +63,8 @@ class LineImport:
         """Return the number of the first record that violates a unique constraint."""
         with refusing(self._layout.dialect):
             rows = self.staging.rows(self._layout)
-            return rows.first_violation()
+            found = rows.violations(1)
+        return found[0].number if found else None
 
     def close(self) -> None:
         """Drop what is staged."""

@@ -1,22 +1,22 @@
 """Importing records: exported records come back under their own ids, by the rules of a
 restore."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from persist.domain.change import Origin
 from persist.domain.errors import MigrationFailed
-from persist.storage.catalog import Stale
 from persist.storage.layout import Layout
+from persist.storage.record_migration import RecordFailures, bring_forward
 from persist.storage.restore_target import RestoreTarget
 from persist.storage.restore_writer import (
+    LISTED_FAULTS,
     OnConflict,
     RestoreWriter,
     Row,
-    spool_forward,
 )
-from persist.storage.spool import Spool
+from persist.storage.staging import Staging
 from persist.storage.unit_of_work import UnitOfWork
 
 
@@ -31,28 +31,41 @@ class Imported:
 
 
 class RecordImport:
-    """One import: ``prepare`` in a thread, ``run`` in a transaction, ``close``."""
+    """One import: ``prepare`` in a thread, ``run`` in a transaction on the connection
+    of the staging."""
 
-    def __init__(self, layout: Layout, workspace: str, on_conflict: OnConflict) -> None:
+    def __init__(
+        self,
+        staging: Staging,
+        layout: Layout,
+        workspace: str,
+        on_conflict: OnConflict,
+        origin: Origin,
+    ) -> None:
+        self.writer = RestoreWriter(staging, on_conflict, None, origin)
         self._target = RestoreTarget(layout, layout.type.plan)
         self._workspace = workspace
-        self._on_conflict = on_conflict
-        self._spool = Spool()
-
-    def close(self) -> None:
-        """Delete what is on the disk."""
-        self._spool.close()
 
     def prepare(self, records: Iterable[Mapping[str, Any]]) -> None:
-        """Bring forward and validate every record. Raises ``MigrationFailed`` with the
-        failing records."""
+        """Bring forward, validate and stage every record.
+
+        Raises ``MigrationFailed`` with the failing records, ``RestoreConflict``.
+        """
+        layout = self._target.layout
+        self.writer.know(layout, has_table=True)
+        self.writer.stage(layout.dialect, self._rows(records))
+
+    def _rows(self, records: Iterable[Mapping[str, Any]]) -> Iterator[Row]:
         name = self._target.layout.type.name
-        failures = spool_forward(
+        failures = RecordFailures(LISTED_FAULTS)
+        converted = bring_forward(
             records,
             lambda record: self._target.row(record, self._workspace),
             lambda record: (name, record["id"]),
-            self._spool,
+            failures,
         )
+        for _, row in converted:
+            yield row
         if failures.failed:
             first = failures.listed[0]
             raise MigrationFailed(
@@ -61,19 +74,12 @@ class RecordImport:
                 failures=failures.as_json(),
             )
 
-    def run(self, work: UnitOfWork, origin: Origin) -> Imported:
+    def run(self, work: UnitOfWork) -> Imported:
         """Store everything. Raises ``RestoreConflict``, ``UniqueViolation``, and
         ``Stale`` if the type changed since ``prepare``."""
         layout = self._target.layout
-        if not work.is_current(layout.type):
-            raise Stale
-        writer = RestoreWriter(
-            work, {layout.type.name: layout}, self._on_conflict, None, origin
-        )
-        batches = ([Row(*row) for row in batch] for batch in self._spool)
-        with Spool() as incoming:
-            writer.remove_overwritten(batches, incoming)
-            writer.insert(incoming)
-        return Imported(
-            writer.created, writer.skipped, writer.overwritten, self._target.migrated
-        )
+        entity_type = layout.type
+        work.collection(entity_type, self._workspace)
+        self.writer.store(work, {entity_type.name: layout})
+        created, skipped, overwritten = self.writer.totals()
+        return Imported(created, skipped, overwritten, self._target.migrated)

@@ -17,18 +17,18 @@ from persist.domain.snapshot import Inspection, Manifest, lines_of
 from persist.domain.workspace import DEFAULT, Workspaces, check_in_workspace
 from persist.storage.catalog import Catalog, Stale
 from persist.storage.definitions import Definitions
-from persist.storage.dialect import Dialect
 from persist.storage.layout import Layout, layout_of
 from persist.storage.migrator import record_run
+from persist.storage.record_migration import RecordFailures, bring_forward
 from persist.storage.restore_target import RestoreTarget, Steps, TargetFinder
 from persist.storage.restore_writer import (
+    LISTED_FAULTS,
     OnConflict,
     RestoreWriter,
     Row,
-    spool_forward,
 )
 from persist.storage.snapshot_chunks import Pinned
-from persist.storage.spool import Spool
+from persist.storage.staging import Staging
 from persist.storage.unit_of_work import UnitOfWork
 
 
@@ -47,35 +47,44 @@ class RestoreRequest:
 
 
 class Restore:
-    """One restore: ``prepare`` in a thread, ``run`` in a transaction, ``close``."""
+    """One restore: ``prepare`` in a thread, ``run`` in a transaction on the connection
+    of the staging."""
 
     def __init__(
-        self, dialect: Dialect, catalog: Catalog, request: RestoreRequest
+        self,
+        staging: Staging,
+        catalog: Catalog,
+        request: RestoreRequest,
+        origin: Origin,
     ) -> None:
         self.manifest: Manifest = {}
-        self._dialect = dialect
+        self.writer = RestoreWriter(
+            staging, request.on_conflict, request.snapshot, origin
+        )
+        self._dialect = staging.dialect
         self._catalog = catalog
         self._request = request
         self._target_of: dict[str, RestoreTarget] = {}
-        self._spool = Spool()
-
-    def close(self) -> None:
-        """Delete what is on the disk."""
-        self._spool.close()
 
     def prepare(self, content: Iterable[bytes]) -> None:
-        """Verify the snapshot; bring forward and validate every record.
+        """Verify the snapshot; bring forward, validate and stage every record.
 
-        Raises ``MigrationFailed`` with the failing records, ``InvalidSnapshot``,
-        ``InvalidSchema`` for a faulty ``plan``, ``WorkspaceNotFound`` and
-        ``CollectionNotInWorkspace``.
+        Raises ``MigrationFailed`` with the failing records, ``RestoreConflict``,
+        ``InvalidSnapshot``, ``InvalidSchema`` for a faulty ``plan``,
+        ``WorkspaceNotFound`` and ``CollectionNotInWorkspace``.
         """
-        failures = spool_forward(
+        self.writer.stage(self._dialect, self._rows(content))
+
+    def _rows(self, content: Iterable[bytes]) -> Iterator[Row]:
+        failures = RecordFailures(LISTED_FAULTS)
+        converted = bring_forward(
             self._records(content),
             self._row,
             lambda record: (record["collection"], record["id"]),
-            self._spool,
+            failures,
         )
+        for _, row in converted:
+            yield row
         if failures.failed:
             first = failures.listed[0]
             raise MigrationFailed(
@@ -107,6 +116,8 @@ class Restore:
         with Pinned(self._dialect) as session:
             finder = TargetFinder(self._dialect, self._catalog, Definitions(session))
             self._target_of = finder.find(manifest, self._request.plan)
+        for target in self._target_of.values():
+            self.writer.know(target.layout, has_table=not target.versions)
 
     def _workspace(self, taken: Mapping[str, Any]) -> str:
         """Return the workspace that a record or an entry is restored into."""
@@ -137,7 +148,7 @@ class Restore:
         target = self._target_of[record["collection"]]
         return target.row(record, self._workspace(record))
 
-    def run(self, work: UnitOfWork, origin: Origin) -> dict[str, Any]:
+    def run(self, work: UnitOfWork) -> dict[str, Any]:
         """Store everything and return the report.
 
         Raises what ``_undeclared`` does, ``RestoreConflict``, ``UniqueViolation``, and
@@ -150,21 +161,15 @@ class Restore:
             name: self._current_layout(work, target)
             for name, target in self._target_of.items()
         }
-        request = self._request
-        writer = RestoreWriter(
-            work, layouts, request.on_conflict, request.snapshot, origin
-        )
-        batches = ([Row(*row) for row in batch] for batch in self._spool)
-        with Spool() as incoming:
-            writer.remove_overwritten(batches, incoming)
-            writer.insert(incoming)
+        self.writer.store(work, layouts)
+        created, skipped, overwritten = self.writer.totals()
         restored = [target for _, target in sorted(self._target_of.items())]
         report = {
             "kind": "restore",
-            "snapshot": request.snapshot,
-            "created": writer.created,
-            "skipped": writer.skipped,
-            "overwritten": writer.overwritten,
+            "snapshot": self._request.snapshot,
+            "created": created,
+            "skipped": skipped,
+            "overwritten": overwritten,
             "migrated": sum(target.migrated for target in restored),
             "collections": [target.report() for target in restored],
             "failures": [],

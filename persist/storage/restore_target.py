@@ -46,7 +46,7 @@ class RestoreTarget:
         version = record["schema_version"]
         self._check_version(version)
         steps = self.plan.chain(version)
-        before = dumps(record["data"])
+        before = dumps(record["data"]) if steps else ""
         data = entity_type.bring_forward(version, record["data"], self.plan)
         text = dumps(data)
         self.from_versions[version] = self.from_versions.get(version, 0) + 1

@@ -1,29 +1,37 @@
 """Writing a restore: records of a snapshot or an export go into their tables.
 
-Records to be overwritten are removed first, then all are inserted, so that unique
-values may have changed places. One batch at a time is in memory.
+What becomes of each is decided, and staged, while others write. Those that changed
+meanwhile are decided again; the last of them in the transaction that stores all.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from enum import Enum
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
+from enum import Enum, StrEnum
 from itertools import groupby
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from persist.domain.change import Origin
-from persist.domain.collection import Collection
+import sqlalchemy as sa
+
+from persist.domain.change import Change, Operation, Origin
 from persist.domain.errors import (
-    PersistError,
     RecordExists,
     RestoreConflict,
     UniqueViolation,
     Violation,
 )
-from persist.domain.record import Record, json_equal
-from persist.storage.dialect import Failure
+from persist.domain.record import Record, dumps, json_equal
+from persist.storage.catalog import Stale
+from persist.storage.catch_up import CatchUp
+from persist.storage.dialect import Dialect, Failure
+from persist.storage.journal import last_revisions
 from persist.storage.layout import Layout
-from persist.storage.record_migration import RecordFailures, batched, bring_forward
-from persist.storage.spool import Spool
-from persist.storage.unit_of_work import RecordKey, UnitOfWork
+from persist.storage.record_migration import RecordFailures, batched
+from persist.storage.sql import Inserter, Session, Statement
+from persist.storage.staged_changes import temporary
+from persist.storage.staging import Staging, refusing
+from persist.storage.unit_of_work import UnitOfWork
 
 LISTED_FAULTS = 100
 """Faults that a refusal lists."""
@@ -37,11 +45,20 @@ class OnConflict(Enum):
     OVERWRITE = "overwrite"
 
 
+class Decision(StrEnum):
+    """What becomes of a record."""
+
+    CREATED = "created"
+    SKIPPED = "skipped"
+    OVERWRITTEN = "overwritten"
+    UNCHANGED = "unchanged"
+    REFUSED = "refused"
+
+
 class Row(NamedTuple):
     """A record on its way into the database.
 
-    ``changed`` tells whether a migration step made other data of it. ``replaced`` is
-    the revision of the record that it overwrites, 0 if there is none.
+    ``changed`` tells whether a migration step made other data of it.
     """
 
     collection: str
@@ -52,190 +69,317 @@ class Row(NamedTuple):
     updated_at: str
     text: str
     changed: bool
-    replaced: int = 0
+
+    def record(self, schema_version: int) -> Record:
+        """Return it as a record."""
+        return Record(
+            self.id,
+            self.collection,
+            self.workspace,
+            self.revision,
+            schema_version,
+            self.created_at,
+            self.updated_at,
+            self.text,
+        )
 
 
-def spool_forward(
-    records: Iterable[Mapping[str, Any]],
-    convert: Callable[[Mapping[str, Any]], Row],
-    name: Callable[[Mapping[str, Any]], tuple[str, str]],
-    spool: Spool,
-) -> RecordFailures:
-    """Put each record with its new data on the disk, and return those that fail.
-
-    ``name`` returns the collection and id of a record.
-    """
-    failures = RecordFailures(LISTED_FAULTS)
-    converted = bring_forward(records, convert, name, failures)
-    for batch in batched(converted, _characters_of):
-        rows = [tuple(row) for _, row in batch]
-        spool.put(rows)
-    return failures
+def _text(name: str) -> sa.Column[str]:
+    return sa.Column(name, sa.Text())
 
 
-def _characters_of(item: tuple[Any, Row]) -> int:
-    """Return the characters of the data that a record was converted to."""
-    _, row = item
+# No collection has a table of this name.
+INCOMING = sa.Table(
+    "_staged_incoming",
+    sa.MetaData(),
+    _text("collection"),
+    _text("workspace"),
+    _text("id"),
+    _text("decision"),
+    _text("row"),
+)
+"""Every record of the restore, with what becomes of it."""
+
+INDEX_INCOMING = "CREATE INDEX _staged_ids ON _staged_incoming (workspace, id)"
+
+INSERT_INCOMING = Inserter(INCOMING)
+
+_OF_IDS = (
+    INCOMING.c.collection == sa.bindparam("collection"),
+    INCOMING.c.workspace == sa.bindparam("workspace"),
+)
+
+
+@Statement
+def incoming_of(dialect: Dialect) -> sa.ClauseElement:
+    """Select the decision and the row of each of ``ids``."""
+    one_of = dialect.one_of(INCOMING.c.id, "ids")
+    selected = sa.select(INCOMING.c.decision, INCOMING.c.row)
+    return selected.where(*_OF_IDS, one_of)
+
+
+@Statement
+def delete_incoming(dialect: Dialect) -> sa.ClauseElement:
+    """Delete the rows of ``ids``."""
+    one_of = dialect.one_of(INCOMING.c.id, "ids")
+    return sa.delete(INCOMING).where(*_OF_IDS, one_of)
+
+
+def _characters_of(row: Row) -> int:
     return len(row.text)
 
 
 class RestoreWriter:
-    """``remove_overwritten``, then ``insert``; then the counts say what happened."""
+    """``stage`` in a thread, ``store`` in a transaction on the connection of the
+    staging; then ``counts`` say what happened."""
 
     def __init__(
         self,
-        work: UnitOfWork,
-        layouts: Mapping[str, Layout],
+        staging: Staging,
         on_conflict: OnConflict,
         snapshot: str | None,
         origin: Origin,
     ) -> None:
-        self.created = self.skipped = self.overwritten = 0
-        self._work = work
-        self._layouts = layouts
+        self.counts: Counter[Decision] = Counter()
+        self._staging = staging
         self._on_conflict = on_conflict
         self._snapshot = snapshot
         self._origin = origin
-        self._failures = RecordFailures(LISTED_FAULTS)
+        self._layouts: dict[str, Layout] = {}
+        self._without_table: set[str] = set()
+        self._conflicts = RecordFailures(LISTED_FAULTS)
+        self._twice = RecordFailures(LISTED_FAULTS)
+        self._catch_up = CatchUp(staging, self._stage_again)
+        self._is_stored = False
 
-    def remove_overwritten(self, batches: Iterable[list[Row]], incoming: Spool) -> None:
-        """Remove the records to be overwritten and put aside what will be inserted.
+    def know(self, layout: Layout, *, has_table: bool) -> None:
+        """Take the layout of a collection that records come for."""
+        name = layout.type.name
+        self._layouts[name] = layout
+        if not has_table:
+            self._without_table.add(name)
+
+    def stage(self, dialect: Dialect, rows: Iterable[Row]) -> None:
+        """Decide and stage everything.
 
         Raises ``RestoreConflict`` with the records that exist already.
         """
-        for batch in batches:
-            self._work.lock(
-                RecordKey(row.collection, row.workspace, row.id) for row in batch
-            )
-            kept = [decided for row in batch if (decided := self._decide(row))]
-            incoming.put([tuple(row) for row in kept])
-            self._work.release_records()
-        if self._failures.failed:
-            first = self._failures.listed[0]
-            raise RestoreConflict(
-                f"{first.id}: {first.detail}; nothing was restored. Choose on_conflict"
-                " skip or overwrite, or another workspace",
-                failures=self._failures.as_json(),
-            )
+        with (
+            refusing(dialect),
+            closing(dialect.connect()) as connection,
+        ):
+            self._staging.open()
+            create = temporary(dialect, INCOMING)
+            self._staging.session.execute(create)
+            reader = Session(dialect, connection.cursor())
+            reader.execute(dialect.begin_read)
+            self._catch_up.begin(reader)
+            for batch in batched(rows, _characters_of):
+                with self._staging.transaction():
+                    self._stage_batch(reader, batch)
+            reader.execute("ROLLBACK")
+            self._check_conflicts()
+            self._staging.session.execute(INDEX_INCOMING)
+            self._staging.changes.index()
+            self._catch_up.run(reader, list(self._layouts))
+            self._staging.changes.finish()
 
-    def _decide(self, row: Row) -> Row | None:
-        """Return the row as it will be inserted, None if it will not."""
-        current = self._work.records(row.collection).get(row.workspace, row.id)
+    def _stage_batch(
+        self,
+        reader: Session[Dialect],
+        rows: Iterable[Row],
+    ) -> None:
+        for (name, workspace), group in groupby(rows, key=lambda row: row[:2]):
+            self._stage_rows(reader, name, workspace, list(group))
+
+    def _stage_rows(
+        self,
+        reader: Session[Dialect],
+        name: str,
+        workspace: str,
+        rows: Sequence[Row],
+    ) -> None:
+        """Decide about records of one collection in a workspace, and stage them."""
+        ids = [row.id for row in rows]
+        current = self._current(reader, name, workspace, ids)
+        last = reader.rows(
+            last_revisions,
+            collection=name,
+            workspace=workspace,
+            ids=reader.dialect.bound_list(ids),
+        )
+        revisions: Mapping[str, int] = dict(last)
+        incoming = []
+        stored = []
+        for row in rows:
+            decision = self._decide(row, current.get(row.id))
+            self.counts[decision] += 1
+            incoming.append((*row[:3], decision.value, dumps(list(row))))
+            if decision in (Decision.CREATED, Decision.OVERWRITTEN):
+                stored.append(row)
+        session = self._staging.session
+        session.insert(INSERT_INCOMING, incoming)
+        self._stage_changes(name, workspace, stored, revisions)
+
+    def _current(
+        self,
+        reader: Session[Dialect],
+        name: str,
+        workspace: str,
+        ids: Sequence[str],
+    ) -> dict[str, Record]:
+        if name in self._without_table:
+            return {}
+        layout = self._layouts[name]
+        values = {
+            "workspace": workspace,
+            "ids": reader.dialect.bound_list(ids),
+        }
+        rows = layout.by_ids.run(reader.cursor, values).fetchall()
+        return {row[0]: layout.record(workspace, row) for row in rows}
+
+    def _decide(self, row: Row, current: Record | None) -> Decision:
         if current is None:
-            self.created += 1
-            return row
+            return Decision.CREATED
+        if self._on_conflict is OnConflict.SKIP:
+            return Decision.SKIPPED
         if self._on_conflict is OnConflict.FAIL:
             exists = RecordExists(
                 f"a record with this id exists, at revision {current.revision}"
             )
-            self._failures.add(row.collection, row.id, exists)
-            return None
-        if self._on_conflict is OnConflict.SKIP:
-            self.skipped += 1
-            return None
-        self.overwritten += 1
+            self._conflicts.add(row.collection, row.id, exists)
+            return Decision.REFUSED
         if json_equal(current.text, row.text):
-            return None
-        self._collection(row.collection, row.workspace).make_room(current)
-        return row._replace(replaced=current.revision)
+            return Decision.UNCHANGED
+        return Decision.OVERWRITTEN
 
-    def insert(self, incoming: Spool) -> None:
-        """Insert the records with their changes.
-
-        Raises ``UniqueViolation`` with the records whose unique values others have, and
-        ``RestoreConflict`` if one id comes twice.
-        """
-        for batch in incoming:
-            rows = [Row(*row) for row in batch]
-            for (collection, workspace), group in groupby(
-                rows, key=lambda row: row[:2]
-            ):
-                self._insert(collection, workspace, list(group))
-            # The transaction is exclusive: nobody waits for the journal's counter.
-            self._work.journal.flush()
-            if self._failures.full:
-                break
-        self._check_inserted()
-
-    def _insert(self, collection: str, workspace: str, rows: list[Row]) -> None:
-        """Insert the rows at once; if one is refused, find each that is."""
-        last = self._work.journal.last_revisions(
-            collection, workspace, [row.id for row in rows]
-        )
-        if self._restored(rows, last) is None:
-            return
+    def _stage_changes(
+        self,
+        name: str,
+        workspace: str,
+        rows: Sequence[Row],
+        revisions: Mapping[str, int],
+    ) -> None:
+        layout = self._layouts[name]
+        version = layout.type.schema_version
+        staged_rows = self._staging.rows(layout)
+        staged = staged_rows.staged_ids(workspace, [row.id for row in rows])
+        changes = []
         for row in rows:
-            if self._failures.full:
-                break
-            error = self._restored([row], last)
-            if error is not None:
-                self._failures.add(row.collection, row.id, error)
-
-    def _restored(
-        self, rows: Sequence[Row], last: Mapping[str, int]
-    ) -> PersistError | None:
-        """Restore the rows, all or none, and return what refused one of them."""
-        first = rows[0]
-        records = self._work.records(first.collection)
-        collection = self._collection(first.collection, first.workspace)
-        version = collection.type.schema_version
-        try:
-            with self._work.savepoint():
-                # All that existed was removed before.
-                records.load(first.workspace, [row.id for row in rows], ())
-                for row in rows:
-                    collection.restore(
-                        _record(row, version),
-                        self._snapshot,
-                        last_revision=max(row.replaced, last.get(row.id, 0)),
-                        changed=row.changed,
-                    )
-            records.forget()
-        except UniqueViolation as error:
-            pointer = error.errors[0].pointer
-            return UniqueViolation(
-                error.detail, errors=[Violation(pointer, error.detail)]
+            if row.id in staged:
+                twice = RecordExists(
+                    "this id comes twice for the workspace it is restored into"
+                )
+                self._twice.add(name, row.id, twice)
+                continue
+            staged.add(row.id)
+            last = revisions.get(row.id, 0)
+            record = row.record(version).restored(last, changed=row.changed)
+            change = Change(
+                Operation.RESTORE,
+                record,
+                self._origin,
+                snapshot=self._snapshot,
             )
-        except Exception as error:
-            # The key of the table is unique too, and no fault of a member.
-            by_database = self._work.session.dialect.failure(error) is Failure.UNIQUE
-            if not by_database and not isinstance(error, RecordExists):
-                raise
-            return RecordExists(
-                "this id comes twice for the workspace it is restored into"
-            )
-        return None
+            changes.append(change)
+        self._staging.add(layout, changes)
 
-    def _collection(self, name: str, workspace: str) -> Collection:
-        return self._work.collection(self._layouts[name].type, workspace, self._origin)
-
-    def _check_inserted(self) -> None:
-        if not self._failures.failed:
+    def _stage_again(
+        self,
+        reader: Session[Dialect],
+        name: str,
+        workspace: str,
+        ids: Sequence[str],
+    ) -> None:
+        """Decide again about the records that come for ids that have changed."""
+        session = self._staging.session
+        values = {
+            "collection": name,
+            "workspace": workspace,
+            "ids": session.dialect.bound_list(ids),
+        }
+        found = session.rows(incoming_of, **values)
+        rows = []
+        for decision, text in found:
+            self.counts[Decision(decision)] -= 1
+            row = Row(*json.loads(text))
+            rows.append(row)
+        if not rows:
             return
-        first = self._failures.listed[0]
-        detail = f"{first.id}: {first.detail}; nothing was restored. "
-        listed = self._failures.as_json()
-        if any(not failure.pointer for failure in self._failures.listed):
-            raise RestoreConflict(
-                detail + "Restore it where it was taken, or one workspace at a time",
-                failures=listed,
+        session.run(delete_incoming, **values)
+        self._staging.replace(self._layouts[name], workspace, ids, ())
+        self._stage_rows(reader, name, workspace, rows)
+
+    def store(
+        self,
+        work: UnitOfWork,
+        layouts: Mapping[str, Layout],
+    ) -> None:
+        """Store the records with their changes; ``layouts`` are the tables they go to.
+
+        Raises ``RestoreConflict``, ``UniqueViolation``, for which ``refusal`` has the
+        records, and ``Stale`` if a transaction before this one failed.
+        """
+        if self._is_stored:
+            raise Stale
+        self._is_stored = True
+        self._catch_up.stage(work.session, list(self._layouts))
+        self._check_conflicts()
+        self._check_twice()
+        tables = {name: layout.table for name, layout in layouts.items()}
+        try:
+            if self.counts[Decision.OVERWRITTEN]:
+                self._staging.remove_stored(tables)
+            self._staging.store(work, tables)
+        except Exception as error:
+            if work.session.dialect.failure(error) is not Failure.UNIQUE:
+                raise
+            raise UniqueViolation("other records have the unique values") from error
+
+    def totals(self) -> tuple[int, int, int]:
+        """Return how many records were created, skipped and overwritten."""
+        counts = self.counts
+        overwritten = counts[Decision.OVERWRITTEN] + counts[Decision.UNCHANGED]
+        return counts[Decision.CREATED], counts[Decision.SKIPPED], overwritten
+
+    def _check_conflicts(self) -> None:
+        if self._conflicts.failed:
+            raise self._conflict(
+                self._conflicts,
+                "Choose on_conflict skip or overwrite, or another workspace",
             )
-        raise UniqueViolation(
-            detail
-            + "Change or delete the records that have these values, or restore into"
-            " another workspace",
-            failures=listed,
+
+    def _check_twice(self) -> None:
+        if self._twice.failed:
+            raise self._conflict(
+                self._twice,
+                "Restore it where it was taken, or one workspace at a time",
+            )
+
+    def _conflict(self, failures: RecordFailures, advice: str) -> RestoreConflict:
+        first = failures.listed[0]
+        return RestoreConflict(
+            f"{first.id}: {first.detail}; nothing was restored. {advice}",
+            failures=failures.as_json(),
         )
 
-
-def _record(row: Row, schema_version: int) -> Record:
-    return Record(
-        row.id,
-        row.collection,
-        row.workspace,
-        row.revision,
-        schema_version,
-        row.created_at,
-        row.updated_at,
-        row.text,
-    )
+    def refusal(self, error: UniqueViolation) -> UniqueViolation:
+        """Return a refusal with the records whose unique values others have."""
+        failures = RecordFailures(LISTED_FAULTS)
+        for name, layout in self._layouts.items():
+            with refusing(layout.dialect):
+                found = self._staging.rows(layout).violations(LISTED_FAULTS)
+            for violation in found:
+                reason = violation.reason
+                pointer = reason.errors[0].pointer
+                fault = Violation(pointer, reason.detail)
+                listed = UniqueViolation(reason.detail, errors=[fault])
+                failures.add(name, violation.id, listed)
+        if not failures.failed:
+            return error
+        first = failures.listed[0]
+        return UniqueViolation(
+            f"{first.id}: {first.detail}; nothing was restored. Change or delete the"
+            " records that have these values, or restore into another workspace",
+            failures=failures.as_json(),
+        )

@@ -2,13 +2,13 @@
 transaction."""
 
 from collections.abc import Iterator, Sequence
-from itertools import chain
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import sqlalchemy as sa
 
+from persist.domain.errors import UniqueViolation
 from persist.storage.dialect import Dialect
-from persist.storage.layout import Layout
+from persist.storage.layout import Layout, unique_violation
 from persist.storage.sql import (
     Clause,
     Row,
@@ -17,6 +17,14 @@ from persist.storage.sql import (
     SqlExpression,
 )
 from persist.storage.staged_changes import STAGED_CHANGES, temporary
+
+
+class StagedViolation(NamedTuple):
+    """The change that violates a unique constraint, and the refusal for it."""
+
+    number: int
+    id: str
+    reason: UniqueViolation
 
 
 class StagedRows:
@@ -66,48 +74,95 @@ class StagedRows:
         copied = insert.from_select(names, staged)
         self._run(copied)
 
-    def first_violation(self) -> int | None:
-        """Return the number of the first change whose record has a unique value that
-        an earlier one or a stored record has."""
-        unique = [index for index in self._table.indexes if index.unique]
-        queries = map(self._violations, unique)
-        found: list[int] = []
-        for query in chain.from_iterable(queries):
-            rows = self._run(query)
-            number = rows[0][0]
-            if number is not None:
-                found.append(number)
-        return min(found, default=None)
+    def remove_stored(self, table: sa.Table) -> None:
+        """Remove the records of a table that staged ones replace."""
+        columns = table.c
+        key = sa.tuple_(columns.workspace, columns.id)
+        own = self._table.c
+        staged = sa.select(own.workspace, own.id)
+        is_replaced = key.in_(staged)
+        delete = sa.delete(table).where(is_replaced)
+        self._run(delete)
 
-    def _violations(self, index: sa.Index) -> Iterator[Clause]:
-        """Yield the queries for the first violation of a unique index: among the staged
+    def staged_ids(
+        self,
+        workspace: str,
+        ids: Sequence[str],
+    ) -> set[str]:
+        """Return those of some ids that are staged."""
+        table = self._table
+        one_of = self._session.dialect.one_of(table.c.id, "ids")
+        in_workspace = table.c.workspace == sa.bindparam("workspace")
+        selected = sa.select(table.c.id).where(in_workspace, one_of)
+        rows = self._run(
+            selected,
+            workspace=workspace,
+            ids=self._session.dialect.bound_list(ids),
+        )
+        return {record_id for (record_id,) in rows}
+
+    def violations(self, limit: int) -> list[StagedViolation]:
+        """Return the first changes whose records have a unique value that an earlier
+        one has, or a stored record that is not replaced."""
+        found: dict[int, StagedViolation] = {}
+        for index in self._table.indexes:
+            if index.unique:
+                for violation in self._violations_of(index, limit):
+                    found.setdefault(violation.number, violation)
+        return [violation for _, violation in sorted(found.items())][:limit]
+
+    def _violations_of(
+        self,
+        index: sa.Index,
+        limit: int,
+    ) -> Iterator[StagedViolation]:
+        name = str(index.name)
+        reason = unique_violation([self._layout], name)
+        if reason is None:
+            raise LookupError(name)
+        for query in self._violations(index):
+            limited = query.limit(limit)
+            for number, record_id in self._run(limited):
+                yield StagedViolation(number, record_id, reason)
+
+    def _violations(self, index: sa.Index) -> Iterator[sa.Select[Any]]:
+        """Yield the queries for the violations of a unique index: among the staged
         rows, and with stored ones."""
-        number = STAGED_CHANGES.c.number
+        changes = STAGED_CHANGES.c
+        number = changes.number
+        record_id = changes.id
+        stored = self._layout.table
         staged_keys = _keys(self._table, index)
         nth = sa.func.row_number().over(
             partition_by=staged_keys,
             order_by=number,
         )
         present = [_is_present(key) for key in staged_keys]
-        numbered = sa.select(number, nth.label("nth"))
+        numbered = sa.select(number, record_id, nth.label("nth"))
         ranked = (
             numbered.select_from(self._table)
             .join(STAGED_CHANGES, self._is_change)
             .where(*present)
             .subquery()
         )
-        first_ranked = sa.func.min(ranked.c.number)
-        is_further = ranked.c.nth > 1
-        yield sa.select(first_ranked).where(is_further)
-        stored_keys = _keys(self._layout.table, index)
+        further = ranked.c.nth > sa.literal_column("1")
+        among_them = sa.select(ranked.c.number, ranked.c.id)
+        yield among_them.where(further).order_by(ranked.c.number)
+        stored_keys = _keys(stored, index)
         pairs = zip(staged_keys, stored_keys, strict=True)
         same: list[SqlCondition] = [one == other for one, other in pairs]
-        first = sa.func.min(number)
+        replacing = self._table.alias()
+        is_replaced = sa.exists().where(
+            replacing.c.workspace == stored.c.workspace,
+            replacing.c.id == stored.c.id,
+        )
         yield (
-            sa.select(first)
+            sa.select(number, record_id)
             .select_from(self._table)
             .join(STAGED_CHANGES, self._is_change)
-            .join(self._layout.table, sa.and_(*same))
+            .join(stored, sa.and_(*same))
+            .where(~is_replaced)
+            .order_by(number)
         )
 
     @property
@@ -116,6 +171,7 @@ class StagedRows:
         staged = self._table.c
         changes = STAGED_CHANGES.c
         return sa.and_(
+            changes.collection == self._layout.type.name,
             changes.workspace == staged.workspace,
             changes.id == staged.id,
         )

@@ -30,15 +30,15 @@ class Staging:
 
     def __init__(self, dialect: Dialect) -> None:
         self.connection: Connection | None = None
-        self._dialect = dialect
+        self.dialect = dialect
         self._rows: dict[str, StagedRows] = {}
 
     def open(self) -> None:
         """Open the connection. Raises the driver's errors."""
         self.at = now()
-        self.connection = self._dialect.connect_writer()
+        self.connection = self.dialect.connect_writer()
         cursor = self.connection.cursor()
-        self.session = Session(self._dialect, cursor)
+        self.session = Session(self.dialect, cursor)
         self.changes = StagedChanges(self.session)
 
     def rows(self, layout: Layout) -> StagedRows:
@@ -57,17 +57,15 @@ class Staging:
         changes: Sequence[Change],
     ) -> None:
         """Add changes of a collection, and the records that they store."""
-        new_rows = []
-        journal_rows = []
-        for change in changes:
-            row = layout.row(change.record)
-            new_rows.append(row)
-            journal_row = change_row(change, self.at)
-            journal_rows.append(journal_row)
+        new_rows = [layout.row(change.record) for change in changes]
         rows = self.rows(layout)
-        with self.transaction():
-            rows.add(new_rows)
-            self.changes.add(journal_rows)
+        rows.add(new_rows)
+        self.add_changes(changes)
+
+    def add_changes(self, changes: Sequence[Change]) -> None:
+        """Add changes without rows."""
+        journal_rows = [change_row(change, self.at) for change in changes]
+        self.changes.add(journal_rows)
 
     def replace(
         self,
@@ -78,12 +76,22 @@ class Staging:
     ) -> None:
         """Have ``changes`` in the stead of those of some records."""
         name = layout.type.name
-        journal_rows = [change_row(change, self.at) for change in changes]
-        self.changes.replace(name, workspace, ids, journal_rows)
+        self.replace_changes(name, workspace, ids, changes)
         new_rows = [layout.row(change.record) for change in changes]
         rows = self.rows(layout)
         rows.remove(workspace, ids)
         rows.add(new_rows)
+
+    def replace_changes(
+        self,
+        collection: str,
+        workspace: str,
+        ids: Sequence[str],
+        changes: Sequence[Change],
+    ) -> None:
+        """Have ``changes`` in the stead of those of records that have no rows."""
+        journal_rows = [change_row(change, self.at) for change in changes]
+        self.changes.replace(collection, workspace, ids, journal_rows)
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -94,6 +102,12 @@ class Staging:
         self.session.execute("BEGIN")
         yield
         self.session.execute("COMMIT")
+
+    def remove_stored(self, tables: Mapping[str, sa.Table]) -> None:
+        """Remove the stored records that staged ones replace, so that unique values may
+        have changed places."""
+        for name, rows in self._rows.items():
+            rows.remove_stored(tables[name])
 
     def store(self, work: UnitOfWork, tables: Mapping[str, sa.Table]) -> None:
         """Store all rows, into ``tables`` by the name of the collection, and changes.

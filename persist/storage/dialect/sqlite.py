@@ -101,6 +101,8 @@ class Sqlite(SqliteSql):
 
     def connect_writer(self) -> Connection:
         connection = self._connect()
+        # What is staged may be large; some builds would have it in memory.
+        connection.execute("PRAGMA temp_store=FILE")
         if self._sync_failed:
             try:
                 _overwrite_unsynced(connection)

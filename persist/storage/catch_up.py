@@ -1,0 +1,94 @@
+"""Catching up: what changes while a long operation is staged is staged again."""
+
+from collections.abc import Callable, Sequence
+from itertools import groupby
+from operator import itemgetter
+
+import sqlalchemy as sa
+
+from persist.storage.dialect import Dialect
+from persist.storage.records import batches
+from persist.storage.sql import Session, Statement, big_integer
+from persist.storage.staging import Staging
+from persist.storage.tables import JOURNAL, JOURNAL_HEAD
+
+FEW_CHANGES = 100
+"""Records that changed since they were staged: so few may be left to the
+transaction."""
+
+MAX_ROUNDS = 20
+"""Times that what changed meanwhile is staged again."""
+
+LAST_SEQ = Statement(sa.select(JOURNAL_HEAD.c.seq))
+
+
+@Statement
+def changed_since(dialect: Dialect) -> sa.ClauseElement:
+    """Select the records of some collections that changed after a ``seq``."""
+    columns = JOURNAL.c
+    key = (columns.collection, columns.workspace, columns.id)
+    return (
+        sa.select(*key)
+        .where(
+            columns.seq > big_integer("since"),
+            dialect.one_of(columns.collection, "collections"),
+        )
+        .distinct()
+        .order_by(*key)
+    )
+
+
+StageAgain = Callable[[Session[Dialect], str, str, Sequence[str]], None]
+"""Stages records again as a session sees them: by collection, workspace and ids."""
+
+
+class CatchUp:
+    """Knows up to which ``seq`` a long operation is staged."""
+
+    def __init__(
+        self,
+        staging: Staging,
+        stage_again: StageAgain,
+    ) -> None:
+        self._staging = staging
+        self._stage_again = stage_again
+        self._seq = 0
+
+    def begin(self, reader: Session[Dialect]) -> None:
+        """Note that everything is staged as this reader's transaction sees it."""
+        self._seq = reader.value(LAST_SEQ)
+
+    def run(
+        self,
+        reader: Session[Dialect],
+        collections: Sequence[str],
+    ) -> None:
+        """Stage what changed meanwhile again, until little is left."""
+        for _ in range(MAX_ROUNDS):
+            reader.execute(reader.dialect.begin_read)
+            with self._staging.transaction():
+                changed = self.stage(reader, collections)
+            reader.execute("ROLLBACK")
+            if changed <= FEW_CHANGES:
+                return
+
+    def stage(
+        self,
+        session: Session[Dialect],
+        collections: Sequence[str],
+    ) -> int:
+        """Stage what changed, as a session sees it, and return how many records that
+        are."""
+        last_seq = session.value(LAST_SEQ)
+        changed = session.rows(
+            changed_since,
+            collections=session.dialect.bound_list(collections),
+            since=self._seq,
+        )
+        of_workspace = itemgetter(0, 1)
+        for (collection, workspace), keys in groupby(changed, of_workspace):
+            ids = [record_id for *_, record_id in keys]
+            for batch in batches(ids):
+                self._stage_again(session, collection, workspace, batch)
+        self._seq = last_seq
+        return len(changed)
