@@ -61,6 +61,7 @@ class Restore:
         self.writer = RestoreWriter(
             staging, request.on_conflict, request.snapshot, origin
         )
+        self._staging = staging
         self._dialect = staging.dialect
         self._catalog = catalog
         self._request = request
@@ -174,7 +175,7 @@ class Restore:
             "collections": [target.report() for target in restored],
             "failures": [],
         }
-        return record_run(work.session, work.now, report)
+        return record_run(work.session, self._staging.at, report)
 
     def _current_layout(self, work: UnitOfWork, target: RestoreTarget) -> Layout:
         """Return the layout as the transaction sees it.

@@ -70,6 +70,7 @@ def tables(url: str) -> list[str]:
     return sorted(name for (name,) in rows)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("long", [import_lines, evolve, restore, delete])
 def test_a_kill_while_rows_are_staged_leaves_nothing(
     new_database: NewDatabase, tmp_path: Path, long: Long
@@ -140,6 +141,7 @@ def test_records_that_change_while_a_type_evolves_evolve_as_they_are_then(
     verify_journal(url, tmp_path)
 
 
+@pytest.mark.slow
 def test_records_that_change_while_others_are_restored_and_deleted_are_decided_again(
     new_database: NewDatabase, tmp_path: Path
 ) -> None:
