@@ -29,8 +29,6 @@ HOST = re.compile(
     rb"(?:[\w.~!$&'()*+;=%-]+|\[[0-9a-f:.]+\])(?::\d{0,5})?", re.IGNORECASE
 )
 IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}")
-MERGE_PREFERENCE = re.compile(r"\s*merge\s*")
-MINIMAL_PREFERENCE = re.compile(r"\s*return\s*=\s*(?:minimal|\"minimal\")\s*")
 WEIGHT = re.compile(r"[01](\.\d{0,3})?", re.ASCII)
 CHARSET = re.compile(r"charset\s*=\s*\"?([^\s\";]+)", re.IGNORECASE)
 TAG = re.compile(r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"')
@@ -98,10 +96,15 @@ def accepts_before_json(accept: str, media_type: str) -> bool:
     return 0 < weights.get(media_type, 0) >= json
 
 
-def has_preference(prefer: str, preference: re.Pattern[str]) -> bool:
-    """Return whether ``Prefer`` has a preference (RFC 7240)."""
-    parts = prefer.lower().split(",")
-    return any(preference.fullmatch(part.split(";")[0]) for part in parts)
+def preference(prefer: str, name: str) -> str | None:
+    """Return the value of a preference in ``Prefer``, empty where it has none, None
+    where it is not there. The first counts if it is there twice (RFC 7240, section 2).
+    """
+    for part in prefer.lower().split(","):
+        found, _, value = part.split(";")[0].partition("=")
+        if found.strip() == name:
+            return value.strip()
+    return None
 
 
 def entity_tags(header: str, text: str | None) -> tuple[str, ...]:

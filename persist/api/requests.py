@@ -3,7 +3,6 @@ in ``api.headers``, query strings in ``api.query_params``."""
 
 import asyncio
 import hashlib
-import re
 import tempfile
 from collections.abc import (
     Awaitable,
@@ -23,12 +22,10 @@ from urllib.parse import quote
 from persist.api.headers import (
     IDEMPOTENCY_KEY,
     JSON_TYPES,
-    MERGE_PREFERENCE,
-    MINIMAL_PREFERENCE,
     accepts_before_json,
     entity_tags,
-    has_preference,
     media_type_of,
+    preference,
     sane_request_id,
 )
 from persist.api.in_flight import InFlightLimiter
@@ -348,7 +345,7 @@ class Request:
             entity_tags("If-Match", self.header(b"if-match")),
             entity_tags("If-None-Match", self.header(b"if-none-match")),
             required,
-            merge=self._prefers(MERGE_PREFERENCE),
+            merge=self._preference("merge") == "",
         )
 
     @property
@@ -365,11 +362,11 @@ class Request:
     def minimal(self) -> bool:
         """Whether the client asks for an answer without a body (RFC 7240); a value may
         stand in quotes."""
-        return self._prefers(MINIMAL_PREFERENCE)
+        return self._preference("return") in ("minimal", '"minimal"')
 
-    def _prefers(self, preference: re.Pattern[str]) -> bool:
+    def _preference(self, name: str) -> str | None:
         prefer = self.header(b"prefer")
-        return prefer is not None and has_preference(prefer, preference)
+        return preference(prefer, name) if prefer is not None else None
 
     def fingerprint(self, body: bytes) -> str:
         """Return what is equal for two requests that may share an
