@@ -146,7 +146,7 @@ class CollectionRoutes:
         control = controls(pairs_of(request.query), known)
         if flag(control, "envelope"):
             request.access.require(Level.ADMIN, target.type.name, target.workspace)
-            with self._database.job():
+            async with self._database.job():
                 return await bulk.import_envelopes(
                     self._writes,
                     target.layout,
@@ -156,7 +156,7 @@ class CollectionRoutes:
                 )
         if "on_conflict" in control:
             raise InvalidQuery("on_conflict is for envelope=true only")
-        with self._database.job():
+        async with self._database.job():
             return await bulk.import_records(
                 self._writes,
                 target.layout,
@@ -181,7 +181,7 @@ class CollectionRoutes:
     async def take_snapshot(self, target: Target, request: Request) -> Response:
         """Take a snapshot of this collection."""
         selection = Selection(target.type.name, target.workspace)
-        with self._database.job():
+        async with self._database.job():
             return await take(self._database, self._writes, request, selection)
 
 

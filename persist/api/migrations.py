@@ -130,7 +130,7 @@ class MigrationRoutes:
             await self._require(request, order)
             return await self._restore(request, order, body, dry_run=dry_run)
 
-        with self._database.job():
+        async with self._database.job():
             response = await retry_on_stale_schema(self._database, attempt)
         await self._database.refresh()
         return response

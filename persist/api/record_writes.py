@@ -236,24 +236,25 @@ class RecordWrites:
             )
         database = self._writes.database
         layout = target.layout
-        with database.job(), closing(Staging(layout.dialect)) as staging:
-            deletion = BulkDelete(
-                staging,
-                layout,
-                target.workspace,
-                Query(where, values),
-                max_affected,
-                request.origin,
-            )
-            write = Write(
-                parse=lambda: database.jobs.run(deletion.stage),
-                run=lambda work, _: deletion.store(work),
-                render=lambda deleted: json_response({"deleted": deleted}),
-                isolation=Isolation.EXCLUSIVE,
-                dry_run=flag(control, "dry_run"),
-                staging=staging,
-            )
-            return await self._writes.perform(request, write)
+        async with database.job():
+            with closing(Staging(layout.dialect)) as staging:
+                deletion = BulkDelete(
+                    staging,
+                    layout,
+                    target.workspace,
+                    Query(where, values),
+                    max_affected,
+                    request.origin,
+                )
+                write = Write(
+                    parse=lambda: database.jobs.run(deletion.stage),
+                    run=lambda work, _: deletion.store(work),
+                    render=lambda deleted: json_response({"deleted": deleted}),
+                    isolation=Isolation.EXCLUSIVE,
+                    dry_run=flag(control, "dry_run"),
+                    staging=staging,
+                )
+                return await self._writes.perform(request, write)
 
 
 def _written_response(written: Written, target: Target, request: Request) -> Response:

@@ -138,7 +138,7 @@ async def _listed(
         body = f'{{"items":[{",".join(texts)}]}}'
         return Response(200, body.encode(), [JSON])
 
-    with database.job():
+    async with database.job():
         return await database.jobs.run(read)
 
 
@@ -175,7 +175,7 @@ class SnapshotRoutes:
     async def create_snapshot(self, request: Asked) -> Response:
         """Take a snapshot of everything, or store an uploaded one."""
         media_type = request.media_type((*JSON_TYPES, *NDJSON_TYPES))
-        with self._database.job():
+        async with self._database.job():
             if media_type not in JSON_TYPES:
                 return await self._upload(request)
             request.access.require(Level.ADMIN)
@@ -236,7 +236,7 @@ class SnapshotRoutes:
         await self._require(snapshot_id, request)
         verify = self._snapshots.verify
         database = self._database
-        with database.job():
+        async with database.job():
             return await database.jobs.run(verify, snapshot_id)
 
     async def _require(self, snapshot_id: str, request: Request) -> Collections:

@@ -191,7 +191,7 @@ class WorkspaceRoutes:
     ) -> Response:
         """Take a snapshot of a workspace."""
         selection = Selection(workspace=workspace)
-        with self._database.job():
+        async with self._database.job():
             return await take(self._database, self._writes, request, selection)
 
 

@@ -8,11 +8,17 @@ own.
 
 import asyncio
 import threading
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterable,
+    Sequence,
+)
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, suppress
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, TypeVar
 
 from persist.domain.entity_type import EntityType
@@ -54,7 +60,10 @@ JOB_THREADS = 4
 """Threads for long work: snapshots, restores, imports."""
 
 MAX_JOBS = 16
-"""Long work that runs or waits. Each may have a connection of its own."""
+"""Long work that has begun. Each may have a connection of its own."""
+
+JOB_WAIT_SECONDS = 30.0
+"""Seconds that long work waits while as much has begun as its caller may have."""
 
 ATTENDED_SECONDS = 0.25
 """Seconds after which it is looked whether the caller of a read still waits."""
@@ -163,6 +172,7 @@ class Database:
         )
         self._readers = SharedThreads("reader", READER_THREADS)
         self._streams = Turns(self.used.streams)
+        self._job_turns = Turns(self.used.jobs)
         self._stream_threads = ThreadPoolExecutor(streams, thread_name_prefix="stream")
         self._local = threading.local()
         self._opened: list[Connection] = []
@@ -267,10 +277,19 @@ class Database:
         stored: Credentials = await self._credentials.submit(None)
         return stored
 
-    def job(self) -> AbstractContextManager[None]:
-        """Return a block in which long work is done, in ``jobs``. Raises
-        ``TooManyRequests`` and ``Unavailable``."""
-        return self.used.jobs.taking(CALLER.get())
+    @asynccontextmanager
+    async def job(self) -> AsyncIterator[None]:
+        """Wait until the caller may do long work, which is done in ``jobs`` during the
+        block.
+
+        Raises ``TooManyRequests``, and ``Unavailable`` if too much of it runs for too
+        long.
+        """
+        end_turn = await self._job_turns.begin(JOB_WAIT_SECONDS)
+        try:
+            yield
+        finally:
+            end_turn()
 
     async def begin_stream(self) -> Callable[[], None]:
         """Wait until the caller may stream, and return what ends that.
@@ -278,13 +297,7 @@ class Database:
         Raises ``TooManyRequests``, and ``Unavailable`` if too many streams run for too
         long.
         """
-        caller = CALLER.get()
-        try:
-            async with asyncio.timeout(STREAM_WAIT_SECONDS):
-                await self._streams.enter(caller)
-        except TimeoutError:
-            raise self.used.streams.refusal(caller) from None
-        return partial(self._streams.leave, caller)
+        return await self._streams.begin(STREAM_WAIT_SECONDS)
 
     async def stream(
         self, layout: RecordSource, workspace: str, query: Query

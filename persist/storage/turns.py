@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, TypeVar
 
 from persist.storage.shares import CALLER, Shares
@@ -31,6 +32,19 @@ class Turns:
             yield
         finally:
             self.leave(caller)
+
+    async def begin(self, seconds: float) -> Callable[[], None]:
+        """Wait for a turn of the present caller, and return what ends it.
+
+        Raises the refusal of the shares where that takes longer than ``seconds``.
+        """
+        caller = CALLER.get()
+        try:
+            async with asyncio.timeout(seconds):
+                await self.enter(caller)
+        except TimeoutError:
+            raise self._shares.refusal(caller) from None
+        return partial(self.leave, caller)
 
     async def enter(self, caller: str) -> None:
         """Wait for a turn; ``leave`` ends it."""

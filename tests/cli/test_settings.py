@@ -44,6 +44,7 @@ def test_the_defaults_are_those_of_the_contract() -> None:
         "max_streams": 8,
         "max_read_seconds": 10.0,
         "max_bodies_bytes": 67_108_864,
+        "max_spooled_bytes": 4_294_967_296,
         "shutdown_seconds": 10,
         "journal_key": "",
         "root_path": "",

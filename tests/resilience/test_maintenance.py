@@ -165,16 +165,13 @@ def test_a_full_temporary_folder_is_503_and_loses_nothing(
             snapshot = client.post("/snapshots", json={"scope": "all"}).json()
             content = client.get(f"/snapshots/{snapshot['id']}/content").content
             disk.fill()
-            wider = an_object("n", n={"type": "number"})
-            for response in (
-                notes.import_lines(lines),
-                put(client, "notes", wider),
-                put_content(client, content),
-                client.post(
-                    "/migrations",
-                    json={"snapshot": snapshot["id"], "on_conflict": "overwrite"},
-                ),
-            ):
+            refused = [notes.import_lines(lines), put_content(client, content)]
+            if url.startswith("sqlite:"):  # PostgreSQL stages rows in its own folder
+                restore = {"snapshot": snapshot["id"], "on_conflict": "overwrite"}
+                wider = an_object("n", n={"type": "number"})
+                refused.append(client.post("/migrations", json=restore))
+                refused.append(put(client, "notes", wider))
+            for response in refused:
                 assert_problem(response, 503, "unavailable")
             assert notes.find(count="true", limit="1").json()["total"] == 20_000
             disk.free()
