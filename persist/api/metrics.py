@@ -72,7 +72,7 @@ USED = {
     "finds_waiting": "Reads by key that wait for the database.",
     "reads_in_threads": "Other reads that run or wait in threads.",
     "streams": "Exports that run.",
-    "jobs": "Snapshots, restores and imports that run or wait.",
+    "jobs": "Snapshots, restores and imports that have begun.",
 }
 """What a process uses of what it has limits for."""
 
