@@ -2,7 +2,6 @@
 
 import json
 import os
-import tempfile
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
@@ -24,6 +23,7 @@ from persist.cli import (
     snapshots,
     trash,
 )
+from persist.cli.owned_folder import owned_folder
 from persist.cli.settings_flags import load_settings
 from persist.cli.terminal import refuse
 
@@ -70,7 +70,7 @@ def openapi(
     settings = load_settings({})
     logging_config.configure("warning")
     # The application needs a database. Its document is the same on any.
-    with tempfile.TemporaryDirectory(prefix="persist-") as folder:
+    with owned_folder() as folder:
         url = f"sqlite:///{folder}/openapi.db"
         chosen = settings.model_copy(update={"database_url": url})
         try:

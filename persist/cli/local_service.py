@@ -5,10 +5,9 @@ neither a port nor a key.
 """
 
 import signal
-import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import NoReturn, Self
@@ -17,6 +16,7 @@ import httpx
 
 from persist import server
 from persist.cli import preflight
+from persist.cli.owned_folder import owned_folder
 from persist.client import Client
 from persist.settings import Settings
 
@@ -38,8 +38,9 @@ class LocalService:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._folder = tempfile.TemporaryDirectory(prefix="persist-")
-        self._socket = Path(self._folder.name) / "socket"
+        self._stack = ExitStack()
+        folder = self._stack.enter_context(owned_folder())
+        self._socket = Path(folder) / "socket"
         self._server: server.AnnouncingServer | None = None
         self._thread: threading.Thread | None = None
 
@@ -101,7 +102,7 @@ class LocalService:
         return Client(BASE_URL, http=http)
 
     def _clean_up(self) -> None:
-        self._folder.cleanup()
+        self._stack.close()
         signal.signal(signal.SIGTERM, self._handler)
 
 
@@ -112,7 +113,7 @@ def passive_service(settings: Settings) -> Iterator[LocalService]:
     It neither migrates, registers definition files nor takes snapshots.
     Raise ``NotReady`` and ``CannotStart``.
     """
-    with tempfile.TemporaryDirectory(prefix="persist-") as no_definitions:
+    with owned_folder() as no_definitions:
         chosen = {
             "host": "127.0.0.1",
             "workers": 1,

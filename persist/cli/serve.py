@@ -4,7 +4,6 @@ import logging
 import os
 import socket
 import sys
-import tempfile
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +11,7 @@ import typer
 
 from persist import deployment, logging_config
 from persist.api.routes import CONSOLE, DOCS
+from persist.cli.owned_folder import owned_folder
 from persist.cli.settings_flags import ALL, load_settings, with_flags
 from persist.cli.terminal import FAILED, record_progress, refuse
 from persist.settings import Settings
@@ -122,7 +122,7 @@ def _serve(settings: Settings, bound: socket.socket) -> bool:
     if settings.workers == 1:
         return server.serve(create_app(settings), bound, **options)
     deployment.forget_current_folder()
-    with tempfile.TemporaryDirectory(prefix="persist-") as folder:
+    with owned_folder() as folder:
         os.environ[MULTIPROCESS_FOLDER] = folder
         return server.serve_in_processes(
             "persist.application:application",
