@@ -11,7 +11,6 @@ from persist.domain.change import Change, Operation, Origin
 from persist.domain.collection import too_many
 from persist.domain.query import Query
 from persist.storage import query_sql
-from persist.storage.catalog import Stale
 from persist.storage.catch_up import CatchUp
 from persist.storage.dialect import Dialect
 from persist.storage.layout import Layout
@@ -43,12 +42,7 @@ class BulkDelete:
         self._values = query_sql.values(layout, workspace, query)
         self._max_affected = max_affected
         self._origin = origin
-        self._catch_up = CatchUp(staging, self._stage_again)
-        self._is_stored = False
-
-    @property
-    def _names(self) -> list[str]:
-        return [self._layout.type.name]
+        self._catch_up = CatchUp(staging, self._stage_again, [layout.type.name])
 
     def stage(self) -> None:
         """Stage the deletion of what matches. Raises ``TooManyAffected``."""
@@ -73,9 +67,7 @@ class BulkDelete:
                     self._staging.add_changes(changes)
             cursor.close()
             reader.execute("ROLLBACK")
-            self._staging.changes.index()
-            self._catch_up.run(reader, self._names)
-            self._staging.changes.finish()
+            self._catch_up.run(reader)
 
     def _check_count(self, reader: Session[Dialect]) -> None:
         statement = count_statement(self._layout, self._query)
@@ -140,10 +132,7 @@ class BulkDelete:
         if a transaction before this one failed.
         """
         work.collection(self._layout.type, self._workspace)
-        if self._is_stored:
-            raise Stale
-        self._is_stored = True
-        self._catch_up.stage(work.session, self._names)
+        self._catch_up.finish(work.session)
         self._check_count(work.session)
         session = work.session
         table = self._layout.table

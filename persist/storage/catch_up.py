@@ -1,11 +1,12 @@
 """Catching up: what changes while a long operation is staged is staged again."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from itertools import groupby
 from operator import itemgetter
 
 import sqlalchemy as sa
 
+from persist.storage.catalog import Stale
 from persist.storage.dialect import Dialect
 from persist.storage.records import batches
 from persist.storage.sql import Session, Statement, big_integer
@@ -43,46 +44,58 @@ StageAgain = Callable[[Session[Dialect], str, str, Sequence[str]], None]
 
 
 class CatchUp:
-    """Knows up to which ``seq`` a long operation is staged."""
+    """Knows up to which ``seq`` a long operation on some collections is staged.
+
+    ``collections`` may grow until ``run``.
+    """
 
     def __init__(
         self,
         staging: Staging,
         stage_again: StageAgain,
+        collections: Collection[str],
     ) -> None:
         self._staging = staging
         self._stage_again = stage_again
+        self._collections = collections
         self._seq = 0
+        self._is_finished = False
 
     def begin(self, reader: Session[Dialect]) -> None:
         """Note that everything is staged as this reader's transaction sees it."""
         self._seq = reader.value(LAST_SEQ)
 
-    def run(
-        self,
-        reader: Session[Dialect],
-        collections: Sequence[str],
-    ) -> None:
-        """Stage what changed meanwhile again, until little is left."""
+    def run(self, reader: Session[Dialect]) -> None:
+        """Stage what changed meanwhile again, until little is left, and compute the
+        roots of the seals."""
+        self._staging.changes.index()
         for _ in range(MAX_ROUNDS):
             reader.execute(reader.dialect.begin_read)
             with self._staging.transaction():
-                changed = self.stage(reader, collections)
+                changed = self._stage(reader)
             reader.execute("ROLLBACK")
             if changed <= FEW_CHANGES:
-                return
+                break
+        self._staging.changes.finish()
 
-    def stage(
-        self,
-        session: Session[Dialect],
-        collections: Sequence[str],
-    ) -> int:
+    def finish(self, session: Session[Dialect]) -> None:
+        """Stage the rest, in the transaction that stores what is staged.
+
+        Raises ``Stale`` the second time: the transaction before this one failed, and
+        the next may see other records.
+        """
+        if self._is_finished:
+            raise Stale
+        self._is_finished = True
+        self._stage(session)
+
+    def _stage(self, session: Session[Dialect]) -> int:
         """Stage what changed, as a session sees it, and return how many records that
         are."""
         last_seq = session.value(LAST_SEQ)
         changed = session.rows(
             changed_since,
-            collections=session.dialect.bound_list(collections),
+            collections=session.dialect.bound_list(list(self._collections)),
             since=self._seq,
         )
         of_workspace = itemgetter(0, 1)

@@ -13,7 +13,6 @@ import sqlalchemy as sa
 from persist.domain.change import Change, Operation, Origin
 from persist.domain.errors import MigrationRequired
 from persist.domain.record import Record, dumps
-from persist.storage.catalog import Stale
 from persist.storage.catch_up import CatchUp
 from persist.storage.dialect import Dialect
 from persist.storage.layout import Layout
@@ -49,8 +48,7 @@ class Evolution:
         self._new = new
         self._origin = origin
         self._failures = RecordFailures(LISTED_FAULTS)
-        self._catch_up = CatchUp(staging, self._stage_again)
-        self._is_stored = False
+        self._catch_up = CatchUp(staging, self._stage_again, [new.type.name])
 
     def stage(self) -> None:
         """Compute and validate everything. Raises ``MigrationRequired``."""
@@ -66,10 +64,8 @@ class Evolution:
             self._stage_all(reader)
             reader.execute("ROLLBACK")
             self._check()
-            self._staging.changes.index()
-            self._catch_up.run(reader, [self._new.type.name])
+            self._catch_up.run(reader)
             self._check()
-            self._staging.changes.finish()
 
     def _stage_all(self, reader: Session[Dialect]) -> None:
         self._staging.rows(self._new)
@@ -136,10 +132,7 @@ class Evolution:
         Each gets one ``migrate`` change and one revision. Raises
         ``MigrationRequired``, and ``Stale`` if a transaction before this one failed.
         """
-        if self._is_stored:
-            raise Stale
-        self._is_stored = True
-        self._catch_up.stage(work.session, [self._new.type.name])
+        self._catch_up.finish(work.session)
         self._check()
         self._staging.store(work, {self._new.type.name: table})
         return self._staging.changes.count

@@ -22,7 +22,6 @@ from persist.domain.errors import (
     Violation,
 )
 from persist.domain.record import Record, dumps, json_equal
-from persist.storage.catalog import Stale
 from persist.storage.catch_up import CatchUp
 from persist.storage.dialect import Dialect, Failure
 from persist.storage.journal import last_revisions
@@ -149,8 +148,7 @@ class RestoreWriter:
         self._without_table: set[str] = set()
         self._conflicts = RecordFailures(LISTED_FAULTS)
         self._twice = RecordFailures(LISTED_FAULTS)
-        self._catch_up = CatchUp(staging, self._stage_again)
-        self._is_stored = False
+        self._catch_up = CatchUp(staging, self._stage_again, self._layouts.keys())
 
     def know(self, layout: Layout, *, has_table: bool) -> None:
         """Take the layout of a collection that records come for."""
@@ -180,9 +178,7 @@ class RestoreWriter:
             reader.execute("ROLLBACK")
             self._check_conflicts()
             self._staging.session.execute(INDEX_INCOMING)
-            self._staging.changes.index()
-            self._catch_up.run(reader, list(self._layouts))
-            self._staging.changes.finish()
+            self._catch_up.run(reader)
 
     def _stage_batch(
         self,
@@ -320,10 +316,7 @@ class RestoreWriter:
         Raises ``RestoreConflict``, ``UniqueViolation``, for which ``refusal`` has the
         records, and ``Stale`` if a transaction before this one failed.
         """
-        if self._is_stored:
-            raise Stale
-        self._is_stored = True
-        self._catch_up.stage(work.session, list(self._layouts))
+        self._catch_up.finish(work.session)
         self._check_conflicts()
         self._check_twice()
         tables = {name: layout.table for name, layout in layouts.items()}

@@ -147,7 +147,7 @@ class StagedChanges:
         ids: Sequence[str],
         rows: Sequence[Row],
     ) -> None:
-        """Have ``rows`` in the stead of the changes of some records."""
+        """Replace the changes of some records by ``rows``."""
         values = {
             "collection": collection,
             "workspace": workspace,

@@ -74,7 +74,7 @@ class Staging:
         ids: Sequence[str],
         changes: Sequence[Change],
     ) -> None:
-        """Have ``changes`` in the stead of those of some records."""
+        """Replace the changes of some records, and the rows that they store."""
         name = layout.type.name
         self.replace_changes(name, workspace, ids, changes)
         new_rows = [layout.row(change.record) for change in changes]
@@ -89,7 +89,7 @@ class Staging:
         ids: Sequence[str],
         changes: Sequence[Change],
     ) -> None:
-        """Have ``changes`` in the stead of those of records that have no rows."""
+        """Replace the changes of records that have no rows."""
         journal_rows = [change_row(change, self.at) for change in changes]
         self.changes.replace(collection, workspace, ids, journal_rows)
 
