@@ -25,9 +25,8 @@ MAX_PIPELINED = 100
 """Requests of a connection that may wait for the answer to the one before."""
 
 MAX_DISCARDED_BYTES = 25_165_824
-"""Bytes of a body that are read after the response. A client that sends all before it
-reads would see a reset connection in place of the response; what is read is kept
-nowhere, and costs the process a tenth of a millisecond a megabyte."""
+"""Bytes of a body that are read after the response, and kept nowhere. A client that
+sends all before it reads would see a reset connection in place of the response."""
 
 DISCARD_SECONDS = 10.0
 """Seconds in which the rest of a body is read after the response."""

@@ -142,8 +142,8 @@ class Reader:
         """Return what matches in several collections, by id, then collection, and
         whether more follows.
 
-        ``query.after`` is (id, collection). A statement may end amid the records of one
-        id, which therefore count only if more was read.
+        ``query.after`` is (id, collection). A statement may end among the records of
+        one id, which therefore count only if more was read.
         """
         if not layouts:
             return [], False

@@ -291,7 +291,7 @@ def _address_of(url: str) -> str:
     """Return a URL without its user, password and parameters.
 
     libpq quotes parts of a URL that it cannot read, and they may be a password.
-    Raise ``ValueError``, which quotes nothing, in its stead.
+    Raise ``ValueError`` instead, which quotes nothing.
     """
     found = URL.fullmatch(url)
     if found is None or not _is_readable(url):
