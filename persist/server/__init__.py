@@ -1,5 +1,5 @@
 """The server: uvicorn as this service runs it, in one process or in several on one
-socket.
+address.
 
 The application puts into the state of its lifespan what the protocol reads there:
 ``connections`` and ``refused_connections``, which may be open in one process, and
@@ -8,17 +8,15 @@ The application puts into the state of its lifespan what the protocol reads ther
 
 import os
 import resource
-import signal
 import socket
 from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
 from uvicorn import Config, Server
-from uvicorn.config import STARTUP_FAILURE
-from uvicorn.supervisors import Multiprocess
 
 from persist.server.protocol import BoundedHttpProtocol
+from persist.server.supervisor import Supervisor
 
 IDLE_SECONDS = 30
 """Seconds that a connection without a request stays open."""
@@ -48,46 +46,6 @@ class AnnouncingServer(Server):
         if self.should_exit:
             os._exit(128 + sig)
         self.should_exit = True
-
-
-class AnnouncingSupervisor(Multiprocess):
-    """Several processes; calls ``announce`` once all of them answer. Signals have the
-    same effect as on one process."""
-
-    announced = False
-
-    def __init__(
-        self, config: Config, sockets: list[socket.socket], announce: Callable[[], None]
-    ) -> None:
-        super().__init__(config, sockets)
-        self._announce = announce
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._signalled)
-
-    def _signalled(self, number: int, _: FrameType | None) -> None:
-        if self.should_exit.is_set():
-            for process in self.processes:
-                process.process.kill()
-            os._exit(128 + number)
-        self.should_exit.set()
-
-    def join_all(self) -> None:
-        """Wait for each process twice as long as it takes to stop, then kill it: one
-        that hangs keeps to no limit of its own."""
-        for process in self.processes:
-            process.process.join(2 * (self.config.timeout_graceful_shutdown or 0) + 5)
-            process.process.kill()
-
-    def keep_subprocess_alive(self) -> None:
-        super().keep_subprocess_alive()
-        if not self.announced and all(process.is_ready() for process in self.processes):
-            self.announced = True
-            self._announce()
-
-    @property
-    def failed(self) -> bool:
-        """Whether a process could not start."""
-        return any(process.exitcode == STARTUP_FAILURE for process in self.processes)
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -144,9 +102,7 @@ def serve_in_processes(
     config = configuration(
         factory, seconds=seconds, log=log, factory=True, workers=workers
     )
-    supervisor = AnnouncingSupervisor(config, [bound], announce)
-    supervisor.run()
-    return not supervisor.failed
+    return Supervisor(config, bound, announce).run()
 
 
 def allow_files(connections: int) -> bool:
@@ -181,6 +137,5 @@ def configuration(
         server_header=False,
         timeout_keep_alive=IDLE_SECONDS,
         timeout_graceful_shutdown=seconds,
-        timeout_worker_healthcheck=30,
         **more,
     )
