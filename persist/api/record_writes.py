@@ -240,7 +240,7 @@ class RecordWrites:
             with closing(Staging(layout.dialect)) as staging:
                 deletion = BulkDelete(
                     staging,
-                    layout,
+                    [layout],
                     target.workspace,
                     Query(where, values),
                     max_affected,

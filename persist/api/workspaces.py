@@ -1,7 +1,7 @@
 """Workspaces over HTTP: declaring, reading and deleting them, and their records of all
 collections. The collections inside them are answered by ``api.collections``."""
 
-from contextlib import suppress
+from contextlib import closing, suppress
 from typing import Annotated, Any
 
 from fastapi import Path
@@ -17,6 +17,7 @@ from persist.api.query_params import (
     workspace_listing,
 )
 from persist.api.request_bodies import Body
+from persist.api.requests import Request
 from persist.api.responses import (
     Response,
     deleted_response,
@@ -42,6 +43,7 @@ from persist.storage import workspace_changes
 from persist.storage.database import Database
 from persist.storage.result_size import of_records
 from persist.storage.snapshots import Selection
+from persist.storage.staging import Staging
 from persist.storage.unit_of_work import UnitOfWork
 from persist.storage.writer import Isolation
 
@@ -105,25 +107,43 @@ class WorkspaceRoutes:
     async def delete_workspace(self, workspace: Name, request: Asked) -> Response:
         """Delete a workspace that is empty, or with its records."""
         control = controls(pairs_of(request.query), ("dry_run", "force"))
-        force = flag(control, "force")
         dry_run = flag(control, "dry_run")
-
-        def run(work: UnitOfWork, _: None) -> None:
-            catalog = self._database.catalog
-            workspace_changes.delete(
-                work, catalog, workspace, request.origin, force=force
+        if flag(control, "force"):
+            response = await retry_on_stale_schema(
+                self._database,
+                lambda: self._delete_with_records(workspace, request, dry_run=dry_run),
             )
-
-        write = Write(
-            parse=nothing,
-            run=run,
-            render=lambda _: deleted_response(dry_run=dry_run),
-            isolation=Isolation.EXCLUSIVE,
-            dry_run=dry_run,
-        )
-        response = await self._writes.perform(request, write)
+        else:
+            catalog = self._database.catalog
+            write = Write(
+                parse=nothing,
+                run=lambda work, _: workspace_changes.delete(work, catalog, workspace),
+                render=lambda _: deleted_response(dry_run=dry_run),
+                isolation=Isolation.EXCLUSIVE,
+                dry_run=dry_run,
+            )
+            response = await self._writes.perform(request, write)
         await self._database.refresh()
         return response
+
+    async def _delete_with_records(
+        self, workspace: str, request: Request, *, dry_run: bool
+    ) -> Response:
+        database = self._database
+        async with database.job():
+            with closing(Staging(database.dialect)) as staging:
+                deletion = workspace_changes.WorkspaceDelete(
+                    staging, database.catalog, workspace, request.origin
+                )
+                write = Write(
+                    parse=lambda: database.jobs.run(deletion.stage),
+                    run=lambda work, _: deletion.store(work),
+                    render=lambda _: deleted_response(dry_run=dry_run),
+                    isolation=Isolation.EXCLUSIVE,
+                    dry_run=dry_run,
+                    staging=staging,
+                )
+                return await self._writes.perform(request, write)
 
     async def list_workspace_records(self, workspace: Name, request: Asked) -> Response:
         """Return a page of its records of all collections, by id then collection."""

@@ -16,37 +16,39 @@ from persist.storage.dialect import Dialect
 from persist.storage.layout import Layout
 from persist.storage.records import BATCH_ROWS, count_statement, page_statement
 from persist.storage.result_size import of_records
-from persist.storage.sql import Compiled, Row, Session, SqlCondition
+from persist.storage.sql import Compiled, Connection, Row, Session, SqlCondition
 from persist.storage.staged_changes import STAGED_CHANGES
 from persist.storage.staging import Staging, refusing
 from persist.storage.unit_of_work import UnitOfWork
 
 
 class BulkDelete:
-    """One bulk delete: ``stage`` in a thread, ``store`` in an exclusive transaction on
-    the connection of the staging."""
+    """The deletion of what matches in some collections of a workspace: ``stage`` in a
+    thread, ``store`` in an exclusive transaction on the connection of the staging.
+
+    ``max_affected`` is None if any number may be deleted.
+    """
 
     def __init__(
         self,
         staging: Staging,
-        layout: Layout,
+        layouts: Iterable[Layout],
         workspace: str,
         query: Query,
-        max_affected: int,
+        max_affected: int | None,
         origin: Origin,
     ) -> None:
         self._staging = staging
-        self._layout = layout
+        self._layouts = {layout.type.name: layout for layout in layouts}
         self._workspace = workspace
         self._query = query
-        self._values = query_sql.values(layout, workspace, query)
         self._max_affected = max_affected
         self._origin = origin
-        self._catch_up = CatchUp(staging, self._stage_again, [layout.type.name])
+        self._catch_up = CatchUp(staging, self._stage_again, self._layouts)
 
     def stage(self) -> None:
         """Stage the deletion of what matches. Raises ``TooManyAffected``."""
-        dialect = self._layout.dialect
+        dialect = self._staging.dialect
         with (
             refusing(dialect),
             closing(dialect.connect()) as connection,
@@ -56,34 +58,47 @@ class BulkDelete:
             self._check_count(reader)
             self._staging.open()
             self._catch_up.begin(reader)
-            statement = page_statement(self._layout, self._query)
-            cursor = dialect.stream_cursor(connection)
-            statement.run(cursor, self._values)
-            size = BatchSize(BATCH_ROWS)
-            while rows := cursor.fetchmany(size.records):
-                size.note(len(rows), of_records(rows))
-                changes = self._deletions(rows)
-                with self._staging.transaction():
-                    self._staging.add_changes(changes)
-            cursor.close()
+            for layout in self._layouts.values():
+                self._stage_collection(connection, layout)
             reader.execute("ROLLBACK")
             self._catch_up.run(reader)
 
+    def _stage_collection(self, connection: Connection, layout: Layout) -> None:
+        statement = page_statement(layout, self._query)
+        cursor = layout.dialect.stream_cursor(connection)
+        statement.run(cursor, self._values(layout))
+        size = BatchSize(BATCH_ROWS)
+        while rows := cursor.fetchmany(size.records):
+            size.note(len(rows), of_records(rows))
+            changes = self._deletions(layout, rows)
+            with self._staging.transaction():
+                self._staging.add_changes(changes)
+        cursor.close()
+
+    def _values(self, layout: Layout) -> dict[str, object]:
+        return query_sql.values(layout, self._workspace, self._query)
+
     def _check_count(self, reader: Session[Dialect]) -> None:
-        statement = count_statement(self._layout, self._query)
-        cursor = statement.run(reader.cursor, self._values)
-        ((count,),) = cursor.fetchall()
+        if self._max_affected is None:
+            return
+        count = 0
+        for layout in self._layouts.values():
+            statement = count_statement(layout, self._query)
+            cursor = statement.run(reader.cursor, self._values(layout))
+            ((found,),) = cursor.fetchall()
+            count += found
         if count > self._max_affected:
             raise too_many(count, self._max_affected)
 
     def _deletions(
         self,
+        layout: Layout,
         rows: Iterable[Row],
     ) -> list[Change]:
         """Return the changes that delete records, given as rows of a page."""
         changes = []
         for row in rows:
-            record = self._layout.record(self._workspace, row)
+            record = layout.record(self._workspace, row)
             deleted = record.deleted(self._staging.at)
             change = Change(Operation.DELETE, deleted, self._origin)
             changes.append(change)
@@ -96,15 +111,16 @@ class BulkDelete:
         workspace: str,
         ids: Sequence[str],
     ) -> None:
-        """Stage records of the collection again, if they are of the workspace."""
+        """Stage records of a collection again, if they are of the workspace."""
         if workspace != self._workspace:
             return
+        layout = self._layouts[collection]
         bound = {"among": reader.dialect.bound_list(ids)}
-        values = {**self._values, **bound}
-        statement = self._matching_among()
+        values = {**self._values(layout), **bound}
+        statement = self._matching_among(layout)
         cursor = statement.run(reader.cursor, values)
         rows = cursor.fetchall()
-        changes = self._deletions(rows)
+        changes = self._deletions(layout, rows)
         self._staging.replace_changes(
             collection,
             workspace,
@@ -112,18 +128,17 @@ class BulkDelete:
             changes,
         )
 
-    def _matching_among(self) -> Compiled:
+    def _matching_among(self, layout: Layout) -> Compiled:
         """Return the statement that selects what matches among some ids."""
         shape = query_sql.shape(self._query)
         key = ("among", *shape)
-        table = self._layout.table
-        one_of = self._layout.dialect.one_of(table.c.id, "among")
+        one_of = layout.dialect.one_of(layout.table.c.id, "among")
 
         def write() -> sa.Select[tuple[object, ...]]:
-            page = query_sql.page(self._layout, self._query)
+            page = query_sql.page(layout, self._query)
             return page.where(one_of)
 
-        return self._layout.statements.get(key, write)
+        return layout.statements.get(key, write)
 
     def store(self, work: UnitOfWork) -> int:
         """Delete the records and return how many there were.
@@ -131,21 +146,24 @@ class BulkDelete:
         Raises ``TooManyAffected``, what ``UnitOfWork.collection`` raises, and ``Stale``
         if a transaction before this one failed.
         """
-        work.collection(self._layout.type, self._workspace)
+        for layout in self._layouts.values():
+            work.collection(layout.type, self._workspace)
         self._catch_up.finish(work.session)
         self._check_count(work.session)
         session = work.session
-        table = self._layout.table
-        delete = sa.delete(table).where(*self._is_staged())
-        compiled = session.dialect.compile(delete)
-        values = {"workspace": self._workspace}
-        compiled.run(session.cursor, values)
+        for name, layout in self._layouts.items():
+            delete = sa.delete(layout.table).where(*self._is_staged(layout))
+            compiled = session.dialect.compile(delete)
+            values = {"workspace": self._workspace, "collection": name}
+            compiled.run(session.cursor, values)
         self._staging.store(work, {})
         return self._staging.changes.count
 
-    def _is_staged(self) -> Sequence[SqlCondition]:
-        columns = self._layout.table.c
-        staged = sa.select(STAGED_CHANGES.c.id)
+    def _is_staged(self, layout: Layout) -> Sequence[SqlCondition]:
+        columns = layout.table.c
+        changes = STAGED_CHANGES.c
+        of_collection = changes.collection == sa.bindparam("collection")
+        staged = sa.select(changes.id).where(of_collection)
         in_workspace = columns.workspace == sa.bindparam("workspace")
         is_staged = columns.id.in_(staged)
         return (in_workspace, is_staged)

@@ -9,9 +9,10 @@ from persist.domain.change import Origin
 from persist.domain.errors import WorkspaceNotEmpty
 from persist.domain.query import Query
 from persist.domain.workspace import collections_in
-from persist.storage.catalog import Catalog
+from persist.storage.bulk_delete import BulkDelete
+from persist.storage.catalog import Catalog, Stale
 from persist.storage.layout import Layout
-from persist.storage.records import BATCH_ROWS
+from persist.storage.staging import Staging
 from persist.storage.unit_of_work import UnitOfWork
 
 
@@ -37,21 +38,48 @@ def declare(
     return before is None
 
 
-def delete(
-    work: UnitOfWork, catalog: Catalog, name: str, origin: Origin, *, force: bool
-) -> None:
-    """Delete a workspace, with ``force`` its records too.
+def delete(work: UnitOfWork, catalog: Catalog, name: str) -> None:
+    """Delete a workspace without records.
 
     Raises ``WorkspaceNotFound`` and ``WorkspaceNotEmpty``.
     """
     collections_in(work.workspaces, name)
     for collection in catalog.names_in(name):
         layout = catalog.get(collection)
-        if force:
-            _delete_records(work, layout, name, origin)
-        else:
-            _check_empty(work, layout, name)
+        _check_empty(work, layout, name)
     work.declared_workspaces.delete(name)
+
+
+class WorkspaceDelete:
+    """The deletion of a workspace with its records: ``stage`` in a thread, ``store`` in
+    an exclusive transaction on the connection of the staging.
+
+    Raise ``WorkspaceNotFound``.
+    """
+
+    def __init__(
+        self, staging: Staging, catalog: Catalog, name: str, origin: Origin
+    ) -> None:
+        self._catalog = catalog
+        self._name = name
+        self._collections = catalog.names_in(name)
+        layouts = [catalog.get(collection) for collection in self._collections]
+        self._records = BulkDelete(staging, layouts, name, Query(), None, origin)
+
+    def stage(self) -> None:
+        """Stage the deletion of all its records."""
+        self._records.stage()
+
+    def store(self, work: UnitOfWork) -> None:
+        """Delete everything.
+
+        Raises ``WorkspaceNotFound``, and ``Stale`` if its collections have changed.
+        """
+        collections_in(work.workspaces, self._name)
+        if self._catalog.names_in(self._name) != self._collections:
+            raise Stale
+        self._records.store(work)
+        work.declared_workspaces.delete(self._name)
 
 
 def _check_empty(work: UnitOfWork, layout: Layout, workspace: str) -> None:
@@ -62,15 +90,3 @@ def _check_empty(work: UnitOfWork, layout: Layout, workspace: str) -> None:
             f"{name} has records in the workspace {workspace}; delete them first, or"
             " the workspace with force=true"
         )
-
-
-def _delete_records(
-    work: UnitOfWork, layout: Layout, workspace: str, origin: Origin
-) -> None:
-    """Delete every record, a batch at a time."""
-    collection = work.collection(layout.type, workspace, origin)
-    query = Query()
-    while found := collection.select_for_update(query, BATCH_ROWS - 1):
-        ids = [record_id for record_id, _ in found]
-        collection.delete_all(ids)
-        query = Query(after=(ids[-1],))
