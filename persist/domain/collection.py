@@ -7,12 +7,11 @@ their own.
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, NamedTuple
 
 from persist.domain import counting
-from persist.domain.batch_size import BatchSize
 from persist.domain.change import Change, Operation, Origin
 from persist.domain.command import Command
 from persist.domain.conflict import StaleBase
@@ -37,10 +36,6 @@ from persist.domain.undo import Past
 from persist.domain.value import value
 
 logger = logging.getLogger(__name__)
-
-
-DELETE_BATCH_RECORDS = 500
-"""Records that a deletion keeps in memory."""
 
 
 class Written(NamedTuple):
@@ -410,17 +405,6 @@ class Collection:
                 raise
             raise explained(error, base, current.data) from None
         return self._delete(current)
-
-    def delete_all(self, ids: Sequence[str]) -> None:
-        """Delete records that exist, and keep none of them in memory."""
-        size = BatchSize(DELETE_BATCH_RECORDS)
-        for batch in size.batches(ids):
-            characters = self.records.lock(self.workspace, batch)
-            size.note(len(batch), characters)
-            for record_id in batch:
-                self._delete(self._existing(record_id))
-            self.records.release()
-            self.journal.release()
 
     def select_for_update(self, query: Query, limit: int) -> list[tuple[str, int]]:
         """Lock what matches and return ids and revisions.

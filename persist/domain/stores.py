@@ -32,9 +32,6 @@ class Records(Protocol):
     def select_for_update(self, workspace: str, query: Query) -> list[tuple[str, int]]:
         """Lock what matches and return ids and revisions in the query's order."""
 
-    def release(self) -> None:
-        """Send what waits and forget what was read, so that memory stays flat."""
-
 
 class Journal(Protocol):
     """Where changes go. They get their ``seq`` when the transaction ends."""
@@ -71,12 +68,6 @@ class Journal(Protocol):
         """Erase data and payloads of a record's changes and return how many had any.
 
         Stored answers that show the record are erased too.
-        """
-
-    def release(self) -> None:
-        """Move the changes that wait to the disk if they are many.
-
-        They can then no longer be forgotten: no savepoint may be open.
         """
 
 

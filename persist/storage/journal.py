@@ -206,6 +206,10 @@ class JournalWriter:
         return len(self._waiting)
 
     def release(self) -> None:
+        """Move the changes that wait to the disk if they are many.
+
+        They can then no longer be forgotten: no savepoint may be open.
+        """
         if self._characters < SPILL_CHARACTERS:
             return
         if self._spilled is None:

@@ -204,6 +204,7 @@ class TableRecords:
         self.refused = None
 
     def release(self) -> None:
+        """Send what waits and forget what was read, so that memory stays flat."""
         self.flush()
         self.forget()
 
