@@ -43,7 +43,7 @@ class Worker:
 
     def start(self) -> None:
         """Start the process."""
-        listener = _listener_beside(self._bound)
+        listener = _listener_on_address_of(self._bound)
         process = Process(self._config, [listener])
         process.start()
         # Only the process has it, so that it ends with the process.
@@ -176,7 +176,7 @@ class Supervisor:
             worker.stop()
 
 
-def _listener_beside(bound: socket.socket) -> socket.socket:
+def _listener_on_address_of(bound: socket.socket) -> socket.socket:
     """Return a socket that is bound to the same address.
 
     ``bound`` keeps the address and never listens.

@@ -76,7 +76,11 @@ class BulkDelete:
         cursor.close()
 
     def _values(self, layout: Layout) -> dict[str, object]:
-        return query_sql.values(layout, self._workspace, self._query)
+        return query_sql.values(
+            layout,
+            self._workspace,
+            self._query,
+        )
 
     def _check_count(self, reader: Session[Dialect]) -> None:
         if self._max_affected is None:
@@ -84,7 +88,8 @@ class BulkDelete:
         count = 0
         for layout in self._layouts.values():
             statement = count_statement(layout, self._query)
-            cursor = statement.run(reader.cursor, self._values(layout))
+            values = self._values(layout)
+            cursor = statement.run(reader.cursor, values)
             ((found,),) = cursor.fetchall()
             count += found
         if count > self._max_affected:
@@ -115,8 +120,9 @@ class BulkDelete:
         if workspace != self._workspace:
             return
         layout = self._layouts[collection]
-        bound = {"among": reader.dialect.bound_list(ids)}
-        values = {**self._values(layout), **bound}
+        among = reader.dialect.bound_list(ids)
+        values = self._values(layout)
+        values["among"] = among
         statement = self._matching_among(layout)
         cursor = statement.run(reader.cursor, values)
         rows = cursor.fetchall()
@@ -152,9 +158,13 @@ class BulkDelete:
         self._check_count(work.session)
         session = work.session
         for name, layout in self._layouts.items():
-            delete = sa.delete(layout.table).where(*self._is_staged(layout))
+            conditions = self._is_staged(layout)
+            delete = sa.delete(layout.table).where(*conditions)
             compiled = session.dialect.compile(delete)
-            values = {"workspace": self._workspace, "collection": name}
+            values = {
+                "workspace": self._workspace,
+                "collection": name,
+            }
             compiled.run(session.cursor, values)
         self._staging.store(work, {})
         return self._staging.changes.count

@@ -17,7 +17,10 @@ from persist.storage.unit_of_work import UnitOfWork
 
 
 def declare(
-    work: UnitOfWork, catalog: Catalog, name: str, collections: Iterable[str]
+    work: UnitOfWork,
+    catalog: Catalog,
+    name: str,
+    collections: Iterable[str],
 ) -> bool:
     """Have a workspace contain these collections and return whether it is new.
 
@@ -58,13 +61,25 @@ class WorkspaceDelete:
     """
 
     def __init__(
-        self, staging: Staging, catalog: Catalog, name: str, origin: Origin
+        self,
+        staging: Staging,
+        catalog: Catalog,
+        name: str,
+        origin: Origin,
     ) -> None:
         self._catalog = catalog
         self._name = name
         self._collections = catalog.names_in(name)
         layouts = [catalog.get(collection) for collection in self._collections]
-        self._records = BulkDelete(staging, layouts, name, Query(), None, origin)
+        everything = Query()
+        self._records = BulkDelete(
+            staging,
+            layouts,
+            name,
+            everything,
+            None,
+            origin,
+        )
 
     def stage(self) -> None:
         """Stage the deletion of all its records."""
