@@ -1,5 +1,6 @@
 """A page of the console that asks no other host, breaks no rule and has no error."""
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -7,7 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 
 from persist.domain.access import scope_of
 from persist.storage.dialect import dialect_of
@@ -84,6 +85,26 @@ def refusals(page: Page) -> list[str]:
     return found
 
 
+def button(where: Page | Locator, name: str) -> Locator:
+    """Return the button of this name, not those whose names begin with it."""
+    return where.get_by_role("button", name=name, exact=True)
+
+
+def field(page: Page, name: str) -> Locator:
+    """Return the control of a member in the form of a record."""
+    return page.locator(f'[data-pointer="/{name}"] :is(input, textarea, select)')
+
+
+def notice(page: Page, text: str | re.Pattern[str]) -> Locator:
+    """Return the note about something that was done, not the same words elsewhere."""
+    return page.locator(".notes").get_by_text(text, exact=True)
+
+
+def accepted(page: Page) -> Locator:
+    """Return the verdict that the service would store what was typed."""
+    return page.locator(".verdict.good")
+
+
 @dataclass(frozen=True)
 class KeyRing:
     """Keys of the database of a service."""
@@ -103,9 +124,9 @@ class KeyRing:
 def sign_in(page: Page, key: str) -> None:
     """Paste a key where the console asks for one."""
     page.goto("/console")
-    page.get_by_label("Key").fill(key)
-    page.get_by_role("button", name="Enter").click()
-    expect(page.get_by_role("heading", name="Home")).to_be_visible()
+    page.get_by_label("Key", exact=True).fill(key)
+    button(page, "Enter").click()
+    expect(page.get_by_role("heading", name="Home", exact=True)).to_be_visible()
 
 
 def ticket(service: httpx.Client, **data: object) -> str:

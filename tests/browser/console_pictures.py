@@ -16,7 +16,7 @@ import httpx
 from playwright.sync_api import FloatRect, Page, sync_playwright
 
 from tests.browser.chromium import CHROMIUM, FLAGS
-from tests.browser.console import TICKETS, KeyRing
+from tests.browser.console import TICKETS, KeyRing, button, field
 from tests.support.server import Server, serving
 
 SIZES = {"wide": (1300, 850), "narrow": (360, 740)}
@@ -116,7 +116,7 @@ def screens(page: Page, shop: Shop) -> Iterator[str]:
     """Open the screens one after the other; yield the name of each while it is
     open."""
     page.goto("/console")
-    page.get_by_label("Key").wait_for()
+    page.get_by_label("Key", exact=True).wait_for()
     yield "enter"
     shop.enter(page)
     ticket = f"/console/c/ops-tickets/{shop.record}"
@@ -141,7 +141,7 @@ def screens(page: Page, shop: Shop) -> Iterator[str]:
             page.get_by_role("checkbox").nth(4).check()
         yield name
     page.goto(ticket)
-    page.get_by_label("severity").fill("many")
+    field(page, "severity").fill("many")
     page.locator(".field.faulty").wait_for()
     yield "record-fault"
     yield from conflict(page, ticket, shop)
@@ -155,13 +155,13 @@ def screens(page: Page, shop: Shop) -> Iterator[str]:
 def conflict(page: Page, ticket: str, shop: Shop) -> Iterator[str]:
     """Edit a record that somebody else changes."""
     page.goto(ticket)
-    page.get_by_label("title").fill("Database down since noon")
-    page.get_by_label("severity").fill("50")
+    field(page, "title").fill("Database down since noon")
+    field(page, "severity").fill("50")
     page.locator(".verdict.good").wait_for()
     shop.change(title="Database is down", migration_note="by hand")
-    page.get_by_role("button", name="Merge with mine").wait_for()
+    button(page, "Merge with mine").wait_for()
     yield "theirs"
-    page.get_by_role("button", name="Merge with mine").click()
+    button(page, "Merge with mine").click()
     page.locator(".conflict .differences").wait_for()
     yield "conflict"
     shop.change(title="Database <b>down</b>", migration_note=None)
@@ -171,7 +171,7 @@ def dialogs(page: Page, ticket: str) -> Iterator[str]:
     """Open the dialogs, each on its screen."""
 
     def press(name: str) -> None:
-        page.get_by_role("button", name=name, exact=True).first.click()
+        button(page, name).first.click()
 
     page.goto("/console/snapshots")
     press("Take one")

@@ -12,7 +12,7 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.console import MARKS, pages
+from tests.browser.console import MARKS, accepted, field, notice, pages
 from tests.support.server import Server, serving
 
 pytestmark = [*MARKS, pytest.mark.slow]
@@ -108,10 +108,10 @@ def test_what_is_stored_is_text_and_is_stored_again_as_it_was(
         assert "Persist" in page.title()
         assert "\u202e" not in page.locator("body").inner_text()
     page.goto(f"/console/c/anything/{record}")
-    page.get_by_label("constructor", exact=True).fill('"valueOf"')
-    expect(page.get_by_text("The service would take it")).to_be_visible()
+    field(page, "constructor").fill('"valueOf"')
+    expect(accepted(page)).to_be_visible()
     page.keyboard.press("Control+s")
-    expect(page.get_by_text("Saved as revision 2.")).to_be_visible()
+    expect(notice(page, "Saved as revision 2.")).to_be_visible()
     again = service.get(f"/api/anything/{record}").text
     assert json.loads(again)["data"] == HOSTILE | {"constructor": "valueOf"}
     assert digits(again) == digits(text)
@@ -152,14 +152,14 @@ def test_a_large_record_is_opened_and_edited_quickly(
         page.get_by_text("first").first.wait_for()
         assert time.monotonic() - began < BUSY_SECONDS
     page.goto(f"/console/c/anything/{record}")
-    field = page.get_by_label("first", exact=True)
-    field.fill('"2"')
-    expect(page.get_by_text("The service would take it")).to_be_visible()
+    first = field(page, "first")
+    first.fill('"2"')
+    expect(accepted(page)).to_be_visible()
     began = time.monotonic()
-    field.press_sequentially("   ")
+    first.press_sequentially("   ")
     assert (time.monotonic() - began) / 3 < BUSY_SECONDS / 4
     page.keyboard.press("Control+s")
-    expect(page.get_by_text("Saved as revision 2.")).to_be_visible()
+    expect(notice(page, "Saved as revision 2.")).to_be_visible()
     page.goto("/console/c/anything")
     page.get_by_role("row").nth(1).wait_for()
     assert page.evaluate("document.querySelectorAll('*').length") < 5_000
