@@ -1,9 +1,13 @@
 """The contract suite's fixtures: every test that asks for a service runs once on each
 database."""
 
+import os
+import shutil
+import tempfile
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -18,6 +22,9 @@ NewDatabase = Callable[[], str]
 
 SETTINGS = {"BODY_TIMEOUT_SECONDS": "1"}
 
+MEMORY = Path("/dev/shm")
+NEEDED_MEMORY = 4 << 30
+
 
 @dataclass(frozen=True)
 class Service:
@@ -30,6 +37,16 @@ class Service:
     @property
     def url(self) -> str:
         return self.server.url
+
+
+def pytest_configure() -> None:
+    """Keep temporary files in memory where there is room: most of them are databases
+    whose every commit would wait for the disk. `TMPDIR` overrides it."""
+    if "TMPDIR" in os.environ or not MEMORY.is_dir():
+        return
+    if os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free >= NEEDED_MEMORY:
+        os.environ["TMPDIR"] = str(MEMORY)
+        tempfile.tempdir = None
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
