@@ -4,6 +4,7 @@
 import json
 import re
 import secrets
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -13,7 +14,8 @@ import pytest
 
 from persist.api.query_params import listing
 from persist.storage import query_sql
-from persist.storage.catalog import Catalog
+from persist.storage.catalog import Catalog, registered_layout
+from persist.storage.definitions import Definitions
 from persist.storage.dialect import Dialect, dialect_of
 from persist.storage.layout import Layout
 from persist.storage.records import page_statement
@@ -21,7 +23,15 @@ from persist.storage.registered_indexes import update_registered_indexes
 from persist.storage.sql import Connection, Session
 from tests.support.collection import Collection
 from tests.support.problems import Json, assert_problem, pointers
-from tests.support.registered import Replicas, an_object, imported, put, registered
+from tests.support.registered import (
+    Replicas,
+    an_empty_database,
+    an_object,
+    imported,
+    put,
+    registered,
+)
+from tests.support.server import serving
 
 pytest_plugins = ["tests.support.replicas"]
 
@@ -87,9 +97,9 @@ def filled(replicas: Replicas) -> Collection:
 
 def layout_at(dialect: Dialect, connection: Connection, name: str) -> Layout:
     """The layout a service has of a type, built from what is stored."""
-    catalog = Catalog(dialect, [])
-    catalog.refresh(Session(dialect, connection.cursor()))
-    return catalog.get(name)
+    definitions = Definitions(Session(dialect, connection.cursor()))
+    (source,) = [each for each in definitions.current() if each.name == name]
+    return registered_layout(source, dialect)
 
 
 def plan_of(url: str, name: str, query: str) -> str:
@@ -283,9 +293,16 @@ def with_old_index(url: str, name: str) -> None:
 
 
 def test_an_index_of_an_earlier_release_is_replaced_at_start(
-    replicas: Replicas, name: str
+    request: pytest.FixtureRequest, database: str, tmp_path: Path, name: str
 ) -> None:
-    client, url = replicas.client, replicas.database
+    url = an_empty_database(request, database, tmp_path)
+    with serving(url, tmp_path) as server, server.client() as client:
+        _replace_the_index_of_an_earlier_release(client, url, name)
+
+
+def _replace_the_index_of_an_earlier_release(
+    client: httpx.Client, url: str, name: str
+) -> None:
     registered(client, name, an_object(o={"type": "object"}), unique=["o"])
     own = Collection(client, name)
     before = index_names(url, name)
