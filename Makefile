@@ -10,7 +10,7 @@ BUILD = $(ENGINE) build $(if $(filter docker,$(ENGINE)),,--format docker)
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help console console-pictures serve showcase test test-console test-unit test-slow test-hostile resilience clients lint format openapi openapi-check docs bench image test-image lock clean
+.PHONY: help console console-pictures serve showcase test test-console test-unit test-slow test-hostile resilience clients lint format openapi openapi-check blocking-client docs bench image test-image lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-14s %s\n", $$1, $$2}'
@@ -56,6 +56,9 @@ openapi: .venv/run ## Write openapi/openapi.json
 
 openapi-check: .venv/run ## Fail where openapi/openapi.json differs from the code
 	$(BIN)/persist openapi | diff openapi/openapi.json -
+
+blocking-client: .venv/dev ## Write persist/client/blocking.py from asynchronous.py
+	$(BIN)/python -m tests.support.blocking_client
 
 docs: .venv/dev ## Build the documentation into build/site, links checked
 	$(BIN)/python -m tests.support.reference_pages

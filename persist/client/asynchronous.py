@@ -1,4 +1,7 @@
-"""AsyncClient: the asynchronous client, method for method as ``Client``."""
+"""AsyncClient: the asynchronous client.
+
+``blocking.py`` is made of this file: run ``make blocking-client`` after a change.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
@@ -209,16 +212,11 @@ class AsyncClient:
             await response.aclose()
 
     def _request(self, call: Call[Any]) -> httpx.Request:
-        content: AsyncIterator[bytes] | bytes | None
-        if call.content is None or isinstance(call.content, bytes):
-            content = call.content
-        else:
-            content = _asynchronously(call.content)
         return self._http.build_request(
             call.method,
             self._url + call.path,
             params=call.query or None,  # an empty one drops that of the path
-            content=content,
+            content=call.async_content,
             headers=self._headers | call.headers,
         )
 
@@ -304,7 +302,8 @@ class AsyncCollection(Generic[Data]):
 
     async def delete(self, target: Target) -> None:
         """Delete a record; its history stays."""
-        await self._client.send(self._calls.delete(target))
+        call = self._calls.delete(target)
+        await self._client.send(call)
 
     async def run(
         self, target: Target, command: str, **payload: Any
@@ -323,9 +322,8 @@ class AsyncCollection(Generic[Data]):
     async def delete_matching(self, max_affected: int, **filters: Any) -> int:
         """Delete the records that match, unless they are more than ``max_affected``;
         return how many."""
-        return await self._client.send(
-            self._calls.delete_matching(max_affected, filters)
-        )
+        call = self._calls.delete_matching(max_affected, filters)
+        return await self._client.send(call)
 
     async def history(self, key: str) -> AsyncIterator[Change]:
         """Yield the changes of a record, newest first; also after its deletion."""
@@ -367,11 +365,7 @@ class AsyncCollection(Generic[Data]):
     async def export(self, **filters: Any) -> AsyncIterator[Record[Data]]:
         """Yield the records that match, all as of one moment."""
         splitter = LineSplitter()
-        async for chunk in self._client.stream(self._calls.export(filters)):
+        call = self._calls.export(filters)
+        async for chunk in self._client.stream(call):
             for line in splitter.lines(chunk):
                 yield self._calls.read_line(line)
-
-
-async def _asynchronously(chunks: Iterable[bytes]) -> AsyncIterator[bytes]:
-    for chunk in chunks:
-        yield chunk

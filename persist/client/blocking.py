@@ -1,4 +1,7 @@
-"""Client: the synchronous client."""
+"""Client: the blocking client, method for method as ``Client``.
+
+``make blocking-client`` writes this file from ``asynchronous.py``: change that one.
+"""
 
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -352,7 +355,8 @@ class Collection(Generic[Data]):
 
     def export(self, **filters: Any) -> Iterator[Record[Data]]:
         """Yield the records that match, all as of one moment."""
-        call = self._calls.export(filters)
         splitter = LineSplitter()
+        call = self._calls.export(filters)
         for chunk in self._client.stream(call):
-            yield from map(self._calls.read_line, splitter.lines(chunk))
+            for line in splitter.lines(chunk):
+                yield self._calls.read_line(line)

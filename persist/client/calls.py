@@ -5,7 +5,7 @@
 
 import json
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Generic, TypeVar
@@ -68,6 +68,13 @@ class Call(Generic[Answer]):
     headers: dict[str, str] = field(default_factory=dict)
 
     @property
+    def async_content(self) -> bytes | AsyncIterator[bytes] | None:
+        """The body as ``httpx.AsyncClient`` takes it: no iterable that blocks."""
+        if self.content is None or isinstance(self.content, bytes):
+            return self.content
+        return _asynchronously(self.content)
+
+    @property
     def is_repeatable(self) -> bool:
         """Whether the body can be sent a second time."""
         return self.content is None or isinstance(self.content, bytes)
@@ -76,6 +83,11 @@ class Call(Generic[Answer]):
         """Give a write a key of its own, unless the caller chose one."""
         if self.method not in ("GET", "HEAD"):
             self.headers.setdefault("Idempotency-Key", str(uuid.uuid4()))
+
+
+async def _asynchronously(chunks: Iterable[bytes]) -> AsyncIterator[bytes]:
+    for chunk in chunks:
+        yield chunk
 
 
 def json_call(
