@@ -23,7 +23,7 @@ REMEMBERED_WARNINGS = 1_000
 
 
 def _name_request(
-    _: Any, __: str, event: structlog.typing.EventDict
+    _: object, __: str, event: structlog.typing.EventDict
 ) -> structlog.typing.EventDict:
     request = CURRENT.get(None)
     if request is not None:
@@ -102,7 +102,7 @@ def _formatter() -> logging.Formatter:
 
 
 def _drop_coloured_message(
-    _: Any, __: str, event: structlog.typing.EventDict
+    _: object, __: str, event: structlog.typing.EventDict
 ) -> structlog.typing.EventDict:
     """Drop uvicorn's second version of a message, which is for terminals."""
     event.pop("color_message", None)

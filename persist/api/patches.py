@@ -1,7 +1,6 @@
 """Patches over HTTP: the change that a body stands for, by its media type."""
 
 from collections.abc import Callable
-from typing import Any
 
 from persist.domain.entity_type import EntityType
 from persist.domain.errors import InvalidPatch
@@ -24,7 +23,7 @@ def write_decimals_of(entity_type: EntityType, media_type: str) -> WriteDecimals
     return lambda _, operations: map_values(operations, write)
 
 
-def change_of(patch: Any, media_type: str, max_bytes: int) -> Change:
+def change_of(patch: object, media_type: str, max_bytes: int) -> Change:
     """Return the change of a patch, whose result may have ``max_bytes``.
 
     Raises ``InvalidPatch``; the change may raise it, too, and ``PatchTestFailed``.

@@ -175,7 +175,7 @@ class _Parser:
     def _added(
         self,
         kind: FieldType,
-        value: Any,
+        value: object,
     ) -> Parameter:
         self.values.append(value)
         return Parameter(len(self.values) - 1, kind)

@@ -411,7 +411,7 @@ def _after(
 
 
 def _fits(
-    value: Any,
+    value: object,
     field: Field,
 ) -> bool:
     """Return whether a value of a cursor can be a sort value of a field."""

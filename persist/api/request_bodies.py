@@ -55,7 +55,7 @@ class Body(dict[str, Any]):
         return self._validate(sent)
 
 
-def documented(schema: Any, example: Json, *, required: bool = True) -> Json:
+def documented(schema: object, example: Json, *, required: bool = True) -> Json:
     """Return a body as an operation of OpenAPI shows it."""
     described = {"schema": schema, "example": example}
     body = {

@@ -52,7 +52,7 @@ class Response(responses.Response):
         await send(start)
         await send({"type": "http.response.body", "body": b"" if head else self.body})
 
-    async def __call__(self, scope: Any, receive: Any, send: Send) -> None:
+    async def __call__(self, scope: object, receive: object, send: Send) -> None:
         await self.send(send)
 
 
@@ -102,7 +102,7 @@ async def _disconnected(receive: Receive) -> None:
 
 
 def json_response(
-    value: Any, status: int = 200, headers: Iterable[tuple[bytes, bytes]] = ()
+    value: object, status: int = 200, headers: Iterable[tuple[bytes, bytes]] = ()
 ) -> Response:
     """Return a JSON value as a response."""
     return Response(status, dumps(value).encode(), [JSON, *headers])
@@ -197,7 +197,7 @@ def outcome_text(
     record_id: str,
     status: str,
     reason: str | None,
-    result: Any,
+    result: object,
     revision: int,
 ) -> str:
     """Return the outcome of a command on one record as JSON text."""

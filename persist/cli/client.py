@@ -235,5 +235,5 @@ def _collection_path(collection: str) -> str:
     return path_of("api", collection, "snapshots")
 
 
-def _same(answer: Any) -> Any:
+def _same(answer: object) -> Any:
     return answer

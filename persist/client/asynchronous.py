@@ -166,7 +166,7 @@ class AsyncClient:
         return await self.send(undo_call(selected, dry_run=dry_run))
 
     async def request(
-        self, method: str, path: str, body: Any = None, **query: Any
+        self, method: str, path: str, body: object = None, **query: Any
     ) -> Any:
         """Send any request of the HTTP reference; return the JSON answer, or None."""
         call: Call[Any] = json_call(

@@ -164,7 +164,7 @@ class Client:
         }
         return self.send(undo_call(selected, dry_run=dry_run))
 
-    def request(self, method: str, path: str, body: Any = None, **query: Any) -> Any:
+    def request(self, method: str, path: str, body: object = None, **query: Any) -> Any:
         """Send any request of the HTTP reference; return the JSON answer, or None."""
         call: Call[Any] = json_call(
             method, path, lambda answer: answer, body=body, query=query_of(query)

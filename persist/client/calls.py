@@ -95,7 +95,7 @@ def json_call(
     path: str,
     read: Callable[[Any], Answer],
     *,
-    body: Any = None,
+    body: object = None,
     query: Query | None = None,
     headers: Mapping[str, str] = {},
     media_type: str = "application/json",
@@ -124,7 +124,7 @@ def query_of(filters: Mapping[str, Any]) -> Query:
     return pairs
 
 
-def _parameter(name: str, value: Any) -> str:
+def _parameter(name: str, value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, dict):
@@ -383,7 +383,7 @@ def import_line(data: object) -> bytes:
     return _line(dump(data))
 
 
-def _line(value: Any) -> bytes:
+def _line(value: object) -> bytes:
     return json.dumps(value, ensure_ascii=False).encode() + b"\n"
 
 

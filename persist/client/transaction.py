@@ -162,7 +162,7 @@ def _plain(data: object) -> Any:
     return data if isinstance(data, dict) else dump(data)
 
 
-def _encoded(value: Any) -> Any:
+def _encoded(value: object) -> Any:
     """Return a value with its references written out and look-alikes escaped."""
     if isinstance(value, Reference):
         return {"$ref": reference_path(value)}

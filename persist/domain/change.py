@@ -1,8 +1,14 @@
-"""Change: one accepted write, in the journal."""
+"""Change: one accepted write, in the journal.
+
+``Change`` is also where the next state of a record is made, for writes of one record
+(``collection``) and for those of many that are staged (``storage.staging``) alike.
+"""
 
 from enum import StrEnum
+from typing import Self
 
-from persist.domain.record import Record
+from persist.domain.entity_type import EntityType
+from persist.domain.record import Data, Record
 from persist.domain.value import value
 
 
@@ -49,3 +55,52 @@ class Change:
     command: str | None = None
     payload: str | None = None
     snapshot: str | None = None
+
+    @classmethod
+    def creation(
+        cls,
+        entity_type: EntityType,
+        workspace: str,
+        record_id: str,
+        data: Data,
+        origin: Origin,
+        now: str,
+        *,
+        revision: int = 1,
+    ) -> Self:
+        """Return the change that creates a record of valid data."""
+        record = Record.first(
+            entity_type.name,
+            entity_type.schema_version,
+            workspace,
+            record_id,
+            data,
+            now,
+            revision=revision,
+        )
+        return cls(Operation.CREATE, record, origin)
+
+    @classmethod
+    def deletion(
+        cls, record: Record, origin: Origin, now: str, payload: str | None = None
+    ) -> Self:
+        """Return the change that deletes a record; it takes a revision."""
+        deleted = record.deleted(now)
+        return cls(Operation.DELETE, deleted, origin, payload=payload)
+
+    @classmethod
+    def migration(
+        cls,
+        record: Record,
+        schema_version: int,
+        text: str,
+        parsed: Data | None,
+        origin: Origin,
+        now: str,
+    ) -> Self:
+        """Return the change that stores data as another schema version has it.
+
+        It takes a revision even if the data stayed the same.
+        """
+        migrated = record.next(schema_version, now, text, parsed)
+        return cls(Operation.MIGRATE, migrated, origin)

@@ -1,9 +1,10 @@
-"""Collection: the only place where a stored record changes.
+"""Collection: the writes of records, one at a time, inside a transaction.
 
 Replace, patch and command are ``transition`` with another ``change``: read the record,
 check the precondition, change the data, stop if nothing changed, take the next
-revision, store, journal. Creation, deletion, migration and restore have methods of
-their own.
+revision, store, journal. Creation, deletion and migration have methods of their own.
+Imports, restores, evolutions and bulk deletes stage the changes of all their records
+first (``storage.staging``).
 """
 
 import logging
@@ -11,7 +12,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from persist.domain import counting
 from persist.domain.change import Change, Operation, Origin
 from persist.domain.command import Command
 from persist.domain.conflict import StaleBase
@@ -24,7 +24,6 @@ from persist.domain.errors import (
     RecordExists,
     RecordNotFound,
     RevisionNotFound,
-    TooManyAffected,
 )
 from persist.domain.json_diff import ABSENT
 from persist.domain.precondition import NO_PRECONDITION, Precondition
@@ -90,17 +89,17 @@ class Collection:
         return self._create(data, record_id, revision=last + 1)
 
     def _create(self, data: Data, record_id: str, *, revision: int) -> Record:
-        record = self._first(data, record_id, revision)
-        self._store(Change(Operation.CREATE, record, self.origin))
-        return record
+        change = self._creation(data, record_id, revision)
+        self._store(change)
+        return change.record
 
-    def _first(self, data: Data, record_id: str, revision: int) -> Record:
-        return Record.first(
-            self.type.name,
-            self.type.schema_version,
+    def _creation(self, data: Data, record_id: str, revision: int) -> Change:
+        return Change.creation(
+            self.type,
             self.workspace,
             record_id,
             data,
+            self.origin,
             self.now,
             revision=revision,
         )
@@ -350,10 +349,9 @@ class Collection:
         last_revision: int,
         created_at: str,
     ) -> Record:
-        """Store a deleted record again; its time of creation is that of its last
-        life."""
-        record = self._first(data, record_id, last_revision + 1)
-        record = replace(record, created_at=created_at)
+        """Store a deleted record again, with the time at which it was created."""
+        created = self._creation(data, record_id, last_revision + 1)
+        record = replace(created.record, created_at=created_at)
         self._store(Change(Operation.REVERT, record, self.origin, payload=payload))
         return record
 
@@ -380,13 +378,11 @@ class Collection:
         )
 
     def migrate(self, current: Record, text: str, parsed: Data | None = None) -> Record:
-        """Store the data of a record as the present schema version has it.
-
-        It takes a revision even if the data stayed the same.
-        """
-        record = current.next(self.type.schema_version, self.now, text, parsed)
-        self._store(Change(Operation.MIGRATE, record, self.origin))
-        return record
+        """Store the data of a record as the present schema version has it."""
+        version = self.type.schema_version
+        change = Change.migration(current, version, text, parsed, self.origin, self.now)
+        self._store(change)
+        return change.record
 
     def make_room(self, current: Record) -> None:
         """Remove a record that another will replace; that adds the change."""
@@ -440,21 +436,11 @@ class Collection:
         return current
 
     def _delete(self, current: Record, payload: str | None = None) -> Record:
-        deleted = current.deleted(self.now)
         self.records.remove(current)
-        change = Change(Operation.DELETE, deleted, self.origin, payload=payload)
+        change = Change.deletion(current, self.origin, self.now, payload)
         self.journal.append(change)
-        return deleted
+        return change.record
 
     def _store(self, change: Change) -> None:
         self.records.put(change.record)
         self.journal.append(change)
-
-
-def too_many(matching: int, max_affected: int) -> TooManyAffected:
-    """Return the refusal if more records match than the client expected."""
-    return TooManyAffected(
-        f"{counting.matching(matching)} and max_affected is {max_affected}; nothing"
-        " was changed. Narrow the filter or raise max_affected",
-        matching=matching,
-    )

@@ -8,7 +8,6 @@ same. An index is built over them: whoever changes a form gives the function a n
 
 import re
 from decimal import Decimal
-from typing import Any
 
 MAX_DECIMAL_DIGITS = 38
 """Digits of a decimal written without an exponent; SQL's usual limit."""
@@ -46,7 +45,7 @@ MONTHS_PREFIX = "q"
 """Begins the form of a duration with months or years, which has no length."""
 
 
-def decimal_form(value: Any) -> str | None:
+def decimal_form(value: object) -> str | None:
     """Return the comparable form of a decimal; None of anything else."""
     matched = _matched(_DECIMAL, value)
     if matched is None:
@@ -70,7 +69,7 @@ def decimal_form(value: Any) -> str | None:
     )
 
 
-def date_time_form(value: Any) -> str | None:
+def date_time_form(value: object) -> str | None:
     """Return the comparable form of an RFC 3339 date-time: its instant.
 
     None of anything else.
@@ -98,7 +97,7 @@ def date_time_form(value: Any) -> str | None:
     )
 
 
-def time_form(value: Any) -> str | None:
+def time_form(value: object) -> str | None:
     """Return the comparable form of a time of day; None of anything else.
 
     A time without an offset is compared as UTC.
@@ -117,7 +116,7 @@ def time_form(value: Any) -> str | None:
     )
 
 
-def duration_form(value: Any) -> str | None:
+def duration_form(value: object) -> str | None:
     """Return the comparable form of an ISO 8601 duration: its length.
 
     With months or years it is a form that equals that of as many months, and sorts
@@ -142,7 +141,7 @@ def duration_form(value: Any) -> str | None:
 
 def _matched(
     pattern: re.Pattern[str],
-    value: Any,
+    value: object,
 ) -> re.Match[str] | None:
     if not isinstance(value, str) or len(value) > MAX_TEXT:
         return None

@@ -36,13 +36,13 @@ class StaleBase:
     data: Data
     changes: list[ChangeSummary]
 
-    def describe(self, theirs: Any) -> dict[str, Any]:
+    def describe(self, theirs: object) -> dict[str, Any]:
         """Return the members of a refusal: what differs, and who changed it."""
         return {
             "changed": changed_pointers(self.data, theirs),
             "changes": [change._asdict() for change in self.changes],
         }
 
-    def merge(self, theirs: Any, mine: Data) -> Merge:
+    def merge(self, theirs: object, mine: Data) -> Merge:
         """Return both changes of the base as one, or their conflicts."""
         return merge(self.data, theirs, mine)

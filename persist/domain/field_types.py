@@ -100,7 +100,7 @@ class ValueType:
     description: str
     check: Callable[[str], object] = str
 
-    def value(self, json_value: Any) -> Any:
+    def value(self, json_value: object) -> Any:
         """Return what is compared of a value in a query. Raises ``ValueError``."""
         form = self.form(json_value)
         if form is None:
@@ -113,12 +113,12 @@ class ValueType:
         return form
 
 
-def _integer_form(value: Any) -> int | None:
+def _integer_form(value: object) -> int | None:
     number = _number_form(value)
     return number if isinstance(number, int) else None
 
 
-def _number_form(value: Any) -> int | float | None:
+def _number_form(value: object) -> int | float | None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     if isinstance(value, int):
@@ -126,11 +126,11 @@ def _number_form(value: Any) -> int | float | None:
     return normalize_number(value) if math.isfinite(value) else None
 
 
-def _boolean_form(value: Any) -> bool | None:
+def _boolean_form(value: object) -> bool | None:
     return value if isinstance(value, bool) else None
 
 
-def _text_form(value: Any) -> str | None:
+def _text_form(value: object) -> str | None:
     return value if isinstance(value, str) else None
 
 
@@ -139,12 +139,12 @@ def _date_form(value: Any) -> str | None:
     return value if is_date else None
 
 
-def _uuid_form(value: Any) -> str | None:
+def _uuid_form(value: object) -> str | None:
     lower = value.lower() if isinstance(value, str) else ""
     return lower if _UUID.fullmatch(lower) else None
 
 
-def _decimal_of_number(value: Any) -> str | None:
+def _decimal_of_number(value: object) -> str | None:
     """Return the form of decimal text, or of a JSON number."""
     number = _number_form(value)
     return decimal_form(value if number is None else repr(number))

@@ -35,8 +35,8 @@ class Difference:
 
 
 def differences(
-    before: Any,
-    after: Any,
+    before: object,
+    after: object,
     path: Path = (),
 ) -> Iterator[Difference]:
     """Yield the differences between two values, each as deep as possible."""
@@ -50,12 +50,12 @@ def differences(
         yield from differences(old, new, (*path, name))
 
 
-def changed_pointers(before: Any, after: Any) -> list[str]:
+def changed_pointers(before: object, after: object) -> list[str]:
     """Return the JSON Pointers at which two values differ."""
     return [pointer(found.path) for found in differences(before, after)]
 
 
-def json_patch_between(before: Any, after: Any) -> list[dict[str, Any]]:
+def json_patch_between(before: object, after: object) -> list[dict[str, Any]]:
     """Return a JSON Patch (RFC 6902) that turns one value into another."""
     return [_operation(found) for found in differences(before, after)]
 
@@ -82,9 +82,9 @@ class Merge:
 
 
 def merge(
-    base: Any,
-    theirs: Any,
-    mine: Any,
+    base: object,
+    theirs: object,
+    mine: object,
 ) -> Merge:
     """Merge two changes of ``base``: the changes of ``mine`` are applied to ``theirs``.
 
@@ -138,7 +138,7 @@ def _member_names(*objects: dict[str, Any]) -> dict[str, None]:
     return {name: None for each in objects for name in each}
 
 
-def _same(one: Any, other: Any) -> bool:
+def _same(one: object, other: object) -> bool:
     if one is ABSENT or other is ABSENT:
         return one is other
     return same_json(one, other)

@@ -34,7 +34,7 @@ END_OF_LIST = "-"
 Path = Sequence[str]
 
 
-def merge_patch(target: Any, patch: Any) -> Any:
+def merge_patch(target: object, patch: object) -> Any:
     """Return ``target`` with ``patch`` merged in (RFC 7396, section 2). The arguments
     are not changed."""
     if not isinstance(patch, dict):
@@ -82,7 +82,7 @@ class JsonPatch:
         return document
 
     def _size_after_copy(
-        self, document: Any, operation: dict[str, Any], size: int
+        self, document: object, operation: dict[str, Any], size: int
     ) -> int:
         """Return an upper bound of the size after a copy, in characters. Raises
         ``InvalidPatch`` where the result of so many copies would be too large."""
@@ -110,7 +110,7 @@ class _TestFailed(Exception):
     """The value of a test operation differs."""
 
 
-def json_patch(operations: Any, max_bytes: int) -> JsonPatch:
+def json_patch(operations: object, max_bytes: int) -> JsonPatch:
     """Return the JSON Patch of a body. Raises ``InvalidPatch``."""
     if not isinstance(operations, list):
         raise InvalidPatch("a JSON Patch is an array of operations")
@@ -128,7 +128,7 @@ def json_patch(operations: Any, max_bytes: int) -> JsonPatch:
 
 
 def map_values(
-    operations: Any,
+    operations: object,
     change: Callable[[Path, Any], Any],
 ) -> Any:
     """Return a JSON Patch whose values are those that ``change`` returns for a path and
@@ -139,7 +139,7 @@ def map_values(
 
 
 def _with_value(
-    operation: Any,
+    operation: object,
     change: Callable[[Path, Any], Any],
 ) -> Any:
     if not isinstance(operation, dict) or "value" not in operation:
@@ -152,7 +152,7 @@ def _with_value(
     return operation | {"value": value}
 
 
-def _check_form(operation: Any) -> None:
+def _check_form(operation: object) -> None:
     """Raise ``_Fault`` where an operation could be applied to no data at all."""
     if not isinstance(operation, dict):
         raise _Fault("an operation is a JSON object")
@@ -177,7 +177,7 @@ def _check_target(op: str, operation: dict[str, Any], path: Path) -> None:
         raise _Fault("the complete data cannot be removed; DELETE the record")
 
 
-def _check_pointer(pointer: Any, member: str) -> None:
+def _check_pointer(pointer: object, member: str) -> None:
     if not isinstance(pointer, str):
         raise _Fault(f"{member} is a JSON Pointer, which is text")
     if pointer and not pointer.startswith("/"):
@@ -186,7 +186,7 @@ def _check_pointer(pointer: Any, member: str) -> None:
         raise _Fault(f"in {member}, a ~ is written ~0 and a / is written ~1")
 
 
-def _check_depth(path: Path, value: Any) -> None:
+def _check_depth(path: Path, value: object) -> None:
     if len(path) + depth_of(value) > DEPTH:
         raise _Fault(f"the value would nest deeper than {DEPTH} levels")
 
@@ -203,7 +203,7 @@ def _segments(pointer: str) -> list[str]:
     ]
 
 
-def _apply(document: Any, operation: dict[str, Any]) -> Any:
+def _apply(document: object, operation: dict[str, Any]) -> Any:
     """Return the document after one operation."""
     op = operation["op"]
     path = _segments(operation["path"])
@@ -220,7 +220,7 @@ def _apply(document: Any, operation: dict[str, Any]) -> Any:
     return document
 
 
-def _move_or_copy(document: Any, op: str, source: Path, path: Path) -> Any:
+def _move_or_copy(document: object, op: str, source: Path, path: Path) -> Any:
     value = _value_at(document, source)
     if source == path:
         return document
@@ -231,12 +231,12 @@ def _move_or_copy(document: Any, op: str, source: Path, path: Path) -> Any:
     return _add(document, path, value)
 
 
-def _copy(value: Any) -> Any:
+def _copy(value: object) -> Any:
     # Several times as fast as deepcopy.
     return json.loads(dumps(value)) if isinstance(value, dict | list) else value
 
 
-def _test(document: Any, path: Path, expected: Any) -> None:
+def _test(document: object, path: Path, expected: object) -> None:
     """Raise ``_TestFailed`` unless the values are equal as JSON, where true is not 1
     (RFC 6902, section 4.6)."""
     try:
@@ -247,7 +247,7 @@ def _test(document: Any, path: Path, expected: Any) -> None:
         raise _TestFailed("the value is another one")
 
 
-def _add(document: Any, path: Path, value: Any) -> Any:
+def _add(document: object, path: Path, value: object) -> Any:
     if not path:
         return value
     container = _value_at(document, path[:-1])
@@ -264,7 +264,7 @@ def _add(document: Any, path: Path, value: Any) -> Any:
     return document
 
 
-def _replace(document: Any, path: Path, value: Any) -> Any:
+def _replace(document: object, path: Path, value: object) -> Any:
     _value_at(document, path)
     if not path:
         return value
@@ -273,18 +273,18 @@ def _replace(document: Any, path: Path, value: Any) -> Any:
     return document
 
 
-def _remove(document: Any, path: Path) -> None:
+def _remove(document: object, path: Path) -> None:
     _value_at(document, path)
     container = _value_at(document, path[:-1])
     del container[_key_in(container, path[-1])]
 
 
-def _key_in(container: Any, segment: str) -> str | int:
+def _key_in(container: object, segment: str) -> str | int:
     """Return the key of a member, or the index of an item, that a path names."""
     return segment if isinstance(container, dict) else int(segment)
 
 
-def _value_at(document: Any, path: Path) -> Any:
+def _value_at(document: object, path: Path) -> Any:
     """Return the value at a path. Raises ``_Fault``."""
     value = document
     for depth, segment in enumerate(path):
@@ -320,7 +320,7 @@ def _position(path: Path) -> str:
     return f"at /{'/'.join(escaped)[:200]}" if path else "at the top"
 
 
-def _refusal(index: int, operation: Any, fault: _Fault) -> InvalidPatch:
+def _refusal(index: int, operation: object, fault: _Fault) -> InvalidPatch:
     detail = f"operation {index}{_written(operation)} cannot be applied: {fault}"
     return InvalidPatch(detail, errors=[Violation(f"/{index}", str(fault))])
 
@@ -335,7 +335,7 @@ def _test_failed(
     )
 
 
-def _written(operation: Any) -> str:
+def _written(operation: object) -> str:
     """Return an operation for a message; nothing where it has no op or path."""
     if not isinstance(operation, dict):
         return ""

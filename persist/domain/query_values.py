@@ -23,7 +23,7 @@ MAX_SEARCHED_CHARACTERS = 1_000
 
 def type_compared(
     field: Field,
-    value: Any,
+    value: object,
 ) -> FieldType | None:
     """Return the type as which a field is compared with a JSON value.
 
@@ -113,7 +113,7 @@ def _check_has_length(form: str) -> None:
 def is_choice(
     field: Field,
     kind: FieldType,
-    value: Any,
+    value: object,
 ) -> bool:
     """Return whether a value is a member of a field's enumeration."""
     form = VALUE_TYPES[kind].form
@@ -123,7 +123,7 @@ def is_choice(
 def _check_is_choice(
     field: Field,
     kind: FieldType,
-    value: Any,
+    value: object,
 ) -> None:
     if is_choice(
         field,
@@ -136,7 +136,7 @@ def _check_is_choice(
     raise ValueError(f"is one of {', '.join(names[:20])}{hint}")
 
 
-def _written(value: Any) -> str:
+def _written(value: object) -> str:
     return value if isinstance(value, str) else dumps(value)
 
 

@@ -96,7 +96,7 @@ class _Comparison:
         self._roots = old, new
         self._compared: set[tuple[Any, Any]] = set()
 
-    def difference(self, old: Any, new: Any) -> str | None:
+    def difference(self, old: object, new: object) -> str | None:
         """Return how ``new`` differs beyond what is only wider, or None."""
         if not (isinstance(old, Mapping) and isinstance(new, Mapping)):
             return None if _same(old, new) else "it changed"
@@ -157,7 +157,7 @@ def _target(part: Schema, root: Schema) -> Schema:
     return {**target, **others} if isinstance(target, Mapping) else others
 
 
-def _same(before: Any, after: Any) -> bool:
+def _same(before: object, after: object) -> bool:
     return canonical_text(before) == canonical_text(after)
 
 
@@ -174,7 +174,7 @@ _NESTED: Mapping[str, type] = {
 """Keywords that contain schemas, and the form of their value."""
 
 
-def _sentence(keyword: str, before: Any, after: Any) -> str:
+def _sentence(keyword: str, before: object, after: object) -> str:
     if before is None:
         return f"{keyword} is {dumps(after)} now"
     if after is None:

@@ -97,7 +97,7 @@ _TYPE_NAMES: tuple[tuple[type, str], ...] = (
 """JSON types by Python's; the first that fits counts, since a bool is an int."""
 
 
-def _type_name(value: Any) -> str:
+def _type_name(value: object) -> str:
     if isinstance(value, float) and value.is_integer():
         return "integer"
     return next((name for kind, name in _TYPE_NAMES if isinstance(value, kind)), "null")

@@ -50,7 +50,7 @@ class _Document:
         self._schema = schema
         self._locations: dict[int, Location] = {}
 
-    def located(self, schema: Any) -> "Location":
+    def located(self, schema: object) -> "Location":
         """Return the location that one schema of this document describes."""
         if id(schema) not in self._locations:
             self._locations[id(schema)] = Location(self, [schema])

@@ -8,9 +8,9 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 
 from persist.domain.batch_size import BatchSize
-from persist.domain.collection import Collection, too_many
+from persist.domain.collection import Collection
 from persist.domain.command import Command
-from persist.domain.counting import counted, matching
+from persist.domain.counting import counted, matching, too_many
 from persist.domain.errors import (
     CommandFailed,
     CommandUnavailable,

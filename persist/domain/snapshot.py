@@ -80,7 +80,7 @@ def end_line(records: int, sha256: str) -> str:
 
 
 def record_line(
-    collection: str, workspace: str, row: tuple[Any, ...], data: Any
+    collection: str, workspace: str, row: tuple[Any, ...], data: object
 ) -> str:
     """Return a stored row (the envelope columns…) and its data as a line."""
     record_id, revision, schema_version, created_at, updated_at = row[:5]
@@ -204,7 +204,7 @@ class Inspection:
             raise self._refused("has members of the wrong kind")
         self.manifest = manifest
 
-    def _close(self, end: Any) -> None:
+    def _close(self, end: object) -> None:
         if not isinstance(end, dict) or end.keys() != END_MEMBERS:
             raise self._refused("is not a closing line")
         if end["sha256"] != self._bytes.hexdigest():
@@ -227,7 +227,7 @@ class Inspection:
         return InvalidSnapshot(f"line {self._line} {what}", line=self._line)
 
 
-def _natural(value: Any, least: int = 0) -> bool:
+def _natural(value: object, least: int = 0) -> bool:
     return type(value) is int and value >= least
 
 
@@ -250,7 +250,7 @@ def _sound_manifest(manifest: Manifest) -> Iterator[bool]:
     )
 
 
-def _sound_entry(entry: Any) -> bool:
+def _sound_entry(entry: object) -> bool:
     if not isinstance(entry, dict) or entry.keys() != ENTRY_MEMBERS:
         return False
     return (
@@ -263,7 +263,7 @@ def _sound_entry(entry: Any) -> bool:
     )
 
 
-def _is_time(value: Any) -> bool:
+def _is_time(value: object) -> bool:
     if not isinstance(value, str) or not TIME.fullmatch(value):
         return False
     try:
@@ -273,11 +273,11 @@ def _is_time(value: Any) -> bool:
     return True
 
 
-def _is_name(value: Any) -> bool:
+def _is_name(value: object) -> bool:
     return isinstance(value, str) and bool(NAME.fullmatch(value))
 
 
-def is_exported_record(value: Any) -> bool:
+def is_exported_record(value: object) -> bool:
     """Return whether a JSON value is a record as exports and snapshots have it."""
     return (
         isinstance(value, dict)

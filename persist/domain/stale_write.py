@@ -6,7 +6,6 @@ It is refused, with what changed since, or merged with it.
 from collections.abc import Callable
 from contextlib import suppress
 from copy import deepcopy
-from typing import Any
 
 from persist.domain.change import Operation
 from persist.domain.conflict import MAX_CHANGES, StaleBase
@@ -70,7 +69,7 @@ def merge_with(
 def explained(
     error: PreconditionFailed,
     base: StaleBase,
-    theirs: Any,
+    theirs: object,
     merged: Merge | None = None,
 ) -> PreconditionFailed:
     """Return the refusal with what changed since the client's revision.

@@ -148,7 +148,7 @@ def parse(
     return value if write_decimals is None else _plain(write_decimals((), value))
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> Any:
     """Return a value in which every number is one that can be stored. Raises
     ``InvalidData``."""
     faults: list[Violation] = []
@@ -182,13 +182,13 @@ def _plain_number(
     return normalize_number(float(number))
 
 
-def check_depth(value: Any) -> None:
+def check_depth(value: object) -> None:
     """Raise ``InvalidJson`` where arrays and objects nest deeper than 64 levels."""
     if depth_of(value) > DEPTH:
         raise _too_deep()
 
 
-def depth_of(value: Any) -> int:
+def depth_of(value: object) -> int:
     """Return the levels to which arrays and objects nest, counted up to 65."""
     depth = 0
     level = [value]
@@ -208,7 +208,7 @@ def _too_deep() -> InvalidJson:
     return InvalidJson(f"arrays and objects nest deeper than {DEPTH} levels")
 
 
-def _check_text(value: Any) -> None:
+def _check_text(value: object) -> None:
     """Raise ``InvalidJson`` for what only an escape can write: U+0000 and lone
     surrogates."""
     waiting = [value]
@@ -254,7 +254,7 @@ def _unstorable(found: list[Violation]) -> InvalidData:
     )
 
 
-def _numbers(value: Any) -> "Iterator[tuple[Steps, _Number]]":
+def _numbers(value: object) -> "Iterator[tuple[Steps, _Number]]":
     """Yield every number of a value with its path."""
     waiting: list[tuple[Steps, Any]] = [((), value)]
     while waiting:
@@ -265,7 +265,7 @@ def _numbers(value: Any) -> "Iterator[tuple[Steps, _Number]]":
         waiting.extend(((*path, step), member) for step, member in members)
 
 
-def _members_of(value: Any) -> Iterable[tuple[str | int, Any]]:
+def _members_of(value: object) -> Iterable[tuple[str | int, Any]]:
     """Return the members of an object or the items of an array, none of a scalar."""
     if isinstance(value, dict):
         return value.items()

@@ -239,7 +239,7 @@ def _check_default(info: FieldInfo) -> None:
         raise Refused("", refused_default(info.default, reason)) from None
 
 
-def refused_default(default: Any, reason: str) -> Refusal:
+def refused_default(default: object, reason: str) -> Refusal:
     """Return the refusal of a default that does not fit its own field."""
     return Refusal(
         f"its default {default!r} does not fit: {reason}",
@@ -330,7 +330,7 @@ def indexed_groups(
     return tuple(dict.fromkeys(groups))
 
 
-def _groups(given: Any, flag: str) -> list[Paths]:
+def _groups(given: object, flag: str) -> list[Paths]:
     argument = "unique" if flag == "unique" else "indexes"
     groups = [] if isinstance(given, str) or not isinstance(given, Iterable) else given
     found = [(group,) if isinstance(group, str) else tuple(group) for group in groups]

@@ -53,7 +53,7 @@ def _attribute(model: type, name: str) -> Any:
     return inspect.getattr_static(model, name, None)
 
 
-def _function(attribute: Any) -> Any:
+def _function(attribute: object) -> Any:
     """Return the function below ``staticmethod``, ``classmethod`` or ``property``."""
     for inner in ("__func__", "fget"):
         attribute = getattr(attribute, inner, attribute)
@@ -87,7 +87,7 @@ def check_command(name: str, attribute: Any, model: type[BaseModel]) -> None:
         raise Refused(f"command {name}{member}", found.refusal) from None
 
 
-def _feature(name: str, attribute: Any) -> str | None:
+def _feature(name: str, attribute: object) -> str | None:
     """Return the refused feature of a command, or None."""
     function = _function(attribute)
     found = {
@@ -126,7 +126,7 @@ def _check_parameter(parameter: inspect.Parameter) -> None:
         raise Refused(f"parameter {parameter.name}", found.refusal) from None
 
 
-def check_models(annotation: Any) -> None:
+def check_models(annotation: object) -> None:
     """Judge a type and the models nested in it. Raises ``Refused``."""
     known: set[type[BaseModel]] = set()
     waiting = check_type(annotation)

@@ -67,7 +67,7 @@ def entity(
     return declare
 
 
-def _check_is_model(model: Any) -> None:
+def _check_is_model(model: object) -> None:
     if not (isinstance(model, type) and issubclass(model, SQLModel)):
         named = getattr(model, "__name__", repr(model))
         raise TypeError(f"{named} is no SQLModel class; {WRITE_ENTITY}")
@@ -102,7 +102,7 @@ def command(
     return declare if method is None else declare(method)
 
 
-def is_entity(value: Any) -> bool:
+def is_entity(value: object) -> bool:
     """Return whether ``value`` itself is a class under ``@entity``.
 
     A subclass of an entity class is not one.

@@ -41,7 +41,7 @@ def set_command(
     )
 
 
-def _without_default(part: Any) -> Any:
+def _without_default(part: object) -> Any:
     return (
         {key: value for key, value in part.items() if key != "default"}
         if isinstance(part, dict)

@@ -301,7 +301,7 @@ def _result_schema(written: Mapping[str, Any], schema: Schema) -> dict[str, Any]
     return {"type": types}
 
 
-def _admit(schema: Any, location: Location, *, fill: bool = True) -> Admitted:
+def _admit(schema: object, location: Location, *, fill: bool = True) -> Admitted:
     """Admit the schema at a location of the definition. Raises ``InvalidSchema``."""
     try:
         return admit(schema, fill=fill)

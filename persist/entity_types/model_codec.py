@@ -85,7 +85,7 @@ class ModelCodec:
             raise InvalidPayload(detail, errors=found[:REPORTED_FAULTS])
         return members
 
-    def _member_faults(self, name: str, value: Any) -> Iterator[Violation]:
+    def _member_faults(self, name: str, value: object) -> Iterator[Violation]:
         if self._members is None:
             self._members = self._member_validators()
         member = pointer([name])
@@ -210,7 +210,7 @@ class ModelCodec:
 class _SchemaGenerator(GenerateJsonSchema):
     """Writes JSON Schema as this service means it."""
 
-    def decimal_schema(self, schema: Any) -> dict[str, Any]:
+    def decimal_schema(self, schema: object) -> dict[str, Any]:
         """Return the schema of ``Decimal``: text, in which no digit is lost."""
         return {"type": "string", "format": "decimal"}
 
@@ -236,7 +236,7 @@ def json_schema(
     return schema
 
 
-def _runs_code(model: type[SQLModel], core: Any) -> bool:
+def _runs_code(model: type[SQLModel], core: object) -> bool:
     """Return whether code of the class decides what is stored."""
     own = any(
         not str(getattr(function, "__module__", "")).startswith("pydantic.")

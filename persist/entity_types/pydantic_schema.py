@@ -117,7 +117,7 @@ class _Form:
     def __call__(self, core: CoreSchema) -> CoreSchema:
         return _parsed(self.parse, core)
 
-    def parse(self, value: Any) -> Any:
+    def parse(self, value: object) -> Any:
         """Return the Python value of a text. Raises ``PydanticCustomError``."""
         if isinstance(value, self._kind):
             return value
@@ -211,7 +211,7 @@ def _duration_text(value: timedelta) -> str:
     return f"P{days}T{time_of_day}"
 
 
-def _parsed_decimal(value: Any) -> Any:
+def _parsed_decimal(value: object) -> Any:
     if isinstance(value, Decimal):
         return value
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
@@ -237,7 +237,7 @@ def _closed_choice(core: CoreSchema, members: list[Any]) -> CoreSchema:
     if all(isinstance(value, str) for value in values):
         return core
 
-    def check(value: Any) -> Any:
+    def check(value: object) -> Any:
         given = _json_value(value)
         for member, expected in zip(members, values, strict=True):
             same_type = isinstance(given, bool) is isinstance(expected, bool)
@@ -252,7 +252,7 @@ def _closed_choice(core: CoreSchema, members: list[Any]) -> CoreSchema:
     return _parsed(check, core)
 
 
-def _json_value(member: Any) -> Any:
+def _json_value(member: object) -> Any:
     return member.value if isinstance(member, Enum) else member
 
 
@@ -265,7 +265,7 @@ def _set(core: CoreSchema) -> CoreSchema:
     }
 
 
-def _sorted(value: Any, write: Callable[[Any], list[Any]]) -> list[Any]:
+def _sorted(value: object, write: Callable[[Any], list[Any]]) -> list[Any]:
     return sorted(write(value), key=canonical_text)
 
 
@@ -298,7 +298,7 @@ def field_schemas(core: CoreSchema) -> dict[str, CoreSchema]:
     }
 
 
-def default_fault(core: CoreSchema, name: str, default: Any) -> str:
+def default_fault(core: CoreSchema, name: str, default: object) -> str:
     """Return why the field of a model refuses its own default, or ""."""
     field = strict(field_schemas(core)[name])
     try:
@@ -325,7 +325,7 @@ def functions(core: CoreSchema) -> Iterator[Callable[..., Any]]:
         yield function["function"] if isinstance(function, dict) else function
 
 
-def is_incompatible(function: Any) -> bool:
+def is_incompatible(function: object) -> bool:
     """Return whether a function checks a constraint that its type does not know.
 
     Pydantic compiles such a constraint to a function that raises ``TypeError`` for a

@@ -10,7 +10,7 @@ from persist.domain.errors import Invalid, Violation, pointer
 from persist.domain.record import INT64, normalize_number
 
 
-def checked(value: Any, error: type[Invalid]) -> Any:
+def checked(value: object, error: type[Invalid]) -> Any:
     """Return a JSON value as it may be stored; lists and dicts are changed in place.
 
     A double without a fraction becomes an integer. Raises ``error`` for integers
@@ -24,7 +24,7 @@ def checked(value: Any, error: type[Invalid]) -> Any:
 
 
 def _walk(
-    value: Any,
+    value: object,
     path: tuple[str | int, ...],
     problems: list[Violation],
 ) -> Any:
@@ -58,7 +58,7 @@ def _walk_object(
             problems.append(Violation(pointer(path), fault))
 
 
-def _fault(value: Any) -> str | None:
+def _fault(value: object) -> str | None:
     """Return why a single value cannot be stored, or None."""
     if isinstance(value, str):
         if not _is_text(value):
@@ -79,7 +79,7 @@ def _is_text(text: str) -> bool:
     )
 
 
-def violations(error: ValidationError, data: Any) -> tuple[Violation, ...]:
+def violations(error: ValidationError, data: object) -> tuple[Violation, ...]:
     """Return pydantic's errors, one for each faulty member of ``data``.
 
     The pointer names the member itself.
@@ -99,7 +99,7 @@ def violations(error: ValidationError, data: Any) -> tuple[Violation, ...]:
 
 def _steps(
     location: tuple[int | str, ...],
-    data: Any,
+    data: object,
     missing: bool,
 ) -> Iterator[int | str]:
     """Yield the steps of ``location`` that name a member of the data.

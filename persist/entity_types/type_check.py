@@ -52,7 +52,7 @@ class Refused(Exception):
 Models = list[type[BaseModel]]
 
 
-def check_type(given: Any) -> Models:
+def check_type(given: object) -> Models:
     """Return the models that a type contains. Raises ``Refused``."""
     annotation: Any = _resolved(given)
     if annotation is Any or annotation in NONE or _is_scalar(annotation):
@@ -88,13 +88,13 @@ def _resolved(annotation: Any) -> Any:
     return annotation
 
 
-def _is_scalar(annotation: Any) -> bool:
+def _is_scalar(annotation: object) -> bool:
     if isinstance(annotation, type) and issubclass(annotation, networks.AnyUrl):
         return True
     return _hashable(annotation) and annotation in SCALARS
 
 
-def _hashable(annotation: Any) -> bool:
+def _hashable(annotation: object) -> bool:
     return getattr(annotation, "__hash__", None) is not None
 
 
@@ -110,12 +110,12 @@ def _check_class(annotation: type) -> Models:
     raise Refused("", _refusal(annotation))
 
 
-def _refusal(annotation: Any) -> Refusal:
+def _refusal(annotation: object) -> Refusal:
     known = annotation if _hashable(annotation) else None
     return _named(annotation, REFUSED_TYPES.get(known, UNKNOWN_TYPE))
 
 
-def _named(annotation: Any, refusal: Refusal) -> Refusal:
+def _named(annotation: object, refusal: Refusal) -> Refusal:
     name = getattr(annotation, "__name__", str(annotation))
     return Refusal(f"{name} is refused: {refusal.reason}", refusal.instead)
 
@@ -191,7 +191,7 @@ def _check_dict(arguments: tuple[Any, ...]) -> Models:
     return _check_all((key, value))
 
 
-def _plain(annotation: Any) -> Any:
+def _plain(annotation: object) -> Any:
     """Return a type without its constraints."""
     annotation = _resolved(annotation)
     if get_origin(annotation) is Annotated:

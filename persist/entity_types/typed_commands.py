@@ -177,7 +177,7 @@ def _title(name: str) -> str:
     return name.replace("_", " ").title()
 
 
-def _json_result(result: Any) -> Any:
+def _json_result(result: object) -> Any:
     _check_result(result)
     try:
         return checked(to_jsonable_python(result), InvalidData)
@@ -187,7 +187,7 @@ def _json_result(result: Any) -> Any:
         ) from None
 
 
-def _check_result(value: Any) -> None:
+def _check_result(value: object) -> None:
     """Raise ``InvalidData`` for a value that pydantic would write in another form."""
     refusal = REFUSED_TYPES.get(type(value))
     if refusal is not None:

@@ -72,7 +72,7 @@ def address(bound: socket.socket) -> str:
 
 
 def serve(
-    application: Any,
+    application: object,
     bound: socket.socket,
     *,
     seconds: int,

@@ -7,8 +7,8 @@ from contextlib import closing
 import sqlalchemy as sa
 
 from persist.domain.batch_size import BatchSize
-from persist.domain.change import Change, Operation, Origin
-from persist.domain.collection import too_many
+from persist.domain.change import Change, Origin
+from persist.domain.counting import too_many
 from persist.domain.query import Query
 from persist.storage import query_sql
 from persist.storage.catch_up import CatchUp
@@ -104,8 +104,7 @@ class BulkDelete:
         changes = []
         for row in rows:
             record = layout.record(self._workspace, row)
-            deleted = record.deleted(self._staging.at)
-            change = Change(Operation.DELETE, deleted, self._origin)
+            change = Change.deletion(record, self._origin, self._staging.at)
             changes.append(change)
         return changes
 

@@ -56,7 +56,9 @@ class Condition(Protocol):
     def reads_previous(self) -> bool:
         """Whether it asks for the data before a change."""
 
-    def __call__(self, change: Mapping[str, Any], data: Any, previous: Any) -> bool:
+    def __call__(
+        self, change: Mapping[str, Any], data: object, previous: object
+    ) -> bool:
         """Return whether a change matches; data is None where there is none."""
 
 

@@ -10,7 +10,7 @@ from contextlib import closing
 
 import sqlalchemy as sa
 
-from persist.domain.change import Change, Operation, Origin
+from persist.domain.change import Change, Origin
 from persist.domain.errors import MigrationRequired
 from persist.domain.record import Record, dumps
 from persist.storage.catch_up import CatchUp
@@ -100,14 +100,20 @@ class Evolution:
             name_of,
             self._failures,
         )
-        for _, migrated in converted:
-            yield Change(Operation.MIGRATE, migrated, self._origin)
+        for _, change in converted:
+            yield change
 
-    def _migrated(self, record: Record) -> Record:
+    def _migrated(self, record: Record) -> Change:
         entity_type = self._new.type
         data = entity_type.bring_forward(record.schema_version, record.data)
-        version = entity_type.schema_version
-        return record.next(version, self._staging.at, dumps(data), data)
+        return Change.migration(
+            record,
+            entity_type.schema_version,
+            dumps(data),
+            data,
+            self._origin,
+            self._staging.at,
+        )
 
     def _check(self) -> None:
         """Raise ``MigrationRequired`` if a record cannot be brought forward."""

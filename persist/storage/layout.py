@@ -351,7 +351,7 @@ def _float(value: Any) -> float | None:
     return None if value is None else float(value)
 
 
-def _document(value: Any) -> str | None:
+def _document(value: object) -> str | None:
     return None if value is None else dumps(value)
 
 

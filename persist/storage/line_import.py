@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable
 
-from persist.domain.change import Change, Operation, Origin
+from persist.domain.change import Change, Origin
 from persist.domain.identifiers import new_id
-from persist.domain.record import Data, Record
+from persist.domain.record import Data
 from persist.storage.layout import Layout
 from persist.storage.record_migration import batched, characters_of
 from persist.storage.staging import Staging, refusing
@@ -38,16 +38,14 @@ class LineImport:
             self.staging.changes.finish()
 
     def _creation(self, data: Data) -> Change:
-        entity_type = self._layout.type
-        record = Record.first(
-            entity_type.name,
-            entity_type.schema_version,
+        return Change.creation(
+            self._layout.type,
             self._workspace,
             new_id(),
             data,
+            self._origin,
             self.staging.at,
         )
-        return Change(Operation.CREATE, record, self._origin)
 
     def store(self, work: UnitOfWork) -> int:
         """Store the records with their changes and return how many there are.

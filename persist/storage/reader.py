@@ -110,7 +110,7 @@ class Reader:
         values: Values,
         characters: Characters,
         key: int = 0,
-        known: Any = None,
+        known: object = None,
     ) -> tuple[list[Row], bool]:
         """Return the rows of a query up to the weight of a page, and whether there may
         be more.

@@ -65,7 +65,7 @@ class Registration:
     async def prepare(
         self,
         name: str,
-        definition: Any,
+        definition: object,
         source: Source,
         staging: Staging,
         origin: Origin,
@@ -93,7 +93,7 @@ class Registration:
         except Exception as error:
             raise refusal(self._database.dialect, error) from error
 
-    def _check_name(self, name: str, definition: Any) -> None:
+    def _check_name(self, name: str, definition: object) -> None:
         if not COLLECTION_NAME.fullmatch(name):
             raise InvalidSchema(
                 f"{name[:80]!r} cannot name a collection: {COLLECTION_NAME.pattern}"

@@ -66,7 +66,7 @@ class RegistrationPlan:
 
 
 def plan_registration(
-    name: str, definition: Any, versions: Sequence[StoredDefinition], source: Source
+    name: str, definition: object, versions: Sequence[StoredDefinition], source: Source
 ) -> RegistrationPlan:
     """Return what a definition asks for.
 

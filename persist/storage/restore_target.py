@@ -226,7 +226,7 @@ def _check_same(taken: StoredDefinition, here: StoredDefinition | None) -> None:
     )
 
 
-def _plan(current: int, name: str, steps: Any) -> MigrationPlan:
+def _plan(current: int, name: str, steps: object) -> MigrationPlan:
     """Return the plan that a client sends with a run. Raises ``InvalidSchema``."""
     if not isinstance(steps, list):
         raise refuse(("plan", name), "this must be a list of steps")

@@ -1,7 +1,6 @@
 """Result size: how much of a result is read at once, in characters of its text."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from persist.storage.journal import HISTORY
 from persist.storage.sql import Cursor, Row
@@ -34,7 +33,7 @@ class NotBrief(Exception):
 
 
 def fetch(
-    cursor: Cursor, characters: Characters, *, maximum: int, key: int, known: Any
+    cursor: Cursor, characters: Characters, *, maximum: int, key: int, known: object
 ) -> tuple[list[Row], bool]:
     """Return the rows of a query until they have more than ``maximum`` characters, and
     whether that is why no more are returned.
@@ -60,7 +59,7 @@ def fetch(
 
 
 def _end(
-    rows: Sequence[Row], characters: Characters, maximum: int, key: int, known: Any
+    rows: Sequence[Row], characters: Characters, maximum: int, key: int, known: object
 ) -> int | None:
     """Return how many of the rows ``fetch`` returns; None if it goes on."""
     total = 0

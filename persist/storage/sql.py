@@ -232,7 +232,7 @@ class StatementCache:
 
     def get(
         self,
-        key: Any,
+        key: object,
         write: Callable[[], Clause],
     ) -> Compiled:
         """Return the statement of a key; ``write`` makes one that is not cached."""
@@ -243,7 +243,7 @@ class StatementCache:
             self._add(key, found)
         return found
 
-    def _add(self, key: Any, compiled: Compiled) -> None:
+    def _add(self, key: object, compiled: Compiled) -> None:
         self._characters += len(compiled.text)
         if self._characters > self.CAPACITY:
             self._compiled.clear()

@@ -252,7 +252,7 @@ def _quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def _literal(value: Any) -> str:
+def _literal(value: object) -> str:
     return _text(value) if isinstance(value, str) else repr(value)
 
 

@@ -2,8 +2,7 @@
 
 import pytest
 
-from persist.domain.collection import too_many
-from persist.domain.counting import counted, matching
+from persist.domain.counting import counted, matching, too_many
 
 
 @pytest.mark.parametrize(

@@ -121,7 +121,7 @@ def nullable(part: Json) -> Json:
     return {"anyOf": [part, NULL]} if part else part
 
 
-def not_only_null(part: Any) -> Any:
+def not_only_null(part: object) -> Any:
     """Return the schema of a member. One that is always null has no type in some
     languages."""
     return {"description": "Always null."} if part == NULL else part
@@ -147,7 +147,7 @@ class Components:
         self.schemas[name] = component
         return schema(name)
 
-    def convert(self, source: Any, prefix: str, root: str = "") -> Any:
+    def convert(self, source: object, prefix: str, root: str = "") -> Any:
         """Return a JSON Schema as it stands in the document. ``prefix`` begins the
         names of the components it leads to, ``root`` is the name of its own, to which
         it may refer. Where it has several, other parts refer to the first one."""
@@ -160,23 +160,23 @@ class Components:
             self._names[id(source)] = first
         return converted
 
-    def part(self, source: Any, part: Any, prefix: str, name: str) -> Any:
+    def part(self, source: object, part: object, prefix: str, name: str) -> Any:
         """Return a part of ``source`` as it stands under a member ``name``."""
         conversion = _Conversion(self, self._references_of(source), prefix)
         return conversion.placed(part, prefix + pascal_case(name))
 
-    def _references_of(self, source: Any) -> References:
+    def _references_of(self, source: object) -> References:
         found = self._references.get(id(source))
         if found is None:
             found = self._references[id(source)] = References(source)
             self._sources.append(source)
         return found
 
-    def name_of(self, source: Any) -> str | None:
+    def name_of(self, source: object) -> str | None:
         """Return the name of the component that a schema has become."""
         return self._names.get(id(source))
 
-    def claim(self, source: Any, wanted: str) -> str:
+    def claim(self, source: object, wanted: str) -> str:
         """Return a free name for the component of a schema, and keep it."""
         name = wanted
         number = 2
@@ -199,7 +199,7 @@ class _Conversion:
         self._references = references
         self._prefix = prefix
 
-    def schema(self, source: Any, name: str) -> Any:
+    def schema(self, source: object, name: str) -> Any:
         """Return a schema in its form for generators. ``name`` begins the names of the
         objects inside it."""
         if isinstance(source, bool) or not isinstance(source, Mapping):
@@ -214,7 +214,7 @@ class _Conversion:
                 converted = _joined(self._referred(source, keyword), converted)
         return _of_one_type(_complete(converted))
 
-    def placed(self, source: Any, name: str) -> Any:
+    def placed(self, source: object, name: str) -> Any:
         """Return a schema as it stands inside another: as a reference where it is an
         object, an enumeration, or large."""
         known = self._components.name_of(source)
@@ -226,7 +226,7 @@ class _Conversion:
             self._components.schemas[known] = converted
         return schema(known)
 
-    def _member(self, keyword: str, value: Any, name: str) -> Any:
+    def _member(self, keyword: str, value: object, name: str) -> Any:
         if keyword in _ONE:
             return self._inner(keyword, value, name)
         if keyword in _SEVERAL and isinstance(value, list):
@@ -239,7 +239,7 @@ class _Conversion:
             }
         return value
 
-    def _inner(self, keyword: str, value: Any, name: str) -> Any:
+    def _inner(self, keyword: str, value: object, name: str) -> Any:
         """Return the one schema that a keyword has."""
         if keyword == "additionalProperties" and isinstance(value, bool):
             return value
@@ -286,7 +286,7 @@ def _has_modifiers(pattern: str) -> bool:
     return _MODIFIERS.search(pattern) is not None
 
 
-def _is_condition(branches: Any) -> bool:
+def _is_condition(branches: object) -> bool:
     """Return whether branches say which members must be there, and nothing of their
     types."""
     return isinstance(branches, list) and all(
@@ -295,7 +295,7 @@ def _is_condition(branches: Any) -> bool:
     )
 
 
-def _branch_name(branch: Any, number: int) -> str:
+def _branch_name(branch: object, number: int) -> str:
     """Return what tells a branch from the others: the constant of its first member that
     has one, its title, or its number."""
     if isinstance(branch, Mapping):
@@ -438,7 +438,7 @@ def any_of(texts: Iterable[str], before: str = "") -> str:
     return f"^{before}({'|'.join(escaped)})$"
 
 
-def type_name(value: Any) -> str:
+def type_name(value: object) -> str:
     """Return the JSON type of a value."""
     if value is None:
         return "null"

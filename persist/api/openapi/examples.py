@@ -83,7 +83,7 @@ def _varied(entity_type: EntityType, data: Data, number: int) -> Data:
     return varied
 
 
-def _varied_value(value: Any, number: int) -> Any:
+def _varied_value(value: object, number: int) -> Any:
     if isinstance(value, str):
         return f"{value}-{number}"
     if isinstance(value, int):
@@ -96,7 +96,7 @@ def _first_accepted(validate: Validate, candidates: Iterable[Any]) -> Data | Non
     return next(accepted, None)
 
 
-def _is_accepted(validate: Validate, data: Any) -> TypeGuard[Data]:
+def _is_accepted(validate: Validate, data: object) -> TypeGuard[Data]:
     if not isinstance(data, dict):
         return False
     text = dumps(data)
@@ -110,7 +110,7 @@ def _is_accepted(validate: Validate, data: Any) -> TypeGuard[Data]:
     return True
 
 
-def _value(schema: Any, root: Schema, name: str, depth: int) -> Any:
+def _value(schema: object, root: Schema, name: str, depth: int) -> Any:
     """Return a small value that fits the plain keywords of ``schema``; the caller
     checks it."""
     if not isinstance(schema, Mapping) or depth > _DEPTH:

@@ -13,7 +13,7 @@ _BASE = "https://schema.invalid/"
 class References:
     """The references of one schema."""
 
-    def __init__(self, root: Any) -> None:
+    def __init__(self, root: object) -> None:
         self._resources: dict[str, Any] = {}
         self._bases: dict[int, str] = {}
         self._resources[_BASE] = root
@@ -33,7 +33,7 @@ class References:
         anchor = f"{address}#{fragment}"
         return self._resources.get(anchor)
 
-    def _index(self, root: Any) -> None:
+    def _index(self, root: object) -> None:
         waiting = [(root, _BASE)]
         while waiting:
             value, base = waiting.pop()
@@ -66,7 +66,7 @@ def _is_pointer(fragment: str) -> bool:
     return not fragment or fragment.startswith("/")
 
 
-def _inside(value: Any) -> Iterable[Any]:
+def _inside(value: object) -> Iterable[Any]:
     if isinstance(value, Mapping):
         return value.values()
     if isinstance(value, list):
@@ -74,7 +74,7 @@ def _inside(value: Any) -> Iterable[Any]:
     return ()
 
 
-def _at(resource: Any, pointer: str) -> Any:
+def _at(resource: object, pointer: str) -> Any:
     """Return what a JSON Pointer (RFC 6901) leads to, None where there is nothing."""
     target = resource
     _, *tokens = pointer.split("/")
@@ -90,7 +90,7 @@ def _unescaped(token: str) -> str:
     return with_slashes.replace("~0", "~")
 
 
-def _member(value: Any, name: str) -> Any:
+def _member(value: object, name: str) -> Any:
     """Return a member of an object, or an item of a list by its index."""
     if isinstance(value, Mapping):
         return value.get(name)

@@ -73,7 +73,7 @@ def headers(*names: str) -> Json:
     return {name: reference("headers", name) for name in names}
 
 
-def _filled(value: Any) -> Any:
+def _filled(value: object) -> Any:
     """Return ``value`` with its placeholders replaced and its references complete."""
     match value:
         case list():

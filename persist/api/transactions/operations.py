@@ -111,7 +111,7 @@ def operations_of(body: Json) -> list[Any]:
     return operations
 
 
-def with_decimals(body: Any, type_of: Callable[[Json], EntityType]) -> Any:
+def with_decimals(body: object, type_of: Callable[[Json], EntityType]) -> Any:
     """Return a body in which the decimals of all operations are text.
 
     ``type_of`` returns the type of an operation's collection, or raises
@@ -264,7 +264,7 @@ class Preparation:
             self._earlier[name] = op
         return step
 
-    def _resolved(self, written: Any, parse: Callable[[Any], Any]) -> Resolved:
+    def _resolved(self, written: object, parse: Callable[[Any], Any]) -> Resolved:
         """Return a function that returns the parsed value. Without references it is
         parsed now."""
         references: list[Reference] = []
@@ -278,7 +278,7 @@ class Preparation:
         parsed = parse(value)
         return lambda _: parsed
 
-    def _limited(self, value: Any) -> Any:
+    def _limited(self, value: object) -> Any:
         """Return a value with references resolved, which has the limits of a body.
         Raises ``InvalidData``, ``TooLarge``."""
         try:
@@ -312,14 +312,14 @@ class Preparation:
 
 
 def _object(
-    value: Any, error: type[InvalidData | InvalidPayload] = InvalidData
+    value: object, error: type[InvalidData | InvalidPayload] = InvalidData
 ) -> Data:
     if not isinstance(value, dict):
         raise error("this must be a JSON object")
     return value
 
 
-def _new_id(record_id: Any) -> Any:
+def _new_id(record_id: object) -> Any:
     if record_id is not None and not (
         isinstance(record_id, str) and is_canonical(record_id)
     ):
@@ -327,7 +327,7 @@ def _new_id(record_id: Any) -> Any:
     return record_id
 
 
-def _existing_id(record_id: Any) -> str:
+def _existing_id(record_id: object) -> str:
     if not isinstance(record_id, str) or not is_canonical(record_id):
         raise RecordNotFound(
             f"{dumps(record_id)[:80]} is no id: ids are canonical lower-case UUIDs"

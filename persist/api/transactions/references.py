@@ -97,7 +97,7 @@ class Reference:
             value = self._below(value, step)
         return value
 
-    def _below(self, value: Any, step: str) -> Any:
+    def _below(self, value: object, step: str) -> Any:
         if isinstance(value, dict) and step in value:
             return value[step]
         if isinstance(value, list) and re.fullmatch(r"\d{1,9}", step, re.ASCII):
@@ -116,7 +116,7 @@ class Reference:
         )
 
 
-def substitute(value: Any, lookup: Lookup, path: Path = ()) -> Any:
+def substitute(value: object, lookup: Lookup, path: Path = ()) -> Any:
     """Return ``value`` with what ``lookup`` returns in place of each reference;
     ``{"$value": x}`` is x, unchanged."""
     if isinstance(value, list):

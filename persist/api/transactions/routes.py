@@ -116,7 +116,7 @@ class TransactionRoutes:
         return lambda _, body: with_decimals(body, self._type_of)
 
 
-def _check_access(request: Request, operation: Any) -> None:
+def _check_access(request: Request, operation: object) -> None:
     """Raise ``Forbidden``; what has another form is refused later."""
     if not isinstance(operation, dict):
         return

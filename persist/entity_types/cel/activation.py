@@ -170,7 +170,7 @@ def _copy(root: Data | None) -> Data | None:
 
 
 def _at(
-    value: Any,
+    value: object,
     path: Path,
 ) -> Any:
     for name in path:
@@ -179,7 +179,7 @@ def _at(
 
 
 def _size(
-    value: Any,
+    value: object,
     limit: int,
 ) -> tuple[int, bool]:
     """Return the size of ``value`` in units, and whether it holds null.

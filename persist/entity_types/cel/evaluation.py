@@ -57,7 +57,7 @@ def _python_value(value: Any) -> Any:
     return value.plain_value()
 
 
-def _json_value(value: Any) -> Any:
+def _json_value(value: object) -> Any:
     match value:
         case None | bool():
             return value
@@ -79,7 +79,7 @@ def _sorted(names: dict[Any, Any]) -> list[str]:
     return sorted(_text(name) for name in names)
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     if not isinstance(value, str):
         raise EvaluationError(f"{value!r:.80} cannot name a member of a JSON object")
     if "\0" in value:

@@ -335,7 +335,7 @@ class _Compiler:
     def _parameter(
         self,
         kind: FieldType,
-        value: Any,
+        value: object,
     ) -> Parameter:
         self.values.append(value)
         return Parameter(self._offset + len(self.values) - 1, kind)

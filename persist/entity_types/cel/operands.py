@@ -154,7 +154,7 @@ def unavailable(node: Node) -> CompileError:
     )
 
 
-def _constant(value: Any, position: int, digits: str = "") -> Constant:
+def _constant(value: object, position: int, digits: str = "") -> Constant:
     if isinstance(value, bytes):
         raise CompileError("bytes are no JSON value", position)
     if isinstance(value, float):

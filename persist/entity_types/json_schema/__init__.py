@@ -67,7 +67,7 @@ class Briefly:
         _is_brief.reset(self._token)
 
 
-def compile_schema(schema: Any, error: type[Invalid] = InvalidData) -> Validate:
+def compile_schema(schema: object, error: type[Invalid] = InvalidData) -> Validate:
     """Return a function that returns data with the schema's defaults filled in, or
     raises ``error`` with every violation, up to a hundred.
 
@@ -79,7 +79,7 @@ def compile_schema(schema: Any, error: type[Invalid] = InvalidData) -> Validate:
     return CompiledSchema(schema).validator(error)
 
 
-def write_decimals_of(schema: Any) -> WriteDecimals | None:
+def write_decimals_of(schema: object) -> WriteDecimals | None:
     """Return what writes decimals as text; None where the schema has none."""
     if '"decimal"' not in dumps(schema):
         return None
@@ -105,7 +105,7 @@ class CompiledSchema:
 
     def __init__(
         self,
-        schema: Any,
+        schema: object,
         *,
         graph: Graph | None = None,
         fill: bool = True,
@@ -132,7 +132,7 @@ class CompiledSchema:
         unfit = frozenset(location for location, _ in self.unfit_defaults)
         self._defaults = Defaults(self._root, unfit) if unfit else defaults
 
-    def _objection(self, defaults: Defaults, node: Node, default: Any) -> str:
+    def _objection(self, defaults: Defaults, node: Node, default: object) -> str:
         """Return what a schema has against its default, or nothing."""
         budget = CostBudget()
         evaluation = self.new_evaluation(budget, counted=False)
@@ -274,7 +274,7 @@ def _budget() -> CostBudget:
     return CostBudget(BRIEF_VISITS if _is_brief.get() else MAX_VISITS)
 
 
-def _graph_of(schema: Any) -> Graph:
+def _graph_of(schema: object) -> Graph:
     converted = convert(schema)
     graph = Graph(converted.schema)
     problems = [*converted.problems, *graph.problems]

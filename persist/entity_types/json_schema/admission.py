@@ -80,7 +80,7 @@ class Admitted:
     converted: bool = False
 
 
-def check_schema(source: Any) -> None:
+def check_schema(source: object) -> None:
     """Raise ``InvalidSchema`` where ``source`` is not accepted. See ``admit``."""
     admit(source)
 
@@ -160,7 +160,7 @@ def _moved(faults: Iterable[Violation], converted: Converted) -> list[Violation]
     ]
 
 
-def _wrong_form(source: Any) -> Iterator[Violation]:
+def _wrong_form(source: object) -> Iterator[Violation]:
     if source is False:
         yield Violation("", "admits no object, so no record could be stored")
     elif not isinstance(source, dict):
@@ -181,7 +181,7 @@ def _too_large(source: dict[str, Any]) -> Iterator[Violation]:
         yield Violation("", f"takes {size} bytes as JSON, {MAX_BYTES} are allowed")
 
 
-def _first_too_deep(schema: Any) -> str | None:
+def _first_too_deep(schema: object) -> str | None:
     """Return the pointer to the first value that lies too deep, if any."""
     waiting: list[tuple[Any, tuple[str | int, ...]]] = [(schema, ())]
     while waiting:
@@ -195,7 +195,7 @@ def _first_too_deep(schema: Any) -> str | None:
     return None
 
 
-def _count_nodes(schema: Any) -> int:
+def _count_nodes(schema: object) -> int:
     """Return the number of objects and arrays."""
     nodes = 0
     waiting = [schema]

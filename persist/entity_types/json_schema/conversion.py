@@ -68,7 +68,7 @@ class Converted:
         return location
 
 
-def convert(source: Any) -> Converted:
+def convert(source: object) -> Converted:
     """Return a schema in draft 2020-12 without addresses and anchors.
 
     ``source`` fits the meta-schema of its draft.
@@ -84,13 +84,13 @@ def convert(source: Any) -> Converted:
     return _Conversion(copy, dialect).run()
 
 
-def has_same_meaning(schema: Any, other: Any) -> bool:
+def has_same_meaning(schema: object, other: object) -> bool:
     """Whether two schemas give the same verdicts and defaults by the same keywords:
     they differ in what only describes."""
     return _meaning(schema) == _meaning(other)
 
 
-def _meaning(schema: Any) -> str:
+def _meaning(schema: object) -> str:
     return canonical_text(meaning_of(convert(schema).schema))
 
 
@@ -102,7 +102,7 @@ def dialect_named(schema: Mapping[str, Any]) -> Dialect | None:
     return dialect_of(named) if isinstance(named, str) else None
 
 
-def unknown_dialect(named: Any) -> Violation:
+def unknown_dialect(named: object) -> Violation:
     """Return what to say of a ``$schema`` that names no draft known here."""
     if not isinstance(named, str):
         return Violation("/$schema", "must be text, the address of a draft")

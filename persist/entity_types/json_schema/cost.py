@@ -116,7 +116,7 @@ class CostModel:
 
     def is_within(
         self,
-        value: Any,
+        value: object,
         parts: Iterable[tuple[Node, Any]],
         budget: CostBudget,
     ) -> bool:
@@ -138,7 +138,7 @@ class CostModel:
     def spend_on_assertions(
         self,
         node: Node,
-        value: Any,
+        value: object,
         budget: CostBudget,
     ) -> None:
         """Pay for what the node's own assertions cost over ``value``."""
@@ -149,7 +149,7 @@ class CostModel:
             self.spend_on_double(node, value, budget)
             _spend_on_scalar(node.assertions, value, budget)
 
-    def spend_on_double(self, node: Node, value: Any, budget: CostBudget) -> None:
+    def spend_on_double(self, node: Node, value: object, budget: CostBudget) -> None:
         """Pay for comparing a value that is a double with the numbers of a node."""
         if isinstance(value, float):
             budget.spend(self._numbers[node] * _price_of_double(value))
@@ -162,7 +162,7 @@ class CostModel:
         """Whether a node leads back to itself."""
         return node in self._recursive
 
-    def refutes(self, node: Node, value: Any) -> bool:
+    def refutes(self, node: Node, value: object) -> bool:
         """Whether an assertion that the engine looks at first fails."""
         refuter = self._refuters.get(node)
         return refuter is not None and refuter(value)
@@ -176,7 +176,7 @@ class _Count:
         self._budget = budget
         self._seen: set[tuple[Node, int]] = set()
 
-    def visit(self, node: Node, value: Any) -> None:
+    def visit(self, node: Node, value: object) -> None:
         model = self._model
         budget = self._budget
         budget.spend(model.price(node))
@@ -193,7 +193,7 @@ class _Count:
             for each in node.in_place:
                 self.visit(each, value)
 
-    def _is_remembered(self, node: Node, value: Any) -> bool:
+    def _is_remembered(self, node: Node, value: object) -> bool:
         """Whether the engine remembers what a recursive node says of a value."""
         if not self._model.is_recursive(node):
             return False
@@ -228,7 +228,7 @@ class _Count:
                 self.visit(node.one[keyword], member)
 
 
-def members_of(node: Node, value: Any) -> Iterator[Member]:
+def members_of(node: Node, value: object) -> Iterator[Member]:
     """Return the members or items of ``value`` that ``node`` itself describes, each
     with the schema that it has to fit."""
     if isinstance(value, list):
@@ -303,7 +303,7 @@ def spend_on_names(
 
 def _spend_on_scalar(
     schema: Mapping[str, Any],
-    value: Any,
+    value: object,
     budget: CostBudget,
 ) -> None:
     if isinstance(value, float) and "multipleOf" in schema:
@@ -433,7 +433,7 @@ def _refuter(schema: Mapping[str, Any]) -> Callable[[Any], bool] | None:
         return None
     types = _python_types(declared)
 
-    def refutes(value: Any) -> bool:
+    def refutes(value: object) -> bool:
         if type(value) not in types:
             return True
         if not isinstance(value, dict):

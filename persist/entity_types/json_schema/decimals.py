@@ -36,12 +36,12 @@ class Decimals:
         """Whether there is a decimal."""
         return self._root in self._leading
 
-    def written(self, value: Any, budget: CostBudget) -> Any:
+    def written(self, value: object, budget: CostBudget) -> Any:
         """Return a value with decimals as text: itself where there is no number to
         write, otherwise a copy. Raises ``BudgetExceeded``."""
         return self._below(self._root, value, budget)
 
-    def written_at(self, path: Path, value: Any) -> Any:
+    def written_at(self, path: Path, value: object) -> Any:
         """Return the value of the member at a path with decimals as text.
 
         A value that takes too much work stays as it is: its validation will refuse it.
@@ -60,7 +60,7 @@ class Decimals:
     def _below(
         self,
         node: Node,
-        value: Any,
+        value: object,
         budget: CostBudget,
     ) -> Any:
         if node not in self._leading:
@@ -78,7 +78,7 @@ class Decimals:
     def _in_branches(
         self,
         node: Node,
-        value: Any,
+        value: object,
         budget: CostBudget,
     ) -> Any:
         for keyword in BRANCHES:
@@ -152,13 +152,13 @@ def _types(node: Node) -> frozenset[str]:
     return frozenset(declared)
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: object) -> bool:
     if isinstance(value, bool):
         return False
     return isinstance(value, int | float)
 
 
-def _admits(node: Node, value: Any) -> bool:
+def _admits(node: Node, value: object) -> bool:
     """Return whether a branch may be meant by a value, by its declared types."""
     types = _types(node)
     if not types:

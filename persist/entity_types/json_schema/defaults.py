@@ -49,7 +49,7 @@ class Defaults:
             for name, default in members.items():
                 yield node.properties[name], default
 
-    def fill(self, value: Any, budget: CostBudget) -> Any:
+    def fill(self, value: object, budget: CostBudget) -> Any:
         """Return ``value`` with its defaults: itself where none is missing, otherwise a
         copy as deep as needed. Raises ``BudgetExceeded``."""
         return self.fill_below(self._root, value, budget)
@@ -57,7 +57,7 @@ class Defaults:
     def fill_below(
         self,
         node: Node,
-        value: Any,
+        value: object,
         budget: CostBudget,
     ) -> Any:
         """Fill in what ``node`` and the schemas below it have. See ``fill``."""

@@ -228,7 +228,7 @@ def subschemas(
             yield from _below(keyword, value)
 
 
-def _below(keyword: str, value: Any) -> Iterator[tuple[Path, Any]]:
+def _below(keyword: str, value: object) -> Iterator[tuple[Path, Any]]:
     """Yield the schemas that a keyword leads to with the paths to them."""
     if keyword in ONE and isinstance(value, dict | bool):
         yield (keyword,), value
@@ -243,7 +243,7 @@ def _below(keyword: str, value: Any) -> Iterator[tuple[Path, Any]]:
         )
 
 
-def misfit_annotations(schema: Any, dialect: Dialect) -> Iterator[Path]:
+def misfit_annotations(schema: object, dialect: Dialect) -> Iterator[Path]:
     """Yield the paths of the annotations that are not of their type."""
     waiting: list[tuple[Path, Any]] = [((), schema)]
     while waiting:
@@ -264,17 +264,17 @@ def _misfits_of(schema: Mapping[str, Any]) -> list[str]:
     return found
 
 
-def without_annotations(schema: Any) -> Any:
+def without_annotations(schema: object) -> Any:
     """Return a schema of any draft without the keywords that only describe."""
     return _filtered(schema, lambda keyword: keyword not in ANNOTATIONS)
 
 
-def meaning_of(schema: Any) -> Any:
+def meaning_of(schema: object) -> Any:
     """Return what of a schema of draft 2020-12 can change a verdict or a default."""
     return _filtered(schema, MEANINGFUL.__contains__)
 
 
-def _filtered(schema: Any, is_kept: Callable[[str], bool]) -> Any:
+def _filtered(schema: object, is_kept: Callable[[str], bool]) -> Any:
     """Return a schema with the keywords that are kept, in its subschemas too."""
     if not isinstance(schema, dict):
         return schema
@@ -285,7 +285,7 @@ def _filtered(schema: Any, is_kept: Callable[[str], bool]) -> Any:
     }
 
 
-def _filtered_value(keyword: str, value: Any, is_kept: Callable[[str], bool]) -> Any:
+def _filtered_value(keyword: str, value: object, is_kept: Callable[[str], bool]) -> Any:
     if keyword in ONE and isinstance(value, dict):
         return _filtered(value, is_kept)
     if keyword in SEVERAL and isinstance(value, list):

@@ -91,7 +91,7 @@ class _ReportFull(Exception):
 
 def explain(
     root: Node,
-    value: Any,
+    value: object,
     evaluation: Evaluation,
     *,
     suggest: bool = False,
@@ -207,7 +207,7 @@ class _Search:
     def look(
         self,
         node: Node,
-        value: Any,
+        value: object,
         path: Path,
     ) -> None:
         """Note what a node has against the value at ``path``."""
@@ -238,7 +238,7 @@ class _Search:
     def _look_at_assertions(
         self,
         node: Node,
-        value: Any,
+        value: object,
         path: Path,
     ) -> bool:
         """Note which assertions fail. Return whether the value is at least of the right
@@ -262,7 +262,7 @@ class _Search:
     def _look_inside(
         self,
         node: Node,
-        value: Any,
+        value: object,
         path: Path,
     ) -> None:
         if isinstance(value, dict):
@@ -316,7 +316,7 @@ class _Search:
     def _look_at_alternatives(
         self,
         node: Node,
-        value: Any,
+        value: object,
         path: Path,
     ) -> None:
         is_valid = self._evaluation.is_valid
@@ -335,7 +335,7 @@ class _Search:
         self,
         keyword: str,
         nodes: tuple[Node, ...],
-        value: Any,
+        value: object,
         path: Path,
     ) -> None:
         """Note what the nearest alternative has against a value, or what several
@@ -357,7 +357,7 @@ class _Search:
     def _apart(
         self,
         node: Node,
-        value: Any,
+        value: object,
         path: Path,
     ) -> list[Fault]:
         """Return what a branch has against a value, without noting it."""

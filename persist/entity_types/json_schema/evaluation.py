@@ -86,7 +86,7 @@ class Evaluation:
         """Pay for work. Raises ``BudgetExceeded``."""
         self._budget.spend(visits)
 
-    def is_valid(self, node: Node, value: Any) -> bool:
+    def is_valid(self, node: Node, value: object) -> bool:
         """Return whether a value is valid under a node. Raises ``BudgetExceeded``."""
         if isinstance(node.schema, bool):
             return node.schema
@@ -104,7 +104,7 @@ class Evaluation:
                 self._answers[key] = answer
         return answer
 
-    def holding(self, node: Node, value: Any) -> Iterator[Node]:
+    def holding(self, node: Node, value: object) -> Iterator[Node]:
         """Yield the subschemas that must hold of this very value."""
         yield from node.conjuncts
         if isinstance(value, dict):
@@ -134,7 +134,7 @@ class Evaluation:
 
     # One node
 
-    def _evaluate(self, node: Node, value: Any) -> bool:
+    def _evaluate(self, node: Node, value: object) -> bool:
         return (
             self._is_own_valid(node, value)
             and all(self.is_valid(each, value) for each in self.holding(node, value))
@@ -142,7 +142,7 @@ class Evaluation:
             and self._is_valid_in_members(node, value)
         )
 
-    def _is_own_valid(self, node: Node, value: Any) -> bool:
+    def _is_own_valid(self, node: Node, value: object) -> bool:
         self._costs.spend_on_assertions(node, value, self._budget)
         if self._costs.refutes(node, value):
             return False
@@ -152,7 +152,7 @@ class Evaluation:
             self._own[node] = compiled
         return compiled(value)
 
-    def _is_valid_in_branches(self, node: Node, value: Any) -> bool:
+    def _is_valid_in_branches(self, node: Node, value: object) -> bool:
         excluded = node.one.get("not")
         if excluded is not None and self.is_valid(excluded, value):
             return False
@@ -165,7 +165,7 @@ class Evaluation:
         count = sum(self.is_valid(each, value) for each in one_of)
         return count == 1
 
-    def _is_valid_in_members(self, node: Node, value: Any) -> bool:
+    def _is_valid_in_members(self, node: Node, value: object) -> bool:
         if not isinstance(value, dict | list):
             return True
         if isinstance(value, dict):
@@ -225,7 +225,7 @@ class Evaluation:
             if self.is_valid(below, item):
                 yield index
 
-    def _valid_branches(self, node: Node, value: Any) -> Iterator[Node]:
+    def _valid_branches(self, node: Node, value: object) -> Iterator[Node]:
         branches = list(node.several.get("anyOf", ()))
         branches.extend(node.several.get("oneOf", ()))
         condition = node.one.get("if")
@@ -295,7 +295,7 @@ def _dependents(node: Node, value: dict[str, Any]) -> Iterator[Node]:
             yield below
 
 
-def _unevaluated_keyword(value: Any) -> str | None:
+def _unevaluated_keyword(value: object) -> str | None:
     if isinstance(value, dict):
         return "unevaluatedProperties"
     if isinstance(value, list):

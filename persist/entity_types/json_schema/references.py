@@ -118,7 +118,7 @@ class Document:
         return self.located[id(value)]
 
     def _add(
-        self, schema: Any, path: Path, dialect: Dialect, resource: Resource | None
+        self, schema: object, path: Path, dialect: Dialect, resource: Resource | None
     ) -> Located:
         """Note a schema and every schema inside it."""
         if not isinstance(schema, dict):
@@ -226,7 +226,7 @@ def _steps(fragment: str) -> list[str]:
     ]
 
 
-def _member(value: Any, step: str) -> tuple[Any, str | int]:
+def _member(value: object, step: str) -> tuple[Any, str | int]:
     """Return what is behind a step of a pointer, and the step."""
     if isinstance(value, dict) and step in value:
         return value[step], step

@@ -120,7 +120,7 @@ class Graph:
     ``depth_first`` each after all its subschemas, circles aside.
     """
 
-    def __init__(self, schema: Any) -> None:
+    def __init__(self, schema: object) -> None:
         builder = _Builder(schema)
         self.root = builder.root
         self.refused_patterns = tuple(builder.refused_patterns)
@@ -197,7 +197,7 @@ class _Builder:
     """Builds the nodes, and the document as the engine reads it: integers are within
     64 bits, patterns in its own syntax, and nothing has an address."""
 
-    def __init__(self, schema: Any) -> None:
+    def __init__(self, schema: object) -> None:
         text = dumps(schema)
         self.nodes: dict[str, Node] = {}
         self.problems: list[Violation] = []

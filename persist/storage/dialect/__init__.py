@@ -257,7 +257,7 @@ class Dialect(Protocol):
 
     # Parameters
 
-    def bound_value(self, value: Any) -> Any:
+    def bound_value(self, value: object) -> Any:
         """Return a value of a query as the driver takes it."""
 
     def bound_list(self, values: Sequence[Any]) -> Any:

@@ -110,7 +110,7 @@ class PostgreSQLSql(SqlCompiler):
 
     # Parameters
 
-    def bound_value(self, value: Any) -> Any:
+    def bound_value(self, value: object) -> Any:
         # float8 becomes numeric with 15 digits; text keeps all of them.
         return Decimal(repr(value)) if isinstance(value, float) else value
 

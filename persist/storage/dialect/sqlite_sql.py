@@ -84,7 +84,7 @@ class SqliteSql(SqlCompiler):
 
     # Parameters
 
-    def bound_value(self, value: Any) -> Any:
+    def bound_value(self, value: object) -> Any:
         return value
 
     def bound_list(self, values: Sequence[Any]) -> str:
