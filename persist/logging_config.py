@@ -9,7 +9,6 @@ import logging
 import logging.config
 import os
 import sys
-from typing import Any
 
 import structlog
 
@@ -47,7 +46,7 @@ def configure(level: str) -> None:
     logging.config.dictConfig(configuration(level))
 
 
-def configuration(level: str) -> dict[str, Any]:
+def configuration(level: str) -> dict[str, object]:
     """Return the configuration that uvicorn gives to the processes it starts."""
     return {
         "version": 1,

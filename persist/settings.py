@@ -280,7 +280,7 @@ class Settings(BaseSettings):
 
     @field_validator("port", mode="before")
     @classmethod
-    def _not_of_kubernetes(cls, port: object) -> Any:
+    def _not_of_kubernetes(cls, port: object) -> object:
         """Ignore a variable that Kubernetes sets: ``PERSIST_PORT=tcp://10.0.0.1:80``."""
         if isinstance(port, str) and port.startswith(("tcp://", "udp://")):
             return 8000
@@ -288,7 +288,7 @@ class Settings(BaseSettings):
 
     @field_validator("log_level", mode="before")
     @classmethod
-    def _lower(cls, level: object) -> Any:
+    def _lower(cls, level: object) -> object:
         return level.lower() if isinstance(level, str) else level
 
 

@@ -72,7 +72,7 @@ class MigrationRoutes:
         await self._database.refresh()
         return await self._plan(self._database.catalog.get(collection))
 
-    async def _plan(self, layout: Layout) -> dict[str, Any]:
+    async def _plan(self, layout: Layout) -> dict[str, object]:
         stored = await self._database.read(lambda reader: reader.versions(layout))
         entity_type = layout.type
         steps = [_step(layout, step) for step in entity_type.plan.steps]
@@ -225,7 +225,7 @@ def _explanation(entity_type: EntityType) -> str:
     )
 
 
-def _step(layout: Layout, step: MigrationStep) -> dict[str, Any]:
+def _step(layout: Layout, step: MigrationStep) -> dict[str, object]:
     function = None if step.definition else inspect.getdoc(step.data)
     statements = step_statements(layout.dialect, layout.table.name, step)
     return {

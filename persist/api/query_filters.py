@@ -44,7 +44,7 @@ def conditions(
     filters: Pairs,
     control: dict[str, str],
     known: Iterable[str],
-) -> tuple[Expression | None, tuple[Any, ...]]:
+) -> tuple[Expression | None, tuple[object, ...]]:
     """Return the conjunction of all conditions of a request, with their values.
 
     ``known`` are its control parameters. Raises ``InvalidQuery``.
@@ -232,7 +232,7 @@ def _value(
 def _typed_readings(
     field: Field,
     text: str,
-) -> Iterator[tuple[FieldType, Any]]:
+) -> Iterator[tuple[FieldType, object]]:
     """Yield the JSON values that text can be for a field of several types."""
     for value in _readings(text):
         kind = type_compared(field, value)
@@ -242,7 +242,7 @@ def _typed_readings(
             yield kind, value
 
 
-def _readings(text: str) -> Iterator[Any]:
+def _readings(text: str) -> Iterator[object]:
     """Yield the JSON values that text can be, the likeliest first.
 
     ``8`` is a number, ``"8"`` and ``u-42`` are text, ``true`` is a boolean.

@@ -234,7 +234,7 @@ def moment_of(control: dict[str, str]) -> Moment | None:
 
 def _position_and_moment(
     control: dict[str, str], digest: str
-) -> tuple[list[Any] | None, Moment | None]:
+) -> tuple[list[object] | None, Moment | None]:
     """Return where the page before ended, and the moment of the list.
 
     A cursor carries the moment of its first page.
@@ -361,7 +361,7 @@ def _digest(
 
 def cursor_of(
     listing: Listing,
-    position: Sequence[Any],
+    position: Sequence[object],
     as_of: int | None = None,
 ) -> str:
     """Return the cursor of a record, given its sort values as the database has them.
@@ -394,9 +394,9 @@ def _json_value(
 
 
 def _after(
-    values: list[Any],
+    values: list[object],
     sort: tuple[SortKey, ...],
-) -> tuple[Any, ...]:
+) -> tuple[object, ...]:
     """Return the position in a cursor if it can be one in an order."""
     if len(values) != len(sort):
         raise pagination.foreign()

@@ -224,7 +224,7 @@ def _raising(error: PersistError) -> Callable[[], NoReturn]:
     return refuse
 
 
-async def _until(waiting: Awaitable[Any], until: float) -> None:
+async def _until(waiting: Awaitable[object], until: float) -> None:
     if time.monotonic() >= until:
         raise IdempotencyInProgress(
             "the first request under this Idempotency-Key is still running; send this"

@@ -145,7 +145,7 @@ def _check_signature(noted: dict[str, Any] | None, public_key: Path) -> None:
         refuse("the noted head is not signed with this key", FAILED)
 
 
-def _noted_head(file: Path) -> dict[str, Any]:
+def _noted_head(file: Path) -> dict[str, object]:
     try:
         noted = json.loads(file.read_text(encoding="utf-8"))
         return {

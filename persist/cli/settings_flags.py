@@ -3,7 +3,7 @@
 import inspect
 import os
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from pydantic.fields import FieldInfo
@@ -17,7 +17,7 @@ from persist.settings import (
     variable,
 )
 
-METAVARS: dict[Any, str | None] = {bool: None, int: "INTEGER", float: "SECONDS"}
+METAVARS: dict[object, str | None] = {bool: None, int: "INTEGER", float: "SECONDS"}
 ALL = tuple(Settings.model_fields)
 Flags = dict[str, str | bool | None]
 
@@ -53,7 +53,7 @@ def _flag(name: str, field: FieldInfo) -> inspect.Parameter:
         metavar=METAVARS.get(field.annotation, "TEXT"),
         show_default=False,
     )
-    annotation: Any = Annotated[bool | None if is_switch else str | None, option]
+    annotation: object = Annotated[bool | None if is_switch else str | None, option]
     return inspect.Parameter(
         name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation
     )

@@ -5,7 +5,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import typer
 from rich.console import Console
@@ -104,7 +104,7 @@ class _ProgressLines:
             self._next = time.monotonic() + LINE_INTERVAL_SECONDS
 
 
-def print_line(members: Mapping[str, Any], sentence: str, *, as_json: bool) -> None:
+def print_line(members: Mapping[str, object], sentence: str, *, as_json: bool) -> None:
     """Print a line: what a person reads, or the members as JSON."""
     text = json.dumps(members, ensure_ascii=False) if as_json else sentence
     typer.echo(text)

@@ -162,7 +162,7 @@ class Collection:
         )
         return Invocation(result, record)
 
-    def _run(self, command: Command, data: Data, payload: Data) -> tuple[Data, Any]:
+    def _run(self, command: Command, data: Data, payload: Data) -> tuple[Data, object]:
         """Return the data and result of a command.
 
         An exception of its code is a refusal of this record only.

@@ -30,5 +30,5 @@ class Command:
     parse: Callable[[Data], Any]
     refusal: Guard
     run: Transition
-    result_schema: dict[str, Any] = field(default_factory=dict)
+    result_schema: dict[str, object] = field(default_factory=dict)
     write_decimals: WriteDecimals | None = None

@@ -5,7 +5,7 @@ record has been changed (theirs).
 """
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from persist.domain.json_diff import Merge, changed_pointers, merge
 from persist.domain.record import Data
@@ -36,7 +36,7 @@ class StaleBase:
     data: Data
     changes: list[ChangeSummary]
 
-    def describe(self, theirs: object) -> dict[str, Any]:
+    def describe(self, theirs: object) -> dict[str, object]:
         """Return the members of a refusal: what differs, and who changed it."""
         return {
             "changed": changed_pointers(self.data, theirs),

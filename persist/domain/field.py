@@ -5,7 +5,6 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from persist.domain.field_types import SCALARS, FieldType
 from persist.domain.schema_keywords import Schema
@@ -39,7 +38,7 @@ class Field:
     envelope: bool = False
     declared: bool = True
     types: tuple[FieldType, ...] = field(default=(), compare=False)
-    choices: tuple[Any, ...] = field(default=(), compare=False)
+    choices: tuple[object, ...] = field(default=(), compare=False)
     certain: bool = field(default=True, compare=False)
     items: "Field | None" = field(default=None, compare=False)
     normalized: bool = field(default=False, compare=False)

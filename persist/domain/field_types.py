@@ -209,7 +209,7 @@ def json_type_of(field_type: FieldType) -> str:
     return "string" if field_type in TEXT_TYPES else field_type.value
 
 
-def parse_scalar(field_type: FieldType, text: str) -> Any:
+def parse_scalar(field_type: FieldType, text: str) -> object:
     """Return the JSON value that the text of a query parameter is as a type.
 
     Raises ``ValueError``.

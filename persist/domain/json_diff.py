@@ -55,12 +55,12 @@ def changed_pointers(before: object, after: object) -> list[str]:
     return [pointer(found.path) for found in differences(before, after)]
 
 
-def json_patch_between(before: object, after: object) -> list[dict[str, Any]]:
+def json_patch_between(before: object, after: object) -> list[dict[str, object]]:
     """Return a JSON Patch (RFC 6902) that turns one value into another."""
     return [_operation(found) for found in differences(before, after)]
 
 
-def _operation(found: Difference) -> dict[str, Any]:
+def _operation(found: Difference) -> dict[str, object]:
     location = pointer(found.path)
     if found.after is ABSENT:
         return {"op": "remove", "path": location}
@@ -101,7 +101,7 @@ def _merge(
     mine: Any,
     path: Path,
     conflicts: list[str],
-) -> Any:
+) -> object:
     if all(isinstance(value, dict) for value in (base, theirs, mine)):
         return _merge_members(base, theirs, mine, path, conflicts)
     if _same(base, theirs):
@@ -113,12 +113,12 @@ def _merge(
 
 
 def _merge_members(
-    base: dict[str, Any],
-    theirs: dict[str, Any],
-    mine: dict[str, Any],
+    base: dict[str, object],
+    theirs: dict[str, object],
+    mine: dict[str, object],
     path: Path,
     conflicts: list[str],
-) -> dict[str, Any]:
+) -> dict[str, object]:
     merged = {}
     for name in _member_names(theirs, mine):
         value = _merge(

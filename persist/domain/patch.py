@@ -130,7 +130,7 @@ def json_patch(operations: object, max_bytes: int) -> JsonPatch:
 def map_values(
     operations: object,
     change: Callable[[Path, Any], Any],
-) -> Any:
+) -> object:
     """Return a JSON Patch whose values are those that ``change`` returns for a path and
     a value. What is not well formed stays as it is."""
     if not isinstance(operations, list):
@@ -141,7 +141,7 @@ def map_values(
 def _with_value(
     operation: object,
     change: Callable[[Path, Any], Any],
-) -> Any:
+) -> object:
     if not isinstance(operation, dict) or "value" not in operation:
         return operation
     path = operation.get("path")
@@ -203,7 +203,7 @@ def _segments(pointer: str) -> list[str]:
     ]
 
 
-def _apply(document: object, operation: dict[str, Any]) -> Any:
+def _apply(document: object, operation: dict[str, Any]) -> object:
     """Return the document after one operation."""
     op = operation["op"]
     path = _segments(operation["path"])
@@ -220,7 +220,7 @@ def _apply(document: object, operation: dict[str, Any]) -> Any:
     return document
 
 
-def _move_or_copy(document: object, op: str, source: Path, path: Path) -> Any:
+def _move_or_copy(document: object, op: str, source: Path, path: Path) -> object:
     value = _value_at(document, source)
     if source == path:
         return document
@@ -247,7 +247,7 @@ def _test(document: object, path: Path, expected: object) -> None:
         raise _TestFailed("the value is another one")
 
 
-def _add(document: object, path: Path, value: object) -> Any:
+def _add(document: object, path: Path, value: object) -> object:
     if not path:
         return value
     container = _value_at(document, path[:-1])
@@ -264,7 +264,7 @@ def _add(document: object, path: Path, value: object) -> Any:
     return document
 
 
-def _replace(document: object, path: Path, value: object) -> Any:
+def _replace(document: object, path: Path, value: object) -> object:
     _value_at(document, path)
     if not path:
         return value
@@ -326,7 +326,7 @@ def _refusal(index: int, operation: object, fault: _Fault) -> InvalidPatch:
 
 
 def _test_failed(
-    index: int, operation: dict[str, Any], failed: _TestFailed
+    index: int, operation: dict[str, object], failed: _TestFailed
 ) -> PatchTestFailed:
     return PatchTestFailed(
         f"the test of operation {index}{_written(operation)} does not hold: {failed};"

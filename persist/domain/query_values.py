@@ -69,7 +69,7 @@ def compared_value(
     kind: FieldType,
     function: Function,
     value: Any,
-) -> Any:
+) -> object:
     """Return what is compared of a JSON value by a function of a field.
 
     ``kind`` is the type as which it is compared. Raises ``ValueError``, whose message

@@ -94,7 +94,7 @@ class _Comparison:
 
     def __init__(self, old: Schema, new: Schema) -> None:
         self._roots = old, new
-        self._compared: set[tuple[Any, Any]] = set()
+        self._compared: set[tuple[object, object]] = set()
 
     def difference(self, old: object, new: object) -> str | None:
         """Return how ``new`` differs beyond what is only wider, or None."""

@@ -32,7 +32,7 @@ def resolve(
     return target if isinstance(target, Mapping | bool) else None
 
 
-def alternatives(schema: Schema) -> Iterator[list[Any]]:
+def alternatives(schema: Schema) -> Iterator[list[object]]:
     """Yield the subschemas of which one applies, for each keyword that has such."""
     for keyword in ("anyOf", "oneOf"):
         if list_of(schema, keyword):
@@ -62,7 +62,7 @@ def mapping_of(
 def list_of(
     schema: Schema,
     keyword: str,
-) -> list[Any]:
+) -> list[object]:
     """Return the elements that a keyword lists; none if it has another form."""
     value = schema.get(keyword)
     return value if isinstance(value, list) else []

@@ -56,7 +56,7 @@ class _Document:
             self._locations[id(schema)] = Location(self, [schema])
         return self._locations[id(schema)]
 
-    def conjuncts(self, schemas: list[Any]) -> list[Schema]:
+    def conjuncts(self, schemas: list[object]) -> list[Schema]:
         """Return the schemas with all that ``$ref`` and ``allOf`` add, each once."""
         found: dict[int, Schema] = {}
         waiting = schemas[::-1]
@@ -89,7 +89,7 @@ class Location:
     def __init__(
         self,
         document: _Document,
-        schemas: list[Any],
+        schemas: list[object],
         groups: list[Group] | None = None,
         *,
         declared: bool = True,
@@ -186,7 +186,7 @@ class Location:
         """Return whether a value may be null."""
         return "null" in self.json_types(strict=True)
 
-    def choices(self) -> list[Any] | None:
+    def choices(self) -> list[object] | None:
         """Return the values of an enumeration; None if it is none."""
         return self._once(
             "choices",
@@ -194,7 +194,7 @@ class Location:
             None,
         )
 
-    def _find_choices(self) -> list[Any] | None:
+    def _find_choices(self) -> list[object] | None:
         for schema in self.schemas:
             if "const" in schema:
                 return [schema["const"]]
@@ -269,7 +269,7 @@ class Location:
         return self._members[name]
 
     def _find_member(self, name: str) -> "Location | None":
-        declarations: list[Any] = []
+        declarations: list[object] = []
         for schema in self.schemas:
             declarations += self._declarations(schema, name)
         groups: list[Group] = []
@@ -290,7 +290,7 @@ class Location:
         self,
         schema: Schema,
         name: str,
-    ) -> list[Any]:
+    ) -> list[object]:
         """Return what one schema declares of a member."""
         found: list[Any] = []
         properties = mapping_of(schema, "properties")
@@ -381,9 +381,9 @@ def _united_formats(
     return frozenset[FieldType]().union(*texts)
 
 
-def _united_choices(group: Group) -> list[Any] | None:
+def _united_choices(group: Group) -> list[object] | None:
     """Return the values of all branches; None if one of them is no enumeration."""
-    united: list[Any] = []
+    united: list[object] = []
     for branch in group:
         found = None if branch is None else _choices_or_null(branch)
         if found is None:
@@ -392,7 +392,7 @@ def _united_choices(group: Group) -> list[Any] | None:
     return united
 
 
-def _choices_or_null(branch: Location) -> list[Any] | None:
+def _choices_or_null(branch: Location) -> list[object] | None:
     if branch.json_types() == {"null"}:
         return [None]
     return branch.choices()

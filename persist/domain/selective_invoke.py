@@ -184,7 +184,7 @@ def _lock(batch: Sequence[_Selected]) -> int:
     return characters
 
 
-def _unique_values(selected: _Selected) -> list[Any]:
+def _unique_values(selected: _Selected) -> list[object]:
     """Return the members of a record, which may change, that hold unique values."""
     collection = selected.source.collection
     if selected.source.command is None or not collection.type.unique:

@@ -80,7 +80,7 @@ def end_line(records: int, sha256: str) -> str:
 
 
 def record_line(
-    collection: str, workspace: str, row: tuple[Any, ...], data: object
+    collection: str, workspace: str, row: tuple[object, ...], data: object
 ) -> str:
     """Return a stored row (the envelope columns…) and its data as a line."""
     record_id, revision, schema_version, created_at, updated_at = row[:5]

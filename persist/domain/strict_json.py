@@ -113,7 +113,7 @@ def parse(
     *,
     any_number: bool = False,
     write_decimals: WriteDecimals | None = None,
-) -> Any:
+) -> object:
     """Return the value of a JSON text; doubles that are integers within 64 bits come as
     ``int``. A byte order mark before the text is ignored (RFC 8259, section 8.1).
 
@@ -265,7 +265,7 @@ def _numbers(value: object) -> "Iterator[tuple[Steps, _Number]]":
         waiting.extend(((*path, step), member) for step, member in members)
 
 
-def _members_of(value: object) -> Iterable[tuple[str | int, Any]]:
+def _members_of(value: object) -> Iterable[tuple[str | int, object]]:
     """Return the members of an object or the items of an array, none of a scalar."""
     if isinstance(value, dict):
         return value.items()

@@ -105,7 +105,7 @@ class UndoneRecord:
     outcome: Outcome
     reason: Conflict | None = None
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, object]:
         """Return the entry of a report."""
         reason = None if self.reason is None else self.reason._asdict()
         return {
@@ -143,7 +143,7 @@ class UndoReport:
         listed = [*self._conflicting, *self._others]
         return [record.as_json() for record in listed[:LISTED_RECORDS]]
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, object]:
         """Return the body of an answer."""
         return {
             "undone": self.undone,

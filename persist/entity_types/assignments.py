@@ -1,7 +1,7 @@
 """Assignments: the ``set`` of commands and migration steps, compiled."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from persist.domain.field import Schema
 from persist.domain.record import Data
@@ -19,7 +19,7 @@ class _Assignment(NamedTuple):
 
 
 def compile_assignments(
-    values: Mapping[str, Any],
+    values: Mapping[str, object],
     location: Location,
     data_schema: Schema | None,
     payload_schema: Schema | None = None,

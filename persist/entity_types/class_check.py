@@ -270,7 +270,7 @@ def _check_arguments(info: FieldInfo) -> None:
         raise Refused("", Refusal(f"{argument}= is refused: {reason}", instead))
 
 
-def _column_arguments(info: FieldInfo) -> dict[str, Any]:
+def _column_arguments(info: FieldInfo) -> dict[str, object]:
     """Return what SQLModel's ``Field`` was given for the column of the field."""
     given: dict[str, Any] = {}
     for metadata in info.metadata:
@@ -285,7 +285,7 @@ _CHANGES_NOTHING = {"allow_mutation": True, "primary_key": False, "exclude": Fal
 """Arguments of ``Field`` at the values that change nothing."""
 
 
-def field_arguments(info: FieldInfo) -> dict[str, Any]:
+def field_arguments(info: FieldInfo) -> dict[str, object]:
     """Return what ``Field`` was given, beyond what pydantic and SQLModel fill in."""
     given = info._attributes_set | _column_arguments(info)
     for name, value in _CHANGES_NOTHING.items():
@@ -310,7 +310,7 @@ def check_defaults(model: type[SQLModel], codec: ModelCodec) -> None:
 
 
 def indexed_groups(
-    model: type[SQLModel], schema: dict[str, Any], flag: str
+    model: type[SQLModel], schema: dict[str, object], flag: str
 ) -> tuple[Paths, ...]:
     """Return the groups of members that are unique or have an index, by the flag
     ``unique`` or ``index``. Raises ``InvalidEntityClass``."""

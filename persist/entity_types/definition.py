@@ -34,14 +34,14 @@ VERSIONS = range(1, 2**31)
 
 Location = tuple[str | int, ...]
 
-_TEXT: dict[str, Any] = {"type": "string"}
-_ANY_MEMBERS: dict[str, Any] = {"type": "object", "maxProperties": MAX_PARTS}
+_TEXT: dict[str, object] = {"type": "string"}
+_ANY_MEMBERS: dict[str, object] = {"type": "object", "maxProperties": MAX_PARTS}
 _NAMES: Schema = {"type": "array", "items": _TEXT}
 _SEGMENT = r'([A-Za-z_][A-Za-z0-9_]*|"([^"\\]|\\.)*")'
 """A name, or any name in quotes, as a JSON string."""
 
 _PATH = _TEXT | {"maxLength": 200, "pattern": rf"^{_SEGMENT}(\.{_SEGMENT})*$"}
-_VERSION: dict[str, Any] = {
+_VERSION: dict[str, object] = {
     "type": "integer",
     "minimum": VERSIONS[0],
     "maximum": VERSIONS[-1],
@@ -61,7 +61,7 @@ def _array(
     items: Schema,
     limit: int = MAX_PARTS,
     least: int = 0,
-) -> dict[str, Any]:
+) -> dict[str, object]:
     return {"type": "array", "items": items, "maxItems": limit, "minItems": least}
 
 
@@ -144,7 +144,7 @@ def _check(
         raise refusal_at(location, error.errors) from None
 
 
-def normal_form(definition: Any) -> dict[str, Any]:
+def normal_form(definition: Any) -> dict[str, object]:
     """Return a definition in its normal form.
 
     Raises ``InvalidSchema``, which names the location of every fault.
@@ -169,7 +169,7 @@ def normal_form(definition: Any) -> dict[str, Any]:
     return normal
 
 
-def _steps(migration: Any) -> list[dict[str, Any]]:
+def _steps(migration: Any) -> list[dict[str, object]]:
     """Return the steps of a migration. Raises ``InvalidSchema``.
 
     A single step is an object without version numbers.
@@ -182,7 +182,7 @@ def _steps(migration: Any) -> list[dict[str, Any]]:
     return [dict(step) for step in migration]
 
 
-def source_of(definition: Mapping[str, Any]) -> Any:
+def source_of(definition: Mapping[str, object]) -> object:
     """Return the schema of a definition as its author wrote it."""
     return definition.get("source_schema", definition["schema"])
 

@@ -2,7 +2,6 @@
 example."""
 
 from collections.abc import Callable
-from typing import Any
 
 from persist.domain.command import Command
 from persist.domain.field import Schema
@@ -41,7 +40,7 @@ def set_command(
     )
 
 
-def _without_default(part: object) -> Any:
+def _without_default(part: object) -> object:
     return (
         {key: value for key, value in part.items() if key != "default"}
         if isinstance(part, dict)

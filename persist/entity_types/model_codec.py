@@ -210,7 +210,7 @@ class ModelCodec:
 class _SchemaGenerator(GenerateJsonSchema):
     """Writes JSON Schema as this service means it."""
 
-    def decimal_schema(self, schema: object) -> dict[str, Any]:
+    def decimal_schema(self, schema: object) -> dict[str, object]:
         """Return the schema of ``Decimal``: text, in which no digit is lost."""
         return {"type": "string", "format": "decimal"}
 

@@ -117,7 +117,7 @@ class _Form:
     def __call__(self, core: CoreSchema) -> CoreSchema:
         return _parsed(self.parse, core)
 
-    def parse(self, value: object) -> Any:
+    def parse(self, value: object) -> object:
         """Return the Python value of a text. Raises ``PydanticCustomError``."""
         if isinstance(value, self._kind):
             return value
@@ -211,7 +211,7 @@ def _duration_text(value: timedelta) -> str:
     return f"P{days}T{time_of_day}"
 
 
-def _parsed_decimal(value: object) -> Any:
+def _parsed_decimal(value: object) -> object:
     if isinstance(value, Decimal):
         return value
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
@@ -231,13 +231,13 @@ def _literal(core: CoreSchema) -> CoreSchema:
     return _closed_choice(core, core["expected"])
 
 
-def _closed_choice(core: CoreSchema, members: list[Any]) -> CoreSchema:
+def _closed_choice(core: CoreSchema, members: list[object]) -> CoreSchema:
     """Return a schema that compares types as well: to Python ``True`` equals 1."""
     values = [_json_value(member) for member in members]
     if all(isinstance(value, str) for value in values):
         return core
 
-    def check(value: object) -> Any:
+    def check(value: object) -> object:
         given = _json_value(value)
         for member, expected in zip(members, values, strict=True):
             same_type = isinstance(given, bool) is isinstance(expected, bool)
@@ -265,7 +265,7 @@ def _set(core: CoreSchema) -> CoreSchema:
     }
 
 
-def _sorted(value: object, write: Callable[[Any], list[Any]]) -> list[Any]:
+def _sorted(value: object, write: Callable[[Any], list[Any]]) -> list[object]:
     return sorted(write(value), key=canonical_text)
 
 

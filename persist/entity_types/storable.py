@@ -27,7 +27,7 @@ def _walk(
     value: object,
     path: tuple[str | int, ...],
     problems: list[Violation],
-) -> Any:
+) -> object:
     """Return a value as it may be stored; add what cannot be stored to ``problems``."""
     if isinstance(value, dict):
         _walk_object(value, path, problems)
@@ -46,7 +46,7 @@ def _walk(
 
 
 def _walk_object(
-    value: dict[str, Any],
+    value: dict[str, object],
     path: tuple[str | int, ...],
     problems: list[Violation],
 ) -> None:

@@ -54,7 +54,7 @@ Models = list[type[BaseModel]]
 
 def check_type(given: object) -> Models:
     """Return the models that a type contains. Raises ``Refused``."""
-    annotation: Any = _resolved(given)
+    annotation: object = _resolved(given)
     if annotation is Any or annotation in NONE or _is_scalar(annotation):
         return []
     if isinstance(annotation, type) and get_origin(annotation) is None:
@@ -67,7 +67,7 @@ def check_type(given: object) -> Models:
     return check(arguments)
 
 
-def check_metadata(metadata: Iterable[Any]) -> None:
+def check_metadata(metadata: Iterable[object]) -> None:
     """Raise ``Refused`` for metadata of ``Annotated`` that change what is answered."""
     for each in metadata:
         if isinstance(each, PlainSerializer | WrapSerializer):
@@ -80,7 +80,7 @@ def check_metadata(metadata: Iterable[Any]) -> None:
             raise Refused("", _refusal(kind))
 
 
-def _resolved(annotation: Any) -> Any:
+def _resolved(annotation: Any) -> object:
     if hasattr(annotation, "__supertype__"):  # NewType
         return _resolved(annotation.__supertype__)
     if type(annotation).__name__ == "TypeAliasType":
@@ -120,7 +120,7 @@ def _named(annotation: object, refusal: Refusal) -> Refusal:
     return Refusal(f"{name} is refused: {refusal.reason}", refusal.instead)
 
 
-def _check_values(values: Iterable[Any]) -> None:
+def _check_values(values: Iterable[object]) -> None:
     for value in values:
         plain = value.value if isinstance(value, Enum) else value
         if not isinstance(plain, str | int | float | None):
@@ -142,7 +142,7 @@ def _check_all(arguments: tuple[Any, ...]) -> Models:
     ]
 
 
-def _check_annotated(arguments: tuple[Any, ...]) -> Models:
+def _check_annotated(arguments: tuple[object, ...]) -> Models:
     check_metadata(arguments[1:])
     for each in arguments[1:]:
         if isinstance(each, FieldInfo):
@@ -160,12 +160,12 @@ def _check_union(arguments: tuple[Any, ...]) -> Models:
     return _check_all(arguments)
 
 
-def _check_literal(arguments: tuple[Any, ...]) -> Models:
+def _check_literal(arguments: tuple[object, ...]) -> Models:
     _check_values(arguments)
     return []
 
 
-def _check_set(arguments: tuple[Any, ...]) -> Models:
+def _check_set(arguments: tuple[object, ...]) -> Models:
     element = _plain(arguments[0])
     choice = get_origin(element) is Literal or (
         isinstance(element, type) and issubclass(element, Enum)
@@ -181,7 +181,7 @@ def _check_set(arguments: tuple[Any, ...]) -> Models:
     return check_type(arguments[0])
 
 
-def _check_dict(arguments: tuple[Any, ...]) -> Models:
+def _check_dict(arguments: tuple[object, ...]) -> Models:
     key, value = arguments
     if _plain(key) not in (str, Any):
         raise Refused(

@@ -124,7 +124,7 @@ class _TypedCommand:
             or f"{self._name} is not available in the record's present state"
         )
 
-    def _run(self, data: Data, payload: Data) -> tuple[Data, Any]:
+    def _run(self, data: Data, payload: Data) -> tuple[Data, object]:
         instance = self._codec.load(data)
         parsed = self._arguments(payload)
         arguments = {
@@ -177,7 +177,7 @@ def _title(name: str) -> str:
     return name.replace("_", " ").title()
 
 
-def _json_result(result: object) -> Any:
+def _json_result(result: object) -> object:
     _check_result(result)
     try:
         return checked(to_jsonable_python(result), InvalidData)

@@ -57,7 +57,7 @@ class Condition(Protocol):
         """Whether it asks for the data before a change."""
 
     def __call__(
-        self, change: Mapping[str, Any], data: object, previous: object
+        self, change: Mapping[str, object], data: object, previous: object
     ) -> bool:
         """Return whether a change matches; data is None where there is none."""
 
@@ -298,7 +298,7 @@ class _Search:
         return rows[::-1] if self._newest_first else rows
 
 
-def _envelope(row: Row) -> dict[str, Any]:
+def _envelope(row: Row) -> dict[str, object]:
     """Return what a condition reads of a change, without its data."""
     values = zip(ENVELOPE, row, strict=False)
     change = {name: value for name, value in values if name != "payload"}
@@ -324,7 +324,7 @@ class Feed:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._watching: asyncio.Task[None] | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="follower")
-        self._shared: dict[Any, asyncio.Task[ChangeSlice]] = {}
+        self._shared: dict[object, asyncio.Task[ChangeSlice]] = {}
 
     @contextmanager
     def following(self) -> Iterator[None]:

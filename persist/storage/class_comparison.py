@@ -280,7 +280,7 @@ class ClassChanges:
             if before[old].type is after[new].type:
                 yield old, new
 
-    def proposed_default(self, member: str) -> Any:
+    def proposed_default(self, member: str) -> object:
         """Return a value of a new member for stored records."""
         return Proposal(self.old, self.new).default(member)
 

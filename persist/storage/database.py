@@ -389,7 +389,7 @@ class Database:
         self.health.failed(error)
         return refusal(self.dialect, error)
 
-    def _write_in_thread(self, operation: Callable[[Session[Dialect]], Any]) -> Any:
+    def _write_in_thread(self, operation: Callable[[Session[Dialect]], Any]) -> object:
         """Run a write of a thread and wait for it."""
         return self._writes.run(Write(lambda work: operation(work.session)))
 

@@ -161,7 +161,7 @@ class Definitions:
         self.raise_epoch()
 
     def amend(
-        self, name: str, schema_version: int, definition: Mapping[str, Any]
+        self, name: str, schema_version: int, definition: Mapping[str, object]
     ) -> None:
         """Change what the schema does not decide: commands, indexes."""
         self._session.run(
@@ -226,7 +226,7 @@ def current_of(versions: Iterable[StoredDefinition]) -> StoredDefinition | None:
 
 
 def plan_steps(
-    versions: Iterable[Iterable[Mapping[str, Any]]],
+    versions: Iterable[Iterable[Mapping[str, object]]],
 ) -> tuple[Mapping[str, Any], ...]:
     """Return the steps of all versions.
 

@@ -27,7 +27,7 @@ from persist.storage.sql import SqlCondition, SqlExpression, big_integer
 def _after(
     layout: RecordSource,
     sort: tuple[SortKey, ...],
-    position: tuple[Any, ...],
+    position: tuple[object, ...],
     name: str = "a",
 ) -> SqlCondition:
     """Return the condition of records after a position.
@@ -167,7 +167,7 @@ def merged_page(
 def erased_count(
     erased: RecordSource,
     query: Query,
-    until: tuple[Any, ...] | None,
+    until: tuple[object, ...] | None,
 ) -> sa.Select[Any]:
     """Return the statement that counts the erased records of a page.
 
@@ -202,7 +202,7 @@ def _names_data(expression: Expression) -> bool:
     return False
 
 
-def shape(query: Query) -> tuple[Any, ...]:
+def shape(query: Query) -> tuple[object, ...]:
     """Return what two queries with the same statement have in common."""
     return (
         query.where,
@@ -213,7 +213,7 @@ def shape(query: Query) -> tuple[Any, ...]:
     )
 
 
-def _nulls(position: tuple[Any, ...] | None) -> tuple[bool, ...]:
+def _nulls(position: tuple[object, ...] | None) -> tuple[bool, ...]:
     return tuple(value is None for value in position or ())
 
 

@@ -213,7 +213,7 @@ class Reader:
         layout: Layout,
         workspace: str,
         query: Query,
-        until: tuple[Any, ...] | None,
+        until: tuple[object, ...] | None,
     ) -> int:
         """Return how many erased records a page of a past moment leaves out.
 

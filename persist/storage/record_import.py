@@ -46,7 +46,7 @@ class RecordImport:
         self._target = RestoreTarget(layout, layout.type.plan)
         self._workspace = workspace
 
-    def prepare(self, records: Iterable[Mapping[str, Any]]) -> None:
+    def prepare(self, records: Iterable[Mapping[str, object]]) -> None:
         """Bring forward, validate and stage every record.
 
         Raises ``MigrationFailed`` with the failing records, ``RestoreConflict``.

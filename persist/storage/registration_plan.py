@@ -84,7 +84,7 @@ def plan_registration(
 def _planned(
     name: str,
     definition: Any,
-    normal: Mapping[str, Any],
+    normal: Mapping[str, object],
     versions: Sequence[StoredDefinition],
     source: Source,
 ) -> RegistrationPlan:
@@ -125,7 +125,7 @@ def _amendment(
     return RegistrationPlan(action, versions, target)
 
 
-def _as_sent(definition: Mapping[str, Any]) -> str:
+def _as_sent(definition: Mapping[str, object]) -> str:
     """Return a definition as its author wrote it, its migration aside."""
     sent = {**definition, "schema": source_of(definition)}
     return canonical_text(
@@ -134,7 +134,7 @@ def _as_sent(definition: Mapping[str, Any]) -> str:
 
 
 def _is_outdated(
-    normal: Mapping[str, Any],
+    normal: Mapping[str, object],
     asked: int | None,
     current: StoredDefinition,
     versions: Iterable[StoredDefinition],

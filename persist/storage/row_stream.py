@@ -47,7 +47,7 @@ class RowStream:
     def open(
         self,
         statement: Compiled,
-        values: Mapping[str, Any],
+        values: Mapping[str, object],
     ) -> None:
         """Run the query, in a transaction that sees one moment."""
         connection = self._dialect.connect()
@@ -72,7 +72,7 @@ class RowStream:
         loop = asyncio.get_running_loop()
         return loop.run_in_executor(None, self._end, self._running)
 
-    def _end(self, running: Future[Any] | None) -> None:
+    def _end(self, running: Future[object] | None) -> None:
         try:
             if running is not None:
                 self._interrupt(running)
@@ -81,7 +81,7 @@ class RowStream:
         except Exception as error:  # noqa: BLE001 - nobody reads the stream any more
             logger.warning("a stream did not end well: %s", error)
 
-    def _interrupt(self, running: Future[Any]) -> None:
+    def _interrupt(self, running: Future[object]) -> None:
         """Cancel the query until the thread that runs it has returned."""
         while not running.done():
             if self._connection is not None:

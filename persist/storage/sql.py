@@ -45,7 +45,7 @@ class Cursor(Protocol):
     def connection(self) -> Any:
         """The connection that the cursor belongs to."""
 
-    def execute(self, sql: str, parameters: Sequence[Any] = ..., /) -> Self:
+    def execute(self, sql: str, parameters: Sequence[object] = ..., /) -> Self:
         """Run a statement."""
 
     def executemany(self, sql: str, parameters: Sequence[Row], /) -> Any:
@@ -70,7 +70,7 @@ class Connection(Protocol):
     def cursor(self) -> Cursor:
         """Return a new cursor."""
 
-    def execute(self, sql: str, parameters: Sequence[Any] = ..., /) -> Cursor:
+    def execute(self, sql: str, parameters: Sequence[object] = ..., /) -> Cursor:
         """Run a statement on a new cursor and return the cursor."""
 
     def close(self) -> None:
@@ -227,7 +227,7 @@ class StatementCache:
 
     def __init__(self, dialect: Dialect) -> None:
         self._dialect = dialect
-        self._compiled: dict[Any, Compiled] = {}
+        self._compiled: dict[object, Compiled] = {}
         self._characters = 0
 
     def get(

@@ -18,7 +18,7 @@ from persist.storage.layout import Layout
 
 PLAIN_NAME = re.compile("[a-z_][a-z0-9_]*")
 
-COLUMNS: tuple[tuple[Any, str, str], ...] = (
+COLUMNS: tuple[tuple[object, str, str], ...] = (
     (TEXT, "{text}", "''"),
     (INTEGER, "{integer}", "0"),
     (NUMBER, "{number}", "0"),
@@ -27,7 +27,7 @@ COLUMNS: tuple[tuple[Any, str, str], ...] = (
 """Column types as a step writes them, with what a new column holds until the function
 of the step has written the data. Any other field is a document."""
 
-EMPTY: Mapping[FieldType, Any] = {
+EMPTY: Mapping[FieldType, object] = {
     FieldType.STRING: "",
     FieldType.INTEGER: 0,
     FieldType.NUMBER: 0,

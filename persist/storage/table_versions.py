@@ -226,7 +226,7 @@ def _kind(sql_type: sa.types.TypeEngine[Any]) -> FieldType | None:
 
 def _schema_of(
     dialect: Dialect, kind: FieldType | None, known: list[FieldType]
-) -> Mapping[str, Any]:
+) -> Mapping[str, object]:
     """Return the schema of a column, by a known version with a column of that kind."""
     column = dialect.column_type(kind)
     fitting = (

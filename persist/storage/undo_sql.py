@@ -185,7 +185,7 @@ class TouchedRecord(NamedTuple):
     others: int
 
 
-def values_of(selected: SelectedChanges, first: int, head: int) -> dict[str, Any]:
+def values_of(selected: SelectedChanges, first: int, head: int) -> dict[str, object]:
     """Return the values of a selection. Raises ``ChangesGone``, ``InvalidQuery``."""
     values: dict[str, Any] = {"low": first, "high": head}
     if selected.request_id is None:

@@ -139,7 +139,7 @@ class BatchWorker(Generic[Task]):
     def submit(self, task: Task) -> "asyncio.Future[Any]":
         """Queue a task and return a future of the running event loop."""
         loop = asyncio.get_running_loop()
-        future: asyncio.Future[Any] = loop.create_future()
+        future: asyncio.Future[object] = loop.create_future()
         job = Job(task, future, loop, self._caller(task))
         self._unsettled.append(job)
         if not self._watching:
@@ -155,7 +155,7 @@ class BatchWorker(Generic[Task]):
         """
         if self._closed:
             raise _stopping()
-        future: Future[Any] = Future()
+        future: Future[object] = Future()
         self._queue.put(Job(task, future, None, self._caller(task)))
         return future.result()
 

@@ -3,7 +3,6 @@ schemas, filters and commands of its entity type."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from persist.api.openapi.bodies import BYTES, request_body
 from persist.api.openapi.examples import example_data, example_lines, example_payload
@@ -185,7 +184,7 @@ class _CollectionOperations:
             required = bool(written.get("required") or written.get("minProperties"))
             return _content({JSON: (payload, example)}, required=required)
         lines = None if self.example is None else example_lines(self.type, self.example)
-        bodies: dict[str, tuple[Json, Any]] = {
+        bodies: dict[str, tuple[Json, object]] = {
             "Create": (schema(f"{self.base}Create"), self.example),
             "Bytes": (BYTES, None),
             "Lines": ({"type": "string"}, lines),
@@ -227,7 +226,9 @@ def _summary(route: Route, command: Command) -> str:
     return f"{summary}: all records that match"
 
 
-def _content(contents: dict[str, tuple[Json, Any]], *, required: bool = True) -> Json:
+def _content(
+    contents: dict[str, tuple[Json, object]], *, required: bool = True
+) -> Json:
     content = {
         media_type: (
             {"schema": schema}

@@ -121,7 +121,7 @@ def nullable(part: Json) -> Json:
     return {"anyOf": [part, NULL]} if part else part
 
 
-def not_only_null(part: object) -> Any:
+def not_only_null(part: object) -> object:
     """Return the schema of a member. One that is always null has no type in some
     languages."""
     return {"description": "Always null."} if part == NULL else part
@@ -138,7 +138,7 @@ class Components:
         self.schemas: dict[str, Any] = {}
         self._taken = {normalized(name) for name in reserved}
         self._names: dict[int, str] = {}
-        self._sources: list[Any] = []  # an id is unique while its object lives
+        self._sources: list[object] = []  # an id is unique while its object lives
         self._references: dict[int, References] = {}
 
     def add(self, name: str, component: Json) -> Json:
@@ -214,7 +214,7 @@ class _Conversion:
                 converted = _joined(self._referred(source, keyword), converted)
         return _of_one_type(_complete(converted))
 
-    def placed(self, source: object, name: str) -> Any:
+    def placed(self, source: object, name: str) -> object:
         """Return a schema as it stands inside another: as a reference where it is an
         object, an enumeration, or large."""
         known = self._components.name_of(source)
@@ -226,7 +226,7 @@ class _Conversion:
             self._components.schemas[known] = converted
         return schema(known)
 
-    def _member(self, keyword: str, value: object, name: str) -> Any:
+    def _member(self, keyword: str, value: object, name: str) -> object:
         if keyword in _ONE:
             return self._inner(keyword, value, name)
         if keyword in _SEVERAL and isinstance(value, list):
@@ -239,7 +239,7 @@ class _Conversion:
             }
         return value
 
-    def _inner(self, keyword: str, value: object, name: str) -> Any:
+    def _inner(self, keyword: str, value: object, name: str) -> object:
         """Return the one schema that a keyword has."""
         if keyword == "additionalProperties" and isinstance(value, bool):
             return value
@@ -247,7 +247,9 @@ class _Conversion:
             return self.placed(value, name)
         return self.schema(value, name)
 
-    def _branches(self, keyword: str, branches: list[Any], name: str) -> list[Any]:
+    def _branches(
+        self, keyword: str, branches: list[object], name: str
+    ) -> list[object]:
         """Return the schemas of a keyword that has a list of them."""
         if keyword == "allOf":
             return [self.schema(branch, name) for branch in branches]
@@ -308,7 +310,7 @@ def _branch_name(branch: object, number: int) -> str:
     return f"Option{number}"
 
 
-def _constants(schema: Mapping[str, Any]) -> Iterator[str]:
+def _constants(schema: Mapping[str, object]) -> Iterator[str]:
     """Yield the constants of an object's members that can be names."""
     properties = schema.get("properties")
     for part in properties.values() if isinstance(properties, Mapping) else ():

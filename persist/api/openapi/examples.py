@@ -83,7 +83,7 @@ def _varied(entity_type: EntityType, data: Data, number: int) -> Data:
     return varied
 
 
-def _varied_value(value: object, number: int) -> Any:
+def _varied_value(value: object, number: int) -> object:
     if isinstance(value, str):
         return f"{value}-{number}"
     if isinstance(value, int):
@@ -124,7 +124,7 @@ def _value(schema: object, root: Schema, name: str, depth: int) -> Any:
     return _of_type(schema, root, name, depth)
 
 
-def _given_values(schema: Schema) -> Iterator[Any]:
+def _given_values(schema: Schema) -> Iterator[object]:
     """Yield the values that a schema states, the preferred one first."""
     for keyword in ("default", "const"):
         if keyword in schema:
@@ -133,7 +133,7 @@ def _given_values(schema: Schema) -> Iterator[Any]:
     yield from schema.get("enum", ())[:1]
 
 
-def _applied_schemas(schema: Schema, root: Schema) -> Iterator[Any]:
+def _applied_schemas(schema: Schema, root: Schema) -> Iterator[object]:
     """Yield the schemas that a schema applies to its value, the preferred one
     first."""
     reference = str(schema.get("$ref", ""))
@@ -144,7 +144,7 @@ def _applied_schemas(schema: Schema, root: Schema) -> Iterator[Any]:
     yield from _branches(schema)[:1]
 
 
-def _of_type(schema: Schema, root: Schema, name: str, depth: int) -> Any:
+def _of_type(schema: Schema, root: Schema, name: str, depth: int) -> object:
     match _declared_type(schema):
         case "object":
             return _object(schema, root, depth)
@@ -180,7 +180,7 @@ def _object(schema: Schema, root: Schema, depth: int) -> Data:
     return made
 
 
-def _array(schema: Schema, root: Schema, name: str, depth: int) -> list[Any]:
+def _array(schema: Schema, root: Schema, name: str, depth: int) -> list[object]:
     items = schema.get("items")
     item = _value(items, root, name, depth + 1)
     length = schema.get("minItems", 0)
@@ -213,7 +213,7 @@ def _text(schema: Schema, name: str) -> str:
     return padded[:longest]
 
 
-def _branches(schema: Schema) -> list[Any]:
+def _branches(schema: Schema) -> list[object]:
     found = [
         *schema.get("anyOf", ()),
         *schema.get("oneOf", ()),

@@ -14,7 +14,7 @@ class References:
     """The references of one schema."""
 
     def __init__(self, root: object) -> None:
-        self._resources: dict[str, Any] = {}
+        self._resources: dict[str, object] = {}
         self._bases: dict[int, str] = {}
         self._resources[_BASE] = root
         self._index(root)
@@ -66,7 +66,7 @@ def _is_pointer(fragment: str) -> bool:
     return not fragment or fragment.startswith("/")
 
 
-def _inside(value: object) -> Iterable[Any]:
+def _inside(value: object) -> Iterable[object]:
     if isinstance(value, Mapping):
         return value.values()
     if isinstance(value, list):
@@ -90,7 +90,7 @@ def _unescaped(token: str) -> str:
     return with_slashes.replace("~0", "~")
 
 
-def _member(value: object, name: str) -> Any:
+def _member(value: object, name: str) -> object:
     """Return a member of an object, or an item of a list by its index."""
     if isinstance(value, Mapping):
         return value.get(name)

@@ -49,7 +49,7 @@ def _plurals(singular: str) -> tuple[str, ...]:
     )
 
 
-def collection_schemas(entity_type: EntityType, base: str) -> dict[str, Any]:
+def collection_schemas(entity_type: EntityType, base: str) -> dict[str, object]:
     """Return the schemas of one collection by component name."""
     return _CollectionSchemas(entity_type, base).all()
 

@@ -88,7 +88,7 @@ def _filled(value: object) -> Any:
             return value
 
 
-def _filled_text(text: str) -> Any:
+def _filled_text(text: str) -> object:
     """Return a constant of any type for a text that is one placeholder."""
     if (found := _PLACEHOLDER.fullmatch(text)) is not None:
         return _CONSTANTS[found[1]]

@@ -111,7 +111,7 @@ def operations_of(body: Json) -> list[Any]:
     return operations
 
 
-def with_decimals(body: object, type_of: Callable[[Json], EntityType]) -> Any:
+def with_decimals(body: object, type_of: Callable[[Json], EntityType]) -> object:
     """Return a body in which the decimals of all operations are text.
 
     ``type_of`` returns the type of an operation's collection, or raises
@@ -278,7 +278,7 @@ class Preparation:
         parsed = parse(value)
         return lambda _: parsed
 
-    def _limited(self, value: object) -> Any:
+    def _limited(self, value: object) -> object:
         """Return a value with references resolved, which has the limits of a body.
         Raises ``InvalidData``, ``TooLarge``."""
         try:
@@ -319,7 +319,7 @@ def _object(
     return value
 
 
-def _new_id(record_id: object) -> Any:
+def _new_id(record_id: object) -> object:
     if record_id is not None and not (
         isinstance(record_id, str) and is_canonical(record_id)
     ):

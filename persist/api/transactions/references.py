@@ -83,7 +83,7 @@ class Reference:
         if member == "data" and earlier[name] == "delete":
             raise self.unresolved(f"{name} deletes its record, which has no data then")
 
-    def value_in(self, outcome: Outcome, data: Data) -> Any:
+    def value_in(self, outcome: Outcome, data: Data) -> object:
         """Return the value it means in an outcome. Raises ``InvalidData``."""
         match self.member:
             case "id":
@@ -116,7 +116,7 @@ class Reference:
         )
 
 
-def substitute(value: object, lookup: Lookup, path: Path = ()) -> Any:
+def substitute(value: object, lookup: Lookup, path: Path = ()) -> object:
     """Return ``value`` with what ``lookup`` returns in place of each reference;
     ``{"$value": x}`` is x, unchanged."""
     if isinstance(value, list):

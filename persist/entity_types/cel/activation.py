@@ -59,7 +59,7 @@ class Activation:
         """The roots of the members."""
         return frozenset(member.root for member in self._members)
 
-    def bind(self, values: Mapping[str, Data | None]) -> tuple[dict[str, Any], bool]:
+    def bind(self, values: Mapping[str, Data | None]) -> tuple[dict[str, object], bool]:
         """Return the variables for ``values``, and whether a null is among them. A root
         that is null has no members.
 
@@ -141,7 +141,7 @@ class Activation:
 
     def _parent(
         self,
-        root: dict[str, Any] | None,
+        root: dict[str, object] | None,
         member: Member,
         owned: set[int],
     ) -> dict[str, Any] | None:

@@ -18,7 +18,7 @@ from persist.entity_types.cel.references import (
     is_identifier,
 )
 
-TYPES: Mapping[FieldType, Any] = {
+TYPES: Mapping[FieldType, object] = {
     FieldType.INTEGER: cel.Type.INT,
     FieldType.NUMBER: cel.Type.DOUBLE,
     FieldType.BOOLEAN: cel.Type.BOOL,

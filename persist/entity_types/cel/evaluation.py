@@ -21,7 +21,7 @@ def evaluate(
     variables: dict[str, Any],
     *,
     nulls: bool,
-) -> Any:
+) -> object:
     """Return the JSON value of a ``cel.Expression``.
 
     ``nulls`` says whether the expression or its variables hold null. Raises
@@ -74,7 +74,7 @@ def _json_value(value: object) -> Any:
     raise EvaluationError(f"{value!r:.80} is no JSON value that can be stored")
 
 
-def _sorted(names: dict[Any, Any]) -> list[str]:
+def _sorted(names: dict[object, object]) -> list[str]:
     """Return the names of members in one order: CEL's maps have none."""
     return sorted(_text(name) for name in names)
 

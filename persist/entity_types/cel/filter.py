@@ -68,7 +68,7 @@ def compile_filter(
     text: str,
     entity_type: EntityType,
     offset: int = 0,
-) -> tuple[Expression, tuple[Any, ...]]:
+) -> tuple[Expression, tuple[object, ...]]:
     """Return the condition ``text`` and its values, whose indexes start at ``offset``.
 
     Raises ``InvalidQuery``, which names the position and the nearest known member.

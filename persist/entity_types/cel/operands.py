@@ -211,7 +211,7 @@ def compare_members(
 
 def compare_constant(
     function: Function, member: Member, constant: Constant
-) -> tuple[FieldType, Any]:
+) -> tuple[FieldType, object]:
     """Return the type as which a member is compared with a constant, and what is
     compared of the constant.
 

@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
 
 from persist.domain.errors import InvalidSchema, Violation
 from persist.domain.field import FieldType, Path, Schema
@@ -59,14 +58,14 @@ class Program:
     text: str
     result: Result
     _activation: Activation
-    _expression: Any
+    _expression: object
     _writes_null: bool
 
     def __call__(
         self,
         data: Data,
         payload: Data | None = None,
-    ) -> Any:
+    ) -> object:
         """Return the JSON value for this data. Raises ``ExpressionFailed``."""
         value = self.evaluate({"data": data, "payload": payload or {}})
         if self.result is Result.VALUE or isinstance(value, bool):
@@ -80,7 +79,7 @@ class Program:
         """The roots of which the expression names a member."""
         return self._activation.roots
 
-    def evaluate(self, values: Mapping[str, Data | None]) -> Any:
+    def evaluate(self, values: Mapping[str, Data | None]) -> object:
         """Return the value for these roots. Raises ``ExpressionFailed``."""
         try:
             variables, holds_null = self._activation.bind(values)

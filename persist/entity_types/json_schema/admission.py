@@ -122,7 +122,7 @@ def admit(source: Any, *, fill: bool = True) -> Admitted:
     )
 
 
-def _without_misfits(schema: Any, dialect: Dialect) -> tuple[Any, list[Violation]]:
+def _without_misfits(schema: Any, dialect: Dialect) -> tuple[object, list[Violation]]:
     """Return a schema without annotations that are not of their type, and a warning for
     each."""
     paths = list(misfit_annotations(schema, dialect))
@@ -167,7 +167,7 @@ def _wrong_form(source: object) -> Iterator[Violation]:
         yield Violation("", "must be an object, the JSON Schema of an object type")
 
 
-def _too_large(source: dict[str, Any]) -> Iterator[Violation]:
+def _too_large(source: dict[str, object]) -> Iterator[Violation]:
     too_deep = _first_too_deep(source)
     if too_deep is not None:
         yield Violation(too_deep, f"is nested more than {MAX_DEPTH} deep")

@@ -94,7 +94,7 @@ def _meaning(schema: object) -> str:
     return canonical_text(meaning_of(convert(schema).schema))
 
 
-def dialect_named(schema: Mapping[str, Any]) -> Dialect | None:
+def dialect_named(schema: Mapping[str, object]) -> Dialect | None:
     """Return the draft that ``$schema`` names; 2020-12 where it names none."""
     if "$schema" not in schema:
         return DRAFT_2020
@@ -190,7 +190,7 @@ class _Conversion:
         value: Any,
         scope: Scope,
         location: Path,
-        written: dict[str, Any],
+        written: dict[str, object],
     ) -> None:
         writer = _WRITERS.get(keyword)
         if keyword in ("$defs", "definitions"):
@@ -208,7 +208,7 @@ class _Conversion:
         value: Any,
         scope: Scope,
         location: Path,
-    ) -> Any:
+    ) -> object:
         """Return the value of a keyword that 2020-12 writes in the same way."""
         if keyword in ONE and isinstance(value, dict | bool):
             return self._below(located, (keyword,), scope, location)
@@ -369,7 +369,7 @@ class _Conversion:
         return True
 
     def _write_nothing(
-        self, located: Located, scope: Scope, location: Path, written: dict[str, Any]
+        self, located: Located, scope: Scope, location: Path, written: dict[str, object]
     ) -> bool:
         """Write nothing: ``additionalItems`` is written with ``items``."""
         return True

@@ -117,7 +117,7 @@ class CostModel:
     def is_within(
         self,
         value: object,
-        parts: Iterable[tuple[Node, Any]],
+        parts: Iterable[tuple[Node, object]],
         budget: CostBudget,
     ) -> bool:
         """Return whether the engine's work on ``parts`` of a value is within the
@@ -221,7 +221,7 @@ class _Count:
         self,
         node: Node,
         keyword: str,
-        members: Iterable[Any],
+        members: Iterable[object],
     ) -> None:
         if keyword in node.one:
             for member in members:
@@ -241,7 +241,7 @@ def members_of(node: Node, value: object) -> Iterator[Member]:
     return _named_members(node.properties, value)
 
 
-def _items(node: Node, value: list[Any]) -> Iterator[Member]:
+def _items(node: Node, value: list[object]) -> Iterator[Member]:
     first = node.several.get("prefixItems", ())
     items = node.one.get("items")
     for index, item in enumerate(value):
@@ -252,7 +252,7 @@ def _items(node: Node, value: list[Any]) -> Iterator[Member]:
 
 def _named_members(
     properties: Mapping[str, Node],
-    value: dict[str, Any],
+    value: dict[str, object],
 ) -> Iterator[Member]:
     """Yield the members of an object that only ``properties`` describes."""
     shorter = properties if len(properties) < len(value) else value
@@ -261,7 +261,7 @@ def _named_members(
             yield name, properties[name], value[name]
 
 
-def _described_members(node: Node, value: dict[str, Any]) -> Iterator[Member]:
+def _described_members(node: Node, value: dict[str, object]) -> Iterator[Member]:
     for name, member in value.items():
         for below in described(node, name):
             yield name, below, member
@@ -291,7 +291,7 @@ def passes(node: Node) -> int:
 
 def spend_on_names(
     patterns: Mapping[str, Node],
-    value: dict[str, Any],
+    value: dict[str, object],
     budget: CostBudget,
 ) -> None:
     """Pay for matching the names of all members against patterns."""
@@ -302,7 +302,7 @@ def spend_on_names(
 
 
 def _spend_on_scalar(
-    schema: Mapping[str, Any],
+    schema: Mapping[str, object],
     value: object,
     budget: CostBudget,
 ) -> None:

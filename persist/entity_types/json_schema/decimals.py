@@ -41,7 +41,7 @@ class Decimals:
         write, otherwise a copy. Raises ``BudgetExceeded``."""
         return self._below(self._root, value, budget)
 
-    def written_at(self, path: Path, value: object) -> Any:
+    def written_at(self, path: Path, value: object) -> object:
         """Return the value of the member at a path with decimals as text.
 
         A value that takes too much work stays as it is: its validation will refuse it.
@@ -80,7 +80,7 @@ class Decimals:
         node: Node,
         value: object,
         budget: CostBudget,
-    ) -> Any:
+    ) -> object:
         for keyword in BRANCHES:
             branches = node.several.get(keyword, ())
             fitting = [each for each in branches if _admits(each, value)]
@@ -93,7 +93,7 @@ class Decimals:
         node: Node,
         value: Any,
         budget: CostBudget,
-    ) -> Any:
+    ) -> object:
         written = value
         for step, below, member in members_of(node, value):
             new = self._below(below, member, budget)

@@ -59,7 +59,7 @@ class Defaults:
         node: Node,
         value: object,
         budget: CostBudget,
-    ) -> Any:
+    ) -> object:
         """Fill in what ``node`` and the schemas below it have. See ``fill``."""
         if node not in self._filling:
             return value
@@ -77,9 +77,9 @@ class Defaults:
     def _fill_members(
         self,
         node: Node,
-        value: dict[str, Any],
+        value: dict[str, object],
         budget: CostBudget,
-    ) -> dict[str, Any]:
+    ) -> dict[str, object]:
         filled = {}
         defaults = self._members[node]
         for name, member in node.properties.items():
@@ -99,9 +99,9 @@ class Defaults:
     def _fill_items(
         self,
         node: Node,
-        value: list[Any],
+        value: list[object],
         budget: CostBudget,
-    ) -> Any:
+    ) -> object:
         items = node.one["items"]
         first = len(node.several.get("prefixItems", ()))
         given = value[first:]
@@ -168,7 +168,7 @@ def _onward(node: Node) -> list[Node]:
     return onward
 
 
-def _fresh(default: Default, budget: CostBudget) -> Any:
+def _fresh(default: Default, budget: CostBudget) -> object:
     """Return a value of its own for each place that a default is filled into."""
     budget.filled_characters += len(default.text)
     if budget.filled_characters > MAX_FILLED_CHARACTERS:

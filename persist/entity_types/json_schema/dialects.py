@@ -217,8 +217,8 @@ ANNOTATION_TYPES: Mapping[str, type] = {
 
 
 def subschemas(
-    schema: Mapping[str, Any], dialect: Dialect
-) -> Iterator[tuple[Path, Any]]:
+    schema: Mapping[str, object], dialect: Dialect
+) -> Iterator[tuple[Path, object]]:
     """Yield the schemas directly inside a schema with the paths to them.
 
     ``definitions`` counts in every draft, because references lead there in every one.
@@ -255,7 +255,7 @@ def misfit_annotations(schema: object, dialect: Dialect) -> Iterator[Path]:
                 waiting.append(((*path, *below), subschema))
 
 
-def _misfits_of(schema: Mapping[str, Any]) -> list[str]:
+def _misfits_of(schema: Mapping[str, object]) -> list[str]:
     """Return the annotations of one schema that are not of their type."""
     found = []
     for keyword, kind in ANNOTATION_TYPES.items():
@@ -264,17 +264,17 @@ def _misfits_of(schema: Mapping[str, Any]) -> list[str]:
     return found
 
 
-def without_annotations(schema: object) -> Any:
+def without_annotations(schema: object) -> object:
     """Return a schema of any draft without the keywords that only describe."""
     return _filtered(schema, lambda keyword: keyword not in ANNOTATIONS)
 
 
-def meaning_of(schema: object) -> Any:
+def meaning_of(schema: object) -> object:
     """Return what of a schema of draft 2020-12 can change a verdict or a default."""
     return _filtered(schema, MEANINGFUL.__contains__)
 
 
-def _filtered(schema: object, is_kept: Callable[[str], bool]) -> Any:
+def _filtered(schema: object, is_kept: Callable[[str], bool]) -> object:
     """Return a schema with the keywords that are kept, in its subschemas too."""
     if not isinstance(schema, dict):
         return schema
@@ -285,7 +285,9 @@ def _filtered(schema: object, is_kept: Callable[[str], bool]) -> Any:
     }
 
 
-def _filtered_value(keyword: str, value: object, is_kept: Callable[[str], bool]) -> Any:
+def _filtered_value(
+    keyword: str, value: object, is_kept: Callable[[str], bool]
+) -> object:
     if keyword in ONE and isinstance(value, dict):
         return _filtered(value, is_kept)
     if keyword in SEVERAL and isinstance(value, list):

@@ -110,7 +110,7 @@ def explain(
 
 def explain_members(
     conjuncts: Iterable[Node],
-    value: dict[str, Any],
+    value: dict[str, object],
     evaluation: Evaluation,
 ) -> list[Violation]:
     """As ``explain``, of the members of an object, each by itself."""
@@ -170,7 +170,7 @@ def _type_names(declared: str | list[str]) -> str:
     return " or ".join(_TYPES.get(name, name) for name in names)
 
 
-def _listed(values: list[Any]) -> str:
+def _listed(values: list[object]) -> str:
     """Return the first values as JSON text."""
     text = ", ".join(_cut(dumps(value), 200) for value in values[:MAX_LISTED])
     return text + " …" if len(values) > MAX_LISTED else text
@@ -279,7 +279,7 @@ class _Search:
     def _look_at_names(
         self,
         node: Node,
-        value: dict[str, Any],
+        value: dict[str, object],
         path: Path,
     ) -> None:
         for name, detail in _missing(node.assertions, value).items():
@@ -412,7 +412,7 @@ def _summary(faults: list[Fault], path: Path) -> str:
     return " and ".join(sentences)
 
 
-def _missing(schema: Any, value: dict[str, Any]) -> dict[str, str]:
+def _missing(schema: Any, value: dict[str, object]) -> dict[str, str]:
     """Return the members that are required and missing, each with the reason."""
     needs = [(name, "is required") for name in schema.get("required", ())]
     for name, others in schema.get("dependentRequired", {}).items():
@@ -422,7 +422,7 @@ def _missing(schema: Any, value: dict[str, Any]) -> dict[str, str]:
     return {name: detail for name, detail in reversed(needs) if name not in value}
 
 
-def _repeated(value: list[Any]) -> Iterator[tuple[int, int]]:
+def _repeated(value: list[object]) -> Iterator[tuple[int, int]]:
     first: dict[str, int] = {}
     for index, item in enumerate(value):
         earlier = first.setdefault(canonical_text(item), index)

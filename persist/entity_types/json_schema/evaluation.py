@@ -115,12 +115,14 @@ class Evaluation:
             if branch is not None:
                 yield branch
 
-    def count_contained(self, node: Node, value: list[Any]) -> int:
+    def count_contained(self, node: Node, value: list[object]) -> int:
         """Return how many items fit the node's ``contains``."""
         below = node.one["contains"]
         return sum(self.is_valid(below, item) for item in value)
 
-    def unevaluated(self, node: Node, value: Any) -> Iterator[tuple[Step, Node, Any]]:
+    def unevaluated(
+        self, node: Node, value: Any
+    ) -> Iterator[tuple[Step, Node, object]]:
         """Yield the members or items that the node's ``unevaluated…`` applies to."""
         keyword = _unevaluated_keyword(value)
         if keyword is None or keyword not in node.one:
@@ -178,10 +180,10 @@ class Evaluation:
             and self._are_valid(self.unevaluated(node, value))
         )
 
-    def _are_valid(self, members: Iterable[tuple[Step, Node, Any]]) -> bool:
+    def _are_valid(self, members: Iterable[tuple[Step, Node, object]]) -> bool:
         return all(self.is_valid(below, member) for _, below, member in members)
 
-    def _has_valid_names(self, node: Node, value: dict[str, Any]) -> bool:
+    def _has_valid_names(self, node: Node, value: dict[str, object]) -> bool:
         spend_on_names(node.pattern_properties, value, self._budget)
         names = node.one.get("propertyNames")
         if names is None:
@@ -216,7 +218,7 @@ class Evaluation:
             seen |= self._evaluated(each, value)
         return seen
 
-    def _contained(self, node: Node, value: list[Any]) -> Iterator[int]:
+    def _contained(self, node: Node, value: list[object]) -> Iterator[int]:
         """Yield the indexes of the items that fit the node's ``contains``."""
         below = node.one.get("contains")
         if below is None:
@@ -279,7 +281,7 @@ def _compiled(text: str) -> Callable[[Any], bool]:
     return validator(json.loads(text))
 
 
-def _own_assertions(node: Node) -> dict[str, Any]:
+def _own_assertions(node: Node) -> dict[str, object]:
     """Return the keywords that assert something of the value itself."""
     return {
         keyword: node.assertions[keyword]
@@ -288,7 +290,7 @@ def _own_assertions(node: Node) -> dict[str, Any]:
     }
 
 
-def _dependents(node: Node, value: dict[str, Any]) -> Iterator[Node]:
+def _dependents(node: Node, value: dict[str, object]) -> Iterator[Node]:
     """Yield the subschemas of ``dependentSchemas`` whose member is present."""
     for name, below in node.named.get("dependentSchemas", {}).items():
         if name in value:

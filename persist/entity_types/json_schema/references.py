@@ -65,7 +65,7 @@ class Document:
     there to ``located`` and to ``extra``.
     """
 
-    def __init__(self, schema: Mapping[str, Any], dialect: Dialect) -> None:
+    def __init__(self, schema: Mapping[str, object], dialect: Dialect) -> None:
         self.schema = schema
         self.problems: list[Violation] = []
         self.located: dict[int, Located] = {}
@@ -137,7 +137,7 @@ class Document:
 
     def _dialect_of(
         self,
-        schema: Mapping[str, Any],
+        schema: Mapping[str, object],
         path: Path,
         inherited: Dialect,
         outer: Resource | None,
@@ -155,7 +155,7 @@ class Document:
 
     def _resource_of(
         self,
-        schema: Mapping[str, Any],
+        schema: Mapping[str, object],
         path: Path,
         dialect: Dialect,
         outer: Resource | None,
@@ -189,7 +189,9 @@ class Document:
         self.problems.append(Violation(pointer(path), detail))
 
 
-def _address_of(schema: Mapping[str, Any], dialect: Dialect, *, is_root: bool) -> str:
+def _address_of(
+    schema: Mapping[str, object], dialect: Dialect, *, is_root: bool
+) -> str:
     """Return the address that a schema gives itself, ``""`` for none."""
     given = schema.get(dialect.id_keyword)
     if not isinstance(given, str):
@@ -226,7 +228,7 @@ def _steps(fragment: str) -> list[str]:
     ]
 
 
-def _member(value: object, step: str) -> tuple[Any, str | int]:
+def _member(value: object, step: str) -> tuple[object, str | int]:
     """Return what is behind a step of a pointer, and the step."""
     if isinstance(value, dict) and step in value:
         return value[step], step
