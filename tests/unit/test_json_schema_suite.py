@@ -18,7 +18,8 @@ from persist.domain.errors import InvalidData, InvalidSchema
 from persist.domain.record import normalize_number
 from persist.entity_types.json_schema import CompiledSchema, compile_schema
 from persist.entity_types.json_schema.admission import check_schema
-from persist.entity_types.json_schema.cost import CostBudget, CostModel
+from persist.entity_types.json_schema.budget import CostBudget
+from persist.entity_types.json_schema.cost import CostModel
 from persist.entity_types.json_schema.evaluation import Evaluation
 
 SUITE = Path(__file__).parent / "json_schema_suite"

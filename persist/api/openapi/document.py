@@ -9,7 +9,7 @@ from operator import attrgetter
 
 from persist.api.openapi.bodies import request_schemas
 from persist.api.openapi.collection import Fragment, collection_fragment
-from persist.api.openapi.components import normalized
+from persist.api.openapi.one_type import normalized
 from persist.api.openapi.problems import problem_components
 from persist.api.openapi.schemas import base_name
 from persist.api.openapi.service import service_paths

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from functools import lru_cache
 from itertools import islice
 
-from persist.api.openapi.components import INT64_BOUNDS, LARGEST_INLINE, any_of
+from persist.api.openapi.components import LARGEST_INLINE
+from persist.api.openapi.one_type import INT64_BOUNDS, any_of
 from persist.api.openapi.shared import SHARED, Json, query_names
 from persist.domain.entity_type import EntityType
 from persist.domain.field import ENVELOPE, Field, FieldType, Path

@@ -6,14 +6,13 @@ from typing import Any
 
 from persist.api.openapi.components import (
     ANY_OBJECT,
-    NOTHING,
     NULL,
     Components,
-    normalized,
     not_only_null,
     nullable,
     pascal_case,
 )
+from persist.api.openapi.one_type import NOTHING, normalized
 from persist.api.openapi.shared import SHARED, Json, schema
 from persist.domain.command import Command
 from persist.domain.entity_type import EntityType, Kind

@@ -1,9 +1,9 @@
 """JSON Schema, draft 2020-12: a schema as a function that validates.
 
 ``conversion`` makes every schema one of draft 2020-12, ``schema_graph`` reads it,
-``admission`` decides whether a client's schema is accepted, ``cost`` bounds what it may
-take, ``defaults`` fills in, ``engine`` validates, ``evaluation`` and ``error_report``
-say what is wrong with a value.
+``admission`` decides whether a client's schema is accepted, ``cost`` keeps what a
+validation takes within a ``budget``, ``defaults`` fills in, ``engine`` validates,
+``evaluation`` and ``error_report`` say what is wrong with a value.
 """
 
 import json
@@ -14,15 +14,14 @@ from typing import Any
 from persist.domain.errors import Invalid, InvalidData, InvalidSchema, Violation
 from persist.domain.record import Data, dumps
 from persist.domain.strict_json import WriteDecimals
-from persist.entity_types.json_schema.conversion import convert
-from persist.entity_types.json_schema.cost import (
+from persist.entity_types.json_schema.budget import (
     BRIEF_VISITS,
     MAX_VISITS,
     BudgetExceeded,
     CostBudget,
-    CostModel,
-    members_of,
 )
+from persist.entity_types.json_schema.conversion import convert
+from persist.entity_types.json_schema.cost import CostModel
 from persist.entity_types.json_schema.decimals import Decimals
 from persist.entity_types.json_schema.defaults import Defaults
 from persist.entity_types.json_schema.error_report import (
@@ -31,6 +30,7 @@ from persist.entity_types.json_schema.error_report import (
     explain_members,
 )
 from persist.entity_types.json_schema.evaluation import Evaluation
+from persist.entity_types.json_schema.members import members_of
 from persist.entity_types.json_schema.schema_graph import Graph, Node, in_order
 from persist.entity_types.storable import checked
 

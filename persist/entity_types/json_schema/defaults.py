@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from persist.domain.record import dumps
-from persist.entity_types.json_schema.cost import BudgetExceeded, CostBudget
+from persist.entity_types.json_schema.budget import BudgetExceeded, CostBudget
 from persist.entity_types.json_schema.schema_graph import Node, in_order
 
 MAX_FILLED_CHARACTERS = 1024 * 1024

@@ -13,15 +13,12 @@ from persist.domain.comparable import MAX_DECIMAL_DIGITS
 from persist.domain.errors import Violation, pointer
 from persist.domain.record import canonical_text, dumps
 from persist.domain.suggestions import did_you_mean
-from persist.entity_types.json_schema.cost import (
-    BudgetExceeded,
-    Step,
-    members_of,
-)
+from persist.entity_types.json_schema.budget import BudgetExceeded
 from persist.entity_types.json_schema.evaluation import (
     Evaluation,
     compile_assertions,
 )
+from persist.entity_types.json_schema.members import Step, members_of
 from persist.entity_types.json_schema.schema_graph import Node
 
 MAX_FAULTS = 100

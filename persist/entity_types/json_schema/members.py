@@ -1,0 +1,65 @@
+"""Members: which schemas a node has for the members or items of a value."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from persist.entity_types.json_schema.engine import matcher
+from persist.entity_types.json_schema.schema_graph import Node
+
+Step = str | int
+
+Member = tuple[Step, Node, Any]
+"""The name or index of a member, the schema that it has to fit, and its value."""
+
+
+def members_of(node: Node, value: object) -> Iterator[Member]:
+    """Return the members or items of ``value`` that ``node`` itself describes, each
+    with the schema that it has to fit."""
+    if isinstance(value, list):
+        return _items(node, value)
+    if not isinstance(value, dict):
+        return iter(())
+    is_open = node.pattern_properties or "additionalProperties" in node.one
+    if is_open:
+        return _described_members(node, value)
+    return _named_members(node.properties, value)
+
+
+def _items(node: Node, value: list[object]) -> Iterator[Member]:
+    first = node.several.get("prefixItems", ())
+    items = node.one.get("items")
+    for index, item in enumerate(value):
+        below = first[index] if index < len(first) else items
+        if below is not None:
+            yield index, below, item
+
+
+def _named_members(
+    properties: Mapping[str, Node],
+    value: dict[str, object],
+) -> Iterator[Member]:
+    """Yield the members of an object that only ``properties`` describes."""
+    shorter = properties if len(properties) < len(value) else value
+    for name in shorter:
+        if name in properties and name in value:
+            yield name, properties[name], value[name]
+
+
+def _described_members(node: Node, value: dict[str, object]) -> Iterator[Member]:
+    for name, member in value.items():
+        for below in described(node, name):
+            yield name, below, member
+
+
+def described(node: Node, name: str) -> list[Node]:
+    """Return what a node says of a member by its name."""
+    found: list[Node] = []
+    for pattern, below in node.pattern_properties.items():
+        matches = matcher(pattern)
+        if matches(name):
+            found.append(below)
+    if name in node.properties:
+        found.append(node.properties[name])
+    if not found and "additionalProperties" in node.one:
+        found.append(node.one["additionalProperties"])
+    return found
