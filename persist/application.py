@@ -50,7 +50,8 @@ from persist.definition_files import DefinitionFiles
 from persist.domain.access import OPEN, Access
 from persist.domain.errors import PersistError
 from persist.settings import Settings, load, split_origins
-from persist.storage.database import Capacity, Database
+from persist.storage.capacity import Capacity
+from persist.storage.database import Database
 
 logger = logging.getLogger(__name__)
 
@@ -106,7 +107,6 @@ def create_app(settings: Settings, *, private: bool = False) -> Persist:
     """
     limits = _limits(settings)
     database = _database(settings)
-    database.departed = departed
     writes = Writes(database)
     files = DefinitionFiles(
         Path(settings.schemas),
@@ -264,6 +264,7 @@ def _database(settings: Settings) -> Database:
         capacity=Capacity(
             settings.max_waiting, settings.max_streams, settings.max_read_seconds
         ),
+        departed=departed,
     )
 
 

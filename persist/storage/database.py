@@ -6,27 +6,22 @@ time are one statement. Longer reads run in a few threads, each with a connectio
 own.
 """
 
-import asyncio
-import threading
 from collections.abc import (
     AsyncGenerator,
     AsyncIterator,
-    Awaitable,
     Callable,
     Iterable,
     Sequence,
 )
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 from persist.domain.entity_type import EntityType
-from persist.domain.errors import Unavailable
 from persist.domain.query import Query
 from persist.storage import query_sql
-from persist.storage.attended_read import AttendedRead, Cancelled
 from persist.storage.brief_limit import BriefLimit
+from persist.storage.capacity import DEFAULT_CAPACITY, Capacity, Used
 from persist.storage.catalog import Catalog
 from persist.storage.change_feed import Feed
 from persist.storage.credentials import CredentialReader, Credentials
@@ -35,6 +30,12 @@ from persist.storage.dialect import Dialect, dialect_of
 from persist.storage.layout import Layout
 from persist.storage.maintenance import Maintenance
 from persist.storage.reader import Reader
+from persist.storage.reader_threads import (
+    Departed,
+    ReaderThreads,
+    nobody_departs,
+    run_reads,
+)
 from persist.storage.record_reader import Find, RecordReader, refusal
 from persist.storage.record_source import RecordSource
 from persist.storage.records import page_statement
@@ -42,7 +43,7 @@ from persist.storage.registered_indexes import update_registered_indexes
 from persist.storage.result_size import NotBrief
 from persist.storage.row_stream import RowStream
 from persist.storage.schema import prepare
-from persist.storage.shares import CALLER, Shares
+from persist.storage.shares import CALLER
 from persist.storage.snapshots import Snapshots
 from persist.storage.sql import Connection, Row, Session
 from persist.storage.statistics import StatisticsCollector
@@ -53,54 +54,14 @@ from persist.storage.writer import GroupCommitWriter, Isolation, Write
 
 Result = TypeVar("Result")
 
-READER_THREADS = 4
-"""Threads for reads that are neither by key nor brief."""
-
 JOB_THREADS = 4
 """Threads for long work: snapshots, restores, imports."""
-
-MAX_JOBS = 16
-"""Long work that has begun. Each may have a connection of its own."""
 
 JOB_WAIT_SECONDS = 30.0
 """Seconds that long work waits while as much has begun as its caller may have."""
 
-ATTENDED_SECONDS = 0.25
-"""Seconds after which it is looked whether the caller of a read still waits."""
-
 STREAM_WAIT_SECONDS = 4.0
 """Seconds that a stream waits while as many run as its caller may have."""
-
-WAITING_READS_SHARE = 4
-"""Reads in threads take longer than others: so many times fewer may wait."""
-
-
-@dataclass(frozen=True, slots=True)
-class Capacity:
-    """What a database takes on: writes, and reads by key, that wait for it; ``streams``
-    that run at once, and the seconds that a read may take."""
-
-    waiting: int = 1_000
-    streams: int = 8
-    read_seconds: float = 10.0
-
-
-DEFAULT_CAPACITY = Capacity()
-
-
-@dataclass(frozen=True, slots=True)
-class Used:
-    """What callers use of a database's capacity: what runs or waits, of each kind."""
-
-    writes: Shares
-    finds: Shares
-    reads: Shares
-    streams: Shares
-    jobs: Shares
-
-
-async def _nobody_departs() -> None:
-    await asyncio.Event().wait()
 
 
 class Database:
@@ -125,6 +86,7 @@ class Database:
         snapshot_every: int = 0,
         snapshot_keep: int = 5,
         capacity: Capacity = DEFAULT_CAPACITY,
+        departed: Departed = nobody_departs,
     ) -> None:
         self.dialect: Dialect = dialect_of(url)
         types = list(types)
@@ -139,18 +101,7 @@ class Database:
             self.feed.committed,
         )
         self.health = self.writer.health
-        waiting = capacity.waiting
-        streams = capacity.streams
-        self.used = Used(
-            Shares("writes that wait for the database", waiting),
-            Shares("reads by key that wait for the database", waiting),
-            Shares(
-                "reads that wait for the database",
-                READER_THREADS + waiting // WAITING_READS_SHARE,
-            ),
-            Shares("exports that run", streams),
-            Shares("snapshots, restores and imports that run", MAX_JOBS),
-        )
+        self.used = Used.of(capacity)
         self._writes = self.writer.start()
         self._record_reader = RecordReader(self.dialect)
         self._finds: BatchWorker[Find] = BatchWorker("finder", self._record_reader.work)
@@ -170,14 +121,15 @@ class Database:
         self._snapshot_thread = ThreadPoolExecutor(
             1, thread_name_prefix="automatic snapshots"
         )
-        self._readers = SharedThreads("reader", READER_THREADS)
+        self.read_seconds = capacity.read_seconds
+        self._readers = ReaderThreads(
+            self.dialect, self.used.reads, self.read_seconds, departed, self._refusal
+        )
         self._streams = Turns(self.used.streams)
         self._job_turns = Turns(self.used.jobs)
-        self._stream_threads = ThreadPoolExecutor(streams, thread_name_prefix="stream")
-        self._local = threading.local()
-        self._opened: list[Connection] = []
-        self.read_seconds = capacity.read_seconds
-        self.departed: Callable[[], Awaitable[None]] = _nobody_departs
+        self._stream_threads = ThreadPoolExecutor(
+            capacity.streams, thread_name_prefix="stream"
+        )
         self._limit = BriefLimit()
         self._inline = self.dialect.open_inline_reader(self._limit.is_reached)
         update_registered_indexes(self.dialect, self.catalog)
@@ -244,13 +196,15 @@ class Database:
         if brief and self._inline is not None:
             self._limit.begin()
             try:
-                return self._run(self._inline, query, consistent, brief=True)
+                return run_reads(
+                    self.dialect, self._inline, query, consistent, self._limit
+                )
             except NotBrief:
                 pass
             except Exception as error:
                 if not self.dialect.was_interrupted(error):
                     raise self._refusal(error) from error
-        return await self._in_reader(query, consistent)
+        return await self._readers.run(query, consistent)
 
     async def refresh(self) -> bool:
         """Load the definitions if they changed and return whether they did.
@@ -327,7 +281,7 @@ class Database:
         self._finds.close()
         self._credentials.close()
         self._definitions.close()
-        self._readers.close()
+        self._readers.stop()
         self.jobs.close()
         self._stream_threads.shutdown()
         self.feed.close()
@@ -336,8 +290,7 @@ class Database:
         self._credential_reader.close()
         self._definition_reader.close()
         self.writer.close()
-        for connection in self._opened:
-            connection.close()
+        self._readers.close()
         if self._inline is not None:
             self._inline.close()
 
@@ -346,44 +299,6 @@ class Database:
             lambda reader: reader.changes(after, limit, wanted),
             brief=wanted.condition is None,
         )
-
-    async def _in_reader(
-        self, query: Callable[[Reader], Result], consistent: bool = True
-    ) -> Result:
-        """Run reads in one of the reader threads."""
-
-        def run(read: AttendedRead[Any]) -> Result:
-            return self._read_in_thread(query, consistent, read)
-
-        loop = asyncio.get_running_loop()
-        read = AttendedRead(self.dialect, run)
-        attending: list[asyncio.Task[None]] = []
-        later = loop.call_later(
-            ATTENDED_SECONDS,
-            lambda: attending.append(loop.create_task(self._attend(read))),
-        )
-        try:
-            with self.used.reads.taking(CALLER.get()):
-                return await self._readers.run(read)
-        except Cancelled:
-            raise Unavailable(
-                f"the read took longer than {self.read_seconds:g} s; ask for less, or"
-                " by members that have an index"
-            ) from None
-        except asyncio.CancelledError:
-            loop.run_in_executor(None, read.cancel)
-            raise
-        finally:
-            later.cancel()
-            for task in attending:
-                task.cancel()
-
-    async def _attend(self, read: AttendedRead[Any]) -> None:
-        """Cancel a read when its caller goes, or when it has taken too long."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(self.read_seconds - ATTENDED_SECONDS):
-                await self.departed()
-        await asyncio.get_running_loop().run_in_executor(None, read.cancel)
 
     def _refusal(self, error: Exception) -> Exception:
         self.health.failed(error)
@@ -398,57 +313,3 @@ class Database:
         self._snapshot_thread.submit(
             self.snapshots.take_automatically, collections, self._snapshot_keep
         )
-
-    def _thread_connection(self) -> Connection:
-        """Return the connection of this thread."""
-        connection: Connection | None = getattr(self._local, "connection", None)
-        if connection is None:
-            try:
-                connection = self._local.connection = self.dialect.connect()
-            except Exception as error:
-                raise self._refusal(error) from error
-            self._opened.append(connection)
-        return connection
-
-    def _read_in_thread(
-        self,
-        query: Callable[[Reader], Result],
-        consistent: bool = True,
-        read: AttendedRead[Any] | None = None,
-    ) -> Result:
-        connection = self._thread_connection()
-        try:
-            if read is not None:
-                read.use(connection)
-            return self._run(connection, query, consistent)
-        except Exception as error:
-            if self.dialect.is_driver_error(error):
-                self._local.connection = None
-                self._opened.remove(connection)
-                connection.close()
-            if read is not None and read.cancelled:
-                raise
-            raise self._refusal(error) from error
-
-    def _run(
-        self,
-        connection: Connection,
-        query: Callable[[Reader], Result],
-        consistent: bool,
-        *,
-        brief: bool = False,
-    ) -> Result:
-        """Run reads on a connection, in a transaction if they are ``consistent``."""
-        session = Session(self.dialect, connection.cursor())
-        reader = Reader(session, brief=brief)
-        if not consistent:
-            return query(reader)
-        try:
-            session.execute(self.dialect.begin_read)
-            return query(reader)
-        finally:
-            if brief:
-                self._limit.lift()  # the end of a transaction is not to be interrupted
-            if self.dialect.in_transaction(connection):
-                session.execute("ROLLBACK")
-            session.cursor.close()
