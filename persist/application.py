@@ -63,7 +63,8 @@ _router_of = partial(router_of, refuses_parameters=refuses_parameters)
 
 
 class Persist(FastAPI):
-    """FastAPI behind the gateway, which answers for the collections."""
+    """The ASGI application: FastAPI behind the gateway, which answers requests to
+    collections."""
 
     gateway: Gateway
     database: Database
@@ -182,7 +183,7 @@ def create_app(settings: Settings, *, private: bool = False) -> Persist:
 def _routers(
     database: Database, writes: Writes, require_if_match: bool
 ) -> Iterator[APIRouter]:
-    """Yield the routers of what is stored."""
+    """Yield the routers that read and write the database."""
     yield _router_of(
         routes.WORKSPACE_ROUTES,
         WorkspaceRoutes(database, writes),

@@ -119,7 +119,7 @@ class Keyring:
         return session
 
     async def read_since(self, moment: float) -> None:
-        """Wait until the keys and sessions are those of a moment or a later one. Raises
+        """Wait until the keys and sessions were read at a moment or later. Raises
         ``Unavailable``."""
         while self._as_of < moment:
             await self._renewed()

@@ -79,7 +79,7 @@ class Visible:
         )
 
     def require(self) -> None:
-        """Raise ``Forbidden`` where the caller may see nothing of what the request
+        """Raise ``Forbidden`` where the caller may read nothing of what the request
         names."""
         self.access.require_within(Level.READ, self.collection, self.workspace)
 

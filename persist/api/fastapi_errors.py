@@ -30,7 +30,7 @@ async def handle_error(request: Request, error: Exception) -> Response:
 
 
 def _refusal(request: Request, error: Exception) -> Exception:
-    """Return the refusal that an exception of FastAPI stands for."""
+    """Return the refusal for an exception of FastAPI."""
     if isinstance(error, RequestValidationError):
         errors = [
             Violation(

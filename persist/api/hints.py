@@ -1,4 +1,5 @@
-"""Hints: what a problem says of what else there is, which its caller may read."""
+"""Hints: the names in a problem of what exists instead, as far as its caller may read
+it."""
 
 from collections.abc import Iterable
 

@@ -17,5 +17,6 @@ FOR_EVER = {"Cache-Control": "public, max-age=31536000, immutable"}
 
 
 def page(html: str) -> HTMLResponse:
-    """Return HTML that runs no script but those of this service, in no frame."""
+    """Return a page of HTML that runs this service's scripts only and is shown in no
+    frame."""
     return HTMLResponse(html, headers=HEADERS)

@@ -74,7 +74,7 @@ USED = {
     "streams": "Exports that run.",
     "jobs": "Snapshots, restores and imports that have begun.",
 }
-"""What a process uses of what it has limits for."""
+"""How much of each limit a process uses."""
 
 GAUGES = USED | {
     "resident_memory_bytes": "Resident memory.",

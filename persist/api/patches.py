@@ -1,4 +1,4 @@
-"""Patches over HTTP: the change that a body stands for, by its media type."""
+"""Patches over HTTP: the media type of a body decides which kind of patch it is."""
 
 from collections.abc import Callable
 

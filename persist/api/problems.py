@@ -40,8 +40,8 @@ RETRY_AFTER = b"retry-after"
 
 
 def status_of(kind: type[PersistError]) -> int:
-    """Return the status of an error: its own, or that of the nearest class above
-    it."""
+    """Return the HTTP status of an error: that of its class or of the nearest base
+    class."""
     known = (base for base in kind.__mro__ if base in STATUSES)
     return STATUSES[next(known)]
 
@@ -88,7 +88,7 @@ def problem(error: BaseException, request: Request) -> Response:
 
 
 def _headers(error: PersistError) -> Headers:  # noqa: PLR0911 - a table of errors
-    """Return the headers that an error has in addition to those of every problem."""
+    """Return the further headers that the class of an error requires."""
     match error:
         case errors.Unavailable() | errors.TooManyRequests():
             seconds = str(error.retry_after)

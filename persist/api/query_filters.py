@@ -34,7 +34,7 @@ MAX_CONDITIONS = 250
 """Conditions a query string may have; SQLite nests them and allows a thousand."""
 
 SIMILAR = 0.5
-"""How alike a suggested name is at least, from 0 to 1."""
+"""The least similarity of a suggested name, from 0 to 1."""
 
 LENGTH_SUFFIX = "__len"
 

@@ -406,10 +406,10 @@ Admit = Callable[[Request], Awaitable[Access]]
 
 @dataclass(frozen=True)
 class RequestPolicy:
-    """What is decided for every request alike.
+    """What applies to every request.
 
-    A proxy strips ``root_path`` from the paths of requests. ``faults`` gets what a
-    request that failed unexpectedly leaves for whoever looks after the service.
+    A proxy strips ``root_path`` from the paths of requests. ``faults`` gets a sentence
+    for each kind of unexpected failure, which ``/health/ready`` shows.
     """
 
     limits: Limits

@@ -821,8 +821,8 @@ def is_page(path: str) -> bool:
 
 
 def is_open_to_all(path: str) -> bool:
-    """Return whether a path is answered without a key: it is that of an open route, or
-    is next to one in the same folder (``/health/…``)."""
+    """Return whether a path is answered without a key: an open route has this path, or
+    one in the same folder (``/health/…``)."""
     return path in _OPEN_PATHS or path.startswith(_OPEN_FOLDERS)
 
 
@@ -839,10 +839,8 @@ def level_of(method: str) -> Level:
 
 @dataclass
 class Resource:
-    """The routes of one path, by method, and what lies below it.
-
-    ``covers_below``: they are those of every path below it, too.
-    """
+    """The routes of one path by method, and the resources below it. With
+    ``covers_below`` they serve every path below it, too."""
 
     path: str
     routes: dict[str, Route] = field(default_factory=dict)

@@ -143,8 +143,8 @@ async def _listed(
 
 
 def contents(manifest: Manifest) -> list[tuple[str, str]]:
-    """Return the collections of a snapshot, each with its workspace: whoever works with
-    it administers them all."""
+    """Return the collections of a snapshot, each with its workspace. A caller needs the
+    level ``admin`` on all of them."""
     return [
         (entry["name"], entry["workspace"] or "") for entry in manifest["collections"]
     ]

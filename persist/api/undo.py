@@ -87,8 +87,8 @@ class UndoRoutes:
 
 
 def _allowed(request: Request, parsed: Parsed) -> Parsed:
-    """Raise ``Forbidden`` where the caller may write nothing of what is named: whether
-    it was changed is not for them."""
+    """Raise ``Forbidden`` where the caller may write nothing of what is named;
+    otherwise the answer would tell them whether it was changed."""
     selected, _ = parsed
     request.access.require_within(Level.WRITE, selected.collection, selected.workspace)
     return parsed

@@ -216,10 +216,10 @@ class WorkspaceRoutes:
 
 
 def _visible(access: Access, name: str, workspaces: Workspaces) -> dict[str, Any]:
-    """Return a workspace with the collections in it that the caller may read.
+    """Return a workspace with those of its collections that the caller may read.
 
-    Raises ``Forbidden`` where that is none, whether or not there is such a workspace,
-    and ``WorkspaceNotFound``.
+    Raises ``Forbidden`` if the caller may read none of them, even if the workspace does
+    not exist, and ``WorkspaceNotFound``.
     """
     readable = [
         collection

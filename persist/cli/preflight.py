@@ -42,7 +42,7 @@ NO_TABLES = "add table: journal_head"
 
 
 class NotReady(Exception):
-    """The deployment cannot serve as it is. The message says why and what to do."""
+    """The deployment cannot be served. The message says why and what to do."""
 
 
 class NoDatabase(NotReady):

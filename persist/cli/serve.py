@@ -80,7 +80,7 @@ def _prepare_tables(settings: Settings, types: "list[EntityType]") -> None:
 
 
 def _create_first_key(settings: Settings) -> None:
-    """Create a key where other machines reach the service and there is none.
+    """Create a first key if other machines reach the service and there is none.
 
     It is written to stderr rather than to the log, which other people read.
     """

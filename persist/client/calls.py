@@ -139,10 +139,10 @@ def path_of(*parts: str) -> str:
 
 
 def precondition(target: Target) -> dict[str, str]:
-    """Return the headers that let a write fail if the record has changed meanwhile.
+    """Return the headers with which a write fails if the record has changed meanwhile.
 
-    A record that was read before carries its revision, one of the trash that there is
-    none; an id carries nothing.
+    A record that was read is written only at the revision that it had then, one of the
+    trash only if there still is none. An id is written at any revision.
     """
     if isinstance(target, DeletedRecord):
         return {"If-None-Match": "*"}
@@ -150,7 +150,8 @@ def precondition(target: Target) -> dict[str, str]:
 
 
 def _merging(target: Target, *, merge: bool) -> dict[str, str]:
-    """Return the headers of a change, which is merged with those of others if asked."""
+    """Return the headers of a change; with ``merge`` it may be merged with others'
+    changes."""
     return precondition(target) | ({"Prefer": "merge"} if merge else {})
 
 

@@ -31,8 +31,8 @@ class Record(Generic[Data]):
 
 @dataclass(frozen=True, slots=True)
 class DeletedRecord(Record[Data]):
-    """A record as it was before its deletion, which ``deleted_by`` made with a key of
-    that name, or nobody where access is open."""
+    """A deleted record, with its last data. ``deleted_by`` is the name of the key that
+    deleted it, None where access is open."""
 
     deleted_at: datetime
     deleted_by: str | None
@@ -204,7 +204,8 @@ def parse_undo_report(members: Json) -> UndoReport:
 
 
 def loader(model: type[Data] | None) -> Callable[[Json], Data]:
-    """Return what makes an object of a class from data; None: dictionaries.
+    """Return the function that makes an object of a class from data; without a class, a
+    dictionary.
 
     Supported are pydantic models, SQLModel and persist entities, dataclasses, and any
     class that takes the members as keyword arguments.
@@ -218,7 +219,7 @@ def loader(model: type[Data] | None) -> Callable[[Json], Data]:
 
 
 def dump(data: object) -> Any:
-    """Return an object as a JSON value. Raises ``TypeError`` where it is none."""
+    """Return an object as a JSON value. Raises ``TypeError`` if it has no such form."""
     model_dump = getattr(data, "model_dump", None)
     if model_dump is not None:
         return model_dump(mode="json")

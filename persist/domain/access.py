@@ -94,8 +94,8 @@ class Access:
     def require_within(
         self, level: Level, collection: str | None, workspace: str | None
     ) -> None:
-        """Raise ``Forbidden`` unless the caller has the level on a part of what is
-        named at least; None stands for any."""
+        """Raise ``Forbidden`` unless the caller has the level on at least a part of
+        what is named. None names every collection, or every workspace."""
         for scope in self.scopes:
             name = scope.collection if collection is None else collection
             inside = scope.workspace if workspace is None else workspace
@@ -119,8 +119,8 @@ class Access:
         )
 
     def allows_some(self, level: Level, workspace: str | None = None) -> bool:
-        """Return whether the caller has the level on at least one collection, in a
-        workspace or in any."""
+        """Return whether the caller has the level on at least one collection of a
+        workspace, or of any workspace if None."""
         return any(
             scope.level >= level
             and (workspace is None or scope.workspace in (None, workspace))
@@ -135,7 +135,7 @@ class Access:
 
     def allows_all(self, level: Level, collections: Collections) -> bool:
         """Return whether the caller has the level on each of these collections in its
-        workspace. For no collection that takes the level on everything."""
+        workspace. If there are none, the caller needs the level on everything."""
         allowed = [self.allows(level, *named) for named in collections]
         return self.allows(level) or (bool(allowed) and all(allowed))
 

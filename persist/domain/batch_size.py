@@ -1,4 +1,5 @@
-"""Batch size: how many records are in memory at once, by the size of those before."""
+"""Batch size: how many records to have in memory at once, estimated from those
+before."""
 
 from collections.abc import Iterator, Sequence
 from typing import TypeVar
@@ -13,7 +14,7 @@ BATCH_CHARACTERS = 4_194_304
 
 
 class BatchSize:
-    """The ``records`` that the next batch has, at most ``maximum``."""
+    """The number of ``records`` that the next batch may have, at most ``maximum``."""
 
     def __init__(self, maximum: int, characters: int = BATCH_CHARACTERS) -> None:
         self._maximum = maximum

@@ -37,7 +37,7 @@ class Origin:
 
 
 NOBODY = Origin()
-"""The origin of what the service does by itself."""
+"""The origin of changes that the service makes on its own."""
 
 
 @value

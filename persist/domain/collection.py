@@ -356,10 +356,11 @@ class Collection:
         return record
 
     def take_back(self, past: Past, payload: str) -> Record | None:
-        """Have a record go back to what it was before some changes.
+        """Undo some changes of a record.
 
-        Returns the record after it, with the revision of the deletion if it is deleted;
-        None if there was none and is none. Raises ``MigrationFailed``.
+        Returns the record after that, with the revision of the deletion if it is
+        deleted, or None if it neither existed before the changes nor exists now. Raises
+        ``MigrationFailed``.
         """
         if past.before is None:
             if past.current is None:

@@ -117,10 +117,10 @@ def time_form(value: object) -> str | None:
 
 
 def duration_form(value: object) -> str | None:
-    """Return the comparable form of an ISO 8601 duration: its length.
+    """Return the comparable form of an ISO 8601 duration: its length in seconds.
 
-    With months or years it is a form that equals that of as many months, and sorts
-    after all lengths. None of anything else.
+    A duration with months or years has no length in seconds: its form equals that of
+    the same number of months, and sorts after all lengths. None of anything else.
     """
     matched = _matched(_DURATION, value)
     if matched is None:

@@ -26,11 +26,11 @@ class ChangeSummary(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class StaleBase:
-    """The data that a client's change was made from, and what happened since.
+    """The data that a client's change was made from, and the changes since.
 
     ``data`` is that of the earlier revision, brought forward to the present schema
-    version. ``changes`` are at most ``MAX_CHANGES``, newest first. Theirs is ``ABSENT``
-    where the record was deleted.
+    version. ``changes`` are at most ``MAX_CHANGES``, newest first. In the methods
+    ``theirs`` is the present data, ``ABSENT`` where the record was deleted.
     """
 
     data: Data

@@ -50,7 +50,8 @@ class Field:
 
     @property
     def is_scalar(self) -> bool:
-        """Whether it holds a single type of scalar, so that records sort by it."""
+        """Whether its values are scalars of one type, so that records can be sorted by
+        it."""
         return self.type in SCALARS
 
     def allows(self, field_type: FieldType) -> bool:

@@ -90,9 +90,9 @@ _STORED_TIME = re.compile(
 class ValueType:
     """How the values of a type are compared.
 
-    ``form`` returns what is compared of a JSON value, or None if it is of another
-    type. ``check`` raises ``ValueError`` if text that has a form is no value of the
-    type after all, as 2026-02-30 is none. ``description`` completes "takes …" in
+    ``form`` returns what is compared of a JSON value, or None if the value is of
+    another type. ``check`` raises ``ValueError`` for text that has a form but is no
+    value of the type, such as 2026-02-30. ``description`` completes "takes …" in
     messages.
     """
 

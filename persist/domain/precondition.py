@@ -36,10 +36,10 @@ class Precondition:
         return int(found[1]) if found else None
 
     def check_deleted(self) -> None:
-        """Check against a record that is deleted and would come back.
+        """Check the precondition of a write that brings a deleted record back.
 
-        It has no entity tag, so ``If-None-Match: *`` holds and is enough where a
-        precondition is required.
+        There is no entity tag to match, so ``If-None-Match: *`` holds, and satisfies a
+        required precondition.
         """
         self.check(None)
         if self.required and not self.if_none_match:

@@ -1,7 +1,7 @@
 """Query: which records, in which order.
 
-The parsers of query strings and of CEL make it, and the store compiles it to SQL. Its
-values are apart from its shape, so that the SQL of a shape is written once.
+The parsers of query strings and of CEL make it, and the storage compiles it to SQL. Its
+values are kept apart from its shape, so that the SQL of each shape is compiled once.
 """
 
 from collections.abc import Mapping
@@ -192,12 +192,13 @@ class Query:
 
     @property
     def is_by_id(self) -> bool:
-        """Whether the order is that of ids, or the reverse."""
+        """Whether records are ordered by id, in either direction."""
         return self.sort[0].field == ENVELOPE["id"]
 
     @property
     def searches_text(self) -> bool:
-        """Whether it looks for text within text, which takes long in large records."""
+        """Whether it searches for text within text, which takes long in large
+        records."""
         return self.where is not None and _searches_text(self.where)
 
     def one_more(self) -> "Query":

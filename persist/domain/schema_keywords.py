@@ -1,4 +1,4 @@
-"""Keywords: what those of one JSON Schema say by themselves."""
+"""Keywords: what one JSON Schema says without its references."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any

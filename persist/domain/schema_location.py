@@ -187,7 +187,7 @@ class Location:
         return "null" in self.json_types(strict=True)
 
     def choices(self) -> list[object] | None:
-        """Return the values of an enumeration; None if it is none."""
+        """Return the values of an enumeration, or None."""
         return self._once(
             "choices",
             self._find_choices,

@@ -61,8 +61,8 @@ class _UniqueValuesChanged(Exception):
 
 @dataclass(frozen=True, eq=False)
 class InvocationTarget:
-    """The records of one collection that match. ``command`` is None where it has no
-    such command."""
+    """The records of one collection that match. ``command`` is None where the
+    collection has no such command."""
 
     collection: Collection
     query: Query

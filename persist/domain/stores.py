@@ -26,8 +26,8 @@ class Records(Protocol):
         """Return how many records match."""
 
     def lock(self, workspace: str, ids: Iterable[str]) -> int:
-        """Read and lock records that will be asked for, in one statement. Return the
-        characters that the data of those that were read has."""
+        """Read and lock records in one statement, ahead of the calls of ``get``. Return
+        how many characters of data were read."""
 
     def select_for_update(self, workspace: str, query: Query) -> list[tuple[str, int]]:
         """Lock what matches and return ids and revisions in the query's order."""

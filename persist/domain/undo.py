@@ -93,8 +93,8 @@ class Past:
 
 @dataclass(frozen=True, slots=True)
 class UndoneRecord:
-    """What became of one record. ``to_revision`` is None where it was left as it is,
-    ``data_revision`` where it has no data now."""
+    """The outcome for one record. ``to_revision`` is None where the record was not
+    changed, ``data_revision`` where it has no data now."""
 
     collection: str
     workspace: str | None

@@ -22,9 +22,9 @@ with_slots = dataclass(
     field_specifiers=(field,),
 )
 def value(cls: type[Value]) -> type[Value]:
-    """Make a dataclass with slots whose members type checkers let nobody assign.
+    """Make a dataclass with slots that is frozen for type checkers.
 
-    Python's own ``frozen`` checks at run time: to create an object takes four times as
-    long, and every write creates a dozen.
+    Python's own ``frozen`` assigns each member by a function: creating an object takes
+    four times as long, and every write creates a dozen.
     """
     return with_slots(cls)

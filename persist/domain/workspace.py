@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from persist.domain.errors import CollectionNotInWorkspace, WorkspaceNotFound
 
 DEFAULT = ""
-"""The default workspace. It contains every collection, and nobody declares it."""
+"""The default workspace. It contains every collection and is not declared."""
 
 Workspaces = Mapping[str, tuple[str, ...]]
 """The sorted names of the collections that each declared workspace contains."""

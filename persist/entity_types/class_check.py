@@ -50,10 +50,8 @@ from persist.entity_types.type_check import Refused, check_metadata, check_type
 
 
 class InvalidEntityClass(ValueError):
-    """A class that cannot be kept as it is written.
-
-    The message is one line: module, line, class, member, reason, what to write instead.
-    """
+    """A class that cannot be an entity. The message is one line: module, line, class,
+    member, reason, what to write instead."""
 
     def __init__(self, model: type, member: str, refusal: Refusal) -> None:
         named = f", {member}" if member else ""

@@ -69,7 +69,7 @@ def parameters_of(method: Method) -> list[inspect.Parameter]:
 
 
 def check_command(name: str, attribute: Any, model: type[BaseModel]) -> None:
-    """Raise ``Refused`` for a command that could not be called as it is written."""
+    """Raise ``Refused`` for a command whose signature cannot be called."""
     try:
         feature = _feature(name, attribute)
         if feature is not None:

@@ -44,7 +44,7 @@ ANY_OBJECT: Schema = {"type": "object", "additionalProperties": False}
 
 
 Schemas = Mapping[Location, Admitted]
-"""The schemas of a definition by where they stand in it."""
+"""The schemas of a definition by their location in it."""
 
 
 @dataclass(frozen=True)

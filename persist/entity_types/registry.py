@@ -73,7 +73,7 @@ def _imported(name: str) -> ModuleType:
 
 
 def _in_one_line(name: str, error: BaseException) -> str:
-    """Return file, line and reason of what a module raised."""
+    """Return the file, line and reason of an exception that a module raised."""
     if isinstance(error, SyntaxError):
         return f"{error.filename}, line {error.lineno}: {error.msg}; correct the syntax"
     reason = " ".join(str(error).split())[:REASON_LENGTH]

@@ -12,7 +12,8 @@ MAX_JOBS = 16
 """Long work that has begun. Each may have a connection of its own."""
 
 WAITING_READS_SHARE = 4
-"""Reads in threads take longer than others: so many times fewer may wait."""
+"""How many times fewer reads may wait for a thread than writes for the writer: each
+takes longer."""
 
 
 @dataclass(frozen=True, slots=True)

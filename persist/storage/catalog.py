@@ -180,7 +180,7 @@ class _Compiled:
     entity_type: EntityType
 
     def is_of(self, stored: StoredDefinition) -> bool:
-        """Whether the type is that of a stored definition."""
+        """Return whether the type was compiled from a stored definition."""
         source = self.source
         return (
             source.schema_version == stored.schema_version

@@ -70,7 +70,7 @@ class Wanted(Protocol):
 
     @property
     def request_id(self) -> str | None:
-        """The request whose changes are wanted, None for those of all."""
+        """The request whose changes are wanted; None for all requests."""
 
     @property
     def condition(self) -> Condition | None:
@@ -274,7 +274,8 @@ class _Search:
         return seqs, last
 
     def _changed(self, last: int, end: int, count: int) -> list[Row]:
-        """Return where the next changes behind ``last`` happened."""
+        """Return ``seq``, collection and workspace of the next changes beyond
+        ``last``."""
         request_id = self._wanted.request_id
         statement = CHANGED_COLLECTIONS[request_id is not None, self._newest_first]
         if self._newest_first:

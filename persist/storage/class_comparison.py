@@ -54,7 +54,7 @@ class Comparison:
 
     @property
     def is_recorded(self) -> bool:
-        """Whether the database recorded the class as it is."""
+        """Whether the recorded schema is that of the class."""
         return canonical_text(self.recorded.definition) == canonical_text(
             Recorded.of(self.layout.type).definition
         )
@@ -95,7 +95,7 @@ def compare(
 
 
 def take_over(connection: sa.Connection, comparison: Comparison) -> None:
-    """Make and drop indexes as the class says, and record the class as it is."""
+    """Create and drop indexes as the class demands, and record its schema."""
     for name in comparison.stale:
         connection.exec_driver_sql(f'DROP INDEX "{name}"')
     for index in comparison.missing:

@@ -14,7 +14,7 @@ SYSTEM = frozenset(("cmax", "cmin", "ctid", "tableoid", "xmax", "xmin"))
 """Columns that PostgreSQL gives every table."""
 
 LENGTH = 63
-"""Bytes of the longest name that PostgreSQL keeps apart from others."""
+"""Bytes of a name in PostgreSQL, which cuts off what is longer."""
 
 UNSAFE = re.compile(r"""[\x00-\x1f"'`%\\:?(){}\[\]]|^\s*$""")
 """Characters that mean something to a driver even in a quoted name."""

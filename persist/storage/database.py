@@ -309,7 +309,8 @@ class Database:
         return self._writes.run(Write(lambda work: operation(work.session)))
 
     def _take_snapshots(self, collections: list[str]) -> None:
-        """Take automatic snapshots in a thread, after the write that made them due."""
+        """Take automatic snapshots in a thread: the write that made them due does not
+        wait."""
         self._snapshot_thread.submit(
             self.snapshots.take_automatically, collections, self._snapshot_keep
         )

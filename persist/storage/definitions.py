@@ -204,7 +204,8 @@ def _stored(row: Row) -> StoredDefinition:
 
 @lru_cache(maxsize=4_096)
 def _parsed(definition: str) -> Mapping[str, Any]:
-    """Return one value for one text: of all that are read again, one has changed."""
+    """Return the same value for the same text: when definitions are read again, most
+    are known."""
     parsed: Mapping[str, Any] = json.loads(definition)
     return parsed
 

@@ -1,7 +1,7 @@
 """Health: whether the database can be read and written.
 
-It is looked at on a connection of its own, so that it shows what the database does and
-not how many requests wait for it.
+It is checked on a connection of its own, so that a long queue of requests does not make
+a healthy database look unhealthy.
 """
 
 import asyncio
@@ -75,7 +75,11 @@ class Health:
             self._failed = (time.monotonic(), self._dialect.describe(error))
 
     def silent(self) -> bool:
-        """Return whether the database answers nobody, without waiting for it."""
+        """Return whether a probe of the database has had no answer for
+        ``PROBE_SECONDS``.
+
+        Starts a probe if none is running, and does not wait for it.
+        """
         if self._probe is None or not self._probe.is_alive():
             self._probe = threading.Thread(
                 target=self._try, args=(self._read,), daemon=True

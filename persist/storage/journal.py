@@ -42,7 +42,7 @@ HISTORY = (
     JOURNAL.c.payload_sha256,
     JOURNAL.c.data_sha256,
 )
-"""The columns of a change as it is answered."""
+"""The columns of a change that answers contain."""
 
 CHANGE_CHARACTERS = 500
 """Characters that a change without data counts for."""
@@ -221,7 +221,7 @@ class JournalWriter:
         self._characters = 0
 
     def add_staged(self, changes: StagedChanges) -> None:
-        """Add changes that were made ready before; they follow those that wait.
+        """Add staged changes, which follow those that wait.
 
         They are staged on the connection of this transaction, which takes them once.
         """

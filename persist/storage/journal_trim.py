@@ -68,7 +68,8 @@ PREDECESSORS = Statement(
         _CHANGE.seq < big_integer("upto"),
     )
 )
-"""Select the change before each change of a range, of the same record; null is none."""
+"""Select, for each change of a range, the change of the same record before it, or
+null."""
 
 
 @Statement
@@ -187,7 +188,7 @@ def _keep_paths(
     start: int,
     predecessors: set[int],
 ) -> None:
-    """Store the inclusion paths of those changes of a seal that stay."""
+    """Store the inclusion paths of the changes of a seal that are kept."""
     first = max(seal.first_seq, start)
     covered = range(first, seal.seq + 1)
     kept = sorted(set(covered) - predecessors)

@@ -41,7 +41,7 @@ class CreatedKey(NamedTuple):
 
 @dataclass(frozen=True)
 class StoredKey:
-    """A key as it is stored; ``scopes`` is text."""
+    """A row of the keys' table; ``scopes`` are separated by spaces."""
 
     name: str
     sha256: str

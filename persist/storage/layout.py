@@ -112,7 +112,8 @@ class Layout(RecordSource):
         return named
 
     def _columns_of_unique(self, paths: Paths) -> list[sa.Column[Any]] | None:
-        """Return the columns of a unique index; None if one of its keys is none."""
+        """Return the columns of a unique index; None if one of its keys is an
+        expression."""
         columns = [self.table.c.workspace]
         for field in _fields(self, paths):
             key = self.distinct(field)

@@ -20,14 +20,14 @@ CHECKPOINT_SECONDS = 5.0
 """Seconds between two checkpoints."""
 
 SWEEP_SECONDS = 60.0
-"""Seconds between two deletions of stored answers that are past their time."""
+"""Seconds between two deletions of expired answers."""
 
 Write = Callable[[Callable[[Session[Dialect]], Any]], Any]
 """Runs a function in a write transaction of its own and waits for it."""
 
 
 class Maintenance:
-    """Checkpoints the write-ahead log and deletes answers past their time."""
+    """Checkpoints the write-ahead log and deletes expired answers."""
 
     def __init__(self, dialect: Dialect, health: Health, write: Write) -> None:
         self._dialect = dialect
@@ -50,7 +50,7 @@ class Maintenance:
             self._health.checkpoint_failed(error)
 
     def _sweep_answers(self) -> None:
-        """Delete the stored answers that are past their time, in batches."""
+        """Delete the expired answers of idempotency keys, in batches."""
         before = timestamp(datetime.now(UTC) - LIFETIME)
         with closing(self._dialect.connect()) as connection:
             session = Session(self._dialect, connection.cursor())

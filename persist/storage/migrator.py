@@ -78,7 +78,7 @@ Progress = Callable[[str, int, int], None]
 
 
 def ignore_progress(title: str, done: int, rows: int) -> None:
-    """Do nothing: nobody follows the progress."""
+    """Ignore the progress, for migrations that nobody watches."""
 
 
 class MigrationStopped(Exception):

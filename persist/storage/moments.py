@@ -34,7 +34,7 @@ def last_change(session: Session[Dialect], moment: Moment) -> int:
 
 
 def _sealed_by(session: Session[Dialect], time: str) -> int:
-    """Return the end of the last seal at a time or before; 0 if there is none."""
+    """Return the last ``seq`` that was sealed at a time or before, or 0."""
     found = session.row(SEALED_BY, at=time)
     if time > now() and _is_after_last_seal(session, time):
         raise InvalidQuery(f"as_of={time} is in the future")

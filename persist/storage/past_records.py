@@ -1,7 +1,8 @@
 """The past: the records of a collection as they were right after a change.
 
-They are read from the journal, which has every state of every record. Where the data of
-a change was erased and the record is still at it, its data is that of the record.
+They are read from the journal, which has every state of every record. If the data of a
+change was erased but the record has not changed since, its data is read from the
+record.
 """
 
 from dataclasses import dataclass

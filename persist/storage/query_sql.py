@@ -1,6 +1,6 @@
 """Pages in SQL: a ``Query`` of the domain becomes a statement.
 
-Its conditions are those of ``condition_sql``, the position of the page before, and the
+It has the conditions of ``condition_sql``, the position after the page before, and the
 order.
 """
 

@@ -1,4 +1,4 @@
-"""Importing records: exported records come back under their own ids, by the rules of a
+"""Importing records: exported records are stored under their own ids, by the rules of a
 restore."""
 
 from collections.abc import Iterable, Iterator, Mapping

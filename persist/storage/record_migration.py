@@ -1,7 +1,7 @@
-"""Record migration: stored data comes to another schema version, record by record.
+"""Record migration: stored data is brought to another schema version, record by record.
 
-An evolution, a migration in place and a restore do the same: they compute new data for
-each record, list those that fail, and write the others in batches.
+Evolution, migration in place and restore share it: they compute new data for each
+record, list those that fail, and write the others in batches.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -34,7 +34,7 @@ class RecordFailure(NamedTuple):
 
 
 class RecordFailures:
-    """The records that cannot be brought forward, of all that were looked at.
+    """The records that cannot be brought forward, and how many records there were.
 
     ``listed`` holds the first ``limit`` faults.
     """

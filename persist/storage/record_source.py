@@ -35,9 +35,9 @@ class RecordSource:
     statements: StatementCache
 
     def conditions(self) -> list[SqlCondition]:
-        """Return what holds of every record that a query reads.
+        """Return the conditions of every query.
 
-        Its workspace is bound as ``workspace``.
+        The workspace is bound as ``workspace``.
         """
         columns = self.table.c
         workspace: sa.BindParameter[str] = sa.bindparam("workspace")
@@ -76,8 +76,8 @@ class RecordSource:
     ) -> SqlExpression:
         """Return what is compared of a member, as ``compared_as`` if its type is open.
 
-        It is null where the value is of another type. Without ``normalized`` it can be
-        compared with that of a member that is not stored in normal form.
+        It is null if the value is of another type. Without ``normalized`` the result
+        can be compared with that of a member that is not stored in normal form.
         """
         member = self.member(field, compared_as)
         if normalized and field.normalized:

@@ -179,11 +179,11 @@ class TableRecords:
             rows.updated.append(row)
 
     def flush_exchanging(self) -> None:
-        """Send what waits so that records may exchange unique values: every changed
-        record is deleted, then stored as it is now, in the order of the last changes.
+        """Send what waits so that records may exchange unique values.
 
-        Where a unique value is taken, ``refused`` is the record that wants it. Raises
-        as ``flush``.
+        Every changed record is deleted, then inserted again, in the order of the last
+        changes. If a unique value is taken, ``refused`` is the record that needed it.
+        Raises as ``flush``.
         """
         keys = list(self._dirty)
         self._dirty = {}
@@ -235,7 +235,8 @@ def _run_checked(
     cursor: Cursor,
     rows: Sequence[Row],
 ) -> None:
-    """Change rows, each of which must be as it was read. Raises ``WriteLost``."""
+    """Change rows in batches. Raises ``WriteLost`` if one of them is no longer as it
+    was read."""
     for batch in batches(rows):
         changed = run(cursor, batch)
         if changed != len(batch):

@@ -1,6 +1,6 @@
 """Indexes of registered types, brought up to date at start.
 
-A release may index something else of a member than the one before.
+A release may index another expression of a member than the one before.
 """
 
 import logging

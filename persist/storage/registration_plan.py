@@ -47,10 +47,10 @@ class Action(Enum):
 
 @dataclass(frozen=True)
 class RegistrationPlan:
-    """What has to be done; ``target`` is the version that results.
+    """What a registration has to do; ``target`` is the resulting version.
 
-    ``schemas`` are its compiled schemas where they are at hand, ``warnings`` is what
-    its author should know.
+    ``schemas`` are its compiled schemas if they are known, ``warnings`` are for its
+    author.
     """
 
     action: Action
@@ -126,7 +126,7 @@ def _amendment(
 
 
 def _as_sent(definition: Mapping[str, object]) -> str:
-    """Return a definition as its author wrote it, its migration aside."""
+    """Return a definition as its author wrote it, without its migration."""
     sent = {**definition, "schema": source_of(definition)}
     return canonical_text(
         {key: sent[key] for key in sent if key not in ("source_schema", "steps")}
@@ -200,7 +200,7 @@ def _check_steps(
     *,
     unnumbered: bool,
 ) -> None:
-    """Raise ``InvalidSchema`` where a step is faulty by itself."""
+    """Raise ``InvalidSchema`` if a step has a fault, whatever the other steps are."""
     schema_of = {
         version.schema_version: version.definition["schema"] for version in versions
     }

@@ -36,10 +36,11 @@ def fetch(
     cursor: Cursor, characters: Characters, *, maximum: int, key: int, known: object
 ) -> tuple[list[Row], bool]:
     """Return the rows of a query until they have more than ``maximum`` characters, and
-    whether that is why no more are returned.
+    whether that is why it stopped.
 
-    Rows are alike by their column ``key``. All that are like one row are returned at
-    least, which is not like ``known``, and one row more.
+    Rows with the same value of the column ``key`` are never separated. There are always
+    all rows of one key other than ``known``, which the page before had, and the row
+    after them.
     """
     rows: list[Row] = []
     total = 0

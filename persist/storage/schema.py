@@ -1,4 +1,4 @@
-"""The tables of a database: created, brought up to date, compared with the models."""
+"""The tables of a database: creating, upgrading and comparing them with the models."""
 
 import warnings
 from collections.abc import Iterable

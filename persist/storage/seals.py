@@ -50,7 +50,7 @@ LEAF_COLUMNS = (
     JOURNAL.c.data_sha256,
     JOURNAL.c.hash,
 )
-"""The columns of which a leaf is made, and the hash that is stored of it."""
+"""The columns that a leaf is computed from, and its stored hash."""
 
 HASH_COLUMN = LEAF_COLUMNS.index(JOURNAL.c.hash)
 

@@ -184,7 +184,8 @@ class StagedChanges:
         self._changed_subtrees.add(subtree)
 
     def finish(self) -> None:
-        """Compute the hashes of what changed; nothing may change after this."""
+        """Compute the hashes of the subtrees that changed; no change may be added after
+        this."""
         count = -(-self.count // SUBTREE_CHANGES)
         del self._subtrees[count:]
         for number in sorted(self._changed_subtrees):

@@ -89,7 +89,7 @@ class StagedRows:
         workspace: str,
         ids: Sequence[str],
     ) -> set[str]:
-        """Return those of some ids that are staged."""
+        """Return which of some ids are staged."""
         table = self._table
         one_of = self._session.dialect.one_of(table.c.id, "ids")
         in_workspace = table.c.workspace == sa.bindparam("workspace")

@@ -1,4 +1,4 @@
-"""The service's own tables: created, and brought up to date from an earlier release.
+"""The service's own tables: creating them, and upgrading those of an earlier release.
 
 An upgrade only adds: columns that may be null or have a default, indexes and tables. A
 process of the earlier release keeps working meanwhile.

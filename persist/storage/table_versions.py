@@ -119,7 +119,7 @@ def recorded_version(connection: sa.Connection, name: str) -> Recorded:
 
 
 def update_recorded(connection: sa.Connection, entity_type: EntityType) -> None:
-    """Record the class as it is for the current schema version."""
+    """Replace what is recorded of the current schema version by the class."""
     text = dumps(Recorded.of(entity_type).definition)
     connection.execute(
         sa.update(DEFINITIONS)

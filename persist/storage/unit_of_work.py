@@ -141,11 +141,11 @@ class UnitOfWork:
         self.journal.seal()
 
     def crossed(self, every: int) -> list[str]:
-        """Return the collections that came past a multiple of ``every`` changes; none
-        where that is 0.
+        """Return the collections whose number of changes passed a multiple of
+        ``every``; none if that is 0.
 
-        Their counters are taken with the journal's, so that of all transactions one
-        crosses each multiple.
+        Their counters are locked with the journal's, so that exactly one transaction
+        passes each multiple.
         """
         found: list[str] = []
         if not every:

@@ -29,7 +29,7 @@ With the time to answer, a request takes at most 5 s.
 """
 
 STALL_SECONDS = 2.0
-"""Seconds of waiting after which it is looked whether the database is stalled."""
+"""Seconds that the oldest job waits before the state of the database is checked."""
 
 WATCH_SECONDS = 0.1
 """Seconds between two such looks."""
@@ -57,7 +57,7 @@ class Job(Generic[Task]):
     long: bool = False
 
     def settle(self) -> None:
-        """Give the outcome to the caller, unless it no longer waits."""
+        """Set the outcome of the future, unless it is done."""
         if self.future.done():
             return
         if self.error is not None:
@@ -67,8 +67,8 @@ class Job(Generic[Task]):
 
 
 class _Backlog(Generic[Task]):
-    """The jobs that wait: those that are done at once, in order, and those that are
-    done by themselves, of which each caller has one in turn."""
+    """The jobs that wait: grouped ones in order, and separate ones, of which callers
+    have one in turn."""
 
     def __init__(self) -> None:
         self._grouped: deque[Job[Task]] = deque()
@@ -88,7 +88,7 @@ class _Backlog(Generic[Task]):
             self._separate.setdefault(job.caller, deque()).append(job)
 
     def take(self) -> list[Job[Task]]:
-        """Return what is done next: jobs at once, then one by itself, and so on."""
+        """Return the next jobs: a group, then a separate one, and so on."""
         if self._separate and (self._separate_is_next or not self._grouped):
             self._separate_is_next = False
             jobs = [self._take_separate()]
@@ -100,7 +100,8 @@ class _Backlog(Generic[Task]):
         return jobs
 
     def _take_separate(self) -> Job[Task]:
-        """Return a job of the caller whose turn it is, who comes behind all others."""
+        """Return a job of the caller whose turn it is, and put the caller behind all
+        others."""
         caller = next(iter(self._separate))
         waiting = self._separate.pop(caller)
         job = waiting.popleft()
@@ -113,8 +114,8 @@ class BatchWorker(Generic[Task]):
     """Passes the jobs that wait to ``work``.
 
     ``work`` sets each job's ``result`` or ``error``. While ``stalled`` returns true,
-    jobs that have waited for too long are withdrawn. ``is_separate`` says of a task
-    whether it is done by itself.
+    jobs that have waited for too long are withdrawn. ``is_separate`` returns whether a
+    task is done alone and not in a group.
     """
 
     def __init__(

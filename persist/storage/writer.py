@@ -39,7 +39,7 @@ TURN_SECONDS = 1.0
 """Seconds after a long operation in which no write that waited for it is refused."""
 
 OUTCOME_SECONDS = 3.5
-"""Seconds that the outcome of a commit without an answer is looked for."""
+"""Seconds of trying to find out the outcome of a commit that was not answered."""
 
 
 class Isolation(Enum):
@@ -76,7 +76,8 @@ class Write:
 
 
 OnSnapshotsDue = Callable[[list[str]], None]
-"""Is called with the collections whose automatic snapshot is due after a commit."""
+"""A function that takes the collections whose automatic snapshot is due after a
+commit."""
 
 OnCommitted = Callable[[int], None]
 """Is called with the last ``seq`` of each transaction that added changes."""

@@ -92,7 +92,7 @@ def _validated_body(operation: str) -> Json:
 
 @cache
 def request_schemas() -> Json:
-    """Return the schemas of those bodies by component name."""
+    """Return the schemas of request bodies by component name."""
     named = dict(_REQUESTS.values())
     components = Components([*SHARED["schemas"], *named])
     for name, documented in named.items():

@@ -27,7 +27,8 @@ NESTED_LEVELS = 3
 """How deep members are listed; filters reach deeper ones as well."""
 
 MAX_FIELDS = 500
-"""Members that are looked at: schemas that refer to each other have no end of them."""
+"""Members that are searched for: schemas that refer to each other have any number of
+them."""
 
 MAX_FILTERS = 150
 """Filters of one collection that are listed: equality first, then the other operators
@@ -135,7 +136,8 @@ def _filters(name: str, field: Field) -> dict[str, Json]:
 
 
 def _kind(field: Field) -> str:
-    """Return what tells fields of one name and different operators apart."""
+    """Return the suffix that distinguishes fields of one name and different
+    operators."""
     if field.items is not None:
         return f"{field.type}-{field.items.type}"
     if field.type is FieldType.ANY:

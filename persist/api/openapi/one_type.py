@@ -82,8 +82,9 @@ def complete(converted: Json) -> Json:
 
 
 def _object(converted: Json) -> Json:
-    """Return the schema of an object that says whether it is open. Where members
-    have types of their own, TypeScript allows no type of all other members."""
+    """Return the schema of an object with ``additionalProperties``. TypeScript has no
+    type for further members beside those that have types of their own, so their type is
+    left out."""
     others = converted.get("additionalProperties", True)
     if "properties" not in converted:
         return converted | {"additionalProperties": others}

@@ -20,8 +20,7 @@ class References:
         self._index(root)
 
     def target(self, source: Schema, reference: str) -> Any:
-        """Return the schema that a reference in ``source`` leads to, None where there
-        is none."""
+        """Return the schema that a reference in ``source`` leads to, or None."""
         key = id(source)
         base = self._bases.get(key, _BASE)
         absolute = urljoin(base, reference)

@@ -59,7 +59,7 @@ def payload_name(base: str, command: str) -> str:
 
 
 def result_name(base: str, command: str) -> str:
-    """Return the name of the schema of what a command answers."""
+    """Return the name of the schema of a command's answer."""
     return f"{base}{pascal_case(command)}Result"
 
 

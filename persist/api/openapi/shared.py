@@ -46,7 +46,7 @@ _CONSTANTS: Json = {
     "statuses": [status.value for status in Status],
     "wait_seconds": MAX_WAIT_SECONDS,
 }
-"""What ``${name}`` in ``shared.json`` stands for."""
+"""The values of ``${name}`` in ``shared.json``."""
 
 _PLACEHOLDER = re.compile(r"\$\{(\w+)\}")
 

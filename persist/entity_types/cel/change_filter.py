@@ -76,7 +76,8 @@ class ChangeFilter:
             return _is_joined(self._tree) and self._holds(self._tree, values)
 
     def _holds(self, node: Node, values: Mapping[str, Data | None]) -> bool:
-        """Return whether a condition holds, some parts of which have no value."""
+        """Return whether a condition is true where some of its parts may have no
+        value."""
         match node:
             case Call(function="_&&_", arguments=parts):
                 return all(self._holds(part, values) for part in parts)

@@ -119,7 +119,7 @@ class _Compiler:
         raise unavailable(node)
 
     def _boolean(self, node: Node) -> Expression:
-        """Return the condition that a member of type boolean is by itself."""
+        """Return the condition of a boolean member that stands without a comparison."""
         member = operand(self._entity_type, node)
         if isinstance(member, Constant):
             raise CompileError(

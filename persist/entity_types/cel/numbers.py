@@ -144,7 +144,7 @@ def _operand_type(
     call: Call,
     type_of: TypeOf,
 ) -> FieldType | None:
-    """Return the type of all operands, which is that of the result."""
+    """Return the type that all operands and the result have."""
     if call.function not in _KEEPING:
         return None
     is_conditional = call.function == "_?_:_"

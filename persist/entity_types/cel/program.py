@@ -76,7 +76,7 @@ class Program:
 
     @property
     def roots(self) -> frozenset[str]:
-        """The roots of which the expression names a member."""
+        """The roots whose members the expression names."""
         return self._activation.roots
 
     def evaluate(self, values: Mapping[str, Data | None]) -> object:

@@ -53,7 +53,7 @@ _is_brief: ContextVar[bool] = ContextVar("is_brief", default=False)
 
 
 class WouldTakeLong(Exception):
-    """A validation under ``Briefly`` that has to be done where nobody waits for it."""
+    """A validation under ``Briefly`` takes longer: it has to run in a thread."""
 
 
 class Briefly:

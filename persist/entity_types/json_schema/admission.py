@@ -39,11 +39,11 @@ from persist.entity_types.json_schema.engine import weight
 from persist.entity_types.json_schema.schema_graph import Graph, Node
 
 MAX_BYTES = 512 * 1024
-"""Bytes of a schema as JSON, annotations aside."""
+"""Bytes of a schema as JSON, without its annotations."""
 
 MAX_DEPTH = 48
 MAX_NODES = 10_000
-"""Objects and arrays of a schema, annotations aside."""
+"""Objects and arrays in a schema, without those in annotations."""
 
 MAX_UNFOLDED = 2_000
 """Schemas that references may unfold to for one value."""
@@ -86,10 +86,10 @@ def check_schema(source: object) -> None:
 
 
 def admit(source: Any, *, fill: bool = True) -> Admitted:
-    """Return a client's schema as it is used here.
+    """Return a client's schema in the form that is compiled.
 
-    Raises ``InvalidSchema`` naming every place that is not accepted. What can only be
-    looked at once the rest is sound (references, then cost) is reported then.
+    Raises ``InvalidSchema`` naming every part that is not accepted. References are
+    checked only if the form is valid, and the cost only if the references are.
     """
     if source is True:
         source = {}

@@ -58,7 +58,8 @@ class CostModel:
         self.tiny_rate = self._rate(graph, VISITS_PER_TINY_CHARACTER)
 
     def price(self, node: Node) -> int:
-        """Return the visits of one look at a value, subschemas aside."""
+        """Return the visits of validating a value against a node without its
+        subschemas."""
         return self._prices[node]
 
     def _rate(self, graph: Graph, per_number: int) -> int:

@@ -110,7 +110,7 @@ def explain_members(
     value: dict[str, object],
     evaluation: Evaluation,
 ) -> list[Violation]:
-    """As ``explain``, of the members of an object, each by itself."""
+    """Explain the faults of the members of an object, each validated alone."""
     search = _Search(evaluation)
     with search.limited():
         for node in conjuncts:
@@ -138,7 +138,7 @@ def _violations(found: list[Fault]) -> list[Violation]:
 
 
 def _pointer(path: Path) -> str:
-    """Return the pointer to a member, or to what holds it where it is too long."""
+    """Return the pointer to a member, or to the value around it if that is too long."""
     while len(location := pointer(path)) > MAX_POINTER_CHARACTERS:
         path = path[:-1]
     return location

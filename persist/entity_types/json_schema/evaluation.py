@@ -200,8 +200,8 @@ class Evaluation:
     # What other keywords have evaluated
 
     def _evaluated(self, node: Node, value: Any, without: str = "") -> set[Step]:
-        """Return the members or items that ``node`` evaluates, its keyword ``without``
-        aside."""
+        """Return the members or items that ``node`` evaluates other than by the keyword
+        ``without``."""
         self.spend(VISITS_PER_EVALUATION)
         keyword = _unevaluated_keyword(value)
         if keyword in node.one and keyword != without:

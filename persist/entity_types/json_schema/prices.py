@@ -73,7 +73,7 @@ def _spend_on_text(
 
 
 def price_of(schema: Mapping[str, Any]) -> int:
-    """Return the visits of one look at a value, those of subschemas aside."""
+    """Return the visits of validating a small value against assertions."""
     required = len(schema.get("required", ()))
     price = 1 + len(schema) + (required >> 4)
     dependent = schema.get("dependentRequired", {})

@@ -25,11 +25,11 @@ OUTSIDE = "leads out of the schema; only references within it are followed"
 NO_SCHEMA = "leads to no schema of this document"
 
 RECURSIVE = "\0recursive"
-"""The dynamic anchor that ``$recursiveAnchor: true`` (2019-09) stands for."""
+"""The dynamic anchor that ``$recursiveAnchor: true`` (2019-09) becomes."""
 
 
 _DATA = frozenset(("enum", "const", "default", "examples", "required", "type"))
-"""Keywords behind which no schema can lie."""
+"""Keywords whose values contain no schema."""
 
 
 class Unresolved(Exception):
@@ -229,7 +229,7 @@ def _steps(fragment: str) -> list[str]:
 
 
 def _member(value: object, step: str) -> tuple[object, str | int]:
-    """Return what is behind a step of a pointer, and the step."""
+    """Return the value at a step of a pointer, and the step as a key or an index."""
     if isinstance(value, dict) and step in value:
         return value[step], step
     if isinstance(value, list) and step.isdecimal():

@@ -159,7 +159,8 @@ class Graph:
         return validator({"allOf": schemas}, self._registry())
 
     def _members_schema(self, node: Node) -> dict[str, Any]:
-        """Return the schema of what a node says of members by themselves."""
+        """Return the schema of the members that a node describes, none of them
+        required."""
         schema: dict[str, Any] = {}
         if "properties" in node.named:
             properties = {}

@@ -311,7 +311,7 @@ class Dialect(Protocol):
         """Return what is compared of a value, as ``domain/field_types`` has it."""
 
     def list_length(self, document: SqlExpression, path: Path) -> sa.ColumnElement[int]:
-        """Count the elements of a list; NULL if the member is none."""
+        """Count the elements of a list; NULL if the member is not a list."""
 
     def has_element(
         self, document: SqlExpression, path: Path, test: ElementTest

@@ -228,7 +228,7 @@ class PostgreSQLSql(SqlCompiler):
         document: SqlExpression,
         path: Path,
     ) -> SqlExpression:
-        """Extract a list; NULL if the member is none."""
+        """Extract a list; NULL if the member is not a list."""
         is_list = self.json_type(document, path) == constant("array")
         return sa.case((is_list, document.op("#>")(_text_array(path))))
 
