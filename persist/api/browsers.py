@@ -1,5 +1,4 @@
-"""Browsers: which pages may ask, and the headers that answers to them have (contract
-16)."""
+"""Browsers: which pages may ask, and the headers that answers to them have."""
 
 from collections.abc import Collection
 from functools import lru_cache

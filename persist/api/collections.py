@@ -133,6 +133,7 @@ class CollectionRoutes:
     async def commands(self, target: Target, request: Request) -> Response:
         """Return the commands of the collection."""
         controls(pairs_of(request.query), ())
+        # Reading records would notice a new schema version, but not new commands.
         await self._database.refresh()
         layout = self._database.catalog.get(target.type.name)
         commands = layout.type.commands

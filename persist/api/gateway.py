@@ -198,7 +198,7 @@ def _check_head(scope: Scope, request: Request) -> None:
 
 
 def _check_path(path: str) -> None:
-    """Raise ``NotFound`` for a path that ends in a slash (contract 13)."""
+    """Raise ``NotFound`` for a path that ends in a slash: resources have one path."""
     if path.endswith("/") and path != "/":
         raise NotFound(f"there is nothing at {path}; leave the slash at its end out")
 

@@ -1,4 +1,4 @@
-"""Pages of HTML: the headers that they and their files are sent with (contract 16)."""
+"""Pages of HTML: the headers that they and their files are sent with."""
 
 from fastapi.responses import HTMLResponse
 
@@ -17,6 +17,6 @@ FOR_EVER = {"Cache-Control": "public, max-age=31536000, immutable"}
 
 
 def page(html: str) -> HTMLResponse:
-    """Return a page of HTML that runs this service's scripts only and is shown in no
+    """Return a page of HTML that runs this service's scripts only and that no page may
     frame."""
     return HTMLResponse(html, headers=HEADERS)

@@ -256,7 +256,7 @@ class Request:
             if len(body) + len(chunk) > self.limits.body:
                 raise _too_large(self.limits.body, advice)
             if not more and not body:
-                return chunk
+                return chunk  # most bodies: neither copied nor counted as large
             if more:
                 self._policy.limiter.reserve(self, len(chunk))
             body += chunk

@@ -1,5 +1,5 @@
 """Sessions: a browser sends its key once, and from then on a cookie that scripts cannot
-read (contract 16)."""
+read."""
 
 from dataclasses import dataclass
 from time import monotonic

@@ -108,6 +108,7 @@ class Writes:
         if write.isolation is Isolation.GROUPED:
             response = write.render(value)
         else:
+            # A write of many records may have a long answer.
             response = await asyncio.to_thread(write.render, value)
         if write.dry_run:
             return _dry_run_response(response)

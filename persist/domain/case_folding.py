@@ -38,7 +38,7 @@ def _folded(character: str) -> str:
 
 
 class _Folded(dict[int, str]):
-    """What characters become, each looked up once."""
+    """What characters become, each computed when ``str.translate`` first asks."""
 
     def __missing__(self, code: int) -> str:
         folded = _folded(chr(code))

@@ -229,6 +229,7 @@ class Collection:
         data, merged = changed
         text = dumps(data)
         if json_equal(current.text, text, data):
+            # Nothing changed: a write that is sent twice takes one revision.
             return Written(current, merged=merged)
         record = current.next(self.type.schema_version, self.now, text, data)
         self._store(Change(operation, record, self.origin, command, payload))
@@ -408,6 +409,7 @@ class Collection:
 
         There is one more than ``limit`` if more match.
         """
+        # Databases take a limit of 64 bits, and it is one more than the client's.
         limited = replace(query, limit=min(limit, INT64[-2]) + 1)
         return self.records.select_for_update(self.workspace, limited)
 

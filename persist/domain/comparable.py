@@ -78,23 +78,10 @@ def date_time_form(value: object) -> str | None:
     if matched is None:
         return None
     year, month, day, hour, minute, second = map(int, matched.groups()[:6])
-    seconds = (
-        _days(
-            year,
-            month,
-            day,
-        )
-        * _DAY
-        + hour * 3600
-        + minute * 60
-    )
+    days = _days(year, month, day)
+    seconds = days * _DAY + hour * 3600 + minute * 60
     seconds -= _offset(*matched.groups()[7:])
-    return _instant(
-        seconds,
-        12,
-        second,
-        matched[7],
-    )
+    return _instant(seconds, 12, second, matched[7])
 
 
 def time_form(value: object) -> str | None:
@@ -108,12 +95,7 @@ def time_form(value: object) -> str | None:
     hour, minute, second = (int(part or 0) for part in matched.groups()[:3])
     # one day more, so that no offset makes it negative
     seconds = _DAY + hour * 3600 + minute * 60 - _offset(*matched.groups()[4:])
-    return _instant(
-        seconds,
-        6,
-        second,
-        matched[4],
-    )
+    return _instant(seconds, 6, second, matched[4])
 
 
 def duration_form(value: object) -> str | None:
@@ -157,6 +139,7 @@ def _signed(
     digits = integer + fraction.rstrip("0")
     if not negative or not digits.strip("0"):
         return "p" + digits
+    # Of negative numbers the larger digits come first, and so does the longer text.
     return "n" + digits.translate(_COMPLEMENT) + "~"
 
 

@@ -109,6 +109,7 @@ def _merge(
     is_conflict = not _same(base, mine) and not _same(theirs, mine)
     if is_conflict:
         conflicts.append(pointer(path))
+    # In a conflict, too: the merge goes on, so that all conflicts are listed.
     return theirs
 
 

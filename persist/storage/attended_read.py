@@ -12,7 +12,7 @@ Result = TypeVar("Result")
 
 
 class Cancelled(Exception):
-    """The read was cancelled: its client has gone, or it took too long."""
+    """The read was cancelled: its client left, or it took too long."""
 
 
 class AttendedRead(Generic[Result]):

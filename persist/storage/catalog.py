@@ -130,6 +130,7 @@ class Catalog:
         if epoch == self._known.epoch:
             return False
         with self._loading:
+            # Another thread may have loaded it, or a later one, while this one waited.
             if epoch > self._known.epoch:
                 workspaces = DeclaredWorkspaces(session).all()
                 self._known = self._load(epoch, definitions, workspaces)

@@ -383,6 +383,7 @@ class Feed:
     def _advance(self, head: int) -> None:
         if head > self._head:
             self._head = head
+            # Those who wait now go on. Whoever waits from now on waits for more.
             self._news.set()
             self._news = asyncio.Event()
 

@@ -228,6 +228,7 @@ class JournalWriter:
         self._staged = changes
 
     def last_revision(self, collection: str, workspace: str, record_id: str) -> int:
+        # Changes that are not in memory are found only once they are in the table.
         if self._spilled is not None or self._staged is not None:
             self.flush()
         key = workspace, collection, record_id

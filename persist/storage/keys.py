@@ -154,7 +154,7 @@ class Keys:
             with self._engine.begin() as connection:
                 created = connection.scalar(insert.returning(KEYS.c.name))
         except sa.exc.IntegrityError:
-            return None
+            return None  # another process created it at the same moment
         return key if created else None
 
     def revoke(self, name: str) -> str | None:

@@ -152,6 +152,7 @@ class Reader:
         query = replace(query, after=query.after and (after[0],))
         complete: list[LocatedRow] = []
         more = False
+        # Collections rarely share ids, so the first attempt nearly always suffices.
         for spare in (2, 2 * len(layouts)):
             limited = replace(query, limit=limit + spare)
             found, end, weighed = self._merged(layouts, workspace, limited)

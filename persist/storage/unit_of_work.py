@@ -128,7 +128,10 @@ class UnitOfWork:
         for key in keys:
             group = (key.collection, key.workspace)
             wanted.setdefault(group, []).append(key.id)
+        # Sorted: transactions that lock in one order wait for each other and never in a
+        # circle. So are the rows of one collection (``records``).
         for (collection, workspace), ids in sorted(wanted.items()):
+            # A type may have been deleted; the operation will find that out.
             if collection in self._layouts:
                 records = self.records(collection)
                 records.lock(workspace, ids)

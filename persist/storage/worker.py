@@ -115,7 +115,7 @@ class BatchWorker(Generic[Task]):
 
     ``work`` sets each job's ``result`` or ``error``. While ``stalled`` returns true,
     jobs that have waited for too long are withdrawn. ``is_separate`` returns whether a
-    task is done alone and not in a group.
+    task is done outside of a group.
     """
 
     def __init__(
@@ -182,6 +182,7 @@ class BatchWorker(Generic[Task]):
         self._closed = True
         self._queue.put(None)
         self._thread.join()
+        # The thread ended at the None; jobs behind it came too late.
         with suppress(Empty):
             while True:
                 job = self._queue.get_nowait()
@@ -237,6 +238,7 @@ class BatchWorker(Generic[Task]):
             if job.long or job.future.done():
                 continue
             with self._withdrawing:
+                # Once the commit has begun nobody can say that nothing is stored.
                 job.withdrawn = not job.committing
             refusal = _not_stored() if job.withdrawn else outcome_unknown()
             job.future.set_exception(refusal)

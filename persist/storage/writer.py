@@ -156,7 +156,7 @@ class GroupCommitWriter:
         try:
             self._share_transaction(jobs)
         except Withdrawn:
-            self._run_group(jobs)
+            self._run_group(jobs)  # without those that were refused
         except NotConfirmed as error:
             _refuse(jobs, error.refusal)
         except Exception as error:  # noqa: BLE001 - each one by itself shows what it was
@@ -275,6 +275,7 @@ class GroupCommitWriter:
                 )
                 with closing(work):
                     yield work
+                    # A dry run, too: the database may refuse what is sent.
                     work.flush()
                     if dry_run:
                         session.execute("ROLLBACK")
@@ -312,6 +313,7 @@ class GroupCommitWriter:
         return self._connection
 
     def _commit(self, jobs: list[Job[Write]], work: UnitOfWork) -> None:
+        # A caller that was refused must not find its write stored later.
         if self._worker is not None and not self._worker.begin_commit(jobs):
             raise Withdrawn
         try:

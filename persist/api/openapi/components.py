@@ -66,18 +66,24 @@ some take their branches for types."""
 def pascal_case(text: str) -> str:
     """Return ``text`` as a name in PascalCase: ``ops-tickets`` is ``OpsTickets``."""
     words = re.findall(r"[A-Za-z0-9]+", text)
-    return "".join(word[0].upper() + word[1:] for word in words)
+    # Not ``capitalize``, which would write the letters behind the first in lower case.
+    capitalized = [word[0].upper() + word[1:] for word in words]
+    return "".join(capitalized)
 
 
 def nullable(part: Json) -> Json:
     """Return a schema that also admits null."""
-    return {"anyOf": [part, NULL]} if part else part
+    if not part:
+        return part
+    return {"anyOf": [part, NULL]}
 
 
 def not_only_null(part: object) -> object:
     """Return the schema of a member. One that is always null has no type in some
     languages."""
-    return {"description": "Always null."} if part == NULL else part
+    if part == NULL:
+        return {"description": "Always null."}
+    return part
 
 
 class Components:
@@ -155,8 +161,10 @@ class _Conversion:
     def schema(self, source: object, name: str) -> Any:
         """Return a schema in its form for generators. ``name`` begins the names of the
         objects inside it."""
-        if isinstance(source, bool) or not isinstance(source, Mapping):
-            return NOTHING if source is False else {}
+        if source is False:
+            return NOTHING
+        if not isinstance(source, Mapping):
+            return {}
         converted = {
             keyword: self._member(keyword, value, name)
             for keyword, value in source.items()
@@ -185,12 +193,20 @@ class _Conversion:
         if keyword in _SEVERAL and isinstance(value, list):
             return self._branches(keyword, value, name)
         if keyword in _NAMED and isinstance(value, Mapping):
-            return {
-                member: not_only_null(self.placed(part, name + pascal_case(member)))
-                for member, part in value.items()
-                if keyword == "properties" or not _has_modifiers(member)
-            }
+            return self._named(keyword, value, name)
         return value
+
+    def _named(self, keyword: str, parts: Mapping[str, object], name: str) -> Json:
+        """Return the schemas of a keyword that has them by the names of members, or by
+        patterns of names."""
+        named: Json = {}
+        for member, part in parts.items():
+            is_pattern = keyword == "patternProperties"
+            if is_pattern and _has_modifiers(member):
+                continue
+            inner = name + pascal_case(member)
+            named[member] = not_only_null(self.placed(part, inner))
+        return named
 
     def _inner(self, keyword: str, value: object, name: str) -> object:
         """Return the one schema that a keyword has."""
@@ -206,22 +222,29 @@ class _Conversion:
         """Return the schemas of a keyword that has a list of them."""
         if keyword == "allOf":
             return [self.schema(branch, name) for branch in branches]
-        return [
-            self.placed(branch, name + _branch_name(branch, number))
-            for number, branch in enumerate(branches, 1)
-        ]
+        named: list[object] = []
+        for number, branch in enumerate(branches, 1):
+            inner = name + _branch_name(branch, number)
+            placed = self.placed(branch, inner)
+            named.append(placed)
+        return named
 
     def _referred(self, source: Mapping[str, Any], keyword: str) -> Json:
         """Return a reference to the component of what ``source`` refers to."""
         target = self._references.target(source, source[keyword])
+        if target is False:
+            return NOTHING
         if not isinstance(target, Mapping):
-            return {} if target is not False else NOTHING
-        name = self._components.name_of(target)
+            return {}
+        components = self._components
+        name = components.name_of(target)
         if name is None:
             fragment = re.split("[/#]", source[keyword])[-1]
-            name = self._components.claim(target, self._prefix + pascal_case(fragment))
-            self._components.schemas[name] = {}
-            self._components.schemas[name] = self.schema(target, name)
+            wanted = self._prefix + pascal_case(fragment)
+            name = components.claim(target, wanted)
+            # The name comes first in the document, then those that it leads to.
+            components.schemas[name] = {}
+            components.schemas[name] = self.schema(target, name)
         return schema(name)
 
 
@@ -266,8 +289,12 @@ def _branch_name(branch: object, number: int) -> str:
 def _constants(schema: Mapping[str, object]) -> Iterator[str]:
     """Yield the constants of an object's members that can be names."""
     properties = schema.get("properties")
-    for part in properties.values() if isinstance(properties, Mapping) else ():
-        constant = part.get("const") if isinstance(part, Mapping) else None
+    if not isinstance(properties, Mapping):
+        return
+    for part in properties.values():
+        if not isinstance(part, Mapping):
+            continue
+        constant = part.get("const")
         if isinstance(constant, str) and pascal_case(constant):
             yield constant
 
@@ -275,11 +302,15 @@ def _constants(schema: Mapping[str, object]) -> Iterator[str]:
 def _deserves_a_name(converted: Json) -> bool:
     """Return whether a schema becomes a component. An array does not, nor a choice that
     has one among others: the items do."""
-    if "properties" in converted or len(converted.get("enum", ())) > 1:
+    choices = converted.get("enum", ())
+    if "properties" in converted or len(choices) > 1:
         return True
     text = dumps(converted)
     is_array = '"items":' in text
-    return len(text) > LARGEST_INLINE and "$ref" not in converted and not is_array
+    is_reference = "$ref" in converted
+    if is_array or is_reference:
+        return False
+    return len(text) > LARGEST_INLINE
 
 
 def _joined(reference: Json, others: Json) -> Json:
@@ -289,6 +320,7 @@ def _joined(reference: Json, others: Json) -> Json:
         return reference
     if not reference:
         return others
-    if "allOf" in others:
-        return others | {"allOf": [reference, *others["allOf"]]}
-    return {"allOf": [reference], **others}
+    if "allOf" not in others:
+        return {"allOf": [reference], **others}
+    conjuncts = [reference, *others["allOf"]]
+    return others | {"allOf": conjuncts}

@@ -83,8 +83,8 @@ def complete(converted: Json) -> Json:
 
 def _object(converted: Json) -> Json:
     """Return the schema of an object with ``additionalProperties``. TypeScript has no
-    type for further members beside those that have types of their own, so their type is
-    left out."""
+    type for further members next to those that have types of their own, so their type
+    is left out."""
     others = converted.get("additionalProperties", True)
     if "properties" not in converted:
         return converted | {"additionalProperties": others}

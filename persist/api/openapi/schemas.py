@@ -12,7 +12,10 @@ from persist.api.openapi.components import (
     nullable,
     pascal_case,
 )
-from persist.api.openapi.one_type import NOTHING, normalized
+from persist.api.openapi.one_type import (
+    NOTHING,
+    normalized,
+)
 from persist.api.openapi.shared import SHARED, Json, schema
 from persist.domain.command import Command
 from persist.domain.entity_type import EntityType, Kind

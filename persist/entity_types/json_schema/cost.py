@@ -17,7 +17,7 @@ from persist.entity_types.json_schema.budget import (
     CostBudget,
 )
 from persist.entity_types.json_schema.engine import weight
-from persist.entity_types.json_schema.members import members_of
+from persist.entity_types.json_schema.members import applied, members_of
 from persist.entity_types.json_schema.prices import (
     OF_VARYING_PRICE,
     STATES_PER_VISIT,
@@ -29,8 +29,6 @@ from persist.entity_types.json_schema.prices import (
     spend_on_scalar,
 )
 from persist.entity_types.json_schema.schema_graph import Graph, Node
-
-_NEVER_APPLIED = ("$defs", "definitions", "contentSchema")
 
 
 class CostModel:
@@ -67,7 +65,7 @@ class CostModel:
         recursive = 0
         for node in graph.depth_first:
             below = 0
-            for each in _applied(node):
+            for each in applied(node):
                 if each not in self._recursive:
                     below += rates.get(each, 0)
             own = self._prices[node] + _pattern_rate(node)
@@ -221,20 +219,9 @@ def _pattern_rate(node: Node) -> int:
 
 
 def _is_plain(node: Node) -> bool:
-    if _applied(node):
+    if applied(node):
         return False
     return OF_VARYING_PRICE.isdisjoint(node.assertions)
-
-
-def _applied(node: Node) -> list[Node]:
-    """Return the subschemas that a value may be validated against."""
-    unused: set[Node] = set()
-    for keyword in _NEVER_APPLIED:
-        named = node.named.get(keyword, {})
-        unused.update(named.values())
-        if keyword in node.one:
-            unused.add(node.one[keyword])
-    return [below for below in node.subschemas if below not in unused]
 
 
 _TYPES: Mapping[str, tuple[type, ...]] = {

@@ -110,7 +110,7 @@ def explain_members(
     value: dict[str, object],
     evaluation: Evaluation,
 ) -> list[Violation]:
-    """Explain the faults of the members of an object, each validated alone."""
+    """Explain the faults of the members of an object, each validated by itself."""
     search = _Search(evaluation)
     with search.limited():
         for node in conjuncts:

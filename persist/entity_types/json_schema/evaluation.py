@@ -15,9 +15,15 @@ from typing import Any
 
 from persist.domain.record import canonical_text
 from persist.entity_types.json_schema.budget import CostBudget
-from persist.entity_types.json_schema.cost import CostModel, spend_on_names
+from persist.entity_types.json_schema.cost import (
+    CostModel,
+    spend_on_names,
+)
 from persist.entity_types.json_schema.engine import validator
-from persist.entity_types.json_schema.members import Step, members_of
+from persist.entity_types.json_schema.members import (
+    Step,
+    members_of,
+)
 from persist.entity_types.json_schema.patterns import to_assertions
 from persist.entity_types.json_schema.schema_graph import (
     INT64_BOUNDS,
