@@ -25,6 +25,7 @@ from persist.domain.query_values import (
     type_compared,
 )
 from persist.domain.record import dumps
+from persist.domain.strict_json import is_storable
 from persist.domain.suggestions import nearest
 from persist.entity_types.cel.filter import compile_filter
 
@@ -265,14 +266,7 @@ def _unquoted(text: str) -> str | None:
         return None
     if not isinstance(value, str):
         return None
-    is_storable = "\0" not in value and not _has_surrogate(value)
-    return value if is_storable else None
-
-
-def _has_surrogate(text: str) -> bool:
-    first = "\ud800"
-    last = "\udfff"
-    return any(first <= character <= last for character in text)
+    return value if is_storable(value) else None
 
 
 def named_field(

@@ -23,6 +23,7 @@ from persist.domain.field import DELETION, ENVELOPE, Field, FieldType
 from persist.domain.field_types import TEXT_TYPES, stored_time
 from persist.domain.query import BY_ID, Query, SortKey
 from persist.domain.record import INT64, canonical_text
+from persist.domain.strict_json import is_storable
 from persist.storage.moments import Moment
 
 DEFAULT_LIMIT = 50
@@ -426,9 +427,5 @@ def _fits(
         case float():
             return field.type is FieldType.NUMBER and math.isfinite(value)
         case str():
-            return field.type in TEXT_TYPES and _is_storable(value)
+            return field.type in TEXT_TYPES and is_storable(value)
     return False
-
-
-def _is_storable(text: str) -> bool:
-    return not any(c == "\0" or "\ud800" <= c <= "\udfff" for c in text)

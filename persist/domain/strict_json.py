@@ -222,12 +222,16 @@ def _check_text(value: object) -> None:
             waiting.extend(part.values())
         elif isinstance(part, list):
             waiting.extend(part)
-        elif isinstance(part, str) and ("\0" in part or _has_surrogate(part)):
+        elif isinstance(part, str) and not is_storable(part):
             raise InvalidJson("text must not hold U+0000 or a lone surrogate")
 
 
-def _has_surrogate(text: str) -> bool:
-    return not text.isascii() and any(
+def is_storable(text: str) -> bool:
+    """Return whether text has neither U+0000, which PostgreSQL cannot store, nor a lone
+    surrogate, which UTF-8 cannot write."""
+    if "\0" in text:
+        return False
+    return text.isascii() or not any(
         "\ud800" <= character <= "\udfff" for character in text
     )
 

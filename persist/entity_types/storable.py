@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from persist.domain.errors import Invalid, Violation, pointer
 from persist.domain.record import INT64, normalize_number
+from persist.domain.strict_json import is_storable
 
 
 def checked(value: object, error: type[Invalid]) -> Any:
@@ -52,8 +53,9 @@ def _walk_object(
 ) -> None:
     for key, member in value.items():
         if type(member) is not bool and member is not None:
-            value[key] = _walk(member, (*path, key), problems)
-        if not _is_text(key):
+            below = (*path, key)
+            value[key] = _walk(member, below, problems)
+        if not is_storable(key):
             fault = "a member name contains U+0000 or a lone surrogate"
             problems.append(Violation(pointer(path), fault))
 
@@ -61,7 +63,7 @@ def _walk_object(
 def _fault(value: object) -> str | None:
     """Return why a single value cannot be stored, or None."""
     if isinstance(value, str):
-        if not _is_text(value):
+        if not is_storable(value):
             return "text must not contain U+0000 or a lone surrogate"
     elif isinstance(value, int):
         if value not in INT64:
@@ -69,14 +71,6 @@ def _fault(value: object) -> str | None:
     elif isinstance(value, float) and not math.isfinite(value):
         return "a number must be finite"
     return None
-
-
-def _is_text(text: str) -> bool:
-    if "\0" in text:
-        return False
-    return text.isascii() or not any(
-        "\ud800" <= character <= "\udfff" for character in text
-    )
 
 
 def violations(error: ValidationError, data: object) -> tuple[Violation, ...]:
@@ -93,7 +87,8 @@ def violations(error: ValidationError, data: object) -> tuple[Violation, ...]:
             details.append(item["msg"])
     faults = []
     for member, details in found.items():
-        faults.append(Violation(member, " or ".join(details)))
+        detail = " or ".join(details)
+        faults.append(Violation(member, detail))
     return tuple(faults)
 
 
