@@ -15,6 +15,7 @@ from typing import Any
 from fastapi import APIRouter, FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.types import Lifespan, Receive, Scope, Send
 from uvicorn.config import STARTUP_FAILURE
 
 from persist import deployment
@@ -70,7 +71,7 @@ class Persist(FastAPI):
     database: Database
     server: str
 
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             await self.gateway(scope, receive, send)
         else:
@@ -205,7 +206,7 @@ def _routers(
     )
 
 
-def _fastapi(lifespan: Any) -> Persist:
+def _fastapi(lifespan: Lifespan[FastAPI]) -> Persist:
     return Persist(
         title="Persist",
         version=VERSION,
@@ -230,7 +231,7 @@ def _lifespan(
     tasks: BackgroundTasks,
     state: dict[str, Any],
     settings: Settings,
-) -> Any:
+) -> Lifespan[FastAPI]:
     """Return what is done before and after serving."""
 
     @asynccontextmanager
