@@ -137,6 +137,7 @@ class Activation:
         elif member.reads or name in parent:
             parent[name] = value
         elif member.tested:
+            # ``has`` asks only whether the member is there.
             parent[name] = {} if isinstance(value, dict) else True
 
     def _parent(

@@ -102,6 +102,7 @@ class Evaluation:
             self.spend(VISITS_PER_EVALUATION)
             self._note_asked(node)
             answer = self._evaluate(node, value)
+            # Only containers: equal scalars may be one object, and are quick to judge.
             if isinstance(value, dict | list):
                 self._answers[key] = answer
         return answer
@@ -247,6 +248,7 @@ class Evaluation:
             return
         self._asked[node] += 1
         asked = self._asked[node]
+        # Not each time: measuring the size takes time as well.
         is_power_of_two = asked & (asked - 1) == 0
         if asked < OFTEN or not is_power_of_two:
             return

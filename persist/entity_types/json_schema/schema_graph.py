@@ -42,7 +42,7 @@ _DENIALS = {
 
 @dataclass(frozen=True, eq=False)
 class Node:
-    """A schema and its subschemas.
+    """A schema and its subschemas. Equal schemas at two locations are two nodes.
 
     ``one``, ``several`` and ``named`` hold the subschemas of keywords whose value is a
     schema, an array of schemas or an object of schemas; a ``$ref`` is among ``one``.
@@ -224,6 +224,7 @@ class _Builder:
         one: dict[str, Node] = {}
         several: dict[str, tuple[Node, ...]] = {}
         named: dict[str, Mapping[str, Node]] = {}
+        # The mappings are filled below, and by ``_link``: references may form circles.
         node = Node(schema, location, denial, one, several, named)
         self.nodes[location] = node
         self.engine_locations[node] = engine_location
@@ -386,6 +387,7 @@ def in_order(
     themselves."""
     order: dict[Node, None] = {}
     circular: dict[Node, None] = {}
+    # Without recursion: references may lead further than Python's stack is deep.
     for start in nodes:
         path: dict[Node, Iterator[Node]] = {}
         if start not in order:
