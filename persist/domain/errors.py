@@ -45,6 +45,14 @@ def pointer(path: Iterable[str | int]) -> str:
     )
 
 
+def steps_of(text: str) -> list[str]:
+    """Return the path that a JSON Pointer (RFC 6901) leads along."""
+    return [
+        step.replace("~1", "/").replace("~0", "~")  # in this order: ~01 is ~1
+        for step in text.split("/")[1:]
+    ]
+
+
 class PersistError(Exception):
     """A refusal that a client receives as a problem.
 

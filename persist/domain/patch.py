@@ -7,7 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from persist.domain.canonical_json import same_json
-from persist.domain.errors import InvalidPatch, PatchTestFailed, Violation
+from persist.domain.errors import (
+    InvalidPatch,
+    PatchTestFailed,
+    Violation,
+    pointer,
+    steps_of,
+)
 from persist.domain.record import Data, dumps
 from persist.domain.strict_json import DEPTH, depth_of
 from persist.domain.work_time import WorkTime
@@ -86,7 +92,7 @@ class JsonPatch:
     ) -> int:
         """Return an upper bound of the size after a copy, in characters. Raises
         ``InvalidPatch`` where the result of so many copies would be too large."""
-        source = _segments(operation["from"])
+        source = steps_of(operation["from"])
         copied = _value_at(document, source)
         size += len(dumps(copied))
         if size <= self.max_bytes:
@@ -147,8 +153,8 @@ def _with_value(
     path = operation.get("path")
     if not isinstance(path, str):
         return operation
-    segments = _segments(path)
-    value = change(segments, operation["value"])
+    steps = steps_of(path)
+    value = change(steps, operation["value"])
     return operation | {"value": value}
 
 
@@ -164,25 +170,25 @@ def _check_form(operation: object) -> None:
             raise _Fault(f"{op} needs the member {member}")
         if member != "value":
             _check_pointer(operation[member], member)
-    path = _segments(operation["path"])
+    path = steps_of(operation["path"])
     if "value" in MEMBERS[op]:
         _check_depth(path, operation["value"])
     _check_target(op, operation, path)
 
 
 def _check_target(op: str, operation: dict[str, Any], path: Path) -> None:
-    if op == "move" and _is_inside(path, _segments(operation["from"])):
+    if op == "move" and _is_inside(path, steps_of(operation["from"])):
         raise _Fault("a value cannot be moved into itself")
     if op == "remove" and not path:
         raise _Fault("the complete data cannot be removed; DELETE the record")
 
 
-def _check_pointer(pointer: object, member: str) -> None:
-    if not isinstance(pointer, str):
+def _check_pointer(given: object, member: str) -> None:
+    if not isinstance(given, str):
         raise _Fault(f"{member} is a JSON Pointer, which is text")
-    if pointer and not pointer.startswith("/"):
+    if given and not given.startswith("/"):
         raise _Fault(f"{member} is a JSON Pointer: empty, or beginning with /")
-    if re.search("~(?![01])", pointer):
+    if re.search("~(?![01])", given):
         raise _Fault(f"in {member}, a ~ is written ~0 and a / is written ~1")
 
 
@@ -195,20 +201,12 @@ def _is_inside(path: Path, container: Path) -> bool:
     return len(path) > len(container) and path[: len(container)] == container
 
 
-def _segments(pointer: str) -> list[str]:
-    """Return the segments of a JSON Pointer (RFC 6901)."""
-    return [
-        segment.replace("~1", "/").replace("~0", "~")
-        for segment in pointer.split("/")[1:]
-    ]
-
-
 def _apply(document: object, operation: dict[str, Any]) -> object:
     """Return the document after one operation."""
     op = operation["op"]
-    path = _segments(operation["path"])
+    path = steps_of(operation["path"])
     if op in ("move", "copy"):
-        source = _segments(operation["from"])
+        source = steps_of(operation["from"])
         return _move_or_copy(document, op, source, path)
     if op in ("add", "replace"):
         change = _add if op == "add" else _replace
@@ -316,8 +314,7 @@ def _no_container(path: Path) -> _Fault:
 
 
 def _position(path: Path) -> str:
-    escaped = [part.replace("~", "~0").replace("/", "~1") for part in path]
-    return f"at /{'/'.join(escaped)[:200]}" if path else "at the top"
+    return f"at {pointer(path)[:201]}" if path else "at the top"
 
 
 def _refusal(index: int, operation: object, fault: _Fault) -> InvalidPatch:

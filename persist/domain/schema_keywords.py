@@ -1,8 +1,10 @@
-"""Keywords: what one JSON Schema says without its references."""
+"""Keywords: reading those of one JSON Schema."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import unquote
+
+from persist.domain.errors import steps_of
 
 Schema = Mapping[str, Any]
 
@@ -21,8 +23,7 @@ def resolve(
     if not reference.startswith("#"):
         return None
     target: Any = root
-    for part in unquote(reference[1:]).split("/")[1:]:
-        step = part.replace("~1", "/").replace("~0", "~")
+    for step in steps_of(unquote(reference[1:])):
         if isinstance(target, Mapping):
             target = target.get(step)
         elif isinstance(target, list) and step.isdecimal() and int(step) < len(target):

@@ -5,6 +5,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import unquote, urldefrag, urljoin
 
+from persist.domain.errors import steps_of
+
 Schema = Mapping[str, Any]
 
 _BASE = "https://schema.invalid/"
@@ -76,17 +78,9 @@ def _inside(value: object) -> Iterable[object]:
 def _at(resource: object, pointer: str) -> Any:
     """Return what a JSON Pointer (RFC 6901) leads to, None where there is nothing."""
     target = resource
-    _, *tokens = pointer.split("/")
-    for token in tokens:
-        name = _unescaped(token)
-        target = _member(target, name)
+    for step in steps_of(pointer):
+        target = _member(target, step)
     return target
-
-
-def _unescaped(token: str) -> str:
-    """Return the name that a token of a JSON Pointer stands for."""
-    with_slashes = token.replace("~1", "/")
-    return with_slashes.replace("~0", "~")
 
 
 def _member(value: object, name: str) -> object:

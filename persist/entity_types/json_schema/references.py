@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote, urldefrag, urljoin
 
-from persist.domain.errors import Violation, pointer
+from persist.domain.errors import Violation, pointer, steps_of
 from persist.entity_types.json_schema.dialects import (
     Dialect,
     Path,
@@ -102,7 +102,7 @@ class Document:
         value: Any = root.schema
         path = root.path
         holder = root
-        for step in _steps(fragment):
+        for step in steps_of(fragment):
             holder = self.located.get(id(value), holder)
             if holder.schema is value and step in _DATA:
                 raise Unresolved(NO_SCHEMA)
@@ -219,13 +219,6 @@ def _note_anchors(located: Located) -> None:
     is_recursive = schema.get("$recursiveAnchor") is True
     if is_recursive and resource.root is located:
         dynamic.setdefault(RECURSIVE, located)
-
-
-def _steps(fragment: str) -> list[str]:
-    """Return the steps of a JSON Pointer (RFC 6901)."""
-    return [
-        text.replace("~1", "/").replace("~0", "~") for text in fragment.split("/")[1:]
-    ]
 
 
 def _member(value: object, step: str) -> tuple[object, str | int]:
