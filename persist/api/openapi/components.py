@@ -18,9 +18,9 @@ from persist.api.openapi.one_type import (
     normalized,
     of_one_type,
 )
-from persist.api.openapi.references import References
 from persist.api.openapi.shared import Json, schema
 from persist.domain.record import dumps
+from persist.domain.schema_keywords import resolve
 
 NULL: Json = {"type": "null"}
 
@@ -98,7 +98,6 @@ class Components:
         self._taken = {normalized(name) for name in reserved}
         self._names: dict[int, str] = {}
         self._sources: list[object] = []  # an id is unique while its object lives
-        self._references: dict[int, References] = {}
 
     def add(self, name: str, component: Json) -> Json:
         """Add a component that is in its final form; return a reference to it."""
@@ -110,7 +109,8 @@ class Components:
         """Return a JSON Schema as it stands in the document. ``prefix`` begins the
         names of the components it leads to, ``root`` is the name of its own, to which
         it may refer. Where it has several, other parts refer to the first one."""
-        conversion = _Conversion(self, self._references_of(source), prefix)
+        conversion = _Conversion(self, source, prefix)
+        self._sources.append(source)
         first = self._names.get(id(source), root)
         if root:
             self._names[id(source)] = root
@@ -121,15 +121,8 @@ class Components:
 
     def part(self, source: object, part: object, prefix: str, name: str) -> Any:
         """Return a part of ``source`` as it stands under a member ``name``."""
-        conversion = _Conversion(self, self._references_of(source), prefix)
+        conversion = _Conversion(self, source, prefix)
         return conversion.placed(part, prefix + pascal_case(name))
-
-    def _references_of(self, source: object) -> References:
-        found = self._references.get(id(source))
-        if found is None:
-            found = self._references[id(source)] = References(source)
-            self._sources.append(source)
-        return found
 
     def name_of(self, source: object) -> str | None:
         """Return the name of the component that a schema has become."""
@@ -149,13 +142,11 @@ class Components:
 
 
 class _Conversion:
-    """The conversion of one JSON Schema."""
+    """The conversion of one JSON Schema, whose references are JSON Pointers."""
 
-    def __init__(
-        self, components: Components, references: References, prefix: str
-    ) -> None:
+    def __init__(self, components: Components, document: Any, prefix: str) -> None:
         self._components = components
-        self._references = references
+        self._document = document
         self._prefix = prefix
 
     def schema(self, source: object, name: str) -> Any:
@@ -170,9 +161,8 @@ class _Conversion:
             for keyword, value in source.items()
             if keyword in _KNOWN and not _is_left_out(keyword, value)
         }
-        for keyword in ("$ref", "$dynamicRef"):
-            if isinstance(source.get(keyword), str):
-                converted = _joined(self._referred(source, keyword), converted)
+        if isinstance(source.get("$ref"), str):
+            converted = _joined(self._referred(source["$ref"]), converted)
         return of_one_type(complete(converted))
 
     def placed(self, source: object, name: str) -> object:
@@ -229,9 +219,9 @@ class _Conversion:
             named.append(placed)
         return named
 
-    def _referred(self, source: Mapping[str, Any], keyword: str) -> Json:
-        """Return a reference to the component of what ``source`` refers to."""
-        target = self._references.target(source, source[keyword])
+    def _referred(self, reference: str) -> Json:
+        """Return a reference to the component of what ``reference`` leads to."""
+        target = resolve(self._document, reference)
         if target is False:
             return NOTHING
         if not isinstance(target, Mapping):
@@ -239,7 +229,7 @@ class _Conversion:
         components = self._components
         name = components.name_of(target)
         if name is None:
-            fragment = re.split("[/#]", source[keyword])[-1]
+            fragment = re.split("[/#]", reference)[-1]
             wanted = self._prefix + pascal_case(fragment)
             name = components.claim(target, wanted)
             # The name comes first in the document, then those that it leads to.
