@@ -41,11 +41,6 @@ def add_to(commands: typer.Typer) -> None:
     )
 
 
-@journal.callback()
-def _group() -> None:
-    pass
-
-
 @journal.command(
     short_help="Delete the oldest changes.",
     epilog="\b\nExample:\n  persist journal trim --before 2026-10-01",
