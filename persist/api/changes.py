@@ -20,7 +20,7 @@ from persist.api.query_params import (
     pairs_of,
 )
 from persist.api.requests import Receive, Request, Scope
-from persist.api.responses import JSON, Response, Send, change_text
+from persist.api.responses import JSON, Response, Send, change_text, disconnected
 from persist.api.routers import Asked
 from persist.domain.access import Access, Level
 from persist.domain.errors import InvalidQuery, PersistError, Unavailable
@@ -222,6 +222,7 @@ async def _look(
     until = clock() + LOOK_SECONDS
     found = await _read(database, query, query.start, visible)
     while not found.rows and found.more and clock() < until:
+        # Others have their turn: a read may run on the event loop.
         await asyncio.sleep(0)
         found = await _read(database, query, found.last_seq, visible)
     return found
@@ -293,7 +294,9 @@ class EventStream(HttpResponse):
         with the last id receives the reason.
         """
         found = self._found
-        beat = 0.0
+        beat = (
+            0.0  # the first heartbeat comes at once and shows that the stream is open
+        )
         left = self._query.limit or math.inf
         clock = asyncio.get_running_loop().time
         with self._feed.following():
@@ -354,7 +357,7 @@ async def _while_connected(
     working = asyncio.create_task(work)
     tasks = (
         working,
-        asyncio.create_task(_disconnected(receive)),
+        asyncio.create_task(disconnected(receive)),
         asyncio.create_task(stopping.wait()),
     )
     try:
@@ -364,9 +367,3 @@ async def _while_connected(
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-
-
-async def _disconnected(receive: Receive) -> None:
-    """Return when the client has disconnected; a body is discarded."""
-    while (await receive())["type"] != "http.disconnect":
-        pass

@@ -42,7 +42,7 @@ class Response(responses.Response):
     async def send(self, send: Send, *, head: bool = False) -> None:
         """Send it; ``head`` leaves the body out and keeps its length."""
         headers = self.raw_headers
-        if self.status_code not in (204, 304):
+        if self.status_code not in (204, 304):  # RFC 9110, sections 8.6 and 15.4.5
             headers.append((b"content-length", str(len(self.body)).encode()))
         start = {
             "type": "http.response.start",
@@ -72,7 +72,7 @@ class StreamedResponse:
             "headers": self.raw_headers,
         }
         sending = asyncio.ensure_future(self._send_chunks(send, start, head=head))
-        leaving = asyncio.ensure_future(_disconnected(receive))
+        leaving = asyncio.ensure_future(disconnected(receive))
         try:
             await asyncio.wait((sending, leaving), return_when=asyncio.FIRST_COMPLETED)
             if sending.done():
@@ -95,8 +95,8 @@ class StreamedResponse:
         await send({"type": "http.response.body", "body": b""})
 
 
-async def _disconnected(receive: Receive) -> None:
-    """Wait until the client goes."""
+async def disconnected(receive: Receive) -> None:
+    """Wait until the client has disconnected; a body is discarded."""
     while (await receive())["type"] != "http.disconnect":
         pass
 
