@@ -294,9 +294,7 @@ class EventStream(HttpResponse):
         with the last id receives the reason.
         """
         found = self._found
-        beat = (
-            0.0  # the first heartbeat comes at once and shows that the stream is open
-        )
+        beat = 0.0  # the first one comes at once and shows that the stream is open
         left = self._query.limit or math.inf
         clock = asyncio.get_running_loop().time
         with self._feed.following():

@@ -120,8 +120,8 @@ class Inspection:
     def __init__(self) -> None:
         self.manifest: Manifest = {}
         self.end: Mapping[str, Any] | None = None
-        # The closing line has the hash of the bytes, the manifest that of the records in
-        # canonical form: a content with other spaces is the same snapshot.
+        # The closing line has the hash of the bytes, the manifest that of the canonical
+        # records: a content with other spaces is the same snapshot.
         self._bytes = hashlib.sha256()
         self._canonical = hashlib.sha256()
         self._counts: dict[tuple[str, str], int] = {}
