@@ -14,7 +14,7 @@ A number without a fraction is an ``int``.
 """
 
 
-def _encoder(*, sort_keys: bool) -> Callable[[Any], str]:
+def _encoder(*, sort_keys: bool) -> Callable[[object], str]:
     """Return what ``json.JSONEncoder.encode`` does for compact strict JSON.
 
     That makes the encoder in C at each call, which takes as long as encoding a record.

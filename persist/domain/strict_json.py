@@ -20,7 +20,7 @@ BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 Steps = tuple[str | int, ...]
 
-WriteDecimals = Callable[[Sequence[str], Any], Any]
+WriteDecimals = Callable[[Sequence[str], object], object]
 """Returns the value of the member at a path with its decimals as text."""
 
 

@@ -30,7 +30,7 @@ Clause = sa.ClauseElement
 Row = tuple[Any, ...]
 """A row as the driver returns it."""
 
-Insert = Callable[["Cursor", Sequence[Row]], Any]
+Insert = Callable[["Cursor", Sequence[Row]], object]
 """Inserts many rows of a table; each has a value for every column."""
 
 
@@ -48,7 +48,7 @@ class Cursor(Protocol):
     def execute(self, sql: str, parameters: Sequence[object] = ..., /) -> Self:
         """Run a statement."""
 
-    def executemany(self, sql: str, parameters: Sequence[Row], /) -> Any:
+    def executemany(self, sql: str, parameters: Sequence[Row], /) -> object:
         """Run a statement once for each row of parameters."""
 
     def fetchone(self) -> Row | None:

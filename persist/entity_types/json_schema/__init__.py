@@ -245,7 +245,7 @@ class _Members:
     def __init__(self, schema: CompiledSchema, conjuncts: tuple[Node, ...]) -> None:
         self._schema = schema
         self._conjuncts = conjuncts
-        self._is_valid: Callable[[Any], bool] | None = None
+        self._is_valid: Callable[[object], bool] | None = None
 
     def validate(self, data: Data) -> Data:
         """Return the data. Raises ``_NotValid`` and ``BudgetExceeded``."""
@@ -284,7 +284,7 @@ def _graph_of(schema: object) -> Graph:
     return graph
 
 
-def _compiled(graph: Graph) -> Callable[[Any], bool]:
+def _compiled(graph: Graph) -> Callable[[object], bool]:
     try:
         is_valid = graph.compile()
         is_valid({})

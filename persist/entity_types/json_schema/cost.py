@@ -42,7 +42,7 @@ class CostModel:
         self._recursive = graph.recursive
         self._prices: dict[Node, int] = {}
         self._plain: set[Node] = set()
-        self._refuters: dict[Node, Callable[[Any], bool]] = {}
+        self._refuters: dict[Node, Callable[[object], bool]] = {}
         self._numbers: dict[Node, int] = {}
         for node in graph.nodes:
             self._numbers[node] = count_numbers(node.assertions)
@@ -235,7 +235,7 @@ _TYPES: Mapping[str, tuple[type, ...]] = {
 }
 
 
-def _refuter(schema: Mapping[str, Any]) -> Callable[[Any], bool] | None:
+def _refuter(schema: Mapping[str, Any]) -> Callable[[object], bool] | None:
     """Return a function that says whether ``type`` or ``required`` fails at once."""
     declared = schema.get("type")
     required = tuple(schema.get("required", ()))

@@ -70,12 +70,14 @@ def _weight(part: str, pattern: str) -> int:
 
 
 @lru_cache(10_000)
-def matcher(pattern: str) -> Callable[[Any], bool]:
+def matcher(pattern: str) -> Callable[[object], bool]:
     """Return a function that says whether an ECMA-262 pattern occurs in a text."""
     return validator(to_assertions(pattern))
 
 
-def validator(schema: Any, registry: Registry | None = None) -> Callable[[Any], bool]:
+def validator(
+    schema: Any, registry: Registry | None = None
+) -> Callable[[object], bool]:
     """Return a function that says whether a value is valid under a schema.
 
     Formats are asserted and nothing is fetched. The schema's patterns are in the

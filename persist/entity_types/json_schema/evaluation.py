@@ -80,9 +80,9 @@ class Evaluation:
         self._counted = counted
         self._answers: dict[tuple[Node, int], bool] = {}
         self._asked: Counter[Node] = Counter()
-        self._compiled: dict[Node, Callable[[Any], bool]] = {}
-        self._compile: Callable[[Node], Callable[[Any], bool]] | None = None
-        self._own: dict[Node, Callable[[Any], bool]] = {}
+        self._compiled: dict[Node, Callable[[object], bool]] = {}
+        self._compile: Callable[[Node], Callable[[object], bool]] | None = None
+        self._own: dict[Node, Callable[[object], bool]] = {}
 
     def spend(self, visits: int) -> None:
         """Pay for work. Raises ``BudgetExceeded``."""
@@ -263,7 +263,7 @@ class Evaluation:
         self._compiled[node] = compile_node(node)
 
 
-def compile_assertions(assertions: Mapping[str, Any]) -> Callable[[Any], bool]:
+def compile_assertions(assertions: Mapping[str, Any]) -> Callable[[object], bool]:
     """Return a function that says whether these assertions of one schema hold."""
     if not assertions:
         return lambda value: True
@@ -281,7 +281,7 @@ def compile_assertions(assertions: Mapping[str, Any]) -> Callable[[Any], bool]:
 
 
 @lru_cache(4_096)
-def _compiled(text: str) -> Callable[[Any], bool]:
+def _compiled(text: str) -> Callable[[object], bool]:
     return validator(json.loads(text))
 
 

@@ -1,7 +1,6 @@
 """Members: which subschemas of a node apply, and to which members of a value."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 from persist.entity_types.json_schema.engine import matcher
 from persist.entity_types.json_schema.schema_graph import Node
@@ -10,7 +9,7 @@ _NEVER_APPLIED = ("$defs", "definitions", "contentSchema")
 
 Step = str | int
 
-Member = tuple[Step, Node, Any]
+Member = tuple[Step, Node, object]
 """The name or index of a member, the schema that it has to fit, and its value."""
 
 

@@ -135,24 +135,24 @@ class Graph:
         ]
         self.problems = (*builder.problems, *circles)
 
-    def compile(self) -> Callable[[Any], bool]:
+    def compile(self) -> Callable[[object], bool]:
         """Return a function that says whether a value is valid under the root.
 
         Raises ``ValueError``.
         """
         return validator(self._engine_document)
 
-    def compile_nodes(self) -> Callable[[Node], Callable[[Any], bool]]:
+    def compile_nodes(self) -> Callable[[Node], Callable[[object], bool]]:
         """Return a function that compiles single nodes. What it makes keeps memory of
         the size of all that the node leads to."""
         registry = self._registry()
 
-        def compiled(node: Node) -> Callable[[Any], bool]:
+        def compiled(node: Node) -> Callable[[object], bool]:
             return validator(self._reference_to(node), registry)
 
         return compiled
 
-    def compile_members(self, conjuncts: Iterable[Node]) -> Callable[[Any], bool]:
+    def compile_members(self, conjuncts: Iterable[Node]) -> Callable[[object], bool]:
         """Return a function that says whether the members of an object, each by itself,
         are valid under all of these nodes."""
         schemas = [self._members_schema(node) for node in conjuncts]
