@@ -9,7 +9,6 @@ validation takes within a ``budget``, ``defaults`` fills in, ``engine`` validate
 import json
 from collections.abc import Callable
 from contextvars import ContextVar
-from typing import Any
 
 from persist.domain.errors import Invalid, InvalidData, InvalidSchema, Violation
 from persist.domain.record import Data, dumps
