@@ -174,7 +174,6 @@ class CollectionRoutes:
 
     async def list_snapshots(self, target: Target, request: Request) -> Response:
         """Return the snapshots that hold this collection."""
-        controls(pairs_of(request.query), ())
         return await snapshots_holding(
             self._database, target.type.name, target.workspace, request
         )

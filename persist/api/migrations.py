@@ -8,7 +8,8 @@ from typing import Annotated, Any
 
 from fastapi import Path
 
-from persist.api.query_params import controls, flag, pairs_of
+from persist.api import pagination
+from persist.api.query_params import controls, flag, page_size, pairs_of
 from persist.api.request_bodies import Body
 from persist.api.requests import Request
 from persist.api.responses import Response, json_response
@@ -24,9 +25,10 @@ from persist.domain.workspace import DEFAULT
 from persist.storage.database import Database
 from persist.storage.layout import Layout
 from persist.storage.migrator import step_statements
-from persist.storage.reader import Reader
+from persist.storage.reader import LAST_ID, Reader
 from persist.storage.restore import Restore, RestoreRequest
 from persist.storage.restore_writer import OnConflict
+from persist.storage.result_size import fitting, of_reports
 from persist.storage.staging import Staging
 from persist.storage.writer import Isolation
 
@@ -86,16 +88,34 @@ class MigrationRoutes:
             "records": records,
         }
 
-    async def list_migrations(self, request: Asked) -> dict[str, Any]:
-        """Return every completed run, the newest first."""
-        stored = await self._database.read(Reader.migrations)
-        reports = map(json.loads, stored)
-        items = [
-            report
-            for report in reports
-            if request.access.allows_all(Level.ADMIN, _collections(report))
-        ]
-        return {"items": items}
+    async def list_migrations(self, request: Asked) -> Response:
+        """Return a page of the completed runs, the newest first.
+
+        Those that the caller may not see count as items of the page.
+        """
+        control = controls(pairs_of(request.query), ("limit", "cursor"))
+        bound = "migrations"
+        before = LAST_ID
+        if "cursor" in control:
+            before = pagination.id_in(control["cursor"], bound)
+        size = page_size(control)
+
+        def read(reader: Reader) -> Response:
+            rows = reader.migrations(before, size + 1)
+            kept = fitting(rows, size, of_reports)
+            cursor = None
+            if kept < len(rows):
+                cursor = pagination.encode(bound, [rows[kept - 1][0]])
+            texts = [
+                report
+                for _, report in rows[:kept]
+                if request.access.allows_all(
+                    Level.ADMIN, _collections(json.loads(report))
+                )
+            ]
+            return pagination.page_response(request, request.path, texts, cursor)
+
+        return await self._database.read(read, brief=False)
 
     async def read_migration(
         self, migration_id: MigrationId, request: Asked

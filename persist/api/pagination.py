@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from persist.api.requests import Request
 from persist.api.responses import JSON, Response
 from persist.domain.errors import InvalidQuery
+from persist.domain.identifiers import is_canonical
 from persist.domain.record import dumps
 from persist.storage.result_size import BRIEF_CHARACTERS, Characters
 from persist.storage.sql import Row
@@ -77,6 +78,16 @@ def decode(cursor: str, bound: str) -> list[Any]:
     if content[0] != bound:
         raise other_query()
     return content[1:]
+
+
+def id_in(cursor: str, bound: str) -> str:
+    """Return the id in a cursor that has nothing else. Raises ``InvalidQuery``."""
+    position = decode(cursor, bound)
+    if len(position) != 1 or not isinstance(position[0], str):
+        raise foreign()
+    if not is_canonical(position[0]):
+        raise foreign()
+    return position[0]
 
 
 def other_query() -> InvalidQuery:

@@ -9,19 +9,21 @@ from typing import Annotated, Any
 from fastapi import Path
 from fastapi.responses import StreamingResponse
 
+from persist.api import pagination
 from persist.api.headers import JSON_TYPES, NDJSON_TYPES
-from persist.api.query_params import dry_run_of
+from persist.api.query_params import controls, dry_run_of, page_size, pairs_of
 from persist.api.request_bodies import Body
 from persist.api.requests import Request
 from persist.api.responses import JSON, Response, deleted_response, json_response
 from persist.api.routers import Asked
 from persist.api.write_requests import Write, Writes, nothing, retry_on_stale_schema
-from persist.domain.access import Access, Collections, Level
-from persist.domain.errors import SnapshotNotFound, Unavailable
-from persist.domain.record import dumps
+from persist.domain.access import Collections, Level
+from persist.domain.errors import Unavailable
 from persist.domain.snapshot import MAX_LINE_BYTES, Manifest
 from persist.storage.catalog import Stale
 from persist.storage.database import Database
+from persist.storage.reader import Reader
+from persist.storage.snapshot_list import SnapshotQuery, snapshot_page
 from persist.storage.snapshots import Prepared, Selection
 from persist.storage.unit_of_work import UnitOfWork
 
@@ -109,37 +111,24 @@ def _keep(
 
 
 async def snapshots_holding(
-    database: Database, collection: str | None, workspace: str, request: Request
+    database: Database, collection: str | None, workspace: str | None, request: Request
 ) -> Response:
-    """Return the manifests of the snapshots that hold a collection of a workspace, or
-    anything of it."""
-    wanted: dict[str, str | None] = {"workspace": workspace or None}
-    if collection is not None:
-        wanted["name"] = collection
-    return await _listed(database, request.access, lambda each: _holds(each, wanted))
+    """Return a page of the manifests, the newest first, of the snapshots that hold a
+    collection of a workspace, anything of it, or anything."""
+    control = controls(pairs_of(request.query), ("limit", "cursor"))
+    bound = f"snapshots\n{collection}\n{workspace}"
+    before = None
+    if "cursor" in control:
+        before = pagination.id_in(control["cursor"], bound)
+    size = page_size(control)
+    query = SnapshotQuery(request.access, collection, workspace, before, size)
 
+    def read(reader: Reader) -> Response:
+        texts, last = snapshot_page(reader.session, query)
+        cursor = last and pagination.encode(bound, [last])
+        return pagination.page_response(request, request.path, texts, cursor)
 
-def _holds(manifest: Manifest, wanted: dict[str, str | None]) -> bool:
-    """Return whether an entry of a manifest has the wanted members."""
-    return any(wanted.items() <= entry.items() for entry in manifest["collections"])
-
-
-async def _listed(
-    database: Database, access: Access, is_wanted: Callable[[Manifest], bool]
-) -> Response:
-    """Return the wanted manifests of the snapshots that a caller may see."""
-
-    def read() -> Response:
-        texts = []
-        for manifest in database.snapshots.manifests():
-            is_visible = access.allows_all(Level.ADMIN, contents(manifest))
-            if is_visible and is_wanted(manifest):
-                texts.append(dumps(manifest))
-        body = f'{{"items":[{",".join(texts)}]}}'
-        return Response(200, body.encode(), [JSON])
-
-    async with database.job():
-        return await database.jobs.run(read)
+    return await database.read(read, brief=False)
 
 
 def contents(manifest: Manifest) -> list[tuple[str, str]]:
@@ -153,11 +142,7 @@ def contents(manifest: Manifest) -> list[tuple[str, str]]:
 async def contents_of(database: Database, snapshot_id: str) -> list[tuple[str, str]]:
     """Return the collections of a stored snapshot; none where there is no such
     snapshot."""
-    try:
-        manifest = await asyncio.to_thread(database.snapshots.manifest, snapshot_id)
-    except SnapshotNotFound:
-        return []
-    return contents(manifest)
+    return await asyncio.to_thread(database.snapshots.contents, snapshot_id)
 
 
 class SnapshotRoutes:
@@ -169,8 +154,8 @@ class SnapshotRoutes:
         self._writes = writes
 
     async def list_all_snapshots(self, request: Asked) -> Response:
-        """Return the manifests of all snapshots, the newest first."""
-        return await _listed(self._database, request.access, lambda _: True)
+        """Return a page of the manifests of all snapshots, the newest first."""
+        return await snapshots_holding(self._database, None, None, request)
 
     async def create_snapshot(self, request: Asked) -> Response:
         """Take a snapshot of everything, or store an uploaded one."""
@@ -188,10 +173,11 @@ class SnapshotRoutes:
                 CREATE_BODY,
             )
 
-    async def read_snapshot(self, snapshot_id: SnapshotId, request: Asked) -> Manifest:
+    async def read_snapshot(self, snapshot_id: SnapshotId, request: Asked) -> Response:
         """Return the manifest of a snapshot."""
         await self._require(snapshot_id, request)
-        return await asyncio.to_thread(self._snapshots.manifest, snapshot_id)
+        text = await asyncio.to_thread(self._snapshots.manifest, snapshot_id)
+        return Response(200, text.encode(), [JSON])
 
     async def delete_snapshot(
         self, snapshot_id: SnapshotId, request: Asked

@@ -39,8 +39,14 @@ class ServiceClient:
     ) -> list[Json]:
         """Return the manifests, newest first."""
         path = "/snapshots" if collection is None else _collection_path(collection)
-        manifests: list[Json] = self._json("GET", path)["items"]
-        return manifests
+        manifests: list[Json] = []
+        query = ""
+        while True:
+            page = self._json("GET", f"{path}?limit=500{query}")
+            manifests += page["items"]
+            if page["next_cursor"] is None:
+                return manifests
+            query = f"&cursor={page['next_cursor']}"
 
     def manifest(
         self,

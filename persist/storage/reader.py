@@ -38,6 +38,7 @@ from persist.storage.result_size import (
     fetch,
     of_changes,
     of_records,
+    of_reports,
 )
 from persist.storage.seals import (
     JOURNAL_BEGIN,
@@ -59,9 +60,12 @@ LocatedRow = tuple[str, str, Row]
 """The id, the collection and the row of a record."""
 
 MIGRATION_RUNS = Statement(
-    sa.select(MIGRATIONS.c.report).order_by(MIGRATIONS.c.id.desc())
+    sa.select(MIGRATIONS.c.id, MIGRATIONS.c.report)
+    .where(MIGRATIONS.c.id < sa.bindparam("before"))
+    .order_by(MIGRATIONS.c.id.desc())
+    .limit(sa.bindparam("limit", type_=sa.Integer()))
 )
-"""Select the report of every completed migration, the newest first."""
+"""Select completed migrations and their reports, the newest first."""
 
 MIGRATION_RUN = Statement(
     sa.select(MIGRATIONS.c.report).where(
@@ -365,10 +369,13 @@ class Reader:
         path = inclusion_path(leaves, seq - seal.first_seq)
         return ChangeProof(change, seal, path)
 
-    def migrations(self) -> list[str]:
-        """Return the reports of completed runs as JSON text, the newest first."""
-        rows = self.session.rows(MIGRATION_RUNS)
-        return [report for (report,) in rows]
+    def migrations(self, before: str, limit: int) -> list[Row]:
+        """Return the ids of completed runs and their reports as JSON text, the newest
+        first, as many as make a page by their weight."""
+        statement = MIGRATION_RUNS.on(self.session.dialect)
+        values = {"before": before, "limit": limit}
+        rows, _ = self._fetch(statement, values, of_reports)
+        return rows
 
     def migration(self, migration_id: str) -> str | None:
         """Return the report of one completed run as JSON text."""

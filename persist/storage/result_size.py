@@ -93,6 +93,11 @@ def of_records(rows: Sequence[Row]) -> int:
     return sum([len(row[5]) for row in rows])
 
 
+def of_reports(rows: Sequence[Row]) -> int:
+    """Return the characters of the reports of migrations."""
+    return sum([len(report) for _, report in rows])
+
+
 def of_changes(rows: Sequence[Row]) -> int:
     """Return the characters of the payloads and the data of changes."""
     return sum([len(row[PAYLOAD] or "") + len(row[DATA] or "") for row in rows])

@@ -24,7 +24,11 @@ from persist.storage.migrator import (
     pending,
     run_steps,
 )
-from persist.storage.table_upgrades import add_missing_columns, seal_journal
+from persist.storage.table_upgrades import (
+    add_missing_columns,
+    seal_journal,
+    summarize_snapshots,
+)
 from persist.storage.table_versions import exclusive, record_version, stored_version
 from persist.storage.tables import (
     DEFINITIONS,
@@ -63,6 +67,7 @@ def prepare(
     types = list(types)
     due = _created(dialect, types, auto_migrate=auto_migrate)
     seal_journal(dialect, progress)
+    summarize_snapshots(dialect)
     if due and not auto_migrate:
         behind = ", ".join(
             f"{work.type.name} ({work.stored_version} to {work.type.schema_version})"

@@ -6,6 +6,7 @@ snapshot's own row comes last: a snapshot is complete or does not exist.
 
 import hashlib
 from collections.abc import Callable
+from functools import partial
 from types import TracebackType
 from typing import Any
 
@@ -19,11 +20,17 @@ from persist.storage.record_reader import refusal
 from persist.storage.sql import (
     Connection,
     Inserter,
+    Row,
     Session,
     Statement,
     big_integer,
 )
-from persist.storage.tables import JOURNAL_HEAD, SNAPSHOT_CHUNKS, SNAPSHOTS
+from persist.storage.tables import (
+    JOURNAL_HEAD,
+    SNAPSHOT_CHUNKS,
+    SNAPSHOT_CONTENTS,
+    SNAPSHOTS,
+)
 
 CHUNK_CHARACTERS = 262_144
 """Characters of record lines after which a chunk ends."""
@@ -33,16 +40,18 @@ Write = Callable[[Callable[[Session[Dialect]], Any]], Any]
 
 _OF_ID = SNAPSHOTS.c.id == sa.bindparam("snapshot_id")
 _OF_STORE = SNAPSHOT_CHUNKS.c.store == sa.bindparam("of_store")
-_UNUSED = SNAPSHOT_CHUNKS.c.store.not_in(sa.select(SNAPSHOTS.c.store))
+PARTS = (SNAPSHOT_CHUNKS, SNAPSHOT_CONTENTS)
+"""The tables that have a snapshot's rows by its store."""
+
+CONTENTS_ROWS = 1_000
+"""Rows of what a snapshot contains that one transaction adds."""
 
 INSERT_SNAPSHOTS = Inserter(SNAPSHOTS)
 INSERT_CHUNKS = Inserter(SNAPSHOT_CHUNKS)
+INSERT_CONTENTS = Inserter(SNAPSHOT_CONTENTS)
 
 LAST_SEQ = Statement(sa.select(JOURNAL_HEAD.c.seq))
 """Select the last ``seq`` of the journal."""
-
-SNAPSHOT_IDS = Statement(sa.select(SNAPSHOTS.c.id).order_by(SNAPSHOTS.c.id.desc()))
-"""Select the id of every snapshot, the newest first."""
 
 HEAD = Statement(
     sa.select(
@@ -58,23 +67,38 @@ CHUNK = Statement(
 )
 """Select one chunk of a store."""
 
-COUNT_CHUNKS = Statement(
-    sa.select(sa.func.count()).select_from(SNAPSHOT_CHUNKS).where(_OF_STORE)
+COUNT_ROWS = Statement(
+    sa.select(
+        *(
+            sa.select(sa.func.count())
+            .select_from(part)
+            .where(part.c.store == sa.bindparam("of_store"))
+            .scalar_subquery()
+            for part in PARTS
+        )
+    )
 )
-"""Count the chunks of a store."""
+"""Count the rows of a store in each of its tables."""
 
 DELETE_SNAPSHOT = Statement(sa.delete(SNAPSHOTS).where(_OF_ID))
 """Delete the row of a snapshot; its chunks stay."""
 
-DELETE_STORE = Statement(sa.delete(SNAPSHOT_CHUNKS).where(_UNUSED, _OF_STORE))
-"""Delete the chunks of a store that no snapshot uses."""
 
-SWEEP = Statement(
-    sa.delete(SNAPSHOT_CHUNKS).where(
-        _UNUSED, SNAPSHOT_CHUNKS.c.store < sa.bindparam("before")
-    )
-)
-"""Delete the chunks of snapshots that were begun before and never completed."""
+def _unused(part: sa.Table) -> sa.Delete:
+    return sa.delete(part).where(part.c.store.not_in(sa.select(SNAPSHOTS.c.store)))
+
+
+DELETE_STORE = [
+    Statement(_unused(part).where(part.c.store == sa.bindparam("of_store")))
+    for part in PARTS
+]
+"""Delete the rows of a store that no snapshot uses."""
+
+SWEEP = [
+    Statement(_unused(part).where(part.c.store < sa.bindparam("before")))
+    for part in PARTS
+]
+"""Delete the rows of snapshots that were begun before and never completed."""
 
 
 class Pinned:
@@ -123,6 +147,7 @@ class Store:
         self._write = write
         self._dry_run = dry_run
         self._chunks = 0
+        self._contents = 0
         self._lines: list[str] = []
         self._characters = 0
         self._digest = hashlib.sha256()
@@ -151,6 +176,16 @@ class Store:
         self._lines = []
         self._characters = 0
 
+    def describe(self, manifest: Manifest) -> None:
+        """Write which collections the snapshot contains."""
+        rows = contents_rows(self.name, manifest)
+        self._contents = len(rows)
+        if self._dry_run:
+            return
+        for start in range(0, len(rows), CONTENTS_ROWS):
+            some = rows[start : start + CONTENTS_ROWS]
+            self._write(partial(Session.insert, inserter=INSERT_CONTENTS, rows=some))
+
     def keep(
         self, session: Session[Dialect], manifest: Manifest, head: str = ""
     ) -> bool:
@@ -163,19 +198,37 @@ class Store:
         _check_length(head)
         if session.row(HEAD, snapshot_id=manifest["id"]) is not None:
             return False
-        if session.value(COUNT_CHUNKS, of_store=self.name) != self._chunks:
+        (counts,) = session.rows(COUNT_ROWS, of_store=self.name)
+        if counts != (self._chunks, self._contents):
             raise Unavailable(
                 "another process has just started and deleted the unfinished snapshot;"
                 " try again"
             )
         row = (manifest["id"], head, head_sha256(head), self.name, self._chunks)
-        session.insert(INSERT_SNAPSHOTS, [row])
+        session.insert(INSERT_SNAPSHOTS, [(*row, *summary(manifest))])
         return True
 
     def abandon(self) -> None:
-        """Delete the chunks unless they are a snapshot's."""
-        if self._chunks and not self._dry_run:
-            self._write(lambda session: session.run(DELETE_STORE, of_store=self.name))
+        """Delete what was written unless it is a snapshot's."""
+        if (self._chunks or self._contents) and not self._dry_run:
+            self._write(lambda session: delete_store(session, self.name))
+
+
+def contents_rows(store: str, manifest: Manifest) -> list[Row]:
+    """Return the rows of ``SNAPSHOT_CONTENTS``."""
+    entries = manifest["collections"]
+    return [(store, entry["workspace"] or "", entry["name"]) for entry in entries]
+
+
+def summary(manifest: Manifest) -> Row:
+    """Return what the row of a snapshot repeats of its manifest."""
+    return manifest["created_at"], manifest["seq"], int(manifest["automatic"])
+
+
+def delete_store(session: Session[Dialect], store: str) -> None:
+    """Delete the rows of a store unless a snapshot uses them."""
+    for statement in DELETE_STORE:
+        session.run(statement, of_store=store)
 
 
 def head_sha256(head: str) -> str:

@@ -20,6 +20,7 @@ from persist.domain.snapshot import (
     Manifest,
     end_line,
     lines_of,
+    manifest_text,
     record_line,
 )
 from persist.domain.workspace import DEFAULT
@@ -33,16 +34,16 @@ from persist.storage.seals import LAST_SEAL, SealedHead
 from persist.storage.snapshot_chunks import (
     CHUNK,
     DELETE_SNAPSHOT,
-    DELETE_STORE,
     HEAD,
     LAST_SEQ,
-    SNAPSHOT_IDS,
     SWEEP,
     Pinned,
     Store,
     Write,
+    delete_store,
     head_sha256,
 )
+from persist.storage.snapshot_list import AUTOMATIC, CONTENTS
 from persist.storage.sql import Compiled, Row, Session
 from persist.storage.unit_of_work import now
 
@@ -101,7 +102,8 @@ class Snapshots:
         try:
             with Pinned(self._dialect) as session:
                 manifest = self._manifest(session, selection, store, described)
-                return Prepared(manifest, store)
+            store.describe(manifest)
+            return Prepared(manifest, store)
         except BaseException:
             store.abandon()
             raise
@@ -200,8 +202,8 @@ class Snapshots:
         for name in collections:
             try:
                 self._take_automatically(name)
-                for manifest in self._automatic(name)[keep:]:
-                    self.delete(manifest["id"])
+                for snapshot_id in self._automatic(name)[keep:]:
+                    self.delete(snapshot_id)
             except Exception:
                 logger.exception("the automatic snapshot of %s was not taken", name)
 
@@ -212,18 +214,12 @@ class Snapshots:
         finally:
             taken.store.abandon()
 
-    def _automatic(self, name: str) -> list[Manifest]:
-        """Return the automatic snapshots of a collection, the newest first.
-
-        The journal's ``seq`` orders them: a clock may go back, and ids go by the clock.
-        """
-        taken = [
-            manifest
-            for manifest in self.manifests()
-            if manifest["automatic"]
-            and {entry["name"] for entry in manifest["collections"]} == {name}
-        ]
-        return sorted(taken, key=lambda manifest: -manifest["seq"])
+    def _automatic(self, name: str) -> list[str]:
+        """Return the ids of the automatic snapshots of a collection, the newest
+        first."""
+        with Pinned(self._dialect) as session:
+            rows = session.rows(AUTOMATIC, collection=name)
+        return [snapshot_id for (snapshot_id,) in rows]
 
     def put(
         self,
@@ -264,6 +260,7 @@ class Snapshots:
             for line in islice(again, manifest["records"]):
                 store.add(line.decode())
             store.close()
+            store.describe(manifest)
         except BaseException:
             store.abandon()
             raise
@@ -339,26 +336,28 @@ class Snapshots:
         manifest: Manifest = json.loads(head)["manifest"]
         return manifest if digest.hexdigest() == manifest["sha256"] else None
 
-    def manifests(self) -> Iterator[Manifest]:
-        """Return every manifest, the newest first; one is read after the other."""
+    def manifest(self, snapshot_id: str) -> str:
+        """Return one manifest as JSON text. Raises ``SnapshotNotFound``."""
         with Pinned(self._dialect) as session:
-            for (snapshot_id,) in session.rows(SNAPSHOT_IDS):
-                head = self._head(session, snapshot_id)[0]
-                yield json.loads(head)["manifest"]
+            return manifest_text(self._head(session, snapshot_id)[0])
 
-    def manifest(self, snapshot_id: str) -> Manifest:
-        """Return one manifest. Raises ``SnapshotNotFound``."""
+    def contents(self, snapshot_id: str) -> list[tuple[str, str]]:
+        """Return the collections of a snapshot, each with its workspace.
+
+        Returns none where there is no such snapshot.
+        """
+        if not is_canonical(snapshot_id):
+            return []
         with Pinned(self._dialect) as session:
-            head = self._head(session, snapshot_id)[0]
-        manifest: Manifest = json.loads(head)["manifest"]
-        return manifest
+            rows = session.rows(CONTENTS, snapshot_id=snapshot_id)
+        return [(name, workspace) for name, workspace in rows]
 
     def delete(self, snapshot_id: str) -> None:
         """Delete a snapshot. Raises ``SnapshotNotFound``."""
 
         def delete(session: Session[Dialect]) -> None:
             store = self.remove(session, snapshot_id)
-            session.run(DELETE_STORE, of_store=store)
+            delete_store(session, store)
 
         self._write(delete)
 
@@ -372,17 +371,22 @@ class Snapshots:
         return store
 
     def abandon(self, store: str) -> None:
-        """Delete the chunks of a store unless they are a snapshot's."""
-        self._write(lambda session: session.run(DELETE_STORE, of_store=store))
+        """Delete the rows of a store unless they are a snapshot's."""
+        self._write(lambda session: delete_store(session, store))
 
     def sweep(self) -> None:
-        """Delete the chunks of snapshots that were begun before and never completed.
+        """Delete the rows of snapshots that were begun before and never completed.
 
         What cannot be deleted is left for the next start.
         """
         before = new_id()
+
+        def delete(session: Session[Dialect]) -> None:
+            for statement in SWEEP:
+                session.run(statement, before=before)
+
         try:
-            self._write(lambda session: session.run(SWEEP, before=before))
+            self._write(delete)
         except Unavailable as error:
             logger.warning(
                 "chunks of snapshots that were never completed are left: %s",

@@ -1,7 +1,6 @@
 """Statistics: what a database contains, for metrics, at low cost."""
 
 import asyncio
-import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,11 +23,11 @@ LAST_SEQ = Statement(sa.select(JOURNAL_HEAD.c.seq))
 """Select the last ``seq`` of the journal."""
 
 NEWEST_SNAPSHOT = Statement(
-    sa.select(SNAPSHOTS.c.head)
+    sa.select(SNAPSHOTS.c.created_at)
     .order_by(SNAPSHOTS.c.id.desc())
     .limit(sa.literal_column("1"))
 )
-"""Select the first line of the newest snapshot."""
+"""Select when the newest snapshot was taken."""
 
 
 @dataclass(frozen=True)
@@ -70,8 +69,7 @@ class StatisticsCollector:
             newest = session.row(NEWEST_SNAPSHOT)
         finally:
             connection.close()
-        taken_at = json.loads(newest[0])["manifest"]["created_at"] if newest else None
-        return Statistics(seq, taken_at, self._records)
+        return Statistics(seq, newest[0] if newest else None, self._records)
 
     def _count(self, session: Session[Dialect]) -> None:
         begun = time.monotonic()

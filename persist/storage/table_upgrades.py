@@ -4,6 +4,7 @@ An upgrade only adds: columns that may be null or have a default, indexes and ta
 process of the earlier release keeps working meanwhile.
 """
 
+import json
 from collections.abc import Callable
 from contextlib import closing
 from itertools import islice
@@ -13,12 +14,36 @@ from sqlalchemy.schema import CreateColumn
 
 from persist.storage.dialect import Dialect
 from persist.storage.seals import LAST_SEAL, SealedHead, SealWriter
-from persist.storage.sql import Session, Statement, quoted_name
-from persist.storage.tables import JOURNAL_FIRST, JOURNAL_HEAD, METADATA
+from persist.storage.snapshot_chunks import (
+    HEAD,
+    INSERT_CONTENTS,
+    contents_rows,
+    summary,
+)
+from persist.storage.sql import Session, Statement, big_integer, quoted_name
+from persist.storage.tables import JOURNAL_FIRST, JOURNAL_HEAD, METADATA, SNAPSHOTS
 from persist.storage.unit_of_work import now
 
 SEALS_PER_TRANSACTION = 4
 """Seals that one transaction of the upgrade adds; other writers wait meanwhile."""
+
+NOT_SUMMARIZED = Statement(
+    sa.select(SNAPSHOTS.c.id)
+    .where(SNAPSHOTS.c.automatic.is_(None))
+    .limit(sa.literal_column("1"))
+)
+"""Select a snapshot of an earlier release."""
+
+SUMMARIZE = Statement(
+    sa.update(SNAPSHOTS)
+    .where(SNAPSHOTS.c.id == sa.bindparam("snapshot_id"))
+    .values(
+        created_at=sa.bindparam("taken_at"),
+        seq=big_integer("upto"),
+        automatic=big_integer("is_automatic"),
+    )
+)
+"""Set what the row of a snapshot repeats of its manifest."""
 
 JOURNAL_RANGE = Statement(sa.select(JOURNAL_FIRST.c.seq, JOURNAL_HEAD.c.seq))
 
@@ -54,6 +79,39 @@ def _add_indexes(
     for index in table.indexes:
         if index.name not in present:
             index.create(connection)
+
+
+def summarize_snapshots(dialect: Dialect) -> None:
+    """Repeat in columns what the manifests of an earlier release's snapshots say.
+
+    Each has a transaction of its own, for which other writers wait.
+    """
+    with closing(dialect.connect()) as connection:
+        session = Session(dialect, connection.cursor())
+        while _summarize_one(session):
+            pass
+
+
+def _summarize_one(session: Session[Dialect]) -> bool:
+    """Return whether there was such a snapshot."""
+    session.execute(session.dialect.begin_exclusive)
+    row = session.row(NOT_SUMMARIZED)
+    if row is not None:
+        (snapshot_id,) = row
+        head, _, store, _ = session.rows(HEAD, snapshot_id=snapshot_id)[0]
+        manifest = json.loads(head)["manifest"]
+        rows = contents_rows(store, manifest)
+        session.insert(INSERT_CONTENTS, rows)
+        created_at, seq, automatic = summary(manifest)
+        session.run(
+            SUMMARIZE,
+            snapshot_id=snapshot_id,
+            taken_at=created_at,
+            upto=seq,
+            is_automatic=automatic,
+        )
+    session.execute("COMMIT")
+    return row is not None
 
 
 def seal_journal(

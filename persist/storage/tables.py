@@ -176,11 +176,27 @@ SNAPSHOTS = sa.Table(
     _text("head_sha256"),
     _text("store"),
     sa.Column("pieces", INTEGER, key="chunks", nullable=False),
+    _text("created_at", null=True),
+    sa.Column("seq", INTEGER),
+    sa.Column("automatic", INTEGER),
+    sa.Index("snapshots_listed", "id", "store", "created_at", "seq", "automatic"),
 )
 """Every complete snapshot.
 
-``head`` is its first line. Its records are in the chunks of a ``store`` of its own.
+``head`` is its first line, which may be large: SQLite reads all of it on the way to the
+columns behind it, so lists read the index. Its records are in the chunks of a ``store``
+of its own. What the last three columns repeat of the manifest is null in a row of an
+earlier release until the next start.
 """
+
+SNAPSHOT_CONTENTS = sa.Table(
+    "snapshot_contents",
+    METADATA,
+    sa.Column("store", TEXT, primary_key=True),
+    sa.Column("workspace", TEXT, primary_key=True),
+    sa.Column("collection", TEXT, primary_key=True),
+)
+"""What snapshots contain: the collections of each, by its ``store``."""
 
 SNAPSHOT_CHUNKS = sa.Table(
     "snapshot_pieces",

@@ -9,7 +9,7 @@ import { Dialog, Menu, Pending, ProblemNote, RequestView, closeDialog, dialog, n
 
 export function SnapshotsScreen() {
   useTitle("Snapshots");
-  const loaded = useLoad(async (signal) => (await read<{ items: Manifest[] }>("/snapshots", [], signal)).items, []);
+  const loaded = useLoad(async (signal) => (await read<{ items: Manifest[] }>("/snapshots", [["limit", "500"]], signal)).items, []);
   const items = [...(loaded.data ?? [])].sort((a, b) => b.created_at.localeCompare(a.created_at));
   return (
     <section class="screen">

@@ -341,7 +341,8 @@ def test_manifests_are_listed_newest_first_where_their_collection_is(
     snapshots: Snapshots, client: httpx.Client, notes: Collection
 ) -> None:
     first, second = snapshots.of(notes.name), snapshots.of(notes.name, note="second")
-    assert client.get(f"{notes.path}/snapshots").json() == {"items": [second, first]}
+    path = f"{notes.path}/snapshots"
+    assert client.get(path).json() == {"items": [second, first], "next_cursor": None}
     everything = snapshots.take()
     assert client.get(f"{notes.path}/snapshots").json()["items"] == [
         everything,
@@ -351,6 +352,13 @@ def test_manifests_are_listed_newest_first_where_their_collection_is(
     assert client.get("/snapshots").json()["items"][:3] == [everything, second, first]
     assert second not in client.get("/api/counters/snapshots").json()["items"]
     assert everything in client.get("/api/counters/snapshots").json()["items"]
+    page = client.get(path, params={"limit": 2})
+    assert page.json()["items"] == [everything, second]
+    last = client.get(page.links["next"]["url"]).json()
+    assert last == {"items": [first], "next_cursor": None}
+    query = {"cursor": page.json()["next_cursor"]}
+    refused = client.get("/snapshots", params=query)
+    assert_problem(refused, 400, "invalid-query")
 
 
 def test_one_manifest_is_read(snapshots: Snapshots, client: httpx.Client) -> None:

@@ -1,4 +1,5 @@
-"""A journal that an earlier release wrote is sealed at the start (contract 15)."""
+"""What an earlier release wrote is brought up to date at the start: its journal is
+sealed (contract 15), its snapshots are listed."""
 
 import json
 from pathlib import Path
@@ -26,6 +27,12 @@ EARLIER = (
         f"ALTER TABLE journal_head DROP COLUMN {name}"
         for name in ("sealed_seq", "seal_hash", "sealed_at")
     ),
+    "DROP TABLE snapshot_contents",
+    "DROP INDEX snapshots_listed",
+    *(
+        f"ALTER TABLE snapshots DROP COLUMN {name}"
+        for name in ("created_at", "seq", "automatic")
+    ),
 )
 """Takes away what the release before seals did not have."""
 
@@ -39,7 +46,7 @@ def changes(client: httpx.Client, after: int) -> list[dict[str, object]]:
 
 
 @pytest.mark.parametrize("first", [1, TRIMMED + 1])
-def test_its_seals_begin_with_its_first_change(
+def test_seals_begin_with_the_first_change_and_snapshots_are_listed(
     new_database: NewDatabase, tmp_path: Path, first: int
 ) -> None:
     url = new_database()
@@ -50,6 +57,7 @@ def test_its_seals_begin_with_its_first_change(
             content=lines,
             headers={"Content-Type": "application/x-ndjson"},
         ).raise_for_status()
+        taken = client.post("/api/counters/snapshots", json={}).json()
         record = client.post("/api/counters", json={"value": 1}).json()["id"]
         client.patch(f"/api/counters/{record}", json={"value": 2}).raise_for_status()
         client.delete(f"/api/counters/{record}/history").raise_for_status()
@@ -72,6 +80,8 @@ def test_its_seals_begin_with_its_first_change(
             assert change["hash"] == leaf_hash(change)
         erased = changes(client, last - 2)[0]
         assert (erased["erased"], erased["data_sha256"]) == (True, None)
+        assert client.get("/api/counters/snapshots").json()["items"] == [taken]
+        assert client.get("/api/accounts/snapshots").json()["items"] == []
         client.post("/api/counters", json={"value": 3}).raise_for_status()
         assert client.get("/changes/head").json()["first_seq"] == last + 1
     outcome = run(["journal", "verify"], url, tmp_path)
