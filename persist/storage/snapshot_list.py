@@ -31,7 +31,8 @@ AUTOMATIC = Statement(
         _listed.automatic == 1,
         sa.exists().where(_OF_SNAPSHOT),
         ~sa.exists().where(
-            _OF_SNAPSHOT, _part.collection != sa.bindparam("collection")
+            _OF_SNAPSHOT,
+            _part.collection != sa.bindparam("collection"),
         ),
     )
     .order_by(_listed.seq.desc(), _listed.id.desc())
@@ -55,15 +56,17 @@ class SnapshotQuery:
 
 
 def snapshot_page(
-    session: Session[Dialect], query: SnapshotQuery
+    session: Session[Dialect],
+    query: SnapshotQuery,
 ) -> tuple[list[str], str | None]:
     """Return manifests as JSON texts, the newest first, and the id of the last one
     where more follow.
 
     They have as many characters as a page, but for a single one.
     """
-    statement = session.dialect.compile(_ids(query))
-    rows = statement.run(session.cursor, {}).fetchall()
+    statement = _ids(query)
+    compiled = session.dialect.compile(statement)
+    rows = compiled.run(session.cursor, {}).fetchall()
     texts: list[str] = []
     room = PAGE_CHARACTERS
     last = None
@@ -72,15 +75,21 @@ def snapshot_page(
         room -= len(head)
         if texts and room < 0:
             return texts, last
-        texts.append(manifest_text(head))
+        text = manifest_text(head)
+        texts.append(text)
         last = snapshot_id
-    return texts, last if len(rows) > query.limit else None
+    more = len(rows) > query.limit
+    return texts, last if more else None
 
 
 def _ids(query: SnapshotQuery) -> sa.Select[Any]:
-    statement = sa.select(_listed.id).where(*_conditions(query))
-    newest_first = statement.order_by(_listed.id.desc())
-    return newest_first.limit(sa.literal_column(str(query.limit + 1)))
+    rows = str(query.limit + 1)
+    return (
+        sa.select(_listed.id)
+        .where(*_conditions(query))
+        .order_by(_listed.id.desc())
+        .limit(sa.literal_column(rows))
+    )
 
 
 def _conditions(query: SnapshotQuery) -> Iterator[SqlCondition]:
@@ -96,7 +105,10 @@ def _conditions(query: SnapshotQuery) -> Iterator[SqlCondition]:
     if not query.access.allows(Level.ADMIN):
         allowed = _within(query.access.scopes)
         yield sa.exists().where(_OF_SNAPSHOT)
-        yield ~sa.exists().where(_OF_SNAPSHOT, ~allowed)
+        yield ~sa.exists().where(
+            _OF_SNAPSHOT,
+            ~allowed,
+        )
 
 
 def _within(scopes: Sequence[Scope]) -> SqlCondition:
