@@ -57,6 +57,10 @@ from persist.storage.database import Database
 logger = logging.getLogger(__name__)
 
 NAME = "persist"
+
+COLLECTIONS_OF_ALL = 100
+"""Collections of younger objects after which all objects are looked at."""
+
 VERSION = version("persist-service")
 HANDLED = (PersistError, HTTPException, RequestValidationError, Exception)
 
@@ -242,6 +246,10 @@ def _lifespan(
         # them cost writes a seventh of their throughput.
         gc.collect()
         gc.freeze()
+        # Decoding 1 MiB of JSON makes half a million objects. By default all of them
+        # are visited a dozen times meanwhile, and no other thread runs.
+        young, middle, _ = gc.get_threshold()
+        gc.set_threshold(young, middle, COLLECTIONS_OF_ALL)
         # A response takes several turns of the event loop, each of which may wait for a
         # thread that computes.
         sys.setswitchinterval(0.001)

@@ -58,6 +58,14 @@ MAX_LINE_BYTES = 16_777_216
 A body of 1 MiB may contain numbers that take four times its room when written out.
 """
 
+MAX_LINE_VALUES = 1_048_576
+"""Values that a line may have; a body of 1 MiB has fewer.
+
+Parsing does not let other threads run, and makes 40 bytes of each value, or more.
+"""
+
+STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"')
+
 MAX_REVISION = 2**62
 """The revision that a record may have in a snapshot; half the range is left."""
 
@@ -72,6 +80,23 @@ Key = tuple[str, str, str]
 def head_line(manifest: Manifest) -> str:
     """Return the first line."""
     return canonical_text({"manifest": manifest}) + "\n"
+
+
+def has_too_many_values(line: bytes) -> bool:
+    """Return whether parsing a line would cost too much.
+
+    An object counts twice.
+    """
+    if len(line) <= MAX_LINE_VALUES:
+        return False
+    count = _separators(line)
+    if count > MAX_LINE_VALUES:
+        count -= sum(_separators(found[0]) for found in STRING.finditer(line))
+    return count > MAX_LINE_VALUES
+
+
+def _separators(text: bytes) -> int:
+    return text.count(b",") + text.count(b"[") + 2 * text.count(b"{")
 
 
 def manifest_text(head: str) -> str:
@@ -141,6 +166,8 @@ class Inspection:
         self._line += 1
         if not line.endswith(b"\n") or len(line) > MAX_LINE_BYTES:
             raise self._refused("is cut off or too long")
+        if has_too_many_values(line):
+            raise self._refused(f"has more than {MAX_LINE_VALUES:,} values")
         if self.end is not None:
             raise self._refused("comes after the closing line")
         plain = _plain(line)

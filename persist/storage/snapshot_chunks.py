@@ -14,7 +14,13 @@ import sqlalchemy as sa
 
 from persist.domain.errors import TooLarge, Unavailable
 from persist.domain.identifiers import new_id
-from persist.domain.snapshot import MAX_LINE_BYTES, Manifest, head_line
+from persist.domain.snapshot import (
+    MAX_LINE_BYTES,
+    MAX_LINE_VALUES,
+    Manifest,
+    has_too_many_values,
+    head_line,
+)
 from persist.storage.dialect import Dialect
 from persist.storage.record_reader import refusal
 from persist.storage.sql import (
@@ -238,7 +244,11 @@ def head_sha256(head: str) -> str:
 
 def _check_length(line: str) -> None:
     """Raise ``TooLarge`` for a line that could not be read again."""
-    if len(line) * 4 > MAX_LINE_BYTES and len(line.encode()) > MAX_LINE_BYTES:
+    if len(line) * 4 <= MAX_LINE_VALUES:
+        return
+    content = line.encode()
+    if len(content) > MAX_LINE_BYTES or has_too_many_values(content):
         raise TooLarge(
-            f"a line of a snapshot may have {MAX_LINE_BYTES:,} bytes: {line[:120]}…"
+            f"a line of a snapshot may have {MAX_LINE_BYTES:,} bytes and"
+            f" {MAX_LINE_VALUES:,} values: {line[:120]}…"
         )
