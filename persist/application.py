@@ -248,8 +248,8 @@ def _lifespan(
         gc.freeze()
         # Decoding 1 MiB of JSON makes half a million objects. By default all of them
         # are visited a dozen times meanwhile, and no other thread runs.
-        young, middle, _ = gc.get_threshold()
-        gc.set_threshold(young, middle, COLLECTIONS_OF_ALL)
+        thresholds = gc.get_threshold()
+        gc.set_threshold(*thresholds[:2], COLLECTIONS_OF_ALL)
         # A response takes several turns of the event loop, each of which may wait for a
         # thread that computes.
         sys.setswitchinterval(0.001)

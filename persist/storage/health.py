@@ -31,7 +31,14 @@ LOOK_SECONDS = 1.0
 """Seconds that a look at the database counts."""
 
 WAIT_SECONDS = 2.0
-"""Seconds that a check waits for a look."""
+"""Seconds that a check waits until the database is read."""
+
+WRITE_WAIT_SECONDS = 0.05
+"""Seconds that a check then waits until it is written.
+
+A write that takes longer waits for another writer, which does not concern a check. If
+it fails, the next check tells so.
+"""
 
 PROBE_SECONDS = 2.4
 """Seconds without an answer to a read after which the database counts as silent."""
@@ -59,9 +66,10 @@ class Health:
         self._dialect = dialect
         self._failed: tuple[float, str] | None = None
         self._answered = time.monotonic()
-        # A thread of its own: others may all be busy.
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="health")
-        self._looking: asyncio.Future[None] | None = None
+        # Threads of its own: others may all be busy.
+        self._threads = ThreadPoolExecutor(2, thread_name_prefix="health")
+        self._reading: asyncio.Future[None] | None = None
+        self._writing: asyncio.Future[None] | None = None
         self._probe: threading.Thread | None = None
         self._probed = 0.0
 
@@ -106,7 +114,7 @@ class Health:
         A database that is only busy with another writer is well.
         """
         silence = time.monotonic() - self._answered
-        if self._fault() is None and (self._looking is None or silence > LOOK_SECONDS):
+        if self._fault() is None and (self._reading is None or silence > LOOK_SECONDS):
             await self._examine()
         fault = self._fault()
         if fault is None and time.monotonic() - self._answered > SILENCE_SECONDS:
@@ -126,15 +134,26 @@ class Health:
 
     async def _examine(self) -> None:
         """Wait for a look; all checks that run at once share one."""
-        if self._looking is None or self._looking.done():
-            loop = asyncio.get_running_loop()
-            looking = loop.run_in_executor(
-                self._thread, self._try, self._read_and_write
-            )
-            self._looking = asyncio.ensure_future(looking)
-        done, _ = await asyncio.wait([self._looking], timeout=WAIT_SECONDS)
-        for looking in done:
-            looking.result()
+        self._writing = self._look(self._writing, self._write)
+        self._reading = self._look(self._reading, self._read)
+        for looking, seconds in (
+            (self._reading, WAIT_SECONDS),
+            (self._writing, WRITE_WAIT_SECONDS),
+        ):
+            await asyncio.wait([looking], timeout=seconds)
+            if looking.done():
+                looking.result()
+
+    def _look(
+        self,
+        looking: asyncio.Future[None] | None,
+        look: Callable[[Session[Dialect]], None],
+    ) -> asyncio.Future[None]:
+        """Return the look that is running, or begin one."""
+        if looking is not None and not looking.done():
+            return looking
+        loop = asyncio.get_running_loop()
+        return loop.run_in_executor(self._threads, self._try, look)
 
     def _try(self, look: Callable[[Session[Dialect]], None]) -> None:
         """Look at the database on a new connection. It may take long."""
@@ -150,6 +169,5 @@ class Health:
         session.rows(READ)
         self._answered = time.monotonic()
 
-    def _read_and_write(self, session: Session[Dialect]) -> None:
-        self._read(session)
+    def _write(self, session: Session[Dialect]) -> None:
         session.run(WRITE)
