@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from persist.domain.change import NOBODY
+from persist.domain.change import SERVICE_ORIGIN
 from persist.domain.errors import PersistError, Unavailable
 from persist.domain.strict_json import parse
 from persist.entity_types.definition import normal_form
@@ -190,7 +190,7 @@ class DefinitionFiles:
             try:
                 with closing(Staging(self._database.dialect)) as staging:
                     prepared = await self._registration.prepare(
-                        file.name, file.definition, Source.FILE, staging, NOBODY
+                        file.name, file.definition, Source.FILE, staging, SERVICE_ORIGIN
                     )
                     if prepared.plan.action is not Action.NOTHING:
                         await self._database.write(

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from persist.api.requests import Request
 from persist.api.routes import is_open_to_all, is_sign_in
-from persist.domain.access import NOBODY, OPEN, Access
+from persist.domain.access import ANONYMOUS, OPEN, Access
 from persist.domain.errors import Forbidden, Unauthenticated, Unavailable
 from persist.storage.credentials import Credentials
 from persist.storage.keys import sha256_of
@@ -87,7 +87,7 @@ class Keyring:
             check_host(request.headers.get(b"host"))
             return OPEN
         if is_open_to_all(request.path):
-            return NOBODY
+            return ANONYMOUS
         authorization = request.header(b"authorization") or ""
         known = self._by_header.get(authorization)
         return known or await self._caller(request, authorization)
@@ -96,7 +96,7 @@ class Keyring:
         if authorization:
             return await self._access(authorization)
         if is_sign_in(request.method, request.path):
-            return NOBODY
+            return ANONYMOUS
         session = await self.session(request)
         if session is None:
             raise Unauthenticated(NO_KEY)

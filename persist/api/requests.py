@@ -30,7 +30,7 @@ from persist.api.headers import (
 )
 from persist.api.in_flight import InFlightLimiter
 from persist.domain import strict_json
-from persist.domain.access import NOBODY, Access, Collections, Level
+from persist.domain.access import ANONYMOUS, Access, Collections, Level
 from persist.domain.change import Origin
 from persist.domain.errors import (
     AccessRefused,
@@ -143,7 +143,7 @@ class Request:
         self.path: str = scope["path"]
         self.query: bytes = scope["query_string"]
         self.limits = policy.limits
-        self.access: Access = NOBODY
+        self.access: Access = ANONYMOUS
         self.route = UNKNOWN
         self.status = CLIENT_CLOSED_REQUEST
         self.seconds = 0.0

@@ -18,7 +18,7 @@ from persist.api.request_bodies import Body
 from persist.api.requests import Request
 from persist.api.responses import Response, no_content
 from persist.api.routers import Asked
-from persist.domain.access import NOBODY
+from persist.domain.access import ANONYMOUS
 from persist.domain.errors import Unauthenticated
 from persist.storage.database import Database
 from persist.storage.sessions import (
@@ -67,7 +67,7 @@ class SessionRoutes:
         Raises ``Unauthenticated`` and ``InvalidPayload``.
         """
         body = BODY.read(await request.body())
-        if request.access is NOBODY:
+        if request.access is ANONYMOUS:
             begun = await self._by_code(body)
         elif request.access.actor:
             begun = await self._by_key(request)

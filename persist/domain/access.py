@@ -140,7 +140,7 @@ class Access:
         return self.allows(level) or (bool(allowed) and all(allowed))
 
 
-NOBODY = Access("", ())
+ANONYMOUS = Access("", ())
 """A caller who is not authenticated."""
 
 OPEN = Access("", (Scope(EVERY, Level.ADMIN),))

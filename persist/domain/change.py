@@ -36,7 +36,7 @@ class Origin:
     request_id: str = ""
 
 
-NOBODY = Origin()
+SERVICE_ORIGIN = Origin()
 """The origin of changes that the service makes on its own."""
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.schema import CreateIndex, DropIndex
 
-from persist.domain.change import NOBODY
+from persist.domain.change import SERVICE_ORIGIN
 from persist.domain.entity_type import EntityType
 from persist.domain.errors import MigrationFailed, PersistError
 from persist.domain.identifiers import new_id
@@ -295,7 +295,7 @@ class _Step:
 
     def _write_back(self, new: Layout, aside: Spool, rows: int) -> None:
         journal = JournalWriter(self._session, self._now)
-        writer = MigratedRecords(new, self._session, journal, NOBODY, self._now)
+        writer = MigratedRecords(new, self._session, journal, SERVICE_ORIGIN, self._now)
         title = f"{self._type.name} {self._step}"
         done = 0
         self._progress(title, done, rows)

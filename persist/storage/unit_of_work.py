@@ -11,7 +11,7 @@ from types import MappingProxyType
 
 import sqlalchemy as sa
 
-from persist.domain.change import NOBODY, Origin
+from persist.domain.change import SERVICE_ORIGIN, Origin
 from persist.domain.collection import Collection
 from persist.domain.entity_type import EntityType
 from persist.domain.value import value
@@ -90,7 +90,7 @@ class UnitOfWork:
         self,
         entity_type: EntityType,
         workspace: str = DEFAULT,
-        origin: Origin = NOBODY,
+        origin: Origin = SERVICE_ORIGIN,
     ) -> Collection:
         """Return a collection in a workspace; its changes carry ``origin``.
 
