@@ -19,8 +19,15 @@ from persist.api.query_params import (
     natural,
     pairs_of,
 )
-from persist.api.requests import Receive, Request, Scope
-from persist.api.responses import JSON, Response, Send, change_text, disconnected
+from persist.api.requests import Request, Scope
+from persist.api.responses import (
+    JSON,
+    Receive,
+    Response,
+    Send,
+    change_text,
+    disconnected,
+)
 from persist.api.routers import Asked
 from persist.domain.access import Access, Level
 from persist.domain.errors import InvalidQuery, PersistError, Unavailable

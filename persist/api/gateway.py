@@ -20,12 +20,11 @@ from persist.api.requests import (
     CLIENT_CLOSED_REQUEST,
     CURRENT,
     Disconnected,
-    Receive,
     Request,
     RequestPolicy,
     Scope,
 )
-from persist.api.responses import Headers, Send, StreamedResponse, no_content
+from persist.api.responses import Headers, Receive, Send, StreamedResponse, no_content
 from persist.domain.errors import (
     MalformedRequest,
     NotFound,

@@ -29,6 +29,7 @@ from persist.api.headers import (
     sane_request_id,
 )
 from persist.api.in_flight import InFlightLimiter
+from persist.api.responses import Receive
 from persist.domain import strict_json
 from persist.domain.access import ANONYMOUS, Access, Collections, Level
 from persist.domain.change import Origin
@@ -46,7 +47,6 @@ from persist.storage.shares import CALLER, SERVICE, Shares
 from persist.storage.spool import refusing_full_folder
 
 Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
 
 IN_PARTS = "send large amounts of records to …/import"

@@ -25,7 +25,8 @@ from persist.storage.journal_trim import trim
 from persist.storage.journal_verify import JournalAltered, Verified
 from persist.storage.journal_verify import verify_journal as verify
 from persist.storage.keys import Keys
-from persist.storage.migrator import MigrationStopped, Pending, Progress
+from persist.storage.migrator import MigrationStopped, Pending
+from persist.storage.progress import OnProgress
 from persist.storage.schema import (
     SchemaMismatch,
     ahead,
@@ -100,7 +101,7 @@ def prepare_tables(
     types: list[EntityType],
     *,
     auto_migrate: bool,
-    on_progress: Progress,
+    on_progress: OnProgress,
 ) -> list[Pending]:
     """Create missing tables and migrate older ones. Return what was migrated.
 
@@ -149,7 +150,7 @@ def class_changes(dialect: Dialect, entity_type: EntityType) -> ClassChanges:
 
 
 def trim_journal(
-    dialect: Dialect, before: int | datetime, on_progress: Progress
+    dialect: Dialect, before: int | datetime, on_progress: OnProgress
 ) -> tuple[int, int]:
     """Delete the oldest changes. Return their number and the first ``seq`` that stays.
 
@@ -164,7 +165,7 @@ class HeadTooOld(Exception):
 
 
 def verify_journal(
-    dialect: Dialect, noted: Mapping[str, Any] | None, on_progress: Progress
+    dialect: Dialect, noted: Mapping[str, Any] | None, on_progress: OnProgress
 ) -> Verified:
     """Recompute every change and seal; ``noted`` has the ``seq`` and the ``hash`` of a
     seal that must be among them.

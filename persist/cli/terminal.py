@@ -20,6 +20,8 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
+from persist.storage.progress import OnProgress
+
 FAILED = 1
 """Exit status: the command was understood and did not succeed."""
 
@@ -28,9 +30,6 @@ REFUSED = 2
 
 LINE_INTERVAL_SECONDS = 5.0
 """Time between two progress lines where stderr is not a terminal."""
-
-OnProgress = Callable[[str, int, int], None]
-"""Called with a title, the number of records done and their total."""
 
 
 def reason_of(error: object) -> str:

@@ -37,6 +37,9 @@ Two texts are equal exactly if the JSON is equal (``true`` is not 1).
 
 INT64 = range(-(2**63), 2**63)
 
+INT64_BOUNDS = {"minimum": INT64.start, "maximum": INT64.stop - 1}
+"""The keywords of JSON Schema for an integer within 64 bits."""
+
 
 def normalize_number(number: float) -> int | float:
     """Return ``30.0`` as 30, as long as it fits into 64 bits; other doubles as is."""

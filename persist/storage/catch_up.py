@@ -8,10 +8,11 @@ import sqlalchemy as sa
 
 from persist.storage.catalog import Stale
 from persist.storage.dialect import Dialect
+from persist.storage.journal import LAST_SEQ
 from persist.storage.records import batches
 from persist.storage.sql import Session, Statement, big_integer
 from persist.storage.staging import Staging
-from persist.storage.tables import JOURNAL, JOURNAL_HEAD
+from persist.storage.tables import JOURNAL
 
 FEW_CHANGES = 100
 """Records that changed since they were staged: so few may be left to the
@@ -19,8 +20,6 @@ transaction."""
 
 MAX_ROUNDS = 20
 """Times that what changed meanwhile is staged again."""
-
-LAST_SEQ = Statement(sa.select(JOURNAL_HEAD.c.seq))
 
 
 @Statement

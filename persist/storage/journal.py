@@ -63,6 +63,9 @@ _NEWEST_FIRST = JOURNAL.c.revision.desc()
 
 INSERT_CHANGES = Inserter(JOURNAL)
 
+LAST_SEQ = Statement(sa.select(JOURNAL_HEAD.c.seq))
+"""Select the last ``seq`` of the journal."""
+
 
 @Statement
 def take_seqs(dialect: Dialect) -> sa.ClauseElement:

@@ -5,7 +5,6 @@ the record was at the cut.
 """
 
 import time
-from collections.abc import Callable
 from contextlib import closing
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -16,6 +15,7 @@ from persist.domain.record import dumps
 from persist.domain.seal import Seal, inclusion_paths
 from persist.storage.change_feed import JOURNAL_ENDS
 from persist.storage.dialect import Dialect
+from persist.storage.progress import OnProgress
 from persist.storage.seals import LEAF_HASHES, SEALS_AFTER, seal_of
 from persist.storage.sql import Inserter, Row, Session, Statement, big_integer
 from persist.storage.tables import JOURNAL, JOURNAL_BASES, JOURNAL_FIRST, SEALS
@@ -23,9 +23,6 @@ from persist.storage.unit_of_work import timestamp
 
 BATCH_CHANGES = 1_000
 """Changes after which a transaction of trimming ends, at the end of a seal."""
-
-OnProgress = Callable[[str, int, int], None]
-"""Is called with what is done, how much of it is done, and how much there is."""
 
 FIRST_SINCE = Statement(
     sa.select(JOURNAL.c.seq)

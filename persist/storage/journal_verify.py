@@ -1,7 +1,7 @@
 """Verification: recompute every leaf and seal of the journal and compare them."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 
@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from persist.domain.seal import Seal, merkle_root, root_from_path, seal_hash
 from persist.storage.change_feed import JOURNAL_ENDS
 from persist.storage.dialect import Dialect
+from persist.storage.progress import OnProgress
 from persist.storage.seals import (
     CHANGES_TO_SEAL,
     HASH_COLUMN,
@@ -59,9 +60,6 @@ UNSEALED = Statement(
     )
 )
 """Select the first change that is neither in the journal nor a base."""
-
-OnProgress = Callable[[str, int, int], None]
-"""Is called with what is done, how much of it is done, and how much there is."""
 
 
 class JournalAltered(Exception):

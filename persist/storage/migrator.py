@@ -7,7 +7,7 @@ schema version is recorded. A database is before a step or after it, never betwe
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from operator import attrgetter
@@ -31,6 +31,7 @@ from persist.storage.dialect import Dialect
 from persist.storage.dialect.columns import COLUMN_TYPES
 from persist.storage.journal import JournalWriter
 from persist.storage.layout import Layout, layout_of
+from persist.storage.progress import OnProgress, ignore_progress
 from persist.storage.record_migration import (
     MigratedRecords,
     NewData,
@@ -72,13 +73,6 @@ STORED = attrgetter(
 """Returns what is stored of a record."""
 
 INSERT_RUNS = Inserter(MIGRATIONS)
-
-Progress = Callable[[str, int, int], None]
-"""Is called with what is done, how many rows are done, and how many there are."""
-
-
-def ignore_progress(title: str, done: int, rows: int) -> None:
-    """Ignore the progress, for migrations that nobody watches."""
 
 
 class MigrationStopped(Exception):
@@ -147,7 +141,7 @@ def _chain(entity_type: EntityType, stored: int) -> tuple[MigrationStep, ...]:
         raise MigrationStopped(f"{entity_type.name}: {error.detail}") from error
 
 
-def migrate(dialect: Dialect, work: Pending, progress: Progress) -> None:
+def migrate(dialect: Dialect, work: Pending, progress: OnProgress) -> None:
     """Run the pending steps, each in its own transaction.
 
     Raises ``MigrationStopped``.
@@ -165,7 +159,7 @@ def _migrate(
     dialect: Dialect,
     entity_type: EntityType,
     step: MigrationStep,
-    progress: Progress,
+    progress: OnProgress,
 ) -> None:
     """Run one step unless another process has done it."""
     with (
@@ -216,7 +210,7 @@ class _Step:
         dialect: Dialect,
         entity_type: EntityType,
         step: MigrationStep,
-        progress: Progress,
+        progress: OnProgress,
     ) -> None:
         self._connection = connection
         self._session = Session(dialect, cursor_of(connection))

@@ -12,9 +12,9 @@ from persist.storage.record_migration import RecordFailures, bring_forward
 from persist.storage.restore_target import RestoreTarget
 from persist.storage.restore_writer import (
     LISTED_FAULTS,
+    IncomingRow,
     OnConflict,
     RestoreWriter,
-    Row,
 )
 from persist.storage.staging import Staging
 from persist.storage.unit_of_work import UnitOfWork
@@ -55,7 +55,7 @@ class RecordImport:
         self.writer.know(layout, has_table=True)
         self.writer.stage(layout.dialect, self._rows(records))
 
-    def _rows(self, records: Iterable[Mapping[str, Any]]) -> Iterator[Row]:
+    def _rows(self, records: Iterable[Mapping[str, Any]]) -> Iterator[IncomingRow]:
         name = self._target.layout.type.name
         failures = RecordFailures(LISTED_FAULTS)
         converted = bring_forward(

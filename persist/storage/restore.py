@@ -23,9 +23,9 @@ from persist.storage.record_migration import RecordFailures, bring_forward
 from persist.storage.restore_target import RestoreTarget, Steps, TargetFinder
 from persist.storage.restore_writer import (
     LISTED_FAULTS,
+    IncomingRow,
     OnConflict,
     RestoreWriter,
-    Row,
 )
 from persist.storage.snapshot_chunks import Pinned
 from persist.storage.staging import Staging
@@ -76,7 +76,7 @@ class Restore:
         """
         self.writer.stage(self._dialect, self._rows(content))
 
-    def _rows(self, content: Iterable[bytes]) -> Iterator[Row]:
+    def _rows(self, content: Iterable[bytes]) -> Iterator[IncomingRow]:
         failures = RecordFailures(LISTED_FAULTS)
         converted = bring_forward(
             self._records(content),
@@ -144,7 +144,7 @@ class Restore:
                 check_in_workspace(workspaces, workspace, name)
         return undeclared
 
-    def _row(self, record: Mapping[str, Any]) -> Row:
+    def _row(self, record: Mapping[str, Any]) -> IncomingRow:
         """Return a record of the snapshot as it will be stored."""
         target = self._target_of[record["collection"]]
         return target.row(record, self._workspace(record))

@@ -15,7 +15,7 @@ from persist.storage.catalog import Catalog, registered_layout
 from persist.storage.definitions import Definitions, StoredDefinition, plan_steps
 from persist.storage.dialect import Dialect
 from persist.storage.layout import Layout
-from persist.storage.restore_writer import Row
+from persist.storage.restore_writer import IncomingRow
 
 Steps = Sequence[Mapping[str, Any]]
 """Declarative steps as a client sends them."""
@@ -37,7 +37,7 @@ class RestoreTarget:
     from_versions: dict[int, int] = field(default_factory=dict)
     migrated: int = 0
 
-    def row(self, record: Mapping[str, Any], workspace: str) -> Row:
+    def row(self, record: Mapping[str, Any], workspace: str) -> IncomingRow:
         """Return a record as it will be stored in a workspace.
 
         Raises ``MigrationFailed`` and ``InvalidData``.
@@ -51,7 +51,7 @@ class RestoreTarget:
         text = dumps(data)
         self.from_versions[version] = self.from_versions.get(version, 0) + 1
         self.migrated += bool(steps)
-        return Row(
+        return IncomingRow(
             entity_type.name,
             workspace,
             record["id"],

@@ -54,7 +54,7 @@ class Decision(StrEnum):
     REFUSED = "refused"
 
 
-class Row(NamedTuple):
+class IncomingRow(NamedTuple):
     """A record on its way into the database.
 
     ``changed`` tells whether a migration step made other data of it.
@@ -124,7 +124,7 @@ def delete_incoming(dialect: Dialect) -> sa.ClauseElement:
     return sa.delete(INCOMING).where(*_OF_IDS, one_of)
 
 
-def _characters_of(row: Row) -> int:
+def _characters_of(row: IncomingRow) -> int:
     return len(row.text)
 
 
@@ -157,7 +157,7 @@ class RestoreWriter:
         if not has_table:
             self._without_table.add(name)
 
-    def stage(self, dialect: Dialect, rows: Iterable[Row]) -> None:
+    def stage(self, dialect: Dialect, rows: Iterable[IncomingRow]) -> None:
         """Decide and stage everything.
 
         Raises ``RestoreConflict`` with the records that exist already.
@@ -183,7 +183,7 @@ class RestoreWriter:
     def _stage_batch(
         self,
         reader: Session[Dialect],
-        rows: Iterable[Row],
+        rows: Iterable[IncomingRow],
     ) -> None:
         for (name, workspace), group in groupby(rows, key=lambda row: row[:2]):
             self._stage_rows(reader, name, workspace, list(group))
@@ -193,7 +193,7 @@ class RestoreWriter:
         reader: Session[Dialect],
         name: str,
         workspace: str,
-        rows: Sequence[Row],
+        rows: Sequence[IncomingRow],
     ) -> None:
         """Decide about records of one collection in a workspace, and stage them."""
         ids = [row.id for row in rows]
@@ -234,7 +234,7 @@ class RestoreWriter:
         rows = layout.by_ids.run(reader.cursor, values).fetchall()
         return {row[0]: layout.record(workspace, row) for row in rows}
 
-    def _decide(self, row: Row, current: Record | None) -> Decision:
+    def _decide(self, row: IncomingRow, current: Record | None) -> Decision:
         if current is None:
             return Decision.CREATED
         if self._on_conflict is OnConflict.SKIP:
@@ -253,7 +253,7 @@ class RestoreWriter:
         self,
         name: str,
         workspace: str,
-        rows: Sequence[Row],
+        rows: Sequence[IncomingRow],
         revisions: Mapping[str, int],
     ) -> None:
         layout = self._layouts[name]
@@ -298,7 +298,7 @@ class RestoreWriter:
         rows = []
         for decision, text in found:
             self.counts[Decision(decision)] -= 1
-            row = Row(*json.loads(text))
+            row = IncomingRow(*json.loads(text))
             rows.append(row)
         if not rows:
             return

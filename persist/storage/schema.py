@@ -18,12 +18,11 @@ from persist.storage.dialect import Dialect
 from persist.storage.layout import layout_of
 from persist.storage.migrator import (
     Pending,
-    Progress,
-    ignore_progress,
     migrate,
     pending,
     run_steps,
 )
+from persist.storage.progress import OnProgress, ignore_progress
 from persist.storage.table_upgrades import (
     add_missing_columns,
     seal_journal,
@@ -55,7 +54,7 @@ def prepare(
     types: Iterable[EntityType],
     *,
     auto_migrate: bool = True,
-    progress: Progress = ignore_progress,
+    progress: OnProgress = ignore_progress,
 ) -> list[Pending]:
     """Create missing tables and bring up to date those that are behind.
 

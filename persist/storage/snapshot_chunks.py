@@ -32,7 +32,6 @@ from persist.storage.sql import (
     big_integer,
 )
 from persist.storage.tables import (
-    JOURNAL_HEAD,
     SNAPSHOT_CHUNKS,
     SNAPSHOT_CONTENTS,
     SNAPSHOTS,
@@ -56,8 +55,6 @@ INSERT_SNAPSHOTS = Inserter(SNAPSHOTS)
 INSERT_CHUNKS = Inserter(SNAPSHOT_CHUNKS)
 INSERT_CONTENTS = Inserter(SNAPSHOT_CONTENTS)
 
-LAST_SEQ = Statement(sa.select(JOURNAL_HEAD.c.seq))
-"""Select the last ``seq`` of the journal."""
 
 HEAD = Statement(
     sa.select(

@@ -27,6 +27,7 @@ from persist.domain.workspace import DEFAULT
 from persist.storage.catalog import Catalog
 from persist.storage.definitions import Definitions
 from persist.storage.dialect import Dialect
+from persist.storage.journal import LAST_SEQ
 from persist.storage.layout import Layout
 from persist.storage.records import BATCH_ROWS
 from persist.storage.result_size import of_records
@@ -35,7 +36,6 @@ from persist.storage.snapshot_chunks import (
     CHUNK,
     DELETE_SNAPSHOT,
     HEAD,
-    LAST_SEQ,
     SWEEP,
     Pinned,
     Store,

@@ -9,18 +9,16 @@ import sqlalchemy as sa
 
 from persist.storage.catalog import Catalog
 from persist.storage.dialect import Dialect, Failure
+from persist.storage.journal import LAST_SEQ
 from persist.storage.record_reader import refusal
 from persist.storage.sql import Session, Statement
-from persist.storage.tables import JOURNAL_HEAD, SNAPSHOTS
+from persist.storage.tables import SNAPSHOTS
 
 COUNT_SECONDS = 60.0
 """Seconds between two counts of all records, at least."""
 
 COUNT_SHARE = 100
 """Counting takes at most one part in so many of the time."""
-
-LAST_SEQ = Statement(sa.select(JOURNAL_HEAD.c.seq))
-"""Select the last ``seq`` of the journal."""
 
 NEWEST_SNAPSHOT = Statement(
     sa.select(SNAPSHOTS.c.created_at)

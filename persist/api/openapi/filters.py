@@ -10,7 +10,7 @@ from functools import lru_cache
 from itertools import islice
 
 from persist.api.openapi.components import LARGEST_INLINE
-from persist.api.openapi.one_type import INT64_BOUNDS, any_of
+from persist.api.openapi.one_type import any_of
 from persist.api.openapi.shared import SHARED, Json, query_names
 from persist.domain.entity_type import EntityType
 from persist.domain.field import ENVELOPE, Field, FieldType, Path
@@ -22,6 +22,7 @@ from persist.domain.query import (
     Operator,
     operators_of,
 )
+from persist.domain.record import INT64_BOUNDS
 
 NESTED_LEVELS = 3
 """How deep members are listed; filters reach deeper ones as well."""

@@ -6,9 +6,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from persist.api.openapi.shared import Json
-from persist.domain.record import INT64
+from persist.domain.record import INT64_BOUNDS
 
-INT64_BOUNDS = {"minimum": INT64.start, "maximum": INT64.stop - 1}
 NOTHING: Json = {"not": {}}
 """The schema ``false``: no value fits."""
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
-from persist.domain.record import canonical_text
+from persist.domain.record import INT64_BOUNDS, canonical_text
 from persist.entity_types.json_schema.budget import CostBudget
 from persist.entity_types.json_schema.cost import (
     CostModel,
@@ -26,7 +26,6 @@ from persist.entity_types.json_schema.members import (
 )
 from persist.entity_types.json_schema.patterns import to_assertions
 from persist.entity_types.json_schema.schema_graph import (
-    INT64_BOUNDS,
     Graph,
     Node,
     asserts_integer,

@@ -15,7 +15,7 @@ from urllib.parse import quote, unquote
 from jsonschema_rs import Registry as CompiledRegistry
 
 from persist.domain.errors import Violation, pointer
-from persist.domain.record import INT64, dumps, normalize_number
+from persist.domain.record import INT64_BOUNDS, dumps, normalize_number
 from persist.entity_types.json_schema.dialects import NAMED, ONE, SEVERAL
 from persist.entity_types.json_schema.engine import PatternRefused, validator, weight
 from persist.entity_types.json_schema.patterns import (
@@ -24,9 +24,6 @@ from persist.entity_types.json_schema.patterns import (
     to_engine_syntax,
 )
 from persist.entity_types.json_schema.references import BASE
-
-INT64_BOUNDS = {"minimum": INT64.start, "maximum": INT64.stop - 1}
-"""What ``"type": "integer"`` asserts here, too."""
 
 _APPLICATORS_OF_ONE = ("$ref", "not", "if", "then", "else")
 _APPLICATORS_OF_SEVERAL = ("allOf", "anyOf", "oneOf")
