@@ -141,7 +141,7 @@ async def trash_page(
 
     return await database.read(
         read,
-        consistent=asked.count or size >= FEW_ROWS,
+        consistent=asked.count,
         brief=not query.searches_text,
     )
 

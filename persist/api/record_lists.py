@@ -18,7 +18,7 @@ from persist.api.responses import (
 from persist.api.target import Target
 from persist.storage.database import Database
 from persist.storage.reader import Reader
-from persist.storage.result_size import FEW_ROWS, fitting, of_records
+from persist.storage.result_size import fitting, of_records
 from persist.storage.sql import Row
 
 # Named, because Python builds the annotations of an inner function at each call.
@@ -59,7 +59,7 @@ class RecordLists:
 
         rows, total = await self._database.read(
             read,
-            consistent=asked.count or size >= FEW_ROWS,
+            consistent=asked.count,
             brief=not query.searches_text,
         )
         kept = fitting(rows, size, of_records)

@@ -28,9 +28,9 @@ from persist.entity_types.json_schema import Briefly, WouldTakeLong
 from persist.storage.catalog import Stale
 from persist.storage.database import Database
 from persist.storage.idempotency import KeyInUse, StoredAnswer
+from persist.storage.shared_threads import SharedThreads
 from persist.storage.sql import Connection
 from persist.storage.staging import Staging
-from persist.storage.turns import SharedThreads
 from persist.storage.unit_of_work import RecordKey, UnitOfWork
 from persist.storage.writer import Isolation
 

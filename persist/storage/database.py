@@ -43,11 +43,12 @@ from persist.storage.registered_indexes import update_registered_indexes
 from persist.storage.result_size import NotBrief
 from persist.storage.row_stream import RowStream
 from persist.storage.schema import prepare
+from persist.storage.shared_threads import SharedThreads
 from persist.storage.shares import CALLER
 from persist.storage.snapshots import Snapshots
 from persist.storage.sql import Connection, Row, Session
 from persist.storage.statistics import StatisticsCollector
-from persist.storage.turns import SharedThreads, Turns
+from persist.storage.turns import Turns
 from persist.storage.unit_of_work import RecordKey, UnitOfWork
 from persist.storage.worker import BatchWorker
 from persist.storage.writer import GroupCommitWriter, Isolation, Write

@@ -32,6 +32,7 @@ from persist.storage.records import count_statement, page_statement
 from persist.storage.result_size import (
     BRIEF_CHARACTERS,
     FEW_ROWS,
+    FIRST_ROWS,
     PAGE_CHARACTERS,
     Characters,
     NotBrief,
@@ -119,16 +120,26 @@ class Reader:
         """Return the rows of a query up to the weight of a page, and whether there may
         be more.
 
-        More than ``result_size.FEW_ROWS`` are read in a transaction, a few at a time.
+        More than ``result_size.FEW_ROWS`` are read a few at a time.
         """
         session = self.session
         connection = session.cursor.connection
         maximum = BRIEF_CHARACTERS if self._brief else PAGE_CHARACTERS
         cursor = session.cursor
+        first = FIRST_ROWS
         if values["limit"] > FEW_ROWS:
             cursor = session.dialect.stream_cursor(connection)
+        elif session.dialect.buffers_rows:
+            first = FEW_ROWS + 1
         statement.run(cursor, values)
-        rows, ended = fetch(cursor, characters, maximum=maximum, key=key, known=known)
+        rows, ended = fetch(
+            cursor,
+            characters,
+            first=first,
+            maximum=maximum,
+            key=key,
+            known=known,
+        )
         if ended or cursor is not session.cursor:
             # A query that is not read to its end holds its snapshot.
             cursor.close()

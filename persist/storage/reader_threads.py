@@ -16,9 +16,9 @@ from persist.storage.brief_limit import BriefLimit
 from persist.storage.capacity import READER_THREADS
 from persist.storage.dialect import Dialect
 from persist.storage.reader import Reader
+from persist.storage.shared_threads import SharedThreads
 from persist.storage.shares import CALLER, Shares
 from persist.storage.sql import Connection, Session
-from persist.storage.turns import SharedThreads
 
 Result = TypeVar("Result")
 

@@ -1,6 +1,7 @@
 """Result size: how much of a result is read at once, in characters of its text."""
 
 from collections.abc import Callable, Sequence
+from operator import itemgetter
 
 from persist.storage.journal import HISTORY
 from persist.storage.sql import Cursor, Row
@@ -33,10 +34,16 @@ class NotBrief(Exception):
 
 
 def fetch(
-    cursor: Cursor, characters: Characters, *, maximum: int, key: int, known: object
+    cursor: Cursor,
+    characters: Characters,
+    *,
+    first: int,
+    maximum: int,
+    key: int,
+    known: object,
 ) -> tuple[list[Row], bool]:
     """Return the rows of a query until they have more than ``maximum`` characters, and
-    whether that is why it stopped.
+    whether that is why it stopped. The ``first`` are fetched at once.
 
     Rows with the same value of the column ``key`` are never separated. There are always
     all rows of one key other than ``known``, which the page before had, and the row
@@ -44,7 +51,7 @@ def fetch(
     """
     rows: list[Row] = []
     total = 0
-    count = FIRST_ROWS
+    count = first
     while batch := cursor.fetchmany(count):
         rows += batch
         total += characters(batch)
@@ -88,9 +95,12 @@ def fitting(rows: Sequence[Row], size: int, characters: Characters) -> int:
     return len(rows)
 
 
+_data = itemgetter(5)
+
+
 def of_records(rows: Sequence[Row]) -> int:
     """Return the characters of the data of records."""
-    return sum([len(row[5]) for row in rows])
+    return sum(map(len, map(_data, rows)))
 
 
 def of_reports(rows: Sequence[Row]) -> int:

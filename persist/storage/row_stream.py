@@ -13,7 +13,7 @@ from persist.storage.sql import Compiled, Connection, Cursor, Row
 
 logger = logging.getLogger(__name__)
 
-BATCH_ROWS = 100
+BATCH_ROWS = 500
 """Rows of a batch at most."""
 
 BATCH_CHARACTERS = 1_048_576

@@ -1,16 +1,11 @@
-"""Turns: callers wait for one another, and use a few threads in turn."""
+"""Turns: callers wait for one another."""
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from functools import partial
-from typing import Any, TypeVar
 
 from persist.storage.shares import CALLER, Shares
-
-Result = TypeVar("Result")
 
 
 class Turns:
@@ -22,16 +17,6 @@ class Turns:
     def __init__(self, shares: Shares) -> None:
         self._shares = shares
         self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
-
-    @asynccontextmanager
-    async def turn(self) -> AsyncIterator[None]:
-        """Wait for a turn of the present caller, which lasts as long as the block."""
-        caller = CALLER.get()
-        await self.enter(caller)
-        try:
-            yield
-        finally:
-            self.leave(caller)
 
     async def begin(self, seconds: float) -> Callable[[], None]:
         """Wait for a turn of the present caller, and return what ends it.
@@ -86,25 +71,3 @@ class Turns:
         waiting.remove(turn)
         if not waiting:
             del self._waiting[caller]
-
-
-class SharedThreads:
-    """A few threads that callers use in turn."""
-
-    def __init__(self, name: str, threads: int) -> None:
-        self._turns = Turns(Shares(name, threads))
-        self._threads = ThreadPoolExecutor(threads, thread_name_prefix=name)
-
-    async def run(self, work: Callable[..., Result], *arguments: Any) -> Result:
-        """Run a function in a thread. Raises what it raises."""
-        loop = asyncio.get_running_loop()
-        async with self._turns.turn():
-            return await loop.run_in_executor(
-                self._threads,
-                work,
-                *arguments,
-            )
-
-    def close(self) -> None:
-        """End the threads when they have done what they do."""
-        self._threads.shutdown()

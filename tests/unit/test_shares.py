@@ -73,9 +73,10 @@ def test_callers_take_turns_and_each_waits_in_order() -> None:
 
     async def work(turns: Turns, caller: str) -> None:
         CALLER.set(caller)
-        async with turns.turn():
-            order.append(caller)
-            await asyncio.sleep(0)
+        await turns.enter(caller)
+        order.append(caller)
+        await asyncio.sleep(0)
+        turns.leave(caller)
 
     async def run() -> Turns:
         turns = Turns(Shares("threads", 1))

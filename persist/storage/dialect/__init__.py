@@ -96,6 +96,9 @@ class Dialect(Protocol):
     address: str
     """The URL without its secrets."""
 
+    buffers_rows: bool
+    """Whether all rows of a query are in memory as soon as it has run."""
+
     begin_write: str
     """Begins a transaction that writes."""
 
@@ -145,7 +148,10 @@ class Dialect(Protocol):
         """Return an SQLAlchemy engine, for DDL and its inspection."""
 
     def stream_cursor(self, connection: Connection) -> Cursor:
-        """Return a cursor that reads the rows of a query in batches."""
+        """Return a cursor that reads the rows of a query in batches.
+
+        The connection does nothing else until the cursor is closed.
+        """
 
     def read_any_text(self, connection: Connection) -> None:
         """Have a connection return texts that are no UTF-8, too.

@@ -23,6 +23,7 @@ from persist.storage.dialect import (
 )
 from persist.storage.dialect.postgresql_functions import function_statements
 from persist.storage.dialect.postgresql_sql import PostgreSQLSql
+from persist.storage.dialect.postgresql_stream import StreamCursor
 from persist.storage.sql import (
     Connection,
     Cursor,
@@ -124,6 +125,7 @@ class PostgreSQL(PostgreSQLSql):
     """
 
     name = "postgresql"
+    buffers_rows = True
     begin_write = f"BEGIN; SELECT pg_advisory_xact_lock_shared({SCHEMA_LOCK})"
     begin_group = f"{begin_write}; SET LOCAL statement_timeout = {GROUP_STATEMENT_MS}"
     # A change of a table waits for its readers, and an export may take long.
@@ -196,7 +198,7 @@ class PostgreSQL(PostgreSQLSql):
         return function_statements()
 
     def stream_cursor(self, connection: Connection) -> Cursor:
-        return cast(Cursor, _psycopg(connection).cursor(name="stream"))
+        return StreamCursor(_psycopg(connection))
 
     def read_any_text(self, connection: Connection) -> None:
         pass  # it stores nothing else

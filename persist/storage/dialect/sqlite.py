@@ -63,6 +63,7 @@ class Sqlite(SqliteSql):
     """The dialect of SQLite."""
 
     name = "sqlite"
+    buffers_rows = False
     begin_write = "BEGIN IMMEDIATE"
     begin_group = "BEGIN IMMEDIATE"
     begin_exclusive = "BEGIN IMMEDIATE"

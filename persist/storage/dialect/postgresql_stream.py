@@ -1,0 +1,61 @@
+"""Rows of PostgreSQL as they arrive: one statement, without a round trip for each
+batch of its rows."""
+
+from collections.abc import Generator, Iterable, Sequence
+from itertools import islice
+from typing import Any, Self
+
+import psycopg
+
+from persist.storage.sql import Row
+
+CHUNK_ROWS = 32 if psycopg.capabilities.has_stream_chunked() else 1
+"""Rows that are in memory at once as libpq has them; before version 17 it has one."""
+
+
+class StreamCursor:
+    """A cursor that runs one query, whose rows the server sends as they are read.
+
+    Its connection runs nothing else until the cursor is closed, which ends the query.
+    """
+
+    def __init__(self, connection: psycopg.Connection[Row]) -> None:
+        self.connection = connection
+        self._cursor = connection.cursor()
+        self._rows = _rows_of(())
+
+    @property
+    def rowcount(self) -> int:
+        """The number of rows, which is unknown."""
+        return -1
+
+    def execute(self, sql: str, parameters: Sequence[Any] = (), /) -> Self:
+        """Run a query. Its errors are raised when rows are fetched."""
+        self._rows = _rows_of(self._cursor.stream(sql, parameters, size=CHUNK_ROWS))
+        return self
+
+    def executemany(self, sql: str, parameters: Sequence[Row], /) -> None:
+        """Refuse: there is one query only."""
+        raise NotImplementedError
+
+    def fetchone(self) -> Row | None:
+        """Return the next row."""
+        return next(self._rows, None)
+
+    def fetchmany(self, size: int, /) -> list[Row]:
+        """Return at most ``size`` further rows."""
+        return list(islice(self._rows, size))
+
+    def fetchall(self) -> list[Row]:
+        """Return all further rows."""
+        return list(self._rows)
+
+    def close(self) -> None:
+        """End the query."""
+        self._rows.close()
+        self._cursor.close()
+
+
+def _rows_of(rows: Iterable[Row]) -> Generator[Row]:
+    """Yield rows; closing this closes what yields them."""
+    yield from rows
