@@ -36,12 +36,14 @@ class Turns:
         if caller not in self._waiting and self._shares.allows(caller):
             self._shares.take(caller)
             return
-        turn = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        turn = loop.create_future()
         self._waiting.setdefault(caller, deque()).append(turn)
         try:
             await turn
         except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():
+            has_begun = turn.done() and not turn.cancelled()
+            if has_begun:
                 self.leave(caller)
             else:
                 self._forget(caller, turn)

@@ -29,12 +29,27 @@ class StreamCursor:
         """The number of rows, which is unknown."""
         return -1
 
-    def execute(self, sql: str, parameters: Sequence[Any] = (), /) -> Self:
+    def execute(
+        self,
+        sql: str,
+        parameters: Sequence[Any] = (),
+        /,
+    ) -> Self:
         """Run a query. Its errors are raised when rows are fetched."""
-        self._rows = _rows_of(self._cursor.stream(sql, parameters, size=CHUNK_ROWS))
+        rows = self._cursor.stream(
+            sql,
+            parameters,
+            size=CHUNK_ROWS,
+        )
+        self._rows = _rows_of(rows)
         return self
 
-    def executemany(self, sql: str, parameters: Sequence[Row], /) -> None:
+    def executemany(
+        self,
+        sql: str,
+        parameters: Sequence[Row],
+        /,
+    ) -> None:
         """Refuse: there is one query only."""
         raise NotImplementedError
 
@@ -44,7 +59,8 @@ class StreamCursor:
 
     def fetchmany(self, size: int, /) -> list[Row]:
         """Return at most ``size`` further rows."""
-        return list(islice(self._rows, size))
+        rows = islice(self._rows, size)
+        return list(rows)
 
     def fetchall(self) -> list[Row]:
         """Return all further rows."""
