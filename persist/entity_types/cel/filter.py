@@ -60,6 +60,7 @@ TEXT_FUNCTIONS: Mapping[str, Function] = {
 }
 JOINS: Mapping[str, Function] = {"_&&_": Function.AND, "_||_": Function.OR}
 
+# The literals true and false as conditions: the id of a record is never null.
 _NEVER = Call(Function.ISNULL, (Member(ENVELOPE["id"]),))
 _ALWAYS = Call(Function.NOT, (_NEVER,))
 
