@@ -17,6 +17,7 @@ from tests.support.collection import Collection
 from tests.support.postgres import create_database, postgres_server
 from tests.support.server import Server, serving
 from tests.support.twins import named, register_twins
+from tests.support.typescript import built
 
 NewDatabase = Callable[[], str]
 
@@ -123,6 +124,12 @@ def service(
 def client(service: Service) -> httpx.Client:
     """A client that fails the test on any internal error."""
     return service.client
+
+
+@pytest.fixture(scope="session")
+def typescript(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the client for TypeScript and its tests, built."""
+    return built(tmp_path_factory)
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@ import json
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -11,7 +12,7 @@ from tests.conftest import NewDatabase
 from tests.support.forked import ROOT
 from tests.support.problems import Json
 from tests.support.program import serving, showcase
-from tests.support.server import Server
+from tests.support.server import Server, start
 from tests.support.server import serving as serving_on
 
 CATALOGUE = [
@@ -106,6 +107,9 @@ STORY = [
     *END,
 ]
 
+APP = {"MODELS": "app.models"}
+"""The settings of a service of this deployment."""
+
 OTHER_CATALOGUE = '''
 from persist import entity
 from sqlmodel import Field, SQLModel
@@ -135,14 +139,17 @@ def report(
 
 
 @pytest.fixture(scope="module")
+def database_url(new_database: NewDatabase) -> str:
+    return new_database()
+
+
+@pytest.fixture(scope="module")
 def running(
-    new_database: NewDatabase, tmp_path_factory: pytest.TempPathFactory
+    database_url: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Server]:
     """A service that runs anyway, on either database."""
     folder = tmp_path_factory.mktemp("running")
-    with serving_on(
-        new_database(), folder, settings={"MODELS": "app.models"}
-    ) as server:
+    with serving_on(database_url, folder, settings=APP) as server:
         yield server
 
 
@@ -170,6 +177,40 @@ def test_a_running_service_is_checked_again_and_again_and_left_as_it_was(
     assert_as_it_was(running.url)
 
 
+def test_the_typescript_client_tells_the_same_story(
+    running: Server, database_url: str, typescript: Path
+) -> None:
+    script = typescript / "dist-test" / "test" / "showcase.js"
+    command = ["node", str(script), running.url, str(ROOT), "--restart"]
+    with subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as node:
+        assert node.stdin is not None
+        assert node.stdout is not None
+        lines = []
+        for line in node.stdout:
+            if line == "restart\n":
+                restart(running, database_url)
+                node.stdin.write("\n")
+                node.stdin.flush()
+            else:
+                lines.append(line.strip())
+    assert lines == [f"✓ {title}" for title in STORY]
+    assert node.returncode == 0
+    assert_as_it_was(running.url)
+
+
+def restart(server: Server, database_url: str) -> None:
+    """Stop the service and start it again at the same address."""
+    server.stop()
+    folder, port = server.log.parent, urlsplit(server.url).port
+    server.process = start(database_url, folder, settings=APP, port=port).process
+
+
 def test_a_type_that_was_registered_before_stays(
     running: Server, tmp_path: Path
 ) -> None:
@@ -189,7 +230,7 @@ def test_the_database_of_its_own_service_can_be_chosen_and_is_left_as_it_was(
     for _ in range(2):
         steps = checked_steps(showcase(tmp_path, "--json", "--database-url", url))
         assert [step["title"] for step in steps] == STORY
-    with serving_on(url, tmp_path, settings={"MODELS": "app.models"}) as server:
+    with serving_on(url, tmp_path, settings=APP) as server:
         assert_as_it_was(server.url)
 
 

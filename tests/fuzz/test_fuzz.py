@@ -12,16 +12,24 @@ import pytest
 from tests.conftest import NewDatabase
 from tests.support.forked import ROOT
 from tests.support.server import Server, serving
+from tests.support.twins import register_twins
 
 CONFIGURATION = ROOT / "tests" / "support" / "schemathesis.toml"
+
+
+LONG_SECONDS = 300
+"""How long each long fuzzing takes: with both, a database is fuzzed for ten minutes."""
 
 
 @pytest.fixture(scope="module")
 def fuzzed(
     new_database: NewDatabase, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Server]:
-    """A service of its own: the fuzzer deletes what it finds."""
-    with serving(new_database(), tmp_path_factory.mktemp("fuzz")) as server:
+    """A service of its own, of typed and registered collections: the fuzzer deletes
+    what it finds."""
+    folder = tmp_path_factory.mktemp("fuzz")
+    with serving(new_database(), folder) as server, server.client() as client:
+        register_twins(client)
         yield server
 
 
@@ -81,6 +89,9 @@ def test_a_short_fuzzing_finds_nothing(fuzzed: Server, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_long_fuzzing_finds_nothing(fuzzed: Server, tmp_path: Path) -> None:
-    options = ["--max-examples", "100", "--generation-database", "none"]
-    fuzz(fuzzed, tmp_path, *options)
+@pytest.mark.parametrize("phases", ["examples,coverage,fuzzing", "stateful"])
+def test_a_long_fuzzing_finds_nothing(
+    fuzzed: Server, tmp_path: Path, phases: str
+) -> None:
+    options = ["--phases", phases, "--max-time", str(LONG_SECONDS)]
+    fuzz(fuzzed, tmp_path, *options, "--generation-database", "none")
