@@ -147,8 +147,8 @@ class Workshop:
         self.drive_typescript(target, "drive_openapi_fetch.ts")
 
     def client_for_typescript(self) -> None:
-        """Write the types of ``clients/typescript``; fail where they have changed, or
-        where the client does without what every browser has."""
+        """Write the types of ``clients/typescript``, compile it with what every browser
+        has, and run the example of its README; fail where the types have changed."""
         reduced = self.folder / "types.json"
         reduced.write_text(json.dumps(with_schemas(self.document, TYPES)))
         written = self.folder / "types.ts"
@@ -158,6 +158,19 @@ class Workshop:
             COMMITTED_TYPES.write_text(content)
             raise Failed(f"{COMMITTED_TYPES.relative_to(ROOT)} was out of date")
         self.run(NODE / "tsc", "--project", PACKAGE, "--noEmit")
+        folder = self.folder / "typescript"
+        shutil.copytree(PACKAGE / "src", folder)
+        example = (PACKAGE / "README.md").read_text().split("```")[1]
+        for documented, used in (
+            ("ts\n", ""),
+            ("persist-service-client", "./index.js"),
+            ('http://127.0.0.1:8000", { key: "…" }', f'{self.url}"'),
+        ):
+            assert documented in example
+            example = example.replace(documented, used, 1)
+        driver = folder / "example.ts"
+        driver.write_text(example)
+        self.run_typescript(folder, driver)
 
     def hey_api(self) -> None:
         target = self.folder / "hey-api"
@@ -176,12 +189,15 @@ class Workshop:
         self.drive_typescript(target, "drive_orval.ts")
 
     def drive_typescript(self, folder: Path, name: str) -> None:
+        self.run_typescript(folder, Path(shutil.copy(HERE / "drivers" / name, folder)))
+
+    def run_typescript(self, folder: Path, driver: Path) -> None:
         """Compile a client with a program that uses it under the strictest rules, and
         run the program."""
-        driver = Path(shutil.copy(HERE / "drivers" / name, folder))
         self.run(
             NODE / "tsc",
-            *("--strict", "--target", "es2022", "--lib", "es2022,dom,dom.iterable"),
+            *("--strict", "--target", "es2022"),
+            *("--lib", "es2022,dom,dom.iterable,dom.asynciterable"),
             *("--module", "esnext", "--moduleResolution", "bundler"),
             *("--noEmit", *folder.rglob("*.ts")),
         )

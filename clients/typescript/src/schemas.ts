@@ -10,21 +10,31 @@ export interface components {
         readonly Change: {
             /** @description Grows in the order of commits. */
             readonly seq: number;
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description When it was written.
+             */
             readonly at: string;
+            /** @description null in the default workspace. */
             readonly workspace: string | null;
             readonly collection: string;
-            /** Format: uuid */
+            /**
+             * Format: uuid
+             * @description The id of the record.
+             */
             readonly id: string;
+            /** @description The revision of the record after it. */
             readonly revision: number;
             readonly schema_version: number;
             /** @enum {string} */
             readonly operation: "create" | "replace" | "patch" | "command" | "delete" | "restore" | "migrate" | "revert";
+            /** @description The command that made it, if one did. */
             readonly command: string | null;
             /** @description What the command or the service was given. Any JSON. */
             readonly payload: unknown;
             /** @description The name of the caller's key. */
             readonly actor: string | null;
+            /** @description The `X-Request-ID` of its request. */
             readonly request_id: string | null;
             /** @description The data after the change, of the schema version it had then. Null after a deletion, and where it was erased. */
             readonly data: {
@@ -62,19 +72,25 @@ export interface components {
             readonly reason: string | null;
             /** @description What the command returned. Any JSON. */
             readonly result: unknown;
+            /** @description The revision of the record after it. */
             readonly revision: number;
         };
         /** @description An error (RFC 9457). Some problems have further members, such as the current `revision`. */
         readonly Problem: {
             /** @description The address of the explanation: `/problems/<code>`. */
             readonly type: string;
+            /** @description What kind of problem it is, in a sentence. */
             readonly title: string;
             readonly status: number;
             /** @description What is wrong this time, and what to do. */
             readonly detail: string;
+            /** @description The path that was asked for. */
             readonly instance: string;
+            /** @description What kind of problem it is, for programs. */
             readonly code: string;
+            /** @description The `X-Request-ID` of the answer, which the log has, too. */
             readonly request_id: string;
+            /** @description What is wrong with an input, member by member. */
             readonly errors?: readonly components["schemas"]["Violation"][];
         } & {
             readonly [key: string]: unknown;
@@ -84,8 +100,11 @@ export interface components {
             /** Format: uuid */
             readonly id: string;
             readonly collection: string;
+            /** @description null in the default workspace. */
             readonly workspace: string | null;
+            /** @description 1 at first, one more with every change: the `ETag`. */
             readonly revision: number;
+            /** @description The version of the schema that `data` fits. */
             readonly schema_version: number;
             /** Format: date-time */
             readonly created_at: string;
@@ -131,6 +150,7 @@ export interface components {
         readonly Violation: {
             /** @description A JSON Pointer (RFC 6901) to the member itself. */
             readonly pointer: string;
+            /** @description What is wrong with it. */
             readonly detail: string;
         };
     };

@@ -44,17 +44,19 @@ BYTES: Json = {"type": "string", "format": "binary"}
 ENTITY_TAGS_OR_REVISION = rf"^[0-9]+$|{ENTITY_TAGS}"
 
 _ANY_DATA = schema("AnyData")
+_TITLE: Json = {"title": "A title"}
+_RETITLE = [{"op": "replace", "path": "/title", "value": "Another title"}]
 
-_OF_ANY_COLLECTION = {
-    "Bytes": BYTES,
-    "Create": _ANY_DATA,
-    "JsonPatch": schema("JsonPatch"),
-    "Lines": {"type": "string"},
-    "MergePatch": _ANY_DATA,
-    "Payload": _ANY_DATA,
-    "Revert": schema("Revert"),
+_OF_ANY_COLLECTION: dict[str, Json] = {
+    "Bytes": {"schema": BYTES},
+    "Create": {"schema": _ANY_DATA, "example": _TITLE},
+    "JsonPatch": {"schema": schema("JsonPatch"), "example": _RETITLE},
+    "Lines": {"schema": {"type": "string"}, "example": '{"title":"A title"}\n'},
+    "MergePatch": {"schema": _ANY_DATA, "example": _TITLE},
+    "Payload": {"schema": _ANY_DATA, "example": {}},
+    "Revert": {"schema": schema("Revert"), "example": {"to_revision": 1}},
 }
-"""The schemas of bodies where no entity type is known."""
+"""The bodies where no entity type is known."""
 
 
 def request_body(operation: str) -> Json | None:
@@ -63,16 +65,12 @@ def request_body(operation: str) -> Json | None:
     contents = operation_parts(operation).get("body")
     if contents is not None:
         content = {
-            media_type: {"schema": _OF_ANY_COLLECTION[name]}
+            media_type: _OF_ANY_COLLECTION[name]
             for media_type, name in contents.items()
         }
-        return {"content": content}
+        return {"required": "Payload" not in contents.values(), "content": content}
     if operation == "invoke_in_workspace":
-        payload = {
-            "schema": _ANY_DATA,
-            "example": {},
-        }
-        return {"content": {JSON: payload}}
+        return {"content": {JSON: _OF_ANY_COLLECTION["Payload"]}}
     if operation not in _REQUESTS:
         return None
     return _validated_body(operation)

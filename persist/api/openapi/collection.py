@@ -84,7 +84,7 @@ def _responses(base: str) -> Json:
 def _tag(entity_type: EntityType) -> Json:
     description = entity_type.description or f"The collection `{entity_type.name}`."
     document = f"collections/{entity_type.name}/openapi.json"
-    link = f"[The document of only this collection]({document})"
+    link = f"[Its own document]({document})"
     return {
         "name": entity_type.name,
         "description": f"{description}\n\n{link}",
@@ -119,12 +119,12 @@ class _CollectionOperations:
             "operationId": f"{self.prefix}_{self._verb(route, command)}",
             "summary": route.summary,
         }
-        description = shared.get("description")
+        description = shared["description"]
         if command is not None:
             operation["summary"] = _summary(route, command)
             if route.operation == "invoke":
-                description = command.description
-        operation["description"] = description or operation["summary"] + "."
+                description = command.description or description
+        operation["description"] = description
         operation["parameters"] = [*path_parameters(path), *self._parameters(route)]
         body = self._body(route, command)
         if body is not None:

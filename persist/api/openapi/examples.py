@@ -15,6 +15,7 @@ _FORMATS = {
     "date-time": "2026-11-22T17:00:00Z",
     "date": "2026-11-22",
     "time": "17:00:00Z",
+    "decimal": "10.50",
     "duration": "PT1H",
     "email": "ada@example.com",
     "hostname": "example.com",

@@ -202,9 +202,13 @@ class _CollectionSchemas:
         return self._partial(members)
 
     def _envelope(self, member: str) -> Json:
-        """Return the schema of a record whose data has the schema of that name."""
+        """Return the schema of a record whose data has the schema of that name. What
+        the members of the envelope mean is said once, in the schema ``Record``."""
         envelope: Json = SHARED["schemas"]["Record"]
-        properties = dict(envelope["properties"])
+        properties = {
+            name: {key: value for key, value in part.items() if key != "description"}
+            for name, part in envelope["properties"].items()
+        }
         properties["collection"] = {
             "type": "string",
             "const": self._type.name,

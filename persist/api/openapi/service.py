@@ -37,7 +37,7 @@ def _operation(route: Route, operation_id: str) -> Json:
         "tags": list(route.tags),
         "operationId": operation_id,
         "summary": route.summary,
-        "description": shared.get("description", f"{route.summary}."),
+        "description": shared["description"],
     }
     names = [name for name in parameter_names(route.operation) if name != "*"]
     operation["parameters"] = [*path_parameters(route.path), *map(parameter, names)]

@@ -39,19 +39,28 @@ const foldedFilters = ({ React: { createElement } }) => ({
   },
 });
 
+function element(name, ...content) {
+  const made = document.createElement(name);
+  made.append(...content);
+  return made;
+}
+
 function typed(complaint) {
-  const form = document.createElement("form");
-  const label = document.createElement("label");
-  label.textContent =
-    "This service asks for a key. On its machine, `persist keys create --name you --scope '*:read'` makes one. " +
-    "It stays in this tab, and what you see here is what it may do.";
-  const field = document.createElement("input");
+  const label = element(
+    "label",
+    "This service asks for a key. On its machine, ",
+    element("code", "persist keys create --name you --scope '*:read'"),
+    " makes one. It stays in this tab, and what you see here is what it may do.",
+  );
+  const field = element("input");
   field.type = "password";
   field.placeholder = "Key";
   field.autocomplete = "off";
-  const button = document.createElement("button");
-  button.textContent = "Show";
-  form.append(label, field, button, ` ${complaint}`);
+  label.htmlFor = field.id = "key";
+  const refusal = element("span", complaint);
+  refusal.role = "alert";
+  const form = element("form", label, field, element("button", "Show"), refusal);
+  document.getElementById("guide").open = false;
   document.getElementById("collections").append(form);
   field.focus();
   return new Promise((resolve) => {
@@ -70,11 +79,11 @@ async function admitted() {
   }
 }
 
-function show(url) {
+function show(source) {
   window.ui = SwaggerUIBundle({
     requestInterceptor: (request) => ({ ...request, headers: { ...authorization(), ...request.headers } }),
     onComplete: () => key && window.ui.preauthorizeApiKey("key", key),
-    url,
+    ...source,
     dom_id: "#swagger-ui",
     deepLinking: true,
     docExpansion: "none",
@@ -87,40 +96,50 @@ function show(url) {
 }
 
 function link(text, address) {
-  const made = document.createElement("a");
-  made.textContent = text;
+  const made = element("a", text);
   made.href = address;
   return made;
 }
 
 function offer(collections) {
-  const search = document.createElement("input");
+  const search = element("input");
   search.type = "search";
   search.placeholder = `Filter ${collections.length} collections`;
-  const list = document.createElement("ul");
+  const list = element("ul");
   for (const { name, description } of collections) {
-    const item = document.createElement("li");
-    item.append(link(name, `?collection=${name}`), ` ${description.split("\n")[0]}`);
-    list.append(item);
+    list.append(element("li", link(name, `?collection=${name}`), ` ${description.split("\n")[0]}`));
   }
   search.addEventListener("input", () => {
     const wanted = search.value.toLowerCase();
     for (const item of list.children) item.hidden = !item.textContent.toLowerCase().includes(wanted);
   });
-  const everything = document.createElement("p");
-  everything.append(link("Everything in one document (slow)", "?collection="));
-  document.getElementById("collections").append(search, list, everything);
+  const service = element("p", link("The service: transactions, changes, workspaces, snapshots …", "?service"));
+  const everything = element("p", link("Everything in one document (slow)", "?collection="));
+  document.getElementById("collections").append(search, list, service, everything);
+}
+
+// What belongs to no collection is a small part of the document.
+async function ofTheService() {
+  const whole = await (await fetch("openapi.json", { headers: authorization() })).json();
+  const tags = new Set(whole["x-tagGroups"].find(({ name }) => name === "Service").tags);
+  const isOwn = (item) => Object.values(item).every((operation) => tags.has(operation.tags[0]));
+  const paths = Object.fromEntries(Object.entries(whole.paths).filter(([, item]) => isOwn(item)));
+  return { ...whole, tags: whole.tags.filter(({ name }) => tags.has(name)), paths };
 }
 
 async function start() {
   await admitted();
   if (/^[a-z][a-z0-9-]{0,62}$/.test(chosen ?? "")) {
     document.getElementById("collections").append(link("All collections", "?"));
-    return show(`collections/${chosen}/openapi.json`);
+    return show({ url: `collections/${chosen}/openapi.json` });
+  }
+  if (params.has("service")) {
+    document.getElementById("collections").append(link("All collections", "?"));
+    return show({ spec: await ofTheService() });
   }
   const answer = chosen === null ? await fetch("collections", { headers: authorization() }) : null;
   const collections = answer?.ok ? (await answer.json()).items : [];
-  return collections.length > MANY ? offer(collections) : show("openapi.json");
+  return collections.length > MANY ? offer(collections) : show({ url: "openapi.json" });
 }
 
 start();
