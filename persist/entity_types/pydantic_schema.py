@@ -194,7 +194,8 @@ def _duration(core: CoreSchema) -> CoreSchema:
 def _duration_text(value: timedelta) -> str:
     """Return a duration in days, hours, minutes and seconds.
 
-    Pydantic writes 365 days as P1Y, and a year has no length.
+    Pydantic writes 365 days as P1Y, and a year has no length. RFC 3339, appendix A,
+    knows no hours and seconds without the minutes between them.
     """
     if value < timedelta(0):
         return f"-{_duration_text(-value)}"
@@ -202,9 +203,14 @@ def _duration_text(value: timedelta) -> str:
     hours, minutes = divmod(minutes, 60)
     fraction = f".{value.microseconds:06}".rstrip("0") if value.microseconds else ""
     days = f"{value.days}D" if value.days else ""
-    parts = ((hours, "H"), (minutes, "M"), (f"{seconds}{fraction}", "S"))
+    has_seconds = bool(seconds or fraction)
+    parts = (
+        (hours, "H", hours > 0),
+        (minutes, "M", minutes > 0 or (hours > 0 and has_seconds)),
+        (f"{seconds}{fraction}", "S", has_seconds),
+    )
     time_of_day = "".join(
-        f"{count}{unit}" for count, unit in parts if count not in (0, "0")
+        f"{count}{unit}" for count, unit, is_written in parts if is_written
     )
     if not time_of_day:
         return f"P{days}" if days else "PT0S"

@@ -148,7 +148,7 @@ class Workshop:
 
     def client_for_typescript(self) -> None:
         """Write the types of ``clients/typescript``, compile it with what every browser
-        has, and run the example of its README; fail where the types have changed."""
+        has, and run the examples of its pages; fail where the types have changed."""
         reduced = self.folder / "types.json"
         reduced.write_text(json.dumps(with_schemas(self.document, TYPES)))
         written = self.folder / "types.ts"
@@ -160,17 +160,17 @@ class Workshop:
         self.run(NODE / "tsc", "--project", PACKAGE, "--noEmit")
         folder = self.folder / "typescript"
         shutil.copytree(PACKAGE / "src", folder)
-        example = (PACKAGE / "README.md").read_text().split("```")[1]
-        for documented, used in (
-            ("ts\n", ""),
-            ("persist-service-client", "./index.js"),
-            ('http://127.0.0.1:8000", { key: "…" }', f'{self.url}"'),
-        ):
-            assert documented in example
-            example = example.replace(documented, used, 1)
-        driver = folder / "example.ts"
-        driver.write_text(example)
-        self.run_typescript(folder, driver)
+        for page in (PACKAGE / "README.md", ROOT / "docs/how-to/use-the-client.md"):
+            example = page.read_text().split("```ts\n")[1].split("```")[0]
+            for documented, used in (
+                ("persist-service-client", "./index.js"),
+                ("http://127.0.0.1:8000", self.url),
+                (', { key: "…" }', ""),
+            ):
+                example = example.replace(documented, used)
+            driver = folder / "example.ts"
+            driver.write_text(example)
+            self.run_typescript(folder, driver)
 
     def hey_api(self) -> None:
         target = self.folder / "hey-api"

@@ -551,6 +551,7 @@ SENT: list[tuple[Json, Json]] = [
     ({"day": "2026-01-02"}, {"day": "2026-01-02"}),
     ({"at": "03:04:05"}, {"at": "03:04:05"}),
     ({"lasts": "PT60M"}, {"lasts": "PT1H"}),
+    ({"lasts": "PT7H43S"}, {"lasts": "PT7H0M43S"}),
     ({"total": "10.50"}, {"total": "10.50"}),
     ({"total": 10.5}, {"total": "10.5"}),
     ({"total": 7}, {"total": "7"}),

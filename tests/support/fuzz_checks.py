@@ -39,7 +39,7 @@ LARGE_NUMBERS = "the body holds numbers that cannot be stored"
 
 # A duration of months or years has no length: it is equal to another, not longer.
 COMPARABLE_DURATIONS = st.builds(
-    "P{}DT{}H{}S".format, st.integers(0, 999), st.integers(0, 23), st.integers(0, 59)
+    "P{}DT{}H{}M".format, st.integers(0, 999), st.integers(0, 23), st.integers(0, 59)
 )
 DECIMALS = st.decimals(-(10**18), 10**18, places=4).map(str)
 schemathesis.openapi.format("duration", COMPARABLE_DURATIONS)
@@ -69,10 +69,12 @@ def what_the_schema_allows_is_accepted(
     )
     excluded = any(pair <= query for pair in EXCLUSIVE)
     are_lines = case.path.endswith("/import")
+    # A series of requests takes this filter for the id of a record.
+    names_an_id = "oddities" in case.path and "id" in query
     # The coverage phase sends this whatever the pattern of the headers is.
     headers: dict[str, str] = dict(case.headers or {})
     has_wrong_tag = "0" in (headers.get("If-Match"), headers.get("If-None-Match"))
-    if lacks_a_filter or excluded or are_lines or has_wrong_tag:
+    if lacks_a_filter or excluded or are_lines or has_wrong_tag or names_an_id:
         return None
     if BEYOND_A_SCHEMA & query or case.path == "/changes/undo":
         return None

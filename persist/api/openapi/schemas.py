@@ -114,9 +114,11 @@ class _CollectionSchemas:
         return converted
 
     def _create(self) -> Json:
-        """Return the schema of data to store; descriptions name the defaults."""
+        """Return the schema of data to store; descriptions name the defaults. Examples
+        of members are those of the body."""
         create = self._data("Create")
         properties = create.get("properties", {})
+        _drop_examples(properties)
         declared = self._type.schema.get("properties", {})
         for name, part in declared.items():
             if not isinstance(part, Mapping) or part.get("default") is None:
@@ -133,8 +135,6 @@ class _CollectionSchemas:
         """Return the schema of stored data: members with a default are always there."""
         read = self._data("Read")
         properties = read.get("properties")
-        for part in (properties or {}).values():
-            part.pop("examples", None)
         if not isinstance(properties, dict) or self._is_composed:
             return read
         computed = self._computed()
@@ -166,9 +166,8 @@ class _CollectionSchemas:
         return isinstance(part, Mapping) and "default" in part
 
     def _members(self) -> dict[str, Json]:
-        """Return the schema of each top-level member, without examples, which the
-        schema of data to store has; any value where another part of the schema
-        declares it."""
+        """Return the schema of each top-level member; any value where another part of
+        the schema declares it."""
         source = self._type.schema
         own = source.get("properties", {})
         members: dict[str, Json] = {}
@@ -176,10 +175,7 @@ class _CollectionSchemas:
             members[name] = {}
             if name in own:
                 part = own[name]
-                member = self._components.part(source, part, self._base, name)
-                if isinstance(member, dict):
-                    member.pop("examples", None)
-                members[name] = member
+                members[name] = self._components.part(source, part, self._base, name)
         return members
 
     def _partial(self, members: dict[str, Json]) -> Json:
@@ -193,7 +189,7 @@ class _CollectionSchemas:
         of an inner object are merged one by one."""
         required = self._type.schema.get("required", ())
         members: dict[str, Json] = {}
-        for name, part in self._members().items():
+        for name, part in _drop_examples(self._members()).items():
             field_type = self._type.fields[name].type
             merged = _MERGED.get(field_type, part)
             is_nullable = NULL in merged.get("anyOf", ())
@@ -234,7 +230,7 @@ class _CollectionSchemas:
         name = command.name
         payload = payload_name(base, name)
         if name == "set":
-            converted = self._partial(self._members())
+            converted = self._partial(_drop_examples(self._members()))
             converted["minProperties"] = 1
         else:
             prefix = base + pascal_case(name)
@@ -259,6 +255,14 @@ class _CollectionSchemas:
             "required": ["result", "record"],
             "properties": properties,
         }
+
+
+def _drop_examples(members: dict[str, Any]) -> dict[str, Any]:
+    """Return the same schemas of members without their examples."""
+    for part in members.values():
+        if isinstance(part, dict):
+            part.pop("examples", None)
+    return members
 
 
 def _of_objects(converted: Json) -> Json:
