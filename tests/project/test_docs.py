@@ -88,7 +88,8 @@ def test_every_block_of_a_page_can_be_read_by_its_language(page: Path) -> None:
         elif language == "sh":
             subprocess.run(["bash", "-n"], input=block, text=True, check=True)
         else:
-            assert language in ("console", "text", "dockerfile", "ini"), language
+            others = ("console", "text", "dockerfile", "ini", "ts")
+            assert language in others, language
 
 
 @pytest.mark.parametrize("page", reference_pages.generated_pages(), ids=name_of)
