@@ -199,22 +199,23 @@ def _duration_text(value: timedelta) -> str:
     """
     if value < timedelta(0):
         return f"-{_duration_text(-value)}"
-    minutes, seconds = divmod(value.seconds, 60)
-    hours, minutes = divmod(minutes, 60)
-    fraction = f".{value.microseconds:06}".rstrip("0") if value.microseconds else ""
     days = f"{value.days}D" if value.days else ""
-    has_seconds = bool(seconds or fraction)
-    parts = (
-        (hours, "H", hours > 0),
-        (minutes, "M", minutes > 0 or (hours > 0 and has_seconds)),
-        (f"{seconds}{fraction}", "S", has_seconds),
-    )
-    time_of_day = "".join(
-        f"{count}{unit}" for count, unit, is_written in parts if is_written
-    )
-    if not time_of_day:
-        return f"P{days}" if days else "PT0S"
-    return f"P{days}T{time_of_day}"
+    time_of_day = _time_text(value.seconds, value.microseconds)
+    if not days and not time_of_day:
+        return "PT0S"
+    return f"P{days}T{time_of_day}" if time_of_day else f"P{days}"
+
+
+def _time_text(seconds: int, microseconds: int) -> str:
+    """Return the hours, minutes and seconds of a duration, "" where there are none."""
+    minutes, seconds = divmod(seconds, 60)
+    hours, minutes = divmod(minutes, 60)
+    fraction = f".{microseconds:06}".rstrip("0") if microseconds else ""
+    before = f"{hours}H" if hours else ""
+    after = f"{seconds}{fraction}S" if seconds or microseconds else ""
+    is_between = before and after
+    middle = f"{minutes}M" if minutes or is_between else ""
+    return before + middle + after
 
 
 def _parsed_decimal(value: object) -> object:
