@@ -134,6 +134,20 @@ class Record:
         return replace(self, revision=revision)
 
     @property
+    def stored(self) -> tuple[str, str, str, int, int, str, str, str]:
+        """What is stored of the record: ``Record(*record.stored)`` equals it."""
+        return (
+            self.id,
+            self.collection,
+            self.workspace,
+            self.revision,
+            self.schema_version,
+            self.created_at,
+            self.updated_at,
+            self.text,
+        )
+
+    @property
     def data(self) -> Data:
         """A fresh copy of the data, which the caller may change."""
         data: Data = json.loads(self.text)

@@ -10,7 +10,6 @@ import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from operator import attrgetter
 from typing import Any
 
 import sqlalchemy as sa
@@ -60,17 +59,6 @@ LISTED_FAULTS = 10
 PLACEHOLDER = re.compile(r"\{[A-Za-z_]\w*\}")
 QUOTED = re.compile("'[^']*'")
 
-STORED = attrgetter(
-    "id",
-    "collection",
-    "workspace",
-    "revision",
-    "schema_version",
-    "created_at",
-    "updated_at",
-    "text",
-)
-"""Returns what is stored of a record."""
 
 INSERT_RUNS = Inserter(MIGRATIONS)
 
@@ -240,7 +228,7 @@ class _Step:
     def _put_aside(self, old: Layout, aside: Spool) -> int:
         count = 0
         for record in records_of(old, self._session):
-            aside.put(STORED(record))
+            aside.put(record.stored)
             count += 1
         return count
 

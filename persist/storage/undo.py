@@ -126,7 +126,9 @@ class _Undo:
                 if not self._is_refused:
                     self._begin(collection, pasts, waiting)
                 self._work.release_records()
-            for rows in () if self._is_refused else waiting:
+            if self._is_refused:
+                return
+            for rows in waiting:
                 pasts = [_past_of(row) for row in rows]
                 _occupy(collection, pasts)
                 self._write(collection, pasts)
@@ -324,25 +326,10 @@ def _occupy(collection: Collection, pasts: Sequence[Past]) -> None:
 def _row_of(past: Past) -> Row:
     return (
         past.id,
-        _fields(past.before),
-        _fields(past.current),
+        None if past.before is None else past.before.stored,
+        None if past.current is None else past.current.stored,
         past.revision,
         past.created_at,
-    )
-
-
-def _fields(record: Record | None) -> Row | None:
-    if record is None:
-        return None
-    return (
-        record.id,
-        record.collection,
-        record.workspace,
-        record.revision,
-        record.schema_version,
-        record.created_at,
-        record.updated_at,
-        record.text,
     )
 
 
