@@ -236,7 +236,7 @@ def _lifespan(
     state: dict[str, Any],
     settings: Settings,
 ) -> Lifespan[FastAPI]:
-    """Return what is done before and after serving."""
+    """Return the context manager that FastAPI enters before it serves."""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, Any]]:

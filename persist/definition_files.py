@@ -95,7 +95,7 @@ def read_folder(
 
 
 def check_folder(folder: Path, *, required: bool = False) -> dict[str, str]:
-    """Return what is wrong with which file of a folder, as far as that can be said
+    """Return the faults of the files of a folder by file name, as far as they show
     without a database."""
     found = read_folder(folder, required=required)
     faults = dict(found.faults)
@@ -157,7 +157,7 @@ class DefinitionFiles:
         return fault if known == file else None
 
     def _show(self, of_folder: Mapping[str, str]) -> None:
-        """Make ``faults`` what is known now, and log what is new."""
+        """Update ``faults``, and log new ones."""
         found = {
             file.path.name: fault for file, fault in self._results.values() if fault
         }

@@ -58,8 +58,8 @@ class Browsers:
         ]
 
     def landing(self, request: Request) -> Response | None:
-        """Return what leads a browser that asks for ``/`` to a page; None where the
-        request is something else."""
+        """Return the redirect of a browser that asks for ``/`` to a page, or None for
+        any other request."""
         is_reading = request.method in ("GET", "HEAD")
         if request.path != "/" or not is_reading or not request.prefers(HTML):
             return None

@@ -18,7 +18,7 @@ from persist.domain.errors import (
 
 
 async def handle_error(request: Request, error: Exception) -> Response:
-    """Return whatever a route of FastAPI raises as ``application/problem+json``."""
+    """Return the exception of a FastAPI route as ``application/problem+json``."""
     asked = request.scope["state"]["request"]
     refusal = _refusal(request, error)
     if request.method == "OPTIONS" and isinstance(refusal, MethodNotAllowed):

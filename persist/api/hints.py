@@ -14,7 +14,8 @@ from persist.domain.workspace import DEFAULT
 
 
 def hint(error: PersistError, access: Access) -> str:
-    """Return what a detail adds of the collections that the caller may read."""
+    """Return the end of a detail that names the collections that the caller may
+    read."""
     match error:
         case CollectionNotFound():
             hint = did_you_mean(error.name, _readable(access, error.others))

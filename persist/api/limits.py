@@ -15,7 +15,7 @@ from persist.storage.result_size import PAGE_CHARACTERS
 def described_limits(
     limits: Limits, limiter: InFlightLimiter, database: Database
 ) -> dict[str, float]:
-    """Return what a request may be, and what one process takes on at once."""
+    """Return the limits of one request, and those of one process."""
     used = database.used
     return {
         "target_bytes": MAX_TARGET_BYTES,

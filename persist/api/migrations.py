@@ -215,7 +215,7 @@ def _collections(report: dict[str, Any]) -> list[tuple[str, None]]:
 
 
 def _request(wanted: dict[str, Any]) -> RestoreRequest:
-    """Return what a body asks for. Raises ``WorkspaceNotFound``."""
+    """Return the restore that a body asks for. Raises ``WorkspaceNotFound``."""
     workspace = wanted.get("workspace")
     if workspace == DEFAULT:
         raise WorkspaceNotFound("the default workspace has no name: it is null")

@@ -45,7 +45,7 @@ Rendered = TypeVar("Rendered")
 async def rendered(
     render: Callable[[], Rendered], rows: Sequence[Row], characters: Characters
 ) -> Rendered:
-    """Return what is made of the rows of a page, in a thread where they are large."""
+    """Call ``render`` for the rows of a page, in a thread if they are large."""
     if characters(rows) > BRIEF_CHARACTERS:
         return await asyncio.to_thread(render)
     return render()

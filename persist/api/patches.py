@@ -16,7 +16,8 @@ Change = Callable[[Data], Data]
 
 
 def write_decimals_of(entity_type: EntityType, media_type: str) -> WriteDecimals | None:
-    """Return what writes the decimals of a patch; None where there are none."""
+    """Return the function that writes the decimals of a patch as text; None if there
+    are none."""
     write = entity_type.write_decimals
     if write is None or media_type != JSON_PATCH:
         return write

@@ -355,7 +355,7 @@ def _digest(
     filters: Pairs,
     control: dict[str, str],
 ) -> str:
-    """Return what a cursor is bound to."""
+    """Return the text that identifies the query of a cursor."""
     bound = [collection, workspace, filters, control.get("filter"), control.get("sort")]
     return hashlib.blake2b(canonical_text(bound).encode(), digest_size=9).hexdigest()
 

@@ -369,7 +369,7 @@ class Request:
         return preference(prefer, name) if prefer is not None else None
 
     def fingerprint(self, body: bytes) -> str:
-        """Return what is equal for two requests that may share an
+        """Return a hash that is equal for two requests that may share an
         ``Idempotency-Key``."""
         names = (b"content-type", b"if-match", b"if-none-match")
         parts = [self.method.encode(), self.path.encode(), self.query]
@@ -401,7 +401,7 @@ async def departed() -> None:
 
 
 Admit = Callable[[Request], Awaitable[Access]]
-"""Returns what the caller of a request may do."""
+"""A function that returns the access of a request's caller."""
 
 
 @dataclass(frozen=True)

@@ -101,7 +101,7 @@ def _authorize(request: Request, touched: set[tuple[str, str]]) -> None:
 
 
 def _parsed(body: bytes) -> Parsed:
-    """Return what a body selects. Raises ``InvalidPayload``."""
+    """Return the changes that a body selects. Raises ``InvalidPayload``."""
     given = BODY.read(body)
     has_range = [name in given for name in ("from_seq", "to_seq")]
     if any(has_range) == ("request_id" in given) or any(has_range) != all(has_range):

@@ -193,7 +193,8 @@ async def retry_on_stale_schema(
 
 
 async def parse_body(body: bytes, parse: Callable[[], Parsed]) -> Parsed:
-    """Return what ``parse`` returns; where the body is large it runs in a thread."""
+    """Call ``parse``, in a thread if the body is large or its validation may take
+    long."""
     if len(body) <= LARGE_BODY_BYTES:
         try:
             with Briefly():

@@ -62,7 +62,7 @@ FORM_TYPES = (
     FieldType.DURATION,
     FieldType.UUID,
 )
-"""The types whose stored text is not what is compared."""
+"""The types that are compared by a form of their stored text."""
 
 SCALARS = (*NUMBERS, FieldType.BOOLEAN, *TEXT_TYPES)
 """The types by which records can be sorted."""
@@ -101,7 +101,8 @@ class ValueType:
     check: Callable[[str], object] = str
 
     def value(self, json_value: object) -> Any:
-        """Return what is compared of a value in a query. Raises ``ValueError``."""
+        """Return the form in which a value of a query is compared. Raises
+        ``ValueError``."""
         form = self.form(json_value)
         if form is None:
             raise ValueError(f"takes {self.description}")

@@ -141,6 +141,6 @@ def _written(value: object) -> str:
 
 
 def described(types: Iterable[FieldType]) -> str:
-    """Return what a field of these types takes, for messages."""
+    """Return a description of the values that a field of these types takes."""
     kinds = [kind for kind in types if kind in VALUE_TYPES]
     return " or ".join(VALUE_TYPES[kind].description for kind in kinds)

@@ -97,7 +97,7 @@ class _Comparison:
         self._compared: set[tuple[object, object]] = set()
 
     def difference(self, old: object, new: object) -> str | None:
-        """Return how ``new`` differs beyond what is only wider, or None."""
+        """Return a difference that is more than a wider constraint, or None."""
         if not (isinstance(old, Mapping) and isinstance(new, Mapping)):
             return None if _same(old, new) else "it changed"
         if "$ref" in old or "$ref" in new:
@@ -149,7 +149,7 @@ class _Comparison:
 
 
 def _target(part: Schema, root: Schema) -> Schema:
-    """Return what ``$ref`` leads to, with the other keywords of the part."""
+    """Return the schema that ``$ref`` leads to, with the other keywords of the part."""
     if "$ref" not in part:
         return part
     target = resolve(root, part["$ref"])

@@ -291,7 +291,7 @@ class Location:
         schema: Schema,
         name: str,
     ) -> list[object]:
-        """Return what one schema declares of a member."""
+        """Return the schemas that one schema declares for a member."""
         found: list[Any] = []
         properties = mapping_of(schema, "properties")
         if name in properties:

@@ -269,7 +269,7 @@ def _check_arguments(info: FieldInfo) -> None:
 
 
 def _column_arguments(info: FieldInfo) -> dict[str, object]:
-    """Return what SQLModel's ``Field`` was given for the column of the field."""
+    """Return the arguments of SQLModel's ``Field`` that are about the column."""
     given: dict[str, Any] = {}
     for metadata in info.metadata:
         if type(metadata).__name__ == "FieldInfoMetadata":
@@ -284,7 +284,8 @@ _CHANGES_NOTHING = {"allow_mutation": True, "primary_key": False, "exclude": Fal
 
 
 def field_arguments(info: FieldInfo) -> dict[str, object]:
-    """Return what ``Field`` was given, beyond what pydantic and SQLModel fill in."""
+    """Return the arguments of ``Field`` other than those that pydantic and SQLModel
+    fill in."""
     given = info._attributes_set | _column_arguments(info)
     for name, value in _CHANGES_NOTHING.items():
         if given.get(name) is value:

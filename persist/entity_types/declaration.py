@@ -111,6 +111,6 @@ def is_entity(value: object) -> bool:
 
 
 def declaration_of(model: type[SQLModel]) -> Declaration:
-    """Return what ``@entity`` says of a class."""
+    """Return the declaration of a class under ``@entity``."""
     declared: Declaration = vars(model)["__persist_entity__"]
     return declared

@@ -267,7 +267,7 @@ def _guard(when: Program | None) -> Guard:
 def _transition(
     name: str, unset: Sequence[str], assigned: Assignments, result: Program | None
 ) -> Transition:
-    """Return what a command does (``Command.run``)."""
+    """Return the function that runs a command (``Command.run``)."""
 
     def run(data: Data, payload: Data) -> tuple[Data, Any]:
         try:

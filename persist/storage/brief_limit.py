@@ -10,7 +10,7 @@ Seconds of the clock would make long ones of brief reads on a busy processor.
 """
 
 BRIEF_WAIT_SECONDS = 0.05
-"""Seconds that it may take with what it waits for, which may be the disk."""
+"""Seconds that it may take in all, waiting for the disk included."""
 
 
 class BriefLimit:

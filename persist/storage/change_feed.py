@@ -300,7 +300,7 @@ class _Search:
 
 
 def _envelope(row: Row) -> dict[str, object]:
-    """Return what a condition reads of a change, without its data."""
+    """Return the variable ``change`` of a condition, which has no data."""
     values = zip(ENVELOPE, row, strict=False)
     change = {name: value for name, value in values if name != "payload"}
     for name in ("workspace", "actor"):

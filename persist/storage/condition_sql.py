@@ -231,7 +231,7 @@ def _guards(
     key: SqlExpression,
     compared: FieldType,
 ) -> list[SqlCondition]:
-    """Return what must hold so that a member can be compared as a type."""
+    """Return the conditions under which a member can be compared as a type."""
     found = []
     guard = layout.guard(member.field, compared)
     if guard is not None:

@@ -73,7 +73,7 @@ class StoredKey:
 
 
 def sha256_of(key: str) -> str:
-    """Return what is stored of a key."""
+    """Return the hash of a key, which is stored in its place."""
     return hashlib.sha256(key.encode()).hexdigest()
 
 

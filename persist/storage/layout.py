@@ -340,7 +340,7 @@ def _index_name(
 
 
 def _converter(field: Field) -> Callable[[Any], Any]:
-    """Return what makes a column's value of a member's."""
+    """Return the function that makes a column's value from a member's."""
     if field.type is FieldType.NUMBER:
         return _float
     if field.type in COLUMN_TYPES:

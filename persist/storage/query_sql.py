@@ -70,7 +70,7 @@ def _after(
 
 
 def _comparison(key: SortKey) -> Callable[[SqlExpression, SqlExpression], SqlCondition]:
-    """Return how a value that comes later compares with one before it."""
+    """Return the comparison of a value with one that comes before it in the order."""
     if key.descending:
         return COMPARISONS[Function.LT]
     return COMPARISONS[Function.GT]
@@ -184,7 +184,7 @@ def erased_count(
 
 
 def _of_envelope(where: Expression | None) -> Expression | None:
-    """Return those parts of a conjunction that are only about the envelope."""
+    """Return the parts of a conjunction that name members of the envelope only."""
     parts = [where]
     if isinstance(where, Call) and where.function is Function.AND:
         parts = [*where.arguments]
@@ -203,7 +203,7 @@ def _names_data(expression: Expression) -> bool:
 
 
 def shape(query: Query) -> tuple[object, ...]:
-    """Return what two queries with the same statement have in common."""
+    """Return a key that is equal for two queries with the same statement."""
     return (
         query.where,
         query.sort,

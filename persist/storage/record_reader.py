@@ -83,7 +83,7 @@ def _by_table_and_workspace(jobs: FindJobs) -> list[FindJobs]:
 
 
 def refusal(dialect: Dialect, error: Exception) -> Exception:
-    """Return what the caller of a failed read gets."""
+    """Return the exception for the caller of a failed read."""
     match dialect.failure(error):
         case Failure.BUG:
             return error

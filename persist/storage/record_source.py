@@ -128,11 +128,11 @@ class RecordSource:
         return self.dialect.has_element(document, path, test)
 
     def indexed(self, field: Field) -> SqlExpression:
-        """Return what an index over a member contains: text where its type is open."""
+        """Return the expression of an index over a member: text if its type is open."""
         return self.key(field, FieldType.STRING)
 
     def distinct(self, field: Field) -> SqlExpression:
-        """Return what a unique index over a member contains.
+        """Return the expression of a unique index over a member.
 
         It is null for null and absent, which never collide.
         """

@@ -151,7 +151,7 @@ class TableRecords:
             writer.insert(self._cursor, batch)
 
     def _take_rows(self) -> "_Rows":
-        """Return what waits as rows, by workspace and id."""
+        """Return the waiting changes as rows, by workspace and id."""
         rows = _Rows()
         keys = sorted(self._dirty)
         self._dirty = {}

@@ -68,7 +68,7 @@ class RegistrationPlan:
 def plan_registration(
     name: str, definition: object, versions: Sequence[StoredDefinition], source: Source
 ) -> RegistrationPlan:
-    """Return what a definition asks for.
+    """Return what a registration of a definition has to do.
 
     Raises ``InvalidSchema`` and ``MigrationRequired``.
     """

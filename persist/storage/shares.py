@@ -76,7 +76,7 @@ class Shares:
         caller: str,
         amount: int = 1,
     ) -> None:
-        """Return what a caller took."""
+        """Give back an amount that a caller took."""
         self.taken -= amount
         if caller == SERVICE:
             return

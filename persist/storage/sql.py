@@ -111,7 +111,7 @@ class Dialect(Protocol):
         """Compile a statement."""
 
     def inserter(self, table: sa.Table) -> Insert:
-        """Return what inserts many rows into a table."""
+        """Return the function that inserts many rows into a table."""
 
 
 SomeDialect = TypeVar("SomeDialect", bound=Dialect)

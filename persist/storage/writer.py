@@ -222,7 +222,8 @@ class GroupCommitWriter:
             self._stored(1)
 
     def _refusal(self, error: Exception) -> Exception | None:
-        """Return what the caller gets; None if the operation should run again."""
+        """Return the exception for the caller; None if the operation should run
+        again."""
         if isinstance(error, WriteLost):
             return None
         match self._dialect.failure(error):

@@ -264,7 +264,7 @@ def _is_condition(branches: object) -> bool:
 
 
 def _branch_name(branch: object, number: int) -> str:
-    """Return what tells a branch from the others: the constant of its first member that
+    """Return a name that distinguishes a branch: the constant of its first member that
     has one, its title, or its number."""
     if isinstance(branch, Mapping):
         for constant in _constants(branch):

@@ -60,13 +60,14 @@ OF_ONE_TYPE = frozenset[str]().union(*_BY_TYPE.values())
 
 
 def normalized(name: str) -> str:
-    """Return what is left of a name where generators write it in their own case."""
+    """Return a name without case and punctuation, which generators write in their own
+    way."""
     return re.sub("[^a-z0-9]", "", name.lower())
 
 
 def complete(converted: Json) -> Json:
-    """Return the schema of one type with what the service demands of its values, and
-    what linters demand of its form."""
+    """Return the schema of one type with the bounds of the service and the keywords
+    that linters require."""
     if "enum" in converted or "const" in converted:
         return converted
     match converted.get("type"):
@@ -136,7 +137,7 @@ def _listed_types(converted: Json) -> list[str] | None:
 
 
 def _branch(converted: Json, name: str) -> Json:
-    """Return what a schema says of the values of one type."""
+    """Return the part of a schema that is about the values of one type."""
     own = _BY_TYPE.get("number" if name == "integer" else name, frozenset())
     branch: Json = {"type": name}
     if "enum" in converted:

@@ -266,7 +266,7 @@ def _drop_examples(members: dict[str, Any]) -> dict[str, Any]:
 
 
 def _of_objects(converted: Json) -> Json:
-    """Return what the schema of a root of several types says of objects."""
+    """Return the part for objects of a root schema that allows several types."""
     others = {name: value for name, value in converted.items() if name != "anyOf"}
     branches: list[Json] = converted.get("anyOf", [])
     for branch in branches:

@@ -121,10 +121,8 @@ def response(name: str, schema_name: str = "") -> Json:
 
 
 def operation_parts(operation: str) -> Json:
-    """Return what is constant of an operation: its parameters, body and responses.
-
-    Raises ``LookupError``.
-    """
+    """Return the constant part of an operation: parameters, body and responses. Raises
+    ``LookupError``."""
     found: Json | None = SHARED["operations"].get(operation)
     if found is None:
         raise LookupError(f"shared.json has no {operation!r} below operations; add it")

@@ -177,8 +177,8 @@ def _faults(operation: Any, names: set[str]) -> Iterator[Violation]:
 
 
 def entity_tags_of(given: int | str | None) -> tuple[str, ...]:
-    """Return what ``if_match`` names: a revision, or the text of the header. Raises
-    ``InvalidPayload``."""
+    """Return the entity tags of ``if_match``, which is a revision or the text of the
+    header. Raises ``InvalidPayload``."""
     if given is None:
         return ()
     try:

@@ -109,7 +109,8 @@ class TransactionRoutes:
         return layout.type
 
     def _write_decimals(self) -> WriteDecimals | None:
-        """Return what writes the decimals of a body; None where there are none."""
+        """Return the function that writes the decimals of a body as text; None if there
+        are none."""
         layouts = self._database.catalog.layouts.values()
         if not any(layout.type.has_decimals for layout in layouts):
             return None

@@ -79,7 +79,7 @@ def compile_schema(schema: object, error: type[Invalid] = InvalidData) -> Valida
 
 
 def write_decimals_of(schema: object) -> WriteDecimals | None:
-    """Return what writes decimals as text; None where the schema has none."""
+    """Return the function that writes decimals as text; None if the schema has none."""
     if '"decimal"' not in dumps(schema):
         return None
     decimals = Decimals(_graph_of(schema).root)
@@ -132,7 +132,7 @@ class CompiledSchema:
         self._defaults = Defaults(self._root, unfit) if unfit else defaults
 
     def _objection(self, defaults: Defaults, node: Node, default: object) -> str:
-        """Return what a schema has against its default, or nothing."""
+        """Return why a default does not fit its own schema, or ``""``."""
         budget = CostBudget()
         evaluation = self.new_evaluation(budget, counted=False)
         try:

@@ -103,7 +103,7 @@ def dialect_named(schema: Mapping[str, object]) -> Dialect | None:
 
 
 def unknown_dialect(named: object) -> Violation:
-    """Return what to say of a ``$schema`` that names no draft known here."""
+    """Return the violation of a ``$schema`` that names no known draft."""
     if not isinstance(named, str):
         return Violation("/$schema", "must be text, the address of a draft")
     names = ", ".join(dialect.uri for dialect in DRAFTS)

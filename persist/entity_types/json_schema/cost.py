@@ -191,8 +191,8 @@ class _Count:
 
 
 def passes(node: Node) -> int:
-    """Return how often the engine looks at what applies in place: again for what it
-    leaves unevaluated."""
+    """Return how often the engine validates the subschemas that apply in place: more
+    often where it looks for unevaluated members."""
     if "unevaluatedProperties" in node.one or "unevaluatedItems" in node.one:
         return 3
     return 1

@@ -100,7 +100,7 @@ class Decimals:
 
 
 def _at(step: str, nodes: Iterable[Node]) -> Iterator[Node]:
-    """Yield what nodes say of a member, or of an item of a list."""
+    """Yield the schemas that nodes have for a member, or for an item of a list."""
     in_place, _ = in_order(nodes, _conjuncts_and_branches)
     for node in in_place:
         yield from described(node, step)

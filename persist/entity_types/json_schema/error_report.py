@@ -149,7 +149,7 @@ def _cut(text: str, limit: int) -> str:
 
 
 def _sentence(keyword: str, asserted: Any) -> str:
-    """Return what is wrong where an assertion fails."""
+    """Return the description of a failed assertion."""
     match keyword:
         case "type":
             text = _type_names(asserted)
@@ -335,8 +335,8 @@ class _Search:
         value: object,
         path: Path,
     ) -> None:
-        """Note what the nearest alternative has against a value, or what several
-        equally near ones have."""
+        """Note the faults of a value under the nearest alternative, or those that
+        several equally near ones have."""
         branches = _distinct([self._apart(node, value, path) for node in nodes])
         near = _by_distance(branches, path)
         if not near:
@@ -357,7 +357,7 @@ class _Search:
         value: object,
         path: Path,
     ) -> list[Fault]:
-        """Return what a branch has against a value, without noting it."""
+        """Return the faults of a value under a branch, without noting them."""
         key = (node, path)
         if path and key in self._branches:
             return self._branches[key]
@@ -399,7 +399,7 @@ def _all_details(branches: list[list[Fault]]) -> str:
 
 
 def _summary(faults: list[Fault], path: Path) -> str:
-    """Return what one alternative has against the value at ``path``."""
+    """Return the faults of the value at ``path`` under one alternative."""
     sentences = []
     for fault in faults:
         below = fault.path[len(path) :]

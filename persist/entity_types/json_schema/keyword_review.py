@@ -36,7 +36,7 @@ class Review(NamedTuple):
 
 
 def review(located: Located, keyword: str) -> Review:
-    """Return what the schema's own draft says of a keyword."""
+    """Return the review of a keyword by the schema's own draft."""
     dialect = located.dialect
     if dialect.ref_hides_siblings and "$ref" in located.schema:
         return _next_to_ref(dialect, keyword)
@@ -59,7 +59,7 @@ def _next_to_ref(dialect: Dialect, keyword: str) -> Review:
 
 @lru_cache(10_000)
 def _unknown(keyword: str, dialect: Dialect) -> str:
-    """Return what to say of a keyword that a draft does not know."""
+    """Return the warning of a keyword that a draft does not know."""
     if keyword in OLDER_KEYWORDS:
         return (
             f"{keyword} is a keyword of older drafts and is ignored; {dialect.title}"

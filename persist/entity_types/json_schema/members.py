@@ -77,7 +77,7 @@ def applied(node: Node) -> list[Node]:
 
 
 def described(node: Node, name: str) -> list[Node]:
-    """Return what a node says of a member by its name."""
+    """Return the schemas that a node has for a member of this name."""
     found: list[Node] = []
     for pattern, below in node.pattern_properties.items():
         matches = matcher(pattern)

@@ -163,7 +163,7 @@ class Dialect(Protocol):
         """Return whether a transaction is open."""
 
     def function_statements(self) -> list[str]:
-        """Return what creates the functions that expressions call."""
+        """Return the statements that create the functions that expressions call."""
 
     # The database as a whole
 
@@ -171,7 +171,7 @@ class Dialect(Protocol):
         """Return whether ``connect`` would find the database and not create it."""
 
     def fault(self) -> str | None:
-        """Return what keeps the database from being written, as far as it shows."""
+        """Return why the database cannot be written, as far as that shows, or None."""
 
     def checkpoint(self) -> Checkpoint | None:
         """Copy the write-ahead log into the database, and shorten it if it is long.
@@ -197,7 +197,7 @@ class Dialect(Protocol):
         """Return whether an inline read was interrupted."""
 
     def failure(self, error: BaseException) -> Failure:
-        """Return what an exception means."""
+        """Return the kind of failure that an exception means."""
 
     def commit_outcome(
         self, error: Exception, last_seq: int, transaction_id: str | None, until: float
@@ -212,7 +212,7 @@ class Dialect(Protocol):
         """Return the name of the unique constraint that an exception is about."""
 
     def describe(self, error: BaseException) -> str:
-        """Return what is wrong, without an address."""
+        """Return the text of an error without the address of the server."""
 
     # Statements
 
@@ -229,13 +229,14 @@ class Dialect(Protocol):
         """Return the SQL of a migration step for this database."""
 
     def analyze_statements(self, tables: list[str]) -> list[str]:
-        """Return what updates the planner's statistics after a bulk load."""
+        """Return the statements that update the planner's statistics after a bulk
+        load."""
 
     def inserter(self, table: sa.Table) -> Insert:
-        """Return what inserts many rows into a table."""
+        """Return the function that inserts many rows into a table."""
 
     def table_writer(self, table: sa.Table) -> TableWriter:
-        """Return what inserts, updates and deletes many rows of a table."""
+        """Return the functions that insert, update and delete many rows of a table."""
 
     def for_update(self, statement: sa.Select[Any]) -> sa.Select[Any]:
         """Add that the rows of a query are locked against other writers."""
@@ -244,7 +245,8 @@ class Dialect(Protocol):
         """Write a branch of a sorted UNION ALL so that it is not read as a whole."""
 
     def count_changes(self, counters: sa.Table) -> sa.ClauseElement:
-        """Return what adds ``changes`` to a ``collection``'s counter and returns it."""
+        """Return the statement that adds ``changes`` to a ``collection``'s counter and
+        returns the sum."""
 
     def take_seq(
         self, take: sa.Update, columns: Sequence[sa.Column[Any]]

@@ -259,7 +259,8 @@ def _over_rows(
     statement: str,
     types: Mapping[str, str],
 ) -> Callable[[Cursor, Sequence[Row]], int]:
-    """Return what runs a statement over ``{rows}`` and counts the rows it found.
+    """Return a function that runs a statement over ``{rows}`` and returns how many rows
+    it found.
 
     The rows are one parameter of JSON text: psycopg takes 30 µs to make arrays of one.
     """

@@ -220,7 +220,8 @@ class SqliteSql(SqlCompiler):
 
 
 def _row_by_row(statement: str) -> Callable[[Cursor, Sequence[Any]], int]:
-    """Return what runs a statement for each row and counts the rows it found."""
+    """Return a function that runs a statement for each row and returns how many rows it
+    found."""
 
     def run(
         cursor: Cursor,
