@@ -4,6 +4,8 @@ Each character becomes one character. ``str.casefold`` is full folding, which ma
 of some: it would find ``ß`` where ``ss`` is searched for.
 """
 
+from functools import cache
+
 LAST_CASED = 0x1FFFF
 """Code point after which no character has case."""
 
@@ -15,6 +17,7 @@ def fold(text: str) -> str:
     return text.translate(_FOLDED)
 
 
+@cache
 def folded_pairs() -> tuple[str, str]:
     """Return the characters beyond ASCII that fold, and what each becomes."""
     characters = ""
