@@ -8,9 +8,10 @@ ENGINE ?= $(shell for engine in docker podman buildah; do $$engine info >/dev/nu
 BUILD = $(ENGINE) build $(if $(filter docker,$(ENGINE)),,--format docker)
 # More for the program that runs: make serve ARGS="--port 9000", make test ARGS="-k history".
 ARGS ?=
+PROPERTIES = $(shell grep -l 'max_examples=examples' -r tests)
 
 .DEFAULT_GOAL := help
-.PHONY: help console console-pictures serve showcase test test-console test-unit test-slow test-hostile resilience clients lint format openapi openapi-check blocking-client docs bench image test-image lock clean
+.PHONY: help console console-pictures serve showcase test test-console test-unit test-slow test-deep test-hostile resilience clients lint format openapi openapi-check blocking-client docs bench image test-image lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-14s %s\n", $$1, $$2}'
@@ -21,14 +22,17 @@ serve: .venv/run ## Serve on 127.0.0.1:8000, records in persist.db
 showcase: .venv/run ## Drive a service over HTTP and check every number
 	$(BIN)/python -m app.showcase $(ARGS)
 
-test: .venv/dev ## Run the tests, all but the slow ones, in two processes
-	$(BIN)/python -m pytest -m "not slow" -n 2 --dist worksteal $(ARGS)
+test: .venv/dev ## Run the tests, all but the slow ones, in three processes
+	$(BIN)/python -m pytest -m "not slow" -n 3 --dist worksteal $(ARGS)
 
 test-unit: .venv/dev ## Run the unit tests, which take seconds
 	$(BIN)/python -m pytest -q tests/unit $(ARGS)
 
 test-slow: .venv/dev ## Run the slow tests: crashes, fuzzing, the wheel in a clean environment
 	$(BIN)/python -m pytest -m slow $(ARGS)
+
+test-deep: .venv/dev ## Run the property tests with twenty times as many examples
+	TEST_DEPTH=20 $(BIN)/python -m pytest $(PROPERTIES) $(ARGS)
 
 test-hostile: .venv/dev ## Attack the service, on a quiet machine: no other read may wait for 100 ms
 	QUIET_MACHINE=1 $(BIN)/python -m pytest tests/hostile $(ARGS)

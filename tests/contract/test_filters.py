@@ -12,6 +12,7 @@ from persist.domain.field_types import stored_time
 from persist.domain.query import Call, Expression, Function, Member, Parameter
 from persist.entity_types.cel.filter import compile_filter
 from persist.entity_types.cel.parser import parse
+from tests.support.depth import examples
 
 SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -488,7 +489,7 @@ TOKENS = (
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(
     st.lists(st.sampled_from(TOKENS.split()), max_size=30).map(" ".join)
     | st.text(max_size=60)

@@ -24,6 +24,7 @@ from tests.fixtures.snapshots import (
     sha256,
 )
 from tests.support.collection import Collection
+from tests.support.depth import examples
 from tests.support.problems import Json
 from tests.support.server import serving
 
@@ -85,7 +86,7 @@ def elsewhere(
 
 
 property_test = settings(
-    max_examples=20,
+    max_examples=examples(8),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

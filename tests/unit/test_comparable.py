@@ -19,6 +19,7 @@ from persist.domain.comparable import (
     time_form,
 )
 from persist.storage.dialect.postgresql_functions import function_statements
+from tests.support.depth import examples
 
 DIGITS = st.text("0123456789", min_size=1, max_size=20)
 OFFSETS = st.sampled_from(["Z", "z", "+00:00", "-00:00", "+23:59", "-23:59", "+02:30"])
@@ -60,7 +61,7 @@ def connection(postgres: str) -> Iterator[psycopg.Connection[Any]]:
 
 @pytest.mark.parametrize("name", FORMS)
 @settings(
-    max_examples=300,
+    max_examples=examples(60),
     deadline=None,
     suppress_health_check=list(HealthCheck),
     database=None,

@@ -19,6 +19,7 @@ from persist.entity_types.cel.program import (
     Result,
     compile_expression,
 )
+from tests.support.depth import examples
 
 DATA_SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -614,7 +615,7 @@ EXPRESSIONS = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(
     EXPRESSIONS,
     st.sampled_from([DATA_SCHEMA, None]),

@@ -16,6 +16,7 @@ from jsonschema import Draft202012Validator
 from persist.domain.errors import Invalid, InvalidData, InvalidPayload, InvalidSchema
 from persist.domain.record import Data
 from persist.entity_types.json_schema import UNEXPLAINED, CompiledSchema, compile_schema
+from tests.support.depth import examples
 from tests.support.registered import AUDIT_EVENT
 
 DOCUMENT: Data = {
@@ -662,7 +663,7 @@ def value_of(keyword: str, depth: int) -> st.SearchStrategy[Any]:
     return PLAIN.get(keyword, st.sampled_from(["#/$defs/a", "#/$defs/b"]))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 @given(schemas(), schemas(0), schemas(0), st.lists(DOCUMENTS, min_size=1, max_size=6))
 def test_data_is_accepted_exactly_where_jsonschema_accepts_it(
     schema: Any, a: Any, b: Any, documents: list[Any]

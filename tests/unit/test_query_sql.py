@@ -27,6 +27,7 @@ from persist.storage.dialect import Dialect, dialect_of
 from persist.storage.layout import Layout, layout_of
 from persist.storage.sql import Connection
 from tests.conftest import NewDatabase
+from tests.support.depth import examples
 
 ROWS = 30
 NOW = "2026-11-22T17:00:00.000000Z"
@@ -243,7 +244,7 @@ def written(value: Any) -> str:
 
 
 PROPERTY = settings(
-    max_examples=12,
+    max_examples=examples(6),
     deadline=None,
     database=None,
     suppress_health_check=list(HealthCheck),
