@@ -12,6 +12,7 @@ from persist.storage.database import Database
 from persist.storage.journal import past_record
 from persist.storage.layout import Layout
 from persist.storage.moments import Moment
+from persist.storage.past_reader import PastCollection
 from persist.storage.reader import LocatedRow, Reader
 from persist.storage.result_size import FEW_ROWS, fitting, of_records
 from persist.storage.sql import Row
@@ -157,17 +158,8 @@ async def record_as_of(
 
     Raises ``RecordNotFound``.
     """
-
-    def read(reader: Reader) -> Row | None:
-        as_of = reader.last_change(moment)
-        return reader.past_change(
-            collection,
-            workspace,
-            record_id,
-            as_of,
-        )
-
-    change = await database.read(read)
+    past = PastCollection(moment, collection, workspace)
+    change = await database.find_past(past, record_id)
     if change is None or change[0] == Operation.DELETE.value:
         raise RecordNotFound(f"{collection} had no record {record_id} then")
     _, *row = change

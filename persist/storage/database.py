@@ -29,6 +29,7 @@ from persist.storage.definition_reader import DefinitionReader
 from persist.storage.dialect import Dialect, dialect_of
 from persist.storage.layout import Layout
 from persist.storage.maintenance import Maintenance
+from persist.storage.past_reader import PastCollection, PastFind
 from persist.storage.reader import Reader
 from persist.storage.reader_threads import (
     Departed,
@@ -36,7 +37,7 @@ from persist.storage.reader_threads import (
     nobody_departs,
     run_reads,
 )
-from persist.storage.record_reader import Find, RecordReader, refusal
+from persist.storage.record_reader import AnyFind, Find, RecordReader, refusal
 from persist.storage.record_source import RecordSource
 from persist.storage.records import page_statement
 from persist.storage.registered_indexes import update_registered_indexes
@@ -105,7 +106,9 @@ class Database:
         self.used = Used.of(capacity)
         self._writes = self.writer.start()
         self._record_reader = RecordReader(self.dialect)
-        self._finds: BatchWorker[Find] = BatchWorker("finder", self._record_reader.work)
+        self._finds: BatchWorker[AnyFind] = BatchWorker(
+            "finder", self._record_reader.work
+        )
         self._credential_reader = CredentialReader(self.dialect)
         self._credentials: BatchWorker[None] = BatchWorker(
             "credentials", self._credential_reader.work
@@ -162,15 +165,7 @@ class Database:
     async def find(self, layout: Layout, workspace: str, record_id: str) -> Row | None:
         """Return the row of a record: (the envelope columns…, data as JSON text)."""
         if self._inline is None:
-            find = Find(layout, workspace, record_id)
-            caller = CALLER.get()
-            shares = self.used.finds
-            shares.take(caller)
-            try:
-                row: Row | None = await self._finds.submit(find)
-            finally:
-                shares.give_back(caller)
-            return row
+            return await self._find(Find(layout, workspace, record_id))
         self._limit.lift()
         values = {"workspace": workspace, "id": record_id}
         statement = layout.by_key
@@ -181,6 +176,38 @@ class Database:
         except Exception as error:
             raise self._refusal(error) from error
         return rows[0] if rows else None
+
+    async def find_past(self, past: PastCollection, record_id: str) -> Row | None:
+        """Return the last change of a record until a moment: a row of
+        ``journal.LAST_CHANGE``.
+
+        Raises ``InvalidQuery`` and ``ChangesGone``.
+        """
+        if self._inline is None:
+            return await self._find(PastFind(past, record_id))
+
+        def read(reader: Reader) -> Row | None:
+            moment, collection, workspace = past
+            as_of = reader.last_change(moment)
+            return reader.past_change(
+                collection,
+                workspace,
+                record_id,
+                as_of,
+            )
+
+        return await self.read(read)
+
+    async def _find(self, find: AnyFind) -> Row | None:
+        """Read by key with all others who do so now."""
+        caller = CALLER.get()
+        shares = self.used.finds
+        shares.take(caller)
+        try:
+            row: Row | None = await self._finds.submit(find)
+        finally:
+            shares.give_back(caller)
+        return row
 
     async def read(
         self,

@@ -155,6 +155,29 @@ LAST_CHANGE = Statement(
 """Select the operation of the last change of a record until ``as_of``, and the record
 as it was then."""
 
+
+@Statement
+def last_changes(dialect: Dialect) -> sa.ClauseElement:
+    """Select what ``LAST_CHANGE`` does for each of ``ids`` that has such a change."""
+    listed = dialect.listed_texts("ids")
+    earlier = JOURNAL.alias("earlier").c
+    last = (
+        sa.select(earlier.seq)
+        .where(
+            earlier.collection == sa.bindparam("collection"),
+            earlier.workspace == sa.bindparam("workspace"),
+            earlier.id == listed.c.value,
+            earlier.seq <= big_integer("as_of"),
+        )
+        .order_by(earlier.revision.desc())
+        .limit(sa.literal_column("1"))
+        .correlate(listed)
+        .scalar_subquery()
+    )
+    changes = listed.join(JOURNAL, JOURNAL.c.seq == last)
+    return sa.select(JOURNAL.c.operation, *_AS_RECORD).select_from(changes)
+
+
 CHANGES_WITH_CONTENT = Statement(
     sa.select(JOURNAL.c.seq, JOURNAL.c.payload, JOURNAL.c.data)
     .where(

@@ -1,12 +1,15 @@
 """Reads of records by key: those that wait at the same time are one statement."""
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from persist.domain.errors import Unavailable
 from persist.storage.catalog import Stale
 from persist.storage.dialect import Dialect, Failure
 from persist.storage.layout import Layout
+from persist.storage.past_reader import PastFind, PastJob, answer_past
 from persist.storage.sql import Connection, Row
 from persist.storage.worker import Job
 
@@ -23,6 +26,9 @@ class Find:
 
 
 FindJobs = list[Job[Find]]
+AnyFind = Find | PastFind
+
+Jobs = TypeVar("Jobs", bound=list[Any])
 
 
 class RecordReader:
@@ -32,16 +38,32 @@ class RecordReader:
         self._dialect = dialect
         self._connection: Connection | None = None
 
-    def work(self, jobs: FindJobs) -> None:
+    def work(self, jobs: list[Job[AnyFind]]) -> None:
         """Answer the jobs."""
-        for group in _by_table_and_workspace(jobs):
-            try:
-                self._answer(group)
-            except Exception as error:  # noqa: BLE001 - every caller gets it
-                refused = refusal(self._dialect, error)
-                for job in group:
-                    job.error = refused
-                self._connection = None
+        present: list[Any] = []
+        past: list[Any] = []
+        for job in jobs:
+            is_past = isinstance(job.task, PastFind)
+            some = past if is_past else present
+            some.append(job)
+        for group in _by_table_and_workspace(present):
+            self._try(self._answer, group)
+        if past:
+            self._try(self._answer_past, past)
+
+    def _try(
+        self,
+        answer: Callable[[Jobs], None],
+        jobs: Jobs,
+    ) -> None:
+        """Answer jobs that share what goes wrong."""
+        try:
+            answer(jobs)
+        except Exception as error:  # noqa: BLE001 - every caller gets it
+            refused = refusal(self._dialect, error)
+            for job in jobs:
+                job.error = refused
+            self._connection = None
 
     def close(self) -> None:
         """Close the connection."""
@@ -51,9 +73,18 @@ class RecordReader:
     def _answer(self, jobs: FindJobs) -> None:
         """Answer jobs of one table and one workspace with one statement."""
         task = jobs[0].task
-        rows = self._read(task.layout, task.workspace, {job.task.id for job in jobs})
+        ids = {job.task.id for job in jobs}
+        rows = self._read(task.layout, task.workspace, ids)
         for job in jobs:
             job.result = rows.get(job.task.id)
+
+    def _answer_past(self, jobs: list[PastJob]) -> None:
+        answer_past(self._dialect, self._open(), jobs)
+
+    def _open(self) -> Connection:
+        if self._connection is None:
+            self._connection = self._dialect.connect()
+        return self._connection
 
     def _read(
         self,
@@ -62,13 +93,12 @@ class RecordReader:
         ids: set[str],
     ) -> dict[str, Row]:
         """Return the rows of the records that exist, by id."""
-        if self._connection is None:
-            self._connection = self._dialect.connect()
+        connection = self._open()
         values = {
             "workspace": workspace,
             "ids": self._dialect.bound_list(list(ids)),
         }
-        cursor = self._connection.cursor()
+        cursor = connection.cursor()
         rows = layout.by_ids.run(cursor, values).fetchall()
         return {row[0]: row for row in rows}
 

@@ -269,12 +269,15 @@ class Dialect(Protocol):
         """Return a value of a query as the driver takes it."""
 
     def bound_list(self, values: Sequence[Any]) -> Any:
-        """Return a list as the parameter of ``one_of``."""
+        """Return a list as the parameter of ``one_of`` and ``listed_texts``."""
 
     # Expressions
 
     def one_of(self, column: SqlExpression, name: str) -> SqlCondition:
         """Compare a column with the list that is bound as ``name``."""
+
+    def listed_texts(self, name: str) -> sa.FromClause:
+        """Return the texts that are bound as ``name`` as a table of one ``value``."""
 
     def column_json(self, column: sa.Column[Any], field_type: FieldType) -> SqlText:
         """Write the value of a column as JSON text."""

@@ -12,7 +12,7 @@ from sqlalchemy.dialects import postgresql
 from persist.domain.field import FieldType, Path
 from persist.domain.field_types import TEXT_TYPES, json_type_of
 from persist.storage.dialect import KEY_COLUMNS, ElementTest, TableWriter
-from persist.storage.dialect.columns import COLUMN_TYPES, INTEGER
+from persist.storage.dialect.columns import COLUMN_TYPES, INTEGER, TEXT
 from persist.storage.dialect.compiler import SqlCompiler, counted
 from persist.storage.sql import (
     Cursor,
@@ -126,6 +126,11 @@ class PostgreSQLSql(SqlCompiler):
     ) -> SqlCondition:
         array = sa.cast(sa.bindparam(name), postgresql.ARRAY(column.type))
         return sa.type_coerce(column == sa.func.any(array), sa.Boolean())
+
+    def listed_texts(self, name: str) -> sa.FromClause:
+        array = sa.cast(sa.bindparam(name), postgresql.ARRAY(TEXT))
+        listed = sa.func.unnest(array).table_valued("value", name="listed")
+        return listed.render_derived()
 
     def column_json(
         self,

@@ -97,8 +97,11 @@ class SqliteSql(SqlCompiler):
         column: SqlExpression,
         name: str,
     ) -> SqlCondition:
-        values = sa.func.json_each(sa.bindparam(name)).table_valued("value")
+        values = self.listed_texts(name)
         return sa.type_coerce(column.in_(sa.select(values.c.value)), sa.Boolean())
+
+    def listed_texts(self, name: str) -> sa.FromClause:
+        return sa.func.json_each(sa.bindparam(name)).table_valued("value")
 
     def column_json(
         self,
