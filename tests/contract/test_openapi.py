@@ -27,6 +27,7 @@ from persist.api.routes import FASTAPI_ROUTES, ROUTES, WORKSPACE_COLLECTION_ROUT
 from persist.domain.command import Command
 from persist.domain.entity_type import EntityType, Kind
 from persist.domain.query import OPERATORS, Function
+from persist.entity_types.json_schema.conversion import convert
 from persist.entity_types.registry import load_models
 
 Json = dict[str, Any]
@@ -58,11 +59,12 @@ def printed_document() -> Json:
 
 
 def hand_made(name: str, schema: Json, *commands: str) -> EntityType:
+    """Return a type whose schema has the form that every compiler gives it."""
     return EntityType(
         name=name,
         kind=Kind.REGISTERED,
         schema_version=1,
-        schema=schema,
+        schema=convert(schema).schema,
         validate=lambda data: data,
         commands={command: _command(command) for command in commands},
     )
