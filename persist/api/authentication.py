@@ -72,27 +72,40 @@ class Keyring:
         self._as_of = float("-inf")
         self._reading: asyncio.Task[bool] | None = None
 
-    async def admit(self, request: Request) -> Access:
-        """Return what the caller may do.
+    def admit_at_once(self, request: Request) -> Access | None:
+        """Return what the caller may do, None where that takes longer.
 
-        Raises ``Unauthenticated``, ``Forbidden`` for a foreign ``Host`` while access is
-        open, and ``Unavailable`` where the keys cannot be read.
+        Raises ``Forbidden`` for a foreign ``Host`` while access is open.
         """
         age = monotonic() - self._as_of
         if age > REFRESH_SECONDS:
             self._renewal()
             if age > MAX_AGE_SECONDS and not is_open_to_all(request.path):
-                await self._renewed()
+                return None
+        return self._known_access(request)
+
+    async def admit(self, request: Request) -> Access:
+        """Return what the caller may do.
+
+        Raises what ``admit_at_once`` does, ``Unauthenticated``, and ``Unavailable``
+        where the keys cannot be read.
+        """
+        is_old = monotonic() - self._as_of > MAX_AGE_SECONDS
+        if is_old and not is_open_to_all(request.path):
+            await self._renewed()
+        return self._known_access(request) or await self._caller(request)
+
+    def _known_access(self, request: Request) -> Access | None:
+        """Return what the caller may do, None where it is not known here."""
         if not self._demanded:
             check_host(request.headers.get(b"host"))
             return OPEN
         if is_open_to_all(request.path):
             return ANONYMOUS
-        authorization = request.header(b"authorization") or ""
-        known = self._by_header.get(authorization)
-        return known or await self._caller(request, authorization)
+        return self._by_header.get(request.header(b"authorization") or "")
 
-    async def _caller(self, request: Request, authorization: str) -> Access:
+    async def _caller(self, request: Request) -> Access:
+        authorization = request.header(b"authorization")
         if authorization:
             return await self._access(authorization)
         if is_sign_in(request.method, request.path):

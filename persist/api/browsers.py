@@ -61,7 +61,7 @@ class Browsers:
         """Return the redirect of a browser that asks for ``/`` to a page, or None for
         any other request."""
         is_reading = request.method in ("GET", "HEAD")
-        if request.path != "/" or not is_reading or not request.prefers(HTML):
+        if not is_reading or not request.prefers(HTML):
             return None
         location = request.address(self._landing_page).encode()
         return Response(303, b"", [(b"location", location), VARY_ACCEPT])
@@ -100,8 +100,9 @@ class Browsers:
     def check_cookie(self, request: Request, scope: Scope) -> None:
         """Raise ``Forbidden`` for a write under a cookie unless the browser says that a
         page of this service sends it: other ports of a host have the same cookies."""
-        is_read = request.method in READING_METHODS
-        if is_read or not request.access.actor or session_secret(request) is None:
+        if b"cookie" not in request.headers or request.method in READING_METHODS:
+            return
+        if not request.access.actor or session_secret(request) is None:
             return
         origin = request.header(b"origin")
         if origin is None:
@@ -114,14 +115,13 @@ class Browsers:
                 " a key"
             )
 
-    def headers(self, request: Request, sent: Headers) -> Headers:
-        """Return the headers that a response has in addition to ``sent``."""
-        headers = [NOSNIFF]
-        if request.access.actor and all(name != PRIVATE[0] for name, _ in sent):
+    def add_headers(self, request: Request, headers: Headers) -> None:
+        """Add to the headers of a response those that are for browsers."""
+        if request.access.actor and all(name != PRIVATE[0] for name, _ in headers):
             headers.append(PRIVATE)
+        headers.append(NOSNIFF)
         if self._origins:
             headers += self._cors(request.header(b"origin"))
-        return headers
 
     def _cors(self, origin: str | None) -> Headers:
         """Return the headers by which a browser lets a page read a response."""

@@ -6,6 +6,7 @@ The handlers of records are in ``record_reads``, ``record_writes`` and ``record_
 """
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 from persist.api import bulk
 from persist.api.headers import PATCH_TYPES
@@ -94,10 +95,15 @@ class CollectionRoutes:
         request.access.require(level or Level.READ, collection, workspace)
         if workspace and _must_refresh(request, route):
             await self._database.refresh()
-        return await retry_on_stale_schema(
-            self._database,
-            lambda: self._dispatch(request, collection, workspace, matched, route),
+        attempt = partial(
+            self._dispatch,
+            request,
+            collection,
+            workspace,
+            matched,
+            route,
         )
+        return await retry_on_stale_schema(self._database, attempt)
 
     async def _dispatch(
         self,

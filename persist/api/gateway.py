@@ -97,7 +97,7 @@ class Gateway:
             reply = problem(Unavailable("the service is stopping"), request)
         except Exception as error:  # noqa: BLE001 - every error is answered as a problem
             reply = problem(error, request)
-        reply.raw_headers.extend(self._headers(request, reply.raw_headers))
+        self._add_headers(request, reply.raw_headers)
         request.response_begins(reply.status_code)
         head = request.method == "HEAD"
         if isinstance(reply, StreamedResponse):
@@ -107,7 +107,6 @@ class Gateway:
 
     async def _reply(self, request: Request, scope: Scope) -> Reply | None:
         """Return the reply, or None where FastAPI answers."""
-        self._limiter.enter(request)
         if "refusal" in scope.get("state", ()) and not is_always_answered(request):
             raise scope["state"]["refusal"]
         _check_head(scope, request)
@@ -116,22 +115,23 @@ class Gateway:
             if preflight is not None:
                 return preflight
             self._browsers.check(request, scope)
-        landing = self._browsers.landing(request)
-        if landing is not None:
-            return landing
+        path = request.path
+        if path == "/":
+            landing = self._browsers.landing(request)
+            if landing is not None:
+                return landing
         await request.admit()
         self._browsers.check_cookie(request, scope)
-        _check_path(request.path)
-        below_collection = _below_collection(request.path.split("/"))
+        _check_path(path)
+        below_collection = _below_collection(path)
         if below_collection is not None:
             return await self._collections.answer(request, *below_collection)
-        return no_content() if request.path == "*" else None
+        return no_content() if path == "*" else None
 
-    def _headers(self, request: Request, sent: Headers) -> Headers:
-        """Return the headers that every response has."""
-        headers = self._browsers.headers(request, sent)
+    def _add_headers(self, request: Request, headers: Headers) -> None:
+        """Add the headers that every response has."""
+        self._browsers.add_headers(request, headers)
         headers.append((REQUEST_ID, request.request_id.encode()))
-        return headers
 
     async def _pass_on(
         self, request: Request, scope: Scope, receive: Receive, send: Send
@@ -153,20 +153,22 @@ class Gateway:
         async def with_headers(message: MutableMapping[str, Any]) -> None:
             if message["type"] == "http.response.start":
                 request.response_begins(message["status"])
-                sent = list(message.get("headers", ()))
-                message["headers"] = [*sent, *self._headers(request, sent)]
+                headers = list(message.get("headers", ()))
+                self._add_headers(request, headers)
+                message["headers"] = headers
             await send(message)
 
         return with_headers
 
 
-def _below_collection(parts: list[str]) -> tuple[list[str], str] | None:
+def _below_collection(path: str) -> tuple[list[str], str] | None:
     """Return the segments of a path behind ``/api/``, and the workspace before it."""
-    workspace = ""
+    if path.startswith("/api/"):
+        return path.removeprefix("/api/").split("/"), ""
+    parts = path.split("/")
     if len(parts) > 4 and parts[1] == "workspaces" and parts[3] == "api" and parts[2]:
-        workspace = parts[2]
-        parts = parts[2:]
-    return (parts[2:], workspace) if len(parts) > 2 and parts[1] == "api" else None
+        return parts[4:], parts[2]
+    return None
 
 
 def _check_head(scope: Scope, request: Request) -> None:
@@ -188,7 +190,8 @@ def _check_head(scope: Scope, request: Request) -> None:
             f"the Host {request.header(b'host')!r:.80} is not one host with an optional"
             " port"
         )
-    if headers.get(b"transfer-encoding", b"chunked").lower() != b"chunked":
+    coding = headers.get(b"transfer-encoding")
+    if coding is not None and coding.lower() != b"chunked":
         raise UnsupportedTransferCoding(
             f"the transfer coding {request.header(b'transfer-encoding')!r:.80} is not"
             " supported; send the body with Content-Length or Transfer-Encoding:"

@@ -49,27 +49,24 @@ class InFlightLimiter:
     def enter(self, request: Admitted) -> None:
         """Count a request whose caller is not known yet; ``leave`` follows in any case.
         Raises ``Unavailable``."""
-        if is_always_answered(request):
-            return
-        self.requests.take(SERVICE)
-        request.counted_in = self.requests
+        self.assign(request, SERVICE)
 
     def assign(self, request: Admitted, caller: str) -> None:
-        """Count a request as one of its caller. Raises ``TooManyRequests``, and
-        ``Unavailable`` where others have too much."""
-        shares = request.counted_in
-        if shares is None or request.caller != SERVICE:
-            self._move(request, shares, caller)
+        """Count a request as one of its caller; ``leave`` follows in any case. Raises
+        ``TooManyRequests``, and ``Unavailable`` where others have too much."""
+        if request.counted_in is not None:
+            self._move(request, request.counted_in, caller)
             return
         request.caller = caller
-        request.counted_in = None
-        shares.hand_over(caller)
-        request.counted_in = shares
+        if not request.path.startswith(ALWAYS_ANSWERED):
+            self.requests.take(caller)
+            request.counted_in = self.requests
 
     def wait(self, request: Admitted) -> None:
         """Count a request no longer as in progress: it waits for something to happen.
         Raises ``TooManyRequests`` and ``Unavailable``."""
-        if request.counted_in is not self.waiting:
+        counted_in = request.counted_in
+        if counted_in is not None and counted_in is not self.waiting:
             self._move(request, self.waiting, request.caller)
 
     def reserve(self, request: Admitted, size: int) -> None:
@@ -94,13 +91,10 @@ class InFlightLimiter:
         if request.spooled_bytes:
             self.spooled_bytes.give_back(caller, request.spooled_bytes)
 
-    def _move(self, request: Admitted, shares: Shares | None, caller: str) -> None:
-        before = request.counted_in
-        if before is None or shares is None:
-            request.caller = caller
-            return
-        before.give_back(request.caller)
-        request.caller = caller
+    def _move(self, request: Admitted, shares: Shares, caller: str) -> None:
+        if request.counted_in is not None:
+            request.counted_in.give_back(request.caller)
         request.counted_in = None
+        request.caller = caller
         shares.take(caller)
         request.counted_in = shares

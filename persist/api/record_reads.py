@@ -31,6 +31,7 @@ from persist.domain.errors import (
     RevisionNotFound,
 )
 from persist.domain.json_diff import json_patch_between
+from persist.domain.precondition import NO_PRECONDITION, Precondition
 from persist.domain.record import INT64, Record
 from persist.storage.database import Database
 from persist.storage.journal import past_record
@@ -58,13 +59,8 @@ class RecordReads:
         if row is None:
             raise RecordNotFound(f"{target.type.name} has no record {target.id}")
         tag = etag(row[1])
-        current = tag[1].decode()
         precondition = request.precondition()
-        if precondition.if_match and not precondition.match_names(current):
-            raise PreconditionFailed(
-                f"If-Match does not hold: the record is at {current}", revision=row[1]
-            )
-        if precondition.none_match_names(current):
+        if precondition is not NO_PRECONDITION and _is_known(precondition, row[1]):
             return Response(304, b"", [tag])
         complete = with_computed(target.type, row)
         text = row_text(target.type.name, target.workspace, complete)
@@ -172,6 +168,17 @@ class RecordReads:
                 "patch": patch,
             }
         )
+
+
+def _is_known(precondition: Precondition, revision: int) -> bool:
+    """Return whether the client has a revision. Raises ``PreconditionFailed`` where it
+    wants another."""
+    tag = f'"{revision}"'
+    if precondition.if_match and not precondition.match_names(tag):
+        raise PreconditionFailed(
+            f"If-Match does not hold: the record is at {tag}", revision=revision
+        )
+    return precondition.none_match_names(tag)
 
 
 def _past_response(target: Target, request: Request, record: Record) -> Response:

@@ -5,8 +5,8 @@ import asyncio
 import hashlib
 import tempfile
 from collections.abc import (
-    Awaitable,
     Callable,
+    Collection,
     Iterable,
     Iterator,
     MutableMapping,
@@ -16,7 +16,7 @@ from contextlib import suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from time import perf_counter
-from typing import IO, Any
+from typing import IO, Any, Protocol
 from urllib.parse import quote
 
 from persist.api.headers import (
@@ -48,6 +48,9 @@ from persist.storage.spool import refusing_full_folder
 
 Scope = MutableMapping[str, Any]
 
+
+BODY_HEADERS = frozenset((b"content-length", b"transfer-encoding"))
+"""Headers of which a request with a body has one."""
 
 IN_PARTS = "send large amounts of records to …/import"
 SMALLER = "send a smaller one"
@@ -110,11 +113,12 @@ class Request:
     __slots__ = (
         "_address",
         "_body",
-        "_complete",
+        "_is_read",
         "_policy",
         "_receive",
         "_releases",
         "_spooled",
+        "_state",
         "access",
         "body_bytes",
         "caller",
@@ -152,29 +156,38 @@ class Request:
         self.body_bytes = 0
         self.spooled_bytes = 0
         self._address: str = scope["client"][0] if scope["client"] else SERVICE
-        self._releases: list[Callable[[], None]] = []
+        self._releases: Sequence[Callable[[], None]] = ()
         self._policy = policy
         self._receive = receive
+        self._state: Collection[str] = scope.get("state", ())
         self._body: bytes | None = None
         self._spooled: SpooledBody | None = None
         sent: list[tuple[bytes, bytes]] = scope["headers"]
         self.headers = {name: value.strip(b" \t") for name, value in sent}
         if len(self.headers) < len(sent):
             self.headers = _combined(sent)
-        self._complete = not (
-            b"content-length" in self.headers or b"transfer-encoding" in self.headers
-        )
+        self._is_read = False
         self.request_id = sane_request_id(self.headers.get(b"x-request-id"))
 
     async def admit(self) -> None:
         """Set ``access`` to what the caller may do now. A long response asks again, as
         a key may be revoked. Raises ``Unauthenticated``, ``Forbidden``,
         ``TooManyRequests``, ``Unavailable``."""
-        self.access = await self._policy.admit(self)
-        caller = f"key {self.access.actor}" if self.access.actor else self._address
-        if caller != self.caller:
-            self._policy.limiter.assign(self, caller)
+        policy = self._policy
+        access = policy.admission.admit_at_once(self)
+        if access is None:
+            access = await self._admitted_later()
+        self.access = access
+        caller = f"key {access.actor}" if access.actor else self._address
+        if caller != self.caller or self.counted_in is None:
+            policy.limiter.assign(self, caller)
             CALLER.set(caller)
+
+    async def _admitted_later(self) -> Access:
+        """Return what the caller may do. The request counts while it waits for that."""
+        if self.counted_in is None:
+            self._policy.limiter.enter(self)
+        return await self._policy.admission.admit(self)
 
     async def admit_again(self, level: Level, collections: Collections) -> None:
         """End a long response whose caller may no longer see the collections, each with
@@ -197,7 +210,8 @@ class Request:
 
     async def departs(self) -> None:
         """Wait until the client goes; for ever where its body has not been read."""
-        while self._complete:
+        announces_body = not BODY_HEADERS.isdisjoint(self.headers)
+        while self._is_read or not announces_body:
             message = await self._receive()
             if message["type"] == "http.disconnect":
                 return
@@ -205,7 +219,7 @@ class Request:
 
     def at_end(self, release: Callable[[], None]) -> None:
         """Have something released when the response has ended."""
-        self._releases.append(release)
+        self._releases = (*self._releases, release)
 
     def close(self) -> None:
         """Release what the request and its response took."""
@@ -246,21 +260,32 @@ class Request:
         return self._body
 
     async def _read_body(self) -> bytes:
-        advice = IN_PARTS if "/api/" in self.path else SMALLER
-        self._check_announced(self.limits.body, advice)
+        limit = self.limits.body
+        if not self._has_arrived:
+            self._check_announced(limit, self._advice)
         # Chunks of a byte each would take forty times their size in a list.
         body = bytearray()
         more = True
         while more:
             chunk, more = await self._next_chunk()
-            if len(body) + len(chunk) > self.limits.body:
-                raise _too_large(self.limits.body, advice)
+            if len(body) + len(chunk) > limit:
+                raise _too_large(limit, self._advice)
             if not more and not body:
                 return chunk  # most bodies: neither copied nor counted as large
             if more:
                 self._policy.limiter.reserve(self, len(chunk))
             body += chunk
         return bytes(body)
+
+    @property
+    def _advice(self) -> str:
+        """What a client does about a body that is too large."""
+        return IN_PARTS if "/api/" in self.path else SMALLER
+
+    @property
+    def _has_arrived(self) -> bool:
+        """Whether the server says that nothing of the body has to be waited for."""
+        return "has_arrived" in self._state
 
     async def spooled(self, advice: str) -> SpooledBody:
         """Return the body in a file, which may be asked for again. ``advice`` is what a
@@ -307,18 +332,24 @@ class Request:
     async def _next_chunk(self) -> tuple[bytes, bool]:
         """Return the next chunk of the body, and whether more follow. Raises
         ``RequestTimeout`` where it does not arrive."""
+        if self._has_arrived:
+            message = await self._receive()
+        else:
+            message = await self._receive_in_time()
+        if message["type"] == "http.disconnect":
+            raise Disconnected
+        more = message.get("more_body", False)
+        self._is_read = not more
+        return message.get("body", b""), more
+
+    async def _receive_in_time(self) -> MutableMapping[str, Any]:
         try:
             async with asyncio.timeout(self.limits.silence):
-                message = await self._receive()
+                return await self._receive()
         except TimeoutError:
             raise RequestTimeout(
                 f"no byte of the body came for {self.limits.silence:g} seconds"
             ) from None
-        if message["type"] == "http.disconnect":
-            raise Disconnected
-        more = message.get("more_body", False)
-        self._complete = not more
-        return message.get("body", b""), more
 
     def media_type(self, accepted: Sequence[str]) -> str:
         """Return the body's media type, the first of ``accepted`` where none is given.
@@ -400,8 +431,17 @@ async def departed() -> None:
         await request.departs()
 
 
-Admit = Callable[[Request], Awaitable[Access]]
-"""A function that returns the access of a request's caller."""
+class Admission(Protocol):
+    """Decides what the caller of a request may do.
+
+    It raises ``Unauthenticated``, ``Forbidden`` and ``Unavailable``.
+    """
+
+    def admit_at_once(self, request: Request) -> Access | None:
+        """Return what the caller may do, None where that takes longer."""
+
+    async def admit(self, request: Request) -> Access:
+        """Return what the caller may do."""
 
 
 @dataclass(frozen=True)
@@ -414,7 +454,7 @@ class RequestPolicy:
 
     limits: Limits
     limiter: InFlightLimiter
-    admit: Admit
+    admission: Admission
     root_path: str
     faults: MutableMapping[str, str]
 

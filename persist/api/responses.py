@@ -12,6 +12,7 @@ from collections.abc import (
     Sequence,
 )
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from starlette import responses
@@ -43,7 +44,7 @@ class Response(responses.Response):
         """Send it; ``head`` leaves the body out and keeps its length."""
         headers = self.raw_headers
         if self.status_code not in (204, 304):  # RFC 9110, sections 8.6 and 15.4.5
-            headers.append((b"content-length", str(len(self.body)).encode()))
+            headers.append((b"content-length", b"%d" % len(self.body)))
         start = {
             "type": "http.response.start",
             "status": self.status_code,
@@ -163,20 +164,26 @@ def with_computed(entity_type: EntityType, row: Row) -> Row:
 
 def row_text(collection: str, workspace: str, row: Row) -> str:
     """Return a stored row as ``row_texts`` does many."""
-    (text,) = row_texts(collection, workspace, (row,))
-    return text
+    return _record_format(collection, workspace) % row[:6]
 
 
 def row_texts(collection: str, workspace: str, rows: Iterable[Row]) -> list[str]:
     """Return stored rows (the envelope's columns, then data as JSON text) as the JSON
-    texts of records. Names, ids and times have no character that JSON would escape."""
+    texts of records."""
+    record = _record_format(collection, workspace)
+    return [record % row[:6] for row in rows]
+
+
+@lru_cache(maxsize=1024)
+def _record_format(collection: str, workspace: str) -> str:
+    """Return the format of records for the first columns of a stored row. Names, ids
+    and times have no character that JSON would escape."""
     named = f'"{workspace}"' if workspace else "null"
-    middle = f'","collection":"{collection}","workspace":{named},"revision":'
-    return [
-        f'{{"id":"{row[0]}{middle}{row[1]},"schema_version":{row[2]},'
-        f'"created_at":"{row[3]}","updated_at":"{row[4]}","data":{row[5]}}}'
-        for row in rows
-    ]
+    return (
+        f'{{"id":"%s","collection":"{collection}","workspace":{named},'
+        '"revision":%d,"schema_version":%d,"created_at":"%s","updated_at":"%s",'
+        '"data":%s}'
+    )
 
 
 def deleted_text(record: str, deleted_at: str, deleted_by: str | None) -> str:

@@ -38,10 +38,10 @@ def new_id() -> str:
             _last + 1, (time.time_ns() // 1_000_000 << 12) | (bits >> 62 & 0x7FF)
         )
         stamp = _last
-    digits = (
-        f"{stamp >> 12:012x}7{stamp & 0xFFF:03x}{0x8 << 60 | bits & (1 << 62) - 1:016x}"
+    return (
+        f"{stamp >> 28:08x}-{stamp >> 12 & 0xFFFF:04x}-7{stamp & 0xFFF:03x}"
+        f"-{0x8000 | bits >> 48 & 0x3FFF:04x}-{bits & 0xFFFF_FFFF_FFFF:012x}"
     )
-    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
 def is_canonical(text: str) -> bool:

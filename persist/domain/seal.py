@@ -16,7 +16,6 @@ from persist.domain.canonical_json import json_sha256
 MAX_SEAL_CHANGES = 4_096
 """Changes that one seal covers at the most."""
 
-_LEAF = b"\x00"
 _NODE = b"\x01"
 
 Side = Literal["left", "right"]
@@ -46,29 +45,36 @@ class Leaf(NamedTuple):
     def hash(self) -> bytes:
         """Return the SHA-256 of the leaf, in 32 bytes.
 
-        Its canonical JSON is written member by member, which takes a fifth of the time.
+        Its canonical JSON is written member by member, which takes half of the time.
+        Names, ids, times and hashes have no character that JSON would escape.
         """
+        (
+            at,
+            workspace,
+            collection,
+            record_id,
+            revision,
+            version,
+            operation,
+            command,
+            actor,
+            request_id,
+            payload_sha256,
+            data_sha256,
+        ) = self
+        actor_json = "null" if actor is None else encode_basestring(actor)
+        command_json = "null" if command is None else encode_basestring(command)
+        data_json = "null" if data_sha256 is None else f'"{data_sha256}"'
+        payload_json = "null" if payload_sha256 is None else f'"{payload_sha256}"'
+        workspace_json = "null" if workspace is None else f'"{workspace}"'
         text = (
-            f'{{"actor":{_string(self.actor)},"at":"{self.at}",'
-            f'"collection":"{self.collection}","command":{_string(self.command)},'
-            f'"data_sha256":{_plain(self.data_sha256)},"id":"{self.id}",'
-            f'"operation":"{self.operation}",'
-            f'"payload_sha256":{_plain(self.payload_sha256)},'
-            f'"request_id":{_string(self.request_id)},"revision":{self.revision},'
-            f'"schema_version":{self.schema_version},'
-            f'"workspace":{_plain(self.workspace)}}}'
+            f'\0{{"actor":{actor_json},"at":"{at}","collection":"{collection}",'
+            f'"command":{command_json},"data_sha256":{data_json},"id":"{record_id}",'
+            f'"operation":"{operation}","payload_sha256":{payload_json},'
+            f'"request_id":{encode_basestring(request_id)},"revision":{revision},'
+            f'"schema_version":{version},"workspace":{workspace_json}}}'
         )
-        return hashlib.sha256(_LEAF + text.encode()).digest()
-
-
-def _plain(value: str | None) -> str:
-    """Return the JSON of a name, an id, a time or a hash: none has a character that
-    JSON would escape."""
-    return "null" if value is None else f'"{value}"'
-
-
-def _string(value: str | None) -> str:
-    return "null" if value is None else encode_basestring(value)
+        return hashlib.sha256(text.encode()).digest()
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,15 +88,14 @@ class ModelCodec:
     def _member_faults(self, name: str, value: object) -> Iterator[Violation]:
         if self._members is None:
             self._members = self._member_validators()
-        member = pointer([name])
         if name not in self._members:
-            yield Violation(member, UNKNOWN_MEMBER)
+            yield Violation(pointer([name]), UNKNOWN_MEMBER)
             return
         try:
             self._members[name].validate_json(to_json(value), strict=True)
         except ValidationError as error:
             for below, detail in violations(error, value):
-                yield Violation(member + below, detail)
+                yield Violation(pointer([name]) + below, detail)
         except Exception:  # code of the class that needs the other members, too
             logger.debug("%s is validated with the rest", name, exc_info=True)
 

@@ -4,8 +4,9 @@ It depends on private parts of uvicorn's ``HttpToolsProtocol``; the tests of fra
 fail where another version changes them.
 """
 
-from asyncio import TimerHandle, Transport
+from asyncio import Event, TimerHandle, Transport
 from typing import Any, cast
+from urllib.parse import unquote
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import (
@@ -65,7 +66,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     more are closed. An ``Upgrade`` is ignored, and fields after a body are dropped.
 
     ``connections`` and ``refused_connections`` of the application's state are the
-    shares.
+    shares. ``has_arrived`` is in the state of a request of which all has arrived.
     """
 
     _counted_in: Shares | None = None
@@ -124,14 +125,16 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         except httptools.HttpParserError:
             self._refuse(INVALID_REQUEST)
             return
-        if self._is_between_requests() or self.transport.is_closing():
+        if self._in_head or self._in_body or self._unread or self._discarded:
+            self._watch_rest()
+
+    def _watch_rest(self) -> None:
+        """Bound what has begun to arrive and is not complete."""
+        if self.transport.is_closing():
             return
         self._check_unread()
         if self._in_body and self.cycle.transport is self.transport:
             self.cycle.transport = cast(Transport, LingeringTransport(self))
-
-    def _is_between_requests(self) -> bool:
-        return not (self._in_head or self._in_body or self._unread or self._discarded)
 
     def _feed_after(self, upgrade: httptools.HttpParserUpgrade, data: bytes) -> bool:
         """Parse what follows the head of a request that asks for an upgrade; return
@@ -207,18 +210,52 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._discarded = 0
         if self._timer is not None:
             self._stop_timer()
-        super().on_headers_complete()
+        self._complete_scope()
         # Fields after a chunked body are no headers (RFC 9110, section 6.5.1).
         self.headers = []
-        if self._refusal is not None:
-            self.cycle.keep_alive = False
-        # The task of the cycle has not begun.
+        before: RequestResponseCycle | None = self.cycle
+        cycle = self.cycle = self._new_cycle()
+        if before is None or before.response_complete:
+            self._start_asgi_task(cycle, self.app)
+        else:
+            self.flow.pause_reading()
+            self.pipeline.appendleft((cycle, self.app))
+
+    def _complete_scope(self) -> None:
+        """Add to the scope what the first line of the request says."""
+        url = httptools.parse_url(self.url)
+        raw_path = url.path
+        path = raw_path.decode("ascii")
+        scope = self.scope
+        scope["method"] = self.parser.get_method().decode("ascii")
+        scope["http_version"] = self.parser.get_http_version()
+        scope["path"] = unquote(path) if "%" in path else path
+        scope["raw_path"] = raw_path
+        scope["query_string"] = url.query or b""
+
+    def _new_cycle(self) -> RequestResponseCycle:
+        """Return what answers the request."""
         is_old = self.scope["http_version"] == "1.0"
-        self.cycle.__class__ = CloseDelimitedCycle if is_old else KeepAliveCycle
+        kind = CloseDelimitedCycle if is_old else KeepAliveCycle
+        may_keep_alive = not is_old and self._refusal is None
+        return kind(
+            self.scope,
+            self.transport,
+            self.flow,
+            self.logger,
+            self.access_logger,
+            self.access_log,
+            self.server_state.default_headers,
+            Event(),
+            self.expect_100_continue,
+            may_keep_alive and self.parser.should_keep_alive(),
+            self.on_response_complete,
+        )
 
     def on_body(self, body: bytes) -> None:
-        # A chunk of one byte has five more around it.
-        self._unread = max(0, self._unread - 2 * len(body))
+        if self._unread:
+            # A chunk of one byte has five more around it.
+            self._unread = max(0, self._unread - 2 * len(body))
         if self.cycle.response_complete:
             self._discarded += len(body)
         super().on_body(body)
@@ -230,7 +267,10 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._unread = 0
         if self._timer is not None:
             self._stop_timer()
-        super().on_message_complete()
+        self.scope["state"]["has_arrived"] = True
+        if not self.cycle.response_complete:
+            self.cycle.more_body = False
+            self.cycle.message_event.set()
         if self._is_last:
             self.transport.close()
 
@@ -328,22 +368,48 @@ class LingeringTransport:
 
 class KeepAliveCycle(RequestResponseCycle):
     """A response whose head is checked at once and not header by header, which takes a
-    third of the time. Others than those of known length are left to uvicorn."""
+    third of the time. Others than those of known length, sent at once, are left to
+    uvicorn."""
 
     async def send(self, message: Any) -> None:
-        if message["type"] == "http.response.start" and self._may_write():
-            headers = [*self.default_headers, *message["headers"]]
-            by_name = dict(headers)
-            if b"content-length" in by_name and not FRAMING.intersection(by_name):
-                self._begin(message["status"], headers)
-                self.expected_content_length = int(by_name[b"content-length"])
+        if self.keep_alive and not (self.disconnected or self.flow.write_paused):
+            if not self.response_started:
+                if self._has_begun(message):
+                    return
+            elif self._is_complete(message):
+                self._end(message.get("body", b""))
                 return
         await super().send(message)
 
-    def _may_write(self) -> bool:
-        return self.keep_alive and not (
-            self.response_started or self.disconnected or self.flow.write_paused
+    def _has_begun(self, message: Any) -> bool:
+        """Send the head of a response of known length; return False for others."""
+        if message["type"] != "http.response.start":
+            return False
+        headers = [*self.default_headers, *message["headers"]]
+        by_name = dict(headers)
+        length = by_name.get(b"content-length")
+        if length is None or not FRAMING.isdisjoint(by_name):
+            return False
+        self._begin(message["status"], headers)
+        self.expected_content_length = int(length)
+        return True
+
+    def _is_complete(self, message: Any) -> bool:
+        """Return whether a message has all of the body."""
+        return (
+            not self.response_complete
+            and not self.chunked_encoding
+            and message["type"] == "http.response.body"
+            and len(message.get("body", b"")) == self.expected_content_length
+            and not message.get("more_body")
         )
+
+    def _end(self, body: bytes) -> None:
+        """Send all of the body."""
+        self.transport.write(body)
+        self.response_complete = True
+        self.message_event.set()
+        self.on_response()
 
     def _begin(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
         """Send the head of a response. Raises ``RuntimeError`` for a line break in a

@@ -157,7 +157,8 @@ class Database:
         shares = self.used.writes
         shares.take(caller)
         try:
-            result: Result = await self._writes.submit(write)
+            separate = None if write.grouped else caller
+            result: Result = await self._writes.submit(write, separate)
         finally:
             shares.give_back(caller)
         return result
@@ -166,7 +167,6 @@ class Database:
         """Return the row of a record: (the envelope columns…, data as JSON text)."""
         if self._inline is None:
             return await self._find(Find(layout, workspace, record_id))
-        self._limit.lift()
         values = {"workspace": workspace, "id": record_id}
         statement = layout.by_key
         try:
@@ -232,6 +232,8 @@ class Database:
             except Exception as error:
                 if not self.dialect.was_interrupted(error):
                     raise self._refusal(error) from error
+            finally:
+                self._limit.lift()
         return await self._readers.run(query, consistent)
 
     async def refresh(self) -> bool:

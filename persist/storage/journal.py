@@ -224,8 +224,8 @@ class JournalWriter:
 
     def append(self, change: Change) -> None:
         self._waiting.append(change_row(change, self._now))
-        self._characters += CHANGE_CHARACTERS + len(change.payload or "")
-        self._characters += len(change.record.text)
+        characters = len(change.record.text) + len(change.payload or "")
+        self._characters += CHANGE_CHARACTERS + characters
 
     def __len__(self) -> int:
         """Return how many changes wait in memory."""

@@ -17,6 +17,7 @@ HASH = 15
 def change_row(change: Change, now: str) -> Row:
     """Return the row of a change, all columns but ``seq``."""
     record = change.record
+    operation = str(change.operation)
     return (
         now,
         record.workspace,
@@ -24,7 +25,7 @@ def change_row(change: Change, now: str) -> Row:
         record.id,
         record.revision,
         record.schema_version,
-        change.operation.value,
+        operation,
         change.command,
         change.payload,
         change.origin.actor,
@@ -33,32 +34,41 @@ def change_row(change: Change, now: str) -> Row:
         record.created_at,
         None if record.updated_at == now else record.updated_at,
         None if change.operation is Operation.DELETE else record.text,
-        _leaf_hash(change, now),
+        _leaf_of(change, operation, now).hash(),
         None,
         None,
     )
 
 
-def _leaf_hash(change: Change, now: str) -> bytes:
+def _leaf_of(change: Change, operation: str, now: str) -> Leaf:
     record = change.record
-    data_sha256 = None
-    if change.operation is not Operation.DELETE:
-        data = record.data if record.parsed is None else record.parsed
-        data_sha256 = json_sha256(data)
-    payload_sha256 = None
-    if change.payload is not None:
-        payload_sha256 = json_sha256(json.loads(change.payload))
+    origin = change.origin
+    # Not by name, which takes twice the time.
     return Leaf(
-        at=now,
-        workspace=record.workspace or None,
-        collection=record.collection,
-        id=record.id,
-        revision=record.revision,
-        schema_version=record.schema_version,
-        operation=change.operation.value,
-        command=change.command,
-        actor=change.origin.actor or None,
-        request_id=change.origin.request_id,
-        payload_sha256=payload_sha256,
-        data_sha256=data_sha256,
-    ).hash()
+        now,
+        record.workspace or None,
+        record.collection,
+        record.id,
+        record.revision,
+        record.schema_version,
+        operation,
+        change.command,
+        origin.actor or None,
+        origin.request_id,
+        _payload_sha256(change),
+        _data_sha256(change),
+    )
+
+
+def _payload_sha256(change: Change) -> str | None:
+    if change.payload is None:
+        return None
+    return json_sha256(json.loads(change.payload))
+
+
+def _data_sha256(change: Change) -> str | None:
+    if change.operation is Operation.DELETE:
+        return None
+    record = change.record
+    data = record.data if record.parsed is None else record.parsed
+    return json_sha256(data)

@@ -1,12 +1,13 @@
 """Verification: recompute every leaf and seal of the journal and compare them."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 
 import sqlalchemy as sa
 
+from persist.domain.record import INT64
 from persist.domain.seal import Seal, merkle_root, root_from_path, seal_hash
 from persist.storage.change_feed import JOURNAL_ENDS
 from persist.storage.dialect import Dialect
@@ -23,8 +24,11 @@ from persist.storage.seals import (
 from persist.storage.sql import Row, Session, Statement, big_integer
 from persist.storage.tables import JOURNAL, JOURNAL_BASES
 
-SEALS_PER_READ = 100
-"""Seals that are read at once; the changes of one are in memory at a time."""
+SEALS_PER_READ = 1_000
+"""Seals that are read at once."""
+
+CHANGES_PER_READ = 500
+"""Changes that are in memory at a time."""
 
 BASES_PER_READ = 1_000
 """Bases that are in memory at a time."""
@@ -105,26 +109,36 @@ def _verify(
             dialect.read_any_text(connection)
         session = Session(dialect, connection.cursor())
         session.execute(dialect.begin_read)
-        first, head = session.rows(JOURNAL_ENDS)[0]
-        changes = 0
-        last: Seal | None = None
-        has_noted = False
+        verified = _verify_seals(session, noted, on_progress)
+        _check_counter(session, verified.last_seal)
+        _check_bases(session, verified.first_seq)
+        _, head = session.rows(JOURNAL_ENDS)[0]
+        unsealed = session.value(UNSEALED, first=verified.first_seq, head=head)
+        if unsealed is not None:
+            raise JournalAltered(f"change {unsealed} has no seal")
+        session.execute("ROLLBACK")
+    return verified
+
+
+def _verify_seals(
+    session: Session[Dialect], noted: str | None, on_progress: OnProgress
+) -> Verified:
+    """Recompute the seals and their changes. Raises ``JournalAltered``."""
+    first, head = session.rows(JOURNAL_ENDS)[0]
+    changes = 0
+    last: Seal | None = None
+    has_noted = False
+    with closing(_changes(session, first)) as stored:
         for seal in _seals(session):
             _check_link(seal, last, first)
             if seal.first_seq >= first:
-                changes += _check_changes(session, seal)
+                changes += _check_changes(stored, seal)
                 on_progress(
                     "verifying the journal", seal.seq - first + 1, head - first + 1
                 )
             has_noted = has_noted or seal.hash == noted
             last = seal
-        _check_end(last, first, head)
-        _check_counter(session, last)
-        _check_bases(session, first)
-        unsealed = session.value(UNSEALED, first=first, head=head)
-        if unsealed is not None:
-            raise JournalAltered(f"change {unsealed} has no seal")
-        session.execute("ROLLBACK")
+    _check_end(last, first, head)
     return Verified(changes, first, last, has_noted)
 
 
@@ -135,6 +149,15 @@ def _seals(session: Session[Dialect]) -> Iterator[Seal]:
             seal = seal_of(row)
             yield seal
             after = seal.seq
+
+
+def _changes(session: Session[Dialect], first: int) -> Generator[Row, None, None]:
+    """Yield all changes from a ``seq`` on as ``LEAF_COLUMNS``."""
+    statement = CHANGES_TO_SEAL.on(session.dialect)
+    with closing(session.dialect.stream_cursor(session.cursor.connection)) as cursor:
+        statement.run(cursor, {"start": first, "upto": INT64[-1]})
+        while rows := cursor.fetchmany(CHANGES_PER_READ):
+            yield from rows
 
 
 def _check_link(seal: Seal, last: Seal | None, first: int) -> None:
@@ -176,16 +199,14 @@ def _expected_hash(seal: Seal, previous: str) -> str | None:
         return None
 
 
-def _check_changes(session: Session[Dialect], seal: Seal) -> int:
-    """Raise ``JournalAltered`` unless the changes are those that were sealed."""
-    rows = session.rows(CHANGES_TO_SEAL, start=seal.first_seq, upto=seal.seq)
+def _check_changes(changes: Iterator[Row], seal: Seal) -> int:
+    """Raise ``JournalAltered`` unless the next changes are those that were sealed."""
     leaves = []
-    for seq, row in enumerate(rows, start=seal.first_seq):
-        if row[0] != seq:
+    for seq in range(seal.first_seq, seal.seq + 1):
+        row = next(changes, None)
+        if row is None or row[0] != seq:
             raise JournalAltered(f"change {seq} is missing")
         leaves.append(_checked_leaf(seq, row))
-    if len(leaves) != seal.seq - seal.first_seq + 1:
-        raise JournalAltered(f"change {seal.first_seq + len(leaves)} is missing")
     if merkle_root(leaves).hex() != seal.root:
         raise JournalAltered(
             f"the changes from {seal.first_seq} to {seal.seq} are not those of their"

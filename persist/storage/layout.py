@@ -256,7 +256,11 @@ def _column_layout(
     columns = {}
     for name, field in fields.items():
         columns[name] = _column(field, names[name])
-    converters = [(name, _converter(field)) for name, field in fields.items()]
+    converters = [
+        (position, convert)
+        for position, field in enumerate(fields.values())
+        if (convert := _converter(field)) is not None
+    ]
     table = sa.Table(
         _table_name(entity_type),
         metadata,
@@ -266,7 +270,10 @@ def _column_layout(
 
     def data_of(record: Record) -> Row:
         data = record.parsed or json.loads(record.text)
-        return tuple([convert(data.get(name)) for name, convert in converters])
+        values = list(map(data.get, fields))
+        for position, convert in converters:
+            values[position] = convert(values[position])
+        return tuple(values)
 
     text = _object_json(dialect, fields, columns)
     return _layout(entity_type, table, columns, data_of, text, dialect)
@@ -339,12 +346,13 @@ def _index_name(
     return index_name(layout.table.name, kind, paths, computed)
 
 
-def _converter(field: Field) -> Callable[[Any], Any]:
-    """Return the function that makes a column's value from a member's."""
+def _converter(field: Field) -> Callable[[Any], Any] | None:
+    """Return the function that makes a column's value from a member's; None where both
+    are the same."""
     if field.type is FieldType.NUMBER:
         return _float
     if field.type in COLUMN_TYPES:
-        return lambda value: value
+        return None
     return _document
 
 

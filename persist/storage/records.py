@@ -80,16 +80,13 @@ class TableRecords:
         records: Iterable[Record],
     ) -> None:
         """Take ``records`` for all that is stored under ``ids``."""
+        loaded: States = {}
         for record_id in ids:
-            key = workspace, record_id
-            self._load(key, None)
+            loaded[workspace, record_id] = None
         for record in records:
-            key = workspace, record.id
-            self._load(key, record)
-
-    def _load(self, key: Key, record: Record | None) -> None:
-        self._stored[key] = record
-        self._present[key] = record
+            loaded[workspace, record.id] = record
+        self._stored |= loaded
+        self._present |= loaded
 
     def get(self, workspace: str, record_id: str) -> Record | None:
         key = workspace, record_id

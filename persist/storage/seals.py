@@ -118,6 +118,10 @@ LEAF_HASHES = Statement(
 )
 
 
+_parsed = json.JSONDecoder().decode
+"""Return the value of a JSON text, as ``json.loads`` does in more time."""
+
+
 @dataclass(frozen=True, slots=True)
 class SealedHead:
     """The last seal: the last ``seq`` it covers, its hash and its time.
@@ -227,18 +231,18 @@ def leaf_of(row: Row) -> Leaf:
     operation, command, actor, request_id, payload, data = row[7:13]
     erased_payload, erased_data, _ = row[13:]
     return Leaf(
-        at=at,
-        workspace=workspace or None,
-        collection=collection,
-        id=record_id,
-        revision=revision,
-        schema_version=schema_version,
-        operation=operation,
-        command=command,
-        actor=actor or None,
-        request_id=request_id,
-        payload_sha256=_hex(erased_payload or text_sha256(payload)),
-        data_sha256=_hex(erased_data or text_sha256(data)),
+        at,
+        workspace or None,
+        collection,
+        record_id,
+        revision,
+        schema_version,
+        operation,
+        command,
+        actor or None,
+        request_id,
+        _content_sha256(payload, erased_payload),
+        _content_sha256(data, erased_data),
     )
 
 
@@ -247,8 +251,11 @@ def text_sha256(text: str | None) -> bytes | None:
     return None if text is None else bytes.fromhex(json_sha256(json.loads(text)))
 
 
-def _hex(found: bytes | None) -> str | None:
-    return None if found is None else found.hex()
+def _content_sha256(text: str | None, erased: bytes | None) -> str | None:
+    """Return the hex hash of a payload or of data, which may be ``erased``."""
+    if erased is not None:
+        return erased.hex()
+    return None if text is None else json_sha256(_parsed(text))
 
 
 def was_erased(operation: str, data: str | None, *hashes: Any) -> bool:

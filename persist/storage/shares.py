@@ -46,24 +46,14 @@ class Shares:
         Raises ``TooManyRequests`` where the caller has its share, and ``Unavailable``
         where others have too much.
         """
-        if not self.allows(caller, amount):
+        taken = self.taken + amount
+        # Nobody has too much before half is taken.
+        if 2 * taken > self.limit and not self.allows(caller, amount):
             raise self.refusal(caller)
-        self.taken += amount
+        self.taken = taken
         if caller != SERVICE:
             own = self._of.get(caller, 0)
             self._of[caller] = own + amount
-
-    def hand_over(self, caller: str) -> None:
-        """Count one that the service has taken as a caller's.
-
-        Raises what ``take`` does, and gives it back then.
-        """
-        own = self._of.get(caller, 0)
-        left = self.limit - self.taken
-        if own > left:
-            self.taken -= 1
-            raise self.refusal(caller)
-        self._of[caller] = own + 1
 
     def refusal(self, caller: str) -> TooManyRequests | Unavailable:
         """Return the refusal of a caller who may take no more."""

@@ -91,12 +91,9 @@ class Compiled:
 
     def arguments(self, values: Values) -> list[Any]:
         """Return the values in the order of the driver."""
-        constants = self.constants
-        arguments = []
-        for name in self.names:
-            value = values[name] if name in values else constants[name]
-            arguments.append(value)
-        return arguments
+        if self.constants:
+            values = {**self.constants, **values}
+        return list(map(values.__getitem__, self.names))
 
     def run(self, cursor: Cursor, values: Values) -> Cursor:
         """Run the statement and return the cursor with its rows."""
@@ -126,11 +123,11 @@ class PerDialect(Generic[Made]):
 
     def on(self, dialect: Dialect) -> Made:
         """Return the value for a database."""
-        kind = type(dialect)
-        made = self._made.get(kind)
-        if made is None:
-            made = self._make(dialect)
-            self._made[kind] = made
+        return self._made.get(type(dialect)) or self._make_on(dialect)
+
+    def _make_on(self, dialect: Dialect) -> Made:
+        made = self._make(dialect)
+        self._made[type(dialect)] = made
         return made
 
 

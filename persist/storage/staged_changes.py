@@ -164,24 +164,21 @@ class StagedChanges:
             self._close_gap(number)
 
     def _insert(self, numbers: Iterable[int], rows: Sequence[Row]) -> None:
-        numbered = []
-        for number, row in zip(numbers, rows, strict=False):
-            numbered.append((number, *row))
-            self.written[row[COLLECTION]] += 1
-            self._note_change(number)
+        numbered = [(number, *row) for number, row in zip(numbers, rows, strict=False)]
         self._session.insert(INSERT_STAGED_CHANGES, numbered)
+        self.written.update([row[COLLECTION] for row in rows])
+        self._note_changes([number for number, *_ in numbered])
 
     def _close_gap(self, number: int) -> None:
         last = self.count
         self.count -= 1
-        self._note_change(number)
-        self._note_change(last)
+        self._note_changes([number, last])
         if number != last:
             self._session.run(RENUMBER, free=number, last=last)
 
-    def _note_change(self, number: int) -> None:
-        subtree = (number - 1) // SUBTREE_CHANGES
-        self._changed_subtrees.add(subtree)
+    def _note_changes(self, numbers: Iterable[int]) -> None:
+        subtrees = {(number - 1) // SUBTREE_CHANGES for number in numbers}
+        self._changed_subtrees |= subtrees
 
     def finish(self) -> None:
         """Compute the hashes of the subtrees that changed; no change may be added after

@@ -15,7 +15,6 @@ from queue import Empty, SimpleQueue
 from typing import Any, Generic, TypeVar
 
 from persist.domain.errors import OutcomeUnknown, Unavailable
-from persist.storage.shares import CALLER
 
 Task = TypeVar("Task")
 
@@ -73,15 +72,16 @@ class _Backlog(Generic[Task]):
     def __init__(self) -> None:
         self._grouped: deque[Job[Task]] = deque()
         self._separate: dict[str, deque[Job[Task]]] = {}
-        self._count = 0
         self._separate_is_next = False
 
+    def __bool__(self) -> bool:
+        return bool(self._grouped or self._separate)
+
     def __len__(self) -> int:
-        return self._count
+        return len(self._grouped) + sum(map(len, self._separate.values()))
 
     def add(self, job: Job[Task]) -> None:
         """Add a job."""
-        self._count += 1
         if job.caller is None:
             self._grouped.append(job)
         else:
@@ -91,13 +91,10 @@ class _Backlog(Generic[Task]):
         """Return the next jobs: a group, then a separate one, and so on."""
         if self._separate and (self._separate_is_next or not self._grouped):
             self._separate_is_next = False
-            jobs = [self._take_separate()]
-        else:
-            self._separate_is_next = True
-            count = min(BATCH_JOBS, len(self._grouped))
-            jobs = [self._grouped.popleft() for _ in range(count)]
-        self._count -= len(jobs)
-        return jobs
+            return [self._take_separate()]
+        self._separate_is_next = True
+        count = min(BATCH_JOBS, len(self._grouped))
+        return [self._grouped.popleft() for _ in range(count)]
 
     def _take_separate(self) -> Job[Task]:
         """Return a job of the caller whose turn it is, and put the caller behind all
@@ -114,8 +111,7 @@ class BatchWorker(Generic[Task]):
     """Passes the jobs that wait to ``work``.
 
     ``work`` sets each job's ``result`` or ``error``. While ``stalled`` returns true,
-    jobs that have waited for too long are withdrawn. ``is_separate`` returns whether a
-    task is done outside of a group.
+    jobs that have waited for too long are withdrawn.
     """
 
     def __init__(
@@ -123,11 +119,9 @@ class BatchWorker(Generic[Task]):
         name: str,
         work: Callable[[list[Job[Task]]], None],
         stalled: Callable[[], bool] = lambda: True,
-        is_separate: Callable[[Task], bool] = lambda _: False,
     ) -> None:
         self._work = work
         self._stalled = stalled
-        self._is_separate = is_separate
         self._backlog = _Backlog[Task]()
         self._queue: SimpleQueue[Job[Task] | None] = SimpleQueue()
         self._unsettled: deque[Job[Task]] = deque()
@@ -137,11 +131,14 @@ class BatchWorker(Generic[Task]):
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
-    def submit(self, task: Task) -> "asyncio.Future[Any]":
-        """Queue a task and return a future of the running event loop."""
+    def submit(self, task: Task, caller: str | None = None) -> "asyncio.Future[Any]":
+        """Queue a task and return a future of the running event loop.
+
+        Where a ``caller`` is named, it is done by itself.
+        """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[object] = loop.create_future()
-        job = Job(task, future, loop, self._caller(task))
+        job = Job(task, future, loop, caller)
         self._unsettled.append(job)
         if not self._watching:
             self._watching = True
@@ -157,11 +154,8 @@ class BatchWorker(Generic[Task]):
         if self._closed:
             raise _stopping()
         future: Future[object] = Future()
-        self._queue.put(Job(task, future, None, self._caller(task)))
+        self._queue.put(Job(task, future, None))
         return future.result()
-
-    def _caller(self, task: Task) -> str | None:
-        return CALLER.get() if self._is_separate(task) else None
 
     @property
     def waiting(self) -> int:
@@ -245,15 +239,16 @@ class BatchWorker(Generic[Task]):
 
     def _settle(self, jobs: list[Job[Task]]) -> None:
         """Settle jobs: here, or on the event loop if they came from there."""
-        on_loop = [job for job in jobs if job.loop is not None]
+        loop: asyncio.AbstractEventLoop | None = None
         for job in jobs:
             if job.loop is None:
                 job.settle()
-        if not on_loop or on_loop[0].loop is None:
-            return
-        # Nobody waits if the event loop has been closed.
-        with suppress(RuntimeError):
-            on_loop[0].loop.call_soon_threadsafe(self._settle_on_loop, on_loop)
+            else:
+                loop = job.loop
+        if loop is not None:
+            # Nobody waits if the event loop has been closed.
+            with suppress(RuntimeError):
+                loop.call_soon_threadsafe(self._settle_on_loop, jobs)
 
     def _settle_on_loop(self, jobs: list[Job[Task]]) -> None:
         for job in jobs:

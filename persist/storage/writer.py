@@ -109,6 +109,11 @@ class GroupCommitWriter:
         self.observe_commit: Callable[[int], None] | None = None
         self.health = Health(dialect)
         self._dialect = dialect
+        self._begin_of = {
+            Isolation.GROUPED: dialect.begin_group,
+            Isolation.SEPARATE: dialect.begin_write,
+            Isolation.EXCLUSIVE: dialect.begin_exclusive,
+        }
         self._catalog = catalog
         self._snapshot_every = snapshot_every
         self._on_snapshots_due = on_snapshots_due
@@ -120,9 +125,7 @@ class GroupCommitWriter:
 
     def start(self) -> BatchWorker[Write]:
         """Start the thread."""
-        self._worker = BatchWorker(
-            "writer", self.work, self._stalled, lambda task: not task.grouped
-        )
+        self._worker = BatchWorker("writer", self.work, self._stalled)
         return self._worker
 
     def _stalled(self) -> bool:
@@ -300,12 +303,7 @@ class GroupCommitWriter:
         self, isolation: Isolation, connection: Connection | None
     ) -> Session[Dialect]:
         session = Session(self._dialect, (connection or self._own()).cursor())
-        begin = {
-            Isolation.GROUPED: self._dialect.begin_group,
-            Isolation.SEPARATE: self._dialect.begin_write,
-            Isolation.EXCLUSIVE: self._dialect.begin_exclusive,
-        }
-        session.execute(begin[isolation])
+        session.execute(self._begin_of[isolation])
         return session
 
     def _own(self) -> Connection:

@@ -44,18 +44,17 @@ def test_the_service_itself_takes_all_that_is_left() -> None:
         shares.take(SERVICE)
 
 
-def test_what_the_service_took_is_handed_over_as_if_the_caller_took_it() -> None:
-    shares, others = Shares("things", 9), Shares("things", 9)
-    for caller in ["one"] * 6 + ["two"] * 4 + ["one"]:
-        refused = not others.allows(caller)
-        if not refused:
-            others.take(caller)
-        shares.take(SERVICE)
-        try:
-            shares.hand_over(caller)
-        except TooManyRequests:
-            assert refused
-        assert shares.taken == others.taken
+def test_the_quick_look_at_half_of_the_limit_refuses_nobody_and_admits_nobody() -> None:
+    for limit in range(8):
+        shares = Shares("things", limit)
+        for caller in ["one", "two", SERVICE] * 3:
+            allowed = shares.allows(caller)
+            try:
+                shares.take(caller)
+            except (TooManyRequests, Unavailable):
+                assert not allowed
+            else:
+                assert allowed
 
 
 def test_what_is_given_back_is_there_again() -> None:

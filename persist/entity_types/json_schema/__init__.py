@@ -120,6 +120,7 @@ class CompiledSchema:
         self.unfit_defaults: list[Violation] = []
         if fill:
             self._prepare_defaults()
+        self._changes_values = bool(self.decimals or self._defaults)
 
     def _prepare_defaults(self) -> None:
         defaults = Defaults(self._root)
@@ -200,6 +201,9 @@ class CompiledSchema:
         raise error(detail, errors=[Violation("", detail)])
 
     def _fill_and_validate(self, data: Data) -> Data:
+        is_quick = not self._changes_values and self.costs.is_low(data)
+        if is_quick and self._is_valid(data):
+            return data
         budget = _budget()
         data = self.decimals.written(data, budget)
         filled = data

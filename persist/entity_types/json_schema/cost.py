@@ -76,6 +76,13 @@ class CostModel:
                 recursive += rate
         return rates[graph.root] + recursive
 
+    def is_low(self, value: Any) -> bool:
+        """Return whether the engine's work on a value of this size is affordable,
+        whatever the value is."""
+        text = to_json(value)
+        rate = self.tiny_rate if b"e-" in text else self.rate
+        return rate * len(text) <= MAX_VISITS
+
     def is_within(
         self,
         value: object,
@@ -84,9 +91,7 @@ class CostModel:
     ) -> bool:
         """Return whether the engine's work on ``parts`` of a value is within the
         budget, and pay for it where it had to be counted."""
-        text = to_json(value)
-        rate = self.tiny_rate if b"e-" in text else self.rate
-        if rate * len(text) <= MAX_VISITS:
+        if self.is_low(value):
             return True
         counted = CostBudget(budget.left)
         try:

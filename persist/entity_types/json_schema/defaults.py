@@ -49,6 +49,9 @@ class Defaults:
             for name, default in members.items():
                 yield node.properties[name], default
 
+    def __bool__(self) -> bool:
+        return self._root in self._filling
+
     def fill(self, value: object, budget: CostBudget) -> Any:
         """Return ``value`` with its defaults: itself where none is missing, otherwise a
         copy as deep as needed. Raises ``BudgetExceeded``."""

@@ -114,7 +114,7 @@ class Sqlite(SqliteSql):
         return connection
 
     def turn(self) -> AbstractContextManager[None]:
-        return self._turnstile.turn()
+        return self._turnstile
 
     def cancel(self, connection: Connection) -> None:
         cast(sqlite3.Connection, connection).interrupt()

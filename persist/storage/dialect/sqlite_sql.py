@@ -9,6 +9,7 @@ from sqlalchemy.dialects import sqlite
 
 from persist.domain.field import FieldType, Path
 from persist.domain.field_types import TEXT_TYPES
+from persist.domain.record import dumps
 from persist.storage.dialect import KEY_COLUMNS, ElementTest, TableWriter
 from persist.storage.dialect.columns import COLUMN_TYPES, TEXT
 from persist.storage.dialect.compiler import SqlCompiler, counted
@@ -88,7 +89,7 @@ class SqliteSql(SqlCompiler):
         return value
 
     def bound_list(self, values: Sequence[Any]) -> str:
-        return json.dumps(values)
+        return dumps(values)
 
     # Expressions
 

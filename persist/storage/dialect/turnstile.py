@@ -8,13 +8,13 @@ written has to queue behind it. The kernel wakes waiters in order and at once.
 import fcntl
 import os
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 
 class Turnstile:
     """Two lock files next to the database: the entrance, and the room of one writer.
+
+    A block waits for this process's turn and keeps it.
 
     Waiting has no bound here. Whoever waits for the outcome is refused in time by
     ``storage.worker``, and the kernel releases the locks of a process that ends.
@@ -26,22 +26,29 @@ class Turnstile:
         self._entrance = self._room = -1
         self._threads = threading.Lock()
 
-    @contextmanager
-    def turn(self) -> Iterator[None]:
-        """Wait for this process's turn and keep it for the block."""
-        with self._threads:
-            if self._room < 0:
-                self._entrance = _open(self._entrance_path)
-                self._room = _open(self._room_path)
-            fcntl.flock(self._entrance, fcntl.LOCK_EX)
-            try:
-                fcntl.flock(self._room, fcntl.LOCK_EX)
-            finally:
-                fcntl.flock(self._entrance, fcntl.LOCK_UN)
-            try:
-                yield
-            finally:
-                fcntl.flock(self._room, fcntl.LOCK_UN)
+    def __enter__(self) -> None:
+        self._threads.acquire()
+        try:
+            self._enter_room()
+        except BaseException:
+            self._threads.release()
+            raise
+
+    def _enter_room(self) -> None:
+        if self._room < 0:
+            self._entrance = _open(self._entrance_path)
+            self._room = _open(self._room_path)
+        fcntl.flock(self._entrance, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(self._room, fcntl.LOCK_EX)
+        finally:
+            fcntl.flock(self._entrance, fcntl.LOCK_UN)
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            fcntl.flock(self._room, fcntl.LOCK_UN)
+        finally:
+            self._threads.release()
 
 
 def _open(path: Path) -> int:
