@@ -12,7 +12,6 @@ from collections.abc import (
     Sequence,
 )
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 from starlette import responses
@@ -164,26 +163,20 @@ def with_computed(entity_type: EntityType, row: Row) -> Row:
 
 def row_text(collection: str, workspace: str, row: Row) -> str:
     """Return a stored row as ``row_texts`` does many."""
-    return _record_format(collection, workspace) % row[:6]
+    (text,) = row_texts(collection, workspace, (row,))
+    return text
 
 
 def row_texts(collection: str, workspace: str, rows: Iterable[Row]) -> list[str]:
     """Return stored rows (the envelope's columns, then data as JSON text) as the JSON
-    texts of records."""
-    record = _record_format(collection, workspace)
-    return [record % row[:6] for row in rows]
-
-
-@lru_cache(maxsize=1024)
-def _record_format(collection: str, workspace: str) -> str:
-    """Return the format of records for the first columns of a stored row. Names, ids
-    and times have no character that JSON would escape."""
+    texts of records. Names, ids and times have no character that JSON would escape."""
     named = f'"{workspace}"' if workspace else "null"
-    return (
-        f'{{"id":"%s","collection":"{collection}","workspace":{named},'
-        '"revision":%d,"schema_version":%d,"created_at":"%s","updated_at":"%s",'
-        '"data":%s}'
-    )
+    middle = f'","collection":"{collection}","workspace":{named},"revision":'
+    return [
+        f'{{"id":"{row[0]}{middle}{row[1]},"schema_version":{row[2]},'
+        f'"created_at":"{row[3]}","updated_at":"{row[4]}","data":{row[5]}}}'
+        for row in rows
+    ]
 
 
 def deleted_text(record: str, deleted_at: str, deleted_by: str | None) -> str:
