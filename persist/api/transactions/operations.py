@@ -12,6 +12,7 @@ from persist.api.patches import (
     change_of,
     write_decimals_of,
 )
+from persist.api.request_bodies import Json
 from persist.api.selective_invoke import command_of
 from persist.api.transactions.references import (
     NAME,
@@ -42,8 +43,6 @@ from persist.entity_types.json_schema import compile_schema
 
 MAX_OPERATIONS = 1_000
 """Operations that a transaction may have."""
-
-Json = dict[str, Any]
 
 
 # the form of operations
