@@ -1,12 +1,14 @@
 """Undo over HTTP: the changes of a request, or of a range, are taken back."""
 
+from collections.abc import Sequence
+
 from persist.api.query_params import dry_run_of
 from persist.api.request_bodies import Body
 from persist.api.requests import Request
 from persist.api.responses import Response, json_response
 from persist.api.routers import Asked
 from persist.api.write_requests import Write, Writes, parse_body, retry_on_stale_schema
-from persist.domain.access import Level
+from persist.domain.access import EVERY, Level
 from persist.domain.entity_type import EntityType
 from persist.domain.errors import Forbidden, InvalidPayload
 from persist.domain.identifiers import COLLECTION_NAME
@@ -66,7 +68,7 @@ class UndoRoutes:
                 work,
                 *parsed,
                 self._type,
-                lambda touched: _authorize(request, touched),
+                lambda touched: _authorize(request, parsed[0], touched),
                 request.origin,
             )
 
@@ -94,9 +96,21 @@ def _allowed(request: Request, parsed: Parsed) -> Parsed:
     return parsed
 
 
-def _authorize(request: Request, touched: set[tuple[str, str]]) -> None:
-    """Raise ``Forbidden``, which names no collection."""
-    if not all(request.access.allows(Level.WRITE, *named) for named in touched):
+def _authorize(
+    request: Request,
+    selected: SelectedChanges,
+    touched: Sequence[tuple[str, str]],
+) -> None:
+    """Raise ``Forbidden``, which names no collection.
+
+    Where there are no changes, that takes access to all that could have been selected:
+    otherwise the answer would tell whether there are changes that the caller may not
+    know.
+    """
+    named: Sequence[tuple[str, str | None]] = touched
+    if not touched:
+        named = [(selected.collection or EVERY, selected.workspace)]
+    if not all(request.access.allows(Level.WRITE, *each) for each in named):
         raise Forbidden("this takes write access to all that the changes touched")
 
 

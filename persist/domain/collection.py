@@ -227,13 +227,25 @@ class Collection:
         current = self._existing(record_id)
         changed = self._changed(current, operation, change, precondition, validate)
         data, merged = changed
+        record = self._replace_data(current, operation, data, command, payload)
+        return Written(record, merged=merged)
+
+    def _replace_data(
+        self,
+        current: Record,
+        operation: Operation,
+        data: Data,
+        command: str | None,
+        payload: str | None,
+    ) -> Record:
+        """Give a record other data, unless it is equal: a write that is sent twice
+        takes one revision."""
         text = dumps(data)
         if json_equal(current.text, text, data):
-            # Nothing changed: a write that is sent twice takes one revision.
-            return Written(current, merged=merged)
+            return current
         record = current.next(self.type.schema_version, self.now, text, data)
         self._store(Change(operation, record, self.origin, command, payload))
-        return Written(record, merged=merged)
+        return record
 
     def _changed(
         self,
@@ -372,11 +384,12 @@ class Collection:
             return self._bring_back(
                 past.id, data, payload, past.revision, past.created_at
             )
-        return self.transition(
-            past.id,
+        return self._replace_data(
+            past.current,
             Operation.REVERT,
-            lambda _: data,
-            payload=payload,
+            data,
+            None,
+            payload,
         )
 
     def migrate(self, current: Record, text: str, parsed: Data | None = None) -> Record:

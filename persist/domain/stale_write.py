@@ -11,9 +11,12 @@ from persist.domain.change import Operation
 from persist.domain.conflict import MAX_CHANGES, StaleBase
 from persist.domain.entity_type import EntityType
 from persist.domain.errors import InvalidData, PersistError, PreconditionFailed
-from persist.domain.json_diff import Merge
+from persist.domain.json_diff import Merge, changed_pointers
 from persist.domain.record import Data, Record
 from persist.domain.stores import Journal
+
+ALL_DATA = ""
+"""The pointer to all data."""
 
 MERGEABLE = (Operation.REPLACE, Operation.PATCH)
 """The operations whose change can be applied to an earlier revision."""
@@ -49,10 +52,11 @@ def merge_with(
     change: Callable[[Data], Data],
     validate: Callable[[Data], Data],
 ) -> Merge | None:
-    """Return the merge of the client's change; None if it cannot be known.
+    """Return the merge of the client's change; None for a command, which computes its
+    change from the present data.
 
-    A command computes its change from the present data, and a JSON Patch may not
-    apply to the base. A change that leaves invalid data is merged as it is.
+    A JSON Patch that does not apply to the base conflicts with all that changed since.
+    A change that leaves invalid data is merged as it is.
     """
     if operation not in MERGEABLE:
         return None
@@ -60,7 +64,8 @@ def merge_with(
         # A JSON Patch changes the data that it is given.
         mine = change(deepcopy(base.data))
     except PersistError:
-        return None
+        changed = changed_pointers(base.data, current.data)
+        return Merge(conflicts=changed or [ALL_DATA])
     with suppress(InvalidData):
         mine = validate(mine)
     return base.merge(current.data, mine)

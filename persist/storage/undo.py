@@ -47,6 +47,9 @@ from persist.storage.undo_sql import (
 )
 from persist.storage.unit_of_work import UnitOfWork
 
+Authorize = Callable[[Sequence[tuple[str, str]]], None]
+"""Raises unless changes of these collections and workspaces may be undone."""
+
 
 class _Judged(NamedTuple):
     """A record, and why it cannot go back."""
@@ -60,18 +63,18 @@ def undo(
     selected: SelectedChanges,
     on_conflict: OnConflict,
     type_of: Callable[[str], EntityType],
-    authorize: Callable[[set[tuple[str, str]]], None],
+    authorize: Authorize,
     origin: Origin,
 ) -> UndoReport:
     """Take back the selected changes and return what became of each record.
 
     ``authorize`` raises where the caller may not write one of the collections and
-    workspaces. Raises ``NotFound`` if nothing is selected, ``ChangesGone``,
-    ``InvalidQuery``, ``TooManyAffected``, ``UndoConflict`` and ``MigrationFailed``.
+    workspaces that the changes are of, or may not know that there are none. Raises
+    ``NotFound`` if nothing is selected, ``ChangesGone``, ``InvalidQuery``,
+    ``TooManyAffected``, ``UndoConflict`` and ``MigrationFailed``.
     """
     undoing = _Undo(work, selected, on_conflict)
-    touched = undoing.touched()
-    authorize({(record.collection, record.workspace) for record in touched})
+    touched = undoing.touched(authorize)
     groups = groupby(touched, key=lambda record: (record.collection, record.workspace))
     for (name, workspace), records in groups:
         collection = work.collection(type_of(name), workspace, origin)
@@ -94,7 +97,7 @@ class _Undo:
         self._first, head = self._session.rows(JOURNAL_ENDS)[0]
         self._values = values_of(selected, self._first, head)
 
-    def touched(self) -> list[TouchedRecord]:
+    def touched(self, authorize: Authorize) -> list[TouchedRecord]:
         """Return the records that selected changes touched."""
         selected = self._selected
         form = Form(
@@ -102,7 +105,9 @@ class _Undo:
             selected.collection is not None,
             selected.workspace is not None,
         )
-        count = self._session.value(COUNT_SELECTED[form], **self._values)
+        counts = self._session.rows(COUNT_SELECTED[form], **self._values)
+        authorize([(collection, workspace) for collection, workspace, _ in counts])
+        count = sum(changes for _, _, changes in counts)
         if not count:
             raise NotFound("no change is selected, so there is nothing to undo")
         if count > MAX_CHANGES:

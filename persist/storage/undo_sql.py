@@ -57,10 +57,13 @@ def _selected(form: Form) -> SqlCondition:
 
 
 def _count_selected(form: Form) -> Statement:
-    """Count the selected changes, to one more than an undo takes."""
+    """Count the selected changes by collection and workspace, to one more than an undo
+    takes."""
     limit = sa.literal_column(str(MAX_CHANGES + 1), sa.Integer())
-    selected = sa.select(JOURNAL.c.seq).where(_selected(form)).limit(limit)
-    return Statement(sa.select(sa.func.count()).select_from(selected.subquery()))
+    selected = sa.select(JOURNAL.c.collection, JOURNAL.c.workspace)
+    some = selected.where(_selected(form)).limit(limit).subquery()
+    key = (some.c.collection, some.c.workspace)
+    return Statement(sa.select(*key, sa.func.count()).group_by(*key))
 
 
 def _touched(form: Form) -> Statement:

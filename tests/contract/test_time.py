@@ -264,6 +264,24 @@ def test_a_conflict_is_not_merged(counters: Collection) -> None:
     assert problem["conflicts"] == ["/value"]
 
 
+@pytest.mark.parametrize("preferred", [{}, MERGE])
+def test_a_json_patch_that_the_base_refuses_conflicts_with_what_changed(
+    counters: Collection, preferred: dict[str, str]
+) -> None:
+    path = counters.at(counters.created(value=1)["id"])
+    counters.client.patch(path, json={"value": 2}).raise_for_status()
+    headers = {"If-Match": '"1"', "Content-Type": "application/json-patch+json"}
+    for step in (
+        {"op": "test", "path": "/value", "value": 2},
+        {"op": "remove", "path": "/nothing"},
+    ):
+        refused = counters.client.patch(
+            path, content=json.dumps([step]), headers=headers | preferred
+        )
+        problem = assert_problem(refused, 412, "precondition-failed")
+        assert (problem["changed"], problem["conflicts"]) == (["/value"], ["/value"])
+
+
 def test_a_merge_is_validated_as_a_whole(counters: Collection) -> None:
     path = counters.at(counters.created(value=1)["id"])
     counters.client.patch(path, json={"value": 2}).raise_for_status()
