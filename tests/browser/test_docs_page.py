@@ -222,6 +222,11 @@ def test_where_there_are_many_collections_the_page_offers_them(
             timeout=TIMEOUT_MILLISECONDS
         )
         assert execute(operation(page, "shelves-07", "create")) == "201"
+        page.goto(f"{server.url}/docs?service")
+        expect(page.locator("#operations-tag-transactions")).to_be_visible(
+            timeout=TIMEOUT_MILLISECONDS
+        )
+        assert page.locator(".opblock-tag").count() == 7
 
 
 def test_the_pages_files_are_cached_for_good_under_an_address_of_their_version(

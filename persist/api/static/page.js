@@ -115,7 +115,7 @@ function offer(collections) {
   });
   const service = element("p", link("The service: transactions, changes, workspaces, snapshots …", "?service"));
   const everything = element("p", link("Everything in one document (slow)", "?collection="));
-  document.getElementById("collections").append(search, list, service, everything);
+  document.getElementById("collections").append(service, search, list, everything);
 }
 
 // What belongs to no collection is a small part of the document.
@@ -134,6 +134,7 @@ async function start() {
     return show({ url: `collections/${chosen}/openapi.json` });
   }
   if (params.has("service")) {
+    document.body.className = "service";
     document.getElementById("collections").append(link("All collections", "?"));
     return show({ spec: await ofTheService() });
   }
