@@ -80,6 +80,11 @@ class MigrationStep:
                     f" DROP INDEX: {statement[:80]}"
                 )
 
+    @property
+    def only_moves_members(self) -> bool:
+        """Whether it is declarative and computes nothing: what it returns is JSON."""
+        return bool(self.definition) and not self.definition.get("set")
+
     def statements(self, database: str | None = None) -> list[str]:
         """Return the SQL for a database, or for all of them."""
         if isinstance(self.sql, Mapping):
@@ -187,6 +192,8 @@ def apply(step: MigrationStep, data: Data) -> Data:
         raise MigrationFailed(
             f"the step {step} raised {type(error).__name__}: {error}"
         ) from error
+    if step.only_moves_members:
+        return changed
     if not isinstance(changed, dict):
         raise MigrationFailed(
             f"the step {step} returned {type(changed).__name__}, not an object"

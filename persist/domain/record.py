@@ -131,7 +131,18 @@ class Record:
         revision = self.revision
         if last_revision or changed:
             revision = max(revision, last_revision) + 1
-        return replace(self, revision=revision)
+        # ``dataclasses.replace`` takes three times as long.
+        return Record(
+            self.id,
+            self.collection,
+            self.workspace,
+            revision,
+            self.schema_version,
+            self.created_at,
+            self.updated_at,
+            self.text,
+            self.parsed,
+        )
 
     @property
     def stored(self) -> tuple[str, str, str, int, int, str, str, str]:

@@ -125,8 +125,29 @@ def record_line(
     )
 
 
-NOT_PLAIN = re.compile(rb"\\u|[:,\[]-?(?:[0-9]{19}|[0-9]+\.0[,}\]]|[0-9.]+[eE])")
-"""JSON that strict JSON may refuse or write in another way."""
+def _plain_integer(text: str) -> int:
+    """Return an integer that strict JSON takes as it is. Raises ``ValueError``."""
+    if len(text) > PLAIN_DIGITS:
+        raise ValueError(text)
+    return int(text)
+
+
+def _plain_float(text: str) -> float:
+    """Return a number that strict JSON does not make an integer of.
+
+    Raises ``ValueError``.
+    """
+    if text.endswith(".0") or "e" in text:
+        raise ValueError(text)
+    return float(text)
+
+
+PLAIN_DIGITS = 18
+"""Characters of an integer that strict JSON takes as it is."""
+
+_plain_value = json.JSONDecoder(
+    parse_int=_plain_integer, parse_float=_plain_float
+).raw_decode
 
 
 def _plain(line: bytes) -> Any:
@@ -134,10 +155,10 @@ def _plain(line: bytes) -> Any:
 
     Returns None for any other line.
     """
-    if NOT_PLAIN.search(line) or line.count(b"{") + line.count(b"[") > DEPTH:
+    if b"\\u" in line or line.count(b"{") + line.count(b"[") > DEPTH:
         return None
     try:
-        value = json.loads(line)
+        value, _ = _plain_value(line.decode())
         return value if canonical_text(value).encode() + b"\n" == line else None
     except ValueError:
         return None
@@ -316,21 +337,27 @@ def _is_name(value: object) -> bool:
 
 def is_exported_record(value: object) -> bool:
     """Return whether a JSON value is a record as exports and snapshots have it."""
+    if not isinstance(value, dict) or value.keys() != RECORD_MEMBERS:
+        return False
+    record_id = value["id"]
+    workspace = value["workspace"]
     return (
-        isinstance(value, dict)
-        and value.keys() == RECORD_MEMBERS
-        and all(_sound_record(value))
+        isinstance(record_id, str)
+        and is_canonical(record_id)
+        and _is_name(value["collection"])
+        and (workspace is None or _is_name(workspace))
+        and _natural(value["revision"], 1)
+        and value["revision"] <= MAX_REVISION
+        and _natural(value["schema_version"], 1)
+        and _are_times(value["created_at"], value["updated_at"])
+        and isinstance(value["data"], dict)
     )
 
 
-def _sound_record(record: Mapping[str, Any]) -> Iterator[bool]:
-    yield isinstance(record["id"], str) and is_canonical(record["id"])
-    yield _is_name(record["collection"])
-    yield record["workspace"] is None or _is_name(record["workspace"])
-    yield _natural(record["revision"], 1) and record["revision"] <= MAX_REVISION
-    yield _natural(record["schema_version"], 1)
-    yield _is_time(record["created_at"]) and _is_time(record["updated_at"])
-    yield isinstance(record["data"], dict)
+def _are_times(created_at: Any, updated_at: Any) -> bool:
+    if not _is_time(created_at):
+        return False
+    return updated_at == created_at or _is_time(updated_at)
 
 
 def lines_of(chunks: Iterable[bytes]) -> Iterator[bytes]:

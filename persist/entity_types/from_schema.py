@@ -202,7 +202,7 @@ def step_of(step: Mapping[str, Any], location: Location) -> MigrationStep:
     defaults = step.get("default", {})
 
     def transform(data: Data) -> Data:
-        data = _renamed(data, rename)
+        data = _renamed(data, rename) if rename else dict(data)
         for name in drop:
             data.pop(name, None)
         try:

@@ -59,7 +59,8 @@ class RestoreTarget:
             record["created_at"],
             record["updated_at"],
             text,
-            changed=bool(steps) and not json_equal(before, text),
+            changed=bool(steps) and not json_equal(before, text, data),
+            parsed=data,
         )
 
     def _check_version(self, version: int) -> None:

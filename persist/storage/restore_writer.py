@@ -4,7 +4,6 @@ What becomes of each is decided, and staged, while others write. Those that chan
 meanwhile are decided again; the last of them in the transaction that stores all.
 """
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
@@ -21,7 +20,7 @@ from persist.domain.errors import (
     UniqueViolation,
     Violation,
 )
-from persist.domain.record import Record, dumps, json_equal
+from persist.domain.record import Data, Record, json_equal
 from persist.storage.catch_up import CatchUp
 from persist.storage.dialect import Dialect, Failure
 from persist.storage.journal import last_revisions
@@ -57,7 +56,8 @@ class Decision(StrEnum):
 class IncomingRow(NamedTuple):
     """A record on its way into the database.
 
-    ``changed`` tells whether a migration step made other data of it.
+    ``changed`` tells whether a migration step made other data of it. ``parsed`` is the
+    value of ``text`` if it is known already.
     """
 
     collection: str
@@ -68,6 +68,7 @@ class IncomingRow(NamedTuple):
     updated_at: str
     text: str
     changed: bool
+    parsed: Data | None = None
 
     def record(self, schema_version: int) -> Record:
         """Return it as a record."""
@@ -80,6 +81,7 @@ class IncomingRow(NamedTuple):
             self.created_at,
             self.updated_at,
             self.text,
+            self.parsed,
         )
 
 
@@ -94,14 +96,22 @@ INCOMING = sa.Table(
     _text("collection"),
     _text("workspace"),
     _text("id"),
+    sa.Column("revision", sa.BigInteger()),
+    _text("created_at"),
+    _text("updated_at"),
+    _text("text"),
+    sa.Column("changed", sa.Boolean()),
     _text("decision"),
-    _text("row"),
 )
 """Every record of the restore, with what becomes of it."""
 
 INDEX_INCOMING = "CREATE INDEX _staged_ids ON _staged_incoming (workspace, id)"
 
 INSERT_INCOMING = Inserter(INCOMING)
+
+_DECISION = INCOMING.c.decision
+_ROW = [column for column in INCOMING.c if column is not _DECISION]
+"""The columns of an ``IncomingRow``, in its order."""
 
 _OF_IDS = (
     INCOMING.c.collection == sa.bindparam("collection"),
@@ -113,7 +123,7 @@ _OF_IDS = (
 def incoming_of(dialect: Dialect) -> sa.ClauseElement:
     """Select the decision and the row of each of ``ids``."""
     one_of = dialect.one_of(INCOMING.c.id, "ids")
-    selected = sa.select(INCOMING.c.decision, INCOMING.c.row)
+    selected = sa.select(_DECISION, *_ROW)
     return selected.where(*_OF_IDS, one_of)
 
 
@@ -210,7 +220,7 @@ class RestoreWriter:
         for row in rows:
             decision = self._decide(row, current.get(row.id))
             self.counts[decision] += 1
-            incoming.append((*row[:3], decision.value, dumps(list(row))))
+            incoming.append((*row[:-1], decision.value))
             if decision in (Decision.CREATED, Decision.OVERWRITTEN):
                 stored.append(row)
         session = self._staging.session
@@ -296,10 +306,9 @@ class RestoreWriter:
         }
         found = session.rows(incoming_of, **values)
         rows = []
-        for decision, text in found:
+        for decision, *columns in found:
             self.counts[Decision(decision)] -= 1
-            row = IncomingRow(*json.loads(text))
-            rows.append(row)
+            rows.append(IncomingRow(*columns))
         if not rows:
             return
         session.run(delete_incoming, **values)
