@@ -1,5 +1,6 @@
-"""``python -m benchmarks.interference``: how long another client's requests take during
-long operations, and the memory that the process takes."""
+"""``python -m benchmarks.interference``: how long other clients' requests take during
+long operations, at the same process and at another one on the same database, and the
+memory that the process takes."""
 
 import argparse
 import json
@@ -8,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,9 @@ REGISTERED = "interference-notes"
 
 WAIT_SECONDS = 1_200
 KIBIBYTES = 1024
+
+ANOTHER = replace(PERSIST, name="persist_another")
+"""Another process on the same database."""
 
 MEMBERS = {
     "title": {"type": "string"},
@@ -128,9 +132,11 @@ def main() -> None:
         print(f"{wanted.records:,} records in each operation\n")
         print(
             "| database | operation | records/s | longest write, s | refused"
-            " | longest read, s | RssAnon, MiB |"
+            " | longest read, s | RssAnon, MiB | longest write of another process, s"
+            " | refused |"
         )
-        print("| --- | --- | ---: | ---: | ---: | ---: | ---: |", flush=True)
+        columns = " ---: |" * 7
+        print(f"| --- | --- |{columns}", flush=True)
         for kind in kinds:
             with DATABASES[kind](folder) as database:
                 for row in _rows(database.make(), folder, wanted):
@@ -145,19 +151,28 @@ def _rows(url: str, folder: Path, wanted: argparse.Namespace) -> Iterator[str]:
             "PUT", f"/entity-types/{REGISTERED}", json=_definition()
         )
     for name in wanted.only or OPERATIONS:
-        with serving(PERSIST, url, folder) as server:
+        with (
+            serving(PERSIST, url, folder) as server,
+            serving(ANOTHER, url, folder) as another,
+        ):
             stage = Stage(server, wanted.records)
-            yield f"{name} | {_measured(stage, some_id, OPERATIONS[name])}"
+            measured = _measured(stage, another, some_id, OPERATIONS[name])
+            yield f"{name} | {measured}"
 
 
-def _measured(stage: Stage, some_id: str, run: Callable[[Stage], None]) -> str:
-    with watched(stage.server, some_id) as longest:
+def _measured(
+    stage: Stage, another: Server, some_id: str, run: Callable[[Stage], None]
+) -> str:
+    with (
+        watched(stage.server, some_id) as longest,
+        watched(another, some_id) as elsewhere,
+    ):
         began = time.perf_counter()
         run(stage)
         rate = stage.records / (time.perf_counter() - began)
     return (
         f"{rate:,.0f} | {longest.write:.2f} | {longest.refused} | {longest.read:.2f}"
-        f" | {longest.memory:.0f}"
+        f" | {longest.memory:.0f} | {elsewhere.write:.2f} | {elsewhere.refused}"
     )
 
 

@@ -150,7 +150,7 @@ class Metrics:
             registry=registry,
             buckets=COMMIT_WRITES,
         )
-        database.writer.observe_commit = commits.observe
+        database.observe_commits(commits.observe)
         worker = str(os.getpid())
         self._used = {
             "connections": limiter.connections,

@@ -27,6 +27,7 @@ from persist.storage.change_feed import Feed
 from persist.storage.credentials import CredentialReader, Credentials
 from persist.storage.definition_reader import DefinitionReader
 from persist.storage.dialect import Dialect, dialect_of
+from persist.storage.health import Health
 from persist.storage.layout import Layout
 from persist.storage.maintenance import Maintenance
 from persist.storage.past_reader import PastCollection, PastFind
@@ -95,16 +96,25 @@ class Database:
         prepare(self.dialect, types, auto_migrate=auto_migrate)
         self.catalog = Catalog(self.dialect, types)
         self.feed = Feed(self.dialect, self._read_changes)
-        self.writer = GroupCommitWriter(
-            self.dialect,
-            self.catalog,
-            snapshot_every,
-            self._take_snapshots,
-            self.feed.committed,
-        )
-        self.health = self.writer.health
+        self.health = Health(self.dialect)
+
+        def writer() -> GroupCommitWriter:
+            return GroupCommitWriter(
+                self.dialect,
+                self.catalog,
+                self.health,
+                snapshot_every,
+                self._take_snapshots,
+                self.feed.committed,
+                self._checkpoint_after,
+            )
+
+        self._writer = writer()
+        # Others write while PostgreSQL copies what is staged.
+        self._staged_writer = writer()
         self.used = Used.of(capacity)
-        self._writes = self.writer.start()
+        self._writes = self._writer.start("writer")
+        self._staged_writes = self._staged_writer.start("writer of staged rows")
         self._record_reader = RecordReader(self.dialect)
         self._finds: BatchWorker[AnyFind] = BatchWorker(
             "finder", self._record_reader.work
@@ -124,6 +134,9 @@ class Database:
         self._snapshot_keep = snapshot_keep
         self._snapshot_thread = ThreadPoolExecutor(
             1, thread_name_prefix="automatic snapshots"
+        )
+        self._checkpoint_thread = ThreadPoolExecutor(
+            1, thread_name_prefix="checkpoints"
         )
         self.read_seconds = capacity.read_seconds
         self._readers = ReaderThreads(
@@ -156,12 +169,18 @@ class Database:
         caller = CALLER.get()
         shares = self.used.writes
         shares.take(caller)
+        writes = self._writes if connection is None else self._staged_writes
         try:
             separate = None if write.grouped else caller
-            result: Result = await self._writes.submit(write, separate)
+            result: Result = await writes.submit(write, separate)
         finally:
             shares.give_back(caller)
         return result
+
+    def observe_commits(self, observe: Callable[[int], None]) -> None:
+        """Have ``observe`` called with the number of writes of each commit."""
+        self._writer.observe_commit = observe
+        self._staged_writer.observe_commit = observe
 
     async def find(self, layout: Layout, workspace: str, record_id: str) -> Row | None:
         """Return the row of a record: (the envelope columns…, data as JSON text)."""
@@ -307,7 +326,9 @@ class Database:
     def close(self) -> None:
         """Finish what waits and close all connections."""
         self._snapshot_thread.shutdown()
+        self._staged_writes.close()
         self._writes.close()
+        self._checkpoint_thread.shutdown()
         self._finds.close()
         self._credentials.close()
         self._definitions.close()
@@ -319,7 +340,8 @@ class Database:
         self._record_reader.close()
         self._credential_reader.close()
         self._definition_reader.close()
-        self.writer.close()
+        self._staged_writer.close()
+        self._writer.close()
         self._readers.close()
         if self._inline is not None:
             self._inline.close()
@@ -344,3 +366,8 @@ class Database:
         self._snapshot_thread.submit(
             self.snapshots.take_automatically, collections, self._snapshot_keep
         )
+
+    def _checkpoint_after(self) -> None:
+        """Checkpoint in a thread after a large commit."""
+        writer = self._writer.let_log_grow()
+        self._checkpoint_thread.submit(self.maintenance.checkpoint_after, writer)

@@ -62,6 +62,7 @@ class Health:
     def __init__(self, dialect: Dialect) -> None:
         self.wal_bytes = 0
         self.failed_checkpoints = 0
+        self.long_operation_runs = False
         self._checkpoint_fault: str | None = None
         self._dialect = dialect
         self._failed: tuple[float, str] | None = None
@@ -86,7 +87,8 @@ class Health:
         """Return whether a probe of the database has had no answer for
         ``PROBE_SECONDS``.
 
-        Starts a probe if none is running, and does not wait for it.
+        Starts a probe if none is running, and does not wait for it. The probe also
+        finds out whether a long operation runs.
         """
         if self._probe is None or not self._probe.is_alive():
             self._probe = threading.Thread(
@@ -168,6 +170,8 @@ class Health:
     def _read(self, session: Session[Dialect]) -> None:
         session.rows(READ)
         self._answered = time.monotonic()
+        connection = session.cursor.connection
+        self.long_operation_runs = self._dialect.long_operation_runs(connection)
 
     def _write(self, session: Session[Dialect]) -> None:
         session.run(WRITE)

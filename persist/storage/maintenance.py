@@ -11,7 +11,7 @@ from persist.domain.errors import PersistError
 from persist.storage.dialect import Dialect
 from persist.storage.health import Health
 from persist.storage.idempotency import FIRST_OVERDUE, LIFETIME, SWEEP, SWEEP_ROWS
-from persist.storage.sql import Session
+from persist.storage.sql import Connection, Session
 from persist.storage.unit_of_work import timestamp
 
 logger = logging.getLogger(__name__)
@@ -40,6 +40,14 @@ class Maintenance:
             _repeat(self._checkpoint, CHECKPOINT_SECONDS),
             _repeat(self._sweep_answers, SWEEP_SECONDS),
         )
+
+    def checkpoint_after(self, writer: Connection | None) -> None:
+        """Checkpoint after a large commit, while the writer does not do so."""
+        try:
+            self._checkpoint()
+        finally:
+            if writer is not None:
+                self._dialect.limit_log(writer)
 
     def _checkpoint(self) -> None:
         try:

@@ -36,7 +36,7 @@ class Staging:
     def open(self) -> None:
         """Open the connection. Raises the driver's errors."""
         self.at = now()
-        self.connection = self.dialect.connect_writer()
+        self.connection = self.dialect.connect_staging()
         cursor = self.connection.cursor()
         self.session = Session(self.dialect, cursor)
         self.changes = StagedChanges(self.session)

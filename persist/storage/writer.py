@@ -83,6 +83,10 @@ OnCommitted = Callable[[int], None]
 """Is called with the last ``seq`` of each transaction that added changes."""
 
 
+OnLargeCommit = Callable[[], None]
+"""Is called after the commit of an operation that had staged its rows."""
+
+
 class NotConfirmed(Exception):
     """The database did not confirm a COMMIT; ``refusal`` is what the callers get."""
 
@@ -102,12 +106,14 @@ class GroupCommitWriter:
         self,
         dialect: Dialect,
         catalog: Catalog,
+        health: Health,
         snapshot_every: int,
         on_snapshots_due: OnSnapshotsDue,
         on_committed: OnCommitted,
+        on_large_commit: OnLargeCommit,
     ) -> None:
         self.observe_commit: Callable[[int], None] | None = None
-        self.health = Health(dialect)
+        self._health = health
         self._dialect = dialect
         self._begin_of = {
             Isolation.GROUPED: dialect.begin_group,
@@ -118,25 +124,37 @@ class GroupCommitWriter:
         self._snapshot_every = snapshot_every
         self._on_snapshots_due = on_snapshots_due
         self._on_committed = on_committed
+        self._on_large_commit = on_large_commit
         self._connection: Connection | None = None
         self._in_long_operation = False
         self._long_operation_ended = 0.0
         self._worker: BatchWorker[Write] | None = None
 
-    def start(self) -> BatchWorker[Write]:
-        """Start the thread."""
-        self._worker = BatchWorker("writer", self.work, self._stalled)
+    def start(self, name: str) -> BatchWorker[Write]:
+        """Start the thread, which has this name."""
+        self._worker = BatchWorker(name, self.work, self._stalled)
         return self._worker
 
     def _stalled(self) -> bool:
         """Return whether the database is locked or silent.
 
-        An operation of this process that takes long is neither, as long as the
-        database answers others. What waited for it has its turn then.
+        An operation that takes long, of this process or another, is neither, as long as
+        the database answers others. What waited for it has its turn then.
         """
         if self._in_long_operation:
-            return self.health.silent()
-        return time.monotonic() - self._long_operation_ended > TURN_SECONDS
+            return self._health.silent()
+        if self._health.long_operation_runs:
+            self._long_operation_ended = time.monotonic()
+        silent = self._health.silent()
+        return silent or self._long_operation_ended + TURN_SECONDS < time.monotonic()
+
+    def let_log_grow(self) -> Connection | None:
+        """Have commits not copy the write-ahead log until ``limit_log``, and return the
+        connection. Any thread may call it."""
+        writer = self._connection
+        if writer is not None:
+            self._dialect.let_log_grow(writer)
+        return writer
 
     def work(self, jobs: list[Job[Write]]) -> None:
         """Run jobs that share a transaction, or one by itself."""
@@ -163,7 +181,10 @@ class GroupCommitWriter:
         except NotConfirmed as error:
             _refuse(jobs, error.refusal)
         except Exception as error:  # noqa: BLE001 - each one by itself shows what it was
-            self._give_up_group(jobs, error)
+            if self._waits_for_long_operation(error):
+                self._run_group(jobs)
+            else:
+                self._give_up_group(jobs, error)
 
     def _share_transaction(self, jobs: list[Job[Write]]) -> None:
         with self._transaction(jobs, Isolation.GROUPED) as work:
@@ -211,6 +232,8 @@ class GroupCommitWriter:
         except (PersistError, KeyInUse, Stale) as error:
             job.error = error
         except Exception as error:  # noqa: BLE001 - the caller gets it
+            if self._waits_for_long_operation(error):
+                return False
             job.error = self._refusal(error)
             return job.error is not None
         return True
@@ -223,6 +246,11 @@ class GroupCommitWriter:
             job.result = task.operation(work)
         if not task.dry_run:
             self._stored(1)
+
+    def _waits_for_long_operation(self, error: Exception) -> bool:
+        """Return whether the lock that was not available is a long operation's."""
+        busy = self._dialect.failure(error) is Failure.BUSY
+        return busy and self._health.long_operation_runs
 
     def _refusal(self, error: Exception) -> Exception | None:
         """Return the exception for the caller; None if the operation should run
@@ -255,21 +283,22 @@ class GroupCommitWriter:
     def _stored(self, count: int) -> None:
         if self.observe_commit is not None:
             self.observe_commit(count)
-        self.health.stored()
+        self._health.stored()
 
     def _note_failure(self, message: str, error: BaseException) -> None:
         logger.warning(message, error)
-        self.health.failed(error)
+        self._health.failed(error)
 
     @contextmanager
     def _transaction(
         self, jobs: list[Job[Write]], isolation: Isolation, *, dry_run: bool = False
     ) -> Iterator[UnitOfWork]:
         """Open a transaction that is committed at the end of the block."""
-        with self._dialect.turn():
+        staged_on = jobs[0].task.connection
+        with self._dialect.turn(is_long=staged_on is not None):
             if all(job.withdrawn for job in jobs):
                 raise Withdrawn
-            session = self._begin(isolation, jobs[0].task.connection)
+            session = self._begin(isolation, staged_on)
             # The writes that wait are refused only if the database is silent, too.
             self._in_long_operation = jobs[0].long = not jobs[0].task.grouped
             try:
@@ -286,6 +315,8 @@ class GroupCommitWriter:
                         return
                     due = work.crossed(self._snapshot_every)
                     self._commit(jobs, work)
+                if staged_on is not None:
+                    self._on_large_commit()
                 self._analyze(session, work.journal.written)
             except BaseException:
                 self._roll_back(session)
@@ -303,7 +334,13 @@ class GroupCommitWriter:
         self, isolation: Isolation, connection: Connection | None
     ) -> Session[Dialect]:
         session = Session(self._dialect, (connection or self._own()).cursor())
-        session.execute(self._begin_of[isolation])
+        try:
+            session.execute(self._begin_of[isolation])
+            if connection is not None:
+                session.execute(self._dialect.mark_long)
+        except BaseException:
+            self._roll_back(session)  # it may have begun, and waited for a lock
+            raise
         return session
 
     def _own(self) -> Connection:

@@ -227,3 +227,30 @@ def test_a_session_that_freezes_in_a_transaction_delays_others_by_five_seconds(
             response = counters.create({"name": "after"})
             assert time.monotonic() - begun < ANSWERED_SECONDS
             assert response.status_code == 201
+
+
+@pytest.mark.slow
+def test_writes_wait_for_a_long_operation_of_another_process_and_are_not_refused(
+    new_database: NewDatabase, tmp_path: Path
+) -> None:
+    """The transaction is the one in which another process would store its rows."""
+    from persist.storage.dialect import dialect_of
+
+    url = new_database()
+    dialect = dialect_of(url)
+    with (
+        serving(url, tmp_path) as server,
+        server.client() as client,
+        ThreadPoolExecutor(1) as pool,
+        closing(dialect.connect_staging()) as another,
+    ):
+        with dialect.turn(is_long=True):
+            another.execute(dialect.begin_exclusive)
+            another.execute(dialect.mark_long)
+            create = pool.submit(Collection(client, "counters").create, {"name": "x"})
+            for _ in range(int(2 * ANSWERED_SECONDS)):
+                time.sleep(1)
+                another.execute("SELECT 1")  # it does not freeze
+            assert not create.done()
+            another.execute("ROLLBACK")
+        assert create.result().status_code == 201

@@ -3,6 +3,7 @@ interrupted leaves nothing."""
 
 import sqlite3
 import threading
+import time
 from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
@@ -19,6 +20,7 @@ from tests.support.server import Server, serving, start
 from tests.support.waiting import until
 
 RECORDS = 10_000
+MOMENTS = 10
 LINES = '{"n": 1}\n' * RECORDS
 NUMBERS = an_object("n", n={"type": "integer"})
 EVOLVED = an_object("n", n={"type": "number"}, added={"type": "string", "default": ""})
@@ -32,6 +34,15 @@ def import_lines(client: httpx.Client) -> object:
 
 def evolve(client: httpx.Client) -> object:
     return put(client, "notes", EVOLVED)
+
+
+def evolve_again(client: httpx.Client) -> object:
+    """Give every record another member."""
+    found = client.get("/entity-types/notes").json()
+    schema = found["schema"]
+    number = found["schema_version"]
+    schema["properties"][f"added{number}"] = {"type": "string", "default": ""}
+    return put(client, "notes", schema)
 
 
 def restore(client: httpx.Client) -> object:
@@ -71,33 +82,66 @@ def tables(url: str) -> list[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("long", [import_lines, evolve, restore, delete])
+@pytest.mark.parametrize("long", [import_lines, evolve_again, restore, delete])
 def test_a_kill_while_rows_are_staged_leaves_nothing(
     new_database: NewDatabase, tmp_path: Path, long: Long
 ) -> None:
+    """Ten times, from the beginning of the operation to its end: all of it is stored,
+    or nothing."""
     url, temporary = new_database(), tmp_path / "temporary"
     temporary.mkdir()
     environment = {"TMPDIR": str(temporary)}
     server = start(url, tmp_path, environment=environment)
-    try:
-        with server.client() as client:
-            assert put(client, "notes", NUMBERS).status_code == 201
-            assert Collection(client, "notes").import_lines(LINES).is_success
-            assert client.post("/api/notes/snapshots", json={}).is_success
-        before = tables(url)
-        thread = threading.Thread(target=broken_off, args=(server, long))
-        thread.start()
-        until(lambda: stages(server, url))
-    finally:
-        server.kill()
-    thread.join()
-    assert list(temporary.iterdir()) == []
-    until(lambda: tables(url) == before)
-    with serving(url, tmp_path) as again, again.client() as client:
-        page = Collection(client, "notes").find(count="true", limit="1").json()
-        assert page["total"] == RECORDS
-        assert page["items"][0]["revision"] == 1
+    with server.client() as client:
+        assert put(client, "notes", NUMBERS).status_code == 201
+        begun = time.monotonic()
+        assert import_lines(client)
+        seconds = time.monotonic() - begun
+        assert client.post("/api/notes/snapshots", json={}).is_success
+        before = len(tables(url))
+    for moment in range(MOMENTS):
+        stored = filled(server)
+        kill_during(server, url, long, seconds * moment / MOMENTS)
+        assert list(temporary.iterdir()) == []
+        until(lambda: len(tables(url)) == before)
+        server = start(url, tmp_path, environment=environment)
+        assert total(server) in {stored, stored + added_by(long, stored)}
+    server.stop()
     verify_journal(url, tmp_path)
+
+
+def kill_during(server: Server, url: str, long: Long, seconds: float) -> None:
+    """Kill the service some seconds after the operation began, at the earliest when it
+    stages rows."""
+    thread = threading.Thread(target=broken_off, args=(server, long))
+    thread.start()
+    time.sleep(seconds)
+    until(lambda: stages(server, url) or not thread.is_alive())
+    server.kill()
+    thread.join()
+
+
+def filled(server: Server) -> int:
+    """The number of records; some are imported if there are none."""
+    stored = total(server)
+    if stored:
+        return stored
+    with server.client() as client:
+        import_lines(client)
+    return RECORDS
+
+
+def added_by(long: Long, stored: int) -> int:
+    if long is import_lines:
+        return RECORDS
+    return -stored if long is delete else 0
+
+
+def total(server: Server) -> int:
+    with server.client() as client:
+        page = Collection(client, "notes").find(count="true", limit="1").json()
+    count: int = page["total"]
+    return count
 
 
 def broken_off(server: Server, long: Long) -> None:

@@ -108,6 +108,9 @@ class Dialect(Protocol):
     begin_exclusive: str
     """Begins a transaction during which no other one writes: tables change."""
 
+    mark_long: str
+    """Marks the present transaction as long, so that those who wait know why."""
+
     index_names: str
     """Selects the names of the indexes of a table; its parameter is the table."""
 
@@ -125,8 +128,17 @@ class Dialect(Protocol):
         If its process freezes in a transaction, the transaction ends within 5 s.
         """
 
-    def turn(self) -> AbstractContextManager[None]:
+    def connect_staging(self) -> Connection:
+        """Open a connection on which a long operation stages and stores its rows."""
+
+    def turn(self, *, is_long: bool = False) -> AbstractContextManager[None]:
         """Wait for this process's turn to write and keep it for the block."""
+
+    def long_operation_runs(self, connection: Connection) -> bool:
+        """Return whether writers wait for a long operation of some process.
+
+        It has a long turn, or has run ``mark_long``.
+        """
 
     def cancel(self, connection: Connection) -> None:
         """Interrupt what a connection runs in another thread."""
@@ -178,6 +190,12 @@ class Dialect(Protocol):
 
         Returns None if the database does so by itself. Raises the driver's errors.
         """
+
+    def let_log_grow(self, writer: Connection) -> None:
+        """Have commits on a connection not copy the write-ahead log."""
+
+    def limit_log(self, writer: Connection) -> None:
+        """Have commits on a connection copy the write-ahead log again."""
 
     def safety_warnings(self, workers: int) -> list[str]:
         """Return what is unsafe about the location of the database."""

@@ -118,6 +118,17 @@ SCHEMA_LOCK = 7_165_284
 """The advisory lock that writers share and a change of tables takes exclusively."""
 
 
+LONG_LOCK = 7_165_285
+"""The advisory lock by which others see that a long operation keeps them waiting."""
+
+LONG_OPERATIONS = f"""
+    SELECT pid FROM pg_locks
+    WHERE locktype = 'advisory' AND objid = {LONG_LOCK} AND database = (
+        SELECT oid FROM pg_database WHERE datname = current_database()
+    )
+"""
+
+
 class PostgreSQL(PostgreSQLSql):
     """The dialect of PostgreSQL. libpq reads the URL, which may name several hosts.
 
@@ -133,6 +144,7 @@ class PostgreSQL(PostgreSQLSql):
         f"BEGIN; SELECT pg_advisory_xact_lock({SCHEMA_LOCK});"
         " SET LOCAL lock_timeout = '5s'"
     )
+    mark_long = f"SELECT pg_advisory_xact_lock_shared({LONG_LOCK})"
     index_names = (
         "SELECT indexname FROM pg_indexes"
         " WHERE schemaname = current_schema() AND tablename = %s"
@@ -158,8 +170,15 @@ class PostgreSQL(PostgreSQLSql):
             connection.execute(f"SET {name} = {value}")
         return connection
 
-    def turn(self) -> AbstractContextManager[None]:
+    def connect_staging(self) -> Connection:
+        return self.connect_writer()
+
+    def turn(self, *, is_long: bool = False) -> AbstractContextManager[None]:
         return nullcontext()  # PostgreSQL queues its writers by itself
+
+    def long_operation_runs(self, connection: Connection) -> bool:
+        found = connection.execute(LONG_OPERATIONS).fetchall()
+        return bool(found)
 
     def cancel(self, connection: Connection) -> None:
         _psycopg(connection).cancel()
@@ -217,6 +236,12 @@ class PostgreSQL(PostgreSQLSql):
 
     def checkpoint(self) -> Checkpoint | None:
         return None
+
+    def let_log_grow(self, writer: Connection) -> None:
+        pass  # its checkpoints delay no commits
+
+    def limit_log(self, writer: Connection) -> None:
+        pass
 
     def safety_warnings(self, workers: int) -> list[str]:
         return []

@@ -34,7 +34,12 @@ BUSY_SECONDS = 5.0
 MIGRATION_BUSY_MS = 600_000
 """Milliseconds that DDL waits while another process migrates."""
 
-CACHE_KIB = 65_536
+CACHE_KIB = 8_192
+"""Memory for pages of a connection that passes over much once, or is one of many."""
+
+LARGE_CACHE_KIB = 65_536
+"""Memory for pages of the writer, and of the reader on the event loop."""
+
 MMAP_BYTES = 268_435_456
 
 FULL_DISK_BYTES = 1_048_576
@@ -42,6 +47,9 @@ FULL_DISK_BYTES = 1_048_576
 
 WAL_BYTES = 67_108_864
 """Bytes from which the write-ahead log is shortened."""
+
+CHECKPOINT_PAGES = 1_000
+"""Pages of the write-ahead log from which the writer's commits copy it."""
 
 CHECKPOINT_BUSY_MS = 200
 """Milliseconds that a checkpoint waits for readers, while writers wait for it."""
@@ -67,6 +75,7 @@ class Sqlite(SqliteSql):
     begin_write = "BEGIN IMMEDIATE"
     begin_group = "BEGIN IMMEDIATE"
     begin_exclusive = "BEGIN IMMEDIATE"
+    mark_long = "SELECT 1"  # the turn is marked
     index_names = "SELECT name FROM sqlite_master WHERE type = 'index' AND tbl_name = ?"
     begin_read = "BEGIN"
 
@@ -94,16 +103,23 @@ class Sqlite(SqliteSql):
         )
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=FULL")
-        connection.execute(f"PRAGMA cache_size=-{CACHE_KIB}")
+        _allow_cache(connection, CACHE_KIB)
         connection.execute(f"PRAGMA mmap_size={MMAP_BYTES}")
         connection.execute(f"PRAGMA journal_size_limit={WAL_BYTES}")
         create_functions(connection)
         return connection
 
-    def connect_writer(self) -> Connection:
+    def connect_staging(self) -> Connection:
         connection = self._connect()
         # What is staged may be large; some builds would have it in memory.
         connection.execute("PRAGMA temp_store=FILE")
+        # Others need not wait until a large commit is copied into the database.
+        connection.execute("PRAGMA wal_autocheckpoint=0")
+        return connection
+
+    def connect_writer(self) -> Connection:
+        connection = self._connect()
+        _allow_cache(connection, LARGE_CACHE_KIB)
         if self._sync_failed:
             try:
                 _overwrite_unsynced(connection)
@@ -113,14 +129,18 @@ class Sqlite(SqliteSql):
             self._sync_failed = False
         return connection
 
-    def turn(self) -> AbstractContextManager[None]:
-        return self._turnstile
+    def turn(self, *, is_long: bool = False) -> AbstractContextManager[None]:
+        return self._turnstile.long_turn() if is_long else self._turnstile
+
+    def long_operation_runs(self, connection: Connection) -> bool:
+        return self._turnstile.long_turn_runs()
 
     def cancel(self, connection: Connection) -> None:
         cast(sqlite3.Connection, connection).interrupt()
 
     def open_inline_reader(self, expired: Callable[[], bool]) -> Connection | None:
         connection = self._connect()
+        _allow_cache(connection, LARGE_CACHE_KIB)
         connection.set_progress_handler(expired, INTERRUPT_STEPS)
         return connection
 
@@ -166,14 +186,27 @@ class Sqlite(SqliteSql):
         return "the disk of the database is full" if free < FULL_DISK_BYTES else None
 
     def checkpoint(self) -> Checkpoint | None:
-        # Copying all of the log waits for readers, and writers wait for that: it is
-        # done only to shorten a log that readers have let grow.
         wal = FilePath(f"{self.path}-wal")
-        mode = "TRUNCATE" if _size(wal) > WAL_BYTES else "PASSIVE"
-        with self.turn(), closing(self._connect()) as connection:
+        with closing(self._connect()) as connection:
             connection.execute(f"PRAGMA busy_timeout={CHECKPOINT_BUSY_MS}")
-            connection.execute(f"PRAGMA wal_checkpoint({mode})").fetchall()
+            # Writers go on meanwhile, and wait only until the rest is copied.
+            _checkpoint(connection, "PASSIVE")
+            # Copying all of the log waits for readers, and writers wait for that: it
+            # is done only to shorten a log that readers have let grow.
+            mode = "TRUNCATE" if _size(wal) > WAL_BYTES else "PASSIVE"
+            with self.turn():
+                _checkpoint(connection, mode)
             return Checkpoint(_size(wal))
+
+    def let_log_grow(self, writer: Connection) -> None:
+        # The writer may close the connection meanwhile.
+        with suppress(sqlite3.ProgrammingError):
+            writer.execute("PRAGMA wal_autocheckpoint=0")
+
+    def limit_log(self, writer: Connection) -> None:
+        # The writer may have opened another connection meanwhile.
+        with suppress(sqlite3.ProgrammingError):
+            writer.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
 
     def safety_warnings(self, workers: int) -> list[str]:
         warnings = []
@@ -273,6 +306,15 @@ class Sqlite(SqliteSql):
     def describe(self, error: BaseException) -> str:
         # None of SQLite's sentences contains the name of a file.
         return str(error)
+
+
+def _allow_cache(connection: sqlite3.Connection, kibibytes: int) -> None:
+    """Have a connection use that much memory for pages."""
+    connection.execute(f"PRAGMA cache_size=-{kibibytes}")
+
+
+def _checkpoint(connection: sqlite3.Connection, mode: str) -> None:
+    connection.execute(f"PRAGMA wal_checkpoint({mode})").fetchall()
 
 
 def _size(file: FilePath) -> int:

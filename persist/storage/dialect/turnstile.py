@@ -8,6 +8,8 @@ written has to queue behind it. The kernel wakes waiters in order and at once.
 import fcntl
 import os
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -24,18 +26,22 @@ class Turnstile:
         self._entrance_path = database.with_name(f"{database.name}-entrance")
         self._room_path = database.with_name(f"{database.name}-turn")
         self._entrance = self._room = -1
-        self._threads = threading.Lock()
+        # Threads of one process take turns in the same way.
+        self._thread_entrance = threading.Lock()
+        self._thread_room = threading.Lock()
 
     def __enter__(self) -> None:
-        self._threads.acquire()
+        with self._thread_entrance:
+            self._thread_room.acquire()
         try:
             self._enter_room()
         except BaseException:
-            self._threads.release()
+            self._thread_room.release()
             raise
 
     def _enter_room(self) -> None:
-        if self._room < 0:
+        is_first = self._room < 0
+        if is_first:
             self._entrance = _open(self._entrance_path)
             self._room = _open(self._room_path)
         fcntl.flock(self._entrance, fcntl.LOCK_EX)
@@ -43,12 +49,37 @@ class Turnstile:
             fcntl.flock(self._room, fcntl.LOCK_EX)
         finally:
             fcntl.flock(self._entrance, fcntl.LOCK_UN)
+        if is_first:
+            # A process that was killed may have left the mark of a long turn.
+            os.ftruncate(self._room, 0)
 
     def __exit__(self, *_: object) -> None:
         try:
             fcntl.flock(self._room, fcntl.LOCK_UN)
         finally:
-            self._threads.release()
+            self._thread_room.release()
+
+    @contextmanager
+    def long_turn(self) -> Iterator[None]:
+        """Wait for a turn that others see to be long: the file of the room has a
+        byte."""
+        with self:
+            os.ftruncate(self._room, 1)
+            try:
+                yield
+            finally:
+                os.ftruncate(self._room, 0)
+
+    def long_turn_runs(self) -> bool:
+        """Return whether a long turn keeps others waiting."""
+        if not self._room_path.exists() or not self._room_path.stat().st_size:
+            return False
+        with self._room_path.open("rb") as room:
+            try:
+                fcntl.flock(room, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+            return False  # its process was killed
 
 
 def _open(path: Path) -> int:
