@@ -301,6 +301,8 @@ class GroupCommitWriter:
             session = self._begin(isolation, staged_on)
             # The writes that wait are refused only if the database is silent, too.
             self._in_long_operation = jobs[0].long = not jobs[0].task.grouped
+            if staged_on is not None:
+                self._health.long_operation_runs = True  # for the other writer
             try:
                 self._catalog.refresh(session)
                 work = UnitOfWork(
@@ -325,6 +327,8 @@ class GroupCommitWriter:
                 if self._in_long_operation:
                     self._long_operation_ended = time.monotonic()
                 self._in_long_operation = False
+                if staged_on is not None:
+                    self._health.long_operation_runs = False
         if work.journal.last_seq:
             self._on_committed(work.journal.last_seq)
         if due:
