@@ -1,6 +1,7 @@
 """Long operations stage their rows: others read and write meanwhile, and what is
 interrupted leaves nothing."""
 
+import json
 import sqlite3
 import threading
 import time
@@ -21,9 +22,11 @@ from tests.support.waiting import until
 
 RECORDS = 10_000
 MOMENTS = 10
-LINES = '{"n": 1}\n' * RECORDS
-NUMBERS = an_object("n", n={"type": "integer"})
-EVOLVED = an_object("n", n={"type": "number"}, added={"type": "string", "default": ""})
+TEXT = {"type": "string"}
+LINES = json.dumps({"n": 1, "text": "x" * 200}) + "\n"
+LINES *= RECORDS  # so many that SQLite has no room for them in memory
+NUMBERS = an_object("n", n={"type": "integer"}, text=TEXT)
+EVOLVED = an_object("n", n={"type": "number"}, text=TEXT, added=TEXT | {"default": ""})
 
 Long = Callable[[httpx.Client], object]
 
