@@ -78,8 +78,7 @@ def read_folder(
     ``known`` are not read again. A ``required`` folder that does not exist is a
     fault."""
     if not folder.is_dir():
-        fault = "there is no such folder; create it or correct PERSIST_SCHEMAS"
-        return Folder(faults={str(folder): fault} if required else {})
+        return Folder(faults={str(folder): _absence(folder)} if required else {})
     files: dict[Path, DefinitionFile] = {}
     for path in sorted(folder.glob("*.json")):
         try:
@@ -92,6 +91,11 @@ def read_folder(
         files[path] = file
     faults = {file.path.name: file.fault for file in files.values() if file.fault}
     return Folder(files, faults | _shared_names(files.values()))
+
+
+def _absence(folder: Path) -> str:
+    what = "it is no folder" if folder.exists() else "there is no such folder"
+    return f"{what}; create it or correct PERSIST_SCHEMAS"
 
 
 def check_folder(folder: Path, *, required: bool = False) -> dict[str, str]:
@@ -222,6 +226,8 @@ def _read(path: Path, state: State) -> DefinitionFile:
 
 
 def _content(path: Path) -> bytes:
+    if not path.is_file():  # to open a pipe would wait for a writer
+        raise OSError("it is no file")
     with path.open("rb") as file:
         content = file.read(MAX_FILE_BYTES + 1)
     if len(content) > MAX_FILE_BYTES:

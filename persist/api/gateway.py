@@ -6,6 +6,7 @@ else goes on to FastAPI.
 """
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, MutableMapping
 from contextlib import suppress
 from typing import Any
@@ -34,6 +35,8 @@ from persist.domain.errors import (
 
 MAX_TARGET_BYTES = 32_768
 """Bytes that the longest target of a request has."""
+
+AUTHORITY_END = re.compile(rb"[/?]")
 
 INTERNAL_ERROR = 500
 REQUEST_ID = b"x-request-id"
@@ -190,13 +193,42 @@ def _check_head(scope: Scope, request: Request) -> None:
             f"the Host {request.header(b'host')!r:.80} is not one host with an optional"
             " port"
         )
-    coding = headers.get(b"transfer-encoding")
-    if coding is not None and coding.lower() != b"chunked":
+    if "unusual_target" in scope.get("state", ()):
+        headers[b"host"] = _host_of(scope["state"]["unusual_target"])
+    if b"transfer-encoding" in headers:
+        _check_transfer_coding(scope, request)
+
+
+def _check_transfer_coding(scope: Scope, request: Request) -> None:
+    """Raise ``UnsupportedTransferCoding``, and ``MalformedRequest`` where the version
+    knows none (RFC 9112, section 6.1)."""
+    if scope["http_version"] == "1.0":
+        raise MalformedRequest("HTTP/1.0 has no Transfer-Encoding; send Content-Length")
+    if request.headers[b"transfer-encoding"].lower() != b"chunked":
         raise UnsupportedTransferCoding(
             f"the transfer coding {request.header(b'transfer-encoding')!r:.80} is not"
             " supported; send the body with Content-Length or Transfer-Encoding:"
             " chunked"
         )
+
+
+def _host_of(target: bytes) -> bytes:
+    """Return the host of an absolute target, which counts in place of the header (RFC
+    9112, section 3.2.2).
+
+    Raises ``MalformedRequest`` for a target of another form, and for one with a
+    fragment, which the server's parser drops.
+    """
+    if b"#" in target:
+        raise MalformedRequest("the target has a fragment; write # as %23")
+    scheme, _, rest = target.partition(b"://")
+    authority = AUTHORITY_END.split(rest, maxsplit=1)[0]
+    if scheme.lower() not in (b"http", b"https") or not is_host(authority):
+        raise MalformedRequest(
+            f"the target {target.decode('latin-1')!r:.80} is not http:// or https://"
+            " and one host with an optional port"
+        )
+    return authority
 
 
 def _check_path(path: str) -> None:

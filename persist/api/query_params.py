@@ -272,13 +272,7 @@ ENVELOPE_ONLY = EntityType(
 )
 """What filters can name where collections differ in everything else."""
 
-_COLLECTION = Field(
-    ("collection",),
-    FieldType.STRING,
-    nullable=False,
-    envelope=True,
-)
-_BY_ID_AND_COLLECTION = (SortKey(ENVELOPE["id"]), SortKey(_COLLECTION))
+_BY_ID_AND_COLLECTION = (SortKey(ENVELOPE["id"]), SortKey(ENVELOPE["collection"]))
 
 
 @lru_cache(maxsize=512)

@@ -61,7 +61,10 @@ def _migrate(settings: Settings) -> None:
         )
     for work in done:
         typer.echo(f"{work.type.name} is at schema version {work.type.schema_version}")
-    if not done:
+    replaced = preflight.update_indexes(database, types)
+    for name in replaced:
+        typer.echo(f"the indexes of {name} were replaced")
+    if not done and not replaced:
         typer.echo(UP_TO_DATE)
 
 

@@ -19,6 +19,7 @@ from persist.definition_files import check_folder
 from persist.domain.entity_type import EntityType
 from persist.entity_types.registry import InvalidModels
 from persist.settings import Settings
+from persist.storage.catalog import Catalog
 from persist.storage.class_comparison import ClassChanges
 from persist.storage.dialect import BackupFailed, Dialect, Failure, dialect_of
 from persist.storage.journal_trim import trim
@@ -27,6 +28,7 @@ from persist.storage.journal_verify import verify_journal as verify
 from persist.storage.keys import Keys
 from persist.storage.migrator import MigrationStopped, Pending
 from persist.storage.progress import OnProgress
+from persist.storage.registered_indexes import update_registered_indexes
 from persist.storage.schema import (
     SchemaMismatch,
     ahead,
@@ -109,6 +111,13 @@ def prepare_tables(
     """
     with _not_ready_errors(dialect):
         return prepare(dialect, types, auto_migrate=auto_migrate, progress=on_progress)
+
+
+def update_indexes(dialect: Dialect, types: list[EntityType]) -> list[str]:
+    """Replace the indexes of registered types that another release made. Return the
+    names of the types. Raise ``NotReady``."""
+    with _not_ready_errors(dialect):
+        return update_registered_indexes(dialect, Catalog(dialect, types))
 
 
 def pending_migrations(dialect: Dialect, types: list[EntityType]) -> list[Pending]:

@@ -4,7 +4,7 @@ and columns need it."""
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from persist.domain.field_types import SCALARS, FieldType
 from persist.domain.schema_keywords import Schema
@@ -66,7 +66,7 @@ def _envelope(name: str, field_type: FieldType) -> Field:
     return Field((name,), field_type, False, envelope=True, normalized=is_text)
 
 
-ENVELOPE: Mapping[str, Field] = {
+STORED_ENVELOPE: Mapping[str, Field] = {
     name: _envelope(name, field_type)
     for name, field_type in {
         "id": FieldType.UUID,
@@ -75,6 +75,13 @@ ENVELOPE: Mapping[str, Field] = {
         "created_at": FieldType.DATE_TIME,
         "updated_at": FieldType.DATE_TIME,
     }.items()
+}
+"""The envelope's members that a record has a column for, by name."""
+
+ENVELOPE: Mapping[str, Field] = {
+    **STORED_ENVELOPE,
+    "collection": _envelope("collection", FieldType.STRING),
+    "workspace": replace(_envelope("workspace", FieldType.STRING), nullable=True),
 }
 """The envelope's members by name; a query string writes them with an underscore."""
 

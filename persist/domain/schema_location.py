@@ -8,6 +8,7 @@ into the same document: a definition is converted to that form when it is regist
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any, TypeVar
+from weakref import WeakValueDictionary
 
 from persist.domain.field_types import FORMATS, NUMBERS, FieldType
 from persist.domain.schema_keywords import (
@@ -48,13 +49,16 @@ class _Document:
     ) -> None:
         self.matches = matches
         self._schema = schema
-        self._locations: dict[int, Location] = {}
+        # A location has its document: neither waits for the garbage collector, which
+        # passes over types that were loaded.
+        self._locations: WeakValueDictionary[int, Location] = WeakValueDictionary()
 
     def located(self, schema: object) -> "Location":
         """Return the location that one schema of this document describes."""
-        if id(schema) not in self._locations:
-            self._locations[id(schema)] = Location(self, [schema])
-        return self._locations[id(schema)]
+        found = self._locations.get(id(schema))
+        if found is None:
+            found = self._locations[id(schema)] = Location(self, [schema])
+        return found
 
     def conjuncts(self, schemas: list[object]) -> list[Schema]:
         """Return the schemas with all that ``$ref`` and ``allOf`` add, each once."""

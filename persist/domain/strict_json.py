@@ -131,7 +131,7 @@ def parse(
     try:
         value = decode(body.decode())
     except UnicodeDecodeError:
-        raise InvalidJson("the body is not UTF-8") from None
+        raise InvalidJson("the text is not UTF-8") from None
     except _OutOfRange:
         raise _unstorable_numbers(body) from None
     except _Refused as refused:

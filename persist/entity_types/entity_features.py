@@ -34,8 +34,8 @@ SCALARS: Mapping[Any, str] = {
     " second's fraction; stored in UTC",
     datetime.date: "text like 2026-11-22",
     datetime.time: "text like 17:00:00, with or without an offset",
-    datetime.timedelta: "a duration of ISO 8601, stored in days, hours, minutes and"
-    " seconds",
+    datetime.timedelta: "a duration of ISO 8601 without years and months, stored in"
+    " days, hours, minutes and seconds",
     uuid.UUID: "text, stored in lower case",
     ipaddress.IPv4Address: "text, stored in its shortest form",
     ipaddress.IPv6Address: "text, stored in its shortest form",

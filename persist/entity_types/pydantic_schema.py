@@ -151,12 +151,11 @@ _TIME_OF_DAY = _Form(
 _DURATION = _Form(
     timedelta,
     re.compile(
-        r"[+-]?P(?!$)(\d+W|(\d+Y)?(\d+M)?(\d+D)?"
-        r"(T(?=\d)(\d+H)?(\d+M)?(\d+(\.\d{1,6}0*)?S)?)?)",
+        r"[+-]?P(?!$)(\d+W|(\d+D)?(T(?=\d)(\d+H)?(\d+M)?(\d+(\.\d{1,6}0*)?S)?)?)",
         re.ASCII,
     ),
-    "Input should be a duration of ISO 8601 with at most six digits of a second's"
-    " fraction, like PT1H30M",
+    "Input should be a duration of ISO 8601 without years and months, which have no"
+    " fixed length, and with at most six digits of a second's fraction, like PT1H30M",
 )
 
 

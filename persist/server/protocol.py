@@ -4,6 +4,7 @@ It depends on private parts of uvicorn's ``HttpToolsProtocol``; the tests of fra
 fail where another version changes them.
 """
 
+import re
 from asyncio import Event, TimerHandle, Transport
 from typing import Any, cast
 from urllib.parse import unquote
@@ -43,6 +44,9 @@ STALLED_SECONDS = 10.0
 
 FRAMING = frozenset((b"connection", b"transfer-encoding"))
 """Headers of a response that say how it ends."""
+
+ORIGIN = re.compile(rb"^[^:/?#]*://[^/?#]*")
+"""The part of an absolute target before its path."""
 
 INVALID_REQUEST = "Invalid HTTP request received."
 
@@ -204,6 +208,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         if self.parser.should_upgrade():
             return
+        if not self.url.startswith((b"/", b"*")) or b"#" in self.url:
+            self._read_unusual_target()
         self._in_head = False
         self._in_body = True
         self._unread = 0
@@ -251,6 +257,18 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             may_keep_alive and self.parser.should_keep_alive(),
             self.on_response_complete,
         )
+
+    def _read_unusual_target(self) -> None:
+        """Leave the path and the query of a target such as ``http://host/path``, and
+        the whole of it in the state of the request."""
+        target = self.url
+        self.scope["state"]["unusual_target"] = target
+        if target.startswith((b"/", b"*")):
+            return
+        path = ORIGIN.sub(b"", target)
+        if not path and self.parser.get_method() == b"OPTIONS":
+            path = b"*"
+        self.url = path if path.startswith((b"/", b"*")) else b"/" + path
 
     def on_body(self, body: bytes) -> None:
         if self._unread:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection, Sequence
 from itertools import groupby
 from operator import itemgetter
+from weakref import WeakMethod
 
 import sqlalchemy as sa
 
@@ -45,7 +46,8 @@ StageAgain = Callable[[Session[Dialect], str, str, Sequence[str]], None]
 class CatchUp:
     """Knows up to which ``seq`` a long operation on some collections is staged.
 
-    ``collections`` may grow until ``run``.
+    ``collections`` may grow until ``run``. ``stage_again`` is a method of the
+    operation, which lives as long as this.
     """
 
     def __init__(
@@ -55,7 +57,9 @@ class CatchUp:
         collections: Collection[str],
     ) -> None:
         self._staging = staging
-        self._stage_again = stage_again
+        # The operation has this one: a cycle would keep the types that it knows from
+        # being freed, once the garbage collector passes over them.
+        self._stage_again = WeakMethod(stage_again)
         self._collections = collections
         self._seq = 0
         self._is_finished = False
@@ -97,10 +101,12 @@ class CatchUp:
             collections=session.dialect.bound_list(list(self._collections)),
             since=self._seq,
         )
+        stage_again = self._stage_again()
+        assert stage_again is not None
         of_workspace = itemgetter(0, 1)
         for (collection, workspace), keys in groupby(changed, of_workspace):
             ids = [record_id for *_, record_id in keys]
             for batch in batches(ids):
-                self._stage_again(session, collection, workspace, batch)
+                stage_again(session, collection, workspace, batch)
         self._seq = last_seq
         return len(changed)

@@ -4,10 +4,10 @@ import hashlib
 import re
 from collections.abc import Iterable, Sequence
 
-from persist.domain.field import ENVELOPE
+from persist.domain.field import STORED_ENVELOPE
 from persist.domain.record import dumps
 
-RESERVED = frozenset(("workspace", *ENVELOPE))
+RESERVED = frozenset(("workspace", *STORED_ENVELOPE))
 """Columns of the envelope. A member of that name has the column ``data_<name>``."""
 
 SYSTEM = frozenset(("cmax", "cmin", "ctid", "tableoid", "xmax", "xmin"))
@@ -15,6 +15,9 @@ SYSTEM = frozenset(("cmax", "cmin", "ctid", "tableoid", "xmax", "xmin"))
 
 LENGTH = 63
 """Bytes of a name in PostgreSQL, which cuts off what is longer."""
+
+PREFIX_LENGTH = 38
+"""Characters of a table and a kind that the name of an index begins with at most."""
 
 UNSAFE = re.compile(r"""[\x00-\x1f"'`%\\:?(){}\[\]]|^\s*$""")
 """Characters that mean something to a driver even in a quoted name."""
@@ -78,4 +81,12 @@ def index_name(
         return prefix + single
     text = dumps([prefix, *paths, *computed])
     digest = hashlib.sha256(text.encode()).hexdigest()
-    return f"{prefix[:38]}0_{digest[:20]}"  # no path begins with a digit
+    shortened = prefix[:PREFIX_LENGTH]
+    return f"{shortened}0_{digest[:20]}"  # no path begins with a digit
+
+
+def is_unique_index(constraint: str, table: str) -> bool:
+    """Return whether a constraint that a database names is a unique index of a table,
+    whatever it is over."""
+    name = constraint.removeprefix("index '")  # as SQLite writes it
+    return name.startswith(f"{table}_unique_"[:PREFIX_LENGTH])

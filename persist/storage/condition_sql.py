@@ -4,10 +4,12 @@ No condition is ever unknown. Below a NOT, an unknown comparison is made false.
 Elsewhere WHERE treats it as false anyway, and an index can still be used.
 """
 
+import operator
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.sql import operators
 
 from persist.domain.comparable import MONTHS_PREFIX
 from persist.domain.field import FieldType
@@ -26,16 +28,23 @@ from persist.storage.dialect.columns import COLUMN_TYPES, TEXT
 from persist.storage.record_source import RecordSource
 from persist.storage.sql import SqlCondition, SqlExpression, constant
 
-COMPARISONS: Mapping[
-    Function, Callable[[SqlExpression, SqlExpression], SqlCondition]
-] = {
-    Function.EQ: lambda left, right: left == right,
-    Function.IEQ: lambda left, right: left == right,
-    Function.GT: lambda left, right: left > right,
-    Function.GTE: lambda left, right: left >= right,
-    Function.LT: lambda left, right: left < right,
-    Function.LTE: lambda left, right: left <= right,
+Compare = Callable[[SqlExpression, Any], SqlCondition]
+
+COMPARISONS: Mapping[Function, Compare] = {
+    Function.EQ: operator.eq,
+    Function.IEQ: operator.eq,
+    Function.GT: operator.gt,
+    Function.GTE: operator.ge,
+    Function.LT: operator.lt,
+    Function.LTE: operator.le,
 }
+WITH_EQUAL: Mapping[Compare, tuple[Compare, Compare]] = {
+    operator.gt: (operator.ge, operator.gt),
+    operator.ge: (operator.ge, operator.gt),
+    operator.lt: (operator.le, operator.lt),
+    operator.le: (operator.le, operator.lt),
+}
+"""The forms of a comparison that include and exclude equal values."""
 UNFOLDED = {
     Function.ICONTAINS: Function.CONTAINS,
     Function.ISTARTSWITH: Function.STARTSWITH,
@@ -188,7 +197,7 @@ def _between_members(
     one = layout.key(left.field, normalized=normalized)
     other = layout.key(right.field, normalized=normalized)
     if function is Function.EQ:
-        same = one.is_not_distinct_from(other)
+        same = _compared(layout, operators.is_not_distinct_from, one, other)
         fit = _fit(layout, Call(function, (left, right)))
         return _known(sa.and_(same, *fit), negated)
     tests = [
@@ -218,10 +227,46 @@ def _test(
 ) -> SqlCondition:
     compare = COMPARISONS.get(function)
     if compare is not None:
-        return compare(left, right)
+        return _compared(layout, compare, left, right)
     name = UNFOLDED.get(function, function).value
     found: SqlCondition = getattr(layout.dialect, name)(left, right)
     return found
+
+
+def _compared(
+    layout: RecordSource,
+    compare: Compare,
+    left: SqlExpression,
+    right: SqlExpression,
+) -> SqlCondition:
+    """Compare two values; a double and an integer by their value, not as doubles."""
+    exact_left = _exact(layout, left, right)
+    exact_right = _exact(layout, right, left)
+    if exact_left is left and exact_right is right:
+        return compare(left, right)
+    exactly = compare(exact_left, exact_right)
+    if compare not in WITH_EQUAL:
+        return sa.and_(compare(left, right), exactly)
+    including, excluding = WITH_EQUAL[compare]
+    # An index serves the first condition.
+    return sa.and_(including(left, right), sa.or_(excluding(left, right), exactly))
+
+
+def _is_in(
+    layout: RecordSource, key: SqlExpression, listed: list[SqlExpression]
+) -> SqlCondition:
+    test: SqlCondition = key.in_(listed)
+    exact = _exact(layout, key, listed[0])
+    return test if exact is key else sa.and_(test, exact.in_(listed))
+
+
+def _exact(
+    layout: RecordSource, value: SqlExpression, other: SqlExpression
+) -> SqlExpression:
+    """Return a value in the form in which it is compared with another by value."""
+    if isinstance(value.type, sa.Double) and isinstance(other.type, sa.Integer):
+        return layout.dialect.exact(value)
+    return value
 
 
 def _guards(
@@ -268,7 +313,7 @@ def _one_of(
             values[0],
             Function.IN,
         )
-        test: SqlCondition = key.in_(listed)
+        test = _is_in(layout, key, listed)
         if isinstance(member, Member):
             guard = layout.guard(member.field, _type(values[0]))
             test = test if guard is None else sa.and_(test, guard)

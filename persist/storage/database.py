@@ -149,7 +149,7 @@ class Database:
         )
         self._limit = BriefLimit()
         self._inline = self.dialect.open_inline_reader(self._limit.is_reached)
-        update_registered_indexes(self.dialect, self.catalog)
+        update_registered_indexes(self.dialect, self.catalog, auto_migrate=auto_migrate)
 
     async def write(
         self,

@@ -16,7 +16,11 @@ from persist.domain.entity_type import EntityType, Kind, Paths
 from persist.domain.errors import UniqueViolation, Violation, pointer
 from persist.domain.field import Field, FieldType
 from persist.domain.record import Record, dumps
-from persist.storage.column_names import column_names, index_name
+from persist.storage.column_names import (
+    column_names,
+    index_name,
+    is_unique_index,
+)
 from persist.storage.dialect import Dialect, TableWriter
 from persist.storage.dialect.columns import (
     COLUMN_TYPES,
@@ -164,20 +168,31 @@ def unique_violation(
 
     None if it is a key of the service's own.
     """
-    for layout in layouts:
+    known = {layout.type.name: layout for layout in layouts}
+    for layout in known.values():
         paths = layout.unique.get(constraint)
-        if paths is None:
-            continue
-        errors = [
-            Violation(pointer(field.path), "another record has this value")
-            for field in _fields(layout, paths)
-        ]
-        named = " and ".join(paths)
-        return UniqueViolation(
-            f"another record of {layout.type.name} has this value of {named}",
-            errors=errors,
-        )
+        if paths is not None:
+            return _taken(layout, paths)
+    for layout in known.values():
+        # A replica of another release may have given the index another name.
+        if is_unique_index(constraint, layout.table.name):
+            groups = layout.type.unique
+            return _taken(layout, groups[0] if len(groups) == 1 else ())
     return None
+
+
+def _taken(layout: Layout, paths: Paths) -> UniqueViolation:
+    """Return the refusal of a value that another record has; without paths it is not
+    known which of the unique ones."""
+    errors = [
+        Violation(pointer(field.path), "another record has this value")
+        for field in _fields(layout, paths)
+    ]
+    named = " and ".join(paths) or "one of its unique members"
+    return UniqueViolation(
+        f"another record of {layout.type.name} has this value of {named}",
+        errors=errors,
+    )
 
 
 def layout_of(

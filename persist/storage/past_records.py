@@ -11,7 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from persist.domain.change import Operation
-from persist.domain.field import DELETION, ENVELOPE, Field, FieldType
+from persist.domain.field import DELETION, STORED_ENVELOPE, Field, FieldType
 from persist.domain.query import Query
 from persist.storage.dialect.columns import DOCUMENT
 from persist.storage.record_source import RecordSource
@@ -145,7 +145,7 @@ def _members(
 ) -> dict[str, Any]:
     """Return the members of the source of records that a query of the journal gives."""
     table = records.subquery("past")
-    envelope = [table.c[name] for name in ENVELOPE]
+    envelope = [table.c[name] for name in STORED_ENVELOPE]
     text = sa.cast(table.c.data, sa.Text())
     return {
         "type": present.type.past,

@@ -9,8 +9,9 @@ import sqlalchemy as sa
 from persist.domain.entity_type import EntityType
 from persist.domain.field import Field, FieldType, Path
 from persist.domain.field_types import FORM_TYPES, json_type_of
+from persist.domain.workspace import DEFAULT
 from persist.storage.dialect import Dialect, ElementTest
-from persist.storage.dialect.columns import COLUMN_TYPES
+from persist.storage.dialect.columns import COLUMN_TYPES, TEXT
 from persist.storage.sql import (
     SqlCondition,
     SqlExpression,
@@ -166,8 +167,14 @@ class RecordSource:
 
     def _column(self, field: Field) -> SqlExpression:
         name = field.path[0]
-        columns = self.table.c if field.envelope else self.columns
-        return columns[name]
+        if not field.envelope:
+            return self.columns[name]
+        if name == "collection":
+            return sa.cast(constant(self.type.name), TEXT)
+        column = self.table.c[name]
+        if name == "workspace":
+            return sa.func.nullif(column, constant(DEFAULT), type_=TEXT)
+        return column
 
     def _location(self, field: Field) -> tuple[SqlExpression | None, Path]:
         """Return the document that a member lies in and its path there.

@@ -18,26 +18,52 @@ from persist.storage.table_versions import exclusive
 logger = logging.getLogger(__name__)
 
 
-def update_registered_indexes(dialect: Dialect, catalog: Catalog) -> None:
-    """Replace the indexes that are not those of the definitions.
+def update_registered_indexes(
+    dialect: Dialect, catalog: Catalog, *, auto_migrate: bool = True
+) -> list[str]:
+    """Replace the indexes that are not those of the definitions; return the types.
 
     A unique index stays as it is if stored records break the new one, with a warning.
+    Without ``auto_migrate`` all stay as they are, with a warning.
     """
+    outdated = outdated_types(dialect, catalog)
+    if not outdated:
+        return []
+    if not auto_migrate:
+        logger.warning(
+            "the indexes of %s are those of another release and stay as they are;"
+            " `persist migrate` replaces them",
+            " and ".join(outdated),
+        )
+        return []
     engine = dialect.engine()
-    reader = dialect.connect()
-    session = Session(dialect, reader.cursor())
     try:
-        catalog.refresh(session)
-        with engine.connect() as connection:
-            if not _outdated(connection, catalog):
-                return
         with exclusive(engine, dialect) as connection:
-            catalog.refresh(session)
+            _refresh(dialect, catalog)
             for layout in _outdated(connection, catalog):
                 _replace(connection, layout)
     finally:
-        reader.close()
         engine.dispose()
+    return outdated
+
+
+def outdated_types(dialect: Dialect, catalog: Catalog) -> list[str]:
+    """Return the registered types whose indexes are not those of their definitions."""
+    engine = dialect.engine()
+    try:
+        with engine.connect() as connection:
+            _refresh(dialect, catalog)
+            return [layout.type.name for layout in _outdated(connection, catalog)]
+    finally:
+        engine.dispose()
+
+
+def _refresh(dialect: Dialect, catalog: Catalog) -> None:
+    reader = dialect.connect()
+    try:
+        catalog.refresh(Session(dialect, reader.cursor()))
+    finally:
+        reader.close()
 
 
 def _outdated(connection: sa.Connection, catalog: Catalog) -> list[Layout]:

@@ -152,18 +152,20 @@ def _is_outdated(
                 number,
             )
         return asked < number
+    if source is not Source.FILE:
+        return False
     schema = normal["schema"]
     left = not has_same_meaning(schema, current.definition["schema"]) and any(
         has_same_meaning(schema, version.definition["schema"])
         for version in versions
         if not version.current
     )
-    if left and source is Source.FILE:
+    if left:
         logger.warning(
             "%s: the file holds the schema of an earlier version; it is not applied",
             name,
         )
-    return left and source is Source.FILE
+    return left
 
 
 def _target(

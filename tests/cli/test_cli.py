@@ -456,12 +456,20 @@ def test_check_names_what_is_wrong_with_each_definition_file(tmp_path: Path) -> 
     (folder / "good.json").write_text('{"schema": {"type": "object"}}')
     (folder / "bad.json").write_text('{"schema": {"type": "objekt"}}')
     (folder / "broken.json").write_text("{")
+    (folder / "folder.json").mkdir()
+    os.mkfifo(folder / "pipe.json")
     outcome = persist(tmp_path, "check")
     assert outcome.returncode == 1
     failed = [
         line for line in outcome.stdout.splitlines() if "FAIL  definitions" in line
     ]
-    assert [line.split()[2] for line in failed] == ["bad.json:", "broken.json:"]
+    assert [line.split()[2] for line in failed] == [
+        *("bad.json:", "broken.json:", "folder.json:", "pipe.json:"),
+    ]
+    assert failed[2:] == [
+        f"FAIL  definitions {name}: it is no file"
+        for name in ("folder.json", "pipe.json")
+    ]
     missing = persist(tmp_path, "check", "--schemas", "nowhere")
     assert "FAIL  definitions nowhere: there is no such folder" in missing.stdout
 

@@ -363,9 +363,10 @@ def test_filling_in_never_makes_a_valid_document_invalid(
 def test_defaults_may_be_kept_as_annotations_and_that_changes_in_place(
     client: httpx.Client, name: str
 ) -> None:
-    schema = an_open_object(a={"default": 1}, b=TEXT)
+    schema = an_open_object(a={"default": 1}, b=TEXT, c=TEXT | {"default": 1})
     answer = registered(client, name, schema, defaults="keep")
     assert answer["defaults"] == "keep"
+    assert pointers({"errors": answer["warnings"]}) == {"/schema/properties/c/default"}
     own = Collection(client, name)
     assert own.created(b="x")["data"] == {"b": "x"}
     answer = registered(client, name, schema)

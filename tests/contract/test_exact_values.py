@@ -1,12 +1,17 @@
 """Values that JSON writes as text (contract 13): exact through every write and read."""
 
 import json
+from contextlib import closing
 from typing import Any
 
 import httpx
+import psycopg
 import pytest
+from psycopg import sql
 
+from persist.storage.dialect import dialect_of
 from tests.support.collection import Collection
+from tests.support.postgres import create_database
 from tests.support.problems import Json, assert_problem, pointers
 
 JSON = {"content-type": "application/json"}
@@ -213,3 +218,23 @@ def test_a_snapshot_brings_every_value_back(
     report = client.post("/migrations", json=restore)
     assert report.status_code == 201, report.text
     assert measures.record(record["id"])["data"] == record["data"]
+
+
+def test_settings_of_a_database_change_no_value(postgres: str) -> None:
+    url = create_database(postgres)
+    with psycopg.connect(url, autocommit=True) as connection:
+        for setting in (
+            "standard_conforming_strings = off",
+            "extra_float_digits = -3",
+            "quote_all_identifiers = on",
+        ):
+            connection.execute(
+                sql.SQL("ALTER DATABASE {} SET " + setting).format(
+                    sql.Identifier(connection.info.dbname)
+                )
+            )
+    with closing(dialect_of(url).connect()) as session:
+        found = session.execute(
+            r"SELECT 'a\b', 0.1234567890123456::float8, quote_ident('plain')"
+        )
+        assert found.fetchall() == [("a\\b", 0.1234567890123456, "plain")]

@@ -125,6 +125,8 @@ def test_two_filters_that_differ_in_their_values_only_have_the_same_condition() 
         ("data.owner.name == 'x'", "eq(owner.name, $0 string)", ("x",)),
         ("record.revision > 3", "gt(_revision, $0 integer)", (3,)),
         ("record.schema_version == 1", "eq(_schema_version, $0 integer)", (1,)),
+        ("record.collection == 'a'", "eq(_collection, $0 string)", ("a",)),
+        ("record.workspace == null", "isnull(_workspace)", ()),
         ("record.id.startsWith('0198')", "startswith(_id, $0 string)", ("0198",)),
         ("data.title.endsWith('x')", "endswith(title, $0 string)", ("x",)),
         ("data.payload.s.contains('x')", "contains(payload.s, $0 string)", ("x",)),

@@ -208,6 +208,29 @@ def test_http_1_0_has_no_chunks_but_a_body_until_the_connection_ends(
     assert marker.encode() in body
 
 
+def test_a_target_with_a_fragment_is_refused(
+    service: Service, counters: Collection, marker: str
+) -> None:
+    """The parser drops it: of this deletion only ``?name=…`` would be left."""
+    counters.created(name=marker)
+    target = f"{counters.path}?name={marker}#b&value=7&max_affected=9"
+    answer = answer_to(service.url, head("DELETE", target, service.url))
+    assert status_of(answer) == 400
+    assert b"write # as %23" in answer
+    assert len(counters.items(name=marker)) == 1
+
+
+def test_http_1_0_has_no_transfer_coding(
+    service: Service, counters: Collection, marker: str
+) -> None:
+    body = json.dumps({"name": marker}).encode()
+    lines = f"POST {counters.path} HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n"
+    chunks = b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body)
+    answer = answer_to(service.url, lines.encode() + chunks)
+    assert status_of(answer) == 400
+    assert counters.items(name=marker) == []
+
+
 @pytest.mark.parametrize(
     "trailer",
     [

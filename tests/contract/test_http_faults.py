@@ -77,6 +77,39 @@ def test_blanks_around_any_header_do_not_count(
     assert b"idempotency-replayed: true" in again.lower()
 
 
+@pytest.mark.parametrize(
+    ("target", "status"),
+    [
+        ("http://evil.example/collections", 403),
+        ("https://evil.example:8000/collections?limit=1", 403),
+        ("http://evil.example", 403),
+        ("HTTP://LOCALHOST:1/collections", 200),
+        ("http://[::1]/collections", 200),
+        ("http://127.0.0.1", 200),
+        ("http://127.0.0.1?", 200),
+        ("ftp://127.0.0.1/collections", 400),
+        ("http://me@127.0.0.1/collections", 400),
+        ("http:///collections", 400),
+        ("http://[::1/collections", 400),
+    ],
+)
+def test_the_host_of_an_absolute_target_counts(
+    service: Service, target: str, status: int
+) -> None:
+    answer = answer_to(service.url, head("GET", target, service.url))
+    assert status_of(answer) == status, answer
+    if status >= 400:
+        assert b"application/problem+json" in answer
+
+
+def test_the_host_of_an_absolute_target_is_the_services_own_origin(
+    service: Service,
+) -> None:
+    for origin, status in (("http://localhost:1", 200), (service.url, 403)):
+        asked = head("GET", "http://localhost:1/", service.url, Origin=origin)
+        assert status_of(answer_to(service.url, asked)) == status
+
+
 SLASHES = [
     ("POST", ""),
     ("GET", ""),

@@ -434,6 +434,12 @@ def test_the_envelope_is_reached_by_an_underscore(
     assert counters.items(name=marker, _id__ne=first["id"]) == [changed]
     assert counters.items(name=marker, _schema_version="1") == [first, changed]
     assert counters.items(name=marker, _schema_version__gt="1") == []
+    assert counters.items(name=marker, _collection=counters.name) == [first, changed]
+    assert counters.items(name=marker, _collection__gt="z") == []
+    own = {"_workspace": counters.workspace} if counters.workspace else {}
+    found = own or {"_workspace__isnull": "true"}
+    assert counters.items(name=marker, sort="_workspace", **found) == [first, changed]
+    assert counters.items(name=marker, _workspace="elsewhere") == []
     assert counters.items(name=marker, _updated_at__gt=second["created_at"]) == [
         changed
     ]
@@ -653,6 +659,32 @@ def test_pages_go_on_behind_a_number_that_is_no_double(
     )
     assert [len(page) for page in pages] == [1] * 6
     assert len({record["id"] for page in pages for record in page}) == 6
+
+
+def test_a_double_and_an_integer_are_compared_by_value(
+    samples: Collection, marker: str
+) -> None:
+    numbers = [-1e19, -(2**63), 0.5, 2**53, 2**53 + 2, 1e300]
+    for ratio in numbers:
+        samples.created(marker=marker, ratio=ratio, amount=2**53 + 1)
+    between = str(2**53 + 1)
+    expected: dict[tuple[str, str], list[float]] = {
+        ("ratio", between): [],
+        ("ratio__in", f"{between},{2**53}"): [2**53],
+        ("ratio__gt", str(2**53)): numbers[4:],
+        ("ratio__gte", between): numbers[4:],
+        ("ratio__lt", between): numbers[:4],
+        ("ratio__lte", between): numbers[:4],
+        ("ratio__ne", between): numbers,
+        ("ratio__gte", str(-(2**63))): numbers[1:],
+        ("ratio__lt", str(2**63 - 1)): numbers[:5],
+        ("filter", "data.ratio == data.amount"): [],
+        ("filter", "data.ratio < data.amount"): numbers[:4],
+        ("filter", "data.amount <= data.ratio"): numbers[4:],
+    }
+    for pair, found in expected.items():
+        items = samples.items([("marker", marker), ("sort", "ratio"), pair])
+        assert [item["data"]["ratio"] for item in items] == found, pair
 
 
 def test_the_last_page_has_no_cursor_even_when_it_is_full(

@@ -19,7 +19,10 @@ from persist.storage.definitions import Definitions
 from persist.storage.dialect import Dialect, dialect_of
 from persist.storage.layout import Layout
 from persist.storage.records import page_statement
-from persist.storage.registered_indexes import update_registered_indexes
+from persist.storage.registered_indexes import (
+    outdated_types,
+    update_registered_indexes,
+)
 from persist.storage.sql import Connection, Session
 from tests.support.collection import Collection
 from tests.support.problems import Json, assert_problem, pointers
@@ -277,7 +280,7 @@ def index_names(url: str, name: str) -> set[str]:
         connection.close()
 
 
-def with_old_index(url: str, name: str) -> None:
+def with_old_index(url: str, name: str, *, named: str = "unique_o") -> None:
     """Have the index that an earlier release made of a unique object."""
     dialect = dialect_of(url)
     connection = dialect.connect()
@@ -287,7 +290,7 @@ def with_old_index(url: str, name: str) -> None:
     text = "data -> '$.o'" if dialect.name == "sqlite" else "(data #> '{o}')::text"
     connection.execute(f'DROP INDEX "{own}"')
     connection.execute(
-        f"CREATE UNIQUE INDEX {table}_unique_o ON {table} (workspace, ({text}))"
+        f"CREATE UNIQUE INDEX {table}_{named} ON {table} (workspace, ({text}))"
     )
     connection.close()
 
@@ -307,6 +310,7 @@ def _replace_the_index_of_an_earlier_release(
     own = Collection(client, name)
     before = index_names(url, name)
     with_old_index(url, name)
+    old = index_names(url, name)
     own.created(o={"a": 1, "b": 2})
     assert_problem(own.create({"o": {"a": 1, "b": 2}}), 409, "unique-violation")
     second = own.created(o={"b": 2, "a": 1})
@@ -315,9 +319,24 @@ def _replace_the_index_of_an_earlier_release(
     update_registered_indexes(dialect, catalog)
     assert index_names(url, name) != before  # the records have one value twice
     own.delete(second["id"])
-    update_registered_indexes(dialect, catalog)
+    assert name in outdated_types(dialect, catalog)
+    assert update_registered_indexes(dialect, catalog, auto_migrate=False) == []
+    assert index_names(url, name) == old
+    assert name in update_registered_indexes(dialect, catalog)
     assert index_names(url, name) == before
     assert_problem(own.create({"o": {"b": 2, "a": 1}}), 409, "unique-violation")
+
+
+def test_an_index_that_a_later_release_named_refuses_what_is_not_unique(
+    replicas: Replicas, name: str
+) -> None:
+    client, url = replicas.client, replicas.database
+    registered(client, name, an_object(o={"type": "object"}), unique=["o"])
+    own = Collection(client, name)
+    with_old_index(url, name, named="unique_0_later")
+    own.created(o={"a": 1})
+    refused = assert_problem(own.create({"o": {"a": 1}}), 409, "unique-violation")
+    assert pointers(refused) == {"/o"}
 
 
 def test_null_and_absent_never_collide(client: httpx.Client, name: str) -> None:

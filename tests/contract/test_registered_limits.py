@@ -1,17 +1,21 @@
 """What a registered type may cost: no schema, document or expression holds up anyone
 else (contract 6)."""
 
+import gc
 import json
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from itertools import count
 from typing import Any
 
 import httpx
 import pytest
 
+from persist.storage.catalog import Catalog
+from persist.storage.dialect import dialect_of
+from persist.storage.sql import Session
 from tests.support.collection import Collection
 from tests.support.neighbour import Reader
 from tests.support.problems import Json, assert_problem, pointers
@@ -442,3 +446,15 @@ def test_the_largest_document_keeps_nobody_waiting(
 ) -> None:
     registered(replicas.client, name, LINES)
     reader.assert_never_waits(lambda: write_documents(replicas, name))
+
+
+def test_the_garbage_collector_passes_over_types_that_are_loaded(
+    replicas: Replicas, client: httpx.Client, name: str
+) -> None:
+    registered(client, name, an_object(a={"type": "string"}))
+    dialect = dialect_of(replicas.database)
+    catalog = Catalog(dialect, [])
+    with closing(dialect.connect()) as connection:
+        catalog.refresh(Session(dialect, connection.cursor()))
+    schema = catalog.layouts[name].type.schema
+    assert all(found is not schema for found in gc.get_objects())

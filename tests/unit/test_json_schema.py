@@ -2,6 +2,7 @@
 cost (contract 6)."""
 
 import gc
+import json
 import time
 from collections.abc import Callable
 from contextlib import nullcontext, suppress
@@ -463,6 +464,73 @@ def test_what_takes_more_than_half_a_million_visits_is_refused_by_that_name() ->
     with pytest.raises(InvalidData, match="more than 500000 visits") as caught:
         validate(rows)
     assert [violation.pointer for violation in caught.value.errors] == [""]
+
+
+def test_versions_of_a_format_in_one_schema_cost_what_the_engine_does() -> None:
+    """As the schema of CMakePresets.json has them: one branch a version, each of which
+    describes the whole document."""
+    text = {"type": "string"}
+    variable = {"anyOf": [{"type": "null"}, {"type": "boolean"}, text, of(value=text)]}
+    condition = {
+        "oneOf": [
+            of(type={"const": kind}, lhs=text, rhs=text) | {"required": ["type"]}
+            for kind in ("const", "equals", "inList", "matches", "anyOf", "not")
+        ]
+    }
+    preset = of(
+        name=text,
+        condition={"anyOf": [{"type": "boolean"}, condition]},
+        cacheVariables={"additionalProperties": variable},
+    )
+    schema = {
+        "type": "object",
+        "oneOf": [
+            of(version={"const": version}, presets={"items": preset})
+            for version in range(2, 10)
+        ],
+    }
+    made = {
+        "name": "release",
+        "condition": {"type": "equals", "lhs": "${hostSystemName}", "rhs": "Linux"},
+        "cacheVariables": {f"CMAKE_VARIABLE_{number}": "ON" for number in range(6)},
+    }
+    document = {"version": 9, "presets": [made] * 180}
+    assert 45_000 < len(json.dumps(document)) < 50_000
+    assert compile_schema(schema)(document) == document
+
+
+def test_a_bundle_of_one_of_many_kinds_costs_what_the_engine_does() -> None:
+    """As STIX has them: every kind extends what all have in common."""
+    text = {"type": "string"}
+    common = of(type=text, id=text, labels={"items": text}) | {
+        "required": ["type", "id"]
+    }
+    kinds = {
+        f"kind-{number}": {
+            "allOf": [
+                {"$ref": "#/$defs/common"},
+                of(
+                    type={"enum": [f"kind-{number}"]},
+                    id={"pattern": f"^kind-{number}--[0-9a-f-]{{36}}$"},
+                ),
+            ]
+        }
+        for number in range(60)
+    }
+    branches = [{"$ref": f"#/$defs/{kind}"} for kind in kinds]
+    schema = of(objects={"items": {"oneOf": branches}}) | {
+        "$defs": {"common": common, **kinds}
+    }
+    objects = [
+        {
+            "type": kind,
+            "id": f"{kind}--0198c1d2-7c2f-4d6a-9f1e-2b3c4d5e6f70",
+            "labels": ["malicious-activity", "attribution"],
+        }
+        for kind in kinds
+    ]
+    bundle = {"objects": objects}
+    assert compile_schema(schema)(bundle) == bundle
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from persist.api.openapi.components import LARGEST_INLINE
 from persist.api.openapi.one_type import any_of
 from persist.api.openapi.shared import SHARED, Json, query_names
 from persist.domain.entity_type import EntityType
-from persist.domain.field import ENVELOPE, Field, FieldType, Path
+from persist.domain.field import STORED_ENVELOPE, Field, FieldType, Path
 from persist.domain.field_types import schema_of
 from persist.domain.query import (
     EQUALITY,
@@ -63,8 +63,12 @@ _MEANINGS = {
 
 def filter_parameters(entity_type: EntityType) -> dict[str, Json]:
     """Return the filters of a collection by component name: one for each field of data
-    and envelope and each operator of its type, as many as there is room for."""
-    fields = [*_declared_fields(entity_type), *ENVELOPE.values()]
+    and envelope and each operator of its type, as many as there is room for.
+
+    The collection and the workspace, which all records of a list have in common, are
+    not listed.
+    """
+    fields = [*_declared_fields(entity_type), *STORED_ENVELOPE.values()]
     of_fields = [_filters(_query_name(field), field) for field in fields]
     room = MAX_FILTERS - len(fields)
     found: dict[str, Json] = {}
@@ -88,7 +92,7 @@ def is_equality_of_data(component: str) -> bool:
 def selection_parameters(entity_type: EntityType, base: str) -> dict[str, Json]:
     """Return the parameters ``sort`` and ``fields`` of a collection by component
     name."""
-    fields = (*_declared_fields(entity_type), *ENVELOPE.values())
+    fields = (*_declared_fields(entity_type), *STORED_ENVELOPE.values())
     sortable = [
         field.name for field in fields if field.is_scalar and "," not in field.name
     ]

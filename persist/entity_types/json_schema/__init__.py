@@ -118,11 +118,13 @@ class CompiledSchema:
         self.decimals = Decimals(self._root)
         self._defaults: Defaults | None = None
         self.unfit_defaults: list[Violation] = []
+        fitting = self._fitting_defaults()
         if fill:
-            self._prepare_defaults()
+            self._defaults = fitting
         self._changes_values = bool(self.decimals or self._defaults)
 
-    def _prepare_defaults(self) -> None:
+    def _fitting_defaults(self) -> Defaults:
+        """Return the defaults that fit their own schema; note the others."""
         defaults = Defaults(self._root)
         for node, default in defaults:
             reason = self._objection(defaults, node, default.value)
@@ -130,7 +132,7 @@ class CompiledSchema:
                 detail = f"does not fit its own schema and is not filled in: {reason}"
                 self.unfit_defaults.append(Violation(default.location, detail))
         unfit = frozenset(location for location, _ in self.unfit_defaults)
-        self._defaults = Defaults(self._root, unfit) if unfit else defaults
+        return Defaults(self._root, unfit) if unfit else defaults
 
     def _objection(self, defaults: Defaults, node: Node, default: object) -> str:
         """Return why a default does not fit its own schema, or ``""``."""

@@ -239,7 +239,7 @@ class _Conversion:
         found = self._document.located.get(id(value))
         if found is None:
             path = (*located.path, *steps)
-            found = Located(value, path, located.dialect, located.resource)
+            found = Located(value, path, located.dialect, located.base)
         return self._write(
             found, self._enter(scope, found), (*location, *(to or steps))
         )
@@ -313,7 +313,7 @@ class _Conversion:
             or target.schema.get("$dynamicAnchor") != anchor
         ):
             return target
-        if anchor not in target.resource.dynamic_anchors:
+        if anchor not in self._document.resource_of(target).dynamic_anchors:
             return target
         return scope.get(anchor, target)
 
@@ -322,7 +322,7 @@ class _Conversion:
         count."""
         if not self._is_dynamic:
             return scope
-        return {**located.resource.dynamic_anchors, **scope}
+        return {**self._document.resource_of(located).dynamic_anchors, **scope}
 
     def _close(
         self, holder: dict[str, Any], reference: str, target: Located, scope: Scope

@@ -12,13 +12,19 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
-from jsonschema_rs import Draft202012Validator, RegexOptions, Registry
+from jsonschema_rs import (
+    Draft202012Validator,
+    FancyRegexOptions,
+    RegexOptions,
+    Registry,
+)
 
 from persist.domain.comparable import decimal_form
 from persist.entity_types.json_schema.patterns import (
     split_look_ahead,
     to_assertions,
     to_engine_syntax,
+    without_counts,
 )
 
 MAX_PATTERN_BYTES = 1 << 21
@@ -62,11 +68,27 @@ def _weight(part: str, pattern: str) -> int:
             size *= 2
         else:
             return size // BYTES_PER_STATE
+    if not _can_be_read(part):
+        raise PatternRefused(
+            f"{pattern[:100]!r} cannot be read as a regular expression (ECMA-262 with"
+            " the u flag)"
+        )
     raise PatternRefused(
         f"{pattern[:100]!r} is no regular expression that can be matched in linear"
         " time: no look-around, no back-references, and"
         f" {MAX_STATES} states at most"
     )
+
+
+def _can_be_read(pattern: str) -> bool:
+    """Return whether an engine with look-around and back-references reads a pattern."""
+    schema = {"pattern": to_engine_syntax(without_counts(pattern))}
+    options = FancyRegexOptions(size_limit=MAX_PATTERN_BYTES)
+    try:
+        Draft202012Validator(schema, pattern_options=options)
+    except ValueError:
+        return False
+    return True
 
 
 @lru_cache(10_000)

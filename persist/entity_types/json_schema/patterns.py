@@ -18,6 +18,9 @@ _SYMBOL = re.compile(
     re.DOTALL,
 )
 
+_BACK_REFERENCE = re.compile(r"\\k<\w+>")
+_COUNT = re.compile(r"(?<!\\)\{(\d+),?(\d*)\}")
+
 _ANYWHERE = {r"\0": r"\x00", r"\<": "<", r"\>": ">"}
 
 _OUTSIDE_CLASS = {
@@ -97,6 +100,22 @@ def split_look_ahead(pattern: str) -> tuple[list[tuple[bool, str]], str]:
     if not ahead or is_repeated or _has_alternatives(rest):
         return [], pattern
     return ahead, f"^{rest}"
+
+
+def without_counts(pattern: str) -> str:
+    """Return a pattern of few states that can be read if a given one can: ``a{1000}``
+    is ``a*`` in it, and a back-reference has a number in place of a name."""
+    numbered = _BACK_REFERENCE.sub(r"\\1", pattern)
+    return _COUNT.sub(_any_number, numbered)
+
+
+def _any_number(count: re.Match[str]) -> str:
+    """Return ``*`` for a count, unless its bounds are out of order."""
+    lower = int(count[1])
+    upper = int(count[2] or lower)
+    if upper < lower:
+        return count[0]
+    return "*"
 
 
 def _depths(pattern: str) -> list[tuple[str, int, int]]:

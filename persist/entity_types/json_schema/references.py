@@ -49,12 +49,13 @@ class Resource:
 
 @dataclass(frozen=True, eq=False)
 class Located:
-    """A schema of a document: its path, its draft and the resource it belongs to."""
+    """A schema of a document: its path, its draft and the address of the resource that
+    it belongs to."""
 
     schema: Any
     path: Path
     dialect: Dialect
-    resource: Resource
+    base: str
 
 
 class Document:
@@ -78,7 +79,7 @@ class Document:
 
         Raises ``Unresolved``.
         """
-        base = holder.resource.uri
+        base = holder.base
         try:
             uri, fragment = urldefrag(urljoin(base, reference))
         except ValueError:
@@ -97,6 +98,10 @@ class Document:
             raise Unresolved(NO_SCHEMA)
         return resource.anchors[name]
 
+    def resource_of(self, located: Located) -> Resource:
+        """Return the resource that a schema belongs to."""
+        return self._resources[located.base]
+
     def _at(self, root: Located, fragment: str) -> Located:
         """Return the schema at a JSON Pointer from ``root``."""
         value: Any = root.schema
@@ -109,11 +114,12 @@ class Document:
             value, key = _member(value, step)
             path = (*path, key)
         if isinstance(value, bool):
-            return Located(value, path, holder.dialect, holder.resource)
+            return Located(value, path, holder.dialect, holder.base)
         if not isinstance(value, dict):
             raise Unresolved(NO_SCHEMA)
         if id(value) not in self.located:
-            extra = self._add(value, path, holder.dialect, holder.resource)
+            resource = self.resource_of(holder)
+            extra = self._add(value, path, holder.dialect, resource)
             self.extra.append(extra)
         return self.located[id(value)]
 
@@ -123,14 +129,14 @@ class Document:
         """Note a schema and every schema inside it."""
         if not isinstance(schema, dict):
             assert resource is not None
-            return Located(schema, path, dialect, resource)
+            return Located(schema, path, dialect, resource.uri)
         dialect = self._dialect_of(schema, path, dialect, resource)
         resource = self._resource_of(schema, path, dialect, resource)
-        located = Located(schema, path, dialect, resource)
+        located = Located(schema, path, dialect, resource.uri)
         self.located[id(schema)] = located
         if not hasattr(resource, "root"):
             resource.root = located
-        _note_anchors(located)
+        _note_anchors(located, resource)
         for steps, part in subschemas(schema, dialect):
             self._add(part, (*path, *steps), dialect, resource)
         return located
@@ -182,8 +188,7 @@ class Document:
                 f"{uri} is the address of another schema of this document too",
             )
         resource = Resource(uri)
-        self._resources.setdefault(uri, resource)
-        return resource
+        return self._resources.setdefault(uri, resource)
 
     def _note_problem(self, path: Path, detail: str) -> None:
         self.problems.append(Violation(pointer(path), detail))
@@ -200,10 +205,9 @@ def _address_of(
     return "" if is_hidden and not is_root else given
 
 
-def _note_anchors(located: Located) -> None:
+def _note_anchors(located: Located, resource: Resource) -> None:
     """Enter the anchors of a schema in its resource."""
     schema = located.schema
-    resource = located.resource
     anchors = resource.anchors
     dynamic = resource.dynamic_anchors
     given = schema.get(located.dialect.id_keyword)

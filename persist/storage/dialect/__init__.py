@@ -297,6 +297,10 @@ class Dialect(Protocol):
     def listed_texts(self, name: str) -> sa.FromClause:
         """Return the texts that are bound as ``name`` as a table of one ``value``."""
 
+    def exact(self, double: SqlExpression) -> SqlExpression:
+        """Return a double as what compares with an integer by value; an integer of 64
+        bits may lie between two doubles."""
+
     def column_json(self, column: sa.Column[Any], field_type: FieldType) -> SqlText:
         """Write the value of a column as JSON text."""
 

@@ -54,6 +54,16 @@ CONNECTION_OPTIONS: dict[str, Any] = {
 Seconds, but ``tcp_user_timeout`` is in milliseconds.
 """
 
+SESSION_SETTINGS = (
+    # A backslash in a literal is one.
+    "SET standard_conforming_strings = on;"
+    # A double is read with all its digits.
+    " SET extra_float_digits = 1;"
+    # Definitions of columns and indexes are read as SQLAlchemy expects them.
+    " SET quote_all_identifiers = off"
+)
+"""Settings of every session, which those of a database or a role would change."""
+
 WRITER_SETTINGS = {
     # A process that freezes in a transaction lets go of its locks after that time,
     "idle_in_transaction_session_timeout": 3_000,
@@ -194,6 +204,7 @@ class PostgreSQL(PostgreSQLSql):
                 f"the database cannot store all text: its encoding is {encoding};"
                 " create one with UTF8"
             )
+        connection.execute(SESSION_SETTINGS)
         return connection
 
     def open_inline_reader(self, expired: Callable[[], bool]) -> Connection | None:

@@ -26,6 +26,10 @@ from persist.storage.sql import (
     quoted_names,
 )
 
+AFTER_BIGINT: SqlExpression = sa.literal_column("9223372036854775808")
+BEFORE_BIGINT: SqlExpression = sa.literal_column("-9223372036854775809")
+"""The integers next to those of 64 bits."""
+
 
 class PostgreSQLSql(SqlCompiler):
     """The methods of ``Dialect`` that return SQL, for PostgreSQL."""
@@ -131,6 +135,14 @@ class PostgreSQLSql(SqlCompiler):
         array = sa.cast(sa.bindparam(name), postgresql.ARRAY(TEXT))
         listed = sa.func.unnest(array).table_valued("value", name="listed")
         return listed.render_derived()
+
+    def exact(self, double: SqlExpression) -> SqlExpression:
+        # float8 becomes numeric with 15 digits; bigint keeps all of them.
+        return sa.case(
+            (double >= sa.literal_column("9223372036854775808::float8"), AFTER_BIGINT),
+            (double < sa.literal_column("-9223372036854775808::float8"), BEFORE_BIGINT),
+            else_=sa.cast(sa.cast(double, sa.BigInteger()), sa.Numeric()),
+        )
 
     def column_json(
         self,

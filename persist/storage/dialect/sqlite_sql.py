@@ -104,6 +104,9 @@ class SqliteSql(SqlCompiler):
     def listed_texts(self, name: str) -> sa.FromClause:
         return sa.func.json_each(sa.bindparam(name)).table_valued("value")
 
+    def exact(self, double: SqlExpression) -> SqlExpression:
+        return double
+
     def column_json(
         self,
         column: sa.Column[Any],
