@@ -10,7 +10,7 @@ from persist.api.routers import Asked
 from persist.api.write_requests import Write, Writes, parse_body, retry_on_stale_schema
 from persist.domain.access import EVERY, Level
 from persist.domain.entity_type import EntityType
-from persist.domain.errors import Forbidden, InvalidPayload
+from persist.domain.errors import CollectionNotFound, Forbidden, InvalidPayload
 from persist.domain.identifiers import COLLECTION_NAME
 from persist.domain.record import INT64
 from persist.domain.undo import OnConflict, SelectedChanges, UndoReport
@@ -67,7 +67,7 @@ class UndoRoutes:
             return undo(
                 work,
                 *parsed,
-                self._type,
+                lambda collection: self._type(work, collection),
                 lambda touched: _authorize(request, parsed[0], touched),
                 request.origin,
             )
@@ -84,8 +84,18 @@ class UndoRoutes:
             self._database, lambda: self._writes.perform(request, write)
         )
 
-    def _type(self, collection: str) -> EntityType:
-        return self._database.catalog.get(collection).type
+    def _type(self, work: UnitOfWork, collection: str) -> EntityType | None:
+        """Return the entity type of a collection, None if it was deleted.
+
+        Raises ``CollectionNotFound`` if this process may not know it yet.
+        """
+        catalog = self._database.catalog
+        try:
+            return catalog.get(collection).type
+        except CollectionNotFound:
+            if work.definitions.epoch() != catalog.epoch:
+                raise
+            return None
 
 
 def _allowed(request: Request, parsed: Parsed) -> Parsed:

@@ -62,7 +62,7 @@ def undo(
     work: UnitOfWork,
     selected: SelectedChanges,
     on_conflict: OnConflict,
-    type_of: Callable[[str], EntityType],
+    type_of: Callable[[str], EntityType | None],
     authorize: Authorize,
     origin: Origin,
 ) -> UndoReport:
@@ -77,7 +77,11 @@ def undo(
     touched = undoing.touched(authorize)
     groups = groupby(touched, key=lambda record: (record.collection, record.workspace))
     for (name, workspace), records in groups:
-        collection = work.collection(type_of(name), workspace, origin)
+        entity_type = type_of(name)
+        if entity_type is None:
+            undoing.leave(list(records))
+            continue
+        collection = work.collection(entity_type, workspace, origin)
         undoing.take_back(collection, list(records))
     undoing.check_conflicts()
     return undoing.report
@@ -138,6 +142,39 @@ class _Undo:
                 _occupy(collection, pasts)
                 self._write(collection, pasts)
 
+    def leave(self, touched: Sequence[TouchedRecord]) -> None:
+        """Report the records of a collection that was deleted, which cannot go back."""
+        for batch in batches(touched):
+            rows = self._surroundings(batch)
+            seqs = {row[4] for row in rows} | {row[5] for row in rows}
+            changes = self._read(seqs - {None})
+            by_id = {record.id: record for record in batch}
+            for record_id, _, _, _, last, later in rows:
+                left = self._left(
+                    by_id[record_id],
+                    changes[last],
+                    changes.get(later),
+                )
+                self.report.add(left)
+
+    def _left(
+        self,
+        record: TouchedRecord,
+        last: ChangeRow,
+        later: ChangeRow | None,
+    ) -> UndoneRecord:
+        reason = Conflict(Obstacle.CHANGED)
+        return UndoneRecord(
+            record.collection,
+            record.workspace or None,
+            record.id,
+            last.revision,
+            None,
+            None,
+            self._refused_outcome,
+            reason if later is None else _changed(later),
+        )
+
     def _begin(
         self, collection: Collection, pasts: Sequence[Past], waiting: Spool
     ) -> None:
@@ -159,6 +196,11 @@ class _Undo:
                 " With on_conflict skip what cannot go back stays as it is",
                 records=self.report.records,
             )
+
+    @property
+    def _refused_outcome(self) -> Outcome:
+        fails = self._on_conflict is OnConflict.FAIL
+        return Outcome.CONFLICT if fails else Outcome.SKIPPED
 
     @property
     def _is_refused(self) -> bool:
@@ -185,21 +227,13 @@ class _Undo:
             if conflict is None:
                 yield past
                 continue
-            fails = self._on_conflict is OnConflict.FAIL
-            outcome = Outcome.CONFLICT if fails else Outcome.SKIPPED
-            self._report(collection, past, outcome, None, conflict)
+            self._report(collection, past, self._refused_outcome, None, conflict)
 
     def _judged(
         self, collection: Collection, touched: Sequence[TouchedRecord]
     ) -> Iterator[_Judged]:
-        session = self._session
         by_id = {record.id: record for record in touched}
-        seqs = [record.first_seq for record in touched]
-        rows = session.rows(
-            SURROUNDINGS[self._selected.request_id is not None],
-            seqs=session.dialect.bound_list(seqs),
-            **self._values,
-        )
+        rows = self._surroundings(touched)
         changes = self._changes(collection, rows)
         for record_id, revision, operation, *neighbours in rows:
             before, last, later = map(changes.get, neighbours)
@@ -212,6 +246,16 @@ class _Undo:
                 is_migrated=by_id[record_id].others == 0,
             )
             yield _Judged(past, conflict)
+
+    def _surroundings(self, touched: Sequence[TouchedRecord]) -> list[Row]:
+        """Return the first selected change of each record with those around it."""
+        session = self._session
+        seqs = [record.first_seq for record in touched]
+        return session.rows(
+            SURROUNDINGS[self._selected.request_id is not None],
+            seqs=session.dialect.bound_list(seqs),
+            **self._values,
+        )
 
     def _is_trimmed(self, operation: str, revision: int) -> bool:
         """Return whether a change without one before it had one that was trimmed."""
@@ -231,6 +275,10 @@ class _Undo:
             # Of a record that is there the last change is not needed.
             wanted = (before, later, last if current is None else None)
             seqs.update(seq for seq in wanted if seq is not None)
+        return self._read(seqs)
+
+    def _read(self, seqs: set[int]) -> dict[int | None, ChangeRow]:
+        """Return changes by ``seq``."""
         bound = self._session.dialect.bound_list(sorted(seqs))
         found = self._session.rows(changes_of_undo, seqs=bound)
         return {row[0]: ChangeRow(*row) for row in found}
@@ -282,12 +330,16 @@ def _conflict(
 ) -> Conflict | None:
     """Return why a record cannot go back."""
     if later is not None:
-        return Conflict(Obstacle.CHANGED, later.at, later.actor or None)
+        return _changed(later)
     if is_trimmed:
         return Conflict(Obstacle.TRIMMED)
     if before is not None and before.data is None and not _is_deletion(before):
         return Conflict(Obstacle.ERASED)
     return Conflict(Obstacle.MIGRATED) if is_migrated else None
+
+
+def _changed(later: ChangeRow) -> Conflict:
+    return Conflict(Obstacle.CHANGED, later.at, later.actor or None)
 
 
 def _is_deletion(change: ChangeRow) -> bool:

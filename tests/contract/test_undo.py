@@ -432,3 +432,27 @@ def test_an_evolution_itself_cannot_be_taken_back(notes: Collection) -> None:
     problem = assert_problem(refused, 409, "undo-conflict")
     assert problem["records"][0]["reason"]["conflict"] == "migrated"
     assert states(notes, record) == [{"title": "one"}]
+
+
+def test_what_a_deleted_type_had_stays_as_it_is(
+    notes: Collection, counters: Collection
+) -> None:
+    name, headers = named()
+    counter = counters.created(value=1)
+    client = notes.client
+    created = client.post(notes.path, json={"text": "one"}, headers=headers)
+    note = created.raise_for_status().json()
+    counters.client.patch(
+        counters.at(counter["id"]), json={"value": 2}, headers=headers
+    ).raise_for_status()
+    deletion, headers = named()
+    client.delete(notes.at(note["id"]), headers=headers).raise_for_status()
+    client.delete(f"/entity-types/{notes.name}").raise_for_status()
+    for request_id in (name, deletion):
+        refused = undo(client, request_id=request_id)
+        problem = assert_problem(refused, 409, "undo-conflict")
+        assert problem["records"][0]["reason"]["conflict"] == "changed"
+    report = undone(client, request_id=name, on_conflict="skip")
+    assert (report["undone"], report["skipped"]) == (1, 1)
+    assert outcomes(report) == {note["id"]: "skipped", counter["id"]: "reverted"}
+    assert states(counters, counter) == [counter["data"]]
