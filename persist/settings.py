@@ -177,7 +177,7 @@ class Settings(BaseSettings):
         ge=1,
         description=(
             "Disk of the temporary folder for the bodies of imports and snapshots in"
-            " one process; one that does not fit is 503."
+            " one process, at most half of what is free; one that does not fit is 503."
         ),
     )
     shutdown_seconds: int = Field(

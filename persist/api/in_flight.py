@@ -4,6 +4,7 @@ how much memory and disk their bodies take."""
 from typing import Protocol
 
 from persist.storage.shares import SERVICE, Shares
+from persist.storage.spool import share_of_disk
 
 ALWAYS_ANSWERED = "/health/"
 """The prefix of paths that are answered however busy the process is."""
@@ -44,6 +45,7 @@ class InFlightLimiter:
         self.requests = Shares("requests in progress", requests)
         self.waiting = Shares("requests that wait for changes", connections)
         self.body_bytes = Shares("large bodies that arrive", body_bytes)
+        self._spool_limit = spooled_bytes
         self.spooled_bytes = Shares("bytes in the temporary folder", spooled_bytes)
 
     def enter(self, request: Admitted) -> None:
@@ -76,9 +78,11 @@ class InFlightLimiter:
         request.body_bytes += size
 
     def spool(self, request: Admitted, size: int) -> None:
-        """Count bytes of a body that go to the disk. Raises ``TooManyRequests`` and
-        ``Unavailable``."""
-        self.spooled_bytes.take(request.caller, size)
+        """Count bytes of a body that go to the disk, of which all bodies take a share.
+        Raises ``TooManyRequests`` and ``Unavailable``."""
+        shares = self.spooled_bytes
+        shares.limit = min(self._spool_limit, share_of_disk(shares.taken))
+        shares.take(request.caller, size)
         request.spooled_bytes += size
 
     def leave(self, request: Admitted) -> None:

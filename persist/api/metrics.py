@@ -164,15 +164,14 @@ class Metrics:
             "streams": database.used.streams,
             "jobs": database.used.jobs,
         }
-        limits = Gauge(
+        self._limits = Gauge(
             "persist_limit",
             "The most that a process takes on of what the metric of that name shows.",
             ("worker", "name"),
             registry=registry,
             multiprocess_mode="livesum",
         )
-        for name, shares in self._used.items():
-            limits.labels(worker, name).set(shares.limit)
+        self._worker = worker
         self._gauges = {
             name: Gauge(
                 f"persist_{name}",
@@ -223,6 +222,7 @@ class Metrics:
         gauges = self._gauges
         for name, shares in self._used.items():
             gauges[name].set(shares.taken)
+            self._limits.labels(self._worker, name).set(shares.limit)
         gauges["resident_memory_bytes"].set(_resident_bytes())
         health = self._database.health
         gauges["wal_bytes"].set(health.wal_bytes)

@@ -15,6 +15,9 @@ from persist.domain.record import dumps
 from persist.storage.result_size import BRIEF_CHARACTERS, Characters
 from persist.storage.sql import Row
 
+MAX_CURSOR_CHARACTERS = 16_384
+"""Characters of a cursor: half of what the target of a request may have."""
+
 
 def page_response(
     request: Request,
@@ -60,9 +63,18 @@ def next_link(path: str, query: bytes, cursor: str) -> str:
 
 
 def encode(bound: str, position: Sequence[Any]) -> str:
-    """Return a cursor of ``[A-Za-z0-9_-]``; ``bound`` is what it belongs to."""
+    """Return a cursor of ``[A-Za-z0-9_-]``; ``bound`` is what it belongs to.
+
+    Raises ``InvalidQuery`` where no request could send it back.
+    """
     text = dumps([bound, *position])
-    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+    cursor = base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+    if len(cursor) > MAX_CURSOR_CHARACTERS:
+        raise InvalidQuery(
+            "the last record of the page has text that is too long for a cursor; sort"
+            " by other members, or ask for fewer records"
+        )
+    return cursor
 
 
 def decode(cursor: str, bound: str) -> list[Any]:

@@ -1,6 +1,7 @@
 """Spool: values in a temporary file, because memory may not hold them all."""
 
 import marshal
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -8,6 +9,9 @@ from types import TracebackType
 from typing import Any, Self
 
 from persist.domain.errors import Unavailable
+
+CHECKED_BYTES = 1_048_576
+"""Bytes after which it is looked whether a spool may take more."""
 
 LENGTH_BYTES = 8
 """Bytes in front of a value that give its length.
@@ -25,13 +29,23 @@ class Spool:
     def __init__(self) -> None:
         with refusing_full_folder():
             self._file = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close()
+        self._size = 0
+        self._checked = 0
 
     def put(self, value: Any) -> None:
         """Add a value."""
         content = marshal.dumps(value)
+        self._check_room(len(content))
         with refusing_full_folder():
             self._file.write(len(content).to_bytes(LENGTH_BYTES))
             self._file.write(content)
+
+    def _check_room(self, size: int) -> None:
+        self._size += size
+        if self._size - self._checked >= CHECKED_BYTES:
+            self._checked = self._size
+            if self._size > share_of_disk(self._size):
+                raise no_room()
 
     def __iter__(self) -> Iterator[Any]:
         """Iterate over the values from the first one on."""
@@ -70,7 +84,18 @@ def refusing_full_folder() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise Unavailable(
-            "the temporary folder of the service has no room; nothing was changed,"
-            " try again"
-        ) from error
+        raise no_room() from error
+
+
+def no_room() -> Unavailable:
+    """Return the refusal of what the temporary folder does not take."""
+    return Unavailable(
+        "the temporary folder of the service has no room; nothing was changed, try"
+        " again"
+    )
+
+
+def share_of_disk(spooled: int) -> int:
+    """Return the bytes that files in the temporary folder may have together: half of
+    what would be free without the ``spooled`` ones."""
+    return (shutil.disk_usage(tempfile.gettempdir()).free + spooled) // 2

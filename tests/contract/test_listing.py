@@ -777,6 +777,20 @@ def test_a_cursor_outlives_the_record_it_stands_at(
     assert [record["id"] for record in rest] == [record["id"] for record in made[2:]]
 
 
+def test_a_page_that_ends_at_a_long_text_is_refused_where_that_orders_it(
+    samples: Collection, marker: str
+) -> None:
+    for letter in "ab":
+        samples.created(marker=marker, name=letter * 20_000)
+    refused = samples.find(marker=marker, sort="name", limit="1")
+    assert_problem(refused, 400, "invalid-query")
+    names = [item["data"]["name"][0] for item in samples.items(marker=marker)]
+    assert sorted(names) == ["a", "b"]
+    found = samples.find(marker=marker, sort="name", limit="2").json()
+    assert [item["data"]["name"][0] for item in found["items"]] == ["a", "b"]
+    assert samples.find(marker=marker, limit="1").json()["next_cursor"]
+
+
 @pytest.fixture
 def cursor(samples: Collection, many: str) -> str:
     text: str = samples.find(marker=many, sort="amount", limit="5").json()[

@@ -4,7 +4,10 @@ import asyncio
 
 import pytest
 
+from persist.api import in_flight
+from persist.api.in_flight import InFlightLimiter
 from persist.domain.errors import TooManyRequests, Unavailable
+from persist.storage import spool
 from persist.storage.shares import CALLER, SERVICE, Shares
 from persist.storage.turns import Turns
 
@@ -65,6 +68,54 @@ def test_what_is_given_back_is_there_again() -> None:
     assert shares.allows("one", 20)
     shares.give_back("one", 30)
     assert shares.taken == 0
+
+
+class Upload:
+    """A request whose body goes to the disk."""
+
+    path = "/api/plain/import"
+
+    def __init__(self, caller: str) -> None:
+        self.caller = caller
+        self.counted_in: Shares | None = None
+        self.body_bytes = 0
+        self.spooled_bytes = 0
+
+
+def test_bodies_on_the_disk_take_half_of_what_is_free(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    free = [400]
+    monkeypatch.setattr(
+        in_flight, "share_of_disk", lambda spooled: (free[0] + spooled) // 2
+    )
+    limiter = InFlightLimiter(
+        connections=1, requests=1, body_bytes=1, spooled_bytes=1_000
+    )
+    one, other = Upload("one"), Upload("other")
+    limiter.spool(one, 100)
+    free[0] -= 100
+    with pytest.raises(TooManyRequests):
+        limiter.spool(one, 2)
+    limiter.spool(other, 50)
+    free[0] = 0  # somebody else filled the disk
+    with pytest.raises(Unavailable):
+        limiter.spool(Upload("third"), 1)
+    limiter.leave(one)
+    limiter.leave(other)
+    assert limiter.spooled_bytes.taken == 0
+
+
+def test_a_spool_ends_where_it_has_half_of_what_is_free(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(spool, "share_of_disk", lambda _: 2 * spool.CHECKED_BYTES)
+    text = "x" * (spool.CHECKED_BYTES // 2)
+    with spool.Spool() as values:
+        for _ in range(3):
+            values.put(text)
+        with pytest.raises(Unavailable):
+            values.put(text)
 
 
 def test_callers_take_turns_and_each_waits_in_order() -> None:
