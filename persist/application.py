@@ -18,7 +18,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import Lifespan, Receive, Scope, Send
 from uvicorn.config import STARTUP_FAILURE
 
-from persist import deployment
+from persist import deployment, memory
 from persist.api import routes
 from persist.api.authentication import Keyring, is_loopback
 from persist.api.browsers import Browsers
@@ -262,6 +262,7 @@ def _lifespan(
         tasks.start("definition files", files.watch)
         tasks.start("metrics", metrics.refresh)
         tasks.start("maintenance", database.maintenance.run)
+        tasks.start("memory", memory.release)
         yield state
         await tasks.stop()
         metrics.observe()

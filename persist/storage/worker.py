@@ -124,7 +124,9 @@ class BatchWorker(Generic[Task]):
         self._stalled = stalled
         self._backlog = _Backlog[Task]()
         self._queue: SimpleQueue[Job[Task] | None] = SimpleQueue()
-        self._unsettled: deque[Job[Task]] = deque()
+        # In the order of their submission. A dict, because one that is done must not
+        # stay behind one that takes long: its task and its result may be large.
+        self._unsettled: dict[Job[Task], None] = {}
         self._watching = False
         self._closed = False
         self._withdrawing = threading.Lock()
@@ -139,7 +141,7 @@ class BatchWorker(Generic[Task]):
         loop = asyncio.get_running_loop()
         future: asyncio.Future[object] = loop.create_future()
         job = Job(task, future, loop, caller)
-        self._unsettled.append(job)
+        self._unsettled[job] = None
         if not self._watching:
             self._watching = True
             loop.call_later(STALL_SECONDS, self._watch, loop)
@@ -197,6 +199,7 @@ class BatchWorker(Generic[Task]):
                 for job in jobs:
                     job.error = job.error or error
             self._settle(jobs)
+            del jobs  # they may be large, and the next may not come for long
 
     def _receive(self, closing: bool) -> bool:
         """Add what was submitted to the backlog, and wait where there is nothing to do.
@@ -214,13 +217,12 @@ class BatchWorker(Generic[Task]):
 
     def _watch(self, loop: asyncio.AbstractEventLoop) -> None:
         """Refuse the jobs that are past their deadline if the database is stalled."""
-        self._forget_settled()
-        unsettled = self._unsettled
-        if not unsettled:
+        oldest = next(iter(self._unsettled), None)
+        if oldest is None:
             self._watching = False
             return
         now = time.monotonic()
-        wait = unsettled[0].submitted + STALL_SECONDS - now
+        wait = oldest.submitted + STALL_SECONDS - now
         if wait <= 0 and self._stalled():
             self._withdraw(now - DEADLINE_SECONDS)
         loop.call_later(max(wait, WATCH_SECONDS), self._watch, loop)
@@ -253,12 +255,7 @@ class BatchWorker(Generic[Task]):
     def _settle_on_loop(self, jobs: list[Job[Task]]) -> None:
         for job in jobs:
             job.settle()
-        self._forget_settled()
-
-    def _forget_settled(self) -> None:
-        unsettled = self._unsettled
-        while unsettled and unsettled[0].future.done():
-            unsettled.popleft()
+            del self._unsettled[job]
 
 
 def _stopping() -> Unavailable:

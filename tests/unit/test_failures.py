@@ -9,7 +9,7 @@ from persist.storage.dialect import Failure, dialect_of
 @pytest.mark.parametrize(
     ("error", "failure"),
     [
-        (errors.IdleInTransactionSessionTimeout(), Failure.UNAVAILABLE),
+        (errors.IdleInTransactionSessionTimeout(), Failure.BUSY),
         (OperationalError("the connection is closed"), Failure.UNAVAILABLE),
         (errors.LockNotAvailable(), Failure.BUSY),
         (errors.UniqueViolation(), Failure.UNIQUE),

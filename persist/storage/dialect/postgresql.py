@@ -107,14 +107,19 @@ FAILURES: tuple[tuple[tuple[type[BaseException], ...], Failure], ...] = (
     ((errors.UniqueViolation,), Failure.UNIQUE),
     ((errors.SerializationFailure, errors.DeadlockDetected), Failure.RETRY),
     ((errors.UndefinedTable, errors.UndefinedColumn), Failure.STALE),
-    ((errors.LockNotAvailable,), Failure.BUSY),
+    (
+        (
+            errors.LockNotAvailable,
+            # This process computed for seconds. The server is well.
+            errors.IdleInTransactionSessionTimeout,
+        ),
+        Failure.BUSY,
+    ),
     ((errors.ProgramLimitExceeded,), Failure.TOO_LONG),
     (
         (
             psycopg.OperationalError,
             psycopg.InterfaceError,
-            # The server ended a transaction in which nothing was asked for seconds.
-            errors.IdleInTransactionSessionTimeout,
             errors.ReadOnlySqlTransaction,  # a primary that became a standby
             errors.DataCorrupted,
             errors.IndexCorrupted,
