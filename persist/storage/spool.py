@@ -96,6 +96,6 @@ def no_room() -> Unavailable:
 
 
 def share_of_disk(spooled: int) -> int:
-    """Return the bytes that files in the temporary folder may have together: half of
+    """Return the bytes that all files in the temporary folder may have: half of
     what would be free without the ``spooled`` ones."""
     return (shutil.disk_usage(tempfile.gettempdir()).free + spooled) // 2
