@@ -246,12 +246,11 @@ class Metrics:
         return generate_latest(registry) + generate_latest(stored)
 
     async def _read_statistics(self) -> None:
-        if self._reading is None:
+        if self._reading is None or self._reading.done():
             self._reading = asyncio.create_task(self._database.statistics.collect())
-        done, _ = await asyncio.wait([self._reading], timeout=DATABASE_SECONDS)
+        reading = self._reading  # scrapes at the same time share it
+        done, _ = await asyncio.wait([reading], timeout=DATABASE_SECONDS)
         if done:
-            reading = self._reading
-            self._reading = None
             try:
                 self._statistics = reading.result()
             except Unavailable:
