@@ -37,7 +37,7 @@ def test_a_worker_that_cannot_start_while_the_database_is_away_is_tried_again(
     url = new_database()
     file = Path(url.removeprefix("sqlite:///"))
     with serving(url, tmp_path, workers=2) as server:
-        until(lambda: len(workers_of(server)) == 2)
+        until(lambda: "persist answers" in server.log.read_text())
         first, second = workers_of(server)
         assert_connections_are_spread(server, first, second)
         away = file.with_name("away")
