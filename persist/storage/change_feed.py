@@ -18,6 +18,7 @@ from typing import Any, Protocol
 
 import sqlalchemy as sa
 
+from persist.domain.batch_size import BatchSize
 from persist.domain.errors import ChangesGone, InvalidQuery
 from persist.storage.dialect import Dialect
 from persist.storage.journal import HISTORY
@@ -216,11 +217,13 @@ class _Search:
         seqs, last = self._seqs(start, end)
         rows: list[Row] = []
         characters = 0
-        for offset in range(0, len(seqs), BATCH_CHANGES):
-            batch = seqs[offset : offset + BATCH_CHANGES]
-            found = self._changes(batch)
+        size = BatchSize(BATCH_CHANGES, SLICE_CHARACTERS)
+        for batch in size.batches(seqs):
+            found = self._changes(list(batch))
             rows += self._matching(found)
-            characters += of_changes(found)
+            read = of_changes(found)
+            characters += read
+            size.note(len(found), read)
             if len(rows) > self._rows:
                 del rows[self._rows :]
                 return ChangeSlice(rows, rows[-1][0], more=True)

@@ -13,9 +13,10 @@ from typing import Any
 import jsonschema_specifications  # type: ignore[import-untyped]
 import pytest
 
-from persist.domain.errors import InvalidData, PersistError
+from persist.domain.errors import InvalidData, InvalidSnapshot, PersistError
 from persist.domain.json_diff import json_patch_between, merge
 from persist.domain.patch import json_patch, merge_patch
+from persist.domain.snapshot import Inspection, has_too_many_values
 from persist.domain.suggestions import nearest
 from persist.entity_types.json_schema import CompiledSchema
 from tests.hostile.worst_documents import CASES, WITHOUT_COST
@@ -129,6 +130,21 @@ def test_comparing_merging_and_patching_large_values_stops_no_other_thread(
     stops_nobody(lambda: merge(before, after, {"other": 1}))
     stops_nobody(lambda: merge(before, {"other": 1}, after))
     stops_nobody(lambda: merge_patch(before, after))
+
+
+@pytest.mark.parametrize("value", ["[]", "{}", "1", '{"a":[1,2]}'])
+def test_a_line_of_a_snapshot_with_too_many_values_is_refused_unparsed(
+    value: str,
+) -> None:
+    line = f'{{"manifest":[{",".join([value] * 1_100_000)}]}}\n'.encode()
+    began = time.process_time()
+    with pytest.raises(InvalidSnapshot, match="values"):
+        Inspection().read(line)
+    assert time.process_time() - began < 1
+
+
+def test_text_in_a_line_of_a_snapshot_is_no_value() -> None:
+    assert not has_too_many_values(b'{"a":"' + b'[,\\"{' * 2_000_000 + b'"}')
 
 
 def test_the_nearest_of_10000_names_stops_no_other_thread() -> None:
