@@ -1,5 +1,6 @@
 // The page: who is in, where one can go, and the screen of the address.
 import { render } from "preact";
+import { MANY, matching } from "../../persist/api/static/collections.js";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { outage, retryNow, sent, signedOut } from "./api.ts";
 import { followLinks, go, href, listAddress, path, recordAddress } from "./router.ts";
@@ -94,6 +95,8 @@ function Link({ to, children }: { to: string; children: string }) {
 }
 
 function Side() {
+  const [wanted, setWanted] = useState("");
+  const readable = collections.value.filter(({ name }) => may("read", name));
   return (
     <nav class="side" aria-label="Console">
       <Link to="/">Home</Link>
@@ -101,7 +104,11 @@ function Side() {
       {maySomething("admin") && <Link to="/snapshots">Snapshots</Link>}
       {mayRegister() && <Link to="/types/new">New type</Link>}
       <h2>Collections</h2>
-      {collections.value.filter(({ name }) => may("read", name)).map(({ name }) => <Link key={name} to={listAddress({ workspace: null, collection: name })}>{name}</Link>)}
+      {readable.length > MANY && (
+        <input type="search" aria-label="Filter the collections" placeholder={`Filter ${readable.length} collections`} value={wanted}
+          onInput={(event) => setWanted(event.currentTarget.value)} />
+      )}
+      {matching(readable, wanted).map(({ name }) => <Link key={name} to={listAddress({ workspace: null, collection: name })}>{name}</Link>)}
       {workspaces.value.map((workspace) => (
         <div key={workspace.name}>
           <h2>{workspace.name}</h2>

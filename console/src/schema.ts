@@ -202,6 +202,8 @@ export interface Column {
 }
 
 export const ENVELOPE = ["_id", "_revision", "_schema_version", "_created_at", "_updated_at"];
+/** Members that name a record, the best first. */
+export const NAMING = ["name", "title", "label", "subject"];
 const DECLARED = /^[^._][^.]*$/;
 
 /** The members a list can show: those of the first two levels, and the envelope. */
@@ -216,9 +218,10 @@ export function columnsOf(schema: JsonObject): Column[] {
 
 function column(path: string[], schema: Json, root: JsonObject): Column {
   const shape = shapeOf(schema, root);
-  const widths: Partial<Record<Kind, number>> = { boolean: 110, number: 110, enum: 140, string: 220 };
+  const widths: Partial<Record<Kind, number>> = { boolean: 124, number: 110, enum: 140, string: 220 };
   const isTime = /^(date-time|date|time|duration)$/.test(shape.format);
-  return { name: path.join("."), path, shape, width: isTime ? 190 : widths[shape.kind] ?? 200, isNumber: shape.kind === "number" };
+  const isNaming = path.length === 1 && shape.kind === "string" && NAMING.includes(path[0]!);
+  return { name: path.join("."), path, shape, width: isTime ? 190 : isNaming ? 320 : widths[shape.kind] ?? 200, isNumber: shape.kind === "number" };
 }
 
 function envelopeColumn(name: string): Column {

@@ -2,6 +2,7 @@
 import { signal } from "@preact/signals";
 import { useState } from "preact/hooks";
 import { type Json, type JsonObject, type Path, Num, get, isNumber, isObject, pointerOf, stringify } from "./json.ts";
+import { NAMING } from "./schema.ts";
 
 const CELL = 160;
 const LONGEST = 20_000;
@@ -113,8 +114,6 @@ export function shortId(id: string): string {
   return `${id.slice(0, 8)}…${id.slice(-4)}`;
 }
 
-/** Members that name a record, the best first. */
-const NAMING = ["name", "title", "label", "subject"];
 const LABEL = 60;
 
 /** What a reader knows a record by: the member that names it, or its first short text. */

@@ -20,8 +20,9 @@ export type MigrationPlan = Known<Schemas["MigrationPlan"]>;
 export type Migration = Known<Schemas["Migration"]>;
 export type Invocations = Known<Schemas["Invocations"]>;
 export type EntityType = Known<Schemas["EntityType"]>;
+export type Seal = Known<Schemas["Seal"]>;
 export type Workspace = Known<Schemas["Workspace"]>;
-export type Proof = With<Schemas["Proof"], { change: Change; seal: Known<Schemas["Seal"]> }>;
+export type Proof = With<Schemas["Proof"], { change: Change; seal: Seal }>;
 
 export interface Page<Item> {
   items: Item[];

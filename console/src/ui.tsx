@@ -220,8 +220,15 @@ export function Menu({ label, children, title }: { label: ComponentChildren; chi
     items[(items.indexOf(document.activeElement as HTMLElement) + by + items.length) % items.length]?.focus();
     event.preventDefault();
   };
+  /** A list opens to the left of its button, unless it would leave the screen there. */
+  const place = () => {
+    const list = element.current!.querySelector<HTMLElement>(".menu-list")!;
+    list.classList.remove("rightwards");
+    const frame = element.current!.closest("main")?.getBoundingClientRect().left ?? 0;
+    list.classList.toggle("rightwards", list.getBoundingClientRect().left < frame);
+  };
   return (
-    <details class="menu" ref={element} onKeyDown={move}>
+    <details class="menu" ref={element} onKeyDown={move} onToggle={place}>
       <summary class="button" title={title}>{label}</summary>
       <div class="menu-list">{children}</div>
     </details>

@@ -87,7 +87,7 @@ const FLOWS = {
     await page.$eval("#main", (main) => main.focus());
     await page.keyboard.press("g");
     await page.keyboard.press("s");
-    await press("Take one");
+    await press("Take a snapshot");
     await press("Take it");
     await shows("2 records");
     await press("Restore");

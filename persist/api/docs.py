@@ -20,6 +20,7 @@ ASSETS = {
     "favicon.png": STATIC / "swagger-ui" / "favicon-32x32.png",
     "page.css": STATIC / "page.css",
     "page.js": STATIC / "page.js",
+    "collections.js": STATIC / "collections.js",
 }
 GUIDE = (STATIC / "guide.html").read_text(encoding="utf-8")
 VERSION = hashlib.sha256(

@@ -174,8 +174,12 @@ def dialogs(page: Page, ticket: str) -> Iterator[str]:
         button(page, name).first.click()
 
     page.goto("/console/snapshots")
-    press("Take one")
+    press("Take a snapshot")
     yield "take"
+    press("Close")
+    press("Compare with now")
+    page.locator("dialog table").wait_for()
+    yield "compare"
     press("Close")
     press("Restore")
     press("Try it")

@@ -254,19 +254,23 @@ def test_a_snapshot_is_taken_verified_and_restored(
 ) -> None:
     record = ticket(service, title="Kept by a snapshot")
     page.goto("/console/snapshots")
-    button(page, "Take one").click()
+    button(page, "Take a snapshot").click()
     page.get_by_label("Note", exact=True).fill("before the mistake")
     button(page, "Take it").click()
     expect(page.get_by_text("before the mistake")).to_be_visible()
     button(page, "Verify").first.click()
     expect(page.get_by_text("✓ verified")).to_be_visible()
     service.patch(f"{TICKETS}/{record}", json={"title": "A mistake"})
+    button(page, "Compare with now").first.click()
+    changed = page.get_by_role("dialog").get_by_role("row").nth(1)
+    expect(changed).to_contain_text("patch")
+    button(page, "Close").click()
     button(page, "Restore").first.click()
+    page.get_by_role("radio", name=re.compile("^stay as they are")).check()
     button(page, "Try it").click()
     expect(page.get_by_text("To take back what changed since")).to_be_visible()
-    page.get_by_role(
-        "combobox", name="Records that are here already", exact=True
-    ).select_option("overwrite")
+    expect(button(page.get_by_role("dialog"), "Restore")).to_be_disabled()
+    page.get_by_role("radio", name=re.compile("^go back to what")).check()
     button(page, "Try it").click()
     expect(page.get_by_text("It would create 0 records")).to_be_visible()
     button(page.get_by_role("dialog"), "Restore").click()
@@ -347,7 +351,7 @@ def test_a_change_is_proved(page: Page, service: httpx.Client) -> None:
     ticket(service)
     page.goto("/console/changes")
     button(page, "proof").first.click()
-    expect(page.get_by_text("✓ The hash of this change leads to")).to_be_visible()
+    expect(page.get_by_text("✓ The hash of this change")).to_be_visible()
 
 
 LOOK = """(state) => {

@@ -3,6 +3,7 @@ drawn nor sent."""
 
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
@@ -26,7 +27,7 @@ from tests.support.waiting import until
 pytestmark = MARKS
 
 WORKSPACE = "lab"
-HIDDEN = ["New", "Act", "Save", "Erase", "Take one", "Undo this", "undo"]
+HIDDEN = ["New", "Act", "Save", "Erase", "Take a snapshot", "Undo this", "undo"]
 
 
 @pytest.fixture(scope="module")
@@ -126,7 +127,7 @@ def test_a_key_of_a_workspace_sees_that_workspace_only(
     page.goto(f"/console/w/{WORKSPACE}/c/ops-tickets")
     expect(page.get_by_role("link", name="New", exact=True)).to_be_visible()
     page.goto("/console/snapshots")
-    button(page, "Take one").click()
+    button(page, "Take a snapshot").click()
     button(page, "Take it").click()
     expect(notice(page, "Taken: 1 record.")).to_be_visible()
     page.wait_for_load_state("networkidle")
@@ -195,3 +196,75 @@ def test_where_preconditions_are_required_all_of_it_works(
     button(page, "Bring back 1 record").click()
     button(page, "Bring back").click()
     expect(notice(page, "1 record brought back.")).to_be_visible()
+
+
+def test_a_newcomer_finds_the_way_through_all_of_it(
+    opened: Opened, keys: KeyRing, server: Server
+) -> None:
+    page = opened(timezone_id="UTC")
+    sign_in(page, keys.make("newcomer", "*:admin"))
+    rows = page.get_by_role("row")
+    follow = page.get_by_role("navigation").get_by_role
+
+    follow("link", name="New type", exact=True).click()
+    page.locator("#paste").fill("name,born\nAda,1815-12-10\nGrace,1906-12-09\n")
+    page.get_by_label("Name", exact=True).fill("people")
+    button(page, "Make it with 2 records").click()
+    expect(rows).to_have_count(3)
+
+    page.get_by_role("gridcell", name="Ada", exact=True).click()
+    field(page, "born").fill("1815-12-11")
+    button(page, "Save").click()
+    expect(notice(page, "Saved as revision 2.")).to_be_visible()
+    record = page.url.rsplit("/", 1)[1]
+    edited = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=1)
+
+    until(lambda: datetime.now(UTC) > edited)
+    with server.client() as colleague:
+        key = keys.make("colleague", "people:write")
+        headers = {"Authorization": f"Bearer {key}", "If-Match": "*"}
+        body = {"name": "oops"}
+        path = f"/api/people/{record}"
+        colleague.patch(path, json=body, headers=headers).raise_for_status()
+    expect(field(page, "name")).to_have_value("oops")
+    page.get_by_role("link", name="History", exact=True).click()
+    newest = page.get_by_role("list", name="Revisions").get_by_role("listitem").first
+    expect(newest).to_contain_text("colleague")
+    button(newest, "undo").click()
+    button(page, "Undo").click()
+    expect(notice(page, "1 record taken back.")).to_be_visible()
+
+    follow("link", name="people", exact=True).click()
+    button(page, "Look back").click()
+    tuesday = edited - timedelta(days=(edited.weekday() - 1) % 7 or 7)
+    page.get_by_label("Date and time", exact=True).fill(f"{tuesday:%FT%T}")
+    expect(page.get_by_text("There was nothing then.")).to_be_visible()
+    page.get_by_label("Date and time", exact=True).fill(f"{edited:%FT%T}")
+    expect(page.get_by_role("gridcell", name="1815-12-11", exact=True)).to_be_visible()
+    button(page, "Back to now").click()
+
+    restore(page)
+
+
+def restore(page: Page) -> None:
+    """Take a snapshot of the people, delete them, and restore it."""
+    follow = page.get_by_role("navigation").get_by_role
+    follow("link", name="Snapshots", exact=True).click()
+    button(page, "Take a snapshot").click()
+    page.get_by_role("combobox", name="Of", exact=True).select_option("people")
+    button(page, "Take it").click()
+    expect(notice(page, "Taken: 2 records.")).to_be_visible()
+    follow("link", name="people", exact=True).click()
+    page.get_by_label("Select all loaded rows", exact=True).check()
+    page.get_by_text("Act on 2", exact=True).click()
+    button(page, "Delete 2 selected records").click()
+    button(page, "Delete 2 records").click()
+    expect(notice(page, "2 records deleted.")).to_be_visible()
+    follow("link", name="Snapshots", exact=True).click()
+    button(page, "Restore").first.click()
+    button(page, "Try it").click()
+    expect(page.get_by_text("It would create 2 records")).to_be_visible()
+    button(page.get_by_role("dialog"), "Restore").click()
+    expect(notice(page, re.compile("^Restored: 2 created"))).to_be_visible()
+    follow("link", name="people", exact=True).click()
+    expect(page.get_by_role("gridcell", name="1815-12-11", exact=True)).to_be_visible()

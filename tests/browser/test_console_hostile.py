@@ -2,9 +2,6 @@
 quick."""
 
 import json
-import os
-import statistics
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -18,11 +15,9 @@ from tests.support.server import Server, serving
 pytestmark = [*MARKS, pytest.mark.slow]
 
 RECORDS = 100_000
-BUSY_SECONDS = 2.0
-"""What opening a screen with the largest data may take, on a busy machine."""
-FRAME_MILLISECONDS = 50
-IS_QUIET = "QUIET_MACHINE" in os.environ
-"""Whether the longest frame says something of the page, and not of other programs."""
+BUSY_SECONDS = 1.0
+"""What a page may compute to open a screen with the largest data."""
+FRAME_SECONDS = 0.05
 
 MARKUP = '<img src=x onerror="document.title=1"><script>document.title=2</script>'
 BIDI = "\u202egnp.exe \u2066isolated\u2069 \u200f\u200e\u061c"
@@ -79,6 +74,24 @@ def service(server: Server) -> Iterator[httpx.Client]:
 def page(browser: Browser, server: Server) -> Iterator[Page]:
     with pages(browser, server) as opened:
         yield opened()
+
+
+class PageThread:
+    """What the thread of a page computes, whatever else the machine does."""
+
+    def __init__(self, page: Page) -> None:
+        self._session = page.context.new_cdp_session(page)
+        self._session.send("Performance.enable", {"timeDomain": "threadTicks"})
+        self._total = 0.0
+
+    def lap(self) -> float:
+        """Return the seconds since the last lap."""
+        metrics = self._session.send("Performance.getMetrics")["metrics"]
+        total = float({item["name"]: item["value"] for item in metrics}["TaskDuration"])
+        # A new document may begin at zero.
+        spent = total - self._total if total >= self._total else total
+        self._total = total
+        return spent
 
 
 def store(service: httpx.Client, data: dict[str, Any]) -> str:
@@ -146,18 +159,18 @@ def test_a_large_record_is_opened_and_edited_quickly(
     address = "/entity-types/anything"
     service.put(address, json={"schema": {"type": "object"}}).raise_for_status()
     record = store(service, {"first": "1"} | LARGE[name]())
+    thread = PageThread(page)
     for screen in ("", "/history"):
-        began = time.monotonic()
         page.goto(f"/console/c/anything/{record}{screen}")
         page.get_by_text("first").first.wait_for()
-        assert time.monotonic() - began < BUSY_SECONDS
+        assert thread.lap() < BUSY_SECONDS
     page.goto(f"/console/c/anything/{record}")
     first = field(page, "first")
     first.fill('"2"')
     expect(accepted(page)).to_be_visible()
-    began = time.monotonic()
+    thread.lap()
     first.press_sequentially("   ")
-    assert (time.monotonic() - began) / 3 < BUSY_SECONDS / 4
+    assert thread.lap() / 3 < BUSY_SECONDS / 4
     page.keyboard.press("Control+s")
     expect(notice(page, "Saved as revision 2.")).to_be_visible()
     page.goto("/console/c/anything")
@@ -165,20 +178,12 @@ def test_a_large_record_is_opened_and_edited_quickly(
     assert page.evaluate("document.querySelectorAll('*').length") < 5_000
 
 
-FRAMES = """() => new Promise((resolve) => {
+SCROLL = """() => new Promise((resolve) => {
   const frame = document.querySelector(".table-frame");
-  const rows = () => frame.scrollHeight / 29;
-  const frames = [];
-  let last = performance.now();
-  const step = (now) => {
-    frames.push(now - last);
-    last = now;
-    frame.scrollTop += 1450;
-    if (rows() > 10000 && frame.scrollTop > 10000 * 29) resolve(frames.slice(5));
-    else requestAnimationFrame(step);
-  };
-  requestAnimationFrame(step);
+  frame.scrollTop += 1450;
+  requestAnimationFrame(() => requestAnimationFrame(() => resolve(frame.scrollTop)));
 })"""
+SCROLLED_PIXELS = 29 * 10_000
 
 
 def test_a_collection_of_100_000_records_stays_quick(
@@ -197,19 +202,19 @@ def test_a_collection_of_100_000_records_stays_quick(
         "properties": {"number": {"type": "integer"}, "text": {"type": "string"}},
     }
     service.put("/entity-types/many", json={"schema": schema}).raise_for_status()
+    thread = PageThread(page)
     for address in (
         "",
         "/c/many",
         "/c/many?sort=-text&f=number__gte%3D500",
         "/changes",
     ):
-        began = time.monotonic()
         page.goto(f"/console{address}")
         page.locator("[role=gridcell], .stream > li").first.wait_for()
-        assert time.monotonic() - began < BUSY_SECONDS
+        assert thread.lap() < BUSY_SECONDS
     page.goto("/console/c/many")
     page.get_by_role("gridcell").first.wait_for()
-    frames = page.evaluate(FRAMES)
-    measured = max(frames) if IS_QUIET else statistics.median(frames)
-    assert measured < FRAME_MILLISECONDS
+    thread.lap()
+    while page.evaluate(SCROLL) < SCROLLED_PIXELS:
+        assert thread.lap() < FRAME_SECONDS
     assert page.evaluate("document.querySelectorAll('*').length") < 5_000

@@ -115,6 +115,8 @@ function summary(report: Invocations): string {
   ].filter(Boolean).join(", ");
 }
 
+const REASONS: Record<string, string> = { unavailable: "its condition does not hold", unsupported: "there is no such command" };
+
 function Report({ where, report }: { where: Where; report: Invocations }) {
   const others = report.outcomes.filter((outcome) => outcome.status !== "invoked");
   return (
@@ -128,7 +130,7 @@ function Report({ where, report }: { where: Where; report: Invocations }) {
               <tr key={outcome.id}>
                 <td class="mono"><a href={href(recordAddress(where, outcome.id))} target="_blank">{shortId(outcome.id)}</a></td>
                 <td>{outcome.status}</td>
-                <td>{outcome.reason}</td>
+                <td>{REASONS[outcome.reason ?? ""] ?? outcome.reason}</td>
               </tr>
             ))}
           </tbody>

@@ -100,23 +100,23 @@ const SHOWN = 5;
 export function ChangeList({ changes, brief }: { changes: Change[]; brief?: boolean }) {
   const groups = grouped(changes);
   return (
-    <ol class="stream">
+    <ol class={brief ? "stream brief" : "stream"}>
       {groups.map(({ first, changes: items }) => (
         <li key={first.seq}>
           {items.slice(0, brief ? 1 : SHOWN).map((change, index) => (
-            <div class="lead" key={change.seq}>
+            <div class="change" key={change.seq}>
               <span class={`operation ${change.operation}`}>{change.command ?? change.operation}</span>
-              <a href={href(recordAddress(change, change.id, "history"))}>
+              <a class="subject" href={href(recordAddress(change, change.id, "history"))}>
                 <RecordName record={`${change.workspace ? `${change.workspace}/` : ""}${change.collection}`} id={change.id} data={change.data} brief={brief} />
               </a>
-              {index === 0 && <><Actor name={change.actor} /> <Time at={change.at} /></>}
-              {!brief && <><span class="faint">revision {change.revision} · #{change.seq}</span> <button type="button" class="quiet" onClick={() => proofDialog(change.seq)}>proof</button></>}
+              <span class="by">{index === 0 && <><Actor name={change.actor} /> <Time at={change.at} /></>}</span>
+              {!brief && <span class="more faint">revision {change.revision} · #{change.seq} <button type="button" class="quiet" onClick={() => proofDialog(change.seq)}>proof</button></span>}
             </div>
           ))}
           {items.length > (brief ? 1 : SHOWN) && <div class="faint">and {count(items.length - (brief ? 1 : SHOWN), "more change")} of the same request</div>}
           {!brief && first.request_id && (
             <div class="lead faint">
-              <a class="mono" href={href(`/changes?request_id=${encodeURIComponent(first.request_id)}`)}>{visible(first.request_id.slice(0, 36))}</a>
+              request <a class="mono" href={href(`/changes?request_id=${encodeURIComponent(first.request_id)}`)}>{visible(first.request_id.slice(0, 36))}</a>
               {maySomething("write") && <button type="button" class="quiet" onClick={() => undoDialog({ request_id: first.request_id! })}>undo</button>}
             </div>
           )}
@@ -137,6 +137,7 @@ function Undo({ what, onDone }: { what: { request_id: string }; onDone?: (() => 
   const tried = useLoad(async (signal) => (await send<UndoReport>(dryRun(request), signal)).body, [skip]);
   const action = useAction();
   const report = tried.error ? undefined : tried.data;
+  const hasReasons = report?.records.some(({ reason }) => reason) ?? false;
   return (
     <Dialog title="Take back what a request changed" wide>
       {tried.error ? <ProblemNote error={tried.error} /> : !report && <Pending loaded={tried} />}
@@ -144,14 +145,14 @@ function Undo({ what, onDone }: { what: { request_id: string }; onDone?: (() => 
         <>
           <p role="status">{count(report.undone, "record")} would go back to what {report.undone === 1 ? "it was" : "they were"} before{report.skipped > 0 && `; ${report.skipped} would stay`}. Undoing the undo brings it all back.</p>
           <table class="dense">
-            <thead><tr><th>record</th><th>outcome</th><th>back to</th><th>reason</th></tr></thead>
+            <thead><tr><th>record</th><th>outcome</th><th>back to</th>{hasReasons && <th>reason</th>}</tr></thead>
             <tbody>
               {report.records.slice(0, 100).map((record) => (
                 <tr key={record.collection + record.workspace + record.id}>
                   <td>{record.workspace && `${record.workspace}/`}{record.collection} <span class="mono">{shortId(record.id)}</span></td>
                   <td>{record.outcome}</td>
                   <td>{record.data_revision === null ? <span class="faint">nothing</span> : `revision ${record.data_revision}`}</td>
-                  <td>{record.reason}{record.at && <> by <Actor name={record.actor} /> <Time at={record.at} /></>}</td>
+                  {hasReasons && <td>{record.reason}{record.at && <> by <Actor name={record.actor} /> <Time at={record.at} /></>}</td>}
                 </tr>
               ))}
             </tbody>

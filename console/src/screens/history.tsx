@@ -58,15 +58,17 @@ export function HistoryScreen({ where, id }: { where: Where; id: string }) {
                   <Actor name={change.actor} /> <Time at={change.at} />
                   {isErased(change) && <span class="bad">data erased</span>}
                   <span class="spring" />
-                  {change !== newest && (
-                    <button type="button" class="quiet" aria-pressed={from === change.revision} onClick={() => setPair([change.revision, newest!.revision])}>compare with {newest!.revision}</button>
-                  )}
-                  {previous(items, change) && (
-                    <button type="button" class="quiet" onClick={() => setPair([previous(items, change)!.revision, change.revision])}>what it changed</button>
-                  )}
-                  {canWrite && change !== newest && change.data && (
-                    <button type="button" onClick={() => { dialog.value = <Revert path={path} change={change} newest={newest!} onDone={loaded.reload} />; }}>Go back to {change.revision}</button>
-                  )}
+                  <span class="actions">
+                    {change !== newest && (
+                      <button type="button" class="quiet" aria-pressed={pair !== null && from === change.revision} onClick={() => setPair([change.revision, newest!.revision])}>compare with {newest!.revision}</button>
+                    )}
+                    {previous(items, change) && (
+                      <button type="button" class="quiet" onClick={() => setPair([previous(items, change)!.revision, change.revision])}>what it changed</button>
+                    )}
+                    {canWrite && change !== newest && change.data && (
+                      <button type="button" onClick={() => { dialog.value = <Revert path={path} change={change} newest={newest!} onDone={loaded.reload} />; }}>Go back to {change.revision}</button>
+                    )}
+                  </span>
                 </div>
                 {change.command && !equal(change.payload ?? {}, {}) && <code class="faint">{brief(change.payload, 200)}</code>}
                 {change.request_id && (

@@ -8,6 +8,7 @@ import { Time, grouped, visible } from "../text.tsx";
 import type { Change, Changes, Manifest, MigrationPlan, Page, StoredRecord } from "../types.ts";
 import { Pending, useLoad, useTitle } from "../ui.tsx";
 import { ChangeList } from "./changes.tsx";
+import { Writes } from "./writes.tsx";
 
 const LATEST = 100;
 const COUNTED = 60;
@@ -34,7 +35,7 @@ export function Home() {
   const facts = useLoad(async (signal) => new Map(await Promise.all(names.slice(0, COUNTED).map((name) => factsOf(name, signal)))), [names.join(), round]);
   const latest = useLoad(async (signal) => (await read<Changes>("/changes", [["before", "now"], ["limit", String(LATEST)]], signal)).items, []);
   const plans = useLoad(async (signal) => isAdmin ? (await read<{ items: MigrationPlan[] }>("/migration-plans", [], signal).catch(() => ({ items: [] }))).items : [], [isAdmin]);
-  const snapshots = useLoad(async (signal) => isAdmin ? (await read<{ items: Manifest[] }>("/snapshots", [], signal).catch(() => ({ items: [] }))).items : [], [isAdmin]);
+  const snapshots = useLoad(async (signal) => isAdmin ? (await read<{ items: Manifest[] }>("/snapshots", [["limit", "1"]], signal).catch(() => ({ items: [] }))).items : [], [isAdmin]);
   const [live, setLive] = useState<Change[]>([]);
   useChanges([], (change) => setLive((old) => [change, ...old].slice(0, LATEST)));
   useEffect(() => {
@@ -44,7 +45,7 @@ export function Home() {
   }, [live]);
   const newest = latest.data?.[0]?.seq ?? 0;
   const changes = [...live.filter((change) => change.seq > newest), ...(latest.data ?? [])].slice(0, LATEST);
-  const taken = snapshots.data?.map((manifest) => manifest.created_at).sort().at(-1);
+  const taken = snapshots.data?.[0]?.created_at;
   return (
     <section class="screen">
       <header class="bar">
@@ -54,7 +55,7 @@ export function Home() {
         {mayRegister() && <a class="button primary" href={href("/types/new")}>New type from CSV or JSON</a>}
       </header>
       {!names.length && <p class="note">There is no collection yet{mayRegister() ? <>: <a href={href("/types/new")}>paste a CSV or JSON</a> and it becomes one.</> : " that you may read."}</p>}
-      <div class="columns">
+      <div class="columns even">
         <div>
           <h2>Collections</h2>
           {names.length > 0 && <div class="wide-table">
@@ -77,6 +78,7 @@ export function Home() {
               </tbody>
             </table>
           </div>}
+          {latest.data && latest.data.length > 0 && <Writes live={live} />}
         </div>
         <div>
           <h2><a href={href("/changes")}>Latest changes</a></h2>

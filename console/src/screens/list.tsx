@@ -1,5 +1,5 @@
 // A list of records: filters, columns, sorting, and as many rows as there are.
-import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import type { ApiRequest, Query } from "../api.ts";
 import { Problem, ROOT, curl, read, target } from "../api.ts";
 import { type Json, get, stringify } from "../json.ts";
@@ -153,6 +153,7 @@ export function ListScreen({ where, trash }: { where: Where; trash?: boolean }) 
           {!trash && <a href={href(`${listAddress(where)}/trash`)}>Trash</a>}
           {trash && <a href={href(listAddress(where))}>Records</a>}
           <a href={href(`/types/${where.collection}`)}>Type and schema</a>
+          <a href={`${ROOT}/docs?collection=${where.collection}`}>HTTP API</a>
           <a href={href(`/changes?collection=${where.collection}`)}>Changes</a>
           <button type="button" onClick={reload}>Load again</button>
         </Menu>
@@ -403,7 +404,8 @@ function Table(props: TableProps) {
   const [top, setTop] = useState(wanted.current?.top ?? 0);
   const [height, setHeight] = useState(600);
   const [active, setActive] = useState<Position["active"]>(wanted.current?.active ?? [0, 0]);
-  useEffect(() => { left = { list, active, top }; }, [list, active, top]);
+  // At once: a key may leave the list before the browser paints.
+  useLayoutEffect(() => { left = { list, active, top }; }, [list, active, top]);
   useEffect(() => {
     if (!wanted.current || !rows.done && rows.rows.length * ROW < top + height) return;
     frame.current!.scrollTop = wanted.current.top;

@@ -1,6 +1,6 @@
 // The proof that the journal contains a change as it is shown.
 import { type ApiRequest, read } from "../api.ts";
-import { Time, shortId } from "../text.tsx";
+import { Time, count, shortId } from "../text.tsx";
 import type { Proof } from "../types.ts";
 import { Dialog, Pending, RequestView, dialog, useLoad } from "../ui.tsx";
 
@@ -42,7 +42,7 @@ function ProofDialog({ request }: { request: ApiRequest }) {
         <>
           <p class={holds === false ? "bad" : holds ? "good" : ""} role="status">
             {holds === false ? "✗ The hash of this change does not lead to its seal."
-              : holds ? `✓ The hash of this change leads to the root of its seal in ${proof.path.length} steps.`
+              : holds ? `✓ The hash of this change ${proof.path.length ? `leads to the root of its seal in ${count(proof.path.length, "step")}` : "is the root of its seal"}.`
                 : "This browser computes hashes over HTTPS only."}
           </p>
           <table class="dense"><tbody>

@@ -7,7 +7,7 @@ import { useChanges } from "../live.ts";
 import { type Where, apiPath, go, href, listAddress, query, recordAddress, setQuery } from "../router.ts";
 import { initial, members, shapeOf } from "../schema.ts";
 import { collectionOf, may, refreshCollection } from "../session.ts";
-import { Actor, Differences, JsonText, Time, count, local, shortId, size, visible } from "../text.tsx";
+import { Actor, Differences, JsonText, Time, count, labelOf, local, shortId, size, visible } from "../text.tsx";
 import type { Change, Command, StoredRecord, Violation } from "../types.ts";
 import { CopyButton, Dialog, Menu, NoScreen, Pending, ProblemNote, RequestView, closeDialog, dialog, notify, useAction, useLoad, useSettled, useTitle } from "../ui.tsx";
 import { Conflict } from "./conflict.tsx";
@@ -162,6 +162,7 @@ function Editor({ where, stored }: { where: Where; stored: StoredRecord | null }
           <a href={href(listAddress(where))}><bdi>{where.collection}</bdi></a>{" "}
           {base ? <span class="mono" title={base.id}>{shortId(base.id)}</span> : "new record"}
         </h1>
+        {base && <bdi class="label">{labelOf(base.data)}</bdi>}
         {base && <Envelope record={base} />}
         <span class="spring" />
         {base && canWrite && <Commands where={where} record={base} blocked={dirty} onDone={take} />}
@@ -218,7 +219,7 @@ function saveRequest(where: Where, base: StoredRecord | null, data: JsonObject):
 function Envelope({ record }: { record: StoredRecord }) {
   return (
     <span class="faint envelope">
-      revision <span class="number">{record.revision}</span> · schema {record.schema_version} · changed <Time at={record.updated_at} /> · made <Time at={record.created_at} />
+      revision <span class="number">{record.revision}</span> · schema {record.schema_version} · changed <Time at={record.updated_at} /> · created <Time at={record.created_at} />
     </span>
   );
 }

@@ -1,29 +1,38 @@
 // Snapshots: taken, checked, and restored step by step.
-import { useState } from "preact/hooks";
-import { type ApiRequest, ROOT, dryRun, read, send } from "../api.ts";
+import { useEffect, useState } from "preact/hooks";
+import { type ApiRequest, type Query, ROOT, dryRun, read, send } from "../api.ts";
 import type { JsonObject } from "../json.ts";
 import { collections, may, refresh, workspaces } from "../session.ts";
 import { Time, count, grouped, shortId, visible } from "../text.tsx";
-import type { Manifest, Migration } from "../types.ts";
+import type { Change, Manifest, Migration, Page, Seal } from "../types.ts";
 import { Dialog, Menu, Pending, ProblemNote, RequestView, closeDialog, dialog, notify, useAction, useLoad, useTitle } from "../ui.tsx";
+import { Since } from "./time.tsx";
 
 export function SnapshotsScreen() {
   useTitle("Snapshots");
-  const loaded = useLoad(async (signal) => (await read<{ items: Manifest[] }>("/snapshots", [["limit", "500"]], signal)).items, []);
-  const items = [...(loaded.data ?? [])].sort((a, b) => b.created_at.localeCompare(a.created_at));
+  const loaded = useLoad((signal) => read<Page<Manifest>>("/snapshots", [], signal), []);
+  const [older, setOlder] = useState<Page<Manifest> | null>(null);
+  useEffect(() => setOlder(null), [loaded.data]);
+  const items = [...(loaded.data?.items ?? []), ...(older?.items ?? [])];
+  const next = (older ?? loaded.data)?.next_cursor;
+  const more = async () => {
+    const page = await read<Page<Manifest>>("/snapshots", [["cursor", next!]]);
+    setOlder({ ...page, items: [...(older?.items ?? []), ...page.items] });
+  };
   return (
     <section class="screen">
       <header class="bar">
         <h1>Snapshots</h1>
         <span class="spring" />
         <button type="button" onClick={() => { dialog.value = <Upload onDone={loaded.reload} />; }}>Upload</button>
-        <button type="button" class="primary" onClick={() => { dialog.value = <Take onDone={loaded.reload} />; }}>Take one</button>
+        <button type="button" class="primary" onClick={() => { dialog.value = <Take onDone={loaded.reload} />; }}>Take a snapshot</button>
       </header>
       {!loaded.data ? <Pending loaded={loaded} /> : !items.length ? <p class="faint">There is no snapshot yet.</p> : (
         <ol class="stream">
           {items.map((manifest) => <Row key={manifest.id} manifest={manifest} onChange={loaded.reload} />)}
         </ol>
       )}
+      {next && <button type="button" onClick={() => void more()}>Older</button>}
     </section>
   );
 }
@@ -37,24 +46,48 @@ function Row({ manifest, onChange }: { manifest: Manifest; onChange: () => void 
       <div class="lead">
         <strong><Time at={manifest.created_at} /></strong>
         <span>{manifest.mode === "schema_only" ? "schemas only" : count(manifest.records, "record")}</span>
-        <span class="faint mono" title={manifest.id}>{shortId(manifest.id)}</span>
         {manifest.automatic && <span class="faint">automatic</span>}
         {manifest.note && <bdi>{visible(manifest.note)}</bdi>}
+        <span class="faint mono" title={manifest.id}>{shortId(manifest.id)}</span>
         {verdict && <span class={verdict.ok ? "good" : "bad"}>{verdict.ok ? "✓ verified" : visible(verdict.detail ?? "damaged")}</span>}
         <span class="spring" />
-        <button type="button" disabled={action.busy} onClick={() => void action.run(async () => {
-          setVerdict((await send<{ ok: boolean; detail?: string }>({ method: "POST", path: `/snapshots/${manifest.id}/verify` })).body);
-        })}>{action.busy ? "Verifying…" : "Verify"}</button>
-        <button type="button" onClick={() => { dialog.value = <Restore manifest={manifest} onDone={onChange} />; }}>Restore</button>
-        <Menu label="⋯" title="More">
-          <a href={`${ROOT}/snapshots/${manifest.id}/content`} download={`${manifest.id}.ndjson`}>Download</a>
-          <button type="button" class="danger" onClick={() => { dialog.value = <Remove manifest={manifest} onDone={onChange} />; }}>Delete</button>
-        </Menu>
+        <span class="actions">
+          <button type="button" disabled={action.busy} onClick={() => void action.run(async () => {
+            setVerdict((await send<{ ok: boolean; detail?: string }>({ method: "POST", path: `/snapshots/${manifest.id}/verify` })).body);
+          })}>{action.busy ? "Verifying…" : "Verify"}</button>
+          <button type="button" onClick={() => { dialog.value = <Compare manifest={manifest} />; }}>Compare with now</button>
+          <button type="button" onClick={() => { dialog.value = <Restore manifest={manifest} onDone={onChange} />; }}>Restore</button>
+          <Menu label="⋯" title="More">
+            <a href={`${ROOT}/snapshots/${manifest.id}/content`} download={`${manifest.id}.ndjson`}>Download</a>
+            <button type="button" class="danger" onClick={() => { dialog.value = <Remove manifest={manifest} onDone={onChange} />; }}>Delete</button>
+          </Menu>
+        </span>
       </div>
       <div class="faint">{names.slice(0, 8).join(" · ")}{names.length > 8 && ` and ${names.length - 8} more`}</div>
       <ProblemNote error={action.error} />
     </li>
   );
+}
+
+/** What changed since the snapshot: its manifest names the moment of the journal. */
+function Compare({ manifest }: { manifest: Manifest }) {
+  const isHere = useLoad(async (signal) => {
+    if (manifest.seq === 0) return true;
+    const after: Query = [["after", String(manifest.seq - 1)], ["limit", "1"]];
+    const { items } = await read<{ items: Seal[] }>("/changes/seals", after, signal);
+    return items[0]?.hash === manifest.seal;
+  }, []);
+  if (!isHere.data) {
+    return (
+      <Dialog title="Compare with now">
+        {isHere.data === undefined ? <Pending loaded={isHere} />
+          : <p class="note">This snapshot comes from another service, whose journal is not here. <em>Restore</em> and <em>Try it</em> say what it would change.</p>}
+      </Dialog>
+    );
+  }
+  const names = new Set(manifest.collections.map(({ workspace, name }) => `${workspace ?? ""}/${name}`));
+  const isOf = (change: Change) => names.has(`${change.workspace ?? ""}/${change.collection}`);
+  return <Since filters={[]} isOf={isOf} moment={String(manifest.seq)} />;
 }
 
 function Take({ onDone }: { onDone: () => void }) {
@@ -122,12 +155,13 @@ function Upload({ onDone }: { onDone: () => void }) {
 }
 
 const CONFLICTS: [string, string][] = [
-  ["fail", "stop: nothing is restored"], ["skip", "stay as they are"], ["overwrite", "are replaced by those of the snapshot"],
+  ["overwrite", "go back to what the snapshot has of them"], ["skip", "stay as they are; only those that are missing come back"],
+  ["fail", "prevent it: nothing is restored"],
 ];
 
 function Restore({ manifest, onDone }: { manifest: Manifest; onDone: () => void }) {
   const [target, setTarget] = useState("as-taken");
-  const [conflict, setConflict] = useState("skip");
+  const [conflict, setConflict] = useState("overwrite");
   const [report, setReport] = useState<Migration | null>(null);
   const action = useAction();
   const body: JsonObject = { snapshot: manifest.id, on_conflict: conflict };
@@ -146,21 +180,22 @@ function Restore({ manifest, onDone }: { manifest: Manifest; onDone: () => void 
         <option value="default">the default workspace</option>
         {workspaces.value.map(({ name }) => <option key={name} value={`w-${name}`}>workspace {name}</option>)}
       </select></label>
-      <label class="row">Records that are here already <select value={conflict} onChange={change(setConflict)}>
-        {CONFLICTS.map(([value, name]) => <option key={value} value={value}>{name}</option>)}
-      </select></label>
+      <fieldset>
+        <legend>Records that are here already</legend>
+        {CONFLICTS.map(([value, name]) => <label key={value}><input type="radio" name="conflict" value={value} checked={conflict === value} onChange={change(setConflict)} /> {name}</label>)}
+      </fieldset>
       <p class="help">Records made since the snapshot stay in any case. Replaced ones keep their histories.</p>
       {report && (
         <div class="note" role="status">
           It would create {count(report.created ?? 0, "record")}, leave {grouped(report.skipped ?? 0)} as {report.skipped === 1 ? "it is" : "they are"}, replace {grouped(report.overwritten ?? 0)}, and bring {grouped(report.migrated ?? 0)} to the present schema.
-          {!report.created && Boolean(report.skipped) && <> To take back what changed since, choose that records which are here already <em>{CONFLICTS[2]![1]}</em>.</>}
+          {!report.created && Boolean(report.skipped) && <> To take back what changed since, choose that records which are here already <em>{CONFLICTS[0]![1]}</em>.</>}
         </div>
       )}
       <ProblemNote error={action.error} />
       <RequestView request={report ? request : dryRun(request)} />
       <footer>
         <button type="button" class={report ? "" : "primary"} disabled={action.busy} onClick={() => void action.run(async () => setReport((await send<Migration>(dryRun(request))).body))}>Try it</button>
-        {report && <button type="button" class="primary" disabled={action.busy} onClick={() => void action.run(async () => {
+        {report && <button type="button" class="primary" disabled={action.busy || !report.created && !report.overwritten} onClick={() => void action.run(async () => {
           const answer = await send<Migration>(request);
           notify(`Restored: ${answer.body.created} created, ${answer.body.overwritten} replaced, ${answer.body.skipped} left.`, answer.headers.get("X-Request-ID"));
           closeDialog();

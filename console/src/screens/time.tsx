@@ -1,13 +1,15 @@
 // The time machine: a list as it was, what changed since, and bringing records back.
 import { useEffect, useState } from "preact/hooks";
-import { type ApiRequest, Problem, dryRun, read, send } from "../api.ts";
+import { type ApiRequest, Problem, type Query, dryRun, read, send } from "../api.ts";
 import { type Where, apiPath, href, recordAddress, setQuery } from "../router.ts";
 import { Actor, RecordName, Time, ago, count, local, now, shortId, visible } from "../text.tsx";
 import type { Change, Changes, StoredRecord } from "../types.ts";
 import { Dialog, Pending, ProblemNote, RequestView, closeDialog, dialog, notify, useAction, useLoad } from "../ui.tsx";
 
 const STEPS = 1000;
+const PAGE = 500;
 const MOST_CHANGES = 1000;
+const MOST_PAGES = 20;
 
 /** The time of the first change that is left. */
 async function firstTime(signal: AbortSignal): Promise<number> {
@@ -39,7 +41,7 @@ export function Moment({ where, moment }: { where: Where; moment: string }) {
   const set = (time: string) => setQuery({ as_of: time });
   return (
     <div class="moment" role="group" aria-label="Moment">
-      <strong>{isSeq ? `After change ${moment}` : <>As of {local(shown)} <span class="faint">{ago(shown, now.value)}</span></>}</strong>
+      <strong>{isSeq ? `After change ${moment}` : <>As of {local(shown)} <span class="faint">· {ago(shown, now.value)}</span></>}</strong>
       <input type="range" aria-label="Moment" aria-valuetext={local(shown)} min={0} max={STEPS} value={Math.max(0, Math.min(STEPS, position))}
         onInput={(event) => show(at(Number(event.currentTarget.value)))}
         onChange={(event) => set(at(Number(event.currentTarget.value)))} />
@@ -48,56 +50,81 @@ export function Moment({ where, moment }: { where: Where; moment: string }) {
       {PRESETS.filter(([, seconds]) => until - seconds * 1000 > from).map(([name, seconds]) => (
         <button type="button" key={name} onClick={() => set(new Date(Date.now() - seconds * 1000).toISOString())}>{name}</button>
       ))}
-      <button type="button" onClick={() => { dialog.value = <Since where={where} moment={moment} />; }}>What changed since</button>
+      <button type="button" onClick={() => { dialog.value = <Since filters={[["collection", where.collection], ["workspace", where.workspace ?? ""]]} moment={moment} />; }}>What changed since</button>
       <button type="button" class="primary" onClick={() => setQuery({ as_of: null })}>Back to now</button>
     </div>
   );
 }
 
-/** The changes since a moment, newest first, bounded. */
-async function changesSince(where: Where, moment: string, signal: AbortSignal): Promise<{ items: Change[]; complete: boolean }> {
+interface Between {
+  items: Change[];
+  complete: boolean;
+}
+
+/** The changes after a moment and not after another one ("": now), newest first, bounded. */
+async function changesBetween(filters: Query, moment: string, until: string, signal: AbortSignal): Promise<Between> {
   const items: Change[] = [];
   let before = "now";
-  const isSeq = /^\d+$/.test(moment);
-  while (items.length < MOST_CHANGES) {
-    const page: Changes = await read<Changes>("/changes", [
-      ["collection", where.collection], ["workspace", where.workspace ?? ""], ["limit", "500"],
-      ["before", before],
-    ], signal);
-    const newer = page.items.filter((change) => isSeq ? change.seq > Number(moment) : Date.parse(change.at) > Date.parse(moment));
-    items.push(...newer);
-    if (newer.length < 500 || !page.items.length) return { items, complete: true };
-    before = String(page.items.at(-1)!.seq);
+  const isAfter = (change: Change, time: string) =>
+    /^\d+$/.test(time) ? change.seq > Number(time) : Date.parse(change.at) > Date.parse(time);
+  for (let page = 0; page < MOST_PAGES && items.length < MOST_CHANGES; page++) {
+    const { items: found } = await read<Changes>("/changes", [...filters, ["limit", String(PAGE)], ["before", before]], signal);
+    const newer = found.filter((change) => isAfter(change, moment));
+    items.push(...newer.filter((change) => !until || !isAfter(change, until)));
+    if (newer.length < PAGE) return { items, complete: true };
+    before = String(found.at(-1)!.seq);
   }
   return { items, complete: false };
 }
 
-function Since({ where, moment }: { where: Where; moment: string }) {
-  const loaded = useLoad((signal) => changesSince(where, moment, signal), []);
+/** What changed between a moment and another one, which is the present at first: a line for each record. */
+export function Since({ filters, isOf, moment }: { filters: Query; isOf?: (change: Change) => boolean; moment: string }) {
+  const [until, setUntil] = useState("");
+  const loaded = useLoad((signal) => changesBetween(filters, moment, until && new Date(until).toISOString(), signal), [until]);
+  const items = loaded.data?.items.filter((change) => !isOf || isOf(change)) ?? [];
   const records = new Map<string, Change[]>();
-  for (const change of loaded.data?.items ?? []) records.set(change.id, [...(records.get(change.id) ?? []), change]);
+  for (const change of items) {
+    const key = recordAddress(change, change.id);
+    records.set(key, [...(records.get(key) ?? []), change]);
+  }
   return (
     <Dialog title="What changed since" wide>
+      <p class="row">
+        After {/^\d+$/.test(moment) ? `change ${moment}` : local(moment)}
+        <label>until <input type="datetime-local" step="1" value={until} onChange={(event) => setUntil(event.currentTarget.value)} /></label>
+        {until ? <button type="button" class="quiet" onClick={() => setUntil("")}>until now</button> : <span class="faint">now</span>}
+      </p>
       {!loaded.data ? <Pending loaded={loaded} /> : (
         <>
-          <p>{count(loaded.data.items.length, "change")} of {count(records.size, "record")}{!loaded.data.complete && ", and more before those"}.</p>
-          <table class="dense">
+          <p role="status">{count(items.length, "change")} of {count(records.size, "record")}{!loaded.data.complete && ", and more before those"}.</p>
+          {records.size > 0 && <table class="dense">
             <thead><tr><th>record</th><th>changes</th><th>last</th><th>by</th></tr></thead>
             <tbody>
-              {[...records].slice(0, 300).map(([id, changes]) => (
-                <tr key={id}>
-                  <td><a href={href(recordAddress(where, id, "history"))} onClick={closeDialog}><RecordName record="" id={id} data={changes.find(({ data }) => data)?.data} /></a></td>
-                  <td>{changes.map((change) => change.command ?? change.operation).reverse().slice(0, 8).join(", ")}{changes.length > 8 && "…"}</td>
-                  <td><Time at={changes[0]!.at} /></td>
-                  <td><Actor name={changes[0]!.actor} /></td>
-                </tr>
-              ))}
+              {[...records.values()].slice(0, 300).map((changes) => {
+                const last = changes[0]!;
+                const name = isOf ? `${last.workspace ? `${last.workspace}/` : ""}${last.collection}` : "";
+                return (
+                  <tr key={last.seq}>
+                    <td><a href={href(recordAddress(last, last.id, "history"))} onClick={closeDialog}><RecordName record={name} id={last.id} data={changes.find(({ data }) => data)?.data} /></a></td>
+                    <td>{summary(changes)}</td>
+                    <td><Time at={last.at} /></td>
+                    <td><Actor name={last.actor} /></td>
+                  </tr>
+                );
+              })}
             </tbody>
-          </table>
+          </table>}
         </>
       )}
     </Dialog>
   );
+}
+
+/** How often which operation or command was used. */
+function summary(changes: Change[]): string {
+  const times = new Map<string, number>();
+  for (const { command, operation } of changes) times.set(command ?? operation, (times.get(command ?? operation) ?? 0) + 1);
+  return [...times].map(([name, number]) => (number === 1 ? name : `${name} × ${number}`)).join(", ");
 }
 
 interface Outcome {

@@ -1,17 +1,18 @@
 // Types: what they are, one from pasted data, and the next version before it is stored.
 import { useMemo, useState } from "preact/hooks";
-import { type ApiRequest, Problem, dryRun, read, send } from "../api.ts";
+import { type ApiRequest, Problem, ROOT, dryRun, read, send } from "../api.ts";
 import { type Json, type JsonObject, JsonError, differences, isObject, parse, stringify } from "../json.ts";
 import { readPasted } from "../paste.ts";
 import { go, href, listAddress, recordAddress } from "../router.ts";
 import { members, shapeOf } from "../schema.ts";
 import { collectionOf, collections, may, refresh } from "../session.ts";
-import { Differences, JsonText, Value, count, shortId, visible } from "../text.tsx";
+import { Differences, JsonText, Value, brief, count, shortId, visible } from "../text.tsx";
 import type { EntityType, MigrationPlan } from "../types.ts";
 import { NoScreen, ProblemNote, RequestView, notify, useAction, useLoad, useSettled, useTitle } from "../ui.tsx";
 
 const SHOWN = 5;
 const MOST_COLUMNS = 50;
+const MOST_MEMBERS = 200;
 const NAME = /^[a-z][a-z0-9-]{0,62}$/;
 
 export function NewType() {
@@ -118,6 +119,8 @@ export function TypeScreen({ name }: { name: string }) {
     <section class="screen">
       <header class="bar">
         <h1><a href={href(listAddress({ workspace: null, collection: name }))}><bdi>{name}</bdi></a> <span class="faint">· type, schema version {collection.schema_version}</span></h1>
+        <span class="spring" />
+        <a class="button" href={`${ROOT}/docs?collection=${name}`}>HTTP API</a>
       </header>
       {collection.description && <p>{visible(collection.description)}</p>}
       {!isRegistered && <p class="faint">This type is a class in the code of the service: it is changed there.</p>}
@@ -126,12 +129,48 @@ export function TypeScreen({ name }: { name: string }) {
           {Object.entries(plan.data.records).map(([version, number]) => `${count(Number(number), "record")} at version ${version}`).join(", ") || "No records."}
         </p>
       )}
+      <Members schema={collection.schema} />
       {canEdit && type.data
         ? <NextVersion key={type.data.schema_version} name={name} type={type.data} onStored={reload} />
         : <><h2>Schema</h2><JsonText value={collection.schema} /></>}
       {versions.data && versions.data.length > 1 && <Versions versions={versions.data} />}
     </section>
   );
+}
+
+/** The declared members, one a line. */
+function Members({ schema }: { schema: JsonObject }) {
+  const all = members(shapeOf(schema, schema));
+  if (!all.length) return null;
+  const isDescribed = all.some(({ schema: member }) => shapeOf(member, schema).description);
+  return (
+    <div class="wide-table">
+      <table class="dense">
+        <thead><tr><th>member</th><th>type</th><th>rules</th>{isDescribed && <th>description</th>}</tr></thead>
+        <tbody>
+          {all.slice(0, MOST_MEMBERS).map(({ name, schema: member, required }) => {
+            const shape = shapeOf(member, schema);
+            return (
+              <tr key={name}>
+                <td><bdi>{visible(name)}</bdi></td>
+                <td>{typeName(shape.schema)}{shape.nullable && <span class="faint"> or null</span>}</td>
+                <td class="faint">{[required && "required", ...rulesOf(shape.schema)].filter(Boolean).join(" · ")}</td>
+                {isDescribed && <td class="faint">{visible(shape.description.slice(0, 300))}</td>}
+              </tr>
+            );
+          })}
+        </tbody>
+      </table>
+      {all.length > MOST_MEMBERS && <p class="faint">and {count(all.length - MOST_MEMBERS, "more member")}</p>}
+    </div>
+  );
+}
+
+/** Keywords that another column says, or that are long. */
+const UNLISTED = ["type", "format", "title", "description", "examples", "properties", "required", "items", "anyOf", "oneOf", "$comment"];
+
+function rulesOf(schema: JsonObject): string[] {
+  return Object.keys(schema).filter((name) => !UNLISTED.includes(name)).map((name) => `${visible(name)} ${brief(schema[name], 60)}`);
 }
 
 function definitionOf(type: EntityType): JsonObject {

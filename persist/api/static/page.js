@@ -1,6 +1,3 @@
-// Swagger UI's time grows with the document: where there are many collections, it gets that of one.
-const MANY = 10;
-
 const params = new URLSearchParams(location.search);
 const chosen = params.get("collection");
 
@@ -101,18 +98,15 @@ function link(text, address) {
   return made;
 }
 
-function offer(collections) {
+function offer(collections, matching) {
   const search = element("input");
   search.type = "search";
   search.placeholder = `Filter ${collections.length} collections`;
   const list = element("ul");
-  for (const { name, description } of collections) {
-    list.append(element("li", link(name, `?collection=${name}`), ` ${description.split("\n")[0]}`));
-  }
-  search.addEventListener("input", () => {
-    const wanted = search.value.toLowerCase();
-    for (const item of list.children) item.hidden = !item.textContent.toLowerCase().includes(wanted);
-  });
+  const draw = () => list.replaceChildren(...matching(collections, search.value).map(({ name, description }) =>
+    element("li", link(name, `?collection=${name}`), ` ${description.split("\n")[0]}`)));
+  search.addEventListener("input", draw);
+  draw();
   const service = element("p", link("The service: transactions, changes, workspaces, snapshots …", "?service"));
   const everything = element("p", link("Everything in one document (slow)", "?collection="));
   document.getElementById("collections").append(service, search, list, everything);
@@ -140,7 +134,9 @@ async function start() {
   }
   const answer = chosen === null ? await fetch("collections", { headers: authorization() }) : null;
   const collections = answer?.ok ? (await answer.json()).items : [];
-  return collections.length > MANY ? offer(collections) : show({ url: "openapi.json" });
+  // Swagger UI's time grows with the document: where there are many collections, it gets that of one.
+  const { MANY, matching } = await import("./collections.js");
+  return collections.length > MANY ? offer(collections, matching) : show({ url: "openapi.json" });
 }
 
 start();
