@@ -368,8 +368,6 @@ def test_a_slash_too_many_is_not_found_rather_than_elsewhere(
         "/collections/samples",
         "/workspaces/den",
         "/entity-types",
-        "/snapshots",
-        "/migrations",
         "/migration-plans",
         "/changes/head",
         "/sessions",
