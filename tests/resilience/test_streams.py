@@ -72,7 +72,8 @@ def test_a_stream_ends_at_once_when_its_reader_goes(
             def open_streams() -> int:
                 row = observer.execute(
                     "select count(*) from pg_stat_activity where datname ="
-                    " current_database() and state = 'idle in transaction'"
+                    " current_database() and xact_start is not null and pid <>"
+                    " pg_backend_pid()"
                 ).fetchone()
                 assert row is not None
                 return int(row[0])
