@@ -9,8 +9,11 @@ import psycopg
 
 from persist.storage.sql import Row
 
-CHUNK_ROWS = 32 if psycopg.capabilities.has_stream_chunked() else 1
-"""Rows that are in memory at once as libpq has them; before version 17 it has one."""
+CHUNK_ROWS = 4 if psycopg.capabilities.has_stream_chunked() else 1
+"""Rows that are in memory at once as libpq has them; before version 17 it has one.
+
+They may be as large as a body, in each stream that nobody reads.
+"""
 
 
 class StreamCursor:
