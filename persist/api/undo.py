@@ -8,7 +8,7 @@ from persist.api.requests import Request
 from persist.api.responses import Response, json_response
 from persist.api.routers import Asked
 from persist.api.write_requests import Write, Writes, parse_body, retry_on_stale_schema
-from persist.domain.access import EVERY, Level
+from persist.domain.access import Level
 from persist.domain.entity_type import EntityType
 from persist.domain.errors import CollectionNotFound, Forbidden, InvalidPayload
 from persist.domain.identifiers import COLLECTION_NAME
@@ -68,7 +68,7 @@ class UndoRoutes:
                 work,
                 *parsed,
                 lambda collection: self._type(work, collection),
-                lambda touched: _authorize(request, parsed[0], touched),
+                lambda touched: _authorize(request, touched),
                 request.origin,
             )
 
@@ -106,21 +106,9 @@ def _allowed(request: Request, parsed: Parsed) -> Parsed:
     return parsed
 
 
-def _authorize(
-    request: Request,
-    selected: SelectedChanges,
-    touched: Sequence[tuple[str, str]],
-) -> None:
-    """Raise ``Forbidden``, which names no collection.
-
-    Where there are no changes, that takes access to all that could have been selected:
-    otherwise the answer would tell whether there are changes that the caller may not
-    know.
-    """
-    named: Sequence[tuple[str, str | None]] = touched
-    if not touched:
-        named = [(selected.collection or EVERY, selected.workspace)]
-    if not all(request.access.allows(Level.WRITE, *each) for each in named):
+def _authorize(request: Request, touched: Sequence[tuple[str, str]]) -> None:
+    """Raise ``Forbidden``, which names no collection."""
+    if not all(request.access.allows(Level.WRITE, *named) for named in touched):
         raise Forbidden("this takes write access to all that the changes touched")
 
 

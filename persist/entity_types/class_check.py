@@ -151,6 +151,8 @@ def _class_features(model: type[SQLModel]) -> Iterator[tuple[str, str]]:
     """Yield each refused feature of the class, with the member it belongs to."""
     if model.model_config.get("table"):
         yield "table=True", ""
+    if model.model_config.get("frozen"):
+        yield "frozen=True", ""
     own = [base for base in model.__mro__ if base.__module__ not in _LIBRARIES]
     for feature in ("__tablename__", "__table_args__"):
         if any(feature in vars(base) for base in own):
@@ -279,7 +281,12 @@ def _column_arguments(info: FieldInfo) -> dict[str, object]:
     }
 
 
-_CHANGES_NOTHING = {"allow_mutation": True, "primary_key": False, "exclude": False}
+_CHANGES_NOTHING = {
+    "allow_mutation": True,
+    "primary_key": False,
+    "exclude": False,
+    "frozen": False,
+}
 """Arguments of ``Field`` at the values that change nothing."""
 
 

@@ -139,7 +139,8 @@ FIELD_ARGUMENTS: Mapping[str, Refusal] = {
     "const": Refusal(_IGNORED, "write the type Literal[...]"),
     "unique_items": Refusal(_IGNORED, "write the type set[...]"),
     "include": Refusal(_IGNORED, "take it out"),
-    "allow_mutation": Refusal(_IGNORED, "write schema_extra={'frozen': True}"),
+    "allow_mutation": Refusal(_IGNORED, "take it out"),
+    "frozen": Refusal("PUT and patches change every member", "take it out"),
 }
 """Arguments of ``Field`` that are refused, with the reason."""
 
@@ -197,6 +198,10 @@ CLASS_FEATURES: Mapping[str, Refusal] = {
     "__table_args__": Refusal(
         "the service makes the table itself",
         'write unique=[["a", "b"]] or indexes=[["a", "b"]] in @entity',
+    ),
+    "frozen=True": Refusal(
+        "PUT, patches and commands change the members of a record",
+        "take it out; a nested model may be frozen",
     ),
     "Relationship": Refusal(
         "a record holds its own data only", "write the id of the other record"

@@ -69,9 +69,9 @@ def undo(
     """Take back the selected changes and return what became of each record.
 
     ``authorize`` raises where the caller may not write one of the collections and
-    workspaces that the changes are of, or may not know that there are none. Raises
-    ``NotFound`` if nothing is selected, ``ChangesGone``, ``InvalidQuery``,
-    ``TooManyAffected``, ``UndoConflict`` and ``MigrationFailed``.
+    workspaces that the changes are of. Raises ``NotFound`` if nothing is selected,
+    ``ChangesGone``, ``InvalidQuery``, ``TooManyAffected``, ``UndoConflict`` and
+    ``MigrationFailed``.
     """
     undoing = _Undo(work, selected, on_conflict)
     touched = undoing.touched(authorize)

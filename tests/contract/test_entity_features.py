@@ -137,6 +137,7 @@ REFUSED_ARGUMENTS: dict[str, str] = {
     "unique_items": "unique_items=True",
     "include": 'include={"a"}',
     "allow_mutation": "allow_mutation=False",
+    "frozen": 'schema_extra={"frozen": True}',
 }
 
 REFUSED_CONFIGURATION: dict[str, str] = {
@@ -155,6 +156,7 @@ REFUSED_FEATURES: dict[str, str] = {
     "table=True": '@entity("things")\nclass Row(SQLModel, table=True):\n    id: int = Field(primary_key=True)',
     "__tablename__": 'a: int\n__tablename__ = "b"',
     "__table_args__": 'a: int\n__table_args__ = (UniqueConstraint("a"),)',
+    "frozen=True": 'a: int\nmodel_config = {"frozen": True}',
     "Relationship": 'a: list["Thing"] = Relationship()',
     "@field_serializer": 'a: int\n@field_serializer("a")\ndef written(self, value): return "x"',
     "@model_serializer": "a: int\n@model_serializer\ndef written(self): return {}",
