@@ -241,16 +241,15 @@ class BatchWorker(Generic[Task]):
 
     def _settle(self, jobs: list[Job[Task]]) -> None:
         """Settle jobs: here, or on the event loop if they came from there."""
-        loop: asyncio.AbstractEventLoop | None = None
+        of_loop = [job for job in jobs if job.loop is not None]
         for job in jobs:
             if job.loop is None:
                 job.settle()
-            else:
-                loop = job.loop
-        if loop is not None:
-            # Nobody waits if the event loop has been closed.
-            with suppress(RuntimeError):
-                loop.call_soon_threadsafe(self._settle_on_loop, jobs)
+        if not of_loop or of_loop[0].loop is None:
+            return
+        # Nobody waits if the event loop has been closed.
+        with suppress(RuntimeError):
+            of_loop[0].loop.call_soon_threadsafe(self._settle_on_loop, of_loop)
 
     def _settle_on_loop(self, jobs: list[Job[Task]]) -> None:
         for job in jobs:

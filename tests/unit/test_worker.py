@@ -1,9 +1,11 @@
-"""The worker: what is done is forgotten."""
+"""The worker: every job is settled, and what is done is forgotten."""
 
 import asyncio
+import threading
 import weakref
 
 from persist.storage.worker import BatchWorker, Job
+from tests.support.waiting import until
 
 
 class Task:
@@ -27,6 +29,30 @@ def test_a_task_that_is_done_is_forgotten() -> None:
                 break
             await asyncio.sleep(0.001)
         assert known() is None
+        worker.close()
+
+    asyncio.run(run())
+
+
+def test_jobs_of_threads_and_of_the_event_loop_in_one_group_are_settled() -> None:
+    async def run() -> None:
+        begun, go_on = threading.Event(), threading.Event()
+
+        def after_the_others(jobs: list[Job[Task]]) -> None:
+            begun.set()
+            go_on.wait()
+            work(jobs)
+
+        worker = BatchWorker("worker", after_the_others)
+        first = worker.submit(Task())
+        await asyncio.to_thread(begun.wait)
+        of_thread = threading.Thread(target=worker.run, args=(Task(),))
+        of_thread.start()
+        await asyncio.to_thread(until, lambda: worker.waiting == 1)
+        last = worker.submit(Task())
+        go_on.set()
+        await asyncio.wait_for(asyncio.gather(first, last), 10)
+        of_thread.join()
         worker.close()
 
     asyncio.run(run())
