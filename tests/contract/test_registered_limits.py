@@ -403,7 +403,8 @@ def work_through(replicas: Replicas, name: str, schema: Json, commands: Json) ->
         ]
         assert own.command(record["id"], "set", {"p2": "y"}).status_code in (200, 422)
         assert client.get(f"/collections/{name}/openapi.json").status_code == 200
-        assert client.get("/openapi.json").status_code == 200
+        if schema is WIDE:  # the document has the types of all other tests
+            assert client.get("/openapi.json").status_code == 200
         assert (
             put(
                 client, name, schema | {"title": "other"}, commands=commands

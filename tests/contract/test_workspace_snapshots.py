@@ -11,7 +11,7 @@ from tests.contract.snapshots.test_restores import at_hand, new_id
 from tests.fixtures.snapshots import Snapshots, entry, record
 from tests.support.collection import Collection
 from tests.support.problems import Json, assert_problem
-from tests.support.registered import an_object, registered, two_replicas
+from tests.support.registered import an_object, registered
 from tests.support.server import serving
 
 COLLECTIONS = ["counters", "tickets"]
@@ -213,7 +213,7 @@ def test_a_restore_that_fails_declares_nothing(
 
 
 def test_everything_moves_into_an_empty_database_with_its_workspaces(
-    client: httpx.Client, new_database: NewDatabase, tmp_path: Path
+    new_database: NewDatabase, tmp_path: Path
 ) -> None:
     with serving(new_database(), tmp_path) as server, server.client() as source:
         registered(source, "notes", NOTE)
@@ -225,12 +225,11 @@ def test_everything_moves_into_an_empty_database_with_its_workspaces(
         Collection(source, "counters", "red").created(value=1)
         before = {name: stored(source, name) for name in ("red", "blue")}
         content = Snapshots(source).content(Snapshots(source).take()["id"])
-    with two_replicas(new_database(), tmp_path) as replicas:
-        target = Snapshots(replicas.client)
+    with serving(new_database(), tmp_path) as server, server.client() as client:
+        target = Snapshots(client)
         target.restored(target.uploaded(content))
-        for each in replicas.each:
-            assert {name: stored(each, name) for name in ("red", "blue")} == before
-            assert each.get("/workspaces/red").json()["collections"] == [
-                "counters",
-                "notes",
-            ]
+        assert {name: stored(client, name) for name in ("red", "blue")} == before
+        assert client.get("/workspaces/red").json()["collections"] == [
+            "counters",
+            "notes",
+        ]

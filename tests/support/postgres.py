@@ -37,8 +37,9 @@ def postgres_server() -> Iterator[str]:
     try:
         url = str(server.get_uri())
         with psycopg.connect(url, autocommit=True) as connection:
-            # It never loses power: what kills a server has a ``PostgresNode``.
-            for setting in ("fsync", "full_page_writes"):
+            # It never loses power: what kills a server has a ``PostgresNode``. Its
+            # databases do not live long enough to need a vacuum.
+            for setting in ("fsync", "full_page_writes", "autovacuum"):
                 connection.execute(f"ALTER SYSTEM SET {setting} = off")
             connection.execute("SELECT pg_reload_conf()")
         yield url
