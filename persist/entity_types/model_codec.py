@@ -53,7 +53,8 @@ class ModelCodec:
             model.__name__,
             (model,),
             {
-                "model_config": ConfigDict(extra="forbid"),
+                # A command's result is validated as a whole, not each assignment.
+                "model_config": ConfigDict(extra="forbid", validate_assignment=False),
                 "__module__": model.__module__,
                 "__doc__": model.__doc__,
             },

@@ -132,3 +132,21 @@ def test_a_result_that_json_cannot_keep_is_an_error_of_the_command(
 ) -> None:
     with pytest.raises(InvalidData, match=f"result contains {kind}: "):
         from_model(Clock).commands[name].run({}, {})
+
+
+@entity("jars", schema_version=1)
+class Jar(SQLModel):
+    model_config = {"validate_assignment": True}
+    sweets: int = Field(default=0, ge=0)
+
+    @command
+    def eat(self) -> None:
+        self.sweets -= 1
+
+
+def test_the_result_of_a_command_is_validated_and_no_single_assignment() -> None:
+    jar = from_model(Jar)
+    data, _ = jar.commands["eat"].run({"sweets": 0}, {})
+    assert data == {"sweets": -1}
+    with pytest.raises(InvalidData):
+        jar.validate(data)
