@@ -8,6 +8,8 @@ ENGINE ?= $(shell for engine in docker podman buildah; do $$engine info >/dev/nu
 BUILD = $(ENGINE) build $(if $(filter docker,$(ENGINE)),,--format docker)
 # More for the program that runs: make serve ARGS="--port 9000", make test ARGS="-k history".
 ARGS ?=
+# Tests start hundreds of processes: none compiles what another has compiled.
+export PYTHONDONTWRITEBYTECODE =
 PROPERTIES = $(shell grep -l 'max_examples=examples' -r tests)
 
 .DEFAULT_GOAL := help
@@ -37,11 +39,11 @@ test-deep: .venv/dev ## Run the property tests with twenty times as many example
 test-hostile: .venv/dev ## Attack the service, on a quiet machine: no other read may wait for 100 ms
 	QUIET_MACHINE=1 $(BIN)/python -m pytest tests/hostile $(ARGS)
 
-test-console: .venv/dev ## Run the slow tests of the console: axe-core, hostile data, Firefox (needs `make console`)
+test-console: .venv/dev ## Run the slow tests of the console: axe-core, hostile data, flows by keyboard (needs `make console`)
 	$(BIN)/python -m pytest -m slow tests/browser $(ARGS)
 
 resilience: .venv/dev ## Run the long forms of the tests of crashes, faults and load
-	$(BIN)/python -m pytest -m slow tests/resilience $(ARGS)
+	$(BIN)/python -m pytest -m slow tests/resilience tests/migration $(ARGS)
 
 lint: .venv/dev ## Check style, types, the direction of imports, Dockerfile and compose.yaml
 	$(BIN)/ruff check .

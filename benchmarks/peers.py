@@ -3,6 +3,7 @@ database of its own."""
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -86,6 +87,11 @@ class Peer:
     collection: str = "ops-tickets"
     paths: Mapping[str, str] = field(default_factory=dict)
     only: str | None = None
+
+    @property
+    def is_installed(self) -> bool:
+        """Whether its program is there."""
+        return shutil.which(self.command[0]) is not None
 
 
 @contextmanager

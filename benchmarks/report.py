@@ -5,7 +5,7 @@ import platform
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from statistics import median
 from time import perf_counter
@@ -84,7 +84,7 @@ def machine(folder: Path) -> str:
 
 def software(databases: Iterable[str]) -> str:
     """The versions that took part."""
-    packages = [f"{name} {version(name)}" for name in PACKAGES]
+    packages = [_installed(name) for name in PACKAGES]
     return ", ".join([f"Python {platform.python_version()}", *databases, *packages])
 
 
@@ -118,6 +118,13 @@ def _section(database: str, results: list[Result]) -> str:
     ]
     lines += [row for result in own for row in _latency_rows(result)]
     return "\n".join([*lines, ""])
+
+
+def _installed(package: str) -> str:
+    try:
+        return f"{package} {version(package)}"
+    except PackageNotFoundError:
+        return f"without {package}, which is not installed"
 
 
 def rate_text(rate: float) -> str:

@@ -12,7 +12,9 @@ import json
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -98,21 +100,35 @@ def _judge_documents(
         document = _read(path)
         if not isinstance(document, dict):
             continue
-        verdicts = {other(document) for other in others}
+        accepted = _is_valid(validate, document)
+        outcome = "stored" if accepted else "refused"
+        corpus.documents[f"of {folder.parent.name} {outcome}"] += 1
+        verdicts = {other(document) for other in others} - {None}
         if len(verdicts) != 1:
             corpus.documents["judged differently by the others"] += 1
             continue
-        agrees = _is_valid(validate, document) == verdicts.pop()
+        agrees = accepted == verdicts.pop()
         corpus.documents["judged alike" if agrees else "judged differently"] += 1
         if not agrees:
             corpus.disagreements.append(f"{folder.name}/{path.name}")
 
 
-def _others(source: dict[str, Any]) -> Iterator[Callable[[Any], bool]]:
+def _others(source: dict[str, Any]) -> Iterator[Callable[[Any], bool | None]]:
+    """Yield what other validators say of a document, None where they fail: Python's
+    patterns, for one, are not those of ECMA-262."""
     reference = validator_for(source)(source)
-    yield lambda document: bool(reference.is_valid(document))
-    compiled = jsonschema_rs.validator_for(source, offline=True)
-    yield compiled.is_valid
+    yield partial(_verdict, reference.is_valid)
+    with suppress(ValueError):
+        yield partial(
+            _verdict, jsonschema_rs.validator_for(source, offline=True).is_valid
+        )
+
+
+def _verdict(is_valid: Callable[[Any], object], document: Any) -> bool | None:
+    try:
+        return bool(is_valid(document))
+    except Exception:  # noqa: BLE001 - whatever it is, it is no verdict
+        return None
 
 
 def _is_valid(validate: Callable[[Any], Any], document: Any) -> bool:

@@ -5,66 +5,71 @@ import gc
 import logging
 import os
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
-from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from fastapi import APIRouter, FastAPI
+from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.types import Lifespan, Receive, Scope, Send
 from uvicorn.config import STARTUP_FAILURE
 
-from persist import deployment, memory
+from persist import deployment
 from persist.api import routes
 from persist.api.authentication import Keyring, is_loopback
-from persist.api.browsers import Browsers
+from persist.api.browsers import BrowserPolicy
 from persist.api.changes import ChangeRoutes
 from persist.api.collections import CollectionRoutes
 from persist.api.console import ConsoleRoutes
 from persist.api.docs import DocsRoutes
 from persist.api.entity_types import EntityTypeRoutes
 from persist.api.fastapi_errors import handle_error
+from persist.api.fastapi_routes import add_routes
 from persist.api.gateway import Gateway
 from persist.api.in_flight import InFlightLimiter
 from persist.api.journal_key import JournalKey
-from persist.api.limits import described_limits
 from persist.api.metrics import Metrics, MetricsRoutes
 from persist.api.migrations import MigrationRoutes
 from persist.api.openapi import document, document_chunks
 from persist.api.openapi.shared import refuses_parameters
-from persist.api.requests import Limits, Request, RequestPolicy, departed
-from persist.api.routers import router_of
+from persist.api.requests import Limits, Request, RequestPolicy, client_disconnected
 from persist.api.seals import SealRoutes
-from persist.api.service import ServiceRoutes
+from persist.api.service import ServiceRoutes, described_limits
 from persist.api.sessions import Environment, SessionRoutes
 from persist.api.snapshots import SnapshotRoutes
 from persist.api.transactions import routes as transactions
 from persist.api.undo import UndoRoutes
 from persist.api.workspaces import WorkspaceRoutes
 from persist.api.write_requests import Writes
-from persist.background_tasks import BackgroundTasks
-from persist.definition_files import DefinitionFiles
+from persist.deployment.definition_files import DefinitionFiles
 from persist.domain.access import OPEN, Access
+from persist.domain.entity_type import EntityType
 from persist.domain.errors import PersistError
+from persist.server import memory
+from persist.server.background_tasks import BackgroundTasks
 from persist.settings import Settings, load, split_origins
 from persist.storage.capacity import Capacity
 from persist.storage.database import Database
+from persist.storage.database_schema import prepare
+from persist.storage.dialect import dialect_of
+from persist.storage.table_building import drop_unused_tables
 
 logger = logging.getLogger(__name__)
 
 NAME = "persist"
 
-COLLECTIONS_OF_ALL = 100
-"""Collections of younger objects after which all objects are looked at."""
+FULL_COLLECTION_THRESHOLD = 1000
+"""Collections of younger objects after which all objects are looked at, if not before
+(``server.memory``)."""
 
 VERSION = version("persist-service")
 HANDLED = (PersistError, HTTPException, RequestValidationError, Exception)
 
-_router_of = partial(router_of, refuses_parameters=refuses_parameters)
+RoutesWithHandlers = tuple[Sequence[routes.Route], object]
+"""Routes, and the object that has a method for each of their operations."""
 
 
 class Persist(FastAPI):
@@ -105,14 +110,21 @@ class Persist(FastAPI):
         )
 
 
-def create_app(settings: Settings, *, private: bool = False) -> Persist:
+def create_app(
+    settings: Settings,
+    *,
+    private: bool = False,
+    prepared: Sequence[EntityType] | None = None,
+) -> Persist:
     """Return the service on its database.
 
     A ``private`` service is reached by one process of its own user only, and asks for
-    no key. Raises what ``deployment.entity_types`` and ``Database`` raise.
+    no key. ``prepared`` are the typed entities if they are compiled and their tables
+    are prepared already. Raises what ``deployment.entity_types`` and
+    ``storage.database_schema.prepare`` raise.
     """
     limits = _limits(settings)
-    database = _database(settings)
+    database = _database(settings, prepared)
     writes = Writes(database)
     files = DefinitionFiles(
         Path(settings.schemas),
@@ -124,6 +136,7 @@ def create_app(settings: Settings, *, private: bool = False) -> Persist:
         requests=settings.max_requests,
         body_bytes=settings.max_bodies_bytes,
         spooled_bytes=settings.max_spooled_bytes,
+        response_bytes=settings.max_responses_bytes,
     )
     metrics = Metrics(limiter, database)
     stopping = asyncio.Event()
@@ -150,27 +163,31 @@ def create_app(settings: Settings, *, private: bool = False) -> Persist:
     keyring = Keyring(database.credentials, demanded=not is_loopback(settings.host))
     environment = Environment(settings.console_name, settings.console_color)
     sessions = SessionRoutes(database, keyring, environment)
+    workspaces = WorkspaceRoutes(database, writes)
     required = settings.require_if_match
-    for router in (
-        *_routers(database, writes, required),
-        _router_of(routes.SERVICE_ROUTES, service),
-        _router_of(routes.SESSION_ROUTES, sessions),
-        _router_of(routes.METRICS_ROUTES, MetricsRoutes(metrics)),
-        _router_of(routes.CHANGE_ROUTES, ChangeRoutes(database, stopping)),
-        _router_of(routes.UNDO_ROUTES, UndoRoutes(database, writes)),
-        _router_of(routes.SEAL_ROUTES, SealRoutes(database, _journal_key(settings))),
-        _router_of(routes.PAGE_ROUTES, DocsRoutes()),
-    ):
-        app.include_router(router)
+    handlers: list[RoutesWithHandlers] = [
+        *_handlers_of_data(database, writes, workspaces, required),
+        (routes.SERVICE_ROUTES, service),
+        (routes.SESSION_ROUTES, sessions),
+        (routes.METRICS_ROUTES, MetricsRoutes(metrics)),
+        (routes.CHANGE_ROUTES, ChangeRoutes(database, stopping)),
+        (routes.UNDO_ROUTES, UndoRoutes(database, writes)),
+        (routes.SEAL_ROUTES, SealRoutes(database, _journal_key(settings))),
+        (routes.PAGE_ROUTES, DocsRoutes()),
+    ]
     landing_page = routes.DOCS
     if settings.console:
         landing_page = routes.CONSOLE
-        console = ConsoleRoutes(settings.root_path)
-        app.include_router(_router_of(routes.CONSOLE_ROUTES, console))
-    collections = CollectionRoutes(database, writes, require_if_match=required)
+        handlers.append((routes.CONSOLE_ROUTES, ConsoleRoutes(settings.root_path)))
+    for declared, handler in handlers:
+        add_routes(app, declared, handler, refuses_parameters)
+    collections = CollectionRoutes(
+        database, writes, workspaces, require_if_match=required
+    )
     policy = RequestPolicy(
         limits,
         limiter,
+        database.loop_turns,
         Everyone() if private else keyring,
         settings.root_path,
         faults,
@@ -179,30 +196,24 @@ def create_app(settings: Settings, *, private: bool = False) -> Persist:
         policy,
         collections,
         metrics,
-        Browsers(split_origins(settings.cors_origins), landing_page),
+        BrowserPolicy(split_origins(settings.cors_origins), landing_page),
         super(Persist, app).__call__,
     )
     return app
 
 
-def _routers(
-    database: Database, writes: Writes, require_if_match: bool
-) -> Iterator[APIRouter]:
-    """Yield the routers that read and write the database."""
-    yield _router_of(
-        routes.WORKSPACE_ROUTES,
-        WorkspaceRoutes(database, writes),
-    )
-    yield _router_of(
-        routes.ENTITY_TYPE_ROUTES,
-        EntityTypeRoutes(database, writes),
-    )
-    yield _router_of(routes.SNAPSHOT_ROUTES, SnapshotRoutes(database, writes))
-    yield _router_of(
-        routes.MIGRATION_ROUTES,
-        MigrationRoutes(database, writes),
-    )
-    yield _router_of(
+def _handlers_of_data(
+    database: Database,
+    writes: Writes,
+    workspaces: WorkspaceRoutes,
+    require_if_match: bool,
+) -> Iterator[RoutesWithHandlers]:
+    """Yield the routes that read and write the database."""
+    yield routes.WORKSPACE_ROUTES, workspaces
+    yield routes.ENTITY_TYPE_ROUTES, EntityTypeRoutes(database, writes)
+    yield routes.SNAPSHOT_ROUTES, SnapshotRoutes(database, writes)
+    yield routes.MIGRATION_ROUTES, MigrationRoutes(database, writes)
+    yield (
         routes.TRANSACTION_ROUTES,
         transactions.TransactionRoutes(
             database, writes, require_if_match=require_if_match
@@ -246,16 +257,21 @@ def _lifespan(
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, Any]]:
+        # Before the first request: a client that waits for readiness finds the types.
         await files.look()
+        # A process that was killed may have left a snapshot that nothing refers to.
         await asyncio.to_thread(database.snapshots.sweep)
+        # So it may have left a table that it filled.
+        await asyncio.to_thread(drop_unused_tables, database.dialect)
         # Objects made at start live as long as the process: collections that pass over
         # them cost writes a seventh of their throughput.
         gc.collect()
         gc.freeze()
-        # Decoding 1 MiB of JSON makes half a million objects. By default all of them
-        # are visited a dozen times meanwhile, and no other thread runs.
+        # Decoding 1 MiB of JSON makes half a million objects, and a patch copies them.
+        # By default all of them are visited a dozen times meanwhile, for 0.1 s each,
+        # and no other thread runs.
         thresholds = gc.get_threshold()
-        gc.set_threshold(*thresholds[:2], COLLECTIONS_OF_ALL)
+        gc.set_threshold(*thresholds[:2], FULL_COLLECTION_THRESHOLD)
         # A response takes several turns of the event loop, each of which may wait for a
         # thread that computes.
         sys.setswitchinterval(0.001)
@@ -271,17 +287,22 @@ def _lifespan(
     return lifespan
 
 
-def _database(settings: Settings) -> Database:
+def _database(settings: Settings, prepared: Sequence[EntityType] | None) -> Database:
+    types = prepared
+    if types is None:
+        types = deployment.entity_types(settings)
+        dialect = dialect_of(settings.database_url)
+        prepare(dialect, types, auto_migrate=settings.auto_migrate)
     return Database(
         settings.database_url,
-        deployment.entity_types(settings),
+        types,
         auto_migrate=settings.auto_migrate,
         snapshot_every=settings.snapshot_every,
         snapshot_keep=settings.snapshot_keep,
         capacity=Capacity(
             settings.max_waiting, settings.max_streams, settings.max_read_seconds
         ),
-        departed=departed,
+        client_disconnected=client_disconnected,
     )
 
 
@@ -304,6 +325,7 @@ async def _close(database: Database, seconds: float) -> None:
         await asyncio.wait_for(asyncio.to_thread(database.close), seconds)
     except TimeoutError:
         logger.error("the database did not close within %g seconds", seconds)
+        # A thread that waits for the database would keep the process from ending.
         os._exit(1)
 
 

@@ -3,6 +3,7 @@
 ``create_app`` and ``cli`` read them. Everything else gets values.
 """
 
+import io
 import logging
 import os
 import re
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from dotenv import dotenv_values
+from dotenv.parser import parse_stream
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
@@ -26,7 +28,7 @@ DEFAULT_MODELS = "app.models"
 # Kubernetes sets these in every container next to a service called "persist".
 KUBERNETES_PREFIXES = ("PERSIST_SERVICE_", "PERSIST_PORT_")
 KEY = "PERSIST_KEY"
-"""The key that commands send to a running service. It is no setting of the service."""
+"""The key that commands send to a running service, which has no such setting."""
 
 SECRET = ("database_url",)
 """Fields whose values are not repeated in messages."""
@@ -180,6 +182,14 @@ class Settings(BaseSettings):
             " one process, at most half of what is free; one that does not fit is 503."
         ),
     )
+    max_responses_bytes: int = Field(
+        268_435_456,
+        ge=1,
+        description=(
+            "Memory of one process for large responses until their clients have taken"
+            " them; one that does not fit is 503."
+        ),
+    )
     shutdown_seconds: int = Field(
         10,
         ge=1,
@@ -316,12 +326,26 @@ def read_env_file() -> None:
     # Its warnings of lines without an equals sign come before logs are configured.
     logging.getLogger("dotenv").setLevel(logging.ERROR)
     try:
-        values = dotenv_values(ENV_FILE, interpolate=False)
+        values = dotenv_values(ENV_FILE, interpolate=False, encoding="utf-8-sig")
     except (OSError, ValueError) as error:
         raise InvalidSettings(f"{ENV_FILE} cannot be read: {error}") from None
     for name, value in values.items():
         if value is not None:
             os.environ.setdefault(name, value)
+
+
+def ignored_lines() -> list[str]:
+    """Return a sentence for each line of ``.env`` that sets nothing."""
+    try:
+        text = Path(ENV_FILE).read_text(encoding="utf-8-sig")
+    except OSError:  # there is none
+        return []
+    return [
+        f"{ENV_FILE}, line {binding.original.line}: it is not NAME=value, and sets"
+        " nothing"
+        for binding in parse_stream(io.StringIO(text))
+        if binding.error or (binding.key is not None and binding.value is None)
+    ]
 
 
 def split_origins(text: str) -> list[str]:
@@ -345,7 +369,7 @@ def variable(field: str) -> str:
 
 
 def unknown_variables(environment: Mapping[str, str] = os.environ) -> list[str]:
-    """Return a sentence for each variable ``PERSIST_…`` that is no setting."""
+    """Return a sentence for each variable ``PERSIST_…`` that is not a setting."""
     known = {variable(field) for field in Settings.model_fields} | {KEY}
     names = sorted(name for name in environment if name.upper().startswith(PREFIX))
     return [

@@ -107,8 +107,10 @@ def service(
     own."""
     url = new_database()
     folder = tmp_path_factory.mktemp("service")
-    with serving(url, folder, settings=SETTINGS) as server, server.client() as client:
-        client.event_hooks["response"] = [_never_an_internal_error]
+    with (
+        serving(url, folder, settings=SETTINGS) as server,
+        server.checked_client() as client,
+    ):
         register_twins(client)
         collections = [
             collection["name"]
@@ -172,13 +174,3 @@ def measures(client: httpx.Client, kind: str, workspace: str | None) -> Collecti
 @pytest.fixture(scope="module")
 def oddities(client: httpx.Client, kind: str, workspace: str | None) -> Collection:
     return Collection(client, named("oddities", kind), workspace)
-
-
-def _never_an_internal_error(response: httpx.Response) -> None:
-    if response.status_code >= 500 and not response.request.url.path.endswith(
-        "/commands/explode"
-    ):
-        response.read()
-        raise AssertionError(
-            f"{response.request.method} {response.request.url}: {response.text}"
-        )

@@ -49,7 +49,7 @@ def run(
 def _visit(url: str, key: str | None, report: Report) -> None:
     with Client(url, key, timeout_seconds=TIMEOUT_SECONDS) as client:
         client.request("GET", "/health/ready")
-        _tell(Narrator(client, report))
+        _run_parts(Narrator(client, report))
 
 
 def _run_own_service(database_url: str | None, report: Report) -> None:
@@ -63,7 +63,7 @@ def _run_own_service(database_url: str | None, report: Report) -> None:
         ):
             narrator = Narrator(client, report, owns_database=database_url is None)
             narrator.restart = service.restart
-            _tell(narrator)
+            _run_parts(narrator)
 
 
 def _settings(folder: Path, database_url: str | None) -> ExplicitSettings:
@@ -81,7 +81,7 @@ def _create_tables(settings: ExplicitSettings) -> None:
     preflight.database(settings.database_url)
 
 
-def _tell(narrator: Narrator) -> None:
+def _run_parts(narrator: Narrator) -> None:
     """Run every part. Delete what they created, also when one fails."""
     try:
         sell_keyboard(narrator)

@@ -25,7 +25,7 @@ class Mismatch(Exception):
 
 
 class Narrator:
-    """The one who walks through the mission with a client of the service.
+    """Sends the requests of the mission with a client of the service.
 
     ``restart`` stops the service and starts it again; it is None where the service
     belongs to somebody else. With ``owns_database`` nobody else has ever used the

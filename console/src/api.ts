@@ -81,6 +81,15 @@ export function dryRun(request: ApiRequest): ApiRequest {
   return { ...request, query: [...(request.query ?? []), ["dry_run", "true"]] };
 }
 
+/** How many milliseconds the dry run of a request took, which does all that it does but store it; undefined where there was none. */
+export function rehearsed(request: ApiRequest): number | undefined {
+  const wanted = dryRun(request);
+  const isDryRunOf = ({ request: other, status }: Sent) => status !== null && status < 400
+    && other.method === wanted.method && target(other) === target(wanted)
+    && stringify(other.body ?? null) === stringify(wanted.body ?? null);
+  return sent.value.find(isDryRunOf)?.milliseconds;
+}
+
 /**
  * Send a request until the service answers. A write is sent again under the same idempotency key,
  * so that it is stored once. Throws `Problem`.

@@ -5,8 +5,8 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import { outage, retryNow, sent, signedOut } from "./api.ts";
 import { followLinks, go, href, listAddress, path, recordAddress } from "./router.ts";
 import { asked, collections, enter, may, mayRegister, maySomething, session, signIn, signOut, workspaces } from "./session.ts";
-import { visible } from "./text.tsx";
-import { Dialog, Menu, NoScreen, ProblemNote, RequestView, closeDialog, dialog, focusScreen, forget, notes, notify, useAction } from "./ui.tsx";
+import { local, visible } from "./text.tsx";
+import { Dialog, Menu, NoScreen, ProblemNote, RequestView, WorkView, closeDialog, dialog, focusScreen, forget, keepFocus, notes, notify, useAction, works } from "./ui.tsx";
 import { ChangesScreen, undoDialog } from "./screens/changes.tsx";
 import { HistoryScreen } from "./screens/history.tsx";
 import { Home } from "./screens/home.tsx";
@@ -75,17 +75,22 @@ function Top({ onSide }: { onSide: () => void }) {
     <header class="top">
       <button type="button" class="quiet open-side" aria-label="Collections" onClick={onSide}>☰</button>
       <a class="brand" href={href("/")}>Persist</a>
-      {environment.name && <span class="environment">{visible(environment.name)}</span>}
+      {environment.name && <span class="environment" title={visible(environment.name)}>{visible(environment.name)}</span>}
       <span class="spring" />
       <button type="button" onClick={openJump}>Jump <kbd class="wide-only">Ctrl K</kbd></button>
       <button type="button" class="quiet" aria-label="Shortcuts" title="Shortcuts" onClick={() => { dialog.value = <Shortcuts />; }}>?</button>
-      <Menu label={open ? "no key" : visible(name ?? "key")} title="Who I am">
-        <p class="menu-stay faint">{open ? "This service asks for no key: everybody on this machine may do everything." : scopes.map((scope) => <div key={scope} class="mono">{scope}</div>)}</p>
-        <button type="button" onClick={() => { dialog.value = <Requests />; }}>The last requests</button>
-        {!open && <button type="button" onClick={() => void signOut()}>Leave</button>}
+      <Menu label={<span class="label">{open ? "no key" : visible(name ?? "key")}</span>} title="Your key, and the last requests">
+        <p class="menu-stay faint">{open ? "This service asks for no key: everybody who reaches it may do everything." : scopes.map((scope) => <div key={scope} class="mono">{scope}</div>)}</p>
+        <button type="button" onClick={() => { dialog.value = <Requests />; }}>Last requests</button>
+        {!open && <button type="button" onClick={() => void leave()}>Sign out</button>}
       </Menu>
     </header>
   );
+}
+
+async function leave(): Promise<void> {
+  await signOut();
+  notes.value = [];
 }
 
 function Link({ to, children }: { to: string; children: string }) {
@@ -103,7 +108,7 @@ function Side() {
       <Link to="/changes">Changes</Link>
       {maySomething("admin") && <Link to="/snapshots">Snapshots</Link>}
       {mayRegister() && <Link to="/types/new">New type</Link>}
-      <h2>Collections</h2>
+      {readable.length > 0 && <h2>Collections</h2>}
       {readable.length > MANY && (
         <input type="search" aria-label="Filter the collections" placeholder={`Filter ${readable.length} collections`} value={wanted}
           onInput={(event) => setWanted(event.currentTarget.value)} />
@@ -136,7 +141,7 @@ function Enter() {
         void action.run(() => signIn(key.trim(), null));
       }}>
         <label>Key <input type="password" name="key" autocomplete="off" autofocus value={key} onInput={(event) => setKey(event.currentTarget.value)} /></label>
-        <button type="submit" class="primary" disabled={!key.trim() || action.busy}>Enter</button>
+        <button type="submit" class="primary" disabled={!key.trim()} aria-disabled={action.busy}>Sign in</button>
       </form>
       <ProblemNote error={error} />
     </main>
@@ -148,13 +153,13 @@ function SignedOut() {
   const [key, setKey] = useState("");
   const action = useAction();
   return (
-    <form class="banner" onSubmit={(event) => {
+    <form class="banner" aria-label="Session" onSubmit={(event) => {
       event.preventDefault();
       void action.run(() => signIn(key.trim(), null));
     }}>
       <span role="alert">The session has ended. What you typed is still here.</span>
-      <input type="password" aria-label="Key" placeholder="key" autocomplete="off" value={key} onInput={(event) => setKey(event.currentTarget.value)} />
-      <button type="submit" disabled={!key.trim() || action.busy}>Enter again</button>
+      <input type="password" aria-label="Key" placeholder="Key" autocomplete="off" value={key} onInput={(event) => setKey(event.currentTarget.value)} />
+      <button type="submit" disabled={!key.trim()} aria-disabled={action.busy}>Sign in again</button>
       {action.error ? <span class="fault">{visible((action.error as Error).message)}</span> : null}
     </form>
   );
@@ -182,24 +187,27 @@ function Outage() {
 
 function Notes() {
   return (
-    <div class="notes" role="status">
-      {notes.value.map((note) => (
-        <div key={note.number}>
-          <span>{note.text}</span>
-          {note.undo && maySomething("write") && <button type="button" class="accent" onClick={() => { forget(note); undoDialog({ request_id: note.undo! }); }}>Undo this</button>}
-          <button type="button" class="quiet" aria-label="Dismiss" onClick={() => forget(note)}>×</button>
-        </div>
-      ))}
-    </div>
+    <section class="notes" aria-label="Notices">
+      {works.value.map((work) => <div class="card" key={work.since}><WorkView work={work} /></div>)}
+      <div role="status">
+        {notes.value.map((note) => (
+          <div class="card" key={note.number}>
+            <span>{note.text}</span>
+            {note.undo && maySomething("write") && <button type="button" class="accent" onClick={() => undoDialog({ request_id: note.undo! })}>Undo this</button>}
+            <button type="button" class="quiet" aria-label="Dismiss" onClick={() => forget(note.number)}>×</button>
+          </div>
+        ))}
+      </div>
+    </section>
   );
 }
 
 function Requests() {
   return (
-    <Dialog title="The last requests" wide>
+    <Dialog title="Last requests" wide>
       {sent.value.map((entry, index) => (
         <div key={index}>
-          <span class="faint">{entry.at.toLocaleTimeString()} · {entry.status ?? "no answer"} · {Math.round(entry.milliseconds)} ms</span>{" "}
+          <span class="faint">{local(entry.at.toISOString()).slice(11)} · {entry.status ?? "no answer"} · {Math.round(entry.milliseconds)} ms</span>{" "}
           <code>{entry.request.method} {visible(entry.request.path)}</code>
           <RequestView request={entry.request} />
         </div>
@@ -332,6 +340,8 @@ session.subscribe((current) => {
   if (color && CSS.supports("color", color)) document.documentElement.style.setProperty("--environment", color);
 });
 addEventListener("click", followLinks);
+// A button may disappear by being pressed.
+addEventListener("click", (event) => { if ((event.target as Element).closest("button")) keepFocus(); });
 addEventListener("keydown", onKey);
 addEventListener("unhandledrejection", (event) => notify(`That did not work: ${(event.reason as Error)?.message ?? event.reason}`));
 void start();

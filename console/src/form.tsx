@@ -1,5 +1,5 @@
 // A form from a JSON Schema. It validates nothing: `faults` come from a dry run of the service.
-import { useEffect, useId, useRef, useState } from "preact/hooks";
+import { useEffect, useId, useLayoutEffect, useRef, useState } from "preact/hooks";
 import {
   type Json, type JsonObject, type Path, JsonError, emptyObject, equal, get, isObject, parse, pointerOf, put, readNumber,
   stringify,
@@ -42,7 +42,28 @@ export function SchemaForm(props: FormProps) {
     },
   };
   const shape = shapeOf(props.schema, props.schema);
-  return <div class="form"><Members form={form} shape={asObject(shape)} path={[]} /></div>;
+  const focused = useRef("");
+  useLayoutEffect(() => {
+    // Another version of the schema may show what somebody types in another control.
+    if (focused.current && document.activeElement === document.body) focusField(focused.current);
+  }, [props.schema]);
+  const onFocusIn = (event: FocusEvent) => {
+    focused.current = (event.target as Element).closest<HTMLElement>("[data-pointer]")?.dataset["pointer"] ?? "";
+  };
+  return <div class="form" onFocusIn={onFocusIn}><Members form={form} shape={asObject(shape)} path={[]} /></div>;
+}
+
+/** Focus the field of a pointer, or the nearest one above it. */
+export function focusField(pointer: string): void {
+  const parts = pointer.split("/");
+  for (let length = parts.length; length > 0; length--) {
+    const found = document.querySelector(`[data-pointer="${CSS.escape(parts.slice(0, length).join("/"))}"]`);
+    const control = found?.querySelector<HTMLElement>("input, textarea, select, button");
+    if (control) {
+      control.focus();
+      return;
+    }
+  }
 }
 
 function asObject(shape: Shape): Shape {
@@ -98,7 +119,7 @@ function NewMember({ taken, onAdd }: { taken: string[]; onAdd: (name: string) =>
           if (event.key === "Escape") { event.stopPropagation(); setName(null); }
         }} />
       <button type="button" disabled={!name || taken.includes(name)} onClick={add}>Add</button>
-      {taken.includes(name) && <span class="faint">is there already</span>}
+      {taken.includes(name) && <span class="faint">There is one of this name.</span>}
     </div>
   );
 }
@@ -225,9 +246,9 @@ function Input(props: InputProps) {
       if (isEmpty && !form.readOnly) {
         return (
           <span>
-            <span class="faint">{value === null ? "null" : "absent"} </span>
+            <span class="faint">{hint(value)} </span>
             <button type="button" id={props.id} onClick={() => form.set(path, shape.kind === "array" ? [] : initial(withoutDefault(shape), shape.root))}>
-              {shape.kind === "array" ? "Begin a list" : "Fill in"}
+              {shape.kind === "array" ? "Start a list" : "Fill in"}
             </button>
           </span>
         );
@@ -248,7 +269,7 @@ function attributes({ id, described, faulty, form }: InputProps) {
 }
 
 function hint(value: Json | undefined): string {
-  return value === null ? "null" : value === undefined ? "absent" : "";
+  return value === null ? "null" : value === undefined ? "not set" : "";
 }
 
 function Check(props: InputProps) {

@@ -218,10 +218,10 @@ export function columnsOf(schema: JsonObject): Column[] {
 
 function column(path: string[], schema: Json, root: JsonObject): Column {
   const shape = shapeOf(schema, root);
-  const widths: Partial<Record<Kind, number>> = { boolean: 124, number: 110, enum: 140, string: 220 };
-  const isTime = /^(date-time|date|time|duration)$/.test(shape.format);
-  const isNaming = path.length === 1 && shape.kind === "string" && NAMING.includes(path[0]!);
-  return { name: path.join("."), path, shape, width: isTime ? 190 : isNaming ? 320 : widths[shape.kind] ?? 200, isNumber: shape.kind === "number" };
+  const widths: Partial<Record<Kind, number>> = { boolean: 124, number: 110, enum: 140, string: 200 };
+  const times: Record<string, number> = { "date-time": 190, date: 120, time: 120, duration: 120 };
+  const isNaming = path.length === 1 && shape.kind === "string" && NAMING.includes(path[0]!.toLowerCase());
+  return { name: path.join("."), path, shape, width: times[shape.format] ?? (isNaming ? 280 : widths[shape.kind] ?? 200), isNumber: shape.kind === "number" };
 }
 
 function envelopeColumn(name: string): Column {
@@ -229,11 +229,11 @@ function envelopeColumn(name: string): Column {
   return { name, path: [name.slice(1)], shape: null, width: name === "_id" ? 130 : isNumber ? 90 : 130, isNumber };
 }
 
-/** The columns a list begins with. */
+/** The members that a list shows at first. */
 export function usualColumns(columns: Column[]): string[] {
   const scalars = columns.filter(({ shape, path }) => shape && path.length === 1 && shape.kind !== "object" && shape.kind !== "array");
   const others = columns.filter(({ shape, path }) => shape && path.length === 1 && (shape.kind === "object" || shape.kind === "array"));
-  return [...scalars, ...others].slice(0, 7).map(({ name }) => name).concat("_updated_at");
+  return [...scalars, ...others].slice(0, 7).map(({ name }) => name);
 }
 
 /** Whether filters of the query string can name a member; `filter=` reaches the others. */

@@ -35,7 +35,7 @@ function compact(value: Json, length: number): string {
 }
 
 export function Value({ value, length }: { value: Json | undefined; length?: number }) {
-  if (value === undefined) return <span class="faint">absent</span>;
+  if (value === undefined) return <span class="faint">not set</span>;
   if (value === null) return <span class="faint">null</span>;
   if (typeof value === "boolean") return <span class={value ? "" : "faint"}>{String(value)}</span>;
   if (isNumber(value)) return <span class="number">{String(value)}</span>;
@@ -80,7 +80,7 @@ export function ago(at: string, present = now.value): string {
   const seconds = (present - Date.parse(at)) / 1000;
   if (Number.isNaN(seconds)) return at;
   // Clocks differ, and the present here is up to 15 s old.
-  if (seconds < 5 && seconds > -60) return "now";
+  if (seconds < 5 && seconds > -60) return "just now";
   let amount = Math.abs(seconds);
   for (const [step, unit] of STEPS) {
     if (amount < step) {
@@ -119,7 +119,7 @@ const LABEL = 60;
 /** What a reader knows a record by: the member that names it, or its first short text. */
 export function labelOf(data: JsonObject | null | undefined): string {
   const texts = Object.entries(data ?? {}).filter(([, value]) => typeof value === "string" && value.trim() !== "");
-  const found = NAMING.flatMap((name) => texts.filter(([other]) => other === name))[0] ?? texts[0];
+  const found = NAMING.flatMap((name) => texts.filter(([other]) => other.toLowerCase() === name))[0] ?? texts[0];
   return found ? brief(found[1], LABEL) : "";
 }
 

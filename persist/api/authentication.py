@@ -16,9 +16,9 @@ from persist.api.requests import Request
 from persist.api.routes import is_open_to_all, is_sign_in
 from persist.domain.access import ANONYMOUS, OPEN, Access
 from persist.domain.errors import Forbidden, Unauthenticated, Unavailable
+from persist.storage.clock import now
 from persist.storage.credentials import Credentials
 from persist.storage.keys import sha256_of
-from persist.storage.unit_of_work import now
 
 logger = logging.getLogger(__name__)
 
@@ -78,6 +78,8 @@ class Keyring:
         Raises ``Forbidden`` for a foreign ``Host`` while access is open.
         """
         age = monotonic() - self._as_of
+        # Early, so that requests need not wait for it: what is known counts a little
+        # longer.
         if age > REFRESH_SECONDS:
             self._renewal()
             if age > MAX_AGE_SECONDS and not is_open_to_all(request.path):
@@ -124,6 +126,8 @@ class Keyring:
         sha256 = sha256_of(secret)
         if sha256 not in self._sessions:
             asked = monotonic()
+            # Whoever sends unknown secrets must not make the database read all the
+            # time.
             await asyncio.sleep(max(0, self._as_of + UNKNOWN_KEY_SECONDS - asked))
             await self.read_since(asked)  # it may have begun a moment ago
         session = self._sessions.get(sha256)
@@ -140,6 +144,7 @@ class Keyring:
     async def _access(self, authorization: str) -> Access:
         scheme, _, sent = authorization.partition(" ")
         key = sent.strip()
+        # The name of a scheme has no case (RFC 9110, section 11.1).
         if scheme.lower() != "bearer":
             raise Unauthenticated(NO_KEY)
         # Found by its hash: the time that takes says nothing about the keys.
@@ -171,6 +176,7 @@ class Keyring:
         except Exception as error:  # noqa: BLE001 - the requests that wait are refused
             logger.warning("the keys cannot be read: %s", error)
             return False
+        # Revoked keys must not be found there.
         self._by_header = {}
         self._known = {key.sha256: key.access for key in keys if key.revoked_at is None}
         by_name = {access.actor: access for access in self._known.values()}
@@ -179,7 +185,10 @@ class Keyring:
             for each in sessions
             if each.key in by_name
         }
+        # For good: a service that was closed once does not open when its keys are
+        # deleted.
         self._demanded = self._demanded or bool(keys)
+        # When the read began: what was committed after that is not in it.
         self._as_of = began
         return True
 

@@ -1,4 +1,4 @@
-"""Browsers: which pages may ask, and the headers that answers to them have."""
+"""BrowserPolicy: which pages may ask, and the headers that answers to them have."""
 
 from collections.abc import Collection
 from functools import lru_cache
@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from persist.api.authentication import session_secret
 from persist.api.requests import Request, Scope
 from persist.api.responses import Headers, Response
-from persist.api.routes import READING_METHODS, is_page
+from persist.api.routes import is_page
 from persist.domain.errors import Forbidden
 
 ALLOWED_HEADERS = (
@@ -43,8 +43,8 @@ VARY_ACCEPT = (b"vary", b"Accept")
 HTML = "text/html"
 
 
-class Browsers:
-    """Decides about requests that a page of another site makes in a browser.
+class BrowserPolicy:
+    """Decides which requests of pages of other sites are answered.
 
     ``origins`` are the origins of pages that may ask (``PERSIST_CORS_ORIGINS``).
     ``landing_page`` is the path to which ``/`` leads a browser.
@@ -57,7 +57,20 @@ class Browsers:
             (b"access-control-expose-headers", ", ".join(EXPOSED_HEADERS).encode())
         ]
 
-    def landing(self, request: Request) -> Response | None:
+    def answer(self, request: Request, scope: Scope) -> Response | None:
+        """Return the answer to a preflight request, or to a browser that asks for
+        ``/``; None for any other request. Raises ``Forbidden`` for what a page of
+        another site may not ask."""
+        headers = request.headers
+        # A browser says for which page it asks.
+        if b"origin" in headers or b"sec-fetch-site" in headers:
+            preflight = self._preflight(request)
+            if preflight is not None:
+                return preflight
+            self._check(request, scope)
+        return self._landing(request) if request.path == "/" else None
+
+    def _landing(self, request: Request) -> Response | None:
         """Return the redirect of a browser that asks for ``/`` to a page, or None for
         any other request."""
         is_reading = request.method in ("GET", "HEAD")
@@ -66,7 +79,7 @@ class Browsers:
         location = request.address(self._landing_page).encode()
         return Response(303, b"", [(b"location", location), VARY_ACCEPT])
 
-    def preflight(self, request: Request) -> Response | None:
+    def _preflight(self, request: Request) -> Response | None:
         """Return the answer to a preflight request (Fetch standard, CORS protocol) of
         an allowed page; None where the request is something else."""
         origin = request.header(b"origin")
@@ -81,7 +94,7 @@ class Browsers:
         ]
         return Response(204, b"", headers)
 
-    def check(self, request: Request, scope: Scope) -> None:
+    def _check(self, request: Request, scope: Scope) -> None:
         """Raise ``Forbidden`` for what a page of another site sends, unless it is
         allowed or follows a link to a page of this service."""
         origin = request.header(b"origin")
@@ -94,14 +107,13 @@ class Browsers:
         if is_foreign and not _follows_link(request):
             sender = f"of the Origin {origin[:80]!r}" if origin else "of another site"
             raise Forbidden(
-                f"a page {sender} may not ask here; PERSIST_CORS_ORIGINS allows pages"
+                f"a page {sender} may not use this service; name its origin in"
+                " PERSIST_CORS_ORIGINS to allow it"
             )
 
     def check_cookie(self, request: Request, scope: Scope) -> None:
         """Raise ``Forbidden`` for a write under a cookie unless the browser says that a
         page of this service sends it: other ports of a host have the same cookies."""
-        if b"cookie" not in request.headers or request.method in READING_METHODS:
-            return
         if not request.access.actor or session_secret(request) is None:
             return
         origin = request.header(b"origin")
@@ -129,12 +141,6 @@ class Browsers:
             return [VARY]
         allowed = (b"access-control-allow-origin", origin.encode())
         return [VARY, allowed, *self._exposed]
-
-
-def is_from_browser(request: Request) -> bool:
-    """Return whether a browser says for which page it asks."""
-    headers = request.headers
-    return b"origin" in headers or b"sec-fetch-site" in headers
 
 
 def _own_origin(request: Request, scope: Scope) -> str | None:

@@ -7,7 +7,7 @@ from itertools import islice
 
 from persist.api.headers import NDJSON_TYPES
 from persist.api.query_params import flag, listing
-from persist.api.requests import Request, SpooledBody
+from persist.api.requests import Request
 from persist.api.responses import (
     NDJSON,
     Response,
@@ -16,6 +16,7 @@ from persist.api.responses import (
     row_texts,
     selected,
 )
+from persist.api.spooled_body import SpooledBody
 from persist.api.write_requests import Write, Writes
 from persist.domain import strict_json
 from persist.domain.access import Level
@@ -99,6 +100,7 @@ async def import_envelopes(
     request.media_type(NDJSON_TYPES)
     on_conflict = _on_conflict(control)
     body = await request.spooled("send the records in parts")
+    # The data may have the size of a body.
     longest = request.limits.body + MAX_ENVELOPE_BYTES
     with closing(Staging(layout.dialect)) as staging:
         records = RecordImport(staging, layout, workspace, on_conflict, request.origin)
@@ -109,7 +111,7 @@ async def import_envelopes(
             run=lambda work, _: records.run(work),
             render=lambda imported: json_response(asdict(imported)),
             body=body.digest,
-            isolation=Isolation.EXCLUSIVE,
+            isolation=Isolation.SEPARATE,
             dry_run=flag(control, "dry_run"),
             staging=staging,
         )
@@ -172,14 +174,14 @@ def _valid_lines(
     lines.
     """
     faults: list[Violation] = []
-    for data in _judged_lines(entity_type, body, longest_line, faults):
+    for data in _validated_lines(entity_type, body, longest_line, faults):
         if not faults:
             yield data
     if faults:
         raise _invalid_lines(faults)
 
 
-def _judged_lines(
+def _validated_lines(
     entity_type: EntityType,
     body: SpooledBody,
     longest_line: int,
@@ -253,6 +255,7 @@ async def export(
     async def chunks() -> AsyncGenerator[bytes, None]:
         async with aclosing(database.stream(source, workspace, query)) as stream:
             async for rows in stream:
+                # The key may have been revoked since the last batch.
                 await request.admit_again(Level.READ, [(entity_type.name, workspace)])
                 answered = rows
                 if asked.fields is not None:

@@ -10,15 +10,17 @@ from typing import Any, NamedTuple, TypeVar
 from fastapi import Request as HttpRequest
 from fastapi.responses import Response as HttpResponse
 
+from persist.api.fastapi_routes import AuthorizedRequest
 from persist.api.headers import REQUEST_ID
 from persist.api.query_params import (
     DEFAULT_LIMIT,
     MAX_LIMIT,
     MAX_WAIT_SECONDS,
     controls,
-    natural,
+    integer_of,
     pairs_of,
 )
+from persist.api.rendering import rendered
 from persist.api.requests import Request, Scope
 from persist.api.responses import (
     JSON,
@@ -28,9 +30,13 @@ from persist.api.responses import (
     change_text,
     disconnected,
 )
-from persist.api.routers import Asked
 from persist.domain.access import Access, Level
-from persist.domain.errors import InvalidQuery, PersistError, Unavailable
+from persist.domain.errors import (
+    InvalidQuery,
+    PersistError,
+    TooManyRequests,
+    Unavailable,
+)
 from persist.domain.workspace import collections_in
 from persist.entity_types.cel.change_filter import (
     ChangeFilter,
@@ -39,6 +45,7 @@ from persist.entity_types.cel.change_filter import (
 from persist.storage.change_feed import ChangeSlice
 from persist.storage.database import Database
 from persist.storage.reader import Reader
+from persist.storage.result_size import BRIEF_CHARACTERS, of_changes
 
 BATCH = 100
 """Changes that a stream reads at once."""
@@ -62,13 +69,14 @@ CONTROLS = (
 SEQ = re.compile(r"\d{1,400}", re.ASCII)
 SECONDS = re.compile(r"\d{1,40}(\.\d{1,40})?([eE][+-]?\d{1,2})?", re.ASCII)
 EVENTS = "text/event-stream"
+BODY = "http.response.body"
 HEADERS = {"cache-control": "no-store", "x-accel-buffering": "no"}
 
 Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
-class Visible:
+class VisibleChanges:
     """The changes that a caller asks for and may see. ``workspace`` is ``""`` for the
     default one; the other members but ``access`` are None for all."""
 
@@ -110,9 +118,9 @@ class ChangeQuery(NamedTuple):
         """The number of changes that a page may have."""
         return min(self.limit or DEFAULT_LIMIT, MAX_LIMIT)
 
-    def visible(self, request: Request) -> Visible:
+    def visible(self, request: Request) -> VisibleChanges:
         """Return which changes the caller may see now."""
-        return Visible(
+        return VisibleChanges(
             request.access,
             self.collection,
             self.workspace,
@@ -128,7 +136,9 @@ class ChangeRoutes:
         self._database = database
         self._stopping = stopping
 
-    async def changes(self, request: Asked, http: HttpRequest) -> HttpResponse:
+    async def changes(
+        self, request: AuthorizedRequest, http: HttpRequest
+    ) -> HttpResponse:
         """Return changes as JSON or as server-sent events."""
         database = self._database
         stopping = self._stopping
@@ -139,14 +149,16 @@ class ChangeRoutes:
         query = query._replace(condition=_condition(database, query))
         visible = query.visible(request)
         if as_events:
+            # Read before the response begins, so that an error has its status.
             found = await database.feed.read(query.start, query.size, visible)
             request.wait()
+            request.reserve_response(of_changes(found.rows))
             return EventStream(database, request, query, found, stopping)
         found = await _look(database, query, visible)
         if query.wait and not found.rows:
             polling = _poll(database, request, query, found)
             found = await _while_connected(polling, http.receive, stopping) or found
-        return _page(found)
+        return await rendered(request, lambda: _page(found), found.rows, of_changes)
 
 
 async def _check(database: Database, query: ChangeQuery) -> None:
@@ -186,7 +198,7 @@ def _query(request: Request, *, as_events: bool) -> ChangeQuery:
         control.get("collection"),
         control.get("workspace"),
         request_id,
-        natural(control, "limit"),
+        integer_of(control, "limit"),
         float(wait),
         control.get("filter"),
     )
@@ -221,7 +233,7 @@ def _page(found: ChangeSlice) -> Response:
 
 
 async def _look(
-    database: Database, query: ChangeQuery, visible: Visible
+    database: Database, query: ChangeQuery, visible: VisibleChanges
 ) -> ChangeSlice:
     """Return the next visible changes; where many invisible ones are passed over, those
     found within ``LOOK_SECONDS``."""
@@ -236,7 +248,7 @@ async def _look(
 
 
 async def _read(
-    database: Database, query: ChangeQuery, start: int | None, visible: Visible
+    database: Database, query: ChangeQuery, start: int | None, visible: VisibleChanges
 ) -> ChangeSlice:
     """Return a page of changes as of now."""
     read = Reader.changes_before if query.newest_first else Reader.changes
@@ -285,6 +297,7 @@ class EventStream(HttpResponse):
         self._query = query
         self._found = found
         self._stopping = stopping
+        self._lacked = 0  # characters for which there was no room
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await send(
@@ -292,7 +305,7 @@ class EventStream(HttpResponse):
         )
         if self._request.method != "HEAD":
             await _while_connected(self._follow(send), receive, self._stopping)
-        await send({"type": "http.response.body", "body": b""})
+        await send({"type": BODY, "body": b""})
 
     async def _follow(self, send: Send) -> None:
         """Send changes until ``limit`` is reached.
@@ -300,23 +313,35 @@ class EventStream(HttpResponse):
         Where a change cannot be read, the stream ends: a client that connects again
         with the last id receives the reason.
         """
-        found = self._found
         beat = 0.0  # the first one comes at once and shows that the stream is open
         left = self._query.limit or math.inf
         clock = asyncio.get_running_loop().time
         with self._feed.following():
             while True:
-                if found.rows or clock() >= beat:
-                    await _send_events(send, found)
-                    left -= len(found.rows)
+                count = len(self._found.rows)
+                if count or clock() >= beat:
+                    left -= count
+                    await self._send(send)
                     beat = clock() + HEARTBEAT
                 if left <= 0:
                     return
+                found = self._found
                 await self._wait(found, beat - clock())
                 try:
-                    found = await self._next(found, int(min(left, BATCH)))
+                    self._found = await self._next(found, int(min(left, BATCH)))
                 except PersistError:
                     return
+
+    async def _send(self, send: Send) -> None:
+        """Send what was found, of which only the text is kept meanwhile."""
+        found = self._found
+        if of_changes(found.rows) > BRIEF_CHARACTERS:
+            await self._request.turn()
+        events = _events(found)
+        found = ChangeSlice([], found.last_seq, found.more)
+        self._found = found
+        await send({"type": BODY, "body": events, "more_body": True})
+        self._request.end_response()
 
     async def _wait(self, found: ChangeSlice, seconds: float) -> None:
         """Wait until the journal has more than was found, at most ``seconds``."""
@@ -324,25 +349,21 @@ class EventStream(HttpResponse):
             await self._feed.beyond(found.last_seq, seconds)
 
     async def _next(self, found: ChangeSlice, size: int) -> ChangeSlice:
-        """Return at most ``size`` changes after those found; none where the database
-        is unavailable, after a wait."""
+        """Return at most ``size`` changes after those found; none, after a wait, where
+        the database is unavailable, or too many responses wait for their clients."""
+        request = self._request
         try:
-            await self._request.admit()
-            visible = self._query.visible(self._request)
-            return await self._feed.read(found.last_seq, size, visible)
-        except Unavailable as error:
+            await request.admit()
+            request.reserve_response(self._lacked)
+            visible = self._query.visible(request)
+            following = await self._feed.read(found.last_seq, size, visible)
+            self._lacked = of_changes(following.rows)
+            request.reserve_response(self._lacked)
+        except (TooManyRequests, Unavailable) as error:
             await asyncio.sleep(error.retry_after)
-            return ChangeSlice([], found.last_seq)
-
-
-async def _send_events(send: Send, found: ChangeSlice) -> None:
-    await send(
-        {
-            "type": "http.response.body",
-            "body": _events(found),
-            "more_body": True,
-        }
-    )
+            return ChangeSlice([], found.last_seq, more=True)
+        self._lacked = 0
+        return following
 
 
 def _events(found: ChangeSlice) -> bytes:

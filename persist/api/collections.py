@@ -1,4 +1,5 @@
-"""The routes of collections, which are answered before FastAPI's own routing.
+"""The routes of collections and of the records of a workspace. They are answered before
+FastAPI's own routing, which would take longer than the answer.
 
 Finding a collection is one look-up in a dictionary. A type that is registered at run
 time is there by being in the catalog, and the number of collections costs nothing.
@@ -19,6 +20,7 @@ from persist.api.record_lists import RecordLists
 from persist.api.record_reads import RecordReads
 from persist.api.record_writes import RecordWrites
 from persist.api.requests import UNKNOWN, Request
+from persist.api.resources import Match, tree_of
 from persist.api.responses import (
     Response,
     StreamedResponse,
@@ -30,13 +32,13 @@ from persist.api.routes import (
     COLLECTION_ROUTES,
     WORKSPACE,
     WORKSPACE_COLLECTION_ROUTES,
-    Match,
+    WORKSPACE_RECORDS,
     Route,
     level_of,
-    tree_of,
 )
 from persist.api.snapshots import snapshots_holding, take
 from persist.api.target import Target
+from persist.api.workspaces import WorkspaceRoutes
 from persist.api.write_requests import (
     Writes,
     retry_on_stale_schema,
@@ -61,10 +63,16 @@ class CollectionRoutes:
     """Answers everything below ``/api/`` and ``/workspaces/{workspace}/api/``."""
 
     def __init__(
-        self, database: Database, writes: Writes, *, require_if_match: bool
+        self,
+        database: Database,
+        writes: Writes,
+        workspaces: WorkspaceRoutes,
+        *,
+        require_if_match: bool,
     ) -> None:
         self._database = database
         self._writes = writes
+        self._workspaces = workspaces
         self._resources = tree_of(COLLECTION_ROUTES, COLLECTION)
         self._in_workspaces = tree_of(
             WORKSPACE_COLLECTION_ROUTES, WORKSPACE + COLLECTION
@@ -76,21 +84,24 @@ class CollectionRoutes:
             self,
         )
 
-    async def answer(
-        self, request: Request, segments: list[str], workspace: str = ""
-    ) -> Reply:
-        """Return the answer to a request; ``segments`` is its path below ``/api/``.
+    async def answer(self, request: Request) -> Reply | None:
+        """Return the answer to a request, or None if its path is not about records.
 
         Raises ``Forbidden``, whether or not there is such a collection.
         """
-        collection, *below = segments
+        workspace, segments = _split_workspace(request.path)
+        if workspace and segments == ["records"]:
+            return await self._list_workspace(workspace, request)
+        if segments[0] != "api" or len(segments) == 1:
+            return None
+        _, collection, *below = segments
         top = self._in_workspaces if workspace else self._resources
         matched = top.match(below)
         request.route = f"{top.path}/{UNKNOWN}"
         route = None
         if matched is not None:
             request.route = matched[0].path
-            route = matched[0].routes.get(_method(request))
+            route = matched[0].routes.get(request.method)
         level = level_of(request.method) if route is None else route.level
         request.access.require(level or Level.READ, collection, workspace)
         if workspace and _must_refresh(request, route):
@@ -104,6 +115,14 @@ class CollectionRoutes:
             route,
         )
         return await retry_on_stale_schema(self._database, attempt)
+
+    async def _list_workspace(self, workspace: str, request: Request) -> Reply | None:
+        """List the records of a workspace, of all its collections."""
+        if request.method not in ("GET", "HEAD"):
+            return None
+        request.route = WORKSPACE_RECORDS.path
+        WORKSPACE_RECORDS.authorize(request.access, {"workspace": workspace})
+        return await self._workspaces.list_workspace_records(workspace, request)
 
     async def _dispatch(
         self,
@@ -120,7 +139,7 @@ class CollectionRoutes:
         record_id = parameters.get("id", "")
         if "id" in parameters and not is_canonical(record_id):
             raise RecordNotFound(
-                f"{record_id[:80]!r} is no id: ids are canonical lower-case UUIDs"
+                f"{record_id[:80]!r} is not an id: ids are canonical lower-case UUIDs"
             )
         if route is not None:
             command = parameters.get("command", "")
@@ -192,7 +211,7 @@ class CollectionRoutes:
 
 
 def _handlers(*subjects: object) -> dict[str, Handler]:
-    """Return the handler of each route: the method that is called like its
+    """Return the handler of each route: the method that has the name of its
     operation."""
     return {
         route.operation: next(
@@ -204,9 +223,13 @@ def _handlers(*subjects: object) -> dict[str, Handler]:
     }
 
 
-def _method(request: Request) -> str:
-    """Return the method to look for; HEAD works wherever GET does."""
-    return "GET" if request.method == "HEAD" else request.method
+def _split_workspace(path: str) -> tuple[str, list[str]]:
+    """Return the workspace that a path names, ``""`` if none, and the segments behind
+    it."""
+    segments = path.split("/")[1:]
+    if len(segments) > 2 and segments[0] == "workspaces" and segments[1]:
+        return segments[1], segments[2:]
+    return "", segments
 
 
 def _must_refresh(request: Request, route: Route | None) -> bool:

@@ -1,4 +1,4 @@
-"""`/console`: a page where people look at their data, its history and its future.
+"""`/console`: the page in which people read and change records in a browser.
 
 ``static/console`` is built from the folder ``console`` of the repository. Its screens
 have addresses below `/console`, all of them answered with the same page; a file has a

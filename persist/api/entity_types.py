@@ -1,23 +1,32 @@
 """Entity types over HTTP: registering, evolving, reading and deleting them."""
 
 import asyncio
-from contextlib import closing
-from typing import Any
+from hashlib import sha256
 
+from persist.api.fastapi_routes import AuthorizedRequest
 from persist.api.query_params import dry_run_of
-from persist.api.request_bodies import documented
-from persist.api.requests import Request, json_object
+from persist.api.request_bodies import documented, json_object
+from persist.api.requests import Request
 from persist.api.responses import Response, deleted_response, json_response
-from persist.api.routers import Asked
-from persist.api.write_requests import Write, Writes, nothing, retry_on_stale_schema
+from persist.api.write_requests import (
+    Write,
+    Writes,
+    parse_nothing,
+    retry_on_stale_schema,
+)
 from persist.domain.access import Level
-from persist.domain.errors import EntityTypeNotFound, InvalidSchema
+from persist.domain.errors import (
+    EntityTypeNotFound,
+    InvalidSchema,
+    PreconditionFailed,
+)
+from persist.domain.precondition import Precondition
+from persist.domain.record import Json, dumps
 from persist.entity_types.definition import DEFINITION, FILL
 from persist.storage.database import Database
-from persist.storage.definitions import StoredDefinition
+from persist.storage.definitions import StoredDefinition, current_of
 from persist.storage.registration import Prepared, Registered, Registration
 from persist.storage.registration_plan import Action, Source
-from persist.storage.staging import Staging
 from persist.storage.unit_of_work import UnitOfWork
 from persist.storage.writer import Isolation
 
@@ -48,7 +57,7 @@ class EntityTypeRoutes:
         self._writes = writes
         self._registration = Registration(database)
 
-    async def list_entity_types(self, request: Asked) -> dict[str, Any]:
+    async def list_entity_types(self, request: AuthorizedRequest) -> Json:
         """Return the current definitions that the caller administers."""
         current = await self._database.read(lambda reader: reader.definitions.current())
         items = [
@@ -58,20 +67,21 @@ class EntityTypeRoutes:
         ]
         return {"items": items}
 
-    async def read_entity_type(self, name: str, request: Asked) -> dict[str, Any]:
-        """Return the current definition."""
+    async def read_entity_type(self, name: str, request: AuthorizedRequest) -> Response:
+        """Return the current definition, with its entity tag."""
         versions = await self._versions(name)
-        return described(next(version for version in versions if version.current))
+        current = next(version for version in versions if version.current)
+        return json_response(described(current), headers=[_etag(current)])
 
     async def list_entity_type_versions(
-        self, name: str, request: Asked
-    ) -> dict[str, Any]:
+        self, name: str, request: AuthorizedRequest
+    ) -> Json:
         """Return the definitions of all schema versions."""
         return {"items": [described(version) for version in await self._versions(name)]}
 
     async def read_entity_type_version(
-        self, name: str, number: str, request: Asked
-    ) -> dict[str, Any]:
+        self, name: str, number: str, request: AuthorizedRequest
+    ) -> Json:
         """Return the definition of one schema version."""
         for version in await self._versions(name):
             if str(version.schema_version) == number:
@@ -90,20 +100,29 @@ class EntityTypeRoutes:
             )
         return versions
 
-    async def register_entity_type(self, name: str, request: Asked) -> Response:
+    async def register_entity_type(
+        self, name: str, request: AuthorizedRequest
+    ) -> Response:
         """Register an entity type, or evolve it."""
         dry_run = dry_run_of(request.query)
+        precondition = request.precondition()
         body = await request.body()
         response = await retry_on_stale_schema(
-            self._database, lambda: self._register(name, request, body, dry_run)
+            self._database,
+            lambda: self._register(name, request, body, precondition, dry_run),
         )
         await self._database.refresh()
         return response
 
     async def _register(
-        self, name: str, request: Request, body: bytes, dry_run: bool
+        self,
+        name: str,
+        request: Request,
+        body: bytes,
+        precondition: Precondition,
+        dry_run: bool,
     ) -> Response:
-        with closing(Staging(self._database.dialect)) as staging:
+        async with self._registration.staging() as staging:
 
             async def parse() -> Prepared:
                 definition = await asyncio.to_thread(
@@ -114,6 +133,8 @@ class EntityTypeRoutes:
                 )
 
             def run(work: UnitOfWork, prepared: Prepared) -> Registered:
+                # It runs only if this is still the current definition.
+                _check(precondition, name, prepared.plan.current)
                 return prepared.run(work)
 
             location = request.address(f"/entity-types/{name}")
@@ -128,16 +149,22 @@ class EntityTypeRoutes:
             )
             return await self._writes.perform(request, write)
 
-    async def delete_entity_type(self, name: str, request: Asked) -> Response:
+    async def delete_entity_type(
+        self, name: str, request: AuthorizedRequest
+    ) -> Response:
         """Delete an entity type whose collection is empty."""
         dry_run = dry_run_of(request.query)
+        precondition = request.precondition()
         delete = self._registration.delete(name)
 
         def run(work: UnitOfWork, _: None) -> None:
+            current = current_of(work.definitions.versions(name))
+            if current is not None:
+                _check(precondition, name, current)
             delete(work)
 
         write = Write(
-            parse=nothing,
+            parse=parse_nothing,
             run=run,
             render=lambda _: deleted_response(dry_run=dry_run),
             isolation=Isolation.EXCLUSIVE,
@@ -153,12 +180,39 @@ def _registered_response(registered: Registered, location: str) -> Response:
     value["warnings"] = [
         {"pointer": pointer, "detail": detail} for pointer, detail in plan.warnings
     ]
+    headers = [_etag(plan.target)]
     if plan.action is not Action.CREATE:
-        return json_response(value)
-    return json_response(value, 201, [(b"location", location.encode())])
+        return json_response(value, headers=headers)
+    return json_response(value, 201, [*headers, (b"location", location.encode())])
 
 
-def described(version: StoredDefinition) -> dict[str, Any]:
+def _etag(version: StoredDefinition) -> tuple[bytes, bytes]:
+    """Return the header with the entity tag of a definition: its version and a hash,
+    since commands and indexes change within a version."""
+    digest = sha256(dumps(described(version)).encode()).hexdigest()
+    return b"etag", f'"{version.schema_version}-{digest[:16]}"'.encode()
+
+
+def _check(
+    precondition: Precondition, name: str, current: StoredDefinition | None
+) -> None:
+    """Raise ``PreconditionFailed`` unless the current definition, None where there is
+    none, is one that is demanded."""
+    tag = None if current is None else _etag(current)[1].decode()
+    if precondition.if_match and (tag is None or not precondition.if_match_names(tag)):
+        header = "If-Match"
+    elif tag and precondition.if_none_match and precondition.if_none_match_names(tag):
+        header = "If-None-Match"
+    else:
+        return
+    state = f"its definition is at {tag}" if tag else "there is no such entity type"
+    raise PreconditionFailed(
+        f"{header} does not hold for {name}: {state}; read it and try again",
+        revision=None,
+    )
+
+
+def described(version: StoredDefinition) -> Json:
     """Return a version of a definition as clients see it: with ``source_schema`` where
     the schema that was sent had to be converted."""
     definition = version.definition

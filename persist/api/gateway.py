@@ -1,7 +1,7 @@
 """The gateway: the outermost ASGI application.
 
 It gives every request its id and its limits, authenticates the caller, and turns every
-exception into a problem. Requests to collections are answered from here; everything
+exception into a problem. ``CollectionRoutes`` answers requests for records; everything
 else goes on to FastAPI.
 """
 
@@ -11,10 +11,10 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from contextlib import suppress
 from typing import Any
 
-from persist.api.browsers import Browsers, is_from_browser
+from persist.api.browsers import BrowserPolicy
 from persist.api.collections import CollectionRoutes, Reply
 from persist.api.headers import is_host
-from persist.api.in_flight import is_always_answered
+from persist.api.in_flight import SMALL_RESPONSE_BYTES, is_always_answered
 from persist.api.metrics import Metrics
 from persist.api.problems import problem
 from persist.api.requests import (
@@ -25,13 +25,23 @@ from persist.api.requests import (
     RequestPolicy,
     Scope,
 )
-from persist.api.responses import Headers, Receive, Send, StreamedResponse, no_content
+from persist.api.responses import (
+    Headers,
+    Receive,
+    Send,
+    StreamedResponse,
+    in_parts,
+    no_content,
+)
+from persist.api.routes import SAFE_METHODS
 from persist.domain.errors import (
     MalformedRequest,
     NotFound,
     Unavailable,
     UnsupportedTransferCoding,
 )
+
+VERSIONS = ("1.0", "1.1")
 
 MAX_TARGET_BYTES = 32_768
 """Bytes that the longest target of a request has."""
@@ -52,7 +62,7 @@ class Gateway:
         policy: RequestPolicy,
         collections: CollectionRoutes,
         metrics: Metrics,
-        browsers: Browsers,
+        browsers: BrowserPolicy,
         fastapi: Application,
     ) -> None:
         self._policy = policy
@@ -65,6 +75,7 @@ class Gateway:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive, self._policy)
+        # For log records, and for reads that end when their client leaves.
         CURRENT.set(request)
         try:
             await self._serve(request, scope, receive, send)
@@ -92,6 +103,7 @@ class Gateway:
             if reply is None:
                 await self._pass_on(request, scope, receive, send)
                 return
+            _reserve(request, reply)
         except Disconnected:
             raise
         except asyncio.CancelledError:  # the server stops and has waited long enough
@@ -104,32 +116,43 @@ class Gateway:
         request.response_begins(reply.status_code)
         head = request.method == "HEAD"
         if isinstance(reply, StreamedResponse):
-            await reply.send(send, receive, head=head)
+            await reply.send(self._in_parts(request, send), receive, head=head)
+        elif len(reply.body) > SMALL_RESPONSE_BYTES:
+            await reply.send(self._in_parts(request, send), head=head)
         else:
             await reply.send(send, head=head)
 
+    def _in_parts(self, request: Request, send: Send) -> Send:
+        """Return ``send`` that counts a large body, which can no longer be refused,
+        and sends it in parts."""
+        return in_parts(send, request.count_response, request.turn)
+
     async def _reply(self, request: Request, scope: Scope) -> Reply | None:
         """Return the reply, or None where FastAPI answers."""
-        if "refusal" in scope.get("state", ()) and not is_always_answered(request):
+        state = scope.get("state", ())
+        if "refusal" in state and not is_always_answered(request):
             raise scope["state"]["refusal"]
+        if "has_long_head" in state:
+            await request.turn()
         _check_head(scope, request)
-        if is_from_browser(request):
-            preflight = self._browsers.preflight(request)
-            if preflight is not None:
-                return preflight
-            self._browsers.check(request, scope)
-        path = request.path
-        if path == "/":
-            landing = self._browsers.landing(request)
-            if landing is not None:
-                return landing
+        reply = self._browsers.answer(request, scope)
+        if reply is not None:
+            return reply
+        # After what can be refused without knowing who asks: looking up a key may take
+        # a query.
         await request.admit()
-        self._browsers.check_cookie(request, scope)
-        _check_path(path)
-        below_collection = _below_collection(path)
-        if below_collection is not None:
-            return await self._collections.answer(request, *below_collection)
-        return no_content() if path == "*" else None
+        if request.method not in SAFE_METHODS:
+            # Once it is stored, it is answered, however large the response is.
+            self._limiter.response_bytes.check(request.caller)
+            self._browsers.check_cookie(request, scope)
+        path = request.path
+        if path == "*":
+            return no_content()
+        if path.endswith("/") and path != "/":  # resources have one path
+            raise NotFound(
+                f"there is nothing at {path}; leave the slash at its end out"
+            )
+        return await self._collections.answer(request)
 
     def _add_headers(self, request: Request, headers: Headers) -> None:
         """Add the headers that every response has."""
@@ -140,14 +163,19 @@ class Gateway:
         self, request: Request, scope: Scope, receive: Receive, send: Send
     ) -> None:
         """Let FastAPI answer."""
-        scope["state"] = {"request": request}
-        identified = self._with_headers(request, send)
+        # A copy: the server's own has to refer neither to the request, which refers to
+        # the server's, nor to what FastAPI adds.
+        scope = {**scope, "state": {"request": request}}
+        identified = self._with_headers(request, self._in_parts(request, send))
         if request.method == "HEAD":
-            scope = {**scope, "method": "GET"}
+            # FastAPI answers HEAD with 405.
+            scope["method"] = "GET"
             identified = _without_body(identified)
         # Starlette raises an exception again after handle_error has answered it.
         with suppress(Exception):
             await self._fastapi(scope, receive, identified)
+        # FastAPI notes the route that it found; a path from the client would make a
+        # label of its own.
         request.route = getattr(scope.get("route"), "path", request.route)
 
     def _with_headers(self, request: Request, send: Send) -> Send:
@@ -164,25 +192,22 @@ class Gateway:
         return with_headers
 
 
-def _below_collection(path: str) -> tuple[list[str], str] | None:
-    """Return the segments of a path behind ``/api/``, and the workspace before it."""
-    if path.startswith("/api/"):
-        return path.removeprefix("/api/").split("/"), ""
-    parts = path.split("/")
-    if len(parts) > 4 and parts[1] == "workspaces" and parts[3] == "api" and parts[2]:
-        return parts[4:], parts[2]
-    return None
+def _reserve(request: Request, reply: Reply) -> None:
+    """Count a large response to a read. Raises ``TooManyRequests`` and
+    ``Unavailable``."""
+    if isinstance(reply, StreamedResponse) or request.method not in SAFE_METHODS:
+        return
+    if len(reply.body) > SMALL_RESPONSE_BYTES:
+        request.reserve_response(len(reply.body))
 
 
 def _check_head(scope: Scope, request: Request) -> None:
-    """Raise ``MalformedRequest`` where the target or Host is not one of HTTP (RFC 9112,
-    section 3.2), and ``UnsupportedTransferCoding``."""
-    if len(scope["raw_path"]) + len(request.query) > MAX_TARGET_BYTES:
-        raise MalformedRequest(
-            f"the target of a request may have {MAX_TARGET_BYTES:,} bytes"
-        )
-    if scope["path"] == "*" and request.method != "OPTIONS":
-        raise MalformedRequest("the target * is for OPTIONS only")
+    """Check version, target, Host and transfer coding (RFC 9112, sections 2.3, 3.2 and
+    6.1). Raises ``MalformedRequest``, ``NotFound`` and
+    ``UnsupportedTransferCoding``."""
+    if scope["http_version"] not in VERSIONS:
+        raise MalformedRequest("send the request as HTTP/1.1 or HTTP/1.0")
+    _check_target(scope, request)
     headers = request.headers
     host = headers.get(b"host")
     if host is None:
@@ -197,6 +222,22 @@ def _check_head(scope: Scope, request: Request) -> None:
         headers[b"host"] = _host_of(scope["state"]["unusual_target"])
     if b"transfer-encoding" in headers:
         _check_transfer_coding(scope, request)
+
+
+def _check_target(scope: Scope, request: Request) -> None:
+    """Raise ``MalformedRequest`` for a target that is too long or for OPTIONS, and
+    ``NotFound`` for one with an encoded slash."""
+    path = scope["raw_path"]
+    if len(path) + len(request.query) > MAX_TARGET_BYTES:
+        raise MalformedRequest(
+            f"the target of a request may have {MAX_TARGET_BYTES:,} bytes"
+        )
+    if b"%2f" in path.lower():
+        # It belongs to a name, and does not separate two of them (RFC 3986, section
+        # 2.2).
+        raise NotFound("there is no address with %2F: no name has a slash")
+    if path == b"*" and request.method != "OPTIONS":
+        raise MalformedRequest("the target * is for OPTIONS only")
 
 
 def _check_transfer_coding(scope: Scope, request: Request) -> None:
@@ -229,12 +270,6 @@ def _host_of(target: bytes) -> bytes:
             " and one host with an optional port"
         )
     return authority
-
-
-def _check_path(path: str) -> None:
-    """Raise ``NotFound`` for a path that ends in a slash: resources have one path."""
-    if path.endswith("/") and path != "/":
-        raise NotFound(f"there is nothing at {path}; leave the slash at its end out")
 
 
 def _without_body(send: Send) -> Send:

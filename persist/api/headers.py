@@ -1,12 +1,11 @@
 """Values of request headers: media types, preferences, entity tags, hosts and ids."""
 
-import itertools
 import re
 from collections.abc import Sequence
 from functools import lru_cache
 
 from persist.domain.errors import MalformedRequest, UnsupportedMediaType
-from persist.domain.identifiers import new_id
+from persist.domain.identifiers import new_request_id
 from persist.domain.precondition import ANY
 
 JSON_TYPES = ("application/json",)
@@ -28,17 +27,13 @@ REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
 HOST = re.compile(
     rb"(?:[\w.~!$&'()*+;=%-]+|\[[0-9a-f:.]+\])(?::\d{0,5})?", re.IGNORECASE
 )
-IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}")
+MAX_IDEMPOTENCY_KEY_CHARACTERS = 255
+IDEMPOTENCY_KEY = re.compile(rf"[\x21-\x7e]{{1,{MAX_IDEMPOTENCY_KEY_CHARACTERS}}}")
 WEIGHT = re.compile(r"[01](\.\d{0,3})?", re.ASCII)
 CHARSET = re.compile(r"charset\s*=\s*\"?([^\s\";]+)", re.IGNORECASE)
 TAG = re.compile(r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"')
 TAGS = re.compile(rf"[\s,]*{TAG.pattern}(?:\s*,[\s,]*{TAG.pattern})*[\s,]*")
 """A list, in which elements may be empty (RFC 9110, section 5.6.1)."""
-
-PROCESS = new_id()[:18].replace("-", "")
-"""The first part of the request ids made in this process."""
-
-_count = itertools.count(1)
 
 
 @lru_cache(maxsize=256)
@@ -48,12 +43,12 @@ def is_host(value: bytes) -> bool:
     return HOST.fullmatch(value) is not None
 
 
-def sane_request_id(given: bytes | None) -> str:
+def request_id_of(given: bytes | None) -> str:
     """Return the client's ``X-Request-ID`` if it is 1 to 128 visible ASCII characters,
     otherwise a new one."""
     if given is not None and REQUEST_ID.fullmatch(text := given.decode("latin-1")):
         return text
-    return f"{PROCESS}{next(_count):x}"
+    return new_request_id()
 
 
 def media_type_of(
@@ -68,18 +63,23 @@ def media_type_of(
     encoding = content_coding or "identity"
     if encoding.lower() != "identity":
         raise UnsupportedMediaType(
-            f"the content coding {encoding[:40]!r} is not supported here",
+            f"the content coding {encoding[:40]!r} is not supported; send the body"
+            " without Content-Encoding",
             accepted,
         )
     if given is None or given in accepted:
         return given or accepted[0]
     name, _, parameters = given.partition(";")
     charset = CHARSET.search(parameters)
-    if name.strip().lower() not in accepted or (
-        charset and charset[1].lower() not in ("utf-8", "utf8")
-    ):
+    if name.strip().lower() not in accepted:
         raise UnsupportedMediaType(
-            f"the media type {given[:100]!r} is not supported here", accepted
+            f"the media type {given[:100]!r} is not supported here; send"
+            f" {' or '.join(accepted)}",
+            accepted,
+        )
+    if charset and charset[1].lower() not in ("utf-8", "utf8"):
+        raise UnsupportedMediaType(
+            f"the charset {charset[1][:40]!r} is not supported; send UTF-8", accepted
         )
     return name.strip().lower()
 

@@ -1,10 +1,13 @@
 """Admission control: how many connections and requests one process answers at once, and
-how much memory and disk their bodies take."""
+how much memory and disk their bodies and responses take."""
 
 from typing import Protocol
 
 from persist.storage.shares import SERVICE, Shares
 from persist.storage.spool import share_of_disk
+
+SMALL_RESPONSE_BYTES = 65_536
+"""Bytes of a response that are not counted: a connection has as many at any time."""
 
 ALWAYS_ANSWERED = "/health/"
 """The prefix of paths that are answered however busy the process is."""
@@ -12,7 +15,7 @@ ALWAYS_ANSWERED = "/health/"
 
 class Admitted(Protocol):
     """What is limited of a request: ``body_bytes`` its body takes in memory, and
-    ``spooled_bytes`` on the disk.
+    ``spooled_bytes`` on the disk; ``response_bytes`` its response takes in memory.
 
     ``counted_in`` are the shares in which the request counts as one of ``caller``.
     """
@@ -22,6 +25,7 @@ class Admitted(Protocol):
     counted_in: Shares | None
     body_bytes: int
     spooled_bytes: int
+    response_bytes: int
 
 
 def is_always_answered(request: Admitted) -> bool:
@@ -39,12 +43,15 @@ class InFlightLimiter:
         requests: int,
         body_bytes: int,
         spooled_bytes: int,
+        response_bytes: int,
     ) -> None:
         self.connections = Shares("open connections", connections)
+        # As many again: one that is refused has to stay open until it has read why.
         self.refused_connections = Shares("refused connections", connections)
         self.requests = Shares("requests in progress", requests)
         self.waiting = Shares("requests that wait for changes", connections)
         self.body_bytes = Shares("large bodies that arrive", body_bytes)
+        self.response_bytes = Shares("large responses under way", response_bytes)
         self._spool_limit = spooled_bytes
         self.spooled_bytes = Shares("bytes in the temporary folder", spooled_bytes)
 
@@ -81,9 +88,31 @@ class InFlightLimiter:
         """Count bytes of a body that go to the disk, of which all bodies take a share.
         Raises ``TooManyRequests`` and ``Unavailable``."""
         shares = self.spooled_bytes
+        # Each time, because others fill the disk as well.
         shares.limit = min(self._spool_limit, share_of_disk(shares.taken))
         shares.take(request.caller, size)
         request.spooled_bytes += size
+
+    def respond(self, request: Admitted, size: int) -> None:
+        """Count a response of a size until the client has taken it. Raises
+        ``TooManyRequests`` and ``Unavailable``."""
+        more = size - request.response_bytes
+        if size > SMALL_RESPONSE_BYTES and more > 0:
+            self.response_bytes.take(request.caller, more)
+            request.response_bytes = size
+
+    def count_response(self, request: Admitted, size: int) -> None:
+        """Count a response of a size that can no longer be refused."""
+        more = size - request.response_bytes
+        if size > SMALL_RESPONSE_BYTES and more > 0:
+            self.response_bytes.count(request.caller, more)
+            request.response_bytes = size
+
+    def end_response(self, request: Admitted) -> None:
+        """Count no longer what the client has taken of a response."""
+        if request.response_bytes:
+            self.response_bytes.give_back(request.caller, request.response_bytes)
+            request.response_bytes = 0
 
     def leave(self, request: Admitted) -> None:
         """Release what a request took."""
@@ -94,9 +123,12 @@ class InFlightLimiter:
             self.body_bytes.give_back(caller, request.body_bytes)
         if request.spooled_bytes:
             self.spooled_bytes.give_back(caller, request.spooled_bytes)
+        if request.response_bytes:
+            self.response_bytes.give_back(caller, request.response_bytes)
 
     def _move(self, request: Admitted, shares: Shares, caller: str) -> None:
         if request.counted_in is not None:
+            # Given back first: a caller at its limit may move.
             request.counted_in.give_back(request.caller)
         request.counted_in = None
         request.caller = caller

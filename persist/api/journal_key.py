@@ -13,6 +13,7 @@ MISSING_LIBRARY = (
     "cryptography is not installed: pip install 'persist-service[signing]'"
 )
 PUBLIC_KEY_BYTES = 32
+"""Bytes of a public key of Ed25519."""
 
 
 class UnusableKey(Exception):
@@ -31,10 +32,10 @@ class JournalKey:
             raise UnusableKey(f"{file} cannot be read: {error.strerror}") from None
         except (TypeError, ValueError):
             raise UnusableKey(
-                f"{file} is no private key in PEM (PKCS#8) without a password"
+                f"{file} is not a private key in PEM (PKCS#8) without a password"
             ) from None
         if not isinstance(self._key, ed25519.Ed25519PrivateKey):
-            raise UnusableKey(f"{file} is no Ed25519 key")
+            raise UnusableKey(f"{file} is not an Ed25519 key")
 
     def sign(self, seal_hash: str) -> dict[str, str]:
         """Return the members of a signed head."""
@@ -73,10 +74,11 @@ def _public_key(file: Path) -> Any:
         raise UnusableKey(f"{file} cannot be read: {error.strerror}") from None
     except ValueError:
         raise UnusableKey(
-            f"{file} is no public key in PEM, nor {PUBLIC_KEY_BYTES} bytes in base64"
+            f"{file} is neither a public key in PEM nor {PUBLIC_KEY_BYTES} bytes in"
+            " base64"
         ) from None
     if not isinstance(key, ed25519.Ed25519PublicKey):
-        raise UnusableKey(f"{file} is no Ed25519 key")
+        raise UnusableKey(f"{file} is not an Ed25519 key")
     return key
 
 

@@ -7,9 +7,9 @@ with has its process id as the label ``worker``.
 """
 
 import asyncio
+import collections
 import os
 from bisect import bisect_left
-from collections import Counter as Tally
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -25,14 +25,15 @@ from prometheus_client import (
     Histogram,
     disable_created_metrics,
     generate_latest,
+    values,
 )
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from prometheus_client.registry import Collector
 
+from persist.api.fastapi_routes import AuthorizedRequest
 from persist.api.in_flight import InFlightLimiter
-from persist.api.routers import Asked
 from persist.domain.errors import Unavailable
 from persist.storage.database import Database
 from persist.storage.statistics import Statistics
@@ -70,6 +71,7 @@ USED = {
     "requests_following": "Requests that wait for changes.",
     "bodies_bytes": "Memory that large bodies take.",
     "spooled_bytes": "Bytes of bodies in the temporary folder.",
+    "responses_bytes": "Memory that large responses under way take.",
     "writes_waiting": "Writes that run or wait for the next commit.",
     "finds_waiting": "Reads by key that wait for the database.",
     "reads_in_threads": "Other reads that run or wait in threads.",
@@ -113,8 +115,10 @@ class BulkHistogram(Histogram):
     def observe_all(self, amounts: Sequence[float]) -> None:
         """Observe each of the amounts."""
         bounds = self._upper_bounds
-        tally = Tally([bisect_left(bounds, amount) for amount in amounts])
-        for position, count in tally.items():
+        counts = collections.Counter(
+            [bisect_left(bounds, amount) for amount in amounts]
+        )
+        for position, count in counts.items():
             self._buckets[position].inc(count)
         self._sum.inc(sum(amounts))
 
@@ -128,6 +132,9 @@ class Metrics:
     """Everything that ``/metrics`` shows."""
 
     def __init__(self, limiter: InFlightLimiter, database: Database) -> None:
+        # The class was chosen when prometheus_client was imported, when the folder of
+        # several processes may not have been known.
+        values.ValueClass = values.get_value_class()  # type: ignore[no-untyped-call]
         self._database = database
         self._reading: asyncio.Task[Statistics] | None = None
         self._statistics: Statistics | None = None
@@ -158,6 +165,7 @@ class Metrics:
             "requests_following": limiter.waiting,
             "bodies_bytes": limiter.body_bytes,
             "spooled_bytes": limiter.spooled_bytes,
+            "responses_bytes": limiter.response_bytes,
             "writes_waiting": database.used.writes,
             "finds_waiting": database.used.finds,
             "reads_in_threads": database.used.reads,
@@ -187,6 +195,7 @@ class Metrics:
         """Count a request whose response is complete."""
         observed = self._observed[request.method, request.route, request.status]
         observed.append(request.seconds)
+        # In batches, because prometheus_client takes a lock for each amount.
         if len(observed) >= OBSERVED_REQUESTS:
             self.observe()
 
@@ -202,6 +211,7 @@ class Metrics:
     def _route_metrics(self, method: str, route: str, status: int) -> _RouteMetrics:
         """Return the labelled metrics, which are kept: a look-up by labels costs more
         than the observation."""
+        # Clients may send any word as a method, and each would be a series for ever.
         known = method if method in METHODS else "other"
         labels = (known, route, str(status))
         metrics = _RouteMetrics(
@@ -233,6 +243,7 @@ class Metrics:
         self.observe()
         self._set_gauges()
         await self._read_statistics()
+        # Writing the text of many routes takes milliseconds.
         return await asyncio.to_thread(self._text)
 
     def _text(self) -> bytes:
@@ -249,6 +260,8 @@ class Metrics:
         if self._reading is None or self._reading.done():
             self._reading = asyncio.create_task(self._database.statistics.collect())
         reading = self._reading  # scrapes at the same time share it
+        # Without the database the scrape has the other metrics, and says that it is
+        # down.
         done, _ = await asyncio.wait([reading], timeout=DATABASE_SECONDS)
         if done:
             try:
@@ -320,7 +333,7 @@ class MetricsRoutes:
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
 
-    async def metrics(self, request: Asked) -> PlainTextResponse:
+    async def metrics(self, request: AuthorizedRequest) -> PlainTextResponse:
         """Return all metrics."""
         text = await self._metrics.text()
         return PlainTextResponse(text, media_type=CONTENT_TYPE_PLAIN_0_0_4)

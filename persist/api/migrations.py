@@ -4,16 +4,16 @@ plans."""
 import inspect
 import json
 from contextlib import closing
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import Path
 
 from persist.api import pagination
+from persist.api.fastapi_routes import AuthorizedRequest
 from persist.api.query_params import controls, flag, page_size, pairs_of
 from persist.api.request_bodies import Body
 from persist.api.requests import Request
 from persist.api.responses import Response, json_response
-from persist.api.routers import Asked
 from persist.api.snapshots import contents_of
 from persist.api.write_requests import Write, Writes, retry_on_stale_schema
 from persist.domain.access import EVERY, Level
@@ -21,6 +21,7 @@ from persist.domain.entity_type import EntityType, Kind
 from persist.domain.errors import MigrationNotFound, UniqueViolation, WorkspaceNotFound
 from persist.domain.identifiers import is_canonical
 from persist.domain.migration import MigrationStep
+from persist.domain.record import Json
 from persist.domain.workspace import DEFAULT
 from persist.storage.database import Database
 from persist.storage.layout import Layout
@@ -57,7 +58,7 @@ class MigrationRoutes:
         self._database = database
         self._writes = writes
 
-    async def list_migration_plans(self, request: Asked) -> dict[str, Any]:
+    async def list_migration_plans(self, request: AuthorizedRequest) -> Json:
         """Return the plans of the collections that the caller administers."""
         await self._database.refresh()
         layouts = [
@@ -68,8 +69,8 @@ class MigrationRoutes:
         return {"items": [await self._plan(layout) for layout in layouts]}
 
     async def read_migration_plan(
-        self, collection: str, request: Asked
-    ) -> dict[str, Any]:
+        self, collection: str, request: AuthorizedRequest
+    ) -> Json:
         """Return the plan of one collection."""
         await self._database.refresh()
         return await self._plan(self._database.catalog.get(collection))
@@ -88,7 +89,7 @@ class MigrationRoutes:
             "records": records,
         }
 
-    async def list_migrations(self, request: Asked) -> Response:
+    async def list_migrations(self, request: AuthorizedRequest) -> Response:
         """Return a page of the completed runs, the newest first.
 
         Those that the caller may not see count as items of the page.
@@ -118,8 +119,8 @@ class MigrationRoutes:
         return await self._database.read(read, brief=False)
 
     async def read_migration(
-        self, migration_id: MigrationId, request: Asked
-    ) -> dict[str, Any]:
+        self, migration_id: MigrationId, request: AuthorizedRequest
+    ) -> Json:
         """Return one completed run."""
         text = None
         if is_canonical(migration_id):
@@ -132,23 +133,23 @@ class MigrationRoutes:
             raise MigrationNotFound(
                 f"there is no migration {shortened}; GET /migrations lists them"
             )
-        report: dict[str, Any] = json.loads(text)
+        report: Json = json.loads(text)
         collections = _collections(report)
         request.access.require_all(Level.ADMIN, collections)
         return report
 
-    async def restore(self, request: Asked) -> Response:
+    async def restore(self, request: AuthorizedRequest) -> Response:
         """Restore a snapshot through the migration plans, and return the report."""
         control = controls(pairs_of(request.query), ("dry_run",))
         body = await request.body()
         wanted = BODY.read(body)
         dry_run = flag(control, "dry_run") or wanted["dry_run"]
-        order = _request(wanted)
+        restore_request = _request(wanted)
 
         async def attempt() -> Response:
             await self._database.refresh()
-            await self._require(request, order)
-            return await self._restore(request, order, body, dry_run=dry_run)
+            await self._require(request, restore_request)
+            return await self._restore(request, restore_request, body, dry_run=dry_run)
 
         async with self._database.job():
             response = await retry_on_stale_schema(self._database, attempt)
@@ -156,18 +157,26 @@ class MigrationRoutes:
         return response
 
     async def _restore(
-        self, request: Request, order: RestoreRequest, body: bytes, *, dry_run: bool
+        self,
+        request: Request,
+        restore_request: RestoreRequest,
+        body: bytes,
+        *,
+        dry_run: bool,
     ) -> Response:
         database = self._database
         jobs = database.jobs
         with closing(Staging(database.dialect)) as staging:
-            restore = Restore(staging, database.catalog, order, request.origin)
+            restore = Restore(
+                staging, database.catalog, restore_request, request.origin
+            )
 
             async def parse() -> None:
-                content = database.snapshots.content(order.snapshot)
-                await jobs.run(restore.prepare, content)
+                await jobs.run(restore.prepare, database.snapshots)
+                if restore.is_exclusive:
+                    write.isolation = Isolation.EXCLUSIVE
 
-            def render(report: dict[str, Any]) -> Response:
+            def render(report: Json) -> Response:
                 location = request.address(f"/migrations/{report['id']}")
                 header = (b"location", location.encode())
                 return json_response(
@@ -181,7 +190,7 @@ class MigrationRoutes:
                 run=lambda work, _: restore.run(work),
                 render=render,
                 body=body,
-                isolation=Isolation.EXCLUSIVE,
+                isolation=Isolation.SEPARATE,
                 dry_run=dry_run,
                 staging=staging,
             )
@@ -190,17 +199,21 @@ class MigrationRoutes:
             except UniqueViolation as error:
                 raise await jobs.run(restore.writer.refusal, error) from None
 
-    async def _require(self, request: Request, order: RestoreRequest) -> None:
+    async def _require(self, request: Request, restore_request: RestoreRequest) -> None:
         """Raise ``Forbidden`` unless the caller administers what the snapshot holds and
         where it goes: every workspace of a type that has to be registered, and all of a
         workspace that has to be declared."""
         if request.access.allows(Level.ADMIN):
             return
-        taken = await contents_of(self._database, order.snapshot)
+        taken = await contents_of(self._database, restore_request.snapshot)
         catalog = self._database.catalog
         required: list[tuple[str, str | None]] = [*taken]
         for name, workspace in taken:
-            into = workspace if order.workspace is None else order.workspace
+            into = (
+                workspace
+                if restore_request.workspace is None
+                else restore_request.workspace
+            )
             is_known = name in catalog.layouts
             required.append((name, into if is_known else None))
             is_declared = into == DEFAULT or into in catalog.workspaces
@@ -209,12 +222,12 @@ class MigrationRoutes:
         request.access.require_all(Level.ADMIN, required)
 
 
-def _collections(report: dict[str, Any]) -> list[tuple[str, None]]:
+def _collections(report: Json) -> list[tuple[str, None]]:
     """Return the collections of a run, in every workspace."""
     return [(collection["name"], None) for collection in report["collections"]]
 
 
-def _request(wanted: dict[str, Any]) -> RestoreRequest:
+def _request(wanted: Json) -> RestoreRequest:
     """Return the restore that a body asks for. Raises ``WorkspaceNotFound``."""
     workspace = wanted.get("workspace")
     if workspace == DEFAULT:

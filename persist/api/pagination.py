@@ -1,19 +1,16 @@
 """Pages: their JSON, the link to the next one, and cursors, which hold where a page
 ended in a form that fits one query and means nothing to the client."""
 
-import asyncio
 import base64
 import json
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 from persist.api.requests import Request
 from persist.api.responses import JSON, Response
 from persist.domain.errors import InvalidQuery
 from persist.domain.identifiers import is_canonical
 from persist.domain.record import dumps
-from persist.storage.result_size import BRIEF_CHARACTERS, Characters
-from persist.storage.sql import Row
 
 MAX_CURSOR_CHARACTERS = 16_384
 """Characters of a cursor: half of what the target of a request may have."""
@@ -40,18 +37,6 @@ def page_response(
         )
         headers.append((b"link", link.encode()))
     return Response(200, text.encode(), headers)
-
-
-Rendered = TypeVar("Rendered")
-
-
-async def rendered(
-    render: Callable[[], Rendered], rows: Sequence[Row], characters: Characters
-) -> Rendered:
-    """Call ``render`` for the rows of a page, in a thread if they are large."""
-    if characters(rows) > BRIEF_CHARACTERS:
-        return await asyncio.to_thread(render)
-    return render()
 
 
 def next_link(path: str, query: bytes, cursor: str) -> str:
@@ -84,11 +69,11 @@ def decode(cursor: str, bound: str) -> list[Any]:
     try:
         content = json.loads(base64.b64decode(padded, b"-_", validate=True))
     except (ValueError, RecursionError):
-        raise foreign() from None
+        raise foreign_cursor() from None
     if not isinstance(content, list) or not content:
-        raise foreign()
+        raise foreign_cursor()
     if content[0] != bound:
-        raise other_query()
+        raise cursor_of_other_query()
     return content[1:]
 
 
@@ -96,13 +81,13 @@ def id_in(cursor: str, bound: str) -> str:
     """Return the id in a cursor that has nothing else. Raises ``InvalidQuery``."""
     position = decode(cursor, bound)
     if len(position) != 1 or not isinstance(position[0], str):
-        raise foreign()
+        raise foreign_cursor()
     if not is_canonical(position[0]):
-        raise foreign()
+        raise foreign_cursor()
     return position[0]
 
 
-def other_query() -> InvalidQuery:
+def cursor_of_other_query() -> InvalidQuery:
     """Return the refusal of a cursor of another list."""
     return InvalidQuery(
         "the cursor belongs to another collection, workspace or query; start again"
@@ -110,7 +95,7 @@ def other_query() -> InvalidQuery:
     )
 
 
-def foreign() -> InvalidQuery:
+def foreign_cursor() -> InvalidQuery:
     """Return the refusal of a cursor that this service did not make."""
     return InvalidQuery(
         "the cursor is not one that this service made; start again without it"

@@ -13,9 +13,12 @@ from persist.storage.journal import past_record
 from persist.storage.layout import Layout
 from persist.storage.moments import Moment
 from persist.storage.past_reader import PastCollection
-from persist.storage.reader import LocatedRow, Reader
-from persist.storage.result_size import FEW_ROWS, fitting, of_records
+from persist.storage.reader import TABLES_PER_STATEMENT, LocatedRow, Reader
+from persist.storage.result_size import fitting, of_records
 from persist.storage.sql import Row
+
+BRIEF_TABLES = 8
+"""Tables of a page whose SQL is written in a few milliseconds."""
 
 SORT_VALUES = 6
 """Where the sort values of a row begin."""
@@ -68,7 +71,7 @@ async def page_as_of(
         erased = reader.erased_count(layout, workspace, query, until)
         return PastPage(rows[:kept], cursor, total, erased)
 
-    return await database.read(read, brief=not asked.query.searches_text)
+    return await database.read(read, brief=asked.query.is_brief)
 
 
 def _end(rows: list[LocatedRow], *, more: bool) -> tuple[str, str] | None:
@@ -86,7 +89,6 @@ async def records_page(
     asked: Listing,
 ) -> LocatedPage:
     """Return a page of the records of a workspace, now or at a moment."""
-    size = asked.query.limit or 0
     query = asked.query
     moment = asked.as_of
 
@@ -111,10 +113,12 @@ async def records_page(
         )
         return LocatedPage(rows, cursor, erased)
 
+    brief = len(layouts) <= BRIEF_TABLES
     if moment is None:
-        read = size + 2 * len(layouts)
-        return await database.read(read_present, consistent=read > FEW_ROWS)
-    return await database.read(lambda reader: read_past(reader, moment))
+        # One statement sees one moment by itself.
+        several = len(layouts) > TABLES_PER_STATEMENT
+        return await database.read(read_present, consistent=several, brief=brief)
+    return await database.read(lambda reader: read_past(reader, moment), brief=brief)
 
 
 async def trash_page(
@@ -143,7 +147,7 @@ async def trash_page(
     return await database.read(
         read,
         consistent=asked.count,
-        brief=not query.searches_text,
+        brief=query.is_brief,
     )
 
 

@@ -2,15 +2,16 @@
 of their statuses."""
 
 import logging
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 
-from persist.api.hints import hint
 from persist.api.requests import Request
 from persist.api.responses import PROBLEM, Headers, Response
 from persist.domain import errors
+from persist.domain.access import Access, Level
 from persist.domain.errors import PersistError, Refused
-from persist.domain.record import dumps
+from persist.domain.record import Json, dumps
+from persist.domain.suggestions import did_you_mean
+from persist.domain.workspace import DEFAULT
 
 logger = logging.getLogger(__name__)
 
@@ -42,8 +43,11 @@ RETRY_AFTER = b"retry-after"
 def status_of(kind: type[PersistError]) -> int:
     """Return the HTTP status of an error: that of its class or of the nearest base
     class."""
+    # Not by a loop over the table: a class may have a status of its own below a base
+    # that has one, as ``IdempotencyMismatch`` does.
     known = (base for base in kind.__mro__ if base in STATUSES)
-    return STATUSES[next(known)]
+    nearest = next(known)
+    return STATUSES[nearest]
 
 
 def catalogue() -> dict[str, type[PersistError]]:
@@ -60,18 +64,20 @@ def catalogue() -> dict[str, type[PersistError]]:
 
 
 def problem(error: BaseException, request: Request) -> Response:
-    """Return the response to a request that failed. An exception that is no refusal is
-    logged, and answered with 500 without a word about the inside."""
+    """Return the response to a request that failed. Any other exception than a
+    refusal is logged, and answered with 500 without a word about the cause."""
     if isinstance(error, errors.Unavailable | errors.OutcomeUnknown):
         logger.warning("answered 503: %s", error.detail)
     if not isinstance(error, PersistError):
         logger.error("%s failed", request.instance, exc_info=error)
+        _forget_frames(error)
         error = PersistError(
             "the service failed on this request; its log has the request_id"
         )
+    _forget_frames(error)
     status = status_of(type(error))
-    detail = error.detail + hint(error, request.access)
-    members: dict[str, Any] = {
+    detail = error.detail + _hint(error, request.access)
+    members: Json = {
         "type": f"/problems/{error.code}",
         "title": error.title,
         "status": status,
@@ -85,6 +91,17 @@ def problem(error: BaseException, request: Request) -> Response:
     text = dumps(members | error.members)
     headers = [PROBLEM, *_headers(error)]
     return Response(status, text.encode(), headers)
+
+
+def _forget_frames(error: BaseException | None) -> None:
+    """Drop the frames through which an exception has passed.
+
+    They refer to it in a circle, and so would keep the body and the record of its
+    request until the garbage collector looks at all objects.
+    """
+    while error is not None:
+        error.__traceback__ = None
+        error = error.__context__
 
 
 def _headers(error: PersistError) -> Headers:  # noqa: PLR0911 - a table of errors
@@ -113,3 +130,27 @@ def _accepted(types: Sequence[str]) -> tuple[bytes, bytes]:
     name = b"accept-patch" if is_patch else b"accept"
     listed = ", ".join(types)
     return name, listed.encode()
+
+
+def _hint(error: PersistError, access: Access) -> str:
+    """Return the end of a detail that names the collections that the caller may
+    read."""
+    match error:
+        case errors.CollectionNotFound():
+            known = _readable(access, error.others)
+            meant = did_you_mean(error.name, known)
+            return meant or "; GET /collections lists them"
+        case errors.CollectionNotInWorkspace():
+            names = _readable(access, error.collections, error.workspace)
+            if names:
+                listed = ", ".join(names)
+                return f". You may read {listed} in it"
+    return ""
+
+
+def _readable(
+    access: Access,
+    collections: Iterable[str],
+    workspace: str = DEFAULT,
+) -> list[str]:
+    return [name for name in collections if access.allows(Level.READ, name, workspace)]

@@ -17,7 +17,7 @@ from persist.api.query_filters import (
     unknown_field,
     unknown_name,
 )
-from persist.domain.entity_type import EntityType, Kind, PastType
+from persist.domain.entity_type import EntityType, Kind
 from persist.domain.errors import InvalidQuery
 from persist.domain.field import DELETION, ENVELOPE, Field, FieldType
 from persist.domain.field_types import TEXT_TYPES, stored_time
@@ -36,14 +36,19 @@ MAX_WAIT_SECONDS = 30
 """Seconds that a long poll waits at most."""
 
 MAX_SORT_KEYS = 16
+"""Fields that ``sort`` may name."""
 
-FILTERS = frozenset(("filter",))
 NANOSECONDS = re.compile(r"(?<=\.\d{6})\d{1,20}(?=[Zz+-])", re.ASCII)
 """The digits of a second's fraction beyond microseconds."""
 
-PAGE = frozenset(("sort", "fields", "limit", "cursor", "count", "as_of"))
-UNPAGED = frozenset(("sort", "fields", "as_of"))
-MULTIPLE = frozenset(("limit", "cursor", "filter", "as_of"))
+EXPORT_PARAMETERS = frozenset(("filter", "sort", "fields", "as_of"))
+"""The parameters of an export that are not filters of one field."""
+
+LIST_PARAMETERS = EXPORT_PARAMETERS | {"limit", "cursor", "count"}
+"""The parameters of a list, likewise."""
+
+WORKSPACE_PARAMETERS = frozenset(("limit", "cursor", "filter", "as_of"))
+"""The parameters of a list of several collections, likewise."""
 
 SEQ_DIGITS = 20
 """Digits of a ``seq`` that are read: one of 64 bits has fewer."""
@@ -53,7 +58,8 @@ SEQ_DIGITS = 20
 class Listing:
     """A list request: the query, and what its answer contains.
 
-    ``as_of`` is the moment that is asked for, None for the present.
+    ``as_of`` is the moment that is asked for, None for the present; ``time`` is the
+    time that the first page named, None where it named none.
     """
 
     query: Query
@@ -61,6 +67,7 @@ class Listing:
     count: bool
     digest: str
     as_of: Moment | None = None
+    time: str | None = None
 
 
 def pairs_of(query: bytes) -> Pairs:
@@ -129,13 +136,13 @@ def flag(
     return given == "true"
 
 
-def natural(
+def integer_of(
     values: dict[str, str],
     name: str,
     default: int | None = None,
-    least: int = 1,
+    minimum: int = 1,
 ) -> int | None:
-    """Return a parameter that is a whole number of at least ``least``."""
+    """Return a parameter that is a whole number of at least ``minimum``."""
     given = values.get(name)
     if given is None:
         return default
@@ -145,13 +152,15 @@ def natural(
             given,
             re.ASCII,
         )
-        or int(given) < least
+        or int(given) < minimum
     ):
-        raise InvalidQuery(f"{name} is a whole number from {least}, not {given[:40]!r}")
+        raise InvalidQuery(
+            f"{name} is a whole number from {minimum}, not {given[:40]!r}"
+        )
     return int(given)
 
 
-def split(
+def split_filters(
     pairs: Pairs,
     known: Iterable[str],
 ) -> tuple[dict[str, str], Pairs]:
@@ -169,10 +178,10 @@ def listing(
 
     Raises ``InvalidQuery``, which names the nearest known parameter or field.
     """
-    known = (PAGE if paged else UNPAGED) | FILTERS
-    control, filters = split(pairs_of(query), known)
+    known = LIST_PARAMETERS if paged else EXPORT_PARAMETERS
+    control, filters = split_filters(pairs_of(query), known)
     digest = _digest(entity_type.name, workspace, filters, control)
-    position, as_of = _position_and_moment(control, digest)
+    position, as_of, time = _position_and_moment(control, digest)
     if as_of is not None:
         entity_type = entity_type.past
     where, values = conditions(entity_type, filters, control, known)
@@ -181,7 +190,7 @@ def listing(
     after = None if position is None else _after(position, sort)
     found = Query(where, values, sort, after, limit)
     fields = _fields(entity_type, control["fields"]) if "fields" in control else None
-    return Listing(found, fields, flag(control, "count"), digest, as_of)
+    return Listing(found, fields, flag(control, "count"), digest, as_of, time)
 
 
 NEWEST_DELETION_FIRST: tuple[SortKey, ...] = (
@@ -196,8 +205,8 @@ def trash_listing(entity_type: EntityType, workspace: str, query: bytes) -> List
 
     Raises ``InvalidQuery``, which names the nearest known parameter or field.
     """
-    known = (PAGE | FILTERS) - {"as_of"}
-    control, filters = split(pairs_of(query), known)
+    known = LIST_PARAMETERS - {"as_of"}
+    control, filters = split_filters(pairs_of(query), known)
     digest = _digest(f"{entity_type.name}/trash", workspace, filters, control)
     deleted = entity_type.trash
     where, values = conditions(deleted, filters, control, known)
@@ -222,43 +231,57 @@ def moment_of(control: dict[str, str]) -> Moment | None:
     if given is None:
         return None
     if given.isascii() and given.isdigit():
+        # Converting thousands of digits would take long, and any of them is beyond the
+        # last change.
         significant = given.lstrip("0")[:SEQ_DIGITS]
         return min(int(significant or "0"), INT64[-1])
     try:
         # Seals have microseconds, so digits beyond them make no difference.
         return stored_time(NANOSECONDS.sub("", given))
-    except ValueError as error:
+    except ValueError:
+        hint = "; a + is written %2B in a query string" if " " in given else ""
         raise InvalidQuery(
-            f"as_of is the seq of a change or a time, not {given[:40]!r}: {error}"
+            "as_of is the seq of a change or a time from year 1 to 9999, such as"
+            f" 2026-11-22T17:00:00Z, not {given[:40]!r}{hint}"
         ) from None
 
 
 def _position_and_moment(
     control: dict[str, str], digest: str
-) -> tuple[list[object] | None, Moment | None]:
-    """Return where the page before ended, and the moment of the list.
+) -> tuple[list[object] | None, Moment | None, str | None]:
+    """Return where the page before ended, the moment of the list, and the time that
+    its first page named.
 
-    A cursor carries the moment of its first page.
+    A cursor carries the moment and the time. Raises ``InvalidQuery``.
     """
     as_of = moment_of(control)
     if "cursor" not in control:
-        return None, as_of
+        return None, as_of, as_of if isinstance(as_of, str) else None
     position = pagination.decode(control["cursor"], digest)
     if not position or not isinstance(position[0], dict):
         if as_of is not None:
-            raise pagination.other_query()
-        return position, None
-    carried = position.pop(0).get("as_of")
-    if type(carried) is not int or carried not in INT64 or carried < 0:
-        raise pagination.foreign()
-    if isinstance(as_of, int) and as_of != carried:
-        raise pagination.other_query()
-    return position, carried
+            raise pagination.cursor_of_other_query()
+        return position, None, None
+    seq, time = _moment_in_cursor(position.pop(0))
+    if as_of is not None and as_of not in (seq, time):
+        raise pagination.cursor_of_other_query()
+    return position, seq, time
+
+
+def _moment_in_cursor(moment: dict[str, object]) -> tuple[int, str | None]:
+    """Return the ``seq`` and the time in a cursor. Raises ``InvalidQuery``."""
+    seq = moment.get("as_of")
+    time = moment.get("time")
+    if type(seq) is not int or seq not in INT64 or seq < 0:
+        raise pagination.foreign_cursor()
+    if time is not None and not isinstance(time, str):
+        raise pagination.foreign_cursor()
+    return seq, time
 
 
 def page_size(control: dict[str, str]) -> int:
     """Return how many items a page may have: ``limit``, within its bounds."""
-    wanted = natural(control, "limit", DEFAULT_LIMIT)
+    wanted = integer_of(control, "limit", DEFAULT_LIMIT)
     return min(wanted or DEFAULT_LIMIT, MAX_LIMIT)
 
 
@@ -281,12 +304,12 @@ def workspace_listing(workspace: str, query: bytes) -> Listing:
 
     Raises ``InvalidQuery``.
     """
-    control, filters = split(pairs_of(query), MULTIPLE)
+    control, filters = split_filters(pairs_of(query), WORKSPACE_PARAMETERS)
     where, values = conditions(
         ENVELOPE_ONLY,
         filters,
         control,
-        MULTIPLE,
+        WORKSPACE_PARAMETERS,
     )
     digest = _digest(
         "",
@@ -295,10 +318,10 @@ def workspace_listing(workspace: str, query: bytes) -> Listing:
         control,
     )
     sort = _BY_ID_AND_COLLECTION
-    position, as_of = _position_and_moment(control, digest)
+    position, as_of, time = _position_and_moment(control, digest)
     after = None if position is None else _after(position, sort)
     found = Query(where, values, sort, after, page_size(control))
-    return Listing(found, None, False, digest, as_of)
+    return Listing(found, None, False, digest, as_of, time)
 
 
 def _sort(entity_type: EntityType, text: str) -> tuple[SortKey, ...]:
@@ -312,6 +335,7 @@ def _sort(entity_type: EntityType, text: str) -> tuple[SortKey, ...]:
         keys.append(key)
     if len(keys) > MAX_SORT_KEYS:
         raise InvalidQuery(f"sort may name {MAX_SORT_KEYS} fields, not {len(keys)}")
+    # Every page needs a last record that no other one equals.
     if keys[-1].field != ENVELOPE["id"]:
         keys.append(SortKey(ENVELOPE["id"], keys[-1].descending))
     return tuple(keys)
@@ -323,8 +347,8 @@ def _sort_field(entity_type: EntityType, name: str) -> Field:
         raise unknown_field(entity_type, name)
     if not found.is_scalar:
         raise InvalidQuery(
-            f"records cannot be sorted by {found.name}: its values are not all of one"
-            " scalar type"
+            f"records cannot be sorted by {found.name}: the schema does not say that"
+            " all of its values are of one scalar type"
         )
     return found
 
@@ -335,12 +359,15 @@ def _fields(entity_type: EntityType, text: str) -> tuple[str, ...]:
 
 
 def _member(entity_type: EntityType, name: str) -> str:
-    for known in (name, name.removeprefix("data.")):
+    inner = name.removeprefix("data.")
+    for known in (name, inner):
         if known in entity_type.fields:
             return known
-    if isinstance(entity_type, PastType) and name.startswith("data."):
-        return name.removeprefix("data.")
-    raise unknown_field(entity_type, name)
+    # One that a branch of the schema declares, or that an open object may have.
+    path = (name,) if inner == name else ("data", inner)
+    if entity_type.field_of(path) is None:
+        raise unknown_field(entity_type, name)
+    return inner
 
 
 def _digest(
@@ -370,7 +397,7 @@ def cursor_of(
     )
     values = [_json_value(value, key.field.type) for value, key in pairs]
     if as_of is not None:
-        values = [{"as_of": as_of}, *values]
+        values = [{"as_of": as_of, "time": listing.time}, *values]
     return pagination.encode(listing.digest, values)
 
 
@@ -394,14 +421,15 @@ def _after(
 ) -> tuple[object, ...]:
     """Return the position in a cursor if it can be one in an order."""
     if len(values) != len(sort):
-        raise pagination.foreign()
+        raise pagination.foreign_cursor()
     for value, key in zip(
         values,
         sort,
         strict=True,
     ):
+        # A cursor may have been made when the field had another type.
         if not _fits(value, key.field):
-            raise pagination.foreign()
+            raise pagination.foreign_cursor()
     return tuple(values)
 
 

@@ -1,12 +1,13 @@
 """Pages of a collection: its records and its trash."""
 
-from persist.api.pagination import page_response, rendered
+from persist.api.pagination import page_response
 from persist.api.past_reads import page_as_of, trash_page
 from persist.api.query_params import (
     cursor_of,
     listing,
     trash_listing,
 )
+from persist.api.rendering import rendered
 from persist.api.requests import Request
 from persist.api.responses import (
     Response,
@@ -38,15 +39,18 @@ class RecordLists:
         asked = listing(target.type, workspace, request.query)
         if asked.as_of is not None:
             page = await page_as_of(self._database, layout, workspace, asked)
-            items = await _items(target, page.rows, asked.fields)
-            return page_response(
-                request,
-                target.path,
-                items,
-                page.cursor,
-                page.total,
-                page.erased,
-            )
+
+            def render_past() -> Response:
+                return page_response(
+                    request,
+                    target.path,
+                    _items(target, page.rows, asked.fields),
+                    page.cursor,
+                    page.total,
+                    page.erased,
+                )
+
+            return await rendered(request, render_past, page.rows, of_records)
         size = asked.query.limit or 0
         query = asked.query.one_more()
 
@@ -60,15 +64,20 @@ class RecordLists:
         rows, total = await self._database.read(
             read,
             consistent=asked.count,
-            brief=not query.searches_text,
+            brief=query.is_brief,
         )
         kept = fitting(rows, size, of_records)
         cursor = None
         if kept < len(rows):
             position = rows[kept - 1][6:]
             cursor = cursor_of(asked, position)
-        items = await _items(target, rows[:kept], asked.fields)
-        return page_response(request, target.path, items, cursor, total)
+        rows = rows[:kept]
+
+        def render() -> Response:
+            items = _items(target, rows, asked.fields)
+            return page_response(request, target.path, items, cursor, total)
+
+        return await rendered(request, render, rows, of_records)
 
     async def trash(self, target: Target, request: Request) -> Response:
         """Return a page of the deleted records, the newest deletion first."""
@@ -79,34 +88,35 @@ class RecordLists:
             target.workspace,
             asked,
         )
-        items = await _items(target, page.rows, asked.fields)
-        deletions = [row[6:8] for row in page.rows]
-        texts = [
-            deleted_text(item, *deletion)
-            for item, deletion in zip(items, deletions, strict=True)
-        ]
-        return page_response(
-            request,
-            f"{target.path}/trash",
-            texts,
-            page.cursor,
-            page.total,
-        )
+
+        def render() -> Response:
+            items = _items(target, page.rows, asked.fields)
+            deletions = [row[6:8] for row in page.rows]
+            texts = [
+                deleted_text(item, *deletion)
+                for item, deletion in zip(items, deletions, strict=True)
+            ]
+            return page_response(
+                request,
+                f"{target.path}/trash",
+                texts,
+                page.cursor,
+                page.total,
+            )
+
+        return await rendered(request, render, page.rows, of_records)
 
 
-async def _items(
-    target: Target, rows: list[Row], fields: tuple[str, ...] | None
+def _items(
+    target: Target,
+    rows: list[Row],
+    fields: tuple[str, ...] | None,
 ) -> list[str]:
     """Return stored rows as the JSON texts of records, or of some of their fields."""
     entity_type = target.type
-    workspace = target.workspace
-
-    def render() -> list[str]:
-        complete = rows
-        if fields is not None:
-            complete = [selected(row, fields) for row in rows]
-        elif entity_type.computed is not None:
-            complete = [with_computed(entity_type, row) for row in rows]
-        return row_texts(entity_type.name, workspace, complete)
-
-    return await rendered(render, rows, of_records)
+    complete = rows
+    if fields is not None:
+        complete = [selected(row, fields) for row in rows]
+    elif (computed := entity_type.computed) is not None:
+        complete = [with_computed(computed, row) for row in rows]
+    return row_texts(entity_type.name, target.workspace, complete)

@@ -1,17 +1,18 @@
 """Reading one record: as it is, as it was, and its history."""
 
-import asyncio
+from functools import lru_cache
 
 from persist.api import pagination
-from persist.api.pagination import page_response, rendered
+from persist.api.pagination import page_response
 from persist.api.past_reads import record_as_of
 from persist.api.query_params import (
     controls,
+    integer_of,
     moment_of,
-    natural,
     page_size,
     pairs_of,
 )
+from persist.api.rendering import in_thread, rendered
 from persist.api.requests import Request
 from persist.api.responses import (
     JSON,
@@ -21,7 +22,6 @@ from persist.api.responses import (
     json_response,
     record_response,
     row_text,
-    with_computed,
 )
 from persist.api.target import Target
 from persist.domain.errors import (
@@ -35,6 +35,7 @@ from persist.domain.precondition import NO_PRECONDITION, Precondition
 from persist.domain.record import INT64, Record
 from persist.storage.database import Database
 from persist.storage.journal import past_record
+from persist.storage.moments import Moment
 from persist.storage.reader import Reader
 from persist.storage.result_size import fitting, of_changes
 from persist.storage.sql import Row
@@ -62,21 +63,16 @@ class RecordReads:
         precondition = request.precondition()
         if precondition is not NO_PRECONDITION and _is_known(precondition, row[1]):
             return Response(304, b"", [tag])
-        complete = with_computed(target.type, row)
-        text = row_text(target.type.name, target.workspace, complete)
+        text = row_text(target.type, target.workspace, row)
         return Response(200, text.encode(), [JSON, tag])
 
     async def _past(self, target: Target, query: bytes) -> Record | None:
         """Return the record as it was at the revision or moment that a query names."""
-        control = controls(pairs_of(query), ("revision", "as_of"))
-        revision = natural(control, "revision")
-        as_of = moment_of(control)
+        revision, as_of = _asked(query)
         if as_of is None:
             if revision is None:
                 return None
             return await self._revision(target, revision)
-        if revision is not None:
-            raise InvalidQuery("revision and as_of exclude each other")
         record = await record_as_of(
             self._database,
             target.type.name,
@@ -149,18 +145,18 @@ class RecordReads:
         def render() -> Response:
             return page_response(request, path, map(change_text, rows), cursor)
 
-        return await rendered(render, rows, of_changes)
+        return await rendered(request, render, rows, of_changes)
 
     async def diff(self, target: Target, request: Request) -> Response:
         """Return the JSON Patch that turns one revision into another."""
         control = controls(pairs_of(request.query), ("from", "to"))
-        revisions = [natural(control, name) for name in ("from", "to")]
+        revisions = [integer_of(control, name) for name in ("from", "to")]
         records = [
             await self._revision(target, _required(name, revision))
             for name, revision in zip(("from", "to"), revisions, strict=True)
         ]
         before, after = (record.data for record in records)
-        patch = await asyncio.to_thread(json_patch_between, before, after)
+        patch = await in_thread(lambda: json_patch_between(before, after))
         return json_response(
             {
                 "from": revisions[0],
@@ -174,18 +170,29 @@ def _is_known(precondition: Precondition, revision: int) -> bool:
     """Return whether the client has a revision. Raises ``PreconditionFailed`` where it
     wants another."""
     tag = f'"{revision}"'
-    if precondition.if_match and not precondition.match_names(tag):
+    if precondition.if_match and not precondition.if_match_names(tag):
         raise PreconditionFailed(
             f"If-Match does not hold: the record is at {tag}", revision=revision
         )
-    return precondition.none_match_names(tag)
+    return precondition.if_none_match_names(tag)
+
+
+@lru_cache(maxsize=512)
+def _asked(query: bytes) -> tuple[int | None, Moment | None]:
+    """Return the revision or the moment that a query names. Raises ``InvalidQuery``."""
+    control = controls(pairs_of(query), ("revision", "as_of"))
+    revision = integer_of(control, "revision")
+    as_of = moment_of(control)
+    if revision is not None and as_of is not None:
+        raise InvalidQuery("revision and as_of exclude each other")
+    return revision, as_of
 
 
 def _past_response(target: Target, request: Request, record: Record) -> Response:
-    """Return a record as it was, unless the client has it."""
-    tag = etag(record.revision)
-    if request.precondition().none_match_names(tag[1].decode()):
-        return Response(304, b"", [tag])
+    """Return a record as it was, unless the client has it. Raises
+    ``PreconditionFailed``."""
+    if _is_known(request.precondition(), record.revision):
+        return Response(304, b"", [etag(record.revision)])
     return record_response(target.type, record)
 
 
@@ -198,8 +205,8 @@ def _required(name: str, revision: int | None) -> int:
 def _revision_in(cursor: str, bound: str) -> int:
     position = pagination.decode(cursor, bound)
     if len(position) != 1:
-        raise pagination.foreign()
+        raise pagination.foreign_cursor()
     revision = position[0]
     if type(revision) is not int or revision not in INT64:
-        raise pagination.foreign()
+        raise pagination.foreign_cursor()
     return revision

@@ -1,6 +1,8 @@
 """Writing records: one, or those that match."""
 
+from collections.abc import Callable
 from contextlib import closing
+from functools import partial
 
 from persist.api.headers import PATCH_TYPES
 from persist.api.patches import Change, change_of, write_decimals_of
@@ -8,12 +10,12 @@ from persist.api.query_filters import conditions
 from persist.api.query_params import (
     dry_run_of,
     flag,
-    natural,
+    integer_of,
     pairs_of,
-    split,
+    split_filters,
 )
-from persist.api.request_bodies import Body
-from persist.api.requests import Request, json_object
+from persist.api.request_bodies import Body, json_object
+from persist.api.requests import Request
 from persist.api.responses import (
     JSON,
     Response,
@@ -28,13 +30,15 @@ from persist.api.responses import (
 from persist.api.selective_invoke import command_of, invoke_matching, payload_of
 from persist.api.target import Target
 from persist.api.write_requests import (
+    Parsed,
+    Value,
     Write,
     Writes,
-    nothing,
     parse_body,
+    parse_nothing,
 )
 from persist.domain import strict_json
-from persist.domain.collection import Invocation, Written
+from persist.domain.collection import Collection, Invocation, Written
 from persist.domain.entity_type import EntityType
 from persist.domain.errors import InvalidQuery
 from persist.domain.identifiers import new_id
@@ -65,38 +69,30 @@ class RecordWrites:
         body = await request.body()
         record_id = new_id()
         location = request.address(f"{target.path}/{record_id}")
-
-        def run(work: UnitOfWork, data: Data) -> Record:
-            return target.collection(work, request).create(data, record_id)
-
-        write = Write(
+        return await self._perform(
+            target,
+            request,
             parse=lambda: _data(target.type, body),
-            run=run,
+            run=lambda records, data: records.create(data, record_id),
             render=lambda record: created_response(target.type, record, location),
             body=body,
             dry_run=dry_run,
         )
-        return await self._writes.perform(request, write)
 
     async def replace(self, target: Target, request: Request) -> Response:
         """Replace the record, or create it under the client's id."""
         dry_run = dry_run_of(request.query)
         body = await request.body()
         precondition = request.precondition(required=self._require_if_match)
-
-        def run(work: UnitOfWork, data: Data) -> Written:
-            collection = target.collection(work, request)
-            return collection.replace(target.id, data, precondition)
-
-        write = Write(
+        return await self._perform(
+            target,
+            request,
             parse=lambda: _data(target.type, body),
-            run=run,
+            run=lambda records, data: records.replace(target.id, data, precondition),
             render=lambda written: _written_response(written, target, request),
             body=body,
-            keys=[target.key],
             dry_run=dry_run,
         )
-        return await self._writes.perform(request, write)
 
     async def patch(self, target: Target, request: Request) -> Response:
         """Change the record by a merge patch or a JSON Patch, as the body's media type
@@ -112,37 +108,28 @@ class RecordWrites:
             patch = strict_json.parse(body, write_decimals=write)
             return change_of(patch, media_type, limit)
 
-        def run(work: UnitOfWork, change: Change) -> Written:
-            collection = target.collection(work, request)
-            return collection.patch(target.id, change, precondition)
-
-        write = Write(
-            parse=lambda: parse_body(body, parse),
-            run=run,
+        return await self._perform(
+            target,
+            request,
+            parse=parse,
+            run=lambda records, change: records.patch(target.id, change, precondition),
             render=lambda written: _written_response(written, target, request),
             body=body,
-            keys=[target.key],
             dry_run=dry_run,
         )
-        return await self._writes.perform(request, write)
 
     async def delete(self, target: Target, request: Request) -> Response:
         """Delete the record; its history stays."""
         dry_run = dry_run_of(request.query)
         precondition = request.precondition(required=self._require_if_match)
-
-        def run(work: UnitOfWork, _: None) -> Record:
-            collection = target.collection(work, request)
-            return collection.delete(target.id, precondition)
-
-        write = Write(
-            parse=nothing,
-            run=run,
+        return await self._perform(
+            target,
+            request,
+            parse=lambda: None,
+            run=lambda records, _: records.delete(target.id, precondition),
             render=lambda _: deleted_response(dry_run=dry_run),
-            keys=[target.key],
             dry_run=dry_run,
         )
-        return await self._writes.perform(request, write)
 
     async def revert(self, target: Target, request: Request) -> Response:
         """Give the record the data of an earlier revision; a deleted one comes back."""
@@ -150,44 +137,38 @@ class RecordWrites:
         body = await request.body()
         precondition = request.precondition(required=self._require_if_match)
 
-        async def parse() -> int:
-            sent = REVERT_BODY.read(body)
-            revision: int = sent["to_revision"]
-            return revision
-
-        def run(work: UnitOfWork, revision: int) -> Record:
-            collection = target.collection(work, request)
-            return collection.revert(target.id, revision, precondition)
-
-        write = Write(
-            parse=parse,
-            run=run,
+        return await self._perform(
+            target,
+            request,
+            parse=lambda: REVERT_BODY.read(body),
+            run=lambda records, sent: records.revert(
+                target.id, sent["to_revision"], precondition
+            ),
             render=lambda record: record_response(target.type, record),
             body=body,
-            keys=[target.key],
             dry_run=dry_run,
         )
-        return await self._writes.perform(request, write)
 
     async def erase_history(self, target: Target, request: Request) -> Response:
         """Erase the data and payloads of the record's changes; their envelopes stay."""
         dry_run = dry_run_of(request.query)
         precondition = request.precondition()
 
-        def run(work: UnitOfWork, _: None) -> int:
-            collection = target.collection(work, request)
-            return collection.erase_history(target.id, precondition)
-
         def render(erased: int) -> Response:
             if dry_run:
                 return json_response({"erased": erased})
             return no_content()
 
+        def run(work: UnitOfWork, _: None) -> int:
+            records = target.collection(work, request)
+            return records.erase_history(target.id, precondition)
+
         write = Write(
-            parse=nothing,
+            parse=parse_nothing,
             run=run,
             render=render,
             keys=[target.key],
+            # All changes of the record are rewritten: no group waits for that.
             isolation=Isolation.SEPARATE,
             dry_run=dry_run,
         )
@@ -199,20 +180,17 @@ class RecordWrites:
         command = command_of(target.type, target.command)
         body = await request.body()
         precondition = request.precondition(required=self._require_if_match)
-
-        def run(work: UnitOfWork, payload: Data) -> Invocation:
-            collection = target.collection(work, request)
-            return collection.run(target.id, command, payload, precondition)
-
-        write = Write(
-            parse=lambda: parse_body(body, lambda: payload_of(command, body)),
-            run=run,
+        return await self._perform(
+            target,
+            request,
+            parse=lambda: payload_of(command, body),
+            run=lambda records, payload: records.run(
+                target.id, command, payload, precondition
+            ),
             render=lambda found: _invocation_response(target.type, found),
             body=body,
-            keys=[target.key],
             dry_run=dry_run,
         )
-        return await self._writes.perform(request, write)
 
     async def invoke_all(self, target: Target, request: Request) -> Response:
         """Run a command on every record that matches."""
@@ -227,9 +205,9 @@ class RecordWrites:
     async def delete_matching(self, target: Target, request: Request) -> Response:
         """Delete the records that match, up to ``max_affected``."""
         known = ("filter", "max_affected", "dry_run")
-        control, filters = split(pairs_of(request.query), known)
+        control, filters = split_filters(pairs_of(request.query), known)
         where, values = conditions(target.type, filters, control, known)
-        max_affected = natural(control, "max_affected", least=0)
+        max_affected = integer_of(control, "max_affected", minimum=0)
         if where is None or max_affected is None:
             raise InvalidQuery(
                 "deleting many records takes at least one filter and max_affected"
@@ -250,11 +228,42 @@ class RecordWrites:
                     parse=lambda: database.jobs.run(deletion.stage),
                     run=lambda work, _: deletion.store(work),
                     render=lambda deleted: json_response({"deleted": deleted}),
-                    isolation=Isolation.EXCLUSIVE,
+                    isolation=Isolation.SEPARATE,
                     dry_run=flag(control, "dry_run"),
                     staging=staging,
                 )
                 return await self._writes.perform(request, write)
+
+    async def _perform(
+        self,
+        target: Target,
+        request: Request,
+        *,
+        parse: Callable[[], Parsed],
+        run: Callable[[Collection, Parsed], Value],
+        render: Callable[[Value], Response],
+        dry_run: bool,
+        body: bytes = b"",
+    ) -> Response:
+        """Perform a write of the record that the path names. A record that is created
+        has a new id, which need not be looked for."""
+        write = Write(
+            parse=partial(parse_body, body, parse),
+            run=lambda work, parsed: run(target.collection(work, request), parsed),
+            render=render,
+            body=body,
+            keys=[target.key] if target.id else (),
+            dry_run=dry_run,
+            characters=_characters,
+        )
+        return await self._writes.perform(request, write)
+
+
+def _characters(value: object) -> int:
+    """Return the characters of the record that a write returns."""
+    if isinstance(value, Written | Invocation):
+        value = value.record
+    return len(value.text) if isinstance(value, Record) else 0
 
 
 def _written_response(written: Written, target: Target, request: Request) -> Response:
@@ -267,12 +276,9 @@ def _written_response(written: Written, target: Target, request: Request) -> Res
     return response
 
 
-async def _data(entity_type: EntityType, body: bytes) -> Data:
-    def parse() -> Data:
-        write = entity_type.write_decimals
-        return entity_type.validate(json_object(body, write_decimals=write))
-
-    return await parse_body(body, parse)
+def _data(entity_type: EntityType, body: bytes) -> Data:
+    write = entity_type.write_decimals
+    return entity_type.validate(json_object(body, write_decimals=write))
 
 
 def _invocation_response(entity_type: EntityType, invocation: Invocation) -> Response:

@@ -1,13 +1,35 @@
-"""Bodies of routes that are not below a collection: one JSON Schema each, which checks
-them and is part of OpenAPI."""
+"""Bodies of requests: JSON objects, and those with a JSON Schema of their own, which
+checks them and is part of OpenAPI."""
 
 from typing import Any
 
-from persist.api.requests import json_object
-from persist.domain.errors import InvalidPayload
-from persist.entity_types.json_schema import compile_schema
+from persist.domain import strict_json
+from persist.domain.errors import Invalid, InvalidData, InvalidPayload
+from persist.domain.record import Json
+from persist.domain.strict_json import WriteDecimals
+from persist.entity_types.json_schema.compiled_schema import compile_schema
 
-Json = dict[str, Any]
+
+def json_object(
+    body: bytes,
+    error: type[Invalid] = InvalidData,
+    *,
+    any_number: bool = False,
+    write_decimals: WriteDecimals | None = None,
+) -> Json:
+    """Return a body that must be a JSON object. Raises ``InvalidJson``, ``error``.
+
+    See ``strict_json.parse``.
+    """
+    try:
+        value = strict_json.parse(
+            body, any_number=any_number, write_decimals=write_decimals
+        )
+    except InvalidData as refused:
+        raise error(refused.detail, errors=refused.errors) from None
+    if not isinstance(value, dict):
+        raise error("the body must be a JSON object")
+    return value
 
 
 class Body(dict[str, Any]):

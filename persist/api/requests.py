@@ -6,9 +6,7 @@ import hashlib
 import tempfile
 from collections.abc import (
     Callable,
-    Collection,
     Iterable,
-    Iterator,
     MutableMapping,
     Sequence,
 )
@@ -22,27 +20,26 @@ from urllib.parse import quote
 from persist.api.headers import (
     IDEMPOTENCY_KEY,
     JSON_TYPES,
+    MAX_IDEMPOTENCY_KEY_CHARACTERS,
     accepts_before_json,
     entity_tags,
     media_type_of,
     preference,
-    sane_request_id,
+    request_id_of,
 )
 from persist.api.in_flight import InFlightLimiter
 from persist.api.responses import Receive
-from persist.domain import strict_json
+from persist.api.spooled_body import SpooledBody
 from persist.domain.access import ANONYMOUS, Access, Collections, Level
 from persist.domain.change import Origin
 from persist.domain.errors import (
     AccessRefused,
-    Invalid,
-    InvalidData,
     MalformedRequest,
     RequestTimeout,
     TooLarge,
 )
 from persist.domain.precondition import NO_PRECONDITION, Precondition
-from persist.domain.strict_json import BYTE_ORDER_MARK, WriteDecimals
+from persist.storage.loop_turns import LoopTurns
 from persist.storage.shares import CALLER, SERVICE, Shares
 from persist.storage.spool import refusing_full_folder
 
@@ -50,7 +47,7 @@ Scope = MutableMapping[str, Any]
 
 
 BODY_HEADERS = frozenset((b"content-length", b"transfer-encoding"))
-"""Headers of which a request with a body has one."""
+"""A request with a body has one of these headers."""
 
 IN_PARTS = "send large amounts of records to …/import"
 SMALLER = "send a smaller one"
@@ -67,24 +64,6 @@ class Limits:
     body: int
     upload: int
     silence: float
-
-
-@dataclass(frozen=True, slots=True)
-class SpooledBody:
-    """A body in a temporary file. ``digest`` is its SHA-256, which stands for it in the
-    fingerprint of an ``Idempotency-Key``."""
-
-    file: IO[bytes]
-    digest: bytes
-
-    def lines(self, longest: int) -> Iterator[bytes]:
-        """Yield its lines without a byte order mark; of a longer line ``longest`` bytes
-        and the two that follow."""
-        self.file.seek(0)
-        if self.file.read(len(BYTE_ORDER_MARK)) != BYTE_ORDER_MARK:
-            self.file.seek(0)
-        while line := self.file.readline(longest + 2):
-            yield line
 
 
 UNKNOWN = "other"
@@ -105,7 +84,8 @@ class Request:
     ``route`` is the template of its path, for the metrics. ``status`` is that of its
     response, and ``seconds`` the time until the response began. ``headers`` has every
     value by its lower-case name. ``body_bytes`` is what its body takes in memory.
-    ``spooled_bytes`` is what it takes on the disk. ``caller`` is whose share counts:
+    ``spooled_bytes`` is what it takes on the disk, ``response_bytes`` what its response
+    takes in memory. ``caller`` is whose share counts:
     that of a key, or of an address where there is none. ``counted_in`` are the shares
     in which the request itself counts.
     """
@@ -113,12 +93,12 @@ class Request:
     __slots__ = (
         "_address",
         "_body",
+        "_has_arrived",
         "_is_read",
         "_policy",
         "_receive",
         "_releases",
         "_spooled",
-        "_state",
         "access",
         "body_bytes",
         "caller",
@@ -129,6 +109,7 @@ class Request:
         "path",
         "query",
         "request_id",
+        "response_bytes",
         "route",
         "seconds",
         "spooled_bytes",
@@ -142,6 +123,7 @@ class Request:
         receive: Receive,
         policy: "RequestPolicy",
     ) -> None:
+        # First, so that the time in the metrics has all of it.
         self.started = perf_counter()
         self.method: str = scope["method"]
         self.path: str = scope["path"]
@@ -155,19 +137,22 @@ class Request:
         self.counted_in: Shares | None = None
         self.body_bytes = 0
         self.spooled_bytes = 0
+        self.response_bytes = 0
         self._address: str = scope["client"][0] if scope["client"] else SERVICE
         self._releases: Sequence[Callable[[], None]] = ()
         self._policy = policy
         self._receive = receive
-        self._state: Collection[str] = scope.get("state", ())
+        # The server says that nothing of the body has to be waited for.
+        self._has_arrived = "has_arrived" in scope.get("state", ())
         self._body: bytes | None = None
         self._spooled: SpooledBody | None = None
         sent: list[tuple[bytes, bytes]] = scope["headers"]
         self.headers = {name: value.strip(b" \t") for name, value in sent}
+        # Rarely does a name come twice, and then the slower way is taken.
         if len(self.headers) < len(sent):
             self.headers = _combined(sent)
         self._is_read = False
-        self.request_id = sane_request_id(self.headers.get(b"x-request-id"))
+        self.request_id = request_id_of(self.headers.get(b"x-request-id"))
 
     async def admit(self) -> None:
         """Set ``access`` to what the caller may do now. A long response asks again, as
@@ -179,6 +164,7 @@ class Request:
             access = await self._admitted_later()
         self.access = access
         caller = f"key {access.actor}" if access.actor else self._address
+        # A request that asks again (``admit_again``) is counted already.
         if caller != self.caller or self.counted_in is None:
             policy.limiter.assign(self, caller)
             CALLER.set(caller)
@@ -203,12 +189,29 @@ class Request:
         self.status = status
         self.seconds = perf_counter() - self.started
 
+    def reserve_response(self, size: int) -> None:
+        """Count a response of a size until ``end_response``, or the end of the request.
+        Raises ``TooManyRequests`` and ``Unavailable``."""
+        self._policy.limiter.respond(self, size)
+
+    def count_response(self, size: int) -> None:
+        """Count a response of a size that can no longer be refused."""
+        self._policy.limiter.count_response(self, size)
+
+    async def turn(self) -> None:
+        """Wait for a turn to do what takes the event loop a millisecond."""
+        await self._policy.loop_turns.turn()
+
+    def end_response(self) -> None:
+        """Count no longer the part of a response that the client has taken."""
+        self._policy.limiter.end_response(self)
+
     def wait(self) -> None:
         """Leave the requests in progress: from now on it waits for something to
         happen. Raises ``TooManyRequests`` and ``Unavailable``."""
         self._policy.limiter.wait(self)
 
-    async def departs(self) -> None:
+    async def disconnects(self) -> None:
         """Wait until the client goes; for ever where its body has not been read."""
         announces_body = not BODY_HEADERS.isdisjoint(self.headers)
         while self._is_read or not announces_body:
@@ -261,31 +264,22 @@ class Request:
 
     async def _read_body(self) -> bytes:
         limit = self.limits.body
+        advice = IN_PARTS if "/api/" in self.path else SMALLER
         if not self._has_arrived:
-            self._check_announced(limit, self._advice)
+            self._check_announced(limit, advice)
         # Chunks of a byte each would take forty times their size in a list.
         body = bytearray()
         more = True
         while more:
             chunk, more = await self._next_chunk()
             if len(body) + len(chunk) > limit:
-                raise _too_large(limit, self._advice)
+                raise _too_large(limit, advice)
             if not more and not body:
                 return chunk  # most bodies: neither copied nor counted as large
             if more:
                 self._policy.limiter.reserve(self, len(chunk))
             body += chunk
         return bytes(body)
-
-    @property
-    def _advice(self) -> str:
-        """What a client does about a body that is too large."""
-        return IN_PARTS if "/api/" in self.path else SMALLER
-
-    @property
-    def _has_arrived(self) -> bool:
-        """Whether the server says that nothing of the body has to be waited for."""
-        return "has_arrived" in self._state
 
     async def spooled(self, advice: str) -> SpooledBody:
         """Return the body in a file, which may be asked for again. ``advice`` is what a
@@ -319,6 +313,7 @@ class Request:
             if size > self.limits.upload:
                 raise _too_large(self.limits.upload, advice)
             self._policy.limiter.spool(self, len(chunk))
+            # While it arrives: reading the file once more would take as long again.
             digest.update(chunk)
             with refusing_full_folder():
                 file.write(chunk)
@@ -332,24 +327,21 @@ class Request:
     async def _next_chunk(self) -> tuple[bytes, bool]:
         """Return the next chunk of the body, and whether more follow. Raises
         ``RequestTimeout`` where it does not arrive."""
-        if self._has_arrived:
-            message = await self._receive()
-        else:
-            message = await self._receive_in_time()
+        try:
+            if self._has_arrived:  # without a timer, which takes longer than this
+                message = await self._receive()
+            else:
+                async with asyncio.timeout(self.limits.silence):
+                    message = await self._receive()
+        except TimeoutError:
+            raise RequestTimeout(
+                f"no byte of the body came for {self.limits.silence:g} seconds"
+            ) from None
         if message["type"] == "http.disconnect":
             raise Disconnected
         more = message.get("more_body", False)
         self._is_read = not more
         return message.get("body", b""), more
-
-    async def _receive_in_time(self) -> MutableMapping[str, Any]:
-        try:
-            async with asyncio.timeout(self.limits.silence):
-                return await self._receive()
-        except TimeoutError:
-            raise RequestTimeout(
-                f"no byte of the body came for {self.limits.silence:g} seconds"
-            ) from None
 
     def media_type(self, accepted: Sequence[str]) -> str:
         """Return the body's media type, the first of ``accepted`` where none is given.
@@ -370,6 +362,7 @@ class Request:
     def precondition(self, *, required: bool = False) -> Precondition:
         """Return ``If-Match`` and ``If-None-Match``. Raises ``MalformedRequest``."""
         headers = self.headers
+        # Most requests have neither: nothing is made for them.
         if not (b"if-match" in headers or b"if-none-match" in headers or required):
             return NO_PRECONDITION
         return Precondition(
@@ -381,11 +374,12 @@ class Request:
 
     @property
     def idempotency_key(self) -> str | None:
-        """The ``Idempotency-Key``. Raises ``MalformedRequest`` where it is no key."""
+        """The ``Idempotency-Key``. Raises ``MalformedRequest``."""
         key = self.header(b"idempotency-key")
         if key is not None and not IDEMPOTENCY_KEY.fullmatch(key):
             raise MalformedRequest(
-                "an Idempotency-Key has 1 to 255 visible ASCII characters"
+                f"an Idempotency-Key has 1 to {MAX_IDEMPOTENCY_KEY_CHARACTERS} visible"
+                " ASCII characters"
             )
         return key
 
@@ -402,6 +396,8 @@ class Request:
     def fingerprint(self, body: bytes) -> str:
         """Return a hash that is equal for two requests that may share an
         ``Idempotency-Key``."""
+        # What else decides the outcome. Another token or request id is the same request
+        # sent again.
         names = (b"content-type", b"if-match", b"if-none-match")
         parts = [self.method.encode(), self.path.encode(), self.query]
         parts += [self.headers.get(name, b"") for name in names]
@@ -422,13 +418,13 @@ CURRENT: ContextVar[Request] = ContextVar("request")
 """The request that is being answered, which log records name."""
 
 
-async def departed() -> None:
+async def client_disconnected() -> None:
     """Wait until the client of the present request goes."""
     request = CURRENT.get(None)
     if request is None:
         await asyncio.Event().wait()
     else:
-        await request.departs()
+        await request.disconnects()
 
 
 class Admission(Protocol):
@@ -454,31 +450,10 @@ class RequestPolicy:
 
     limits: Limits
     limiter: InFlightLimiter
+    loop_turns: LoopTurns
     admission: Admission
     root_path: str
     faults: MutableMapping[str, str]
-
-
-def json_object(
-    body: bytes,
-    error: type[Invalid] = InvalidData,
-    *,
-    any_number: bool = False,
-    write_decimals: WriteDecimals | None = None,
-) -> dict[str, Any]:
-    """Return a body that must be a JSON object. Raises ``InvalidJson``, ``error``.
-
-    See ``strict_json.parse``.
-    """
-    try:
-        value = strict_json.parse(
-            body, any_number=any_number, write_decimals=write_decimals
-        )
-    except InvalidData as refused:
-        raise error(refused.detail, errors=refused.errors) from None
-    if not isinstance(value, dict):
-        raise error("the body must be a JSON object")
-    return value
 
 
 def _too_large(limit: int, advice: str) -> TooLarge:

@@ -2,7 +2,6 @@
 unparsed."""
 
 import asyncio
-import json
 from collections.abc import (
     AsyncGenerator,
     Awaitable,
@@ -16,8 +15,9 @@ from typing import Any
 
 from starlette import responses
 
-from persist.domain.entity_type import EntityType
-from persist.domain.record import Record, dumps
+from persist.api.in_flight import SMALL_RESPONSE_BYTES
+from persist.domain.entity_type import Computed, EntityType
+from persist.domain.record import Record, dumps, json_text, parse_data
 from persist.storage.seals import was_erased
 from persist.storage.sql import Row
 
@@ -30,8 +30,13 @@ PROBLEM = (b"content-type", b"application/problem+json")
 NDJSON = (b"content-type", b"application/x-ndjson")
 
 
+PART_BYTES = 262_144
+"""Bytes of a response that are given to the connection at once. It buffers what the
+client does not take."""
+
+
 class Response(responses.Response):
-    """A complete response; FastAPI's routers take it as one of their own."""
+    """A complete response; FastAPI takes it as one of its own."""
 
     def __init__(self, status: int, body: bytes, headers: Headers) -> None:
         self.status_code = status
@@ -95,6 +100,32 @@ class StreamedResponse:
         await send({"type": "http.response.body", "body": b""})
 
 
+def in_parts(
+    send: Send,
+    count: Callable[[int], None],
+    turn: Callable[[], Awaitable[None]],
+) -> Send:
+    """Return ``send`` that gives a large body to the connection in parts, each when
+    the client has taken those before, and in turn with other responses. ``count`` is
+    called with its size."""
+
+    async def sending(message: MutableMapping[str, Any]) -> None:
+        body = message.get("body", b"")
+        if len(body) <= SMALL_RESPONSE_BYTES:
+            await send(message)
+            return
+        count(len(body))
+        view = memoryview(body)
+        for start in range(0, len(body), PART_BYTES):
+            part = view[start : start + PART_BYTES]
+            await turn()
+            await send({"type": message["type"], "body": part, "more_body": True})
+        if not message.get("more_body"):
+            await send({"type": message["type"], "body": b""})
+
+    return sending
+
+
 async def disconnected(receive: Receive) -> None:
     """Wait until the client has disconnected; a body is discarded."""
     while (await receive())["type"] != "http.disconnect":
@@ -147,24 +178,24 @@ def record_text(entity_type: EntityType, record: Record) -> str:
         record.updated_at,
         record.text,
     )
-    return row_text(entity_type.name, record.workspace, with_computed(entity_type, row))
+    return row_text(entity_type, record.workspace, row)
 
 
-def with_computed(entity_type: EntityType, row: Row) -> Row:
-    """Return a stored row with the computed members of its data."""
-    if entity_type.computed is None:
-        return row
-    data = json.loads(row[5])
-    computed = dict.fromkeys(
-        entity_type.computed.properties
-    ) | entity_type.computed.compute(data)
-    return (*row[:5], dumps(data | computed), *row[6:])
-
-
-def row_text(collection: str, workspace: str, row: Row) -> str:
-    """Return a stored row as ``row_texts`` does many."""
-    (text,) = row_texts(collection, workspace, (row,))
+def row_text(entity_type: EntityType, workspace: str, row: Row) -> str:
+    """Return a stored row, with the computed members of its data, as the JSON text of
+    a record."""
+    if entity_type.computed is not None:
+        row = with_computed(entity_type.computed, row)
+    (text,) = row_texts(entity_type.name, workspace, (row,))
     return text
+
+
+def with_computed(computed: Computed, row: Row) -> Row:
+    """Return a stored row with the computed members of its data; one that cannot be
+    computed is null."""
+    data = parse_data(row[5])
+    members = dict.fromkeys(computed.properties) | computed.compute(data)
+    return (*row[:5], json_text(data | members, len(row[5])), *row[6:])
 
 
 def row_texts(collection: str, workspace: str, rows: Iterable[Row]) -> list[str]:
@@ -188,8 +219,9 @@ def deleted_text(record: str, deleted_at: str, deleted_by: str | None) -> str:
 
 def selected(row: Row, fields: Sequence[str]) -> Row:
     """Return a stored row with only some fields of its data."""
-    data = json.loads(row[5])
-    return (*row[:5], dumps({name: data[name] for name in fields if name in data}))
+    data = parse_data(row[5])
+    some = {name: data[name] for name in fields if name in data}
+    return (*row[:5], json_text(some, len(row[5])))
 
 
 def outcome_text(
@@ -208,7 +240,7 @@ def outcome_text(
 
 
 def change_text(row: Row) -> str:
-    """Return a row of ``storage.journal.HISTORY`` as the JSON text of a change."""
+    """Return a row of ``journal_rows.CHANGE_COLUMNS`` as the JSON text of a change."""
     (
         seq,
         at,
@@ -219,9 +251,9 @@ def change_text(row: Row) -> str:
         version,
         operation,
         command,
-        payload,
         actor,
         request,
+        payload,
         data,
         leaf_hash,
         payload_sha256,

@@ -1,11 +1,11 @@
 """The route table: every route of the service, once.
 
 Dispatch, the labels of metrics, access, OpenAPI and the paths below a workspace are all
-made from it. A new route is one line here and a handler called like its ``operation``.
+made from it. CONTRIBUTING.md says how to add one.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from persist.domain.access import EVERY, Access, Level
@@ -14,22 +14,22 @@ COLLECTION = "/api/{collection}"
 WORKSPACE = "/workspaces/{workspace}"
 CONSOLE = "/console"
 DOCS = "/docs"
-READING_METHODS = ("GET", "HEAD", "OPTIONS")
+SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 
 Problems = tuple[str, ...]
 
 
 class Reach(Enum):
-    """On what a caller needs the level of a route."""
+    """What a caller needs the level of a route for."""
 
     ANYTHING = "anything"
-    """On at least one collection; the handler shows only what the caller may see."""
+    """At least one collection; the handler shows only what the caller may see."""
 
     NAMED = "named"
-    """On the collection and in the workspace that the path names."""
+    """The collection and the workspace that the path names."""
 
     EVERYTHING = "everything"
-    """On every collection in every workspace."""
+    """Every collection in every workspace."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Route:
     """One method of one path.
 
     ``operation`` is the name of its handler and of its operation in OpenAPI. ``level``
-    is None where any caller may ask, and ``open_to_all`` where no key is needed.
+    is None if any caller may ask; ``open_to_all`` is set if no key is needed.
     ``is_page``: it answers with HTML, or leads a browser to a page.
     ``problems`` are the codes it answers with in addition to those of every route.
     """
@@ -79,7 +79,7 @@ EVERY_ROUTE: Problems = (
     "too-many-requests",
     "unavailable",
 )
-_READ: Problems = (*EVERY_ROUTE, "collection-not-found")
+_READ: Problems = ("collection-not-found",)
 _KEYED: Problems = ("idempotency-in-progress", "idempotency-mismatch")
 _WRITE: Problems = (*_READ, *_KEYED)
 _JSON_BODY: Problems = (
@@ -95,7 +95,7 @@ _CONDITIONAL: Problems = (
     "precondition-required",
 )
 _CHANGE: Problems = (*_WRITE, *_CONDITIONAL)
-_ADMIN_BODY: Problems = (*EVERY_ROUTE, *_KEYED, *_JSON_BODY, "invalid-payload")
+_ADMIN_BODY: Problems = (*_KEYED, *_JSON_BODY, "invalid-payload")
 
 
 def _tagged(tag: str, *routes: Route) -> tuple[Route, ...]:
@@ -399,12 +399,12 @@ ENTITY_TYPE_ROUTES = _tagged(
         "Register an entity type, or evolve it",
         Level.ADMIN,
         problems=(
-            *EVERY_ROUTE,
             *_KEYED,
             *_JSON_BODY,
             "invalid-schema",
             "collection-is-typed",
             "migration-required",
+            "precondition-failed",
             "unique-violation",
         ),
         status=201,
@@ -415,7 +415,12 @@ ENTITY_TYPE_ROUTES = _tagged(
         "delete_entity_type",
         "Delete an entity type whose collection is empty",
         Level.ADMIN,
-        problems=(*_KEYED, "entity-type-not-found", "collection-not-empty"),
+        problems=(
+            *_KEYED,
+            "entity-type-not-found",
+            "collection-not-empty",
+            "precondition-failed",
+        ),
         status=204,
     ),
     Route(
@@ -791,13 +796,17 @@ FASTAPI_ROUTES = (
     *PAGE_ROUTES,
     *CONSOLE_ROUTES,
 )
-"""What FastAPI's routers answer: everything that is not below a collection."""
+"""What FastAPI's routes answer: everything that is not below a collection, but for the
+records of a workspace."""
 
 ROUTES = (*COLLECTION_ROUTES, *WORKSPACE_COLLECTION_ROUTES, *FASTAPI_ROUTES)
 
 BY_METHOD_AND_PATH: Mapping[tuple[str, str], Route] = {
     (route.method, route.path): route for route in ROUTES
 }
+
+WORKSPACE_RECORDS = BY_METHOD_AND_PATH["GET", f"{WORKSPACE}/records"]
+"""The list of the records of a workspace."""
 
 
 def _folders(paths: Iterable[str]) -> tuple[str, ...]:
@@ -834,70 +843,4 @@ def is_sign_in(method: str, path: str) -> bool:
 
 def level_of(method: str) -> Level:
     """Return the level of a request that no route answers, by its method."""
-    return Level.READ if method in READING_METHODS else Level.WRITE
-
-
-@dataclass
-class Resource:
-    """The routes of one path by method, and the resources below it. With
-    ``covers_below`` they serve every path below it, too."""
-
-    path: str
-    routes: dict[str, Route] = field(default_factory=dict)
-    children: dict[str, "Resource"] = field(default_factory=dict)
-    parameter: "Resource | None" = None
-    parameter_name: str = ""
-    covers_below: bool = False
-
-    @property
-    def methods(self) -> list[str]:
-        """The methods that are allowed; HEAD works wherever GET does."""
-        head = ("HEAD",) if "GET" in self.routes else ()
-        return sorted({*self.routes, *head, "OPTIONS"})
-
-    def match(self, segments: Iterable[str]) -> "Match | None":
-        """Return the resource that the segments of a path lead to, with the values of
-        its parameters; None where there is none. A literal segment comes first."""
-        resource: Resource = self
-        values: dict[str, str] = {}
-        for segment in segments:
-            if resource.covers_below:
-                break
-            child = resource.children.get(segment)
-            if child is None:
-                child = resource.parameter
-                if child is None:
-                    return None
-                values[resource.parameter_name] = segment
-            resource = child
-        return resource, values
-
-
-Match = tuple[Resource, dict[str, str]]
-"""A resource, and the values of the parameters of its path."""
-
-
-def tree_of(routes: Iterable[Route], root: str) -> Resource:
-    """Return the resources below the path ``root``."""
-    top = Resource(root)
-    for route in routes:
-        resource = top
-        for segment in route.path.removeprefix(root).split("/")[1:]:
-            resource = _child(resource, segment)
-        resource.routes[route.method] = route
-    return top
-
-
-def _child(parent: Resource, segment: str) -> Resource:
-    path = f"{parent.path}/{segment}"
-    if not segment.startswith("{"):
-        return parent.children.setdefault(segment, Resource(path))
-    if parent.parameter is None:
-        name, _, kind = segment.strip("{}").partition(":")
-        parent.parameter = Resource(path, covers_below=kind == "path")
-        parent.parameter_name = name
-    return parent.parameter
-
-
-FASTAPI_TREE = tree_of(FASTAPI_ROUTES, "")
-"""The resources that FastAPI's routers answer for."""
+    return Level.READ if method in SAFE_METHODS else Level.WRITE

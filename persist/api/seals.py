@@ -4,20 +4,25 @@ from dataclasses import asdict
 
 from fastapi.responses import Response as HttpResponse
 
+from persist.api.fastapi_routes import AuthorizedRequest
 from persist.api.journal_key import JournalKey
 from persist.api.query_params import (
     controls,
-    natural,
+    integer_of,
     page_size,
     pairs_of,
 )
 from persist.api.responses import JSON, Response, change_text, json_response
-from persist.api.routers import Asked
 from persist.domain.access import Level
 from persist.domain.errors import InvalidQuery, NotFound
 from persist.domain.record import INT64, dumps
 from persist.storage.database import Database
-from persist.storage.reader import ChangeProof, Reader
+from persist.storage.seal_reader import (
+    ChangeProof,
+    newest_seal,
+    proof_of,
+    seals_after,
+)
 
 
 class SealRoutes:
@@ -27,27 +32,29 @@ class SealRoutes:
         self._database = database
         self._key = key
 
-    async def list_seals(self, request: Asked) -> HttpResponse:
+    async def list_seals(self, request: AuthorizedRequest) -> HttpResponse:
         """Return the seals after a ``seq``, in order."""
         control = controls(pairs_of(request.query), ("after", "limit"))
-        after = natural(
+        after = integer_of(
             control,
             "after",
             0,
-            least=0,
+            minimum=0,
         )
         after = after or 0
         if after not in INT64:
             raise InvalidQuery("after takes the seq of a change, which has 64 bits")
         limit = page_size(control)
-        seals = await self._database.read(lambda reader: reader.seals(after, limit))
+        seals = await self._database.read(
+            lambda reader: seals_after(reader.session, after, limit)
+        )
         items = [asdict(seal) for seal in seals]
         return json_response({"items": items})
 
-    async def read_head(self, request: Asked) -> HttpResponse:
+    async def read_head(self, request: AuthorizedRequest) -> HttpResponse:
         """Return the last seal, signed if there is a key."""
         controls(pairs_of(request.query), ())
-        seal = await self._database.read(Reader.last_seal)
+        seal = await self._database.read(lambda reader: newest_seal(reader.session))
         if seal is None:
             raise NotFound("the journal has no change yet, so nothing is sealed")
         head = asdict(seal)
@@ -56,13 +63,15 @@ class SealRoutes:
             head.update(signature)
         return json_response(head)
 
-    async def read_proof(self, request: Asked, seq: str) -> HttpResponse:
+    async def read_proof(self, request: AuthorizedRequest, seq: str) -> HttpResponse:
         """Return a change, its seal, and the path from the one to the other."""
         controls(pairs_of(request.query), ())
         number = _number(seq)
         proof = None
         if number in INT64:
-            proof = await self._database.read(lambda reader: reader.proof(number))
+            proof = await self._database.read(
+                lambda reader: proof_of(reader.session, number)
+            )
         if proof is None or not request.access.allows(
             Level.READ, proof.collection, proof.workspace
         ):

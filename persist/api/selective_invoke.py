@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from persist.api.query_filters import conditions
 from persist.api.query_params import (
     flag,
-    natural,
+    integer_of,
     pairs_of,
-    split,
+    split_filters,
 )
-from persist.api.requests import Request, json_object
+from persist.api.request_bodies import json_object
+from persist.api.requests import Request
 from persist.api.responses import JSON, Response, outcome_text
 from persist.api.write_requests import Write, Writes, parse_body
 from persist.domain.command import Command
@@ -24,6 +25,8 @@ from persist.storage.unit_of_work import UnitOfWork
 from persist.storage.writer import Isolation
 
 DEFAULT_AFFECTED = 1_000
+"""Records that may match where ``max_affected`` says nothing."""
+
 MAX_AFFECTED = 10_000
 """Records that a command may run on at once."""
 
@@ -79,7 +82,7 @@ async def invoke_on(
 ) -> Response:
     """Run a command on every record of some collections that matches; those without it
     are skipped."""
-    control, filters = split(pairs_of(request.query), CONTROLS)
+    control, filters = split_filters(pairs_of(request.query), CONTROLS)
     where, values = conditions(invocation.filtered, filters, control, CONTROLS)
     query = Query(where, values)
     max_affected = _max_affected(control)
@@ -129,7 +132,7 @@ def _payloads(commands: Mapping[str, Command], body: bytes) -> dict[str, Data]:
 
 
 def _max_affected(control: dict[str, str]) -> int:
-    given = natural(control, "max_affected", DEFAULT_AFFECTED, least=0)
+    given = integer_of(control, "max_affected", DEFAULT_AFFECTED, minimum=0)
     if given is None or given > MAX_AFFECTED:
         raise InvalidQuery(
             f"max_affected is at most {MAX_AFFECTED:,} here; narrow the filter and call"

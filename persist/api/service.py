@@ -1,27 +1,66 @@
 """The service itself: what it is, its health, the meaning of its problems, its
 collections and its OpenAPI document."""
 
-import asyncio
-import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
-from typing import Any
 
 from fastapi.responses import Response, StreamingResponse
 
+from persist.api import query_params, selective_invoke
+from persist.api.fastapi_routes import AuthorizedRequest
+from persist.api.gateway import MAX_TARGET_BYTES
+from persist.api.in_flight import InFlightLimiter
 from persist.api.openapi import document_chunks
 from persist.api.problems import catalogue, status_of
-from persist.api.routers import Asked
+from persist.api.rendering import in_thread
+from persist.api.requests import Limits
+from persist.api.transactions.operations import MAX_OPERATIONS
 from persist.domain.access import Access, Level, Scope
 from persist.domain.entity_type import EntityType
-from persist.domain.errors import NotFound, Refused, Unavailable
+from persist.domain.errors import PROBLEM_CODE, NotFound, Refused, Unavailable
+from persist.domain.patch import MAX_OPERATIONS as MAX_PATCH_OPERATIONS
+from persist.domain.query_values import MAX_SEARCHED_CHARACTERS
+from persist.domain.record import Json
+from persist.domain.strict_json import MAX_DEPTH
 from persist.storage.database import Database
+from persist.storage.result_size import PAGE_CHARACTERS
 
 Document = Callable[[Access], list[bytes]]
 """Makes the OpenAPI document that a caller sees."""
 
 MAX_DOCUMENTS = 16
 """OpenAPI documents that are kept: callers of the same scopes see the same."""
+
+
+def described_limits(
+    limits: Limits, limiter: InFlightLimiter, database: Database
+) -> dict[str, float]:
+    """Return the limits of one request, and those of one process."""
+    used = database.used
+    return {
+        "target_bytes": MAX_TARGET_BYTES,
+        "body_bytes": limits.body,
+        "body_depth": MAX_DEPTH,
+        "import_bytes": limits.upload,
+        "body_timeout_seconds": limits.silence,
+        "read_seconds": database.read_seconds,
+        "page": query_params.MAX_LIMIT,
+        "page_bytes": PAGE_CHARACTERS,
+        "affected": selective_invoke.MAX_AFFECTED,
+        "patch_operations": MAX_PATCH_OPERATIONS,
+        "transaction_operations": MAX_OPERATIONS,
+        "searched_characters": MAX_SEARCHED_CHARACTERS,
+        "wait_seconds": query_params.MAX_WAIT_SECONDS,
+        "connections": limiter.connections.limit,
+        "requests": limiter.requests.limit,
+        "waiting": used.writes.limit,
+        "reads": used.reads.limit,
+        "streams": used.streams.limit,
+        "jobs": used.jobs.limit,
+        "bodies_bytes": limiter.body_bytes.limit,
+        "spooled_bytes": limiter.spooled_bytes.limit,
+        "responses_bytes": limiter.response_bytes.limit,
+    }
 
 
 class ServiceRoutes:
@@ -50,7 +89,7 @@ class ServiceRoutes:
         self._faults = faults
         self._documents: dict[tuple[int, frozenset[Scope]], list[bytes]] = {}
 
-    async def describe_service(self, request: Asked) -> dict[str, Any]:
+    async def describe_service(self, request: AuthorizedRequest) -> Json:
         """Return the name, version, links and limits of the service."""
         return {
             "name": self._name,
@@ -70,7 +109,7 @@ class ServiceRoutes:
         """Return that the process answers."""
         return {"status": "ok"}
 
-    async def ready(self, request: Asked) -> dict[str, Any]:
+    async def ready(self, request: AuthorizedRequest) -> Json:
         """Return whether the service can store and answer. Raises ``Unavailable``."""
         await self._database.health.check()
         with suppress(Unavailable):  # many others wait: no fault of the service
@@ -86,10 +125,10 @@ class ServiceRoutes:
             "unexpected_errors": self._faults,
         }
 
-    async def read_problem(self, code: str) -> dict[str, Any]:
+    async def read_problem(self, code: str) -> Json:
         """Return the meaning of a problem's code."""
         kind = catalogue().get(code)
-        if kind is None and not re.fullmatch(r"[a-z][a-z0-9-]{0,62}", code):
+        if kind is None and not PROBLEM_CODE.fullmatch(code):
             raise NotFound(f"there is no problem {code[:80]!r}")
         if kind is None:
             kind = Refused
@@ -103,7 +142,7 @@ class ServiceRoutes:
             "description": description,
         }
 
-    async def list_collections(self, request: Asked) -> dict[str, Any]:
+    async def list_collections(self, request: AuthorizedRequest) -> Json:
         """Return the collections that the caller may read in some workspace."""
         await self._database.refresh()
         items = [
@@ -113,13 +152,15 @@ class ServiceRoutes:
         ]
         return {"items": items}
 
-    async def read_collection(self, collection: str, request: Asked) -> dict[str, Any]:
+    async def read_collection(
+        self, collection: str, request: AuthorizedRequest
+    ) -> Json:
         """Return one collection."""
         await self._database.refresh()
         return described(self._database.catalog.get(collection).type)
 
     async def read_collection_openapi(
-        self, collection: str, request: Asked
+        self, collection: str, request: AuthorizedRequest
     ) -> Response:
         """Return the OpenAPI document of one collection."""
         await self._database.refresh()
@@ -132,15 +173,15 @@ class ServiceRoutes:
             workspaces=self._database.catalog.workspaces,
             server=request.address("") or "/",
         )
-        return _json_of(await asyncio.to_thread(list, chunks))
+        return _json_of(await in_thread(lambda: list(chunks)))
 
-    async def read_openapi(self, request: Asked) -> Response:
+    async def read_openapi(self, request: AuthorizedRequest) -> Response:
         """Return the OpenAPI document of what the caller may use."""
         await self._database.refresh()
         key = self._database.catalog.epoch, frozenset(request.access.scopes)
         chunks = self._documents.get(key)
         if chunks is None:
-            chunks = await asyncio.to_thread(self._document, request.access)
+            chunks = await in_thread(lambda: self._document(request.access))
             if len(self._documents) >= MAX_DOCUMENTS:
                 self._documents.clear()
             self._documents[key] = chunks
@@ -156,7 +197,7 @@ def _json_of(chunks: list[bytes]) -> Response:
     return StreamingResponse(sent(), headers=length, media_type="application/json")
 
 
-def described(entity_type: EntityType) -> dict[str, Any]:
+def described(entity_type: EntityType) -> Json:
     """Return a collection as clients see it."""
     return {
         "name": entity_type.name,

@@ -3,7 +3,6 @@ read."""
 
 from dataclasses import dataclass
 from time import monotonic
-from typing import Any
 
 import fastapi
 
@@ -14,16 +13,17 @@ from persist.api.authentication import (
     session_secret,
 )
 from persist.api.browsers import scheme_of
+from persist.api.fastapi_routes import AuthorizedRequest
 from persist.api.request_bodies import Body
 from persist.api.requests import Request
 from persist.api.responses import Response, no_content
-from persist.api.routers import Asked
 from persist.domain.access import ANONYMOUS
 from persist.domain.errors import Unauthenticated
+from persist.domain.record import Json
 from persist.storage.database import Database
 from persist.storage.sessions import (
     SESSION_LIFETIME,
-    BegunSession,
+    NewSession,
     begin_session,
     begin_session_by_code,
     end_session,
@@ -60,7 +60,9 @@ class SessionRoutes:
         self._keyring = keyring
         self._environment = environment
 
-    async def begin_session(self, request: Asked, http: fastapi.Request) -> Response:
+    async def begin_session(
+        self, request: AuthorizedRequest, http: fastapi.Request
+    ) -> Response:
         """Begin a session of the key that was sent, or of the one of a code. Where
         access is open there is nothing to begin.
 
@@ -78,7 +80,7 @@ class SessionRoutes:
         cookie = _cookie(request, http, begun.secret, lifetime)
         return Response(204, b"", [cookie, NO_STORE])
 
-    async def _by_code(self, body: dict[str, Any]) -> BegunSession:
+    async def _by_code(self, body: Json) -> NewSession:
         if "code" not in body:
             raise Unauthenticated(NO_KEY)
         code: str = body["code"]
@@ -86,11 +88,11 @@ class SessionRoutes:
             lambda work: begin_session_by_code(work.session, code)
         )
 
-    async def _by_key(self, request: Request) -> BegunSession:
+    async def _by_key(self, request: Request) -> NewSession:
         key = request.access.actor
         return await self._database.write(lambda work: begin_session(work.session, key))
 
-    async def read_session(self, request: Asked) -> dict[str, Any]:
+    async def read_session(self, request: AuthorizedRequest) -> Json:
         """Return who the caller is and what they may do."""
         access = request.access
         session = await self._keyring.session(request) if access.actor else None
@@ -105,7 +107,9 @@ class SessionRoutes:
             },
         }
 
-    async def end_session(self, request: Asked, http: fastapi.Request) -> Response:
+    async def end_session(
+        self, request: AuthorizedRequest, http: fastapi.Request
+    ) -> Response:
         """End the session by whose cookie the request comes, if it does."""
         secret = session_secret(request)
         if secret is None or not request.access.actor:

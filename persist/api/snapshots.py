@@ -10,15 +10,21 @@ from fastapi import Path
 from fastapi.responses import StreamingResponse
 
 from persist.api import pagination
+from persist.api.fastapi_routes import AuthorizedRequest
 from persist.api.headers import JSON_TYPES, NDJSON_TYPES
 from persist.api.query_params import controls, dry_run_of, page_size, pairs_of
 from persist.api.request_bodies import Body
 from persist.api.requests import Request
 from persist.api.responses import JSON, Response, deleted_response, json_response
-from persist.api.routers import Asked
-from persist.api.write_requests import Write, Writes, nothing, retry_on_stale_schema
+from persist.api.write_requests import (
+    Write,
+    Writes,
+    parse_nothing,
+    retry_on_stale_schema,
+)
 from persist.domain.access import Collections, Level
 from persist.domain.errors import Unavailable
+from persist.domain.record import Json
 from persist.domain.snapshot import MAX_LINE_BYTES, Manifest
 from persist.storage.catalog import Stale
 from persist.storage.database import Database
@@ -29,7 +35,7 @@ from persist.storage.unit_of_work import UnitOfWork
 
 SnapshotId = Annotated[str, Path(alias="id")]
 
-_MODE: dict[str, Any] = {
+_MODE: Json = {
     "mode": {"enum": ["with_data", "schema_only"], "default": "with_data"},
     "note": {"type": "string", "default": "", "maxLength": 10_000},
 }
@@ -153,11 +159,11 @@ class SnapshotRoutes:
         self._snapshots = database.snapshots
         self._writes = writes
 
-    async def list_all_snapshots(self, request: Asked) -> Response:
+    async def list_all_snapshots(self, request: AuthorizedRequest) -> Response:
         """Return a page of the manifests of all snapshots, the newest first."""
         return await snapshots_holding(self._database, None, None, request)
 
-    async def create_snapshot(self, request: Asked) -> Response:
+    async def create_snapshot(self, request: AuthorizedRequest) -> Response:
         """Take a snapshot of everything, or store an uploaded one."""
         media_type = request.media_type((*JSON_TYPES, *NDJSON_TYPES))
         async with self._database.job():
@@ -173,14 +179,16 @@ class SnapshotRoutes:
                 CREATE_BODY,
             )
 
-    async def read_snapshot(self, snapshot_id: SnapshotId, request: Asked) -> Response:
+    async def read_snapshot(
+        self, snapshot_id: SnapshotId, request: AuthorizedRequest
+    ) -> Response:
         """Return the manifest of a snapshot."""
         await self._require(snapshot_id, request)
         text = await asyncio.to_thread(self._snapshots.manifest, snapshot_id)
         return Response(200, text.encode(), [JSON])
 
     async def delete_snapshot(
-        self, snapshot_id: SnapshotId, request: Asked
+        self, snapshot_id: SnapshotId, request: AuthorizedRequest
     ) -> Response:
         """Delete a snapshot."""
         await self._require(snapshot_id, request)
@@ -192,7 +200,7 @@ class SnapshotRoutes:
             stores.add(store)
 
         write = Write(
-            parse=nothing,
+            parse=parse_nothing,
             run=run,
             render=lambda _: deleted_response(dry_run=dry_run),
             dry_run=dry_run,
@@ -204,7 +212,7 @@ class SnapshotRoutes:
         return response
 
     async def read_snapshot_content(
-        self, snapshot_id: SnapshotId, request: Asked
+        self, snapshot_id: SnapshotId, request: AuthorizedRequest
     ) -> StreamingResponse:
         """Return the content of a snapshot as NDJSON."""
         collections = await self._require(snapshot_id, request)
@@ -216,8 +224,8 @@ class SnapshotRoutes:
         return StreamingResponse(streamed, media_type=NDJSON_TYPES[0])
 
     async def verify_snapshot(
-        self, snapshot_id: SnapshotId, request: Asked
-    ) -> dict[str, Any]:
+        self, snapshot_id: SnapshotId, request: AuthorizedRequest
+    ) -> Json:
         """Return whether a snapshot is complete and unaltered."""
         await self._require(snapshot_id, request)
         verify = self._snapshots.verify

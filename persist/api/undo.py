@@ -1,12 +1,13 @@
 """Undo over HTTP: the changes of a request, or of a range, are taken back."""
 
-from collections.abc import Sequence
+from collections.abc import Set
 
+from persist.api.fastapi_routes import AuthorizedRequest
+from persist.api.headers import request_id_of
 from persist.api.query_params import dry_run_of
 from persist.api.request_bodies import Body
 from persist.api.requests import Request
 from persist.api.responses import Response, json_response
-from persist.api.routers import Asked
 from persist.api.write_requests import Write, Writes, parse_body, retry_on_stale_schema
 from persist.domain.access import Level
 from persist.domain.entity_type import EntityType
@@ -58,7 +59,7 @@ class UndoRoutes:
         self._database = database
         self._writes = writes
 
-    async def undo(self, request: Asked) -> Response:
+    async def undo(self, request: AuthorizedRequest) -> Response:
         """Take back changes in one transaction."""
         dry_run = dry_run_of(request.query)
         body = await request.body()
@@ -103,10 +104,13 @@ def _allowed(request: Request, parsed: Parsed) -> Parsed:
     otherwise the answer would tell them whether it was changed."""
     selected, _ = parsed
     request.access.require_within(Level.WRITE, selected.collection, selected.workspace)
+    if selected.request_id == request.request_id:
+        # Under one id, both would be selected by it, and the undo could not be undone.
+        request.request_id = request_id_of(None)
     return parsed
 
 
-def _authorize(request: Request, touched: Sequence[tuple[str, str]]) -> None:
+def _authorize(request: Request, touched: Set[tuple[str, str]]) -> None:
     """Raise ``Forbidden``, which names no collection."""
     if not all(request.access.allows(Level.WRITE, *named) for named in touched):
         raise Forbidden("this takes write access to all that the changes touched")

@@ -2,11 +2,12 @@
 collections. The collections inside them are answered by ``api.collections``."""
 
 from contextlib import closing, suppress
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import Path
 
-from persist.api.pagination import page_response, rendered
+from persist.api.fastapi_routes import AuthorizedRequest
+from persist.api.pagination import page_response
 from persist.api.past_reads import records_page
 from persist.api.query_params import (
     ENVELOPE_ONLY,
@@ -16,6 +17,7 @@ from persist.api.query_params import (
     pairs_of,
     workspace_listing,
 )
+from persist.api.rendering import rendered
 from persist.api.request_bodies import Body
 from persist.api.requests import Request
 from persist.api.responses import (
@@ -23,21 +25,20 @@ from persist.api.responses import (
     deleted_response,
     json_response,
     row_text,
-    with_computed,
 )
-from persist.api.routers import Asked
 from persist.api.selective_invoke import Invocation, invoke_on
 from persist.api.snapshots import snapshots_holding, take
 from persist.api.write_requests import (
     Write,
     Writes,
-    nothing,
     parse_body,
+    parse_nothing,
     retry_on_stale_schema,
 )
 from persist.domain.access import EVERY, Access, Level
 from persist.domain.errors import CommandNotFound, Forbidden, InvalidPayload
 from persist.domain.identifiers import COLLECTION_NAME
+from persist.domain.record import Json
 from persist.domain.workspace import Workspaces, collections_in
 from persist.storage import workspace_changes
 from persist.storage.database import Database
@@ -57,7 +58,7 @@ class WorkspaceRoutes:
         self._database = database
         self._writes = writes
 
-    async def list_workspaces(self, request: Asked) -> dict[str, Any]:
+    async def list_workspaces(self, request: AuthorizedRequest) -> Json:
         """Return the workspaces of which the caller may read something."""
         await self._database.refresh()
         workspaces = self._database.catalog.workspaces
@@ -67,12 +68,14 @@ class WorkspaceRoutes:
                 items.append(_visible(request.access, name, workspaces))
         return {"items": items}
 
-    async def read_workspace(self, workspace: Name, request: Asked) -> dict[str, Any]:
+    async def read_workspace(self, workspace: Name, request: AuthorizedRequest) -> Json:
         """Return one workspace."""
         await self._database.refresh()
         return _visible(request.access, workspace, self._database.catalog.workspaces)
 
-    async def declare_workspace(self, workspace: Name, request: Asked) -> Response:
+    async def declare_workspace(
+        self, workspace: Name, request: AuthorizedRequest
+    ) -> Response:
         """Declare a workspace, or change what it holds."""
         dry_run = dry_run_of(request.query)
         body = await request.body()
@@ -104,7 +107,9 @@ class WorkspaceRoutes:
         await self._database.refresh()
         return response
 
-    async def delete_workspace(self, workspace: Name, request: Asked) -> Response:
+    async def delete_workspace(
+        self, workspace: Name, request: AuthorizedRequest
+    ) -> Response:
         """Delete a workspace that is empty, or with its records."""
         control = controls(pairs_of(request.query), ("dry_run", "force"))
         dry_run = flag(control, "dry_run")
@@ -116,7 +121,7 @@ class WorkspaceRoutes:
         else:
             catalog = self._database.catalog
             write = Write(
-                parse=nothing,
+                parse=parse_nothing,
                 run=lambda work, _: workspace_changes.delete(work, catalog, workspace),
                 render=lambda _: deleted_response(dry_run=dry_run),
                 isolation=Isolation.EXCLUSIVE,
@@ -145,7 +150,9 @@ class WorkspaceRoutes:
                 )
                 return await self._writes.perform(request, write)
 
-    async def list_workspace_records(self, workspace: Name, request: Asked) -> Response:
+    async def list_workspace_records(
+        self, workspace: Name, request: AuthorizedRequest
+    ) -> Response:
         """Return a page of its records of all collections, by id then collection."""
         await self._database.refresh()
         catalog = self._database.catalog
@@ -159,31 +166,33 @@ class WorkspaceRoutes:
         page = await records_page(self._database, layouts, workspace, asked)
         types = {layout.type.name: layout.type for layout in layouts}
 
-        def render() -> list[str]:
-            return [
-                row_text(collection, workspace, with_computed(types[collection], row))
+        def render() -> Response:
+            items = [
+                row_text(types[collection], workspace, row)
                 for _, collection, row in page.rows
             ]
+            return page_response(
+                request,
+                f"/workspaces/{workspace}/records",
+                items,
+                page.cursor,
+                erased=page.erased,
+            )
 
         rows = [row for _, _, row in page.rows]
-        items = await rendered(render, rows, of_records)
-        return page_response(
-            request,
-            f"/workspaces/{workspace}/records",
-            items,
-            page.cursor,
-            erased=page.erased,
-        )
+        return await rendered(request, render, rows, of_records)
 
     async def invoke_in_workspace(
-        self, workspace: Name, command: str, request: Asked
+        self, workspace: Name, command: str, request: AuthorizedRequest
     ) -> Response:
         """Run a command on every record that matches, of all its collections."""
         return await retry_on_stale_schema(
             self._database, lambda: self._invoke(workspace, command, request)
         )
 
-    async def _invoke(self, workspace: str, command: str, request: Asked) -> Response:
+    async def _invoke(
+        self, workspace: str, command: str, request: AuthorizedRequest
+    ) -> Response:
         await self._database.refresh()
         catalog = self._database.catalog
         names = catalog.workspaces.get(workspace, ()) or (EVERY,)
@@ -199,7 +208,7 @@ class WorkspaceRoutes:
         return await invoke_on(self._writes, request, invocation)
 
     async def list_workspace_snapshots(
-        self, workspace: Name, request: Asked
+        self, workspace: Name, request: AuthorizedRequest
     ) -> Response:
         """Return the snapshots that hold something of a workspace."""
         await self._database.refresh()
@@ -207,7 +216,7 @@ class WorkspaceRoutes:
         return await snapshots_holding(self._database, None, workspace, request)
 
     async def take_workspace_snapshot(
-        self, workspace: Name, request: Asked
+        self, workspace: Name, request: AuthorizedRequest
     ) -> Response:
         """Take a snapshot of a workspace."""
         selection = Selection(workspace=workspace)
@@ -215,7 +224,7 @@ class WorkspaceRoutes:
             return await take(self._database, self._writes, request, selection)
 
 
-def _visible(access: Access, name: str, workspaces: Workspaces) -> dict[str, Any]:
+def _visible(access: Access, name: str, workspaces: Workspaces) -> Json:
     """Return a workspace with those of its collections that the caller may read.
 
     Raises ``Forbidden`` if the caller may read none of them, even if the workspace does

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, NoReturn, TypeVar
 
+from persist.api.rendering import in_thread
 from persist.api.requests import Request
 from persist.api.responses import Response
 from persist.domain.errors import (
@@ -24,10 +25,11 @@ from persist.domain.errors import (
     PersistError,
     Unavailable,
 )
-from persist.entity_types.json_schema import Briefly, WouldTakeLong
+from persist.entity_types.json_schema.compiled_schema import Briefly, WouldTakeLong
 from persist.storage.catalog import Stale
 from persist.storage.database import Database
 from persist.storage.idempotency import KeyInUse, StoredAnswer
+from persist.storage.result_size import BRIEF_CHARACTERS
 from persist.storage.shared_threads import SharedThreads
 from persist.storage.sql import Connection
 from persist.storage.staging import Staging
@@ -55,6 +57,11 @@ Value = TypeVar("Value")
 Reply = TypeVar("Reply")
 
 
+def no_characters(_: object) -> int:
+    """Return 0 for the characters of a value that makes a short response."""
+    return 0
+
+
 @dataclass(slots=True, eq=False)
 class Write(Generic[Parsed, Value]):
     """How one write is done.
@@ -63,7 +70,8 @@ class Write(Generic[Parsed, Value]):
     and returns a value of the domain, which ``render`` makes the response of. ``keys``
     are the records that ``run`` asks for. ``body`` is what stands for the body in the
     fingerprint of an ``Idempotency-Key``. ``run`` runs on the connection of
-    ``staging`` if ``parse`` has staged rows.
+    ``staging`` if ``parse`` has staged rows. ``characters`` returns how long the text
+    of a value is about.
     """
 
     parse: Callable[[], Awaitable[Parsed]]
@@ -74,6 +82,7 @@ class Write(Generic[Parsed, Value]):
     isolation: Isolation = Isolation.GROUPED
     dry_run: bool = False
     staging: Staging | None = None
+    characters: Callable[[Value], int] = no_characters
 
     @property
     def connection(self) -> Connection | None:
@@ -105,11 +114,14 @@ class Writes:
             dry_run=write.dry_run,
             connection=write.connection,
         )
-        if write.isolation is Isolation.GROUPED:
+        size = write.characters(value)
+        # It is stored, so the response is not refused any more.
+        request.count_response(size)
+        if write.isolation is Isolation.GROUPED and size <= BRIEF_CHARACTERS:
             response = write.render(value)
         else:
             # A write of many records may have a long answer.
-            response = await asyncio.to_thread(write.render, value)
+            response = await in_thread(lambda: write.render(value))
         if write.dry_run:
             return _dry_run_response(response)
         return _minimal(response) if request.minimal else response
@@ -125,11 +137,14 @@ class Writes:
 
         A stored response comes before validation, though after access.
         """
+        # The refusal of a body must not come before the stored response: the request
+        # may have been valid for the schema of its time.
         parsed = await _parsed(write)
         actor = request.access.actor
         fingerprint = request.fingerprint(write.body)
 
         def run(work: UnitOfWork) -> Response:
+            # Inside the transaction, where no other process can store one meanwhile.
             stored = work.answers.find(actor, key, fingerprint)
             if stored is not None:
                 return _replayed(stored)
@@ -156,14 +171,16 @@ class Writes:
         others wait."""
         until = time.monotonic() + IDEMPOTENCY_WAIT_SECONDS
         while (other := self._running.get(key)) is not None:
-            await _until(other.wait(), until)
+            await _wait_until(other.wait(), until)
+        # Of this process; another one is noticed by the key in its transaction
+        # (``KeyInUse``).
         done = self._running[key] = asyncio.Event()
         try:
             while True:
                 try:
                     return await run()
                 except KeyInUse:
-                    await _until(asyncio.sleep(IDEMPOTENCY_PAUSE_SECONDS), until)
+                    await _wait_until(asyncio.sleep(IDEMPOTENCY_PAUSE_SECONDS), until)
         finally:
             del self._running[key]
             done.set()
@@ -187,6 +204,7 @@ async def retry_on_stale_schema(
             await database.refresh()
         except (NotFound, InvalidQuery, Invalid, Conflict):
             await database.refresh()
+            # It was not the definitions: the refusal is right.
             if database.catalog.epoch == known:
                 raise
     raise Unavailable("others keep changing this entity type; try again")
@@ -204,7 +222,7 @@ async def parse_body(body: bytes, parse: Callable[[], Parsed]) -> Parsed:
     return await _parsers.run(parse)
 
 
-async def nothing() -> None:
+async def parse_nothing() -> None:
     """Parse nothing: the write has no body."""
 
 
@@ -212,6 +230,7 @@ async def _parsed(write: Write[Parsed, Any]) -> Callable[[], Parsed]:
     """Return a function that returns what was parsed, or raises the refusal."""
     try:
         value = await write.parse()
+    # Who may no longer do it does not learn the stored response either.
     except AccessRefused:
         raise
     except PersistError as error:
@@ -226,7 +245,7 @@ def _raising(error: PersistError) -> Callable[[], NoReturn]:
     return refuse
 
 
-async def _until(waiting: Awaitable[object], until: float) -> None:
+async def _wait_until(waiting: Awaitable[object], until: float) -> None:
     if time.monotonic() >= until:
         raise IdempotencyInProgress(
             "the first request under this Idempotency-Key is still running; send this"
@@ -257,6 +276,7 @@ def _replayed(stored: StoredAnswer) -> Response:
 
 
 def _dry_run_response(response: Response) -> Response:
+    # There is nothing at the address that a creation would have.
     headers = [header for header in response.raw_headers if header[0] != b"location"]
     return Response(200, bytes(response.body), headers)
 

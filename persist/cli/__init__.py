@@ -1,7 +1,9 @@
 """The command line: ``persist``."""
 
+import errno
 import json
 import os
+import sys
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
@@ -13,8 +15,8 @@ from persist.cli import (
     backup,
     check,
     console,
-    deployments,
     history,
+    init,
     journal,
     keys,
     makemigration,
@@ -44,7 +46,12 @@ def main() -> None:
     # Processes that are started must not import the engine's modules from a folder
     # that happens to be the current one.
     os.environ.setdefault("PYTHONSAFEPATH", "1")
-    commands()
+    try:
+        commands()
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        sys.exit(f"persist: {error.strerror}")
 
 
 @commands.callback(invoke_without_command=True)
@@ -87,7 +94,7 @@ def openapi(
         refuse(error)
 
 
-deployments.add_to(commands)
+init.add_to(commands)
 serve.add_to(commands)
 migrate.add_to(commands)
 makemigration.add_to(commands)

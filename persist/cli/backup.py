@@ -16,8 +16,8 @@ def add_to(commands: typer.Typer) -> None:
         epilog=(
             "\b\nExample:\n  persist backup /backups/monday.db\n\nTo go back to a"
             " backup, stop the service, delete the files next to the database whose"
-            " names end in -wal and -shm, replace the database by the backup, and start"
-            " the service.\n\nPostgreSQL has its own tools: pg_dump and"
+            " names end in -wal and -shm, replace the database with the backup, and"
+            " start the service.\n\nPostgreSQL has its own tools: pg_dump and"
             " pg_basebackup."
         ),
     )(backup)

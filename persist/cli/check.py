@@ -7,7 +7,13 @@ import typer
 
 from persist.cli.settings_flags import Flags, export, with_flags
 from persist.cli.terminal import FAILED
-from persist.settings import InvalidSettings, Settings, load, unknown_variables
+from persist.settings import (
+    InvalidSettings,
+    Settings,
+    ignored_lines,
+    load,
+    unknown_variables,
+)
 
 if TYPE_CHECKING:
     from persist.domain.entity_type import EntityType
@@ -74,10 +80,10 @@ def _check_settings(report: Report, flags: Flags) -> Settings:
     except InvalidSettings as error:
         report.fail("settings", error)
         raise typer.Exit(FAILED) from None
-    unknown = unknown_variables()
-    for sentence in unknown:
+    faults = [*ignored_lines(), *unknown_variables()]
+    for sentence in faults:
         report.fail("settings", sentence)
-    if not unknown:
+    if not faults:
         report.ok("settings", "every value can be used")
     return settings
 

@@ -35,8 +35,8 @@ def console(
 ) -> None:
     """Print a link that opens the console of the service on this machine.
 
-    Where a key is needed, the link has a code that begins a session of a key. It counts
-    once, for a minute.
+    Where a key is needed, the link has a code that begins a session of a key. It can
+    be used once, within a minute.
     """
     settings = load_settings(flags)
     if not settings.console:
@@ -64,7 +64,7 @@ def _code(settings: Settings, name: str | None) -> str | None:
             found = stored.all()
             if not found and name is None and is_loopback(settings.host):
                 return None
-            return _created(database, _meant(found, name))
+            return _created(database, _chosen_key(found, name))
     except preflight.NotReady as error:
         refuse(error, FAILED)
 
@@ -75,7 +75,7 @@ def _created(database: "Dialect", key: "StoredKey") -> str:
     return create_code(database, key.name)
 
 
-def _meant(keys: "list[StoredKey]", name: str | None) -> "StoredKey":
+def _chosen_key(keys: "list[StoredKey]", name: str | None) -> "StoredKey":
     """Return the active key of a name, or the only one."""
     active = [key for key in keys if key.is_active]
     meant = active if name is None else [key for key in active if key.is_named(name)]

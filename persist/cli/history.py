@@ -5,11 +5,11 @@ from typing import Annotated, Literal
 
 import typer
 
-from persist.cli.client import Json
 from persist.cli.settings_flags import DatabaseUrl
 from persist.cli.snapshots import AsJson, Url, service_at
 from persist.cli.terminal import print_line, refuse
 from persist.domain.counting import counted
+from persist.domain.record import Json
 
 history = typer.Typer(
     help=(

@@ -4,13 +4,14 @@ import json
 import re
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from persist.cli.settings_flags import DatabaseUrl, load_settings
 from persist.cli.terminal import FAILED, record_progress, refuse
 from persist.domain.counting import counted
+from persist.domain.record import Json
 
 LONGEST_QUOTE = 80
 """Characters of a wrong value that are quoted in a message."""
@@ -126,7 +127,7 @@ def verify(
     typer.echo(f"{changes} verified{last}")
 
 
-def _check_signature(noted: dict[str, Any] | None, public_key: Path) -> None:
+def _check_signature(noted: Json | None, public_key: Path) -> None:
     """End the command unless the noted head is signed with a key."""
     from persist.api.journal_key import UnusableKey, is_signed
 

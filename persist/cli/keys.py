@@ -66,7 +66,7 @@ def create(
 ) -> None:
     """Create a key and write it to standard output.
 
-    It is displayed this once: the database stores its SHA-256 only.
+    It is displayed only once: the database stores its SHA-256 only.
     """
     from persist.storage.keys import KeyExists
 
@@ -87,10 +87,11 @@ def create(
         except KeyExists:
             refuse(f"a key {name} is in use; revoke it first", FAILED)
         collections = stored.collections()
+        workspaces = stored.workspaces()
     typer.echo(key.secret)
     for sentence in _notices(name, key.name, was_open=was_open):
         typer.echo(f"persist: {sentence}", err=True)
-    for sentence in _unknown_collections(scopes, collections):
+    for sentence in _unknown_names(scopes, collections, workspaces):
         typer.echo(f"warning: {sentence}", err=True)
 
 
@@ -107,10 +108,13 @@ def _notices(name: str, stored_name: str, *, was_open: bool) -> Iterator[str]:
         )
 
 
-def _unknown_collections(
-    scopes: Iterable[Scope], collections: Collection[str]
+def _unknown_names(
+    scopes: Iterable[Scope], collections: Collection[str], workspaces: Collection[str]
 ) -> Iterator[str]:
     for scope in scopes:
+        if scope.workspace is not None and scope.workspace not in workspaces:
+            hint = did_you_mean(scope.workspace, workspaces)
+            yield f"there is no workspace {scope.workspace!r} yet{hint}"
         if scope.collection != EVERY and scope.collection not in collections:
             hint = did_you_mean(scope.collection, collections)
             yield f"there is no collection {scope.collection!r} yet{hint}"

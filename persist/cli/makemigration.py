@@ -12,6 +12,7 @@ from persist.cli.plan_file import CannotEdit, PlanFile
 from persist.cli.settings_flags import load_settings, with_flags
 from persist.cli.terminal import FAILED, refuse
 from persist.domain.entity_type import EntityType
+from persist.domain.record import Json
 from persist.domain.suggestions import nearest
 from persist.settings import Settings
 from persist.storage.class_comparison import ClassChanges
@@ -34,12 +35,12 @@ def makemigration(
     name: Annotated[str, typer.Argument(help="The collection of the class.")],
     rename: Annotated[
         list[str] | None,
-        typer.Option(help="OLD:NEW. A field has a new name.", metavar="OLD:NEW"),
+        typer.Option(help="A field that has a new name.", metavar="OLD:NEW"),
     ] = None,
     default: Annotated[
         list[str] | None,
         typer.Option(
-            help="FIELD=JSON. The value of a new field in stored records.",
+            help="The value of a new field in stored records.",
             metavar="FIELD=JSON",
         ),
     ] = None,
@@ -73,7 +74,8 @@ def _changes(settings: Settings, name: str) -> tuple[EntityType, ClassChanges]:
     types = {each.name: each for each in preflight.entity_types(settings)}
     if name not in types:
         near = nearest(name, types)
-        hint = f"did you mean {near}?" if near else f"there are {', '.join(types)}"
+        known = ", ".join(types) or "none"
+        hint = f"did you mean {near}?" if near else f"the classes have: {known}"
         raise preflight.NotReady(f"no class has the collection {name!r}; {hint}")
     database = preflight.database(settings.database_url, create=False)
     return types[name], preflight.class_changes(database, types[name])
@@ -114,14 +116,14 @@ def _listed(members: list[str]) -> str:
 
 def _defaults(
     changes: ClassChanges, given: Iterable[str], renamed: set[str], *, ask: bool
-) -> dict[str, Any]:
+) -> Json:
     """Return the values of new fields in stored records."""
     added = changes.added()
-    defaults: dict[str, Any] = {}
+    defaults: Json = {}
     for text in given:
         member, _, value = text.partition("=")
         if member not in added:
-            refuse(f"--default {text}: {member} is no new field of the class")
+            refuse(f"--default {text}: {member} is not a new field of the class")
         defaults[member] = _json(value, f"--default {text}")
     for member in added if ask else ():
         if member in defaults or member in renamed:
@@ -137,14 +139,14 @@ def _json(text: str, where: str) -> Any:
     try:
         return json.loads(text)
     except ValueError:
-        refuse(f"{where}: {text!r} is no JSON; text has double quotes")
+        refuse(f"{where}: {text!r} is not JSON; text has double quotes")
 
 
 def _write(
     entity_type: EntityType,
     changes: ClassChanges,
     renames: dict[str, str],
-    defaults: dict[str, Any],
+    defaults: Json,
 ) -> None:
     if not changes.changes:
         typer.echo(

@@ -34,9 +34,10 @@ def migrate(
 ) -> None:
     """Migrate tables of older schema versions, one step of their plan at a time.
 
-    A step is one transaction. It runs the SQL that changes the table, passes every
-    record through the step's function, writes one change for each to the journal, and
-    records the schema version. A step that fails is rolled back.
+    Every record passes the step's function while processes of an older release read
+    and write. One transaction then runs the SQL that changes the table, stores the
+    records with one change for each in the journal, and records the schema version.
+    A step that fails changes nothing.
     """
     from persist.cli import preflight
 
@@ -81,9 +82,9 @@ def _rehearse(settings: Settings) -> None:
         )
         for step in work.steps:
             typer.echo(f"  {step}: {step.description}".removesuffix(": "))
-            for statement in work.sql(database, step):
+            for statement in preflight.step_sql(database, work, step):
                 typer.echo(f"    {statement}")
-    indexes = preflight.rehearsal(database, types)
+    indexes = preflight.rehearse_migrations(database, types)
     for sentence in indexes:
         typer.echo(sentence)
     typer.echo("nothing was changed" if pending or indexes else UP_TO_DATE)

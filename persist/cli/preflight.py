@@ -15,21 +15,14 @@ from persist import deployment
 # import path (``deployment.entity_types``).
 from persist.application import Persist, create_app
 from persist.cli.terminal import reason_of
-from persist.definition_files import check_folder
+from persist.deployment.definition_files import check_folder
 from persist.domain.entity_type import EntityType
+from persist.domain.migration import MigrationStep
 from persist.entity_types.registry import InvalidModels
 from persist.settings import Settings
 from persist.storage.catalog import Catalog
 from persist.storage.class_comparison import ClassChanges
-from persist.storage.dialect import BackupFailed, Dialect, Failure, dialect_of
-from persist.storage.journal_trim import trim
-from persist.storage.journal_verify import JournalAltered, Verified
-from persist.storage.journal_verify import verify_journal as verify
-from persist.storage.keys import Keys
-from persist.storage.migrator import MigrationStopped, Pending
-from persist.storage.progress import OnProgress
-from persist.storage.registered_indexes import update_registered_indexes
-from persist.storage.schema import (
+from persist.storage.database_schema import (
     SchemaMismatch,
     ahead,
     changes_of,
@@ -39,6 +32,14 @@ from persist.storage.schema import (
     prepare,
     rehearse,
 )
+from persist.storage.dialect import BackupFailed, Dialect, Failure, dialect_of
+from persist.storage.journal_trim import trim
+from persist.storage.journal_verify import JournalAltered, Verified
+from persist.storage.journal_verify import verify_journal as verify
+from persist.storage.keys import Keys
+from persist.storage.migrator import MigrationStopped, Pending
+from persist.storage.progress import OnProgress
+from persist.storage.registered_indexes import update_registered_indexes
 
 NO_TABLES = "add table: journal_head"
 """A difference that only a database has which was never served."""
@@ -131,7 +132,13 @@ def pending_migrations(dialect: Dialect, types: list[EntityType]) -> list[Pendin
         return due(dialect, types)
 
 
-def rehearsal(dialect: Dialect, types: list[EntityType]) -> list[str]:
+def step_sql(dialect: Dialect, work: Pending, step: MigrationStep) -> list[str]:
+    """Return the statements of a step as they will run. Raise ``NotReady``."""
+    with _not_ready_errors(dialect):
+        return work.sql(dialect, step)
+
+
+def rehearse_migrations(dialect: Dialect, types: list[EntityType]) -> list[str]:
     """Run the migrations that the tables need, and undo them.
 
     Return a sentence for each index that would be created or dropped. Raise

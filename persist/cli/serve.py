@@ -34,31 +34,39 @@ def serve(**flags: str | bool | None) -> None:
     """
     settings = load_settings(flags)
     logging_config.configure(settings.log_level)
-    bound = _prepare(settings)
+    bound = _listen(settings)
     _allow_connections(settings)
-    raise typer.Exit(0 if _serve(settings, bound) else FAILED)
+    run = _serve if settings.workers == 1 else _supervise
+    raise typer.Exit(0 if run(settings, bound) else FAILED)
 
 
-def _prepare(settings: Settings) -> socket.socket:
-    """Check everything once, before the processes that serve are started."""
+def _listen(settings: Settings) -> socket.socket:
+    """Bind the address, before a database file is created: a start that fails leaves
+    none."""
     from persist import server
+
+    try:
+        return server.listen(settings.host, settings.port)
+    except server.CannotListen as error:
+        refuse(f"PERSIST_HOST, PERSIST_PORT: {error}")
+
+
+def _prepare(settings: Settings) -> "list[EntityType]":
+    """Check everything once, before the processes that serve are started. Return the
+    typed entities."""
     from persist.cli import preflight
 
     try:
         types = preflight.entity_types(settings)
-        # Before a database file is created: a start that fails leaves none.
-        bound = server.listen(settings.host, settings.port)
         _prepare_tables(settings, types)
         _create_first_key(settings)
     except preflight.NoDatabase as error:
         refuse(error, FAILED)
     except preflight.NotReady as error:
         refuse(error)
-    except server.CannotListen as error:
-        refuse(f"PERSIST_HOST, PERSIST_PORT: {error}")
     if not types:
         logger.info(deployment.NO_MODELS)
-    return bound
+    return types
 
 
 def _prepare_tables(settings: Settings, types: "list[EntityType]") -> None:
@@ -110,26 +118,45 @@ def _allow_connections(settings: Settings) -> None:
 
 
 def _serve(settings: Settings, bound: socket.socket) -> bool:
+    """Serve in this process. Return False where the application could not start."""
     from persist import server
-    from persist.api.metrics import MULTIPROCESS_FOLDER
     from persist.application import create_app
 
-    options: Any = {
+    application = create_app(settings, prepared=_prepare(settings))
+    return server.serve(application, bound, **_options(settings, bound))
+
+
+def _supervise(settings: Settings, bound: socket.socket) -> bool:
+    """Serve in several processes. Return False where one could not start."""
+    from persist import server
+    from persist.api.metrics import MULTIPROCESS_FOLDER
+    from persist.application import application
+
+    def prepare() -> None:
+        try:
+            _prepare(settings)
+        except typer.Exit as refused:
+            sys.exit(refused.exit_code)
+
+    # This process does not import what the deployment has (``Supervisor``).
+    status = server.run_in_process(prepare)
+    if status:
+        raise typer.Exit(status)
+    with owned_folder() as folder:
+        os.environ[MULTIPROCESS_FOLDER] = folder
+        return server.serve_in_processes(
+            application, bound, workers=settings.workers, **_options(settings, bound)
+        )
+
+
+def _options(settings: Settings, bound: socket.socket) -> dict[str, Any]:
+    from persist import server
+
+    return {
         "seconds": settings.shutdown_seconds,
         "log": logging_config.configuration(settings.log_level),
         "announce": _announcement(server.address(bound), settings),
     }
-    if settings.workers == 1:
-        return server.serve(create_app(settings), bound, **options)
-    deployment.forget_current_folder()
-    with owned_folder() as folder:
-        os.environ[MULTIPROCESS_FOLDER] = folder
-        return server.serve_in_processes(
-            "persist.application:application",
-            bound,
-            workers=settings.workers,
-            **options,
-        )
 
 
 def _announcement(url: str, settings: Settings) -> Callable[[], None]:

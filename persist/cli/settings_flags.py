@@ -12,6 +12,7 @@ from persist.cli.terminal import refuse
 from persist.settings import (
     InvalidSettings,
     Settings,
+    ignored_lines,
     load,
     unknown_variables,
     variable,
@@ -77,6 +78,6 @@ def load_settings(flags: Flags) -> Settings:
         settings = load()
     except InvalidSettings as error:
         refuse(error)
-    for warning in unknown_variables():
+    for warning in (*ignored_lines(), *unknown_variables()):
         typer.echo(f"warning: {warning}", err=True)
     return settings

@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,12 +11,14 @@ import httpx
 import typer
 
 from persist import logging_config
-from persist.cli.client import Json, ServiceClient, refusal_text
+from persist.cli.service_client import ServiceClient, refusal_text
 from persist.cli.settings_flags import DatabaseUrl, load_settings
 from persist.cli.terminal import FAILED, REFUSED, reason_of, refuse, spinner
 from persist.cli.transfers import check_folder, download, upload
 from persist.client import Client, Problem
 from persist.domain.counting import counted
+from persist.domain.identifiers import is_canonical
+from persist.domain.record import Json
 from persist.settings import KEY, InvalidSettings, read_env_file
 
 snapshot = typer.Typer(
@@ -37,7 +38,6 @@ snapshot = typer.Typer(
     no_args_is_help=True,
 )
 
-ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 AsJson = Annotated[
     bool, typer.Option("--json", help="Print JSON instead of a sentence.")
 ]
@@ -269,7 +269,7 @@ def restore(  # noqa: PLR0913, PLR0917 - each is an option of the command
     """
     file = Path(snapshot)
     is_file = file.is_file()
-    if not is_file and not ID.fullmatch(snapshot):
+    if not is_file and not is_canonical(snapshot):
         refuse(f"{snapshot} is neither the id of a snapshot nor a file here")
     request: Json = {"on_conflict": on_conflict, "dry_run": dry_run}
     if workspace is not None:

@@ -42,6 +42,7 @@ from persist.client.transaction import Transaction
 Model = TypeVar("Model")
 
 CONNECT_SECONDS = 10.0
+"""Seconds that connecting may take."""
 
 
 class AsyncClient:

@@ -1,4 +1,4 @@
-"""Client: the blocking client, method for method as ``Client``.
+"""Client: the blocking client, method for method as ``AsyncClient``.
 
 ``make blocking-client`` writes this file from ``asynchronous.py``: change that one.
 """
@@ -42,6 +42,7 @@ from persist.client.transaction import Transaction
 Model = TypeVar("Model")
 
 CONNECT_SECONDS = 10.0
+"""Seconds that connecting may take."""
 
 
 class Client:

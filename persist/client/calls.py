@@ -49,7 +49,10 @@ NDJSON = "application/x-ndjson"
 MERGE_PATCH = "application/merge-patch+json"
 JSON_PATCH = "application/json-patch+json"
 PAGE_RECORDS = 500
+"""Records that are asked for at once."""
+
 LONG_POLL_SECONDS = 20
+"""Seconds that a request for changes waits for one."""
 
 
 @dataclass(slots=True)

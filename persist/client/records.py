@@ -227,4 +227,6 @@ def dump(data: object) -> Any:
         return asdict(data)
     if isinstance(data, Mapping):
         return dict(data)
-    raise TypeError(f"{type(data).__name__} is no record data: send a model or a dict")
+    raise TypeError(
+        f"{type(data).__name__} is not the data of a record: send a model or a dict"
+    )

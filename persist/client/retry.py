@@ -8,6 +8,7 @@ import httpx
 RETRIED_STATUSES = frozenset({429, 503})
 IN_PROGRESS = "idempotency-in-progress"
 LONGEST_DELAY_SECONDS = 30.0
+"""Seconds between two attempts at most, unless the service says more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +25,7 @@ class RetryPolicy:
 
     def delay_after(self, attempt: int, outcome: httpx.Response | Exception) -> float:
         """Return the seconds to wait after an attempt (from 0), negative: give up."""
-        if attempt >= self.retries or not _is_worth_it(outcome):
+        if attempt >= self.retries or not _can_be_retried(outcome):
             return -1.0
         if isinstance(outcome, httpx.Response):
             asked = outcome.headers.get("Retry-After", "")
@@ -36,7 +37,7 @@ class RetryPolicy:
         return random.uniform(longest / 2, longest)  # noqa: S311 - no secret
 
 
-def _is_worth_it(outcome: httpx.Response | Exception) -> bool:
+def _can_be_retried(outcome: httpx.Response | Exception) -> bool:
     if isinstance(outcome, httpx.Response):
         is_retried = outcome.status_code in RETRIED_STATUSES
         return is_retried or _is_in_progress(outcome)

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from persist.domain.errors import Forbidden
+from persist.domain.identifiers import COLLECTION_NAME
 
 EVERY = "*"
 """The name that stands for every collection."""
 
-SCOPE = re.compile(
-    r"(\*|[a-z][a-z0-9-]{0,62}):(read|write|admin)(?:@([a-z][a-z0-9-]{0,62}))?"
-)
+_NAME = COLLECTION_NAME.pattern
+SCOPE = re.compile(rf"(\*|{_NAME}):(read|write|admin)(?:@({_NAME}))?")
 
 
 Collections = Sequence[tuple[str, str | None]]
@@ -51,7 +51,7 @@ def scope_of(text: str) -> Scope:
     found = SCOPE.fullmatch(text)
     if found is None:
         raise ValueError(
-            f"{text!r} is no scope; write <collection>:<level> or"
+            f"{text!r} is not a scope; write <collection>:<level> or"
             " <collection>:<level>@<workspace>, <collection> a name or * for all,"
             " <level> read, write or admin: ops-tickets:write"
         )
@@ -98,8 +98,8 @@ class Access:
         what is named. None names every collection, or every workspace."""
         for scope in self.scopes:
             name = scope.collection if collection is None else collection
-            inside = scope.workspace if workspace is None else workspace
-            if self.allows(level, name, inside):
+            in_workspace = scope.workspace if workspace is None else workspace
+            if self.allows(level, name, in_workspace):
                 return
         self.require(level, collection or EVERY, workspace)
 

@@ -2,20 +2,47 @@
 
 import hashlib
 
-from persist.domain.record import canonical_text
+from persist.domain.record import Data, canonical_json_text, parse_data
 
 
-def json_sha256(value: object) -> str:
-    """Return the hex SHA-256 of the canonical JSON of a value, in UTF-8."""
-    text = canonical_text(value)
+def json_sha256(
+    value: object,
+    characters: int = 0,
+) -> str:
+    """Return the hex SHA-256 of the canonical JSON of a value, in UTF-8. The text has
+    about so many ``characters``."""
+    text = canonical_json_text(value, characters)
     digest = hashlib.sha256(text.encode())
     return digest.hexdigest()
 
 
-def same_json(one: object, other: object) -> bool:
-    """Return whether two values are the same JSON; member order has no meaning."""
+def same_json(
+    one: object,
+    other: object,
+    characters: int = 0,
+) -> bool:
+    """Return whether two values are the same JSON; member order has no meaning. They
+    have about so many ``characters``."""
     # Python's equality is fast but takes true for 1, so a "yes" is checked once more.
     if one != other:
         return False
-    text = canonical_text(one)
-    return text == canonical_text(other)
+    text_of_one = canonical_json_text(one, characters)
+    text_of_other = canonical_json_text(other, characters)
+    return text_of_one == text_of_other
+
+
+def same_json_text(
+    one: str,
+    other: str,
+    value: Data | None = None,
+) -> bool:
+    """Return whether the texts of two JSON objects are the same JSON.
+
+    ``value`` is that of ``other`` if it is known already.
+    """
+    if one == other:
+        return True
+    if value is None:
+        value = parse_data(other)
+    size = len(one)
+    return same_json(parse_data(one), value, size)

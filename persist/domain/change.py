@@ -5,7 +5,7 @@
 """
 
 from enum import StrEnum
-from typing import Self
+from typing import NamedTuple, Self
 
 from persist.domain.entity_type import EntityType
 from persist.domain.record import Data, Record
@@ -104,3 +104,13 @@ class Change:
         """
         migrated = record.next(schema_version, now, text, parsed)
         return cls(Operation.MIGRATE, migrated, origin)
+
+
+class ChangeSummary(NamedTuple):
+    """Who changed a record, when, and how."""
+
+    revision: int
+    at: str
+    actor: str | None
+    operation: str
+    command: str | None

@@ -1,9 +1,9 @@
 """Collection: the writes of records, one at a time, inside a transaction.
 
-Replace, patch and command are ``transition`` with another ``change``: read the record,
-check the precondition, change the data, stop if nothing changed, take the next
-revision, store, journal. Creation, deletion and migration have methods of their own.
-Imports, restores, evolutions and bulk deletes stage the changes of all their records
+Replace, patch, command and revert are one transition with another ``change``: read the
+record, check the precondition, change the data, stop if nothing changed, take the next
+revision, store, journal. Creation, deletion and undo have methods of their own.
+Imports, restores, migrations and bulk deletes stage the changes of all their records
 first (``storage.staging``).
 """
 
@@ -12,9 +12,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, NamedTuple
 
+from persist.domain.canonical_json import same_json_text
 from persist.domain.change import Change, Operation, Origin
 from persist.domain.command import Command
-from persist.domain.conflict import StaleBase
+from persist.domain.conflict import StaleBase, merge_with, stale_base, with_conflict
 from persist.domain.entity_type import EntityType
 from persist.domain.errors import (
     CommandUnavailable,
@@ -28,10 +29,9 @@ from persist.domain.errors import (
 from persist.domain.json_diff import ABSENT
 from persist.domain.precondition import NO_PRECONDITION, Precondition
 from persist.domain.query import Query
-from persist.domain.record import INT64, Data, Record, dumps, json_equal
-from persist.domain.stale_write import explained, merge_with, stale_base
+from persist.domain.record import INT64, Data, Record, dumps, json_text
 from persist.domain.stores import Journal, Records
-from persist.domain.undo import Past
+from persist.domain.undo import RecordToUndo
 from persist.domain.value import value
 
 logger = logging.getLogger(__name__)
@@ -61,8 +61,9 @@ def _valid(data: Data) -> Data:
 class Collection:
     """The records of one entity type in one workspace, inside one transaction.
 
-    Data that comes in here is valid. Validation may be slow and then has no place in a
-    transaction, so it belongs to the caller, or to the ``change`` that computes data.
+    Data passed to ``create`` and ``replace`` is already valid: callers validate it
+    before the transaction, because that may be slow. The results of patches, commands
+    and merges are validated here.
     """
 
     type: EntityType
@@ -72,9 +73,19 @@ class Collection:
     origin: Origin
     now: str
 
-    def create(self, data: Data, record_id: str) -> Record:
-        """Store a new record under an id that the service has just made."""
-        return self._create(data, record_id, revision=1)
+    def create(self, data: Data, record_id: str, *, revision: int = 1) -> Record:
+        """Store a new record. ``revision`` is above 1 if the id was used before."""
+        change = Change.creation(
+            self.type,
+            self.workspace,
+            record_id,
+            data,
+            self.origin,
+            self.now,
+            revision=revision,
+        )
+        self._store(change)
+        return change.record
 
     def create_with_id(self, data: Data, record_id: str) -> Record:
         """Store a new record under an id that the client chose.
@@ -85,24 +96,10 @@ class Collection:
             raise RecordExists(
                 f"a record with the id {record_id} exists already; replace or patch it"
             )
+        # A client that still has an ETag of the deleted record must not match the new
+        # one.
         last = self.journal.last_revision(self.type.name, self.workspace, record_id)
-        return self._create(data, record_id, revision=last + 1)
-
-    def _create(self, data: Data, record_id: str, *, revision: int) -> Record:
-        change = self._creation(data, record_id, revision)
-        self._store(change)
-        return change.record
-
-    def _creation(self, data: Data, record_id: str, revision: int) -> Change:
-        return Change.creation(
-            self.type,
-            self.workspace,
-            record_id,
-            data,
-            self.origin,
-            self.now,
-            revision=revision,
-        )
+        return self.create(data, record_id, revision=last + 1)
 
     def replace(
         self, record_id: str, data: Data, precondition: Precondition
@@ -113,7 +110,7 @@ class Collection:
             try:
                 precondition.check(None)
             except PreconditionFailed as error:
-                raise self._explained_deletion(
+                raise self._deletion_conflict(
                     error, record_id, precondition, data
                 ) from None
             return Written(self.create_with_id(data, record_id), created=True)
@@ -152,15 +149,16 @@ class Collection:
             data, result = self._run(command, data, payload)
             return self.type.validate(data)
 
-        record = self.transition(
+        invoked = self._transition(
             record_id,
             Operation.COMMAND,
             change,
             precondition,
             command=command.name,
+            # As validated, with the defaults of its schema.
             payload=dumps(payload),
         )
-        return Invocation(result, record)
+        return Invocation(result, invoked.record)
 
     def _run(self, command: Command, data: Data, payload: Data) -> tuple[Data, object]:
         """Return the data and result of a command.
@@ -189,30 +187,6 @@ class Collection:
                 "the command failed on this record; the log has the request_id"
             ) from None
 
-    def transition(
-        self,
-        record_id: str,
-        operation: Operation,
-        change: Callable[[Data], Data],
-        precondition: Precondition = NO_PRECONDITION,
-        *,
-        command: str | None = None,
-        payload: str | None = None,
-    ) -> Record:
-        """Change one record.
-
-        ``change`` returns valid data. Equal data is no change and takes no revision.
-        """
-        written = self._transition(
-            record_id,
-            operation,
-            change,
-            precondition,
-            command=command,
-            payload=payload,
-        )
-        return written.record
-
     def _transition(
         self,
         record_id: str,
@@ -224,24 +198,30 @@ class Collection:
         command: str | None = None,
         payload: str | None = None,
     ) -> Written:
+        """Change one record.
+
+        ``change`` returns valid data, or data that ``validate`` accepts. Equal data is
+        no change and takes no revision.
+        """
         current = self._existing(record_id)
         changed = self._changed(current, operation, change, precondition, validate)
         data, merged = changed
-        record = self._replace_data(current, operation, data, command, payload)
+        text = json_text(data, len(current.text))
+        record = self._replace_data(current, operation, text, data, command, payload)
         return Written(record, merged=merged)
 
     def _replace_data(
         self,
         current: Record,
         operation: Operation,
+        text: str,
         data: Data,
         command: str | None,
         payload: str | None,
     ) -> Record:
-        """Give a record other data, unless it is equal: a write that is sent twice
-        takes one revision."""
-        text = dumps(data)
-        if json_equal(current.text, text, data):
+        """Give a record other data, of which ``text`` is the JSON, unless it is equal:
+        a write that is sent twice takes one revision."""
+        if same_json_text(current.text, text, data):
             return current
         record = current.next(self.type.schema_version, self.now, text, data)
         self._store(Change(operation, record, self.origin, command, payload))
@@ -267,8 +247,11 @@ class Collection:
             if base is None:
                 raise
             merged = merge_with(base, current, operation, change, validate)
+            # Merged also where the client did not ask for it: the refusal says whether
+            # that would help.
             if merged is None or merged.conflicts or not precondition.merge:
-                raise explained(error, base, current.data, merged) from None
+                raise with_conflict(error, base, current.data, merged) from None
+            # Two valid documents may merge to one that is not.
             return self.type.validate(merged.value), True
         return validate(change(current.data)), False
 
@@ -284,7 +267,7 @@ class Collection:
             precondition.named_revision,
         )
 
-    def _explained_deletion(
+    def _deletion_conflict(
         self,
         error: PreconditionFailed,
         record_id: str,
@@ -299,7 +282,7 @@ class Collection:
         if base is None:
             return error
         merged = None if mine is None else base.merge(ABSENT, mine)
-        return explained(error, base, ABSENT, merged)
+        return with_conflict(error, base, ABSENT, merged)
 
     def revert(
         self, record_id: str, revision: int, precondition: Precondition
@@ -312,26 +295,28 @@ class Collection:
         current = self.records.get(self.workspace, record_id)
         past = self._past(current, record_id, revision)
         payload = dumps({"to_revision": revision})
-        data = self._brought_forward(past)
+        data = self._in_current_schema(past)
         if current is None:
             try:
                 precondition.check_deleted()
             except PreconditionFailed as error:
-                raise self._explained_deletion(error, record_id, precondition) from None
+                raise self._deletion_conflict(error, record_id, precondition) from None
             key = self.type.name, self.workspace, record_id
             last_revision = self.journal.last_revision(*key)
             created_at = self.journal.last_created_at(*key)
-            return self._bring_back(record_id, data, payload, last_revision, created_at)
-        return self.transition(
+            return self._recreate(record_id, data, payload, last_revision, created_at)
+        reverted = self._transition(
             record_id,
             Operation.REVERT,
             lambda _: data,
             precondition,
             payload=payload,
         )
+        return reverted.record
 
     def _past(self, current: Record | None, record_id: str, revision: int) -> Record:
         key = self.type.name, self.workspace, record_id
+        # The journal has the same, and is the slower one to read.
         if current is not None and current.revision == revision:
             return current
         past = self.journal.past_record(*key, revision)
@@ -344,7 +329,9 @@ class Collection:
             )
         return past
 
-    def _brought_forward(self, past: Record) -> Data:
+    def _in_current_schema(self, past: Record) -> Data:
+        if past.schema_version == self.type.schema_version:
+            return past.data  # it was valid then, and is by the same schema
         try:
             return self.type.bring_forward(past.schema_version, past.data)
         except PersistError as error:
@@ -354,7 +341,7 @@ class Collection:
                 errors=error.errors,
             ) from None
 
-    def _bring_back(
+    def _recreate(
         self,
         record_id: str,
         data: Data,
@@ -363,45 +350,44 @@ class Collection:
         created_at: str,
     ) -> Record:
         """Store a deleted record again, with the time at which it was created."""
-        created = self._creation(data, record_id, last_revision + 1)
-        record = replace(created.record, created_at=created_at)
+        created = Record.first(
+            self.type.name,
+            self.type.schema_version,
+            self.workspace,
+            record_id,
+            data,
+            self.now,
+            revision=last_revision + 1,
+        )
+        record = replace(created, created_at=created_at)
         self._store(Change(Operation.REVERT, record, self.origin, payload=payload))
         return record
 
-    def take_back(self, past: Past, payload: str) -> Record | None:
+    def undo(self, record: RecordToUndo, payload: str) -> Record | None:
         """Undo some changes of a record.
 
         Returns the record after that, with the revision of the deletion if it is
         deleted, or None if it neither existed before the changes nor exists now. Raises
         ``MigrationFailed``.
         """
-        if past.before is None:
-            if past.current is None:
+        if record.before is None:
+            if record.current is None:
                 return None
-            return self._delete(past.current, payload)
-        data = self._brought_forward(past.before)
-        if past.current is None:
-            return self._bring_back(
-                past.id, data, payload, past.revision, past.created_at
+            return self._delete(record.current, payload)
+        data = self._in_current_schema(record.before)
+        if record.current is None:
+            return self._recreate(
+                record.id, data, payload, record.revision, record.created_at
             )
+        is_current = record.before.schema_version == self.type.schema_version
         return self._replace_data(
-            past.current,
+            record.current,
             Operation.REVERT,
+            record.before.text if is_current else dumps(data),
             data,
             None,
             payload,
         )
-
-    def migrate(self, current: Record, text: str, parsed: Data | None = None) -> Record:
-        """Store the data of a record as the present schema version has it."""
-        version = self.type.schema_version
-        change = Change.migration(current, version, text, parsed, self.origin, self.now)
-        self._store(change)
-        return change.record
-
-    def make_room(self, current: Record) -> None:
-        """Remove a record that another will replace; that adds the change."""
-        self.records.remove(current)
 
     def delete(
         self, record_id: str, precondition: Precondition = NO_PRECONDITION
@@ -414,7 +400,7 @@ class Collection:
             base = self._stale_base(current.id, current.revision, precondition)
             if base is None:
                 raise
-            raise explained(error, base, current.data) from None
+            raise with_conflict(error, base, current.data) from None
         return self._delete(current)
 
     def select_for_update(self, query: Query, limit: int) -> list[tuple[str, int]]:
@@ -460,3 +446,4 @@ class Collection:
     def _store(self, change: Change) -> None:
         self.records.put(change.record)
         self.journal.append(change)
+        change.record.keep_text_only()

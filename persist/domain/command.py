@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from persist.domain.record import Data
+from persist.domain.record import Data, Json
 from persist.domain.strict_json import WriteDecimals
 
 Guard = Callable[[Data], str | None]
@@ -26,7 +26,7 @@ class Command:
 
     name: str
     description: str
-    payload_schema: dict[str, Any]
+    payload_schema: Json
     parse: Callable[[Data], Any]
     refusal: Guard
     run: Transition

@@ -39,7 +39,10 @@ _DAY = 86_400
 
 _DAYS_OF_400_YEARS = 146_097
 _DURATION_DIGITS = 25
+"""Digits to which the seconds of a duration are padded."""
+
 _MONTH_DIGITS = 20
+"""Digits to which the months of a duration are padded."""
 
 MONTHS_PREFIX = "q"
 """Begins the form of a duration with months or years, which has no length."""

@@ -14,7 +14,7 @@ from persist.domain.command import Command
 from persist.domain.field import DELETION, ENVELOPE, Field, FieldType, Path, path_of
 from persist.domain.migration import MigrationPlan
 from persist.domain.record import Data
-from persist.domain.schema_fields import SchemaFields
+from persist.domain.schema_fields import SchemaFields, undeclared_field
 from persist.domain.strict_json import WriteDecimals
 
 Paths = tuple[str, ...]
@@ -177,7 +177,7 @@ class PastType(EntityType):
         """Return the member at ``path``."""
         found = self.members.at(path, undeclared=undeclared)
         if found is None:
-            return _unknown_member(path) if undeclared else None
+            return _uncertain(undeclared_field(path)) if undeclared else None
         return _uncertain(found)
 
     def field_of(self, path: Path) -> Field | None:
@@ -186,7 +186,7 @@ class PastType(EntityType):
         if found is not None:
             return _uncertain(found)
         named = path[0] == "data" and len(path) > 1
-        return _unknown_member(path[1:]) if named else None
+        return _uncertain(undeclared_field(path[1:])) if named else None
 
 
 def _uncertain(declared: Field) -> Field:
@@ -195,14 +195,4 @@ def _uncertain(declared: Field) -> Field:
         nullable=True,
         certain=False,
         normalized=False,
-    )
-
-
-def _unknown_member(path: Path) -> Field:
-    return Field(
-        path,
-        FieldType.ANY,
-        nullable=True,
-        declared=False,
-        certain=False,
     )

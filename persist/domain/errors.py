@@ -196,7 +196,7 @@ class UniqueViolation(Conflict):
 class Refused(Conflict):
     """The refusal of a command; ``code`` is what the client sees.
 
-    Raises ``ValueError`` for a code that is no lower-case words joined by hyphens.
+    Raises ``ValueError`` for a code that is not lower-case words joined by hyphens.
 
     >>> raise Refused("the balance is too low", code="insufficient-funds")
     """
@@ -207,7 +207,7 @@ class Refused(Conflict):
     def __init__(self, detail: str, *, code: str = "command-unavailable") -> None:
         if not PROBLEM_CODE.fullmatch(code):
             raise ValueError(
-                f"{code!r} is no code of a problem; write it like insufficient-funds"
+                f"{code!r} is not the code of a problem; write it like insufficient-funds"
             )
         super().__init__(detail)
         self.code = code
@@ -338,7 +338,7 @@ class ChangesGone(PersistError):
 
 class PreconditionFailed(PersistError):
     code = "precondition-failed"
-    title = "The record is not in the state the request demands"
+    title = "What the request is about is not in the state that it demands"
 
 
 class PreconditionRequired(PersistError):
@@ -357,7 +357,7 @@ class UnsupportedMediaType(PersistError):
 
     def __init__(self, detail: str, accepted: Iterable[str]) -> None:
         self.accepted = tuple(accepted)
-        super().__init__(f"{detail}; send {' or '.join(self.accepted)}")
+        super().__init__(detail)
 
 
 class UnsupportedTransferCoding(PersistError):

@@ -21,6 +21,7 @@ from persist.domain.comparable import (
     time_form,
 )
 from persist.domain.record import INT64, normalize_number
+from persist.domain.strict_json import MAX_NUMBER_CHARACTERS
 
 
 class FieldType(StrEnum):
@@ -75,9 +76,6 @@ FORMATS: Mapping[str, FieldType] = {
 
 NUMBER = re.compile(r"-?\d+(\.\d+)?([eE][+-]?\d+)?", re.ASCII)
 INTEGER = re.compile(r"-?\d+", re.ASCII)
-
-MAX_NUMBER_CHARACTERS = 400
-"""Longest text of a number; the largest double has 309 digits."""
 
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
 _DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)

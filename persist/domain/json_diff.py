@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from persist.domain.canonical_json import same_json
 from persist.domain.errors import pointer
+from persist.domain.record import Json
 
 Path = tuple[str, ...]
 
@@ -134,7 +135,7 @@ def _merge_members(
     return merged
 
 
-def _member_names(*objects: dict[str, Any]) -> dict[str, None]:
+def _member_names(*objects: Json) -> dict[str, None]:
     """Return the names of the members of several objects, each once, in their order."""
     return {name: None for each in objects for name in each}
 

@@ -188,7 +188,7 @@ def apply(step: MigrationStep, data: Data) -> Data:
         changed = step.data(data)
     except MigrationFailed:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise MigrationFailed(
             f"the step {step} raised {type(error).__name__}: {error}"
         ) from error

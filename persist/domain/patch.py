@@ -14,8 +14,9 @@ from persist.domain.errors import (
     pointer,
     steps_of,
 )
-from persist.domain.record import Data, dumps
-from persist.domain.strict_json import DEPTH, depth_of
+from persist.domain.long_calls import LONG_CALL_LOCK
+from persist.domain.record import Data, Json, dumps, json_text
+from persist.domain.strict_json import MAX_DEPTH, depth_of
 from persist.domain.work_time import WorkTime
 
 MAX_OPERATIONS = 100
@@ -62,34 +63,35 @@ class _Fault(Exception):
 class JsonPatch:
     """A JSON Patch that is well formed. The result may have ``max_bytes``."""
 
-    operations: Sequence[dict[str, Any]]
+    operations: Sequence[Json]
     max_bytes: int
 
     def apply(self, data: Data) -> Data:
         """Return the patched data; ``data`` is changed. Raises ``InvalidPatch`` naming
         the operation, and ``PatchTestFailed``."""
         document: Any = data
+        # Only a copy makes the document larger than what was sent: ten copies of itself
+        # make it a thousand times as large.
         size = len(dumps(data))
         time = WorkTime(MAX_SECONDS)
         for index, operation in enumerate(self.operations):
             _check_time(index, time)
             try:
-                if operation["op"] == "copy":
-                    size = self._size_after_copy(document, operation, size)
-                document = _apply(document, operation)
+                with LONG_CALL_LOCK:
+                    if operation["op"] == "copy":
+                        size = self._size_after_copy(document, operation, size)
+                    document = _apply(document, operation)
             except _TestFailed as failed:
                 raise _test_failed(index, operation, failed) from None
             except _Fault as fault:
                 raise _refusal(index, operation, fault) from None
         if not isinstance(document, dict):
             raise InvalidPatch("the patch leaves a value that is not a JSON object")
-        if len(dumps(document).encode()) > self.max_bytes:
+        if len(json_text(document, size).encode()) > self.max_bytes:
             raise _too_large(self.max_bytes)
         return document
 
-    def _size_after_copy(
-        self, document: object, operation: dict[str, Any], size: int
-    ) -> int:
+    def _size_after_copy(self, document: object, operation: Json, size: int) -> int:
         """Return an upper bound of the size after a copy, in characters. Raises
         ``InvalidPatch`` where the result of so many copies would be too large."""
         source = steps_of(operation["from"])
@@ -176,7 +178,7 @@ def _check_form(operation: object) -> None:
     _check_target(op, operation, path)
 
 
-def _check_target(op: str, operation: dict[str, Any], path: Path) -> None:
+def _check_target(op: str, operation: Json, path: Path) -> None:
     if op == "move" and _is_inside(path, steps_of(operation["from"])):
         raise _Fault("a value cannot be moved into itself")
     if op == "remove" and not path:
@@ -193,15 +195,15 @@ def _check_pointer(given: object, member: str) -> None:
 
 
 def _check_depth(path: Path, value: object) -> None:
-    if len(path) + depth_of(value) > DEPTH:
-        raise _Fault(f"the value would nest deeper than {DEPTH} levels")
+    if len(path) + depth_of(value) > MAX_DEPTH:
+        raise _Fault(f"the value would nest deeper than {MAX_DEPTH} levels")
 
 
 def _is_inside(path: Path, container: Path) -> bool:
     return len(path) > len(container) and path[: len(container)] == container
 
 
-def _apply(document: object, operation: dict[str, Any]) -> object:
+def _apply(document: object, operation: Json) -> object:
     """Return the document after one operation."""
     op = operation["op"]
     path = steps_of(operation["path"])
@@ -220,6 +222,7 @@ def _apply(document: object, operation: dict[str, Any]) -> object:
 
 def _move_or_copy(document: object, op: str, source: Path, path: Path) -> object:
     value = _value_at(document, source)
+    # A move onto itself changes nothing (RFC 6902, section 4.4).
     if source == path:
         return document
     _check_depth(path, value)
@@ -310,7 +313,7 @@ def _index(segment: str, length: int, path: Path) -> int:
 
 
 def _no_container(path: Path) -> _Fault:
-    return _Fault(f"the value {_position(path[:-1])} is no object and no list")
+    return _Fault(f"the value {_position(path[:-1])} is neither an object nor a list")
 
 
 def _position(path: Path) -> str:

@@ -52,9 +52,9 @@ class Precondition:
         is in the state that is demanded. ``current`` is None where there is no
         record."""
         tag = None if current is None else f'"{current.revision}"'
-        if self.if_match and not (tag is not None and self.match_names(tag)):
+        if self.if_match and not (tag is not None and self.if_match_names(tag)):
             raise self._failed("If-Match", current)
-        if tag is not None and self.if_none_match and self.none_match_names(tag):
+        if tag is not None and self.if_none_match and self.if_none_match_names(tag):
             raise self._failed("If-None-Match", current)
         if self.required and current is not None and not self.if_match:
             raise PreconditionRequired(
@@ -63,11 +63,11 @@ class Precondition:
                 revision=current.revision,
             )
 
-    def match_names(self, tag: str) -> bool:
+    def if_match_names(self, tag: str) -> bool:
         """Return whether ``If-Match`` names ``tag`` (strong comparison)."""
         return _names(self.if_match, tag, strong=True)
 
-    def none_match_names(self, tag: str) -> bool:
+    def if_none_match_names(self, tag: str) -> bool:
         """Return whether ``If-None-Match`` names ``tag`` (weak comparison); a GET then
         answers 304."""
         return _names(self.if_none_match, tag, strong=False)

@@ -15,9 +15,9 @@ from persist.domain.field import ENVELOPE, Field, FieldType
 class Function(StrEnum):
     """What a ``Call`` computes.
 
-    Null and absent are one, and no condition is ever unknown. ``EQ`` and ``NE`` know
-    null as a value. Ordering and text functions of null are false. A null condition is
-    false, so ``NOT`` of it is true.
+    Null and absent are the same value. A condition is true or false, never unknown as
+    in SQL: ``EQ`` and ``NE`` compare null like any value, ordering and text functions
+    of null are false. A condition that is null is false, so ``NOT`` of it is true.
     """
 
     AND = "and"
@@ -40,7 +40,21 @@ class Function(StrEnum):
     HAS = "has"
     LEN = "len"
     ISNULL = "isnull"
+    ADD = "add"
+    SUBTRACT = "subtract"
+    MULTIPLY = "multiply"
+    DIVIDE = "divide"
+    REMAINDER = "remainder"
 
+
+ARITHMETIC = (
+    Function.ADD,
+    Function.SUBTRACT,
+    Function.MULTIPLY,
+    Function.DIVIDE,
+    Function.REMAINDER,
+)
+"""Functions of two numbers; what has no value is compared as null is."""
 
 EQUALITY = (Function.EQ, Function.NE, Function.IN)
 ORDERING = (Function.GT, Function.GTE, Function.LT, Function.LTE)
@@ -54,6 +68,12 @@ FOLDED = (
 
 TEXT_FUNCTIONS = (Function.CONTAINS, Function.STARTSWITH, Function.ENDSWITH, *FOLDED)
 """Functions whose argument is text, whatever the type of the member."""
+
+BRIEF_CALLS = 12
+"""Functions of a query whose SQL is written in a few milliseconds."""
+
+BRIEF_KEYS = 4
+"""Keys of an order of which the same is true."""
 
 _SCALAR = (*EQUALITY, *ORDERING, Function.ISNULL)
 _TEXT = (*EQUALITY, *ORDERING, *TEXT_FUNCTIONS, Function.ISNULL)
@@ -153,7 +173,8 @@ class Call:
 
     ``IN`` takes the member, then a parameter for each value. ``ISNULL`` and ``LEN``
     take one member, ``HAS`` a list and a parameter, ``AND`` and ``OR`` any number. A
-    ``Member`` of type boolean is a condition by itself.
+    ``Member`` of type boolean is a condition by itself. Those of ``ARITHMETIC`` take
+    two operands: integers if both are, otherwise doubles.
     """
 
     function: Function
@@ -191,24 +212,27 @@ class Query:
     as_of: int | None = None
 
     @property
-    def is_by_id(self) -> bool:
+    def sorts_by_id(self) -> bool:
         """Whether records are ordered by id, in either direction."""
         return self.sort[0].field == ENVELOPE["id"]
 
     @property
-    def searches_text(self) -> bool:
-        """Whether it searches for text within text, which takes long in large
-        records."""
-        return self.where is not None and _searches_text(self.where)
+    def is_brief(self) -> bool:
+        """Whether it may run where others wait: it does not search for text within
+        text, which takes long in large records, and its SQL is written quickly."""
+        if len(self.sort) > BRIEF_KEYS:
+            return False
+        return self.where is None or _calls(self.where) <= BRIEF_CALLS
 
     def one_more(self) -> "Query":
         """Return the query with one record more, which tells whether a page follows."""
         return self if self.limit is None else replace(self, limit=self.limit + 1)
 
 
-def _searches_text(expression: Expression) -> bool:
+def _calls(expression: Expression) -> int:
+    """Return how many functions an expression has; too many if it searches text."""
     if not isinstance(expression, Call):
-        return False
+        return 0
     if expression.function in TEXT_FUNCTIONS:
-        return True
-    return any(map(_searches_text, expression.arguments))
+        return BRIEF_CALLS + 1
+    return 1 + sum(map(_calls, expression.arguments))

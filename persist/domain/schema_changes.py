@@ -1,10 +1,13 @@
 """What changed between two JSON Schemas of one schema version, member by member."""
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from fractions import Fraction
 from typing import Any
 
+from persist.domain.comparable import decimal_form, duration_form
 from persist.domain.field import Field, Schema
 from persist.domain.record import canonical_text, dumps
 from persist.domain.schema_fields import SchemaFields
@@ -100,6 +103,8 @@ class _Comparison:
         """Return a difference that is more than a wider constraint, or None."""
         if not (isinstance(old, Mapping) and isinstance(new, Mapping)):
             return None if _same(old, new) else "it changed"
+        old = _with_key_pattern(old)
+        new = _with_key_pattern(new)
         if "$ref" in old or "$ref" in new:
             pair = old.get("$ref"), new.get("$ref")
             if pair in self._compared:
@@ -119,6 +124,8 @@ class _Comparison:
             if _is_wider(keyword, old, new):
                 return None
             return _sentence(keyword, before, after)
+        if keyword == "default" and _same_default(old, new):
+            return None
         form = _NESTED.get(keyword, ())
         if isinstance(before, form) and isinstance(after, form):
             return self._nested(keyword, before, after)
@@ -160,6 +167,58 @@ def _target(part: Schema, root: Schema) -> Schema:
 def _same(before: object, after: object) -> bool:
     return canonical_text(before) == canonical_text(after)
 
+
+def _with_key_pattern(part: Schema) -> Schema:
+    """Return the schema of a dict in today's form.
+
+    Earlier releases wrote the pattern of its keys as ``patternProperties``.
+    """
+    patterns = part.get("patternProperties", {})
+    if len(patterns) != 1 or part.keys() & {"properties", "additionalProperties"}:
+        return part
+    [(pattern, values)] = patterns.items()
+    others = {key: part[key] for key in part if key != "patternProperties"}
+    names = {**part.get("propertyNames", {}), "pattern": pattern}
+    return {**others, "propertyNames": names, "additionalProperties": values}
+
+
+def _same_default(old: Schema, new: Schema) -> bool:
+    """Return whether two defaults are one value.
+
+    Earlier releases wrote a decimal with an exponent and a duration in years.
+    """
+    before = old.get("default")
+    after = new.get("default")
+    if not (isinstance(before, str) and isinstance(after, str)):
+        return False
+    return any(
+        form(before) is not None and form(before) == form(after)
+        for name, form in _FORMS.items()
+        if _has_format(old, name) and _has_format(new, name)
+    )
+
+
+def _has_format(part: Schema, name: str) -> bool:
+    return any(branch.get("format") == name for branch in part.get("anyOf", [part]))
+
+
+def _length(text: str) -> str | None:
+    """Return the form of a duration, of which a year has 365 days and a month 30."""
+    found = _YEARS_AND_MONTHS.match(text)
+    if found is None:
+        return duration_form(text)
+    sign, years, months, days, rest = found.groups()
+    all_days = int(years or 0) * 365 + int(months or 0) * 30 + int(days or 0)
+    return duration_form(f"{sign}P{all_days}D{rest}")
+
+
+_YEARS_AND_MONTHS = re.compile(
+    r"([+-]?)P(?:(\d+)Y)?(?:(\d+)M)?(?:(\d+)D)?((?:T.*)?)$", re.ASCII
+)
+_FORMS: Mapping[str, Callable[[str], str | None]] = {
+    "decimal": decimal_form,
+    "duration": _length,
+}
 
 _NESTED: Mapping[str, type] = {
     "properties": Mapping,
@@ -209,6 +268,7 @@ CONSTRAINTS = frozenset(
         *CHOICES,
         *UPPER_BOUNDS,
         *LOWER_BOUNDS,
+        "format",
         "multipleOf",
         "pattern",
         "uniqueItems",
@@ -230,7 +290,8 @@ def _is_wider(keyword: str, old: Schema, new: Schema) -> bool:
     if keyword in LOWER_BOUNDS:
         return bool(after <= before)
     if keyword == "multipleOf":
-        return bool(before % after == 0)
+        # As the texts that were written: 0.3 % 0.1 is 0.1.
+        return Fraction(str(before)) % Fraction(str(after)) == 0
     return bool(before == after)
 
 

@@ -9,10 +9,11 @@ from collections.abc import Mapping
 from functools import cached_property
 
 from persist.domain.field import Field, FieldType, Path, Schema
-from persist.domain.schema_keywords import resolve
 from persist.domain.schema_location import Location, Matches, root_of
 
-__all__ = ["SchemaFields", "resolve"]
+Steps = tuple[str | None, ...]
+"""The way to a value inside a record: names of members, and None for an index that is
+not known."""
 
 MAX_CACHED = 1_000
 """Members of one schema that are kept once they were looked up."""
@@ -57,6 +58,26 @@ class SchemaFields:
             self._found[key] = self._find(path, undeclared)
         return self._found[key]
 
+    def below(self, steps: Steps) -> Field | None:
+        """Return what names and indexes lead to; None where nothing describes it."""
+        location = self._below(steps)
+        return None if location is None else _field((), location, True)
+
+    def names_below(self, steps: Steps) -> list[str] | None:
+        """Return the declared members of a closed object that names and indexes lead
+        to; None where it is open, or nothing describes it."""
+        location = self._below(steps)
+        if location is None or location.is_open():
+            return None
+        return list(location.names())
+
+    def _below(self, steps: Steps) -> Location | None:
+        location: Location | None = self._root
+        for step in steps:
+            if location is not None:
+                location = location.element() if step is None else location.member(step)
+        return location
+
     def named(self, path: Path) -> Field | None:
         """Return the member at a path that may begin with ``data``."""
         if path[0] != "data" or len(path) == 1:
@@ -93,7 +114,7 @@ class SchemaFields:
             inner = location.member(name)
             if inner is None or not _is_known(inner, may_be_undeclared):
                 is_open = may_be_undeclared and location.is_open()
-                return _undeclared(path) if is_open else None
+                return undeclared_field(path) if is_open else None
             nullable = nullable or _may_lack(
                 location,
                 name,
@@ -121,7 +142,8 @@ def _may_lack(
     return not is_present or member.allows_null()
 
 
-def _undeclared(path: Path) -> Field:
+def undeclared_field(path: Path) -> Field:
+    """Return a member of an open object that no schema declares."""
     return Field(
         path,
         FieldType.ANY,
@@ -135,8 +157,10 @@ def _field(
     location: Location,
     nullable: bool,
 ) -> Field:
-    """Return a member, or an element of one, which has no path. Of its elements again
-    nothing is asked; lists may contain lists without end."""
+    """Return a member, or an element of a list, which has no path.
+
+    The elements of an element are left out: lists may contain lists without end.
+    """
     types = location.types()
     items = location.items() if path and FieldType.ARRAY in types else None
     certain = location.is_certain()

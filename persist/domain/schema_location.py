@@ -49,8 +49,8 @@ class _Document:
     ) -> None:
         self.matches = matches
         self._schema = schema
-        # A location has its document: neither waits for the garbage collector, which
-        # passes over types that were loaded.
+        # A location refers to its document. Weak, so that there is no cycle: loaded
+        # types are excluded from garbage collection (``gc.freeze``).
         self._locations: WeakValueDictionary[int, Location] = WeakValueDictionary()
 
     def located(self, schema: object) -> "Location":
@@ -114,14 +114,15 @@ class Location:
             found += [[*map(located, parts)] for parts in alternatives(schema)]
         return found
 
-    def _once(
+    def _remembered(
         self,
         question: str,
         answer: Callable[[], Result],
-        cut: Result,
+        recursive: Result,
     ) -> Result:
         if question not in self._answers:
-            self._answers[question] = cut
+            # A schema that refers to itself asks again before there is an answer.
+            self._answers[question] = recursive
             self._answers[question] = answer()
         found: Result = self._answers[question]
         return found
@@ -130,7 +131,7 @@ class Location:
 
     def json_types(self, *, strict: bool = False) -> frozenset[str]:
         """Return the JSON types that a value may have."""
-        return self._once(
+        return self._remembered(
             f"types {strict}",
             lambda: self._find_json_types(strict),
             JSON_TYPES,
@@ -149,7 +150,7 @@ class Location:
 
     def formats(self, *, strict: bool = False) -> frozenset[FieldType]:
         """Return the field types that a value which is text may have."""
-        return self._once(
+        return self._remembered(
             f"formats {strict}",
             lambda: self._find_formats(strict),
             PLAIN_TEXT,
@@ -171,7 +172,8 @@ class Location:
     def types(self) -> frozenset[FieldType]:
         """Return the types of the field; empty if it may have any."""
         names = self.json_types() - {"null"}
-        if names == JSON_TYPES - {"null"}:
+        is_open = names == JSON_TYPES - {"null"}
+        if is_open and self.formats() == PLAIN_TEXT:
             return frozenset()
         found = {FieldType(name) for name in names - {"string"}}
         if "string" in names:
@@ -192,7 +194,7 @@ class Location:
 
     def choices(self) -> list[object] | None:
         """Return the values of an enumeration, or None."""
-        return self._once(
+        return self._remembered(
             "choices",
             self._find_choices,
             None,
@@ -218,7 +220,7 @@ class Location:
 
     def names(self) -> dict[str, None]:
         """Return the declared members of an object, in the order of the schema."""
-        return self._once(
+        return self._remembered(
             "names",
             self._find_names,
             {},
@@ -235,7 +237,7 @@ class Location:
 
     def requires(self, name: str) -> bool:
         """Return whether an object must have a member."""
-        return self._once(
+        return self._remembered(
             f"requires {name}",
             lambda: self._find_requires(name),
             False,
@@ -251,7 +253,7 @@ class Location:
 
     def is_open(self) -> bool:
         """Return whether an object may have members that no schema declares."""
-        return self._once(
+        return self._remembered(
             "open",
             self._find_is_open,
             True,
@@ -278,7 +280,7 @@ class Location:
             declarations += self._declarations(schema, name)
         groups: list[Group] = []
         for group in self.groups:
-            branches = _able(group, "object")
+            branches = _branches_of_type(group, "object")
             inner = [branch and branch.member(name) for branch in branches]
             if any(inner):
                 groups.append(inner)
@@ -321,9 +323,19 @@ class Location:
             declared=False,
         )
 
+    def element(self) -> "Location | None":
+        """Return the location of what an index leads to: an element of a list, or a
+        member of an object that names none; None if nothing describes it."""
+        types = self.json_types() - {"null"}
+        if types == {"array"}:
+            return self.items()
+        if types == {"object"} and not self.names():
+            return self._additional()
+        return None
+
     def items(self) -> "Location | None":
         """Return the location of a list's elements; None if nothing describes them."""
-        return self._once(
+        return self._remembered(
             "items",
             self._find_items,
             None,
@@ -334,7 +346,7 @@ class Location:
         for schema in self.schemas:
             groups += self._described_items(schema)
         for group in self.groups:
-            branches = _able(group, "array")
+            branches = _branches_of_type(group, "array")
             inner = [branch and branch.items() for branch in branches]
             if any(inner):
                 groups.append(inner)
@@ -362,7 +374,7 @@ def _present(group: Group) -> list[Location]:
     return [branch for branch in group if branch is not None]
 
 
-def _able(
+def _branches_of_type(
     group: Group,
     json_type: str,
 ) -> Group:
@@ -386,7 +398,7 @@ def _united_formats(
 
 
 def _united_choices(group: Group) -> list[object] | None:
-    """Return the values of all branches; None if one of them is no enumeration."""
+    """Return the values of all branches; None if one of them is not an enumeration."""
     united: list[object] = []
     for branch in group:
         found = None if branch is None else _choices_or_null(branch)

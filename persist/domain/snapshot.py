@@ -14,11 +14,13 @@ from typing import Any
 
 from persist.domain.counting import counted
 from persist.domain.errors import InvalidSnapshot, PersistError
-from persist.domain.identifiers import is_canonical
-from persist.domain.record import canonical_text
-from persist.domain.strict_json import DEPTH, parse
+from persist.domain.identifiers import COLLECTION_NAME, is_canonical
+from persist.domain.record import Json, canonical_text, parse_data
+from persist.domain.strict_json import MAX_DEPTH, parse
 
 FORMAT_VERSION = 1
+"""The version of the format that is written, and the only one that is read."""
+
 MANIFEST_MEMBERS = frozenset(
     (
         "id",
@@ -67,13 +69,13 @@ Parsing does not let other threads run, and makes 40 bytes of each value, or mor
 STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"')
 
 MAX_REVISION = 2**62
-"""The revision that a record may have in a snapshot; half the range is left."""
+"""The revision that a record may have in a snapshot: half of the range of 64 bits, so
+that further changes can be counted."""
 
-NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
 TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z")
 SHA256 = re.compile(r"[0-9a-f]{64}")
 
-Manifest = dict[str, Any]
+Manifest = Json
 Key = tuple[str, str, str]
 
 
@@ -155,7 +157,8 @@ def _plain(line: bytes) -> Any:
 
     Returns None for any other line.
     """
-    if b"\\u" in line or line.count(b"{") + line.count(b"[") > DEPTH:
+    # Only an escape can write what strict JSON refuses in text.
+    if b"\\u" in line or line.count(b"{") + line.count(b"[") > MAX_DEPTH:
         return None
     try:
         value, _ = _plain_value(line.decode())
@@ -182,7 +185,7 @@ class Inspection:
         self._last: Key | None = None
         self._line = 0
 
-    def read(self, line: bytes) -> dict[str, Any] | None:
+    def read(self, line: bytes) -> Json | None:
         """Read the next line and return its record, None if it has none."""
         self._line += 1
         if not line.endswith(b"\n") or len(line) > MAX_LINE_BYTES:
@@ -191,6 +194,8 @@ class Inspection:
             raise self._refused(f"has more than {MAX_LINE_VALUES:,} values")
         if self.end is not None:
             raise self._refused("comes after the closing line")
+        # The lines that the service writes are canonical: comparing text is quicker
+        # than parsing strictly.
         plain = _plain(line)
         value = self._parsed(line) if plain is None else plain
         if not isinstance(value, dict):
@@ -214,10 +219,7 @@ class Inspection:
 
         Raises ``InvalidSnapshot`` unless the lines are complete and fit the manifest.
         """
-        if self.end is None:
-            raise InvalidSnapshot(
-                "the closing line is missing: the snapshot is cut off"
-            )
+        end = self._end()
         total = sum(self._counts.values())
         counts = {
             (entry["workspace"] or "", entry["name"]): entry["count"]
@@ -225,7 +227,7 @@ class Inspection:
         }
         expected = self.manifest["records"]
         if (
-            not total == expected == self.end["records"]
+            not total == expected == end["records"]
             or {k: n for k, n in counts.items() if n} != self._counts
         ):
             raise InvalidSnapshot(
@@ -237,8 +239,15 @@ class Inspection:
                 "the records do not have the hash of the manifest: the snapshot was"
                 " altered"
             )
-        closing: str = self.end["sha256"]
+        closing: str = end["sha256"]
         return closing
+
+    def _end(self) -> Mapping[str, Any]:
+        if self.end is None:
+            raise InvalidSnapshot(
+                "the closing line is missing: the snapshot is cut off"
+            )
+        return self.end
 
     def _parsed(self, line: bytes) -> Any:
         try:
@@ -247,7 +256,7 @@ class Inspection:
             raise self._refused(f"is not strict JSON: {error.detail}") from None
         return value
 
-    def _open(self, value: dict[str, Any]) -> None:
+    def _open(self, value: Json) -> None:
         manifest = value.get("manifest")
         if value.keys() != {"manifest"} or not isinstance(manifest, dict):
             raise self._refused("is not a manifest")
@@ -258,7 +267,7 @@ class Inspection:
         if members != MANIFEST_MEMBERS:
             different = ", ".join(sorted(members ^ MANIFEST_MEMBERS))[:200]
             raise self._refused(f"lacks or does not know these members: {different}")
-        if not all(_sound_manifest(manifest)):
+        if not all(_manifest_checks(manifest)):
             raise self._refused("has members of the wrong kind")
         self.manifest = manifest
 
@@ -272,10 +281,11 @@ class Inspection:
             )
         self.end = end
 
-    def _record(self, record: dict[str, Any]) -> None:
+    def _record(self, record: Json) -> None:
         if not is_exported_record(record):
             raise self._refused("is not a record")
         key = record["workspace"] or "", record["collection"], record["id"]
+        # In order, nothing can come twice.
         if self._last is not None and key <= self._last:
             raise self._refused("is out of order")
         self._last = key
@@ -285,15 +295,40 @@ class Inspection:
         return InvalidSnapshot(f"line {self._line} {what}", line=self._line)
 
 
-def _natural(value: object, least: int = 0) -> bool:
-    return type(value) is int and value >= least
+class KnownLines(Inspection):
+    """Reads the records of a content without checking them again.
+
+    They are those that were checked, or written by the service: they have the hash that
+    the manifest has.
+    """
+
+    def read(self, line: bytes) -> Json | None:
+        """Read the next line and return its record, None if it has none."""
+        # The hash of the manifest covers the records only.
+        if not self.manifest:
+            return super().read(line)
+        value = parse_data(line.decode())
+        if value.keys() == {"end"}:
+            self.end = value["end"]
+            return None
+        return value
+
+    def finish(self) -> str:
+        """Return the closing hash. Raises ``InvalidSnapshot`` if it is missing."""
+        end = self._end()
+        closing: str = end["sha256"]
+        return closing
 
 
-def _sound_manifest(manifest: Manifest) -> Iterator[bool]:
+def _is_integer(value: object, minimum: int = 0) -> bool:
+    return type(value) is int and value >= minimum
+
+
+def _manifest_checks(manifest: Manifest) -> Iterator[bool]:
     yield isinstance(manifest["id"], str) and is_canonical(manifest["id"])
     yield manifest["mode"] in ("with_data", "schema_only")
     yield _is_time(manifest["created_at"])
-    yield _natural(manifest["seq"]) and _natural(manifest["records"])
+    yield _is_integer(manifest["seq"]) and _is_integer(manifest["records"])
     yield manifest["mode"] == "with_data" or manifest["records"] == 0
     yield isinstance(manifest["sha256"], str) and bool(
         SHA256.fullmatch(manifest["sha256"])
@@ -302,21 +337,21 @@ def _sound_manifest(manifest: Manifest) -> Iterator[bool]:
     yield seal is None or (isinstance(seal, str) and bool(SHA256.fullmatch(seal)))
     yield isinstance(manifest["note"], str) and type(manifest["automatic"]) is bool
     entries = manifest["collections"]
-    yield isinstance(entries, list) and all(_sound_entry(entry) for entry in entries)
+    yield isinstance(entries, list) and all(_is_entry(entry) for entry in entries)
     yield len({(entry["workspace"], entry["name"]) for entry in entries}) == len(
         entries
     )
 
 
-def _sound_entry(entry: object) -> bool:
+def _is_entry(entry: object) -> bool:
     if not isinstance(entry, dict) or entry.keys() != ENTRY_MEMBERS:
         return False
     return (
         _is_name(entry["name"])
         and (entry["workspace"] is None or _is_name(entry["workspace"]))
         and entry["kind"] in ("typed", "registered")
-        and _natural(entry["schema_version"], 1)
-        and _natural(entry["count"])
+        and _is_integer(entry["schema_version"], 1)
+        and _is_integer(entry["count"])
         and isinstance(entry["definitions"], list)
     )
 
@@ -332,7 +367,7 @@ def _is_time(value: object) -> bool:
 
 
 def _is_name(value: object) -> bool:
-    return isinstance(value, str) and bool(NAME.fullmatch(value))
+    return isinstance(value, str) and bool(COLLECTION_NAME.fullmatch(value))
 
 
 def is_exported_record(value: object) -> bool:
@@ -346,9 +381,9 @@ def is_exported_record(value: object) -> bool:
         and is_canonical(record_id)
         and _is_name(value["collection"])
         and (workspace is None or _is_name(workspace))
-        and _natural(value["revision"], 1)
+        and _is_integer(value["revision"], 1)
         and value["revision"] <= MAX_REVISION
-        and _natural(value["schema_version"], 1)
+        and _is_integer(value["schema_version"], 1)
         and _are_times(value["created_at"], value["updated_at"])
         and isinstance(value["data"], dict)
     )

@@ -4,8 +4,7 @@ from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from typing import Protocol
 
-from persist.domain.change import Change
-from persist.domain.conflict import ChangeSummary
+from persist.domain.change import Change, ChangeSummary
 from persist.domain.query import Query
 from persist.domain.record import Record
 

@@ -8,7 +8,7 @@ from operator import eq
 COMPARED_CHARACTERS = 64
 """Characters of a name that are compared; the comparison is cubic."""
 
-SIFTED_NAMES = 256
+SEARCHED_NAMES = 256
 """Names whose letters are counted: of more, those with most letters where the name has
 them, from its beginning and from its end."""
 
@@ -27,10 +27,10 @@ def nearest(name: str, known: Iterable[str], cutoff: float = SIMILAR) -> str | N
         matcher.set_seq1(candidate[:COMPARED_CHARACTERS])
         return matcher.quick_ratio()
 
-    sifted = _sifted(name, list(known))
+    similar = _alike_names(name, list(known))
     likely = {
         candidate[:COMPARED_CHARACTERS]: candidate
-        for candidate in heapq.nlargest(COMPARED_NAMES, sifted, key=shared_letters)
+        for candidate in heapq.nlargest(COMPARED_NAMES, similar, key=shared_letters)
     }
     found = difflib.get_close_matches(
         name[:COMPARED_CHARACTERS], likely, n=1, cutoff=cutoff
@@ -38,9 +38,10 @@ def nearest(name: str, known: Iterable[str], cutoff: float = SIMILAR) -> str | N
     return likely[found[0]] if found else None
 
 
-def _sifted(name: str, known: list[str]) -> list[str]:
-    """Return the names that have most letters where one has them, if there are many."""
-    if len(known) <= SIFTED_NAMES:
+def _alike_names(name: str, known: list[str]) -> list[str]:
+    """Return the names with most of a name's letters at the same positions, counted
+    from both ends; all of them if they are few."""
+    if len(known) <= SEARCHED_NAMES:
         return known
     begin = name[:COMPARED_CHARACTERS]
     end = name[: -COMPARED_CHARACTERS - 1 : -1]
@@ -51,7 +52,7 @@ def _sifted(name: str, known: list[str]) -> list[str]:
         count += sum(map(eq, end, backwards))
         return count
 
-    return heapq.nlargest(SIFTED_NAMES, known, key=alike)
+    return heapq.nlargest(SEARCHED_NAMES, known, key=alike)
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

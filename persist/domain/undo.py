@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from persist.domain.record import Record, dumps
+from persist.domain.record import Json, Record, dumps
 
 MAX_CHANGES = 100_000
 """Changes that one undo takes back at most."""
@@ -76,12 +76,11 @@ class Conflict(NamedTuple):
     actor: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Past:
-    """A record as it was before some changes, and as they left it.
+class RecordToUndo(NamedTuple):
+    """A record as it was before the changes to undo, and as it is now.
 
     ``before`` and ``current`` are None where there was or is no record. ``revision`` is
-    the last revision of the id, ``created_at`` the beginning of its last life.
+    the last revision of the id, ``created_at`` the time of its last creation.
     """
 
     id: str
@@ -91,8 +90,7 @@ class Past:
     created_at: str
 
 
-@dataclass(frozen=True, slots=True)
-class UndoneRecord:
+class UndoneRecord(NamedTuple):
     """The outcome for one record. ``to_revision`` is None where the record was not
     changed, ``data_revision`` where it has no data now."""
 
@@ -108,16 +106,7 @@ class UndoneRecord:
     def as_json(self) -> dict[str, object]:
         """Return the entry of a report."""
         reason = None if self.reason is None else self.reason._asdict()
-        return {
-            "collection": self.collection,
-            "workspace": self.workspace,
-            "id": self.id,
-            "from_revision": self.from_revision,
-            "to_revision": self.to_revision,
-            "data_revision": self.data_revision,
-            "outcome": self.outcome,
-            "reason": reason,
-        }
+        return self._asdict() | {"reason": reason}
 
 
 @dataclass(slots=True)
@@ -129,16 +118,23 @@ class UndoReport:
     _conflicting: list[UndoneRecord] = field(default_factory=list)
     _others: list[UndoneRecord] = field(default_factory=list)
 
+    def note(self, outcome: Outcome) -> bool:
+        """Count a record that could go back, and return whether to list it."""
+        self.undone += outcome in UNDONE
+        return len(self._others) < LISTED_RECORDS
+
+    def note_conflict(self) -> bool:
+        """Count a record that could not, and return whether to list it."""
+        self.conflicts += 1
+        return len(self._conflicting) < LISTED_RECORDS
+
     def add(self, record: UndoneRecord) -> None:
-        """Count a record, and list it if there is room."""
+        """Add a record to the listed ones."""
         listed = self._others if record.reason is None else self._conflicting
-        self.undone += record.outcome in UNDONE
-        self.conflicts += record.reason is not None
-        if len(listed) < LISTED_RECORDS:
-            listed.append(record)
+        listed.append(record)
 
     @property
-    def records(self) -> list[dict[str, Any]]:
+    def records(self) -> list[Json]:
         """The listed records, conflicts first."""
         listed = [*self._conflicting, *self._others]
         return [record.as_json() for record in listed[:LISTED_RECORDS]]

@@ -1,4 +1,4 @@
-"""Values: dataclasses that do not change."""
+"""Values: a decorator for dataclasses that do not change and are quick to make."""
 
 from dataclasses import (
     dataclass,

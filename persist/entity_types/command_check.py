@@ -3,14 +3,21 @@
 import inspect
 import re
 from collections.abc import Callable
-from typing import Any, Self
+from typing import Any, Self, get_args
 
 from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 
 from persist.domain.identifiers import COMMAND_NAME
 from persist.entity_types.declaration import Guard
 from persist.entity_types.entity_features import Refusal
-from persist.entity_types.type_check import Refused, check_metadata, check_type
+from persist.entity_types.model_check import (
+    check_arguments,
+    check_parameter_type,
+    check_result_type,
+    field_arguments,
+)
+from persist.entity_types.type_check import Refused
 
 Method = Callable[..., Any]
 
@@ -25,8 +32,11 @@ COMMAND_FEATURES: dict[str, Refusal] = {
     ),
     "set": Refusal("every collection has a command set already", "write another name"),
     "when=5": Refusal(
-        "its guard is no function",
-        "write when=lambda record: ..., which returns True or False",
+        "its guard is no function of a record that returns True or False",
+        "write when=lambda record: ...",
+    ),
+    "otherwise=5": Refusal(
+        "the reason that clients read is not text", 'write otherwise="..."'
     ),
     "*args": Refusal(
         "the members of a payload have names", "write each parameter by its name"
@@ -54,8 +64,8 @@ def _attribute(model: type, name: str) -> Any:
 
 
 def _function(attribute: object) -> Any:
-    """Return the function below ``staticmethod``, ``classmethod`` or ``property``."""
-    for inner in ("__func__", "fget"):
+    """Return the function below ``staticmethod``, ``property`` and their kin."""
+    for inner in ("__func__", "fget", "func"):
         attribute = getattr(attribute, inner, attribute)
     return attribute
 
@@ -99,45 +109,63 @@ def _feature(name: str, attribute: object) -> str | None:
     }
     kinds = [each.kind for each in inspect.signature(function).parameters.values()]
     found["staticmethod"] |= not kinds
-    guard: Guard | None = getattr(function, "__persist_command__", None)
-    when = None if guard is None else guard.when
-    found["when=5"] = when is not None and not callable(when)
+    guard: Guard = getattr(function, "__persist_command__", Guard(None, ""))
+    found["when=5"] = guard.when is not None and not _is_guard(guard.when)
+    found["otherwise=5"] = not isinstance(guard.otherwise, str | None)
     found["*args"] = any(kind in _VARIADIC for kind in kinds)
     found["positional-only"] = inspect.Parameter.POSITIONAL_ONLY in kinds[1:]
     return next((feature for feature, is_used in found.items() if is_used), None)
+
+
+def _is_guard(when: object) -> bool:
+    """Return whether an object can be called with a record and returns at once."""
+    returns_later = (
+        inspect.iscoroutinefunction,
+        inspect.isgeneratorfunction,
+        inspect.isasyncgenfunction,
+    )
+    if not callable(when) or any(is_later(when) for is_later in returns_later):
+        return False
+    try:
+        inspect.signature(when).bind(None)
+    except TypeError:
+        return False
+    return True
 
 
 _VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
 def _misnamed(name: str) -> Refusal:
-    words = re.sub(r"([a-z0-9])([A-Z])", r"\1_\2", name).lower().strip("_")
+    words = re.sub(r"([a-z0-9])([A-Z])", r"\1_\2", name).lower()
+    near = re.sub(r"[^a-z0-9_]+|__+", "_", words).strip("_0123456789")[:63]
     return Refusal(
-        f"its name does not match {COMMAND_NAME.pattern}", f"write {words[:63]}"
+        f"its name does not match {COMMAND_NAME.pattern}", f"write {near or 'pay'}"
     )
 
 
 def _check_parameter(parameter: inspect.Parameter) -> None:
-    if parameter.annotation is parameter.empty:
-        return
     try:
-        check_models(parameter.annotation)
+        for info in (parameter.default, *get_args(parameter.annotation)):
+            if isinstance(info, FieldInfo):
+                _check_field(info)
+        if parameter.annotation is not parameter.empty:
+            check_parameter_type(parameter.annotation)
     except Refused as found:
         raise Refused(f"parameter {parameter.name}", found.refusal) from None
 
 
-def check_models(annotation: object) -> None:
-    """Judge a type and the models nested in it. Raises ``Refused``."""
-    known: set[type[BaseModel]] = set()
-    waiting = check_type(annotation)
-    while waiting:
-        model = waiting.pop()
-        if model in known:
-            continue
-        known.add(model)
-        for info in model.model_fields.values():
-            check_metadata(info.metadata)
-            waiting += check_type(info.annotation)
+def _check_field(info: FieldInfo) -> None:
+    check_arguments(info)
+    for argument in ("alias", "index", "unique"):
+        if field_arguments(info).get(argument):
+            raise Refused(
+                "",
+                Refusal(
+                    f"{argument}= is refused: a parameter is no field of the record",
+                    "take it out; the member has the name of the parameter",
+                ),
+            )
 
 
 def _check_result(method: Method, model: type[BaseModel]) -> None:
@@ -145,6 +173,6 @@ def _check_result(method: Method, model: type[BaseModel]) -> None:
     if result in (inspect.Signature.empty, Self, model):
         return
     try:
-        check_models(result)
+        check_result_type(result)
     except Refused as found:
         raise Refused("result", found.refusal) from None

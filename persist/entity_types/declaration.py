@@ -51,7 +51,7 @@ def entity(
     and groups of fields; a single field can also say ``Field(unique=True)`` or
     ``Field(index=True)``. The class is checked when the service loads it. Raises
     ``InvalidPlan`` where the plan does not lead to ``schema_version``, and
-    ``TypeError`` for what is no SQLModel class.
+    ``TypeError`` for what is not a SQLModel class.
     """
     if not isinstance(name, str):
         raise TypeError(f"@entity needs the name of a collection; {WRITE_ENTITY}")
@@ -61,6 +61,12 @@ def entity(
 
     def declare(model: type[Model]) -> type[Model]:
         _check_is_model(model)
+        if is_entity(model):
+            first = declaration_of(model).name
+            raise TypeError(
+                f"{model.__name__} is the entity {first!r} already; write a class of"
+                f" its own for {name!r}, which may inherit from it"
+            )
         model.__persist_entity__ = declared
         return model
 
@@ -96,7 +102,12 @@ def command(
     """
 
     def declare(method: Method) -> Method:
-        method.__persist_command__ = Guard(when, otherwise)  # type: ignore[attr-defined]
+        try:
+            method.__persist_command__ = Guard(when, otherwise)  # type: ignore[attr-defined]
+        except AttributeError:
+            raise TypeError(
+                f"{method!r} is not a method; write @command above def"
+            ) from None
         return method
 
     return declare if method is None else declare(method)

@@ -11,9 +11,10 @@ from typing import Any
 
 from persist.domain.errors import InvalidSchema, Violation, pointer
 from persist.domain.field import Schema, path_of
+from persist.domain.identifiers import COMMAND_NAME
 from persist.domain.record import Data, dumps
 from persist.domain.schema_fields import SchemaFields
-from persist.entity_types.json_schema import CompiledSchema
+from persist.entity_types.json_schema.compiled_schema import CompiledSchema
 from persist.entity_types.json_schema.fields import members_of
 from persist.entity_types.storable import checked
 
@@ -26,6 +27,8 @@ KEEP = "keep"
 only."""
 
 MAX_EXPRESSIONS = 500
+"""Expressions that a definition may have."""
+
 MAX_PART_BYTES = 64 * 1024
 """Expressions of a definition, and bytes of its commands and of its migration: every
 process compiles them, and waits for it."""
@@ -95,7 +98,7 @@ _COMMAND = _closed(
     result=_TEXT,
 )
 _COMMANDS = _ANY_MEMBERS | {
-    "propertyNames": {"pattern": "^[a-z][a-z0-9_]{0,62}$"},
+    "propertyNames": {"pattern": f"^{COMMAND_NAME.pattern}$"},
     "additionalProperties": _COMMAND,
 }
 

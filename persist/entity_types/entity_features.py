@@ -27,16 +27,17 @@ class Refusal(NamedTuple):
 SCALARS: Mapping[Any, str] = {
     bool: "true or false; 1 and 0 are refused",
     int: "an integer within 64 bits; true is refused",
-    float: "a finite number; 30.0 is stored as 30",
+    float: "a finite number that a double holds exactly, if it is an integer; 30.0 is"
+    " stored as 30",
     str: "text without U+0000 and lone surrogates",
     decimal.Decimal: "text with its digits as written, at most 38 digits",
     datetime.datetime: "a time of RFC 3339 with a zone, at most six digits of a"
-    " second's fraction; stored in UTC",
+    " second's fraction; a field is stored in UTC",
     datetime.date: "text like 2026-11-22",
     datetime.time: "text like 17:00:00, with or without an offset",
     datetime.timedelta: "a duration of ISO 8601 without years and months, stored in"
     " days, hours, minutes and seconds",
-    uuid.UUID: "text, stored in lower case",
+    uuid.UUID: "text in groups of 8, 4, 4, 4 and 12 digits, stored in lower case",
     ipaddress.IPv4Address: "text, stored in its shortest form",
     ipaddress.IPv6Address: "text, stored in its shortest form",
     networks.AnyUrl: "text, stored in the normal form of URLs",
@@ -94,7 +95,7 @@ REFUSED_TYPES: Mapping[Any, Refusal] = {
         "it accepts text like 10MB and answers a number", "write int"
     ),
     pathlib.Path: Refusal("its text depends on the operating system", "write str"),
-    re.Pattern: Refusal("a compiled pattern is no data", "write str"),
+    re.Pattern: Refusal("a compiled pattern is not data", "write str"),
 }
 """Types that are refused, with the reason."""
 
@@ -112,6 +113,16 @@ _ONE_NAME = Refusal(
     "write alias=",
 )
 _IGNORED = "pydantic ignores it"
+_OTHER_SCHEMA = Refusal(
+    "the schema would say something else than what is checked",
+    "write constraints as arguments of Field; title, description, examples,"
+    " deprecated, $comment and x-... may stand there",
+)
+
+ANNOTATIONS = frozenset(
+    ("title", "description", "example", "examples", "deprecated", "$comment")
+)
+"""Members of ``json_schema_extra`` that change no verdict; ``x-...`` is one, too."""
 
 FIELD_ARGUMENTS: Mapping[str, Refusal] = {
     "primary_key": Refusal(
@@ -133,6 +144,9 @@ FIELD_ARGUMENTS: Mapping[str, Refusal] = {
     "exclude": Refusal(
         "the value would be accepted and never stored", "take the field out"
     ),
+    "exclude_if": Refusal(
+        "the value would be accepted and not always stored", "take it out"
+    ),
     "validation_alias": _ONE_NAME,
     "serialization_alias": _ONE_NAME,
     "regex": Refusal(_IGNORED, 'write schema_extra={"pattern": "..."}'),
@@ -141,6 +155,7 @@ FIELD_ARGUMENTS: Mapping[str, Refusal] = {
     "include": Refusal(_IGNORED, "take it out"),
     "allow_mutation": Refusal(_IGNORED, "take it out"),
     "frozen": Refusal("PUT and patches change every member", "take it out"),
+    "json_schema_extra": _OTHER_SCHEMA,
 }
 """Arguments of ``Field`` that are refused, with the reason."""
 
@@ -170,6 +185,15 @@ _OTHER_FORM = Refusal(
 
 CONFIGURATION: Mapping[str, Refusal] = {
     "extra": _EXTRA,
+    "json_schema_extra": _OTHER_SCHEMA,
+    "json_schema_mode_override": Refusal(
+        "the schema would describe what is answered instead of what is accepted",
+        "take it out",
+    ),
+    "validate_by_alias": Refusal(
+        "the schema names a member by its alias, which would not be accepted",
+        "take it out",
+    ),
     "json_encoders": _OTHER_FORM,
     "ser_json_timedelta": _OTHER_FORM,
     "ser_json_temporal": _OTHER_FORM,
@@ -218,6 +242,14 @@ CLASS_FEATURES: Mapping[str, Refusal] = {
         "the value would be answered in another form than it is stored in",
         "take it out, or write a @computed_field",
     ),
+    "__get_pydantic_core_schema__": Refusal(
+        "it may accept something else than the schema says",
+        "take it out, or write a validator",
+    ),
+    "__get_pydantic_json_schema__": Refusal(
+        "the schema would say something else than what is checked",
+        "take it out, and write constraints as arguments of Field",
+    ),
     "equal names": Refusal(
         "two members have this name",
         "give each field, alias and @computed_field a name of its own",
@@ -225,6 +257,11 @@ CLASS_FEATURES: Mapping[str, Refusal] = {
     "many fields": Refusal(
         f"a class can have {MAX_FIELDS} fields",
         "put some of them into a nested model",
+    ),
+    "compiled pattern": Refusal(
+        "its flags are not part of the schema, and Python's regular expressions may"
+        " take exponential time",
+        'write the pattern as text: pattern="^[a-z]+$"',
     ),
     "constraint": Refusal(
         "pydantic cannot check the constraint on this type",

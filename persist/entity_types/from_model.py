@@ -7,14 +7,16 @@ from sqlmodel import SQLModel
 from persist.domain.entity_type import EntityType, Kind
 from persist.domain.migration import MigrationPlan
 from persist.entity_types.class_check import (
+    InvalidEntityClass,
     check_class,
     check_defaults,
     indexed_groups,
     naming_class,
+    unexpected,
 )
 from persist.entity_types.declaration import declaration_of
 from persist.entity_types.derived import example_of, set_command
-from persist.entity_types.json_schema import write_decimals_of
+from persist.entity_types.json_schema.compiled_schema import write_decimals_of
 from persist.entity_types.model_codec import ModelCodec
 from persist.entity_types.typed_commands import commands_of
 
@@ -25,8 +27,18 @@ def from_model(model: type[SQLModel]) -> EntityType:
     Raises ``InvalidEntityClass`` for what cannot be stored and answered as the class
     says.
     """
+    try:
+        check_class(model)
+        return _compiled(model)
+    except InvalidEntityClass:
+        raise
+    except Exception as error:
+        raise unexpected(model, error) from error
+
+
+def _compiled(model: type[SQLModel]) -> EntityType:
+    """Return the entity type of a class that was checked."""
     declared = declaration_of(model)
-    check_class(model)
     codec = ModelCodec(model)
     check_defaults(model, codec)
     schema = codec.schema

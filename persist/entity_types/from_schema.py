@@ -17,9 +17,13 @@ from persist.domain.errors import (
 )
 from persist.domain.field import FieldType, Schema
 from persist.domain.migration import InvalidPlan, MigrationPlan, MigrationStep
-from persist.domain.record import Data
+from persist.domain.record import Data, Json
 from persist.domain.suggestions import did_you_mean
-from persist.entity_types.assignments import Assignments, compile_assignments
+from persist.entity_types.assignments import (
+    Assignments,
+    check_assignments,
+    compile_assignments,
+)
 from persist.entity_types.cel.program import (
     ExpressionFailed,
     Program,
@@ -69,7 +73,7 @@ def admit_definition(normal: Mapping[str, Any]) -> AdmittedDefinition:
     """Compile the schemas of a definition in its normal form.
 
     The schema is converted to draft 2020-12; ``source_schema`` is then what was sent.
-    Raises ``InvalidSchema`` naming the place.
+    Raises ``InvalidSchema`` naming the location.
     """
     fill = normal.get("defaults", FILL) == FILL
     admitted = _admit(normal["schema"], ("schema",), fill=fill)
@@ -79,8 +83,18 @@ def admit_definition(normal: Mapping[str, Any]) -> AdmittedDefinition:
         schemas[location] = _admit(written.get("payload", ANY_OBJECT), location)
     definition = {**normal, "schema": admitted.schema}
     if admitted.converted:
+        # Kept for comparison: the same definition sent again must be recognized.
         definition.setdefault("source_schema", normal["schema"])
     return AdmittedDefinition(definition, schemas)
+
+
+def check_commands(admitted: AdmittedDefinition) -> None:
+    """Raise ``InvalidSchema`` if a command of a new definition can never run."""
+    schema = admitted.schemas["schema",].schema
+    for command, written in admitted.definition["commands"].items():
+        payload = admitted.schemas["commands", command, "payload"].schema
+        location = ("commands", command, "set")
+        check_assignments(written.get("set", {}), location, schema, payload)
 
 
 def from_schema(
@@ -94,7 +108,7 @@ def from_schema(
 
     ``steps`` are the declarative steps of its plan, those of older versions too.
     ``schemas`` are its compiled schemas where they are at hand. Raises
-    ``InvalidSchema`` naming the place.
+    ``InvalidSchema`` naming the location.
     """
     if schemas is None:
         schemas = admit_definition(definition).schemas
@@ -142,6 +156,7 @@ def plan_of(
     compiled = [
         step_of(step, (*location, index))
         for index, step in enumerate(steps)
+        # A later version may have been deleted with its type and be stored still.
         if step["from"] >= 1 and step["to"] <= current
     ]
     try:
@@ -159,6 +174,7 @@ def check_members(step: Mapping[str, Any], schema: Schema, location: Location) -
     """Raise ``InvalidSchema`` where a step renames or drops a member that the closed
     ``schema`` it starts from does not declare."""
     members = members_of(schema)
+    # Anything may be stored there.
     if members.is_open():
         return
     known = set(members.declared)
@@ -172,6 +188,23 @@ def check_members(step: Mapping[str, Any], schema: Schema, location: Location) -
             _refuse_unknown(name, known, (*location, "drop", index), step["from"])
 
 
+def check_results(step: Mapping[str, Any], schema: Schema, location: Location) -> None:
+    """Raise ``InvalidSchema`` where a step sets, defaults or renames to a member that
+    the closed ``schema`` it leads to does not declare: no record would fit."""
+    members = members_of(schema)
+    if members.is_open():
+        return
+    known = set(members.declared)
+    dropped = set(step.get("drop", ()))
+    for old, new in step.get("rename", {}).items():
+        if new not in known | dropped:
+            _refuse_unknown(new, known, (*location, "rename", old), step["to"])
+    for part in ("set", "default"):
+        for name in step.get(part, {}):
+            if name not in known:
+                _refuse_unknown(name, known, (*location, part, name), step["to"])
+
+
 def _refuse_unknown(
     name: str, known: Iterable[str], location: Location, version: int
 ) -> NoReturn:
@@ -182,6 +215,7 @@ def _refuse_unknown(
 def _renamed(data: Data, rename: Mapping[str, str]) -> Data:
     """Return data with members renamed. A member that is renamed replaces one that has
     its new name already."""
+    # First the names that come: the order of members must not decide which one wins.
     replaced = {new for old, new in rename.items() if old in data}
     return {
         rename.get(name, name): value
@@ -206,11 +240,13 @@ def step_of(step: Mapping[str, Any], location: Location) -> MigrationStep:
         for name in drop:
             data.pop(name, None)
         try:
+            # All expressions are computed before the first member is set.
             data |= assigned(data, None)
         except ExpressionFailed as error:
             raise MigrationFailed(
                 f"the step from {step['from']} to {step['to']}: {error}"
             ) from None
+        # Defaults first: what is there already wins.
         return defaults | data if defaults else data
 
     parts = [
@@ -275,6 +311,7 @@ def _transition(
                 member: value for member, value in data.items() if member not in unset
             }
             changed |= assigned(data, payload)
+            # CEL computes values that JSON cannot have, such as an infinity.
             stored = checked(changed, InvalidData)
             answer = None if result is None else result(changed, payload)
         except ExpressionFailed as error:
@@ -286,7 +323,7 @@ def _transition(
     return run
 
 
-def _result_schema(written: Mapping[str, Any], schema: Schema) -> dict[str, Any]:
+def _result_schema(written: Mapping[str, Any], schema: Schema) -> Json:
     """Return the JSON Schema of a command's result: null without one, the type of the
     member where it names one, anything else otherwise."""
     if "result" not in written:

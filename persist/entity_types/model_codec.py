@@ -4,27 +4,38 @@ import json
 import logging
 import re
 from collections.abc import Iterator
+from contextlib import suppress
+from functools import cached_property
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import (
     PydanticSerializationError,
+    SchemaError,
     SchemaSerializer,
     SchemaValidator,
     to_json,
 )
 from sqlmodel import SQLModel
 
+from persist.domain.canonical_json import same_json_text
 from persist.domain.entity_type import Computed
 from persist.domain.errors import InvalidData, InvalidPayload, Violation, pointer
 from persist.domain.field_types import stored_time
-from persist.domain.record import Data, dumps, json_equal
+from persist.domain.record import Data, Json, dumps
 from persist.domain.schema_keywords import resolve
+from persist.entity_types.json_schema.compiled_schema import (
+    Validate,
+    compile_schema,
+)
+from persist.entity_types.model_check import models_of
 from persist.entity_types.pydantic_schema import (
+    data_schema,
     datetime_fault,
     field_schemas,
     functions,
+    own_members,
     strict,
 )
 from persist.entity_types.storable import checked, violations
@@ -41,6 +52,26 @@ CONSTANT_FACTORIES = (list, dict, set, frozenset, tuple)
 """Default factories whose result always fits."""
 
 
+class _Contained:
+    """Raises ``RuntimeError`` where code of the class would end the program.
+
+    It would end the thread that runs it, and with the writer's all writes. It is no
+    generator, which would take several calls more for each validation.
+    """
+
+    def __enter__(self) -> None:
+        """Begin the block."""
+
+    def __exit__(
+        self, _: object, error: BaseException | None, traceback: object
+    ) -> None:
+        if isinstance(error, (SystemExit, KeyboardInterrupt)):
+            raise RuntimeError(f"code of the class raised {error!r}") from error
+
+
+CONTAINED = _Contained()
+
+
 class ModelCodec:
     """Data to objects of the class and back, by this service's rules.
 
@@ -49,19 +80,11 @@ class ModelCodec:
     """
 
     def __init__(self, model: type[SQLModel]) -> None:
-        self.model: type[SQLModel] = type(
-            model.__name__,
-            (model,),
-            {
-                # A command's result is validated as a whole, not each assignment.
-                "model_config": ConfigDict(extra="forbid", validate_assignment=False),
-                "__module__": model.__module__,
-                "__doc__": model.__doc__,
-            },
-        )
+        self.model = model
         core = self.model.__pydantic_core_schema__
         self._serializer = SchemaSerializer(strict(core))
         self._validator = SchemaValidator(strict(core))
+        # A second one: the option belongs to the schema and not to the call.
         self._first_faults = SchemaValidator(strict(core, fail_fast=True))
         self.schema = json_schema(self.model)
         self.times = frozenset(
@@ -70,6 +93,12 @@ class ModelCodec:
         # Only doubles need a second look: 30.0 is stored as 30.
         self._has_doubles = '"number"' in dumps(self.schema)
         self._is_repeated = _runs_code(self.model, core)
+        self._data_validator = self._validator
+        self._data_serializer = self._serializer
+        if not self._is_repeated:
+            members = data_schema(core)
+            self._data_validator = SchemaValidator(members)
+            self._data_serializer = SchemaSerializer(members)
         self._members: dict[str, SchemaValidator] | None = None
 
     def check_members(self, members: Data) -> Data:
@@ -110,35 +139,57 @@ class ModelCodec:
 
     def load(self, data: Data) -> SQLModel:
         """Return data as an object of the class. Raises ``InvalidData``."""
-        text = to_json(data)
-        try:
-            loaded: SQLModel = self._validator.validate_json(
-                text, strict=True, by_alias=True, by_name=False
-            )
-        except ValidationError as error:
-            raise self._invalid(error, text, data) from None
+        loaded: SQLModel = self._loaded(self._validator, data)
         return loaded
 
+    def _loaded(self, validator: SchemaValidator, data: Data) -> Any:
+        # As JSON, because pydantic is strict about JSON and about Python in different
+        # ways: only JSON has text for times.
+        text = to_json(data)
+        try:
+            with CONTAINED:
+                return validator.validate_json(
+                    text, strict=True, by_alias=True, by_name=False
+                )
+        except ValidationError as error:
+            raise self._invalid(error, text, data) from None
+        except Exception:
+            # Code of the class may expect the types that the class declares.
+            self._validate_by_schema(data)
+            raise
+
+    @cached_property
+    def _validate_by_schema(self) -> Validate:
+        return compile_schema(self.schema, InvalidData)
+
     def _invalid(self, error: ValidationError, text: bytes, data: Data) -> InvalidData:
+        found: tuple[Violation, ...] = ()
         if error.error_count() > REPORTED_FAULTS:
             # To list each fault of a list of a hundred thousand takes seconds.
             try:
                 self._first_faults.validate_json(text, strict=True)
             except ValidationError as first:
-                error = first
-        found = violations(error, data)[:REPORTED_FAULTS]
-        return InvalidData("the data does not fit the schema", errors=found)
+                # An assignment of it to a variable would keep this frame, and with it
+                # the data, until the garbage collector looks at all objects.
+                found = violations(first, data)
+        found = found or violations(error, data)
+        return InvalidData(
+            "the data does not fit the schema", errors=found[:REPORTED_FAULTS]
+        )
 
     def dump(self, instance: SQLModel) -> Data:
         """Return the data of an object that a command may have changed."""
-        data: Data = checked(self._dumped(instance), InvalidData)
+        dumped = self._dumped(self._serializer, instance)
+        data: Data = checked(dumped, InvalidData)
         return data
 
     def validate(self, data: Data) -> Data:
         """Return strict JSON data as it is stored. Raises ``InvalidData``."""
-        dumped = self._dumped(self.load(data))
-        if self._has_doubles:
+        loaded = self._loaded(self._data_validator, data)
+        dumped = self._dumped(self._data_serializer, loaded)
+        if self._has_doubles or self._is_repeated:
             dumped = checked(dumped, InvalidData)
+        # Only where code of the class runs: it takes as long as all of the rest.
         if self._is_repeated:
             self._check_stable(dumped)
         return dumped
@@ -150,7 +201,7 @@ class ModelCodec:
         refuses, or changes once more; each write would then change the record.
         """
         again = self.dump(self.load(data))
-        if json_equal(dumps(data), dumps(again), again):
+        if same_json_text(dumps(data), dumps(again), again):
             return
         differing = [name for name in data if data[name] != again.get(name)]
         raise InvalidData(
@@ -183,18 +234,20 @@ class ModelCodec:
         found: Data = {}
         for name in self.model.model_computed_fields:
             try:
-                member = self._serializer.to_python(
-                    instance, mode="json", by_alias=True, include={name}
-                )
+                with CONTAINED:
+                    member = self._serializer.to_python(
+                        instance, mode="json", by_alias=True, include={name}
+                    )
+                # One by one, so that one that fails does not hide the others.
                 found |= checked(member, InvalidData)
             except Exception:  # the code of the class must not hide the record
                 logger.exception("the computed field %s failed", name)
         return found
 
-    def _dumped(self, instance: SQLModel) -> Data:
+    def _dumped(self, serializer: SchemaSerializer, loaded: object) -> Data:
         try:
-            dumped: Data = self._serializer.to_python(
-                instance,
+            dumped: Data = serializer.to_python(
+                loaded,
                 mode="json",
                 by_alias=True,
                 warnings=False,
@@ -214,17 +267,46 @@ class _SchemaGenerator(GenerateJsonSchema):
         """Return the schema of ``Decimal``: text, in which no digit is lost."""
         return {"type": "string", "format": "decimal"}
 
+    def dict_schema(self, schema: Any) -> dict[str, Any]:
+        """Return the schema of a dict. A pattern of its keys is one of all of them,
+        where pydantic writes ``patternProperties``, which admit other names."""
+        written = super().dict_schema(schema)
+        for pattern, values in written.pop("patternProperties", {}).items():
+            names = written.get("propertyNames", {})
+            written["propertyNames"] = {**names, "pattern": pattern}
+            written["additionalProperties"] = values
+        return written
+
+    def enum_schema(self, schema: Any) -> dict[str, Any]:
+        """Return the schema of an enumeration, whose aliases are not values of their
+        own."""
+        return super().enum_schema(schema | {"members": own_members(schema)})
+
+    def default_schema(self, schema: Any) -> dict[str, Any]:
+        """Return the schema of a member with a default as it is stored: pydantic
+        writes 365 days as a year."""
+        written = super().default_schema(schema)
+        if "default" in schema:
+            # A definition, or a default that is refused later, is left as it is.
+            with suppress(SchemaError, PydanticSerializationError, InvalidData):
+                serializer = SchemaSerializer(strict(schema["schema"]))
+                default = serializer.to_python(
+                    schema["default"], mode="json", by_alias=True, warnings=False
+                )
+                written["default"] = checked(default, InvalidData)
+        return written
+
 
 def json_schema(
     model: type[BaseModel],
     mode: Literal["validation", "serialization"] = "validation",
-) -> dict[str, Any]:
+) -> Json:
     """Return the JSON Schema of a class, in which every object with named members is
     closed."""
     written = model.model_json_schema(mode=mode, schema_generator=_SchemaGenerator)
     # UUID4 and its kin are compared as every UUID is.
     text = re.sub(r'"format":"uuid\d"', '"format":"uuid"', dumps(written))
-    schema: dict[str, Any] = json.loads(text)
+    schema: Json = json.loads(text)
     definitions = schema.get("$defs", {})
     if "$ref" in schema:
         # A class that contains itself is a definition of its own schema.
@@ -242,12 +324,23 @@ def _runs_code(model: type[SQLModel], core: object) -> bool:
         not str(getattr(function, "__module__", "")).startswith("pydantic.")
         for function in functions(core)
     )
+    return own or any(map(_makes_values, models_of(model)))
+
+
+def _makes_values(model: type[BaseModel]) -> bool:
     factories = any(
         info.default_factory not in (None, *CONSTANT_FACTORIES)
         for info in model.model_fields.values()
     )
-    post_init = model.model_post_init is not BaseModel.model_post_init
-    return own or factories or post_init or model.__init__ is not SQLModel.__init__
+    own_init = model.__init__ not in (SQLModel.__init__, BaseModel.__init__)
+    return factories or own_init or not _is_plain(model.model_post_init)
+
+
+def _is_plain(post_init: object) -> bool:
+    """Return whether a ``model_post_init`` is pydantic's own, also the one of a class
+    with private attributes."""
+    module = getattr(post_init, "__module__", "")
+    return module.split(".")[0] in ("pydantic", "sqlmodel")
 
 
 def _is_time(part: Any) -> bool:

@@ -7,12 +7,14 @@ version, and no other module reads them.
 import logging
 import re
 from collections.abc import Callable, Iterator
-from datetime import datetime, time, timedelta
+from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
+from ipaddress import IPv6Address
 from typing import Any
+from uuid import UUID
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import (
     PydanticCustomError,
     SchemaSerializer,
@@ -21,14 +23,18 @@ from pydantic_core import (
 )
 from sqlmodel import SQLModel
 
+from persist.domain.comparable import MAX_DECIMAL_DIGITS
 from persist.domain.record import canonical_text, dumps
+from persist.entity_types.json_schema.engine import (
+    PatternRefused,
+    matcher,
+    validator,
+    weight,
+)
 
 logger = logging.getLogger(__name__)
 
 CoreSchema = Any
-
-DECIMAL_DIGITS = 38
-"""Digits of the longest ``Decimal`` that both databases compare exactly."""
 
 NO_SCHEMA = frozenset(
     (
@@ -78,18 +84,23 @@ def _model(core: CoreSchema) -> CoreSchema:
     model = core["cls"]
     # SQLModel's own __init__ would only call the validator of the class again.
     own_init = core.get("custom_init") and model.__init__ is not SQLModel.__init__
-    return core | {"cls": _incomplete(model), "custom_init": own_init}
+    changed = {"cls": _incomplete(model), "custom_init": own_init}
+    if "config" in core:
+        # Faults name members as they were sent.
+        changed["config"] = core["config"] | {"loc_by_alias": True}
+    return core | changed
 
 
 def _incomplete(model: type[BaseModel]) -> type[BaseModel]:
     """Return a subclass that pydantic considers incomplete.
 
     Pydantic then builds a validator from the schema it is given; for a complete class
-    it would use the validator of the class.
+    it would use the validator of the class. What a command leaves is validated as a
+    whole, not each assignment.
     """
-    incomplete: type[BaseModel] = type(
-        model.__name__, (model,), {"__module__": model.__module__}
-    )
+    config = ConfigDict(validate_assignment=False)
+    attributes = {"__module__": model.__module__, "model_config": config}
+    incomplete: type[BaseModel] = type(model.__name__, (model,), attributes)
     incomplete.__pydantic_complete__ = False
     return incomplete
 
@@ -101,29 +112,31 @@ def _model_fields(core: CoreSchema) -> CoreSchema:
 def _parsed(parse: Callable[[Any], Any], core: CoreSchema) -> CoreSchema:
     """Return a schema that applies ``core`` to what ``parse`` returns for a value."""
     first = core_schema.no_info_plain_validator_function(parse)
+    # A reference names the outermost schema only.
     inner = {name: part for name, part in core.items() if name != "ref"}
     return core_schema.chain_schema([first, inner], ref=core.get("ref"))
 
 
 class _Form:
-    """The form in which a time is accepted, and its Python type."""
+    """The form in which a value is accepted as text, and its Python type."""
 
     def __init__(self, kind: type, pattern: re.Pattern[str], expected: str) -> None:
         self._kind = kind
         self._pattern = pattern
         self._expected = expected
-        self._parser = SchemaValidator({"type": kind.__name__})
+        self._parser = SchemaValidator({"type": kind.__name__.lower()})
 
     def __call__(self, core: CoreSchema) -> CoreSchema:
         return _parsed(self.parse, core)
 
     def parse(self, value: object) -> object:
         """Return the Python value of a text. Raises ``PydanticCustomError``."""
+        # A default of the class, which is Python already.
         if isinstance(value, self._kind):
             return value
         found = self._pattern.fullmatch(value) if isinstance(value, str) else None
         if found is None:
-            raise PydanticCustomError("time_form", self._expected)
+            raise PydanticCustomError("form", self._expected)
         if found.groupdict().get("zone", "") is None:
             raise PydanticCustomError(
                 "time_zone",
@@ -133,7 +146,9 @@ class _Form:
         try:
             return self._parser.validate_python(value)
         except ValidationError as error:
-            raise PydanticCustomError("time", error.errors()[0]["msg"]) from None
+            # "Input should be a valid date or datetime, month value is …"
+            reason = error.errors()[0]["msg"].rpartition(", ")[2]
+            raise PydanticCustomError("value", reason) from None
 
 
 _DATETIME = _Form(
@@ -141,6 +156,11 @@ _DATETIME = _Form(
     re.compile(rf"\d{{4}}-\d\d-\d\d[Tt]{_TIME}(?P<zone>{_ZONE})?", re.ASCII),
     "Input should be a time of RFC 3339 with at most six digits of a second's fraction,"
     " like 2026-11-22T17:00:00Z",
+)
+_DATE = _Form(
+    date,
+    re.compile(r"\d{4}-\d\d-\d\d", re.ASCII),
+    "Input should be a date, like 2026-11-22",
 )
 _TIME_OF_DAY = _Form(
     time,
@@ -157,10 +177,15 @@ _DURATION = _Form(
     "Input should be a duration of ISO 8601 without years and months, which have no"
     " fixed length, and with at most six digits of a second's fraction, like PT1H30M",
 )
+_UUID = _Form(
+    UUID,
+    re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"),
+    "Input should be a UUID, like 0198c1d2-7c2f-7d6a-9f1e-2b3c4d5e6f70",
+)
 
 
 def datetime_fault(text: str) -> str:
-    """Return why a text is no time that can be stored, or ""."""
+    """Return why a text is not a time that can be stored, or ""."""
     try:
         _DATETIME.parse(text)
     except PydanticCustomError as error:
@@ -169,7 +194,7 @@ def datetime_fault(text: str) -> str:
 
 
 def _decimal(core: CoreSchema) -> CoreSchema:
-    digits = min(core.get("max_digits") or DECIMAL_DIGITS, DECIMAL_DIGITS)
+    digits = min(core.get("max_digits") or MAX_DECIMAL_DIGITS, MAX_DECIMAL_DIGITS)
     return _written(
         _decimal_text, _parsed(_parsed_decimal, core | {"max_digits": digits})
     )
@@ -181,9 +206,12 @@ def _written(write: Callable[[Any], str], core: CoreSchema) -> CoreSchema:
     return core | {"serialization": text}
 
 
-def _decimal_text(value: Decimal) -> str:
-    """Return a decimal with all its digits: ``str`` writes 0.0000001 as 1E-7."""
-    return format(value, "f")
+def _decimal_text(value: Decimal | float) -> str:
+    """Return a decimal with all its digits: ``str`` writes 0.0000001 as 1E-7.
+
+    A default or a command may have left an ordinary number.
+    """
+    return format(Decimal(str(value)), "f")
 
 
 def _duration(core: CoreSchema) -> CoreSchema:
@@ -221,6 +249,7 @@ def _parsed_decimal(value: object) -> object:
     if isinstance(value, Decimal):
         return value
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    # repr has the digits that were sent, Decimal(float) has those of the double.
     text = repr(value) if is_number else value
     if not (isinstance(text, str) and _DECIMAL.fullmatch(text)):
         raise PydanticCustomError(
@@ -229,8 +258,66 @@ def _parsed_decimal(value: object) -> object:
     return Decimal(text)
 
 
+def _float(core: CoreSchema) -> CoreSchema:
+    return _parsed(_exact_double, core)
+
+
+def _exact_double(value: object) -> object:
+    """Return a number unless a double would round it."""
+    if isinstance(value, int) and value not in _EXACT and int(float(value)) != value:
+        raise PydanticCustomError(
+            "double",
+            "Input should be a number that a double holds: {value} would be rounded to"
+            " {rounded}",
+            {"value": str(value), "rounded": str(int(float(value)))},
+        )
+    return value
+
+
+_EXACT = range(-(2**53), 2**53 + 1)
+
+
+def _str(core: CoreSchema) -> CoreSchema:
+    """Return a schema whose pattern means what the published schema says by it.
+
+    To pydantic's engine the digits and letters of all scripts are digits and letters.
+    Pydantic checks a pattern before it changes the case of a text, so such a field
+    keeps pydantic's check.
+    """
+    pattern = core.get("pattern")
+    changes_case = core.get("to_lower") or core.get("to_upper")
+    if pattern is None or changes_case:
+        return core
+    try:
+        weight(pattern)
+    except PatternRefused:  # not of ECMA-262, such as a named group
+        return core
+    matches = matcher(pattern)
+
+    def check(text: str) -> str:
+        if not matches(text):
+            raise PydanticCustomError(
+                "string_pattern_mismatch",
+                "String should match pattern '{pattern}'",
+                {"pattern": pattern},
+            )
+        return text
+
+    inner = {
+        name: part for name, part in core.items() if name not in ("pattern", "ref")
+    }
+    return core_schema.no_info_after_validator_function(
+        check, inner, ref=core.get("ref")
+    )
+
+
 def _enum(core: CoreSchema) -> CoreSchema:
-    return _closed_choice(core, core["members"])
+    return _closed_choice(core, own_members(core))
+
+
+def own_members(core: CoreSchema) -> list[object]:
+    """Return the members of an enumeration, each once: an alias is not a member."""
+    return list(dict.fromkeys(core["members"]))
 
 
 def _literal(core: CoreSchema) -> CoreSchema:
@@ -240,6 +327,7 @@ def _literal(core: CoreSchema) -> CoreSchema:
 def _closed_choice(core: CoreSchema, members: list[object]) -> CoreSchema:
     """Return a schema that compares types as well: to Python ``True`` equals 1."""
     values = [_json_value(member) for member in members]
+    # Text equals nothing but text: pydantic's own check will do.
     if all(isinstance(value, str) for value in values):
         return core
 
@@ -262,6 +350,17 @@ def _json_value(member: object) -> Any:
     return member.value if isinstance(member, Enum) else member
 
 
+def _tagged_union(core: CoreSchema) -> CoreSchema:
+    """Return a schema that finds the discriminator by the name of its member only.
+
+    pydantic accepts the name of the field as well as its alias.
+    """
+    discriminator = core["discriminator"]
+    if isinstance(discriminator, list):
+        discriminator = discriminator[-1]
+    return core | {"discriminator": discriminator}
+
+
 def _set(core: CoreSchema) -> CoreSchema:
     """Return a schema that writes the elements in one order, whatever the hash seed."""
     return core | {
@@ -275,17 +374,56 @@ def _sorted(value: object, write: Callable[[Any], list[Any]]) -> list[object]:
     return sorted(write(value), key=canonical_text)
 
 
+def _in_format(name: str, core: CoreSchema) -> CoreSchema:
+    """Return a schema that accepts text in a format of JSON Schema only.
+
+    Python reads a zone in an IPv6 address, and pydantic an IRI as a URL. The published
+    schema says that there is neither.
+    """
+    is_valid = validator({"format": name})
+
+    def check(value: object) -> object:
+        if not is_valid(value):
+            raise PydanticCustomError(
+                "format", "Input should be text in the format {name}", {"name": name}
+            )
+        return value
+
+    return _parsed(check, core)
+
+
+def _url(core: CoreSchema) -> CoreSchema:
+    return _in_format("uri", core)
+
+
+def _lax_or_strict(core: CoreSchema) -> CoreSchema:
+    """Return a schema whose IPv6 addresses are those of the published schema."""
+    strictly = core["strict_schema"]
+    from_json = strictly.get("json_schema", {})
+    if from_json.get("function", {}).get("function") is not IPv6Address:
+        return core
+    checked = {**strictly, "json_schema": _in_format("ipv6", from_json)}
+    return core | {"strict_schema": checked}
+
+
 _RULES: dict[str, Callable[[CoreSchema], CoreSchema]] = {
+    "date": _DATE,
     "datetime": _DATETIME,
     "decimal": _decimal,
     "enum": _enum,
+    "float": _float,
     "frozenset": _set,
+    "lax-or-strict": _lax_or_strict,
     "literal": _literal,
     "model": _model,
     "model-fields": _model_fields,
     "set": _set,
+    "str": _str,
+    "tagged-union": _tagged_union,
     "time": _TIME_OF_DAY,
     "timedelta": _duration,
+    "url": _url,
+    "uuid": _UUID,
 }
 """What ``strict`` changes, by the type of a core schema."""
 
@@ -302,6 +440,31 @@ def field_schemas(core: CoreSchema) -> dict[str, CoreSchema]:
         name: core_schema.definitions_schema(field["schema"], definitions)
         for name, field in core["fields"].items()
     }
+
+
+def data_schema(core: CoreSchema) -> CoreSchema:
+    """Return the strict schema of a class with a dict in place of its object.
+
+    An object takes as long to make as its members take to validate. A class that is
+    part of itself is a definition, and has its object all the same.
+    """
+    core = strict(core)
+    if core["type"] != "model" or core["schema"]["type"] != "model-fields":
+        return core
+    fields = {
+        name: {"type": "typed-dict-field", **_without(field, "type", "frozen")}
+        for name, field in core["schema"]["fields"].items()
+    }
+    return {
+        "type": "typed-dict",
+        "fields": fields,
+        "extra_behavior": core["schema"]["extra_behavior"],
+        "config": core.get("config", {}),
+    }
+
+
+def _without(core: CoreSchema, *names: str) -> CoreSchema:
+    return {name: part for name, part in core.items() if name not in names}
 
 
 def default_fault(core: CoreSchema, name: str, default: object) -> str:
@@ -341,7 +504,7 @@ def is_incompatible(function: object) -> bool:
     module = getattr(function, "__module__", "")
     name = getattr(function, "__qualname__", "")
     if name.startswith("apply_known_metadata"):
-        return True
+        return not name.endswith(".val_func")  # a Predicate, or a Not
     return bool(module == "pydantic._internal._validators" and _CONSTRAINTS.match(name))
 
 

@@ -47,9 +47,9 @@ def load_models(module_name: str) -> list[EntityType]:
 
 
 def _check_names(types: list[EntityType]) -> None:
-    claims: dict[str, EntityType] = {}
+    by_name: dict[str, EntityType] = {}
     for each in types:
-        first = claims.setdefault(each.name, each)
+        first = by_name.setdefault(each.name, each)
         if first is not each:
             raise InvalidModels(
                 f"{location(first)} and {location(each)} are both the collection"

@@ -1,14 +1,19 @@
 """Storable values: which JSON can be stored, and where pydantic's errors point to."""
 
 import math
+import re
 from collections.abc import Iterator
 from typing import Any
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from persist.domain.errors import Invalid, Violation, pointer
 from persist.domain.record import INT64, normalize_number
 from persist.domain.strict_json import is_storable
+
+MISSING = "Field required"
+"""What pydantic says of a member that is missing."""
 
 
 def checked(value: object, error: type[Invalid]) -> Any:
@@ -80,16 +85,32 @@ def violations(error: ValidationError, data: object) -> tuple[Violation, ...]:
     """
     found: dict[str, list[str]] = {}
     for item in error.errors(include_url=False, include_input=False):
+        location = item["loc"]
+        detail = item["msg"]
         missing = item["type"] == "missing"
-        steps = _steps(item["loc"], data, missing)
+        discriminator = _missing_discriminator(item)
+        if discriminator is not None:
+            location = (*location, discriminator)
+            detail = MISSING
+            missing = True
+        steps = _steps(location, data, missing)
         details = found.setdefault(pointer(steps), [])
-        if item["msg"] not in details:
-            details.append(item["msg"])
+        if detail not in details:
+            details.append(detail)
     faults = []
     for member, details in found.items():
         detail = " or ".join(details)
         faults.append(Violation(member, detail))
     return tuple(faults)
+
+
+def _missing_discriminator(item: ErrorDetails) -> str | None:
+    """Return the member that should say which branch of a union an object is for, if
+    that is what it lacks and the class names the member."""
+    if item["type"] != "union_tag_not_found":
+        return None
+    quoted = re.fullmatch("'(.+)'", item["ctx"]["discriminator"])
+    return None if quoted is None else quoted[1]
 
 
 def _steps(
@@ -103,10 +124,17 @@ def _steps(
     """
     last = len(location) - 1
     for depth, step in enumerate(location):
-        is_missing = missing and depth == last
-        if isinstance(data, dict) and (step in data or is_missing):
-            data = data.get(step)
+        if _has(data, step):
+            data = data[step]  # type: ignore[index]
             yield step
-        elif isinstance(data, list) and isinstance(step, int) and step < len(data):
-            data = data[step]
+        elif missing and depth == last and isinstance(data, dict | list):
             yield step
+
+
+def _has(data: object, step: int | str) -> bool:
+    """Return whether a step leads to a member of the data."""
+    if isinstance(data, dict):
+        return step in data
+    if not isinstance(data, list):
+        return False
+    return isinstance(step, int) and step < len(data)

@@ -1,5 +1,6 @@
 """Checks of types: whether a Python type can be kept exactly."""
 
+import re
 import types
 import typing
 from collections.abc import Iterable
@@ -18,7 +19,9 @@ from pydantic.functional_validators import (
 from pydantic.types import Discriminator, Tag, UuidVersion
 
 from persist.entity_types.entity_features import (
+    ANNOTATIONS,
     CLASS_FEATURES,
+    FIELD_ARGUMENTS,
     REFUSED_TYPES,
     SCALARS,
     UNKNOWN_TYPE,
@@ -26,6 +29,9 @@ from persist.entity_types.entity_features import (
 )
 
 NONE = (None, type(None))
+
+SCHEMA_HOOKS = ("__get_pydantic_core_schema__", "__get_pydantic_json_schema__")
+"""Methods by which a class or metadata makes a schema of its own."""
 
 KNOWN_METADATA = (
     AfterValidator,
@@ -72,12 +78,27 @@ def check_metadata(metadata: Iterable[object]) -> None:
     for each in metadata:
         if isinstance(each, PlainSerializer | WrapSerializer):
             raise Refused("", CLASS_FEATURES["PlainSerializer"])
+        if isinstance(getattr(each, "pattern", None), re.Pattern):
+            raise Refused("", CLASS_FEATURES["compiled pattern"])
         kind = each if isinstance(each, type) else type(each)
-        if kind in REFUSED_TYPES:
+        if kind in REFUSED_TYPES or _has_own_schema(each):
             raise Refused("", _refusal(kind))
-        own_schema = hasattr(each, "__get_pydantic_core_schema__")
-        if own_schema and not isinstance(each, KNOWN_METADATA):
-            raise Refused("", _refusal(kind))
+
+
+def _has_own_schema(metadata: object) -> bool:
+    has_hook = any(hasattr(metadata, hook) for hook in SCHEMA_HOOKS)
+    return has_hook and not isinstance(metadata, KNOWN_METADATA)
+
+
+def check_schema_extra(extra: object, refusal: Refusal, member: str = "") -> None:
+    """Raise ``Refused`` for a ``json_schema_extra`` that is more than annotations."""
+    if extra is None:
+        return
+    names = extra if isinstance(extra, dict) else ["a function"]
+    for name in names:
+        if name not in ANNOTATIONS and not name.startswith("x-"):
+            argument = f"{name} in json_schema_extra= is refused: {refusal.reason}"
+            raise Refused(member, Refusal(argument, refusal.instead))
 
 
 def _resolved(annotation: Any) -> object:
@@ -147,6 +168,9 @@ def _check_annotated(arguments: tuple[object, ...]) -> Models:
     for each in arguments[1:]:
         if isinstance(each, FieldInfo):
             check_metadata(each.metadata)
+            check_schema_extra(
+                each.json_schema_extra, FIELD_ARGUMENTS["json_schema_extra"]
+            )
     return check_type(arguments[0])
 
 

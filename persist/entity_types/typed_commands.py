@@ -1,6 +1,7 @@
 """Commands of an entity class: methods under ``@command``."""
 
 import inspect
+from functools import cached_property
 from typing import Any, Self
 
 from pydantic import (
@@ -22,9 +23,8 @@ from pydantic_core import (
 from sqlmodel import SQLModel
 
 from persist.domain.command import Command
-from persist.domain.errors import InvalidData, InvalidPayload
+from persist.domain.errors import InvalidData, InvalidPayload, pointer
 from persist.domain.record import Data
-from persist.entity_types.class_check import refused_default
 from persist.entity_types.command_check import (
     Method,
     command_methods,
@@ -32,8 +32,13 @@ from persist.entity_types.command_check import (
 )
 from persist.entity_types.declaration import Guard
 from persist.entity_types.entity_features import REFUSED_TYPES
-from persist.entity_types.json_schema import write_decimals_of
-from persist.entity_types.model_codec import ModelCodec, json_schema
+from persist.entity_types.json_schema.compiled_schema import (
+    Validate,
+    compile_schema,
+    write_decimals_of,
+)
+from persist.entity_types.model_check import refused_default
+from persist.entity_types.model_codec import CONTAINED, ModelCodec, json_schema
 from persist.entity_types.pydantic_schema import default_fault, strict
 from persist.entity_types.storable import checked, violations
 from persist.entity_types.type_check import Refused
@@ -62,6 +67,7 @@ class _TypedCommand:
         core = self._payload.__pydantic_core_schema__
         self._validator = SchemaValidator(strict(core))
         self._check_defaults()
+        self._payload_schema = json_schema(self._payload)
 
     def _check_defaults(self) -> None:
         """Raise ``Refused`` for the default of a parameter that does not fit it."""
@@ -77,16 +83,15 @@ class _TypedCommand:
                 raise Refused(f"command {self._name} parameter {name}", refusal)
 
     def command(self) -> Command:
-        payload_schema = json_schema(self._payload)
         return Command(
             name=self._name,
             description=inspect.getdoc(self._method) or "",
-            payload_schema=payload_schema,
+            payload_schema=self._payload_schema,
             parse=self._parse,
             refusal=self._refusal,
             run=self._run,
             result_schema=self._result_schema(),
-            write_decimals=write_decimals_of(payload_schema),
+            write_decimals=write_decimals_of(self._payload_schema),
         )
 
     def _result_schema(self) -> dict[str, Any]:
@@ -109,15 +114,28 @@ class _TypedCommand:
                 f"the payload does not fit the command {self._name}",
                 errors=violations(error, payload),
             ) from None
+        except Exception:
+            # Code of the command may expect the types that its parameters declare.
+            self._validate_by_schema(payload)
+            raise
         dumped: Data = parsed.model_dump(mode="json", by_alias=True)
         return dumped
+
+    @cached_property
+    def _validate_by_schema(self) -> Validate:
+        return compile_schema(self._payload_schema, InvalidPayload)
 
     def _arguments(self, payload: Data) -> Any:
         return self._validator.validate_json(to_json(payload), strict=True)
 
     def _refusal(self, data: Data) -> str | None:
         when = self._guard.when
-        if when is None or when(self._codec.load(data)):
+        if when is None:
+            return None
+        record = self._codec.load(data)
+        with CONTAINED:
+            is_available = when(record)
+        if is_available:
             return None
         return (
             self._guard.otherwise
@@ -132,11 +150,21 @@ class _TypedCommand:
             for position, name in enumerate(self._names)
         }
         try:
-            result = self._method(instance, **arguments)
-        except (SystemExit, KeyboardInterrupt) as error:
-            # These would end the thread of the writer, and with it all writes.
-            raise RuntimeError(f"{self._name} raised {error!r}") from error
+            with CONTAINED:
+                result = self._method(instance, **arguments)
+        except ValidationError as error:
+            raise _invalid(self._name, error) from error
         return self._codec.dump(instance), _json_result(result)
+
+
+def _invalid(command: str, error: ValidationError) -> InvalidData:
+    """Return the refusal of a value that a command made, such as a nested model."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    member = pointer(first["loc"])
+    return InvalidData(
+        f"the command {command} made a {error.title} that is not valid:"
+        f" {member} {first['msg']}"
+    )
 
 
 def _field_name(position: int) -> str:

@@ -2,8 +2,8 @@
 address.
 
 The application puts into the state of its lifespan what the protocol reads there:
-``connections`` and ``refused_connections``, which may be open in one process, and
-``stopping``, an event that is set when the server begins to stop.
+``connections`` and ``refused_connections``, the shares of those open in one process,
+and ``stopping``, an event that is set when the server begins to stop.
 """
 
 import os
@@ -15,6 +15,7 @@ from typing import Any
 
 from uvicorn import Config, Server
 
+from persist.server.forked_process import ForkedProcess
 from persist.server.protocol import BoundedHttpProtocol
 from persist.server.supervisor import Supervisor
 
@@ -61,7 +62,6 @@ def listen(host: str, port: int) -> socket.socket:
         raise CannotListen(
             f"cannot listen on {host}:{port}: {error.strerror}"
         ) from None
-    bound.set_inheritable(True)
     return bound
 
 
@@ -89,7 +89,7 @@ def serve(
 
 
 def serve_in_processes(
-    factory: str,
+    factory: Callable[[], object],
     bound: socket.socket,
     *,
     workers: int,
@@ -97,12 +97,19 @@ def serve_in_processes(
     log: dict[str, Any],
     announce: Callable[[], None],
 ) -> bool:
-    """Serve the application that ``factory`` ("module:function") returns in several
-    processes. Return False where one could not start."""
+    """Serve in several processes, each with an application that ``factory`` returns.
+    Return False where one could not start."""
     config = configuration(
         factory, seconds=seconds, log=log, factory=True, workers=workers
     )
     return Supervisor(config, bound, announce).run()
+
+
+def run_in_process(run: Callable[[], None]) -> int:
+    """Run in a process forked from this one. Return its exit status."""
+    process = ForkedProcess(run)
+    process.join()
+    return process.exit_status or 0
 
 
 def allow_files(connections: int) -> bool:
@@ -124,8 +131,8 @@ def configuration(
     log: dict[str, Any] | None = None,
     **more: Any,
 ) -> Config:
-    """Return how uvicorn serves. Proxy headers are not believed. A line in the log for
-    each request would cost two thirds of the throughput."""
+    """Return uvicorn's configuration. Proxy headers are not trusted. A line in the log
+    for each request would cost two thirds of the throughput."""
     return Config(
         application,
         http=BoundedHttpProtocol,

@@ -20,8 +20,19 @@ from persist.domain.errors import PersistError
 from persist.storage.shares import SERVICE, Shares
 
 MAX_HEAD_BYTES = 65_536
-"""Bytes that the head of a request may have, those after a body, and what its chunks
-have in addition to twice their content."""
+"""Limit in bytes of a request's head, of the trailer fields after its body, and of the
+framing of its chunks beyond twice their content."""
+
+MAX_HEADERS = 200
+"""Headers that a request may have, and fields behind its body. Each takes as much time
+and memory as hundreds of bytes."""
+
+LONG_HEAD_BYTES = 1_536
+"""Bytes of a head from which the request takes turns with others: parsing a query or a
+list in a header takes up to milliseconds."""
+
+CHUNK_BYTES = 16
+"""Bytes that a chunk counts for before its content: as much as it takes in time."""
 
 MAX_PIPELINED = 100
 """Requests of a connection that may wait for the answer to the one before."""
@@ -40,7 +51,10 @@ HEAD_SECONDS = 10.0
 """Seconds within which the head of a request arrives."""
 
 STALLED_SECONDS = 10.0
-"""Seconds within which a client takes something of a response that waits for it."""
+"""Seconds within which a client takes ``TAKEN_BYTES`` of a response that waits for
+it."""
+
+TAKEN_BYTES = 16_384
 
 FRAMING = frozenset((b"connection", b"transfer-encoding"))
 """Headers of a response that say how it ends."""
@@ -49,10 +63,21 @@ ORIGIN = re.compile(rb"^[^:/?#]*://[^/?#]*")
 """The part of an absolute target before its path."""
 
 INVALID_REQUEST = "Invalid HTTP request received."
+TOO_LARGE_HEAD = "The head of the request is larger than 64 KiB."
+TOO_MANY_HEADERS = f"The request has more than {MAX_HEADERS} headers."
+TOO_MUCH_FRAMING = "The framing of the request is larger than 64 KiB."
 
 
 class TooManyPipelined(Exception):
     """More requests wait than a connection may send ahead."""
+
+
+class TooManyHeaders(Exception):
+    """The head of a request, or what follows its body, has too many fields."""
+
+
+class TooMuchFraming(Exception):
+    """The chunks of a body are too many for what they contain."""
 
 
 class RequestAfterLast(Exception):
@@ -62,15 +87,17 @@ class RequestAfterLast(Exception):
 class BoundedHttpProtocol(HttpToolsProtocol):
     """HTTP/1.1 with bounds on the size and the time of a request's head, on what its
     chunks cost, on requests that are sent ahead, and on the time in which a client
-    takes nothing of its response.
+    takes little of its response.
 
     A head that is too large or too slow ends the connection, as does one that never
     begins. A connection beyond the share of its address has one request answered, with
-    the ``refusal`` in its state; as many of them as of others are open at once, and
-    more are closed. An ``Upgrade`` is ignored, and fields after a body are dropped.
+    the ``refusal`` in its state; as many refused as accepted connections may be open,
+    and further ones are closed. An ``Upgrade`` is ignored, and fields after a body are
+    dropped.
 
     ``connections`` and ``refused_connections`` of the application's state are the
-    shares. ``has_arrived`` is in the state of a request of which all has arrived.
+    shares. ``has_arrived`` is in the state of a request of which all has arrived, and
+    ``has_long_head`` in that of one whose head is long.
     """
 
     _counted_in: Shares | None = None
@@ -78,6 +105,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     _in_head = False
     _in_body = False
     _unread = 0
+    _framing = 0
+    _has_too_many_headers = False
     _discarded = 0
     _is_last = False
     _timer: TimerHandle | None = None
@@ -86,6 +115,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        # From the first moment: a connection that never sends a byte costs as much as
+        # any other.
         self._timer = self.loop.call_later(HEAD_SECONDS, transport.close)
         try:
             self._count("connections")
@@ -117,6 +148,9 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._stop_timer()
         self._stop_stall_timer()
         super().connection_lost(exc)
+        if self.cycle is not None:
+            # It refers to the protocol, which refers to the cycle.
+            self.cycle.transport = self.transport
 
     def data_received(self, data: bytes) -> None:
         self._unset_keepalive_if_required()
@@ -127,7 +161,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             if not self._feed_after(upgrade, data):
                 return
         except httptools.HttpParserError:
-            self._refuse(INVALID_REQUEST)
+            self._refuse(self._parse_fault())
             return
         if self._in_head or self._in_body or self._unread or self._discarded:
             self._watch_rest()
@@ -143,6 +177,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def _feed_after(self, upgrade: httptools.HttpParserUpgrade, data: bytes) -> bool:
         """Parse what follows the head of a request that asks for an upgrade; return
         False where the connection is closed because of it."""
+        # A view, because each pipelined request would copy what follows it.
         rest = memoryview(data)
         offset: int | None = upgrade.args[0]
         try:
@@ -152,14 +187,24 @@ class BoundedHttpProtocol(HttpToolsProtocol):
                 rest = rest[offset:]
                 offset = self._upgrade_in(rest) if rest else None
         except httptools.HttpParserError:
-            self._refuse(INVALID_REQUEST)
+            self._refuse(self._parse_fault())
             return False
         return True
+
+    def _parse_fault(self) -> str:
+        """Return why a request cannot be parsed."""
+        if self._framing > MAX_HEAD_BYTES:
+            return TOO_MUCH_FRAMING
+        if self._has_too_many_headers:
+            return TOO_MANY_HEADERS
+        return INVALID_REQUEST
 
     def _refuse(self, reason: str) -> None:
         """End the connection with 400, where that cannot be taken for the answer to a
         request before."""
         self.logger.warning(reason)
+        # The client reads responses in order: this 400 would be taken for that of the
+        # request before.
         if self.pipeline or self._is_last:
             self.transport.close()
         else:
@@ -190,7 +235,9 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         for name, value in self.headers:
             if name != b"upgrade":
                 head += [name, b": ", value, b"\r\n"]
+        # A new one: the state of the old one is that of another protocol.
         self.parser = httptools.HttpRequestParser(self)
+        # As uvicorn sets it for the parser that it makes itself.
         self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
         self.parser.feed_data(b"".join([*head, b"\r\n"]))
         return True
@@ -205,19 +252,33 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         if self._refusal is not None:
             self.scope["state"]["refusal"] = self._refusal
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        # At once, because it takes long to parse thousands of them.
+        if len(self.headers) == MAX_HEADERS:
+            self._has_too_many_headers = True
+            raise TooManyHeaders
+        name = name.lower()
+        if name == b"expect" and value.lower() == b"100-continue":
+            self.expect_100_continue = True
+        self.headers.append((name, value))
+
     def on_headers_complete(self) -> None:
         if self.parser.should_upgrade():
             return
+        # Nearly all targets are a path; for these nothing more is looked at.
         if not self.url.startswith((b"/", b"*")) or b"#" in self.url:
             self._read_unusual_target()
         self._in_head = False
         self._in_body = True
+        if self._unread > LONG_HEAD_BYTES and self._has_long_head():
+            self.scope["state"]["has_long_head"] = True
         self._unread = 0
+        self._framing = 0
         self._discarded = 0
         if self._timer is not None:
             self._stop_timer()
         self._complete_scope()
-        # Fields after a chunked body are no headers (RFC 9110, section 6.5.1).
+        # Fields after a chunked body are not headers (RFC 9110, section 6.5.1).
         self.headers = []
         before: RequestResponseCycle | None = self.cycle
         cycle = self.cycle = self._new_cycle()
@@ -225,7 +286,13 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self._start_asgi_task(cycle, self.app)
         else:
             self.flow.pause_reading()
+            # As uvicorn does: one request of a connection is answered at a time.
             self.pipeline.appendleft((cycle, self.app))
+
+    def _has_long_head(self) -> bool:
+        """Return whether the head is long, and not what has arrived of the body."""
+        fields = sum(len(name) + len(value) for name, value in self.headers)
+        return len(self.url) + fields > LONG_HEAD_BYTES
 
     def _complete_scope(self) -> None:
         """Add to the scope what the first line of the request says."""
@@ -235,12 +302,14 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         scope = self.scope
         scope["method"] = self.parser.get_method().decode("ascii")
         scope["http_version"] = self.parser.get_http_version()
+        # Most paths have nothing to decode.
         scope["path"] = unquote(path) if "%" in path else path
         scope["raw_path"] = raw_path
         scope["query_string"] = url.query or b""
 
     def _new_cycle(self) -> RequestResponseCycle:
         """Return what answers the request."""
+        # HTTP/1.0 clients do not expect the connection to stay open.
         is_old = self.scope["http_version"] == "1.0"
         kind = CloseDelimitedCycle if is_old else KeepAliveCycle
         may_keep_alive = not is_old and self._refusal is None
@@ -274,6 +343,10 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         if self._unread:
             # A chunk of one byte has five more around it.
             self._unread = max(0, self._unread - 2 * len(body))
+        self._framing = max(0, self._framing + CHUNK_BYTES - 2 * len(body))
+        if self._framing > MAX_HEAD_BYTES:
+            # At once, and not when all that was received is parsed.
+            raise TooMuchFraming
         if self.cycle.response_complete:
             self._discarded += len(body)
         super().on_body(body)
@@ -336,8 +409,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         if self._discarded > MAX_DISCARDED_BYTES:
             self.transport.close()
         elif self._unread > MAX_HEAD_BYTES:
-            what = "framing" if self._in_body else "head"
-            self._refuse(f"The {what} of the request is larger than 64 KiB.")
+            self._refuse(TOO_MUCH_FRAMING if self._in_body else TOO_LARGE_HEAD)
+        # Not started again by each byte: a head that trickles in would never be late.
         elif self._in_head and self._timer is None:
             self._timer = self.loop.call_later(HEAD_SECONDS, self.transport.close)
 
@@ -354,9 +427,10 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._stall_timer = self.loop.call_later(STALLED_SECONDS, self._end_if_stalled)
 
     def _end_if_stalled(self) -> None:
-        if self.transport.get_write_buffer_size() < self._unsent:
+        if self.transport.get_write_buffer_size() <= self._unsent - TAKEN_BYTES:
             self._watch_unsent()
         else:
+            # close() would wait for the client to take what it does not take.
             self.transport.abort()
 
     def _stop_stall_timer(self) -> None:
@@ -386,8 +460,8 @@ class LingeringTransport:
 
 class KeepAliveCycle(RequestResponseCycle):
     """A response whose head is checked at once and not header by header, which takes a
-    third of the time. Others than those of known length, sent at once, are left to
-    uvicorn."""
+    third of the time. Responses of unknown length, or sent in several parts, are left
+    to uvicorn."""
 
     async def send(self, message: Any) -> None:
         if self.keep_alive and not (self.disconnected or self.flow.write_paused):
@@ -397,7 +471,16 @@ class KeepAliveCycle(RequestResponseCycle):
             elif self._is_complete(message):
                 self._end(message.get("body", b""))
                 return
+        await self._drain()
         await super().send(message)
+
+    async def _drain(self) -> None:
+        """Wait until the client has taken what was sent, or is disconnected."""
+        if self.flow.write_paused:
+            await self.flow.drain()
+        if self.transport.is_closing():
+            # It was aborted, and connection_lost is not called yet.
+            self.disconnected = True
 
     def _has_begun(self, message: Any) -> bool:
         """Send the head of a response of known length; return False for others."""
@@ -437,6 +520,8 @@ class KeepAliveCycle(RequestResponseCycle):
             b"\r\n".join(map(b": ".join, headers)),
         )
         lines = len(headers) + 2
+        # One count in place of a check of each header: response splitting needs a line
+        # break.
         if not lines == head.count(b"\r") == head.count(b"\n") or b"\0" in head:
             raise RuntimeError("a header has a line break or a NUL")
         self.response_started = True

@@ -1,9 +1,12 @@
 """The supervisor of several processes that serve on one address.
 
 Each process has a socket of its own, so that the kernel spreads connections over them
-and keeps none for a process that has ended.
+and keeps none for a process that has ended. They are forked from the supervisor, which
+has imported the engine and none of the deployment's modules: what those start or open
+when they are imported would not work in a forked process.
 """
 
+import gc
 import logging
 import os
 import signal
@@ -13,9 +16,10 @@ from collections.abc import Callable
 from multiprocessing.connection import wait
 from types import FrameType
 
-from uvicorn import Config
+from uvicorn import Config, Server
 from uvicorn.config import STARTUP_FAILURE
-from uvicorn.supervisors.multiprocess import Process
+
+from persist.server.forked_process import ForkedProcess
 
 logger = logging.getLogger(__name__)
 
@@ -44,43 +48,47 @@ class Worker:
     def start(self) -> None:
         """Start the process."""
         listener = _listener_on_address_of(self._bound)
-        process = Process(self._config, [listener])
-        process.start()
+        server = Server(self._config)
+
+        def serve() -> None:
+            self._bound.close()
+            server.run([listener])
+
+        self._process = ForkedProcess(serve, state=lambda: server.started)
         # Only the process has it, so that it ends with the process.
         listener.close()
         self.has_started = False
         self._is_stopping = False
         self._asked_at: float | None = None
-        self._process = process
 
     @property
     def sentinel(self) -> int:
         """What is ready when the process has ended."""
-        return self._process.process.sentinel
+        return self._process.sentinel
 
     @property
     def has_ended(self) -> bool:
         """Whether the process has ended."""
-        return self._process.exitcode is not None
+        return self._process.exit_status is not None
 
     @property
     def cannot_start(self) -> bool:
         """Whether the application refused to start."""
-        return self._process.exitcode == STARTUP_FAILURE
+        return self._process.exit_status == STARTUP_FAILURE
 
     def look(self) -> None:
         """Ask the process whether it has started; kill it if it does not answer."""
-        connection = self._process.parent_conn
         now = time.monotonic()
-        if connection.poll():
-            self.has_started = connection.recv()
+        answer = self._process.answer()
+        if answer is not None:
+            self.has_started = answer
             self._asked_at = None
         if self._asked_at is None:
-            connection.send(b"ping")
+            self._process.ask()
             self._asked_at = now
         if now - self._asked_at > SILENT_SECONDS:
             logger.error("process %s does not answer; it is killed", self._process.pid)
-            self._process.process.kill()
+            self._process.kill()
 
     def start_again(self) -> None:
         """Start the process, after a pause that grows while it cannot start."""
@@ -92,7 +100,7 @@ class Worker:
             logger.error(
                 "process %s ended with status %s; another is started in %g s",
                 self._process.pid,
-                self._process.exitcode,
+                self._process.exit_status,
                 self._pause,
             )
         if now >= self._start_at:
@@ -104,12 +112,12 @@ class Worker:
         if self._is_stopping or self.has_ended:
             return
         self._is_stopping = True
-        self._process.process.terminate()
+        self._process.terminate()
 
     def kill(self, after: float = 0.0) -> None:
         """Kill the process unless it ends within some seconds."""
-        self._process.process.join(after)
-        self._process.process.kill()
+        self._process.join(after)
+        self._process.kill()
 
 
 class Supervisor:
@@ -134,6 +142,9 @@ class Supervisor:
     def run(self) -> bool:
         """Serve, and return whether all processes could start."""
         self._bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        # A collection in a process would write to the pages that it shares.
+        gc.collect()
+        gc.freeze()
         for _ in range(self._config.workers):
             self._workers.append(Worker(self._config, self._bound))
         while not self._is_stopping:
@@ -185,5 +196,4 @@ def _listener_on_address_of(bound: socket.socket) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     listener.bind(bound.getsockname())
-    listener.set_inheritable(True)
     return listener

@@ -2,7 +2,6 @@
 once."""
 
 from collections.abc import Iterable, Sequence
-from contextlib import closing
 
 import sqlalchemy as sa
 
@@ -18,13 +17,14 @@ from persist.storage.records import BATCH_ROWS, count_statement, page_statement
 from persist.storage.result_size import of_records
 from persist.storage.sql import Compiled, Connection, Row, Session, SqlCondition
 from persist.storage.staged_changes import STAGED_CHANGES
-from persist.storage.staging import Staging, refusing
+from persist.storage.staging import Staging
 from persist.storage.unit_of_work import UnitOfWork
 
 
 class BulkDelete:
     """The deletion of what matches in some collections of a workspace: ``stage`` in a
-    thread, ``store`` in an exclusive transaction on the connection of the staging.
+    thread, ``store`` in a transaction on the connection of the staging. It is exclusive
+    if there are several: others lock them in another order.
 
     ``max_affected`` is None if any number may be deleted.
     """
@@ -48,20 +48,12 @@ class BulkDelete:
 
     def stage(self) -> None:
         """Stage the deletion of what matches. Raises ``TooManyAffected``."""
-        dialect = self._staging.dialect
-        with (
-            refusing(dialect),
-            closing(dialect.connect()) as connection,
-        ):
-            reader = Session(dialect, connection.cursor())
-            reader.execute(dialect.begin_read)
+        with self._catch_up.reading() as reader:
             self._check_count(reader)
+            # After the count, which is the cheap way to refuse.
             self._staging.open()
-            self._catch_up.begin(reader)
             for layout in self._layouts.values():
-                self._stage_collection(connection, layout)
-            reader.execute("ROLLBACK")
-            self._catch_up.run(reader)
+                self._stage_collection(reader.cursor.connection, layout)
 
     def _stage_collection(self, connection: Connection, layout: Layout) -> None:
         statement = page_statement(layout, self._query)
@@ -71,8 +63,7 @@ class BulkDelete:
         while rows := cursor.fetchmany(size.records):
             size.note(len(rows), of_records(rows))
             changes = self._deletions(layout, rows)
-            with self._staging.transaction():
-                self._staging.add_changes(changes)
+            self._staging.add_changes(changes)
         cursor.close()
 
     def _values(self, layout: Layout) -> dict[str, object]:
@@ -116,6 +107,7 @@ class BulkDelete:
         ids: Sequence[str],
     ) -> None:
         """Stage records of a collection again, if they are of the workspace."""
+        # The journal is asked for a collection in all of its workspaces.
         if workspace != self._workspace:
             return
         layout = self._layouts[collection]
@@ -152,8 +144,12 @@ class BulkDelete:
         if a transaction before this one failed.
         """
         for layout in self._layouts.values():
+            # Raises if the type or the workspace has changed since the request was
+            # parsed.
             work.collection(layout.type, self._workspace)
+            layout.dialect.lock_table(work.session.cursor, layout.table.name)
         self._catch_up.finish(work.session)
+        # What was created meanwhile may match too.
         self._check_count(work.session)
         session = work.session
         for name, layout in self._layouts.items():
@@ -165,7 +161,7 @@ class BulkDelete:
                 "collection": name,
             }
             compiled.run(session.cursor, values)
-        self._staging.store(work, {})
+        self._staging.store(work.journal, {})
         return self._staging.changes.count
 
     def _is_staged(self, layout: Layout) -> Sequence[SqlCondition]:

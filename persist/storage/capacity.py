@@ -30,7 +30,7 @@ DEFAULT_CAPACITY = Capacity()
 
 
 @dataclass(frozen=True, slots=True)
-class Used:
+class CapacityInUse:
     """What callers use of a database's capacity: what runs or waits, of each kind."""
 
     writes: Shares

@@ -122,8 +122,8 @@ class Catalog:
     def refresh(self, session: Session[Dialect]) -> bool:
         """Load the definitions if they changed and return whether they did.
 
-        Types that did not change keep their identity. A transaction that sees an
-        earlier moment undoes nothing.
+        Types that did not change keep their identity. The older epoch of a transaction
+        that began earlier changes nothing.
         """
         definitions = Definitions(session)
         epoch = definitions.epoch()
@@ -133,6 +133,8 @@ class Catalog:
             # Another thread may have loaded it, or a later one, while this one waited.
             if epoch > self._known.epoch:
                 workspaces = DeclaredWorkspaces(session).all()
+                # One assignment: readers in other threads see the old value or the new
+                # one.
                 self._known = self._load(epoch, definitions, workspaces)
                 _keep_from_collector()
         return True
@@ -152,6 +154,8 @@ class Catalog:
             version = versions.get(name)
             if version == layout.type.schema_version:
                 layouts[name] = layout
+            # A replica of a newer release has migrated the table; this one must not
+            # write to it.
             elif version is not None:
                 ahead[name] = version
         return _Known(epoch, sources, layouts, ahead, workspaces)
@@ -164,6 +168,8 @@ class Catalog:
     def layout_of(self, source: StoredDefinition) -> Layout:
         """Return the layout of a definition, the one known where it is."""
         known = self._known
+        # Types that are the same stay the same object: writes are compared with them by
+        # identity.
         if known.sources.get(source.name) == source and source.name in known.layouts:
             return known.layouts[source.name]
         offered = self._offered.pop(source.name, None)
@@ -191,7 +197,7 @@ class _Compiled:
 
 
 def _keep_from_collector() -> None:
-    """Have the garbage collector pass over what is loaded now.
+    """Exclude what is loaded now from garbage collection.
 
     Compiled types are millions of objects, and walking them stops every thread for
     hundreds of milliseconds. What they were compiled with is collected first.

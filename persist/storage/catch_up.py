@@ -1,6 +1,7 @@
 """Catching up: what changes while a long operation is staged is staged again."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import closing, contextmanager
 from itertools import groupby
 from operator import itemgetter
 from weakref import WeakMethod
@@ -12,7 +13,7 @@ from persist.storage.dialect import Dialect
 from persist.storage.journal import LAST_SEQ
 from persist.storage.records import batches
 from persist.storage.sql import Session, Statement, big_integer
-from persist.storage.staging import Staging
+from persist.storage.staging import Staging, refusing
 from persist.storage.tables import JOURNAL
 
 FEW_CHANGES = 100
@@ -64,6 +65,33 @@ class CatchUp:
         self._seq = 0
         self._is_finished = False
 
+    @contextmanager
+    def reading(
+        self,
+        *,
+        one_moment: bool = True,
+    ) -> Iterator[Session[Dialect]]:
+        """Open a reader for a block that stages everything; stage again after it what
+        changed meanwhile.
+
+        With ``one_moment`` all that it reads is of one moment. Raises ``Unavailable``
+        where the database cannot be read.
+        """
+        dialect = self._staging.dialect
+        with (
+            refusing(dialect),
+            closing(dialect.connect()) as connection,
+        ):
+            reader = Session(dialect, connection.cursor())
+            # SQLite cannot shorten its log while a transaction reads.
+            if one_moment:
+                reader.execute(dialect.begin_read)
+            self.begin(reader)
+            yield reader
+            if one_moment:
+                reader.execute("ROLLBACK")
+            self.run(reader)
+
     def begin(self, reader: Session[Dialect]) -> None:
         """Note that everything is staged as this reader's transaction sees it."""
         self._seq = reader.value(LAST_SEQ)
@@ -71,18 +99,24 @@ class CatchUp:
     def run(self, reader: Session[Dialect]) -> None:
         """Stage what changed meanwhile again, until little is left, and compute the
         roots of the seals."""
+        # Only now: filling an indexed table takes longer.
         self._staging.changes.index()
         for _ in range(MAX_ROUNDS):
+            # A new transaction for each round sees what was committed since.
             reader.execute(reader.dialect.begin_read)
-            with self._staging.transaction():
-                changed = self._stage(reader)
+            changed = self._stage(reader)
             reader.execute("ROLLBACK")
+            # Each round takes less time than the one before, so that less changes
+            # meanwhile. A collection that is written all the time would never end; what
+            # is left then is done in the transaction.
             if changed <= FEW_CHANGES:
                 break
         self._staging.changes.finish()
 
     def finish(self, session: Session[Dialect]) -> None:
         """Stage the rest, in the transaction that stores what is staged.
+
+        Nobody else may write the collections until it ends.
 
         Raises ``Stale`` the second time: the transaction before this one failed, and
         the next may see other records.
@@ -95,6 +129,8 @@ class CatchUp:
     def _stage(self, session: Session[Dialect]) -> int:
         """Stage what changed, as a session sees it, and return how many records that
         are."""
+        # Read first: what is committed between the two reads is staged once more, which
+        # does no harm.
         last_seq = session.value(LAST_SEQ)
         changed = session.rows(
             changed_since,

@@ -6,7 +6,6 @@ processes commit is looked for by one thread while any client follows.
 """
 
 import asyncio
-import json
 import logging
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -20,11 +19,13 @@ import sqlalchemy as sa
 
 from persist.domain.batch_size import BatchSize
 from persist.domain.errors import ChangesGone, InvalidQuery
+from persist.domain.record import parse_data
 from persist.storage.dialect import Dialect
-from persist.storage.journal import HISTORY
-from persist.storage.result_size import DATA, PAYLOAD, of_changes
+from persist.storage.journal import JOURNAL_ENDS
+from persist.storage.journal_rows import CHANGE_COLUMNS, DATA, ENVELOPE, PAYLOAD
+from persist.storage.result_size import of_changes
 from persist.storage.sql import Connection, Row, Session, Statement, big_integer
-from persist.storage.tables import JOURNAL, JOURNAL_FIRST, JOURNAL_HEAD
+from persist.storage.tables import JOURNAL
 
 logger = logging.getLogger(__name__)
 
@@ -46,9 +47,6 @@ SHARED_SECONDS = 0.1
 RETRY_SECONDS = 0.5
 """Seconds until a database that cannot be reached is asked again."""
 
-ENVELOPE = [column.name for column in HISTORY[:DATA]]
-"""The names of the first columns of a change."""
-
 
 class Condition(Protocol):
     """A condition on changes."""
@@ -63,7 +61,7 @@ class Condition(Protocol):
         """Return whether a change matches; data is None where there is none."""
 
 
-class Wanted(Protocol):
+class WantedChanges(Protocol):
     """Which changes a client wants.
 
     It is hashable, and equal for equal wishes.
@@ -79,10 +77,6 @@ class Wanted(Protocol):
 
     def __call__(self, collection: str, workspace: str) -> bool:
         """Return whether changes of a collection in a workspace are wanted."""
-
-
-JOURNAL_ENDS = Statement(sa.select(JOURNAL_FIRST.c.seq, JOURNAL_HEAD.c.seq))
-"""Select the first and the last ``seq`` of the journal."""
 
 
 def _changed_collections(*, of_request: bool, newest_first: bool) -> Statement:
@@ -110,7 +104,7 @@ CHANGED_COLLECTIONS = {
 def changes_by_seq(dialect: Dialect) -> sa.ClauseElement:
     """Select the changes of ``seqs``."""
     of_seqs = dialect.one_of(JOURNAL.c.seq, "seqs")
-    return sa.select(*HISTORY).where(of_seqs).order_by(JOURNAL.c.seq)
+    return sa.select(*CHANGE_COLUMNS).where(of_seqs).order_by(JOURNAL.c.seq)
 
 
 @Statement
@@ -137,9 +131,9 @@ def data_before(dialect: Dialect) -> sa.ClauseElement:
 class ChangeSlice:
     """A part of the journal.
 
-    ``rows`` are the wanted changes as rows of ``journal.HISTORY``. ``last_seq`` is how
-    far the journal was looked at, ``more`` is whether it went on then. ``rendered`` is
-    the text of the slice for all who share it.
+    ``rows`` are the wanted changes as ``journal_rows.CHANGE_COLUMNS``. ``last_seq`` is
+    how far the journal was looked at, ``more`` is whether it went on then. ``rendered``
+    is the text of the slice for all who share it.
     """
 
     rows: list[Row]
@@ -148,11 +142,11 @@ class ChangeSlice:
     rendered: bytes | None = None
 
 
-Read = Callable[[int | None, int, Wanted], Coroutine[Any, Any, ChangeSlice]]
+Read = Callable[[int | None, int, WantedChanges], Coroutine[Any, Any, ChangeSlice]]
 
 
 def read_slice(
-    session: Session[Dialect], after: int | None, limit: int, wanted: Wanted
+    session: Session[Dialect], after: int | None, limit: int, wanted: WantedChanges
 ) -> ChangeSlice:
     """Return the next ``limit`` changes after a ``seq``; None is the journal's end.
 
@@ -178,7 +172,7 @@ def read_slice(
 
 
 def read_slice_before(
-    session: Session[Dialect], before: int | None, limit: int, wanted: Wanted
+    session: Session[Dialect], before: int | None, limit: int, wanted: WantedChanges
 ) -> ChangeSlice:
     """Return the ``limit`` changes before a ``seq``, the newest first; None is behind
     the last change.
@@ -201,7 +195,7 @@ class _Search:
     def __init__(
         self,
         session: Session[Dialect],
-        wanted: Wanted,
+        wanted: WantedChanges,
         limit: int,
         *,
         newest_first: bool,
@@ -224,6 +218,7 @@ class _Search:
             read = of_changes(found)
             characters += read
             size.note(len(found), read)
+            # A condition is asked of more changes than fit, because few may match.
             if len(rows) > self._rows:
                 del rows[self._rows :]
                 return ChangeSlice(rows, rows[-1][0], more=True)
@@ -252,6 +247,7 @@ class _Search:
 
     def _seqs(self, start: int, end: int) -> tuple[list[int], int]:
         """Return the wanted seqs, at most ``limit``, and how far was looked."""
+        # The same few collections come again and again.
         wanted = cache(self._wanted)
         seqs: list[int] = []
         last = start
@@ -270,6 +266,7 @@ class _Search:
                 last = end
                 break
             last = changed[-1][0]
+            # Most are not wanted: look further at once.
             count = WINDOW_CHANGES
         if len(seqs) > self._limit:
             del seqs[self._limit :]
@@ -304,8 +301,7 @@ class _Search:
 
 def _envelope(row: Row) -> dict[str, object]:
     """Return the variable ``change`` of a condition, which has no data."""
-    values = zip(ENVELOPE, row, strict=False)
-    change = {name: value for name, value in values if name != "payload"}
+    change = dict(zip(ENVELOPE, row, strict=False))
     for name in ("workspace", "actor"):
         change[name] = change[name] or None
     change["payload"] = _parsed(row[PAYLOAD])
@@ -313,7 +309,7 @@ def _envelope(row: Row) -> dict[str, object]:
 
 
 def _parsed(text: str | None) -> Any:
-    return None if text is None else json.loads(text)
+    return None if text is None else parse_data(text)
 
 
 class Feed:
@@ -356,7 +352,9 @@ class Feed:
             return False
         return True
 
-    async def read(self, after: int | None, limit: int, wanted: Wanted) -> ChangeSlice:
+    async def read(
+        self, after: int | None, limit: int, wanted: WantedChanges
+    ) -> ChangeSlice:
         """Return the next changes as of the last commit that is known.
 
         Clients at the same position that want the same share one read, as most do when
@@ -371,11 +369,15 @@ class Feed:
             )
             self._shared[key] = reading
             loop = asyncio.get_running_loop()
+            # Not at its end: clients that were woken by one commit arrive one after the
+            # other.
             loop.call_later(SHARED_SECONDS, self._shared.pop, key)
+        # A client that leaves cancels its own wait, and not the read of the others.
         return await asyncio.shield(reading)
 
     def committed(self, seq: int) -> None:
         """Note the last ``seq`` that this process has committed, from any thread."""
+        # Waking the event loop for nobody would cost every write.
         if self._followers and self._loop is not None:
             self._loop.call_soon_threadsafe(self._advance, seq)
 
@@ -405,7 +407,7 @@ class Feed:
         await self._close(connection)
 
     async def _look(self, connection: Connection | None) -> Connection:
-        """Wait for commits, then read the head of the journal."""
+        """Wait for commits, then read the newest changes."""
         loop = asyncio.get_running_loop()
         if connection is None:
             open_listener = self._dialect.open_listener
@@ -413,14 +415,16 @@ class Feed:
         else:
             wait = self._dialect.wait_for_commits
             await loop.run_in_executor(self._thread, wait, connection)
-        head = await loop.run_in_executor(self._thread, self._read_head, connection)
-        self._advance(head)
+        last_seq = await loop.run_in_executor(
+            self._thread, self._read_last_seq, connection
+        )
+        self._advance(last_seq)
         return connection
 
-    def _read_head(self, connection: Connection) -> int:
+    def _read_last_seq(self, connection: Connection) -> int:
         session = Session(self._dialect, connection.cursor())
-        head: int = session.rows(JOURNAL_ENDS)[0][1]
-        return head
+        _, last_seq = session.rows(JOURNAL_ENDS)[0]
+        return int(last_seq)
 
     async def _close(self, connection: Connection | None) -> None:
         if connection is not None:

@@ -10,11 +10,11 @@ import sqlalchemy as sa
 from sqlalchemy.schema import CreateIndex
 
 from persist.domain.entity_type import EntityType
-from persist.domain.record import canonical_text
+from persist.domain.record import Json, canonical_text
 from persist.domain.schema_changes import Kind, SchemaChange, schema_changes
 from persist.entity_types.class_check import location
 from persist.storage.dialect import Dialect
-from persist.storage.layout import Layout, layout_of
+from persist.storage.layout import Layout, indexes_by_name, layout_of
 from persist.storage.step_proposal import Proposal, ProposedStep, add_column
 from persist.storage.table_versions import (
     ENVELOPE_AND_WORKSPACE,
@@ -82,7 +82,7 @@ def compare(
         missing_table = f"{entity_type.name}: the table {layout.table.name} is missing"
         return Comparison(layout, recorded, (missing_table,))
     present = own_indexes(connection, layout)
-    expected = {str(index.name): index for index in layout.table.indexes}
+    expected = indexes_by_name(layout.table)
     missing = [index for name, index in expected.items() if name not in present]
     stale = sorted(present - expected.keys())
     return Comparison(
@@ -94,7 +94,7 @@ def compare(
     )
 
 
-def take_over(connection: sa.Connection, comparison: Comparison) -> None:
+def update_indexes(connection: sa.Connection, comparison: Comparison) -> None:
     """Create and drop indexes as the class demands, and record its schema."""
     for name in comparison.stale:
         connection.exec_driver_sql(f'DROP INDEX "{name}"')
@@ -169,7 +169,7 @@ def _needs_version(
 def column_faults(connection: sa.Connection, layout: Layout) -> list[str]:
     """Return a sentence for each column that is not as the class says."""
     table = layout.table.name
-    present: dict[str, Any] = {
+    present: Json = {
         column["name"]: column for column in sa.inspect(connection).get_columns(table)
     }
     faults = [

@@ -1,7 +1,7 @@
 """Conditions in SQL: what ``Query.where`` becomes.
 
-No condition is ever unknown. Below a NOT, an unknown comparison is made false.
-Elsewhere WHERE treats it as false anyway, and an index can still be used.
+A comparison with a missing value counts as false. Below a NOT, COALESCE makes it
+false; elsewhere it stays unknown, which WHERE treats as false, so that an index serves.
 """
 
 import operator
@@ -15,6 +15,7 @@ from persist.domain.comparable import MONTHS_PREFIX
 from persist.domain.field import FieldType
 from persist.domain.field_types import json_type_of
 from persist.domain.query import (
+    ARITHMETIC,
     FOLDED,
     ORDERING,
     TEXT_FUNCTIONS,
@@ -50,11 +51,11 @@ UNFOLDED = {
     Function.ISTARTSWITH: Function.STARTSWITH,
     Function.IENDSWITH: Function.ENDSWITH,
 }
-"""The functions of folded text that those which ignore case are."""
+"""For each function that ignores case, the one that is applied to folded text."""
 
 
 def condition(
-    layout: RecordSource,
+    source: RecordSource,
     expression: Expression,
     *,
     negated: bool = False,
@@ -64,27 +65,28 @@ def condition(
     In place of false it may be unknown, but not where it is ``negated``.
     """
     if isinstance(expression, Member):
-        member = layout.key(expression.field, FieldType.BOOLEAN)
+        member = source.key(expression.field, FieldType.BOOLEAN)
+        # IS, because a member without a value is not true.
         return _known(member.is_(sa.true()), negated)
     if isinstance(expression, Parameter):
         return _bound(expression, FieldType.BOOLEAN) == sa.true()
     write = _WRITERS.get(expression.function, _comparison)
     return write(
-        layout,
+        source,
         expression,
         negated,
     )
 
 
 def _joined(
-    layout: RecordSource,
+    source: RecordSource,
     call: Call,
     negated: bool,
 ) -> SqlCondition:
     join = sa.and_ if call.function is Function.AND else sa.or_
     conditions = [
         condition(
-            layout,
+            source,
             part,
             negated=negated,
         )
@@ -94,13 +96,13 @@ def _joined(
 
 
 def _not(
-    layout: RecordSource,
+    source: RecordSource,
     call: Call,
     _negated: bool,
 ) -> SqlCondition:
     return sa.not_(
         condition(
-            layout,
+            source,
             call.arguments[0],
             negated=True,
         ).self_group()
@@ -108,68 +110,75 @@ def _not(
 
 
 def _not_equal(
-    layout: RecordSource,
+    source: RecordSource,
     call: Call,
     negated: bool,
 ) -> SqlCondition:
     equal = Call(Function.EQ, call.arguments)
     differs = _not(
-        layout,
+        source,
         Call(Function.NOT, (equal,)),
         negated,
     )
-    return sa.and_(differs, *_fit(layout, call)).self_group()
+    return sa.and_(differs, *_fit(source, call)).self_group()
 
 
 def _fit(
-    layout: RecordSource,
+    source: RecordSource,
     call: Call,
 ) -> list[SqlCondition]:
     """Return the tests that the members of a call are of their declared types."""
-    members = [part.field for part in call.arguments if isinstance(part, Member)]
-    tests = [layout.fits(field) for field in members]
-    return [test for test in tests if test is not None]
+    tests: list[SqlCondition] = []
+    for part in call.arguments:
+        if isinstance(part, Member):
+            test = source.fits(part.field)
+            tests += [] if test is None else [test]
+        elif isinstance(part, Call) and part.function in ARITHMETIC:
+            tests += _fit(source, part)
+    return tests
 
 
 def _is_null(
-    layout: RecordSource,
+    source: RecordSource,
     call: Call,
     _negated: bool,
 ) -> SqlCondition:
-    return layout.is_null(_member(call).field)
+    return source.is_null(_member(call).field)
 
 
 def _comparison(
-    layout: RecordSource,
+    source: RecordSource,
     call: Call,
     negated: bool,
 ) -> SqlCondition:
     """Compare two operands, each in the type that the other gives it."""
     function = call.function
     left, right = call.arguments
+    if _are_calculated(left, right):
+        return _of_numbers(source, call, negated)
     if isinstance(left, Member) and isinstance(right, Member):
         return _between_members(
-            layout,
+            source,
             function,
             left,
             right,
             negated,
         )
     one = _operand(
-        layout,
+        source,
         left,
         right,
         function,
     )
     other = _operand(
-        layout,
+        source,
         right,
         left,
         function,
     )
     tests = [
         _test(
-            layout,
+            source,
             function,
             one,
             other,
@@ -177,7 +186,7 @@ def _comparison(
     ]
     if isinstance(left, Member):
         tests += _guards(
-            layout,
+            source,
             function,
             left,
             one,
@@ -186,23 +195,69 @@ def _comparison(
     return _known(sa.and_(*tests) if len(tests) > 1 else tests[0], negated)
 
 
+def _are_calculated(left: Expression, right: Expression) -> bool:
+    """Return whether an operand is calculated, or a length compared with a member."""
+    functions = [each.function for each in (left, right) if isinstance(each, Call)]
+    if any(function in ARITHMETIC for function in functions):
+        return True
+    has_parameter = isinstance(left, Parameter) or isinstance(right, Parameter)
+    return Function.LEN in functions and not has_parameter
+
+
+def _of_numbers(source: RecordSource, call: Call, negated: bool) -> SqlCondition:
+    """Compare two numbers, of which one is calculated."""
+    left, right = call.arguments
+    compare = COMPARISONS[call.function]
+    one = _number(source, left, _type(left))
+    other = _number(source, right, _type(right))
+    return _known(_compared(source, compare, one, other), negated)
+
+
+def _number(
+    source: RecordSource, expression: Expression, kind: FieldType
+) -> SqlExpression:
+    """Return an operand as an integer or as a double."""
+    own = _type(expression)
+    if own is not FieldType.INTEGER:
+        own = FieldType.NUMBER
+    number: SqlExpression
+    match expression:
+        case Parameter():
+            number = sa.bindparam(f"p{expression.index}", type_=COLUMN_TYPES[own])
+        case Member():
+            number = source.number(expression.field, own)
+        case Call(function=Function.LEN):
+            number = source.list_length(_member(expression).field)
+        case Call():
+            operands = [
+                _number(source, argument, own) for argument in expression.arguments
+            ]
+            number = source.dialect.calculate(expression.function.value, *operands)
+    if kind is not FieldType.INTEGER:
+        kind = FieldType.NUMBER
+    if own is kind and isinstance(expression, Call) and expression.arguments[1:]:
+        return number  # its function returns that type; SQLite nests few functions
+    return sa.cast(number, COLUMN_TYPES[kind])
+
+
 def _between_members(
-    layout: RecordSource,
+    source: RecordSource,
     function: Function,
     left: Member,
     right: Member,
     negated: bool,
 ) -> SqlCondition:
     normalized = left.field.normalized and right.field.normalized
-    one = layout.key(left.field, normalized=normalized)
-    other = layout.key(right.field, normalized=normalized)
+    one = source.key(left.field, normalized=normalized)
+    other = source.key(right.field, normalized=normalized)
     if function is Function.EQ:
-        same = _compared(layout, operators.is_not_distinct_from, one, other)
-        fit = _fit(layout, Call(function, (left, right)))
+        # Two members without a value are equal.
+        same = _compared(source, operators.is_not_distinct_from, one, other)
+        fit = _fit(source, Call(function, (left, right)))
         return _known(sa.and_(same, *fit), negated)
     tests = [
         _test(
-            layout,
+            source,
             function,
             one,
             other,
@@ -210,7 +265,7 @@ def _between_members(
     ]
     for member, key in ((left, one), (right, other)):
         tests += _guards(
-            layout,
+            source,
             function,
             member,
             key,
@@ -220,28 +275,29 @@ def _between_members(
 
 
 def _test(
-    layout: RecordSource,
+    source: RecordSource,
     function: Function,
     left: SqlExpression,
     right: SqlExpression,
 ) -> SqlCondition:
     compare = COMPARISONS.get(function)
     if compare is not None:
-        return _compared(layout, compare, left, right)
+        return _compared(source, compare, left, right)
+    # The method of the dialect has the name of the operator.
     name = UNFOLDED.get(function, function).value
-    found: SqlCondition = getattr(layout.dialect, name)(left, right)
+    found: SqlCondition = getattr(source.dialect, name)(left, right)
     return found
 
 
 def _compared(
-    layout: RecordSource,
+    source: RecordSource,
     compare: Compare,
     left: SqlExpression,
     right: SqlExpression,
 ) -> SqlCondition:
     """Compare two values; a double and an integer by their value, not as doubles."""
-    exact_left = _exact(layout, left, right)
-    exact_right = _exact(layout, right, left)
+    exact_left = _exact(source, left, right)
+    exact_right = _exact(source, right, left)
     if exact_left is left and exact_right is right:
         return compare(left, right)
     exactly = compare(exact_left, exact_right)
@@ -253,24 +309,24 @@ def _compared(
 
 
 def _is_in(
-    layout: RecordSource, key: SqlExpression, listed: list[SqlExpression]
+    source: RecordSource, key: SqlExpression, listed: list[SqlExpression]
 ) -> SqlCondition:
     test: SqlCondition = key.in_(listed)
-    exact = _exact(layout, key, listed[0])
+    exact = _exact(source, key, listed[0])
     return test if exact is key else sa.and_(test, exact.in_(listed))
 
 
 def _exact(
-    layout: RecordSource, value: SqlExpression, other: SqlExpression
+    source: RecordSource, value: SqlExpression, other: SqlExpression
 ) -> SqlExpression:
     """Return a value in the form in which it is compared with another by value."""
     if isinstance(value.type, sa.Double) and isinstance(other.type, sa.Integer):
-        return layout.dialect.exact(value)
+        return source.dialect.exact(value)
     return value
 
 
 def _guards(
-    layout: RecordSource,
+    source: RecordSource,
     function: Function,
     member: Member,
     key: SqlExpression,
@@ -278,7 +334,7 @@ def _guards(
 ) -> list[SqlCondition]:
     """Return the conditions under which a member can be compared as a type."""
     found = []
-    guard = layout.guard(member.field, compared)
+    guard = source.guard(member.field, compared)
     if guard is not None:
         found.append(guard)
     if compared is FieldType.DURATION and function in ORDERING:
@@ -287,7 +343,7 @@ def _guards(
 
 
 def _one_of(
-    layout: RecordSource,
+    source: RecordSource,
     call: Call,
     negated: bool,
 ) -> SqlCondition:
@@ -300,7 +356,7 @@ def _one_of(
     for values in lists.values():
         listed = [
             _operand(
-                layout,
+                source,
                 value,
                 member,
                 Function.IN,
@@ -308,21 +364,21 @@ def _one_of(
             for value in values
         ]
         key = _operand(
-            layout,
+            source,
             member,
             values[0],
             Function.IN,
         )
-        test = _is_in(layout, key, listed)
+        test = _is_in(source, key, listed)
         if isinstance(member, Member):
-            guard = layout.guard(member.field, _type(values[0]))
+            guard = source.guard(member.field, _type(values[0]))
             test = test if guard is None else sa.and_(test, guard)
         tests.append(_known(test, negated))
     return sa.or_(sa.false(), *tests).self_group()
 
 
 def _has(
-    layout: RecordSource,
+    source: RecordSource,
     call: Call,
     _negated: bool,
 ) -> SqlCondition:
@@ -330,6 +386,7 @@ def _has(
     parameter = call.arguments[1]
     assert isinstance(parameter, Parameter)
     kind = parameter.type
+    # In a list integers and other numbers are compared as one type.
     stored = FieldType.NUMBER if kind is FieldType.INTEGER else kind
     bound = _bound(parameter, stored if kind is not FieldType.NUMBER else FieldType.ANY)
 
@@ -337,10 +394,10 @@ def _has(
         json_type: SqlExpression,
         value: Callable[[FieldType], SqlExpression],
     ) -> SqlCondition:
-        key = layout.dialect.comparable(kind, value(stored))
+        key = source.dialect.comparable(kind, value(stored))
         return sa.and_(json_type == constant(json_type_of(kind)), key == bound)
 
-    return layout.has_element(_member(call).field, test)
+    return source.has_element(_member(call).field, test)
 
 
 _WRITERS: Mapping[Function, Callable[[RecordSource, Call, bool], SqlCondition]] = {
@@ -352,7 +409,7 @@ _WRITERS: Mapping[Function, Callable[[RecordSource, Call, bool], SqlCondition]] 
     Function.HAS: _has,
     Function.ISNULL: _is_null,
 }
-"""What writes the functions that are no comparison of two operands."""
+"""The functions that write the SQL of all but comparisons of two operands."""
 
 
 def _known(
@@ -373,12 +430,17 @@ def _type(expression: Expression) -> FieldType:
         return expression.field.type
     if isinstance(expression, Parameter):
         return expression.type
+    if expression.function in ARITHMETIC:
+        are_integers = all(
+            _type(argument) is FieldType.INTEGER for argument in expression.arguments
+        )
+        return FieldType.INTEGER if are_integers else FieldType.NUMBER
     is_length = expression.function is Function.LEN
     return FieldType.INTEGER if is_length else FieldType.BOOLEAN
 
 
 def _operand(
-    layout: RecordSource,
+    source: RecordSource,
     expression: Expression,
     other: Expression,
     function: Function,
@@ -388,17 +450,17 @@ def _operand(
         return _bound(expression, _type(other))
     if isinstance(expression, Call):
         if expression.function is Function.LEN:
-            return layout.list_length(_member(expression).field)
+            return source.list_length(_member(expression).field)
         return condition(
-            layout,
+            source,
             expression,
             negated=True,
         )
     if function in TEXT_FUNCTIONS:
-        text = layout.member(expression.field, FieldType.STRING)
-        return layout.dialect.fold(text) if function in FOLDED else text
+        text = source.member(expression.field, FieldType.STRING)
+        return source.dialect.fold(text) if function in FOLDED else text
     kind = _type(other)
-    return layout.key(expression.field, None if kind is FieldType.ANY else kind)
+    return source.key(expression.field, None if kind is FieldType.ANY else kind)
 
 
 def _bound(

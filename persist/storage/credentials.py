@@ -1,4 +1,4 @@
-"""Credentials: the keys and sessions as the service reads them again and again."""
+"""Credentials: all keys and sessions, which the service reads while requests come."""
 
 from typing import NamedTuple
 

@@ -15,13 +15,13 @@ from collections.abc import (
 )
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, TypeVar
 
 from persist.domain.entity_type import EntityType
 from persist.domain.query import Query
-from persist.storage import query_sql
 from persist.storage.brief_limit import BriefLimit
-from persist.storage.capacity import DEFAULT_CAPACITY, Capacity, Used
+from persist.storage.capacity import DEFAULT_CAPACITY, Capacity, CapacityInUse
 from persist.storage.catalog import Catalog
 from persist.storage.change_feed import Feed
 from persist.storage.credentials import CredentialReader, Credentials
@@ -29,22 +29,21 @@ from persist.storage.definition_reader import DefinitionReader
 from persist.storage.dialect import Dialect, dialect_of
 from persist.storage.health import Health
 from persist.storage.layout import Layout
+from persist.storage.loop_turns import LoopTurns
 from persist.storage.maintenance import Maintenance
 from persist.storage.past_reader import PastCollection, PastFind
 from persist.storage.reader import Reader
 from persist.storage.reader_threads import (
-    Departed,
     ReaderThreads,
-    nobody_departs,
+    WaitForClient,
+    never_disconnected,
     run_reads,
 )
 from persist.storage.record_reader import AnyFind, Find, RecordReader, refusal
 from persist.storage.record_source import RecordSource
-from persist.storage.records import page_statement
 from persist.storage.registered_indexes import update_registered_indexes
-from persist.storage.result_size import NotBrief
+from persist.storage.result_size import BRIEF_CHARACTERS, NotBrief, of_records
 from persist.storage.row_stream import RowStream
-from persist.storage.schema import prepare
 from persist.storage.shared_threads import SharedThreads
 from persist.storage.shares import CALLER
 from persist.storage.snapshots import Snapshots
@@ -53,7 +52,7 @@ from persist.storage.statistics import StatisticsCollector
 from persist.storage.turns import Turns
 from persist.storage.unit_of_work import RecordKey, UnitOfWork
 from persist.storage.worker import BatchWorker
-from persist.storage.writer import GroupCommitWriter, Isolation, Write
+from persist.storage.writer import GroupCommitWriter, Isolation, WriteTask
 
 Result = TypeVar("Result")
 
@@ -77,7 +76,7 @@ class Database:
     ``write`` and ``read`` raise what the operation raises, ``Unavailable`` if the
     database cannot answer now or too many operations wait for it, and
     ``TooManyRequests`` if too many of the caller do.
-    Opening a database prepares its tables (``storage.schema.prepare``).
+    Its tables are prepared before (``storage.database_schema.prepare``).
     """
 
     def __init__(
@@ -89,12 +88,10 @@ class Database:
         snapshot_every: int = 0,
         snapshot_keep: int = 5,
         capacity: Capacity = DEFAULT_CAPACITY,
-        departed: Departed = nobody_departs,
+        client_disconnected: WaitForClient = never_disconnected,
     ) -> None:
         self.dialect: Dialect = dialect_of(url)
-        types = list(types)
-        prepare(self.dialect, types, auto_migrate=auto_migrate)
-        self.catalog = Catalog(self.dialect, types)
+        self.catalog = Catalog(self.dialect, list(types))
         self.feed = Feed(self.dialect, self._read_changes)
         self.health = Health(self.dialect)
 
@@ -112,7 +109,7 @@ class Database:
         self._writer = writer()
         # Others write while PostgreSQL copies what is staged.
         self._staged_writer = writer()
-        self.used = Used.of(capacity)
+        self.used = CapacityInUse.of(capacity)
         self._writes = self._writer.start("writer")
         self._staged_writes = self._staged_writer.start("writer of staged rows")
         self._record_reader = RecordReader(self.dialect)
@@ -140,15 +137,21 @@ class Database:
         )
         self.read_seconds = capacity.read_seconds
         self._readers = ReaderThreads(
-            self.dialect, self.used.reads, self.read_seconds, departed, self._refusal
+            self.dialect,
+            self.used.reads,
+            self.read_seconds,
+            client_disconnected,
+            self._refusal,
         )
         self._streams = Turns(self.used.streams)
         self._job_turns = Turns(self.used.jobs)
         self._stream_threads = ThreadPoolExecutor(
             capacity.streams, thread_name_prefix="stream"
         )
-        self._limit = BriefLimit()
-        self._inline = self.dialect.open_inline_reader(self._limit.is_reached)
+        self.loop_turns = LoopTurns()
+        self._inline = self.dialect.open_inline_reader()
+        if self._inline is not None:
+            self._limit = BriefLimit(partial(self.dialect.cancel, self._inline))
         update_registered_indexes(self.dialect, self.catalog, auto_migrate=auto_migrate)
 
     async def write(
@@ -165,14 +168,15 @@ class Database:
         ``keys`` names the records it will ask for: a group reads them in one statement.
         A dry run is rolled back. ``connection`` is the one that has staged rows.
         """
-        write = Write(operation, keys, isolation, dry_run, connection)
+        write = WriteTask(operation, keys, isolation, dry_run, connection)
         caller = CALLER.get()
         shares = self.used.writes
         shares.take(caller)
         writes = self._writes if connection is None else self._staged_writes
         try:
-            separate = None if write.grouped else caller
-            result: Result = await writes.submit(write, separate)
+            result: Result = await writes.submit(
+                write, caller, separate=not write.grouped
+            )
         finally:
             shares.give_back(caller)
         return result
@@ -185,7 +189,13 @@ class Database:
     async def find(self, layout: Layout, workspace: str, record_id: str) -> Row | None:
         """Return the row of a record: (the envelope columns…, data as JSON text)."""
         if self._inline is None:
-            return await self._find(Find(layout, workspace, record_id))
+            row = await self._find(Find(layout, workspace, record_id))
+            if row is not None and of_records((row,)) > BRIEF_CHARACTERS:
+                await self.loop_turns.turn()  # before it is rendered
+            return row
+        caller = CALLER.get()
+        if self.loop_turns.reads_much(caller):
+            await self.loop_turns.turn()
         values = {"workspace": workspace, "id": record_id}
         statement = layout.by_key
         try:
@@ -194,28 +204,19 @@ class Database:
             ).fetchall()
         except Exception as error:
             raise self._refusal(error) from error
+        if rows and of_records(rows) > BRIEF_CHARACTERS:
+            self.loop_turns.has_read_much(caller)
         return rows[0] if rows else None
 
     async def find_past(self, past: PastCollection, record_id: str) -> Row | None:
-        """Return the last change of a record until a moment: a row of
-        ``journal.LAST_CHANGE``.
-
-        Raises ``InvalidQuery`` and ``ChangesGone``.
-        """
+        """Return the last change of a record until a moment, as
+        ``past_reader.past_change`` does."""
         if self._inline is None:
             return await self._find(PastFind(past, record_id))
-
-        def read(reader: Reader) -> Row | None:
-            moment, collection, workspace = past
-            as_of = reader.last_change(moment)
-            return reader.past_change(
-                collection,
-                workspace,
-                record_id,
-                as_of,
-            )
-
-        return await self.read(read)
+        # One statement needs no transaction.
+        return await self.read(
+            lambda reader: reader.past_change(past, record_id), consistent=False
+        )
 
     async def _find(self, find: AnyFind) -> Row | None:
         """Read by key with all others who do so now."""
@@ -223,7 +224,7 @@ class Database:
         shares = self.used.finds
         shares.take(caller)
         try:
-            row: Row | None = await self._finds.submit(find)
+            row: Row | None = await self._finds.submit(find, caller)
         finally:
             shares.give_back(caller)
         return row
@@ -240,19 +241,23 @@ class Database:
         Reads that are ``consistent`` see one moment; a single one needs no transaction.
         One that turns out to be long starts again in a thread.
         """
-        if brief and self._inline is not None:
+        caller = CALLER.get()
+        is_inline = brief and not self.loop_turns.reads_much(caller)
+        if is_inline and self._inline is not None:
             self._limit.begin()
             try:
                 return run_reads(
                     self.dialect, self._inline, query, consistent, self._limit
                 )
+            # It begins again in a thread: what was read is little, and thrown away.
             except NotBrief:
                 pass
             except Exception as error:
                 if not self.dialect.was_interrupted(error):
                     raise self._refusal(error) from error
             finally:
-                self._limit.lift()
+                self._limit.end()
+            self.loop_turns.has_read_much(caller)
         return await self._readers.run(query, consistent)
 
     async def refresh(self) -> bool:
@@ -264,6 +269,7 @@ class Database:
             epoch = await self.read(
                 lambda reader: reader.definitions.epoch(), consistent=False
             )
+            # One row on the event loop: nearly always nothing has changed.
             if epoch == self.catalog.epoch:
                 return False
         try:
@@ -313,9 +319,7 @@ class Database:
         end_turn = await self.begin_stream()
         stream = RowStream(self.dialect, self._stream_threads)
         try:
-            statement = page_statement(layout, query)
-            values = query_sql.values(layout, workspace, query)
-            await stream.call(stream.open, statement, values)
+            await stream.call(stream.open, layout, workspace, query)
             while batch := await stream.call(stream.fetch):
                 yield batch
         except Exception as error:
@@ -344,6 +348,7 @@ class Database:
         self._writer.close()
         self._readers.close()
         if self._inline is not None:
+            self._limit.close()
             self._inline.close()
 
     async def _read_changes(self, after: Any, limit: int, wanted: Any) -> Any:
@@ -358,7 +363,7 @@ class Database:
 
     def _write_in_thread(self, operation: Callable[[Session[Dialect]], Any]) -> object:
         """Run a write of a thread and wait for it."""
-        return self._writes.run(Write(lambda work: operation(work.session)))
+        return self._writes.run(WriteTask(lambda work: operation(work.session)))
 
     def _take_snapshots(self, collections: list[str]) -> None:
         """Take automatic snapshots in a thread: the write that made them due does not

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from itertools import groupby
 from typing import Any
 
@@ -11,11 +10,19 @@ import sqlalchemy as sa
 
 from persist.domain.entity_type import Kind
 from persist.domain.record import dumps
+from persist.domain.text_cache import TextCache
 from persist.storage.dialect import Dialect
 from persist.storage.sql import Row, Session, Statement, constant
 from persist.storage.tables import DEFINITIONS, REGISTRY_HEAD
 
+CACHED_CHARACTERS = 8_388_608
+"""Characters of definitions that are kept parsed."""
+
 ONE: sa.ColumnElement[int] = sa.literal_column("1", sa.Integer())
+
+_parsed: TextCache[Mapping[str, Any]] = TextCache(json.loads, CACHED_CHARACTERS)
+"""Returns the same value for the same text: when definitions are read again, most are
+known."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +100,7 @@ INSERT_DEFINITION = Statement(
 RETIRE = Statement(sa.update(DEFINITIONS).where(_OF_NAME).values(current=sa.false()))
 """Leave a name without a current version."""
 
-READMIT = Statement(
+REACTIVATE = Statement(
     sa.update(DEFINITIONS)
     .where(_OF_NAME, _OF_VERSION)
     .values(current=sa.true(), table_name=sa.bindparam("new_table", type_=sa.Text()))
@@ -177,11 +184,11 @@ class Definitions:
         self._session.run(RETIRE, type_name=name)
         self.raise_epoch()
 
-    def readmit(self, name: str, schema_version: int, table_name: str) -> None:
+    def reactivate(self, name: str, schema_version: int, table_name: str) -> None:
         """Make a version of a retired name the current one again."""
         self._session.run(RETIRE, type_name=name)
         self._session.run(
-            READMIT, type_name=name, version=schema_version, new_table=table_name
+            REACTIVATE, type_name=name, version=schema_version, new_table=table_name
         )
         self.raise_epoch()
 
@@ -200,14 +207,6 @@ def _stored(row: Row) -> StoredDefinition:
     return StoredDefinition(
         name, schema_version, at, _parsed(definition), table_name, bool(current)
     )
-
-
-@lru_cache(maxsize=4_096)
-def _parsed(definition: str) -> Mapping[str, Any]:
-    """Return the same value for the same text: when definitions are read again, most
-    are known."""
-    parsed: Mapping[str, Any] = json.loads(definition)
-    return parsed
 
 
 def _with_steps(versions: list[StoredDefinition]) -> StoredDefinition | None:

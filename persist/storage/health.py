@@ -6,10 +6,9 @@ a healthy database look unhealthy.
 
 import asyncio
 import logging
-import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 
 import sqlalchemy as sa
@@ -67,11 +66,11 @@ class Health:
         self._dialect = dialect
         self._failed: tuple[float, str] | None = None
         self._answered = time.monotonic()
-        # Threads of its own: others may all be busy.
-        self._threads = ThreadPoolExecutor(2, thread_name_prefix="health")
+        # Threads of its own, one for each kind of look: others may all be busy.
+        self._threads = ThreadPoolExecutor(3, thread_name_prefix="health")
         self._reading: asyncio.Future[None] | None = None
         self._writing: asyncio.Future[None] | None = None
-        self._probe: threading.Thread | None = None
+        self._probe: Future[None] | None = None
         self._probed = 0.0
 
     def stored(self) -> None:
@@ -90,12 +89,9 @@ class Health:
         Starts a probe if none is running, and does not wait for it. The probe also
         finds out whether a long operation runs.
         """
-        if self._probe is None or not self._probe.is_alive():
-            self._probe = threading.Thread(
-                target=self._try, args=(self._read,), daemon=True
-            )
+        if self._probe is None or self._probe.done():
             self._probed = time.monotonic()
-            self._probe.start()
+            self._probe = self._threads.submit(self._try, self._read)
         return time.monotonic() - self._probed > PROBE_SECONDS
 
     def checkpointed(self, checkpoint: Checkpoint | None) -> None:

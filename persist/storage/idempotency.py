@@ -57,8 +57,9 @@ SWEEP = Statement(
 
 
 @Statement
-def erase_mentions(dialect: Dialect) -> sa.ClauseElement:
+def delete_answers_with(dialect: Dialect) -> sa.ClauseElement:
     """Delete the answers that show a record, by its id."""
+    # By its text: ids are random, and occur in no other answer by chance.
     answer = sa.cast(ANSWERS.c.answer, sa.Text())
     record_id = sa.bindparam("record_id", type_=sa.Text())
     return sa.delete(ANSWERS).where(dialect.contains(answer, record_id))
@@ -108,7 +109,10 @@ class Answers:
 
     def _stored(self, actor: str, key: str) -> tuple[str, StoredAnswer] | None:
         session = self._session
+        # No key has a line break.
         lock = f"{actor}\n{key}"
+        # Without waiting: the request that has it may take long, and a thread would
+        # wait for it.
         if not session.dialect.lock_key(session.cursor, lock):
             raise KeyInUse
         found = session.row(FIND, actor=actor, key=key)

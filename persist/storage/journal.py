@@ -5,12 +5,22 @@ from collections.abc import Iterator, Sequence
 
 import sqlalchemy as sa
 
-from persist.domain.change import Change
-from persist.domain.conflict import ChangeSummary
+from persist.domain.batch_size import BatchSize
+from persist.domain.change import Change, ChangeSummary
 from persist.domain.record import Record
 from persist.storage.dialect import Dialect
-from persist.storage.idempotency import erase_mentions
-from persist.storage.journal_rows import COLLECTION, HASH, change_row
+from persist.storage.idempotency import delete_answers_with
+from persist.storage.journal_rows import (
+    CHANGE_COLUMNS,
+    INSERTED_COLLECTION,
+    INSERTED_CREATED_AT,
+    INSERTED_HASH,
+    INSERTED_KEY,
+    INSERTED_REVISION,
+    change_row,
+    inserted_state,
+    summary_values,
+)
 from persist.storage.records import batches
 from persist.storage.seals import SealedHead, SealWriter, text_sha256
 from persist.storage.spool import Spool
@@ -23,26 +33,6 @@ from persist.storage.sql import (
 )
 from persist.storage.staged_changes import StagedChanges
 from persist.storage.tables import JOURNAL, JOURNAL_FIRST, JOURNAL_HEAD
-
-HISTORY = (
-    JOURNAL.c.seq,
-    JOURNAL.c.at,
-    JOURNAL.c.workspace,
-    JOURNAL.c.collection,
-    JOURNAL.c.id,
-    JOURNAL.c.revision,
-    JOURNAL.c.schema_version,
-    JOURNAL.c.operation,
-    JOURNAL.c.command,
-    JOURNAL.c.payload,
-    JOURNAL.c.actor,
-    JOURNAL.c.request_id,
-    JOURNAL.c.data,
-    JOURNAL.c.hash,
-    JOURNAL.c.payload_sha256,
-    JOURNAL.c.data_sha256,
-)
-"""The columns of a change that answers contain."""
 
 CHANGE_CHARACTERS = 500
 """Characters that a change without data counts for."""
@@ -65,6 +55,9 @@ INSERT_CHANGES = Inserter(JOURNAL)
 
 LAST_SEQ = Statement(sa.select(JOURNAL_HEAD.c.seq))
 """Select the last ``seq`` of the journal."""
+
+JOURNAL_ENDS = Statement(sa.select(JOURNAL_FIRST.c.seq, JOURNAL_HEAD.c.seq))
+"""Select the first and the last ``seq`` of the journal."""
 
 
 @Statement
@@ -122,7 +115,7 @@ def last_revisions(dialect: Dialect) -> sa.ClauseElement:
 
 
 HISTORY_PAGE = Statement(
-    sa.select(*HISTORY)
+    sa.select(*CHANGE_COLUMNS)
     .where(*_OF_RECORD, _SINCE_FIRST, JOURNAL.c.revision < big_integer("before"))
     .order_by(_NEWEST_FIRST)
     .limit(big_integer("limit"))
@@ -146,19 +139,12 @@ REVISION = Statement(
 )
 """Select a record as it was at a revision; also at the base that a trim left."""
 
-LAST_CHANGE = Statement(
-    sa.select(JOURNAL.c.operation, *_AS_RECORD)
-    .where(*_OF_RECORD, JOURNAL.c.seq <= big_integer("as_of"))
-    .order_by(_NEWEST_FIRST)
-    .limit(sa.literal_column("1"))
-)
-"""Select the operation of the last change of a record until ``as_of``, and the record
-as it was then."""
-
 
 @Statement
 def last_changes(dialect: Dialect) -> sa.ClauseElement:
-    """Select what ``LAST_CHANGE`` does for each of ``ids`` that has such a change."""
+    """Select the ends of the journal, and for each of ``ids`` the operation of the last
+    change until ``as_of`` and the record as it was then, null if there is no such
+    change."""
     listed = dialect.listed_texts("ids")
     earlier = JOURNAL.alias("earlier").c
     last = (
@@ -174,9 +160,16 @@ def last_changes(dialect: Dialect) -> sa.ClauseElement:
         .correlate(listed)
         .scalar_subquery()
     )
-    changes = listed.join(JOURNAL, JOURNAL.c.seq == last)
-    return sa.select(JOURNAL.c.operation, *_AS_RECORD).select_from(changes)
+    changes = listed.outerjoin(JOURNAL, JOURNAL.c.seq == last)
+    ends = [
+        sa.select(column).scalar_subquery()
+        for column in (JOURNAL_FIRST.c.seq, JOURNAL_HEAD.c.seq)
+    ]
+    return sa.select(*ends, JOURNAL.c.operation, *_AS_RECORD).select_from(changes)
 
+
+MAX_ERASED = 100
+"""Changes that are read at once to be erased."""
 
 CHANGES_WITH_CONTENT = Statement(
     sa.select(JOURNAL.c.seq, JOURNAL.c.payload, JOURNAL.c.data)
@@ -185,7 +178,7 @@ CHANGES_WITH_CONTENT = Statement(
         sa.or_(JOURNAL.c.data.is_not(None), JOURNAL.c.payload.is_not(None)),
     )
     .order_by(JOURNAL.c.seq)
-    .limit(sa.literal_column("100"))
+    .limit(sa.bindparam("limit", type_=sa.Integer()))
 )
 """Select some changes of a record that have data or a payload."""
 
@@ -205,8 +198,9 @@ ERASE = Statement(
 class JournalWriter:
     """``domain.stores.Journal`` of one transaction: changes wait until it ends.
 
-    Many changes wait in a temporary file, so that memory stays flat. ``written`` counts
-    the changes by collection once they are written.
+    Many changes wait in a temporary file, so that memory stays flat. ``characters`` is
+    about how many those in memory have. ``written`` counts the changes by collection
+    once they are written.
     """
 
     def __init__(self, session: Session[Dialect], now: str) -> None:
@@ -216,7 +210,7 @@ class JournalWriter:
         self._session = session
         self._now = now
         self._waiting: list[Row] = []
-        self._characters = 0
+        self.characters = 0
         self._spilled: Spool | None = None
         self._spilled_count = 0
         self._staged: StagedChanges | None = None
@@ -225,7 +219,7 @@ class JournalWriter:
     def append(self, change: Change) -> None:
         self._waiting.append(change_row(change, self._now))
         characters = len(change.record.text) + len(change.payload or "")
-        self._characters += CHANGE_CHARACTERS + characters
+        self.characters += CHANGE_CHARACTERS + characters
 
     def __len__(self) -> int:
         """Return how many changes wait in memory."""
@@ -236,7 +230,7 @@ class JournalWriter:
 
         They can then no longer be forgotten: no savepoint may be open.
         """
-        if self._characters < SPILL_CHARACTERS:
+        if self.characters < SPILL_CHARACTERS:
             return
         if self._spilled is None:
             self._spilled = Spool()
@@ -244,7 +238,7 @@ class JournalWriter:
             self._spilled.put(batch)
         self._spilled_count += len(self._waiting)
         self._waiting = []
-        self._characters = 0
+        self.characters = 0
 
     def add_staged(self, changes: StagedChanges) -> None:
         """Add staged changes, which follow those that wait.
@@ -259,8 +253,8 @@ class JournalWriter:
             self.flush()
         key = workspace, collection, record_id
         for row in reversed(self._waiting):
-            if row[1:4] == key:
-                revision: int = row[4]
+            if row[INSERTED_KEY] == key:
+                revision: int = row[INSERTED_REVISION]
                 return revision
         found = self._session.row(
             LAST_REVISION, collection=collection, workspace=workspace, id=record_id
@@ -285,18 +279,17 @@ class JournalWriter:
         self, collection: str, workspace: str, record_id: str, revision: int
     ) -> Row | None:
         """Return a change that waits as a row of ``REVISION``."""
-        key = workspace, collection, record_id, revision
+        key = workspace, collection, record_id
         for row in reversed(self._waiting):
-            if row[1:5] == key:
-                created_at, updated_at, text = row[12:15]
-                return record_id, revision, row[5], created_at, updated_at, text
+            if row[INSERTED_KEY] == key and row[INSERTED_REVISION] == revision:
+                return inserted_state(row)
         return None
 
     def last_created_at(self, collection: str, workspace: str, record_id: str) -> str:
         key = workspace, collection, record_id
         for row in reversed(self._waiting):
-            if row[1:4] == key:
-                waiting: str = row[12]
+            if row[INSERTED_KEY] == key:
+                waiting: str = row[INSERTED_CREATED_AT]
                 return waiting
         created_at: str = self._session.value(
             LAST_CREATED_AT, collection=collection, workspace=workspace, id=record_id
@@ -313,9 +306,9 @@ class JournalWriter:
     ) -> list[ChangeSummary]:
         key = workspace, collection, record_id
         waiting = [
-            (row[4], row[0], row[9], row[6], row[7])
+            summary_values(row)
             for row in reversed(self._waiting)
-            if row[1:4] == key and row[4] > revision
+            if row[INSERTED_KEY] == key and row[INSERTED_REVISION] > revision
         ]
         stored = self._session.rows(
             SUMMARIES_SINCE,
@@ -346,10 +339,16 @@ class JournalWriter:
         return dict(rows)
 
     def erase(self, collection: str, workspace: str, record_id: str) -> int:
-        self._session.run(erase_mentions, record_id=record_id)
+        # Stored answers of idempotent requests have the data, too.
+        self._session.run(delete_answers_with, record_id=record_id)
         key = {"collection": collection, "workspace": workspace, "id": record_id}
+        size = BatchSize(MAX_ERASED)
         erased = 0
-        while rows := self._session.rows(CHANGES_WITH_CONTENT, **key):
+        while rows := self._session.rows(
+            CHANGES_WITH_CONTENT, **key, limit=size.records
+        ):
+            characters = sum(len(data or "") for _, _, data in rows)
+            size.note(len(rows), characters)
             for seq, payload, data in rows:
                 hashes = {
                     "payload_hash": text_sha256(payload),
@@ -374,30 +373,27 @@ class JournalWriter:
         self.transaction_id = taken[0]
         self.last_seq = taken[1]
         first_seq = self.last_seq - count + 1
-        if not self._seals.has_begun:
-            self._seals.begin(SealedHead(*taken[2:5]), first_seq)
+        self._seals.begin(SealedHead(*taken[2:5]), first_seq)
         seq = first_seq
         for batch in self._batches():
             self._insert(seq, batch)
-            self._seals.add([row[HASH] for row in batch])
+            # From memory: the rows need not be read back to be sealed.
+            self._seals.add([row[INSERTED_HASH] for row in batch])
             seq += len(batch)
         self._waiting = []
-        self._characters = 0
+        self.characters = 0
         self.close()
-        self._flush_staged(seq)
-
-    def _flush_staged(self, seq: int) -> None:
-        if self._staged is None:
-            return
-        self._staged.store(seq - 1)
-        self.written += self._staged.written
-        self._seals.add_roots(self._staged.roots())
-        self._staged = None
+        if self._staged is not None:
+            # Last, because one statement copies and numbers them from here on.
+            self._staged.store(seq - 1)
+            self.written += self._staged.written
+            self._seals.add_roots(self._staged.roots())
+            self._staged = None
 
     def _insert(self, first_seq: int, batch: Sequence[Row]) -> None:
         rows = [(seq, *row) for seq, row in enumerate(batch, first_seq)]
         self._session.insert(INSERT_CHANGES, rows)
-        self.written.update([row[COLLECTION] for row in batch])
+        self.written.update([row[INSERTED_COLLECTION] for row in batch])
 
     def _batches(self) -> Iterator[Sequence[Row]]:
         if self._spilled is not None:

@@ -1,4 +1,4 @@
-"""Trimming: the head of the journal is deleted in batches, so writers hardly wait.
+"""Trimming: the oldest changes are deleted in batches, so writers hardly wait.
 
 The last change of each record before the cut stays below ``journal_first``: it is what
 the record was at the cut.
@@ -13,13 +13,13 @@ import sqlalchemy as sa
 
 from persist.domain.record import dumps
 from persist.domain.seal import Seal, inclusion_paths
-from persist.storage.change_feed import JOURNAL_ENDS
+from persist.storage.clock import timestamp
 from persist.storage.dialect import Dialect
+from persist.storage.journal import JOURNAL_ENDS
 from persist.storage.progress import OnProgress
 from persist.storage.seals import LEAF_HASHES, SEALS_AFTER, seal_of
 from persist.storage.sql import Inserter, Row, Session, Statement, big_integer
 from persist.storage.tables import JOURNAL, JOURNAL_BASES, JOURNAL_FIRST, SEALS
-from persist.storage.unit_of_work import timestamp
 
 BATCH_CHANGES = 1_000
 """Changes after which a transaction of trimming ends, at the end of a seal."""
@@ -37,8 +37,8 @@ LOCK_FIRST = Statement(sa.update(JOURNAL_FIRST).values(seq=JOURNAL_FIRST.c.seq))
 
 MOVE_FIRST = Statement(
     sa.update(JOURNAL_FIRST)
-    .values(seq=big_integer("upto"))
-    .where(JOURNAL_FIRST.c.seq < big_integer("upto"))
+    .values(seq=big_integer("end"))
+    .where(JOURNAL_FIRST.c.seq < big_integer("end"))
 )
 """Have the journal begin at a later ``seq``."""
 
@@ -62,7 +62,7 @@ _PREDECESSOR = (
 PREDECESSORS = Statement(
     sa.select(_PREDECESSOR.scalar_subquery()).where(
         _CHANGE.seq >= big_integer("start"),
-        _CHANGE.seq < big_integer("upto"),
+        _CHANGE.seq < big_integer("end"),
     )
 )
 """Select, for each change of a range, the change of the same record before it, or
@@ -93,8 +93,8 @@ SEALED_BEFORE = Statement(
 )
 """Select the last change of the last seal before a ``seq``; 0 if there is none."""
 
-DELETE_SEALS = Statement(sa.delete(SEALS).where(SEALS.c.seq < big_integer("upto") - 1))
-"""Delete the seals before a ``seq``, but for one that ends right before it."""
+DELETE_SEALS = Statement(sa.delete(SEALS).where(SEALS.c.seq < big_integer("end") - 1))
+"""Delete the seals before a ``seq``, except one that ends right before it."""
 
 
 def trim(
@@ -143,18 +143,18 @@ def _trim_some(session: Session[Dialect], cut: int) -> tuple[int, int]:
     if not seals:
         session.execute("COMMIT")
         return start, 0
-    upto = seals[-1].seq + 1
-    session.run(MOVE_FIRST, upto=upto)
-    found = session.rows(PREDECESSORS, start=start, upto=upto)
+    end = seals[-1].seq + 1
+    session.run(MOVE_FIRST, end=end)
+    found = session.rows(PREDECESSORS, start=start, end=end)
     predecessors = {seq for (seq,) in found if seq is not None}
     for seal in seals:
         _keep_paths(session, seal, start, predecessors)
     seqs = session.dialect.bound_list(sorted(predecessors))
     session.run(delete_bases, seqs=seqs)
     session.run(delete_changes, seqs=seqs)
-    session.run(DELETE_SEALS, upto=upto)
+    session.run(DELETE_SEALS, end=end)
     session.execute("COMMIT")
-    return upto, upto - start
+    return end, end - start
 
 
 def _seals(
@@ -189,7 +189,7 @@ def _keep_paths(
     first = max(seal.first_seq, start)
     covered = range(first, seal.seq + 1)
     kept = sorted(set(covered) - predecessors)
-    rows = session.rows(LEAF_HASHES, start=seal.first_seq, upto=seal.seq)
+    rows = session.rows(LEAF_HASHES, first=seal.first_seq, last=seal.seq)
     leaves = [bytes(leaf_hash) for (leaf_hash,) in rows]
     indexes = [seq - seal.first_seq for seq in kept]
     paths = inclusion_paths(leaves, indexes)

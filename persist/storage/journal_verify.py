@@ -7,18 +7,15 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from persist.domain.record import INT64
-from persist.domain.seal import Seal, merkle_root, root_from_path, seal_hash
-from persist.storage.change_feed import JOURNAL_ENDS
+from persist.domain.seal import Seal, leaf_hash, merkle_root, root_from_path, seal_hash
 from persist.storage.dialect import Dialect
+from persist.storage.journal import JOURNAL_ENDS
+from persist.storage.journal_rows import HASH, LEAF_COLUMNS, leaf_of
 from persist.storage.progress import OnProgress
 from persist.storage.seals import (
     CHANGES_TO_SEAL,
-    HASH_COLUMN,
     LAST_SEAL,
-    LEAF_COLUMNS,
     SEALS_AFTER,
-    leaf_of,
     seal_of,
 )
 from persist.storage.sql import Row, Session, Statement, big_integer
@@ -97,7 +94,7 @@ def verify_journal(
     except Exception as error:
         if not dialect.is_driver_error(error):
             raise
-    # A text may be no UTF-8 any more. Reading all of them that way is slower.
+    # A text may no longer be UTF-8. Reading all texts in this way is slower.
     return _verify(dialect, noted, on_progress, any_text=True)
 
 
@@ -128,34 +125,39 @@ def _verify_seals(
     changes = 0
     last: Seal | None = None
     has_noted = False
-    with closing(_changes(session, first)) as stored:
-        for seal in _seals(session):
-            _check_link(seal, last, first)
-            if seal.first_seq >= first:
-                changes += _check_changes(stored, seal)
-                on_progress(
-                    "verifying the journal", seal.seq - first + 1, head - first + 1
-                )
-            has_noted = has_noted or seal.hash == noted
-            last = seal
+    for seals in _seals(session):
+        start = max(first, seals[0].first_seq)
+        # Ended before the next seals are read: a connection runs one query at a time.
+        with closing(_changes(session, start, seals[-1].seq)) as stored:
+            for seal in seals:
+                _check_link(seal, last, first)
+                if seal.first_seq >= first:
+                    changes += _check_changes(stored, seal)
+                    on_progress(
+                        "verifying the journal", seal.seq - first + 1, head - first + 1
+                    )
+                has_noted = has_noted or seal.hash == noted
+                last = seal
     _check_end(last, first, head)
     return Verified(changes, first, last, has_noted)
 
 
-def _seals(session: Session[Dialect]) -> Iterator[Seal]:
+def _seals(session: Session[Dialect]) -> Iterator[list[Seal]]:
+    """Yield lists of seals, in their order."""
     after = -1
     while rows := session.rows(SEALS_AFTER, after=after, limit=SEALS_PER_READ):
-        for row in rows:
-            seal = seal_of(row)
-            yield seal
-            after = seal.seq
+        seals = [seal_of(row) for row in rows]
+        yield seals
+        after = seals[-1].seq
 
 
-def _changes(session: Session[Dialect], first: int) -> Generator[Row, None, None]:
-    """Yield all changes from a ``seq`` on as ``LEAF_COLUMNS``."""
+def _changes(
+    session: Session[Dialect], first: int, last: int
+) -> Generator[Row, None, None]:
+    """Yield the changes of a range as ``LEAF_COLUMNS``."""
     statement = CHANGES_TO_SEAL.on(session.dialect)
     with closing(session.dialect.stream_cursor(session.cursor.connection)) as cursor:
-        statement.run(cursor, {"start": first, "upto": INT64[-1]})
+        statement.run(cursor, {"first": first, "last": last})
         while rows := cursor.fetchmany(CHANGES_PER_READ):
             yield from rows
 
@@ -192,7 +194,7 @@ def _is_kept(seal: Seal, first: int) -> bool:
 
 
 def _expected_hash(seal: Seal, previous: str) -> str | None:
-    """Return the hash of a seal; None if its text is no UTF-8 any more."""
+    """Return the hash of a seal; None if its text is no longer UTF-8."""
     try:
         return seal_hash(previous, seal.first_seq, seal.seq, seal.at, seal.root)
     except ValueError:
@@ -218,14 +220,14 @@ def _check_changes(changes: Iterator[Row], seal: Seal) -> int:
 def _checked_leaf(seq: int, row: Row) -> bytes:
     """Return the hash of a change. Raises ``JournalAltered`` if another is stored."""
     try:
-        leaf_hash = leaf_of(row).hash()
+        hashed = leaf_hash(leaf_of(row))
     except ValueError:
-        # Its data is no JSON any more, or a text no UTF-8.
-        leaf_hash = None
-    stored = row[HASH_COLUMN]
-    if leaf_hash is None or stored is None or bytes(stored) != leaf_hash:
+        # Its data is no longer JSON, or a text no longer UTF-8.
+        hashed = None
+    stored = row[HASH]
+    if hashed is None or stored is None or bytes(stored) != hashed:
         raise JournalAltered(f"change {seq} was altered")
-    return leaf_hash
+    return hashed
 
 
 def _check_bases(session: Session[Dialect], first: int) -> None:
@@ -241,10 +243,10 @@ def _check_base(base: Row, first: int) -> None:
     seq, seal_text, path_text, *change = base
     if change[0] is None or seq >= first:
         raise JournalAltered(f"change {seq} is missing")
-    leaf_hash = _checked_leaf(seq, tuple(change))
+    hashed = _checked_leaf(seq, tuple(change))
     path = [(side, bytes.fromhex(text)) for side, text in json.loads(path_text)]
     seal = Seal(**json.loads(seal_text))
-    if root_from_path(leaf_hash, path).hex() != seal.root:
+    if root_from_path(hashed, path).hex() != seal.root:
         raise JournalAltered(f"change {seq} is not that of its seal")
 
 

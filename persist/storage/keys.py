@@ -4,16 +4,16 @@ import hashlib
 import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
 from persist.domain.access import OPEN, Access, Scope, scope_of
+from persist.storage.clock import now
 from persist.storage.dialect import Dialect
+from persist.storage.exclusive import exclusive_connection
 from persist.storage.sql import Statement
-from persist.storage.table_versions import exclusive
-from persist.storage.tables import DEFINITIONS, KEYS
-from persist.storage.unit_of_work import now
+from persist.storage.tables import DEFINITIONS, KEYS, WORKSPACES
 
 FIRST = "first"
 """The name of the key that a first start makes."""
@@ -68,7 +68,8 @@ class StoredKey:
     @property
     def access(self) -> Access:
         """What the key allows."""
-        scopes = map(scope_of, self.scopes.split())
+        texts = self.scopes.split()
+        scopes = map(scope_of, texts)
         return Access(self.name, tuple(scopes))
 
 
@@ -87,7 +88,7 @@ class Keys:
     def prepare(self) -> None:
         """Create the table if it does not exist."""
         if not self._has_table(KEYS):
-            with exclusive(self._engine, self._dialect) as connection:
+            with exclusive_connection(self._engine, self._dialect) as connection:
                 KEYS.create(connection, checkfirst=True)
 
     def _has_table(self, table: sa.Table) -> bool:
@@ -104,11 +105,21 @@ class Keys:
 
     def collections(self) -> set[str]:
         """Return the names of the collections that this database has."""
-        if not self._has_table(DEFINITIONS):
+        current = DEFINITIONS.c.current
+        return self._names(DEFINITIONS, current)
+
+    def workspaces(self) -> set[str]:
+        """Return the names of the workspaces that this database has."""
+        return self._names(WORKSPACES, sa.true())
+
+    def _names(self, table: sa.Table, condition: Any) -> set[str]:
+        """Return the names in a table; none where there is no such table."""
+        if not self._has_table(table):
             return set()
-        names = sa.select(DEFINITIONS.c.name).where(DEFINITIONS.c.current)
+        select = sa.select(table.c.name)
+        select = select.where(condition)
         with self._engine.connect() as connection:
-            found = connection.scalars(names)
+            found = connection.scalars(select)
             return set(found)
 
     def create(self, name: str, scopes: Iterable[Scope]) -> CreatedKey:
@@ -165,7 +176,8 @@ class Keys:
         stored_name = self._active_name(name)
         if stored_name is None:
             return None
-        update = KEYS.update().where(
+        update = KEYS.update()
+        update = update.where(
             KEYS.c.name == stored_name,
             KEYS.c.revoked_at.is_(None),
         )
@@ -182,11 +194,13 @@ class Keys:
 
 def _new(name: str, scopes: Iterable[Scope]) -> tuple[str, dict[str, str]]:
     """Return a key and its row."""
-    key = f"persist_{secrets.token_urlsafe(32)}"
+    secret = secrets.token_urlsafe(32)
+    key = f"persist_{secret}"
+    texts = map(str, scopes)
     row = {
         "name": name,
         "sha256": sha256_of(key),
-        "scopes": " ".join(map(str, scopes)),
+        "scopes": " ".join(texts),
         "created_at": now(),
     }
     return key, row

@@ -3,7 +3,6 @@
 A typed entity has a column for each member, a registered type one document.
 """
 
-import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,10 +10,11 @@ from functools import cached_property
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.sql.elements import Grouping
 
 from persist.domain.entity_type import EntityType, Kind, Paths
 from persist.domain.errors import UniqueViolation, Violation, pointer
-from persist.domain.field import Field, FieldType
+from persist.domain.field import STORED_ENVELOPE, Field, FieldType
 from persist.domain.record import Record, dumps
 from persist.storage.column_names import (
     column_names,
@@ -43,10 +43,14 @@ from persist.storage.tables import METADATA
 RESERVED_TABLES = KEYWORDS | METADATA.tables.keys()
 """Names that a collection's table cannot have."""
 
-GENERATED_TABLES = re.compile(r"document_\d+|(sqlite|pg)_.*")
+DOCUMENT_TABLE = re.compile(r"document_\d+")
+"""Names of the tables of registered types."""
+
+GENERATED_TABLES = re.compile(rf"{DOCUMENT_TABLE.pattern}|(sqlite|pg)_.*")
 """Names of the tables of registered types, and of the databases' own tables."""
 
-ENVELOPE_COLUMNS = ("id", "revision", "schema_version", "created_at", "updated_at")
+ENVELOPE_COLUMNS = tuple(STORED_ENVELOPE)
+"""The columns of the envelope, in the order of a row that is read."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +77,7 @@ class Layout(RecordSource):
     @cached_property
     def by_ids_locked(self) -> Compiled:
         """Select records as ``by_ids`` and lock them, in the order of their ids."""
+        # Rows are locked in the order in which they are returned.
         ordered = self._read_some.order_by(self.table.c.id)
         return self.dialect.compile(self.dialect.for_update(ordered))
 
@@ -107,6 +112,7 @@ class Layout(RecordSource):
                 _index_name(self, "unique", paths, keys),
             ):
                 named[name] = paths
+                # SQLite names an index with an expression in this way.
                 named[f"index '{name}'"] = paths
             columns = self._columns_of_unique(paths)
             if columns is not None:
@@ -172,16 +178,16 @@ def unique_violation(
     for layout in known.values():
         paths = layout.unique.get(constraint)
         if paths is not None:
-            return _taken(layout, paths)
+            return _value_taken(layout, paths)
     for layout in known.values():
         # A replica of another release may have given the index another name.
         if is_unique_index(constraint, layout.table.name):
             groups = layout.type.unique
-            return _taken(layout, groups[0] if len(groups) == 1 else ())
+            return _value_taken(layout, groups[0] if len(groups) == 1 else ())
     return None
 
 
-def _taken(layout: Layout, paths: Paths) -> UniqueViolation:
+def _value_taken(layout: Layout, paths: Paths) -> UniqueViolation:
     """Return the refusal of a value that another record has; without paths it is not
     known which of the unique ones."""
     errors = [
@@ -204,12 +210,16 @@ def layout_of(
 ) -> Layout:
     """Return the layout of an entity type; its table joins ``metadata``.
 
-    The table of a registered type has the generated ``table_name``.
+    The table of a registered type has the generated ``table_name``. That of a typed
+    entity has it while it is filled.
     """
+    # One of its own: the same collection has another table at another version.
     metadata = metadata or sa.MetaData()
     if entity_type.kind is Kind.REGISTERED:
         return _document_layout(entity_type, dialect, table_name, metadata)
-    return _column_layout(entity_type, dialect, metadata)
+    return _column_layout(
+        entity_type, dialect, table_name or _table_name(entity_type), metadata
+    )
 
 
 def _document_layout(
@@ -239,11 +249,22 @@ def _add_indexes(layout: Layout) -> None:
     for paths in dict.fromkeys(layout.type.unique):
         keys = [layout.distinct(field) for field in _fields(layout, paths)]
         name = _index_name(layout, "unique", paths, keys)
-        sa.Index(name, table.c.workspace, *keys, unique=True)
+        sa.Index(name, table.c.workspace, *map(_in_index, keys), unique=True)
     for paths in dict.fromkeys(layout.type.indexes):
         keys = [layout.indexed(field) for field in _fields(layout, paths)]
         name = _index_name(layout, "index", paths, keys)
-        sa.Index(name, table.c.workspace, *keys, table.c.id)
+        sa.Index(name, table.c.workspace, *map(_in_index, keys), table.c.id)
+
+
+def indexes_by_name(table: sa.Table) -> dict[str, sa.Index]:
+    """Return the indexes of a table by name, in the order of names."""
+    named = {str(index.name): index for index in table.indexes}
+    return dict(sorted(named.items()))
+
+
+def _in_index(key: SqlExpression) -> SqlExpression:
+    """Return a key as an index has it: PostgreSQL takes CASE in parentheses only."""
+    return Grouping(key) if isinstance(key, sa.Case) else key
 
 
 def _fields(layout: Layout, paths: Paths) -> list[Field]:
@@ -263,6 +284,7 @@ def _fields(layout: Layout, paths: Paths) -> list[Field]:
 def _column_layout(
     entity_type: EntityType,
     dialect: Dialect,
+    table_name: str,
     metadata: sa.MetaData,
 ) -> Layout:
     """Return the layout of a typed entity: every member has a column."""
@@ -271,20 +293,22 @@ def _column_layout(
     columns = {}
     for name, field in fields.items():
         columns[name] = _column(field, names[name])
+    # Found once: most columns take the value as it is.
     converters = [
         (position, convert)
         for position, field in enumerate(fields.values())
         if (convert := _converter(field)) is not None
     ]
     table = sa.Table(
-        _table_name(entity_type),
+        table_name,
         metadata,
         *_envelope(),
         *columns.values(),
     )
 
     def data_of(record: Record) -> Row:
-        data = record.parsed or json.loads(record.text)
+        # Most records were validated a moment ago.
+        data = record.parsed or record.data
         values = list(map(data.get, fields))
         for position, convert in converters:
             values[position] = convert(values[position])

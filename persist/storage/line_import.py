@@ -33,8 +33,7 @@ class LineImport:
             self.staging.rows(self._layout)
             creations = map(self._creation, lines)
             for batch in batched(creations, characters_of):
-                with self.staging.transaction():
-                    self.staging.add(self._layout, batch)
+                self.staging.add(self._layout, batch)
             self.staging.changes.finish()
 
     def _creation(self, data: Data) -> Change:
@@ -54,7 +53,7 @@ class LineImport:
         """
         work.collection(self._layout.type, self._workspace)
         tables = {self._layout.type.name: self._layout.table}
-        self.staging.store(work, tables)
+        self.staging.store(work.journal, tables)
         return self.staging.changes.count
 
     def first_violation(self) -> int | None:

@@ -5,14 +5,14 @@ import logging
 from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime
-from typing import Any
 
 from persist.domain.errors import PersistError
+from persist.storage.clock import timestamp
 from persist.storage.dialect import Dialect
 from persist.storage.health import Health
 from persist.storage.idempotency import FIRST_OVERDUE, LIFETIME, SWEEP, SWEEP_ROWS
 from persist.storage.sql import Connection, Session
-from persist.storage.unit_of_work import timestamp
+from persist.storage.unit_of_work import RunInTransaction
 
 logger = logging.getLogger(__name__)
 
@@ -22,17 +22,14 @@ CHECKPOINT_SECONDS = 5.0
 SWEEP_SECONDS = 60.0
 """Seconds between two deletions of expired answers."""
 
-Write = Callable[[Callable[[Session[Dialect]], Any]], Any]
-"""Runs a function in a write transaction of its own and waits for it."""
-
 
 class Maintenance:
     """Checkpoints the write-ahead log and deletes expired answers."""
 
-    def __init__(self, dialect: Dialect, health: Health, write: Write) -> None:
+    def __init__(self, dialect: Dialect, health: Health, run: RunInTransaction) -> None:
         self._dialect = dialect
         self._health = health
-        self._write = write
+        self._run = run
 
     async def run(self) -> None:
         """Do what is due, until cancelled."""
@@ -66,7 +63,7 @@ class Maintenance:
                 return
         deleted = SWEEP_ROWS
         while deleted == SWEEP_ROWS:
-            deleted = self._write(
+            deleted = self._run(
                 lambda session: session.run(SWEEP, before=before).rowcount
             )
 

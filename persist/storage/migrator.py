@@ -1,26 +1,29 @@
 """Migrator: brings the table of a typed entity up to date in place.
 
-A step is one exclusive transaction. The data of every row is put aside as the old
-version stored it, the step's SQL changes the table, the step's function computes the
-new data, which is written with one revision and one ``migrate`` change each, and the
-schema version is recorded. A database is before a step or after it, never between.
+The step's SQL changes an empty copy of the table. Each record passes the step's
+function and is stored there, while processes of an older release read and write. What
+they change meanwhile is stored again. One exclusive transaction then adds one
+``migrate`` change for each record, swaps the names of the tables and records the schema
+version. A database is before a step or after it, never between.
+
+A table to which others have attached something of their own stays: its new rows are
+staged, and the transaction changes it and copies them (``next_table.can_be_swapped``).
 """
 
 import re
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.schema import CreateIndex, DropIndex
 
 from persist.domain.change import SERVICE_ORIGIN
 from persist.domain.entity_type import EntityType
 from persist.domain.errors import MigrationFailed, PersistError
 from persist.domain.identifiers import new_id
 from persist.domain.migration import MigrationStep, apply
-from persist.domain.record import Data, Record, dumps
+from persist.domain.record import Data, Json, Record, dumps
+from persist.storage.catalog import Stale
 from persist.storage.class_comparison import (
     column_faults,
     duplicates,
@@ -28,22 +31,18 @@ from persist.storage.class_comparison import (
 )
 from persist.storage.dialect import Dialect
 from persist.storage.dialect.columns import COLUMN_TYPES
+from persist.storage.exclusive import exclusive_transaction
 from persist.storage.journal import JournalWriter
-from persist.storage.layout import Layout, layout_of
+from persist.storage.layout import Layout, indexes_by_name, layout_of
+from persist.storage.next_table import NextTable, can_be_swapped
 from persist.storage.progress import OnProgress, ignore_progress
-from persist.storage.record_migration import (
-    MigratedRecords,
-    NewData,
-    RecordFailures,
-    bring_forward,
-    name_of,
-    records_of,
-)
-from persist.storage.spool import Spool
+from persist.storage.record_migration import RecordFailures
+from persist.storage.registered_indexes import create_index
 from persist.storage.sql import Inserter, Session
+from persist.storage.staged_migration import StagedMigration
+from persist.storage.staging import Staging
+from persist.storage.table_building import drop_unused_tables
 from persist.storage.table_versions import (
-    cursor_of,
-    exclusive,
     layout_between,
     record_version,
     recorded_layout,
@@ -51,10 +50,13 @@ from persist.storage.table_versions import (
     stored_version,
 )
 from persist.storage.tables import MIGRATIONS
-from persist.storage.unit_of_work import now
 
-LISTED_FAULTS = 10
-"""Faults that the message lists."""
+READING_SECONDS = 60.0
+"""Seconds that a step waits for reads that began before its table was filled, while
+others write."""
+
+BRIEF_READING_SECONDS = 4.0
+"""The same where others wait."""
 
 PLACEHOLDER = re.compile(r"\{[A-Za-z_]\w*\}")
 QUOTED = re.compile("'[^']*'")
@@ -77,8 +79,10 @@ class Pending:
     rows: int
 
     def sql(self, dialect: Dialect, step: MigrationStep) -> list[str]:
-        """Return a step's statements as they will run."""
-        return step_statements(dialect, layout_of(self.type, dialect).table.name, step)
+        """Return a step's statements as they will run. Raises ``MigrationStopped``."""
+        table = layout_of(self.type, dialect).table.name
+        with _stopped(dialect, self.type, step):
+            return step_statements(dialect, table, step)
 
 
 def step_statements(dialect: Dialect, table: str, step: MigrationStep) -> list[str]:
@@ -94,6 +98,7 @@ def step_statements(dialect: Dialect, table: str, step: MigrationStep) -> list[s
         placeholder = "{" + name + "}"
         statements = [statement.replace(placeholder, value) for statement in statements]
     for statement in statements:
+        # Text in quotes may have braces of its own.
         unknown = PLACEHOLDER.search(QUOTED.sub("", statement))
         if unknown is not None:
             known = ", ".join("{" + name + "}" for name in values)
@@ -130,45 +135,81 @@ def _chain(entity_type: EntityType, stored: int) -> tuple[MigrationStep, ...]:
 
 
 def migrate(dialect: Dialect, work: Pending, progress: OnProgress) -> None:
-    """Run the pending steps, each in its own transaction.
+    """Run the pending steps, each in its own transaction, while others write.
 
-    Raises ``MigrationStopped``.
+    One process at a time does so. Raises ``MigrationStopped``.
     """
-    engine = dialect.engine()
-    try:
-        for step in work.steps:
-            _migrate(engine, dialect, work.type, step, progress)
-    finally:
-        engine.dispose()
+    with dialect.migration_turn():
+        try:
+            with staging_connection(dialect) as (staging, connection):
+                staging.begin_building()
+                for step in work.steps:
+                    with _stopped(dialect, work.type, step):
+                        _migrate(staging, connection, work.type, step, progress)
+                    staging.begin_again()
+        finally:
+            drop_unused_tables(dialect)
 
 
 def _migrate(
-    engine: sa.Engine,
-    dialect: Dialect,
+    staging: Staging,
+    connection: sa.Connection,
     entity_type: EntityType,
     step: MigrationStep,
     progress: OnProgress,
 ) -> None:
     """Run one step unless another process has done it."""
+    run = _Step(staging, connection, entity_type, step, progress)
+    try:
+        _run(run)
+    except Stale:
+        # Unique values changed places meanwhile, which a table with indexes refuses.
+        staging.begin_again()
+        run = _Step(staging, connection, entity_type, step, progress)
+        _run(run, swapped=False)
+
+
+def _run(step: "_Step", *, swapped: bool = True) -> None:
+    with exclusive_transaction(step.connection, step.dialect):
+        # Another process may have done it while this one waited for its turn.
+        if not step.is_due():
+            return
+        step.prepare(swapped=swapped)
+    step.stage()
     with (
-        _stopped(dialect, entity_type, step),
-        exclusive(engine, dialect) as connection,
+        step.all_staged(),
+        exclusive_transaction(step.connection, step.dialect),
     ):
-        if stored_version(connection, entity_type.name) == step.from_version:
-            _Step(connection, dialect, entity_type, step, progress).run()
+        step.store()
 
 
 def run_steps(
-    connection: sa.Connection, dialect: Dialect, works: Iterable[Pending]
+    connection: sa.Connection, staging: Staging, works: Iterable[Pending]
 ) -> None:
-    """Run all pending steps in the connection's transaction.
+    """Run all pending steps in the transaction of the connection, which is that of the
+    staging.
 
     Raises ``MigrationStopped``.
     """
     for work in works:
         for step in work.steps:
-            with _stopped(dialect, work.type, step):
-                _Step(connection, dialect, work.type, step, ignore_progress).run()
+            with _stopped(staging.dialect, work.type, step):
+                run = _Step(staging, connection, work.type, step, ignore_progress)
+                run.prepare(swapped=True)
+                run.stage_within()
+                run.store()
+            staging.begin_again()
+
+
+@contextmanager
+def staging_connection(
+    dialect: Dialect,
+) -> Iterator[tuple[Staging, sa.Connection]]:
+    """Open a staging, and SQLAlchemy's view of its connection for DDL."""
+    with closing(Staging(dialect)) as staging:
+        engine = dialect.engine(staging.open())
+        with closing(engine.connect()) as connection:
+            yield staging, connection
 
 
 @contextmanager
@@ -180,7 +221,10 @@ def _stopped(
     try:
         yield
     except PersistError as error:
-        faults = "; ".join(f"{pointer} {detail}" for pointer, detail in error.errors)
+        # An error of the whole says what the detail says.
+        faults = "; ".join(
+            f"{pointer} {detail}" for pointer, detail in error.errors if pointer
+        )
         raise MigrationStopped(f"{undone}: {error.detail} {faults}".strip()) from error
     except Exception as error:
         cause = getattr(error, "orig", error)  # SQLAlchemy wraps the driver's errors
@@ -190,125 +234,229 @@ def _stopped(
 
 
 class _Step:
-    """One step over one table, inside its transaction."""
+    """One step over one table: ``prepare`` in a transaction, ``stage`` while others
+    write, ``store`` in another transaction on the connection of the staging."""
 
     def __init__(
         self,
+        staging: Staging,
         connection: sa.Connection,
-        dialect: Dialect,
         entity_type: EntityType,
         step: MigrationStep,
         progress: OnProgress,
     ) -> None:
-        self._connection = connection
-        self._session = Session(dialect, cursor_of(connection))
-        self._dialect = dialect
+        self.connection = connection
+        self.dialect = staging.dialect
+        self._staging = staging
+        self._session = staging.session
         self._type = entity_type
         self._step = step
         self._progress = progress
+        self._is_of_one_moment = False
+        self._all_staged = False
         self._last = step.to_version == entity_type.schema_version
-        self._own = layout_of(entity_type, dialect)
-        self._now = now()
-        self._indexes: list[sa.Index] = []
+        self._own = layout_of(entity_type, self.dialect)
 
-    def run(self) -> None:
-        """Put the data aside, change the table, write the data, record the version."""
+    def is_due(self) -> bool:
+        """Return whether the table is at the version that the step starts from."""
+        found = stored_version(self.connection, self._type.name)
+        return found == self._step.from_version
+
+    def prepare(self, *, swapped: bool) -> None:
+        """Create the table that the SQL makes, if it may be ``swapped``.
+
+        Otherwise find out what table that is, on one without rows, and undo it.
+        """
         name = self._type.name
         version = self._step.from_version
-        recorded = recorded_version(self._connection, name)
-        old = recorded_layout(self._dialect, name, version, recorded)
-        with Spool() as aside:
-            rows = self._put_aside(old, aside)
-            new = self._change_table(old)
-            self._write_back(new, aside, rows)
-        self._add_indexes()
-        record_version(self._connection, self._dialect, new.type)
-        self._record_run(rows)
-
-    def _put_aside(self, old: Layout, aside: Spool) -> int:
-        count = 0
-        for record in records_of(old, self._session):
-            aside.put(record.stored)
-            count += 1
-        return count
-
-    def _change_table(self, old: Layout) -> Layout:
-        """Run the step's SQL and return the layout after it.
-
-        The entity's own indexes are dropped: unique values may change places while the
-        rows are written.
-        """
-        table = old.table.name
-        for statement in step_statements(self._dialect, table, self._step):
-            self._session.execute(statement)
-        self._drop_indexes()
-        if self._last:
-            self._check_columns()
-            return self._own
-        return layout_between(
-            self._connection, self._dialect, self._type, self._step.to_version, old
+        recorded = recorded_version(self.connection, name)
+        self._old = recorded_layout(self.dialect, name, version, recorded)
+        table = self._old.table
+        counted = f"SELECT count(*) FROM {table.name}"
+        self._rows = self._session.execute(counted).fetchall()[0][0]
+        self._present = own_indexes(self.connection, self._own)
+        sql = self.dialect.step_sql(self._step)
+        self._next = None
+        if swapped and can_be_swapped(self.connection, self._old, sql):
+            self._next = NextTable.create(self._session, table.name)
+            self._new = self._changed(self._next.name)
+            self._staging.build(self._new)
+        else:
+            self._session.execute("SAVEPOINT prepared")
+            self._new = self._change_table()
+            self._session.execute("ROLLBACK TO SAVEPOINT prepared")
+        self._migration = StagedMigration(
+            self._staging,
+            self._old,
+            self._new,
+            SERVICE_ORIGIN,
+            self._converted,
+            _refusal,
+            self._on_staged,
         )
 
-    def _check_columns(self) -> None:
-        faults = column_faults(self._connection, self._own)
+    def _on_staged(self, done: int) -> None:
+        title = f"{self._type.name} {self._step}"
+        # Others may have deleted records since these were counted, or created some.
+        self._progress(title, done, max(done, self._rows))
+
+    def stage(self) -> None:
+        """Compute the new data of every record while others write.
+
+        Raises ``Stale`` if unique values changed places meanwhile.
+        """
+        self._migration.stage(self._add_next_indexes)
+        if self._next is not None:
+            self._wait_for_reads(READING_SECONDS)
+
+    def _wait_for_reads(self, seconds: float) -> None:
+        connection = self._session.cursor.connection
+        if not self.dialect.wait_for_reads(connection, seconds):
+            raise MigrationFailed(
+                "a transaction that began before the table was filled still reads the"
+                " database; end it and run this again"
+            )
+
+    @contextmanager
+    def all_staged(self) -> Iterator[None]:
+        """Store the rest in the next table before the transaction of ``store``, where
+        one that reads may find a renamed table but not see the rows stored since it
+        began. Others do not write during the block.
+        """
+        keep, give_back = self.dialect.session_exclusive
+        if self._next is None or not keep:
+            yield
+            return
+        try:
+            with exclusive_transaction(self.connection, self.dialect):
+                self._migration.finish(self._session)
+                self.connection.exec_driver_sql(keep)
+            self._all_staged = True
+            yield
+        finally:
+            # The connection may have ended, and with it the lock.
+            with suppress(Exception):
+                self.connection.exec_driver_sql(give_back)
+
+    def _add_next_indexes(self) -> None:
+        """Create the indexes of the next table, once it is filled: that takes less
+        time."""
+        if self._next is not None:
+            self._next.add_indexes(
+                self._own, self._wanted_indexes(), self._create_next_index
+            )
+
+    def _create_next_index(self, layout: Layout, index: sa.Index) -> None:
+        try:
+            _check_unique(self.connection, layout, index)
+        except MigrationFailed:
+            if self._is_of_one_moment:
+                raise
+            # The batches are of different moments, so a value that changed places may
+            # be there twice. The other way sees the records of one moment.
+            raise Stale from None
+        with self._staging.transaction(is_long=True):
+            create_index(self._session, index)
+
+    def stage_within(self) -> None:
+        """Compute the new data in the transaction of ``store``."""
+        self._is_of_one_moment = True
+        self._migration.stage_from(self._session)
+        self._add_next_indexes()
+
+    def store(self) -> None:
+        """Change the table, store the records, record the version.
+
+        Raises ``MigrationFailed`` if another process has changed the table meanwhile.
+        """
+        if not self.is_due():
+            raise MigrationFailed("another release has changed the table meanwhile")
+        if self._all_staged:
+            self._wait_for_reads(BRIEF_READING_SECONDS)
+        else:
+            self._migration.finish(self._session)
+        if self._next is None:
+            self._change_table()
+        journal = JournalWriter(self._session, self._staging.at)
+        rows = self._migration.store(journal, self._new.table)
+        # The transaction has no unit of work, which would do it.
+        journal.flush()
+        journal.seal()
+        if self._next is None:
+            self._add_indexes()
+        else:
+            # Last: on PostgreSQL readers wait from here on.
+            self._next.swap(self._present)
+        record_version(self.connection, self.dialect, self._new.type)
+        self._record_run(rows)
+
+    def _change_table(self) -> Layout:
+        """Remove the rows, run the step's SQL and return the layout after it.
+
+        The entity's own indexes are dropped: unique values may change places while the
+        rows are stored.
+        """
+        table = self._old.table.name
+        # On PostgreSQL a transaction that began before still sees deleted rows, but
+        # not those of a table that was truncated.
+        self._session.execute(f"DELETE FROM {table}")
+        changed = self._changed(table)
+        # The SQL may have dropped some.
+        self._present = own_indexes(self.connection, self._own)
+        for name in self._present:
+            self.connection.exec_driver_sql(f'DROP INDEX "{name}"')
+        return changed
+
+    def _changed(self, table: str) -> Layout:
+        """Run the step's SQL on a table without rows and return the layout after it."""
+        for statement in step_statements(self.dialect, table, self._step):
+            self._session.execute(statement)
+        if self._last:
+            layout = layout_of(self._type, self.dialect, table_name=table)
+            self._check_columns(layout)
+            return layout
+        return layout_between(
+            self.connection,
+            self.dialect,
+            self._type,
+            self._step.to_version,
+            self._old,
+            table,
+        )
+
+    def _check_columns(self, layout: Layout) -> None:
+        faults = column_faults(self.connection, layout)
         if faults:
             raise MigrationFailed(
                 f"its SQL does not make the table that the class needs: {faults[0]}"
             )
 
-    def _drop_indexes(self) -> None:
-        """Drop the indexes of the class, and those that it no longer has."""
-        present = own_indexes(self._connection, self._own)
-        for index in self._own.table.indexes:
-            if index.name in present:
-                self._indexes.append(index)
-                self._connection.execute(DropIndex(index))
+    def _wanted_indexes(self) -> set[str]:
+        """Return the names of the indexes after the step.
+
+        Those of the class are complete after the last one.
+        """
+        indexes = indexes_by_name(self._own.table)
         if self._last:
-            for name in present - {str(index.name) for index in self._indexes}:
-                self._connection.exec_driver_sql(f'DROP INDEX "{name}"')
+            return set(indexes)
+        columns = set(self._new.table.columns.keys())
+        return {
+            name
+            for name in self._present & indexes.keys()
+            # The SQL may have dropped the column.
+            if set(indexes[name].columns.keys()) <= columns
+        }
 
     def _add_indexes(self) -> None:
-        for index in self._own.table.indexes if self._last else self._indexes:
-            if index.unique:
-                found = duplicates(self._connection, self._own, index)
-                if found is not None:
-                    raise MigrationFailed(found)
-            self._connection.execute(CreateIndex(index))
+        wanted = self._wanted_indexes()
+        for index in self._own.table.indexes:
+            if str(index.name) in wanted:
+                _check_unique(self.connection, self._own, index)
+                create_index(self._session, index)
 
-    def _write_back(self, new: Layout, aside: Spool, rows: int) -> None:
-        journal = JournalWriter(self._session, self._now)
-        writer = MigratedRecords(new, self._session, journal, SERVICE_ORIGIN, self._now)
-        title = f"{self._type.name} {self._step}"
-        done = 0
-        self._progress(title, done, rows)
-        for written in writer.write(self._converted(new, aside)):
-            done += written
-            self._progress(title, done, rows)
-        journal.seal()
-
-    def _converted(self, new: Layout, aside: Spool) -> Iterator[tuple[Record, NewData]]:
-        """Return each record with its new data. Raises at the end if one failed."""
-        failures = RecordFailures(LISTED_FAULTS)
-
-        def convert(record: Record) -> NewData:
-            data = self._new_data(new, record.data)
-            return NewData(dumps(data), data)
-
-        records = (Record(*values) for values in aside)
-        yield from bring_forward(records, convert, name_of, failures)
-        if failures.failed:
-            listed = [
-                f"record {failure.id}: {failure.pointer} {failure.detail}"
-                for failure in failures.listed
-            ]
-            raise MigrationFailed(
-                f"{failures.failed} of {failures.records} records fail: "
-                + "; ".join(listed)
-            )
-
-    def _new_data(self, new: Layout, data: Data) -> Data:
-        changed = new.type.validate(apply(self._step, data))
-        lost = sorted(changed.keys() - new.columns.keys())
+    def _converted(self, record: Record) -> Data:
+        changed = self._new.type.validate(apply(self._step, record.data))
+        lost = sorted(changed.keys() - self._new.columns.keys())
         if lost:
             raise MigrationFailed(
                 f"the step returns {', '.join(lost)}, for which the table has no"
@@ -324,7 +472,7 @@ class _Step:
         }
         record_run(
             self._session,
-            self._now,
+            self._staging.at,
             {
                 "kind": "in-place",
                 "migrated": rows,
@@ -333,9 +481,27 @@ class _Step:
         )
 
 
-def record_run(
-    session: Session[Dialect], at: str, report: dict[str, Any]
-) -> dict[str, Any]:
+def _check_unique(connection: sa.Connection, layout: Layout, index: sa.Index) -> None:
+    """Raise ``MigrationFailed`` with the records that share a value.
+
+    SQL would only say that the index cannot be created.
+    """
+    found = duplicates(connection, layout, index) if index.unique else None
+    if found is not None:
+        raise MigrationFailed(found)
+
+
+def _refusal(failures: RecordFailures) -> MigrationFailed:
+    listed = [
+        f"record {failure.id}: {failure.pointer} {failure.detail}"
+        for failure in failures.listed
+    ]
+    return MigrationFailed(
+        f"{failures.failed} of {failures.records} records fail: " + "; ".join(listed)
+    )
+
+
+def record_run(session: Session[Dialect], at: str, report: Json) -> Json:
     """Store the report of a completed migration and return it with its id."""
     identified = {"id": new_id(), "at": at, **report}
     session.insert(INSERT_RUNS, [(identified["id"], at, dumps(identified))])

@@ -1,11 +1,11 @@
 """Moments: which change a time or a ``seq`` means, as long as the journal has it."""
 
 from persist.domain.errors import ChangesGone, InvalidQuery
-from persist.storage.change_feed import JOURNAL_ENDS
+from persist.storage.clock import now
 from persist.storage.dialect import Dialect
+from persist.storage.journal import JOURNAL_ENDS
 from persist.storage.seals import NEWEST_SEAL, SEALED_BY, seal_of
 from persist.storage.sql import Session
-from persist.storage.unit_of_work import now
 
 Moment = int | str
 """The ``seq`` of a change, or a time as the envelope has it."""
@@ -18,7 +18,24 @@ def last_change(session: Session[Dialect], moment: Moment) -> int:
     ``ChangesGone`` where the journal was trimmed.
     """
     first, head = session.rows(JOURNAL_ENDS)[0]
-    seq = moment if isinstance(moment, int) else _sealed_by(session, moment)
+    seq = seq_of(session, moment)
+    check_seq(seq, first, head)
+    return seq
+
+
+def seq_of(session: Session[Dialect], moment: Moment) -> int:
+    """Return the ``seq`` that a moment means, which the journal may not have.
+
+    Raises ``InvalidQuery`` for a future time.
+    """
+    if isinstance(moment, int):
+        return moment
+    return _sealed_by(session, moment)
+
+
+def check_seq(seq: int, first: int, head: int) -> None:
+    """Raise ``InvalidQuery`` beyond the last change, and ``ChangesGone`` where the
+    journal was trimmed; ``first`` and ``head`` are its ends."""
     if seq > head:
         raise InvalidQuery(
             f"as_of={seq} is beyond the last change, whose seq is {head}",
@@ -30,7 +47,6 @@ def last_change(session: Session[Dialect], moment: Moment) -> int:
             " earliest moment that can be seen",
             first_seq=first,
         )
-    return seq
 
 
 def _sealed_by(session: Session[Dialect], time: str) -> int:
@@ -38,9 +54,15 @@ def _sealed_by(session: Session[Dialect], time: str) -> int:
     found = session.row(SEALED_BY, at=time)
     if time > now() and _is_after_last_seal(session, time):
         raise InvalidQuery(f"as_of={time} is in the future")
-    return 0 if found is None else int(found[0])
+    if found is None:
+        return 0
+    seq: int = found[0]
+    return seq
 
 
 def _is_after_last_seal(session: Session[Dialect], time: str) -> bool:
     row = session.row(NEWEST_SEAL)
-    return row is None or time > seal_of(row).at
+    if row is None:
+        return True
+    seal = seal_of(row)
+    return time > seal.at

@@ -1,5 +1,5 @@
-"""Reads of past records by key: those that wait at the same time share a transaction,
-and a statement where they are of one collection and one moment."""
+"""Reads of past records by key: those of one collection and one moment that wait at the
+same time share a statement."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from typing import NamedTuple
 from persist.domain.errors import PersistError
 from persist.storage.dialect import Dialect
 from persist.storage.journal import last_changes
-from persist.storage.moments import Moment, last_change
+from persist.storage.moments import Moment, check_seq, seq_of
 from persist.storage.sql import Connection, Row, Session
 from persist.storage.worker import Job
 
@@ -33,21 +33,28 @@ class PastFind:
 PastJob = Job[PastFind]
 
 
+def past_change(
+    session: Session[Dialect],
+    past: PastCollection,
+    record_id: str,
+) -> Row | None:
+    """Return the last change of a record until a moment; None if there is none.
+
+    Raises ``InvalidQuery`` and ``ChangesGone``.
+    """
+    return _rows(session, past, {record_id}).get(record_id)
+
+
 def answer_past(
     dialect: Dialect,
     connection: Connection,
     jobs: Iterable[PastJob],
 ) -> None:
-    """Set the results of jobs: rows of ``journal.LAST_CHANGE``, None where there is
-    none. A moment that cannot be seen is the error of its jobs."""
+    """Set the results of jobs, as ``past_change`` returns them. A moment that cannot be
+    seen is the error of its jobs."""
     session = Session(dialect, connection.cursor())
-    session.execute(dialect.begin_read)
-    try:
-        for past, group in _by_collection(jobs):
-            _answer(session, past, group)
-    finally:
-        if dialect.in_transaction(connection):
-            session.execute("ROLLBACK")
+    for past, group in _by_collection(jobs):
+        _answer(session, past, group)
 
 
 def _by_collection(
@@ -70,12 +77,11 @@ def _answer(
     jobs: list[PastJob],
 ) -> None:
     try:
-        as_of = last_change(session, past.moment)
+        rows = _rows(session, past, {job.task.id for job in jobs})
     except PersistError as error:
         for job in jobs:
             job.error = error
         return
-    rows = _rows(session, past, as_of, jobs)
     for job in jobs:
         job.result = rows.get(job.task.id)
 
@@ -83,11 +89,13 @@ def _answer(
 def _rows(
     session: Session[Dialect],
     past: PastCollection,
-    as_of: int,
-    jobs: list[PastJob],
+    ids: set[str],
 ) -> dict[str, Row]:
-    """Return the last change of each record, by id."""
-    ids = {job.task.id for job in jobs}
+    """Return the last change of each record, by id.
+
+    One statement has the ends of the journal, too: it needs no transaction.
+    """
+    as_of = seq_of(session, past.moment)
     rows = session.rows(
         last_changes,
         collection=past.collection,
@@ -95,4 +103,6 @@ def _rows(
         ids=session.dialect.bound_list(list(ids)),
         as_of=as_of,
     )
-    return {row[1]: row for row in rows}
+    first, head, *_ = rows[0]
+    check_seq(as_of, first, head)
+    return {row[3]: row[2:] for row in rows}

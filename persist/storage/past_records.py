@@ -43,6 +43,7 @@ class PastSource(RecordSource):
     ) -> SqlCondition | None:
         """Return the test that a member has a type."""
         test = super().guard(field, compared_as)
+        # A past schema may have had a number where an integer is now.
         if test is None or field.type is not FieldType.INTEGER:
             return test
         document, path = self._document(field)
@@ -83,7 +84,7 @@ class PastRecords:
 
     def source(self, query: Query) -> PastSource:
         """Return the quicker way for a page of a query."""
-        return self.by_id if query.is_by_id else self.at_once
+        return self.by_id if query.sorts_by_id else self.at_once
 
 
 def past_records(present: RecordSource) -> PastRecords:
@@ -126,6 +127,8 @@ def _source(
     """Return the source of the records that changes made."""
     change = CHANGE.c
     updated_at = sa.func.coalesce(change.updated_at, change.at)
+    # The change of a record's last revision may have been erased while the record
+    # itself is still there.
     data = sa.func.coalesce(change.data, _present_data(present))
     records = changes.with_only_columns(
         change.workspace,
@@ -150,6 +153,7 @@ def _members(
     return {
         "type": present.type.past,
         "table": table,
+        # Its members are in the document, those of a typed collection too.
         "columns": {},
         "selected": (*envelope, text.label("data_text")),
         "dialect": present.dialect,

@@ -25,7 +25,7 @@ from persist.storage.sql import SqlCondition, SqlExpression, big_integer
 
 
 def _after(
-    layout: RecordSource,
+    source: RecordSource,
     sort: tuple[SortKey, ...],
     position: tuple[object, ...],
     name: str = "a",
@@ -36,13 +36,13 @@ def _after(
     where no key can be null and all have one direction: an index serves that.
     Otherwise it is, for each key, that the ones before are equal and this one is after.
     """
-    keys = [layout.key(key.field) for key in sort]
+    keys = [source.key(key.field) for key in sort]
     bounds = []
     for number, key in enumerate(sort):
         column_type = COLUMN_TYPES.get(key.field.type, TEXT)
         bounds.append(sa.bindparam(f"{name}{number}", type_=column_type))
     directions = {key.descending for key in sort}
-    if len(directions) == 1 and not any(layout.may_lack_key(key.field) for key in sort):
+    if len(directions) == 1 and not any(source.may_lack_key(key.field) for key in sort):
         is_after = _comparison(sort[0])
         if len(keys) == 1:
             return is_after(keys[0], bounds[0])
@@ -58,13 +58,14 @@ def _after(
         strict=True,
     ):
         after = _is_after(
-            layout,
+            source,
             key,
             value,
             bound,
             null,
         )
         branches.append(sa.and_(*equal, after))
+        # Null equals nothing in SQL.
         equal.append(value.is_(None) if null else value == bound)
     return sa.or_(*branches)
 
@@ -77,58 +78,60 @@ def _comparison(key: SortKey) -> Callable[[SqlExpression, SqlExpression], SqlCon
 
 
 def _is_after(
-    layout: RecordSource,
+    source: RecordSource,
     key: SortKey,
     value: SqlExpression,
     bound: SqlExpression,
     null: bool,
 ) -> SqlCondition:
+    # The position is among the nulls, which are last: nothing comes after by this key.
     if null:
         return sa.false()
     after = _comparison(key)(value, bound)
-    if layout.may_lack_key(key.field):
+    if source.may_lack_key(key.field):
+        # Nulls come last in both directions.
         return sa.or_(after, value.is_(None))
     return after
 
 
 def _order(
-    layout: RecordSource,
+    source: RecordSource,
     key: SortKey,
 ) -> SqlExpression:
-    value = layout.key(key.field)
+    value = source.key(key.field)
     ordered: SqlExpression = value.asc()
     if key.descending:
         ordered = value.desc()
-    if layout.may_lack_key(key.field):
+    if source.may_lack_key(key.field):
         return ordered.nulls_last()
     return ordered
 
 
 def where(
-    layout: RecordSource,
+    source: RecordSource,
     query: Query,
 ) -> list[SqlCondition]:
     """Return the conditions of a query; its workspace is bound as ``workspace``."""
-    found = layout.conditions()
+    found = source.conditions()
     if query.where is not None:
-        found.append(condition(layout, query.where))
+        found.append(condition(source, query.where))
     if query.after is not None:
-        found.append(_after(layout, query.sort, query.after))
+        found.append(_after(source, query.sort, query.after))
     return found
 
 
 def page(
-    layout: RecordSource,
+    source: RecordSource,
     query: Query,
 ) -> sa.Select[Any]:
     """Return the statement of a page: the record's columns, then the sort values."""
     keys = [
-        layout.key(key.field).label(f"k{number}")
+        source.key(key.field).label(f"k{number}")
         for number, key in enumerate(query.sort)
     ]
-    order = [_order(layout, key) for key in query.sort]
+    order = [_order(source, key) for key in query.sort]
     statement = (
-        sa.select(*layout.selected, *keys).where(*where(layout, query)).order_by(*order)
+        sa.select(*source.selected, *keys).where(*where(source, query)).order_by(*order)
     )
     if query.limit is None:
         return statement
@@ -146,21 +149,21 @@ def merged_page(
     """
     limit = big_integer("limit")
     branches = []
-    for number, layout in enumerate(layouts):
-        conditions = where(layout, replace(query, after=None))
+    for number, source in enumerate(layouts):
+        conditions = where(source, replace(query, after=None))
         if query.after is not None:
             # Other tables may have the id that the page before ended with.
             after = sa.bindparam("a0", type_=TEXT)
-            conditions.append(layout.table.c.id >= after)
+            conditions.append(source.table.c.id >= after)
         table_number = sa.literal_column(str(number), sa.Integer()).label("number")
-        columns: list[SqlExpression] = [table_number, *layout.selected]
+        columns: list[SqlExpression] = [table_number, *source.selected]
         branch = (
             sa.select(*columns)
             .where(*conditions)
-            .order_by(layout.table.c.id)
+            .order_by(source.table.c.id)
             .limit(limit)
         )
-        branches.append(layout.dialect.ordered_branch(branch))
+        branches.append(source.dialect.ordered_branch(branch))
     return sa.union_all(*branches).order_by("id").limit(limit)
 
 
@@ -178,6 +181,7 @@ def erased_count(
     conditions = where(erased, envelope)
     if until is not None:
         beyond = _after(erased, query.sort, until, "b")
+        # Not of unknown is unknown, and would leave the record out.
         conditions.append(sa.not_(sa.func.coalesce(beyond, sa.false())))
     counted = sa.select(sa.func.count()).select_from(erased.table)
     return counted.where(*conditions)
@@ -188,6 +192,7 @@ def _of_envelope(where: Expression | None) -> Expression | None:
     parts = [where]
     if isinstance(where, Call) and where.function is Function.AND:
         parts = [*where.arguments]
+    # What an erased record had in its data is not known any more.
     kept = [part for part in parts if part and not _names_data(part)]
     if not kept:
         return None
@@ -218,12 +223,12 @@ def _nulls(position: tuple[object, ...] | None) -> tuple[bool, ...]:
 
 
 def values(
-    layout: RecordSource,
+    source: RecordSource,
     workspace: str,
     query: Query,
 ) -> dict[str, Any]:
     """Return the values of a query's statement as the driver takes them."""
-    bindable = layout.dialect.bound_value
+    bindable = source.dialect.bound_value
     found = {
         "workspace": workspace,
         "limit": query.limit,

@@ -1,19 +1,17 @@
 """Reading: what one read transaction answers."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
 
 from persist.domain.query import Query
-from persist.domain.seal import Seal, Side, inclusion_path
 from persist.storage import query_sql
 from persist.storage.change_feed import (
     ChangeSlice,
-    Wanted,
-    changes_by_seq,
+    WantedChanges,
     read_slice,
     read_slice_before,
 )
@@ -21,12 +19,12 @@ from persist.storage.definitions import Definitions
 from persist.storage.dialect import Dialect
 from persist.storage.journal import (
     HISTORY_PAGE,
-    LAST_CHANGE,
     LAST_REVISION,
     REVISION,
 )
 from persist.storage.layout import Layout
 from persist.storage.moments import Moment, last_change
+from persist.storage.past_reader import PastCollection, past_change
 from persist.storage.record_source import RecordSource
 from persist.storage.records import count_statement, page_statement
 from persist.storage.result_size import (
@@ -40,13 +38,6 @@ from persist.storage.result_size import (
     of_changes,
     of_records,
     of_reports,
-)
-from persist.storage.seals import (
-    JOURNAL_BEGIN,
-    LEAF_HASHES,
-    NEWEST_SEAL,
-    SEALS_AFTER,
-    seal_of,
 )
 from persist.storage.sql import Compiled, Row, Session, Statement, Values
 from persist.storage.tables import MIGRATIONS
@@ -168,12 +159,12 @@ class Reader:
         complete: list[LocatedRow] = []
         more = False
         # Collections rarely share ids, so the first attempt nearly always suffices.
-        for spare in (2, 2 * len(layouts)):
-            limited = replace(query, limit=limit + spare)
-            found, end, weighed = self._merged(layouts, workspace, limited)
+        for extra in (2, 2 * len(layouts)):
+            limited = replace(query, limit=limit + extra)
+            found, end, is_full = self._merged(layouts, workspace, limited)
             complete = _between(found, after, end)
             more = len(complete) > limit
-            if more or weighed or end == LAST_ID:
+            if more or is_full or end == LAST_ID:
                 break
         return complete[:limit], more or end != LAST_ID
 
@@ -204,25 +195,24 @@ class Reader:
         workspace: str,
         query: Query,
     ) -> tuple[list[LocatedRow], str, bool]:
-        """Return the rows of each statement, the id from which some may lack, and
-        whether that is because of their weight."""
+        """Return the rows of each statement, the id from which on some may be missing,
+        and whether that is because the rows are large."""
         found: list[LocatedRow] = []
         end = LAST_ID
-        weighed = False
+        is_full = False
         for start in range(0, len(layouts), TABLES_PER_STATEMENT):
             some = layouts[start : start + TABLES_PER_STATEMENT]
             statement = _merged_statement(some, query)
             values = query_sql.values(some[0], workspace, query)
             known = query.after and query.after[0]
             rows, ended = self._fetch(statement, values, _of_located, 1, known)
-            weighed = weighed or ended
-            for position, *row in rows:
-                collection = some[position].type.name
-                found.append((row[0], collection, tuple(row)))
+            is_full = is_full or ended
+            names = [layout.type.name for layout in some]
+            found += [(row[1], names[row[0]], row[1:]) for row in rows]
             if ended or len(rows) == query.limit:
                 _, last_id, *_ = rows[-1]
                 end = min(end, last_id)
-        return found, end, weighed
+        return found, end, is_full
 
     def erased_count(
         self,
@@ -248,24 +238,12 @@ class Reader:
         ((count,),) = statement.run(self.session.cursor, values).fetchall()
         return int(count)
 
-    def past_change(
-        self,
-        collection: str,
-        workspace: str,
-        record_id: str,
-        as_of: int,
-    ) -> Row | None:
-        """Return the last change of a record until ``as_of``.
+    def past_change(self, past: PastCollection, record_id: str) -> Row | None:
+        """Return the last change of a record until a moment.
 
-        It is a row of ``journal.LAST_CHANGE``.
+        It is what ``journal.last_changes`` selects after the ends of the journal.
         """
-        return self.session.row(
-            LAST_CHANGE,
-            collection=collection,
-            workspace=workspace,
-            id=record_id,
-            as_of=as_of,
-        )
+        return past_change(self.session, past, record_id)
 
     def count(
         self,
@@ -289,7 +267,8 @@ class Reader:
     ) -> list[Row]:
         """Return changes of a record below a revision, newest first.
 
-        They are rows of ``journal.HISTORY``, as many as make a page by their weight.
+        They are rows of ``journal_rows.CHANGE_COLUMNS``, as many as make a page by
+        their weight.
         """
         statement = HISTORY_PAGE.on(self.session.dialect)
         values = {
@@ -337,7 +316,7 @@ class Reader:
         self,
         after: int | None,
         limit: int,
-        wanted: Wanted,
+        wanted: WantedChanges,
     ) -> ChangeSlice:
         """Return the next wanted changes of the journal. Raises ``ChangesGone``."""
         return read_slice(self.session, after, limit, wanted)
@@ -346,39 +325,13 @@ class Reader:
         self,
         before: int | None,
         limit: int,
-        wanted: Wanted,
+        wanted: WantedChanges,
     ) -> ChangeSlice:
         """Return the wanted changes before a ``seq``, the newest first.
 
         Raises ``ChangesGone``.
         """
         return read_slice_before(self.session, before, limit, wanted)
-
-    def seals(self, after: int, limit: int) -> list[Seal]:
-        """Return the seals whose last change comes after a ``seq``."""
-        rows = self.session.rows(SEALS_AFTER, after=after, limit=limit)
-        return [seal_of(row) for row in rows]
-
-    def last_seal(self) -> Seal | None:
-        """Return the last seal, None before the first change."""
-        row = self.session.row(NEWEST_SEAL)
-        return None if row is None else seal_of(row)
-
-    def proof(self, seq: int) -> "ChangeProof | None":
-        """Return the proof of a change, None if it is not there or not sealed."""
-        seqs = self.session.dialect.bound_list([seq])
-        change = self.session.row(changes_by_seq, seqs=seqs)
-        seals = self.seals(seq - 1, 1)
-        first = self.session.value(JOURNAL_BEGIN)
-        if change is None or not seals or seq < first:
-            return None
-        seal = seals[0]
-        if seal.first_seq > seq:
-            return None
-        rows = self.session.rows(LEAF_HASHES, start=seal.first_seq, upto=seal.seq)
-        leaves = [bytes(leaf_hash) for (leaf_hash,) in rows]
-        path = inclusion_path(leaves, seq - seal.first_seq)
-        return ChangeProof(change, seal, path)
 
     def migrations(self, before: str, limit: int) -> list[Row]:
         """Return the ids of completed runs and their reports as JSON text, the newest
@@ -413,17 +366,8 @@ def _between(
     rows: list[LocatedRow], after: tuple[str, ...], end: str
 ) -> list[LocatedRow]:
     """Return the rows that follow ``after`` and come before an id, in order."""
-    return sorted([row for row in rows if _is_between(row, after, end)])
-
-
-def _is_between(
-    row: LocatedRow,
-    after: tuple[str, ...],
-    end: str,
-) -> bool:
-    """Return whether a row follows the id and collection ``after``, before an id."""
-    record_id, collection, _ = row
-    return after < (record_id, collection) and record_id < end
+    # An id and its collection are in one row only, so that no row is compared.
+    return sorted([row for row in rows if after < row[:2] and row[0] < end])
 
 
 def _merged_statement(layouts: Sequence[RecordSource], query: Query) -> Compiled:
@@ -432,25 +376,3 @@ def _merged_statement(layouts: Sequence[RecordSource], query: Query) -> Compiled
     key = ("merged", types, *query_sql.shape(query))
     write = partial(query_sql.merged_page, layouts, query)
     return layouts[0].statements.get(key, write)
-
-
-@dataclass(frozen=True, slots=True)
-class ChangeProof:
-    """A change as a row of ``journal.HISTORY``, its seal, and the inclusion path from
-    the hash of its leaf to the root of the seal."""
-
-    change: Row
-    seal: Seal
-    path: list[tuple[Side, bytes]]
-
-    @property
-    def collection(self) -> str:
-        """The collection of the change."""
-        _, _, _, collection, *_ = self.change
-        return str(collection)
-
-    @property
-    def workspace(self) -> str:
-        """The workspace of the change."""
-        _, _, workspace, *_ = self.change
-        return str(workspace)

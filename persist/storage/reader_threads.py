@@ -1,4 +1,4 @@
-"""Reader threads: reads that are neither by key nor brief.
+"""Reader threads: reads that take too long for the event loop.
 
 A read ends when the client of its request goes, or when it takes too long: what nobody
 waits for must not keep a thread from others.
@@ -11,8 +11,8 @@ from contextlib import suppress
 from typing import Any, TypeVar
 
 from persist.domain.errors import Unavailable
-from persist.storage.attended_read import AttendedRead, Cancelled
 from persist.storage.brief_limit import BriefLimit
+from persist.storage.cancellable_read import CancellableRead, Cancelled
 from persist.storage.capacity import READER_THREADS
 from persist.storage.dialect import Dialect
 from persist.storage.reader import Reader
@@ -22,15 +22,15 @@ from persist.storage.sql import Connection, Session
 
 Result = TypeVar("Result")
 
-Departed = Callable[[], Awaitable[None]]
+WaitForClient = Callable[[], Awaitable[None]]
 """Waits until the client of the present request goes."""
 
-ATTENDED_SECONDS = 0.25
+UNWATCHED_SECONDS = 0.25
 """Seconds of a read after which its client is watched; most reads end before, and cost
 no task."""
 
 
-async def nobody_departs() -> None:
+async def never_disconnected() -> None:
     """Wait for ever, where no client is known."""
     await asyncio.Event().wait()
 
@@ -47,13 +47,13 @@ class ReaderThreads:
         dialect: Dialect,
         shares: Shares,
         read_seconds: float,
-        departed: Departed,
+        client_disconnected: WaitForClient,
         refusal: Callable[[Exception], Exception],
     ) -> None:
         self._read_seconds = read_seconds
         self._dialect = dialect
         self._shares = shares
-        self._departed = departed
+        self._disconnected = client_disconnected
         self._refusal = refusal
         self._threads = SharedThreads("reader", READER_THREADS)
         self._local = threading.local()
@@ -62,15 +62,16 @@ class ReaderThreads:
     async def run(self, query: Callable[[Reader], Result], consistent: bool) -> Result:
         """Run reads in a thread, in a transaction if they are ``consistent``."""
 
-        def run(read: AttendedRead[Any]) -> Result:
+        def run(read: CancellableRead[Any]) -> Result:
             return self._read(query, consistent, read)
 
         loop = asyncio.get_running_loop()
-        read = AttendedRead(self._dialect, run)
-        attending: list[asyncio.Task[None]] = []
+        read = CancellableRead(self._dialect, run)
+        watching: list[asyncio.Task[None]] = []
+        # Later, because a task for each read would cost more than most reads take.
         later = loop.call_later(
-            ATTENDED_SECONDS,
-            lambda: attending.append(loop.create_task(self._attend(read))),
+            UNWATCHED_SECONDS,
+            lambda: watching.append(loop.create_task(self._cancel_in_time(read))),
         )
         try:
             with self._shares.taking(CALLER.get()):
@@ -86,18 +87,19 @@ class ReaderThreads:
             raise
         finally:
             later.cancel()
-            for task in attending:
+            for task in watching:
                 task.cancel()
 
-    async def _attend(self, read: AttendedRead[Any]) -> None:
+    async def _cancel_in_time(self, read: CancellableRead[Any]) -> None:
         """Cancel a read when its client goes, or when it has taken too long."""
         with suppress(TimeoutError):
-            async with asyncio.timeout(self._read_seconds - ATTENDED_SECONDS):
-                await self._departed()
+            async with asyncio.timeout(self._read_seconds - UNWATCHED_SECONDS):
+                await self._disconnected()
         await asyncio.get_running_loop().run_in_executor(None, read.cancel)
 
     def _connection(self) -> Connection:
         """Return the connection of this thread."""
+        # One for each thread: SQLite's connections do one thing at a time.
         connection: Connection | None = getattr(self._local, "connection", None)
         if connection is None:
             try:
@@ -111,7 +113,7 @@ class ReaderThreads:
         self,
         query: Callable[[Reader], Result],
         consistent: bool,
-        read: AttendedRead[Any],
+        read: CancellableRead[Any],
     ) -> Result:
         connection = self._connection()
         try:
@@ -157,7 +159,7 @@ def run_reads(
         return query(reader)
     finally:
         if limit is not None:
-            limit.lift()  # the end of a transaction is not to be interrupted
+            limit.end()  # the end of a transaction is not to be interrupted
         if dialect.in_transaction(connection):
             session.execute("ROLLBACK")
         session.cursor.close()

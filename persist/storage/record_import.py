@@ -52,7 +52,7 @@ class RecordImport:
         Raises ``MigrationFailed`` with the failing records, ``RestoreConflict``.
         """
         layout = self._target.layout
-        self.writer.know(layout, has_table=True)
+        self.writer.add_collection(layout, has_table=True)
         self.writer.stage(layout.dialect, self._rows(records))
 
     def _rows(self, records: Iterable[Mapping[str, Any]]) -> Iterator[IncomingRow]:

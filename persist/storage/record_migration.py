@@ -1,7 +1,7 @@
 """Record migration: stored data is brought to another schema version, record by record.
 
 Evolution, migration in place and restore share it: they compute new data for each
-record, list those that fail, and write the others in batches.
+record, list those that fail, and stage the others in batches.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -10,14 +10,12 @@ from typing import NamedTuple, TypeVar
 import sqlalchemy as sa
 
 from persist.domain.batch_size import BATCH_CHARACTERS, BatchSize
-from persist.domain.change import Change, Origin
-from persist.domain.collection import Collection
+from persist.domain.change import Change
 from persist.domain.errors import PersistError
-from persist.domain.record import Data, Record
+from persist.domain.record import Record
 from persist.storage.dialect import Dialect
-from persist.storage.journal import JournalWriter
 from persist.storage.layout import Layout
-from persist.storage.records import BATCH_ROWS, TableRecords
+from persist.storage.records import BATCH_ROWS
 from persist.storage.sql import Session
 
 Item = TypeVar("Item")
@@ -90,69 +88,9 @@ def name_of(record: Record) -> tuple[str, str]:
     return record.collection, record.id
 
 
-class NewData(NamedTuple):
-    """The new data of a record as text, and parsed if it is known already."""
-
-    text: str
-    parsed: Data | None = None
-
-
 def characters_of(change: Change) -> int:
     """Return the characters of the data of a change."""
     return len(change.record.text)
-
-
-def _characters(item: tuple[Record, NewData]) -> int:
-    record, new = item
-    return len(record.text) + len(new.text)
-
-
-class MigratedRecords:
-    """Writes records that came forward, one revision and one change each.
-
-    ``layout`` is that of the table and the type as they are after the migration. The
-    transaction is exclusive, so nobody waits for the journal's counter.
-    """
-
-    def __init__(
-        self,
-        layout: Layout,
-        session: Session[Dialect],
-        journal: JournalWriter,
-        origin: Origin,
-        now: str,
-    ) -> None:
-        self._type = layout.type
-        self._records = TableRecords(layout, session.cursor)
-        self._journal = journal
-        self._origin = origin
-        self._now = now
-        self._collections: dict[str, Collection] = {}
-
-    def write(self, records: Iterable[tuple[Record, NewData]]) -> Iterator[int]:
-        """Write the records and return the size of each batch."""
-        for batch in batched(records, _characters):
-            for record, new in batch:
-                self._records.load(record.workspace, (record.id,), (record,))
-                collection = self._collection(record.workspace)
-                collection.migrate(record, new.text, new.parsed)
-            self._records.release()
-            self._journal.flush()
-            yield len(batch)
-
-    def _collection(self, workspace: str) -> Collection:
-        found = self._collections.get(workspace)
-        if found is None:
-            found = Collection(
-                self._type,
-                workspace,
-                self._records,
-                self._journal,
-                self._origin,
-                self._now,
-            )
-            self._collections[workspace] = found
-        return found
 
 
 def batched(

@@ -107,6 +107,7 @@ def _by_table_and_workspace(jobs: FindJobs) -> list[FindJobs]:
     groups: dict[tuple[int, str], FindJobs] = {}
     for job in jobs:
         task = job.task
+        # By identity: requests may have found different versions of one collection.
         key = id(task.layout), task.workspace
         groups.setdefault(key, []).append(job)
     return list(groups.values())

@@ -114,6 +114,25 @@ class RecordSource:
         expected = json_type_of(compared_as)
         return json_type == constant(expected)
 
+    def number(self, field: Field, kind: FieldType) -> SqlExpression:
+        """Return a member as an integer or a double, ``kind``, to calculate with.
+
+        It is null if the value is of another type.
+        """
+        document, path = self._location(field)
+        if document is None:
+            member = self._column(field)
+        elif field.certain and field.type is not FieldType.ANY:
+            member = self.dialect.member(document, path, field.type)
+        else:
+            is_number = self.dialect.json_type(document, path) == constant("number")
+            if kind is FieldType.INTEGER:
+                is_integer = self.dialect.is_integer(document, path)
+                is_number = sa.and_(is_number, is_integer)
+            number = self.dialect.open_member(document, path, FieldType.NUMBER)
+            member = sa.case((is_number, number))
+        return sa.cast(member, COLUMN_TYPES[kind])
+
     def list_length(self, field: Field) -> sa.ColumnElement[int]:
         """Return the number of elements of a list."""
         document, path = self._document(field)
@@ -129,8 +148,13 @@ class RecordSource:
         return self.dialect.has_element(document, path, test)
 
     def indexed(self, field: Field) -> SqlExpression:
-        """Return the expression of an index over a member: text if its type is open."""
-        return self.key(field, FieldType.STRING)
+        """Return the expression of an index over a member: text if its type is open,
+        in the form in which it is compared."""
+        compared_as = FieldType.STRING
+        forms = _form_types(field)
+        if len(forms) == 1:
+            compared_as = forms[0]
+        return self.key(field, compared_as)
 
     def distinct(self, field: Field) -> SqlExpression:
         """Return the expression of a unique index over a member.
@@ -143,7 +167,28 @@ class RecordSource:
             return self.key(field)
         text = self.dialect.canonical_json(document, path)
         null = constant("null")
-        return sa.func.nullif(text, null)
+        value = sa.func.nullif(text, null)
+        forms = []
+        for kind in _form_types(field):
+            form = self._form(field, kind)
+            forms.append(form)
+        if not forms:
+            return value
+        return sa.func.coalesce(
+            *forms,
+            value,
+        )
+
+    def _form(
+        self,
+        field: Field,
+        kind: FieldType,
+    ) -> SqlExpression:
+        """Return the form of a member of several types as one of them, null
+        otherwise."""
+        key = self.key(field, kind)
+        guard = self.guard(field, kind)
+        return key if guard is None else sa.case((guard, key))
 
     def is_null(self, field: Field) -> SqlCondition:
         """Return whether a member is null or absent."""
@@ -189,6 +234,13 @@ class RecordSource:
         if len(field.path) == 1 and field.type in COLUMN_TYPES:
             return None, ()
         return column, field.path[1:]
+
+
+def _form_types(field: Field) -> list[FieldType]:
+    """Return the types of text that an open member is compared as by their form."""
+    if field.type is not FieldType.ANY:
+        return []
+    return [kind for kind in FORM_TYPES if kind in field.types]
 
 
 def _kind(

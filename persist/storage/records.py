@@ -11,15 +11,21 @@ from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
+from persist.domain.batch_size import BATCH_CHARACTERS
 from persist.domain.query import Query
 from persist.domain.record import Record
 from persist.storage import query_sql
+from persist.storage.dialect import PRIMARY_KEY
 from persist.storage.layout import Layout
 from persist.storage.record_source import RecordSource
+from persist.storage.result_size import of_records
 from persist.storage.sql import Clause, Compiled, Cursor, Row
 
 BATCH_ROWS = 500
 """Rows that one statement takes at most."""
+
+LOCKED_ROWS = 16
+"""Rows that are fetched before it is known how many characters they have."""
 
 Key = tuple[str, str]
 """Workspace and id."""
@@ -68,10 +74,13 @@ class TableRecords:
             "ids": layout.dialect.bound_list(sorted(unread)),
         }
         cursor = layout.by_ids_locked.run(self._cursor, values)
-        rows = cursor.fetchall()
+        rows, characters, ended = _locked(cursor)
+        if ended:
+            # The others are read one by one when they are asked for.
+            unread = {row[0] for row in rows}
         records = [layout.record(workspace, row) for row in rows]
         self.load(workspace, unread, records)
-        return sum(len(record.text) for record in records)
+        return characters
 
     def load(
         self,
@@ -142,14 +151,18 @@ class TableRecords:
             return
         writer = self._layout.writer
         rows = self._take_rows()
-        _run_checked(writer.delete, self._cursor, rows.deleted)
-        _run_checked(writer.update, self._cursor, rows.updated)
+        if rows.deleted:
+            _run_checked(writer.delete, self._cursor, rows.deleted)
+        if rows.updated:
+            _run_checked(writer.update, self._cursor, rows.updated)
         for batch in batches(rows.new):
             writer.insert(self._cursor, batch)
 
     def _take_rows(self) -> "_Rows":
         """Return the waiting changes as rows, by workspace and id."""
         rows = _Rows()
+        # In one order for all transactions, which would otherwise wait for each other
+        # in a circle.
         keys = sorted(self._dirty)
         self._dirty = {}
         for key in keys:
@@ -170,10 +183,12 @@ class TableRecords:
             if new_row is not None:
                 rows.new.append(new_row)
         elif new_row is None:
-            rows.deleted.append(_key(before))
+            key = _key(before)
+            rows.deleted.append(key)
         else:
-            row = (*new_row, *_key(before))
-            rows.updated.append(row)
+            key = _key(before)
+            changed = new_row[len(PRIMARY_KEY) :]
+            rows.updated.append((*changed, *key))
 
     def flush_exchanging(self) -> None:
         """Send what waits so that records may exchange unique values.
@@ -195,21 +210,30 @@ class TableRecords:
             after = self._present[key]
             self._stored[key] = after
             if after is not None:
+                # One by one: the driver does not say which row of many was refused.
                 self.refused = key
                 row = self._layout.row(after)
                 writer.insert(self._cursor, [row])
         self.refused = None
-
-    def release(self) -> None:
-        """Send what waits and forget what was read, so that memory stays flat."""
-        self.flush()
-        self.forget()
 
     def forget(self) -> None:
         """Drop what is remembered: the transaction went back to an earlier point."""
         self._stored.clear()
         self._present.clear()
         self._dirty.clear()
+
+
+def _locked(cursor: Cursor) -> tuple[list[Row], int, bool]:
+    """Return rows up to the characters of a batch, their number, and whether that is
+    why it stopped."""
+    rows: list[Row] = []
+    characters = 0
+    while batch := cursor.fetchmany(LOCKED_ROWS):
+        rows += batch
+        characters += of_records(batch)
+        if len(batch) == LOCKED_ROWS and characters > BATCH_CHARACTERS:
+            return rows, characters, True
+    return rows, characters, False
 
 
 def _key(record: Record) -> tuple[str, str, int]:
@@ -236,6 +260,7 @@ def _run_checked(
     was read."""
     for batch in batches(rows):
         changed = run(cursor, batch)
+        # The condition of each row has the revision that was read.
         if changed != len(batch):
             raise WriteLost
 

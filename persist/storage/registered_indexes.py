@@ -1,4 +1,4 @@
-"""Indexes of registered types, brought up to date at start.
+"""Indexes of registered types: they are created, and brought up to date at start.
 
 A release may index another expression of a member than the one before.
 """
@@ -8,14 +8,51 @@ import logging
 import sqlalchemy as sa
 from sqlalchemy.schema import CreateIndex
 
+from persist.domain.errors import UniqueViolation, Violation
 from persist.storage.catalog import Catalog
 from persist.storage.class_comparison import duplicates, own_indexes
 from persist.storage.dialect import Dialect
-from persist.storage.layout import Layout
+from persist.storage.exclusive import exclusive_connection
+from persist.storage.layout import Layout, indexes_by_name
 from persist.storage.sql import Session
-from persist.storage.table_versions import exclusive
 
 logger = logging.getLogger(__name__)
+
+
+def create_index(session: Session[Dialect], index: sa.Index) -> None:
+    """Create an index."""
+    create = CreateIndex(index)
+    session.execute(session.dialect.ddl(create))
+
+
+def check_unique(session: Session[Dialect], layout: Layout, index: sa.Index) -> None:
+    """Raise ``UniqueViolation`` with samples if stored records share a value.
+
+    The database would only say that the index cannot be created.
+    """
+    table = layout.table
+    expressions = list(index.expressions)
+    texts = [sa.type_coerce(expression, sa.Text()) for expression in expressions]
+    present = [text.is_not(None) for text in texts]
+    first = sa.func.min(table.c.id)
+    last = sa.func.max(table.c.id)
+    is_shared = sa.func.count() > sa.literal_column("1")
+    shared = (
+        sa.select(first, last)
+        .where(*present)
+        .group_by(*expressions)
+        .having(is_shared)
+        .limit(sa.literal_column("10"))
+    )
+    statement = session.dialect.compile(shared)
+    found = statement.run(session.cursor, {}).fetchall()
+    if found:
+        named = " and ".join(layout.unique[str(index.name)])
+        samples = [
+            Violation("/unique", f"{one} and {other} have the same {named}")
+            for one, other in found
+        ]
+        raise UniqueViolation(f"stored records share values of {named}", errors=samples)
 
 
 def update_registered_indexes(
@@ -38,7 +75,7 @@ def update_registered_indexes(
         return []
     engine = dialect.engine()
     try:
-        with exclusive(engine, dialect) as connection:
+        with exclusive_connection(engine, dialect) as connection:
             _refresh(dialect, catalog)
             for layout in _outdated(connection, catalog):
                 _replace(connection, layout)
@@ -71,18 +108,14 @@ def _outdated(connection: sa.Connection, catalog: Catalog) -> list[Layout]:
         layout
         for name, layout in sorted(catalog.layouts.items())
         if not catalog.is_typed(name)
-        and own_indexes(connection, layout) != _expected(layout).keys()
+        and own_indexes(connection, layout) != indexes_by_name(layout.table).keys()
     ]
-
-
-def _expected(layout: Layout) -> dict[str, sa.Index]:
-    return {str(index.name): index for index in layout.table.indexes}
 
 
 def _replace(connection: sa.Connection, layout: Layout) -> None:
     present = own_indexes(connection, layout)
-    expected = _expected(layout)
-    for name, index in sorted(expected.items()):
+    expected = indexes_by_name(layout.table)
+    for name, index in expected.items():
         if name in present:
             continue
         if index.unique and duplicates(connection, layout, index):

@@ -7,12 +7,12 @@ between.
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, replace
-from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.schema import CreateIndex, CreateTable, DropIndex, DropTable
+from sqlalchemy.schema import DropIndex, DropTable
 
 from persist.domain.change import Origin
 from persist.domain.errors import (
@@ -21,8 +21,6 @@ from persist.domain.errors import (
     EntityTypeNotFound,
     InvalidSchema,
     PersistError,
-    UniqueViolation,
-    Violation,
 )
 from persist.domain.identifiers import COLLECTION_NAME
 from persist.entity_types.definition import refuse
@@ -31,8 +29,12 @@ from persist.storage.database import Database
 from persist.storage.definitions import StoredDefinition, current_of, plan_steps
 from persist.storage.dialect import Dialect
 from persist.storage.evolution import Evolution
-from persist.storage.layout import Layout, layout_of
+from persist.storage.layout import Layout, indexes_by_name
 from persist.storage.record_reader import refusal
+from persist.storage.registered_indexes import (
+    check_unique,
+    create_index,
+)
 from persist.storage.registration_plan import (
     Action,
     RegistrationPlan,
@@ -40,7 +42,13 @@ from persist.storage.registration_plan import (
     plan_registration,
 )
 from persist.storage.staging import Staging
+from persist.storage.table_building import (
+    create_table,
+    drop_unused_tables,
+    retire_table,
+)
 from persist.storage.unit_of_work import UnitOfWork
+from persist.storage.writer import Isolation
 
 logger = logging.getLogger(__name__)
 
@@ -87,25 +95,36 @@ class Registration:
         for location, detail in plan.warnings[:LOGGED_WARNINGS]:
             logger.warning("%s: %s %s", name, location, detail)
         try:
-            return await asyncio.to_thread(self._prepare, plan, staging, origin)
+            prepared = await asyncio.to_thread(self._prepare, plan)
+            if plan.action is Action.EVOLVE:
+                await self._stage(prepared, staging, origin)
         except PersistError:
             raise
         except Exception as error:
             raise refusal(self._database.dialect, error) from error
+        return prepared
+
+    @asynccontextmanager
+    async def staging(self) -> AsyncIterator[Staging]:
+        """Give the staging of a registration, and drop the tables that are no longer
+        used after it."""
+        dialect = self._database.dialect
+        staging = Staging(dialect)
+        try:
+            with closing(staging):
+                yield staging
+        finally:
+            if staging.builds:
+                await asyncio.to_thread(drop_unused_tables, dialect)
 
     def _check_name(self, name: str, definition: object) -> None:
-        if not COLLECTION_NAME.fullmatch(name):
-            raise InvalidSchema(
-                f"{name[:80]!r} cannot name a collection: {COLLECTION_NAME.pattern}"
-            )
+        check_name(name)
         if self._database.catalog.is_typed(name):
             raise CollectionIsTyped(f"{name} is defined in code; choose another name")
         if isinstance(definition, dict) and definition.get("name", name) != name:
             raise refuse(("name",), f"the definition is of another name than {name}")
 
-    def _prepare(
-        self, plan: RegistrationPlan, staging: Staging, origin: Origin
-    ) -> "Prepared":
+    def _prepare(self, plan: RegistrationPlan) -> "Prepared":
         dialect = self._database.dialect
         if plan.action is Action.NOTHING:
             return Prepared(dialect, plan)
@@ -116,11 +135,24 @@ class Registration:
             before = catalog.layout_of(replace(plan.current, steps=steps))
         after = registered_layout(_with_table(plan.target), dialect, plan.schemas)
         catalog.offer(plan.target, after.type)
-        evolution = None
-        if plan.action is Action.EVOLVE and before is not None:
-            evolution = Evolution(staging, before, after, origin)
-            evolution.stage()
-        return Prepared(dialect, plan, before, after, evolution)
+        return Prepared(dialect, plan, before, after)
+
+    async def _stage(
+        self, prepared: "Prepared", staging: Staging, origin: Origin
+    ) -> None:
+        """Fill the next table of a type with its records as they evolve. Raises
+        ``MigrationRequired`` and ``UniqueViolation``."""
+        before = prepared.before
+        after = prepared.after
+        assert before is not None
+        assert after is not None
+        await asyncio.to_thread(staging.begin_building)
+        new = await self._database.write(
+            lambda work: create_table(work.session, after.type),
+            isolation=Isolation.SEPARATE,
+        )
+        prepared.evolution = Evolution(staging, before, new, origin)
+        await asyncio.to_thread(prepared.evolution.stage)
 
     def delete(self, name: str) -> Callable[[UnitOfWork], None]:
         """Return the operation that deletes a type whose collection is empty.
@@ -134,6 +166,14 @@ class Registration:
             )
 
         return lambda work: _delete(work, name)
+
+
+def check_name(name: str) -> None:
+    """Raise ``InvalidSchema`` if a name cannot be that of a collection."""
+    if not COLLECTION_NAME.fullmatch(name):
+        raise InvalidSchema(
+            f"{name[:80]!r} cannot name a collection: {COLLECTION_NAME.pattern}"
+        )
 
 
 def _delete(work: UnitOfWork, name: str) -> None:
@@ -167,25 +207,25 @@ class Prepared:
         plan: RegistrationPlan,
         before: Layout | None = None,
         after: Layout | None = None,
-        evolution: Evolution | None = None,
     ) -> None:
         self.plan = plan
+        self.before = before
+        self.after = after
+        self.evolution: Evolution | None = None
         self._dialect = dialect
-        self._before = before
-        self._after = after
-        self._evolution = evolution
 
     def run(self, work: UnitOfWork) -> Registered:
         """Do it. Raises ``Stale`` if the definitions changed since it was prepared."""
         target = self.plan.target
+        # Everything was prepared for these versions.
         if work.definitions.versions(target.name) != self.plan.versions:
             raise Stale
         migrated = 0
-        match self.plan.action, self._before, self._after:
+        match self.plan.action, self.before, self.after:
             case Action.CREATE, _, Layout() as after:
                 self._create(work, target, after)
-            case Action.EVOLVE, _, Layout() as after if self._evolution:
-                migrated = self._evolve(work, target, after, self._evolution)
+            case Action.EVOLVE, Layout() as before, _ if self.evolution:
+                migrated = self._evolve(work, target, before, self.evolution)
             case Action.AMEND, Layout() as before, Layout() as after:
                 self._amend(work, target, before, after)
         return Registered(self.plan, migrated)
@@ -196,32 +236,26 @@ class Prepared:
         target: StoredDefinition,
         after: Layout,
     ) -> None:
-        name = work.definitions.next_table()
-        table = layout_of(after.type, self._dialect, table_name=name).table
-        self._ddl(work, CreateTable(table), *map(CreateIndex, _sorted(table)))
+        table = create_table(work.session, after.type).table
+        for index in indexes_by_name(table).values():
+            create_index(work.session, index)
         work.definitions.add(
-            target.name, target.schema_version, target.definition, name
+            target.name, target.schema_version, target.definition, table.name
         )
 
     def _evolve(
         self,
         work: UnitOfWork,
         target: StoredDefinition,
-        after: Layout,
+        before: Layout,
         evolution: Evolution,
     ) -> int:
-        """Store the migrated records in a table of another name.
-
-        A process that reads by the old version then gets an error and no wrong data.
-        """
-        name = work.definitions.next_table()
-        new = layout_of(after.type, self._dialect, table_name=name)
-        self._ddl(work, CreateTable(new.table))
-        migrated = evolution.store(work, new.table)
-        self._create_indexes(work, new, _sorted(new.table))
-        work.session.execute(f"DROP TABLE {target.table_name}")
+        """Have the migrated records, which are in another table, replace the others."""
+        migrated = evolution.store(work)
+        _, _, number = before.table.name.rpartition("_")
+        retire_table(work.session, before.table.name, number)
         work.definitions.add(
-            target.name, target.schema_version, target.definition, name
+            target.name, target.schema_version, target.definition, evolution.table_name
         )
         return migrated
 
@@ -232,65 +266,15 @@ class Prepared:
         before: Layout,
         after: Layout,
     ) -> None:
-        old = _named(before.table)
-        new = _named(after.table)
-        self._ddl(
-            work, *(DropIndex(index) for name, index in old.items() if name not in new)
-        )
-        self._create_indexes(
-            work, after, [index for name, index in new.items() if name not in old]
-        )
-        work.definitions.amend(target.name, target.schema_version, target.definition)
-
-    def _create_indexes(
-        self,
-        work: UnitOfWork,
-        after: Layout,
-        indexes: Sequence[sa.Index],
-    ) -> None:
-        for index in indexes:
+        old = indexes_by_name(before.table)
+        new = indexes_by_name(after.table)
+        for name, index in old.items():
+            if name not in new:
+                work.session.execute(self._dialect.ddl(DropIndex(index)))
+        for name, index in new.items():
+            if name in old:
+                continue
             if index.unique:
-                self._check_unique(work, after, index)
-            self._ddl(work, CreateIndex(index))
-
-    def _check_unique(
-        self,
-        work: UnitOfWork,
-        after: Layout,
-        index: sa.Index,
-    ) -> None:
-        """Raise ``UniqueViolation`` with samples if stored records share a value."""
-        table = after.table
-        expressions = list(index.expressions)
-        present = [
-            sa.type_coerce(expression, sa.Text()).is_not(None)
-            for expression in expressions
-        ]
-        ids = (sa.func.min(table.c.id), sa.func.max(table.c.id))
-        shared = sa.select(*ids).where(*present).group_by(*expressions)
-        shared = shared.having(sa.func.count() > sa.literal_column("1")).limit(
-            sa.literal_column("10")
-        )
-        statement = self._dialect.compile(shared)
-        found = statement.run(work.session.cursor, {}).fetchall()
-        if found:
-            named = " and ".join(after.unique[str(index.name)])
-            samples = [
-                Violation("/unique", f"{one} and {other} have the same {named}")
-                for one, other in found
-            ]
-            raise UniqueViolation(
-                f"stored records share values of {named}", errors=samples
-            )
-
-    def _ddl(self, work: UnitOfWork, *elements: Any) -> None:
-        for element in elements:
-            work.session.execute(self._dialect.ddl(element))
-
-
-def _sorted(table: sa.Table) -> list[sa.Index]:
-    return sorted(table.indexes, key=lambda index: str(index.name))
-
-
-def _named(table: sa.Table) -> dict[str, sa.Index]:
-    return {str(index.name): index for index in _sorted(table)}
+                check_unique(work.session, after, index)
+            create_index(work.session, index)
+        work.definitions.amend(target.name, target.schema_version, target.definition)

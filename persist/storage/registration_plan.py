@@ -16,8 +16,10 @@ from persist.entity_types.definition import normal_form, refuse, source_of
 from persist.entity_types.from_schema import (
     Schemas,
     admit_definition,
+    check_commands,
     check_expressions,
     check_members,
+    check_results,
 )
 from persist.entity_types.json_schema.conversion import has_same_meaning
 from persist.storage.definitions import StoredDefinition, current_of, plan_steps
@@ -74,9 +76,11 @@ def plan_registration(
     """
     normal = normal_form(definition)
     current = current_of(versions)
+    # The cheap question first: files are read again at every start.
     if current is not None and _as_sent(current.definition) == _as_sent(normal):
         return RegistrationPlan(Action.NOTHING, versions, current)
     admitted = admit_definition(normal)
+    check_commands(admitted)
     plan = _planned(name, definition, admitted.definition, versions, source)
     return replace(plan, schemas=admitted.schemas, warnings=admitted.warnings)
 
@@ -93,6 +97,7 @@ def _planned(
     current = current_of(versions)
     if current is None:
         last = versions[-1].schema_version if versions else 0
+        # The versions of a deleted type go on counting: a snapshot may have them.
         number = max(asked or 1, last + 1)
         before = last or number - 1
         target = _target(name, number, normal, before, versions, unnumbered=unnumbered)
@@ -183,8 +188,9 @@ def _target(
     ``InvalidSchema`` if a list of steps leaves a gap.
     """
     steps = [{"from": before, "to": number, **step} for step in normal["steps"]]
-    _check_steps(steps, versions, unnumbered=unnumbered)
+    _check_steps(steps, versions, number, normal["schema"], unnumbered=unnumbered)
     has_first_step = any(step["from"] == before for step in steps)
+    # Every version leads to the next one, so that older data always has a way.
     if before and versions and not has_first_step:
         steps.append({"from": before, "to": number})
     definition = {**normal, "steps": steps}
@@ -199,10 +205,15 @@ def _target(
 def _check_steps(
     steps: Sequence[Mapping[str, Any]],
     versions: Iterable[StoredDefinition],
+    number: int,
+    schema: Mapping[str, Any],
     *,
     unnumbered: bool,
 ) -> None:
-    """Raise ``InvalidSchema`` if a step has a fault, whatever the other steps are."""
+    """Raise ``InvalidSchema`` if a step has a fault, whatever the other steps are.
+
+    The last one leads to ``schema``, that of version ``number``.
+    """
     schema_of = {
         version.schema_version: version.definition["schema"] for version in versions
     }
@@ -213,6 +224,8 @@ def _check_steps(
         start = step["from"]
         if start in schema_of:
             check_members(step, schema_of[start], location)
+            if step["to"] == number:
+                check_results(step, schema, location)
 
 
 def _check_chain(

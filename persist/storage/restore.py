@@ -5,7 +5,7 @@ record walks its plan and is validated. The transaction only looks for conflicts
 inserts.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,8 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 
 from persist.domain.change import Origin
 from persist.domain.errors import InvalidSnapshot, MigrationFailed
-from persist.domain.snapshot import Inspection, Manifest, lines_of
+from persist.domain.record import Json
+from persist.domain.snapshot import Manifest, lines_of
 from persist.domain.workspace import DEFAULT, Workspaces, check_in_workspace
 from persist.storage.catalog import Catalog, Stale
 from persist.storage.definitions import Definitions
@@ -27,7 +28,8 @@ from persist.storage.restore_writer import (
     OnConflict,
     RestoreWriter,
 )
-from persist.storage.snapshot_chunks import Pinned
+from persist.storage.snapshot_chunks import ReadTransaction
+from persist.storage.snapshots import Snapshots
 from persist.storage.staging import Staging
 from persist.storage.unit_of_work import UnitOfWork
 
@@ -48,7 +50,11 @@ class RestoreRequest:
 
 class Restore:
     """One restore: ``prepare`` in a thread, ``run`` in a transaction on the connection
-    of the staging."""
+    of the staging.
+
+    ``is_exclusive`` tells whether that transaction declares something or stores records
+    of several collections.
+    """
 
     def __init__(
         self,
@@ -58,6 +64,7 @@ class Restore:
         origin: Origin,
     ) -> None:
         self.manifest: Manifest = {}
+        self.is_exclusive = False
         self.writer = RestoreWriter(
             staging, request.on_conflict, request.snapshot, origin
         )
@@ -67,19 +74,19 @@ class Restore:
         self._request = request
         self._target_of: dict[str, RestoreTarget] = {}
 
-    def prepare(self, content: Iterable[bytes]) -> None:
+    def prepare(self, snapshots: Snapshots) -> None:
         """Verify the snapshot; bring forward, validate and stage every record.
 
         Raises ``MigrationFailed`` with the failing records, ``RestoreConflict``,
         ``InvalidSnapshot``, ``InvalidSchema`` for a faulty ``plan``,
         ``WorkspaceNotFound`` and ``CollectionNotInWorkspace``.
         """
-        self.writer.stage(self._dialect, self._rows(content))
+        self.writer.stage(self._dialect, self._rows(snapshots))
 
-    def _rows(self, content: Iterable[bytes]) -> Iterator[IncomingRow]:
+    def _rows(self, snapshots: Snapshots) -> Iterator[IncomingRow]:
         failures = RecordFailures(LISTED_FAULTS)
         converted = bring_forward(
-            self._records(content),
+            self._records(snapshots),
             self._row,
             lambda record: (record["collection"], record["id"]),
             failures,
@@ -94,10 +101,10 @@ class Restore:
                 failures=failures.as_json(),
             )
 
-    def _records(self, content: Iterable[bytes]) -> Iterator[Mapping[str, Any]]:
-        """Return the records of a content that is verified meanwhile."""
-        inspection = Inspection()
-        for line in lines_of(content):
+    def _records(self, snapshots: Snapshots) -> Iterator[Mapping[str, Any]]:
+        """Return the records of the snapshot, which is verified meanwhile."""
+        inspection = snapshots.inspection(self._request.snapshot)
+        for line in lines_of(snapshots.content(self._request.snapshot)):
             record = inspection.read(line)
             if not self.manifest:
                 self._open(inspection.manifest)
@@ -109,16 +116,21 @@ class Restore:
                     f"the manifest does not know the collection {name}"
                 )
             yield record
+        # Only now is it known that the content is that of its hash: nothing is stored
+        # before the last line was read.
         inspection.finish()
 
     def _open(self, manifest: Manifest) -> None:
         self.manifest = manifest
-        self._undeclared(self._catalog.workspaces)
-        with Pinned(self._dialect) as session:
+        undeclared = self._undeclared(self._catalog.workspaces)
+        with ReadTransaction(self._dialect) as session:
             finder = TargetFinder(self._dialect, self._catalog, Definitions(session))
             self._target_of = finder.find(manifest, self._request.plan)
+        is_new = False
         for target in self._target_of.values():
-            self.writer.know(target.layout, has_table=not target.versions)
+            self.writer.add_collection(target.layout, has_table=not target.versions)
+            is_new = is_new or bool(target.versions)
+        self.is_exclusive = bool(undeclared) or is_new or len(self._target_of) > 1
 
     def _workspace(self, taken: Mapping[str, Any]) -> str:
         """Return the workspace that a record or an entry is restored into."""
@@ -149,13 +161,16 @@ class Restore:
         target = self._target_of[record["collection"]]
         return target.row(record, self._workspace(record))
 
-    def run(self, work: UnitOfWork) -> dict[str, Any]:
+    def run(self, work: UnitOfWork) -> Json:
         """Store everything and return the report.
 
         Raises what ``_undeclared`` does, ``RestoreConflict``, ``UniqueViolation``, and
         ``Stale`` if a type changed since ``prepare``.
         """
+        # Once more: workspaces may have changed while the records were staged.
         undeclared = self._undeclared(work.workspaces)
+        if undeclared and not self.is_exclusive:
+            raise Stale
         for workspace, collections in undeclared.items():
             work.declare_workspace(workspace, collections)
         layouts = {
@@ -187,6 +202,7 @@ class Restore:
             if not work.is_current(entity_type):
                 raise Stale
             return target.layout
+        # The plan of the records was made from these versions.
         if work.definitions.versions(entity_type.name) != list(target.stored):
             raise Stale
         table = work.definitions.next_table()
@@ -196,7 +212,7 @@ class Restore:
                 work.definitions.add(
                     version.name, version.schema_version, version.definition, table
                 )
-        work.definitions.readmit(entity_type.name, entity_type.schema_version, table)
+        work.definitions.reactivate(entity_type.name, entity_type.schema_version, table)
         return self._created(
             work, layout_of(entity_type, self._dialect, table_name=table)
         )

@@ -4,10 +4,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from persist.domain.canonical_json import same_json_text
 from persist.domain.entity_type import EntityType, Kind
 from persist.domain.errors import InvalidSchema, MigrationFailed
 from persist.domain.migration import MigrationPlan
-from persist.domain.record import canonical_text, dumps, json_equal
+from persist.domain.record import Data, Json, canonical_text, dumps
 from persist.domain.snapshot import Manifest
 from persist.entity_types.definition import check_step, normal_form, refuse
 from persist.entity_types.from_schema import plan_of
@@ -46,6 +47,7 @@ class RestoreTarget:
         version = record["schema_version"]
         self._check_version(version)
         steps = self.plan.chain(version)
+        # Steps may change the data itself, so it is compared as text.
         before = dumps(record["data"]) if steps else ""
         data = entity_type.bring_forward(version, record["data"], self.plan)
         text = dumps(data)
@@ -59,7 +61,7 @@ class RestoreTarget:
             record["created_at"],
             record["updated_at"],
             text,
-            changed=bool(steps) and not json_equal(before, text, data),
+            changed=bool(steps) and _differs(before, text, data),
             parsed=data,
         )
 
@@ -73,7 +75,7 @@ class RestoreTarget:
                 f" /entity-types/{entity_type.name} with the later definition"
             )
 
-    def report(self) -> dict[str, Any]:
+    def report(self) -> Json:
         """Return the collection's part of the report."""
         versions = {
             str(version): count for version, count in sorted(self.from_versions.items())
@@ -83,6 +85,17 @@ class RestoreTarget:
             "from_versions": versions,
             "to_version": self.layout.type.schema_version,
         }
+
+
+def _differs(before: str, after: str, data: Data) -> bool:
+    """Return whether two texts of ``dumps`` are different JSON; ``data`` is the value
+    of ``after``.
+
+    Equal data may come out of a step that was written for other records: those keep
+    their revision.
+    """
+    # Another order of members changes no length.
+    return len(before) != len(after) or not same_json_text(before, after, data)
 
 
 class TargetFinder:
@@ -109,6 +122,7 @@ class TargetFinder:
         found: dict[str, RestoreTarget] = {}
         for entry in manifest["collections"]:
             name = entry["name"]
+            # One for all workspaces of a collection.
             target = found.get(name) or self._target(entry, planned=name in plans)
             if name in plans:
                 version = target.layout.type.schema_version
@@ -156,11 +170,16 @@ class TargetFinder:
         here = {version.schema_version: version for version in stored}
         for version in taken:
             _check_same(version, here.get(version.schema_version))
+        # Versions of a deleted type are still known here, and are the same
+        # (``_check_same``).
         merged = {version.schema_version: version for version in taken} | here
         versions = [merged[number] for number in sorted(merged)]
         steps = plan_steps(version.definition["steps"] for version in versions)
         layout = registered_layout(
-            replace(versions[-1], table_name="document_new", steps=steps), self._dialect
+            # The table has its number only in the transaction; until then no statement
+            # names it.
+            replace(versions[-1], table_name="document_new", steps=steps),
+            self._dialect,
         )
         return RestoreTarget(layout, layout.type.plan, versions, stored)
 

@@ -6,13 +6,13 @@ meanwhile are decided again; the last of them in the transaction that stores all
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import closing
 from enum import Enum, StrEnum
 from itertools import groupby
 from typing import NamedTuple
 
 import sqlalchemy as sa
 
+from persist.domain.canonical_json import same_json_text
 from persist.domain.change import Change, Operation, Origin
 from persist.domain.errors import (
     RecordExists,
@@ -20,14 +20,14 @@ from persist.domain.errors import (
     UniqueViolation,
     Violation,
 )
-from persist.domain.record import Data, Record, json_equal
+from persist.domain.record import Data, Record
 from persist.storage.catch_up import CatchUp
 from persist.storage.dialect import Dialect, Failure
 from persist.storage.journal import last_revisions
 from persist.storage.layout import Layout
 from persist.storage.record_migration import RecordFailures, batched
 from persist.storage.sql import Inserter, Session, Statement
-from persist.storage.staged_changes import temporary
+from persist.storage.staged_changes import STAGED_TWICE, temporary
 from persist.storage.staging import Staging, refusing
 from persist.storage.unit_of_work import UnitOfWork
 
@@ -53,10 +53,14 @@ class Decision(StrEnum):
     REFUSED = "refused"
 
 
+STORED = (Decision.CREATED, Decision.OVERWRITTEN)
+"""Decisions by which a record is stored."""
+
+
 class IncomingRow(NamedTuple):
     """A record on its way into the database.
 
-    ``changed`` tells whether a migration step made other data of it. ``parsed`` is the
+    ``changed`` tells whether a migration step changed its data. ``parsed`` is the
     value of ``text`` if it is known already.
     """
 
@@ -160,7 +164,7 @@ class RestoreWriter:
         self._twice = RecordFailures(LISTED_FAULTS)
         self._catch_up = CatchUp(staging, self._stage_again, self._layouts.keys())
 
-    def know(self, layout: Layout, *, has_table: bool) -> None:
+    def add_collection(self, layout: Layout, *, has_table: bool) -> None:
         """Take the layout of a collection that records come for."""
         name = layout.type.name
         self._layouts[name] = layout
@@ -172,29 +176,29 @@ class RestoreWriter:
 
         Raises ``RestoreConflict`` with the records that exist already.
         """
-        with (
-            refusing(dialect),
-            closing(dialect.connect()) as connection,
-        ):
+        self._stage_all(dialect, rows)
+        # Not batch by batch, for which each change would have to go into an index.
+        session = self._staging.session
+        for name, record_id in session.rows(STAGED_TWICE, limit=LISTED_FAULTS):
+            self._comes_twice(name, record_id)
+
+    def _stage_all(self, dialect: Dialect, rows: Iterable[IncomingRow]) -> None:
+        with self._catch_up.reading() as reader:
             self._staging.open()
-            create = temporary(dialect, INCOMING)
-            self._staging.session.execute(create)
-            reader = Session(dialect, connection.cursor())
-            reader.execute(dialect.begin_read)
-            self._catch_up.begin(reader)
+            self._staging.session.execute(temporary(dialect, INCOMING))
             for batch in batched(rows, _characters_of):
                 with self._staging.transaction():
                     self._stage_batch(reader, batch)
-            reader.execute("ROLLBACK")
             self._check_conflicts()
+            # For catching up only: filling an indexed table takes longer.
             self._staging.session.execute(INDEX_INCOMING)
-            self._catch_up.run(reader)
 
     def _stage_batch(
         self,
         reader: Session[Dialect],
         rows: Iterable[IncomingRow],
     ) -> None:
+        # A snapshot has them by collection and workspace, so that groups are few.
         for (name, workspace), group in groupby(rows, key=lambda row: row[:2]):
             self._stage_rows(reader, name, workspace, list(group))
 
@@ -215,13 +219,13 @@ class RestoreWriter:
             ids=reader.dialect.bound_list(ids),
         )
         revisions: Mapping[str, int] = dict(last)
+        decisions = [self._decide(row, current.get(row.id)) for row in rows]
+        self.counts.update(decisions)
         incoming = []
         stored = []
-        for row in rows:
-            decision = self._decide(row, current.get(row.id))
-            self.counts[decision] += 1
+        for row, decision in zip(rows, decisions, strict=True):
             incoming.append((*row[:-1], decision.value))
-            if decision in (Decision.CREATED, Decision.OVERWRITTEN):
+            if decision in STORED:
                 stored.append(row)
         session = self._staging.session
         session.insert(INSERT_INCOMING, incoming)
@@ -234,6 +238,7 @@ class RestoreWriter:
         workspace: str,
         ids: Sequence[str],
     ) -> dict[str, Record]:
+        # A registered type that the transaction will create.
         if name in self._without_table:
             return {}
         layout = self._layouts[name]
@@ -255,7 +260,8 @@ class RestoreWriter:
             )
             self._conflicts.add(row.collection, row.id, exists)
             return Decision.REFUSED
-        if json_equal(current.text, row.text):
+        # No change without a difference: the revision and the history stay.
+        if same_json_text(current.text, row.text):
             return Decision.UNCHANGED
         return Decision.OVERWRITTEN
 
@@ -268,15 +274,11 @@ class RestoreWriter:
     ) -> None:
         layout = self._layouts[name]
         version = layout.type.schema_version
-        staged_rows = self._staging.rows(layout)
-        staged = staged_rows.staged_ids(workspace, [row.id for row in rows])
+        staged = set()
         changes = []
         for row in rows:
             if row.id in staged:
-                twice = RecordExists(
-                    "this id comes twice for the workspace it is restored into"
-                )
-                self._twice.add(name, row.id, twice)
+                self._comes_twice(name, row.id)
                 continue
             staged.add(row.id)
             last = revisions.get(row.id, 0)
@@ -289,6 +291,13 @@ class RestoreWriter:
             )
             changes.append(change)
         self._staging.add(layout, changes)
+
+    def _comes_twice(self, name: str, record_id: str) -> None:
+        """Note an id that the snapshot has in several workspaces, restored into one."""
+        twice = RecordExists(
+            "this id comes twice for the workspace it is restored into"
+        )
+        self._twice.add(name, record_id, twice)
 
     def _stage_again(
         self,
@@ -307,13 +316,15 @@ class RestoreWriter:
         found = session.rows(incoming_of, **values)
         rows = []
         for decision, *columns in found:
+            # They are counted again with their new decision.
             self.counts[Decision(decision)] -= 1
             rows.append(IncomingRow(*columns))
         if not rows:
             return
-        session.run(delete_incoming, **values)
-        self._staging.replace(self._layouts[name], workspace, ids, ())
-        self._stage_rows(reader, name, workspace, rows)
+        with self._staging.transaction():
+            session.run(delete_incoming, **values)
+            self._staging.replace(self._layouts[name], workspace, ids, ())
+            self._stage_rows(reader, name, workspace, rows)
 
     def store(
         self,
@@ -322,20 +333,28 @@ class RestoreWriter:
     ) -> None:
         """Store the records with their changes; ``layouts`` are the tables they go to.
 
+        The transaction is exclusive if there are several: others lock them in another
+        order.
+
         Raises ``RestoreConflict``, ``UniqueViolation``, for which ``refusal`` has the
         records, and ``Stale`` if a transaction before this one failed.
         """
+        for layout in layouts.values():
+            layout.dialect.lock_table(work.session.cursor, layout.table.name)
         self._catch_up.finish(work.session)
         self._check_conflicts()
         self._check_twice()
         tables = {name: layout.table for name, layout in layouts.items()}
         try:
+            # Removed before any is inserted: two records may exchange a unique value.
             if self.counts[Decision.OVERWRITTEN]:
                 self._staging.remove_stored(tables)
-            self._staging.store(work, tables)
+            self._staging.store(work.journal, tables)
         except Exception as error:
             if work.session.dialect.failure(error) is not Failure.UNIQUE:
                 raise
+            # Which ones they are is looked for after the transaction, so that others
+            # need not wait for it (``refusal``).
             raise UniqueViolation("other records have the unique values") from error
 
     def totals(self) -> tuple[int, int, int]:

@@ -3,12 +3,8 @@
 from collections.abc import Callable, Sequence
 from operator import itemgetter
 
-from persist.storage.journal import HISTORY
+from persist.storage.journal_rows import DATA, PAYLOAD
 from persist.storage.sql import Cursor, Row
-from persist.storage.tables import JOURNAL
-
-DATA = HISTORY.index(JOURNAL.c.data)
-PAYLOAD = HISTORY.index(JOURNAL.c.payload)
 
 PAGE_CHARACTERS = 8_388_608
 """Characters of a page."""
@@ -45,9 +41,9 @@ def fetch(
     """Return the rows of a query until they have more than ``maximum`` characters, and
     whether that is why it stopped. The ``first`` are fetched at once.
 
-    Rows with the same value of the column ``key`` are never separated. There are always
-    all rows of one key other than ``known``, which the page before had, and the row
-    after them.
+    A page ends between two values of the column ``key``, and has at least the rows of
+    the first value that is not ``known``, with which the page before ended. The row
+    that follows is returned too.
     """
     rows: list[Row] = []
     total = 0
@@ -82,7 +78,7 @@ def _end(
 
 
 def fitting(rows: Sequence[Row], size: int, characters: Characters) -> int:
-    """Return how many of the rows make a page of at maximum ``size``: those before the
+    """Return how many of the rows make a page of at most ``size``: those before the
     one at which ``fetch`` ends."""
     rows = rows[:size]
     if characters(rows) <= PAGE_CHARACTERS:

@@ -2,14 +2,18 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import Executor, Future, wait
 from typing import Any, TypeVar
 
 from persist.domain.batch_size import BatchSize
+from persist.domain.query import Query
+from persist.storage import query_sql
 from persist.storage.dialect import Dialect
+from persist.storage.record_source import RecordSource
+from persist.storage.records import page_statement
 from persist.storage.result_size import of_records
-from persist.storage.sql import Compiled, Connection, Cursor, Row
+from persist.storage.sql import Connection, Cursor, Row
 
 logger = logging.getLogger(__name__)
 
@@ -44,12 +48,11 @@ class RowStream:
         future = asyncio.wrap_future(running)
         return await future
 
-    def open(
-        self,
-        statement: Compiled,
-        values: Mapping[str, object],
-    ) -> None:
-        """Run the query, in a transaction that sees one moment."""
+    def open(self, source: RecordSource, workspace: str, query: Query) -> None:
+        """Run a query, in a transaction that sees one moment."""
+        statement = page_statement(source, query)
+        values = query_sql.values(source, workspace, query)
+        # Of its own, because its client may read slowly.
         connection = self._dialect.connect()
         self._connection = connection
         connection.execute(self._dialect.begin_read)
@@ -83,6 +86,8 @@ class RowStream:
 
     def _interrupt(self, running: Future[object]) -> None:
         """Cancel the query until the thread that runs it has returned."""
+        # Again and again: the thread may be between two statements, where nothing can
+        # be interrupted.
         while not running.done():
             if self._connection is not None:
                 self._dialect.cancel(self._connection)

@@ -1,6 +1,5 @@
 """Seals: every transaction ends with hashes over its changes (``domain.seal``)."""
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -9,14 +8,16 @@ import sqlalchemy as sa
 
 from persist.domain.canonical_json import json_sha256
 from persist.domain.change import Operation
+from persist.domain.record import parse_data
 from persist.domain.seal import (
     MAX_SEAL_CHANGES,
-    Leaf,
     Seal,
+    leaf_hash,
     merkle_root,
-    seal_with_root,
+    seal_over,
 )
 from persist.storage.dialect import Dialect
+from persist.storage.journal_rows import LEAF_COLUMNS, leaf_of
 from persist.storage.sql import Inserter, Row, Session, Statement, big_integer
 from persist.storage.tables import JOURNAL, JOURNAL_FIRST, JOURNAL_HEAD, SEALS
 
@@ -31,34 +32,11 @@ MOVE_HEAD = Statement(
 )
 """Note the last seal, which the next transaction builds on."""
 
-LEAF_COLUMNS = (
-    JOURNAL.c.seq,
-    JOURNAL.c.at,
-    JOURNAL.c.workspace,
-    JOURNAL.c.collection,
-    JOURNAL.c.id,
-    JOURNAL.c.revision,
-    JOURNAL.c.schema_version,
-    JOURNAL.c.operation,
-    JOURNAL.c.command,
-    JOURNAL.c.actor,
-    JOURNAL.c.request_id,
-    # As text, whatever the connection makes of JSON.
-    sa.cast(JOURNAL.c.payload, sa.Text).label("payload"),
-    sa.cast(JOURNAL.c.data, sa.Text).label("data"),
-    JOURNAL.c.payload_sha256,
-    JOURNAL.c.data_sha256,
-    JOURNAL.c.hash,
-)
-"""The columns that a leaf is computed from, and its stored hash."""
-
-HASH_COLUMN = LEAF_COLUMNS.index(JOURNAL.c.hash)
-
 CHANGES_TO_SEAL = Statement(
     sa.select(*LEAF_COLUMNS)
     .where(
-        JOURNAL.c.seq >= big_integer("start"),
-        JOURNAL.c.seq <= big_integer("upto"),
+        JOURNAL.c.seq >= big_integer("first"),
+        JOURNAL.c.seq <= big_integer("last"),
     )
     .order_by(JOURNAL.c.seq)
 )
@@ -79,6 +57,7 @@ LAST_SEAL = Statement(
         JOURNAL_HEAD.c.sealed_seq, JOURNAL_HEAD.c.seal_hash, JOURNAL_HEAD.c.sealed_at
     )
 )
+"""Select what the journal's counter says of the last seal."""
 
 SEAL_COLUMNS = (
     SEALS.c.first_seq,
@@ -99,6 +78,7 @@ SEALS_AFTER = Statement(
 NEWEST_SEAL = Statement(
     sa.select(*SEAL_COLUMNS).order_by(SEALS.c.seq.desc()).limit(sa.literal_column("1"))
 )
+"""Select the last seal."""
 
 SEALED_BY = Statement(
     sa.select(SEALS.c.seq)
@@ -111,15 +91,12 @@ SEALED_BY = Statement(
 LEAF_HASHES = Statement(
     sa.select(JOURNAL.c.hash)
     .where(
-        JOURNAL.c.seq >= big_integer("start"),
-        JOURNAL.c.seq <= big_integer("upto"),
+        JOURNAL.c.seq >= big_integer("first"),
+        JOURNAL.c.seq <= big_integer("last"),
     )
     .order_by(JOURNAL.c.seq)
 )
-
-
-_parsed = json.JSONDecoder().decode
-"""Return the value of a JSON text, as ``json.loads`` does in more time."""
+"""Select the hashes of a range of changes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,17 +120,15 @@ class SealWriter:
         self._head: SealedHead | None = None
         self._leaves: list[bytes] = []
 
-    @property
-    def has_begun(self) -> bool:
-        """Whether ``begin`` was called."""
-        return self._head is not None
-
     def begin(self, head: SealedHead, first_seq: int) -> None:
         """Start after the last seal, as the journal's counter has it.
 
-        Changes before ``first_seq`` without a seal are sealed first: a release before
-        this one may have written them.
+        Later calls do nothing: the seals of one transaction follow one another. Changes
+        before ``first_seq`` without a seal are sealed first: a release before this one
+        may have written them.
         """
+        if self._head is not None:
+            return
         self._head = head
         last_unsealed = first_seq - 1
         if head.seq < last_unsealed:
@@ -164,7 +139,7 @@ class SealWriter:
         """Add the hashes of the next changes; those that fill a seal are sealed."""
         self._leaves += leaves
         while len(self._leaves) >= MAX_SEAL_CHANGES:
-            self._seal_leaves(self._leaves[:MAX_SEAL_CHANGES])
+            self._seal(MAX_SEAL_CHANGES, merkle_root(self._leaves[:MAX_SEAL_CHANGES]))
             del self._leaves[:MAX_SEAL_CHANGES]
 
     def add_roots(self, roots: Iterable[tuple[int, bytes]]) -> None:
@@ -185,8 +160,8 @@ class SealWriter:
             sealed_at=self._head.at,
         )
 
-    def seal_stored(self, upto: int) -> Iterator[int]:
-        """Seal the changes that are stored without a seal.
+    def seal_stored(self, newest: int) -> Iterator[int]:
+        """Seal the stored changes that have no seal, up to the ``seq`` ``newest``.
 
         Yields after each seal how far it came.
         """
@@ -195,67 +170,38 @@ class SealWriter:
         journal_begin = self._session.value(JOURNAL_BEGIN)
         start = max(self._head.seq + 1, journal_begin)
         self._head = replace(self._head, seq=start - 1)
-        for first in range(start, upto + 1, MAX_SEAL_CHANGES):
-            last = min(first + MAX_SEAL_CHANGES - 1, upto)
-            rows = self._session.rows(CHANGES_TO_SEAL, start=first, upto=last)
+        for first in range(start, newest + 1, MAX_SEAL_CHANGES):
+            last = min(first + MAX_SEAL_CHANGES - 1, newest)
+            rows = self._session.rows(CHANGES_TO_SEAL, first=first, last=last)
             leaves = []
             for row in rows:
-                leaf_hash = leaf_of(row).hash()
-                leaves.append(leaf_hash)
-                self._session.run(STORE_HASH, change_seq=row[0], leaf_hash=leaf_hash)
-            self._seal_leaves(leaves)
+                hashed = leaf_hash(leaf_of(row))
+                leaves.append(hashed)
+                self._session.run(STORE_HASH, change_seq=row[0], leaf_hash=hashed)
+            self._seal(len(leaves), merkle_root(leaves))
             yield last
 
     def _seal_rest(self) -> None:
         if self._leaves:
-            self._seal_leaves(self._leaves)
+            self._seal(len(self._leaves), merkle_root(self._leaves))
             self._leaves = []
-
-    def _seal_leaves(self, leaves: Sequence[bytes]) -> None:
-        self._seal(len(leaves), merkle_root(leaves))
 
     def _seal(self, count: int, root: bytes) -> None:
         assert self._head is not None
         # The clock may go back, the time of a seal does not.
         at = max(self._now, self._head.at)
         first_seq = self._head.seq + 1
-        seal = seal_with_root(self._head.hash, first_seq, at, count, root)
+        seal = seal_over(self._head.hash, first_seq, at, count, root)
         row = (seal.seq, seal.first_seq, seal.at, seal.root, seal.hash)
         self._session.insert(INSERT_SEALS, [row])
         self._head = SealedHead(seal.seq, seal.hash, seal.at)
 
 
-def leaf_of(row: Row) -> Leaf:
-    """Return the leaf of a change that was read as ``LEAF_COLUMNS``."""
-    _, at, workspace, collection, record_id, revision, schema_version = row[:7]
-    operation, command, actor, request_id, payload, data = row[7:13]
-    erased_payload, erased_data, _ = row[13:]
-    return Leaf(
-        at,
-        workspace or None,
-        collection,
-        record_id,
-        revision,
-        schema_version,
-        operation,
-        command,
-        actor or None,
-        request_id,
-        _content_sha256(payload, erased_payload),
-        _content_sha256(data, erased_data),
-    )
-
-
 def text_sha256(text: str | None) -> bytes | None:
     """Return the SHA-256 of the canonical JSON of a JSON text; None of none."""
-    return None if text is None else bytes.fromhex(json_sha256(json.loads(text)))
-
-
-def _content_sha256(text: str | None, erased: bytes | None) -> str | None:
-    """Return the hex hash of a payload or of data, which may be ``erased``."""
-    if erased is not None:
-        return erased.hex()
-    return None if text is None else json_sha256(_parsed(text))
+    if text is None:
+        return None
+    return bytes.fromhex(json_sha256(parse_data(text), len(text)))
 
 
 def was_erased(operation: str, data: str | None, *hashes: Any) -> bool:

@@ -12,12 +12,12 @@ from typing import NamedTuple
 import sqlalchemy as sa
 
 from persist.domain.errors import Unauthenticated
+from persist.storage.clock import now, timestamp
 from persist.storage.dialect import Dialect
+from persist.storage.exclusive import exclusive_connection
 from persist.storage.keys import sha256_of
 from persist.storage.sql import Inserter, Session, Statement
-from persist.storage.table_versions import exclusive
 from persist.storage.tables import CONSOLE_CODES, CONSOLE_SESSIONS, KEYS
-from persist.storage.unit_of_work import now, timestamp
 
 SESSION_LIFETIME = timedelta(hours=12)
 CODE_LIFETIME = timedelta(seconds=60)
@@ -26,6 +26,7 @@ MAX_SESSIONS = 100
 """Sessions of one key; one more ends the oldest. All are read again and again."""
 
 _SECRET_BYTES = 32
+"""Random bytes of a secret."""
 
 _OF_KEY = CONSOLE_SESSIONS.c.key == sa.bindparam("key")
 
@@ -39,12 +40,14 @@ _DELETE = Statement(
         CONSOLE_SESSIONS.c.sha256 == sa.bindparam("sha256")
     )
 )
+"""Delete one session."""
 
 _DELETE_EXPIRED = Statement(
     sa.delete(CONSOLE_SESSIONS).where(
         CONSOLE_SESSIONS.c.expires_at <= sa.bindparam("now")
     )
 )
+"""Delete the sessions that have ended by themselves."""
 
 _NEWEST = (
     sa.select(CONSOLE_SESSIONS.c.sha256)
@@ -68,12 +71,14 @@ _SPEND_CODE = Statement(
     )
     .returning(CONSOLE_CODES.c.key)
 )
+"""Delete a code that is valid, and return its key: a code can be used once."""
 
 _ACTIVE_KEY = Statement(
     sa.select(KEYS.c.name).where(
         KEYS.c.name == sa.bindparam("key"), KEYS.c.revoked_at.is_(None)
     )
 )
+"""Select a key if it is in use."""
 
 
 @dataclass(frozen=True)
@@ -85,18 +90,18 @@ class StoredSession:
     expires_at: str
 
 
-class BegunSession(NamedTuple):
+class NewSession(NamedTuple):
     """A new session: its secret, which is not stored, and when it ends."""
 
     secret: str
     expires_at: str
 
 
-def begin_session(session: Session[Dialect], key: str) -> BegunSession:
+def begin_session(session: Session[Dialect], key: str) -> NewSession:
     """Store a new session of a key inside a transaction."""
     session.run(_DELETE_EXPIRED, now=now())
     session.run(_DELETE_OLDEST, key=key)
-    begun = BegunSession(
+    begun = NewSession(
         secrets.token_urlsafe(_SECRET_BYTES),
         _after(SESSION_LIFETIME),
     )
@@ -105,7 +110,7 @@ def begin_session(session: Session[Dialect], key: str) -> BegunSession:
     return begun
 
 
-def begin_session_by_code(session: Session[Dialect], code: str) -> BegunSession:
+def begin_session_by_code(session: Session[Dialect], code: str) -> NewSession:
     """Store a new session of the key that a code belongs to, inside a transaction.
 
     Raises ``Unauthenticated`` if the code is not known, was used or has expired, or if
@@ -136,7 +141,7 @@ def create_code(dialect: Dialect, key: str) -> str:
     }
     expired = CONSOLE_CODES.c.expires_at <= now()
     engine = dialect.engine()
-    with exclusive(engine, dialect) as connection:
+    with exclusive_connection(engine, dialect) as connection:
         CONSOLE_CODES.create(connection, checkfirst=True)
         connection.execute(CONSOLE_CODES.delete().where(expired))
         connection.execute(CONSOLE_CODES.insert().values(row))

@@ -42,12 +42,14 @@ class _Work:
             self._loop.call_soon_threadsafe(self._settle)
 
     def _settle(self) -> None:
-        if self._future.done():
-            return
-        if self._error is None:
-            self._future.set_result(self._result)
-        else:
-            self._future.set_exception(self._error)
+        if not self._future.done():
+            if self._error is None:
+                self._future.set_result(self._result)
+            else:
+                self._future.set_exception(self._error)
+        # An error refers to the frame of ``run``, and that to this object.
+        self._result = None
+        self._error = None
 
 
 class SharedThreads:
@@ -130,6 +132,8 @@ class SharedThreads:
                 self._idle += 1
                 self._changed.wait()
             work = self._take(caller)
+            # Each thread wakes one more where there is work: waking all of them for one
+            # function would be for nothing.
             if self._idle and self._next_caller() is not None:
                 self._wake()
             return work

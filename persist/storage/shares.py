@@ -34,6 +34,7 @@ class Shares:
         if caller == SERVICE:
             return left >= 0
         own = self._of.get(caller, 0)
+        # At most half of what others leave, rounded up.
         return own + amount <= left + 1
 
     def take(
@@ -46,14 +47,22 @@ class Shares:
         Raises ``TooManyRequests`` where the caller has its share, and ``Unavailable``
         where others have too much.
         """
-        taken = self.taken + amount
         # Nobody has too much before half is taken.
-        if 2 * taken > self.limit and not self.allows(caller, amount):
+        if 2 * (self.taken + amount) > self.limit and not self.allows(caller, amount):
             raise self.refusal(caller)
-        self.taken = taken
+        self.count(caller, amount)
+
+    def count(self, caller: str, amount: int) -> None:
+        """Take an amount however much is taken: it is in use already."""
+        self.taken += amount
         if caller != SERVICE:
             own = self._of.get(caller, 0)
             self._of[caller] = own + amount
+
+    def check(self, caller: str) -> None:
+        """Raise what ``take`` does if a caller may not take anything now."""
+        if 2 * self.taken > self.limit and not self.allows(caller):
+            raise self.refusal(caller)
 
     def refusal(self, caller: str) -> TooManyRequests | Unavailable:
         """Return the refusal of a caller who may take no more."""

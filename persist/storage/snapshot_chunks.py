@@ -5,10 +5,8 @@ snapshot's own row comes last: a snapshot is complete or does not exist.
 """
 
 import hashlib
-from collections.abc import Callable
 from functools import partial
 from types import TracebackType
-from typing import Any
 
 import sqlalchemy as sa
 
@@ -36,12 +34,10 @@ from persist.storage.tables import (
     SNAPSHOT_CONTENTS,
     SNAPSHOTS,
 )
+from persist.storage.unit_of_work import RunInTransaction
 
 CHUNK_CHARACTERS = 262_144
 """Characters of record lines after which a chunk ends."""
-
-Write = Callable[[Callable[[Session[Dialect]], Any]], Any]
-"""Runs a function in a write transaction of its own and waits for it."""
 
 _OF_ID = SNAPSHOTS.c.id == sa.bindparam("snapshot_id")
 _OF_STORE = SNAPSHOT_CHUNKS.c.store == sa.bindparam("of_store")
@@ -104,8 +100,8 @@ SWEEP = [
 """Delete the rows of snapshots that were begun before and never completed."""
 
 
-class Pinned:
-    """A session on a connection of its own that reads one moment.
+class ReadTransaction:
+    """A block that reads one moment on a connection of its own.
 
     Raises ``Unavailable``.
     """
@@ -139,15 +135,15 @@ class Pinned:
             self._connection.close()
 
 
-class Store:
-    """Record lines on their way into chunks.
+class ChunkWriter:
+    """Writes record lines into chunks under the name of a new store.
 
-    ``keep`` makes them a snapshot, ``abandon`` deletes them.
+    ``complete`` makes them a snapshot, ``abandon`` deletes them.
     """
 
-    def __init__(self, write: Write, *, dry_run: bool = False) -> None:
+    def __init__(self, run: RunInTransaction, *, dry_run: bool = False) -> None:
         self.name = new_id()
-        self._write = write
+        self._run = run
         self._dry_run = dry_run
         self._chunks = 0
         self._contents = 0
@@ -174,12 +170,12 @@ class Store:
         self._digest.update(content.encode())
         if not self._dry_run:
             row = (self.name, self._chunks, content)
-            self._write(lambda session: session.insert(INSERT_CHUNKS, [row]))
+            self._run(lambda session: session.insert(INSERT_CHUNKS, [row]))
         self._chunks += 1
         self._lines = []
         self._characters = 0
 
-    def describe(self, manifest: Manifest) -> None:
+    def write_contents(self, manifest: Manifest) -> None:
         """Write which collections the snapshot contains."""
         rows = contents_rows(self.name, manifest)
         self._contents = len(rows)
@@ -187,9 +183,9 @@ class Store:
             return
         for start in range(0, len(rows), CONTENTS_ROWS):
             some = rows[start : start + CONTENTS_ROWS]
-            self._write(partial(Session.insert, inserter=INSERT_CONTENTS, rows=some))
+            self._run(partial(Session.insert, inserter=INSERT_CONTENTS, rows=some))
 
-    def keep(
+    def complete(
         self, session: Session[Dialect], manifest: Manifest, head: str = ""
     ) -> bool:
         """Make the chunks a snapshot under its ``head`` line.
@@ -214,7 +210,7 @@ class Store:
     def abandon(self) -> None:
         """Delete what was written unless it is a snapshot's."""
         if (self._chunks or self._contents) and not self._dry_run:
-            self._write(lambda session: delete_store(session, self.name))
+            self._run(lambda session: delete_store(session, self.name))
 
 
 def contents_rows(store: str, manifest: Manifest) -> list[Row]:

@@ -11,7 +11,7 @@ from typing import Any, Self
 from persist.domain.errors import Unavailable
 
 CHECKED_BYTES = 1_048_576
-"""Bytes after which it is looked whether a spool may take more."""
+"""Bytes after which it is checked whether a spool may take more."""
 
 LENGTH_BYTES = 8
 """Bytes in front of a value that give its length.

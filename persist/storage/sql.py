@@ -10,7 +10,11 @@ from typing import Any, Generic, Protocol, Self, TypeVar
 
 import sqlalchemy as sa
 
+from persist.storage.young_garbage import YoungGarbage
+
 Made = TypeVar("Made")
+
+_YOUNG_GARBAGE = YoungGarbage()
 
 SqlExpression = sa.ColumnElement[Any]
 """An expression of SQL whose value may be of any type."""
@@ -235,10 +239,15 @@ class StatementCache:
         """Return the statement of a key; ``write`` makes one that is not cached."""
         found = self._compiled.get(key)
         if found is None:
-            statement = write()
-            found = self._dialect.compile(statement)
+            found = self._write(write)
             self._add(key, found)
         return found
+
+    def _write(self, write: Callable[[], Clause]) -> Compiled:
+        # SQLAlchemy's expressions refer to each other in circles: those of a long
+        # filter are ten thousand objects.
+        with _YOUNG_GARBAGE:
+            return self._dialect.compile(write())
 
     def _add(self, key: object, compiled: Compiled) -> None:
         self._characters += len(compiled.text)

@@ -2,13 +2,15 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from operator import itemgetter
 
 import sqlalchemy as sa
 from sqlalchemy.schema import CreateTable
 
 from persist.domain.seal import MAX_SEAL_CHANGES, merkle_root
 from persist.storage.dialect import Dialect
-from persist.storage.journal_rows import COLLECTION
+from persist.storage.dialect.columns import INTEGER
+from persist.storage.journal_rows import INSERTED_COLLECTION
 from persist.storage.sql import (
     Inserter,
     Row,
@@ -19,7 +21,7 @@ from persist.storage.sql import (
 from persist.storage.tables import JOURNAL
 
 SUBTREE_CHANGES = 1_024
-"""Changes under one hash that is kept: a change of one of them makes another one.
+"""Changes under one stored hash, which is computed again if one of them is replaced.
 
 It is a power of two that divides the changes of a seal, so that the root of a seal is
 the Merkle tree hash of these hashes.
@@ -35,41 +37,69 @@ def temporary(dialect: Dialect, table: sa.Table) -> str:
     return created.replace("CREATE TABLE", "CREATE TEMPORARY TABLE", 1)
 
 
+# ``seq`` is given when they are copied: the counter is taken last.
 _CHANGE_COLUMNS = [column for column in JOURNAL.columns if column.name != "seq"]
+
+SHARED = (
+    JOURNAL.c.at,
+    JOURNAL.c.operation,
+    JOURNAL.c.command,
+    JOURNAL.c.actor,
+    JOURNAL.c.request_id,
+    JOURNAL.c.snapshot,
+)
+"""The columns that all changes of one operation share: they are not staged."""
+
+ERASED = (JOURNAL.c.payload_sha256, JOURNAL.c.data_sha256)
+"""The columns that are null until a change is erased."""
+
+_STAGED = [column for column in _CHANGE_COLUMNS if column not in {*SHARED, *ERASED}]
+
+_shared_values = itemgetter(*map(_CHANGE_COLUMNS.index, SHARED))
+_staged_values = itemgetter(*map(_CHANGE_COLUMNS.index, _STAGED))
+"""Take the values of these columns from a row of ``change_row``."""
+
+
+def key_column(name: str) -> sa.Column[int]:
+    """Return an integer primary key. On SQLite it is the rowid, so that the rows have
+    this order without an index."""
+    return sa.Column(name, INTEGER, primary_key=True, autoincrement=False)
+
 
 # No collection has a table of this name.
 STAGED_CHANGES = sa.Table(
     "_staged_changes",
     sa.MetaData(),
-    sa.Column(
-        "number",
-        sa.BigInteger(),
-        primary_key=True,
-        autoincrement=False,
-    ),
+    key_column("number"),
+    sa.Column("row", INTEGER),
     *[
         sa.Column(
             column.name,
             column.type,
         )
-        for column in _CHANGE_COLUMNS
+        for column in _STAGED
     ],
 )
-"""Changes by their number from 1 on, without their ``seq``."""
+"""Changes by their number from 1 on, without what they share.
+
+``row`` is the key of the row that a change stores, which no other change ever had.
+"""
 
 INSERT_STAGED_CHANGES = Inserter(STAGED_CHANGES)
 
 _SEQ = STAGED_CHANGES.c.number + big_integer("before")
-_STAGED_COLUMNS = [STAGED_CHANGES.c[column.name] for column in _CHANGE_COLUMNS]
-_NUMBERED = sa.select(_SEQ, *_STAGED_COLUMNS)
+_STAGED_COLUMNS = [STAGED_CHANGES.c[column.name] for column in _STAGED]
+_SHARED_VALUES = [sa.cast(sa.bindparam(column.name), sa.Text()) for column in SHARED]
+_NUMBERED = sa.select(_SEQ, *_STAGED_COLUMNS, *_SHARED_VALUES)
 
 STORE_CHANGES = Statement(
     sa.insert(JOURNAL).from_select(
-        [JOURNAL.c.seq, *_CHANGE_COLUMNS],
+        [JOURNAL.c.seq, *_STAGED, *SHARED],
         _NUMBERED.order_by(STAGED_CHANGES.c.number),
     )
 )
-"""Copy all staged changes into the journal, after the ``seq`` ``before``."""
+"""Copy all staged changes into the journal, after the ``seq`` ``before``, with what
+they share."""
 
 
 OF_IDS = (
@@ -104,37 +134,61 @@ HASHES = Statement(
     sa.select(STAGED_CHANGES.c.hash)
     .where(
         STAGED_CHANGES.c.number > big_integer("after"),
-        STAGED_CHANGES.c.number <= big_integer("upto"),
+        STAGED_CHANGES.c.number <= big_integer("last"),
     )
     .order_by(STAGED_CHANGES.c.number)
 )
 """Select the hashes of a range of changes."""
 
-INDEX_RECORDS = "CREATE INDEX _staged_records ON _staged_changes (workspace, id)"
+_OF_RECORD = (
+    STAGED_CHANGES.c.workspace,
+    STAGED_CHANGES.c.id,
+    STAGED_CHANGES.c.collection,
+)
+
+STAGED_TWICE = Statement(
+    sa.select(STAGED_CHANGES.c.collection, STAGED_CHANGES.c.id)
+    .group_by(*_OF_RECORD)
+    .having(sa.func.count() > sa.literal_column("1"))
+    .order_by(*_OF_RECORD)
+    .limit(big_integer("limit"))
+)
+"""Select the first records that more than one change is staged for."""
+
+INDEX_RECORDS = (
+    "CREATE INDEX _staged_records ON _staged_changes (workspace, id, collection)"
+)
 
 
 class StagedChanges:
     """Changes in a temporary table, numbered without a gap, with the hashes of the
     subtrees of their seals.
 
-    ``written`` counts them by collection.
+    ``written`` counts them by collection. What adds changes returns the keys of their
+    rows.
     """
 
     def __init__(self, session: Session[Dialect]) -> None:
         self.written: Counter[str] = Counter()
         self.count = 0
+        self._last_key = 0
+        self._shared: Row = ()
         self._session = session
         self._subtrees: list[bytes] = []
         self._changed_subtrees: set[int] = set()
         create = temporary(session.dialect, STAGED_CHANGES)
         session.execute(create)
 
-    def add(self, rows: Sequence[Row]) -> None:
+    def drop(self) -> None:
+        """Drop the temporary table."""
+        self._session.execute(f"DROP TABLE {STAGED_CHANGES.name}")
+
+    def add(self, rows: Sequence[Row]) -> range:
         """Add rows of ``change_row``, as many as one statement takes at most."""
         first = self.count + 1
         self.count += len(rows)
         numbers = range(first, self.count + 1)
-        self._insert(numbers, rows)
+        return self._insert(numbers, rows)
 
     def index(self) -> None:
         """Index the records, for ``replace``."""
@@ -146,7 +200,7 @@ class StagedChanges:
         workspace: str,
         ids: Sequence[str],
         rows: Sequence[Row],
-    ) -> None:
+    ) -> range:
         """Replace the changes of some records by ``rows``."""
         values = {
             "collection": collection,
@@ -156,22 +210,38 @@ class StagedChanges:
         found = self._session.rows(numbers_of, **values)
         self._session.run(delete_changes, **values)
         self.written[collection] -= len(found)
+        # The new changes take the numbers of the old ones, and the last changes fill
+        # what is left: seals cover numbers without a gap.
         free = sorted([number for (number,) in found])
         replacing = rows[: len(free)]
-        self._insert(free, replacing)
-        self.add(rows[len(free) :])
+        keys = self._insert(free, replacing)
+        further = self.add(rows[len(free) :])
+        # From the end, so that the change that moves is never one of those to be
+        # removed.
         for number in reversed(free[len(rows) :]):
             self._close_gap(number)
+        return range(keys.start, further.stop)
 
-    def _insert(self, numbers: Iterable[int], rows: Sequence[Row]) -> None:
-        numbered = [(number, *row) for number, row in zip(numbers, rows, strict=False)]
+    def _insert(self, numbers: Iterable[int], rows: Sequence[Row]) -> range:
+        first = self._last_key + 1
+        self._last_key += len(rows)
+        keys = range(first, self._last_key + 1)
+        if not rows:
+            return keys
+        self._shared = _shared_values(rows[0])
+        numbered = [
+            (number, key, *_staged_values(row))
+            for number, key, row in zip(numbers, keys, rows, strict=False)
+        ]
         self._session.insert(INSERT_STAGED_CHANGES, numbered)
-        self.written.update([row[COLLECTION] for row in rows])
+        self.written.update([row[INSERTED_COLLECTION] for row in rows])
         self._note_changes([number for number, *_ in numbered])
+        return keys
 
     def _close_gap(self, number: int) -> None:
         last = self.count
         self.count -= 1
+        # Both subtrees have other leaves now.
         self._note_changes([number, last])
         if number != last:
             self._session.run(RENUMBER, free=number, last=last)
@@ -183,6 +253,7 @@ class StagedChanges:
     def finish(self) -> None:
         """Compute the hashes of the subtrees that changed; no change may be added after
         this."""
+        # Rounded up: the last subtree may be incomplete.
         count = -(-self.count // SUBTREE_CHANGES)
         del self._subtrees[count:]
         for number in sorted(self._changed_subtrees):
@@ -195,7 +266,7 @@ class StagedChanges:
         rows = self._session.rows(
             HASHES,
             after=after,
-            upto=after + SUBTREE_CHANGES,
+            last=after + SUBTREE_CHANGES,
         )
         leaves = [leaf_hash for (leaf_hash,) in rows]
         return merkle_root(leaves)
@@ -210,4 +281,8 @@ class StagedChanges:
 
     def store(self, before: int) -> None:
         """Copy them into the journal, after the ``seq`` ``before``."""
-        self._session.run(STORE_CHANGES, before=before)
+        if not self.count:
+            return
+        names = [column.name for column in SHARED]
+        shared = dict(zip(names, self._shared, strict=True))
+        self._session.run(STORE_CHANGES, before=before, **shared)

@@ -14,7 +14,7 @@ from persist.storage.dialect.columns import (
     NUMBER,
     TEXT,
 )
-from persist.storage.layout import Layout
+from persist.storage.layout import Layout, indexes_by_name
 
 PLAIN_NAME = re.compile("[a-z_][a-z0-9_]*")
 
@@ -207,8 +207,8 @@ class Proposal:
 
     def _drop(self, member: str) -> None:
         column = self.old.columns[member]
-        for index in sorted(self.old.table.indexes, key=lambda each: str(each.name)):
-            statement = f"DROP INDEX {_quoted(str(index.name))}"
+        for index_name, index in indexes_by_name(self.old.table).items():
+            statement = f"DROP INDEX {_quoted(index_name)}"
             if column in index.columns.values() and statement not in self._sql:
                 self._sql.append(statement)
         name = _quoted(column.name)

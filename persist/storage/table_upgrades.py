@@ -13,7 +13,9 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.schema import CreateColumn
 
+from persist.storage.clock import now
 from persist.storage.dialect import Dialect
+from persist.storage.journal import JOURNAL_ENDS
 from persist.storage.seals import LAST_SEAL, SealedHead, SealWriter
 from persist.storage.snapshot_chunks import (
     HEAD,
@@ -22,8 +24,7 @@ from persist.storage.snapshot_chunks import (
     summary,
 )
 from persist.storage.sql import Session, Statement, big_integer, quoted_name
-from persist.storage.tables import JOURNAL_FIRST, JOURNAL_HEAD, METADATA, SNAPSHOTS
-from persist.storage.unit_of_work import now
+from persist.storage.tables import METADATA, SNAPSHOTS
 
 SEALS_PER_TRANSACTION = 4
 """Seals that one transaction of the upgrade adds; other writers wait meanwhile."""
@@ -40,13 +41,11 @@ SUMMARIZE = Statement(
     .where(SNAPSHOTS.c.id == sa.bindparam("snapshot_id"))
     .values(
         created_at=sa.bindparam("taken_at"),
-        seq=big_integer("upto"),
+        seq=big_integer("snapshot_seq"),
         automatic=big_integer("is_automatic"),
     )
 )
 """Set what the row of a snapshot repeats of its manifest."""
-
-JOURNAL_RANGE = Statement(sa.select(JOURNAL_FIRST.c.seq, JOURNAL_HEAD.c.seq))
 
 
 def add_missing_columns(connection: sa.Connection) -> None:
@@ -107,7 +106,7 @@ def _summarize_one(session: Session[Dialect]) -> bool:
             SUMMARIZE,
             snapshot_id=snapshot_id,
             taken_at=created_at,
-            upto=seq,
+            snapshot_seq=seq,
             is_automatic=automatic,
         )
     session.execute("COMMIT")
@@ -134,7 +133,7 @@ def _seal_some(
 ) -> bool:
     """Add seals in one transaction; return whether changes without a seal are left."""
     session.execute(session.dialect.begin_exclusive)
-    first, head = session.rows(JOURNAL_RANGE)[0]
+    first, head = session.rows(JOURNAL_ENDS)[0]
     row = session.rows(LAST_SEAL)[0]
     last_seal = SealedHead(*row)
     done = last_seal.seq

@@ -1,11 +1,7 @@
-"""Table versions: the layout of a typed entity's table at its recorded schema version.
-
-The table changes in a transaction of its own.
-"""
+"""Table versions: the layout of a typed entity's table at a recorded schema version."""
 
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,19 +10,16 @@ import sqlalchemy as sa
 from persist.domain.entity_type import EntityType, Kind, Paths
 from persist.domain.field import FieldType, Schema
 from persist.domain.field_types import schema_of
-from persist.domain.record import dumps
+from persist.domain.record import Json, dumps
+from persist.storage.clock import now
 from persist.storage.column_names import RESERVED
-from persist.storage.dialect import Dialect, Failure
+from persist.storage.dialect import Dialect
 from persist.storage.dialect.columns import COLUMN_TYPES, DOCUMENT
 from persist.storage.layout import ENVELOPE_COLUMNS, Layout, layout_of
 from persist.storage.sql import Connection, Cursor, Inserter, Session
 from persist.storage.tables import DEFINITIONS, REGISTRY_HEAD
-from persist.storage.unit_of_work import now
 
 INSERT_DEFINITIONS = Inserter(DEFINITIONS)
-
-EXCLUSIVE_ATTEMPTS = 120
-"""How often the exclusive transaction is tried while another process migrates."""
 
 ENVELOPE_AND_WORKSPACE = frozenset(("workspace", *ENVELOPE_COLUMNS))
 """Columns of every table that contain no data."""
@@ -39,31 +32,6 @@ SQL_KINDS: tuple[tuple[type[sa.types.TypeEngine[Any]], FieldType], ...] = (
     (sa.String, FieldType.STRING),
 )
 """The field types of SQL types; any other column contains a document."""
-
-
-@contextmanager
-def exclusive(
-    engine: sa.Engine, dialect: Dialect, *, end: str = "COMMIT"
-) -> Iterator[sa.Connection]:
-    """Open a transaction during which no other process writes.
-
-    ``end`` is the statement that ends it. It waits for another process that migrates,
-    which may take minutes.
-    """
-    with engine.connect() as connection:
-        for attempt in range(EXCLUSIVE_ATTEMPTS):
-            try:
-                connection.exec_driver_sql(dialect.begin_exclusive)
-                break
-            except sa.exc.OperationalError as error:
-                busy = (
-                    error.orig is not None
-                    and dialect.failure(error.orig) is Failure.BUSY
-                )
-                if not busy or attempt == EXCLUSIVE_ATTEMPTS - 1:
-                    raise
-        yield connection
-        connection.exec_driver_sql(end)
 
 
 def stored_version(connection: sa.Connection, name: str) -> int | None:
@@ -95,7 +63,7 @@ class Recorded:
         return cls(entity_type.schema, entity_type.unique, entity_type.indexes)
 
     @property
-    def definition(self) -> dict[str, Any]:
+    def definition(self) -> Json:
         """The recorded document."""
         return {
             "schema": dict(self.schema),
@@ -106,8 +74,10 @@ class Recorded:
 
 def recorded_version(connection: sa.Connection, name: str) -> Recorded:
     """Return what is recorded for the current schema version of a typed entity."""
-    column = sa.cast(DEFINITIONS.c.definition, sa.Text())
-    current = sa.select(column).where(DEFINITIONS.c.name == name, DEFINITIONS.c.current)
+    current = sa.select(sa.cast(DEFINITIONS.c.definition, sa.Text())).where(
+        DEFINITIONS.c.name == name,
+        DEFINITIONS.c.current,
+    )
     found = json.loads(connection.execute(current).scalar_one())
     if "unique" not in found:
         return Recorded(found["schema"], is_comparable=False)
@@ -129,7 +99,9 @@ def update_recorded(connection: sa.Connection, entity_type: EntityType) -> None:
 
 
 def record_version(
-    connection: sa.Connection, dialect: Dialect, entity_type: EntityType
+    connection: sa.Connection,
+    dialect: Dialect,
+    entity_type: EntityType,
 ) -> None:
     """Make the schema version of a type the current one of its table."""
     connection.execute(
@@ -156,18 +128,20 @@ def layout_between(
     entity_type: EntityType,
     version: int,
     old: Layout,
+    table_name: str,
 ) -> Layout:
-    """Return the layout of the table between the ``old`` version and the type's.
+    """Return the layout of a table between the ``old`` version and the type's.
 
     There is no class of the versions in between, so it follows from the columns.
     """
     members = {
         column.name: member
+        # The old one counts where both have a column.
         for layout in (layout_of(entity_type, dialect), old)
         for member, column in layout.columns.items()
     }
     properties = {}
-    for column in sa.inspect(connection).get_columns(old.table.name):
+    for column in sa.inspect(connection).get_columns(table_name):
         if column["name"] not in ENVELOPE_AND_WORKSPACE:
             name = members.get(column["name"]) or _member(column["name"])
             known = [
@@ -177,7 +151,10 @@ def layout_between(
             ]
             properties[name] = _schema_of(dialect, _kind(column["type"]), known)
     schema = {"type": "object", "properties": properties}
-    return recorded_layout(dialect, entity_type.name, version, Recorded(schema))
+    recorded = Recorded(schema)
+    return recorded_layout(
+        dialect, entity_type.name, version, recorded, table_name=table_name
+    )
 
 
 def cursor_of(connection: sa.Connection) -> Cursor:
@@ -189,9 +166,17 @@ def cursor_of(connection: sa.Connection) -> Cursor:
 
 
 def recorded_layout(
-    dialect: Dialect, name: str, version: int, recorded: Recorded
+    dialect: Dialect,
+    name: str,
+    version: int,
+    recorded: Recorded,
+    *,
+    table_name: str = "",
 ) -> Layout:
-    """Return the layout of the table as a recorded schema version has it."""
+    """Return the layout of the table as a recorded schema version has it.
+
+    ``table_name`` is its name while it is filled under another one.
+    """
     entity_type = EntityType(
         name=name,
         kind=Kind.TYPED,
@@ -202,7 +187,7 @@ def recorded_layout(
         unique=recorded.unique,
         indexes=recorded.indexes,
     )
-    return layout_of(entity_type, dialect)
+    return layout_of(entity_type, dialect, table_name=table_name)
 
 
 def has_column_type(dialect: Dialect, column: Any, field: FieldType) -> bool:
@@ -225,7 +210,9 @@ def _kind(sql_type: sa.types.TypeEngine[Any]) -> FieldType | None:
 
 
 def _schema_of(
-    dialect: Dialect, kind: FieldType | None, known: list[FieldType]
+    dialect: Dialect,
+    kind: FieldType | None,
+    known: list[FieldType],
 ) -> Mapping[str, object]:
     """Return the schema of a column, by a known version with a column of that kind."""
     column = dialect.column_type(kind)

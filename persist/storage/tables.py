@@ -13,6 +13,10 @@ def _text(name: str, *, null: bool = False) -> sa.Column[str]:
     return sa.Column(name, TEXT, nullable=null)
 
 
+def _integer(name: str) -> sa.Column[int]:
+    return sa.Column(name, INTEGER, nullable=False)
+
+
 METADATA = sa.MetaData()
 
 JOURNAL = sa.Table(
@@ -22,9 +26,9 @@ JOURNAL = sa.Table(
     _text("at"),
     _text("workspace"),
     _text("collection"),
-    sa.Column("id", TEXT, nullable=False),
-    sa.Column("revision", INTEGER, nullable=False),
-    sa.Column("schema_version", INTEGER, nullable=False),
+    _text("id"),
+    _integer("revision"),
+    _integer("schema_version"),
     _text("operation"),
     _text("command", null=True),
     sa.Column("payload", DOCUMENT),
@@ -63,7 +67,7 @@ until payload and data are erased.
 JOURNAL_HEAD = sa.Table(
     "journal_head",
     METADATA,
-    sa.Column("seq", INTEGER, nullable=False),
+    _integer("seq"),
     sa.Column("sealed_seq", INTEGER, nullable=False, server_default=sa.text("0")),
     sa.Column("seal_hash", TEXT, nullable=False, server_default=""),
     sa.Column("sealed_at", TEXT, nullable=False, server_default=""),
@@ -78,7 +82,7 @@ SEALS = sa.Table(
     "seals",
     METADATA,
     sa.Column("seq", INTEGER, primary_key=True, autoincrement=False),
-    sa.Column("first_seq", INTEGER, nullable=False),
+    _integer("first_seq"),
     _text("at"),
     _text("root"),
     _text("hash"),
@@ -86,9 +90,7 @@ SEALS = sa.Table(
 )
 """Every seal of the journal, without a gap; ``seq`` is the last change it covers."""
 
-JOURNAL_FIRST = sa.Table(
-    "journal_first", METADATA, sa.Column("seq", INTEGER, nullable=False)
-)
+JOURNAL_FIRST = sa.Table("journal_first", METADATA, _integer("seq"))
 """One row: the ``seq`` from which on the journal is complete.
 
 Below it is only the last change of each record, its base: what the record was at that
@@ -136,8 +138,8 @@ and its versions go on counting.
 REGISTRY_HEAD = sa.Table(
     "registry_head",
     METADATA,
-    sa.Column("epoch", INTEGER, nullable=False),
-    sa.Column("documents", INTEGER, nullable=False),
+    _integer("epoch"),
+    _integer("documents"),
 )
 """One row: how often definitions and workspaces changed (``epoch``), and how many
 document tables were ever created.
@@ -164,7 +166,7 @@ SNAPSHOT_MARKS = sa.Table(
     "snapshot_marks",
     METADATA,
     sa.Column("collection", TEXT, primary_key=True),
-    sa.Column("changes", INTEGER, nullable=False),
+    _integer("changes"),
 )
 """How many changes each collection has had since automatic snapshots were turned on."""
 
@@ -222,20 +224,21 @@ KEYS = sa.Table(
 )
 """Every key that was ever created, revoked ones too: the journal names them."""
 
-CONSOLE_SESSIONS = sa.Table(
-    "console_sessions",
-    METADATA,
-    sa.Column("sha256", TEXT, primary_key=True),
-    _text("key"),
-    _text("expires_at"),
-)
+
+def _secrets(name: str) -> sa.Table:
+    """Return a table of secrets that stand for a key for some time: their hashes,
+    because whoever reads the database must not be able to use them."""
+    return sa.Table(
+        name,
+        METADATA,
+        sa.Column("sha256", TEXT, primary_key=True),
+        _text("key"),
+        _text("expires_at"),
+    )
+
+
+CONSOLE_SESSIONS = _secrets("console_sessions")
 """The sessions of browsers; ``key`` is the name of a key."""
 
-CONSOLE_CODES = sa.Table(
-    "console_codes",
-    METADATA,
-    sa.Column("sha256", TEXT, primary_key=True),
-    _text("key"),
-    _text("expires_at"),
-)
+CONSOLE_CODES = _secrets("console_codes")
 """The one-time codes that begin a session, until they are used."""

@@ -1,4 +1,4 @@
-"""Turns: callers wait for one another."""
+"""Turns: callers who wait for a limited resource get it one after the other."""
 
 import asyncio
 from collections import deque
@@ -11,7 +11,8 @@ from persist.storage.shares import CALLER, Shares
 class Turns:
     """Lets callers do something in turn, as many at once as the shares allow.
 
-    Who waits of a caller waits in order. Callers take turns.
+    What one caller has waiting begins in the order in which it came; callers take
+    turns.
     """
 
     def __init__(self, shares: Shares) -> None:
@@ -33,6 +34,7 @@ class Turns:
 
     async def enter(self, caller: str) -> None:
         """Wait for a turn; ``leave`` ends it."""
+        # Those of the same caller that came before go first.
         if caller not in self._waiting and self._shares.allows(caller):
             self._shares.take(caller)
             return
@@ -42,6 +44,7 @@ class Turns:
         try:
             await turn
         except asyncio.CancelledError:
+            # It may have been given the turn in the same round of the event loop.
             has_begun = turn.done() and not turn.cancelled()
             if has_begun:
                 self.leave(caller)
@@ -52,12 +55,13 @@ class Turns:
     def leave(self, caller: str) -> None:
         """End a turn and let others have theirs."""
         self._shares.give_back(caller)
+        # Several may begin: what is given back counts for the share of each.
         for other in list(self._waiting):
             while other in self._waiting and self._shares.allows(other):
                 self._begin_turn(other)
 
     def _begin_turn(self, caller: str) -> None:
-        """Let the first who waits of a caller begin; the caller comes behind others."""
+        """Begin what of a caller has waited longest; the caller is the last one now."""
         waiting = self._waiting.pop(caller)
         turn = waiting.popleft()
         if waiting:

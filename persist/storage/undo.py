@@ -1,10 +1,9 @@
 """Undo in a transaction: which records the selected changes touched, what they were
 before, and whether somebody has changed them since."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import closing
 from itertools import groupby
-from typing import NamedTuple
 
 from persist.domain.change import Operation, Origin
 from persist.domain.collection import Collection
@@ -22,40 +21,31 @@ from persist.domain.undo import (
     Obstacle,
     OnConflict,
     Outcome,
-    Past,
+    RecordToUndo,
     SelectedChanges,
     UndoneRecord,
     UndoReport,
 )
-from persist.storage.change_feed import JOURNAL_ENDS
 from persist.storage.dialect import Dialect
+from persist.storage.journal import JOURNAL_ENDS
 from persist.storage.records import batches
 from persist.storage.spool import Spool
-from persist.storage.sql import (
-    Row,
-    Session,
-)
+from persist.storage.sql import Row, Session
 from persist.storage.undo_sql import (
-    COUNT_SELECTED,
-    SURROUNDINGS,
+    CHANGES_AFTER,
     TOUCHED,
-    ChangeRow,
-    Form,
+    ChangeBefore,
+    ChangesAfter,
+    SelectionForm,
     TouchedRecord,
-    changes_of_undo,
+    changes_before,
+    operations,
     values_of,
 )
 from persist.storage.unit_of_work import UnitOfWork
 
-Authorize = Callable[[Sequence[tuple[str, str]]], None]
+Authorize = Callable[[Set[tuple[str, str]]], None]
 """Raises unless changes of these collections and workspaces may be undone."""
-
-
-class _Judged(NamedTuple):
-    """A record, and why it cannot go back."""
-
-    past: Past
-    conflict: Conflict | None
 
 
 def undo(
@@ -98,20 +88,24 @@ class _Undo:
         self._session: Session[Dialect] = work.session
         self._selected = selected
         self._on_conflict = on_conflict
-        self._first, head = self._session.rows(JOURNAL_ENDS)[0]
-        self._values = values_of(selected, self._first, head)
+        first, head = self._session.rows(JOURNAL_ENDS)[0]
+        self._first: int = first
+        self._values = values_of(selected, first, head)
 
     def touched(self, authorize: Authorize) -> list[TouchedRecord]:
         """Return the records that selected changes touched."""
         selected = self._selected
-        form = Form(
+        form = SelectionForm(
             selected.request_id is not None,
             selected.collection is not None,
             selected.workspace is not None,
         )
-        counts = self._session.rows(COUNT_SELECTED[form], **self._values)
-        authorize([(collection, workspace) for collection, workspace, _ in counts])
-        count = sum(changes for _, _, changes in counts)
+        rows = self._session.rows(TOUCHED[form], **self._values)
+        # In the order in which all transactions lock records, so that none deadlock.
+        touched = sorted([TouchedRecord(*row) for row in rows])
+        # First, so that no refusal tells anything about changes of others.
+        authorize({(record.collection, record.workspace) for record in touched})
+        count = sum([record.changes for record in touched])
         if not count:
             raise NotFound("no change is selected, so there is nothing to undo")
         if count > MAX_CHANGES:
@@ -119,73 +113,61 @@ class _Undo:
                 f"more than {MAX_CHANGES:,} changes are selected; nothing was undone."
                 " Undo them in parts, from the last seq to the first"
             )
-        rows = self._session.rows(TOUCHED[form], **self._values)
-        return sorted(TouchedRecord(*row) for row in rows)
+        return touched
 
     def take_back(
         self, collection: Collection, touched: Sequence[TouchedRecord]
     ) -> None:
         """Have the records of a collection in a workspace go back.
 
-        Unique values may change places, so records that have some make room first.
+        Records may exchange unique values, so those that have some are removed first.
         """
         with closing(Spool()) as waiting:
             for batch in batches(touched):
-                pasts = list(self._able(collection, batch))
+                records = list(self._revertible(collection, batch))
                 if not self._is_refused:
-                    self._begin(collection, pasts, waiting)
+                    self._begin(collection, records, waiting)
                 self._work.release_records()
             if self._is_refused:
                 return
             for rows in waiting:
-                pasts = [_past_of(row) for row in rows]
-                _occupy(collection, pasts)
-                self._write(collection, pasts)
+                records = [_record_of(row) for row in rows]
+                _put_back(collection, records)
+                self._write(collection, records)
 
     def leave(self, touched: Sequence[TouchedRecord]) -> None:
         """Report the records of a collection that was deleted, which cannot go back."""
         for batch in batches(touched):
-            rows = self._surroundings(batch)
-            seqs = {row[4] for row in rows} | {row[5] for row in rows}
-            changes = self._read(seqs - {None})
-            by_id = {record.id: record for record in batch}
-            for record_id, _, _, _, last, later in rows:
-                left = self._left(
-                    by_id[record_id],
-                    changes[last],
-                    changes.get(later),
-                )
-                self.report.add(left)
+            following = self._changes_after(batch)
+            for record in batch:
+                after = following[record.first_seq]
+                conflict = _changed(after) or Conflict(Obstacle.CHANGED)
+                key = record.collection, record.workspace or None, record.id
+                self._leave(key, after.revision, conflict)
 
-    def _left(
-        self,
-        record: TouchedRecord,
-        last: ChangeRow,
-        later: ChangeRow | None,
-    ) -> UndoneRecord:
-        reason = Conflict(Obstacle.CHANGED)
-        return UndoneRecord(
-            record.collection,
-            record.workspace or None,
-            record.id,
-            last.revision,
-            None,
-            None,
-            self._refused_outcome,
-            reason if later is None else _changed(later),
-        )
+    def _leave(
+        self, key: tuple[str, str | None, str], revision: int, conflict: Conflict
+    ) -> None:
+        """Report a record that cannot go back."""
+        fails = self._on_conflict is OnConflict.FAIL
+        outcome = Outcome.CONFLICT if fails else Outcome.SKIPPED
+        if self.report.note_conflict():
+            left = UndoneRecord(*key, revision, None, None, outcome, conflict)
+            self.report.add(left)
 
     def _begin(
-        self, collection: Collection, pasts: Sequence[Past], waiting: Spool
+        self, collection: Collection, records: Sequence[RecordToUndo], waiting: Spool
     ) -> None:
-        """Write records, or have them make room for one another."""
+        """Write records, or remove them where they may exchange unique values."""
+        # Without unique values nothing can be in the way.
         if not collection.type.unique:
-            self._write(collection, pasts)
+            self._write(collection, records)
             return
-        for past in pasts:
-            if past.current is not None:
-                collection.make_room(past.current)
-        waiting.put([_row_of(past) for past in pasts])
+        for record in records:
+            if record.current is not None:
+                collection.records.remove(record.current)
+        # To the disk: an import of a hundred thousand is undone in one transaction.
+        waiting.put([_row_of(record) for record in records])
 
     def check_conflicts(self) -> None:
         """Raise ``UndoConflict`` where a record cannot go back and none may stay."""
@@ -198,201 +180,227 @@ class _Undo:
             )
 
     @property
-    def _refused_outcome(self) -> Outcome:
-        fails = self._on_conflict is OnConflict.FAIL
-        return Outcome.CONFLICT if fails else Outcome.SKIPPED
-
-    @property
     def _is_refused(self) -> bool:
         fails = self._on_conflict is OnConflict.FAIL
         return fails and self.report.conflicts > 0
 
-    def _write(self, collection: Collection, pasts: Sequence[Past]) -> None:
+    def _write(self, collection: Collection, records: Sequence[RecordToUndo]) -> None:
         payload = self._selected.payload
-        for past in pasts:
-            after = collection.take_back(past, payload)
-            self._report(collection, past, _outcome(past, after), after)
+        for record in records:
+            after = collection.undo(record, payload)
+            outcome = _outcome(record, after)
+            if self.report.note(outcome):
+                self.report.add(_undone(collection, record, outcome, after))
         self._work.release_records()
 
-    def _able(
+    def _revertible(
         self, collection: Collection, touched: Sequence[TouchedRecord]
-    ) -> Iterator[Past]:
+    ) -> Iterator[RecordToUndo]:
         """Yield the records that can go back, and report the others.
 
         They are locked before the journal is read: what others did to them is then
         there.
         """
         collection.records.lock(collection.workspace, [record.id for record in touched])
-        for past, conflict in self._judged(collection, touched):
+        for record, conflict in self._with_conflicts(collection, touched):
             if conflict is None:
-                yield past
+                yield record
                 continue
-            self._report(collection, past, self._refused_outcome, None, conflict)
+            key = collection.type.name, collection.workspace or None, record.id
+            self._leave(key, record.revision, conflict)
 
-    def _judged(
+    def _with_conflicts(
         self, collection: Collection, touched: Sequence[TouchedRecord]
-    ) -> Iterator[_Judged]:
-        by_id = {record.id: record for record in touched}
-        rows = self._surroundings(touched)
-        changes = self._changes(collection, rows)
-        for record_id, revision, operation, *neighbours in rows:
-            before, last, later = map(changes.get, neighbours)
-            past = _past(collection, record_id, before, last)
-            is_trimmed = before is None and self._is_trimmed(operation, revision)
-            conflict = _conflict(
-                before,
-                later,
-                is_trimmed=is_trimmed,
-                is_migrated=by_id[record_id].others == 0,
-            )
-            yield _Judged(past, conflict)
+    ) -> Iterator[tuple[RecordToUndo, Conflict | None]]:
+        currents = [
+            collection.records.get(collection.workspace, record.id)
+            for record in touched
+        ]
+        pairs = list(zip(touched, currents, strict=True))
+        previous = self._changes_before(touched)
+        trimmed = self._after_trimmed(touched, previous)
+        following = self._changes_after(
+            [record for record, current in pairs if not _is_as_left(record, current)]
+        )
+        for record, current in pairs:
+            before = previous.get(record.before_seq)
+            after = following.get(record.first_seq)
+            undoing = _record_to_undo(collection, record.id, before, current, after)
+            is_trimmed = record.first_seq in trimmed
+            yield undoing, _conflict(record, before, after, is_trimmed)
 
-    def _surroundings(self, touched: Sequence[TouchedRecord]) -> list[Row]:
-        """Return the first selected change of each record with those around it."""
-        session = self._session
+    def _changes_before(
+        self, touched: Sequence[TouchedRecord]
+    ) -> dict[int | None, ChangeBefore]:
+        """Return the changes before the first selected ones, by their ``seq``."""
+        seqs = [
+            record.before_seq for record in touched if record.before_seq is not None
+        ]
+        if not seqs:
+            return {}
+        bound_list = self._session.dialect.bound_list
+        rows = self._session.rows(changes_before, seqs=bound_list(seqs))
+        return {row[0]: ChangeBefore(*row) for row in rows}
+
+    def _after_trimmed(
+        self,
+        touched: Sequence[TouchedRecord],
+        previous: Mapping[int | None, ChangeBefore],
+    ) -> set[int]:
+        """Return the ``seq`` of the first selected changes whose predecessor was
+        trimmed."""
+        seqs = [
+            record.first_seq
+            for record in touched
+            if record.first_revision > 1 and record.before_seq not in previous
+        ]
+        if not seqs:
+            return set()
+        bound_list = self._session.dialect.bound_list
+        rows = self._session.rows(operations, seqs=bound_list(seqs))
+        found: dict[int, str] = dict(rows)
+        # A selected change that is not found was trimmed meanwhile.
+        return {seq for seq in seqs if seq not in found or self._is_trimmed(found[seq])}
+
+    def _changes_after(
+        self, touched: Sequence[TouchedRecord]
+    ) -> dict[int, ChangesAfter]:
+        """Return what follows the first selected changes, by ``seq`` of these."""
+        if not touched:
+            return {}
         seqs = [record.first_seq for record in touched]
-        return session.rows(
-            SURROUNDINGS[self._selected.request_id is not None],
-            seqs=session.dialect.bound_list(seqs),
+        rows = self._session.rows(
+            CHANGES_AFTER[self._selected.request_id is not None],
+            seqs=self._session.dialect.bound_list(seqs),
             **self._values,
         )
+        return {row[0]: ChangesAfter(*row) for row in rows}
 
-    def _is_trimmed(self, operation: str, revision: int) -> bool:
-        """Return whether a change without one before it had one that was trimmed."""
-        if operation == Operation.CREATE.value:
+    def _is_trimmed(self, operation: str) -> bool:
+        """Return whether the predecessor of a change was trimmed. The change is not of
+        the first revision, and the journal has no predecessor of it."""
+        if operation == Operation.CREATE:
             return False
-        if operation == Operation.RESTORE.value:
-            return revision > 1 and self._first > 1
+        # A restore creates records at the revision of the snapshot.
+        if operation == Operation.RESTORE:
+            return self._first > 1
         return True
 
-    def _changes(
-        self, collection: Collection, rows: Sequence[Row]
-    ) -> dict[int | None, ChangeRow]:
-        """Return the changes around the selected ones, by ``seq``."""
-        seqs: set[int] = set()
-        for record_id, _, _, before, last, later in rows:
-            current = collection.records.get(collection.workspace, record_id)
-            # Of a record that is there the last change is not needed.
-            wanted = (before, later, last if current is None else None)
-            seqs.update(seq for seq in wanted if seq is not None)
-        return self._read(seqs)
 
-    def _read(self, seqs: set[int]) -> dict[int | None, ChangeRow]:
-        """Return changes by ``seq``."""
-        bound = self._session.dialect.bound_list(sorted(seqs))
-        found = self._session.rows(changes_of_undo, seqs=bound)
-        return {row[0]: ChangeRow(*row) for row in found}
-
-    def _report(
-        self,
-        collection: Collection,
-        past: Past,
-        outcome: Outcome,
-        after: Record | None,
-        conflict: Conflict | None = None,
-    ) -> None:
-        has_data = outcome is not Outcome.DELETED and conflict is None
-        self.report.add(
-            UndoneRecord(
-                collection.type.name,
-                collection.workspace or None,
-                past.id,
-                past.revision,
-                None if after is None else after.revision,
-                past.before.revision if past.before and has_data else None,
-                outcome,
-                conflict,
-            )
-        )
-
-
-def _past(
-    collection: Collection,
-    record_id: str,
-    before: ChangeRow | None,
-    last: ChangeRow | None,
-) -> Past:
-    """Return a record; ``last`` is its last change where it is deleted."""
-    current = collection.records.get(collection.workspace, record_id)
-    past = _record(collection, record_id, before)
-    if current is not None:
-        return Past(record_id, past, current, current.revision, current.created_at)
-    assert last is not None
-    return Past(record_id, past, None, last.revision, last.created_at)
+def _is_as_left(record: TouchedRecord, current: Record | None) -> bool:
+    """Return whether a record is there as the selected changes left it, and only they
+    changed it since the first of them."""
+    if current is None or current.revision != record.last_revision:
+        return False
+    return record.is_continuous
 
 
 def _conflict(
-    before: ChangeRow | None,
-    later: ChangeRow | None,
-    *,
+    record: TouchedRecord,
+    before: ChangeBefore | None,
+    after: ChangesAfter | None,
     is_trimmed: bool,
-    is_migrated: bool,
 ) -> Conflict | None:
     """Return why a record cannot go back."""
-    if later is not None:
-        return _changed(later)
+    changed = None if after is None else _changed(after)
+    if changed is not None:
+        return changed
     if is_trimmed:
         return Conflict(Obstacle.TRIMMED)
-    if before is not None and before.data is None and not _is_deletion(before):
+    if before is not None and _is_erased(before):
         return Conflict(Obstacle.ERASED)
-    return Conflict(Obstacle.MIGRATED) if is_migrated else None
+    return None if record.others else Conflict(Obstacle.MIGRATED)
 
 
-def _changed(later: ChangeRow) -> Conflict:
-    return Conflict(Obstacle.CHANGED, later.at, later.actor or None)
+def _record_to_undo(
+    collection: Collection,
+    record_id: str,
+    before: ChangeBefore | None,
+    current: Record | None,
+    after: ChangesAfter | None,
+) -> RecordToUndo:
+    """Return the record to undo. ``after`` must be given if the record is deleted."""
+    former = None if before is None else _record(collection, record_id, before)
+    if current is not None:
+        return RecordToUndo(
+            record_id, former, current, current.revision, current.created_at
+        )
+    assert after is not None
+    return RecordToUndo(record_id, former, None, after.revision, after.created_at)
 
 
-def _is_deletion(change: ChangeRow) -> bool:
-    return change.operation == Operation.DELETE.value
+def _is_erased(before: ChangeBefore) -> bool:
+    return before.data is None and before.operation != Operation.DELETE
+
+
+def _changed(after: ChangesAfter) -> Conflict | None:
+    if after.later_at is None:
+        return None
+    return Conflict(Obstacle.CHANGED, after.later_at, after.later_actor or None)
 
 
 def _record(
-    collection: Collection, record_id: str, change: ChangeRow | None
+    collection: Collection, record_id: str, before: ChangeBefore
 ) -> Record | None:
     """Return the record as a change left it, None if it left none."""
-    if change is None or change.data is None:
+    if before.data is None:
         return None
     return Record(
         record_id,
         collection.type.name,
         collection.workspace,
-        change.revision,
-        change.schema_version,
-        change.created_at,
-        change.updated_at,
-        change.data,
+        before.revision,
+        before.schema_version,
+        before.created_at,
+        before.updated_at,
+        before.data,
     )
 
 
-def _outcome(past: Past, after: Record | None) -> Outcome:
-    if after is None or after is past.current:
+def _undone(
+    collection: Collection, record: RecordToUndo, outcome: Outcome, after: Record | None
+) -> UndoneRecord:
+    before = None if outcome is Outcome.DELETED else record.before
+    return UndoneRecord(
+        collection.type.name,
+        collection.workspace or None,
+        record.id,
+        record.revision,
+        None if after is None else after.revision,
+        None if before is None else before.revision,
+        outcome,
+    )
+
+
+def _outcome(record: RecordToUndo, after: Record | None) -> Outcome:
+    if after is None or after is record.current:
         return Outcome.UNCHANGED
-    if past.before is None:
+    if record.before is None:
         return Outcome.DELETED
-    return Outcome.RECREATED if past.current is None else Outcome.REVERTED
+    return Outcome.RECREATED if record.current is None else Outcome.REVERTED
 
 
-def _occupy(collection: Collection, pasts: Sequence[Past]) -> None:
-    """Take records that made room for present again."""
-    collection.records.lock(collection.workspace, [past.id for past in pasts])
-    for past in pasts:
-        if past.current is not None:
-            collection.records.put(past.current)
+def _put_back(collection: Collection, records: Sequence[RecordToUndo]) -> None:
+    """Put back the records that ``_begin`` removed."""
+    collection.records.lock(collection.workspace, [record.id for record in records])
+    for record in records:
+        if record.current is not None:
+            collection.records.put(record.current)
 
 
-def _row_of(past: Past) -> Row:
+def _row_of(record: RecordToUndo) -> Row:
     return (
-        past.id,
-        None if past.before is None else past.before.stored,
-        None if past.current is None else past.current.stored,
-        past.revision,
-        past.created_at,
+        record.id,
+        None if record.before is None else record.before.stored,
+        None if record.current is None else record.current.stored,
+        record.revision,
+        record.created_at,
     )
 
 
-def _past_of(row: Row) -> Past:
+def _record_of(row: Row) -> RecordToUndo:
     record_id, before, current, revision, created_at = row
-    return Past(
+    return RecordToUndo(
         record_id,
         None if before is None else Record(*before),
         None if current is None else Record(*current),

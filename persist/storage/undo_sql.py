@@ -26,10 +26,12 @@ from persist.storage.sql import (
 from persist.storage.tables import JOURNAL
 
 _MIGRATE = constant(Operation.MIGRATE.value)
+_CANDIDATE = JOURNAL.alias("candidate")
 
 
-class Form(NamedTuple):
-    """What a selection names; each has a statement of its own, for its index."""
+class SelectionForm(NamedTuple):
+    """The filters that a selection has. Each combination has its own statement, so that
+    an index serves it."""
 
     of_request: bool
     of_collection: bool
@@ -47,7 +49,7 @@ def _in_range(journal: sa.FromClause, *, of_request: bool) -> SqlCondition:
     return sa.and_(*conditions)
 
 
-def _selected(form: Form) -> SqlCondition:
+def _selected(form: SelectionForm) -> SqlCondition:
     conditions = [_in_range(JOURNAL, of_request=form.of_request)]
     if form.of_collection:
         conditions.append(JOURNAL.c.collection == sa.bindparam("collection"))
@@ -56,136 +58,174 @@ def _selected(form: Form) -> SqlCondition:
     return sa.and_(*conditions)
 
 
-def _count_selected(form: Form) -> Statement:
-    """Count the selected changes by collection and workspace, to one more than an undo
-    takes."""
+def _neighbour(
+    change: sa.FromClause,
+    column: SqlExpression,
+    *conditions: SqlCondition,
+    newest_first: bool,
+) -> SqlExpression:
+    """Select a column of the first change of the same record that meets the
+    conditions.
+
+    Not by a join: for that PostgreSQL would read all of a small journal.
+    """
+    candidate = _CANDIDATE.c
+    revision = candidate.revision
+    return (
+        sa.select(column)
+        .where(
+            candidate.collection == change.c.collection,
+            candidate.workspace == change.c.workspace,
+            candidate.id == change.c.id,
+            *conditions,
+        )
+        .order_by(revision.desc() if newest_first else revision)
+        .limit(sa.literal_column("1"))
+        .correlate(change)
+        .scalar_subquery()
+    )
+
+
+def _touched(form: SelectionForm) -> Statement:
+    """Select each record that selected changes touched, as ``TouchedRecord``.
+
+    One change more than an undo takes is looked at.
+    """
+    changes = sa.select(
+        JOURNAL.c.collection,
+        JOURNAL.c.workspace,
+        JOURNAL.c.id,
+        JOURNAL.c.seq,
+        JOURNAL.c.revision,
+        JOURNAL.c.operation,
+    )
     limit = sa.literal_column(str(MAX_CHANGES + 1), sa.Integer())
-    selected = sa.select(JOURNAL.c.collection, JOURNAL.c.workspace)
-    some = selected.where(_selected(form)).limit(limit).subquery()
-    key = (some.c.collection, some.c.workspace)
-    return Statement(sa.select(*key, sa.func.count()).group_by(*key))
-
-
-def _touched(form: Form) -> Statement:
-    """Select each record with its first selected change, and whether all of them are
-    migrations."""
-    key = (JOURNAL.c.collection, JOURNAL.c.workspace, JOURNAL.c.id)
-    others = sa.func.sum(sa.case((JOURNAL.c.operation == _MIGRATE, 0), else_=1))
-    first = sa.func.min(JOURNAL.c.seq)
-    selected = sa.select(*key, first, others)
-    return Statement(selected.where(_selected(form)).group_by(*key))
+    change = changes.where(_selected(form)).limit(limit).subquery().c
+    key = (change.collection, change.workspace, change.id)
+    is_migration = change.operation == _MIGRATE
+    touched = (
+        sa.select(
+            *key,
+            sa.func.min(change.seq).label("first_seq"),
+            sa.func.min(change.revision).label("revision"),
+            sa.func.max(change.revision).label("last_revision"),
+            sa.func.count().label("changes"),
+            sa.func.sum(sa.case((is_migration, 0), else_=1)).label("others"),
+        )
+        .group_by(*key)
+        .subquery()
+    )
+    is_before = _CANDIDATE.c.revision < touched.c.revision
+    before = _neighbour(touched, _CANDIDATE.c.seq, is_before, newest_first=True)
+    return Statement(sa.select(*touched.c, before))
 
 
 FORMS = [
-    Form(of_request, of_collection, of_workspace)
+    SelectionForm(of_request, of_collection, of_workspace)
     for of_request in (False, True)
     for of_collection in (False, True)
     for of_workspace in (False, True)
 ]
 
 
-COUNT_SELECTED = {form: _count_selected(form) for form in FORMS}
-
-
 TOUCHED = {form: _touched(form) for form in FORMS}
 
 
-def _neighbour(
-    name: str,
-    newest_first: bool,
-    condition: Callable[[sa.FromClause], SqlCondition],
-) -> SqlExpression:
-    """Select the ``seq`` of another change of the record of a change."""
-    other = JOURNAL.alias(name)
-    order = other.c.revision.desc() if newest_first else other.c.revision
-    return (
-        sa.select(other.c.seq)
-        .where(
-            other.c.collection == JOURNAL.c.collection,
-            other.c.workspace == JOURNAL.c.workspace,
-            other.c.id == JOURNAL.c.id,
-            condition(other),
-        )
-        .order_by(order)
-        .limit(sa.literal_column("1"))
-        .correlate(JOURNAL)
-        .scalar_subquery()
-    )
-
-
-def _surroundings(*, of_request: bool) -> Callable[[Dialect], sa.ClauseElement]:
-    def write(dialect: Dialect) -> sa.ClauseElement:
-        """Select the changes of ``seqs``, each with three others of its record: the one
-        before, the last one, and the first later one that is not selected."""
-
-        def unselected(other: sa.FromClause) -> SqlCondition:
-            # What the plan did to a record is nobody's change of it.
-            return sa.and_(
-                other.c.revision > JOURNAL.c.revision,
-                sa.not_(_in_range(other, of_request=of_request)),
-                other.c.operation != _MIGRATE,
-            )
-
-        return sa.select(
-            JOURNAL.c.id,
-            JOURNAL.c.revision,
-            JOURNAL.c.operation,
-            _neighbour(
-                "earlier", True, lambda other: other.c.revision < JOURNAL.c.revision
-            ),
-            _neighbour(
-                "newest", True, lambda other: other.c.revision >= JOURNAL.c.revision
-            ),
-            _neighbour("later", False, unselected),
-        ).where(dialect.one_of(JOURNAL.c.seq, "seqs"))
-
-    return write
-
-
-SURROUNDINGS = {
-    of_request: Statement(_surroundings(of_request=of_request))
-    for of_request in (False, True)
-}
-
-
 @Statement
-def changes_of_undo(dialect: Dialect) -> sa.ClauseElement:
-    """Select what undo reads of the changes of ``seqs``."""
+def changes_before(dialect: Dialect) -> sa.ClauseElement:
+    """Select the changes of ``seqs`` as ``ChangeBefore``."""
     return sa.select(
         JOURNAL.c.seq,
         JOURNAL.c.revision,
         JOURNAL.c.schema_version,
         JOURNAL.c.operation,
-        JOURNAL.c.at,
-        JOURNAL.c.actor,
         JOURNAL.c.created_at,
         sa.func.coalesce(JOURNAL.c.updated_at, JOURNAL.c.at),
         JOURNAL.c.data,
     ).where(dialect.one_of(JOURNAL.c.seq, "seqs"))
 
 
-class ChangeRow(NamedTuple):
-    """A row of ``changes_of_undo``."""
+class ChangeBefore(NamedTuple):
+    """The change of a record before the first selected one."""
 
     seq: int
     revision: int
     schema_version: int
     operation: str
-    at: str
-    actor: str
     created_at: str
     updated_at: str
     data: str | None
 
 
+@Statement
+def operations(dialect: Dialect) -> sa.ClauseElement:
+    """Select what the changes of ``seqs`` did."""
+    return sa.select(JOURNAL.c.seq, JOURNAL.c.operation).where(
+        dialect.one_of(JOURNAL.c.seq, "seqs")
+    )
+
+
+def _changes_after(*, of_request: bool) -> Callable[[Dialect], sa.ClauseElement]:
+    def write(dialect: Dialect) -> sa.ClauseElement:
+        candidate = _CANDIDATE.c
+        is_later = sa.and_(
+            candidate.revision > JOURNAL.c.revision,
+            sa.not_(_in_range(_CANDIDATE, of_request=of_request)),
+            # What the plan did to a record is nobody's change of it.
+            candidate.operation != _MIGRATE,
+        )
+        return sa.select(
+            JOURNAL.c.seq,
+            _neighbour(JOURNAL, candidate.revision, newest_first=True),
+            _neighbour(JOURNAL, candidate.created_at, newest_first=True),
+            _neighbour(JOURNAL, candidate.at, is_later, newest_first=False),
+            _neighbour(JOURNAL, candidate.actor, is_later, newest_first=False),
+        ).where(dialect.one_of(JOURNAL.c.seq, "seqs"))
+
+    return write
+
+
+CHANGES_AFTER = {
+    of_request: Statement(_changes_after(of_request=of_request))
+    for of_request in (False, True)
+}
+"""Select the changes of ``seqs`` with the last ones of their records, and the first
+later ones that are not selected, as ``ChangesAfter``."""
+
+
+class ChangesAfter(NamedTuple):
+    """A selected change, the last revision of its record, and the first later change
+    that is not selected; ``later_at`` is None if there is none."""
+
+    seq: int
+    revision: int
+    created_at: str
+    later_at: str | None
+    later_actor: str | None
+
+
 class TouchedRecord(NamedTuple):
-    """A record that selected changes touched; they sort as writers lock records."""
+    """A record that selected changes touched, and how many these are.
+
+    ``others`` are those that are not migrations. ``before_seq`` is the change of the
+    record before the first selected one, None if the journal has none. Touched records
+    sort as writers lock records.
+    """
 
     collection: str
     workspace: str
     id: str
     first_seq: int
+    first_revision: int
+    last_revision: int
+    changes: int
     others: int
+    before_seq: int | None
+
+    @property
+    def is_continuous(self) -> bool:
+        """Whether the selected changes of the record have consecutive revisions."""
+        return self.changes == self.last_revision - self.first_revision + 1
 
 
 def values_of(selected: SelectedChanges, first: int, head: int) -> dict[str, object]:

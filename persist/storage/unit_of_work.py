@@ -3,11 +3,12 @@
 Everything waits here until ``flush``.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cached_property
 from types import MappingProxyType
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -17,6 +18,7 @@ from persist.domain.entity_type import EntityType
 from persist.domain.value import value
 from persist.domain.workspace import DEFAULT, Workspaces, check_in_workspace
 from persist.storage.catalog import Stale
+from persist.storage.clock import timestamp
 from persist.storage.definitions import Definitions
 from persist.storage.dialect import Dialect, Failure
 from persist.storage.idempotency import LIFETIME, Answers
@@ -27,6 +29,9 @@ from persist.storage.savepoint import savepoint
 from persist.storage.sql import Session, Statement
 from persist.storage.tables import SNAPSHOT_MARKS
 from persist.storage.workspaces import DeclaredWorkspaces
+
+RunInTransaction = Callable[[Callable[[Session[Dialect]], Any]], Any]
+"""Runs a function in a write transaction of its own and waits for it."""
 
 
 @Statement
@@ -44,19 +49,6 @@ class RecordKey:
     id: str
 
 
-def timestamp(moment: datetime) -> str:
-    """Return a time as RFC 3339 in UTC with microseconds and ``Z``.
-
-    The order of such texts is the order in time.
-    """
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-
-
-def now() -> str:
-    """Return the present moment as a timestamp."""
-    return timestamp(datetime.now(UTC))
-
-
 class UnitOfWork:
     """The collections, the journal and the stored answers inside one transaction."""
 
@@ -70,6 +62,8 @@ class UnitOfWork:
         self.now = timestamp(moment)
         self.session = session
         self.workspaces = workspaces
+        # Expired answers are ignored here and deleted later, so that no write waits for
+        # that.
         oldest = timestamp(moment - LIFETIME)
         self.answers = Answers(session, self.now, oldest)
         self.journal = JournalWriter(session, self.now)
@@ -114,6 +108,7 @@ class UnitOfWork:
     def is_current(self, entity_type: EntityType) -> bool:
         """Return whether an entity type is the current one of its name."""
         layout = self._layouts.get(entity_type.name)
+        # By identity: each change of a definition compiles another one.
         return layout is not None and layout.type is entity_type
 
     def adopt(self, layout: Layout) -> None:
@@ -122,19 +117,22 @@ class UnitOfWork:
         self._records.pop(name, None)
         self._layouts = {**self._layouts, name: layout}
 
-    def lock(self, keys: Iterable[RecordKey]) -> None:
-        """Read and lock records that will be asked for, a statement a collection."""
+    def lock(self, keys: Iterable[RecordKey]) -> int:
+        """Read and lock records that will be asked for, a statement a collection.
+        Return how many characters they have."""
         wanted: dict[tuple[str, str], list[str]] = {}
         for key in keys:
             group = (key.collection, key.workspace)
             wanted.setdefault(group, []).append(key.id)
         # Sorted: transactions that lock in one order wait for each other and never in a
         # circle. So are the rows of one collection (``records``).
+        characters = 0
         for (collection, workspace), ids in sorted(wanted.items()):
             # A type may have been deleted; the operation will find that out.
             if collection in self._layouts:
                 records = self.records(collection)
-                records.lock(workspace, ids)
+                characters += records.lock(workspace, ids)
+        return characters
 
     def flush(self) -> None:
         """Send what waits, the journal last: its counter orders the commits."""
@@ -143,7 +141,7 @@ class UnitOfWork:
         self.journal.flush()
         self.journal.seal()
 
-    def crossed(self, every: int) -> list[str]:
+    def collections_due(self, every: int) -> list[str]:
         """Return the collections whose number of changes passed a multiple of
         ``every``; none if that is 0.
 
@@ -180,6 +178,8 @@ class UnitOfWork:
         inside.
         """
         self._send_records()
+        # The journal is taken back in memory: its rows are written at the end of the
+        # transaction.
         mark = len(self.journal)
         try:
             with savepoint(self.session):

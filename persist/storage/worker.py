@@ -1,4 +1,4 @@
-"""Batch worker: one thread that does at once what waits for the database.
+"""Batch worker: one thread that runs the jobs that wait for the database, in batches.
 
 Requests that wait share one statement or one transaction and its commit.
 """
@@ -15,11 +15,12 @@ from queue import Empty, SimpleQueue
 from typing import Any, Generic, TypeVar
 
 from persist.domain.errors import OutcomeUnknown, Unavailable
+from persist.storage.shares import SERVICE
 
 Task = TypeVar("Task")
 
 BATCH_JOBS = 256
-"""Jobs that are done at once."""
+"""Jobs of one batch at most."""
 
 DEADLINE_SECONDS = 4.5
 """Seconds that a job waits for a database that is locked or silent.
@@ -31,87 +32,130 @@ STALL_SECONDS = 2.0
 """Seconds that the oldest job waits before the state of the database is checked."""
 
 WATCH_SECONDS = 0.1
-"""Seconds between two such looks."""
+"""Seconds between two such checks."""
 
 
 @dataclass(slots=True, eq=False)
 class Job(Generic[Task]):
     """Something to do, and the future that its outcome goes to.
 
-    ``loop`` is the event loop of an asyncio future. ``caller`` is who asked for it
-    where it is done by itself, None where it is done with others. ``withdrawn`` is set
-    when the caller has been refused, ``committing`` once that is no longer possible.
-    ``long`` is set for an operation that runs and may take longer than others may wait.
+    ``loop`` is the event loop of an asyncio future. ``caller`` is who asked for it.
+    ``separate`` is set where it is done by itself, ``postponed`` where it is to be done
+    later. ``withdrawn`` is set when the caller has been refused, ``committing`` once
+    that is no longer possible. ``long`` is set for an operation that runs and may take
+    longer than others may wait.
     """
 
     task: Task
     future: "asyncio.Future[Any] | Future[Any]"
     loop: asyncio.AbstractEventLoop | None
-    caller: str | None = None
+    caller: str = SERVICE
+    separate: bool = False
     submitted: float = field(default_factory=time.monotonic)
     result: Any = None
     error: BaseException | None = None
+    postponed: bool = False
     withdrawn: bool = False
     committing: bool = False
     long: bool = False
 
     def settle(self) -> None:
         """Set the outcome of the future, unless it is done."""
-        if self.future.done():
-            return
-        if self.error is not None:
-            self.future.set_exception(self.error)
-        else:
-            self.future.set_result(self.result)
+        if not self.future.done():
+            if self.error is not None:
+                self.future.set_exception(self.error)
+            else:
+                self.future.set_result(self.result)
+        # An error refers to the frames of the operation, and they to this job.
+        self.result = None
+        self.error = None
+
+
+class _Waiting(Generic[Task]):
+    """Waiting jobs, taken from each caller in turn."""
+
+    def __init__(self) -> None:
+        self._of: dict[str, deque[Job[Task]]] = {}
+        self._count = 0
+
+    def __len__(self) -> int:
+        # Other threads ask for it, and may not iterate meanwhile.
+        return self._count
+
+    def add(self, job: Job[Task]) -> None:
+        """Add a job behind all others of its caller."""
+        self._of.setdefault(job.caller, deque()).append(job)
+        self._count += 1
+
+    def put_back(self, job: Job[Task]) -> None:
+        """Have a job come before all others."""
+        waiting = self._of.pop(job.caller, deque())
+        waiting.appendleft(job)
+        self._of = {job.caller: waiting, **self._of}
+        self._count += 1
+
+    def take(self, count: int) -> list[Job[Task]]:
+        """Return at most so many jobs, one of each caller in turn."""
+        taken: list[Job[Task]] = []
+        while self._of and len(taken) < count:
+            caller = next(iter(self._of))
+            waiting = self._of.pop(caller)
+            # Nobody else waits for a turn.
+            turn = 1 if self._of else min(len(waiting), count - len(taken))
+            taken += [waiting.popleft() for _ in range(turn)]
+            if waiting:
+                self._of[caller] = waiting
+        self._count -= len(taken)
+        return taken
 
 
 class _Backlog(Generic[Task]):
-    """The jobs that wait: grouped ones in order, and separate ones, of which callers
-    have one in turn."""
+    """The jobs that wait: those that share a batch, and separate ones."""
 
     def __init__(self) -> None:
-        self._grouped: deque[Job[Task]] = deque()
-        self._separate: dict[str, deque[Job[Task]]] = {}
+        self._grouped = _Waiting[Task]()
+        self._separate = _Waiting[Task]()
         self._separate_is_next = False
-
-    def __bool__(self) -> bool:
-        return bool(self._grouped or self._separate)
+        self._group_jobs = BATCH_JOBS
 
     def __len__(self) -> int:
-        return len(self._grouped) + sum(map(len, self._separate.values()))
+        return len(self._grouped) + len(self._separate)
 
     def add(self, job: Job[Task]) -> None:
         """Add a job."""
-        if job.caller is None:
-            self._grouped.append(job)
-        else:
-            self._separate.setdefault(job.caller, deque()).append(job)
+        (self._separate if job.separate else self._grouped).add(job)
 
     def take(self) -> list[Job[Task]]:
         """Return the next jobs: a group, then a separate one, and so on."""
+        # In turn: neither a stream of small writes keeps a long one from its turn, nor
+        # the long ones of one caller the small writes of all.
         if self._separate and (self._separate_is_next or not self._grouped):
             self._separate_is_next = False
-            return [self._take_separate()]
+            return self._separate.take(1)
         self._separate_is_next = True
-        count = min(BATCH_JOBS, len(self._grouped))
-        return [self._grouped.popleft() for _ in range(count)]
+        return self._grouped.take(self._group_jobs)
 
-    def _take_separate(self) -> Job[Task]:
-        """Return a job of the caller whose turn it is, and put the caller behind all
-        others."""
-        caller = next(iter(self._separate))
-        waiting = self._separate.pop(caller)
-        job = waiting.popleft()
-        if waiting:
-            self._separate[caller] = waiting
-        return job
+    def put_back(self, jobs: list[Job[Task]]) -> list[Job[Task]]:
+        """Put back the postponed jobs of a batch, and return the others."""
+        done = [job for job in jobs if not job.postponed]
+        if len(done) == len(jobs):
+            self._group_jobs = min(2 * self._group_jobs, BATCH_JOBS)
+            return jobs
+        if done:
+            # What was done of this group is about as much as a group can be.
+            self._group_jobs = len(done)
+        for job in reversed(jobs):
+            if job.postponed:
+                job.postponed = False
+                (self._separate if job.separate else self._grouped).put_back(job)
+        return done
 
 
 class BatchWorker(Generic[Task]):
     """Passes the jobs that wait to ``work``.
 
-    ``work`` sets each job's ``result`` or ``error``. While ``stalled`` returns true,
-    jobs that have waited for too long are withdrawn.
+    ``work`` sets each job's ``result`` or ``error``, or that it is ``postponed``. While
+    ``stalled`` returns true, jobs that have waited for too long are withdrawn.
     """
 
     def __init__(
@@ -133,17 +177,18 @@ class BatchWorker(Generic[Task]):
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
-    def submit(self, task: Task, caller: str | None = None) -> "asyncio.Future[Any]":
-        """Queue a task and return a future of the running event loop.
-
-        Where a ``caller`` is named, it is done by itself.
-        """
+    def submit(
+        self, task: Task, caller: str = SERVICE, *, separate: bool = False
+    ) -> "asyncio.Future[Any]":
+        """Queue a task of a caller and return a future of the running event loop."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[object] = loop.create_future()
-        job = Job(task, future, loop, caller)
+        job = Job(task, future, loop, caller, separate)
         self._unsettled[job] = None
         if not self._watching:
             self._watching = True
+            # One timer for all jobs: one for each would cost every write a timer that
+            # is nearly always cancelled.
             loop.call_later(STALL_SECONDS, self._watch, loop)
         self._queue.put(job)
         return future
@@ -189,6 +234,7 @@ class BatchWorker(Generic[Task]):
     def _run(self) -> None:
         closing = False
         while not closing or self._backlog:
+            # What was submitted before the end is still done.
             closing = self._receive(closing)
             if not self._backlog:
                 continue
@@ -197,8 +243,9 @@ class BatchWorker(Generic[Task]):
                 self._work(jobs)
             except BaseException as error:  # noqa: BLE001 - the thread goes on, every caller gets it
                 for job in jobs:
+                    # One that has its own refusal keeps it.
                     job.error = job.error or error
-            self._settle(jobs)
+            self._settle(self._backlog.put_back(jobs))
             del jobs  # they may be large, and the next may not come for long
 
     def _receive(self, closing: bool) -> bool:
@@ -229,6 +276,7 @@ class BatchWorker(Generic[Task]):
 
     def _withdraw(self, before: float) -> None:
         for job in list(self._unsettled):
+            # They are in the order of submission: no later one is overdue.
             if job.submitted > before:
                 return
             if job.long or job.future.done():
@@ -249,6 +297,7 @@ class BatchWorker(Generic[Task]):
             return
         # Nobody waits if the event loop has been closed.
         with suppress(RuntimeError):
+            # Once for the batch: waking the event loop costs a system call.
             of_loop[0].loop.call_soon_threadsafe(self._settle_on_loop, of_loop)
 
     def _settle_on_loop(self, jobs: list[Job[Task]]) -> None:
@@ -263,7 +312,8 @@ def _stopping() -> Unavailable:
 
 def _not_stored() -> Unavailable:
     return Unavailable(
-        "the database is locked or does not answer; nothing was changed, try again"
+        "the database is locked, does not answer or has too much to do; nothing was"
+        " changed, try again"
     )
 
 

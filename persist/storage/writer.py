@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+from persist.domain.batch_size import BATCH_CHARACTERS
 from persist.domain.errors import (
     InvalidData,
     PersistError,
@@ -38,6 +39,10 @@ ANALYZE_CHANGES = 10_000
 TURN_SECONDS = 1.0
 """Seconds after a long operation in which no write that waited for it is refused."""
 
+GROUP_SECONDS = 0.05
+"""Seconds after which no more operations join a group: their callers wait for its
+commit."""
+
 OUTCOME_SECONDS = 3.5
 """Seconds of trying to find out the outcome of a commit that was not answered."""
 
@@ -56,7 +61,7 @@ class Isolation(Enum):
 
 
 @dataclass(slots=True, eq=False)
-class Write:
+class WriteTask:
     """An operation and the records it will ask for.
 
     A dry run has a transaction of its own, which is rolled back. An operation that has
@@ -128,9 +133,9 @@ class GroupCommitWriter:
         self._connection: Connection | None = None
         self._in_long_operation = False
         self._long_operation_ended = 0.0
-        self._worker: BatchWorker[Write] | None = None
+        self._worker: BatchWorker[WriteTask] | None = None
 
-    def start(self, name: str) -> BatchWorker[Write]:
+    def start(self, name: str) -> BatchWorker[WriteTask]:
         """Start the thread, which has this name."""
         self._worker = BatchWorker(name, self.work, self._stalled)
         return self._worker
@@ -138,8 +143,9 @@ class GroupCommitWriter:
     def _stalled(self) -> bool:
         """Return whether the database is locked or silent.
 
-        An operation that takes long, of this process or another, is neither, as long as
-        the database answers others. What waited for it has its turn then.
+        A long operation of any process does not count as a stall while the database
+        answers other connections. Afterwards the writes that waited get
+        ``TURN_SECONDS``.
         """
         if self._in_long_operation:
             return self._health.silent()
@@ -156,12 +162,12 @@ class GroupCommitWriter:
             self._dialect.let_log_grow(writer)
         return writer
 
-    def work(self, jobs: list[Job[Write]]) -> None:
+    def work(self, jobs: list[Job[WriteTask]]) -> None:
         """Run jobs that share a transaction, or one by itself."""
-        if jobs[0].task.grouped:
-            self._run_group(jobs)
-        else:
+        if jobs[0].separate:
             self._run_separately(jobs[0])
+        else:
+            self._run_group(jobs)
 
     def close(self) -> None:
         """Close the connection."""
@@ -170,50 +176,68 @@ class GroupCommitWriter:
             self._connection = None
             connection.close()
 
-    def _run_group(self, jobs: list[Job[Write]]) -> None:
-        jobs = [job for job in jobs if not job.withdrawn]
-        if not jobs:
-            return
-        try:
-            self._share_transaction(jobs)
-        except Withdrawn:
-            self._run_group(jobs)  # without those that were refused
-        except NotConfirmed as error:
-            _refuse(jobs, error.refusal)
-        except Exception as error:  # noqa: BLE001 - each one by itself shows what it was
-            if self._waits_for_long_operation(error):
-                self._run_group(jobs)
-            else:
+    def _run_group(self, jobs: list[Job[WriteTask]]) -> None:
+        while jobs := [job for job in jobs if not job.withdrawn]:
+            try:
+                self._share_transaction(jobs)
+            except Withdrawn:
+                continue  # without those that were refused
+            except NotConfirmed as error:
+                _refuse(jobs, error.refusal)
+            except Exception as error:  # noqa: BLE001 - each by itself shows what it was
+                if self._waits_for_long_operation(error):
+                    continue
                 self._give_up_group(jobs, error)
+            return
 
-    def _share_transaction(self, jobs: list[Job[Write]]) -> None:
+    def _share_transaction(self, jobs: list[Job[WriteTask]]) -> None:
+        """Run jobs in one transaction. What is too much for it is taken out of ``jobs``
+        and postponed."""
         with self._transaction(jobs, Isolation.GROUPED) as work:
-            work.lock(key for job in jobs for key in job.task.keys)
-            for job in jobs:
+            # A statement for each collection, and not one for each write.
+            read = work.lock(key for job in jobs for key in job.task.keys)
+            until = time.monotonic() + GROUP_SECONDS
+            for count, job in enumerate(jobs, 1):
                 self._attempt(job, work)
+                is_large = read + work.journal.characters > BATCH_CHARACTERS
+                if is_large or time.monotonic() > until:
+                    _postpone(jobs[count:])
+                    del jobs[count:]
+                    break
         self._stored(len(jobs))
 
-    def _give_up_group(self, jobs: list[Job[Write]], error: Exception) -> None:
-        """Refuse the jobs if the database is unavailable, else run each by itself."""
+    def _give_up_group(self, jobs: list[Job[WriteTask]], error: Exception) -> None:
+        """Refuse the jobs if the database is unavailable, else have each run apart."""
+        # The database refuses a whole transaction for one write, a unique value for
+        # example. Which one it was is known only when each has its own.
         unavailable = self._unavailable(error)
         _refuse(jobs, unavailable)
-        if unavailable is None:
-            for job in jobs:
-                self._run_separately(job)
+        if unavailable is not None:
+            return
+        if len(jobs) == 1:
+            self._run_separately(jobs[0])
+            return
+        for job in jobs:
+            job.separate = True
+        _postpone(jobs)
 
-    def _attempt(self, job: Job[Write], work: UnitOfWork) -> None:
+    def _attempt(self, job: Job[WriteTask], work: UnitOfWork) -> None:
         """Run one operation of a group. An error of the database concerns them all."""
+        job.error = None  # of an attempt that was rolled back
         try:
             job.result = job.task.operation(work)
         except (PersistError, KeyInUse, Stale) as error:
             job.error = error
         except Exception as error:
+            # These end the transaction, of which others are part; any other error is a
+            # fault of this operation, which has written nothing yet.
             if isinstance(error, WriteLost) or self._dialect.is_driver_error(error):
                 raise
             job.error = error
 
-    def _run_separately(self, job: Job[Write]) -> None:
+    def _run_separately(self, job: Job[WriteTask]) -> None:
         for _ in range(ATTEMPTS):
+            # Another process may have changed a record between the read and the UPDATE.
             if job.withdrawn or self._run_once(job):
                 return
         job.error = Unavailable(
@@ -221,7 +245,7 @@ class GroupCommitWriter:
             " again"
         )
 
-    def _run_once(self, job: Job[Write]) -> bool:
+    def _run_once(self, job: Job[WriteTask]) -> bool:
         """Run an operation; return False if it should run again."""
         try:
             self._run_in_transaction(job)
@@ -238,9 +262,10 @@ class GroupCommitWriter:
             return job.error is not None
         return True
 
-    def _run_in_transaction(self, job: Job[Write]) -> None:
+    def _run_in_transaction(self, job: Job[WriteTask]) -> None:
         """Run an operation in a transaction of its own."""
         task = job.task
+        job.error = None  # of an attempt that was rolled back
         with self._transaction([job], task.isolation, dry_run=task.dry_run) as work:
             work.lock(task.keys)
             job.result = task.operation(work)
@@ -291,11 +316,14 @@ class GroupCommitWriter:
 
     @contextmanager
     def _transaction(
-        self, jobs: list[Job[Write]], isolation: Isolation, *, dry_run: bool = False
+        self, jobs: list[Job[WriteTask]], isolation: Isolation, *, dry_run: bool = False
     ) -> Iterator[UnitOfWork]:
         """Open a transaction that is committed at the end of the block."""
         staged_on = jobs[0].task.connection
+        # The turn before BEGIN: a transaction that waits for the lock inside of SQLite
+        # polls, and loses against one that writes again and again.
         with self._dialect.turn(is_long=staged_on is not None):
+            # Callers may have been refused while this waited for its turn.
             if all(job.withdrawn for job in jobs):
                 raise Withdrawn
             session = self._begin(isolation, staged_on)
@@ -315,7 +343,9 @@ class GroupCommitWriter:
                     if dry_run:
                         session.execute("ROLLBACK")
                         return
-                    due = work.crossed(self._snapshot_every)
+                    # Counted before the commit, so that of several processes one takes
+                    # the snapshot.
+                    due = work.collections_due(self._snapshot_every)
                     self._commit(jobs, work)
                 if staged_on is not None:
                     self._on_large_commit()
@@ -341,7 +371,7 @@ class GroupCommitWriter:
         try:
             session.execute(self._begin_of[isolation])
             if connection is not None:
-                session.execute(self._dialect.mark_long)
+                session.execute(self._dialect.prepare_long)
         except BaseException:
             self._roll_back(session)  # it may have begun, and waited for a lock
             raise
@@ -352,7 +382,7 @@ class GroupCommitWriter:
             self._connection = self._dialect.connect_writer()
         return self._connection
 
-    def _commit(self, jobs: list[Job[Write]], work: UnitOfWork) -> None:
+    def _commit(self, jobs: list[Job[WriteTask]], work: UnitOfWork) -> None:
         # A caller that was refused must not find its write stored later.
         if self._worker is not None and not self._worker.begin_commit(jobs):
             raise Withdrawn
@@ -369,6 +399,8 @@ class GroupCommitWriter:
     def _outcome(self, error: Exception, work: UnitOfWork) -> CommitOutcome:
         """Find out whether a transaction is stored, on another connection."""
         self.close()
+        # The server may be restarting, and this transaction may still be committing
+        # there.
         until = time.monotonic() + OUTCOME_SECONDS
         try:
             return self._dialect.commit_outcome(
@@ -410,11 +442,17 @@ class GroupCommitWriter:
             self.close()
 
 
-def _refuse(jobs: list[Job[Write]], refusal: PersistError | None) -> None:
+def _refuse(jobs: list[Job[WriteTask]], refusal: PersistError | None) -> None:
     """Give all jobs the same refusal; None takes back what they have."""
     for job in jobs:
         job.result = None
         job.error = refusal
+
+
+def _postpone(jobs: list[Job[WriteTask]]) -> None:
+    """Have jobs run later: writes of others may come between them."""
+    for job in jobs:
+        job.postponed = True
 
 
 def _not_stored() -> Unavailable:

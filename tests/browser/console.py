@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Browser, Locator, Page, Route, expect
 
 from persist.domain.access import scope_of
 from persist.storage.dialect import dialect_of
@@ -85,6 +85,17 @@ def refusals(page: Page) -> list[str]:
     return found
 
 
+def paused(page: Page, address: str) -> list[Route]:
+    """Return a list that fills with the requests to an address, which wait in it."""
+    found: list[Route] = []
+
+    def hold(route: Route) -> None:
+        found.append(route)
+
+    page.route(address, hold)
+    return found
+
+
 def button(where: Page | Locator, name: str) -> Locator:
     """Return the button of this name, not those whose names begin with it."""
     return where.get_by_role("button", name=name, exact=True)
@@ -125,7 +136,7 @@ def sign_in(page: Page, key: str) -> None:
     """Paste a key where the console asks for one."""
     page.goto("/console")
     page.get_by_label("Key", exact=True).fill(key)
-    button(page, "Enter").click()
+    button(page, "Sign in").click()
     expect(page.get_by_role("heading", name="Home", exact=True)).to_be_visible()
 
 

@@ -4,22 +4,23 @@
 those that the documentation shows go into a second folder as well.
 """
 
+import re
 import sys
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
+from typing import Literal
 
-import httpx
 from playwright.sync_api import FloatRect, Page, sync_playwright
 
 from tests.browser.chromium import CHROMIUM, FLAGS
-from tests.browser.console import TICKETS, KeyRing, button, field
-from tests.support.server import Server, serving
+from tests.browser.console import button, field, paused
+from tests.browser.console_shop import Shop, empty_service, shop
+from tests.support.server import Server
 
+Theme = Literal["light", "dark"]
 SIZES = {"wide": (1300, 850), "narrow": (360, 740)}
+THEMES: tuple[Theme, ...] = ("light", "dark")
+LOOKS = [(size, theme) for size in SIZES for theme in THEMES]
 CSV = "name,born,active\nAda,1815-12-10,true\nGrace,1906-12-09,true\nEdsger,,false\n"
 DOCUMENTED = {
     "history-wide-light": "console-history.png",
@@ -29,87 +30,6 @@ DOCUMENTED = {
 """The pictures of the documentation, by the name of their file there."""
 CLIP = FloatRect(x=0, y=0, width=1300, height=440)
 """The part of them that has something on it."""
-
-TITLES = [
-    "Disk of node {} is full",
-    "Certificate of node {} expires on Friday",
-    "Node {} answers slowly",
-    "Backup of node {} failed",
-    "Queue of node {} grows",
-]
-
-
-@dataclass(frozen=True)
-class Shop:
-    """A service with records that have a history, and the way in."""
-
-    server: Server
-    key: str
-    record: str
-    moment: str
-    """A time before the last change of the record."""
-
-    def enter(self, page: Page) -> None:
-        """Begin a session."""
-        headers = {"Authorization": f"Bearer {self.key}"}
-        assert page.request.post("/sessions", headers=headers).status == 204
-
-    def change(self, **data: object) -> None:
-        """Change the record as somebody else."""
-        with self.server.client() as client:
-            client.headers["Authorization"] = f"Bearer {self.key}"
-            client.patch(f"{TICKETS}/{self.record}", json=data).raise_for_status()
-
-
-@contextmanager
-def shop() -> Iterator[Shop]:
-    """Give a service that is full of records."""
-    with tempfile.TemporaryDirectory() as made:
-        here = Path(made)
-        keys = KeyRing(f"sqlite:///{here}/persist.db")
-        ada, grace = (keys.make(name, "*:admin") for name in ("ada", "grace"))
-        settings = {
-            "MODELS": "app.models",
-            "CONSOLE_NAME": "staging",
-            "CONSOLE_COLOR": "darkorange",
-        }
-        with serving(keys.url, here, settings=settings) as server:
-            with server.client() as service:
-                service.headers["Authorization"] = f"Bearer {ada}"
-                record, moment = fill(service, f"Bearer {grace}")
-            yield Shop(server, ada, record, moment)
-
-
-def fill(service: httpx.Client, other: str) -> tuple[str, str]:
-    """Make records that have a history, with a second caller; return the id of one and
-    a time before its last change."""
-    lines = "\n".join(
-        f'{{"title": "{TITLES[number % 5].format(number % 7)}",'
-        f' "severity": {number % 5 * 10 + 10}}}'
-        for number in range(300)
-    )
-    kind = {"Content-Type": "application/x-ndjson"}
-    service.post(f"{TICKETS}/import", content=lines, headers=kind).raise_for_status()
-    grace = {"Authorization": other}
-    ticket = {"title": "Database <b>degraded</b>", "severity": 30}
-    record = str(service.post(TICKETS, json=ticket).json()["id"])
-    path = f"{TICKETS}/{record}"
-    command = f"{path}/commands/escalate"
-    service.post(command, json={"steps": 1}, headers=grace).raise_for_status()
-    body = {"title": "Database <b>down</b>"}
-    service.patch(path, json=body).raise_for_status()
-    moment = datetime.now(UTC).isoformat().replace("+00:00", "Z")
-    service.post(f"{path}/commands/ack", headers=grace).raise_for_status()
-    shot = {"scope": "all", "note": "before the release"}
-    service.post("/snapshots", json=shot).raise_for_status()
-    schema = {"type": "object", "properties": {"host": {"type": "string"}}}
-    types = {"schema": schema}
-    service.put("/entity-types/hosts", json=types).raise_for_status()
-    service.post("/api/hosts", json={"host": "a", "port": 9007199254740993})
-    spare = service.post("/api/hosts", json={"host": "b"}).json()["id"]
-    service.delete(f"/api/hosts/{spare}", headers=grace).raise_for_status()
-    service.put("/workspaces/lab", json={"collections": ["ops-tickets"]})
-    return record, moment
 
 
 def screens(page: Page, shop: Shop) -> Iterator[str]:
@@ -132,6 +52,10 @@ def screens(page: Page, shop: Shop) -> Iterator[str]:
         "snapshots": "/console/snapshots",
         "type": "/console/types/hosts",
         "class": "/console/types/ops-tickets",
+        "new-record": "/console/c/hosts/new",
+        "request": "/console/changes?request_id=the-import",
+        "fault": "/console/c/ops-tickets?q=data.severity %2B",
+        "nothing": "/console/c/ops-tickets?f=severity%3D11",
         "unknown": "/console/unknown",
     }
     for name, address in addresses.items():
@@ -150,6 +74,125 @@ def screens(page: Page, shop: Shop) -> Iterator[str]:
     page.get_by_label("Name", exact=True).fill("people")
     yield "new-type"
     yield from dialogs(page, ticket)
+    yield from menus(page, ticket, shop)
+    yield from faults(page, ticket, shop)
+
+
+def menus(page: Page, ticket: str, shop: Shop) -> Iterator[str]:
+    """Open the menus and what appears while somebody works."""
+    listing = "/console/c/ops-tickets"
+    page.goto(listing)
+    page.get_by_role("gridcell").first.wait_for()
+    if button(page, "Collections").is_visible():
+        button(page, "Collections").click()
+        yield "side"
+        page.goto(listing)
+        page.get_by_role("gridcell").first.wait_for()
+    shop.change(severity=20)
+    shop.change(severity=40)
+    button(page, "1 record changed since you looked").wait_for()
+    page.get_by_role("checkbox").nth(1).check()
+    for menu in ("Act on 1", "Columns", "Copy", "⋯"):
+        page.locator("main summary", has_text=menu).click()
+        yield f"menu-{menu.split()[0]}".replace("⋯", "more")
+        # On a narrow screen an open menu covers the next one.
+        page.keyboard.press("Escape")
+    button(page, "+ filter").click()
+    condition = page.get_by_role("combobox", name="Condition in CEL", exact=True)
+    condition.fill("")
+    condition.press_sequentially("data.")
+    page.locator(".completions").wait_for()
+    yield "filter"
+    yield from work(page, ticket, shop)
+
+
+def work(page: Page, ticket: str, shop: Shop) -> Iterator[str]:
+    """Show what an action would do, and what somebody typed."""
+    listing = "/console/c/ops-tickets"
+    page.goto(f"{listing}?f=severity__gte%3D40")
+    page.get_by_text("Act", exact=True).click()
+    button(page, "Delete all that match").click()
+    page.locator("dialog footer .danger").wait_for()
+    yield "delete-many"
+    page.goto(ticket)
+    button(page, "escalate").click()
+    page.locator("dialog .note").wait_for()
+    yield "command"
+    button(page, "Close").click()
+    page.locator("summary", has_text="ada").click()
+    yield "who"
+    field(page, "title").fill("Not saved yet")
+    page.locator(".verdict.good").wait_for()
+    page.locator("summary", has_text="HTTP request").click()
+    button(page, "Copy as curl").scroll_into_view_if_needed()
+    yield "http-request"
+    page.keyboard.press("Control+k")
+    page.keyboard.type("Home")
+    page.keyboard.press("Enter")
+    page.get_by_role("heading", name="Home", exact=True).wait_for()
+    page.goto(ticket)
+    button(page, "Discard it").wait_for()
+    yield "draft"
+    button(page, "Discard it").click()
+    page.goto(f"/console/c/ops-tickets?as_of={shop.moment}")
+    page.get_by_role("checkbox").nth(2).check()
+    button(page, "Bring back 1 record").click()
+    page.locator("dialog footer").wait_for()
+    yield "bring-back"
+
+
+def faults(page: Page, ticket: str, shop: Shop) -> Iterator[str]:
+    """Show what goes wrong, and what a key does not allow."""
+    page.goto("/console/types/hosts")
+    definition = page.get_by_label("Definition", exact=True)
+    text = definition.input_value()
+    definition.fill(text.replace('"host"\n', '"host", "rack"\n'))
+    page.locator("main td a").first.scroll_into_view_if_needed()
+    yield "type-refused"
+    page.goto(ticket)
+    field(page, "title").wait_for()
+    page.context.set_offline(True)
+    field(page, "title").fill("Typed while it was away")
+    page.locator(".banner").wait_for()
+    yield "outage"
+    page.context.set_offline(False)
+    page.locator(".verdict.good").wait_for()
+    page.context.clear_cookies()
+    field(page, "title").fill("Typed without a session")
+    page.locator(".banner").wait_for()
+    yield "signed-out"
+    field(page, "title").fill("Database <b>down</b>")
+    shop.enter(page, shop.reader)
+    reading = {
+        "reader-home": "/console",
+        "reader-list": "/console/c/ops-tickets",
+        "reader-record": ticket,
+        "reader-history": f"{ticket}/history",
+        "reader-refused": "/console/snapshots",
+    }
+    for name, address in reading.items():
+        page.goto(address)
+        yield name
+    page.context.clear_cookies()
+    page.goto("/console")
+    page.get_by_label("Key", exact=True).fill("persist_wrong")
+    button(page, "Sign in").click()
+    page.get_by_role("alert").wait_for()
+    yield "enter-refused"
+
+
+def empty(page: Page) -> Iterator[str]:
+    """Open the screens of a service where nothing is yet."""
+    addresses = {
+        "empty-home": "/console",
+        "empty-changes": "/console/changes",
+        "empty-snapshots": "/console/snapshots",
+        "empty-new": "/console/types/new",
+    }
+    for name, address in addresses.items():
+        page.goto(address)
+        page.locator("h1").wait_for()
+        yield name
 
 
 def conflict(page: Page, ticket: str, shop: Shop) -> Iterator[str]:
@@ -185,6 +228,7 @@ def dialogs(page: Page, ticket: str) -> Iterator[str]:
     press("Try it")
     page.locator("dialog .note").wait_for()
     yield "restore"
+    yield from under_way(page)
     page.goto(f"{ticket}/history")
     press("Go back to 1")
     page.locator("dialog .differences").wait_for()
@@ -217,33 +261,59 @@ def dialogs(page: Page, ticket: str) -> Iterator[str]:
     yield "shortcuts"
 
 
+def under_way(page: Page) -> Iterator[str]:
+    """Let an attempt at a restore take long, and leave its dialog."""
+    requests = paused(page, "**/migrations?*")
+    button(page, "Try again").click()
+    page.get_by_text(re.compile("… [3-9] s")).first.wait_for()
+    yield "under-way"
+    button(page, "Close").click()
+    yield "under-way-left"
+    requests[0].continue_()
+    page.get_by_role("progressbar").wait_for(state="detached")
+    page.unroute_all()
+
+
 def draw(
-    page: Page, shop: Shop, name: str, folder: Path, documents: Path | None
+    page: Page,
+    names: Iterator[str],
+    look: str,
+    folder: Path,
+    documents: Path | None = None,
 ) -> None:
-    """Write the pictures of all screens in one look."""
-    for screen in screens(page, shop):
+    """Write the pictures of screens in one look."""
+    for screen in names:
         page.wait_for_load_state("load")
-        page.wait_for_timeout(500)
-        page.screenshot(path=folder / f"{screen}-{name}.png")
-        if documents is not None and f"{screen}-{name}" in DOCUMENTED:
-            file = documents / DOCUMENTED[f"{screen}-{name}"]
+        page.get_by_text("Loading…").first.wait_for(state="detached")
+        page.wait_for_timeout(300)
+        page.screenshot(path=folder / f"{screen}-{look}.png")
+        if documents is not None and f"{screen}-{look}" in DOCUMENTED:
+            file = documents / DOCUMENTED[f"{screen}-{look}"]
             page.screenshot(path=file, clip=CLIP)
 
 
 def main(folder: Path, documents: Path | None) -> None:
-    """Start a service, and write its pictures into a folder."""
+    """Start the services, and write their pictures into a folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    with shop() as filled, sync_playwright() as driver:
+    with shop() as filled, empty_service() as bare, sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        for size, (width, height) in SIZES.items():
-            for theme in ("light", "dark"):
-                page = browser.new_page(
-                    base_url=filled.server.url,
-                    viewport={"width": width, "height": height},
-                    color_scheme=theme,
-                )
-                draw(page, filled, f"{size}-{theme}", folder, documents)
-                page.close()
+
+        def page_of(server: Server, size: str, theme: Theme) -> Page:
+            width, height = SIZES[size]
+            return browser.new_page(
+                base_url=server.url,
+                viewport={"width": width, "height": height},
+                color_scheme=theme,
+            )
+
+        for size, theme in LOOKS:
+            look = f"{size}-{theme}"
+            page = page_of(filled.server, size, theme)
+            draw(page, screens(page, filled), look, folder, documents)
+            page.close()
+            page = page_of(bare, size, theme)
+            draw(page, empty(page), look, folder)
+            page.close()
         browser.close()
 
 

@@ -33,15 +33,6 @@ pytestmark = [
 Opened = Callable[[str], Page]
 
 
-@pytest.fixture(scope="module")
-def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    folder = tmp_path_factory.mktemp("docs")
-    with serving(
-        f"sqlite:///{folder}/persist.db", folder, settings={"MODELS": "app.models"}
-    ) as server:
-        yield server
-
-
 @contextmanager
 def pages(browser: Browser) -> Iterator[Opened]:
     """Give a function that opens pages; afterwards they must have asked no other host
@@ -83,11 +74,11 @@ def opened(browser: Browser) -> Iterator[Opened]:
 
 
 @pytest.fixture(scope="module")
-def front(browser: Browser, shop: Server) -> Iterator[Page]:
+def front(browser: Browser, server: Server) -> Iterator[Page]:
     """The page of the whole service, which takes seconds to open: tests leave it as it
     was."""
     with pages(browser) as opened:
-        page = opened(f"{shop.url}/docs")
+        page = opened(f"{server.url}/docs")
         expect(page.locator("#operations-tag-ops-tickets")).to_be_visible(
             timeout=TIMEOUT_MILLISECONDS
         )
@@ -129,20 +120,21 @@ def execute(block: Locator) -> str:
 
 
 def test_an_operation_is_opened_and_tried_with_its_example(
-    front: Page, shop: Server
+    front: Page, server: Server
 ) -> None:
     assert front.title() == "Persist"
     assert front.locator(".opblock").count() == 0  # the collections are folded
     assert execute(operation(front, "ops-tickets", "create")) == "201"
-    with shop.client() as client:
+    with server.client() as client:
         [record] = client.get("/api/ops-tickets").json()["items"]
     assert record["data"]["title"] == "Database degraded"
 
 
+@pytest.mark.slow  # twelve seconds of processor time
 def test_the_examples_of_a_record_work_one_after_the_other(
-    opened: Opened, shop: Server
+    opened: Opened, server: Server
 ) -> None:
-    page = opened(f"{shop.url}/docs?collection=catalog-products")
+    page = opened(f"{server.url}/docs?collection=catalog-products")
     tried = {
         name: execute(operation(page, "catalog-products", name))
         for name in (
@@ -175,9 +167,9 @@ def test_the_page_fits_its_window_and_begins_with_a_guide(front: Page) -> None:
 
 
 def test_a_list_shows_its_other_filters_on_demand_and_fits_three_screens(
-    opened: Opened, shop: Server
+    opened: Opened, server: Server
 ) -> None:
-    page = opened(f"{shop.url}/docs?collection=ops-tickets")
+    page = opened(f"{server.url}/docs?collection=ops-tickets")
     listing = operation(page, "ops-tickets", "list")
     row = listing.locator('tr[data-param-name="severity__gte"]')
     expect(listing.locator('tr[data-param-name="severity"]')).to_be_visible(
@@ -192,7 +184,7 @@ def test_a_list_shows_its_other_filters_on_demand_and_fits_three_screens(
 
 
 def test_collections_and_the_service_stand_under_headings_of_their_own(
-    front: Page, shop: Server
+    front: Page, server: Server
 ) -> None:
     heading_of = """(id) => getComputedStyle(
         document.getElementById(id).closest(".opblock-tag-section"), "::before").content"""
@@ -200,7 +192,7 @@ def test_collections_and_the_service_stand_under_headings_of_their_own(
     assert front.evaluate(heading_of, "operations-tag-ops-tickets") == "none"
     link = front.locator('a[href="collections/ops-tickets/openapi.json"]')
     expect(link).to_be_visible()
-    with shop.client() as client:
+    with server.client() as client:
         assert client.get("/collections/ops-tickets/openapi.json").status_code == 200
 
 
@@ -214,6 +206,7 @@ def test_the_filter_box_narrows_the_collections(front: Page) -> None:
     expect(tags).not_to_have_count(1, timeout=TIMEOUT_MILLISECONDS)
 
 
+@pytest.mark.slow  # ten seconds of processor time
 def test_where_there_are_many_collections_the_pages_list_and_search_the_same(
     opened: Opened, tmp_path: Path
 ) -> None:
@@ -248,9 +241,9 @@ def test_where_there_are_many_collections_the_pages_list_and_search_the_same(
 
 
 def test_the_pages_files_are_cached_for_good_under_an_address_of_their_version(
-    shop: Server,
+    server: Server,
 ) -> None:
-    with shop.client() as client:
+    with server.client() as client:
         page = client.get("/docs")
         assert "script-src 'self'" in page.headers["content-security-policy"]
         for name in (
@@ -275,8 +268,8 @@ def test_the_pages_files_are_cached_for_good_under_an_address_of_their_version(
         "docs/assets/x/..%2fdocs.py",
     ],
 )
-def test_no_other_file_is_served(shop: Server, path: str) -> None:
-    assert httpx.get(f"{shop.url}/{path}").status_code == 404
+def test_no_other_file_is_served(server: Server, path: str) -> None:
+    assert httpx.get(f"{server.url}/{path}").status_code == 404
 
 
 def test_where_keys_are_demanded_the_page_asks_for_one_and_shows_it(

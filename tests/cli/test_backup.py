@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from tests.conftest import NewDatabase
+from tests.support.databases import postgresql_only, sqlite_only
 from tests.support.load import Ledger, Load
 from tests.support.server import run, serving
 
@@ -112,7 +113,7 @@ def test_a_backup_under_load_is_one_moment_of_the_journal(
         assert client.post("/api/counters", json={"name": "after"}).status_code == 201
 
 
-@pytest.mark.parametrize("database", ["sqlite"], indirect=True, scope="session")
+@sqlite_only
 def test_a_backup_overwrites_nothing_and_needs_a_database(
     new_database: NewDatabase, tmp_path: Path
 ) -> None:
@@ -134,7 +135,7 @@ def test_a_backup_overwrites_nothing_and_needs_a_database(
     assert "Traceback" not in nowhere.stderr
 
 
-@pytest.mark.parametrize("database", ["postgresql"], indirect=True, scope="session")
+@postgresql_only
 def test_a_backup_of_postgresql_is_left_to_its_own_tools(
     new_database: NewDatabase, tmp_path: Path
 ) -> None:

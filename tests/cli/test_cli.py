@@ -456,6 +456,8 @@ def test_check_names_what_is_wrong_with_each_definition_file(tmp_path: Path) -> 
     (folder / "good.json").write_text('{"schema": {"type": "object"}}')
     (folder / "bad.json").write_text('{"schema": {"type": "objekt"}}')
     (folder / "broken.json").write_text("{")
+    (folder / "Name.json").write_text('{"schema": {}}')
+    (folder / "path.json").write_text('{"schema": {}, "unique": ["a"]}')
     (folder / "folder.json").mkdir()
     os.mkfifo(folder / "pipe.json")
     outcome = persist(tmp_path, "check")
@@ -464,10 +466,12 @@ def test_check_names_what_is_wrong_with_each_definition_file(tmp_path: Path) -> 
         line for line in outcome.stdout.splitlines() if "FAIL  definitions" in line
     ]
     assert [line.split()[2] for line in failed] == [
-        *("bad.json:", "broken.json:", "folder.json:", "pipe.json:"),
+        *("Name.json:", "bad.json:", "broken.json:", "folder.json:"),
+        *("path.json:", "pipe.json:"),
     ]
-    assert failed[2:] == [
-        f"FAIL  definitions {name}: it is no file"
+    assert failed[0].count("cannot name a collection") == 1
+    assert [failed[3], failed[5]] == [
+        f"FAIL  definitions {name}: it is not a file"
         for name in ("folder.json", "pipe.json")
     ]
     missing = persist(tmp_path, "check", "--schemas", "nowhere")
@@ -518,8 +522,9 @@ def test_the_environment_file_is_read_and_the_environment_comes_first(
     tmp_path: Path,
 ) -> None:
     (tmp_path / ".env").write_text(
-        "# settings\nPERSIST_WORKERS=many\nexport PERSIST_PORT='high'\nPERSIST_WORKRES=1\n"
-        'OTHER="${HOME}"\n'
+        "\ufeffPERSIST_WORKERS=many\nexport PERSIST_PORT='high'\nPERSIST_WORKRES=1\n"
+        'OTHER="${HOME}"\nPERSIST_HOST localhost\nPERSIST_SCHEMAS\n',
+        encoding="utf-8",
     )
     said = refusal(tmp_path, "serve", PERSIST_WORKERS="1")
     assert said == (
@@ -530,6 +535,8 @@ def test_the_environment_file_is_read_and_the_environment_comes_first(
         tmp_path, "snapshot", "list", PERSIST_WORKERS="1", PERSIST_PORT="1"
     )
     assert "PERSIST_WORKRES is not a setting" in warned
+    for line in (5, 6):
+        assert f".env, line {line}: it is not NAME=value" in warned
 
 
 def test_an_environment_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:

@@ -232,3 +232,22 @@ def on_a_terminal(folder: Path, *arguments: str, **environment: str) -> str:
         os.close(ours)
     assert process.wait(TIMEOUT_SECONDS) == 0
     return b"".join(chunks).decode()
+
+
+@pytest.mark.parametrize(
+    ("step", "reason"),
+    [
+        ('sql="ALTER TABLE {table} ADD COLUMN x {tabel}"', "the placeholder {tabel}"),
+        ("data=exit", "2 of 2 records fail"),
+    ],
+)
+def test_a_dry_run_names_the_step_that_cannot_run(
+    behind: dict[str, str], tmp_path: Path, step: str, reason: str
+) -> None:
+    shop = SHOP.replace("data=scale", step).replace("{function}", "return data")
+    (tmp_path / "shop.py").write_text(shop)
+    chosen = behind | {"PERSIST_MODELS": "shop"}
+    outcome = persist(tmp_path, "migrate", "--dry-run", **chosen)
+    assert outcome.returncode == 1, outcome.stderr
+    assert "Traceback" not in outcome.stderr
+    assert outcome.stderr.count(reason) == 1

@@ -161,7 +161,7 @@ def test_a_signed_head_names_its_signer(
     ("content", "fault"),
     [
         (None, "cannot be read"),
-        (b"-----BEGIN PRIVATE KEY-----\nx\n", "is no private key in PEM"),
+        (b"-----BEGIN PRIVATE KEY-----\nx\n", "is not a private key in PEM"),
     ],
 )
 def test_a_file_that_is_no_key_stops_the_start(

@@ -298,7 +298,13 @@ def test_a_definition_from_a_file_can_be_evolved_and_deleted_over_http(
     write(folder, "shelves", an_object(a=TEXT))
     until_version(client, "shelves", 1)
     assert registered(client, "shelves", an_object(b=TEXT))["schema_version"] == 2
-    assert client.delete("/entity-types/shelves").status_code == 204
+
+    def is_deleted() -> bool:
+        # A process that had not seen the file registers it once more.
+        assert client.delete("/entity-types/shelves").status_code in (204, 404)
+        return client.get("/api/shelves").status_code == 404
+
+    until(is_deleted)
     assert_problem(client.get("/api/shelves"), 404, "collection-not-found")
 
 

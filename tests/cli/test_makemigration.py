@@ -125,7 +125,7 @@ def test_what_cannot_be_written_is_said(folder: Path) -> None:
     wrong = run(folder, "makemigration", "tickets", "--rename", "a:b", status=2)
     assert "OLD is a field taken out (note, obsolete)" in wrong
     wrong = run(folder, "makemigration", "tickets", "--default", "tags=x", status=2)
-    assert "is no JSON" in wrong
+    assert "is not JSON" in wrong
     (folder / "migrations").mkdir()
     (folder / "migrations" / "tickets.py").write_text("PLAN = None\n")
     wrong = run(folder, "makemigration", "tickets", "--no-input", status=1)

@@ -45,6 +45,7 @@ def test_the_defaults_are_those_of_the_contract() -> None:
         "max_read_seconds": 10.0,
         "max_bodies_bytes": 67_108_864,
         "max_spooled_bytes": 4_294_967_296,
+        "max_responses_bytes": 268_435_456,
         "shutdown_seconds": 10,
         "journal_key": "",
         "root_path": "",

@@ -24,7 +24,7 @@ WRONG = [
     ("openapi --output folder", 2, "folder: Is a directory"),
     ("openapi --output nosuch/x.json", 2, "nosuch/x.json: No such file or directory"),
     ("init file", 1, "file: File exists"),
-    ("keys create --name x --scope nosuch", 2, "'nosuch' is no scope"),
+    ("keys create --name x --scope nosuch", 2, "'nosuch' is not a scope"),
     ("keys create --name a/b --scope *:read", 2, "'a/b' cannot name a key"),
     ("keys revoke nosuch", 1, "no such file"),
     (f"snapshot list --url {DEAD}", 1, "the service cannot be reached"),

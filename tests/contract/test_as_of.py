@@ -77,15 +77,19 @@ def test_a_record_is_as_it_was(samples: Collection, moments: dict[int, States]) 
                 assert_problem(answer, 404, "record-not-found")
 
 
-def test_what_the_client_has_is_not_sent_again(
+def test_preconditions_are_about_the_revision_that_is_read(
     samples: Collection, moments: dict[int, States]
 ) -> None:
     seq, states = max(moments.items())
     record = next(iter(states.values()))
-    answer = samples.read(
-        record["id"], as_of=seq, headers={"If-None-Match": f'"{record["revision"]}"'}
-    )
-    assert answer.status_code == 304
+    tag = f'"{record["revision"]}"'
+    for query in ({"as_of": seq}, {"revision": record["revision"]}):
+        known = samples.read(record["id"], headers={"If-None-Match": tag}, **query)
+        assert known.status_code == 304
+        wanted = samples.read(record["id"], headers={"If-Match": tag}, **query)
+        assert wanted.json() == record
+        other = samples.read(record["id"], headers={"If-Match": '"99"'}, **query)
+        assert_problem(other, 412, "precondition-failed")
 
 
 def test_a_list_is_as_it_was_in_every_order_and_page(
@@ -207,7 +211,8 @@ def test_a_cursor_carries_the_moment(samples: Collection, marker: str) -> None:
     for again in ({"as_of": now}, {}):
         found = samples.items(**query, **again)
         assert [record["data"]["amount"] for record in found] == [2]
-    assert_problem(samples.find(**query, as_of=1), 400, "invalid-query")
+    for other in (1, "2026-01-01T00:00:00Z"):
+        assert_problem(samples.find(**query, as_of=other), 400, "invalid-query")
     present = samples.find(marker=marker, sort="amount", limit=1).json()["next_cursor"]
     refused = samples.find(marker=marker, sort="amount", cursor=present, as_of=now)
     assert_problem(refused, 400, "invalid-query")

@@ -238,7 +238,7 @@ def test_a_transaction_that_fails_stores_nothing(persist: Client, marker: str) -
     counters = persist.collection(NAME, Counter)
     with pytest.raises(problems.InvalidData):
         create_two(persist, marker, {"value": "no number"})
-    with pytest.raises(TypeError, match="no record data"):
+    with pytest.raises(TypeError, match="not the data of a record"):
         create_two(persist, marker, object())
     with persist.transaction(dry_run=True) as transaction:
         transaction.create(NAME, {"name": marker})

@@ -24,13 +24,8 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 @pytest.fixture
 def client(replicas: Replicas) -> Iterator[httpx.Client]:
     """A client that lets no internal error pass."""
-    with replicas.second.client() as found:
-        found.event_hooks["response"] = [_never_an_internal_error]
+    with replicas.second.checked_client() as found:
         yield found
-
-
-def _never_an_internal_error(response: httpx.Response) -> None:
-    assert response.status_code != 500, response.read()
 
 
 def an_open_object(**properties: Any) -> Json:
@@ -105,24 +100,46 @@ def test_a_misspelt_member_of_a_definition_is_named_with_the_nearest_one(
 
 
 @pytest.mark.parametrize(
-    ("step", "pointer"),
+    ("step", "pointer", "near"),
     [
-        ({"drop": ["b", "sourc"]}, "/migration/drop/1"),
-        ({"rename": {"sourc": "origin"}}, "/migration/rename/sourc"),
+        ({"drop": ["b", "sourc"]}, "/migration/drop/1", "source"),
+        ({"rename": {"sourc": "origin"}}, "/migration/rename/sourc", "source"),
+        ({"rename": {"source": "orign"}}, "/migration/rename/source", "origin"),
+        ({"set": {"orign": "data.b"}}, "/migration/set/orign", "origin"),
+        ({"default": {"orign": "x"}}, "/migration/default/orign", "origin"),
     ],
 )
-def test_a_step_names_members_of_the_version_it_starts_from(
-    client: httpx.Client, name: str, step: Json, pointer: str
+def test_a_step_names_members_of_the_versions_it_starts_from_and_leads_to(
+    client: httpx.Client, name: str, step: Json, pointer: str, near: str
 ) -> None:
     registered(client, name, an_object(b=TEXT, source=TEXT))
     response = put(client, name, an_object(origin=TEXT), migration=step)
     problem = assert_problem(response, 422, "invalid-schema")
     assert pointers(problem) == {pointer}
-    assert "did you mean source?" in problem["detail"]
+    assert f"did you mean {near}?" in problem["detail"]
     assert definition(client, name)["schema_version"] == 1
 
 
 # $schema and $id
+
+
+@pytest.mark.parametrize(
+    ("keyword", "value", "detail"),
+    [
+        ("type", "objekt", 'must be one of "array", "boolean"'),
+        ("required", True, "must be an array; if an older draft writes it so, name"),
+        ("items", [{}], "must be an object or true or false; if an older draft"),
+        ("multipleOf", 0, "must be more than 0"),
+        ("required", ["a", "a"], "must not repeat an item"),
+    ],
+)
+def test_what_a_meta_schema_refuses_is_said_as_of_data(
+    client: httpx.Client, name: str, keyword: str, value: Any, detail: str
+) -> None:
+    schema = an_open_object() | {keyword: value}
+    (error,) = refused(client, name, schema)["errors"]
+    assert error["pointer"] == f"/schema/{keyword}"
+    assert error["detail"].startswith(detail)
 
 
 @pytest.mark.parametrize("named", [5, None, [], "draft-07", "https://example.com/own"])
@@ -277,6 +294,36 @@ OLDER: dict[str, tuple[str, Json, list[Json], list[Json]]] = {
         [{"children": [{"value": 1}]}, {"pair": ["a", 1, None]}],
         [{"children": [{"value": "x"}]}, {"pair": [1]}, {"other": 1}],
     ),
+    "drafts within drafts": (
+        DRAFT_7,
+        {
+            "type": "object",
+            "properties": {"four": {"$ref": "urn:four"}, "new": {"$ref": "urn:new"}},
+            "definitions": {
+                "four": {
+                    "$schema": "http://json-schema.org/draft-04/schema#",
+                    "id": "urn:four",
+                    "minimum": 0,
+                    "exclusiveMinimum": True,
+                },
+                "new": {
+                    "$schema": DIALECT,
+                    "$id": "urn:new",
+                    "prefixItems": [{"$ref": "urn:six"}],
+                    "$defs": {
+                        "six": {
+                            "$schema": "http://json-schema.org/draft-06/schema#",
+                            "$id": "urn:six",
+                            "items": [TEXT],
+                            "additionalItems": False,
+                        }
+                    },
+                },
+            },
+        },
+        [{"four": 1}, {"new": [["x"]]}],
+        [{"four": 0}, {"new": [[1]]}, {"new": [["x", "y"]]}],
+    ),
 }
 
 
@@ -311,13 +358,16 @@ def test_what_a_schema_does_not_mean_is_a_warning(
     client: httpx.Client, name: str
 ) -> None:
     schema = an_open_object(
-        a={"type": "string", "nullable": True}, b={"readOnly": True}
+        a={"type": "string", "nullable": True},
+        b={"readOnly": True},
+        c={"format": "emial"},
     )
     schema |= {"dependencies": {"a": ["b"]}, "propertys": {}, "x-order": 1}
     found = warnings(registered(client, name, schema))
     assert found.keys() == {
         "/schema/properties/a/nullable",
         "/schema/properties/b/readOnly",
+        "/schema/properties/c/format",
         "/schema/dependencies",
         "/schema/propertys",
         "/schema/x-order",
@@ -325,6 +375,7 @@ def test_what_a_schema_does_not_mean_is_a_warning(
     assert '"null"' in found["/schema/properties/a/nullable"]
     assert "dependentRequired" in found["/schema/dependencies"]
     assert "did you mean properties?" in found["/schema/propertys"]
+    assert "did you mean email?" in found["/schema/properties/c/format"]
     judged(Collection(client, name), [{"a": "x"}], [{"a": None}])
 
 
@@ -395,16 +446,17 @@ def test_a_member_is_found_through_every_form_of_reference_and_branch(
             "b": {"$id": "https://e.org/num", "type": "integer"},
         },
     }
-    registered(client, name, schema, indexes=["n", "type"], unique=["m"])
+    registered(client, name, schema, indexes=["n", "type", "at"], unique=["m", "to"])
     own = Collection(client, name)
     point = own.created(type="Point", at=1, n=9, m=9)
     line = own.created(type="Line", to=1, n=10, m=10)
     assert own.items([("type", "Point")]) == [point]
+    assert own.items([("at", "1")]) == [point]
     assert own.items([("n__gte", "10")]) == [line]
     assert own.items([("sort", "-n")]) == [line, point]
-    assert_problem(
-        own.create({"type": "Line", "to": 2, "m": 10}), 409, "unique-violation"
-    )
+    for taken in ({"to": 2, "m": 10}, {"to": 1}):
+        refusal = own.create({"type": "Line"} | taken)
+        assert_problem(refusal, 409, "unique-violation")
 
 
 AWKWARD = [
@@ -536,7 +588,7 @@ def test_a_fault_under_many_large_alternatives_is_explained_at_once(
     problem = assert_problem(
         Collection(client, name).create({"x": {"p1": ""}}), 422, "invalid-data"
     )
-    assert time.monotonic() - begun < 2
+    assert time.monotonic() - begun < 5
     assert pointers(problem) == {"/x/p1", "/x/q"}
 
 
@@ -561,6 +613,24 @@ def test_an_explanation_is_bounded_whatever_the_schema(
 
 
 # Numbers
+
+
+@pytest.mark.parametrize(
+    "member",
+    [
+        {"type": "string", "minLength": 2**70},
+        {"type": "array", "minItems": 10**12},
+        {"type": "number", "minimum": 1e300, "multipleOf": 1e-300},
+    ],
+    ids=json.dumps,
+)
+def test_a_bound_that_no_value_reaches_leaves_the_documentation_as_it_is(
+    client: httpx.Client, name: str, member: Json
+) -> None:
+    schema = an_object(a=member) | {"required": ["a"]}
+    registered(client, name, schema)
+    assert client.get(f"/collections/{name}/openapi.json").status_code == 200
+    assert client.get(f"/collections/{name}").status_code == 200
 
 
 def test_a_bound_in_a_schema_is_not_data(client: httpx.Client, name: str) -> None:
@@ -602,6 +672,19 @@ def test_an_annotation_changes_in_place(
     assert own.record(record["id"]) == record
     answer = registered(client, name, an_object(a=TEXT | {"maxLength": 9}))
     assert answer["schema_version"] == 2
+
+
+def test_what_changes_no_verdict_makes_no_version(
+    client: httpx.Client, name: str
+) -> None:
+    schema = an_object(a={"enum": ["x", 1]}, b=TEXT) | {"required": ["a", "b"]}
+    registered(client, name, schema)
+    same = an_object(a={"enum": [1, "x"]}, b={"type": ["string"]})
+    same |= {"required": ["b", "a"], "$defs": {"unused": {"type": "null"}}}
+    answer = registered(client, name, same)
+    assert (answer["schema_version"], answer["schema"]) == (1, same)
+    other = same | {"properties": {**same["properties"], "a": {"enum": ["x"]}}}
+    assert registered(client, name, other)["schema_version"] == 2
 
 
 # Messages

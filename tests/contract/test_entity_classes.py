@@ -22,6 +22,7 @@ from tests.support.server import serving
 
 IMPORTS = """
 import dataclasses
+import functools
 import re
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
@@ -318,6 +319,62 @@ REFUSED = {
         ),
         "class Other are both the collection 'things'",
     ),
+    "metadata with a schema of its own": (
+        'a: Annotated[int, WithJsonSchema({"type": "string"})]',
+        "field a: WithJsonSchema is refused",
+    ),
+    "an argument that Field does not know": (
+        'a: int = Field(schema_extra={"max_lenght": 3})',
+        "field a: max_lenght= is refused: Field has no such argument; write max_length=",
+    ),
+    "an alias that no database stores": (
+        'a: int = Field(alias="\\x00")',
+        "a name of JSON has no U+0000",
+    ),
+    "a method where a field has its name": (
+        "a: int\ndef a(self): pass",
+        "field a: its default <function",
+    ),
+    "a computed field of a secret": (
+        """
+        a: int
+        @computed_field
+        @property
+        def b(self) -> SecretStr: return SecretStr("x")
+        """,
+        "field b: SecretStr is refused",
+    ),
+    "a guard that is asynchronous": (
+        "a: int\nasync def may(record): pass\n@command(when=may)\ndef go(self): pass",
+        "command go: its guard is no function of a record",
+    ),
+    "a guard without a record": (
+        "a: int\n@command(when=lambda: True)\ndef go(self): pass",
+        "command go: its guard is no function of a record",
+    ),
+    "an alias of a parameter": (
+        'a: int\n@command\ndef go(self, b: int = Field(alias="c")): pass',
+        "command go parameter b: alias= is refused",
+    ),
+    "open data in a parameter": (
+        (
+            'class Open(SQLModel):\n    model_config = {"extra": "allow"}\n'
+            '@entity("things")\nclass Thing(SQLModel):\n    a: int\n'
+            "    @command\n    def go(self, b: Open): pass\n"
+        ),
+        "command go parameter b: a record holds the declared members only",
+    ),
+    "a command below cached_property": (
+        "a: int\n@functools.cached_property\n@command\ndef go(self): pass",
+        "command go: a command changes a record",
+    ),
+    "a partial method": (
+        (
+            "a: int\ndef go_to(self, b: int): pass\n"
+            "go = command(functools.partialmethod(go_to, b=1))"
+        ),
+        "command go: a command changes a record",
+    ),
     "a type that is not imported": ('a: "Nope"', "name 'Nope' is not defined"),
 }
 
@@ -349,6 +406,10 @@ RAISED = {
     "a dataclass": (
         '@entity("things")\n@dataclasses.dataclass\nclass Thing:\n    a: int',
         "Thing is no SQLModel class; write @entity",
+    ),
+    "two collections of one class": (
+        '@entity("others")\n@entity("things")\nclass Thing(SQLModel):\n    a: int',
+        "Thing is the entity 'things' already",
     ),
     "a bare decorator": (
         "@entity\nclass Thing(SQLModel):\n    a: int",
@@ -405,6 +466,15 @@ def test_the_traceback_is_there_at_the_level_debug(
 # --- what is kept, on a live service ---
 
 KEPT = '''
+class Cat(BaseModel):
+    model_config = ConfigDict(loc_by_alias=False)
+    kind: Literal["cat"] = PydanticField(alias="@type")
+    lives: int = PydanticField(default=9, alias="@lives")
+
+class Dog(BaseModel):
+    kind: Literal["dog"] = PydanticField(alias="@type")
+
+
 @entity("things")
 class Thing(SQLModel):
     marker: str = ""
@@ -419,6 +489,10 @@ class Thing(SQLModel):
     at: time | None = None
     lasts: timedelta | None = None
     total: Decimal | None = None
+    ref: UUID | None = None
+    code: Annotated[str, PydanticField(pattern="^\\\\d+$")] | None = None
+    pet: Annotated[Cat | Dog, PydanticField(discriminator="kind")] | None = None
+    stock: dict[Annotated[str, PydanticField(pattern="^[a-z]+$")], int] = {}
     lenient: int = PydanticField(default=0, strict=False)
     children: list["Thing"] = Field(default_factory=list)
 
@@ -505,7 +579,11 @@ class Growing(SQLModel):
 @entity("trimmed")
 class Trimmed(SQLModel):
     model_config = ConfigDict(str_strip_whitespace=True)
-    title: Annotated[str, AfterValidator(str.lower)]
+    title: Annotated[str, BeforeValidator(str.strip), AfterValidator(str.lower)]
+
+    @command
+    def rename(self, title: Annotated[str, BeforeValidator(str.strip)]) -> None:
+        self.title = title
 
 
 @entity("wide")
@@ -560,6 +638,13 @@ SENT: list[tuple[Json, Json]] = [
         {"total": "1234567890123456789012345678901234.5678"},
         {"total": "1234567890123456789012345678901234.5678"},
     ),
+    (
+        {"ref": "0198C1D2-7C2F-7D6A-9F1E-2B3C4D5E6F70"},
+        {"ref": "0198c1d2-7c2f-7d6a-9f1e-2b3c4d5e6f70"},
+    ),
+    ({"code": "42"}, {"code": "42"}),
+    ({"pet": {"@type": "dog"}}, {"pet": {"@type": "dog"}}),
+    ({"stock": {"a": 1}}, {"stock": {"a": 1}}),
     ({"children": [{"marker": "x"}]}, {"marker": ""}),
 ]
 
@@ -595,6 +680,14 @@ WRONG: list[tuple[Json, str, str]] = [
     ({"total": " 1.5 "}, "/total", "like 10.50"),
     ({"total": "1_000"}, "/total", "like 10.50"),
     ({"total": True}, "/total", "like 10.50"),
+    ({"day": "-0"}, "/day", "like 2026-11-22"),
+    ({"day": "2026-13-01"}, "/day", "month value is outside"),
+    ({"ref": "0198c1d27c2f7d6a9f1e2b3c4d5e6f70"}, "/ref", "like 0198c1d2-"),
+    ({"code": "\u0663"}, "/code", "String should match pattern '^\\d+$'"),
+    ({"pet": {}}, "/pet/@type", "Field required"),
+    ({"pet": {"kind": "cat"}}, "/pet/@type", "Field required"),
+    ({"pet": {"@type": "cat", "@lives": "9"}}, "/pet/@lives", "valid integer"),
+    ({"stock": {"A": 1}}, "/stock/A", "pattern"),
     ({"tags": ["a", 1]}, "/tags/1", "string"),
     ({"children": [{"nope": 1}]}, "/children/0/nope", "not permitted"),
 ]
@@ -607,6 +700,26 @@ def test_a_value_that_does_not_fit_is_refused_with_its_pointer(
     problem = assert_problem(things.create(sent), 422, "invalid-data")
     assert [error["pointer"] for error in problem["errors"]] == [pointer]
     assert detail in problem["errors"][0]["detail"]
+
+
+def test_a_registered_type_of_the_schema_of_a_class_agrees_with_it(
+    kept: httpx.Client, things: Collection
+) -> None:
+    schema = kept.get("/collections/things").json()["schema"]
+    kept.put("/entity-types/copies", json={"schema": schema}).raise_for_status()
+    copies = Collection(kept, "copies")
+    wrong: list[Json] = [
+        {"day": "-0"},
+        {"stock": {"A": 1}},
+        {"pet": {}},
+        {"total": True},
+    ]
+    for sent in wrong:
+        typed = things.create(sent).json()["errors"]
+        registered = copies.create(sent).json()["errors"]
+        assert [fault["pointer"] for fault in typed] == [
+            fault["pointer"] for fault in registered
+        ]
 
 
 def test_a_set_is_stored_in_one_order_whatever_the_hash_seed(
@@ -683,6 +796,17 @@ def test_a_validator_that_goes_on_changing_the_data_is_refused(
     assert problem["errors"][0]["pointer"] == "/size"
     trimmed = kept.post("/api/trimmed", json={"title": "  Ünïcode  "})
     assert trimmed.json()["data"] == {"title": "ünïcode"}
+
+
+def test_a_validator_may_expect_the_type_of_its_member(kept: httpx.Client) -> None:
+    trimmed = Collection(kept, "trimmed")
+    problem = assert_problem(trimmed.create({"title": 5}), 422, "invalid-data")
+    assert problem["errors"] == [{"pointer": "/title", "detail": "must be a string"}]
+    record = trimmed.created(title=" A ")
+    assert record["data"] == {"title": "a"}
+    answer = trimmed.command(record["id"], "rename", {"title": 5})
+    problem = assert_problem(answer, 422, "invalid-payload")
+    assert problem["errors"] == [{"pointer": "/title", "detail": "must be a string"}]
 
 
 def test_a_validator_may_need_other_members(kept: httpx.Client) -> None:

@@ -138,10 +138,13 @@ REFUSED_ARGUMENTS: dict[str, str] = {
     "include": 'include={"a"}',
     "allow_mutation": "allow_mutation=False",
     "frozen": 'schema_extra={"frozen": True}',
+    "exclude_if": 'schema_extra={"exclude_if": bool}',
+    "json_schema_extra": 'schema_extra={"json_schema_extra": {"type": "integer"}}',
 }
 
 REFUSED_CONFIGURATION: dict[str, str] = {
     "extra": '"allow"',
+    "json_schema_extra": '{"required": ["b"]}',
     "json_encoders": "{int: str}",
     "ser_json_timedelta": '"float"',
     "ser_json_temporal": '"seconds"',
@@ -150,6 +153,8 @@ REFUSED_CONFIGURATION: dict[str, str] = {
     "val_json_bytes": '"base64"',
     "val_temporal_unit": '"seconds"',
     "regex_engine": '"python-re"',
+    "json_schema_mode_override": '"serialization"',
+    "validate_by_alias": "False",
 }
 
 REFUSED_FEATURES: dict[str, str] = {
@@ -161,8 +166,11 @@ REFUSED_FEATURES: dict[str, str] = {
     "@field_serializer": 'a: int\n@field_serializer("a")\ndef written(self, value): return "x"',
     "@model_serializer": "a: int\n@model_serializer\ndef written(self): return {}",
     "PlainSerializer": "a: Annotated[int, PlainSerializer(str)]",
+    "__get_pydantic_core_schema__": "a: int\n@classmethod\ndef __get_pydantic_core_schema__(cls, source, handler): return handler(source)",
+    "__get_pydantic_json_schema__": "a: int\n@classmethod\ndef __get_pydantic_json_schema__(cls, core, handler): return {}",
     "equal names": 'a: int\nb: int = PydanticField(default=1, alias="a")',
     "many fields": "\n".join(f"member_{number}: int = 0" for number in range(401)),
+    "compiled pattern": 'a: str = PydanticField(pattern=re.compile("(a+)+$"))',
     "constraint": "a: int | str = Field(ge=1)",
 }
 
@@ -172,6 +180,7 @@ REFUSED_COMMANDS: dict[str, str] = {
     "staticmethod": "@command\n@staticmethod\ndef go(): pass",
     "set": "@command\ndef set(self): pass",
     "when=5": "@command(when=5)\ndef go(self): pass",
+    "otherwise=5": "@command(otherwise=5)\ndef go(self): pass",
     "*args": "@command\ndef go(self, *args): pass",
     "positional-only": "@command\ndef go(self, a, /): pass",
 }

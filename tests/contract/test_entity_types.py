@@ -310,6 +310,29 @@ def test_a_dry_run_registers_nothing(client: httpx.Client, name: str) -> None:
     assert client.put(f"/entity-types/{name}", json=body).status_code == 201
 
 
+def test_a_definition_is_replaced_only_where_it_is_the_one_that_was_read(
+    replicas: Replicas, events: Collection
+) -> None:
+    client, address = replicas.client, f"/entity-types/{events.name}"
+    tag = client.get(address).headers["etag"]
+    body = {"schema": AUDIT_EVENT}
+    stored = client.put(address, json=body, headers={"If-Match": tag})
+    assert (stored.status_code, stored.json()["schema_version"]) == (200, 1)
+    tags = {each.get(address).headers["etag"] for each in replicas.each}
+    assert tags == {stored.headers["etag"]} != {tag}
+    for headers in ({"If-Match": tag}, {"If-None-Match": "*"}):
+        answer = client.put(address, json={"schema": {}}, headers=headers)
+        assert_problem(answer, 412, "precondition-failed")
+    answer = client.delete(address, headers={"If-Match": tag})
+    assert_problem(answer, 412, "precondition-failed")
+    current = {"If-Match": stored.headers["etag"]}
+    assert client.delete(address, headers=current).status_code == 204
+    answer = client.put(address, json=body, headers=current)
+    assert_problem(answer, 412, "precondition-failed")
+    new = {"If-None-Match": "*"}
+    assert client.put(address, json=body, headers=new).status_code == 201
+
+
 def test_an_idempotency_key_has_the_answer_of_the_registration_again(
     client: httpx.Client, name: str
 ) -> None:

@@ -220,6 +220,24 @@ def test_a_target_with_a_fragment_is_refused(
     assert len(counters.items(name=marker)) == 1
 
 
+@pytest.mark.parametrize("version", ["", " HTTP/2.0", " HTTP/0.9"])
+def test_other_versions_of_http_are_refused(service: Service, version: str) -> None:
+    asked = f"GET /health/live{version}\r\nHost: localhost\r\n\r\n".encode()
+    answer = answer_to(service.url, asked, then_close=True)
+    assert status_of(answer) == 400
+
+
+def test_an_encoded_slash_separates_nothing(
+    service: Service, counters: Collection
+) -> None:
+    record = counters.created(value=1)["id"]
+    for path in (f"/api%2F{counters.name}", f"/api/{counters.name}%2f{record}"):
+        answer = answer_to(service.url, head("DELETE", path, service.url))
+        assert status_of(answer) == 404
+        assert b'"code":"not-found"' in answer
+    assert counters.record(record)["revision"] == 1
+
+
 def test_http_1_0_has_no_transfer_coding(
     service: Service, counters: Collection, marker: str
 ) -> None:

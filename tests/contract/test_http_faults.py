@@ -253,7 +253,12 @@ def test_a_content_coding_is_refused_in_one_sentence(counters: Collection) -> No
     answer = counters.create({"value": 1}, headers={"content-encoding": "gzip"})
     problem = assert_problem(answer, 415, "unsupported-media-type")
     assert problem["detail"] == (
-        "the content coding 'gzip' is not supported here; send application/json"
+        "the content coding 'gzip' is not supported; send the body without"
+        " Content-Encoding"
     )
+    typed = {"content-type": "application/json; charset=utf-16"}
+    answer = counters.create({"value": 1}, headers=typed)
+    problem = assert_problem(answer, 415, "unsupported-media-type")
+    assert problem["detail"] == "the charset 'utf-16' is not supported; send UTF-8"
     answer = counters.create({"value": 1}, headers={"content-encoding": "Identity"})
     assert answer.status_code == 201, answer.text

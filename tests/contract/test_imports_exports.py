@@ -12,6 +12,7 @@ import pytest
 
 from tests.conftest import NewDatabase, Service
 from tests.support.collection import Collection
+from tests.support.databases import postgresql_only
 from tests.support.problems import Json, assert_problem, pointers
 from tests.support.server import serving
 from tests.support.waiting import until
@@ -338,7 +339,7 @@ def test_an_export_left_half_way_does_no_harm(
     assert counters.create({"name": marker}).status_code == 201
 
 
-@pytest.mark.parametrize("database", ["postgresql"], indirect=True, scope="session")
+@postgresql_only
 def test_the_planner_has_statistics_of_a_large_import(
     new_database: NewDatabase, tmp_path: Path
 ) -> None:

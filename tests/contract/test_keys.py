@@ -25,7 +25,7 @@ EVERYWHERE = {"HOST": "0.0.0.0"}
 FOREIGN = {"origin": "https://evil.example"}, {"host": "evil.example"}
 DEADLINE = 10.0
 """Seconds; a change counts within one, but the machine may be busy."""
-PROCESSES = 30
+PROCESSES = 12
 """Connections of their own, so that each of two workers is met."""
 
 Made = Callable[..., str]
@@ -151,20 +151,21 @@ def test_the_first_key_and_a_scope_without_a_collection_are_pointed_out(
         "--scope",
         "countrs:write",
         "--scope",
-        "*:read",
+        "*:read@nowhere",
         "--scope",
         "counters:read",
     )
     create = ["keys", "create", *scopes, "--name"]
     first = run([*create, "first"], url, tmp_path)
     assert KEY.fullmatch(first.stdout.strip())
-    notice, warning = first.stderr.splitlines()
+    notice, *warnings = first.stderr.splitlines()
     assert notice.startswith(
         "persist: this is the first key: from now on every request"
     )
-    assert warning == (
-        "warning: there is no collection 'countrs' yet; did you mean counters?"
-    )
+    assert warnings == [
+        "warning: there is no collection 'countrs' yet; did you mean counters?",
+        "warning: there is no workspace 'nowhere' yet",
+    ]
     second = run(["keys", "create", "--scope", "*:read", "--name", "b"], url, tmp_path)
     assert second.stderr == ""
 

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import httpx
-import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.conftest import NewDatabase
 from tests.support.collection import Collection
+from tests.support.databases import sqlite_only
 from tests.support.server import serving
 
 Samples = dict[str, dict[tuple[tuple[str, str], ...], float]]
@@ -148,7 +148,7 @@ def test_records_and_the_age_of_the_newest_snapshot_are_reported(
         assert 0 <= of(scrape(client), "persist_snapshot_age_seconds") < 60
 
 
-@pytest.mark.parametrize("database", ["sqlite"], indirect=True, scope="session")
+@sqlite_only
 def test_the_processes_of_a_service_are_counted_as_one(
     new_database: NewDatabase, tmp_path: Path
 ) -> None:

@@ -27,7 +27,11 @@ FAULTS: list[tuple[Any, str, str]] = [
     ({"op": "remove", "path": "/nope"}, "/0", "no member 'nope' at the top"),
     ({"op": "remove", "path": ""}, "/0", "the complete data cannot be removed"),
     ({"op": "replace", "path": "/nope", "value": 1}, "/0", "no member 'nope'"),
-    ({"op": "add", "path": "/title/x", "value": 1}, "/0", "no object and no list"),
+    (
+        {"op": "add", "path": "/title/x", "value": 1},
+        "/0",
+        "neither an object nor a list",
+    ),
     ({"op": "add", "path": "/no/x", "value": 1}, "/0", "no member 'no'"),
     ({"op": "copy", "from": "/nope", "path": "/title"}, "/0", "no member 'nope'"),
     ({"op": "move", "from": "/nope", "path": "/title"}, "/0", "no member 'nope'"),

@@ -362,7 +362,7 @@ def test_a_patch_cannot_blow_a_document_up_by_copying(
         ]
     before = time.monotonic()
     response = samples.patch(record["id"], operations, type=JSON_PATCH)
-    assert time.monotonic() - before < 5
+    assert time.monotonic() - before < 20  # some of them would be of exabytes
     assert response.status_code in (413, 422), response.text[:200]
     assert_problem(response, response.status_code, response.json()["code"])
     assert samples.record(record["id"]) == record

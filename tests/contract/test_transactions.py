@@ -504,7 +504,12 @@ def test_a_transaction_does_not_fill_the_memory_with_one_large_record(
     changes = [
         on(samples, "patch", record["id"], patch={"amount": n}) for n in range(1, 200)
     ]
-    assert_problem(transact(*changes), 413, "too-large")
+    refused = transact(*changes)
+    # A slow processor reaches the limit of the time before that of the characters.
+    if refused.status_code == 422:
+        assert "take longer than" in refused.json()["detail"]
+    else:
+        assert_problem(refused, 413, "too-large")
     assert samples.record(record["id"]) == record
     assert results(transact(*changes[:20]))[19]["record"]["data"]["amount"] == 20
 

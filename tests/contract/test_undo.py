@@ -194,6 +194,21 @@ def test_one_collection_is_taken_back(counters: Collection) -> None:
     assert report["undone"] == 1
 
 
+def test_an_undo_never_shares_the_request_id_that_it_takes_back(
+    counters: Collection,
+) -> None:
+    client = counters.client
+    record = counters.created(value=1)
+    name, headers = named()
+    counters.patch(record["id"], {"value": 2}, headers=headers).raise_for_status()
+    answer = client.post("/changes/undo", json={"request_id": name}, headers=headers)
+    own = answer.headers["x-request-id"]
+    assert own != name
+    assert counters.history(record["id"])[0]["request_id"] == own
+    assert undone(client, request_id=own)["undone"] == 1
+    assert counters.record(record["id"])["data"]["value"] == 2
+
+
 def test_a_retry_under_its_key_undoes_once(counters: Collection) -> None:
     name, headers = named()
     counters.create({"value": 3}, headers=headers).raise_for_status()

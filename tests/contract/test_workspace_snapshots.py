@@ -174,8 +174,8 @@ def test_a_workspace_that_is_missing_is_declared_with_what_comes_back_to_it(
     records = filled(client, workspace)
     id = snapshots.take(f"/workspaces/{workspace}/snapshots")["id"]
     delete_workspace(client, workspace)
-    rehearsal = snapshots.restore(id, dry_run=True)
-    assert (rehearsal.status_code, rehearsal.json()["created"]) == (200, 3)
+    report = snapshots.restore(id, dry_run=True)
+    assert (report.status_code, report.json()["created"]) == (200, 3)
     assert_problem(client.get(f"/workspaces/{workspace}"), 404, "workspace-not-found")
     assert snapshots.restored(id)["created"] == 3
     names = client.get(f"/workspaces/{workspace}").json()["collections"]

@@ -582,7 +582,7 @@ def run_machine(samples: Collection, *, examples: int, steps: int) -> None:
 
 @pytest.mark.usefixtures("report")
 def test_the_api_tells_the_same_story_as_a_dictionary(samples: Collection) -> None:
-    run_machine(samples, examples=20, steps=30)
+    run_machine(samples, examples=12, steps=30)
 
 
 @pytest.mark.slow

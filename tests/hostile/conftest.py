@@ -20,12 +20,17 @@ SETTINGS = {
     "BODY_TIMEOUT_SECONDS": "1",
     "MAX_READ_SECONDS": "2",
     "MAX_REQUESTS": "100",
+    "MAX_RESPONSES_BYTES": "40000000",
     "MAX_SPOOLED_BYTES": "80000000",
 }
 DEFINITION = {
     "schema": {
         "type": "object",
-        "properties": {"s": {"type": "string"}, "n": {"type": "integer"}},
+        "properties": {
+            "s": {"type": "string"},
+            "n": {"type": "integer"},
+            "l": {"type": "array"},
+        },
     }
 }
 

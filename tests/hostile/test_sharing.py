@@ -86,6 +86,31 @@ def test_exports_that_nobody_reads_leave_room_for_others(
         assert answered.count(200) <= 4
 
 
+@pytest.mark.parametrize(
+    ("path", "accept"),
+    [
+        ("/api/large?limit=500", JSON),
+        ("/changes?after=0&collection=large", "text/event-stream"),
+        ("/changes?after=0&limit=500&collection=large", JSON),
+    ],
+    ids=["pages", "events", "changes"],
+)
+def test_large_responses_that_nobody_reads_leave_memory_for_others(
+    target: Target, large: None, path: str, accept: str
+) -> None:
+    asked = head(
+        "GET", path, target.url, Accept=accept, **authorization(target, "reader")
+    )
+    with target.client() as admin, target.unharmed(kilobytes=200_000):
+        with flood(target, "reader", 12, asked) as answered:
+            assert_well(admin)
+            page = admin.get("/api/large", params={"limit": "2"})
+            assert len(page.json()["items"]) == 2
+        assert set(answered) <= {200, 429}
+        if path.startswith("/api"):  # events wait for room, changes share their text
+            assert answered.count(200) <= 6
+
+
 def test_verifications_of_one_key_stop_neither_health_nor_others(
     target: Target, large: None
 ) -> None:

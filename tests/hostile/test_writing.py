@@ -1,4 +1,4 @@
-"""Writes (F7, F9, F10): batches are bounded in bytes, an operation in the writer in what
+"""Writes (F7, F9, F10, F14, F16): batches are bounded in bytes, an operation in the writer in what
 it makes, and lines that are nothing stop nobody."""
 
 import json
@@ -68,6 +68,10 @@ OPERATIONS: dict[str, list[dict[str, Any]]] = {
     ]
     * 50,
     "tests": [{"op": "test", "path": "", "value": {}}] * 100,
+    "copies that double the depth": [
+        {"op": "copy", "from": "/d", "path": "/d" + "/d" * (2**number)}
+        for number in range(8)
+    ],
 }
 
 
@@ -75,7 +79,8 @@ OPERATIONS: dict[str, list[dict[str, Any]]] = {
 def test_a_patch_of_many_large_operations_lets_others_write(
     target: Target, writer: httpx.Client, name: str
 ) -> None:
-    data = {"n": 1, "o": {f"m{number}": [] for number in range(40_000)}}
+    members: dict[str, list[int]] = {f"m{number}": [] for number in range(40_000)}
+    data = {"n": 1, "o": members, "d": {"d": {}}}
     record_id = created(writer, "large", data)
     with target.unharmed(), ThreadPoolExecutor(1) as pool:
         running = pool.submit(
@@ -87,6 +92,48 @@ def test_a_patch_of_many_large_operations_lets_others_write(
         with target.client("admin") as other:
             created(other, "plain", {"n": 2})
         assert running.result().status_code in (200, 409, 422)
+
+
+def test_large_manifests_are_refused_and_kept_nowhere(
+    target: Target, writer: httpx.Client
+) -> None:
+    members = {"id": "0198c1d2-7c2f-7d6a-9f1e-2b3c4d5e6f70", "note": "n" * 8_000_000}
+    body = json.dumps({"manifest": members}).encode()
+
+    def upload(_: int) -> int:
+        with target.client() as admin:
+            return admin.post("/snapshots", content=body, headers=NDJSON).status_code
+
+    with target.unharmed(), ThreadPoolExecutor(4) as pool:
+        assert set(pool.map(upload, range(4))) <= {422, 429}
+    with target.client() as admin:
+        assert len(admin.get("/snapshots?limit=500").content) < 1_000_000
+
+
+COMMANDS = {
+    "longer": "size(data.l + data.l + data.l + data.l)",
+    "member": " || ".join(f"-{number} in data.l" for number in range(1, 40))
+    + " ? 1 : 0",
+}
+
+
+def test_the_worst_commands_in_cel_let_others_read(target: Target) -> None:
+    numbers = {"type": "array", "items": {"type": "integer"}}
+    definition = {
+        "schema": {
+            "type": "object",
+            "properties": {"l": numbers, "n": {"type": "integer"}},
+        },
+        "commands": {name: {"set": {"n": text}} for name, text in COMMANDS.items()},
+    }
+    with target.client() as admin:
+        made = admin.put("/entity-types/numbers", json=definition)
+        assert made.status_code == 201, made.text
+        record = created(admin, "numbers", {"l": list(range(60_000))})
+        with target.unharmed(), ThreadPoolExecutor(4) as pool:
+            paths = [f"/api/numbers/{record}/commands/{name}" for name in COMMANDS]
+            for answer in pool.map(admin.post, paths * 2):
+                assert answer.status_code in (200, 422), answer.text
 
 
 def test_an_import_of_blank_lines_stops_nobody(

@@ -2,6 +2,7 @@
 (contract 13, `schema_version` of a class)."""
 
 import importlib
+import json
 import uuid
 from pathlib import Path
 
@@ -9,19 +10,20 @@ import pytest
 
 from persist.domain.entity_type import EntityType
 from persist.entity_types.registry import load_models
-from persist.storage.dialect import dialect_of
-from persist.storage.migrator import MigrationStopped
-from persist.storage.schema import (
+from persist.storage.database_schema import (
     SchemaMismatch,
     class_differences,
     drift,
     prepare,
     rehearse,
 )
+from persist.storage.dialect import dialect_of
+from persist.storage.migrator import MigrationStopped
 from tests.conftest import NewDatabase
 from tests.contract.test_entity_classes import IMPORTS
 from tests.fixtures.database import opened
 from tests.fixtures.storing import records, store
+from tests.support.databases import sqlite_only
 from tests.support.program import persist
 
 BEFORE = '''
@@ -41,6 +43,8 @@ class Ticket(SQLModel):
     spot: Spot | None = None
     owner: str | None = Field(default=None, unique=True)
     old: str | None = None
+    site: AnyUrl | None = None
+    share: float = Field(default=0, multiple_of=0.3)
 '''
 
 
@@ -81,7 +85,7 @@ class Deployment:
         return str(refused.value)
 
     def rehearsed(self) -> str:
-        """Why a rehearsal fails."""
+        """Why a rehearsal of migrations fails."""
         with pytest.raises((SchemaMismatch, MigrationStopped)) as refused:
             rehearse(self.dialect, self.types())
         return str(refused.value)
@@ -149,6 +153,7 @@ NEEDS_A_VERSION: dict[str, tuple[tuple[str, str], str]] = {
 }
 
 
+@sqlite_only  # what is compared is the class and what was recorded of it
 @pytest.mark.parametrize("case", NEEDS_A_VERSION)
 def test_a_change_that_needs_a_version_stops_the_start_and_shows_the_step(
     deployment: Deployment, case: str
@@ -234,6 +239,10 @@ TAKEN_OVER: dict[str, list[tuple[str, str]]] = {
     "a constraint that goes": [("ge=1)", ")")],
     "a nested constraint that widens": [
         ("city: str = Field(max_length=10)", "city: str")
+    ],
+    "a format that goes": [("site: AnyUrl | None", "site: str | None")],
+    "a multiple of a decimal that divides the one before": [
+        ("multiple_of=0.3", "multiple_of=0.1")
     ],
     "one more choice": [('    LOW = "low"', '    LOW = "low"\n    HIGH = "high"')],
 }
@@ -338,6 +347,60 @@ def test_what_an_older_release_recorded_is_taken_over_at_the_first_start(
     deployment.assert_current()
     deployment.change(NEEDS_A_VERSION["a new optional field"][0], narrower)
     assert "field note: it is new" in deployment.refused()
+
+
+EARLIER_FORMS: dict[str, tuple[str, dict[str, object], dict[str, object]]] = {
+    "a decimal with an exponent": (
+        'Decimal = Decimal("1E+2")',
+        {"format": "decimal", "type": "string", "default": "1E+2"},
+        {"format": "decimal", "type": "string", "default": "1E+3"},
+    ),
+    "a duration in years": (
+        "timedelta | None = timedelta(days=400, hours=1)",
+        {
+            "anyOf": [{"format": "duration", "type": "string"}, {"type": "null"}],
+            "default": "P1Y35DT1H",
+        },
+        {
+            "anyOf": [{"format": "duration", "type": "string"}, {"type": "null"}],
+            "default": "P1Y36DT1H",
+        },
+    ),
+    "a pattern of keys": (
+        'dict[Annotated[str, PydanticField(pattern="^a")], int] = {}',
+        {
+            "type": "object",
+            "patternProperties": {"^a": {"type": "integer"}},
+            "default": {},
+        },
+        {
+            "type": "object",
+            "patternProperties": {"^b": {"type": "integer"}},
+            "default": {},
+        },
+    ),
+}
+
+
+@sqlite_only  # what is compared is the class and what was recorded of it
+@pytest.mark.parametrize("case", EARLIER_FORMS)
+def test_what_an_older_release_wrote_in_another_form_is_no_change(
+    deployment: Deployment, case: str
+) -> None:
+    declared, earlier, different = EARLIER_FORMS[case]
+    deployment.change(("old: str | None = None", f"old: {declared}"))
+    deployment.store({"title": "a"})
+    for recorded in (different, earlier):
+        part = json.dumps(recorded)
+        with opened(deployment.url) as database:
+            database.run(
+                "UPDATE definitions SET definition = json_set(definition,"
+                f" '$.schema.properties.old', json('{part}')) WHERE name = 'tickets'"
+            )
+        if recorded is different:
+            assert "field old:" in deployment.refused()
+    deployment.start(auto_migrate=False)
+    deployment.assert_current()
 
 
 def test_a_class_that_an_older_release_recorded_lacks_a_column(

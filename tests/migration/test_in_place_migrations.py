@@ -2,8 +2,7 @@
 (contract 7)."""
 
 import contextlib
-import subprocess
-import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,14 +15,23 @@ from sqlmodel import Field, SQLModel
 from persist import MigrationPlan, MigrationStep, entity
 from persist.domain.entity_type import EntityType
 from persist.entity_types.from_model import from_model
-from persist.storage.dialect import dialect_of
+from persist.storage.database_schema import (
+    SchemaMismatch,
+    drift,
+    due,
+    prepare,
+    rehearse,
+)
+from persist.storage.dialect import dialect_of, postgresql
 from persist.storage.migrator import MigrationStopped
-from persist.storage.schema import SchemaMismatch, drift, due, prepare
-from tests.fixtures import PRODUCTS_1
+from tests.fixtures import PRODUCTS_1, RECORDS
 from tests.fixtures.database import Database, opened
 from tests.fixtures.snapshots import empty_database
 from tests.fixtures.storing import records, store
+from tests.support import forked
+from tests.support.collection import Collection
 from tests.support.problems import Json, assert_problem
+from tests.support.program import clean_environment, persist
 from tests.support.server import serving
 
 Sql = str | list[str] | dict[str, str | list[str]]
@@ -431,6 +439,23 @@ def test_values_that_collide_stop_the_step(url: str, stored: Database) -> None:
     assert_stopped(url, stored, new, "the step 1 to 2 was undone", "code")
 
 
+def test_the_code_of_a_plan_may_take_longer_than_a_group_of_writes_may_pause(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store(url, thing(1, n=int), {"n": 1})
+    pause = "idle_in_transaction_session_timeout"
+    monkeypatch.setitem(postgresql.WRITER_SETTINGS, pause, 500)
+
+    def slow(data: Json) -> Json:
+        time.sleep(1)
+        return data
+
+    new = thing(2, step(1, data=slow), n=int)
+    assert rehearse(dialect_of(url), [new]) == []
+    prepare(dialect_of(url), [new])
+    assert drift(dialect_of(url), [new]) == []
+
+
 def test_a_step_that_went_through_stays_where_the_next_one_stops(
     url: str, stored: Database
 ) -> None:
@@ -545,6 +570,17 @@ def test_every_record_of_every_workspace_takes_one_change_and_one_revision(
     assert [rows for _, rows, _ in reports] == sorted(rows for _, rows, _ in reports)
 
 
+def test_what_others_have_attached_to_a_table_stays_attached(
+    url: str, stored: Database
+) -> None:
+    store(url, thing(1, n=int), {"n": 1})
+    stored.run("CREATE VIEW seen AS SELECT n FROM things")
+    found = migrated(url, thing(1, n=int), thing(2, step(1, ADD), n=int, more=MORE))
+    assert found == [{"n": 1, "more": None}]
+    assert stored.rows("SELECT n FROM seen") == [(1,)]
+    stored.run("DROP VIEW seen")
+
+
 def test_an_empty_table_is_brought_up_to_date_as_well(url: str) -> None:
     store(url, thing(1, n=int))
     new = thing(2, step(1, ADD), n=int, more=MORE)
@@ -589,16 +625,19 @@ class CatalogProduct(SQLModel):
 
 
 def wait_until(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while not holds():
         assert time.monotonic() < deadline
         time.sleep(0.01)
 
 
-def is_waiting(process: subprocess.Popen[str], stored: Database, url: str) -> bool:
+def is_waiting(process: forked.Process, stored: Database, url: str) -> bool:
     """Whether it has come to the database, which another one has locked."""
     if url.startswith("sqlite:"):
-        opened = [file.resolve() for file in Path(f"/proc/{process.pid}/fd").iterdir()]
+        opened = []
+        for file in Path(f"/proc/{process.pid}/fd").iterdir():
+            with contextlib.suppress(FileNotFoundError):  # it was closed meanwhile
+                opened.append(file.resolve())
         return Path(url.removeprefix("sqlite:///")).resolve() in opened
     return bool(
         stored.value(
@@ -612,35 +651,26 @@ def test_of_two_processes_that_start_at_once_one_migrates_and_both_serve(
 ) -> None:
     PRODUCTS_1.put_into(url)
     (tmp_path / "gated.py").write_text(GATE)
-    program = (
-        "from persist.cli import main; import sys; sys.argv = ['persist', 'serve',"
-        " '--port', '0']; main()"
-    )
-    root = Path(__file__).parents[2]
-    environment = {
-        "PERSIST_DATABASE_URL": url,
-        "PERSIST_MODELS": "gated",
-        "PYTHONPATH": str(root),
-    }
+    environment = clean_environment(PERSIST_DATABASE_URL=url, PERSIST_MODELS="gated")
+    written = tmp_path / "written"
     with contextlib.ExitStack() as running:
+        output = running.enter_context(written.open("w")).fileno()
         processes = []
         for _ in range(2):
-            process = subprocess.Popen(
-                [sys.executable, "-c", program],
-                cwd=tmp_path,
-                env=environment,
-                stdout=subprocess.PIPE,
-                text=True,
+            process = forked.start(
+                ["serve", "--port", "0"],
+                tmp_path,
+                environment,
+                stdout=output,
+                stderr=output,
             )
-            running.callback(process.communicate)
+            running.callback(process.wait)
             running.callback(process.terminate)
             processes.append(process)
             wait_until((tmp_path / "through").exists)
         wait_until(lambda: is_waiting(processes[1], stored, url))
         (tmp_path / "open").touch()
-        for process in processes:
-            assert process.stdout is not None
-            assert "answers on" in process.stdout.readline()
+        wait_until(lambda: written.read_text().count("answers on") == 2)
     through = (tmp_path / "through").read_text().split()
     assert through == [through[0]] * 3
     assert stored.rows(
@@ -652,24 +682,44 @@ def test_of_two_processes_that_start_at_once_one_migrates_and_both_serve(
     ]
 
 
-def test_a_process_of_the_old_version_steps_aside(url: str, tmp_path: Path) -> None:
-    """A rolling upgrade: what it cannot read any more it answers 503, and it is no
-    longer ready."""
+def test_a_process_of_the_old_version_serves_until_the_table_is_swapped(
+    url: str, tmp_path: Path
+) -> None:
+    """A rolling upgrade: it reads and writes while `persist migrate` computes. What it
+    cannot read any more it answers 503, and it is no longer ready."""
     PRODUCTS_1.put_into(url)
-    old, new = (
-        {"MODELS": "tests.fixtures.catalog_products_v1"},
-        {"MODELS": "app.models"},
+    (tmp_path / "gated.py").write_text(GATE)
+    environment = {"PERSIST_DATABASE_URL": url, "PERSIST_MODELS": "gated"}
+    old = {"MODELS": "tests.fixtures.catalog_products_v1"}
+    migration = threading.Thread(
+        target=persist, args=(tmp_path, "migrate"), kwargs=environment
     )
     with serving(url, tmp_path, settings=old) as before, before.client() as client:
-        assert client.get("/api/catalog-products").status_code == 200
-        product = {"sku": "NEW", "title": "Now", "price_cents": 1}
-        with serving(url, tmp_path, settings=new) as after, after.client() as newer:
-            refused = client.post("/api/catalog-products", json=product)
-            assert_problem(refused, 503, "unavailable")
-            assert int(refused.headers["retry-after"]) >= 1
-            assert "schema version 3" in refused.json()["detail"]
-            assert_ahead(client)
-            assert newer.post("/api/catalog-products", json=product).status_code == 201
+        products = Collection(client, "catalog-products")
+        changed, deleted, _ = RECORDS[PRODUCTS_1]
+        migration.start()
+        wait_until((tmp_path / "through").exists)
+        created = products.created(sku="NEW", title="Now", price_cents=1)
+        assert products.patch(changed, {"title": "Changed"}).status_code == 200
+        assert products.delete(deleted).status_code == 204
+        assert products.record(changed)["data"]["title"] == "Changed"
+        (tmp_path / "open").touch()
+        migration.join()
+        refused = products.create({"sku": "LATE", "title": "Late", "price_cents": 1})
+        assert_problem(refused, 503, "unavailable")
+        assert int(refused.headers["retry-after"]) >= 1
+        assert "schema version 2" in refused.json()["detail"]
+        assert_ahead(client)
+    with opened(url) as stored:
+        found = stored.rows(
+            "SELECT id, revision, schema_version, title FROM catalog_products"
+        )
+    by_id = {id: values for id, *values in found}
+    assert by_id[created["id"]] == [2, 2, "Now"]
+    assert by_id[changed][0] >= 3
+    assert by_id[changed][1:] == [2, "Changed"]
+    assert deleted not in by_id
+    assert len(by_id) == 3
 
 
 def assert_ahead(client: httpx.Client) -> None:

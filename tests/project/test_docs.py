@@ -130,6 +130,22 @@ def test_every_command_that_a_page_names_exists() -> None:
         assert not group or not below or below in group, f"{name} {below}"
 
 
+def test_every_module_of_the_storage_is_in_one_group_of_the_architecture() -> None:
+    page = (DOCS / "explanation" / "architecture.md").read_text()
+    table = page.partition("| group | modules |")[2].partition("\n\n")[0]
+    groups = re.findall(r"^\| [^|]+ \| (.+) \|$", table, re.MULTILINE)
+    named = re.findall(r"`(\w+)`", "\n".join(groups))
+    storage = ROOT / "persist" / "storage"
+    modules = [path.stem for path in storage.iterdir() if path.stem[0] != "_"]
+    assert sorted(named) == sorted(modules)
+
+
+def test_every_file_that_the_architecture_names_exists() -> None:
+    page = (DOCS / "explanation" / "architecture.md").read_text()
+    named = re.findall(r"`((?:app|persist|tests)/[\w/.-]+)`", page)
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
 def test_every_service_that_a_page_names_is_in_the_compose_file() -> None:
     text = "\n".join(page.read_text() for page in PAGES)
     named = re.findall(

@@ -4,11 +4,13 @@ import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from threading import Event, Thread
 from typing import Any
 
 import psycopg
 import pytest
 
+from persist.storage import journal_verify
 from persist.storage.dialect import dialect_of
 from persist.storage.journal_verify import JournalAltered, verify_journal
 from tests.conftest import NewDatabase
@@ -68,6 +70,23 @@ def fault_of(url: str) -> str | None:
     except JournalAltered as altered:
         return str(altered)
     return None
+
+
+@pytest.mark.parametrize("changes", [1, 2, 500])
+def test_seals_and_changes_are_read_in_batches_of_any_size(
+    journal: str, changes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal_verify, "SEALS_PER_READ", 2)
+    monkeypatch.setattr(journal_verify, "CHANGES_PER_READ", changes)
+    verified = Event()
+
+    def verify() -> None:
+        if fault_of(journal) is None:
+            verified.set()
+
+    # In a thread: two queries at once on a connection would wait for each other.
+    Thread(target=verify, daemon=True).start()
+    assert verified.wait(30)
 
 
 class Journal:

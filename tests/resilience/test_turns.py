@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import NewDatabase
+from tests.support.databases import sqlite_only
 from tests.support.server import Server, serving
 
 CLIENTS = 16
@@ -17,10 +18,6 @@ LONGEST_SECONDS = 1.0
 
 POOREST_SHARE = 0.3
 """Of what the richest client stores; without turns it was 0.08."""
-
-only_sqlite = pytest.mark.parametrize(
-    "database", ["sqlite"], indirect=True, scope="session"
-)
 
 
 @dataclass
@@ -44,7 +41,7 @@ class Writer:
 
 
 @pytest.mark.slow
-@only_sqlite
+@sqlite_only
 @pytest.mark.parametrize("workers", [2, 4])
 def test_no_client_of_several_workers_starves(
     new_database: NewDatabase, tmp_path: Path, workers: int

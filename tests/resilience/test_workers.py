@@ -67,3 +67,15 @@ def assert_connections_are_spread(server: Server, *workers: int) -> None:
             stack.enter_context(connected(server.url))
         until(lambda: sum(opened()) == CONNECTIONS)
         assert min(opened()) >= CONNECTIONS / 8
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True, scope="session")
+def test_the_processes_end_when_the_one_that_started_them_is_killed(
+    new_database: NewDatabase, tmp_path: Path
+) -> None:
+    with serving(new_database(), tmp_path, workers=2) as server:
+        until(lambda: "persist answers" in server.log.read_text())
+        workers = workers_of(server)
+        assert len(workers) == 2
+        os.kill(server.process.pid, signal.SIGKILL)
+        until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers))

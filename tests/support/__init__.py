@@ -1,4 +1,4 @@
-"""What the contract suite stands on: live servers, databases, and a client's view of a
+"""What the contract suite uses: live servers, databases, and a client's view of a
 collection."""
 
 import pytest

@@ -44,8 +44,9 @@ _RUFF = (sys.executable, "-m", "ruff")
 
 def blocking_client() -> str:
     """Return the text of the blocking client."""
-    text = _DOCSTRING.sub(lambda _: HEADER, SOURCE.read_text(), count=1)
-    text = _KEYWORD.sub("", _WORD.sub(lambda found: WORDS[found[1]], text))
+    text = _WORD.sub(lambda found: WORDS[found[1]], SOURCE.read_text())
+    text = _KEYWORD.sub("", text)
+    text = _DOCSTRING.sub(lambda _: HEADER, text, count=1)
     linted = _ruff("check", *FIXES, "--quiet", text=text)
     return _ruff("format", "--quiet", text=linted)
 

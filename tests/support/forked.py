@@ -3,7 +3,7 @@
 Importing takes most of the time of a short command. A forked process has its own
 folder, environment, output and process group, as a new program has. A program whose
 environment differs in more than the settings is started as a new one, since such an
-environment acts on the interpreter itself, and so is a service of several processes.
+environment acts on the interpreter itself.
 """
 
 import atexit
@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 ROOT = Path(__file__).parents[2]
+NO_BYTECODE = "PYTHONDONTWRITEBYTECODE"
 MODULE = "persist.cli"
 PROGRAM = [sys.executable, "-P", "-m", MODULE]
 FOLDER_INTERVAL_SECONDS = 0.2
@@ -103,7 +104,7 @@ def start(
     module: str = MODULE,
 ) -> Process:
     """Start a module with these arguments; the descriptors stay the caller's."""
-    if not _can_be_forked(arguments, environment):
+    if _without_settings(environment) != _without_settings(os.environ):
         return subprocess.Popen(
             [sys.executable, "-P", "-m", module, *arguments],
             cwd=folder,
@@ -128,16 +129,11 @@ def start(
     return _Forked(process)
 
 
-def _can_be_forked(arguments: list[str], environment: Mapping[str, str]) -> bool:
-    workers = environment.get("PERSIST_WORKERS", "1")
-    if workers != "1" or "--workers" in arguments:
-        return False
-    return _without_settings(environment) == _without_settings(os.environ)
-
-
 def _without_settings(environment: Mapping[str, str]) -> dict[str, str]:
-    expected = environment.get("PYTHONPATH") in (None, str(ROOT))
-    ignored = {"PYTHONPATH", "PYTEST_CURRENT_TEST"} if expected else set()
+    expected = environment.get("PYTHONPATH", "") in ("", str(ROOT))
+    ignored = {NO_BYTECODE, "PYTEST_CURRENT_TEST"}
+    if expected:
+        ignored.add("PYTHONPATH")
     return {
         name: value
         for name, value in environment.items()
@@ -153,13 +149,17 @@ def _run(
     stdout: Any,
     stderr: Any,
 ) -> None:
-    from persist import cli, definition_files
+    from persist import cli
+    from persist.deployment import definition_files
 
     definition_files.INTERVAL_SECONDS = FOLDER_INTERVAL_SECONDS
     os.setsid()
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
+    sys.dont_write_bytecode = bool(environment.get(NO_BYTECODE))
+    if not environment.get("PYTHONPATH"):
+        sys.path[:] = [folder for folder in sys.path if folder != str(ROOT)]
     for descriptor, given in ((1, stdout), (2, stderr)):
         os.dup2(given.detach(), descriptor)
     sys.argv = ["persist", *arguments]

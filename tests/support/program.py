@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from tests.support.forked import MODULE, ROOT, Process, start
+from tests.support.forked import MODULE, NO_BYTECODE, ROOT, Process, start
 
 ANNOUNCEMENT = re.compile(r"answers on (http://\S+)")
 TIMEOUT_SECONDS = 60
@@ -129,12 +129,17 @@ def _announced_url(output: IO[str], errors: Path) -> str:
 def clean_environment(**chosen: str) -> dict[str, str]:
     """Return this process's environment with these settings only.
 
-    The checkout can be imported, and the entities of its deployment are served.
+    The checkout can be imported, and the entities of its deployment are served. A
+    module of a test is not compiled into a file: it may change twice in a second.
     """
     inherited = {
         name: value
         for name, value in os.environ.items()
         if not name.startswith("PERSIST_")
     }
-    ours = {"PYTHONPATH": str(ROOT), "PERSIST_MODELS": "app.models"}
+    ours = {
+        "PYTHONPATH": str(ROOT),
+        NO_BYTECODE: "1",
+        "PERSIST_MODELS": "app.models",
+    }
     return inherited | ours | chosen

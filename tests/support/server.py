@@ -20,6 +20,26 @@ DEPLOYMENT = "tests.deployment"
 TIMEOUT_SECONDS = 60.0
 
 
+class _Patient(httpx.HTTPTransport):
+    """Sends a request again that a busy service refused before it stored anything, as
+    its `Retry-After` asks: a slow machine is no reason to fail."""
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        deadline = time.monotonic() + TIMEOUT_SECONDS
+        while True:
+            response = super().handle_request(request)
+            seconds = response.headers.get("retry-after", "")
+            if (
+                response.status_code != 503
+                or not seconds.isdigit()
+                or not isinstance(request.stream, httpx.ByteStream)
+                or time.monotonic() > deadline
+            ):
+                return response
+            response.read()  # The connection stays, and with it the process behind it.
+            time.sleep(int(seconds))
+
+
 @dataclass
 class Server:
     """A running service: its address, its process group and what it wrote."""
@@ -32,6 +52,17 @@ class Server:
         """A client of its own, for a thread of its own."""
         # Plain HTTP: reading the certificate store would cost each client 25 ms.
         return httpx.Client(base_url=self.url, timeout=TIMEOUT_SECONDS, verify=False)
+
+    def checked_client(self) -> httpx.Client:
+        """A client that fails the test on any internal error, and waits as a busy
+        service asks."""
+        client = httpx.Client(
+            base_url=self.url,
+            timeout=TIMEOUT_SECONDS,
+            transport=_Patient(verify=False),
+        )
+        client.event_hooks["response"] = [_never_an_internal_error]
+        return client
 
     def is_ready(self) -> bool:
         """Whether it says that it can store and answer."""
@@ -129,6 +160,16 @@ def run(
     """Run another command of `persist` on the same database to its end."""
     environment = _environment({"DATABASE_URL": database_url, "MODELS": DEPLOYMENT})
     return program.run(command, folder, environment)
+
+
+def _never_an_internal_error(response: httpx.Response) -> None:
+    if response.status_code >= 500 and not response.request.url.path.endswith(
+        "/commands/explode"
+    ):
+        response.read()
+        raise AssertionError(
+            f"{response.request.method} {response.request.url}: {response.text}"
+        )
 
 
 def _environment(settings: dict[str, str]) -> dict[str, str]:

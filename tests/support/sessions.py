@@ -15,7 +15,7 @@ from typing import Any, Self
 
 from tests.support.forked import PROGRAM, ROOT
 from tests.support.ports import free_port
-from tests.support.program import clean_environment, serving
+from tests.support.program import clean_environment, persist, serving
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 DATABASE_URL = "postgresql://db.example/shop"
@@ -25,8 +25,14 @@ ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 SERVE = re.compile(r"((?:PERSIST_\w+=\S+ )*)(persist|make) serve")
+PERSIST = re.compile(r"((?:PERSIST_\w+=\S+ )*)persist ([^|<>&;$`]+)")
+"""A command of the program and no other, which needs no shell."""
+
 VOLATILE_HEADER = re.compile(r"(date|x-request-id|content-length): ")
 ELLIPSIS = "…"
+
+ENGINE_ONLY = ""
+"""The ``PYTHONPATH`` with which only the engine can be imported, as it is installed."""
 
 SETUP = ("pip install ", ". .venv/bin/activate")
 """Commands that prepare the reader's environment; a session has one of its own."""
@@ -77,11 +83,9 @@ class Session:
     def __init__(self, folder: Path, database_url: str = "") -> None:
         self._folder = folder / "reader"
         self._folder.mkdir()
-        self._engine = folder / "engine"
-        self._engine.mkdir()
-        # Only the engine can be imported, as from the installed wheel.
-        (self._engine / "persist").symlink_to(ROOT / "persist")
-        (self._engine / ".curlrc").write_text(
+        self._home = folder / "home"
+        self._home.mkdir()
+        (self._home / ".curlrc").write_text(
             f"show-error\nmax-time = {COMMAND_SECONDS}\n"
         )
         self._database_url = database_url
@@ -136,31 +140,30 @@ class Session:
 
     def _serve(self, assignments: str, *, of_repository: bool) -> None:
         self._service.close()
-        environment = self._exported() | dict(
-            assignment.split("=", 1) for assignment in assignments.split()
-        )
-        importable = ROOT if of_repository else self._engine
-        self._run(f"export PYTHONPATH={shlex.quote(str(importable))}")
-        environment["PYTHONPATH"] = str(importable)
+        environment = self._environment(assignments)
+        importable = str(ROOT) if of_repository else ENGINE_ONLY
+        self._run(f"export PYTHONPATH={shlex.quote(importable)}")
+        environment["PYTHONPATH"] = importable
         if of_repository:
             environment["PERSIST_SCHEMAS"] = str(ROOT / "schemas")
         self._service.enter_context(
             serving(self._folder, "--port", self._port, **environment)
         )
 
-    def _exported(self) -> dict[str, str]:
-        """Return the settings that the page has exported."""
-        lines = self._run("env | grep ^PERSIST_").splitlines()
-        return dict(line.split("=", 1) for line in lines if line)
+    def _environment(self, assignments: str) -> dict[str, str]:
+        """Return what the shell has exported and a command adds to it."""
+        exported = self._in_shell("env | grep -E '^(PERSIST_|PYTHONPATH=)'")
+        lines = [*exported.split(), *assignments.split()]
+        return dict(line.split("=", 1) for line in lines)
 
     def _start_shell(self) -> subprocess.Popen[str]:
         shell = subprocess.Popen(
             ["bash"],
             cwd=self._folder,
             env=clean_environment(
-                PYTHONPATH=str(self._engine),
+                PYTHONPATH=ENGINE_ONLY,
                 PATH=f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-                CURL_HOME=str(self._engine),
+                CURL_HOME=str(self._home),
                 COLUMNS="80",
             ),
             stdin=subprocess.PIPE,
@@ -178,6 +181,16 @@ class Session:
         command = command.replace(DEFAULT_URL, self._url)
         if self._database_url:
             command = command.replace(DATABASE_URL, self._database_url)
+        single = PERSIST.fullmatch(command)
+        answer = self._persist(*single.groups()) if single else self._in_shell(command)
+        return answer.replace(self._url, DEFAULT_URL)
+
+    def _persist(self, assignments: str, arguments: str) -> str:
+        environment = self._environment(assignments)
+        ended = persist(self._folder, *shlex.split(arguments), **environment)
+        return ended.stdout + ended.stderr
+
+    def _in_shell(self, command: str) -> str:
         assert self._shell.stdin is not None
         assert self._shell.stdout is not None
         end = f"end of {uuid.uuid4()}"
@@ -185,7 +198,7 @@ class Session:
         self._shell.stdin.write(f"{{ {command}\n}} </dev/null\necho; echo '{end}'\n")
         self._shell.stdin.flush()
         lines = list(iter(self._shell.stdout.readline, f"{end}\n"))
-        return "".join(lines).replace(self._url, DEFAULT_URL)
+        return "".join(lines)
 
 
 def matches(answer: str, written: str) -> bool:

@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from persist import background_tasks
-from persist.background_tasks import BackgroundTasks
+from persist.server import background_tasks
+from persist.server.background_tasks import BackgroundTasks
 
 
 def test_a_task_that_fails_is_reported_and_started_again_while_the_others_go_on(

@@ -7,17 +7,22 @@ import pytest
 
 from persist.storage import brief_limit
 from persist.storage.database import Database
+from persist.storage.database_schema import prepare
+from persist.storage.dialect import dialect_of
 from persist.storage.reader import Reader
 
 READS = 500
-"""So many that SQLite asks during each statement whether to interrupt it."""
+"""So many that some are interrupted at each of their statements."""
 
 
 def test_reads_that_are_interrupted_leave_no_transaction_open(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(brief_limit, "BRIEF_SECONDS", -1.0)
-    database = Database(f"sqlite:///{tmp_path}/records.db", [])
+    monkeypatch.setattr(brief_limit, "LOOK_SECONDS", 0.0)
+    url = f"sqlite:///{tmp_path}/records.db"
+    prepare(dialect_of(url), [])
+    database = Database(url, [])
 
     def read(reader: Reader) -> int:
         return reader.definitions.epoch()

@@ -61,7 +61,7 @@ def connection(postgres: str) -> Iterator[psycopg.Connection[Any]]:
 
 @pytest.mark.parametrize("name", FORMS)
 @settings(
-    max_examples=examples(60),
+    max_examples=examples(20),
     deadline=None,
     suppress_health_check=list(HealthCheck),
     database=None,

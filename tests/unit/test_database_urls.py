@@ -40,6 +40,7 @@ def test_an_address_is_the_url_without_its_secrets(url: str, address: str) -> No
         "S3cret@pw://db.example",
         "mysql://bob:S3cret@db.example/shop",
         "sqlite://bob:S3cret@",
+        "sqlite://S3cret/shop.db",
         "sqlite://bob:S3cret@host:S3cret/x",
     ],
 )

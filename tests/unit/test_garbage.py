@@ -1,18 +1,22 @@
 """Compiled types are freed without the garbage collector, which passes over those that
-are loaded: a cycle of references would keep every earlier version in memory."""
+are loaded: a cycle of references would keep every earlier version in memory. What has
+cycles is collected at once."""
 
 import gc
 import weakref
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
+from persist.api.query_params import listing
 from persist.entity_types.definition import normal_form
 from persist.entity_types.from_schema import from_schema
 from persist.storage.catch_up import CatchUp
 from persist.storage.dialect import dialect_of
 from persist.storage.layout import layout_of
+from persist.storage.records import page_statement
 
 SCHEMA = {
     "type": "object",
@@ -62,3 +66,14 @@ def test_a_staged_operation_is_freed_with_its_last_reference() -> None:
     kept = weakref.ref(operation)
     del operation
     assert kept() is None
+
+
+def test_the_statement_of_a_long_query_leaves_no_garbage() -> None:
+    definition = normal_form({"schema": {"properties": {"list": {"type": "array"}}}})
+    entity_type = from_schema("things", 1, definition)
+    layout = layout_of(entity_type, dialect_of("sqlite:///x.db"), table_name="t")
+    text = quote("||".join(["'a' in data.list"] * 50))
+    query = listing(entity_type, "", f"filter={text}".encode()).query.one_more()
+    gc.collect()
+    page_statement(layout, query)
+    assert gc.collect() < 500

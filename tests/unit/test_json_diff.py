@@ -4,11 +4,12 @@ from typing import Any
 
 import jsonpatch
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from persist.domain.canonical_json import same_json
 from persist.domain.json_diff import changed_pointers, json_patch_between, merge
+from tests.support.depth import examples
 
 SCALARS = st.none() | st.booleans() | st.integers(-2, 2) | st.sampled_from(["", "a"])
 NAMES = st.sampled_from(["a", "b", "c", "a/b", "~"])
@@ -22,6 +23,7 @@ VALUES = st.recursive(
 OBJECTS = st.dictionaries(NAMES, VALUES, max_size=4)
 
 
+@settings(max_examples=examples(40), deadline=None)
 @given(OBJECTS, OBJECTS)
 def test_the_patch_turns_one_value_into_the_other(before: Any, after: Any) -> None:
     patched = jsonpatch.apply_patch(before, json_patch_between(before, after))
@@ -70,6 +72,7 @@ def test_a_merge_takes_both_sides_or_names_what_both_changed(
         assert merged.value == value
 
 
+@settings(max_examples=examples(40), deadline=None)
 @given(OBJECTS, OBJECTS, OBJECTS)
 def test_conflicts_are_what_both_sides_changed_to_different_results(
     base: Any, theirs: Any, mine: Any
@@ -86,6 +89,7 @@ def test_conflicts_are_what_both_sides_changed_to_different_results(
     assert set(merge(base, theirs, mine).conflicts) == expected
 
 
+@settings(max_examples=examples(40), deadline=None)
 @given(OBJECTS, OBJECTS, OBJECTS)
 def test_a_merge_without_conflict_is_theirs_with_my_changes(
     base: Any, theirs: Any, mine: Any

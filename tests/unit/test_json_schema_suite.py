@@ -8,6 +8,7 @@ leaves the table or joins it unnoticed fails.
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,12 @@ from jsonschema_specifications import REGISTRY  # type: ignore[import-untyped]
 
 from persist.domain.errors import InvalidData, InvalidSchema
 from persist.domain.record import normalize_number
-from persist.entity_types.json_schema import CompiledSchema, compile_schema
 from persist.entity_types.json_schema.admission import check_schema
 from persist.entity_types.json_schema.budget import CostBudget
+from persist.entity_types.json_schema.compiled_schema import (
+    CompiledSchema,
+    compile_schema,
+)
 from persist.entity_types.json_schema.cost import CostModel
 from persist.entity_types.json_schema.evaluation import Evaluation
 
@@ -89,7 +93,7 @@ BY_LOCATION = {
 another draft."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Group:
     file: str
     description: str
@@ -143,12 +147,15 @@ def bundled(schema: Any) -> Any:
     }
 
 
+@cache
+def compiled(group: Group) -> CompiledSchema:
+    is_remote = group.reason(REFUSED) == REMOTE
+    return CompiledSchema(bundled(group.schema) if is_remote else group.schema)
+
+
 def accepts(group: Group, data: Any) -> bool:
-    validate = compile_schema(
-        bundled(group.schema) if group.reason(REFUSED) == REMOTE else group.schema
-    )
     try:
-        validate(data)
+        compiled(group).validator(InvalidData)(data)
     except InvalidData:
         return False
     return True
@@ -203,9 +210,7 @@ def test_check_schema_lets_the_schemas_of_the_suite_in_but_for_what_the_table_na
 def test_evaluation_keyword_by_keyword_gives_the_verdicts_of_the_engine(
     group: Group,
 ) -> None:
-    is_remote = group.reason(REFUSED) == REMOTE
-    schema = bundled(group.schema) if is_remote else group.schema
-    graph = CompiledSchema(schema).graph
+    graph = compiled(group).graph
     for test in group.tests:
         evaluation = Evaluation(
             graph, CostModel(graph), CostBudget(10**9), counted=False

@@ -107,7 +107,7 @@ def test_what_the_engine_does_not_read_as_ecma_262_does_is_refused_rather_than_m
 def test_the_heaviest_pattern_let_in_compiles_in_a_blink(pattern: str) -> None:
     begun = time.process_time()
     weight(pattern)
-    assert time.process_time() - begun < 0.5
+    assert time.process_time() - begun < 2
 
 
 FRAGMENTS = st.sampled_from(

@@ -244,7 +244,7 @@ def written(value: Any) -> str:
 
 
 PROPERTY = settings(
-    max_examples=examples(6),
+    max_examples=examples(3),
     deadline=None,
     database=None,
     suppress_health_check=list(HealthCheck),

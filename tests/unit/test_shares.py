@@ -80,6 +80,7 @@ class Upload:
         self.counted_in: Shares | None = None
         self.body_bytes = 0
         self.spooled_bytes = 0
+        self.response_bytes = 0
 
 
 def test_bodies_on_the_disk_take_half_of_what_is_free(
@@ -90,7 +91,7 @@ def test_bodies_on_the_disk_take_half_of_what_is_free(
         in_flight, "share_of_disk", lambda spooled: (free[0] + spooled) // 2
     )
     limiter = InFlightLimiter(
-        connections=1, requests=1, body_bytes=1, spooled_bytes=1_000
+        connections=1, requests=1, body_bytes=1, spooled_bytes=1_000, response_bytes=1
     )
     one, other = Upload("one"), Upload("other")
     limiter.spool(one, 100)
@@ -154,3 +155,31 @@ def test_one_who_goes_gives_its_turn_to_the_next() -> None:
         return shares.taken
 
     assert asyncio.run(run()) == 0
+
+
+def test_a_response_counts_until_the_client_has_taken_it() -> None:
+    limiter = InFlightLimiter(
+        connections=1,
+        requests=1,
+        body_bytes=1,
+        spooled_bytes=1,
+        response_bytes=1_000_000,
+    )
+    page, record, other = Upload("one"), Upload("one"), Upload("other")
+    limiter.respond(page, 400_000)
+    limiter.respond(page, 400_000)  # the same response, rendered
+    assert limiter.response_bytes.taken == 400_000
+    limiter.respond(record, 60_000)  # too small to be counted
+    with pytest.raises(TooManyRequests):
+        limiter.respond(record, 200_000)
+    limiter.respond(other, 200_000)
+    limiter.count_response(record, 900_000)  # what was written is answered
+    for caller in ("one", "other"):
+        with pytest.raises(TooManyRequests):
+            limiter.response_bytes.check(caller)
+    with pytest.raises(Unavailable):
+        limiter.response_bytes.check("third")
+    for request in (page, record, other):
+        limiter.leave(request)
+    assert limiter.response_bytes.taken == 0
+    limiter.response_bytes.check("one")

@@ -1,4 +1,5 @@
-"""The worker: every job is settled, and what is done is forgotten."""
+"""The worker: every job is settled, callers take turns, and what is done is
+forgotten."""
 
 import asyncio
 import threading
@@ -56,3 +57,61 @@ def test_jobs_of_threads_and_of_the_event_loop_in_one_group_are_settled() -> Non
         worker.close()
 
     asyncio.run(run())
+
+
+def test_callers_have_one_job_of_a_group_in_turn_and_a_separate_one_after_a_group() -> (
+    None
+):
+    groups: list[str] = []
+
+    async def run() -> None:
+        begun, go_on = threading.Event(), threading.Event()
+
+        def note(jobs: list[Job[Task]]) -> None:
+            begun.set()
+            go_on.wait()
+            groups.append("".join(job.caller for job in jobs))
+
+        worker = BatchWorker("worker", note)
+        first = worker.submit(Task(), "a")
+        await asyncio.to_thread(begun.wait)
+        waiting = [worker.submit(Task(), caller) for caller in "aaabac"]
+        separate = worker.submit(Task(), "a", separate=True)
+        go_on.set()
+        await asyncio.wait_for(asyncio.gather(first, *waiting, separate), 10)
+        worker.close()
+
+    asyncio.run(run())
+    assert groups == ["a", "a", "abcaaa"]
+
+
+def test_what_is_postponed_comes_first_and_makes_groups_smaller() -> None:
+    """The jobs of ``h`` are as much as a group can be."""
+    groups: list[str] = []
+
+    def until_the_first_heavy(jobs: list[Job[Task]]) -> None:
+        callers = "".join(job.caller for job in jobs)
+        count = (callers + "h").index("h") + 1
+        groups.append(callers[:count])
+        for job in jobs[count:]:
+            job.postponed = True
+
+    async def run() -> None:
+        begun, go_on = threading.Event(), threading.Event()
+
+        def work_later(jobs: list[Job[Task]]) -> None:
+            begun.set()
+            go_on.wait()
+            until_the_first_heavy(jobs)
+
+        worker = BatchWorker("worker", work_later)
+        first = worker.submit(Task(), "h")
+        await asyncio.to_thread(begun.wait)
+        waiting = [worker.submit(Task(), caller) for caller in "hhhabb"]
+        go_on.set()
+        await asyncio.wait_for(asyncio.gather(first, *waiting), 10)
+        assert worker.waiting == 0
+        worker.close()
+
+    asyncio.run(run())
+    assert "".join(groups) == "hhabhbh"

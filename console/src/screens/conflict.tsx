@@ -30,7 +30,7 @@ export function Conflict({ where, base, theirs, mine, onSaved, onCancel }: {
   const save = () => action.run(async () => {
     try {
       const answer = await send<StoredRecord>(request);
-      notify(`Saved as revision ${answer.body.revision}.`, answer.headers.get("X-Request-ID"));
+      notify(`Saved as revision ${answer.body.revision}.`, answer.headers.get("X-Request-ID"), answer.body.id);
       onSaved(answer.body);
     } catch (error) {
       if (!(error instanceof Problem && error.status === 412)) throw error;
@@ -46,7 +46,7 @@ export function Conflict({ where, base, theirs, mine, onSaved, onCancel }: {
         <h1>Merge <bdi>{where.collection}</bdi> <span class="mono">{shortId(base.id)}</span></h1>
         <span class="spring" />
         <button type="button" onClick={onCancel}>Back to mine</button>
-        <button type="button" class="primary" disabled={action.busy || open.length > 0} onClick={() => void save()}>Save the merge</button>
+        <button type="button" class="primary" disabled={open.length > 0} aria-disabled={action.busy} onClick={() => void save()}>Save the merge</button>
       </header>
       <p role="status">
         You began with revision {base.revision}. It is at revision {current.revision} now
@@ -73,10 +73,9 @@ export function Conflict({ where, base, theirs, mine, onSaved, onCancel }: {
                   <td key={side} class={pick === side ? "picked" : ""}>
                     {isConflict
                       ? (
-                        <label>
-                          <input type="radio" name={pointer} checked={pick === side} onChange={() => setChosen({ ...chosen, [pointer]: side })} />{" "}
-                          <span class="visually-hidden">{side}: </span>
-                          <Value value={get(side === "mine" ? mine : current.data, path)} length={400} />
+                        <label class="side-choice">
+                          <input type="radio" name={pointer} value={side} checked={pick === side} onChange={() => setChosen({ ...chosen, [pointer]: side })} />
+                          <span><span class="visually-hidden">{side}: </span><Value value={get(side === "mine" ? mine : current.data, path)} length={400} /></span>
                         </label>
                       )
                       : <Value value={get(side === "mine" ? mine : current.data, path)} length={400} />}
@@ -87,7 +86,7 @@ export function Conflict({ where, base, theirs, mine, onSaved, onCancel }: {
           })}
         </tbody>
       </table>
-      <h2>The merge</h2>
+      <h2>The merge{open.length > 0 && <span class="faint"> · with theirs where nothing is chosen yet</span>}</h2>
       <JsonText value={result} />
       <RequestView request={request} />
     </section>

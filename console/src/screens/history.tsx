@@ -6,7 +6,7 @@ import { type Where, apiPath, href, listAddress, recordAddress } from "../router
 import { may } from "../session.ts";
 import { Actor, Differences, JsonText, Time, brief, labelOf, shortId, visible } from "../text.tsx";
 import type { Change, StoredRecord } from "../types.ts";
-import { Dialog, Pending, ProblemNote, RequestView, closeDialog, dialog, notify, useAction, useLoad, useTitle } from "../ui.tsx";
+import { Dialog, Pending, ProblemNote, RequestView, closeDialog, dialog, notify, useAction, useClose, useLoad, useTitle } from "../ui.tsx";
 import { undoDialog } from "./changes.tsx";
 
 interface HistoryPage {
@@ -34,6 +34,11 @@ export function HistoryScreen({ where, id }: { where: Where; id: string }) {
   const to = pair?.[1] ?? newest?.revision ?? 0;
   const from = pair?.[0] ?? items[1]?.revision ?? to;
   const canWrite = may("write", where.collection, where.workspace);
+  const choice = (label: string, revision: number, choose: (revision: number) => void) => (
+    <select aria-label={label} value={String(revision)} onChange={(event) => choose(Number(event.currentTarget.value))}>
+      {items.map((change) => <option key={change.seq} value={String(change.revision)}>{change.revision} · {change.command ?? change.operation}</option>)}
+    </select>
+  );
   return (
     <section class="screen">
       <header class="bar">
@@ -63,7 +68,7 @@ export function HistoryScreen({ where, id }: { where: Where; id: string }) {
                       <button type="button" class="quiet" aria-pressed={pair !== null && from === change.revision} onClick={() => setPair([change.revision, newest!.revision])}>compare with {newest!.revision}</button>
                     )}
                     {previous(items, change) && (
-                      <button type="button" class="quiet" onClick={() => setPair([previous(items, change)!.revision, change.revision])}>what it changed</button>
+                      <button type="button" class="quiet" onClick={() => setPair([previous(items, change)!.revision, change.revision])}>what changed</button>
                     )}
                     {canWrite && change !== newest && change.data && (
                       <button type="button" onClick={() => { dialog.value = <Revert path={path} change={change} newest={newest!} onDone={loaded.reload} />; }}>Go back to {change.revision}</button>
@@ -80,9 +85,10 @@ export function HistoryScreen({ where, id }: { where: Where; id: string }) {
             ))}
           </ol>
           <div>
-            {newest && from !== to && (
+            {items.length > 1 && (
               <>
                 <h2>Revision {from} → {to}</h2>
+                <p class="row">{choice("From revision", from, (revision) => setPair([revision, to]))} → {choice("To revision", to, (revision) => setPair([from, revision]))}</p>
                 <Differences paths={differences(of(from)?.data ?? {}, of(to)?.data ?? {})} from={of(from)?.data ?? {}} to={of(to)?.data ?? {}} labels={[`revision ${from}`, `revision ${to}`]} />
               </>
             )}
@@ -110,11 +116,12 @@ function Revert({ path, change, newest, onDone }: { path: string; change: Change
   };
   const tried = useLoad(async (signal) => (await send<StoredRecord>(dryRun(request), signal)).body, []);
   const action = useAction();
+  const close = useClose();
   const now: Json = newest.data ?? {};
   const go = () => action.run(async () => {
     const answer = await send<StoredRecord>(request);
-    notify(`Back to the data of revision ${change.revision}, as revision ${answer.body.revision}.`, answer.headers.get("X-Request-ID"));
-    closeDialog();
+    notify(`Back to the data of revision ${change.revision}, as revision ${answer.body.revision}.`, answer.headers.get("X-Request-ID"), answer.body.id);
+    close();
     onDone();
   });
   return (
@@ -128,7 +135,7 @@ function Revert({ path, change, newest, onDone }: { path: string; change: Change
         </>
       )}
       <footer>
-        <button type="button" class="primary" disabled={!tried.data || action.busy} onClick={() => void go()}>Go back</button>
+        <button type="button" class="primary" disabled={!tried.data} aria-disabled={action.busy} onClick={() => void go()}>Go back</button>
         <button type="button" onClick={closeDialog}>Cancel</button>
       </footer>
     </Dialog>
@@ -138,16 +145,17 @@ function Revert({ path, change, newest, onDone }: { path: string; change: Change
 function Erase({ path, onDone }: { path: string; onDone: () => void }) {
   const request: ApiRequest = { method: "DELETE", path: `${path}/history` };
   const action = useAction();
+  const close = useClose();
   return (
     <Dialog title="Erase the past of this record">
       <p>The data and payloads of its past changes are removed for ever. What stays: who changed it when and by what, hashes, and the record as it is now, if there is one. This cannot be undone.</p>
       <ProblemNote error={action.error} />
       <RequestView request={request} />
       <footer>
-        <button type="button" class="danger" disabled={action.busy} onClick={() => void action.run(async () => {
+        <button type="button" class="danger" aria-disabled={action.busy} onClick={() => void action.run(async () => {
           await send(request);
-          notify("Erased.");
-          closeDialog();
+          notify("Erased.", null);
+          close();
           onDone();
         })}>Erase for ever</button>
         <button type="button" onClick={closeDialog}>Cancel</button>

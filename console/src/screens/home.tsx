@@ -7,10 +7,11 @@ import { collections, may, mayRegister, maySomething } from "../session.ts";
 import { Time, grouped, visible } from "../text.tsx";
 import type { Change, Changes, Manifest, MigrationPlan, Page, StoredRecord } from "../types.ts";
 import { Pending, useLoad, useTitle } from "../ui.tsx";
-import { ChangeList } from "./changes.tsx";
+import { ChangeList, latestChanges } from "./changes.tsx";
 import { Writes } from "./writes.tsx";
 
 const LATEST = 100;
+const KINDS: Record<string, string> = { typed: "A class in the code of the service", registered: "A JSON Schema, registered over HTTP" };
 const COUNTED = 60;
 
 interface Facts {
@@ -33,31 +34,31 @@ export function Home() {
   const isAdmin = maySomething("admin");
   const [round, setRound] = useState(0);
   const facts = useLoad(async (signal) => new Map(await Promise.all(names.slice(0, COUNTED).map((name) => factsOf(name, signal)))), [names.join(), round]);
-  const latest = useLoad(async (signal) => (await read<Changes>("/changes", [["before", "now"], ["limit", String(LATEST)]], signal)).items, []);
+  const latest = useLoad((signal) => latestChanges([], LATEST, signal), []);
   const plans = useLoad(async (signal) => isAdmin ? (await read<{ items: MigrationPlan[] }>("/migration-plans", [], signal).catch(() => ({ items: [] }))).items : [], [isAdmin]);
   const snapshots = useLoad(async (signal) => isAdmin ? (await read<{ items: Manifest[] }>("/snapshots", [["limit", "1"]], signal).catch(() => ({ items: [] }))).items : [], [isAdmin]);
   const [live, setLive] = useState<Change[]>([]);
-  useChanges([], (change) => setLive((old) => [change, ...old].slice(0, LATEST)));
+  useChanges(latest.data ? [] : null, (changes) => setLive((old) => [...changes.slice(-LATEST).reverse(), ...old].slice(0, LATEST)), undefined, latest.data?.since);
   useEffect(() => {
     if (!live.length) return undefined;
     const timer = setTimeout(() => setRound((number) => number + 1), 2000);
     return () => clearTimeout(timer);
   }, [live]);
-  const newest = latest.data?.[0]?.seq ?? 0;
-  const changes = [...live.filter((change) => change.seq > newest), ...(latest.data ?? [])].slice(0, LATEST);
+  const newest = latest.data?.items[0]?.seq ?? 0;
+  const changes = [...live.filter((change) => change.seq > newest), ...(latest.data?.items ?? [])].slice(0, LATEST);
   const taken = snapshots.data?.[0]?.created_at;
   return (
     <section class="screen">
       <header class="bar">
         <h1>Home</h1>
         <span class="spring" />
-        {isAdmin && snapshots.data && <span class="faint">newest snapshot: <a href={href("/snapshots")}><Time at={taken} /></a></span>}
+        {isAdmin && snapshots.data && <span class="faint">{taken ? <>Newest snapshot: <a href={href("/snapshots")}><Time at={taken} /></a></> : <a href={href("/snapshots")}>No snapshot yet</a>}</span>}
         {mayRegister() && <a class="button primary" href={href("/types/new")}>New type from CSV or JSON</a>}
       </header>
-      {!names.length && <p class="note">There is no collection yet{mayRegister() ? <>: <a href={href("/types/new")}>paste a CSV or JSON</a> and it becomes one.</> : " that you may read."}</p>}
       <div class="columns even">
         <div>
           <h2>Collections</h2>
+          {!names.length && <p class="note">There is no collection yet{mayRegister() ? <>: <a href={href("/types/new")}>paste a CSV or JSON</a> and it becomes one.</> : " that you may read."}</p>}
           {names.length > 0 && <div class="wide-table">
             <table class="dense">
               <thead><tr><th>name</th><th class="right">records</th><th class="right" title="Version of the schema">version</th><th class="wide-only">kind</th><th>last change</th></tr></thead>
@@ -70,7 +71,7 @@ export function Home() {
                       <td><a href={href(listAddress({ workspace: null, collection: name }))}><bdi>{visible(name)}</bdi></a></td>
                       <td class="right">{known?.total === undefined ? "" : grouped(known.total)}</td>
                       <td class="right"><a href={href(`/types/${name}`)}>{schema_version}</a>{pending > 0 && <span class="bad" title="Records with an older schema version"> {grouped(pending)} older</span>}</td>
-                      <td class="wide-only faint">{kind}</td>
+                      <td class="wide-only faint" title={KINDS[kind]}>{kind}</td>
                       <td>{known?.last ? <Time at={known.last.at} /> : facts.data && <span class="faint">never</span>}</td>
                     </tr>
                   );
@@ -78,7 +79,7 @@ export function Home() {
               </tbody>
             </table>
           </div>}
-          {latest.data && latest.data.length > 0 && <Writes live={live} />}
+          {latest.data && latest.data.items.length > 0 && <Writes live={live} />}
         </div>
         <div>
           <h2><a href={href("/changes")}>Latest changes</a></h2>

@@ -1,15 +1,16 @@
-// One record: its form, its JSON, its commands, and what others do to it meanwhile.
+// One record: its form, its JSON, and what others do to it meanwhile.
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
-import { type ApiRequest, Problem, dryRun, read, send } from "../api.ts";
+import { type ApiRequest, Problem, dryRun, entered, read, send } from "../api.ts";
 import { type Json, type JsonObject, type Path, JsonError, differences, emptyObject, equal, isObject, parse, pointerOf, stringify } from "../json.ts";
-import { LARGE_JSON, SchemaForm } from "../form.tsx";
+import { LARGE_JSON, SchemaForm, focusField } from "../form.tsx";
 import { useChanges } from "../live.ts";
 import { type Where, apiPath, go, href, listAddress, query, recordAddress, setQuery } from "../router.ts";
-import { initial, members, shapeOf } from "../schema.ts";
+import { initial } from "../schema.ts";
 import { collectionOf, may, refreshCollection } from "../session.ts";
-import { Actor, Differences, JsonText, Time, count, labelOf, local, shortId, size, visible } from "../text.tsx";
-import type { Change, Command, StoredRecord, Violation } from "../types.ts";
-import { CopyButton, Dialog, Menu, NoScreen, Pending, ProblemNote, RequestView, closeDialog, dialog, notify, useAction, useLoad, useSettled, useTitle } from "../ui.tsx";
+import { Actor, JsonText, Time, count, labelOf, local, shortId, size, visible } from "../text.tsx";
+import type { Change, StoredRecord, Violation } from "../types.ts";
+import { CopyButton, Dialog, Menu, NoScreen, Pending, ProblemNote, RequestView, closeDialog, dialog, notify, useAction, useClose, useLoad, useSettled, useTitle } from "../ui.tsx";
+import { ANY_REVISION, Commands } from "./commands.tsx";
 import { Conflict } from "./conflict.tsx";
 
 /** What somebody typed and did not save, kept in the tab. */
@@ -19,8 +20,6 @@ interface Draft {
   data: Json;
   at: string;
 }
-
-const ANY_REVISION = { "If-Match": "*" };
 
 function draftKey(where: Where, id: string): string {
   return `draft:${recordAddress(where, id || "new")}`;
@@ -106,7 +105,7 @@ function Editor({ where, stored }: { where: Where; stored: StoredRecord | null }
   const dirty = !equal(start, data);
   const action = useAction();
   const request = saveRequest(where, base, data);
-  const check = useFaults(canWrite && (dirty || !base) ? request : null, where.collection);
+  const check = useFaults(canWrite && dirty ? request : null, where.collection);
 
   const change = (value: JsonObject) => {
     setData(value);
@@ -126,19 +125,25 @@ function Editor({ where, stored }: { where: Where; stored: StoredRecord | null }
     setConflict(null);
     keepDraft(key, null);
   };
-  useChanges(base ? [["collection", where.collection], ["workspace", where.workspace ?? ""]] : null, (made: Change) => {
-    if (made.id !== id || made.revision <= latest.current.revision) return;
-    void read<StoredRecord>(`${apiPath(where)}/${id}`).then((record) => {
-      if (record.revision <= latest.current.revision) return;
-      if (latest.current.dirty) setTheirs(record);
-      else take(record);
-    }, () => setTheirs({ ...base!, revision: made.revision, data: emptyObject(), deleted_at: made.at, deleted_by: made.actor }));
+  const look = async () => {
+    const record = await read<StoredRecord>(`${apiPath(where)}/${id}`);
+    if (record.revision <= latest.current.revision) return;
+    if (latest.current.dirty) setTheirs(record);
+    else take(record);
+  };
+  useChanges(base ? [["collection", where.collection], ["workspace", where.workspace ?? ""]] : null, (changes: Change[]) => {
+    const made = changes.findLast((change) => change.id === id);
+    if (!made || made.revision <= latest.current.revision) return;
+    look().catch(() => setTheirs({ ...base!, revision: made.revision, data: emptyObject(), deleted_at: made.at, deleted_by: made.actor }));
+  }, (isOpen) => {
+    // It may have changed between its reading and the first change that is followed.
+    if (isOpen) look().catch(() => undefined);
   });
 
   const save = () => action.run(async () => {
     try {
       const answer = await send<StoredRecord>(request);
-      notify(base ? `Saved as revision ${answer.body.revision}.` : "Created.", answer.headers.get("X-Request-ID"));
+      notify(base ? `Saved as revision ${answer.body.revision}.` : "Created.", answer.headers.get("X-Request-ID"), answer.body.id);
       take(answer.body);
       if (!base) go(recordAddress(where, answer.body.id), true);
     } catch (error) {
@@ -169,7 +174,7 @@ function Editor({ where, stored }: { where: Where; stored: StoredRecord | null }
         {base && <a class="button" href={href(recordAddress(where, base.id, "history"))}>History</a>}
         {base && <RecordMenu where={where} record={base} canWrite={canWrite} onDeleted={() => { keepDraft(key, null); latest.current.dirty = false; }} />}
         {canWrite && (
-          <button type="button" class="primary" title="Ctrl+S" disabled={action.busy || unread.size > 0 || (Boolean(base) && !dirty)} onClick={() => void save()}>
+          <button type="button" class="primary" title="Ctrl+S" disabled={unread.size > 0 || (Boolean(base) && !dirty)} aria-disabled={action.busy} onClick={() => void save()}>
             {action.busy ? "Saving…" : base ? "Save" : "Create"}
           </button>
         )}
@@ -183,14 +188,14 @@ function Editor({ where, stored }: { where: Where; stored: StoredRecord | null }
             if (base && offered.revision !== base.revision) setTheirs(base);
             if (isObject(offered.data)) setData(offered.data);
             setOffered(null);
-          }}>Take it up again</button>{" "}
-          <button type="button" onClick={() => { keepDraft(key, null); setOffered(null); }}>Drop it</button>
+          }}>Continue with it</button>{" "}
+          <button type="button" onClick={() => { keepDraft(key, null); setOffered(null); }}>Discard it</button>
         </p>
       )}
       {theirs && base && <Theirs where={where} base={base} theirs={theirs} onTake={() => take(theirs)} onMerge={() => setConflict(theirs)} />}
       {/* Faults of the data are named below. */}
       {check.state !== "bad" && <ProblemNote error={action.error} />}
-      {canWrite && dirty && <Verdict check={check} unread={unread.size > 0} />}
+      {canWrite && <Verdict check={check} unread={unread.size > 0} isDirty={dirty} isNew={!base} />}
       <div class="panes">
         <SchemaForm schema={schema} value={data} faults={faults} readOnly={!canWrite} onChange={change} onUnread={(pointer, isUnread) => {
           setUnread((old) => {
@@ -250,18 +255,21 @@ function useFaults(request: ApiRequest | null, collection: string): Check {
         if (abort.signal.aborted) return;
         const problem = error instanceof Problem ? error : null;
         if (problem?.status === 422) void refreshCollection(collection);
-        const isFault = problem !== null && problem.status !== 412;
+        // The banner says that a session has ended.
+        const isFault = problem !== null && problem.status !== 412 && problem.status !== 401;
         setCheck(isFault ? { faults: problem.errors, state: "bad", message: problem.message } : { faults: [], state: "idle", message: "" });
       },
     );
     return () => abort.abort();
-  }, [settled, request === null]);
+  }, [settled, request === null, entered.value]);
   return check;
 }
 
-function Verdict({ check, unread }: { check: Check; unread: boolean }) {
-  if (unread) return <p class="verdict bad" role="status">Something is no JSON yet.</p>;
-  if (check.state === "good") return <p class="verdict good" role="status">✓ The service would take it.</p>;
+/** What the service says of what was typed; there is always a line for it, so that nothing moves while somebody types. */
+function Verdict({ check, unread, isDirty, isNew }: { check: Check; unread: boolean; isDirty: boolean; isNew: boolean }) {
+  if (!isDirty) return <p class="verdict faint">{isNew ? "Nothing is stored before you create it." : "No unsaved changes."}</p>;
+  if (unread) return <p class="verdict bad" role="status">Something is not JSON yet.</p>;
+  if (check.state === "good") return <p class="verdict good" role="status">✓ Valid, not saved yet.</p>;
   if (check.state !== "bad") return <p class="verdict" role="status">&nbsp;</p>;
   return (
     <div class="verdict bad" role="status">
@@ -271,19 +279,6 @@ function Verdict({ check, unread }: { check: Check; unread: boolean }) {
       ))}
     </div>
   );
-}
-
-/** Focus the field of a pointer, or the nearest one above it. */
-function focusField(pointer: string): void {
-  const parts = pointer.split("/");
-  for (let length = parts.length; length > 0; length--) {
-    const found = document.querySelector(`[data-pointer="${CSS.escape(parts.slice(0, length).join("/"))}"]`);
-    const control = found?.querySelector<HTMLElement>("input, textarea, select, button");
-    if (control) {
-      control.focus();
-      return;
-    }
-  }
 }
 
 function RawJson({ data, readOnly, onChange, onUnread }: {
@@ -350,7 +345,7 @@ function Theirs({ where, base, theirs, onTake, onMerge }: {
       {history.data?.items[0]?.operation === "migrate" ? "A new version of the schema" : <Actor name={actor} />} changed this record <Time at={theirs.updated_at} /> (revision {theirs.revision}):{" "}
       <code>{paths.slice(0, 6).map((path) => visible(pointerOf(path))).join(", ")}</code>{paths.length > 6 && "…"}{" "}
       <button type="button" class="accent" onClick={onMerge}>Merge with mine</button>{" "}
-      <button type="button" onClick={onTake}>Drop mine</button>
+      <button type="button" onClick={onTake}>Discard mine</button>
     </p>
   );
 }
@@ -387,17 +382,18 @@ function RecordMenu({ where, record, canWrite, onDeleted }: { where: Where; reco
       <CopyButton label="Copy the id" text={() => record.id} />
       <CopyButton label="Copy as JSON" text={() => stringify(record as unknown as Json, 2)} />
       <button type="button" onClick={() => setQuery({ as_of: new Date(Date.now() - 3_600_000).toISOString() })}>As it was an hour ago</button>
-      {canWrite && <button type="button" class="danger" onClick={() => { dialog.value = <DeleteRecord where={where} request={request} onDeleted={onDeleted} />; }}>Delete</button>}
+      {canWrite && <button type="button" class="danger" onClick={() => { dialog.value = <DeleteRecord where={where} id={record.id} request={request} onDeleted={onDeleted} />; }}>Delete</button>}
     </Menu>
   );
 }
 
-function DeleteRecord({ where, request, onDeleted }: { where: Where; request: ApiRequest; onDeleted: () => void }) {
+function DeleteRecord({ where, id, request, onDeleted }: { where: Where; id: string; request: ApiRequest; onDeleted: () => void }) {
   const action = useAction();
+  const close = useClose();
   const remove = () => action.run(async () => {
     const answer = await send(request);
-    notify("Deleted. It is in the trash.", answer.headers.get("X-Request-ID"));
-    closeDialog();
+    notify("Deleted. It is in the trash.", answer.headers.get("X-Request-ID"), id);
+    close();
     onDeleted();
     go(listAddress(where));
   });
@@ -407,83 +403,9 @@ function DeleteRecord({ where, request, onDeleted }: { where: Where; request: Ap
       <ProblemNote error={action.error} />
       <RequestView request={request} />
       <footer>
-        <button type="button" class="danger" disabled={action.busy} onClick={() => void remove()}>Delete</button>
+        <button type="button" class="danger" aria-disabled={action.busy} onClick={() => void remove()}>Delete</button>
         <button type="button" onClick={closeDialog}>Cancel</button>
       </footer>
     </Dialog>
   );
-}
-
-// --- commands
-
-/** Commands as buttons; what a guard refuses is disabled, with its words. */
-function Commands({ where, record, blocked, onDone }: { where: Where; record: StoredRecord; blocked: boolean; onDone: (record: StoredRecord) => void }) {
-  const path = `${apiPath(where)}/${record.id}/commands`;
-  const loaded = useLoad((signal) => read<{ items: Command[] }>(`${apiPath(where)}/commands`, [], signal), [apiPath(where)]);
-  const commands = loaded.data?.items.filter((command) => command.name !== "set") ?? [];
-  const guards = useLoad(async (signal) => new Map(await Promise.all(commands.slice(0, 12).map(async ({ name }): Promise<[string, string]> => {
-    try {
-      await send(dryRun({ method: "POST", path: `${path}/${name}`, headers: ANY_REVISION }), signal);
-    } catch (error) {
-      if (error instanceof Problem && error.status === 409) return [name, error.message];
-      if (!(error instanceof Problem)) throw error;
-    }
-    return [name, ""];
-  }))), [record.id, record.revision, commands.length]);
-  const button = (command: Command) => {
-    const refusal = blocked ? "Save or drop what you typed first" : guards.data?.get(command.name) ?? "";
-    return (
-      <button type="button" key={command.name} disabled={Boolean(refusal)} title={refusal || command.description}
-        aria-label={refusal ? `${command.name}: ${refusal}` : undefined}
-        onClick={() => { dialog.value = <Invoke path={`${path}/${command.name}`} command={command} record={record} onDone={onDone} />; }}>
-        {command.name}{refusal && !blocked && <span class="reason"> {visible(refusal)}</span>}
-      </button>
-    );
-  };
-  if (!commands.length) return null;
-  if (commands.length > 2) return <Menu label="Commands">{commands.map(button)}</Menu>;
-  return <span class="commands">{commands.map(button)}</span>;
-}
-
-interface Invoked {
-  result: Json;
-  record: StoredRecord;
-}
-
-function Invoke({ path, command, record, onDone }: { path: string; command: Command; record: StoredRecord; onDone: (record: StoredRecord) => void }) {
-  const schema = command.payload_schema;
-  const [payload, setPayload] = useState<JsonObject>(() => initial(schema, schema) as JsonObject);
-  const request: ApiRequest = { method: "POST", path, body: payload, headers: { "If-Match": `"${record.revision}"` } };
-  const tried = useLoad((signal) => send<Invoked>(dryRun(request), signal).then((answer) => answer.body), [useSettled(stringify(payload), 250)]);
-  const action = useAction();
-  const faults = tried.error instanceof Problem ? tried.error.errors : [];
-  const run = () => action.run(async () => {
-    const answer = await send<Invoked>(request);
-    const result = answer.body.result;
-    notify(<>{command.name}: revision {answer.body.record.revision}{result !== null && <>, result <code>{visible(stringify(result).slice(0, 80))}</code></>}.</>, answer.headers.get("X-Request-ID"));
-    onDone(answer.body.record);
-    closeDialog();
-  });
-  return (
-    <Dialog title={command.name}>
-      <p class="help">{visible(command.description)}</p>
-      {members(shapeOf(schema, schema)).length > 0 && <SchemaForm schema={schema} value={payload} faults={faults} onChange={setPayload} />}
-      {tried.error ? <ProblemNote error={tried.error} /> : tried.data && (
-        <div class="note">
-          <p>It would change:</p>
-          <Changed before={record.data} after={tried.data.record.data} />
-        </div>
-      )}
-      <ProblemNote error={action.error} />
-      <RequestView request={request} />
-      <footer>
-        <button type="button" class="primary" disabled={action.busy || tried.loading || Boolean(tried.error)} onClick={() => void run()}>{command.name}</button>
-        <button type="button" onClick={closeDialog}>Cancel</button>
-      </footer>
-    </Dialog>
-  );
-}
-
-export function Changed({ before, after }: { before: Json; after: Json }) {
-  return <Differences paths={differences(before, after)} from={before} to={after} />;
 }

@@ -3,9 +3,9 @@ import { useEffect, useState } from "preact/hooks";
 import { type ApiRequest, type Query, ROOT, dryRun, read, send } from "../api.ts";
 import type { JsonObject } from "../json.ts";
 import { collections, may, refresh, workspaces } from "../session.ts";
-import { Time, count, grouped, shortId, visible } from "../text.tsx";
+import { Time, count, grouped, shortId, size, visible } from "../text.tsx";
 import type { Change, Manifest, Migration, Page, Seal } from "../types.ts";
-import { Dialog, Menu, Pending, ProblemNote, RequestView, closeDialog, dialog, notify, useAction, useLoad, useTitle } from "../ui.tsx";
+import { Dialog, Menu, Pending, ProblemNote, RequestView, UnderWay, closeDialog, dialog, notify, useAction, useClose, useLoad, useTitle } from "../ui.tsx";
 import { Since } from "./time.tsx";
 
 export function SnapshotsScreen() {
@@ -27,7 +27,7 @@ export function SnapshotsScreen() {
         <button type="button" onClick={() => { dialog.value = <Upload onDone={loaded.reload} />; }}>Upload</button>
         <button type="button" class="primary" onClick={() => { dialog.value = <Take onDone={loaded.reload} />; }}>Take a snapshot</button>
       </header>
-      {!loaded.data ? <Pending loaded={loaded} /> : !items.length ? <p class="faint">There is no snapshot yet.</p> : (
+      {!loaded.data ? <Pending loaded={loaded} /> : !items.length ? <p class="note">There is no snapshot yet. One keeps what is here now, to be compared with and restored later.</p> : (
         <ol class="stream">
           {items.map((manifest) => <Row key={manifest.id} manifest={manifest} onChange={loaded.reload} />)}
         </ol>
@@ -51,10 +51,11 @@ function Row({ manifest, onChange }: { manifest: Manifest; onChange: () => void 
         <span class="faint mono" title={manifest.id}>{shortId(manifest.id)}</span>
         {verdict && <span class={verdict.ok ? "good" : "bad"}>{verdict.ok ? "✓ verified" : visible(verdict.detail ?? "damaged")}</span>}
         <span class="spring" />
+        <span class="faint contents">{names.slice(0, 8).join(" · ")}{names.length > 8 && ` and ${names.length - 8} more`}</span>
         <span class="actions">
-          <button type="button" disabled={action.busy} onClick={() => void action.run(async () => {
+          <button type="button" aria-disabled={action.busy} onClick={() => void action.run(async () => {
             setVerdict((await send<{ ok: boolean; detail?: string }>({ method: "POST", path: `/snapshots/${manifest.id}/verify` })).body);
-          })}>{action.busy ? "Verifying…" : "Verify"}</button>
+          }, "Verifying a snapshot")}>Verify</button>
           <button type="button" onClick={() => { dialog.value = <Compare manifest={manifest} />; }}>Compare with now</button>
           <button type="button" onClick={() => { dialog.value = <Restore manifest={manifest} onDone={onChange} />; }}>Restore</button>
           <Menu label="⋯" title="More">
@@ -63,7 +64,6 @@ function Row({ manifest, onChange }: { manifest: Manifest; onChange: () => void 
           </Menu>
         </span>
       </div>
-      <div class="faint">{names.slice(0, 8).join(" · ")}{names.length > 8 && ` and ${names.length - 8} more`}</div>
       <ProblemNote error={action.error} />
     </li>
   );
@@ -100,6 +100,7 @@ function Take({ onDone }: { onDone: () => void }) {
   const [mode, setMode] = useState("with_data");
   const [note, setNote] = useState("");
   const action = useAction();
+  const close = useClose();
   const body: JsonObject = { mode, note, ...(path === "/snapshots" ? { scope: "all" } : {}) };
   const request: ApiRequest = { method: "POST", path, body };
   return (
@@ -109,9 +110,9 @@ function Take({ onDone }: { onDone: () => void }) {
         void action.run(async () => {
           const { body: manifest } = await send<Manifest>(request);
           notify(`Taken: ${count(manifest.records, "record")}.`);
-          closeDialog();
+          close();
           onDone();
-        });
+        }, "Taking a snapshot");
       }}>
         <label class="row">Of <select value={path} onChange={(event) => setPath(event.currentTarget.value)}>
           {offered.map(([name, value]) => <option key={value} value={value}>{name}</option>)}
@@ -121,9 +122,10 @@ function Take({ onDone }: { onDone: () => void }) {
         </select></label>
         <label class="row">Note <input value={note} onInput={(event) => setNote(event.currentTarget.value)} /></label>
         <ProblemNote error={action.error} />
+        <UnderWay action={action} />
         <RequestView request={request} />
         <footer>
-          <button type="submit" class="primary" disabled={!path || action.busy}>{action.busy ? "Taking…" : "Take it"}</button>
+          <button type="submit" class="primary" disabled={!path} aria-disabled={action.busy}>Take it</button>
           <button type="button" onClick={closeDialog}>Cancel</button>
         </footer>
       </form>
@@ -133,30 +135,54 @@ function Take({ onDone }: { onDone: () => void }) {
 
 function Upload({ onDone }: { onDone: () => void }) {
   const [file, setFile] = useState<File | null>(null);
+  const request: ApiRequest | null = file && { method: "POST", path: "/snapshots", text: { content: file, type: "application/x-ndjson" } };
   const action = useAction();
+  const close = useClose();
   return (
     <Dialog title="Upload a snapshot">
       <form onSubmit={(event) => {
         event.preventDefault();
         void action.run(async () => {
-          await send({ method: "POST", path: "/snapshots", text: { content: file!, type: "application/x-ndjson" } });
+          await send(request!);
           notify("Uploaded and checked.");
-          closeDialog();
+          close();
           onDone();
-        });
+        }, `Uploading ${size(file!.size)}`);
       }}>
         <label>File <input type="file" accept=".ndjson" onChange={(event) => setFile(event.currentTarget.files?.[0] ?? null)} /></label>
         <p class="help">Its form and its hashes are checked; nothing is restored yet.</p>
         <ProblemNote error={action.error} />
-        <footer><button type="submit" class="primary" disabled={!file || action.busy}>{action.busy ? "Uploading…" : "Upload"}</button></footer>
+        <UnderWay action={action} />
+        {request && <RequestView request={request} />}
+        <footer>
+          <button type="submit" class="primary" disabled={!file} aria-disabled={action.busy}>Upload</button>
+          <button type="button" onClick={closeDialog}>Cancel</button>
+        </footer>
       </form>
     </Dialog>
   );
 }
 
+function restored({ created = 0, skipped = 0, overwritten = 0 }: Migration): string {
+  return [created && `${grouped(created)} created`, overwritten && `${grouped(overwritten)} replaced`, skipped && `${grouped(skipped)} left as they were`]
+    .filter(Boolean).join(", ");
+}
+
+/** What a restore would do, in a sentence. */
+function effectOf({ created = 0, skipped = 0, overwritten = 0, migrated = 0 }: Migration): string {
+  const parts = [
+    created && `create ${count(created, "record")}`,
+    overwritten && `replace ${count(overwritten, "record")}`,
+    skipped && `leave ${count(skipped, "record")} as ${skipped === 1 ? "it is" : "they are"}`,
+    migrated && `bring ${count(migrated, "record")} to the present schema`,
+  ].filter(Boolean);
+  if (!parts.length) return "It would change nothing.";
+  return `It would ${parts.length > 1 ? `${parts.slice(0, -1).join(", ")} and ${parts.at(-1)}` : parts[0]}.`;
+}
+
 const CONFLICTS: [string, string][] = [
   ["overwrite", "go back to what the snapshot has of them"], ["skip", "stay as they are; only those that are missing come back"],
-  ["fail", "prevent it: nothing is restored"],
+  ["fail", "stop the restore before it changes anything"],
 ];
 
 function Restore({ manifest, onDone }: { manifest: Manifest; onDone: () => void }) {
@@ -164,6 +190,7 @@ function Restore({ manifest, onDone }: { manifest: Manifest; onDone: () => void 
   const [conflict, setConflict] = useState("overwrite");
   const [report, setReport] = useState<Migration | null>(null);
   const action = useAction();
+  const close = useClose();
   const body: JsonObject = { snapshot: manifest.id, on_conflict: conflict };
   if (target !== "as-taken") body["workspace"] = target === "default" ? null : target.slice(2);
   const request: ApiRequest = { method: "POST", path: "/migrations", body };
@@ -174,7 +201,7 @@ function Restore({ manifest, onDone }: { manifest: Manifest; onDone: () => void 
   };
   return (
     <Dialog title="Restore a snapshot">
-      <p>{count(manifest.records, "record")} taken <Time at={manifest.created_at} />.</p>
+      <p>{count(manifest.records, "record")}, taken <Time at={manifest.created_at} />.</p>
       <label class="row">To <select value={target} onChange={change(setTarget)}>
         <option value="as-taken">where it was taken</option>
         <option value="default">the default workspace</option>
@@ -184,24 +211,26 @@ function Restore({ manifest, onDone }: { manifest: Manifest; onDone: () => void 
         <legend>Records that are here already</legend>
         {CONFLICTS.map(([value, name]) => <label key={value}><input type="radio" name="conflict" value={value} checked={conflict === value} onChange={change(setConflict)} /> {name}</label>)}
       </fieldset>
-      <p class="help">Records made since the snapshot stay in any case. Replaced ones keep their histories.</p>
+      <p class="help">Records created since the snapshot stay in any case. Replaced ones keep their histories.</p>
       {report && (
         <div class="note" role="status">
-          It would create {count(report.created ?? 0, "record")}, leave {grouped(report.skipped ?? 0)} as {report.skipped === 1 ? "it is" : "they are"}, replace {grouped(report.overwritten ?? 0)}, and bring {grouped(report.migrated ?? 0)} to the present schema.
+          {effectOf(report)}
           {!report.created && Boolean(report.skipped) && <> To take back what changed since, choose that records which are here already <em>{CONFLICTS[0]![1]}</em>.</>}
         </div>
       )}
       <ProblemNote error={action.error} />
+      <UnderWay action={action} />
       <RequestView request={report ? request : dryRun(request)} />
       <footer>
-        <button type="button" class={report ? "" : "primary"} disabled={action.busy} onClick={() => void action.run(async () => setReport((await send<Migration>(dryRun(request))).body))}>Try it</button>
-        {report && <button type="button" class="primary" disabled={action.busy || !report.created && !report.overwritten} onClick={() => void action.run(async () => {
+        <button type="button" class={report ? "" : "primary"} aria-disabled={action.busy} onClick={() => void action.run(async () => setReport((await send<Migration>(dryRun(request))).body), "Trying the restore")}>{report ? "Try again" : "Try it"}</button>
+        {report && <button type="button" class="primary" disabled={!report.created && !report.overwritten} aria-disabled={action.busy} onClick={() => void action.run(async () => {
           const answer = await send<Migration>(request);
-          notify(`Restored: ${answer.body.created} created, ${answer.body.overwritten} replaced, ${answer.body.skipped} left.`, answer.headers.get("X-Request-ID"));
-          closeDialog();
+          notify(`Restored: ${restored(answer.body)}.`, answer.headers.get("X-Request-ID"));
+          close();
           onDone();
           await refresh();
-        })}>{action.busy ? "Restoring…" : "Restore"}</button>}
+        }, "Restoring a snapshot", request)}>Restore</button>}
+        <button type="button" onClick={closeDialog}>Cancel</button>
         {!report && <span class="faint">Nothing is changed by trying.</span>}
       </footer>
     </Dialog>
@@ -211,16 +240,17 @@ function Restore({ manifest, onDone }: { manifest: Manifest; onDone: () => void 
 function Remove({ manifest, onDone }: { manifest: Manifest; onDone: () => void }) {
   const request: ApiRequest = { method: "DELETE", path: `/snapshots/${manifest.id}` };
   const action = useAction();
+  const close = useClose();
   return (
     <Dialog title="Delete this snapshot">
       <p>It was taken <Time at={manifest.created_at} /> and holds {count(manifest.records, "record")}. It cannot be brought back.</p>
       <ProblemNote error={action.error} />
       <RequestView request={request} />
       <footer>
-        <button type="button" class="danger" disabled={action.busy} onClick={() => void action.run(async () => {
+        <button type="button" class="danger" aria-disabled={action.busy} onClick={() => void action.run(async () => {
           await send(request);
-          notify("Deleted.");
-          closeDialog();
+          notify("Snapshot deleted.");
+          close();
           onDone();
         })}>Delete</button>
         <button type="button" onClick={closeDialog}>Cancel</button>

@@ -2,9 +2,9 @@
 import { useEffect, useState } from "preact/hooks";
 import { type ApiRequest, Problem, type Query, dryRun, read, send } from "../api.ts";
 import { type Where, apiPath, href, recordAddress, setQuery } from "../router.ts";
-import { Actor, RecordName, Time, ago, count, local, now, shortId, visible } from "../text.tsx";
+import { Actor, RecordName, Time, ago, count, grouped, local, now, shortId, visible } from "../text.tsx";
 import type { Change, Changes, StoredRecord } from "../types.ts";
-import { Dialog, Pending, ProblemNote, RequestView, closeDialog, dialog, notify, useAction, useLoad } from "../ui.tsx";
+import { DateTimeInput, Dialog, Pending, ProblemNote, RequestView, UnderWay, closeDialog, dialog, notify, useAction, useClose, useLoad } from "../ui.tsx";
 
 const STEPS = 1000;
 const PAGE = 500;
@@ -45,8 +45,7 @@ export function Moment({ where, moment }: { where: Where; moment: string }) {
       <input type="range" aria-label="Moment" aria-valuetext={local(shown)} min={0} max={STEPS} value={Math.max(0, Math.min(STEPS, position))}
         onInput={(event) => show(at(Number(event.currentTarget.value)))}
         onChange={(event) => set(at(Number(event.currentTarget.value)))} />
-      <input type="datetime-local" step="1" aria-label="Date and time" value={isSeq ? "" : local(shown).replace(" ", "T")}
-        onChange={(event) => { if (event.currentTarget.value) set(new Date(event.currentTarget.value).toISOString()); }} />
+      <DateTimeInput label="Date and time" value={isSeq ? "" : local(shown).replace(" ", "T")} onPick={(picked) => set(new Date(picked).toISOString())} />
       {PRESETS.filter(([, seconds]) => until - seconds * 1000 > from).map(([name, seconds]) => (
         <button type="button" key={name} onClick={() => set(new Date(Date.now() - seconds * 1000).toISOString())}>{name}</button>
       ))}
@@ -88,17 +87,17 @@ export function Since({ filters, isOf, moment }: { filters: Query; isOf?: (chang
     records.set(key, [...(records.get(key) ?? []), change]);
   }
   return (
-    <Dialog title="What changed since" wide>
+    <Dialog title={isOf ? "What changed since the snapshot" : "What changed since"} wide>
       <p class="row">
-        After {/^\d+$/.test(moment) ? `change ${moment}` : local(moment)}
-        <label>until <input type="datetime-local" step="1" value={until} onChange={(event) => setUntil(event.currentTarget.value)} /></label>
-        {until ? <button type="button" class="quiet" onClick={() => setUntil("")}>until now</button> : <span class="faint">now</span>}
+        <span>After {/^\d+$/.test(moment) ? `change ${moment}` : local(moment)},</span>
+        {until ? <button type="button" class="quiet" onClick={() => setUntil("")}>until now</button> : <span>until now</span>}
+        <span>or until <DateTimeInput key={until && "picked"} label="Until" value={until} onPick={setUntil} /></span>
       </p>
       {!loaded.data ? <Pending loaded={loaded} /> : (
         <>
           <p role="status">{count(items.length, "change")} of {count(records.size, "record")}{!loaded.data.complete && ", and more before those"}.</p>
           {records.size > 0 && <table class="dense">
-            <thead><tr><th>record</th><th>changes</th><th>last</th><th>by</th></tr></thead>
+            <thead><tr><th>record</th><th>changes</th><th>last</th><th>last by</th></tr></thead>
             <tbody>
               {[...records.values()].slice(0, 300).map((changes) => {
                 const last = changes[0]!;
@@ -178,6 +177,7 @@ function Restore({ where, records, onDone }: { where: Where; records: StoredReco
   };
   const tried = useLoad((signal) => each(records, (record) => attempt(record, signal)), []);
   const action = useAction();
+  const close = useClose();
   const [done, setDone] = useState(0);
   const good = tried.data?.filter(({ problem }) => !problem) ?? [];
   const bad = tried.data?.filter(({ problem }) => problem) ?? [];
@@ -194,22 +194,23 @@ function Restore({ where, records, onDone }: { where: Where; records: StoredReco
       }
     })).filter(Boolean).length;
     notify(`${count(good.length - refused, "record")} brought back${refused ? `, ${refused} changed meanwhile` : ""}.`, requestId);
-    closeDialog();
+    close();
     onDone();
-  });
+  }, `Bringing back ${count(good.length, "record")}`);
   return (
     <Dialog title={`Bring back ${count(records.length, "record")}`}>
       {!tried.data ? <Pending loaded={tried} /> : (
         <>
-          <p>{count(good.length, "record")} would have the data shown here again, each as a new revision.</p>
+          <p>{count(good.length, "record")} would get the data shown here again, as {good.length === 1 ? "a new revision" : "new revisions"}.</p>
           {bad.length > 0 && (
             <ul class="note">{bad.slice(0, 50).map(({ record, problem }) => <li key={record.id}><code>{shortId(record.id)}</code> {visible(problem!)}</li>)}</ul>
           )}
           <ProblemNote error={action.error} />
+          <UnderWay action={action} />
           {good[0] && <RequestView request={good[0].request} />}
           <footer>
-            <button type="button" class="primary" disabled={action.busy || !good.length} onClick={() => void go()}>
-              {action.busy ? `${done} of ${good.length}…` : "Bring back"}
+            <button type="button" class="primary" disabled={!good.length} aria-disabled={action.busy} onClick={() => void go()}>
+              {action.busy ? `${grouped(done)} of ${grouped(good.length)}…` : "Bring back"}
             </button>
             <button type="button" onClick={closeDialog}>Cancel</button>
           </footer>

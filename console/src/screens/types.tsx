@@ -1,14 +1,14 @@
 // Types: what they are, one from pasted data, and the next version before it is stored.
 import { useMemo, useState } from "preact/hooks";
 import { type ApiRequest, Problem, ROOT, dryRun, read, send } from "../api.ts";
-import { type Json, type JsonObject, JsonError, differences, isObject, parse, stringify } from "../json.ts";
+import { type Json, type JsonObject, JsonError, differences, equal, merge, parse, stringify } from "../json.ts";
 import { readPasted } from "../paste.ts";
 import { go, href, listAddress, recordAddress } from "../router.ts";
-import { members, shapeOf } from "../schema.ts";
+import { type Shape, members, shapeOf } from "../schema.ts";
 import { collectionOf, collections, may, refresh } from "../session.ts";
 import { Differences, JsonText, Value, brief, count, shortId, visible } from "../text.tsx";
 import type { EntityType, MigrationPlan } from "../types.ts";
-import { NoScreen, ProblemNote, RequestView, notify, useAction, useLoad, useSettled, useTitle } from "../ui.tsx";
+import { NoScreen, Pending, ProblemNote, RequestView, UnderWay, notify, useAction, useIsHere, useLoad, useSettled, useTitle } from "../ui.tsx";
 
 const SHOWN = 5;
 const MOST_COLUMNS = 50;
@@ -30,26 +30,31 @@ export function NewType() {
   const taken = collections.value.some((collection) => collection.name === name);
   const data = pasted.data;
   const columns = data ? members(shapeOf(data.schema, data.schema)) : [];
-  const put: ApiRequest | null = data && { method: "PUT", path: `/entity-types/${name}`, body: { schema: data.schema }, headers: { "If-None-Match": "*" } };
-  const { headers: _, ...plain } = put ?? { method: "PUT", path: "" };
+  const put = (): ApiRequest => ({ method: "PUT", path: `/entity-types/${name}`, body: { schema: data!.schema }, headers: { "If-None-Match": "*" } });
+  const rows = (): ApiRequest => ({
+    method: "POST", path: `/api/${name}/import`,
+    text: { content: data!.rows.map((row) => stringify(row)).join("\n"), type: "application/x-ndjson" },
+  });
+  const isHere = useIsHere();
   const create = () => action.run(async () => {
-    await send(plain);
+    await send(put());
     try {
-      await send({ method: "POST", path: `/api/${name}/import`, text: { content: data!.rows.map((row) => stringify(row)).join("\n"), type: "application/x-ndjson" } });
+      await send(rows());
     } catch (error) {
       // A type without its records would be in the way of another attempt.
       await send({ method: "DELETE", path: `/entity-types/${name}` });
       throw error;
     }
     await refresh();
-    notify(`${name} has ${count(data!.rows.length, "record")}.`);
-    go(listAddress({ workspace: null, collection: name }));
-  });
+    const address = listAddress({ workspace: null, collection: name });
+    notify(<><a href={href(address)}>{name}</a> has {count(data!.rows.length, "record")}.</>, null);
+    if (isHere()) go(address);
+  }, `Importing ${count(data!.rows.length, "record")}`);
   return (
     <section class="screen">
-      <header class="bar"><h1>New type</h1><span class="faint">from data that you have</span></header>
+      <header class="bar"><h1>New type</h1><span class="faint">from your data</span></header>
       <form onSubmit={(event) => { event.preventDefault(); void create(); }}>
-        <label for="paste">CSV with a heading, a JSON array of objects, or NDJSON</label>
+        <label for="paste">Paste CSV with a heading, a JSON array of objects, or NDJSON</label>
         <textarea id="paste" class="mono paste" rows={data ? 6 : 14} spellcheck={false} value={text} autofocus
           placeholder={"name,born,active\nAda,1815-12-10,true\nGrace,1906-12-09,true"}
           onInput={(event) => setText(event.currentTarget.value)} />
@@ -68,19 +73,21 @@ export function NewType() {
               <label>Name{" "}
                 <input value={name} placeholder="people" autocomplete="off" spellcheck={false} onInput={(event) => setName(event.currentTarget.value)} />
               </label>
-              <button type="submit" class="primary" disabled={!NAME.test(name) || taken || !may("admin", name) || action.busy}>
-                {action.busy ? "Making…" : `Make it with ${count(data.rows.length, "record")}`}
+              <button type="submit" class="primary" disabled={!NAME.test(name) || taken || !may("admin", name)} aria-disabled={action.busy}>
+                Create it with {count(data.rows.length, "record")}
               </button>
-              {taken && <span class="fault">There is a collection of this name.</span>}
-              {!may("admin", name || "*") && <span class="faint">Your key allows certain names only.</span>}
-              {name && !NAME.test(name) && <span class="fault">Small letters, digits and hyphens, a letter first.</span>}
+              {taken && <span class="fault">There is a collection of this name already.</span>}
+              {!may("admin", name || "*") && <span class="faint">Your key allows only certain names.</span>}
+              {name && !NAME.test(name) && <span class="fault">A name has small letters, digits and hyphens, a letter first.</span>}
+              {!name && <span class="faint">Give it a name, such as people.</span>}
             </p>
             <ProblemNote error={action.error} />
-            <div class="wide-table">
+            <UnderWay action={action} />
+            <div class="wide-table" role="region" aria-label="First rows" tabIndex={0}>
               <table class="dense">
                 <thead>
                   <tr>{columns.slice(0, MOST_COLUMNS).map(({ name: member, schema, required }) => (
-                    <th key={member}><bdi>{visible(member)}</bdi> <span class="faint">{typeName(schema)}{required ? "" : "?"}</span></th>
+                    <th key={member}><bdi>{visible(member)}</bdi> <span class="faint">{typeName(shapeOf(schema, data.schema))}{required ? "" : ", optional"}</span></th>
                   ))}</tr>
                 </thead>
                 <tbody>
@@ -92,7 +99,7 @@ export function NewType() {
             </div>
             {data.rows.length > SHOWN && <p class="faint">and {count(data.rows.length - SHOWN, "more row")}</p>}
             {columns.length > MOST_COLUMNS && <p class="faint">and {count(columns.length - MOST_COLUMNS, "more column")}</p>}
-            {NAME.test(name) && <RequestView request={plain} />}
+            {NAME.test(name) && <><RequestView request={put} title="HTTP request for the type" /><RequestView request={rows} title="HTTP request for the records" /></>}
           </>
         )}
       </form>
@@ -100,9 +107,14 @@ export function NewType() {
   );
 }
 
-function typeName(schema: Json): string {
-  if (!isObject(schema)) return "any";
-  return String(schema["format"] ?? [schema["type"] ?? "any"].flat().join(" or "));
+/** What a value may be, in a word or two. */
+function typeName(shape: Shape): string {
+  const { kind, schema, root } = shape;
+  if (shape.format) return shape.format;
+  if (kind === "enum" || kind === "const") return `one of ${shape.options.length || 1}`;
+  if (kind === "choice") return shape.branches.map((branch) => typeName(shapeOf(branch, root))).filter((name, index, all) => all.indexOf(name) === index).join(" or ");
+  if (kind === "array") return schema["items"] === undefined ? "array" : `array of ${typeName(shapeOf(schema["items"], root))}`;
+  return [schema["type"] ?? kind].flat().filter((name) => name !== "null").join(" or ");
 }
 
 export function TypeScreen({ name }: { name: string }) {
@@ -110,7 +122,7 @@ export function TypeScreen({ name }: { name: string }) {
   const collection = collectionOf(name);
   const isRegistered = collection?.kind === "registered";
   const canEdit = isRegistered && may("admin", name);
-  const type = useLoad(async (signal) => canEdit ? read<EntityType>(`/entity-types/${name}`, [], signal) : null, [name, canEdit]);
+  const type = useLoad(async (signal) => canEdit ? readType(name, signal) : null, [name, canEdit]);
   const versions = useLoad(async (signal) => canEdit ? (await read<{ items: EntityType[] }>(`/entity-types/${name}/versions`, [], signal)).items : [], [name, canEdit]);
   const plan = useLoad(async (signal) => may("admin", name) ? read<MigrationPlan>(`/migration-plans/${name}`, [], signal) : null, [name]);
   if (!collection) return <NoScreen>There is no collection <bdi>{visible(name)}</bdi> that you may read.</NoScreen>;
@@ -131,7 +143,7 @@ export function TypeScreen({ name }: { name: string }) {
       )}
       <Members schema={collection.schema} />
       {canEdit && type.data
-        ? <NextVersion key={type.data.schema_version} name={name} type={type.data} onStored={reload} />
+        ? <NextVersion key={type.data.tag} name={name} stored={type.data} onStored={reload} />
         : <><h2>Schema</h2><JsonText value={collection.schema} /></>}
       {versions.data && versions.data.length > 1 && <Versions versions={versions.data} />}
     </section>
@@ -144,7 +156,7 @@ function Members({ schema }: { schema: JsonObject }) {
   if (!all.length) return null;
   const isDescribed = all.some(({ schema: member }) => shapeOf(member, schema).description);
   return (
-    <div class="wide-table">
+    <div class="members">
       <table class="dense">
         <thead><tr><th>member</th><th>type</th><th>rules</th>{isDescribed && <th>description</th>}</tr></thead>
         <tbody>
@@ -152,8 +164,8 @@ function Members({ schema }: { schema: JsonObject }) {
             const shape = shapeOf(member, schema);
             return (
               <tr key={name}>
-                <td><bdi>{visible(name)}</bdi></td>
-                <td>{typeName(shape.schema)}{shape.nullable && <span class="faint"> or null</span>}</td>
+                <th scope="row"><bdi>{visible(name)}</bdi></th>
+                <td>{typeName(shape)}{shape.nullable && <span class="faint"> or null</span>}</td>
                 <td class="faint">{[required && "required", ...rulesOf(shape.schema)].filter(Boolean).join(" · ")}</td>
                 {isDescribed && <td class="faint">{visible(shape.description.slice(0, 300))}</td>}
               </tr>
@@ -170,12 +182,26 @@ function Members({ schema }: { schema: JsonObject }) {
 const UNLISTED = ["type", "format", "title", "description", "examples", "properties", "required", "items", "anyOf", "oneOf", "$comment"];
 
 function rulesOf(schema: JsonObject): string[] {
-  return Object.keys(schema).filter((name) => !UNLISTED.includes(name)).map((name) => `${visible(name)} ${brief(schema[name], 60)}`);
+  return Object.keys(schema).filter((name) => !UNLISTED.includes(name)).map((name) => name === "enum" && Array.isArray(schema[name])
+    ? brief(schema[name].map((option) => (typeof option === "string" ? option : stringify(option))).join(", "), 200)
+    : `${visible(name)} ${brief(schema[name], 60)}`);
 }
 
 function definitionOf(type: EntityType): JsonObject {
-  const { schema, unique, indexes, commands } = type as unknown as Record<string, Json>;
-  return { schema: schema!, unique: unique ?? [], indexes: indexes ?? [], commands: commands ?? {} };
+  const { schema, defaults, unique, indexes, commands } = type as unknown as Record<string, Json>;
+  return { schema: schema!, defaults: defaults!, unique: unique!, indexes: indexes!, commands: commands! };
+}
+
+interface StoredType {
+  version: number;
+  definition: JsonObject;
+  /** The entity tag of the definition. */
+  tag: string;
+}
+
+async function readType(name: string, signal?: AbortSignal): Promise<StoredType> {
+  const { body, headers } = await send<EntityType>({ method: "GET", path: `/entity-types/${name}` }, signal);
+  return { version: body.schema_version, definition: definitionOf(body), tag: headers.get("ETag") ?? "*" };
 }
 
 interface Failure {
@@ -186,9 +212,10 @@ interface Failure {
 }
 
 /** The definition as text; what the service would do with it is asked while somebody types. */
-function NextVersion({ name, type, onStored }: { name: string; type: EntityType; onStored: () => void }) {
-  const stored = useMemo(() => stringify(definitionOf(type), 2), []);
-  const [text, setText] = useState(stored);
+function NextVersion({ name, stored, onStored }: { name: string; stored: StoredType; onStored: () => void }) {
+  const [base, setBase] = useState(stored);
+  const [text, setText] = useState(() => stringify(stored.definition, 2));
+  const [isOvertaken, setOvertaken] = useState(false);
   const settled = useSettled(text, 400);
   const action = useAction();
   const { body, mistake } = useMemo(() => {
@@ -199,41 +226,57 @@ function NextVersion({ name, type, onStored }: { name: string; type: EntityType;
       return { body: null, mistake: at + (error as Error).message };
     }
   }, [text]);
-  const request: ApiRequest = { method: "PUT", path: `/entity-types/${name}`, body };
-  const dirty = text !== stored;
-  const tried = useLoad(async (signal) => dirty && body !== null && settled === text ? (await send<EntityType>(dryRun(request), signal)).body : null, [settled, text]);
+  const request: ApiRequest = { method: "PUT", path: `/entity-types/${name}`, body, headers: { "If-Match": base.tag } };
+  const dirty = body === null || !equal(body, base.definition);
+  const take = (theirs: StoredType, definition: Json) => {
+    setBase(theirs);
+    setText(stringify(definition, 2));
+  };
+  const save = () => action.run(async () => {
+    try {
+      const made = await send<EntityType>(request);
+      await refresh();
+      notify(`${name} is at schema version ${made.body.schema_version}.`, null);
+      onStored();
+    } catch (error) {
+      if (!(error instanceof Problem && error.status === 412)) throw error;
+      // Somebody stored another definition meanwhile: what does not overlap is in the text, the rest is shown.
+      const theirs = await readType(name);
+      const { merged, conflicts } = merge(base.definition, theirs.definition, body!);
+      take(theirs, conflicts.length ? body! : merged);
+      setOvertaken(true);
+    }
+  }, `Saving ${name}`);
+  const tried = useLoad(async (signal) => dirty && body !== null && settled === text ? (await send<EntityType>(dryRun({ ...request, headers: {} }), signal)).body : null, [settled, text]);
   const answer = tried.error ? null : tried.data;
   return (
     <>
       <header class="bar">
         <h2 id="definition">Definition</h2>
         <span class="spring" />
-        {dirty && <button type="button" onClick={() => setText(stored)}>As it is stored</button>}
-        <button type="button" class="primary" disabled={!dirty || !answer || action.busy || settled !== text} onClick={() => void action.run(async () => {
-          const made = await send<EntityType>(request);
-          await refresh();
-          notify(`${name} is at schema version ${made.body.schema_version}.`);
-          onStored();
-        })}>Store it</button>
+        {dirty && <button type="button" onClick={() => { take(base, base.definition); setOvertaken(false); }}>Discard mine</button>}
+        <button type="button" class="primary" disabled={!dirty || !answer || settled !== text} aria-disabled={action.busy} onClick={() => void save()}>Save</button>
       </header>
+      {isOvertaken && <p class="note" role="alert">Somebody saved another definition meanwhile. “What you changed” compares yours with theirs now: look at it, and save again.</p>}
       <div class="panes">
         <textarea class="mono paste" aria-labelledby="definition" spellcheck={false} rows={Math.min(44, text.split("\n").length + 2)} value={text} onInput={(event) => setText(event.currentTarget.value)} />
-        <div>
-          {mistake ? <p class="fault">not JSON: {visible(mistake)}</p>
+        <div class="beside">
+          {mistake ? <p class="fault">Not JSON: {visible(mistake)}</p>
             : !dirty ? <p class="faint">Edit the definition: what it would do with the stored records is shown here before anything is stored. A <code>migration</code> with <code>rename</code>, <code>drop</code>, <code>set</code> and <code>default</code> brings them along.</p>
               : tried.error ? <Refused name={name} error={tried.error} />
                 : answer ? (
                   <div class="note" role="status">
-                    {answer.schema_version === type.schema_version
+                    {answer.schema_version === base.version
                       ? "The schema stays the same: no record is touched."
                       : `It would become version ${answer.schema_version}; ${count(Number(answer.migrated ?? 0), "record")} would be brought to it. None fails.`}
                   </div>
-                ) : <p class="faint" role="status">Asking…</p>}
+                ) : <Pending loaded={tried} label="Checking…" />}
           <ProblemNote error={action.error} />
+          <UnderWay action={action} />
           {dirty && body !== null && (
             <>
               <h2>What you changed</h2>
-              <Differences paths={differences(definitionOf(type), body)} from={definitionOf(type)} to={body} labels={["stored", "new"]} />
+              <Differences paths={differences(base.definition, body)} from={base.definition} to={body} labels={["stored", "new"]} />
               <RequestView request={request} />
             </>
           )}

@@ -7,7 +7,7 @@ import { useLoad } from "../ui.tsx";
 const MINUTE = 60_000;
 const MINUTES = 60;
 const PAGE = 1000;
-const MOST_PAGES = 3;
+const MOST_PAGES = 8;
 
 interface Sealed {
   seals: Seal[];
@@ -15,18 +15,28 @@ interface Sealed {
   since: number;
 }
 
-/** The seals of the last hour, or of less where there are very many. */
+/**
+ * The seals of the last hour, or of less where there are very many. They are read backwards: a seal has 1 to 4,096
+ * changes, so each page goes as far back as the seals of the one before let it.
+ */
 async function recentSeals(signal: AbortSignal): Promise<Sealed> {
   const start = Date.now() - MINUTES * MINUTE;
   const seals: Seal[] = [];
   let last = (await read<Seal>("/changes/head", [], signal)).seq;
+  let changes = PAGE;
   for (let page = 0; page < MOST_PAGES && last > 0; page++) {
-    const after = Math.max(0, last - PAGE);
+    const after = Math.max(0, last - changes);
     const { items } = await read<{ items: Seal[] }>("/changes/seals", [["after", String(after)], ["limit", String(PAGE)]], signal);
     const known = items.filter((seal) => seal.seq <= last);
+    // More seals than a page has: the newest of them are missing.
+    if (known.at(-1)?.seq !== last && changes > PAGE) {
+      changes = PAGE;
+      continue;
+    }
     seals.unshift(...known);
     if (!known.length || Date.parse(known[0]!.at) < start) return { seals, since: start };
     last = known[0]!.first_seq - 1;
+    if (known.length < PAGE / 10) changes *= 10;
   }
   return { seals, since: last > 0 ? Date.parse(seals[0]!.at) : start };
 }
@@ -34,7 +44,8 @@ async function recentSeals(signal: AbortSignal): Promise<Sealed> {
 /** Changes by minute, the present one last. */
 function byMinute({ seals, since }: Sealed, live: Change[], present: number): number[] {
   const end = Math.floor(present / MINUTE);
-  const first = Math.max(end - MINUTES + 1, Math.ceil(since / MINUTE));
+  // A minute that is known in part only is left out, unless it is the present one.
+  const first = Math.min(end, Math.max(end - MINUTES + 1, Math.ceil(since / MINUTE)));
   const minutes = new Array<number>(Math.max(1, end - first + 1)).fill(0);
   const add = (at: string, number: number) => {
     const index = Math.min(end, Math.floor(Date.parse(at) / MINUTE)) - first;

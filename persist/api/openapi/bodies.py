@@ -20,11 +20,11 @@ from persist.api.openapi.shared import (
     JSON,
     NDJSON,
     SHARED,
-    Json,
     operation_parts,
     schema,
 )
 from persist.api.transactions import routes as transactions
+from persist.domain.record import Json
 
 _REQUESTS: dict[str, tuple[str, Json]] = {
     "begin_session": ("SessionRequest", sessions.BODY),

@@ -20,7 +20,6 @@ from persist.api.openapi.schemas import (
 from persist.api.openapi.shared import (
     JSON,
     OF_A_COLLECTION,
-    Json,
     operation_parts,
     parameter,
     parameter_names,
@@ -32,7 +31,7 @@ from persist.api.routes import COLLECTION, COLLECTION_ROUTES, Route
 from persist.domain.command import Command
 from persist.domain.entity_type import EntityType
 from persist.domain.errors import pointer
-from persist.domain.record import Data
+from persist.domain.record import Data, Json
 
 _PATH_PARAMETERS = {
     "/snapshots/{id}": {"id": "snapshot_id"},

@@ -11,15 +11,15 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from persist.api.openapi.one_type import (
+from persist.api.openapi.shared import schema
+from persist.api.openapi.type_unions import (
     NOTHING,
     OF_ONE_TYPE,
     complete,
     normalized,
     of_one_type,
 )
-from persist.api.openapi.shared import Json, schema
-from persist.domain.record import dumps
+from persist.domain.record import Json, dumps
 from persist.domain.schema_keywords import resolve
 
 NULL: Json = {"type": "null"}
@@ -94,7 +94,7 @@ class Components:
     """
 
     def __init__(self, reserved: Iterable[str] = ()) -> None:
-        self.schemas: dict[str, Any] = {}
+        self.schemas: Json = {}
         self._taken = {normalized(name) for name in reserved}
         self._names: dict[int, str] = {}
         self._sources: list[object] = []  # an id is unique while its object lives
@@ -128,7 +128,7 @@ class Components:
         """Return the name of the component that a schema has become."""
         return self._names.get(id(source))
 
-    def claim(self, source: object, wanted: str) -> str:
+    def reserve_name(self, source: object, wanted: str) -> str:
         """Return a free name for the component of a schema, and keep it."""
         name = wanted
         number = 2
@@ -171,9 +171,9 @@ class _Conversion:
         known = self._components.name_of(source)
         if known is None:
             converted = self.schema(source, name)
-            if not _deserves_a_name(converted):
+            if not _becomes_component(converted):
                 return converted
-            known = self._components.claim(source, name)
+            known = self._components.reserve_name(source, name)
             self._components.schemas[known] = converted
         return schema(known)
 
@@ -231,7 +231,7 @@ class _Conversion:
         if name is None:
             fragment = re.split("[/#]", reference)[-1]
             wanted = self._prefix + pascal_case(fragment)
-            name = components.claim(target, wanted)
+            name = components.reserve_name(target, wanted)
             # The name comes first in the document, then those that it leads to.
             components.schemas[name] = {}
             components.schemas[name] = self.schema(target, name)
@@ -289,7 +289,7 @@ def _constants(schema: Mapping[str, object]) -> Iterator[str]:
             yield constant
 
 
-def _deserves_a_name(converted: Json) -> bool:
+def _becomes_component(converted: Json) -> bool:
     """Return whether a schema becomes a component. An array does not, nor a choice that
     has one among others: the items do."""
     choices = converted.get("enum", ())

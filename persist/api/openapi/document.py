@@ -9,11 +9,11 @@ from operator import attrgetter
 
 from persist.api.openapi.bodies import request_schemas
 from persist.api.openapi.collection import Fragment, collection_fragment
-from persist.api.openapi.one_type import normalized
 from persist.api.openapi.problems import problem_components
 from persist.api.openapi.schemas import base_name
 from persist.api.openapi.service import service_paths
-from persist.api.openapi.shared import SHARED, Json, response
+from persist.api.openapi.shared import SHARED, response
+from persist.api.openapi.type_unions import normalized
 from persist.api.routes import (
     BY_METHOD_AND_PATH,
     COLLECTION,
@@ -23,7 +23,7 @@ from persist.api.routes import (
 )
 from persist.domain.access import OPEN, Access, Level
 from persist.domain.entity_type import EntityType
-from persist.domain.record import dumps
+from persist.domain.record import Json, dumps
 from persist.domain.workspace import DEFAULT, Workspaces
 
 CHUNK = 262_144

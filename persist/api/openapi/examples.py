@@ -9,7 +9,7 @@ from persist.domain.command import Command
 from persist.domain.entity_type import EntityType
 from persist.domain.errors import PersistError
 from persist.domain.record import Data, dumps
-from persist.domain.schema_keywords import resolve
+from persist.domain.schema_keywords import Schema, resolve
 
 _FORMATS = {
     "date-time": "2026-11-22T17:00:00Z",
@@ -24,15 +24,20 @@ _FORMATS = {
     "uri": "https://example.com/",
     "uuid": "0198c1d2-7c2f-7d6a-9f1e-2b3c4d5e6f70",
 }
-Schema = Mapping[str, Any]
+
 Validate = Callable[[Data], Any]
 
 _NULL = {"type": "null"}
 _DEPTH = 8
 """Levels below which values are null, so that recursion ends."""
 
-FEW = 3
-"""Members that an object has where none is required."""
+MAX_OPTIONAL_MEMBERS = 3
+"""Members that an example object has where none is required."""
+
+MAX_ITEMS = 64
+MAX_CHARACTERS = 1_000
+"""Items of a list in the data itself, half as many a level deeper, and characters of a
+text; what needs more has no example."""
 
 
 def example_data(entity_type: EntityType) -> Data | None:
@@ -173,7 +178,7 @@ def _object(schema: Schema, root: Schema, depth: int) -> Data:
     properties = schema.get("properties", {})
     names = schema.get("required")
     if not names:
-        names = [name for name in properties if name != "$ref"][:FEW]
+        names = [name for name in properties if name != "$ref"][:MAX_OPTIONAL_MEMBERS]
     made: Data = {}
     for name in names:
         member = properties.get(name, {})
@@ -184,7 +189,8 @@ def _object(schema: Schema, root: Schema, depth: int) -> Data:
 def _array(schema: Schema, root: Schema, name: str, depth: int) -> list[object]:
     items = schema.get("items")
     item = _value(items, root, name, depth + 1)
-    length = schema.get("minItems", 0)
+    least = schema.get("minItems", 0)
+    length = min(least, MAX_ITEMS >> depth)
     return [item] * length
 
 
@@ -199,8 +205,11 @@ def _number(schema: Schema) -> int:
     )
     step = schema.get("multipleOf", 1)
     nearest = max(lower_bound, min(1, upper_bound))
-    steps = math.ceil(nearest / step)
-    return int(steps * step)
+    try:
+        steps = math.ceil(nearest / step)
+        return int(steps * step)
+    except OverflowError:
+        return 0
 
 
 def _text(schema: Schema, name: str) -> str:
@@ -210,7 +219,8 @@ def _text(schema: Schema, name: str) -> str:
     text = _FORMATS.get(text_format, label)
     shortest = schema.get("minLength", 0)
     longest = schema.get("maxLength")
-    padded = text.ljust(shortest, "x")
+    length = min(shortest, MAX_CHARACTERS)
+    padded = text.ljust(length, "x")
     return padded[:longest]
 
 

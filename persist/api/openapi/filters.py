@@ -10,8 +10,8 @@ from functools import lru_cache
 from itertools import islice
 
 from persist.api.openapi.components import LARGEST_INLINE
-from persist.api.openapi.one_type import any_of
-from persist.api.openapi.shared import SHARED, Json, query_names
+from persist.api.openapi.shared import SHARED, query_names
+from persist.api.openapi.type_unions import any_of
 from persist.domain.entity_type import EntityType
 from persist.domain.field import STORED_ENVELOPE, Field, FieldType, Path
 from persist.domain.field_types import schema_of
@@ -22,7 +22,7 @@ from persist.domain.query import (
     Operator,
     operators_of,
 )
-from persist.domain.record import INT64_BOUNDS
+from persist.domain.record import INT64_BOUNDS, Json
 
 NESTED_LEVELS = 3
 """How deep members are listed; filters reach deeper ones as well."""

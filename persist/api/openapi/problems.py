@@ -7,13 +7,13 @@ from string import ascii_uppercase
 
 from persist.api.openapi.shared import (
     PROBLEM_JSON,
-    Json,
     headers,
     reference,
     schema,
 )
 from persist.api.problems import catalogue, status_of
 from persist.api.routes import EVERY_ROUTE, ROUTES, Route
+from persist.domain.record import Json
 
 TITLES = {code: kind.title for code, kind in catalogue().items()}
 STATUSES = {code: status_of(kind) for code, kind in catalogue().items()}

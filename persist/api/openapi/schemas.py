@@ -2,7 +2,6 @@
 it."""
 
 from collections.abc import Mapping
-from typing import Any
 
 from persist.api.openapi.components import (
     ANY_OBJECT,
@@ -12,15 +11,15 @@ from persist.api.openapi.components import (
     nullable,
     pascal_case,
 )
-from persist.api.openapi.one_type import (
+from persist.api.openapi.shared import SHARED, schema
+from persist.api.openapi.type_unions import (
     NOTHING,
     normalized,
 )
-from persist.api.openapi.shared import SHARED, Json, schema
 from persist.domain.command import Command
 from persist.domain.entity_type import EntityType, Kind
 from persist.domain.field import FieldType
-from persist.domain.record import dumps
+from persist.domain.record import Json, dumps
 
 _MERGED: dict[FieldType, Json] = {FieldType.OBJECT: ANY_OBJECT, FieldType.ANY: {}}
 """What a merge patch may hold for members whose own members are merged one by one."""
@@ -80,7 +79,7 @@ class _CollectionSchemas:
         self._components = Components(reserved)
         self._is_composed = any(keyword in entity_type.schema for keyword in _COMPOSED)
 
-    def all(self) -> dict[str, Any]:
+    def all(self) -> Json:
         """Return all of them."""
         create = self._create()
         partial = self._partial(self._members() | self._computed())
@@ -191,7 +190,7 @@ class _CollectionSchemas:
         members: dict[str, Json] = {}
         for name, part in _drop_examples(self._members()).items():
             field_type = self._type.fields[name].type
-            merged = _MERGED.get(field_type, part)
+            merged: Json = _MERGED.get(field_type, part) or {}
             is_nullable = NULL in merged.get("anyOf", ())
             is_removable = name not in required and not is_nullable
             members[name] = nullable(merged) if is_removable else merged
@@ -257,7 +256,7 @@ class _CollectionSchemas:
         }
 
 
-def _drop_examples(members: dict[str, Any]) -> dict[str, Any]:
+def _drop_examples(members: Json) -> Json:
     """Return the same schemas of members without their examples."""
     for part in members.values():
         if isinstance(part, dict):

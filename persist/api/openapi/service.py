@@ -4,13 +4,13 @@ from persist.api.openapi.bodies import request_body
 from persist.api.openapi.collection import path_parameters
 from persist.api.openapi.problems import problem_responses
 from persist.api.openapi.shared import (
-    Json,
     operation_parts,
     parameter,
     parameter_names,
     reference,
 )
 from persist.api.routes import FASTAPI_ROUTES, WORKSPACE_COLLECTION_ROUTES, Route
+from persist.domain.record import Json
 
 
 def service_paths() -> Json:

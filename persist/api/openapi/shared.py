@@ -7,17 +7,16 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from persist.api.headers import MAX_IDEMPOTENCY_KEY_CHARACTERS
 from persist.api.query_params import DEFAULT_LIMIT, MAX_LIMIT, MAX_WAIT_SECONDS
 from persist.api.routes import Route
 from persist.api.selective_invoke import DEFAULT_AFFECTED, MAX_AFFECTED
 from persist.domain.change import Operation
 from persist.domain.identifiers import COLLECTION_NAME
 from persist.domain.patch import MAX_OPERATIONS
-from persist.domain.record import INT64
+from persist.domain.record import INT64, Json
 from persist.domain.selective_invoke import Status
 from persist.domain.undo import Obstacle, Outcome
-
-Json = dict[str, Any]
 
 JSON = "application/json"
 NDJSON = "application/x-ndjson"
@@ -32,7 +31,7 @@ _CONSTANTS: Json = {
     "entity_tags": ENTITY_TAGS,
     "collection_name": f"^{COLLECTION_NAME.pattern}$",
     "example_id": EXAMPLE_ID,
-    "idempotency_key_characters": 255,
+    "idempotency_key_characters": MAX_IDEMPOTENCY_KEY_CHARACTERS,
     "int64_max": INT64.stop - 1,
     "invoke_default": DEFAULT_AFFECTED,
     "invoke_max": MAX_AFFECTED,

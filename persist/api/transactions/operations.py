@@ -12,7 +12,6 @@ from persist.api.patches import (
     change_of,
     write_decimals_of,
 )
-from persist.api.request_bodies import Json
 from persist.api.selective_invoke import command_of
 from persist.api.transactions.references import (
     NAME,
@@ -36,10 +35,10 @@ from persist.domain.errors import (
 )
 from persist.domain.identifiers import is_canonical, new_id
 from persist.domain.precondition import Precondition
-from persist.domain.record import Data, dumps
+from persist.domain.record import Data, Json, dumps
 from persist.domain.strict_json import check_depth
 from persist.domain.workspace import DEFAULT
-from persist.entity_types.json_schema import compile_schema
+from persist.entity_types.json_schema.compiled_schema import compile_schema
 
 MAX_OPERATIONS = 1_000
 """Operations that a transaction may have."""
@@ -274,6 +273,8 @@ class Preparation:
             return lambda outcomes: parse(
                 self._limited(substitute(written, outcomes.resolve))
             )
+        # Outside the transaction, as everything that does not depend on an earlier
+        # operation.
         parsed = parse(value)
         return lambda _: parsed
 
@@ -284,6 +285,7 @@ class Preparation:
             check_depth(value)
         except InvalidJson as error:
             raise InvalidData(error.detail) from None
+        # A reference may stand a thousand times for something large.
         if len(dumps(value).encode()) > self._max_bytes:
             raise TooLarge(
                 f"what an operation stores may have {self._max_bytes:,} bytes"
@@ -329,7 +331,7 @@ def _new_id(record_id: object) -> object:
 def _existing_id(record_id: object) -> str:
     if not isinstance(record_id, str) or not is_canonical(record_id):
         raise RecordNotFound(
-            f"{dumps(record_id)[:80]} is no id: ids are canonical lower-case UUIDs"
+            f"{dumps(record_id)[:80]} is not an id: ids are canonical lower-case UUIDs"
         )
     return record_id
 

@@ -79,7 +79,7 @@ class Reference:
         if name not in earlier:
             raise self.unresolved(f"no earlier operation has the name {name} (as)")
         if member == "result" and earlier[name] != "command":
-            raise self.unresolved(f"{name} is no command and has no result")
+            raise self.unresolved(f"{name} is not a command, so it has no result")
         if member == "data" and earlier[name] == "delete":
             raise self.unresolved(f"{name} deletes its record, which has no data then")
 

@@ -2,13 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from typing import Any
 
+from persist.api.fastapi_routes import AuthorizedRequest
 from persist.api.query_params import dry_run_of
-from persist.api.request_bodies import documented
-from persist.api.requests import Request, json_object
+from persist.api.request_bodies import documented, json_object
+from persist.api.requests import Request
 from persist.api.responses import JSON, Response, record_text
-from persist.api.routers import Asked
 from persist.api.transactions.operations import (
     FORMS,
     MAX_OPERATIONS,
@@ -29,6 +28,7 @@ from persist.api.write_requests import (
 from persist.domain.access import Level
 from persist.domain.entity_type import EntityType
 from persist.domain.errors import InvalidPayload, UniqueViolation
+from persist.domain.record import Json
 from persist.domain.strict_json import WriteDecimals
 from persist.domain.work_time import WorkTime
 from persist.domain.workspace import DEFAULT
@@ -51,7 +51,7 @@ class TransactionRoutes:
         self._writes = writes
         self._require_if_match = require_if_match
 
-    async def transact(self, request: Asked) -> Response:
+    async def transact(self, request: AuthorizedRequest) -> Response:
         """Run operations in one transaction."""
         dry_run = dry_run_of(request.query)
         body = await request.body()
@@ -101,7 +101,7 @@ class TransactionRoutes:
                 steps.append(preparation.step(entity_type, operation))
         return steps
 
-    def _type_of(self, operation: dict[str, Any]) -> EntityType:
+    def _type_of(self, operation: Json) -> EntityType:
         """Return the type of an operation's collection. Raises ``PersistError`` for one
         that is not there."""
         workspace = operation.get("workspace") or DEFAULT
@@ -136,7 +136,7 @@ def _run(work: UnitOfWork, steps: Sequence[Step], request: Request) -> list[Outc
     )
     with suppress(UniqueViolation), work.savepoint():
         return list(_outcomes(work, steps, request))
-    # Unique values are judged at the end, when operations may have exchanged them.
+    # Unique values are checked at the end, when operations may have exchanged them.
     outcomes: list[Outcome] = []
     try:
         with work.savepoint(exchanging=True):

@@ -1,2 +1,2 @@
-"""The Common Expression Language (CEL): commands and migrations run it, filters become
-SQL."""
+"""The Common Expression Language (CEL): commands, migrations and filters of changes
+run it; filters of lists become SQL."""

@@ -148,7 +148,7 @@ class Activation:
     ) -> dict[str, Any] | None:
         """Return our copy of the object that contains a member.
 
-        None where the expression names that object itself and its value is no object.
+        None where the expression names that object too and its value is none.
         """
         if root is None:
             return None

@@ -76,8 +76,10 @@ def check_types(
     tree: Node,
     roots: Roots,
     named: list[Reference],
-) -> None:
-    """Raise ``CompileError`` if the types of the members leave nothing to compute.
+) -> str:
+    """Return the name of the type of an expression's value.
+
+    Raises ``CompileError`` if the types of the members leave nothing to compute.
 
     CEL's checker sees the members that may be null as wrappers, which it does not
     evaluate here: an expression is compiled a second time to run.
@@ -93,7 +95,8 @@ def check_types(
     environment = _environment(roots.names, roots.nullable, variables, may_be_null=True)
     text = written(without_presence(tree))
     try:
-        environment.compile(text)
+        name: str = environment.compile(text).return_type().name()
+        return name
     except RuntimeError as error:
         raise CompileError(compile_error(str(error), text).detail) from None
 

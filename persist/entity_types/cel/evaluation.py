@@ -12,8 +12,15 @@ from persist.entity_types.cel.parser import plain
 _STATUS = re.compile(r"^[A-Z_]+: | \[[A-Z_]+\]$")
 
 
+_NO_OVERLOAD = "No matching overloads found"
+
+
 class EvaluationError(Exception):
     """Why an expression gave no value."""
+
+
+class TypesDoNotFit(EvaluationError):
+    """An operator or a function does not take values of these types."""
 
 
 def evaluate(
@@ -31,14 +38,15 @@ def evaluate(
         value = expression.eval(data=variables)
         result = _python_value(value) if nulls else value.plain_value()
     except RuntimeError as error:
-        raise EvaluationError(_reason(str(error))) from None
+        raise _error(str(error)) from None
     if value.type() == cel.Type.ERROR:
-        raise EvaluationError(_reason(result))
+        raise _error(result)
     return _json_value(result)
 
 
-def _reason(message: str) -> str:
-    return plain(_STATUS.sub("", message))
+def _error(message: str) -> EvaluationError:
+    kind = TypesDoNotFit if _NO_OVERLOAD in message else EvaluationError
+    return kind(plain(_STATUS.sub("", message)))
 
 
 def _python_value(value: Any) -> Any:
@@ -71,7 +79,7 @@ def _json_value(value: object) -> Any:
             return [_json_value(item) for item in value]
         case dict():
             return {name: _json_value(value[name]) for name in _sorted(value)}
-    raise EvaluationError(f"{value!r:.80} is no JSON value that can be stored")
+    raise EvaluationError(f"{value!r:.80} is not a JSON value that can be stored")
 
 
 def _sorted(names: dict[object, object]) -> list[str]:

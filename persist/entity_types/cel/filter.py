@@ -1,9 +1,10 @@
 """Filters: the CEL condition of ``filter=`` as an ``Expression`` of the domain.
 
 It is checked against the schema. The subset that SQL can compute is ``&& || !``,
-comparisons of a member with a literal or another member, ``in`` with a list of
-literals or with a list, ``size()`` of a list, ``has()``, ``contains``, ``startsWith``,
-``endsWith`` and ``timestamp("…")``. Everything else is refused by name.
+comparisons of a member with a literal or another member, ``+ - * / %`` of numbers,
+``in`` with a list of literals or with a list, ``size()`` of a list, ``has()``,
+``contains``, ``startsWith``, ``endsWith`` and ``timestamp("…")``. Everything else is
+refused by name.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,12 +26,16 @@ from persist.domain.query_values import check_is_short
 from persist.entity_types.cel import ast
 from persist.entity_types.cel.ast import CompileError, Literal, Node, Select
 from persist.entity_types.cel.operands import (
+    ARITHMETIC,
+    Calculation,
     Constant,
     Length,
+    Operand,
     compare_constant,
     compare_members,
     field,
     named,
+    number_type,
     operand,
     unavailable,
 )
@@ -58,7 +63,16 @@ TEXT_FUNCTIONS: Mapping[str, Function] = {
     "startsWith": Function.STARTSWITH,
     "endsWith": Function.ENDSWITH,
 }
+OPERANDS = frozenset(("_[_]", "size", *ARITHMETIC))
+"""Calls that are an operand and no condition by themselves."""
+
 JOINS: Mapping[str, Function] = {"_&&_": Function.AND, "_||_": Function.OR}
+
+MAX_CALCULATED_LIST = 100
+"""Literals of a list that arithmetic is compared with, one by one."""
+
+MAX_EXACT_INTEGER = 2**53
+"""The largest integer up to which a double represents every integer."""
 
 # The literals true and false as conditions: the id of a record is never null.
 _NEVER = Call(Function.ISNULL, (Member(ENVELOPE["id"]),))
@@ -95,7 +109,7 @@ class _Compiler:
         self.values: list[Any] = []
 
     def condition(self, node: Node) -> Expression:
-        if isinstance(node, ast.Call) and node.function != "_[_]":
+        if isinstance(node, ast.Call) and node.function not in OPERANDS:
             return self._called(node)
         if isinstance(node, Select) and node.tested:
             return self._present(node)
@@ -124,20 +138,21 @@ class _Compiler:
         member = operand(self._entity_type, node)
         if isinstance(member, Constant):
             raise CompileError(
-                f"{member} is no condition",
+                f"{member} is not a condition",
                 node.position,
             )
-        if isinstance(member, Length):
+        if isinstance(member, Length | Calculation):
             raise CompileError(
-                "size() is compared with a number",
+                "size() and arithmetic are compared with a number",
                 node.position,
             )
         if not member.field.allows(FieldType.BOOLEAN):
             raise CompileError(
-                f"{named(member)} is no condition; compare it with a value",
+                f"{named(member)} is not a condition; compare it with a value",
                 node.position,
             )
         if member.field.type is FieldType.ANY:
+            # A value of any type is true only if it is the boolean.
             true = self._parameter(FieldType.BOOLEAN, True)
             return Call(Function.EQ, (member, true))
         return member
@@ -167,6 +182,18 @@ class _Compiler:
                 node.position,
             )
             return Call(function, (left, right))
+        has_constant = isinstance(left, Constant) or isinstance(right, Constant)
+        if (
+            isinstance(left, Calculation)
+            or isinstance(right, Calculation)
+            or not has_constant
+        ):
+            return self._with_calculation(
+                function,
+                left,
+                right,
+                node.position,
+            )
         if isinstance(right, Constant) and not isinstance(left, Constant):
             return self._with_constant(
                 function,
@@ -180,9 +207,51 @@ class _Compiler:
                 left,
             )
         raise CompileError(
-            "a comparison is between a member of data or record and a literal, or two"
+            "one side of a comparison must be a member of data or record, size() or"
             " members",
             node.position,
+        )
+
+    def _with_calculation(
+        self,
+        function: Function,
+        left: Operand,
+        right: Operand,
+        position: int,
+    ) -> Expression:
+        """Return the condition of two numbers, of which one is calculated."""
+        compared = []
+        types = [number_type(function, each, position) for each in (left, right)]
+        for each, kind in zip((left, right), types, strict=True):
+            # An integer that no double equals is compared as it is.
+            is_double = (
+                isinstance(each, Constant)
+                and FieldType.NUMBER in types
+                and abs(each.value) <= MAX_EXACT_INTEGER
+            )
+            compared.append(self._number(each, FieldType.NUMBER if is_double else kind))
+        return Call(function, tuple(compared))
+
+    def _number(
+        self,
+        operand: Operand,
+        kind: FieldType,
+    ) -> Expression:
+        """Return a number that is calculated or compared with, as ``kind``."""
+        match operand:
+            case Member():
+                return operand
+            case Length():
+                return Call(Function.LEN, (operand.member,))
+            case Constant():
+                value = operand.value
+                return self._parameter(
+                    kind, float(value) if kind is FieldType.NUMBER else value
+                )
+        operands = (operand.left, operand.right)
+        return Call(
+            operand.function,
+            tuple(self._number(each, operand.type) for each in operands),
         )
 
     def _with_constant(
@@ -197,6 +266,7 @@ class _Compiler:
                 operand,
                 constant,
             )
+        # In SQL a comparison with null is never true.
         if constant.value is None and function in EQUALITY:
             absent = Call(Function.ISNULL, (operand,))
             return Call(Function.NOT, (absent,)) if function is Function.NE else absent
@@ -227,12 +297,39 @@ class _Compiler:
         if not isinstance(right, ast.List):
             return self._contained(node)
         member = operand(self._entity_type, left)
-        if not isinstance(member, Member):
+        constants = [self._listed(item) for item in right.items]
+        if isinstance(member, Calculation):
+            if len(constants) > MAX_CALCULATED_LIST:
+                raise CompileError(
+                    "arithmetic is compared with at most"
+                    f" {MAX_CALCULATED_LIST} literals of a list",
+                    node.position,
+                )
+            tests = [
+                self._with_calculation(
+                    Function.EQ,
+                    member,
+                    constant,
+                    constant.position,
+                )
+                for constant in constants
+            ]
+        elif isinstance(member, Member):
+            tests = self._one_of(member, constants)
+        else:
             raise CompileError(
-                "the operand before in and a list is a member of data or record",
+                "the operand before in and a list must be a member of data or record,"
+                " or arithmetic",
                 node.position,
             )
-        constants = [self._listed(item) for item in right.items]
+        return _joined(Function.OR, tests) if tests else _NEVER
+
+    def _one_of(
+        self,
+        member: Member,
+        constants: list[Constant],
+    ) -> list[Expression]:
+        """Return the conditions of a member in a list, one of which has to hold."""
         parameters = [
             self._parameter(
                 *compare_constant(
@@ -247,9 +344,10 @@ class _Compiler:
         tests: list[Expression] = []
         if parameters:
             tests.append(Call(Function.IN, (member, *parameters)))
+        # null in the list: IN would be null for it, and never true.
         if len(parameters) < len(constants):
             tests.append(Call(Function.ISNULL, (member,)))
-        return _joined(Function.OR, tests) if tests else _NEVER
+        return tests
 
     def _listed(self, item: Node) -> Constant:
         constant = operand(self._entity_type, item)
@@ -294,7 +392,7 @@ class _Compiler:
         constant = operand(self._entity_type, node)
         if not isinstance(constant, Constant) or constant.value is None:
             raise CompileError(
-                "before in and a list is a literal",
+                "the operand before in and a stored list must be a literal",
                 node.position,
             )
         element = Member(member.field.items or ANYTHING)
@@ -351,6 +449,7 @@ def _joined(
         return conditions[0]
     merged: list[Expression] = []
     for condition in conditions:
+        # CEL nests pairs; a hundred of them would be a hundred levels of SQL.
         if isinstance(condition, Call) and condition.function is function:
             merged += condition.arguments
         else:

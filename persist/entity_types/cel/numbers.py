@@ -2,7 +2,8 @@
 
 CEL has no arithmetic and no comparison of an integer with a double. In
 ``data.price + 1`` the literal is written ``1.0``, and in ``data.count * data.price``
-the member is written ``double(data.count)``.
+the member is written ``double(data.count)``. So is a number below an index,
+``double(data.lines[0].price)``: some of them are stored as integers.
 """
 
 import json
@@ -10,8 +11,10 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 
+from persist.domain.field import Field
 from persist.domain.field_types import NUMBERS, FieldType
 from persist.domain.record import INT64
+from persist.domain.schema_fields import Steps
 from persist.entity_types.cel.ast import (
     Call,
     CompileError,
@@ -22,9 +25,9 @@ from persist.entity_types.cel.ast import (
     Node,
     Select,
 )
-from persist.entity_types.cel.references import Reference, is_identifier, reference
+from persist.entity_types.cel.references import is_identifier, steps_to
 
-TypeOf = Callable[[Reference], FieldType | None]
+FieldOf = Callable[[str, Steps], Field | None]
 
 ARITHMETIC = ("_+_", "_-_", "_*_", "_/_")
 COMPARISONS = ("_==_", "_!=_", "_<_", "_<=_", "_>_", "_>=_")
@@ -34,20 +37,20 @@ _SYMBOLS = {"@in": "in"}
 
 def with_doubles(
     tree: Node,
-    type_of: TypeOf,
+    field_of: FieldOf,
 ) -> Node:
     """Return the tree in which integers among doubles are doubles.
 
-    ``type_of`` returns the type of a member.
+    ``field_of`` returns what steps from a root lead to.
     """
     match tree:
         case Select():
-            return replace(tree, operand=with_doubles(tree.operand, type_of))
+            return replace(tree, operand=with_doubles(tree.operand, field_of))
         case List() | Map():
-            items = tuple(with_doubles(item, type_of) for item in tree.items)
+            items = tuple(with_doubles(item, field_of) for item in tree.items)
             return replace(tree, items=items)
         case Call():
-            return _call(tree, type_of)
+            return _call(tree, field_of)
     return tree
 
 
@@ -76,17 +79,17 @@ def without_presence(tree: Node) -> Node:
 
 def _call(
     call: Call,
-    type_of: TypeOf,
+    field_of: FieldOf,
 ) -> Node:
-    target = None if call.target is None else with_doubles(call.target, type_of)
-    arguments = [with_doubles(argument, type_of) for argument in call.arguments]
-    if call.function in (*ARITHMETIC, *COMPARISONS):
-        arguments = _alike(arguments, type_of)
+    target = None if call.target is None else with_doubles(call.target, field_of)
+    arguments = [with_doubles(argument, field_of) for argument in call.arguments]
+    if call.function in (*ARITHMETIC, *COMPARISONS, "-_"):
+        arguments = _alike(arguments, field_of)
     elif call.function == "_?_:_":
-        arguments = [arguments[0], *_alike(arguments[1:], type_of)]
+        arguments = [arguments[0], *_alike(arguments[1:], field_of)]
     elif call.function == "@in" and isinstance(arguments[1], List):
         searched = arguments[1]
-        alike = _alike([arguments[0], *searched.items], type_of)
+        alike = _alike([arguments[0], *searched.items], field_of)
         arguments = [alike[0], replace(searched, items=tuple(alike[1:]))]
     return replace(
         call,
@@ -97,14 +100,18 @@ def _call(
 
 def _alike(
     nodes: list[Node],
-    type_of: TypeOf,
+    field_of: FieldOf,
 ) -> list[Node]:
     """Return the nodes as doubles if they are all numbers and one is a double."""
-    types = [number_type(node, type_of) for node in nodes]
+    types = [number_type(node, field_of) for node in nodes]
     if FieldType.NUMBER not in types:
         return nodes
+    are_numbers = None not in types
     return [
-        _as_double(node) if kind is FieldType.INTEGER else node
+        _as_double(node)
+        if kind is FieldType.INTEGER
+        or (are_numbers and _is_known_element(node, field_of))
+        else node
         for node, kind in zip(
             nodes,
             types,
@@ -126,30 +133,48 @@ def _as_double(node: Node) -> Node:
 
 def number_type(
     node: Node,
-    type_of: TypeOf,
+    field_of: FieldOf,
 ) -> FieldType | None:
     """Return whether a node is an integer or a double; None if neither is known."""
-    member = reference(node)
+    member = _field(node, field_of)
     kind = None
     if member is not None:
-        kind = type_of(member)
+        kind = member.type
     elif isinstance(node, Literal):
         kind = _LITERAL_TYPES.get(type(node.value))
     elif isinstance(node, Call):
-        kind = _CALL_TYPES.get(node.function) or _operand_type(node, type_of)
+        kind = _CALL_TYPES.get(node.function) or _operand_type(node, field_of)
     return kind if kind in NUMBERS else None
+
+
+def _field(node: Node, field_of: FieldOf) -> Field | None:
+    """Return the member or the element of a list that a node is."""
+    found = steps_to(node)
+    return None if found is None else field_of(*found)
+
+
+def _is_known_element(node: Node, field_of: FieldOf) -> bool:
+    """Return whether a node is an element of a list or below one, and a number.
+
+    What is not known to be a number may be text, which ``double()`` would read.
+    """
+    found = steps_to(node)
+    if found is None or None not in found[1]:
+        return False
+    field = field_of(*found)
+    return field is not None and field.declared
 
 
 def _operand_type(
     call: Call,
-    type_of: TypeOf,
+    field_of: FieldOf,
 ) -> FieldType | None:
     """Return the type that all operands and the result have."""
     if call.function not in _KEEPING:
         return None
     is_conditional = call.function == "_?_:_"
     operands = call.arguments[1:] if is_conditional else call.arguments
-    types = {number_type(operand, type_of) for operand in operands}
+    types = {number_type(operand, field_of) for operand in operands}
     return types.pop() if len(types) == 1 else None
 
 

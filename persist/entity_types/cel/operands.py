@@ -1,5 +1,5 @@
-"""Operands of a filter: members, literals, times and lengths, and which of them can be
-compared."""
+"""Operands of a filter: members, literals, times, lengths and calculations, and which
+of them can be compared."""
 
 import math
 from collections.abc import Mapping
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from types import NoneType
 from typing import Any
 
+from persist.domain.calculation import calculate
 from persist.domain.entity_type import EntityType
 from persist.domain.field import Field, FieldType
 from persist.domain.field_types import NUMBERS, SCALARS
@@ -25,12 +26,30 @@ SYMBOLS: Mapping[Function, str] = {
     Function.GT: ">",
     Function.GTE: ">=",
     Function.IN: "in",
+    Function.ADD: "+",
+    Function.SUBTRACT: "-",
+    Function.MULTIPLY: "*",
+    Function.DIVIDE: "/",
+    Function.REMAINDER: "%",
 }
 
+ARITHMETIC: Mapping[str, Function] = {
+    "_+_": Function.ADD,
+    "_-_": Function.SUBTRACT,
+    "_*_": Function.MULTIPLY,
+    "_/_": Function.DIVIDE,
+    "_%_": Function.REMAINDER,
+    "-_": Function.SUBTRACT,
+}
+"""What CEL's operators compute; a negative number is subtracted from 0."""
+
 _AVAILABLE = (
-    "&& || ! == != < <= > >= in has() size() contains() startsWith() endsWith()"
-    ' timestamp("…")'
+    "&& || ! == != < <= > >= in + - * / % has() size() contains() startsWith()"
+    ' endsWith() timestamp("…")'
 )
+MAX_DEPTH = 8
+"""Calculations that nest: SQLite parses few functions within one another."""
+
 _TYPES: Mapping[type, FieldType] = {
     NoneType: FieldType.ANY,
     bool: FieldType.BOOLEAN,
@@ -71,7 +90,36 @@ class Length:
     member: Member
 
 
-def operand(entity_type: EntityType, node: Node) -> Member | Constant | Length:
+@dataclass(frozen=True, slots=True)
+class Calculation:
+    """Arithmetic with numbers, at least one of which is stored.
+
+    ``type`` is integer if all of them are integers, otherwise number.
+    """
+
+    function: Function
+    left: "Operand"
+    right: "Operand"
+    type: FieldType
+
+    @property
+    def depth(self) -> int:
+        """How many calculations nest, with this one."""
+        depths = [
+            each.depth
+            for each in (self.left, self.right)
+            if isinstance(each, Calculation)
+        ]
+        return 1 + max(depths, default=0)
+
+    def __str__(self) -> str:
+        return f"a calculation (of type {self.type})"
+
+
+Operand = Member | Constant | Length | Calculation
+
+
+def operand(entity_type: EntityType, node: Node) -> Operand:
     """Return the operand that ``node`` is. Raises ``CompileError``."""
     named_member = reference(node)
     if named_member is not None:
@@ -79,8 +127,9 @@ def operand(entity_type: EntityType, node: Node) -> Member | Constant | Length:
     match node:
         case Literal():
             return _constant(node.value, node.position, node.digits)
-        case Call(function="-_"):
-            return _negative(operand(entity_type, node.arguments[0]), node)
+        case Call(function=str(name)) if name in ARITHMETIC:
+            operands = [operand(entity_type, each) for each in node.arguments]
+            return _calculation(node, operands)
         case Call(function="timestamp"):
             return _time(node)
         case Call(function="size"):
@@ -115,7 +164,7 @@ def field(entity_type: EntityType, named: Reference) -> Field:
 
 def _unknown(entity_type: EntityType, named: Reference) -> str:
     if named.root in ("data", "record") and not named.path:
-        return f"{named.root} is no value by itself; name a member of it"
+        return f"{named.root} is not a value by itself; name a member of it"
     if named.root == "data":
         return unknown(entity_type.schema, "data", named.path)
     if named.root == "record":
@@ -132,8 +181,6 @@ def unavailable(node: Node) -> CompileError:
     """Return the error for a part of CEL that filters do not have."""
     part = "this"
     match node:
-        case Call(function="-_" | "_-_" | "_+_" | "_*_" | "_/_" | "_%_"):
-            part = "arithmetic"
         case Call(function="_?_:_"):
             part = "?:"
         case Call(function="_[_]"):
@@ -156,7 +203,7 @@ def unavailable(node: Node) -> CompileError:
 
 def _constant(value: object, position: int, digits: str = "") -> Constant:
     if isinstance(value, bytes):
-        raise CompileError("bytes are no JSON value", position)
+        raise CompileError("bytes are not a JSON value", position)
     if isinstance(value, float):
         if not math.isfinite(value):
             raise CompileError(
@@ -168,11 +215,73 @@ def _constant(value: object, position: int, digits: str = "") -> Constant:
     return Constant(value, position, digits=digits)
 
 
-def _negative(inner: Member | Constant | Length, node: Call) -> Constant:
-    if not isinstance(inner, Constant) or inner.type not in NUMBERS:
-        raise unavailable(node)
-    digits = f"-{inner.digits}" if inner.digits else ""
-    return _constant(-inner.value, node.position, digits)
+def _calculation(node: Call, operands: list[Operand]) -> Calculation | Constant:
+    function = ARITHMETIC[node.function]
+    types = {number_type(function, each, node.position) for each in operands}
+    kind = FieldType.NUMBER if FieldType.NUMBER in types else FieldType.INTEGER
+    if function is Function.REMAINDER and kind is FieldType.NUMBER:
+        raise CompileError("% takes whole numbers", node.position)
+    if node.function == "-_":
+        if isinstance(operands[0], Constant):
+            return _negative(operands[0], node.position)
+        operands = [Constant(0, node.position), *operands]
+    left, right = operands
+    if isinstance(left, Constant) and isinstance(right, Constant):
+        return _calculated(function, left, right, kind, node.position)
+    calculation = Calculation(function, left, right, kind)
+    if calculation.depth > MAX_DEPTH:
+        raise CompileError(
+            f"arithmetic with stored numbers nests at most {MAX_DEPTH} deep;"
+            " calculate with literals first, in parentheses",
+            node.position,
+        )
+    return calculation
+
+
+def _calculated(
+    function: Function,
+    left: Constant,
+    right: Constant,
+    kind: FieldType,
+    position: int,
+) -> Constant:
+    """Return what an operator makes of two literals."""
+    values = [left.value, right.value]
+    if kind is FieldType.NUMBER:
+        values = list(map(float, values))
+    value = calculate(function.value, *values)
+    if value is None:
+        text = f"{left.value} {SYMBOLS[function]} {right.value}"
+        raise CompileError(f"{text} is no number that can be stored", position)
+    return _constant(value, position, repr(value) if kind is FieldType.NUMBER else "")
+
+
+def number_type(function: Function, operand: Operand, position: int) -> FieldType:
+    """Return as which type an operand is calculated with: integer or number.
+
+    Raises ``CompileError`` for an operand that is no number.
+    """
+    match operand:
+        case Length():
+            return FieldType.INTEGER
+        case Calculation():
+            return operand.type
+        case Constant() if operand.type in NUMBERS:
+            # 2.0 is a double, though its value is the integer.
+            return FieldType.NUMBER if operand.digits else operand.type
+        case Member() if operand.field.type is FieldType.INTEGER:
+            return FieldType.INTEGER
+        case Member() if any(map(operand.field.allows, NUMBERS)):
+            return FieldType.NUMBER
+    name = named(operand) if isinstance(operand, Member) else operand
+    raise CompileError(f"{SYMBOLS[function]} takes numbers, not {name}", position)
+
+
+def _negative(constant: Constant, position: int) -> Constant:
+    digits = constant.digits
+    if digits:
+        digits = digits[1:] if digits.startswith("-") else f"-{digits}"
+    return _constant(-constant.value, position, digits)
 
 
 def _time(node: Call) -> Constant:

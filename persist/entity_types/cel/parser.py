@@ -62,6 +62,8 @@ def parse(text: str) -> Node:
     """
     _check_characters(text)
     try:
+        # Without checks: names and types are checked against the schema of the
+        # collection.
         serialized = _PARSER.compile(text, disable_check=True).serialize()
     except RuntimeError as error:
         raise compile_error(str(error), text) from None
@@ -86,7 +88,9 @@ def compile_error(
     detail = detail.split(" expecting ")[0].replace("'<EOF>'", "end")
     detail = plain(detail.removesuffix(" (in container '')"))
     if _KEYWORD_MEMBER.search(text) or not detail.isascii():
-        detail += '; a member whose name is no CEL identifier is written data["name"]'
+        detail += (
+            '; a member whose name is not a CEL identifier is written data["name"]'
+        )
     return CompileError(
         detail,
         _position(
@@ -154,6 +158,7 @@ class _Reader:
     def node(self, buffer: bytes) -> Node:
         message = _message(buffer)
         position = self._positions.get(message.get(2, 0), 0)
+        # Field 2 is the id; exactly one of the others is set.
         kind = max(message.keys() - {2})
         return self._kinds[kind](message[kind], position)
 
@@ -163,11 +168,13 @@ class _Reader:
         position: int,
     ) -> Node:
         ((kind, value),) = _fields(buffer)
+        # No text of a record has it.
         if kind == 6 and b"\0" in value:
             raise CompileError(
                 "text cannot hold U+0000",
                 position,
             )
+        # A double does not keep how it was written, which tells 1.0 from 1.
         digits = _NUMBER.match(self._text, position) if kind == 5 else None
         written = digits[0] if digits else ""
         return Literal(_CONSTANTS[kind](value), position, written)
@@ -241,6 +248,7 @@ class _Reader:
 
 
 def _signed(value: int) -> int:
+    # Varints have no sign: negative numbers are in two's complement.
     return value - 2**64 if value >= 2**63 else value
 
 

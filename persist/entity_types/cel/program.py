@@ -1,6 +1,7 @@
-"""Programs: the guards, values and results of commands and migrations, in CEL.
+"""Programs: CEL that is evaluated here, for commands, migrations and filters of
+changes.
 
-A program is a pure function of ``data`` and ``payload``. Names and types are checked
+A program is a pure function of its roots. Names and types are checked
 when it is compiled. Its length and its ``Activation`` bound its cost. Source: the CEL
 language definition (github.com/cel-expr/cel-spec).
 """
@@ -8,7 +9,7 @@ language definition (github.com/cel-expr/cel-spec).
 import re
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from persist.domain.errors import InvalidSchema, Violation
@@ -22,7 +23,11 @@ from persist.entity_types.cel.activation import (
 )
 from persist.entity_types.cel.ast import Call, CompileError, Literal, Node, walk
 from persist.entity_types.cel.checker import check_types, compiled, variable_of
-from persist.entity_types.cel.evaluation import EvaluationError, evaluate
+from persist.entity_types.cel.evaluation import (
+    EvaluationError,
+    TypesDoNotFit,
+    evaluate,
+)
 from persist.entity_types.cel.numbers import with_doubles, written
 from persist.entity_types.cel.parser import parse
 from persist.entity_types.cel.references import (
@@ -30,6 +35,7 @@ from persist.entity_types.cel.references import (
     Roots,
     references,
     unknown,
+    unknown_below_indexes,
 )
 from persist.entity_types.json_schema.fields import field_at
 
@@ -52,14 +58,37 @@ class ExpressionFailed(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Form:
+    """A form of an expression that CEL evaluates, and its variables."""
+
+    activation: Activation
+    expression: object
+    writes_null: bool
+
+    def evaluate(self, values: Mapping[str, Data | None]) -> object:
+        """Return the value for these roots.
+
+        Raises ``EvaluationError`` and ``InputTooLarge``.
+        """
+        variables, holds_null = self.activation.bind(values)
+        nulls = holds_null or self.writes_null
+        return evaluate(self.expression, variables, nulls=nulls)
+
+
+@dataclass(frozen=True, slots=True)
 class Program:
-    """A compiled expression: a pure function of data and payload."""
+    """A compiled expression: a pure function of its roots.
+
+    ``_with_doubles`` is the form for members of unknown type that have a fraction;
+    None where no member is of unknown type.
+    """
 
     text: str
     result: Result
-    _activation: Activation
-    _expression: object
-    _writes_null: bool
+    _form: Form
+    _with_doubles: Form | None
+    type_name: str
+    """CEL's name of the value's type, ``DYN`` where it is not known."""
 
     def __call__(
         self,
@@ -70,6 +99,7 @@ class Program:
         value = self.evaluate({"data": data, "payload": payload or {}})
         if self.result is Result.VALUE or isinstance(value, bool):
             return value
+        # A member without a value: a guard that reads it does not hold.
         if value is None:
             return False
         raise self._failed(f"a condition is true or false, this gave {value!r:.80}")
@@ -77,22 +107,33 @@ class Program:
     @property
     def roots(self) -> frozenset[str]:
         """The roots whose members the expression names."""
-        return self._activation.roots
+        return self._form.activation.roots
 
     def evaluate(self, values: Mapping[str, Data | None]) -> object:
         """Return the value for these roots. Raises ``ExpressionFailed``."""
         try:
-            variables, holds_null = self._activation.bind(values)
-            nulls = holds_null or self._writes_null
-            return evaluate(self._expression, variables, nulls=nulls)
+            return self._value(values)
         except InputTooLarge as error:
             raise self._failed(str(error)) from None
         except EvaluationError as error:
             empty = [
                 f"; {name} has no value"
-                for name in self._activation.without_value(values)
+                for name in self._form.activation.without_value(values)
             ]
             raise self._failed(f"{error}{''.join(empty)}") from None
+
+    def _value(self, values: Mapping[str, Data | None]) -> object:
+        try:
+            return self._form.evaluate(values)
+        except TypesDoNotFit:
+            if self._with_doubles is None:
+                raise
+            try:
+                return self._with_doubles.evaluate(values)
+            except EvaluationError:
+                pass
+            # The first reason names the types that were stored.
+            raise
 
     def _failed(self, reason: str) -> ExpressionFailed:
         return ExpressionFailed(f"{self.text:.200}: {reason}")
@@ -150,33 +191,68 @@ def compile_over(
     """
     roots = Roots(schemas, nullable)
     tree = parse(given)
+    # A loop over the data makes the time a product of its lengths, which no limit on
+    # the text bounds.
     _refuse_loops(tree)
     named = list(references(tree, roots.is_object))
-    _check_references(roots, named)
-    members = _members(roots, named)
-    numbers = with_doubles(tree, lambda member: roots.type(member.root, member.path))
-    text = given if written(numbers) == written(tree) else written(numbers)
-    expression, type_name = compiled(text, roots, members)
-    check_types(numbers, roots, named)
+    _check_references(tree, roots, named)
+    form, type_name = _form(given, tree, roots, named)
+    # A second time, with the members that may be null, whose types the program does
+    # not know.
+    known_type = check_types(with_doubles(tree, roots.below), roots, named)
     _check_result(type_name, result)
-    limit = MAX_SIZE
-    if _searches(tree):
-        limit = _MAX_SEARCH_SIZE
     return Program(
         given,
         result,
-        Activation(members, limit),
-        expression,
-        _writes_null(tree),
+        form,
+        _form_with_doubles(given, tree, roots, named),
+        known_type,
     )
+
+
+def _form(
+    given: str, tree: Node, roots: Roots, named: list[Reference]
+) -> tuple[Form, str]:
+    """Return what CEL evaluates, and the name of its type."""
+    members = _members(roots, named)
+    numbers = _numbers(tree, roots)
+    # The library compiles text. It gets the author's own where nothing had to be
+    # changed, for its messages.
+    text = given if numbers == written(tree) else numbers
+    expression, type_name = compiled(text, roots, members)
+    limit = _MAX_SEARCH_SIZE if _searches(tree) else MAX_SIZE
+    form = Form(Activation(members, limit), expression, _writes_null(tree))
+    return form, type_name
+
+
+def _numbers(tree: Node, roots: Roots) -> str:
+    return written(with_doubles(tree, roots.below))
+
+
+def _form_with_doubles(
+    given: str, tree: Node, roots: Roots, named: list[Reference]
+) -> Form | None:
+    """Return the form in which numbers of unknown type are doubles.
+
+    CEL has no arithmetic of an integer with a double, and JSON has one kind of number.
+    """
+    as_doubles = replace(roots, unknown_are_numbers=True)
+    is_same = _members(as_doubles, named) == _members(roots, named)
+    if is_same and _numbers(tree, as_doubles) == _numbers(tree, roots):
+        return None
+    try:
+        return _form(given, tree, as_doubles, named)[0]
+    except CompileError:
+        return None
 
 
 def _writes_null(tree: Node) -> bool:
     return any(isinstance(node, Literal) and node.value is None for node in walk(tree))
 
 
-def _check_references(roots: Roots, named: list[Reference]) -> None:
+def _check_references(tree: Node, roots: Roots, named: list[Reference]) -> None:
     details = [_wrong(roots, reference) for reference in named]
+    details += unknown_below_indexes(tree, roots)
     wrong = list(dict.fromkeys(detail for detail in details if detail))
     if wrong:
         raise InvalidReferences(wrong)
@@ -242,7 +318,7 @@ def _check_result(type_name: str, result: Result) -> None:
             f"a condition is true or false, this is of type {type_name.lower()}"
         )
     if _NO_JSON.search(type_name):
-        raise CompileError(f"a value of type {type_name.lower()} is no JSON value")
+        raise CompileError(f"a value of type {type_name.lower()} is not a JSON value")
 
 
 def _searches(tree: Node) -> bool:

@@ -1,5 +1,6 @@
-"""The roots of an expression (``data``, ``payload``, ``record``), the members of them
-that it names, and the message for one that does not exist."""
+"""The roots of an expression (``data``, ``payload``, ``record``, ``previous``,
+``change``), the members of them that it names, and the message for one that does not
+exist."""
 
 import json
 import re
@@ -7,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from persist.domain.field import Field, FieldType, Path, Schema
+from persist.domain.schema_fields import Steps
 from persist.domain.suggestions import nearest
 from persist.entity_types.cel.ast import (
     Call,
@@ -15,8 +17,15 @@ from persist.entity_types.cel.ast import (
     Node,
     Select,
     children,
+    walk,
 )
-from persist.entity_types.json_schema.fields import field_at, fields_of, names_at
+from persist.entity_types.json_schema.fields import (
+    field_at,
+    field_below,
+    fields_of,
+    names_at,
+    names_below,
+)
 
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _KEYWORDS = ("in", "true", "false", "null")
@@ -26,7 +35,7 @@ _KEYWORDS = ("in", "true", "false", "null")
 class Reference:
     """A member that an expression names.
 
-    ``root`` is ``data``, ``payload`` or ``record``. ``tested`` means that only its
+    ``root`` is the name of a root such as ``data``. ``tested`` means that only its
     presence is asked for, by ``has(data.x)`` or ``"x" in data``.
     """
 
@@ -43,11 +52,13 @@ class Reference:
 class Roots:
     """The roots that an expression may name; a root without a schema is not checked.
 
-    ``nullable`` are those that may be null as a whole.
+    ``nullable`` are those that may be null as a whole. With ``unknown_are_numbers`` a
+    member whose type is not known may be a double.
     """
 
     schemas: Mapping[str, Schema | None]
     nullable: frozenset[str] = frozenset()
+    unknown_are_numbers: bool = False
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -58,8 +69,22 @@ class Roots:
         """Return the member at a path; None if it is unknown."""
         schema = self.schemas.get(root)
         if schema is None or not path:
-            return None
-        return field_at(schema, path)
+            return self._unknown(None) if path else None
+        return self._unknown(field_at(schema, path))
+
+    def _unknown(self, field: Field | None) -> Field | None:
+        """Return a field as the number it may be, if its type is not known."""
+        known = field is not None and not (
+            field.type is FieldType.ANY and field.allows(FieldType.NUMBER)
+        )
+        return field if known or not self.unknown_are_numbers else _A_NUMBER
+
+    def below(self, root: str, steps: Steps) -> Field | None:
+        """Return what names and indexes lead to; None if it is unknown."""
+        schema = self.schemas.get(root)
+        if schema is None or not steps:
+            return self._unknown(None) if steps else None
+        return self._unknown(field_below(schema, steps))
 
     def type(self, root: str, path: Path) -> FieldType | None:
         """Return the type of a member; None if it is unknown."""
@@ -82,6 +107,9 @@ class Roots:
         ]
 
 
+_A_NUMBER = Field((), FieldType.NUMBER, nullable=True, declared=False)
+
+
 def written(root: str, path: Path) -> str:
     """Return a member as CEL writes it: ``data.title``, ``data["odd name"]``."""
     return root + "".join(map(_segment, path))
@@ -101,7 +129,7 @@ def is_identifier(name: str) -> bool:
 def reference(node: Node) -> Reference | None:
     """Return the member that ``node`` names.
 
-    None where it is no identifier followed by constant segments.
+    None where it is not an identifier followed by constant segments.
     """
     path: list[str] = []
     position = node.position
@@ -120,6 +148,28 @@ def reference(node: Node) -> Reference | None:
         path.append(name)
         node = operand
     return Reference(node.name, tuple(reversed(path)), tested=False, position=position)
+
+
+def steps_to(node: Node) -> tuple[str, Steps] | None:
+    """Return the root and the steps of a value inside a record; None where ``node`` is
+    no chain of names and indexes."""
+    steps: list[str | None] = []
+    while not isinstance(node, Identifier):
+        match node:
+            case Select(operand=operand, name=str(name), tested=False):
+                steps.append(name)
+            case Call(
+                function="_[_]",
+                target=None,
+                arguments=(operand, Literal(value=str(name))),
+            ):
+                steps.append(name)
+            case Call(function="_[_]", target=None, arguments=(operand, _)):
+                steps.append(None)
+            case _:
+                return None
+        node = operand
+    return node.name, tuple(reversed(steps))
 
 
 def presence(node: Node) -> Reference | None:
@@ -176,6 +226,26 @@ def unknown(schema: Schema, root: str, path: Path) -> str:
     if near is None:
         return detail
     return f"{detail}; the nearest known one is {written(root, (*parent, near))}"
+
+
+def unknown_below_indexes(tree: Node, roots: Roots) -> Iterator[str]:
+    """Yield the message for each member below an index that cannot exist."""
+    for node in walk(tree):
+        if isinstance(node, Select):
+            yield from _unknown_in_element(node, roots)
+
+
+def _unknown_in_element(select: Select, roots: Roots) -> Iterator[str]:
+    holder = steps_to(select.operand)
+    if holder is None or None not in holder[1]:
+        return
+    root, steps = holder
+    schema = roots.schemas.get(root)
+    known = None if schema is None else names_below(schema, steps)
+    if known is not None and select.name not in known:
+        near = nearest(select.name, known, cutoff=0.0)
+        hint = "" if near is None else f"; the nearest known one is {near}"
+        yield f"unknown member {select.name} of an element in {root}{hint}"
 
 
 def _known_depth(schema: Schema, path: Path) -> int:

@@ -6,7 +6,7 @@ unfold to are bounded. What a document may then cost under it is bounded by ``co
 """
 
 import copy
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,8 +16,8 @@ from jsonschema_rs import meta
 from referencing import Registry
 
 from persist.domain.errors import InvalidSchema, Violation, pointer
-from persist.domain.record import dumps
-from persist.entity_types.json_schema import CompiledSchema
+from persist.domain.record import Json, dumps
+from persist.entity_types.json_schema.compiled_schema import CompiledSchema
 from persist.entity_types.json_schema.conversion import (
     Converted,
     convert,
@@ -32,16 +32,30 @@ from persist.entity_types.json_schema.dialects import (
     DRAFT_2019,
     DRAFT_2020,
     Dialect,
-    misfit_annotations,
+    Path,
+    mistyped_annotations,
+    subschemas,
     without_annotations,
 )
 from persist.entity_types.json_schema.engine import weight
+from persist.entity_types.json_schema.references import embedded_dialect
 from persist.entity_types.json_schema.schema_graph import Graph, Node
+from persist.entity_types.json_schema.sentences import SENTENCES, cut, sentence
+
+OLDER_FORMS: Mapping[str | int, type] = {
+    "required": bool,
+    "exclusiveMinimum": bool,
+    "exclusiveMaximum": bool,
+    "items": list,
+}
+"""Keywords that older drafts write with a value of another type."""
 
 MAX_BYTES = 512 * 1024
 """Bytes of a schema as JSON, without its annotations."""
 
 MAX_DEPTH = 48
+"""Levels to which the objects and arrays of a schema may nest."""
+
 MAX_NODES = 10_000
 """Objects and arrays in a schema, without those in annotations."""
 
@@ -74,7 +88,7 @@ _META_VALIDATORS = {
 class Admitted:
     """A schema that is accepted, in draft 2020-12, and what its author should know."""
 
-    schema: dict[str, Any]
+    schema: Json
     compiled: CompiledSchema
     warnings: tuple[Violation, ...] = ()
     converted: bool = False
@@ -94,26 +108,28 @@ def admit(source: Any, *, fill: bool = True) -> Admitted:
     if source is True:
         source = {}
     _refuse(_wrong_form(source))
+    # Before anything walks the schema: what follows may take time in proportion to it.
     _refuse(_too_large(source))
     dialect = dialect_named(source)
     if dialect is None:
         raise _refusal([unknown_dialect(source["$schema"])])
-    source, left_out = _without_misfits(source, dialect)
-    _refuse(_against_meta_schema(source, dialect))
+    source, left_out = _without_mistyped_annotations(source, dialect)
+    _refuse(_against_meta_schemas(source, dialect))
     converted = convert(source)
     _refuse(converted.problems)
     # What only a reference leads to is a schema for the first time now.
-    schema, unseen = _without_misfits(converted.schema, DRAFT_2020)
+    schema, newly_left_out = _without_mistyped_annotations(converted.schema, DRAFT_2020)
     converted = replace(converted, schema=schema)
-    left_out += _moved(unseen, converted)
+    left_out += _moved(newly_left_out, converted)
     _refuse(_moved(_against_meta_schema(converted.schema, DRAFT_2020), converted))
+    # Once, for the checks and for the compiler.
     graph = Graph(converted.schema)
     faults = [*graph.problems, *graph.refused_patterns, *_too_costly(graph)]
     _refuse(_moved(faults, converted))
     _refuse(_admits_no_object(graph))
     compiled = CompiledSchema(converted.schema, graph=graph, fill=fill)
-    unfit = _moved(compiled.unfit_defaults, converted)
-    warnings = dict.fromkeys((*left_out, *converted.warnings, *unfit))
+    invalid = _moved(compiled.invalid_defaults, converted)
+    warnings = dict.fromkeys((*left_out, *converted.warnings, *invalid))
     return Admitted(
         converted.schema,
         compiled,
@@ -122,13 +138,16 @@ def admit(source: Any, *, fill: bool = True) -> Admitted:
     )
 
 
-def _without_misfits(schema: Any, dialect: Dialect) -> tuple[object, list[Violation]]:
+def _without_mistyped_annotations(
+    schema: Any, dialect: Dialect
+) -> tuple[object, list[Violation]]:
     """Return a schema without annotations that are not of their type, and a warning for
     each."""
-    paths = list(misfit_annotations(schema, dialect))
+    paths = list(mistyped_annotations(schema, dialect))
     if not paths:
         return schema, []
     warnings = [Violation(pointer(path), LEFT_OUT) for path in paths]
+    # The client's own text is stored as it was sent.
     copied = copy.deepcopy(schema)
     for *above, keyword in paths:
         part = copied
@@ -210,8 +229,42 @@ def _count_nodes(schema: object) -> int:
     return nodes
 
 
+def _against_meta_schemas(schema: Any, dialect: Dialect) -> Iterator[Violation]:
+    """Yield the faults of a document; each resource has the meta-schema of its own
+    draft."""
+    embedded = list(_other_dialects(schema, dialect))
+    if embedded:
+        schema = copy.deepcopy(schema)
+    for (*above, last), own in reversed(embedded):
+        parent = schema
+        for step in above:
+            parent = parent[step]
+        part = parent[last]
+        parent[last] = True
+        for location, detail in _against_meta_schema(part, own):
+            yield Violation(pointer((*above, last)) + location, detail)
+    yield from _against_meta_schema(schema, dialect)
+
+
+def _other_dialects(schema: Any, dialect: Dialect) -> Iterator[tuple[Path, Dialect]]:
+    """Yield the paths and drafts of embedded resources in another draft than what is
+    around them, outer ones first."""
+    waiting: list[tuple[Path, Any, Dialect]] = [((), schema, dialect)]
+    while waiting:
+        path, part, around = waiting.pop()
+        for steps, below in subschemas(part, around):
+            if not isinstance(below, dict):
+                continue
+            own = embedded_dialect(below) or around
+            if own is not around:
+                yield (*path, *steps), own
+            waiting.append(((*path, *steps), below, own))
+
+
 def _against_meta_schema(schema: Any, dialect: Dialect) -> Iterator[Violation]:
+    # Up to draft-07 the address of a meta-schema ends in an empty fragment.
     fragment = "#" if dialect.ref_hides_siblings else ""
+    # In Rust, and much faster than what follows, which is there to say what is wrong.
     if meta.is_valid({**schema, "$schema": dialect.uri + fragment}):
         return
     validator: Callable[..., Any] = _META_VALIDATORS[dialect]
@@ -219,14 +272,33 @@ def _against_meta_schema(schema: Any, dialect: Dialect) -> Iterator[Violation]:
     for error in validator(meta_schema, registry=Registry()).iter_errors(schema):
         cause: ValidationError = error
         if error.context:
+            # Of a union that fails, its own message says only that nothing matched.
             cause = best_match(error.context) or error
-        message = cause.message
-        if len(message) > 200:
-            message = f"{message[:200]} …"
-        yield Violation(pointer(error.absolute_path), message)
+        detail = _fault_of_schema(cause)
+        if "$schema" not in schema:
+            detail += _hint_at_older_drafts(error)
+        yield Violation(pointer(error.absolute_path), detail)
+
+
+def _fault_of_schema(error: ValidationError) -> str:
+    """Return what a meta-schema demands, as a document's faults are described."""
+    keyword = str(error.validator)
+    if keyword == "uniqueItems":
+        return "must not repeat an item"
+    if keyword in SENTENCES:
+        return sentence(keyword, error.validator_value)
+    return cut(error.message, 200)
+
+
+def _hint_at_older_drafts(error: ValidationError) -> str:
+    name = error.absolute_path[-1] if error.absolute_path else ""
+    if type(error.instance) is not OLDER_FORMS.get(name):
+        return ""
+    return "; if an older draft writes it so, name the draft in $schema"
 
 
 def _too_costly(graph: Graph) -> Iterator[Violation]:
+    # An automaton is compiled in time and memory that grow with its states.
     states = sum(weight(text) for node in graph.nodes for text in node.patterns)
     if states > MAX_PATTERN_STATES:
         detail = (
@@ -259,6 +331,8 @@ def _admits_no_object(graph: Graph) -> Iterator[Violation]:
 def _types_of(node: Node, types: Mapping[Node, frozenset[str]]) -> frozenset[str]:
     """Return the types that a node admits, given those of its subschemas."""
     found = _own_types(node).intersection(*(types[each] for each in node.conjuncts))
+    if "not" in node.one:
+        found -= _unrestricted_types(node.one["not"].schema)
     for keyword in ("anyOf", "oneOf"):
         if keyword in node.several:
             branches = (types[each] for each in node.several[keyword])
@@ -269,5 +343,24 @@ def _types_of(node: Node, types: Mapping[Node, frozenset[str]]) -> frozenset[str
 def _own_types(node: Node) -> frozenset[str]:
     if isinstance(node.schema, bool):
         return _TYPES if node.schema else frozenset()
-    declared = node.schema.get("type", _TYPES)
+    found = _declared_types(node.schema)
+    if "const" in node.schema or "enum" in node.schema:
+        has_object = any(isinstance(value, dict) for value in _constants(node.schema))
+        found -= frozenset() if has_object else frozenset(("object",))
+    return found
+
+
+def _constants(schema: Mapping[str, Any]) -> Sequence[object]:
+    return [schema["const"]] if "const" in schema else schema["enum"]
+
+
+def _unrestricted_types(schema: Any) -> frozenset[str]:
+    """Return types of which a schema admits every value."""
+    if isinstance(schema, bool):
+        return _TYPES if schema else frozenset()
+    return frozenset() if schema.keys() - {"type"} else _declared_types(schema)
+
+
+def _declared_types(schema: Mapping[str, Any]) -> frozenset[str]:
+    declared = schema.get("type", _TYPES)
     return frozenset([declared]) if isinstance(declared, str) else frozenset(declared)

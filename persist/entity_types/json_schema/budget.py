@@ -24,6 +24,11 @@ class CostBudget:
         self.left = visits
         self.filled_characters = 0
 
+    @property
+    def is_long(self) -> bool:
+        """Whether more was spent than may be where others wait."""
+        return MAX_VISITS - self.left > BRIEF_VISITS
+
     def spend(self, visits: int) -> None:
         """Pay for work. Raises ``BudgetExceeded`` once the budget is spent."""
         self.left -= visits

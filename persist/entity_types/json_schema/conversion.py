@@ -14,10 +14,10 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
-from persist.domain.errors import Violation, pointer
-from persist.domain.record import canonical_text, dumps, normalize_number
+from persist.domain.errors import Violation, pointer, steps_of
+from persist.domain.record import Json, canonical_text, dumps, normalize_number
 from persist.entity_types.json_schema.dialects import (
     DIALECT,
     DRAFT_2020,
@@ -79,7 +79,9 @@ def convert(source: object) -> Converted:
     if dialect is None:
         return Converted(source, problems=(unknown_dialect(source["$schema"]),))
     copy = json.loads(
-        dumps(source), parse_float=lambda text: normalize_number(float(text))
+        # A copy in which 1.0 is 1: bounds are compared with data, where it is so.
+        dumps(source),
+        parse_float=lambda text: normalize_number(float(text)),
     )
     return _Conversion(copy, dialect).run()
 
@@ -91,7 +93,43 @@ def has_same_meaning(schema: object, other: object) -> bool:
 
 
 def _meaning(schema: object) -> str:
-    return canonical_text(meaning_of(convert(schema).schema))
+    return canonical_text(_without_unused(meaning_of(convert(schema).schema)))
+
+
+def _without_unused(schema: Any) -> Any:
+    """Return a converted schema without the definitions that nothing refers to."""
+    if not isinstance(schema, dict) or "$defs" not in schema:
+        return schema
+    rest = {keyword: schema[keyword] for keyword in schema if keyword != "$defs"}
+    used: dict[str, Any] = {}
+    waiting = _definitions_named(rest)
+    while waiting:
+        name = waiting.pop()
+        if name in schema["$defs"] and name not in used:
+            used[name] = schema["$defs"][name]
+            waiting |= _definitions_named(used[name])
+    return {**rest, "$defs": used} if used else rest
+
+
+def _definitions_named(schema: object) -> set[str]:
+    """Return the names of the definitions that the references of a schema lead to or
+    into."""
+    found = set()
+    waiting = [schema]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, dict):
+            found.add(_definition_named(part.get("$ref")))
+            waiting.extend(part.values())
+        elif isinstance(part, list):
+            waiting.extend(part)
+    return found
+
+
+def _definition_named(reference: object) -> str:
+    if not isinstance(reference, str) or not reference.startswith("#/$defs/"):
+        return ""
+    return steps_of(unquote(reference[1:]))[1]
 
 
 def dialect_named(schema: Mapping[str, object]) -> Dialect | None:
@@ -114,16 +152,16 @@ def unknown_dialect(named: object) -> Violation:
 class _Conversion:
     """One conversion: what was written so far and which references are still open."""
 
-    def __init__(self, source: dict[str, Any], dialect: Dialect) -> None:
+    def __init__(self, source: Json, dialect: Dialect) -> None:
         self._source = source
         self._document = Document(source, dialect)
         self._root = self._document.root
         self._problems = self._document.problems
         self._warnings: list[Violation] = []
-        self._definitions: dict[str, Any] = {}
+        self._definitions: Json = {}
         self._locations: dict[tuple[int, frozenset[Any]], Path] = {}
         self._source_paths: dict[str, str] = {}
-        self._open: list[tuple[dict[str, Any], str, Located, Scope]] = []
+        self._open: list[tuple[Json, str, Located, Scope]] = []
         self._copies = 0
         self._is_dynamic = any(
             keyword in located.schema
@@ -137,10 +175,13 @@ class _Conversion:
         changed = self._write(self._root, scope, ())
         for extra in self._document.extra:
             self._write_definition(extra, self._enter({}, extra))
+        # At the end, when it is known where each schema is written.
         while self._open:
             self._close(*self._open.pop())
         if self._definitions:
             changed["$defs"] = self._definitions
+        # The author's own object where nothing had to be converted: its members keep
+        # their order.
         if changed == self._source:
             changed = self._source
         return Converted(
@@ -158,9 +199,10 @@ class _Conversion:
         self._source_paths[pointer(location)] = pointer(located.path)
         if not isinstance(schema, dict):
             return schema
+        # Noted before what is below it: a schema may refer to itself.
         self._locations[id(schema), _key(scope)] = location
-        written: dict[str, Any] = {}
-        more: list[dict[str, Any]] = []
+        written: Json = {}
+        more: list[Json] = []
         if location == ():
             written |= _addresses(located)
         for keyword, value in schema.items():
@@ -280,8 +322,8 @@ class _Conversion:
         located: Located,
         keyword: str,
         scope: Scope,
-        written: dict[str, Any],
-        more: list[dict[str, Any]],
+        written: Json,
+        more: list[Json],
     ) -> None:
         reference = located.schema[keyword]
         try:
@@ -294,6 +336,7 @@ class _Conversion:
         if keyword != "$ref":
             target = self._dynamic(target, keyword, reference, scope)
         holder = written
+        # A schema of 2019-09 may have ``$ref`` and ``$recursiveRef``.
         if "$ref" in written:
             holder = {}
             more.append(holder)
@@ -325,7 +368,7 @@ class _Conversion:
         return {**self._document.resource_of(located).dynamic_anchors, **scope}
 
     def _close(
-        self, holder: dict[str, Any], reference: str, target: Located, scope: Scope
+        self, holder: Json, reference: str, target: Located, scope: Scope
     ) -> None:
         """Write where an open reference leads."""
         if isinstance(target.schema, bool):
@@ -351,7 +394,7 @@ class _Conversion:
     # Keywords that 2020-12 writes in another way
 
     def _write_items(
-        self, located: Located, scope: Scope, location: Path, written: dict[str, Any]
+        self, located: Located, scope: Scope, location: Path, written: Json
     ) -> bool:
         """Write an array of ``items`` as ``prefixItems``, up to 2019-09."""
         items = located.schema["items"]
@@ -375,7 +418,7 @@ class _Conversion:
         return True
 
     def _write_dependencies(
-        self, located: Located, scope: Scope, location: Path, written: dict[str, Any]
+        self, located: Located, scope: Scope, location: Path, written: Json
     ) -> bool:
         for name, value in located.schema["dependencies"].items():
             if isinstance(value, list):
@@ -389,7 +432,7 @@ class _Conversion:
         return True
 
     def _write_bound(
-        self, located: Located, scope: Scope, location: Path, written: dict[str, Any]
+        self, located: Located, scope: Scope, location: Path, written: Json
     ) -> bool:
         """Write the bounds of draft-04, where exclusive ones are booleans."""
         schema = located.schema

@@ -79,6 +79,7 @@ class Decimals:
     ) -> object:
         for keyword in BRANCHES:
             branches = node.several.get(keyword, ())
+            # If several branches may be meant, the value stays a number.
             fitting = [each for each in branches if _admits(each, value)]
             if len(fitting) == 1:
                 value = self._below(fitting[0], value, budget)
@@ -94,6 +95,8 @@ class Decimals:
         for step, below, member in members_of(node, value):
             new = self._below(below, member, budget)
             if new is not member:
+                # The caller's value is not changed, and copied only where a member
+                # differs.
                 written = value.copy() if written is value else written
                 written[step] = new
         return written

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from persist.domain.record import canonical_text
+
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 Path = tuple[str | int, ...]
@@ -243,19 +245,19 @@ def _below(keyword: str, value: object) -> Iterator[tuple[Path, Any]]:
         )
 
 
-def misfit_annotations(schema: object, dialect: Dialect) -> Iterator[Path]:
+def mistyped_annotations(schema: object, dialect: Dialect) -> Iterator[Path]:
     """Yield the paths of the annotations that are not of their type."""
     waiting: list[tuple[Path, Any]] = [((), schema)]
     while waiting:
         path, part = waiting.pop()
         if isinstance(part, dict):
-            for keyword in _misfits_of(part):
+            for keyword in _mistyped_annotations_of(part):
                 yield (*path, keyword)
             for below, subschema in subschemas(part, dialect):
                 waiting.append(((*path, *below), subschema))
 
 
-def _misfits_of(schema: Mapping[str, object]) -> list[str]:
+def _mistyped_annotations_of(schema: Mapping[str, object]) -> list[str]:
     """Return the annotations of one schema that are not of their type."""
     found = []
     for keyword, kind in ANNOTATION_TYPES.items():
@@ -270,28 +272,54 @@ def without_annotations(schema: object) -> object:
 
 
 def meaning_of(schema: object) -> object:
-    """Return what of a schema of draft 2020-12 can change a verdict or a default."""
-    return _filtered(schema, MEANINGFUL.__contains__)
+    """Return what of a schema of draft 2020-12 can change a verdict or a default, in
+    one order."""
+    return _filtered(schema, MEANINGFUL.__contains__, _in_order)
 
 
-def _filtered(schema: object, is_kept: Callable[[str], bool]) -> object:
-    """Return a schema with the keywords that are kept, in its subschemas too."""
+def _in_order(keyword: str, value: Any) -> object:
+    """Return the value of a keyword; one whose order means nothing is sorted."""
+    if keyword == "type" and isinstance(value, str):
+        return [value]
+    if keyword in ("required", "enum", "type") and isinstance(value, list):
+        return sorted(value, key=canonical_text)
+    return value
+
+
+def _as_written(_keyword: str, value: object) -> object:
+    return value
+
+
+def _filtered(
+    schema: object,
+    is_kept: Callable[[str], bool],
+    leaf: Callable[[str, object], object] = _as_written,
+) -> object:
+    """Return a schema with the keywords that are kept, in its subschemas too; ``leaf``
+    gives the values of keywords that contain no schema."""
     if not isinstance(schema, dict):
         return schema
+
+    def filtered(part: object) -> object:
+        return _filtered(part, is_kept, leaf)
+
     return {
-        keyword: _filtered_value(keyword, value, is_kept)
+        keyword: _filtered_value(keyword, value, filtered, leaf)
         for keyword, value in schema.items()
         if is_kept(keyword)
     }
 
 
 def _filtered_value(
-    keyword: str, value: object, is_kept: Callable[[str], bool]
+    keyword: str,
+    value: object,
+    filtered: Callable[[object], object],
+    leaf: Callable[[str, object], object],
 ) -> object:
     if keyword in ONE and isinstance(value, dict):
-        return _filtered(value, is_kept)
+        return filtered(value)
     if keyword in SEVERAL and isinstance(value, list):
-        return [_filtered(part, is_kept) for part in value]
+        return [filtered(part) for part in value]
     if keyword in NAMED and isinstance(value, dict):
-        return {name: _filtered(part, is_kept) for name, part in value.items()}
-    return value
+        return {name: filtered(part) for name, part in value.items()}
+    return leaf(keyword, value)

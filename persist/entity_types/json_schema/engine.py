@@ -31,6 +31,7 @@ MAX_PATTERN_BYTES = 1 << 21
 """Bytes that one compiled pattern may take."""
 
 BYTES_PER_STATE = 64
+"""Bytes that a state of a compiled pattern takes."""
 
 MAX_STATES = MAX_PATTERN_BYTES // BYTES_PER_STATE
 
@@ -74,7 +75,7 @@ def _weight(part: str, pattern: str) -> int:
             " the u flag)"
         )
     raise PatternRefused(
-        f"{pattern[:100]!r} is no regular expression that can be matched in linear"
+        f"{pattern[:100]!r} is not a regular expression that can be matched in linear"
         " time: no look-around, no back-references, and"
         f" {MAX_STATES} states at most"
     )

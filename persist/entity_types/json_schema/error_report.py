@@ -9,9 +9,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
-from persist.domain.comparable import MAX_DECIMAL_DIGITS
 from persist.domain.errors import Violation, pointer
-from persist.domain.record import canonical_text, dumps
+from persist.domain.record import canonical_text
 from persist.domain.suggestions import did_you_mean
 from persist.entity_types.json_schema.budget import BudgetExceeded
 from persist.entity_types.json_schema.evaluation import (
@@ -20,6 +19,7 @@ from persist.entity_types.json_schema.evaluation import (
 )
 from persist.entity_types.json_schema.members import Step, members_of
 from persist.entity_types.json_schema.schema_graph import Node
+from persist.entity_types.json_schema.sentences import SENTENCES, cut, sentence
 
 MAX_FAULTS = 100
 """Faults that one report names."""
@@ -31,45 +31,11 @@ where they are ASCII."""
 MAX_DETAIL_CHARACTERS = 1_000
 """Characters of one detail."""
 
-MAX_LISTED = 20
-"""Members of an enumeration that one detail names."""
-
 MAX_POINTER_CHARACTERS = 8_192
 """Characters of one pointer; a longer one names the nearest object above."""
 
-_TYPES = {
-    **{name: f"an {name}" for name in ("object", "array", "integer")},
-    **{name: f"a {name}" for name in ("string", "number")},
-    "boolean": "true or false",
-}
-_FORMATS = {
-    "date-time": "a date and time with its zone, such as 2026-11-22T17:00:00Z",
-    "date": "a date, such as 2026-11-22",
-    "time": "a time with its zone, such as 17:00:00Z",
-    "decimal": f"a number of at most {MAX_DECIMAL_DIGITS} digits, such as 10.50",
-    "duration": "a duration, such as P1DT12H",
-    "email": "an e-mail address",
-    "hostname": "a host name",
-    "regex": "a regular expression",
-}
-_SENTENCES = {
-    "type": "must be {}",
-    "enum": "must be one of {}",
-    "const": "must be {}",
-    "minimum": "must be {} or more",
-    "maximum": "must be {} or less",
-    "exclusiveMinimum": "must be more than {}",
-    "exclusiveMaximum": "must be less than {}",
-    "multipleOf": "must be a multiple of {}",
-    "minLength": "must have {} or more characters",
-    "maxLength": "must have {} or fewer characters",
-    "pattern": "must match the pattern {}",
-    "format": "must be {}",
-    "minItems": "must have {} or more items",
-    "maxItems": "must have {} or fewer items",
-    "minProperties": "must have {} or more members",
-    "maxProperties": "must have {} or fewer members",
-}
+VISITS_PER_LOOK = 100
+"""Visits that the search for the faults of one value under one schema is worth."""
 
 Path = tuple[Step, ...]
 
@@ -129,7 +95,7 @@ def _violations(found: list[Fault]) -> list[Violation]:
     report: list[Violation] = []
     characters = 0
     for location, sentences in details.items():
-        detail = _cut(" and ".join(sentences), MAX_DETAIL_CHARACTERS)
+        detail = cut(" and ".join(sentences), MAX_DETAIL_CHARACTERS)
         characters += len(location) + len(detail)
         if report and characters > MAX_CHARACTERS:
             break
@@ -142,35 +108,6 @@ def _pointer(path: Path) -> str:
     while len(location := pointer(path)) > MAX_POINTER_CHARACTERS:
         path = path[:-1]
     return location
-
-
-def _cut(text: str, limit: int) -> str:
-    return text if len(text) <= limit else text[:limit] + " …"
-
-
-def _sentence(keyword: str, asserted: Any) -> str:
-    """Return the description of a failed assertion."""
-    match keyword:
-        case "type":
-            text = _type_names(asserted)
-        case "format":
-            text = _FORMATS.get(asserted, f"text in the format {asserted}")
-        case "enum":
-            text = _listed(asserted)
-        case _:
-            text = _listed([asserted])
-    return _SENTENCES[keyword].format(_cut(text, 200))
-
-
-def _type_names(declared: str | list[str]) -> str:
-    names = [declared] if isinstance(declared, str) else declared
-    return " or ".join(_TYPES.get(name, name) for name in names)
-
-
-def _listed(values: list[object]) -> str:
-    """Return the first values as JSON text."""
-    text = ", ".join(_cut(dumps(value), 200) for value in values[:MAX_LISTED])
-    return text + " …" if len(values) > MAX_LISTED else text
 
 
 class _Search:
@@ -212,6 +149,7 @@ class _Search:
         if key in self._looked_at or self._evaluation.is_valid(node, value):
             return
         self._looked_at.add(key)
+        self._evaluation.spend(VISITS_PER_LOOK)
         if node.schema is False:
             self._note(path, "false", node.denial)
         elif self._look_at_assertions(node, value, path):
@@ -240,16 +178,18 @@ class _Search:
     ) -> bool:
         """Note which assertions fail. Return whether the value is at least of the right
         type."""
-        for keyword in _SENTENCES:
+        for keyword in SENTENCES:
             if keyword not in node.assertions:
                 continue
             asserted = node.assertions[keyword]
             self._evaluation.spend(1)
+            # Each keyword by itself: the engine says only whether all hold.
             if compile_assertions({keyword: asserted})(value):
                 continue
             is_type = keyword == "type"
-            detail = _sentence(keyword, asserted)
-            if is_type and isinstance(value, float):
+            detail = sentence(keyword, asserted)
+            # Doubles that are integers within 64 bits were parsed as integers.
+            if is_type and isinstance(value, float) and "integer" in asserted:
                 detail += " within 64 bits"
             self._note(path, keyword, detail)
             if is_type:
@@ -284,7 +224,7 @@ class _Search:
         if "propertyNames" not in node.one:
             return
         for name in value:
-            faults = self._apart(node.one["propertyNames"], name, ())
+            faults = self._faults_of_branch(node.one["propertyNames"], name, ())
             if faults:
                 why = " and ".join(fault.detail for fault in faults)
                 detail = f"has a name that is not accepted: it {why}"
@@ -337,7 +277,10 @@ class _Search:
     ) -> None:
         """Note the faults of a value under the nearest alternative, or those that
         several equally near ones have."""
-        branches = _distinct([self._apart(node, value, path) for node in nodes])
+        # Alternatives with the same faults are one to whoever reads the report.
+        branches = _distinct(
+            [self._faults_of_branch(node, value, path) for node in nodes]
+        )
         near = _by_distance(branches, path)
         if not near:
             detail = _all_details(branches)
@@ -349,9 +292,9 @@ class _Search:
             faults = [_summary(branch[:3], path) for branch in near[:3]]
             reasons = "; or ".join(faults)
             detail = f"fits none of {len(nodes)} alternatives: {reasons}"
-        self._note(path, keyword, _cut(detail, MAX_DETAIL_CHARACTERS))
+        self._note(path, keyword, cut(detail, MAX_DETAIL_CHARACTERS))
 
-    def _apart(
+    def _faults_of_branch(
         self,
         node: Node,
         value: object,
@@ -403,8 +346,8 @@ def _summary(faults: list[Fault], path: Path) -> str:
     sentences = []
     for fault in faults:
         below = fault.path[len(path) :]
-        location = _cut(pointer(below) or "it", 200)
-        detail = _cut(fault.detail, 200)
+        location = cut(pointer(below) or "it", 200)
+        detail = cut(fault.detail, 200)
         sentences.append(f"{location} {detail}")
     return " and ".join(sentences)
 

@@ -1,8 +1,8 @@
 """Evaluation: a value under a schema, keyword by keyword, within a budget.
 
-It gives the engine's verdict at ten times its price, but remembers every answer, stops
+It gives the engine's verdict at ten times its cost, but remembers every answer, stops
 where the first assertion fails, can be interrupted, and says of every subschema whether
-it holds. So it explains what the engine only denies, and it validates what the engine
+it holds. So it explains what the engine only refuses, and it validates what the engine
 might be busy with for too long. A subschema that is asked often is compiled. Source:
 JSON Schema Core and Validation 2020-12.
 """
@@ -35,6 +35,7 @@ VISITS_PER_EVALUATION = 10
 """The visits that the evaluation of one keyword group here is worth."""
 
 VISITS_PER_COMPILED_NODE = 50
+"""Visits that compiling a node counts for."""
 
 OFTEN = 64
 """Times a schema is evaluated before it is considered for compilation."""
@@ -140,6 +141,7 @@ class Evaluation:
 
     def _evaluate(self, node: Node, value: object) -> bool:
         return (
+            # The cheap tests first: most branches of a union fail there.
             self._is_own_valid(node, value)
             and all(self.is_valid(each, value) for each in self.holding(node, value))
             and self._is_valid_in_branches(node, value)
@@ -148,7 +150,7 @@ class Evaluation:
 
     def _is_own_valid(self, node: Node, value: object) -> bool:
         self._costs.spend_on_assertions(node, value, self._budget)
-        if self._costs.refutes(node, value):
+        if self._costs.fails_cheap_check(node, value):
             return False
         compiled = self._own.get(node)
         if compiled is None:
@@ -243,6 +245,7 @@ class Evaluation:
 
     def _note_asked(self, node: Node) -> None:
         """Compile a node once it was evaluated about as often as it has subschemas."""
+        # The engine's work on a compiled node is not counted while it runs.
         if not self._counted:
             return
         self._asked[node] += 1
@@ -268,12 +271,15 @@ def compile_assertions(assertions: Mapping[str, Any]) -> Callable[[object], bool
         return lambda value: True
     schema = dict(assertions)
     if "pattern" in schema:
+        # Patterns are those of ECMA 262, which the engine knows in this form.
         pattern = schema.pop("pattern")
         schema["allOf"] = [to_assertions(pattern)]
+    # An integer is stored in 64 bits.
     if asserts_integer(schema):
         conjuncts = schema.get("allOf", ())
         schema["allOf"] = [*conjuncts, INT64_BOUNDS]
     text = canonical_text(schema)
+    # The cache keeps the text of each, so it takes none that is large.
     if len(text) > 1_000:
         return validator(schema)
     return _compiled(text)

@@ -7,30 +7,48 @@ from collections.abc import Mapping
 from functools import lru_cache
 
 from persist.domain.field import Field, Path, Schema
-from persist.domain.schema_fields import SchemaFields
+from persist.domain.schema_fields import SchemaFields, Steps
 from persist.entity_types.json_schema.engine import PatternRefused, matcher, weight
 
 CACHED_SCHEMAS = 64
+"""Schemas whose fields are kept."""
 
 
 def members_of(schema: Schema) -> SchemaFields:
-    """Return the members that a schema declares."""
-    return SchemaFields(schema, _matches)
+    """Return the members that a schema declares. Those of recent schemas are kept."""
+    key = _SameSchema(schema)
+    return _members_of(key)
 
 
 def fields_of(schema: Schema) -> Mapping[str, Field]:
     """Return the declared top-level members of an object schema by name."""
-    return _recent_members(schema).declared
+    members = members_of(schema)
+    return members.declared
 
 
 def field_at(schema: Schema, path: Path) -> Field | None:
     """Return the member at ``path``; None where nothing can be there."""
-    return _recent_members(schema).at(path)
+    members = members_of(schema)
+    return members.at(path)
+
+
+def field_below(schema: Schema, steps: Steps) -> Field | None:
+    """Return what names and indexes lead to; None where nothing describes it."""
+    members = members_of(schema)
+    return members.below(steps)
+
+
+def names_below(schema: Schema, steps: Steps) -> list[str] | None:
+    """Return the members of a closed object that names and indexes lead to; None where
+    it may have others."""
+    members = members_of(schema)
+    return members.names_below(steps)
 
 
 def names_at(schema: Schema, path: Path) -> list[str]:
     """Return the declared members of the object at ``path``."""
-    return _recent_members(schema).names(path)
+    members = members_of(schema)
+    return members.names(path)
 
 
 class _SameSchema:
@@ -48,14 +66,9 @@ class _SameSchema:
         return other.schema is self.schema
 
 
-def _recent_members(schema: Schema) -> SchemaFields:
-    key = _SameSchema(schema)
-    return _recent(key)
-
-
 @lru_cache(maxsize=CACHED_SCHEMAS)
-def _recent(key: _SameSchema) -> SchemaFields:
-    return members_of(key.schema)
+def _members_of(key: _SameSchema) -> SchemaFields:
+    return SchemaFields(key.schema, _matches)
 
 
 def _matches(pattern: str, name: str) -> bool:

@@ -23,6 +23,13 @@ ADDRESSING = frozenset(
         "$vocabulary",
     )
 )
+FORMATS = (
+    *("date-time", "date", "time", "duration", "email", "idn-email", "hostname"),
+    *("idn-hostname", "ipv4", "ipv6", "uri", "uri-reference", "iri", "iri-reference"),
+    *("uuid", "uri-template", "json-pointer", "relative-json-pointer", "regex"),
+    "decimal",
+)
+"""The formats that are asserted."""
 _KEPT_WITH_REF = frozenset(
     ("$ref", "title", "description", "$comment", "examples", "definitions", "$defs")
 )
@@ -40,6 +47,8 @@ def review(located: Located, keyword: str) -> Review:
     dialect = located.dialect
     if dialect.ref_hides_siblings and "$ref" in located.schema:
         return _next_to_ref(dialect, keyword)
+    if keyword == "format":
+        return Review(False, _unknown_format(located.schema["format"]))
     if keyword in UNENFORCED and keyword in dialect.keywords:
         return Review(False, f"{keyword} is an annotation; it is not enforced")
     if keyword in dialect.keywords or keyword in ("$defs", "definitions"):
@@ -57,6 +66,13 @@ def _next_to_ref(dialect: Dialect, keyword: str) -> Review:
     )
 
 
+def _unknown_format(name: object) -> str | None:
+    if not isinstance(name, str) or name in FORMATS:
+        return None
+    hint = did_you_mean(name, FORMATS)
+    return f"the format {name[:100]} is not known and is not checked{hint}"
+
+
 @lru_cache(10_000)
 def _unknown(keyword: str, dialect: Dialect) -> str:
     """Return the warning of a keyword that a draft does not know."""
@@ -66,11 +82,11 @@ def _unknown(keyword: str, dialect: Dialect) -> str:
             f" has {OLDER_KEYWORDS[keyword]}"
         )
     if keyword in ALL_KEYWORDS:
-        return f"{keyword} is no keyword of {dialect.title}; it is ignored"
+        return f"{keyword} is not a keyword of {dialect.title}; it is ignored"
     if keyword == "nullable":
         return (
-            'nullable is no keyword of JSON Schema and is ignored; write "type":'
+            'nullable is not a keyword of JSON Schema and is ignored; write "type":'
             ' ["string", "null"]'
         )
     hint = did_you_mean(keyword, dialect.keywords)
-    return f"{keyword[:100]} is no keyword of {dialect.title} and is ignored{hint}"
+    return f"{keyword[:100]} is not a keyword of {dialect.title} and is ignored{hint}"

@@ -9,6 +9,8 @@ import re
 from functools import lru_cache
 from typing import Any
 
+from persist.domain.record import Json
+
 _SURROGATE_PAIR = re.compile(
     r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
 )
@@ -67,7 +69,7 @@ def _code_point(pair: str) -> str:
     return f"\\u{{{number:X}}}"
 
 
-def to_assertions(pattern: str) -> dict[str, Any]:
+def to_assertions(pattern: str) -> Json:
     """Return the keywords that assert of a text that a pattern matches it.
 
     Look-ahead at the start of an anchored pattern, ``^(?!a)(?=b)c``, is asserted by

@@ -83,7 +83,7 @@ class Document:
         try:
             uri, fragment = urldefrag(urljoin(base, reference))
         except ValueError:
-            raise Unresolved("is no URI reference") from None
+            raise Unresolved("is not a URI reference") from None
         if reference.startswith("#"):
             uri = base
         resource = self._resources.get(uri)
@@ -149,15 +149,13 @@ class Document:
         outer: Resource | None,
     ) -> Dialect:
         """Return the draft of ``schema``: an embedded resource may name its own."""
+        if outer is None:
+            return inherited
         name = schema.get("$schema")
-        is_embedded = outer is not None and "$id" in schema
-        if not is_embedded or not isinstance(name, str):
-            return inherited
-        dialect = dialect_of(name)
-        if dialect is None:
+        is_unknown = isinstance(name, str) and dialect_of(name) is None
+        if is_unknown and "$id" in schema:
             self._note_problem((*path, "$schema"), "names an unknown draft")
-            return inherited
-        return dialect
+        return embedded_dialect(schema) or inherited
 
     def _resource_of(
         self,
@@ -194,6 +192,18 @@ class Document:
         self.problems.append(Violation(pointer(path), detail))
 
 
+def embedded_dialect(schema: Mapping[str, object]) -> Dialect | None:
+    """Return the draft that an embedded resource names for itself.
+
+    None if it names none, or if the schema has no address and so is not a resource.
+    """
+    name = schema.get("$schema")
+    dialect = dialect_of(name) if isinstance(name, str) else None
+    if dialect is None or dialect.id_keyword not in schema:
+        return None
+    return dialect
+
+
 def _address_of(
     schema: Mapping[str, object], dialect: Dialect, *, is_root: bool
 ) -> str:
@@ -206,7 +216,7 @@ def _address_of(
 
 
 def _note_anchors(located: Located, resource: Resource) -> None:
-    """Enter the anchors of a schema in its resource."""
+    """Note the anchors of a schema in its resource."""
     schema = located.schema
     anchors = resource.anchors
     dynamic = resource.dynamic_anchors

@@ -1,7 +1,7 @@
 """Schema graph: every schema of a document as a node that knows its subschemas.
 
 The document is in draft 2020-12 and every reference in it is a JSON Pointer
-(``conversion``). What is computed for nodes (prices, defaults, validators) stands in
+(``conversion``). What is computed for nodes (costs, defaults, validators) stands in
 tables of their own, never on them.
 """
 
@@ -15,7 +15,7 @@ from urllib.parse import quote, unquote
 from jsonschema_rs import Registry as CompiledRegistry
 
 from persist.domain.errors import Violation, pointer
-from persist.domain.record import INT64_BOUNDS, dumps, normalize_number
+from persist.domain.record import INT64_BOUNDS, Json, dumps, normalize_number
 from persist.entity_types.json_schema.dialects import NAMED, ONE, SEVERAL
 from persist.entity_types.json_schema.engine import PatternRefused, validator, weight
 from persist.entity_types.json_schema.patterns import (
@@ -155,10 +155,10 @@ class Graph:
         schemas = [self._members_schema(node) for node in conjuncts]
         return validator({"allOf": schemas}, self._registry())
 
-    def _members_schema(self, node: Node) -> dict[str, Any]:
+    def _members_schema(self, node: Node) -> Json:
         """Return the schema of the members that a node describes, none of them
         required."""
-        schema: dict[str, Any] = {}
+        schema: Json = {}
         if "properties" in node.named:
             properties = {}
             for name, below in node.properties.items():
@@ -196,6 +196,8 @@ class _Builder:
     64 bits, patterns in its own syntax, and nothing has an address."""
 
     def __init__(self, schema: object) -> None:
+        # Parsed twice from text: two copies without shared parts, of which one is
+        # changed.
         text = dumps(schema)
         self.nodes: dict[str, Node] = {}
         self.problems: list[Violation] = []
@@ -207,6 +209,8 @@ class _Builder:
         for reference in self._references:
             self._link(*reference)
         if isinstance(self.engine_document, dict):
+            # The engine would resolve references against the address, and read the
+            # draft again.
             for keyword in ("$id", "$schema"):
                 self.engine_document.pop(keyword, None)
 
@@ -265,8 +269,8 @@ class _Builder:
     def _named(
         self,
         keyword: str,
-        schemas: dict[str, Any],
-        engine_schemas: dict[str, Any],
+        schemas: Json,
+        engine_schemas: Json,
         at: str,
         engine_at: str,
     ) -> dict[str, Node]:
@@ -286,8 +290,8 @@ class _Builder:
 
     def _adapt(
         self,
-        schema: dict[str, Any],
-        engine_schema: dict[str, Any],
+        schema: Json,
+        engine_schema: Json,
         location: str,
     ) -> None:
         """Write into the engine's schema what else it asserts here."""
@@ -300,20 +304,20 @@ class _Builder:
 
     def _adapt_pattern(
         self,
-        schema: dict[str, Any],
-        engine_schema: dict[str, Any],
+        schema: Json,
+        engine_schema: Json,
         location: str,
     ) -> None:
         pattern = schema["pattern"]
+        # The engine's own patterns may take exponential time.
         del engine_schema["pattern"]
         if self._is_accepted(pattern, f"{location}/pattern"):
             _add_conjunct(engine_schema, to_assertions(pattern))
         else:
+            # It asserts nothing here either; the author gets a problem.
             del schema["pattern"]
 
-    def _adapt_name_patterns(
-        self, engine_schema: dict[str, Any], location: str
-    ) -> None:
+    def _adapt_name_patterns(self, engine_schema: Json, location: str) -> None:
         keyword = "patternProperties"
         accepted = {}
         for pattern, below in engine_schema[keyword].items():
@@ -360,7 +364,7 @@ class _Builder:
             engine_schema["$ref"] = _reference(self.engine_locations[target])
 
 
-def _add_conjunct(schema: dict[str, Any], conjunct: Mapping[str, Any]) -> None:
+def _add_conjunct(schema: Json, conjunct: Mapping[str, Any]) -> None:
     conjuncts = schema.get("allOf", ())
     schema["allOf"] = [*conjuncts, conjunct]
 

@@ -68,9 +68,9 @@ class Checkpoint:
 class TableWriter:
     """The three ways to change the rows of a table, each for many rows at once.
 
-    ``update`` takes rows of (every column, then workspace, id and the revision that the
-    stored row must have). ``delete`` takes rows of (workspace, id, revision). Both
-    return the number of rows that they found.
+    ``update`` takes rows of (every column behind workspace and id, then these two and
+    the revision that the stored row must have). ``delete`` takes rows of (workspace,
+    id, revision). Both return the number of rows that they found.
     """
 
     insert: Insert
@@ -83,7 +83,10 @@ ElementTest = Callable[
     SqlCondition,
 ]
 
-KEY_COLUMNS = ("workspace", "id", "revision")
+PRIMARY_KEY = ("workspace", "id")
+"""The first columns of a collection's table; those of a row never change."""
+
+KEY_COLUMNS = (*PRIMARY_KEY, "revision")
 """The columns by which a row is updated or deleted."""
 
 
@@ -108,14 +111,33 @@ class Dialect(Protocol):
     begin_exclusive: str
     """Begins a transaction during which no other one writes: tables change."""
 
-    mark_long: str
-    """Marks the present transaction as long, so that those who wait know why."""
+    session_exclusive: tuple[str, str]
+    """Keeps others from writing also after such a transaction, and lets them write
+    again. Empty where what a transaction sees of the tables is as old as their rows."""
+
+    begin_unshared: str
+    """Begins a transaction that writes tables which nobody else uses."""
+
+    prepare_long: str
+    """Prepares the present transaction for long work: those who wait know why, and it
+    has memory for many pages."""
+
+    prepare_migration: str
+    """Prepares the present transaction for a migration: it is long, and functions of a
+    plan compute between its statements."""
 
     index_names: str
     """Selects the names of the indexes of a table; its parameter is the table."""
 
+    table_names: str
+    """Selects the names of the tables."""
+
+    attached_objects: str
+    """Selects what others have attached to a table, except indexes; its parameter is
+    the table."""
+
     begin_read: str
-    """Begins a transaction that reads one moment."""
+    """Begins a transaction that reads one snapshot of the database."""
 
     # Connections
 
@@ -137,17 +159,16 @@ class Dialect(Protocol):
     def long_operation_runs(self, connection: Connection) -> bool:
         """Return whether writers wait for a long operation of some process.
 
-        It has a long turn, or has run ``mark_long``.
+        It has a long turn, or has run ``prepare_long``.
         """
 
     def cancel(self, connection: Connection) -> None:
         """Interrupt what a connection runs in another thread."""
 
-    def open_inline_reader(self, expired: Callable[[], bool]) -> Connection | None:
+    def open_inline_reader(self) -> Connection | None:
         """Open a connection for reads on the event loop.
 
-        A read is interrupted once ``expired``, which is asked again and again, returns
-        true. Returns None if every read is a round trip over a network.
+        Returns None if every read is a round trip over a network.
         """
 
     def open_listener(self) -> Connection:
@@ -156,8 +177,21 @@ class Dialect(Protocol):
     def wait_for_commits(self, connection: Connection) -> None:
         """Block until another process may have committed, for 1 s at most."""
 
-    def engine(self) -> sa.Engine:
-        """Return an SQLAlchemy engine, for DDL and its inspection."""
+    def migration_turn(self) -> AbstractContextManager[None]:
+        """Wait until no other process migrates tables, and keep others waiting for the
+        block."""
+
+    def building_turn(self) -> AbstractContextManager[None]:
+        """Wait until no other process looks for tables that were left unfinished, and
+        keep others from that for the block."""
+
+    def sweeping_turn(self) -> AbstractContextManager[bool]:
+        """Return whether no process is in a ``building_turn``, and keep others waiting
+        for the block in that case."""
+
+    def engine(self, connection: Connection | None = None) -> sa.Engine:
+        """Return an SQLAlchemy engine, for DDL and its inspection, over a connection
+        or over new ones."""
 
     def stream_cursor(self, connection: Connection) -> Cursor:
         """Return a cursor that reads the rows of a query in batches.
@@ -166,7 +200,7 @@ class Dialect(Protocol):
         """
 
     def read_any_text(self, connection: Connection) -> None:
-        """Have a connection return texts that are no UTF-8, too.
+        """Have a connection return texts that are not UTF-8, too.
 
         Bytes that cannot be decoded become lone surrogates, which cannot be encoded.
         """
@@ -212,7 +246,7 @@ class Dialect(Protocol):
         """Return whether the driver raised an exception."""
 
     def was_interrupted(self, error: BaseException) -> bool:
-        """Return whether an inline read was interrupted."""
+        """Return whether a read ended because of ``cancel``."""
 
     def failure(self, error: BaseException) -> Failure:
         """Return the kind of failure that an exception means."""
@@ -273,6 +307,22 @@ class Dialect(Protocol):
 
         It returns the transaction's id or null and ``columns``, and tells the listeners
         of other processes.
+        """
+
+    def lock_table(self, cursor: Cursor, table: str) -> None:
+        """Keep others from writing a table until the transaction ends; they read it."""
+
+    def create_empty_copy(self, cursor: Cursor, table: str, name: str) -> None:
+        """Create a table with the columns and the primary key of another one."""
+
+    def rename_index(self, cursor: Cursor, name: str, new_name: str) -> None:
+        """Rename an index in a transaction that renames its table next."""
+
+    def wait_for_reads(self, connection: Connection, seconds: float) -> bool:
+        """Wait until every transaction that reads has begun after this call.
+
+        Only those count that would find a renamed table but not see the rows stored
+        since they began. Returns False if one lasts longer than so many ``seconds``.
         """
 
     def lock_key(self, cursor: Cursor, key: str) -> bool:
@@ -343,6 +393,11 @@ class Dialect(Protocol):
     def comparable(self, field_type: FieldType, value: SqlExpression) -> SqlExpression:
         """Return what is compared of a value, as ``domain/field_types`` has it."""
 
+    def calculate(
+        self, operation: str, left: SqlExpression, right: SqlExpression
+    ) -> SqlExpression:
+        """Calculate with two integers or two doubles as ``domain/calculation`` does."""
+
     def list_length(self, document: SqlExpression, path: Path) -> sa.ColumnElement[int]:
         """Count the elements of a list; NULL if the member is not a list."""
 
@@ -351,7 +406,8 @@ class Dialect(Protocol):
     ) -> SqlCondition:
         """Test whether an element of a list passes ``test``; false if there is none.
 
-        ``test`` gets the JSON type of an element, and what returns its value as a type.
+        ``test`` gets the JSON type of an element, and a function that returns its value
+        as a given type.
         """
 
 
@@ -382,11 +438,12 @@ def dialect_of(url: str) -> Dialect:
 
 def _sqlite_file(url: str) -> FilePath:
     try:
-        file = make_url(url).database
+        parsed = make_url(url)
     except (ValueError, sa.exc.ArgumentError):
         raise ValueError(
             "the URL cannot be read; write SQLite's as sqlite:///persist.db"
         ) from None
-    if file in (None, "", ":memory:"):
+    file = parsed.database
+    if parsed.host or file in (None, "", ":memory:"):
         raise ValueError("SQLite needs a file here; write it as sqlite:///persist.db")
     return FilePath(str(file))

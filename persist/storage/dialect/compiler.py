@@ -9,7 +9,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from persist.domain.field import FieldType
 from persist.domain.migration import MigrationStep
 from persist.storage.dialect.columns import COLUMN_TYPES, DOCUMENT, TEXT
-from persist.storage.sql import Compiled, SqlExpression, SqlText
+from persist.storage.sql import Compiled, SqlExpression, SqlText, constant
 
 FORM_FUNCTIONS: Mapping[FieldType, str] = {
     FieldType.DECIMAL: "persist_decimal_form",
@@ -59,6 +59,17 @@ class SqlCompiler:
         function = getattr(sa.func, name)
         form: SqlExpression = function(value, type_=TEXT)
         return form
+
+    def calculate(
+        self,
+        operation: str,
+        left: SqlExpression,
+        right: SqlExpression,
+    ) -> SqlExpression:
+        found: SqlExpression = sa.func.persist_calculate(
+            constant(operation), left, right, type_=left.type
+        )
+        return found
 
     def step_sql(self, step: MigrationStep) -> list[str]:
         return step.statements(self.name)

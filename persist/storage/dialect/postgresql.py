@@ -1,9 +1,16 @@
-"""PostgreSQL through psycopg, with one statement for many rows."""
+"""PostgreSQL through psycopg: connections, locks and errors. Its SQL is in
+``postgresql_sql``."""
 
 import re
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager, closing, nullcontext
+from collections.abc import Iterator
+from contextlib import (
+    AbstractContextManager,
+    closing,
+    contextmanager,
+    nullcontext,
+    suppress,
+)
 from pathlib import Path as FilePath
 from typing import Any, cast
 
@@ -12,6 +19,7 @@ import sqlalchemy as sa
 from psycopg import errors
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.pq import TransactionStatus
+from psycopg.types.json import JsonLoader
 from psycopg.types.string import TextLoader
 from sqlalchemy.dialects import postgresql
 
@@ -77,11 +85,14 @@ WRITER_SETTINGS = {
 }
 """Settings of the writer's session: milliseconds, but keepalives are in seconds."""
 
+MIGRATION_IDLE_MS = 60_000
+"""Milliseconds that functions of a plan may compute between two statements."""
+
 GROUP_STATEMENT_MS = 4_500
 """Milliseconds that a statement of a group of short writes may take."""
 
-OUTCOME_POLL_SECONDS = 0.1
-"""Seconds between two questions what became of a transaction."""
+POLL_SECONDS = 0.1
+"""Seconds between two queries while waiting for a transaction."""
 
 OUTCOMES = {
     "committed": CommitOutcome.STORED,
@@ -133,6 +144,12 @@ SCHEMA_LOCK = 7_165_284
 """The advisory lock that writers share and a change of tables takes exclusively."""
 
 
+MIGRATION_LOCK = 7_165_286
+"""The advisory lock of the one process that migrates tables."""
+
+BUILDING_LOCK = 7_165_287
+"""The advisory lock that processes share while they fill tables for later use."""
+
 LONG_LOCK = 7_165_285
 """The advisory lock by which others see that a long operation keeps them waiting."""
 
@@ -144,10 +161,53 @@ LONG_OPERATIONS = f"""
 """
 
 
+ATTACHED_OBJECTS = """
+    WITH the AS (SELECT to_regclass(%s) AS id)
+    SELECT 1 FROM pg_trigger, the WHERE tgrelid = id
+    UNION ALL
+    SELECT 1 FROM pg_depend, the
+    WHERE refclassid = 'pg_class'::regclass AND refobjid = id
+        AND classid IN ('pg_rewrite'::regclass, 'pg_publication_rel'::regclass,
+            'pg_policy'::regclass, 'pg_statistic_ext'::regclass)
+    UNION ALL
+    SELECT 1 FROM pg_constraint, the
+    WHERE conrelid = id AND contype NOT IN ('p', 'n') OR confrelid = id
+    UNION ALL
+    SELECT 1 FROM pg_class, the
+    WHERE oid = id AND (relacl IS NOT NULL OR reloptions IS NOT NULL OR relrowsecurity
+        OR relreplident <> 'd')
+    UNION ALL
+    SELECT 1 FROM pg_inherits, the WHERE inhrelid = id OR inhparent = id
+    UNION ALL
+    SELECT 1 FROM pg_class, pg_depend, the
+    WHERE oid = id AND refclassid = 'pg_namespace'::regclass AND refobjid = relnamespace
+        AND classid = to_regclass('pg_catalog.pg_publication_namespace')
+    UNION ALL
+    SELECT 1 FROM pg_attribute, the WHERE attrelid = id AND attacl IS NOT NULL
+    UNION ALL
+    SELECT 1 FROM pg_publication WHERE puballtables
+"""
+"""Triggers, views, publications, policies, statistics, constraints, inheritance,
+privileges and options of a table."""
+
+OLDER_READS = """
+    SELECT 1 FROM pg_stat_activity
+    WHERE datname = current_database() AND pid != pg_backend_pid()
+        AND coalesce(backend_type, 'client backend') = 'client backend'
+        AND age(backend_xmin) > age(%s::xid)
+        AND wait_event IS DISTINCT FROM 'advisory'
+    LIMIT 1
+"""
+"""Select whether a transaction sees what was there before another one.
+
+A process that waits for its turn to migrate has begun a statement, but reads nothing.
+"""
+
+
 class PostgreSQL(PostgreSQLSql):
     """The dialect of PostgreSQL. libpq reads the URL, which may name several hosts.
 
-    Raise ``ValueError`` for a URL that libpq would misread.
+    Raises ``ValueError`` for a URL that libpq would misread.
     """
 
     name = "postgresql"
@@ -159,11 +219,22 @@ class PostgreSQL(PostgreSQLSql):
         f"BEGIN; SELECT pg_advisory_xact_lock({SCHEMA_LOCK});"
         " SET LOCAL lock_timeout = '5s'"
     )
-    mark_long = f"SELECT pg_advisory_xact_lock_shared({LONG_LOCK})"
+    session_exclusive = (
+        f"SELECT pg_advisory_lock({SCHEMA_LOCK})",
+        f"SELECT pg_advisory_unlock({SCHEMA_LOCK})",
+    )
+    begin_unshared = "BEGIN"
+    prepare_long = f"SELECT pg_advisory_xact_lock_shared({LONG_LOCK})"
+    prepare_migration = (
+        f"{prepare_long};"
+        f" SET LOCAL idle_in_transaction_session_timeout = {MIGRATION_IDLE_MS}"
+    )
     index_names = (
         "SELECT indexname FROM pg_indexes"
         " WHERE schemaname = current_schema() AND tablename = %s"
     )
+    table_names = "SELECT tablename FROM pg_tables WHERE schemaname = current_schema()"
+    attached_objects = ATTACHED_OBJECTS
     begin_read = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 
     def __init__(self, url: str) -> None:
@@ -202,6 +273,7 @@ class PostgreSQL(PostgreSQLSql):
         connection = psycopg.connect(
             self._url, autocommit=True, client_encoding="utf8", **CONNECTION_OPTIONS
         )
+        # SQL_ASCII would store bytes that are not text.
         encoding = connection.info.parameter_status("server_encoding")
         if encoding != "UTF8":
             connection.close()
@@ -212,7 +284,7 @@ class PostgreSQL(PostgreSQLSql):
         connection.execute(SESSION_SETTINGS)
         return connection
 
-    def open_inline_reader(self, expired: Callable[[], bool]) -> Connection | None:
+    def open_inline_reader(self) -> Connection | None:
         return None
 
     def open_listener(self) -> Connection:
@@ -221,12 +293,45 @@ class PostgreSQL(PostgreSQLSql):
         return connection
 
     def wait_for_commits(self, connection: Connection) -> None:
+        # With a timeout, because a listener that is cut off hears nothing.
         for _ in _psycopg(connection).notifies(timeout=1, stop_after=1):
             pass
 
-    def engine(self) -> sa.Engine:
+    @contextmanager
+    def migration_turn(self) -> Iterator[None]:
+        with closing(self._connect()) as connection:
+            connection.execute(f"SELECT pg_advisory_lock({MIGRATION_LOCK})")
+            yield
+
+    @contextmanager
+    def building_turn(self) -> Iterator[None]:
+        with closing(self._connect()) as connection:
+            connection.execute(f"SELECT pg_advisory_lock_shared({BUILDING_LOCK})")
+            try:
+                yield
+            finally:
+                # The server notices a closed connection later than a sweep that follows
+                # tries the lock.
+                unlock = f"SELECT pg_advisory_unlock_shared({BUILDING_LOCK})"
+                with suppress(psycopg.Error):
+                    connection.execute(unlock)
+
+    @contextmanager
+    def sweeping_turn(self) -> Iterator[bool]:
+        with closing(self._connect()) as connection:
+            found = connection.execute(f"SELECT pg_try_advisory_lock({BUILDING_LOCK})")
+            yield bool(found.fetchall()[0][0])
+
+    def engine(self, connection: Connection | None = None) -> sa.Engine:
+        def connect() -> Any:
+            if connection is None:
+                return self._connect()
+            # SQLAlchemy's inspection expects JSON that is parsed.
+            _psycopg(connection).adapters.register_loader("json", JsonLoader)
+            return connection
+
         return sa.create_engine(
-            "postgresql+psycopg://", creator=self._connect, poolclass=sa.NullPool
+            "postgresql+psycopg://", creator=connect, poolclass=sa.NullPool
         )
 
     def function_statements(self) -> list[str]:
@@ -241,6 +346,32 @@ class PostgreSQL(PostgreSQLSql):
     def in_transaction(self, connection: Connection) -> bool:
         status = _psycopg(connection).info.transaction_status
         return status != TransactionStatus.IDLE
+
+    def lock_table(self, cursor: Cursor, table: str) -> None:
+        # A weaker lock lets others lock records first, which then wait for one another.
+        cursor.execute(f"LOCK TABLE {table} IN EXCLUSIVE MODE")
+
+    def create_empty_copy(self, cursor: Cursor, table: str, name: str) -> None:
+        cursor.execute(
+            f"CREATE TABLE {name} (LIKE {table} INCLUDING ALL EXCLUDING INDEXES"
+            " EXCLUDING STATISTICS, PRIMARY KEY (workspace, id))"
+        )
+
+    def rename_index(self, cursor: Cursor, name: str, new_name: str) -> None:
+        cursor.execute(f'ALTER INDEX "{name}" RENAME TO "{new_name}"')
+
+    def wait_for_reads(self, connection: Connection, seconds: float) -> bool:
+        # They would find the table by its name, but not the rows that were stored since
+        # they began.
+        found = connection.execute("SELECT pg_current_xact_id()::xid::text").fetchall()
+        until = time.monotonic() + seconds
+        while connection.execute(OLDER_READS, found[0]).fetchall():
+            if time.monotonic() > until:
+                return False
+            time.sleep(POLL_SECONDS)
+            # A transaction would see the same sessions again.
+            connection.execute("SELECT pg_stat_clear_snapshot()")
+        return True
 
     # The database as a whole
 
@@ -287,6 +418,7 @@ class PostgreSQL(PostgreSQLSql):
         sqlstate = getattr(error, "sqlstate", None)
         if sqlstate and not sqlstate.startswith(CONNECTION_LOST):
             return CommitOutcome.NOT_STORED  # the server has refused it
+        # It has no change in the journal, so nobody noted its id.
         if transaction_id is None:
             return CommitOutcome.UNKNOWN
         with closing(self._connect_until(until)) as connection:
@@ -297,7 +429,7 @@ class PostgreSQL(PostgreSQLSql):
                 status = found.fetchall()[0][0]
                 if status in OUTCOMES:
                     return OUTCOMES[status]
-                time.sleep(OUTCOME_POLL_SECONDS)
+                time.sleep(POLL_SECONDS)
         return CommitOutcome.UNKNOWN
 
     def _connect_until(self, until: float) -> Connection:
@@ -305,12 +437,13 @@ class PostgreSQL(PostgreSQLSql):
         while True:
             try:
                 connection = self.connect()
+                # The server may accept connections and answer nothing.
                 connection.execute(f"SET statement_timeout = {GROUP_STATEMENT_MS}")
                 return connection
             except psycopg.OperationalError:
                 if time.monotonic() >= until:
                     raise
-                time.sleep(OUTCOME_POLL_SECONDS)
+                time.sleep(POLL_SECONDS)
 
     def violated_constraint(self, error: BaseException) -> str:
         if not isinstance(error, psycopg.Error):
@@ -334,8 +467,10 @@ def _address_of(url: str) -> str:
     """Return a URL without its user, password and parameters.
 
     libpq quotes parts of a URL that it cannot read, and they may be a password.
-    Raise ``ValueError`` instead, which quotes nothing.
+    Raises ``ValueError`` instead, which quotes nothing.
     """
+    # libpq guesses where a URL is not well-formed, and may take a part of the password
+    # for the host.
     found = URL.fullmatch(url)
     if found is None or not _is_readable(url):
         raise ValueError(

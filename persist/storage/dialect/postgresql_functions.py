@@ -1,5 +1,5 @@
-"""Functions of PostgreSQL that return what ``domain/comparable`` and
-``domain/case_folding`` return in Python.
+"""Functions of PostgreSQL that return what ``domain/comparable``,
+``domain/case_folding`` and ``domain/calculation`` return in Python.
 
 They are IMMUTABLE and depend on no time zone, ``DateStyle`` or locale, so that indexes
 can be built over them. They call nothing outside ``pg_catalog``, so that ``pg_dump``
@@ -132,6 +132,24 @@ BEGIN
     RETURN translate(lower(value COLLATE "C"), {characters}, {folded});
 END $$"""
 
+# An EXCEPTION begins a subtransaction, which servers before PostgreSQL 17 refuse in a
+# parallel query.
+_CALCULATE = """
+CREATE OR REPLACE FUNCTION persist_calculate(operation text, a {number}, b {number})
+RETURNS {number} LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL UNSAFE AS $$
+BEGIN
+    CASE operation
+        WHEN 'add' THEN RETURN a + b;
+        WHEN 'subtract' THEN RETURN a - b;
+        WHEN 'multiply' THEN RETURN a * b;
+        WHEN 'divide' THEN RETURN a / b;
+        {remainder}
+    END CASE;
+EXCEPTION WHEN numeric_value_out_of_range OR division_by_zero THEN RETURN NULL;
+END $$"""
+
+_REMAINDER = "WHEN 'remainder' THEN RETURN mod(a, b);"
+
 
 def function_statements() -> list[str]:
     """Return the statements that create the functions, or replace them."""
@@ -141,4 +159,7 @@ def function_statements() -> list[str]:
         characters=quoted_text(characters),
         folded=quoted_text(folded),
     )
-    return [_DECIMAL, _DATE_TIME, _TIME, _DURATION, fold]
+    of_integers = _CALCULATE.format(number="bigint", remainder=_REMAINDER)
+    of_doubles = _CALCULATE.format(number="float8", remainder="")
+    forms = [_DECIMAL, _DATE_TIME, _TIME, _DURATION]
+    return [*forms, fold, of_integers, of_doubles]

@@ -11,7 +11,12 @@ from sqlalchemy.dialects import postgresql
 
 from persist.domain.field import FieldType, Path
 from persist.domain.field_types import TEXT_TYPES, json_type_of
-from persist.storage.dialect import KEY_COLUMNS, ElementTest, TableWriter
+from persist.storage.dialect import (
+    KEY_COLUMNS,
+    PRIMARY_KEY,
+    ElementTest,
+    TableWriter,
+)
 from persist.storage.dialect.columns import COLUMN_TYPES, INTEGER, TEXT
 from persist.storage.dialect.compiler import SqlCompiler, counted
 from persist.storage.sql import (
@@ -41,6 +46,7 @@ class PostgreSQLSql(SqlCompiler):
 
     def inserter(self, table: sa.Table) -> Insert:
         names = quoted_names([column.name for column in table.columns])
+        # COPY is quicker than an INSERT of many rows.
         statement = f"COPY {table.name} ({names}) FROM STDIN".encode()
 
         def insert(
@@ -56,19 +62,24 @@ class PostgreSQLSql(SqlCompiler):
     def table_writer(self, table: sa.Table) -> TableWriter:
         types = self._column_types(table)
         key = {f"was_{name}": types[name] for name in KEY_COLUMNS}
+        changed = {
+            name: column_type
+            for name, column_type in types.items()
+            if name not in PRIMARY_KEY
+        }
         matches = " AND ".join(
             f"{table.name}.{name} = rows.was_{name}" for name in KEY_COLUMNS
         )
         # A document is text within the JSON of the rows, so that it stays as written.
         assignments = ", ".join(
             f"{quoted_name(name)} = rows.{quoted_name(name)}::{column_type}"
-            for name, column_type in types.items()
+            for name, column_type in changed.items()
         )
         return TableWriter(
             insert=self.inserter(table),
             update=_over_rows(
                 f"UPDATE {table.name} SET {assignments} FROM {{rows}} WHERE {matches}",
-                types | key,
+                changed | key,
             ),
             delete=_over_rows(
                 f"DELETE FROM {table.name} USING {{rows}} WHERE {matches}", key
@@ -77,6 +88,7 @@ class PostgreSQLSql(SqlCompiler):
 
     def _column_types(self, table: sa.Table) -> dict[str, str]:
         return {
+            # A collation belongs to the column, and not to the type of a row of JSON.
             column.name: column.type.compile(self._sqlalchemy).partition(" COLLATE")[0]
             for column in table.columns
         }
@@ -128,6 +140,8 @@ class PostgreSQLSql(SqlCompiler):
         column: SqlExpression,
         name: str,
     ) -> SqlCondition:
+        # One parameter, whatever their number; typed, so that the index of the column
+        # serves.
         array = sa.cast(sa.bindparam(name), postgresql.ARRAY(column.type))
         return sa.type_coerce(column == sa.func.any(array), sa.Boolean())
 
@@ -176,6 +190,7 @@ class PostgreSQLSql(SqlCompiler):
             return sa.cast(text, sa.Numeric())
         if field_type in (FieldType.INTEGER, FieldType.BOOLEAN):
             return sa.cast(text, COLUMN_TYPES[field_type])
+        # By code point, whatever the locale of the database, as on SQLite.
         return sa.collate(sa.type_coerce(text, sa.Text()), "C")
 
     def open_member(
@@ -213,8 +228,9 @@ class PostgreSQLSql(SqlCompiler):
         document: SqlExpression,
         path: Path,
     ) -> SqlCondition:
+        # The document is parsed for each member that is taken out of it.
         text = document.op("#>>")(_text_array(path))
-        return sa.func.translate(text, constant(".e"), constant("")) == text
+        return text.op("!~", is_comparison=True)(constant("[.e]"))
 
     def list_length(
         self,
@@ -303,6 +319,7 @@ def _number_json(
 ) -> SqlText:
     """Write integral doubles, which are stored as doubles, as integers."""
     integral = sa.and_(
+        # 30.0 is answered as 30.
         sa.func.trunc(column) == column,
         sa.func.abs(column) < sa.literal_column("2::float8 ^ 63"),
     )

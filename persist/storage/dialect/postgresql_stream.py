@@ -6,6 +6,7 @@ from itertools import islice
 from typing import Any, Self
 
 import psycopg
+from psycopg.pq import TransactionStatus
 
 from persist.storage.sql import Row
 
@@ -19,7 +20,8 @@ They may be as large as a body, in each stream that nobody reads.
 class StreamCursor:
     """A cursor that runs one query, whose rows the server sends as they are read.
 
-    Its connection runs nothing else until the cursor is closed, which ends the query.
+    Its connection runs nothing else until the cursor is closed, which ends the query. A
+    transaction that was open before goes on after that.
     """
 
     def __init__(self, connection: psycopg.Connection[Row]) -> None:
@@ -39,6 +41,8 @@ class StreamCursor:
         /,
     ) -> Self:
         """Run a query. Its errors are raised when rows are fetched."""
+        if self._transaction_status is TransactionStatus.INTRANS:
+            self.connection.execute("SAVEPOINT stream")
         rows = self._cursor.stream(
             sql,
             parameters,
@@ -73,6 +77,13 @@ class StreamCursor:
         """End the query."""
         self._rows.close()
         self._cursor.close()
+        # A query that has rows left is cancelled, which is an error of its transaction.
+        if self._transaction_status is TransactionStatus.INERROR:
+            self.connection.execute("ROLLBACK TO SAVEPOINT stream")
+
+    @property
+    def _transaction_status(self) -> TransactionStatus:
+        return self.connection.info.transaction_status
 
 
 def _rows_of(rows: Iterable[Row]) -> Generator[Row]:

@@ -1,14 +1,15 @@
 """SQLite in one file, in WAL mode. A commit is on the disk before it is answered."""
 
 import os
+import re
 import shutil
 import sqlite3
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager, closing, suppress
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path as FilePath
-from typing import cast
+from typing import Any, cast
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import sqlite
@@ -21,7 +22,7 @@ from persist.storage.dialect import (
 )
 from persist.storage.dialect.sqlite_functions import create_functions
 from persist.storage.dialect.sqlite_sql import SqliteSql
-from persist.storage.dialect.turnstile import Turnstile
+from persist.storage.dialect.turnstile import Turnstile, locked
 from persist.storage.durable_files import rename_durably
 from persist.storage.sql import (
     Connection,
@@ -35,12 +36,16 @@ MIGRATION_BUSY_MS = 600_000
 """Milliseconds that DDL waits while another process migrates."""
 
 CACHE_KIB = 8_192
-"""Memory for pages of a connection that passes over much once, or is one of many."""
+"""Page cache of all connections but those of ``LARGE_CACHE_KIB``."""
 
 LARGE_CACHE_KIB = 65_536
-"""Memory for pages of the writer, and of the reader on the event loop."""
+"""Memory for pages of the writers, and of the reader on the event loop.
+
+The transaction that stores what is staged changes pages all over several indexes.
+"""
 
 MMAP_BYTES = 268_435_456
+"""Bytes of the database that a connection maps into memory."""
 
 FULL_DISK_BYTES = 1_048_576
 """Free bytes below which a disk counts as full."""
@@ -60,11 +65,19 @@ SAFE_VERSION = (3, 51, 3)
 POLL_SECONDS = 0.1
 """Seconds between two looks for what other processes have committed."""
 
-INTERRUPT_STEPS = 500
-"""Steps of SQLite's virtual machine between two questions whether to interrupt."""
+CREATED_NAME = re.compile(r'(CREATE (?:TABLE|(?:UNIQUE )?INDEX) )(?:"[^"]+"|\w+)')
+"""The name in the statement that created a table or an index, as SQLite keeps it."""
 
 SYNC_FAILURES = (sqlite3.SQLITE_IOERR_FSYNC, sqlite3.SQLITE_IOERR_DIR_FSYNC)
 """Errors of a COMMIT whose data has been written, but perhaps not to the disk."""
+
+
+# The driver asks every value of a type without an adapter for two methods that it does
+# not have, which takes longer than to store it. Each of these returns its value as it
+# is; functions of Python would take twice the time.
+sqlite3.register_adapter(bool, bool)
+sqlite3.register_adapter(bytes, bytes)
+sqlite3.register_adapter(type(None), dict[None, None]().get)  # which has nothing
 
 
 class Sqlite(SqliteSql):
@@ -72,11 +85,22 @@ class Sqlite(SqliteSql):
 
     name = "sqlite"
     buffers_rows = False
+    # IMMEDIATE takes the lock at once. A transaction that reads first and then wants to
+    # write fails if another has written meanwhile, whatever it waits.
     begin_write = "BEGIN IMMEDIATE"
     begin_group = "BEGIN IMMEDIATE"
     begin_exclusive = "BEGIN IMMEDIATE"
-    mark_long = "SELECT 1"  # the turn is marked
+    session_exclusive = ("", "")
+    begin_unshared = "BEGIN IMMEDIATE"
+    prepare_long = f"PRAGMA cache_size=-{LARGE_CACHE_KIB}"  # the turn is marked
+    prepare_migration = prepare_long
     index_names = "SELECT name FROM sqlite_master WHERE type = 'index' AND tbl_name = ?"
+    table_names = "SELECT name FROM sqlite_master WHERE type = 'table'"
+    # SQLite would change views and triggers with the name that they mention.
+    attached_objects = (
+        "SELECT name FROM sqlite_master"
+        " WHERE type IN ('view', 'trigger') AND instr(lower(sql), ?)"
+    )
     begin_read = "BEGIN"
 
     def __init__(self, file: FilePath) -> None:
@@ -96,12 +120,16 @@ class Sqlite(SqliteSql):
         _create_private(FilePath(self.path))
         connection = sqlite3.connect(
             self.path,
+            # Autocommit: the service begins its transactions itself.
             isolation_level=None,
+            # A connection is opened in one thread, and closed or cancelled in another.
             check_same_thread=False,
+            # Those of many collections and forms of query; the default is 128.
             cached_statements=512,
             timeout=BUSY_SECONDS,
         )
         connection.execute("PRAGMA journal_mode=WAL")
+        # NORMAL would not sync each commit of a write-ahead log.
         connection.execute("PRAGMA synchronous=FULL")
         _allow_cache(connection, CACHE_KIB)
         connection.execute(f"PRAGMA mmap_size={MMAP_BYTES}")
@@ -120,6 +148,7 @@ class Sqlite(SqliteSql):
     def connect_writer(self) -> Connection:
         connection = self._connect()
         _allow_cache(connection, LARGE_CACHE_KIB)
+        # Before anything else is written: see ``commit_outcome``.
         if self._sync_failed:
             try:
                 _overwrite_unsynced(connection)
@@ -138,10 +167,9 @@ class Sqlite(SqliteSql):
     def cancel(self, connection: Connection) -> None:
         cast(sqlite3.Connection, connection).interrupt()
 
-    def open_inline_reader(self, expired: Callable[[], bool]) -> Connection | None:
+    def open_inline_reader(self) -> Connection | None:
         connection = self._connect()
         _allow_cache(connection, LARGE_CACHE_KIB)
-        connection.set_progress_handler(expired, INTERRUPT_STEPS)
         return connection
 
     def open_listener(self) -> Connection:
@@ -151,13 +179,35 @@ class Sqlite(SqliteSql):
         # SQLite notifies nobody when another process has written to the file.
         time.sleep(POLL_SECONDS)
 
-    def engine(self) -> sa.Engine:
-        return sa.create_engine(
-            "sqlite://", creator=self._connect_patiently, poolclass=sa.NullPool
-        )
+    def migration_turn(self) -> AbstractContextManager[None]:
+        return locked(self._lock_file("migration"))
 
-    def _connect_patiently(self) -> sqlite3.Connection:
+    def building_turn(self) -> AbstractContextManager[None]:
+        return locked(self._lock_file("building"), shared=True)
+
+    @contextmanager
+    def sweeping_turn(self) -> Iterator[bool]:
+        try:
+            with locked(self._lock_file("building"), wait=False):
+                yield True
+        except BlockingIOError:
+            yield False
+
+    def _lock_file(self, suffix: str) -> FilePath:
+        """Return the path of a lock file."""
+        path = FilePath(self.path)
+        return path.with_name(f"{path.name}-{suffix}")
+
+    def engine(self, connection: Connection | None = None) -> sa.Engine:
+        def connect() -> Any:
+            return connection or self._connect_for_migration()
+
+        return sa.create_engine("sqlite://", creator=connect, poolclass=sa.NullPool)
+
+    def _connect_for_migration(self) -> sqlite3.Connection:
         connection = self._connect()
+        # A start that migrates may take minutes, and others wait for it rather than
+        # fail.
         connection.execute(f"PRAGMA busy_timeout={MIGRATION_BUSY_MS}")
         return connection
 
@@ -173,6 +223,35 @@ class Sqlite(SqliteSql):
 
     def in_transaction(self, connection: Connection) -> bool:
         return cast(sqlite3.Connection, connection).in_transaction
+
+    def lock_table(self, cursor: Cursor, table: str) -> None:
+        pass  # the transaction has locked the whole file
+
+    def create_empty_copy(self, cursor: Cursor, table: str, name: str) -> None:
+        found = cursor.execute(
+            "SELECT sql FROM sqlite_master WHERE type = 'table' AND name = ?", (table,)
+        ).fetchall()
+        cursor.execute(CREATED_NAME.sub(rf"\g<1>{name}", found[0][0], count=1))
+
+    def rename_index(self, cursor: Cursor, name: str, new_name: str) -> None:
+        found = cursor.execute(
+            "SELECT sql FROM sqlite_master WHERE type = 'index' AND name = ?", (name,)
+        ).fetchall()
+        renamed = CREATED_NAME.sub(rf'\g<1>"{new_name}"', found[0][0], count=1)
+        # SQLite has no statement for it. It reads the schema again when the table is
+        # renamed.
+        cursor.execute("PRAGMA writable_schema=ON")
+        try:
+            cursor.execute(
+                "UPDATE sqlite_master SET name = ?, sql = ?"
+                " WHERE type = 'index' AND name = ?",
+                (new_name, renamed, name),
+            )
+        finally:
+            cursor.execute("PRAGMA writable_schema=OFF")
+
+    def wait_for_reads(self, connection: Connection, seconds: float) -> bool:
+        return True  # what a reader sees of the tables is as old as their rows
 
     # The database as a whole
 
@@ -234,6 +313,7 @@ class Sqlite(SqliteSql):
             raise BackupFailed(f"{file} exists already")
         if not self.exists():
             raise BackupFailed(f"there is no {self.path}")
+        # A copy that was cut short must not look like a backup.
         part = file.with_name(f"{file.name}.part")
         if not file.parent.is_dir():
             raise BackupFailed(f"there is no folder {file.parent}; create it first")
@@ -252,6 +332,7 @@ class Sqlite(SqliteSql):
             closing(_opened_copy(part)) as target,
         ):
             _copy(source, target, part)
+            # A damaged page is copied as it is.
             found = target.execute("PRAGMA quick_check(1)").fetchone()[0]
             if found != "ok":
                 raise BackupFailed(
@@ -278,6 +359,8 @@ class Sqlite(SqliteSql):
             return Failure.BUG
         if not isinstance(error, sqlite3.DatabaseError):
             return Failure.BUG
+        # Another release has changed the tables since this process prepared its
+        # statements.
         if message.startswith(("no such table", "no such column", "table ")):
             return Failure.STALE
         return Failure.BUSY if message == "database is locked" else Failure.UNAVAILABLE
@@ -296,6 +379,8 @@ class Sqlite(SqliteSql):
         self._sync_failed = True
         with closing(self.connect_writer()) as connection:
             head = connection.execute("SELECT seq FROM journal_head").fetchall()[0][0]
+        # Only one process writes at a time, and the turn has not ended: nobody else has
+        # taken these numbers.
         if last_seq and head >= last_seq:
             return CommitOutcome.STORED
         return CommitOutcome.NOT_STORED
@@ -341,6 +426,7 @@ def _create_private(file: FilePath) -> None:
     SQLite gives the files next to a database the permissions of the database.
     """
     if not file.exists():
+        # Another process may be faster. A missing folder is SQLite's to report.
         with suppress(FileExistsError, FileNotFoundError):
             os.close(os.open(file, os.O_CREAT | os.O_EXCL, 0o600))
 

@@ -5,6 +5,7 @@ import sqlite3
 from collections.abc import Callable
 from typing import Any
 
+from persist.domain.calculation import calculate
 from persist.domain.case_folding import fold
 from persist.domain.comparable import (
     date_time_form,
@@ -12,21 +13,25 @@ from persist.domain.comparable import (
     duration_form,
     time_form,
 )
-from persist.domain.record import canonical_text, dumps
+from persist.domain.record import canonical_json_text, json_text, parse_data
 
 
 def _canonical_json(text: str | None) -> str | None:
     if text is None or text[0] not in "{[":
         return text
-    return canonical_text(json.loads(text))
+    value = parse_data(text)
+    return canonical_json_text(value, len(text))
 
 
 def _member(text: str | None, name: str) -> str | None:
     """Return a member of an object as JSON text; None of anything else."""
-    value = None if text is None else json.loads(text)
-    if not isinstance(value, dict) or name not in value:
+    if text is None or text[0] != "{":
         return None
-    return dumps(value[name])
+    value = parse_data(text)
+    if name not in value:
+        return None
+    member = value[name]
+    return json_text(member, len(text))
 
 
 def _json_number(value: float | None) -> str:
@@ -51,5 +56,21 @@ FUNCTIONS: dict[str, Callable[[Any], str | None]] = {
 def create_functions(connection: sqlite3.Connection) -> None:
     """Create the functions for a connection."""
     for name, function in FUNCTIONS.items():
-        connection.create_function(name, 1, function, deterministic=True)
-    connection.create_function("persist_member", 2, _member, deterministic=True)
+        connection.create_function(
+            name,
+            1,
+            function,
+            deterministic=True,
+        )
+    connection.create_function(
+        "persist_member",
+        2,
+        _member,
+        deterministic=True,
+    )
+    connection.create_function(
+        "persist_calculate",
+        3,
+        calculate,
+        deterministic=True,
+    )

@@ -49,8 +49,11 @@ class SqliteSql(SqlCompiler):
         return lambda cursor, rows: cursor.executemany(insert, rows)
 
     def table_writer(self, table: sa.Table) -> TableWriter:
+        # Setting a key to what it is would have its index written again.
         assignments = ", ".join(
-            f"{quoted_name(column.name)} = ?" for column in table.columns
+            f"{quoted_name(column.name)} = ?"
+            for column in table.columns
+            if not column.primary_key
         )
         key = " AND ".join(f"{name} = ?" for name in KEY_COLUMNS)
         return TableWriter(
@@ -98,6 +101,7 @@ class SqliteSql(SqlCompiler):
         column: SqlExpression,
         name: str,
     ) -> SqlCondition:
+        # One parameter, whatever their number: the statement is compiled once.
         values = self.listed_texts(name)
         return sa.type_coerce(column.in_(sa.select(values.c.value)), sa.Boolean())
 
@@ -120,6 +124,7 @@ class SqliteSql(SqlCompiler):
             return _boolean_json(column)
         if field_type is FieldType.INTEGER and not column.nullable:
             return sa.type_coerce(column, sa.Text())
+        # A document is JSON already.
         return sa.func.coalesce(column, sa.literal_column("'null'"))
 
     def concatenate(self, *parts: str | SqlText) -> SqlText:
@@ -213,6 +218,7 @@ class SqliteSql(SqlCompiler):
         text: SqlExpression,
         part: SqlExpression,
     ) -> SqlCondition:
+        # LIKE ignores the case of ASCII letters, and gives % and _ a meaning.
         beginning = sa.func.substr(text, 1, sa.func.length(part))
         return sa.type_coerce(beginning == part, sa.Boolean())
 
@@ -221,6 +227,8 @@ class SqliteSql(SqlCompiler):
         text: SqlExpression,
         part: SqlExpression,
     ) -> SqlCondition:
+        # Where the text is shorter, the start is negative, which substr counts from the
+        # end: hence the comparison of lengths.
         surplus = sa.func.length(text) - sa.func.length(part)
         ending = sa.func.substr(text, surplus + 1)
         return sa.and_(sa.func.length(text) >= sa.func.length(part), ending == part)

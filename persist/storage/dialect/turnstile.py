@@ -31,6 +31,7 @@ class Turnstile:
         self._thread_room = threading.Lock()
 
     def __enter__(self) -> None:
+        # flock belongs to the open file, which all threads of the process share.
         with self._thread_entrance:
             self._thread_room.acquire()
         try:
@@ -46,6 +47,8 @@ class Turnstile:
             self._room = _open(self._room_path)
         fcntl.flock(self._entrance, fcntl.LOCK_EX)
         try:
+            # At the entrance until the room is free: whoever leaves the room waits
+            # behind.
             fcntl.flock(self._room, fcntl.LOCK_EX)
         finally:
             fcntl.flock(self._entrance, fcntl.LOCK_UN)
@@ -72,6 +75,7 @@ class Turnstile:
 
     def long_turn_runs(self) -> bool:
         """Return whether a long turn keeps others waiting."""
+        # Nearly always: no lock is needed for that.
         if not self._room_path.exists() or not self._room_path.stat().st_size:
             return False
         with self._room_path.open("rb") as room:
@@ -80,6 +84,22 @@ class Turnstile:
             except BlockingIOError:
                 return True
             return False  # its process was killed
+
+
+@contextmanager
+def locked(path: Path, *, shared: bool = False, wait: bool = True) -> Iterator[None]:
+    """Keep a lock file locked for a block. The kernel releases it if the process
+    ends.
+
+    Without ``wait``, raises ``BlockingIOError`` if another has it.
+    """
+    kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+    file = _open(path)
+    try:
+        fcntl.flock(file, kind if wait else kind | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(file)
 
 
 def _open(path: Path) -> int:

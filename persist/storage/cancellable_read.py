@@ -1,5 +1,5 @@
-"""Attended reads: a read in a thread that ends when its caller goes, or when it takes
-too long."""
+"""Cancellable reads: a read in a thread that another thread can end, because its client
+left or because it takes too long."""
 
 import threading
 from collections.abc import Callable
@@ -15,11 +15,11 @@ class Cancelled(Exception):
     """The read was cancelled: its client left, or it took too long."""
 
 
-class AttendedRead(Generic[Result]):
+class CancellableRead(Generic[Result]):
     """A read that another thread can cancel."""
 
     def __init__(
-        self, dialect: Dialect, run: Callable[["AttendedRead[Any]"], Result]
+        self, dialect: Dialect, run: Callable[["CancellableRead[Any]"], Result]
     ) -> None:
         self._dialect = dialect
         self._run = run

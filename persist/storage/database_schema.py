@@ -12,15 +12,17 @@ from persist.storage.class_comparison import (
     ClassChanges,
     class_changes,
     compare,
-    take_over,
+    update_indexes,
 )
 from persist.storage.dialect import Dialect
+from persist.storage.exclusive import exclusive_connection, exclusive_transaction
 from persist.storage.layout import layout_of
 from persist.storage.migrator import (
     Pending,
     migrate,
     pending,
     run_steps,
+    staging_connection,
 )
 from persist.storage.progress import OnProgress, ignore_progress
 from persist.storage.table_upgrades import (
@@ -28,7 +30,10 @@ from persist.storage.table_upgrades import (
     seal_journal,
     summarize_snapshots,
 )
-from persist.storage.table_versions import exclusive, record_version, stored_version
+from persist.storage.table_versions import (
+    record_version,
+    stored_version,
+)
 from persist.storage.tables import (
     DEFINITIONS,
     JOURNAL_FIRST,
@@ -85,9 +90,10 @@ def _created(
 ) -> list[Pending]:
     engine = dialect.engine()
     try:
-        with exclusive(engine, dialect) as connection:
+        with exclusive_connection(engine, dialect) as connection:
             _create(connection, dialect, types)
-            found = _taken_over(connection, dialect, types)
+            found = _update_indexes(connection, dialect, types)
+            # Raised inside, so that it is rolled back.
             if found and not auto_migrate:
                 raise SchemaMismatch(f"{'; '.join(found)}; run `persist migrate`")
             return pending(connection, dialect, types)
@@ -102,15 +108,15 @@ def rehearse(dialect: Dialect, types: Iterable[EntityType]) -> list[str]:
     ``SchemaMismatch`` and ``MigrationStopped``.
     """
     types = list(types)
-    engine = dialect.engine()
-    try:
-        with exclusive(engine, dialect, end="ROLLBACK") as connection:
-            _create(connection, dialect, types)
-            found = _taken_over(connection, dialect, types)
-            run_steps(connection, dialect, pending(connection, dialect, types))
-            return found
-    finally:
-        engine.dispose()
+    with (
+        staging_connection(dialect) as (staging, connection),
+        exclusive_transaction(connection, dialect, end="ROLLBACK"),
+    ):
+        _create(connection, dialect, types)
+        found = _update_indexes(connection, dialect, types)
+        # In one transaction, because nothing of it may stay.
+        run_steps(connection, staging, pending(connection, dialect, types))
+    return found
 
 
 def _create(
@@ -128,10 +134,10 @@ def _create(
     connection.execute(sa.update(JOURNAL_HEAD).values(seq=JOURNAL_HEAD.c.seq))
 
 
-def _taken_over(
+def _update_indexes(
     connection: sa.Connection, dialect: Dialect, types: list[EntityType]
 ) -> list[str]:
-    """Compare each class with its recorded version and take over what needs none.
+    """Compare each class with its recorded version and update indexes.
 
     Returns a sentence for each index that was created or dropped. Raises
     ``SchemaMismatch`` for every other difference.
@@ -142,7 +148,7 @@ def _taken_over(
     if faults:
         raise SchemaMismatch("\n".join(faults))
     for comparison in comparisons:
-        take_over(connection, comparison)
+        update_indexes(connection, comparison)
     return [text for each in comparisons for text in each.differences()]
 
 
@@ -204,7 +210,7 @@ def ahead(dialect: Dialect, types: Iterable[EntityType]) -> dict[str, str]:
     """Return a sentence for each table that a newer release has migrated."""
     engine = dialect.engine()
     with engine.connect() as connection:
-        if not sa.inspect(connection).has_table("definitions"):
+        if not sa.inspect(connection).has_table(DEFINITIONS.name):
             return {}
         versions = [
             (entity_type, stored_version(connection, entity_type.name) or 0)
@@ -222,7 +228,7 @@ def due(dialect: Dialect, types: Iterable[EntityType]) -> list[Pending]:
     engine = dialect.engine()
     try:
         with engine.connect() as connection:
-            if not sa.inspect(connection).has_table("definitions"):
+            if not sa.inspect(connection).has_table(DEFINITIONS.name):
                 return []
             return pending(connection, dialect, types)
     finally:
@@ -245,12 +251,12 @@ def drift(dialect: Dialect, types: Iterable[EntityType]) -> list[str]:
         )
         differences = compare_metadata(context, expected)
     engine.dispose()
-    return [_words(difference) for difference in differences]
+    return [_described(difference) for difference in differences]
 
 
-def _words(difference: object) -> str:
+def _described(difference: object) -> str:
     if isinstance(difference, list):
-        return "; ".join(_words(part) for part in difference)
+        return "; ".join(_described(part) for part in difference)
     if not isinstance(difference, tuple):
         return str(difference)
     kind, *rest = difference

@@ -1,4 +1,4 @@
-"""Prices: what the assertions of one schema cost, in visits (``budget``).
+"""Assertion costs: what the assertions of one schema cost, in visits (``budget``).
 
 An assertion is one visit, unless the engine goes through characters, digits or names
 for it.
@@ -14,6 +14,7 @@ from persist.entity_types.json_schema.budget import (
     BudgetExceeded,
     CostBudget,
 )
+from persist.entity_types.json_schema.dialects import MEANINGFUL
 from persist.entity_types.json_schema.engine import FORMATS, weight
 
 VISITS_PER_REGEX_CHARACTER = 4
@@ -34,7 +35,7 @@ STATES_PER_VISIT = 16
 """Steps of a pattern, one state for one character, that make up a visit."""
 
 _BOUNDS = ("maximum", "minimum", "exclusiveMaximum", "exclusiveMinimum")
-OF_VARYING_PRICE = frozenset(("pattern", "format", "multipleOf", "uniqueItems"))
+OF_VARYING_COST = frozenset(("pattern", "format", "multipleOf", "uniqueItems"))
 """Assertions whose cost depends on the value."""
 
 
@@ -72,26 +73,26 @@ def _spend_on_text(
     budget.spend(visits)
 
 
-def price_of(schema: Mapping[str, Any]) -> int:
+def cost_of_assertions(schema: Mapping[str, Any]) -> int:
     """Return the visits of validating a small value against assertions."""
     required = len(schema.get("required", ()))
-    price = 1 + len(schema) + (required >> 4)
+    cost = 1 + len(schema.keys() & MEANINGFUL) + (required >> 4)
     dependent = schema.get("dependentRequired", {})
     dependent_names = sum(map(len, dependent.values()))
-    price += dependent_names >> 2
-    price += _price_of_constants(schema)
+    cost += dependent_names >> 2
+    cost += _cost_of_constants(schema)
     if schema.get("format") == "regex":
-        price += VISITS_PER_REGEX_CHARACTER
+        cost += VISITS_PER_REGEX_CHARACTER
     if schema.get("format") in FORMATS:
-        price += VISITS_PER_OWN_FORMAT
+        cost += VISITS_PER_OWN_FORMAT
     divisor = schema.get("multipleOf")
     if isinstance(divisor, float):
         _, exponent = frexp(divisor)
-        price += 32 + abs(exponent)
-    return price
+        cost += 32 + abs(exponent)
+    return cost
 
 
-def price_of_double(number: float) -> int:
+def cost_of_double(number: float) -> int:
     """Return the visits of comparing a double with another number, which the engine
     does with all digits of both."""
     _, exponent = frexp(number)
@@ -112,13 +113,13 @@ def count_numbers(schema: Mapping[str, Any]) -> int:
     return count
 
 
-def _price_of_constants(schema: Mapping[str, Any]) -> int:
+def _cost_of_constants(schema: Mapping[str, Any]) -> int:
     """Return the visits of comparing a value with ``enum`` and ``const``."""
     doubles = 0
     deep: list[Any] = []
     for option in (*schema.get("enum", ()), schema.get("const")):
         if isinstance(option, float):
-            doubles += price_of_double(option)
+            doubles += cost_of_double(option)
         elif isinstance(option, dict | list):
             deep.append(option)
     if not deep:

@@ -10,7 +10,6 @@ import asyncio
 import logging
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,20 +18,24 @@ from persist.domain.change import SERVICE_ORIGIN
 from persist.domain.errors import PersistError, Unavailable
 from persist.domain.strict_json import parse
 from persist.entity_types.definition import normal_form
-from persist.entity_types.from_schema import admit_definition
+from persist.entity_types.from_schema import (
+    admit_definition,
+    check_commands,
+    from_schema,
+)
 from persist.storage.catalog import Stale
 from persist.storage.database import Database
-from persist.storage.registration import Registration
+from persist.storage.registration import Registration, check_name
 from persist.storage.registration_plan import Action, Source
-from persist.storage.staging import Staging
 from persist.storage.writer import Isolation
 
 logger = logging.getLogger(__name__)
 
 INTERVAL_SECONDS = 1.0
-"""Between two looks at the folder."""
+"""Seconds between two looks at the folder."""
 
 MAX_FILE_BYTES = 1_048_576
+"""Bytes that a definition file may have."""
 
 ATTEMPTS = 20
 """How often a file is tried again because others changed its entity type meanwhile."""
@@ -105,7 +108,10 @@ def check_folder(folder: Path, *, required: bool = False) -> dict[str, str]:
     faults = dict(found.faults)
     for file in found.registrable:
         try:
-            admit_definition(normal_form(file.definition))
+            check_name(file.name)
+            admitted = admit_definition(normal_form(file.definition))
+            check_commands(admitted)
+            from_schema(file.name, 1, admitted.definition, schemas=admitted.schemas)
         except Exception as error:  # noqa: BLE001 - any error is the result of a check
             faults[file.path.name] = _report(error)
     return faults
@@ -192,7 +198,7 @@ class DefinitionFiles:
     async def _apply(self, file: DefinitionFile) -> None:
         for _ in range(ATTEMPTS):
             try:
-                with closing(Staging(self._database.dialect)) as staging:
+                async with self._registration.staging() as staging:
                     prepared = await self._registration.prepare(
                         file.name, file.definition, Source.FILE, staging, SERVICE_ORIGIN
                     )
@@ -227,7 +233,7 @@ def _read(path: Path, state: State) -> DefinitionFile:
 
 def _content(path: Path) -> bytes:
     if not path.is_file():  # to open a pipe would wait for a writer
-        raise OSError("it is no file")
+        raise OSError("it is not a file")
     with path.open("rb") as file:
         content = file.read(MAX_FILE_BYTES + 1)
     if len(content) > MAX_FILE_BYTES:
@@ -262,7 +268,9 @@ def _report(error: Exception) -> str:
     is_readable = isinstance(error, PersistError | OSError)
     text = str(error) if is_readable else repr(error)
     locations = "; ".join(
-        f"{location} {detail}" for location, detail in errors[:REPORTED_FAULTS]
+        f"{location} {detail}"
+        for location, detail in errors[:REPORTED_FAULTS]
+        if location
     )
     if locations in text:
         return text

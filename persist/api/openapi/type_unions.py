@@ -5,8 +5,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from persist.api.openapi.shared import Json
-from persist.domain.record import INT64_BOUNDS
+from persist.domain.record import INT64_BOUNDS, Json
 
 NOTHING: Json = {"not": {}}
 """The schema ``false``: no value fits."""

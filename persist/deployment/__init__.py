@@ -1,4 +1,5 @@
-"""Deployment: the typed entities of the current folder."""
+"""Deployment: what the current folder has for the engine. Here its typed entities, in
+``definition_files`` its registered types."""
 
 import importlib
 import sys
@@ -34,15 +35,6 @@ def entity_types(settings: Settings) -> list[EntityType]:
     if "models" in settings.model_fields_set:
         return load_models(settings.models)
     return load_models(DEFAULT_MODELS) if _has_default_models() else []
-
-
-def forget_current_folder() -> None:
-    """Remove the current folder from the import path.
-
-    A process that is started inherits the path, and must import the engine first.
-    """
-    with suppress(ValueError):
-        sys.path.remove(str(Path.cwd()))
 
 
 class _DeploymentFinder:

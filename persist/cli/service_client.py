@@ -5,8 +5,7 @@ from typing import Any
 
 from persist.client import Client, Problem
 from persist.client.calls import NDJSON, Call, json_call, path_of, query_of
-
-Json = dict[str, Any]
+from persist.domain.record import Json
 
 
 class ServiceClient:
