@@ -11,7 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from persist.domain.change import Operation
-from persist.domain.field import DELETION, STORED_ENVELOPE, Field, FieldType
+from persist.domain.field import DELETION, STORED_ENVELOPE, Field, FieldType, Path
 from persist.domain.query import Query
 from persist.storage.dialect.columns import DOCUMENT
 from persist.storage.record_source import RecordSource
@@ -35,6 +35,15 @@ class PastSource(RecordSource):
     def conditions(self) -> list[SqlCondition]:
         """Leave out what was erased."""
         return [*super().conditions(), self.table.c.data.is_not(None)]
+
+    def open_member(
+        self,
+        document: SqlExpression,
+        path: Path,
+        kind: FieldType,
+    ) -> SqlExpression:
+        """Return a member without a test of its type: the guard of its key has it."""
+        return self.dialect.member(document, path, kind)
 
     def guard(
         self,
@@ -100,10 +109,10 @@ def past_records(present: RecordSource) -> PastRecords:
         change.seq <= AS_OF,
         exists,
     )
-    at_once = sa.select().where(
-        change.seq.in_(_last_seqs(name)),
-        sa.not_(is_deletion),
-    )
+    last = _last_seqs(name).subquery("last")
+    # Joined, because PostgreSQL expects few rows of an IN and looks each of them up.
+    joined = CHANGE.join(last, change.seq == last.c.seq)
+    at_once = sa.select().select_from(joined).where(sa.not_(is_deletion))
     # SQLite takes another index where this one could be used for the collection.
     erased = sa.select().where(
         change.collection.concat(constant("")) == name,
@@ -249,14 +258,14 @@ def _is_last() -> SqlCondition:
 
 def _last_seqs(collection: SqlExpression) -> sa.Select[Any]:
     """Return the last change of every record, which is found in one pass."""
-    table = JOURNAL.alias("last")
-    last = table.c
+    table = JOURNAL.alias("until")
+    until = table.c
     return (
-        sa.select(sa.func.max(last.seq))
+        sa.select(sa.func.max(until.seq).label("seq"))
         .where(
-            last.collection == collection,
-            last.workspace == sa.bindparam("workspace"),
-            last.seq <= AS_OF,
+            until.collection == collection,
+            until.workspace == sa.bindparam("workspace"),
+            until.seq <= AS_OF,
         )
-        .group_by(last.id)
+        .group_by(until.id)
     )

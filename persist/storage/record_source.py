@@ -66,6 +66,15 @@ class RecordSource:
         kind = _kind(field, compared_as) or FieldType.STRING
         if kind is FieldType.INTEGER:
             kind = FieldType.NUMBER  # elsewhere it may have a fraction
+        return self.open_member(document, path, kind)
+
+    def open_member(
+        self,
+        document: SqlExpression,
+        path: Path,
+        kind: FieldType,
+    ) -> SqlExpression:
+        """Return a member of any type as one of them; null if it has another."""
         return self.dialect.open_member(document, path, kind)
 
     def key(
