@@ -25,12 +25,12 @@ from persist.domain.record import Json
 from persist.domain.workspace import DEFAULT
 from persist.storage.database import Database
 from persist.storage.layout import Layout
-from persist.storage.migrator import step_statements
 from persist.storage.reader import LAST_ID, Reader
 from persist.storage.restore import Restore, RestoreRequest
 from persist.storage.restore_writer import OnConflict
 from persist.storage.result_size import fitting, of_reports
 from persist.storage.staging import Staging
+from persist.storage.table_step import step_statements
 from persist.storage.writer import Isolation
 
 MigrationId = Annotated[str, Path(alias="id")]

@@ -19,7 +19,7 @@ from persist.domain.workspace import DEFAULT, Workspaces, check_in_workspace
 from persist.storage.catalog import Catalog, Stale
 from persist.storage.definitions import Definitions
 from persist.storage.layout import Layout, layout_of
-from persist.storage.migrator import record_run
+from persist.storage.migration_runs import record_run
 from persist.storage.record_migration import RecordFailures, bring_forward
 from persist.storage.restore_target import RestoreTarget, Steps, TargetFinder
 from persist.storage.restore_writer import (
