@@ -76,7 +76,7 @@ class BrowserPolicy:
         is_reading = request.method in ("GET", "HEAD")
         if not is_reading or not request.prefers(HTML):
             return None
-        location = request.address(self._landing_page).encode()
+        location = request.url_path(self._landing_page).encode()
         return Response(303, b"", [(b"location", location), VARY_ACCEPT])
 
     def _preflight(self, request: Request) -> Response | None:

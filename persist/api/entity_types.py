@@ -137,7 +137,7 @@ class EntityTypeRoutes:
                 _check(precondition, name, prepared.plan.current)
                 return prepared.run(work)
 
-            location = request.address(f"/entity-types/{name}")
+            location = request.url_path(f"/entity-types/{name}")
             write = Write(
                 parse=parse,
                 run=run,

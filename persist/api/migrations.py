@@ -177,7 +177,7 @@ class MigrationRoutes:
                     write.isolation = Isolation.EXCLUSIVE
 
             def render(report: Json) -> Response:
-                location = request.address(f"/migrations/{report['id']}")
+                location = request.url_path(f"/migrations/{report['id']}")
                 header = (b"location", location.encode())
                 return json_response(
                     report,

@@ -33,7 +33,7 @@ def page_response(
     headers = [JSON]
     if cursor is not None:
         link = (
-            f'<{next_link(request.address(path), request.query, cursor)}>; rel="next"'
+            f'<{next_link(request.url_path(path), request.query, cursor)}>; rel="next"'
         )
         headers.append((b"link", link.encode()))
     return Response(200, text.encode(), headers)

@@ -68,7 +68,7 @@ class RecordWrites:
         dry_run = dry_run_of(request.query)
         body = await request.body()
         record_id = new_id()
-        location = request.address(f"{target.path}/{record_id}")
+        location = request.url_path(f"{target.path}/{record_id}")
         return await self._perform(
             target,
             request,
@@ -268,7 +268,7 @@ def _characters(value: object) -> int:
 
 def _written_response(written: Written, target: Target, request: Request) -> Response:
     if written.created:
-        location = request.address(target.record_path)
+        location = request.url_path(target.record_path)
         return created_response(target.type, written.record, location)
     response = record_response(target.type, written.record)
     if written.merged:

@@ -243,14 +243,14 @@ class Request:
         value = self.headers.get(name)
         return None if value is None else value.decode("latin-1")
 
-    def address(self, path: str) -> str:
-        """Return the address under which a client reaches a path: a proxy may strip a
-        prefix."""
+    def url_path(self, path: str) -> str:
+        """Return the path of a URL by which a client reaches ``path``: with the prefix
+        that a proxy strips."""
         return self._policy.root_path + path
 
     @property
     def instance(self) -> str:
-        """The request's own address, for problems."""
+        """The request's own path, percent-encoded, for problems."""
         return quote(self.path, safe="/:@!$&'()*+,;=~")
 
     async def body(self, accepted: Sequence[str] = JSON_TYPES) -> bytes:

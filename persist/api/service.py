@@ -12,6 +12,7 @@ from persist.api.gateway import MAX_TARGET_BYTES
 from persist.api.in_flight import InFlightLimiter
 from persist.api.openapi import document_chunks
 from persist.api.problems import catalogue, status_of
+from persist.api.query_filters import MAX_CONDITIONS
 from persist.api.rendering import in_thread
 from persist.api.requests import Limits
 from persist.api.transactions.operations import MAX_OPERATIONS
@@ -22,6 +23,7 @@ from persist.domain.patch import MAX_OPERATIONS as MAX_PATCH_OPERATIONS
 from persist.domain.query_values import MAX_SEARCHED_CHARACTERS
 from persist.domain.record import Json
 from persist.domain.strict_json import MAX_DEPTH
+from persist.domain.undo import MAX_CHANGES
 from persist.storage.database import Database
 from persist.storage.result_size import PAGE_CHARACTERS
 
@@ -49,6 +51,9 @@ def described_limits(
         "affected": selective_invoke.MAX_AFFECTED,
         "patch_operations": MAX_PATCH_OPERATIONS,
         "transaction_operations": MAX_OPERATIONS,
+        "undone_changes": MAX_CHANGES,
+        "conditions": MAX_CONDITIONS,
+        "sort_keys": query_params.MAX_SORT_KEYS,
         "searched_characters": MAX_SEARCHED_CHARACTERS,
         "wait_seconds": query_params.MAX_WAIT_SECONDS,
         "connections": limiter.connections.limit,
@@ -171,7 +176,7 @@ class ServiceRoutes:
             title=f"Persist: {entity_type.name}",
             access=request.access,
             workspaces=self._database.catalog.workspaces,
-            server=request.address("") or "/",
+            server=request.url_path("") or "/",
         )
         return _json_of(await in_thread(lambda: list(chunks)))
 

@@ -123,7 +123,7 @@ def _cookie(
     request: Request, http: fastapi.Request, value: str, seconds: int
 ) -> tuple[bytes, bytes]:
     """Return the header that sets the cookie (RFC 6265)."""
-    path = request.address("") or "/"
+    path = request.url_path("") or "/"
     parts = [f"{COOKIE}={value}", f"Max-Age={seconds}", f"Path={path}"]
     parts += ["HttpOnly", "SameSite=Strict"]
     if scheme_of(request, http.scope) == "https":

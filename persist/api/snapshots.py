@@ -103,7 +103,7 @@ def _keep(
         return prepared.manifest
 
     def render(manifest: Manifest) -> Response:
-        location = request.address(f"/snapshots/{manifest['id']}")
+        location = request.url_path(f"/snapshots/{manifest['id']}")
         headers = [(b"location", location.encode())]
         return json_response(manifest, 201, headers)
 

@@ -86,7 +86,7 @@ class WorkspaceRoutes:
                 work, catalog, workspace, collections
             ), sorted(collections)
 
-        location = request.address(f"/workspaces/{workspace}").encode()
+        location = request.url_path(f"/workspaces/{workspace}").encode()
 
         def render(declared: tuple[bool, list[str]]) -> Response:
             created, collections = declared

@@ -114,7 +114,8 @@ def _check_declaration(declared: Declaration) -> None:
         raise Refused(
             "@entity",
             Refusal(
-                f"schema_version={version!r} is no version", "write 1, 2, 3 and so on"
+                f"schema_version={version!r} is not a version",
+                "write 1, 2, 3 and so on",
             ),
         )
     if not isinstance(declared.plan, MigrationPlan | None):
@@ -193,7 +194,7 @@ def _groups(given: object, flag: str) -> list[Paths]:
         raise Refused(
             f"@entity, {argument}={given!r}",
             Refusal(
-                "it is no list of fields or groups of fields",
+                "it is not a list of fields or groups of fields",
                 f'write {argument}=["a", ["b", "c"]]',
             ),
         )
@@ -217,7 +218,7 @@ def _check_indexed(fields: Mapping[str, Field], name: Any, flag: str) -> None:
         raise Refused(
             member,
             Refusal(
-                f"{problem}: it is no single value of one type",
+                f"{problem}: it is not a single value of one type",
                 "take it out, or give the field the type of a single value",
             ),
         )

@@ -32,7 +32,7 @@ COMMAND_FEATURES: dict[str, Refusal] = {
     ),
     "set": Refusal("every collection has a command set already", "write another name"),
     "when=5": Refusal(
-        "its guard is no function of a record that returns True or False",
+        "its guard is not a function of a record that returns True or False",
         "write when=lambda record: ...",
     ),
     "otherwise=5": Refusal(
@@ -162,7 +162,7 @@ def _check_field(info: FieldInfo) -> None:
             raise Refused(
                 "",
                 Refusal(
-                    f"{argument}= is refused: a parameter is no field of the record",
+                    f"{argument}= is refused: a parameter is not a field of the record",
                     "take it out; the member has the name of the parameter",
                 ),
             )

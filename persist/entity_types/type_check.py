@@ -148,7 +148,7 @@ def _check_values(values: Iterable[object]) -> None:
             raise Refused(
                 "",
                 Refusal(
-                    f"{plain!r} is no single value of JSON",
+                    f"{plain!r} is not a single JSON value",
                     "write members of text, numbers or booleans",
                 ),
             )

@@ -188,7 +188,7 @@ REFUSED = {
     ),
     "an index over a list": (
         "a: list[int] = Field(index=True)",
-        "field a: it cannot have an index: it is no single value of one type",
+        "field a: it cannot have an index: it is not a single value of one type",
     ),
     "a unique union": (
         "a: int | str = Field(unique=True)",
@@ -205,7 +205,7 @@ REFUSED = {
     ),
     "a group that is text": (
         '@entity("things", unique="note")\nclass Thing(SQLModel):\n    note: str',
-        "it is no list of fields",
+        "it is not a list of fields",
     ),
     "a default that does not fit": (
         'a: int = "x"',
@@ -286,7 +286,7 @@ REFUSED = {
     ),
     "a version that is text": (
         '@entity("things", schema_version="2")\nclass Thing(SQLModel):\n    a: int',
-        "schema_version='2' is no version",
+        "schema_version='2' is not a version",
     ),
     "a default that is no JSON": (
         'f: float = float("nan")',

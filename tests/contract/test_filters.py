@@ -410,11 +410,14 @@ def test_what_a_filter_cannot_say_is_refused_by_name(text: str, part: str) -> No
         ("data.severity * 2 == null", "== takes numbers, not null"),
         ("data.severity * 2 in ['x']", '== takes numbers, not the string "x"'),
         ("data.price % 2 == 0", "% takes whole numbers"),
-        ("data.severity == 1 / 0", "1 / 0 is no number that can be stored"),
+        ("data.severity == 1 / 0", "1 / 0 is not a number that can be stored"),
         ("data.severity + 1", "size() and arithmetic are compared with a number"),
         ("data.severity" + " + 1" * 9 + " > 0", "nests at most 8 deep"),
         (f"-data.severity in {list(range(101))}", "at most 100 literals"),
-        ("9223372036854775807 + 1 > data.severity", "is no number that can be stored"),
+        (
+            "9223372036854775807 + 1 > data.severity",
+            "is not a number that can be stored",
+        ),
     ],
 )
 def test_arithmetic_takes_numbers_only(text: str, reason: str) -> None:

@@ -252,14 +252,14 @@ def _calculated(
     value = calculate(function.value, *values)
     if value is None:
         text = f"{left.value} {SYMBOLS[function]} {right.value}"
-        raise CompileError(f"{text} is no number that can be stored", position)
+        raise CompileError(f"{text} is not a number that can be stored", position)
     return _constant(value, position, repr(value) if kind is FieldType.NUMBER else "")
 
 
 def number_type(function: Function, operand: Operand, position: int) -> FieldType:
     """Return as which type an operand is calculated with: integer or number.
 
-    Raises ``CompileError`` for an operand that is no number.
+    Raises ``CompileError`` for an operand that is not a number.
     """
     match operand:
         case Length():

@@ -1,8 +1,8 @@
 """Turnstile: processes that write to one SQLite file take turns.
 
 SQLite's own busy handler sleeps up to 100 ms while the process that holds the lock
-takes it again. Here a process that waits holds the entrance, and the one that has just
-written has to queue behind it. The kernel wakes waiters in order and at once.
+takes it again. Here the next process waits with the lock of the entrance, and the one
+that has just written queues behind it. The kernel wakes waiters in order and at once.
 """
 
 import fcntl
@@ -14,7 +14,10 @@ from pathlib import Path
 
 
 class Turnstile:
-    """Two lock files next to the database: the entrance, and the room of one writer.
+    """Two lock files next to the database: the entrance and the turn.
+
+    A process locks the entrance while it waits for the turn, and the turn while it
+    writes.
 
     A block waits for this process's turn and keeps it.
 
@@ -24,63 +27,63 @@ class Turnstile:
 
     def __init__(self, database: Path) -> None:
         self._entrance_path = database.with_name(f"{database.name}-entrance")
-        self._room_path = database.with_name(f"{database.name}-turn")
-        self._entrance = self._room = -1
+        self._turn_path = database.with_name(f"{database.name}-turn")
+        self._entrance = self._turn = -1
         # Threads of one process take turns in the same way.
         self._thread_entrance = threading.Lock()
-        self._thread_room = threading.Lock()
+        self._thread_turn = threading.Lock()
 
     def __enter__(self) -> None:
         # flock belongs to the open file, which all threads of the process share.
         with self._thread_entrance:
-            self._thread_room.acquire()
+            self._thread_turn.acquire()
         try:
-            self._enter_room()
+            self._take_turn()
         except BaseException:
-            self._thread_room.release()
+            self._thread_turn.release()
             raise
 
-    def _enter_room(self) -> None:
-        is_first = self._room < 0
+    def _take_turn(self) -> None:
+        is_first = self._turn < 0
         if is_first:
             self._entrance = _open(self._entrance_path)
-            self._room = _open(self._room_path)
+            self._turn = _open(self._turn_path)
         fcntl.flock(self._entrance, fcntl.LOCK_EX)
         try:
-            # At the entrance until the room is free: whoever leaves the room waits
+            # With the lock of the entrance, so that whoever has just written waits
             # behind.
-            fcntl.flock(self._room, fcntl.LOCK_EX)
+            fcntl.flock(self._turn, fcntl.LOCK_EX)
         finally:
             fcntl.flock(self._entrance, fcntl.LOCK_UN)
         if is_first:
             # A process that was killed may have left the mark of a long turn.
-            os.ftruncate(self._room, 0)
+            os.ftruncate(self._turn, 0)
 
     def __exit__(self, *_: object) -> None:
         try:
-            fcntl.flock(self._room, fcntl.LOCK_UN)
+            fcntl.flock(self._turn, fcntl.LOCK_UN)
         finally:
-            self._thread_room.release()
+            self._thread_turn.release()
 
     @contextmanager
     def long_turn(self) -> Iterator[None]:
-        """Wait for a turn that others see to be long: the file of the room has a
+        """Wait for a turn that others see to be long: the file of the turn has a
         byte."""
         with self:
-            os.ftruncate(self._room, 1)
+            os.ftruncate(self._turn, 1)
             try:
                 yield
             finally:
-                os.ftruncate(self._room, 0)
+                os.ftruncate(self._turn, 0)
 
     def long_turn_runs(self) -> bool:
         """Return whether a long turn keeps others waiting."""
         # Nearly always: no lock is needed for that.
-        if not self._room_path.exists() or not self._room_path.stat().st_size:
+        if not self._turn_path.exists() or not self._turn_path.stat().st_size:
             return False
-        with self._room_path.open("rb") as room:
+        with self._turn_path.open("rb") as turn:
             try:
-                fcntl.flock(room, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                fcntl.flock(turn, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except BlockingIOError:
                 return True
             return False  # its process was killed
