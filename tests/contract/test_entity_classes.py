@@ -346,11 +346,11 @@ REFUSED = {
     ),
     "a guard that is asynchronous": (
         "a: int\nasync def may(record): pass\n@command(when=may)\ndef go(self): pass",
-        "command go: its guard is no function of a record",
+        "command go: its guard is not a function of a record",
     ),
     "a guard without a record": (
         "a: int\n@command(when=lambda: True)\ndef go(self): pass",
-        "command go: its guard is no function of a record",
+        "command go: its guard is not a function of a record",
     ),
     "an alias of a parameter": (
         'a: int\n@command\ndef go(self, b: int = Field(alias="c")): pass',
