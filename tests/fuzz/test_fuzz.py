@@ -74,7 +74,7 @@ def fuzz(server: Server, folder: Path, *options: str) -> None:
 def test_a_short_fuzzing_finds_nothing(fuzzed: Server, tmp_path: Path) -> None:
     options = [
         "--max-examples",
-        "4",
+        "3",
         "--phases",
         "examples,fuzzing",
         "--generation-deterministic",

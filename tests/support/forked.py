@@ -34,6 +34,9 @@ _CONTEXT.set_forkserver_preload(
         "persist.cli.preflight",
         "persist.server",
         "psycopg",
+        "pydantic.v1",  # FastAPI imports it with the first route
+        "sqlite3",
+        "tests.deployment",
         "tests.support.forked",
         "uvicorn.protocols.http.httptools_impl",
     ]
