@@ -68,7 +68,10 @@ SESSION_SETTINGS = (
     # A double is read with all its digits.
     " SET extra_float_digits = 1;"
     # Definitions of columns and indexes are read as SQLAlchemy expects them.
-    " SET quote_all_identifiers = off"
+    " SET quote_all_identifiers = off;"
+    # A sort or a group of a hundred thousand records stays in memory.
+    " SELECT set_config('work_mem', '16MB', false)"
+    " WHERE pg_size_bytes(current_setting('work_mem')) < 16 * 1024 * 1024"
 )
 """Settings of every session, which those of a database or a role would change."""
 
