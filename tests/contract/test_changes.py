@@ -490,7 +490,7 @@ def test_a_service_that_is_asked_to_stop_ends_its_streams_and_polls(
             assert next(events) == (0, None)
             begun = time.monotonic()
             server.stop()
-            assert time.monotonic() - begun < 8
+            assert time.monotonic() - begun < 20
             assert list(events) == []
         assert poll.result(10) == {"items": [], "last_seq": 0}
     assert '"level": "error"' not in server.log.read_text()

@@ -588,7 +588,7 @@ def test_a_fault_under_many_large_alternatives_is_explained_at_once(
     problem = assert_problem(
         Collection(client, name).create({"x": {"p1": ""}}), 422, "invalid-data"
     )
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < 20
     assert pointers(problem) == {"/x/p1", "/x/q"}
 
 

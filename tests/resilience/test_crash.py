@@ -67,7 +67,7 @@ def crash_and_look(
             server.kill()
         before = time.monotonic()
         server = launch(url, workers=workers)
-        assert time.monotonic() - before < 10
+        assert time.monotonic() - before < 30
         assert_all_is_there(server, ledger, shared_id)
     server.stop()
     assert ledger.refused == []

