@@ -21,8 +21,8 @@ MIB = 1024 * 1024
 HANGING_SECONDS = 20.0
 """What is bounded takes a fraction of it on a busy machine, too."""
 
-BRIEF_SECONDS = 5.0
-"""What a body may take in all where nobody was answered meanwhile."""
+ATTEMPTS = 10
+"""Times that a long body is sent until others are seen to be answered meanwhile."""
 
 AS_JSON = {"content-type": "application/json"}
 
@@ -303,18 +303,21 @@ def test_a_body_that_takes_long_does_not_keep_others_waiting(
 ) -> None:
     record_id = samples.created()["id"]
     address = f"{samples.path}/import" if method == "IMPORT" else samples.path
-    with service.server.client() as other, ThreadPoolExecutor(1) as pool:
-        long = pool.submit(
-            other.post, address, content=body, headers={"content-type": media_type}
-        )
-        begun = time.monotonic()
-        answered_meanwhile = 0
-        while not long.done():
-            assert samples.read(record_id).status_code == 200
-            answered_meanwhile += not long.done()
-        whole = time.monotonic() - begun
-        assert long.result().status_code in (200, 201, 413, 422)
-    assert answered_meanwhile or whole < BRIEF_SECONDS
+    headers = {"content-type": media_type}
+
+    def reads_meanwhile() -> int:
+        count = 0
+        with service.server.client() as other, ThreadPoolExecutor(1) as pool:
+            long = pool.submit(other.post, address, content=body, headers=headers)
+            while not long.done():
+                assert samples.read(record_id).status_code == 200
+                count += not long.done()
+            assert long.result().status_code in (200, 201, 413, 422)
+        return count
+
+    # A service that works at a body and at nothing else may answer one read before it
+    # and one behind it. A busy machine may leave too little time for more.
+    assert any(reads_meanwhile() > 2 for _ in range(ATTEMPTS))
 
 
 MOST_ATTACKS = 6
