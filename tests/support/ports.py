@@ -6,6 +6,7 @@ import socket
 import tempfile
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
@@ -16,7 +17,7 @@ BLOCK = 100
 """Ports that one process of tests takes for itself at once."""
 
 _blocks: list[IO[bytes]] = []
-"""The lock files of the blocks that this process has taken."""
+"""The lock files that this process has opened; an open one keeps its lock."""
 
 
 def _ports() -> Iterator[int]:
@@ -37,14 +38,13 @@ def _take(first: int) -> bool:
     """Take the block of ports that begins with ``first`` until this process ends;
     return False where another process has it."""
     path = Path(tempfile.gettempdir(), f"persist-tests-ports-{first}")
-    lock = path.open("ab")
-    try:
+    # The file may be another user's.
+    with suppress(OSError):
+        lock = path.open("ab")
+        _blocks.append(lock)
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        lock.close()
-        return False
-    _blocks.append(lock)
-    return True
+        return True
+    return False
 
 
 _untried = _ports()

@@ -67,8 +67,7 @@ class Server:
 
     def is_ready(self) -> bool:
         """Whether it says that it can store and answer."""
-        # Asked fifty times during a start: a client of httpx would take as much of the
-        # processor as a fifth of it.
+        # Asked every 20 ms during a start, for which a new client of httpx is too much.
         connection = HTTPConnection(
             self.url.removeprefix("http://"), timeout=TIMEOUT_SECONDS
         )
