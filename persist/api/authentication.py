@@ -22,9 +22,6 @@ from persist.storage.keys import sha256_of
 
 logger = logging.getLogger(__name__)
 
-MAX_HOST_CHARACTERS = 300
-"""Characters of a ``Host`` that is parsed."""
-
 REFRESH_SECONDS = 0.4
 """Seconds after which the keys are read again, while requests continue."""
 
@@ -225,8 +222,6 @@ def is_loopback(host: str) -> bool:
 def _is_ours(host: bytes) -> bool:
     """Return whether a ``Host`` is this machine; clients send the same few again and
     again."""
-    if len(host) > MAX_HOST_CHARACTERS:
-        return False
     return is_loopback(_name(f"//{host.decode('latin-1')}"))
 
 

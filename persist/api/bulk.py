@@ -6,6 +6,7 @@ from dataclasses import asdict, replace
 from itertools import islice
 
 from persist.api.headers import NDJSON_TYPES
+from persist.api.parsing import parse_query
 from persist.api.query_params import flag, listing
 from persist.api.requests import Request
 from persist.api.responses import (
@@ -243,7 +244,10 @@ async def export(
     """Return every record that matches, one a line, from one moment. Faults are raised
     before the response begins."""
     entity_type = layout.type
-    asked = listing(entity_type, workspace, request.query, paged=False)
+    asked = await parse_query(
+        request.query,
+        lambda: listing(entity_type, workspace, request.query, paged=False),
+    )
     query = asked.query
     source: RecordSource = layout
     if asked.as_of is not None:

@@ -12,6 +12,7 @@ from fastapi.responses import Response as HttpResponse
 
 from persist.api.fastapi_routes import AuthorizedRequest
 from persist.api.headers import REQUEST_ID
+from persist.api.parsing import parse_query
 from persist.api.query_params import (
     DEFAULT_LIMIT,
     MAX_LIMIT,
@@ -146,7 +147,10 @@ class ChangeRoutes:
         query = _query(request, as_events=as_events)
         query.visible(request).require()
         await _check(database, query)
-        query = query._replace(condition=_condition(database, query))
+        condition = await parse_query(
+            request.query, lambda: _condition(database, query)
+        )
+        query = query._replace(condition=condition)
         visible = query.visible(request)
         if as_events:
             # Read before the response begins, so that an error has its status.
@@ -211,7 +215,7 @@ def _condition(database: Database, query: ChangeQuery) -> ChangeFilter | None:
     entity_type = None
     if query.collection is not None:
         entity_type = database.catalog.get(query.collection).type
-    return compile_change_filter(query.filter, entity_type)
+    return compile_change_filter(entity_type, query.filter)
 
 
 def _start(text: str) -> int | None:

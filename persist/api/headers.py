@@ -27,6 +27,9 @@ REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
 HOST = re.compile(
     rb"(?:[\w.~!$&'()*+;=%-]+|\[[0-9a-f:.]+\])(?::\d{0,5})?", re.IGNORECASE
 )
+MAX_HOST_BYTES = 300
+"""Bytes of a host with its port: names have up to 253."""
+
 MAX_IDEMPOTENCY_KEY_CHARACTERS = 255
 IDEMPOTENCY_KEY = re.compile(rf"[\x21-\x7e]{{1,{MAX_IDEMPOTENCY_KEY_CHARACTERS}}}")
 WEIGHT = re.compile(r"[01](\.\d{0,3})?", re.ASCII)
@@ -36,10 +39,14 @@ TAGS = re.compile(rf"[\s,]*{TAG.pattern}(?:\s*,[\s,]*{TAG.pattern})*[\s,]*")
 """A list, in which elements may be empty (RFC 9110, section 5.6.1)."""
 
 
-@lru_cache(maxsize=256)
 def is_host(value: bytes) -> bool:
     """Return whether a header names one host with an optional port (RFC 9110, section
     7.2)."""
+    return len(value) <= MAX_HOST_BYTES and _is_host(value)
+
+
+@lru_cache(maxsize=256)
+def _is_host(value: bytes) -> bool:
     return HOST.fullmatch(value) is not None
 
 

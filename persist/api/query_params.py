@@ -5,7 +5,6 @@ import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -17,6 +16,7 @@ from persist.api.query_filters import (
     unknown_field,
     unknown_name,
 )
+from persist.domain.bounded_cache import bounded_cache, of_type, weight_of_texts
 from persist.domain.entity_type import EntityType, Kind
 from persist.domain.errors import InvalidQuery
 from persist.domain.field import DELETION, ENVELOPE, Field, FieldType
@@ -49,6 +49,9 @@ LIST_PARAMETERS = EXPORT_PARAMETERS | {"limit", "cursor", "count"}
 
 WORKSPACE_PARAMETERS = frozenset(("limit", "cursor", "filter", "as_of"))
 """The parameters of a list of several collections, likewise."""
+
+QUERY_BYTES = 16_777_216
+"""What may be kept of query strings that were parsed."""
 
 SEQ_DIGITS = 20
 """Digits of a ``seq`` that are read: one of 64 bits has fewer."""
@@ -170,7 +173,7 @@ def split_filters(
     return control, [pair for pair in pairs if pair[0] not in names]
 
 
-@lru_cache(maxsize=512)
+@bounded_cache(QUERY_BYTES, weight_of_texts, of_type)
 def listing(
     entity_type: EntityType, workspace: str, query: bytes, *, paged: bool = True
 ) -> Listing:
@@ -199,7 +202,7 @@ NEWEST_DELETION_FIRST: tuple[SortKey, ...] = (
 )
 
 
-@lru_cache(maxsize=512)
+@bounded_cache(QUERY_BYTES, weight_of_texts, of_type)
 def trash_listing(entity_type: EntityType, workspace: str, query: bytes) -> Listing:
     """Return a request for deleted records.
 
@@ -298,7 +301,7 @@ ENVELOPE_ONLY = EntityType(
 _BY_ID_AND_COLLECTION = (SortKey(ENVELOPE["id"]), SortKey(ENVELOPE["collection"]))
 
 
-@lru_cache(maxsize=512)
+@bounded_cache(QUERY_BYTES, weight_of_texts)
 def workspace_listing(workspace: str, query: bytes) -> Listing:
     """Return a list request over several collections, with filters of the envelope.
 

@@ -1,6 +1,7 @@
 """Pages of a collection: its records and its trash."""
 
 from persist.api.pagination import page_response
+from persist.api.parsing import parse_query
 from persist.api.past_reads import page_as_of, trash_page
 from persist.api.query_params import (
     cursor_of,
@@ -36,7 +37,9 @@ class RecordLists:
         """Return a page of the records that match, in order."""
         layout = target.layout
         workspace = target.workspace
-        asked = listing(target.type, workspace, request.query)
+        asked = await parse_query(
+            request.query, lambda: listing(target.type, workspace, request.query)
+        )
         if asked.as_of is not None:
             page = await page_as_of(self._database, layout, workspace, asked)
 
@@ -81,7 +84,10 @@ class RecordLists:
 
     async def trash(self, target: Target, request: Request) -> Response:
         """Return a page of the deleted records, the newest deletion first."""
-        asked = trash_listing(target.type, target.workspace, request.query)
+        asked = await parse_query(
+            request.query,
+            lambda: trash_listing(target.type, target.workspace, request.query),
+        )
         page = await trash_page(
             self._database,
             target.layout,

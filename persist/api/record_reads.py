@@ -1,11 +1,10 @@
 """Reading one record: as it is, as it was, and its history."""
 
-from functools import lru_cache
-
 from persist.api import pagination
 from persist.api.pagination import page_response
 from persist.api.past_reads import record_as_of
 from persist.api.query_params import (
+    QUERY_BYTES,
     controls,
     integer_of,
     moment_of,
@@ -24,6 +23,7 @@ from persist.api.responses import (
     row_text,
 )
 from persist.api.target import Target
+from persist.domain.bounded_cache import bounded_cache, weight_of_texts
 from persist.domain.errors import (
     InvalidQuery,
     PreconditionFailed,
@@ -177,7 +177,7 @@ def _is_known(precondition: Precondition, revision: int) -> bool:
     return precondition.if_none_match_names(tag)
 
 
-@lru_cache(maxsize=512)
+@bounded_cache(QUERY_BYTES, weight_of_texts)
 def _asked(query: bytes) -> tuple[int | None, Moment | None]:
     """Return the revision or the moment that a query names. Raises ``InvalidQuery``."""
     control = controls(pairs_of(query), ("revision", "as_of"))

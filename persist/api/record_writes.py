@@ -5,6 +5,7 @@ from contextlib import closing
 from functools import partial
 
 from persist.api.headers import PATCH_TYPES
+from persist.api.parsing import parse_body, parse_query
 from persist.api.patches import Change, change_of, write_decimals_of
 from persist.api.query_filters import conditions
 from persist.api.query_params import (
@@ -34,7 +35,6 @@ from persist.api.write_requests import (
     Value,
     Write,
     Writes,
-    parse_body,
     parse_nothing,
 )
 from persist.domain import strict_json
@@ -206,7 +206,9 @@ class RecordWrites:
         """Delete the records that match, up to ``max_affected``."""
         known = ("filter", "max_affected", "dry_run")
         control, filters = split_filters(pairs_of(request.query), known)
-        where, values = conditions(target.type, filters, control, known)
+        where, values = await parse_query(
+            request.query, lambda: conditions(target.type, filters, control, known)
+        )
         max_affected = integer_of(control, "max_affected", minimum=0)
         if where is None or max_affected is None:
             raise InvalidQuery(

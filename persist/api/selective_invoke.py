@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from persist.api.parsing import parse_body, parse_query
 from persist.api.query_filters import conditions
 from persist.api.query_params import (
     flag,
@@ -14,7 +15,7 @@ from persist.api.query_params import (
 from persist.api.request_bodies import json_object
 from persist.api.requests import Request
 from persist.api.responses import JSON, Response, outcome_text
-from persist.api.write_requests import Write, Writes, parse_body
+from persist.api.write_requests import Write, Writes
 from persist.domain.command import Command
 from persist.domain.entity_type import EntityType
 from persist.domain.errors import CommandNotFound, InvalidPayload, InvalidQuery
@@ -83,7 +84,10 @@ async def invoke_on(
     """Run a command on every record of some collections that matches; those without it
     are skipped."""
     control, filters = split_filters(pairs_of(request.query), CONTROLS)
-    where, values = conditions(invocation.filtered, filters, control, CONTROLS)
+    where, values = await parse_query(
+        request.query,
+        lambda: conditions(invocation.filtered, filters, control, CONTROLS),
+    )
     query = Query(where, values)
     max_affected = _max_affected(control)
     atomic = flag(control, "atomic")

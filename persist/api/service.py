@@ -30,8 +30,8 @@ from persist.storage.result_size import PAGE_CHARACTERS
 Document = Callable[[Access], list[bytes]]
 """Makes the OpenAPI document that a caller sees."""
 
-MAX_DOCUMENTS = 16
-"""OpenAPI documents that are kept: callers of the same scopes see the same."""
+MAX_DOCUMENTS_BYTES = 33_554_432
+"""What is kept of OpenAPI documents: callers of the same scopes see the same."""
 
 
 def described_limits(
@@ -187,10 +187,18 @@ class ServiceRoutes:
         chunks = self._documents.get(key)
         if chunks is None:
             chunks = await in_thread(lambda: self._document(request.access))
-            if len(self._documents) >= MAX_DOCUMENTS:
-                self._documents.clear()
-            self._documents[key] = chunks
+            self._keep(key, chunks)
         return _json_of(chunks)
+
+    def _keep(self, key: tuple[int, frozenset[Scope]], chunks: list[bytes]) -> None:
+        kept = sum(map(_size, self._documents.values()))
+        if kept + _size(chunks) > MAX_DOCUMENTS_BYTES:
+            self._documents.clear()
+        self._documents[key] = chunks
+
+
+def _size(chunks: list[bytes]) -> int:
+    return sum(map(len, chunks))
 
 
 def _json_of(chunks: list[bytes]) -> Response:
@@ -198,7 +206,7 @@ def _json_of(chunks: list[bytes]) -> Response:
         for chunk in chunks:
             yield chunk
 
-    length = {"content-length": str(sum(map(len, chunks)))}
+    length = {"content-length": str(_size(chunks))}
     return StreamingResponse(sent(), headers=length, media_type="application/json")
 
 

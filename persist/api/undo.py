@@ -4,11 +4,12 @@ from collections.abc import Set
 
 from persist.api.fastapi_routes import AuthorizedRequest
 from persist.api.headers import request_id_of
+from persist.api.parsing import parse_body
 from persist.api.query_params import dry_run_of
 from persist.api.request_bodies import Body
 from persist.api.requests import Request
 from persist.api.responses import Response, json_response
-from persist.api.write_requests import Write, Writes, parse_body, retry_on_stale_schema
+from persist.api.write_requests import Write, Writes, retry_on_stale_schema
 from persist.domain.access import Level
 from persist.domain.entity_type import EntityType
 from persist.domain.errors import CollectionNotFound, Forbidden, InvalidPayload

@@ -8,6 +8,7 @@ from fastapi import Path
 
 from persist.api.fastapi_routes import AuthorizedRequest
 from persist.api.pagination import page_response
+from persist.api.parsing import parse_body, parse_query
 from persist.api.past_reads import records_page
 from persist.api.query_params import (
     ENVELOPE_ONLY,
@@ -31,7 +32,6 @@ from persist.api.snapshots import snapshots_holding, take
 from persist.api.write_requests import (
     Write,
     Writes,
-    parse_body,
     parse_nothing,
     retry_on_stale_schema,
 )
@@ -162,7 +162,9 @@ class WorkspaceRoutes:
             for name in catalog.names_in(workspace)
             if name in visible["collections"]
         ]
-        asked = workspace_listing(workspace, request.query)
+        asked = await parse_query(
+            request.query, lambda: workspace_listing(workspace, request.query)
+        )
         page = await records_page(self._database, layouts, workspace, asked)
         types = {layout.type.name: layout.type for layout in layouts}
 

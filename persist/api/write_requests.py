@@ -25,12 +25,10 @@ from persist.domain.errors import (
     PersistError,
     Unavailable,
 )
-from persist.entity_types.json_schema.compiled_schema import Briefly, WouldTakeLong
 from persist.storage.catalog import Stale
 from persist.storage.database import Database
 from persist.storage.idempotency import KeyInUse, StoredAnswer
 from persist.storage.result_size import BRIEF_CHARACTERS
-from persist.storage.shared_threads import SharedThreads
 from persist.storage.sql import Connection
 from persist.storage.staging import Staging
 from persist.storage.unit_of_work import RecordKey, UnitOfWork
@@ -44,13 +42,6 @@ IDEMPOTENCY_WAIT_SECONDS = 5.0
 
 IDEMPOTENCY_PAUSE_SECONDS = 0.02
 """Seconds between two looks at a key that another process uses."""
-
-LARGE_BODY_BYTES = 16_384
-"""Bytes from which a body is parsed in a thread, so that the event loop answers other
-requests meanwhile."""
-
-# Few threads, so that many large bodies take neither the processor nor the memory.
-_parsers = SharedThreads("parser", 2)
 
 Parsed = TypeVar("Parsed")
 Value = TypeVar("Value")
@@ -208,18 +199,6 @@ async def retry_on_stale_schema(
             if database.catalog.epoch == known:
                 raise
     raise Unavailable("others keep changing this entity type; try again")
-
-
-async def parse_body(body: bytes, parse: Callable[[], Parsed]) -> Parsed:
-    """Call ``parse``, in a thread if the body is large or its validation may take
-    long."""
-    if len(body) <= LARGE_BODY_BYTES:
-        try:
-            with Briefly():
-                return parse()
-        except WouldTakeLong:
-            pass  # it is parsed again where nobody waits for it
-    return await _parsers.run(parse)
 
 
 async def parse_nothing() -> None:

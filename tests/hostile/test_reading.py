@@ -74,6 +74,28 @@ def test_lists_of_values_of_many_lengths_take_no_memory(
             assert answer.json()["items"] == []
 
 
+@pytest.mark.parametrize(
+    ("path", "query"),
+    [
+        ("/api/plain", "n__in=" + ",".join(["1"] * 12_000) + ",{}"),
+        ("/api/plain", "n={}&" + "&".join(["n=1"] * 240)),
+        ("/api/plain", "filter=" + "||".join(["data.n==1"] * 150) + "||data.n=={}"),
+        ("/changes", "filter=" + "||".join(["data.n==1"] * 150) + "||data.n=={}"),
+        ("/changes", "filter=[" + ",".join(["1"] * 900) + "]==[{}]"),
+        ("/api/plain", "count=" + "t" * 30_000 + "{}"),
+    ],
+    ids=["list", "conditions", "filter", "of changes", "constant", "control"],
+)
+def test_long_queries_stop_nobody_and_little_of_them_is_kept(
+    target: Target, large: httpx.Client, path: str, query: str
+) -> None:
+    """Each is parsed anew, and what is kept of one may be a megabyte."""
+    with target.unharmed(kilobytes=60_000):
+        for number in range(300 if QUIET in os.environ else 10):
+            answer = large.get(path, params=query.format(number))
+            assert answer.status_code in (200, 400), answer.text
+
+
 def test_text_to_search_for_is_bounded(target: Target, large: httpx.Client) -> None:
     with target.unharmed():
         answer = large.get("/api/large", params={"s__contains": "a" * 20_000 + "b"})

@@ -2,6 +2,7 @@
 it makes, and lines that are nothing stop nobody."""
 
 import json
+import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -10,6 +11,7 @@ import httpx
 import pytest
 
 from tests.hostile.conftest import Target, created
+from tests.support.watchdog import QUIET
 
 LENGTH = 900_000
 RECORDS = 40
@@ -42,6 +44,17 @@ def test_large_lines_are_imported_and_changed_in_batches(
         assert invoked.json()["invoked"] >= RECORDS
         query = {"n__gte": "0", "max_affected": "1000"}
         assert writer.delete("/api/large", params=query).status_code == 200
+
+
+def test_heavy_patterns_of_definitions_are_not_kept(target: Target) -> None:
+    """The engine takes 2 MiB for each."""
+    with target.client() as admin, target.unharmed():
+        for number in range(100 if QUIET in os.environ else 5):
+            pattern = f"^(a{number}b\\p{{L}}{{1,6}}){{1,8}}$"
+            schema = {"type": "object", "patternProperties": {pattern: True}}
+            definition = {"schema": schema, "indexes": [[f"a{number}bc"]]}
+            answer = admin.put("/entity-types/patterns?dry_run=true", json=definition)
+            assert answer.status_code == 200, answer.text
 
 
 def test_many_large_patches_at_once_take_little_memory(

@@ -6,12 +6,12 @@ the same name and type refer to the same one.
 
 from collections import deque
 from collections.abc import Iterator
-from functools import lru_cache
 from itertools import islice
 
 from persist.api.openapi.components import LARGEST_INLINE
 from persist.api.openapi.shared import SHARED, query_names
 from persist.api.openapi.type_unions import any_of
+from persist.domain.bounded_cache import bounded_cache, weight_of_texts
 from persist.domain.entity_type import EntityType
 from persist.domain.field import STORED_ENVELOPE, Field, FieldType, Path
 from persist.domain.field_types import schema_of
@@ -34,6 +34,9 @@ them."""
 MAX_FILTERS = 150
 """Filters of one collection that are listed: equality first, then the other operators
 of the first fields. All of them work."""
+
+PARAMETERS_BYTES = 16_777_216
+"""What may be kept of parameters that were described."""
 
 MAX_NAMES = 200
 """Names that ``sort`` and ``fields`` list each."""
@@ -175,7 +178,7 @@ def _component_name(text: str) -> str:
     )
 
 
-@lru_cache(maxsize=4096)
+@bounded_cache(PARAMETERS_BYTES, weight_of_texts)
 def _filter(name: str, operator: Operator, pattern: str | None) -> Json:
     value: Json = {"type": "string", **schema_of(operator.argument)}
     if pattern is not None:

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 
 from persist.api.fastapi_routes import AuthorizedRequest
+from persist.api.parsing import parse_body
 from persist.api.query_params import dry_run_of
 from persist.api.request_bodies import documented, json_object
 from persist.api.requests import Request
@@ -22,7 +23,6 @@ from persist.api.transactions.references import Outcome, Outcomes
 from persist.api.write_requests import (
     Write,
     Writes,
-    parse_body,
     retry_on_stale_schema,
 )
 from persist.domain.access import Level

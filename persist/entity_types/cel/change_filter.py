@@ -5,9 +5,9 @@ schema, of a wrong type. So no condition is ever unknown, as in filters of lists
 """
 
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import Any
 
+from persist.domain.bounded_cache import bounded_cache, of_type, weight_of_texts
 from persist.domain.entity_type import EntityType
 from persist.domain.errors import InvalidQuery
 from persist.domain.field import Schema
@@ -25,6 +25,9 @@ from persist.entity_types.cel.program import (
 
 _NULLABLE = frozenset(("data", "previous"))
 """A deletion has no data, and a creation none before it."""
+
+_FILTERS_BYTES = 8_388_608
+"""What may be kept of filters that were compiled."""
 
 _TEXT = {"type": "string"}
 _TEXT_OR_NULL = {"type": ["string", "null"]}
@@ -107,8 +110,8 @@ def _compiled(text: str, schemas: Mapping[str, Schema | None]) -> Program:
     return compile_over(text, schemas, Result.CONDITION, _NULLABLE)
 
 
-@lru_cache(maxsize=256)
-def compile_change_filter(text: str, entity_type: EntityType | None) -> ChangeFilter:
+@bounded_cache(_FILTERS_BYTES, weight_of_texts, of_type)
+def compile_change_filter(entity_type: EntityType | None, text: str) -> ChangeFilter:
     """Return the filter ``text``; data is checked where the type is given.
 
     Raises ``InvalidQuery``.

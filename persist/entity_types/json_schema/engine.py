@@ -9,7 +9,6 @@ weight, the number of states it unfolds to, and weight times length is limited a
 """
 
 from collections.abc import Callable
-from functools import lru_cache
 from typing import Any
 
 from jsonschema_rs import (
@@ -19,6 +18,7 @@ from jsonschema_rs import (
     Registry,
 )
 
+from persist.domain.bounded_cache import bounded_cache, weight_of_texts
 from persist.domain.comparable import decimal_form
 from persist.entity_types.json_schema.patterns import (
     split_look_ahead,
@@ -35,6 +35,12 @@ BYTES_PER_STATE = 64
 
 MAX_STATES = MAX_PATTERN_BYTES // BYTES_PER_STATE
 
+ENGINE_BYTES = 33_554_432
+"""What may be kept of compiled patterns, and of compiled assertions."""
+
+_WEIGHTS_BYTES = 8_388_608
+"""What may be kept of the weights of patterns."""
+
 
 FORMATS: dict[str, Callable[[str], bool]] = {
     "decimal": lambda text: decimal_form(text) is not None,
@@ -46,7 +52,7 @@ class PatternRefused(Exception):
     """Why a pattern is not accepted, in a sentence for people."""
 
 
-@lru_cache(10_000)
+@bounded_cache(_WEIGHTS_BYTES, weight_of_texts)
 def weight(pattern: str) -> int:
     """Return about how many states an ECMA-262 pattern unfolds to: a power of two for
     each of its parts.
@@ -92,7 +98,12 @@ def _can_be_read(pattern: str) -> bool:
     return True
 
 
-@lru_cache(10_000)
+def bytes_of(pattern: str) -> int:
+    """Return about how many bytes a compiled pattern takes."""
+    return weight_of_texts(pattern) + BYTES_PER_STATE * weight(pattern)
+
+
+@bounded_cache(ENGINE_BYTES, bytes_of)
 def matcher(pattern: str) -> Callable[[object], bool]:
     """Return a function that says whether an ECMA-262 pattern occurs in a text."""
     return validator(to_assertions(pattern))

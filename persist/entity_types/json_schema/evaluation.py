@@ -10,16 +10,16 @@ JSON Schema Core and Validation 2020-12.
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import lru_cache
 from typing import Any
 
+from persist.domain.bounded_cache import bounded_cache, weight_of_texts
 from persist.domain.record import INT64_BOUNDS, canonical_text
 from persist.entity_types.json_schema.budget import CostBudget
 from persist.entity_types.json_schema.cost import (
     CostModel,
     spend_on_names,
 )
-from persist.entity_types.json_schema.engine import validator
+from persist.entity_types.json_schema.engine import ENGINE_BYTES, bytes_of, validator
 from persist.entity_types.json_schema.members import (
     Step,
     members_of,
@@ -269,25 +269,26 @@ def compile_assertions(assertions: Mapping[str, Any]) -> Callable[[object], bool
     """Return a function that says whether these assertions of one schema hold."""
     if not assertions:
         return lambda value: True
-    schema = dict(assertions)
-    if "pattern" in schema:
+    others = dict(assertions)
+    pattern = others.pop("pattern", None)
+    return _compiled(canonical_text(others), pattern)
+
+
+def _bytes_of(text: str, pattern: str | None) -> int:
+    return weight_of_texts(text) + (0 if pattern is None else bytes_of(pattern))
+
+
+@bounded_cache(ENGINE_BYTES, _bytes_of)
+def _compiled(text: str, pattern: str | None) -> Callable[[object], bool]:
+    schema = json.loads(text)
+    conjuncts = []
+    if pattern is not None:
         # Patterns are those of ECMA 262, which the engine knows in this form.
-        pattern = schema.pop("pattern")
-        schema["allOf"] = [to_assertions(pattern)]
-    # An integer is stored in 64 bits.
+        conjuncts.append(to_assertions(pattern))
     if asserts_integer(schema):
-        conjuncts = schema.get("allOf", ())
-        schema["allOf"] = [*conjuncts, INT64_BOUNDS]
-    text = canonical_text(schema)
-    # The cache keeps the text of each, so it takes none that is large.
-    if len(text) > 1_000:
-        return validator(schema)
-    return _compiled(text)
-
-
-@lru_cache(4_096)
-def _compiled(text: str) -> Callable[[object], bool]:
-    return validator(json.loads(text))
+        # An integer is stored in 64 bits.
+        conjuncts.append(INT64_BOUNDS)
+    return validator(schema | {"allOf": conjuncts} if conjuncts else schema)
 
 
 def _own_assertions(node: Node) -> dict[str, object]:

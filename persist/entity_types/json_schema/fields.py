@@ -10,8 +10,9 @@ from persist.domain.field import Field, Path, Schema
 from persist.domain.schema_fields import SchemaFields, Steps
 from persist.entity_types.json_schema.engine import PatternRefused, matcher, weight
 
-CACHED_SCHEMAS = 64
-"""Schemas whose fields are kept."""
+CACHED_SCHEMAS = 8
+"""Schemas whose fields are kept, because the expressions of a definition look for them
+one after another. Those of a large schema take megabytes."""
 
 
 def members_of(schema: Schema) -> SchemaFields:

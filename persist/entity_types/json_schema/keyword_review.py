@@ -1,8 +1,8 @@
 """Review of keywords: which ones a draft ignores, and what an author should know."""
 
-from functools import lru_cache
 from typing import NamedTuple
 
+from persist.domain.bounded_cache import bounded_cache, weight_of_texts
 from persist.domain.suggestions import did_you_mean
 from persist.entity_types.json_schema.dialects import (
     ALL_KEYWORDS,
@@ -30,6 +30,10 @@ FORMATS = (
     "decimal",
 )
 """The formats that are asserted."""
+
+_WARNINGS_BYTES = 4_194_304
+"""What may be kept of warnings about unknown keywords."""
+
 _KEPT_WITH_REF = frozenset(
     ("$ref", "title", "description", "$comment", "examples", "definitions", "$defs")
 )
@@ -73,7 +77,7 @@ def _unknown_format(name: object) -> str | None:
     return f"the format {name[:100]} is not known and is not checked{hint}"
 
 
-@lru_cache(10_000)
+@bounded_cache(_WARNINGS_BYTES, weight_of_texts)
 def _unknown(keyword: str, dialect: Dialect) -> str:
     """Return the warning of a keyword that a draft does not know."""
     if keyword in OLDER_KEYWORDS:

@@ -6,9 +6,9 @@ ECMA-262, section 22.2, with the ``u`` flag.
 """
 
 import re
-from functools import lru_cache
 from typing import Any
 
+from persist.domain.bounded_cache import bounded_cache, weight_of_texts
 from persist.domain.record import Json
 
 _SURROGATE_PAIR = re.compile(
@@ -37,8 +37,11 @@ _OUTSIDE_CLASS = {
 
 _INSIDE_CLASS = {r"\b": r"\x08"}
 
+_PATTERNS_BYTES = 16_777_216
+"""What may be kept of patterns that were translated."""
 
-@lru_cache(10_000)
+
+@bounded_cache(_PATTERNS_BYTES, weight_of_texts)
 def to_engine_syntax(pattern: str) -> str:
     """Return a pattern as the engine has to read it to match what ECMA-262 says."""
     if "(?s" in pattern:
