@@ -89,7 +89,7 @@ def test_lists_of_values_of_many_lengths_take_no_memory(
 def test_long_queries_stop_nobody_and_little_of_them_is_kept(
     target: Target, large: httpx.Client, path: str, query: str
 ) -> None:
-    """Each is parsed anew, and what is kept of one may be a megabyte."""
+    """Each is parsed for itself, and what is kept of one may be a megabyte."""
     with target.unharmed(kilobytes=60_000):
         for number in range(300 if QUIET in os.environ else 10):
             answer = large.get(path, params=query.format(number))

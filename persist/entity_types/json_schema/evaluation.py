@@ -275,7 +275,9 @@ def compile_assertions(assertions: Mapping[str, Any]) -> Callable[[object], bool
 
 
 def _bytes_of(text: str, pattern: str | None) -> int:
-    return weight_of_texts(text) + (0 if pattern is None else bytes_of(pattern))
+    if pattern is None:
+        return weight_of_texts(text)
+    return weight_of_texts(text) + bytes_of(pattern)
 
 
 @bounded_cache(ENGINE_BYTES, _bytes_of)
@@ -288,7 +290,9 @@ def _compiled(text: str, pattern: str | None) -> Callable[[object], bool]:
     if asserts_integer(schema):
         # An integer is stored in 64 bits.
         conjuncts.append(INT64_BOUNDS)
-    return validator(schema | {"allOf": conjuncts} if conjuncts else schema)
+    if conjuncts:
+        schema["allOf"] = conjuncts
+    return validator(schema)
 
 
 def _own_assertions(node: Node) -> dict[str, object]:
