@@ -67,7 +67,7 @@ def test_lists_of_values_of_many_lengths_take_no_memory(
     target: Target, large: httpx.Client, name: str
 ) -> None:
     lengths = range(1, 430 if QUIET in os.environ else 30)
-    with target.unharmed(kilobytes=30_000):
+    with target.unharmed(kilobytes=60_000):
         for length in lengths:
             values = ",".join(map(str, range(10_000, 10_000 + length)))
             answer = large.get("/api/large", params={name: values})
