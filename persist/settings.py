@@ -101,8 +101,8 @@ class Settings(BaseSettings):
     auto_migrate: bool = Field(
         True,
         description=(
-            "Migrate tables of an older schema version at start. Otherwise do not start"
-            " where there is one."
+            "Migrate tables of an older schema version at start. If false, the service"
+            " does not start while a table has an older schema version."
         ),
     )
     require_if_match: bool = Field(
@@ -129,49 +129,55 @@ class Settings(BaseSettings):
         10.0,
         gt=0,
         description=(
-            "Longest pause within the body of a request, after which the answer is 408."
+            "Longest pause in seconds while the body of a request arrives; after it the"
+            " answer is 408."
         ),
     )
     max_connections: int = Field(
         5_000,
         ge=1,
         description=(
-            "Connections open at once in one process; a request on one more is 503."
-            " A key, or an address where there is none, gets at most half of what"
-            " others leave of this and of the following limits; one more is 429."
+            "Connections open at once in one process, and requests that wait for"
+            " changes. Each address gets at most half of what others leave; one more is"
+            " 429, or 503 if the service has no room."
         ),
     )
     max_requests: int = Field(
         2_000,
         ge=1,
-        description="Requests in progress at once in one process; one more is 503.",
+        description=(
+            "Requests in progress at once in one process. Each key, or address without"
+            " one, gets at most half of what others leave, as of all limits below; one"
+            " more is 429, or 503 if the service has no room."
+        ),
     )
     max_waiting: int = Field(
         1_000,
         ge=1,
         description=(
-            "Writes that may wait for the database in one process, and reads; one more"
-            " is 503."
+            "Writes that may wait for the database in one process. A quarter as many"
+            " reads may wait for a thread. One more of either is 429 or 503."
         ),
     )
     max_streams: int = Field(
         8,
         ge=1,
         description=(
-            "Exports that run at once in one process; one more waits, then it is 503"
-            " or 429."
+            "Exports that run at once in one process; one more waits, then it is 429"
+            " or 503."
         ),
     )
     max_read_seconds: float = Field(
         10.0,
         gt=0,
-        description="Longest read of one page or list; a longer one is ended with 503.",
+        description="Seconds that one read may take; a longer one is ended with 503.",
     )
     max_bodies_bytes: int = Field(
         67_108_864,
         ge=1,
         description=(
-            "Memory of one process for large bodies; one that does not fit is 503."
+            "Memory of one process for large bodies; one that does not fit is 429 or"
+            " 503."
         ),
     )
     max_spooled_bytes: int = Field(
@@ -179,7 +185,8 @@ class Settings(BaseSettings):
         ge=1,
         description=(
             "Disk of the temporary folder for the bodies of imports and snapshots in"
-            " one process, at most half of what is free; one that does not fit is 503."
+            " one process, at most half of what is free; one that does not fit is 429"
+            " or 503."
         ),
     )
     max_responses_bytes: int = Field(
@@ -187,7 +194,7 @@ class Settings(BaseSettings):
         ge=1,
         description=(
             "Memory of one process for large responses until their clients have taken"
-            " them; one that does not fit is 503."
+            " them; one that does not fit is 429 or 503."
         ),
     )
     shutdown_seconds: int = Field(

@@ -80,7 +80,11 @@ EVERY_ROUTE: Problems = (
     "unavailable",
 )
 _READ: Problems = ("collection-not-found",)
-_KEYED: Problems = ("idempotency-in-progress", "idempotency-mismatch")
+_KEYED: Problems = (
+    "idempotency-in-progress",
+    "idempotency-mismatch",
+    "outcome-unknown",
+)
 _WRITE: Problems = (*_READ, *_KEYED)
 _JSON_BODY: Problems = (
     "invalid-json",
@@ -156,9 +160,9 @@ COLLECTION_ROUTES = (
         "POST",
         f"{COLLECTION}/import",
         "import_records",
-        "Create many records",
+        "Create many records; with envelope=true as an administrator, restore them",
         Level.WRITE,
-        problems=(*_WRITE, *_DATA),
+        problems=(*_WRITE, *_DATA, "migration-failed", "restore-conflict"),
     ),
     Route(
         "GET",
@@ -199,7 +203,13 @@ COLLECTION_ROUTES = (
         "get",
         "Read a record",
         Level.READ,
-        problems=(*_READ, "record-not-found", "revision-not-found", "changes-gone"),
+        problems=(
+            *_READ,
+            "record-not-found",
+            "revision-not-found",
+            "changes-gone",
+            "precondition-failed",
+        ),
     ),
     Route(
         "PUT",

@@ -28,16 +28,22 @@ def add_to(commands: typer.Typer) -> None:
 def migrate(
     dry_run: Annotated[
         bool,
-        typer.Option("--dry-run", help="Change nothing; print the steps and SQL."),
+        typer.Option(
+            "--dry-run",
+            help=(
+                "Print the steps and their SQL, run them and take them back. Other"
+                " writes wait until it ends."
+            ),
+        ),
     ] = False,
     **flags: str | bool | None,
 ) -> None:
     """Migrate tables of older schema versions, one step of their plan at a time.
 
     Every record passes the step's function while processes of an older release read
-    and write. One transaction then runs the SQL that changes the table, stores the
-    records with one change for each in the journal, and records the schema version.
-    A step that fails changes nothing.
+    and write, and fills a copy of the table that the step's SQL has changed. One
+    transaction then puts the copy in place of the table, stores one change for each
+    record, and records the schema version. A step that fails changes nothing.
     """
     from persist.cli import preflight
 
