@@ -150,10 +150,11 @@ class ServiceRoutes:
     async def list_collections(self, request: AuthorizedRequest) -> Json:
         """Return the collections that the caller may read in some workspace."""
         await self._database.refresh()
+        catalog = self._database.catalog
         items = [
             described(entity_type)
-            for entity_type in self._database.catalog
-            if request.access.allows_somewhere(Level.READ, entity_type.name)
+            for entity_type in catalog
+            if request.access.workspaces_of(entity_type.name, catalog.workspaces)
         ]
         return {"items": items}
 

@@ -10,6 +10,7 @@ from enum import IntEnum
 
 from persist.domain.errors import Forbidden
 from persist.domain.identifiers import COLLECTION_NAME
+from persist.domain.workspace import DEFAULT, Workspaces
 
 EVERY = "*"
 """The name that stands for every collection."""
@@ -111,12 +112,18 @@ class Access:
                 f"this takes a key with a scope <collection>:{level.name.lower()}"
             )
 
-    def allows_somewhere(self, level: Level, collection: str) -> bool:
-        """Return whether the caller has the level on a collection in some workspace."""
-        return any(
-            scope.level >= level and scope.collection in (EVERY, collection)
-            for scope in self.scopes
-        )
+    def workspaces_of(self, collection: str, declared: Workspaces) -> list[str]:
+        """Return where the caller reads a collection: in the default workspace, or only
+        in those of the declared ones that the scopes name and that contain it."""
+        if self.allows(Level.READ, collection, DEFAULT):
+            return [DEFAULT]
+        named = sorted({scope.workspace for scope in self.scopes if scope.workspace})
+        return [
+            name
+            for name in named
+            if collection in declared.get(name, ())
+            and self.allows(Level.READ, collection, name)
+        ]
 
     def allows_some(self, level: Level, workspace: str | None = None) -> bool:
         """Return whether the caller has the level on at least one collection of a

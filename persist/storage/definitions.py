@@ -8,9 +8,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from persist.domain.bounded_cache import bounded_cache
 from persist.domain.entity_type import Kind
 from persist.domain.record import dumps
-from persist.domain.text_cache import TextCache
 from persist.storage.dialect import Dialect
 from persist.storage.sql import Row, Session, Statement, constant
 from persist.storage.tables import DEFINITIONS, REGISTRY_HEAD
@@ -20,9 +20,12 @@ CACHED_CHARACTERS = 8_388_608
 
 ONE: sa.ColumnElement[int] = sa.literal_column("1", sa.Integer())
 
-_parsed: TextCache[Mapping[str, Any]] = TextCache(json.loads, CACHED_CHARACTERS)
-"""Returns the same value for the same text: when definitions are read again, most are
-known."""
+
+@bounded_cache(CACHED_CHARACTERS, len)
+def _parsed(text: str) -> Mapping[str, Any]:
+    """Return a definition. When definitions are read again, most are known."""
+    parsed: Mapping[str, Any] = json.loads(text)
+    return parsed
 
 
 @dataclass(frozen=True)

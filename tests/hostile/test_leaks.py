@@ -218,6 +218,23 @@ def test_no_answer_has_what_its_caller_may_not_read(
     assert asked > 100 * TRIES
 
 
+@pytest.mark.parametrize(
+    ("who", "listed"),
+    [
+        ("neighbour", ["plain"]),
+        ("guesser", []),
+        ("guesser of a workspace", []),
+        ("tenant", ["plain"]),
+        ("member", ["plain"]),
+    ],
+)
+def test_the_collections_that_are_listed_are_those_the_caller_may_read(
+    attackers: dict[str, httpx.Client], who: str, listed: list[str]
+) -> None:
+    items = attackers[who].get("/collections").json()["items"]
+    assert [item["name"] for item in items] == listed
+
+
 def _check(response: httpx.Response) -> None:
     answered = response.text + "\n" + str(response.headers.multi_items())
     request = response.request

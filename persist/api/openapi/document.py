@@ -4,8 +4,9 @@ those of the service."""
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from operator import attrgetter
+from weakref import WeakKeyDictionary
 
 from persist.api.openapi.bodies import request_schemas
 from persist.api.openapi.collection import Fragment, collection_fragment
@@ -21,10 +22,10 @@ from persist.api.routes import (
     Reach,
     Route,
 )
-from persist.domain.access import OPEN, Access, Level
+from persist.domain.access import OPEN, Access
 from persist.domain.entity_type import EntityType
 from persist.domain.record import Json, dumps
-from persist.domain.workspace import DEFAULT, Workspaces
+from persist.domain.workspace import Workspaces
 
 CHUNK = 262_144
 """Characters that are encoded and sent at once."""
@@ -34,7 +35,7 @@ NO_WORKSPACES: Workspaces = {}
 
 _REFERENCE = re.compile(r'"\$ref":"#/components/(\w+)/([^"]+)"')
 
-_fragments: dict[str, tuple[EntityType, str, Fragment]] = {}
+_fragments: WeakKeyDictionary[EntityType, tuple[str, Fragment]] = WeakKeyDictionary()
 
 ComponentName = tuple[str, str]
 """The kind of a component (``schemas``) and its name."""
@@ -72,14 +73,15 @@ def document_chunks(
 ) -> Iterator[bytes]:
     """Yield the document as JSON in chunks: other threads wait while a large text is
     encoded at once. ``server`` is the address that paths follow."""
-    caller = _Caller(access, workspaces)
     readable = [
-        entity_type for entity_type in types if caller.workspaces_of(entity_type.name)
+        entity_type
+        for entity_type in types
+        if access.workspaces_of(entity_type.name, workspaces)
     ]
     readable.sort(key=attrgetter("name"))
     info = {"title": title, "version": version, **SHARED["info"]}
     head = {"openapi": "3.1.0", "info": info, "servers": [{"url": server}]}
-    made = _Document(head, _named(readable), caller, with_service)
+    made = _Document(head, _named(readable), access, workspaces, with_service)
     buffered: list[str] = []
     size = 0
     for text in made.texts():
@@ -98,8 +100,8 @@ def collection_texts(entity_type: EntityType, base: str, prefix: str) -> Fragmen
     It is made once for each value of the entity type. Text, because a garbage
     collection does not go through it.
     """
-    known = _fragments.get(entity_type.name)
-    if known is None or known[0] is not entity_type or known[1] != base:
+    known = _fragments.get(entity_type)
+    if known is None or known[0] != base:
         made = collection_fragment(entity_type, base, prefix)
         fragment = replace(
             made,
@@ -107,8 +109,8 @@ def collection_texts(entity_type: EntityType, base: str, prefix: str) -> Fragmen
             parameters=_texts(made.parameters),
             responses=_texts(made.responses),
         )
-        known = _fragments[entity_type.name] = entity_type, base, fragment
-    return known[2]
+        known = _fragments[entity_type] = base, fragment
+    return known[1]
 
 
 def _texts(members: Json) -> Json:
@@ -142,28 +144,6 @@ def _names(fragment: Fragment) -> Iterator[str]:
             yield "operation " + normalized(operation["operationId"])
 
 
-@dataclass(frozen=True)
-class _Caller:
-    """Who reads the document. ``workspaces`` are those that are declared."""
-
-    access: Access
-    workspaces: Workspaces
-
-    def workspaces_of(self, collection: str) -> list[str]:
-        """Return where the caller reads a collection: in the default workspace, or only
-        in those that their key names."""
-        access = self.access
-        if access.allows(Level.READ, collection, DEFAULT):
-            return [DEFAULT]
-        named = sorted({scope.workspace for scope in access.scopes if scope.workspace})
-        return [
-            name
-            for name in named
-            if collection in self.workspaces.get(name, ())
-            and access.allows(Level.READ, collection, name)
-        ]
-
-
 class _Document:
     """One document on its way to text."""
 
@@ -171,13 +151,14 @@ class _Document:
         self,
         head: Json,
         fragments: list[Fragment],
-        caller: "_Caller",
+        access: Access,
+        workspaces: Workspaces,
         with_service: bool,
     ) -> None:
         self._head = head
         self._fragments = fragments
-        self._caller = caller
-        self._access = caller.access
+        self._access = access
+        self._workspaces = workspaces
         self._with_service = with_service
         self._used: set[ComponentName] = set()
 
@@ -206,7 +187,7 @@ class _Document:
     def _paths(self) -> Iterator[tuple[str, Json]]:
         for fragment in self._fragments:
             name = fragment.tag["name"]
-            for workspace in self._caller.workspaces_of(name):
+            for workspace in self._access.workspaces_of(name, self._workspaces):
                 yield from self._usable(
                     _placed(fragment.paths, workspace), name, workspace
                 )
