@@ -14,7 +14,7 @@ from benchmarks.peers import PERSIST, Server, ndjson, post_lines, serving
 from persist.domain.canonical_json import json_sha256
 from persist.domain.seal import MAX_SEAL_CHANGES, leaf_hash, merkle_root
 from persist.storage.dialect import dialect_of
-from persist.storage.journal_verify import verify_journal
+from persist.storage.journal.verify import verify_journal
 
 CHANGES = 10
 """Changes of each record, its creation included."""

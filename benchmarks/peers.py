@@ -21,8 +21,8 @@ import httpx
 from benchmarks import pocketbase, tutorial
 from benchmarks.databases import SERVER_CORE
 from persist.domain.access import OPEN
+from persist.storage.access.keys import Keys
 from persist.storage.dialect import dialect_of
-from persist.storage.keys import Keys
 
 Tickets = Iterable[dict[str, Any]]
 CHECKOUT = Path(__file__).parent.parent

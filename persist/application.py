@@ -20,14 +20,14 @@ from uvicorn.config import STARTUP_FAILURE
 from persist import deployment
 from persist.api import routes
 from persist.api.authentication import Keyring, is_loopback
-from persist.api.browsers import BrowserPolicy
 from persist.api.changes import ChangeRoutes
 from persist.api.collections import CollectionRoutes
 from persist.api.console import ConsoleRoutes
+from persist.api.cross_origin import CrossOriginPolicy
 from persist.api.docs import DocsRoutes
 from persist.api.entity_types import EntityTypeRoutes
 from persist.api.fastapi_errors import handle_error
-from persist.api.fastapi_routes import add_routes
+from persist.api.fastapi_registration import add_routes
 from persist.api.gateway import Gateway
 from persist.api.in_flight import InFlightLimiter
 from persist.api.journal_key import JournalKey
@@ -48,14 +48,14 @@ from persist.deployment.definition_files import DefinitionFiles
 from persist.domain.access import OPEN, Access
 from persist.domain.entity_type import EntityType
 from persist.domain.errors import PersistError
-from persist.server import memory
+from persist.server import memory_release as memory
 from persist.server.background_tasks import BackgroundTasks
 from persist.settings import Settings, load, split_origins
-from persist.storage.capacity import Capacity
 from persist.storage.database import Database
-from persist.storage.database_schema import prepare
 from persist.storage.dialect import dialect_of
-from persist.storage.table_building import drop_unused_tables
+from persist.storage.migrations.database_schema import prepare
+from persist.storage.migrations.next_tables import drop_unused_tables
+from persist.storage.sharing.capacity import Capacity
 
 logger = logging.getLogger(__name__)
 
@@ -196,7 +196,7 @@ def create_app(
         policy,
         collections,
         metrics,
-        BrowserPolicy(split_origins(settings.cors_origins), landing_page),
+        CrossOriginPolicy(split_origins(settings.cors_origins), landing_page),
         super(Persist, app).__call__,
     )
     return app

@@ -16,9 +16,9 @@ from persist.api.requests import Request
 from persist.api.routes import is_open_to_all, is_sign_in
 from persist.domain.access import ANONYMOUS, OPEN, Access
 from persist.domain.errors import Forbidden, Unauthenticated, Unavailable
+from persist.storage.access.credentials import Credentials
+from persist.storage.access.keys import sha256_of
 from persist.storage.clock import now
-from persist.storage.credentials import Credentials
-from persist.storage.keys import sha256_of
 
 logger = logging.getLogger(__name__)
 

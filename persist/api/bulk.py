@@ -6,7 +6,7 @@ from dataclasses import asdict, replace
 from itertools import islice
 
 from persist.api.headers import NDJSON_TYPES
-from persist.api.parsing import parse_query
+from persist.api.parse_threads import parse_query
 from persist.api.query_params import flag, listing
 from persist.api.requests import Request
 from persist.api.responses import (
@@ -36,12 +36,12 @@ from persist.domain.snapshot import is_exported_record
 from persist.domain.strict_json import WriteDecimals
 from persist.storage.database import Database
 from persist.storage.layout import Layout
-from persist.storage.line_import import LineImport
-from persist.storage.record_import import RecordImport
-from persist.storage.record_source import RecordSource
-from persist.storage.restore_writer import OnConflict
-from persist.storage.staging import Staging
-from persist.storage.writer import Isolation
+from persist.storage.long_operations.staging import Staging
+from persist.storage.queries.record_source import RecordSource
+from persist.storage.snapshots.restore_writer import OnConflict
+from persist.storage.writes.line_import import LineImport
+from persist.storage.writes.record_import import RecordImport
+from persist.storage.writes.writer import Isolation
 
 MAX_ENVELOPE_BYTES = 4_096
 """Bytes that the envelope of a record takes in a line in addition to its data."""

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple, TypeVar
 from fastapi import Request as HttpRequest
 from fastapi.responses import Response as HttpResponse
 
-from persist.api.fastapi_routes import AuthorizedRequest
+from persist.api.fastapi_registration import AuthorizedRequest
 from persist.api.headers import REQUEST_ID
-from persist.api.parsing import parse_query
+from persist.api.parse_threads import parse_query
 from persist.api.query_params import (
     DEFAULT_LIMIT,
     MAX_LIMIT,
@@ -21,7 +21,7 @@ from persist.api.query_params import (
     integer_of,
     pairs_of,
 )
-from persist.api.rendering import rendered
+from persist.api.render_threads import rendered
 from persist.api.requests import Request, Scope
 from persist.api.responses import (
     JSON,
@@ -43,10 +43,10 @@ from persist.entity_types.cel.change_filter import (
     ChangeFilter,
     compile_change_filter,
 )
-from persist.storage.change_feed import ChangeSlice
 from persist.storage.database import Database
-from persist.storage.reader import Reader
-from persist.storage.result_size import BRIEF_CHARACTERS, of_changes
+from persist.storage.journal.change_feed import ChangeSlice
+from persist.storage.queries.result_size import BRIEF_CHARACTERS, of_changes
+from persist.storage.reads.reader import Reader
 
 BATCH = 100
 """Changes that a stream reads at once."""

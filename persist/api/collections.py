@@ -20,13 +20,13 @@ from persist.api.record_lists import RecordLists
 from persist.api.record_reads import RecordReads
 from persist.api.record_writes import RecordWrites
 from persist.api.requests import UNKNOWN, Request
-from persist.api.resources import Match, tree_of
 from persist.api.responses import (
     Response,
     StreamedResponse,
     json_response,
     no_content,
 )
+from persist.api.route_tree import Match, tree_of
 from persist.api.routes import (
     COLLECTION,
     COLLECTION_ROUTES,
@@ -53,7 +53,7 @@ from persist.domain.errors import (
 )
 from persist.domain.identifiers import is_canonical
 from persist.storage.database import Database
-from persist.storage.snapshots import Selection
+from persist.storage.snapshots.snapshot_store import Selection
 
 Reply = Response | StreamedResponse
 Handler = Callable[[Target, Request], Awaitable[Reply]]

@@ -3,7 +3,7 @@
 import asyncio
 from hashlib import sha256
 
-from persist.api.fastapi_routes import AuthorizedRequest
+from persist.api.fastapi_registration import AuthorizedRequest
 from persist.api.query_params import dry_run_of
 from persist.api.request_bodies import documented, json_object
 from persist.api.requests import Request
@@ -24,11 +24,11 @@ from persist.domain.precondition import Precondition
 from persist.domain.record import Json, dumps
 from persist.entity_types.definition import DEFINITION, FILL
 from persist.storage.database import Database
-from persist.storage.definitions import StoredDefinition, current_of
-from persist.storage.registration import Prepared, Registered, Registration
-from persist.storage.registration_plan import Action, Source
-from persist.storage.unit_of_work import UnitOfWork
-from persist.storage.writer import Isolation
+from persist.storage.entity_types.definitions import StoredDefinition, current_of
+from persist.storage.entity_types.registration import Prepared, Registered, Registration
+from persist.storage.entity_types.registration_plan import Action, Source
+from persist.storage.writes.unit_of_work import UnitOfWork
+from persist.storage.writes.writer import Isolation
 
 BODY = documented(
     DEFINITION,

@@ -5,8 +5,8 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from persist.api.problems import problem
-from persist.api.resources import FASTAPI_TREE
 from persist.api.responses import Response, no_content
+from persist.api.route_tree import FASTAPI_TREE
 from persist.domain.errors import (
     InvalidQuery,
     MalformedRequest,

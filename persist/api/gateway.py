@@ -11,8 +11,8 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from contextlib import suppress
 from typing import Any
 
-from persist.api.browsers import BrowserPolicy
 from persist.api.collections import CollectionRoutes, Reply
+from persist.api.cross_origin import CrossOriginPolicy
 from persist.api.headers import is_host
 from persist.api.in_flight import SMALL_RESPONSE_BYTES, is_always_answered
 from persist.api.metrics import Metrics
@@ -62,7 +62,7 @@ class Gateway:
         policy: RequestPolicy,
         collections: CollectionRoutes,
         metrics: Metrics,
-        browsers: BrowserPolicy,
+        browsers: CrossOriginPolicy,
         fastapi: Application,
     ) -> None:
         self._policy = policy

@@ -3,8 +3,8 @@ how much memory and disk their bodies and responses take."""
 
 from typing import Protocol
 
-from persist.storage.shares import SERVICE, Shares
-from persist.storage.spool import share_of_disk
+from persist.storage.operation.spool import share_of_disk
+from persist.storage.sharing.shares import SERVICE, Shares
 
 SMALL_RESPONSE_BYTES = 65_536
 """Bytes of a response that are not counted: a connection has as many at any time."""

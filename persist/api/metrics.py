@@ -32,11 +32,11 @@ from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from prometheus_client.registry import Collector
 
-from persist.api.fastapi_routes import AuthorizedRequest
+from persist.api.fastapi_registration import AuthorizedRequest
 from persist.api.in_flight import InFlightLimiter
 from persist.domain.errors import Unavailable
 from persist.storage.database import Database
-from persist.storage.statistics import Statistics
+from persist.storage.operation.statistics import Statistics
 
 REFRESH_SECONDS = 1.0
 """Seconds between two moments at which a process sets its gauges for the others."""

@@ -9,7 +9,7 @@ from typing import Annotated
 from fastapi import Path
 
 from persist.api import pagination
-from persist.api.fastapi_routes import AuthorizedRequest
+from persist.api.fastapi_registration import AuthorizedRequest
 from persist.api.query_params import controls, flag, page_size, pairs_of
 from persist.api.request_bodies import Body
 from persist.api.requests import Request
@@ -25,13 +25,13 @@ from persist.domain.record import Json
 from persist.domain.workspace import DEFAULT
 from persist.storage.database import Database
 from persist.storage.layout import Layout
-from persist.storage.reader import LAST_ID, Reader
-from persist.storage.restore import Restore, RestoreRequest
-from persist.storage.restore_writer import OnConflict
-from persist.storage.result_size import fitting, of_reports
-from persist.storage.staging import Staging
-from persist.storage.table_step import step_statements
-from persist.storage.writer import Isolation
+from persist.storage.long_operations.staging import Staging
+from persist.storage.migrations.table_step import step_statements
+from persist.storage.queries.result_size import fitting, of_reports
+from persist.storage.reads.reader import LAST_ID, Reader
+from persist.storage.snapshots.restore import Restore, RestoreRequest
+from persist.storage.snapshots.restore_writer import OnConflict
+from persist.storage.writes.writer import Isolation
 
 MigrationId = Annotated[str, Path(alias="id")]
 

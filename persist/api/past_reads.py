@@ -9,12 +9,12 @@ from persist.domain.errors import RecordNotFound
 from persist.domain.field import DELETION
 from persist.domain.record import Record
 from persist.storage.database import Database
-from persist.storage.journal import past_record
+from persist.storage.journal.changes import past_record
 from persist.storage.layout import Layout
-from persist.storage.moments import Moment
-from persist.storage.past_reader import PastCollection
-from persist.storage.reader import TABLES_PER_STATEMENT, LocatedRow, Reader
-from persist.storage.result_size import fitting, of_records
+from persist.storage.queries.result_size import fitting, of_records
+from persist.storage.reads.moments import Moment
+from persist.storage.reads.past_reader import PastCollection
+from persist.storage.reads.reader import TABLES_PER_STATEMENT, LocatedRow, Reader
 from persist.storage.sql import Row
 
 BRIEF_TABLES = 8

@@ -24,7 +24,7 @@ from persist.domain.field_types import TEXT_TYPES, stored_time
 from persist.domain.query import BY_ID, Query, SortKey
 from persist.domain.record import INT64, canonical_text
 from persist.domain.strict_json import is_storable
-from persist.storage.moments import Moment
+from persist.storage.reads.moments import Moment
 
 DEFAULT_LIMIT = 50
 """Records of a page where the request names no limit."""

@@ -1,14 +1,14 @@
 """Pages of a collection: its records and its trash."""
 
 from persist.api.pagination import page_response
-from persist.api.parsing import parse_query
+from persist.api.parse_threads import parse_query
 from persist.api.past_reads import page_as_of, trash_page
 from persist.api.query_params import (
     cursor_of,
     listing,
     trash_listing,
 )
-from persist.api.rendering import rendered
+from persist.api.render_threads import rendered
 from persist.api.requests import Request
 from persist.api.responses import (
     Response,
@@ -19,8 +19,8 @@ from persist.api.responses import (
 )
 from persist.api.target import Target
 from persist.storage.database import Database
-from persist.storage.reader import Reader
-from persist.storage.result_size import fitting, of_records
+from persist.storage.queries.result_size import fitting, of_records
+from persist.storage.reads.reader import Reader
 from persist.storage.sql import Row
 
 # Named, because Python builds the annotations of an inner function at each call.

@@ -11,7 +11,7 @@ from persist.api.query_params import (
     page_size,
     pairs_of,
 )
-from persist.api.rendering import in_thread, rendered
+from persist.api.render_threads import in_thread, rendered
 from persist.api.requests import Request
 from persist.api.responses import (
     JSON,
@@ -34,10 +34,10 @@ from persist.domain.json_diff import json_patch_between
 from persist.domain.precondition import NO_PRECONDITION, Precondition
 from persist.domain.record import INT64, Record
 from persist.storage.database import Database
-from persist.storage.journal import past_record
-from persist.storage.moments import Moment
-from persist.storage.reader import Reader
-from persist.storage.result_size import fitting, of_changes
+from persist.storage.journal.changes import past_record
+from persist.storage.queries.result_size import fitting, of_changes
+from persist.storage.reads.moments import Moment
+from persist.storage.reads.reader import Reader
 from persist.storage.sql import Row
 
 LAST_REVISION = INT64[-1]

@@ -5,7 +5,7 @@ from contextlib import closing
 from functools import partial
 
 from persist.api.headers import PATCH_TYPES
-from persist.api.parsing import parse_body, parse_query
+from persist.api.parse_threads import parse_body, parse_query
 from persist.api.patches import Change, change_of, write_decimals_of
 from persist.api.query_filters import conditions
 from persist.api.query_params import (
@@ -44,10 +44,10 @@ from persist.domain.errors import InvalidQuery
 from persist.domain.identifiers import new_id
 from persist.domain.query import Query
 from persist.domain.record import INT64, Data, Record, dumps
-from persist.storage.bulk_delete import BulkDelete
-from persist.storage.staging import Staging
-from persist.storage.unit_of_work import UnitOfWork
-from persist.storage.writer import Isolation
+from persist.storage.long_operations.staging import Staging
+from persist.storage.writes.bulk_delete import BulkDelete
+from persist.storage.writes.unit_of_work import UnitOfWork
+from persist.storage.writes.writer import Isolation
 
 REVERT_BODY = Body(
     {"to_revision": 2},

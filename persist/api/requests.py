@@ -39,9 +39,9 @@ from persist.domain.errors import (
     TooLarge,
 )
 from persist.domain.precondition import NO_PRECONDITION, Precondition
-from persist.storage.loop_turns import LoopTurns
-from persist.storage.shares import CALLER, SERVICE, Shares
-from persist.storage.spool import refusing_full_folder
+from persist.storage.operation.spool import refusing_full_folder
+from persist.storage.sharing.loop_turns import LoopTurns
+from persist.storage.sharing.shares import CALLER, SERVICE, Shares
 
 Scope = MutableMapping[str, Any]
 

@@ -18,7 +18,7 @@ from starlette import responses
 from persist.api.in_flight import SMALL_RESPONSE_BYTES
 from persist.domain.entity_type import Computed, EntityType
 from persist.domain.record import Record, dumps, json_text, parse_data
-from persist.storage.seals import was_erased
+from persist.storage.journal.seals import was_erased
 from persist.storage.sql import Row
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]

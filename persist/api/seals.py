@@ -4,7 +4,7 @@ from dataclasses import asdict
 
 from fastapi.responses import Response as HttpResponse
 
-from persist.api.fastapi_routes import AuthorizedRequest
+from persist.api.fastapi_registration import AuthorizedRequest
 from persist.api.journal_key import JournalKey
 from persist.api.query_params import (
     controls,
@@ -17,7 +17,7 @@ from persist.domain.access import Level
 from persist.domain.errors import InvalidQuery, NotFound
 from persist.domain.record import INT64, dumps
 from persist.storage.database import Database
-from persist.storage.seal_reader import (
+from persist.storage.journal.seal_reader import (
     ChangeProof,
     newest_seal,
     proof_of,

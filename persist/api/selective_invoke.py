@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from persist.api.parsing import parse_body, parse_query
+from persist.api.parse_threads import parse_body, parse_query
 from persist.api.query_filters import conditions
 from persist.api.query_params import (
     flag,
@@ -22,8 +22,8 @@ from persist.domain.errors import CommandNotFound, InvalidPayload, InvalidQuery
 from persist.domain.query import Query
 from persist.domain.record import Data
 from persist.domain.selective_invoke import InvocationTarget, Outcome, Status, invoke
-from persist.storage.unit_of_work import UnitOfWork
-from persist.storage.writer import Isolation
+from persist.storage.writes.unit_of_work import UnitOfWork
+from persist.storage.writes.writer import Isolation
 
 DEFAULT_AFFECTED = 1_000
 """Records that may match where ``max_affected`` says nothing."""

@@ -7,13 +7,13 @@ from contextlib import suppress
 from fastapi.responses import Response, StreamingResponse
 
 from persist.api import query_params, selective_invoke
-from persist.api.fastapi_routes import AuthorizedRequest
+from persist.api.fastapi_registration import AuthorizedRequest
 from persist.api.gateway import MAX_TARGET_BYTES
 from persist.api.in_flight import InFlightLimiter
 from persist.api.openapi import document_chunks
 from persist.api.problems import catalogue, status_of
 from persist.api.query_filters import MAX_CONDITIONS
-from persist.api.rendering import in_thread
+from persist.api.render_threads import in_thread
 from persist.api.requests import Limits
 from persist.api.transactions.operations import MAX_OPERATIONS
 from persist.domain.access import Access, Level, Scope
@@ -25,7 +25,7 @@ from persist.domain.record import Json
 from persist.domain.strict_json import MAX_DEPTH
 from persist.domain.undo import MAX_CHANGES
 from persist.storage.database import Database
-from persist.storage.result_size import PAGE_CHARACTERS
+from persist.storage.queries.result_size import PAGE_CHARACTERS
 
 Document = Callable[[Access], list[bytes]]
 """Makes the OpenAPI document that a caller sees."""

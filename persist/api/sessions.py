@@ -12,22 +12,22 @@ from persist.api.authentication import (
     Keyring,
     session_secret,
 )
-from persist.api.browsers import scheme_of
-from persist.api.fastapi_routes import AuthorizedRequest
+from persist.api.cross_origin import scheme_of
+from persist.api.fastapi_registration import AuthorizedRequest
 from persist.api.request_bodies import Body
 from persist.api.requests import Request
 from persist.api.responses import Response, no_content
 from persist.domain.access import ANONYMOUS
 from persist.domain.errors import Unauthenticated
 from persist.domain.record import Json
-from persist.storage.database import Database
-from persist.storage.sessions import (
+from persist.storage.access.sessions import (
     SESSION_LIFETIME,
     NewSession,
     begin_session,
     begin_session_by_code,
     end_session,
 )
+from persist.storage.database import Database
 
 BODY = Body(
     {"code": "…"},

@@ -10,7 +10,7 @@ from fastapi import Path
 from fastapi.responses import StreamingResponse
 
 from persist.api import pagination
-from persist.api.fastapi_routes import AuthorizedRequest
+from persist.api.fastapi_registration import AuthorizedRequest
 from persist.api.headers import JSON_TYPES, NDJSON_TYPES
 from persist.api.query_params import controls, dry_run_of, page_size, pairs_of
 from persist.api.request_bodies import Body
@@ -26,12 +26,12 @@ from persist.domain.access import Collections, Level
 from persist.domain.errors import Unavailable
 from persist.domain.record import Json
 from persist.domain.snapshot import MAX_LINE_BYTES, Manifest
-from persist.storage.catalog import Stale
 from persist.storage.database import Database
-from persist.storage.reader import Reader
-from persist.storage.snapshot_list import SnapshotQuery, snapshot_page
-from persist.storage.snapshots import Prepared, Selection
-from persist.storage.unit_of_work import UnitOfWork
+from persist.storage.entity_types.catalog import Stale
+from persist.storage.reads.reader import Reader
+from persist.storage.snapshots.snapshot_list import SnapshotQuery, snapshot_page
+from persist.storage.snapshots.snapshot_store import Prepared, Selection
+from persist.storage.writes.unit_of_work import UnitOfWork
 
 SnapshotId = Annotated[str, Path(alias="id")]
 

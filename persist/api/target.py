@@ -6,7 +6,7 @@ from persist.api.requests import Request
 from persist.domain.collection import Collection
 from persist.domain.entity_type import EntityType
 from persist.storage.layout import Layout
-from persist.storage.unit_of_work import RecordKey, UnitOfWork
+from persist.storage.writes.unit_of_work import RecordKey, UnitOfWork
 
 
 @dataclass(slots=True)

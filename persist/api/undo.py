@@ -2,9 +2,9 @@
 
 from collections.abc import Set
 
-from persist.api.fastapi_routes import AuthorizedRequest
+from persist.api.fastapi_registration import AuthorizedRequest
 from persist.api.headers import request_id_of
-from persist.api.parsing import parse_body
+from persist.api.parse_threads import parse_body
 from persist.api.query_params import dry_run_of
 from persist.api.request_bodies import Body
 from persist.api.requests import Request
@@ -17,9 +17,9 @@ from persist.domain.identifiers import COLLECTION_NAME
 from persist.domain.record import INT64
 from persist.domain.undo import OnConflict, SelectedChanges, UndoReport
 from persist.storage.database import Database
-from persist.storage.undo import undo
-from persist.storage.unit_of_work import UnitOfWork
-from persist.storage.writer import Isolation
+from persist.storage.writes.undo import undo
+from persist.storage.writes.unit_of_work import UnitOfWork
+from persist.storage.writes.writer import Isolation
 
 _SEQ = {"type": "integer", "minimum": 1, "maximum": INT64[-1]}
 _NAME = f"^{COLLECTION_NAME.pattern}$"

@@ -6,9 +6,9 @@ from typing import Annotated
 
 from fastapi import Path
 
-from persist.api.fastapi_routes import AuthorizedRequest
+from persist.api.fastapi_registration import AuthorizedRequest
 from persist.api.pagination import page_response
-from persist.api.parsing import parse_body, parse_query
+from persist.api.parse_threads import parse_body, parse_query
 from persist.api.past_reads import records_page
 from persist.api.query_params import (
     ENVELOPE_ONLY,
@@ -18,7 +18,7 @@ from persist.api.query_params import (
     pairs_of,
     workspace_listing,
 )
-from persist.api.rendering import rendered
+from persist.api.render_threads import rendered
 from persist.api.request_bodies import Body
 from persist.api.requests import Request
 from persist.api.responses import (
@@ -40,13 +40,13 @@ from persist.domain.errors import CommandNotFound, Forbidden, InvalidPayload
 from persist.domain.identifiers import COLLECTION_NAME
 from persist.domain.record import Json
 from persist.domain.workspace import Workspaces, collections_in
-from persist.storage import workspace_changes
 from persist.storage.database import Database
-from persist.storage.result_size import of_records
-from persist.storage.snapshots import Selection
-from persist.storage.staging import Staging
-from persist.storage.unit_of_work import UnitOfWork
-from persist.storage.writer import Isolation
+from persist.storage.entity_types import workspace_changes
+from persist.storage.long_operations.staging import Staging
+from persist.storage.queries.result_size import of_records
+from persist.storage.snapshots.snapshot_store import Selection
+from persist.storage.writes.unit_of_work import UnitOfWork
+from persist.storage.writes.writer import Isolation
 
 Name = Annotated[str, Path(description="The workspace's name.", examples=["incident"])]
 

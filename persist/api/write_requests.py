@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, NoReturn, TypeVar
 
-from persist.api.rendering import in_thread
+from persist.api.render_threads import in_thread
 from persist.api.requests import Request
 from persist.api.responses import Response
 from persist.domain.errors import (
@@ -25,14 +25,14 @@ from persist.domain.errors import (
     PersistError,
     Unavailable,
 )
-from persist.storage.catalog import Stale
 from persist.storage.database import Database
-from persist.storage.idempotency import KeyInUse, StoredAnswer
-from persist.storage.result_size import BRIEF_CHARACTERS
+from persist.storage.entity_types.catalog import Stale
+from persist.storage.long_operations.staging import Staging
+from persist.storage.queries.result_size import BRIEF_CHARACTERS
 from persist.storage.sql import Connection
-from persist.storage.staging import Staging
-from persist.storage.unit_of_work import RecordKey, UnitOfWork
-from persist.storage.writer import Isolation
+from persist.storage.writes.idempotency import KeyInUse, StoredAnswer
+from persist.storage.writes.unit_of_work import RecordKey, UnitOfWork
+from persist.storage.writes.writer import Isolation
 
 ATTEMPTS = 10
 """Attempts at a request whose entity type or workspace keeps changing."""

@@ -14,7 +14,7 @@ from persist import logging_config
 from persist.cli import (
     backup,
     check,
-    console,
+    console_link,
     history,
     init,
     journal,
@@ -25,8 +25,8 @@ from persist.cli import (
     snapshots,
     trash,
 )
-from persist.cli.owned_folder import owned_folder
 from persist.cli.settings_flags import load_settings
+from persist.cli.temporary_folder import temporary_folder
 from persist.cli.terminal import refuse
 
 commands = typer.Typer(
@@ -77,7 +77,7 @@ def openapi(
     settings = load_settings({})
     logging_config.configure("warning")
     # The application needs a database. Its document is the same on any.
-    with owned_folder() as folder:
+    with temporary_folder() as folder:
         url = f"sqlite:///{folder}/openapi.db"
         chosen = settings.model_copy(update={"database_url": url})
         try:
@@ -100,7 +100,7 @@ migrate.add_to(commands)
 makemigration.add_to(commands)
 check.add_to(commands)
 commands.add_typer(keys.keys, name="keys", short_help="Create and revoke keys.")
-console.add_to(commands)
+console_link.add_to(commands)
 snapshots.add_to(commands)
 history.add_to(commands)
 journal.add_to(commands)

@@ -152,7 +152,7 @@ def _check_production(report: Report, settings: Settings) -> None:
 def _unsafe(settings: Settings) -> list[str]:
     """Return what is unsafe in production, one sentence each."""
     from persist.cli import preflight
-    from persist.storage.keys import FIRST
+    from persist.storage.access.keys import FIRST
 
     database = preflight.database(settings.database_url, create=False)
     found = database.safety_warnings(settings.workers)

@@ -8,8 +8,8 @@ import typer
 from persist.cli.settings_flags import DatabaseUrl
 from persist.cli.snapshots import AsJson, Url, service_at
 from persist.cli.terminal import print_line, refuse
-from persist.domain.counting import counted
 from persist.domain.record import Json
+from persist.domain.wording import counted
 
 history = typer.Typer(
     help=(

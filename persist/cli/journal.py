@@ -10,8 +10,8 @@ import typer
 
 from persist.cli.settings_flags import DatabaseUrl, load_settings
 from persist.cli.terminal import FAILED, record_progress, refuse
-from persist.domain.counting import counted
 from persist.domain.record import Json
+from persist.domain.wording import counted
 
 LONGEST_QUOTE = 80
 """Characters of a wrong value that are quoted in a message."""

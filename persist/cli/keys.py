@@ -15,7 +15,7 @@ from persist.domain.access import EVERY, Scope, scope_of
 from persist.domain.suggestions import did_you_mean
 
 if TYPE_CHECKING:
-    from persist.storage.keys import Keys, StoredKey
+    from persist.storage.access.keys import Keys, StoredKey
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,62}")
 
@@ -68,7 +68,7 @@ def create(
 
     It is displayed only once: the database stores its SHA-256 only.
     """
-    from persist.storage.keys import KeyExists
+    from persist.storage.access.keys import KeyExists
 
     if not NAME.fullmatch(name):
         refuse(

@@ -16,7 +16,7 @@ import httpx
 
 from persist import server
 from persist.cli import preflight
-from persist.cli.owned_folder import owned_folder
+from persist.cli.temporary_folder import temporary_folder
 from persist.client import Client
 from persist.settings import Settings
 
@@ -39,7 +39,7 @@ class LocalService:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._stack = ExitStack()
-        folder = self._stack.enter_context(owned_folder())
+        folder = self._stack.enter_context(temporary_folder())
         self._socket = Path(folder) / "socket"
         self._server: server.AnnouncingServer | None = None
         self._thread: threading.Thread | None = None
@@ -113,7 +113,7 @@ def passive_service(settings: Settings) -> Iterator[LocalService]:
     It neither migrates, registers definition files nor takes snapshots.
     Raise ``NotReady`` and ``CannotStart``.
     """
-    with owned_folder() as no_definitions:
+    with temporary_folder() as no_definitions:
         chosen = {
             "host": "127.0.0.1",
             "workers": 1,

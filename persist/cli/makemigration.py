@@ -15,7 +15,7 @@ from persist.domain.entity_type import EntityType
 from persist.domain.record import Json
 from persist.domain.suggestions import nearest
 from persist.settings import Settings
-from persist.storage.class_comparison import ClassChanges
+from persist.storage.migrations.class_comparison import ClassChanges
 
 FOLDER = Path("migrations")
 

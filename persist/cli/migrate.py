@@ -6,7 +6,7 @@ import typer
 
 from persist.cli.settings_flags import load_settings, with_flags
 from persist.cli.terminal import FAILED, record_progress, refuse
-from persist.domain.counting import counted
+from persist.domain.wording import counted
 from persist.settings import Settings
 
 UP_TO_DATE = "every table is at the schema version of the code"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TypeGuard
 
 from persist.domain.entity_type import EntityType
-from persist.storage.step_proposal import ProposedStep
+from persist.storage.migrations.step_proposal import ProposedStep
 
 NEW_FILE = '''"""``{name}``: its migration plan."""
 

@@ -20,9 +20,16 @@ from persist.domain.entity_type import EntityType
 from persist.domain.migration import MigrationStep
 from persist.entity_types.registry import InvalidModels
 from persist.settings import Settings
-from persist.storage.catalog import Catalog
-from persist.storage.class_comparison import ClassChanges
-from persist.storage.database_schema import (
+from persist.storage.access.keys import Keys
+from persist.storage.dialect import BackupFailed, Dialect, Failure, dialect_of
+from persist.storage.entity_types.catalog import Catalog
+from persist.storage.entity_types.registered_indexes import update_registered_indexes
+from persist.storage.journal.trim import trim
+from persist.storage.journal.verify import JournalAltered, Verified
+from persist.storage.journal.verify import verify_journal as verify
+from persist.storage.long_operations.progress import OnProgress
+from persist.storage.migrations.class_comparison import ClassChanges
+from persist.storage.migrations.database_schema import (
     SchemaMismatch,
     ahead,
     changes_of,
@@ -32,14 +39,7 @@ from persist.storage.database_schema import (
     prepare,
     rehearse,
 )
-from persist.storage.dialect import BackupFailed, Dialect, Failure, dialect_of
-from persist.storage.journal_trim import trim
-from persist.storage.journal_verify import JournalAltered, Verified
-from persist.storage.journal_verify import verify_journal as verify
-from persist.storage.keys import Keys
-from persist.storage.migrator import MigrationStopped, Pending
-from persist.storage.progress import OnProgress
-from persist.storage.registered_indexes import update_registered_indexes
+from persist.storage.migrations.migrator import MigrationStopped, Pending
 
 NO_TABLES = "add table: journal_head"
 """A difference that only a database has which was never served."""

@@ -11,8 +11,8 @@ import typer
 
 from persist import deployment, logging_config
 from persist.api.routes import CONSOLE, DOCS
-from persist.cli.owned_folder import owned_folder
 from persist.cli.settings_flags import ALL, load_settings, with_flags
+from persist.cli.temporary_folder import temporary_folder
 from persist.cli.terminal import FAILED, record_progress, refuse
 from persist.settings import Settings
 
@@ -142,7 +142,7 @@ def _supervise(settings: Settings, bound: socket.socket) -> bool:
     status = server.run_in_process(prepare)
     if status:
         raise typer.Exit(status)
-    with owned_folder() as folder:
+    with temporary_folder() as folder:
         os.environ[MULTIPROCESS_FOLDER] = folder
         return server.serve_in_processes(
             application, bound, workers=settings.workers, **_options(settings, bound)

@@ -16,9 +16,9 @@ from persist.cli.settings_flags import DatabaseUrl, load_settings
 from persist.cli.terminal import FAILED, REFUSED, reason_of, refuse, spinner
 from persist.cli.transfers import check_folder, download, upload
 from persist.client import Client, Problem
-from persist.domain.counting import counted
 from persist.domain.identifiers import is_canonical
 from persist.domain.record import Json
+from persist.domain.wording import counted
 from persist.settings import KEY, InvalidSettings, read_env_file
 
 snapshot = typer.Typer(

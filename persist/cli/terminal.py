@@ -20,7 +20,7 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
-from persist.storage.progress import OnProgress
+from persist.storage.long_operations.progress import OnProgress
 
 FAILED = 1
 """Exit status: the command was understood and did not succeed."""

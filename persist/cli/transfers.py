@@ -11,7 +11,7 @@ from rich.progress import DownloadColumn, MofNCompleteColumn
 from persist.cli.service_client import ServiceClient
 from persist.cli.terminal import progress_bars, refuse
 from persist.domain.record import Json
-from persist.storage.durable_files import rename_durably
+from persist.storage.operation.durable_files import rename_durably
 
 CHUNK_BYTES = 262_144
 """Bytes that are sent at once."""

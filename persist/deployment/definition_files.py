@@ -23,11 +23,11 @@ from persist.entity_types.from_schema import (
     check_commands,
     from_schema,
 )
-from persist.storage.catalog import Stale
 from persist.storage.database import Database
-from persist.storage.registration import Registration, check_name
-from persist.storage.registration_plan import Action, Source
-from persist.storage.writer import Isolation
+from persist.storage.entity_types.catalog import Stale
+from persist.storage.entity_types.registration import Registration, check_name
+from persist.storage.entity_types.registration_plan import Action, Source
+from persist.storage.writes.writer import Isolation
 
 logger = logging.getLogger(__name__)
 

@@ -8,8 +8,8 @@ from enum import StrEnum
 from typing import NamedTuple, Self
 
 from persist.domain.entity_type import EntityType
+from persist.domain.fast_dataclass import fast_dataclass
 from persist.domain.record import Data, Record
-from persist.domain.value import value
 
 
 class Operation(StrEnum):
@@ -25,7 +25,7 @@ class Operation(StrEnum):
     REVERT = "revert"
 
 
-@value
+@fast_dataclass
 class Origin:
     """Who asked for a change, and in which request.
 
@@ -40,7 +40,7 @@ SERVICE_ORIGIN = Origin()
 """The origin of changes that the service makes on its own."""
 
 
-@value
+@fast_dataclass
 class Change:
     """A write on its way into the journal, which assigns its ``seq``.
 

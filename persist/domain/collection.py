@@ -26,13 +26,13 @@ from persist.domain.errors import (
     RecordNotFound,
     RevisionNotFound,
 )
+from persist.domain.fast_dataclass import fast_dataclass
 from persist.domain.json_diff import ABSENT
 from persist.domain.precondition import NO_PRECONDITION, Precondition
 from persist.domain.query import Query
 from persist.domain.record import INT64, Data, Record, dumps, json_text
 from persist.domain.stores import Journal, Records
 from persist.domain.undo import RecordToUndo
-from persist.domain.value import value
 
 logger = logging.getLogger(__name__)
 
@@ -57,7 +57,7 @@ def _valid(data: Data) -> Data:
     return data
 
 
-@value
+@fast_dataclass
 class Collection:
     """The records of one entity type in one workspace, inside one transaction.
 

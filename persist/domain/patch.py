@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from persist.domain.canonical_json import same_json
+from persist.domain.cpu_budget import CpuBudget
 from persist.domain.errors import (
     InvalidPatch,
     PatchTestFailed,
@@ -14,10 +15,9 @@ from persist.domain.errors import (
     pointer,
     steps_of,
 )
-from persist.domain.long_calls import LONG_CALL_LOCK
+from persist.domain.json_lock import JSON_LOCK
 from persist.domain.record import Data, Json, dumps, json_text
 from persist.domain.strict_json import MAX_DEPTH, depth_of
-from persist.domain.work_time import WorkTime
 
 MAX_OPERATIONS = 100
 """Operations that a JSON Patch may have."""
@@ -73,11 +73,11 @@ class JsonPatch:
         # Only a copy makes the document larger than what was sent: ten copies of itself
         # make it a thousand times as large.
         size = len(dumps(data))
-        time = WorkTime(MAX_SECONDS)
+        time = CpuBudget(MAX_SECONDS)
         for index, operation in enumerate(self.operations):
             _check_time(index, time)
             try:
-                with LONG_CALL_LOCK:
+                with JSON_LOCK:
                     if operation["op"] == "copy":
                         size = self._size_after_copy(document, operation, size)
                     document = _apply(document, operation)
@@ -105,7 +105,7 @@ class JsonPatch:
         return size
 
 
-def _check_time(index: int, time: WorkTime) -> None:
+def _check_time(index: int, time: CpuBudget) -> None:
     """Raise ``InvalidPatch`` where the operations so far took too long."""
     if time.is_over:
         raise InvalidPatch(

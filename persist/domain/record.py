@@ -5,8 +5,8 @@ from collections.abc import Callable
 from dataclasses import field
 from typing import Any, Self
 
-from persist.domain.long_calls import LONG_CALL_LOCK, LONG_CHARACTERS
-from persist.domain.value import value
+from persist.domain.fast_dataclass import fast_dataclass
+from persist.domain.json_lock import JSON_LOCK, LONG_CHARACTERS
 
 Json = dict[str, Any]
 """A JSON object: a definition, a report, an answer."""
@@ -50,7 +50,7 @@ def parse_data(text: str) -> Data:
     """
     data: Data
     if len(text) > LONG_CHARACTERS:
-        with LONG_CALL_LOCK:
+        with JSON_LOCK:
             data = _decode(text)[0]
     else:
         data = _decode(text)[0]
@@ -61,7 +61,7 @@ def json_text(value: object, characters: int) -> str:
     """Return the JSON text of a value that has about so many characters."""
     if characters <= LONG_CHARACTERS:
         return dumps(value)
-    with LONG_CALL_LOCK:
+    with JSON_LOCK:
         return dumps(value)
 
 
@@ -69,7 +69,7 @@ def canonical_json_text(value: object, characters: int) -> str:
     """Return the canonical text of a value that has about so many characters."""
     if characters <= LONG_CHARACTERS:
         return canonical_text(value)
-    with LONG_CALL_LOCK:
+    with JSON_LOCK:
         return canonical_text(value)
 
 
@@ -86,7 +86,7 @@ def normalize_number(number: float) -> int | float:
     return number
 
 
-@value
+@fast_dataclass
 class Record:
     """One stored object.
 

@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 from persist.domain.batch_size import BatchSize
 from persist.domain.collection import Collection
 from persist.domain.command import Command
-from persist.domain.counting import counted, matching, too_many
 from persist.domain.errors import (
     CommandFailed,
     CommandUnavailable,
@@ -21,6 +20,7 @@ from persist.domain.errors import (
 from persist.domain.query import Query
 from persist.domain.record import dumps
 from persist.domain.stores import Unit
+from persist.domain.wording import counted, matching, too_many
 
 BATCH_RECORDS = 250
 """Records that are in memory at once, or fewer that are large. Where one of them is

@@ -12,11 +12,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
-from persist.domain.counting import counted
 from persist.domain.errors import InvalidSnapshot, PersistError
 from persist.domain.identifiers import COLLECTION_NAME, is_canonical
 from persist.domain.record import Json, canonical_text, parse_data
 from persist.domain.strict_json import MAX_DEPTH, parse
+from persist.domain.wording import counted
 
 FORMAT_VERSION = 1
 """The version of the format that is written, and the only one that is read."""

@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Any, NoReturn
 
 from persist.domain.errors import InvalidData, InvalidJson, Violation, pointer
-from persist.domain.long_calls import LONG_CALL_LOCK, LONG_CHARACTERS
+from persist.domain.json_lock import JSON_LOCK, LONG_CHARACTERS
 from persist.domain.record import INT64, normalize_number
 
 MAX_DEPTH = 64
@@ -168,7 +168,7 @@ def _decoded(decode: Decode, text: str) -> Any:
     """
     start = len(text) - len(text.lstrip(WHITESPACE))
     if len(text) > LONG_CHARACTERS:
-        with LONG_CALL_LOCK:
+        with JSON_LOCK:
             value, end = decode(text, start)
     else:
         value, end = decode(text, start)

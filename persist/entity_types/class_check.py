@@ -21,10 +21,6 @@ from persist.domain.migration import MigrationPlan
 from persist.domain.record import INT64
 from persist.entity_types import command_check
 from persist.entity_types.declaration import Declaration, declaration_of
-from persist.entity_types.entity_features import (
-    CLASS_FEATURES,
-    Refusal,
-)
 from persist.entity_types.json_schema.fields import fields_of
 from persist.entity_types.model_check import (
     check_model,
@@ -34,6 +30,10 @@ from persist.entity_types.model_check import (
 )
 from persist.entity_types.model_codec import ModelCodec
 from persist.entity_types.pydantic_schema import default_fault
+from persist.entity_types.supported_features import (
+    CLASS_FEATURES,
+    Refusal,
+)
 from persist.entity_types.type_check import Refused
 
 

@@ -10,13 +10,13 @@ from pydantic.fields import FieldInfo
 
 from persist.domain.identifiers import COMMAND_NAME
 from persist.entity_types.declaration import Guard
-from persist.entity_types.entity_features import Refusal
 from persist.entity_types.model_check import (
     check_arguments,
     check_parameter_type,
     check_result_type,
     field_arguments,
 )
+from persist.entity_types.supported_features import Refusal
 from persist.entity_types.type_check import Refused
 
 Method = Callable[..., Any]

@@ -17,7 +17,13 @@ from pydantic_core import (
 
 from persist.domain.errors import InvalidData
 from persist.domain.strict_json import is_storable
-from persist.entity_types.entity_features import (
+from persist.entity_types.pydantic_schema import (
+    field_schemas,
+    functions,
+    is_incompatible,
+)
+from persist.entity_types.storable import checked
+from persist.entity_types.supported_features import (
     CLASS_FEATURES,
     CONFIGURATION,
     FIELD_ARGUMENTS,
@@ -25,12 +31,6 @@ from persist.entity_types.entity_features import (
     MAX_FIELDS,
     Refusal,
 )
-from persist.entity_types.pydantic_schema import (
-    field_schemas,
-    functions,
-    is_incompatible,
-)
-from persist.entity_types.storable import checked
 from persist.entity_types.type_check import (
     SCHEMA_HOOKS,
     Refused,

@@ -18,7 +18,7 @@ from pydantic.functional_validators import (
 )
 from pydantic.types import Discriminator, Tag, UuidVersion
 
-from persist.entity_types.entity_features import (
+from persist.entity_types.supported_features import (
     ANNOTATIONS,
     CLASS_FEATURES,
     FIELD_ARGUMENTS,

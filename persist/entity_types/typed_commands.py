@@ -31,7 +31,6 @@ from persist.entity_types.command_check import (
     parameters_of,
 )
 from persist.entity_types.declaration import Guard
-from persist.entity_types.entity_features import REFUSED_TYPES
 from persist.entity_types.json_schema.compiled_schema import (
     Validate,
     compile_schema,
@@ -41,6 +40,7 @@ from persist.entity_types.model_check import refused_default
 from persist.entity_types.model_codec import CONTAINED, ModelCodec, json_schema
 from persist.entity_types.pydantic_schema import default_fault, strict
 from persist.entity_types.storable import checked, violations
+from persist.entity_types.supported_features import REFUSED_TYPES
 from persist.entity_types.type_check import Refused
 
 _ALIASES = ("alias", "validation_alias", "serialization_alias")

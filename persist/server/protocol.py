@@ -17,7 +17,7 @@ from uvicorn.protocols.http.httptools_impl import (
 )
 
 from persist.domain.errors import PersistError
-from persist.storage.shares import SERVICE, Shares
+from persist.storage.sharing.shares import SERVICE, Shares
 
 MAX_HEAD_BYTES = 65_536
 """Limit in bytes of a request's head, of the trailer fields after its body, and of the

@@ -20,39 +20,39 @@ from typing import Any, TypeVar
 
 from persist.domain.entity_type import EntityType
 from persist.domain.query import Query
-from persist.storage.brief_limit import BriefLimit
-from persist.storage.capacity import DEFAULT_CAPACITY, Capacity, CapacityInUse
-from persist.storage.catalog import Catalog
-from persist.storage.change_feed import Feed
-from persist.storage.credentials import CredentialReader, Credentials
-from persist.storage.definition_reader import DefinitionReader
+from persist.storage.access.credentials import CredentialReader, Credentials
 from persist.storage.dialect import Dialect, dialect_of
-from persist.storage.health import Health
+from persist.storage.entity_types.catalog import Catalog
+from persist.storage.entity_types.definition_reader import DefinitionReader
+from persist.storage.entity_types.registered_indexes import update_registered_indexes
+from persist.storage.journal.change_feed import Feed
 from persist.storage.layout import Layout
-from persist.storage.loop_turns import LoopTurns
-from persist.storage.maintenance import Maintenance
-from persist.storage.past_reader import PastCollection, PastFind
-from persist.storage.reader import Reader
-from persist.storage.reader_threads import (
+from persist.storage.operation.health import Health
+from persist.storage.operation.maintenance import Maintenance
+from persist.storage.operation.statistics import StatisticsCollector
+from persist.storage.queries.record_source import RecordSource
+from persist.storage.queries.result_size import BRIEF_CHARACTERS, NotBrief, of_records
+from persist.storage.reads.past_reader import PastCollection, PastFind
+from persist.storage.reads.read_interrupter import ReadInterrupter
+from persist.storage.reads.reader import Reader
+from persist.storage.reads.reader_threads import (
     ReaderThreads,
     WaitForClient,
     never_disconnected,
     run_reads,
 )
-from persist.storage.record_reader import AnyFind, Find, RecordReader, refusal
-from persist.storage.record_source import RecordSource
-from persist.storage.registered_indexes import update_registered_indexes
-from persist.storage.result_size import BRIEF_CHARACTERS, NotBrief, of_records
-from persist.storage.row_stream import RowStream
-from persist.storage.shared_threads import SharedThreads
-from persist.storage.shares import CALLER
-from persist.storage.snapshots import Snapshots
+from persist.storage.reads.record_lookup import AnyFind, Find, RecordLookup, refusal
+from persist.storage.reads.row_stream import RowStream
+from persist.storage.sharing.caller_turns import CallerTurns
+from persist.storage.sharing.capacity import DEFAULT_CAPACITY, Capacity, CapacityInUse
+from persist.storage.sharing.loop_turns import LoopTurns
+from persist.storage.sharing.shared_threads import SharedThreads
+from persist.storage.sharing.shares import CALLER
+from persist.storage.snapshots.snapshot_store import Snapshots
 from persist.storage.sql import Connection, Row, Session
-from persist.storage.statistics import StatisticsCollector
-from persist.storage.turns import Turns
-from persist.storage.unit_of_work import RecordKey, UnitOfWork
-from persist.storage.worker import BatchWorker
-from persist.storage.writer import GroupCommitWriter, Isolation, WriteTask
+from persist.storage.writes.batch_worker import BatchWorker
+from persist.storage.writes.unit_of_work import RecordKey, UnitOfWork
+from persist.storage.writes.writer import GroupCommitWriter, Isolation, WriteTask
 
 Result = TypeVar("Result")
 
@@ -112,7 +112,7 @@ class Database:
         self.used = CapacityInUse.of(capacity)
         self._writes = self._writer.start("writer")
         self._staged_writes = self._staged_writer.start("writer of staged rows")
-        self._record_reader = RecordReader(self.dialect)
+        self._record_reader = RecordLookup(self.dialect)
         self._finds: BatchWorker[AnyFind] = BatchWorker(
             "finder", self._record_reader.work
         )
@@ -143,15 +143,15 @@ class Database:
             client_disconnected,
             self._refusal,
         )
-        self._streams = Turns(self.used.streams)
-        self._job_turns = Turns(self.used.jobs)
+        self._streams = CallerTurns(self.used.streams)
+        self._job_turns = CallerTurns(self.used.jobs)
         self._stream_threads = ThreadPoolExecutor(
             capacity.streams, thread_name_prefix="stream"
         )
         self.loop_turns = LoopTurns()
         self._inline = self.dialect.open_inline_reader()
         if self._inline is not None:
-            self._limit = BriefLimit(partial(self.dialect.cancel, self._inline))
+            self._limit = ReadInterrupter(partial(self.dialect.cancel, self._inline))
         update_registered_indexes(self.dialect, self.catalog, auto_migrate=auto_migrate)
 
     async def write(

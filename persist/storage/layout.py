@@ -29,8 +29,8 @@ from persist.storage.dialect.columns import (
     KEYWORDS,
     TEXT,
 )
-from persist.storage.past_records import PastRecords, past_records
-from persist.storage.record_source import RecordSource
+from persist.storage.queries.record_source import RecordSource
+from persist.storage.reads.past_records import PastRecords, past_records
 from persist.storage.sql import (
     Compiled,
     Row,

@@ -10,11 +10,11 @@ from typing import Any, Generic, Protocol, Self, TypeVar
 
 import sqlalchemy as sa
 
-from persist.storage.young_garbage import YoungGarbage
+from persist.storage.operation.cycle_collection import CycleCollection
 
 Made = TypeVar("Made")
 
-_YOUNG_GARBAGE = YoungGarbage()
+_CYCLE_COLLECTION = CycleCollection()
 
 SqlExpression = sa.ColumnElement[Any]
 """An expression of SQL whose value may be of any type."""
@@ -246,7 +246,7 @@ class StatementCache:
     def _write(self, write: Callable[[], Clause]) -> Compiled:
         # SQLAlchemy's expressions refer to each other in circles: those of a long
         # filter are ten thousand objects.
-        with _YOUNG_GARBAGE:
+        with _CYCLE_COLLECTION:
             return self._dialect.compile(write())
 
     def _add(self, key: object, compiled: Compiled) -> None:

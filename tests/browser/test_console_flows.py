@@ -11,8 +11,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from persist.storage.access.sessions import create_code
 from persist.storage.dialect import dialect_of
-from persist.storage.sessions import create_code
 from tests.browser.chromium import CHROMIUM
 from tests.browser.console import TICKETS, KeyRing
 from tests.support.forked import ROOT

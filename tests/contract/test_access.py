@@ -17,8 +17,8 @@ from persist.api import routes as table
 from persist.application import Persist, create_app
 from persist.domain.access import OPEN, scope_of
 from persist.settings import Settings
+from persist.storage.access.keys import Keys
 from persist.storage.dialect import dialect_of
-from persist.storage.keys import Keys
 from tests.conftest import NewDatabase
 from tests.contract.test_keys import EVERYWHERE, bearer, becomes, keys_in
 from tests.support.problems import Json, assert_problem

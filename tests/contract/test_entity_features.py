@@ -12,7 +12,7 @@ from typing import Any
 import pydantic
 import pytest
 
-from persist.entity_types import entity_features as features
+from persist.entity_types import supported_features as features
 from persist.entity_types.command_check import COMMAND_FEATURES
 from persist.entity_types.registry import InvalidModels, load_models
 from tests.conftest import NewDatabase

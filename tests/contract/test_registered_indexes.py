@@ -13,17 +13,17 @@ import psycopg
 import pytest
 
 from persist.api.query_params import listing
-from persist.storage import query_sql
-from persist.storage.catalog import Catalog, registered_layout
-from persist.storage.definitions import Definitions
 from persist.storage.dialect import Dialect, dialect_of
-from persist.storage.layout import Layout
-from persist.storage.records import page_statement
-from persist.storage.registered_indexes import (
+from persist.storage.entity_types.catalog import Catalog, registered_layout
+from persist.storage.entity_types.definitions import Definitions
+from persist.storage.entity_types.registered_indexes import (
     outdated_types,
     update_registered_indexes,
 )
+from persist.storage.layout import Layout
+from persist.storage.queries import query_sql
 from persist.storage.sql import Connection, Session
+from persist.storage.writes.records import page_statement
 from tests.support.collection import Collection
 from tests.support.problems import Json, assert_problem, pointers
 from tests.support.registered import (

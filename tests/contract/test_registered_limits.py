@@ -13,8 +13,8 @@ from typing import Any
 import httpx
 import pytest
 
-from persist.storage.catalog import Catalog
 from persist.storage.dialect import dialect_of
+from persist.storage.entity_types.catalog import Catalog
 from persist.storage.sql import Session
 from tests.support.collection import Collection
 from tests.support.databases import sqlite_only

@@ -16,9 +16,9 @@ import pytest
 import sqlalchemy as sa
 
 from persist.domain.access import scope_of
+from persist.storage.access.keys import Keys
+from persist.storage.access.sessions import MAX_SESSIONS, create_code
 from persist.storage.dialect import dialect_of
-from persist.storage.keys import Keys
-from persist.storage.sessions import MAX_SESSIONS, create_code
 from persist.storage.tables import CONSOLE_CODES, CONSOLE_SESSIONS
 from tests.conftest import NewDatabase
 from tests.contract.test_keys import bearer, becomes

@@ -9,8 +9,8 @@ import httpx
 import pytest
 
 from persist.domain.access import scope_of
+from persist.storage.access.keys import Keys
 from persist.storage.dialect import dialect_of
-from persist.storage.keys import Keys
 from tests.conftest import NewDatabase
 from tests.contract.test_keys import EVERYWHERE, bearer, becomes
 from tests.support.server import Server, serving

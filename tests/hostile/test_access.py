@@ -1,8 +1,8 @@
 """Access that is taken back while a response is being sent (F19)."""
 
 from persist.domain.access import scope_of
+from persist.storage.access.keys import Keys
 from persist.storage.dialect import dialect_of
-from persist.storage.keys import Keys
 from tests.contract.test_keys import bearer, becomes
 from tests.hostile.conftest import Target, created
 from tests.support.raw import connected

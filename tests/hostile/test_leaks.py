@@ -13,8 +13,8 @@ import pytest
 
 from persist.api.routes import ROUTES
 from persist.domain.access import scope_of
+from persist.storage.access.keys import Keys
 from persist.storage.dialect import dialect_of
-from persist.storage.keys import Keys
 from tests.contract.test_keys import bearer, becomes
 from tests.hostile.conftest import Target
 from tests.support.watchdog import QUIET

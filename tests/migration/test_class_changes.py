@@ -10,15 +10,15 @@ import pytest
 
 from persist.domain.entity_type import EntityType
 from persist.entity_types.registry import load_models
-from persist.storage.database_schema import (
+from persist.storage.dialect import dialect_of
+from persist.storage.migrations.database_schema import (
     SchemaMismatch,
     class_differences,
     drift,
     prepare,
     rehearse,
 )
-from persist.storage.dialect import dialect_of
-from persist.storage.migrator import MigrationStopped
+from persist.storage.migrations.migrator import MigrationStopped
 from tests.conftest import NewDatabase
 from tests.contract.test_entity_classes import IMPORTS
 from tests.fixtures.database import opened

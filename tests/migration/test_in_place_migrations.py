@@ -15,15 +15,15 @@ from sqlmodel import Field, SQLModel
 from persist import MigrationPlan, MigrationStep, entity
 from persist.domain.entity_type import EntityType
 from persist.entity_types.from_model import from_model
-from persist.storage.database_schema import (
+from persist.storage.dialect import dialect_of, postgresql
+from persist.storage.migrations.database_schema import (
     SchemaMismatch,
     drift,
     due,
     prepare,
     rehearse,
 )
-from persist.storage.dialect import dialect_of, postgresql
-from persist.storage.migrator import MigrationStopped
+from persist.storage.migrations.migrator import MigrationStopped
 from tests.fixtures import PRODUCTS_1, RECORDS
 from tests.fixtures.database import Database, opened
 from tests.fixtures.snapshots import empty_database

@@ -16,8 +16,8 @@ import httpx
 import pytest
 
 from persist.entity_types.registry import load_models
-from persist.storage.database_schema import drift, prepare
 from persist.storage.dialect import dialect_of
+from persist.storage.migrations.database_schema import drift, prepare
 from tests.fixtures.database import Database, opened
 from tests.fixtures.snapshots import (
     SHOP,

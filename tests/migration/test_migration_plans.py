@@ -14,7 +14,7 @@ from persist import MigrationPlan, MigrationStep, entity
 from persist.domain.errors import MigrationFailed
 from persist.domain.migration import InvalidPlan
 from persist.storage.dialect import dialect_of
-from persist.storage.table_step import step_statements
+from persist.storage.migrations.table_step import step_statements
 from tests.conftest import NewDatabase
 from tests.support.problems import Json, assert_problem
 from tests.support.server import serving

@@ -9,8 +9,8 @@ import httpx
 import pytest
 
 from persist.entity_types.registry import load_models
-from persist.storage.database_schema import drift
 from persist.storage.dialect import dialect_of
+from persist.storage.migrations.database_schema import drift
 from tests.conftest import NewDatabase
 from tests.fixtures import (
     PRODUCTS_1,

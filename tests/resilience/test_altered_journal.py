@@ -10,9 +10,9 @@ from typing import Any
 import psycopg
 import pytest
 
-from persist.storage import journal_verify
 from persist.storage.dialect import dialect_of
-from persist.storage.journal_verify import JournalAltered, verify_journal
+from persist.storage.journal import verify as journal_verify
+from persist.storage.journal.verify import JournalAltered, verify_journal
 from tests.conftest import NewDatabase
 from tests.support.server import serving
 

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from persist.storage import brief_limit
 from persist.storage.database import Database
-from persist.storage.database_schema import prepare
 from persist.storage.dialect import dialect_of
-from persist.storage.reader import Reader
+from persist.storage.migrations.database_schema import prepare
+from persist.storage.reads import read_interrupter as brief_limit
+from persist.storage.reads.reader import Reader
 
 READS = 500
 """So many that some are interrupted at each of their statements."""

@@ -2,7 +2,7 @@
 
 import pytest
 
-from persist.domain.counting import counted, matching, too_many
+from persist.domain.wording import counted, matching, too_many
 
 
 @pytest.mark.parametrize(

@@ -13,10 +13,10 @@ import pytest
 from persist.api.query_params import listing
 from persist.entity_types.definition import normal_form
 from persist.entity_types.from_schema import from_schema
-from persist.storage.catch_up import CatchUp
 from persist.storage.dialect import dialect_of
 from persist.storage.layout import layout_of
-from persist.storage.records import page_statement
+from persist.storage.long_operations.catch_up import CatchUp
+from persist.storage.writes.records import page_statement
 
 SCHEMA = {
     "type": "object",

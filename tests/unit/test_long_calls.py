@@ -4,11 +4,11 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from persist.domain.long_calls import LongCallLock
+from persist.domain.json_lock import JsonLock
 
 
 def test_threads_make_one_long_call_at_a_time() -> None:
-    long_call = LongCallLock()
+    long_call = JsonLock()
     running: list[int] = []
     seen: list[int] = []
 
@@ -25,7 +25,7 @@ def test_threads_make_one_long_call_at_a_time() -> None:
 
 
 def test_the_main_thread_waits_for_no_long_call() -> None:
-    long_call = LongCallLock()
+    long_call = JsonLock()
     begun, go_on = threading.Event(), threading.Event()
 
     def call() -> None:

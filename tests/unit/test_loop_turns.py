@@ -2,7 +2,7 @@
 
 import asyncio
 
-from persist.storage.loop_turns import LoopTurns
+from persist.storage.sharing.loop_turns import LoopTurns
 
 
 async def worked(turns: LoopTurns, log: list[str], name: str) -> None:

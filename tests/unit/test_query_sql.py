@@ -22,9 +22,9 @@ from persist.api.query_params import cursor_of, listing
 from persist.domain.case_folding import fold
 from persist.domain.entity_type import EntityType, Kind
 from persist.domain.record import Record, dumps
-from persist.storage import query_sql
 from persist.storage.dialect import Dialect, dialect_of
 from persist.storage.layout import Layout, layout_of
+from persist.storage.queries import query_sql
 from persist.storage.sql import Connection
 from tests.conftest import NewDatabase
 from tests.support.depth import examples

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from persist.storage.shared_threads import SharedThreads
-from persist.storage.shares import CALLER
+from persist.storage.sharing.shared_threads import SharedThreads
+from persist.storage.sharing.shares import CALLER
 
 
 @contextmanager

@@ -7,9 +7,9 @@ import pytest
 from persist.api import in_flight
 from persist.api.in_flight import InFlightLimiter
 from persist.domain.errors import TooManyRequests, Unavailable
-from persist.storage import spool
-from persist.storage.shares import CALLER, SERVICE, Shares
-from persist.storage.turns import Turns
+from persist.storage.operation import spool
+from persist.storage.sharing.caller_turns import CallerTurns
+from persist.storage.sharing.shares import CALLER, SERVICE, Shares
 
 
 def taken(shares: Shares, caller: str) -> int:
@@ -122,15 +122,15 @@ def test_a_spool_ends_where_it_has_half_of_what_is_free(
 def test_callers_take_turns_and_each_waits_in_order() -> None:
     order: list[str] = []
 
-    async def work(turns: Turns, caller: str) -> None:
+    async def work(turns: CallerTurns, caller: str) -> None:
         CALLER.set(caller)
         await turns.enter(caller)
         order.append(caller)
         await asyncio.sleep(0)
         turns.leave(caller)
 
-    async def run() -> Turns:
-        turns = Turns(Shares("threads", 1))
+    async def run() -> CallerTurns:
+        turns = CallerTurns(Shares("threads", 1))
         callers = [*["one"] * 5, *["two"] * 2]
         await asyncio.gather(*(work(turns, caller) for caller in callers))
         return turns
@@ -142,7 +142,7 @@ def test_callers_take_turns_and_each_waits_in_order() -> None:
 def test_one_who_goes_gives_its_turn_to_the_next() -> None:
     async def run() -> int:
         shares = Shares("threads", 1)
-        turns = Turns(shares)
+        turns = CallerTurns(shares)
         await turns.enter("one")
         waiting = [asyncio.create_task(turns.enter("two")) for _ in range(3)]
         await asyncio.sleep(0)

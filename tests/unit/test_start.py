@@ -11,7 +11,7 @@ from persist import application
 from persist.cli import serve
 from persist.settings import Settings
 from persist.storage.dialect import sqlite
-from persist.storage.durable_files import rename_durably
+from persist.storage.operation.durable_files import rename_durably
 
 
 def test_a_worker_that_cannot_start_ends_with_the_status_that_is_not_tried_again(
@@ -43,7 +43,7 @@ def test_a_backup_and_its_name_are_on_the_disk(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     synced: list[Path] = []
-    monkeypatch.setattr("persist.storage.durable_files.sync", synced.append)
+    monkeypatch.setattr("persist.storage.operation.durable_files.sync", synced.append)
     part, file = tmp_path / "p.part", tmp_path / "p"
     part.write_text("x")
     rename_durably(part, file)

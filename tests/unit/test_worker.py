@@ -5,7 +5,7 @@ import asyncio
 import threading
 import weakref
 
-from persist.storage.worker import BatchWorker, Job
+from persist.storage.writes.batch_worker import BatchWorker, Job
 from tests.support.waiting import until
 
 

@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 
-from persist.api.fastapi_routes import AuthorizedRequest
-from persist.api.parsing import parse_body
+from persist.api.fastapi_registration import AuthorizedRequest
+from persist.api.parse_threads import parse_body
 from persist.api.query_params import dry_run_of
 from persist.api.request_bodies import documented, json_object
 from persist.api.requests import Request
@@ -26,15 +26,15 @@ from persist.api.write_requests import (
     retry_on_stale_schema,
 )
 from persist.domain.access import Level
+from persist.domain.cpu_budget import CpuBudget
 from persist.domain.entity_type import EntityType
 from persist.domain.errors import InvalidPayload, UniqueViolation
 from persist.domain.record import Json
 from persist.domain.strict_json import WriteDecimals
-from persist.domain.work_time import WorkTime
 from persist.domain.workspace import DEFAULT
 from persist.storage.database import Database
-from persist.storage.unit_of_work import RecordKey, UnitOfWork
-from persist.storage.writer import Isolation
+from persist.storage.writes.unit_of_work import RecordKey, UnitOfWork
+from persist.storage.writes.writer import Isolation
 
 MAX_SECONDS = 1.0
 """Seconds that the operations of a transaction may compute, while other writers
@@ -159,7 +159,7 @@ def _outcomes(
     work: UnitOfWork, steps: Sequence[Step], request: Request
 ) -> Iterator[Outcome]:
     outcomes = Outcomes()
-    time = WorkTime(MAX_SECONDS)
+    time = CpuBudget(MAX_SECONDS)
     for index, step in enumerate(steps):
         with naming_operation(index):
             if time.is_over:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import NoneType
 from typing import Any
 
-from persist.domain.calculation import calculate
+from persist.domain.arithmetic import calculate
 from persist.domain.entity_type import EntityType
 from persist.domain.field import Field, FieldType
 from persist.domain.field_types import NUMBERS, SCALARS

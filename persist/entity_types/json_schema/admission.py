@@ -38,9 +38,9 @@ from persist.entity_types.json_schema.dialects import (
     without_annotations,
 )
 from persist.entity_types.json_schema.engine import weight
+from persist.entity_types.json_schema.keyword_messages import SENTENCES, cut, sentence
 from persist.entity_types.json_schema.references import embedded_dialect
 from persist.entity_types.json_schema.schema_graph import Graph, Node
-from persist.entity_types.json_schema.sentences import SENTENCES, cut, sentence
 
 OLDER_FORMS: Mapping[str | int, type] = {
     "required": bool,

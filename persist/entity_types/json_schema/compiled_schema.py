@@ -5,9 +5,10 @@ from collections.abc import Callable
 from contextvars import ContextVar
 
 from persist.domain.errors import Invalid, InvalidData, InvalidSchema, Violation
-from persist.domain.long_calls import LONG_CALL_LOCK
+from persist.domain.json_lock import JSON_LOCK
 from persist.domain.record import Data, dumps
 from persist.domain.strict_json import WriteDecimals
+from persist.entity_types.json_schema.applicable_subschemas import members_of
 from persist.entity_types.json_schema.budget import (
     BRIEF_VISITS,
     MAX_VISITS,
@@ -24,7 +25,6 @@ from persist.entity_types.json_schema.error_report import (
     explain_members,
 )
 from persist.entity_types.json_schema.evaluation import Evaluation
-from persist.entity_types.json_schema.members import members_of
 from persist.entity_types.json_schema.schema_graph import Graph, Node, in_order
 from persist.entity_types.storable import checked
 
@@ -236,7 +236,7 @@ class CompiledSchema:
             return evaluation.is_valid(self._root, value)
         if not budget.is_long:
             return self._is_valid(value)
-        with LONG_CALL_LOCK:
+        with JSON_LOCK:
             return self._is_valid(value)
 
 

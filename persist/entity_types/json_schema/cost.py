@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic_core import to_json
 
+from persist.entity_types.json_schema.applicable_subschemas import applied, members_of
 from persist.entity_types.json_schema.assertion_costs import (
     OF_VARYING_COST,
     STATES_PER_VISIT,
@@ -27,7 +28,6 @@ from persist.entity_types.json_schema.budget import (
     CostBudget,
 )
 from persist.entity_types.json_schema.engine import weight
-from persist.entity_types.json_schema.members import applied, members_of
 from persist.entity_types.json_schema.schema_graph import Graph, Node
 
 

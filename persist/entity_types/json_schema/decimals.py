@@ -5,9 +5,9 @@ from typing import Any
 
 from persist.domain.patch import END_OF_LIST, INDEX, Path
 from persist.domain.strict_json import WrittenNumber
+from persist.entity_types.json_schema.applicable_subschemas import described, members_of
 from persist.entity_types.json_schema.budget import BudgetExceeded, CostBudget
 from persist.entity_types.json_schema.defaults import reaching
-from persist.entity_types.json_schema.members import described, members_of
 from persist.entity_types.json_schema.schema_graph import Node, in_order
 
 NUMBERS = frozenset(("number", "integer"))

@@ -12,14 +12,14 @@ from typing import Any, NamedTuple
 from persist.domain.errors import Violation, pointer
 from persist.domain.record import canonical_text
 from persist.domain.suggestions import did_you_mean
+from persist.entity_types.json_schema.applicable_subschemas import Step, members_of
 from persist.entity_types.json_schema.budget import BudgetExceeded
 from persist.entity_types.json_schema.evaluation import (
     Evaluation,
     compile_assertions,
 )
-from persist.entity_types.json_schema.members import Step, members_of
+from persist.entity_types.json_schema.keyword_messages import SENTENCES, cut, sentence
 from persist.entity_types.json_schema.schema_graph import Node
-from persist.entity_types.json_schema.sentences import SENTENCES, cut, sentence
 
 MAX_FAULTS = 100
 """Faults that one report names."""

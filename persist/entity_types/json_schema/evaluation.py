@@ -14,16 +14,16 @@ from typing import Any
 
 from persist.domain.bounded_cache import bounded_cache, weight_of_texts
 from persist.domain.record import INT64_BOUNDS, canonical_text
+from persist.entity_types.json_schema.applicable_subschemas import (
+    Step,
+    members_of,
+)
 from persist.entity_types.json_schema.budget import CostBudget
 from persist.entity_types.json_schema.cost import (
     CostModel,
     spend_on_names,
 )
 from persist.entity_types.json_schema.engine import ENGINE_BYTES, bytes_of, validator
-from persist.entity_types.json_schema.members import (
-    Step,
-    members_of,
-)
 from persist.entity_types.json_schema.patterns import to_assertions
 from persist.entity_types.json_schema.schema_graph import (
     Graph,

@@ -23,7 +23,7 @@ from persist.storage.dialect import (
 from persist.storage.dialect.sqlite_functions import create_functions
 from persist.storage.dialect.sqlite_sql import SqliteSql
 from persist.storage.dialect.turnstile import Turnstile, locked
-from persist.storage.durable_files import rename_durably
+from persist.storage.operation.durable_files import rename_durably
 from persist.storage.sql import (
     Connection,
     Cursor,

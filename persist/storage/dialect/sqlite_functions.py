@@ -5,7 +5,7 @@ import sqlite3
 from collections.abc import Callable
 from typing import Any
 
-from persist.domain.calculation import calculate
+from persist.domain.arithmetic import calculate
 from persist.domain.case_folding import fold
 from persist.domain.comparable import (
     date_time_form,

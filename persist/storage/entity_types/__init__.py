@@ -1,0 +1,1 @@
+"""Entity types and workspaces as the database knows them."""

@@ -1,0 +1,1 @@
+"""The journal: its rows, the feed of changes, seals, trimming and verification."""

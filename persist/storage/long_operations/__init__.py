@@ -1,0 +1,1 @@
+"""Long operations: their rows are staged while others write, then stored at once."""

@@ -1,0 +1,1 @@
+"""Migrations: tables of classes and registered types at their next schema version."""

@@ -1,0 +1,1 @@
+"""Operation: health, maintenance, statistics and files."""

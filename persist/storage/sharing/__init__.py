@@ -1,0 +1,1 @@
+"""Sharing: what a process takes on at once, and in whose turn."""

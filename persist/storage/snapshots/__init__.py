@@ -1,0 +1,1 @@
+"""Snapshots: taking, keeping and restoring them."""

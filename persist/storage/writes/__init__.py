@@ -1,0 +1,1 @@
+"""Writes: one thread that commits in groups, and everything that changes records."""
