@@ -80,11 +80,7 @@ EVERY_ROUTE: Problems = (
     "unavailable",
 )
 _READ: Problems = ("collection-not-found",)
-_KEYED: Problems = (
-    "idempotency-in-progress",
-    "idempotency-mismatch",
-    "outcome-unknown",
-)
+_KEYED: Problems = ("idempotency-in-progress", "idempotency-mismatch")
 _WRITE: Problems = (*_READ, *_KEYED)
 _JSON_BODY: Problems = (
     "invalid-json",
@@ -160,7 +156,7 @@ COLLECTION_ROUTES = (
         "POST",
         f"{COLLECTION}/import",
         "import_records",
-        "Create many records; with envelope=true as an administrator, restore them",
+        "Import records",
         Level.WRITE,
         problems=(*_WRITE, *_DATA, "migration-failed", "restore-conflict"),
     ),
@@ -184,7 +180,7 @@ COLLECTION_ROUTES = (
         "GET",
         f"{COLLECTION}/snapshots",
         "list_snapshots",
-        "List the snapshots that hold the collection",
+        "List the snapshots of the collection",
         Level.ADMIN,
         problems=_READ,
     ),
@@ -240,7 +236,7 @@ COLLECTION_ROUTES = (
         "GET",
         f"{COLLECTION}/{{id}}/history",
         "history",
-        "List the changes of a record, newest first",
+        "List the changes of a record",
         Level.READ,
         problems=(*_READ, "record-not-found"),
     ),

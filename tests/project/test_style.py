@@ -103,12 +103,20 @@ def protocol_methods(tree: ast.AST) -> Iterator[ast.FunctionDef]:
 def density(path: Path) -> float:
     """Return the tokens a line of code.
 
-    Comments, docstrings, blank lines and the methods of protocols do not count.
+    Comments, docstrings, blank lines, imports and the methods of protocols do not
+    count.
     """
     text = path.read_text()
     tree = ast.parse(text)
     skipped: set[int] = set()
-    uncounted: list[ast.expr | ast.stmt] = [*docstrings(tree), *protocol_methods(tree)]
+    imported = [
+        node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)
+    ]
+    uncounted: list[ast.expr | ast.stmt] = [
+        *docstrings(tree),
+        *protocol_methods(tree),
+        *imported,
+    ]
     for node in uncounted:
         skipped |= set(range(node.lineno, (node.end_lineno or 0) + 1))
     tokens, lines = 0, set[int]()

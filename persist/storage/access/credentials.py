@@ -5,7 +5,8 @@ from typing import NamedTuple
 from persist.storage.access.keys import ALL_KEYS, StoredKey
 from persist.storage.access.sessions import ALL_SESSIONS, StoredSession
 from persist.storage.dialect import Dialect
-from persist.storage.sql import Connection, Session
+from persist.storage.kept_connection import KeptConnection
+from persist.storage.sql import Session
 from persist.storage.writes.batch_worker import Job
 
 
@@ -21,22 +22,21 @@ class CredentialReader:
 
     def __init__(self, dialect: Dialect) -> None:
         self._dialect = dialect
-        self._connection: Connection | None = None
+        self._connection = KeptConnection(dialect.connect)
 
     def work(self, jobs: list[Job[None]]) -> None:
         """Read the credentials once for all jobs."""
         try:
             credentials = self._read()
         except BaseException:
-            self._connection = None
+            self._connection.discard()
             raise
         for job in jobs:
             job.result = credentials
 
     def _read(self) -> Credentials:
-        if self._connection is None:
-            self._connection = self._dialect.connect()
-        cursor = self._connection.cursor()
+        connection = self._connection.get()
+        cursor = connection.cursor()
         session = Session(self._dialect, cursor)
         # Sessions first: their keys are older and so among the keys.
         sessions = [StoredSession(*row) for row in session.rows(ALL_SESSIONS)]
@@ -45,5 +45,4 @@ class CredentialReader:
 
     def close(self) -> None:
         """Close the connection."""
-        if self._connection is not None:
-            self._connection.close()
+        self._connection.close()

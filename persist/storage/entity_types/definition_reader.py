@@ -4,7 +4,8 @@ their own: every request that shows definitions, and readiness, waits for it."""
 from persist.storage.dialect import Dialect
 from persist.storage.entity_types.catalog import Catalog
 from persist.storage.entity_types.definitions import Definitions
-from persist.storage.sql import Connection, Session
+from persist.storage.kept_connection import KeptConnection
+from persist.storage.sql import Session
 from persist.storage.writes.batch_worker import Job
 
 
@@ -14,7 +15,7 @@ class DefinitionReader:
     def __init__(self, dialect: Dialect, catalog: Catalog) -> None:
         self._dialect = dialect
         self._catalog = catalog
-        self._connection: Connection | None = None
+        self._connection = KeptConnection(dialect.connect)
 
     def work(self, jobs: list[Job[None]]) -> None:
         """Load the definitions once for all jobs where they changed; each job's result
@@ -23,15 +24,13 @@ class DefinitionReader:
         try:
             self._refresh()
         except BaseException:
-            self._connection = None
+            self._connection.discard()
             raise
         for job in jobs:
             job.result = self._catalog.epoch != known
 
     def _refresh(self) -> None:
-        if self._connection is None:
-            self._connection = self._dialect.connect()
-        connection = self._connection
+        connection = self._connection.get()
         session = Session(self._dialect, connection.cursor())
         if Definitions(session).epoch() == self._catalog.epoch:
             return
@@ -44,5 +43,4 @@ class DefinitionReader:
 
     def close(self) -> None:
         """Close the connection."""
-        if self._connection is not None:
-            self._connection.close()
+        self._connection.close()

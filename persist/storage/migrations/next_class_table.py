@@ -40,8 +40,9 @@ def can_be_swapped(
     attached = connection.exec_driver_sql(dialect.attached_objects, (table,))
     if attached.first() is not None:
         return False
-    found = connection.exec_driver_sql(dialect.index_names, (table,))
-    names = {str(row[0]) for row in found}
+    names = set()
+    for row in connection.exec_driver_sql(dialect.index_names, (table,)):
+        names.add(str(row[0]))
     own_names = own_indexes(connection, current)
     return all(map(PRIMARY_KEY_INDEX.fullmatch, names - own_names))
 
@@ -103,7 +104,8 @@ class NextTable:
 
     def _rename_index(self, present: str, name: str) -> None:
         session = self._session
-        session.dialect.rename_index(session.cursor, present, name)
+        dialect = session.dialect
+        dialect.rename_index(session.cursor, present, name)
 
 
 def _moved(layout: Layout, name: str) -> Layout:

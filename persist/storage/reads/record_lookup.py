@@ -8,9 +8,10 @@ from typing import Any, TypeVar
 from persist.domain.errors import Unavailable
 from persist.storage.dialect import Dialect, Failure
 from persist.storage.entity_types.catalog import Stale
+from persist.storage.kept_connection import KeptConnection
 from persist.storage.layout import Layout
 from persist.storage.reads.past_reader import PastFind, PastJob, answer_past
-from persist.storage.sql import Connection, Row
+from persist.storage.sql import Row
 from persist.storage.writes.batch_worker import Job
 
 logger = logging.getLogger(__name__)
@@ -36,7 +37,7 @@ class RecordLookup:
 
     def __init__(self, dialect: Dialect) -> None:
         self._dialect = dialect
-        self._connection: Connection | None = None
+        self._connection = KeptConnection(dialect.connect)
 
     def work(self, jobs: list[Job[AnyFind]]) -> None:
         """Answer the jobs."""
@@ -63,12 +64,11 @@ class RecordLookup:
             refused = refusal(self._dialect, error)
             for job in jobs:
                 job.error = refused
-            self._connection = None
+            self._connection.discard()
 
     def close(self) -> None:
         """Close the connection."""
-        if self._connection is not None:
-            self._connection.close()
+        self._connection.close()
 
     def _answer(self, jobs: FindJobs) -> None:
         """Answer jobs of one table and one workspace with one statement."""
@@ -79,12 +79,7 @@ class RecordLookup:
             job.result = rows.get(job.task.id)
 
     def _answer_past(self, jobs: list[PastJob]) -> None:
-        answer_past(self._dialect, self._open(), jobs)
-
-    def _open(self) -> Connection:
-        if self._connection is None:
-            self._connection = self._dialect.connect()
-        return self._connection
+        answer_past(self._dialect, self._connection.get(), jobs)
 
     def _read(
         self,
@@ -93,7 +88,7 @@ class RecordLookup:
         ids: set[str],
     ) -> dict[str, Row]:
         """Return the rows of the records that exist, by id."""
-        connection = self._open()
+        connection = self._connection.get()
         values = {
             "workspace": workspace,
             "ids": self._dialect.bound_list(list(ids)),
