@@ -103,23 +103,21 @@ def protocol_methods(tree: ast.AST) -> Iterator[ast.FunctionDef]:
 def density(path: Path) -> float:
     """Return the tokens a line of code.
 
-    Comments, docstrings, blank lines, imports and the methods of protocols do not
-    count.
+    Comments, docstrings, blank lines and the methods of protocols do not count. The
+    dotted name of a module that is imported is one token.
     """
     text = path.read_text()
     tree = ast.parse(text)
     skipped: set[int] = set()
-    imported = [
-        node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)
-    ]
-    uncounted: list[ast.expr | ast.stmt] = [
-        *docstrings(tree),
-        *protocol_methods(tree),
-        *imported,
-    ]
+    uncounted: list[ast.expr | ast.stmt] = [*docstrings(tree), *protocol_methods(tree)]
     for node in uncounted:
         skipped |= set(range(node.lineno, (node.end_lineno or 0) + 1))
-    tokens, lines = 0, set[int]()
+    dots = sum(
+        (node.module or "").count(".")
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom)
+    )
+    tokens, lines = -2 * dots, set[int]()
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
         if token.type not in NO_TOKEN and token.start[0] not in skipped:
             tokens += 1
