@@ -14,7 +14,7 @@ from persist.storage.dialect import dialect_of
 from tests.conftest import NewDatabase
 from tests.contract.test_keys import EVERYWHERE, bearer, becomes
 from tests.support.server import Server, serving
-from tests.support.watchdog import Watch, unharmed
+from tests.support.watchdog import unharmed
 
 SETTINGS = {
     "BODY_TIMEOUT_SECONDS": "1",
@@ -54,7 +54,7 @@ class Target:
         client.headers.update(bearer(self.keys[key]))
         return client
 
-    def unharmed(self, kilobytes: int | None = None) -> AbstractContextManager[Watch]:
+    def unharmed(self, kilobytes: int | None = None) -> AbstractContextManager[None]:
         """Watch the read of the victim during a block."""
         headers = bearer(self.keys["bystander"])
         return unharmed(self.server, self.victim, headers, kilobytes)

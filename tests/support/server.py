@@ -14,6 +14,7 @@ from pathlib import Path
 import httpx
 
 from tests.support import forked, program
+from tests.support.bystander import resident_kilobytes
 from tests.support.forked import ROOT
 from tests.support.ports import free_port
 
@@ -96,13 +97,8 @@ class Server:
             raise
 
     def resident_kilobytes(self) -> int:
-        """The memory of the service's processes, as the kernel counts it, without the
-        files that are mapped: the kernel drops their pages where others need them."""
-        group = self.process.pid
-        processes = [
-            int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()
-        ]
-        return sum(_resident(pid) for pid in processes if _group(pid) == group)
+        """The memory of the service's processes."""
+        return resident_kilobytes(self.process.pid)
 
 
 @contextmanager
@@ -199,21 +195,4 @@ def _wait_until_ready(server: Server) -> None:
         server.kill()
     raise RuntimeError(
         f"the service did not start:\n{server.log.read_text(errors='replace')[-3000:]}"
-    )
-
-
-def _group(pid: int) -> int | None:
-    try:
-        return os.getpgid(pid)
-    except ProcessLookupError:
-        return None
-
-
-def _resident(pid: int) -> int:
-    try:
-        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    except (FileNotFoundError, ProcessLookupError):
-        return 0
-    return next(
-        (int(line.split()[1]) for line in lines if line.startswith("RssAnon:")), 0
     )
