@@ -1,12 +1,12 @@
 """The application: its parts, made and connected."""
 
 import asyncio
-import gc
 import logging
 import os
 import sys
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -48,7 +48,7 @@ from persist.deployment.definition_files import DefinitionFiles
 from persist.domain.access import OPEN, Access
 from persist.domain.entity_type import EntityType
 from persist.domain.errors import PersistError
-from persist.server import memory_release as memory
+from persist.server import interpreter
 from persist.server.background_tasks import BackgroundTasks
 from persist.settings import Settings, load, split_origins
 from persist.storage.database import Database
@@ -60,10 +60,6 @@ from persist.storage.sharing.capacity import Capacity
 logger = logging.getLogger(__name__)
 
 NAME = "persist"
-
-FULL_COLLECTION_THRESHOLD = 1000
-"""Collections of younger objects after which all objects are looked at, if not before
-(``server.memory``)."""
 
 VERSION = version("persist-service")
 HANDLED = (PersistError, HTTPException, RequestValidationError, Exception)
@@ -148,7 +144,16 @@ def create_app(
     }
     faults: dict[str, str] = {}
     tasks = BackgroundTasks(faults)
-    app = _fastapi(_lifespan(database, files, metrics, tasks, state, settings))
+    lifespan = _lifespan(
+        database,
+        files,
+        metrics,
+        tasks,
+        state,
+        settings,
+        is_idle=lambda: not limiter.requests.taken,
+    )
+    app = _fastapi(lifespan)
     app.database = database
     app.server = settings.root_path or "/"
     service = ServiceRoutes(
@@ -252,6 +257,7 @@ def _lifespan(
     tasks: BackgroundTasks,
     state: dict[str, Any],
     settings: Settings,
+    is_idle: Callable[[], bool],
 ) -> Lifespan[FastAPI]:
     """Return the context manager that FastAPI enters before it serves."""
 
@@ -263,22 +269,11 @@ def _lifespan(
         await asyncio.to_thread(database.snapshots.sweep)
         # So it may have left a table that it filled.
         await asyncio.to_thread(drop_unused_tables, database.dialect)
-        # Objects made at start live as long as the process: collections that pass over
-        # them cost writes a seventh of their throughput.
-        gc.collect()
-        gc.freeze()
-        # Decoding 1 MiB of JSON makes half a million objects, and a patch copies them.
-        # By default all of them are visited a dozen times meanwhile, for 0.1 s each,
-        # and no other thread runs.
-        thresholds = gc.get_threshold()
-        gc.set_threshold(*thresholds[:2], FULL_COLLECTION_THRESHOLD)
-        # A response takes several turns of the event loop, each of which may wait for a
-        # thread that computes.
-        sys.setswitchinterval(0.001)
+        interpreter.tune()
         tasks.start("definition files", files.watch)
         tasks.start("metrics", metrics.refresh)
         tasks.start("maintenance", database.maintenance.run)
-        tasks.start("memory", memory.release)
+        tasks.start("memory", partial(interpreter.release_memory, is_idle))
         yield state
         await tasks.stop()
         metrics.observe()

@@ -1,6 +1,7 @@
 """How long threads keep the interpreter's lock: a second thread measures how long it waits
-for its turn."""
+for its turn, in an interpreter that is prepared as a service prepares it."""
 
+import gc
 import sys
 import threading
 import time
@@ -8,8 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-SWITCH_SECONDS = 0.001
-"""The interval at which the service has its threads switch."""
+from persist.server import interpreter
 
 
 @dataclass
@@ -33,8 +33,8 @@ def longest_wait() -> Iterator[Wait]:
             last = now
             begun.set()
 
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(SWITCH_SECONDS)
+    interval, thresholds = sys.getswitchinterval(), gc.get_threshold()
+    interpreter.tune()
     thread = threading.Thread(target=turn)
     thread.start()
     begun.wait()
@@ -46,3 +46,5 @@ def longest_wait() -> Iterator[Wait]:
         stop.set()
         thread.join()
         sys.setswitchinterval(interval)
+        gc.set_threshold(*thresholds)
+        gc.unfreeze()
