@@ -72,6 +72,9 @@ TEXT_FUNCTIONS = (Function.CONTAINS, Function.STARTSWITH, Function.ENDSWITH, *FO
 BRIEF_CALLS = 12
 """Functions of a query whose SQL is written in a few milliseconds."""
 
+BRIEF_VALUES = 100
+"""Values that a brief query compares with: each is a parameter in its SQL."""
+
 BRIEF_KEYS = 4
 """Keys of an order of which the same is true."""
 
@@ -220,7 +223,7 @@ class Query:
     def is_brief(self) -> bool:
         """Whether it may run where others wait: it does not search for text within
         text, which takes long in large records, and its SQL is written quickly."""
-        if len(self.sort) > BRIEF_KEYS:
+        if len(self.sort) > BRIEF_KEYS or len(self.values) > BRIEF_VALUES:
             return False
         return self.where is None or _calls(self.where) <= BRIEF_CALLS
 

@@ -226,6 +226,9 @@ class StatementCache:
     CAPACITY = 2_000_000
     """Characters of statements that are kept; more than that empty the cache."""
 
+    CHARACTERS_PER_PARAMETER = 100
+    """What a parameter counts for: its name, and its part of the key."""
+
     def __init__(self, dialect: Dialect) -> None:
         self._dialect = dialect
         self._compiled: dict[object, Compiled] = {}
@@ -250,10 +253,12 @@ class StatementCache:
             return self._dialect.compile(write())
 
     def _add(self, key: object, compiled: Compiled) -> None:
-        self._characters += len(compiled.text)
+        parameters = self.CHARACTERS_PER_PARAMETER * len(compiled.names)
+        weight = len(compiled.text) + parameters
+        self._characters += weight
         if self._characters > self.CAPACITY:
             self._compiled.clear()
-            self._characters = len(compiled.text)
+            self._characters = weight
         self._compiled[key] = compiled
 
 
