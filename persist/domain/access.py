@@ -47,22 +47,22 @@ class Scope:
 
 
 def scope_of(text: str) -> Scope:
-    """Return the scope that a text means. Raises ``ValueError`` saying how one is
-    written."""
+    """Return the scope that a text means. Raises ``ValueError``, whose message says how
+    to write a scope."""
     found = SCOPE.fullmatch(text)
     if found is None:
         raise ValueError(
             f"{text!r} is not a scope; write <collection>:<level> or"
-            " <collection>:<level>@<workspace>, <collection> a name or * for all,"
-            " <level> read, write or admin: ops-tickets:write"
+            " <collection>:<level>@<workspace>. The collection is a name, or * for all;"
+            " the level is read, write or admin. Example: ops-tickets:write"
         )
     return Scope(found[1], Level[found[2].upper()], found[3])
 
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """A caller and what they may do. ``actor`` is the name of the key, ``""`` where
-    access is open."""
+    """A caller and what they may do. ``actor`` is the name of the key, ``""`` if access
+    is open."""
 
     actor: str
     scopes: tuple[Scope, ...]
@@ -71,7 +71,7 @@ class Access:
         self, level: Level, collection: str = EVERY, workspace: str | None = None
     ) -> bool:
         """Return whether the caller has a level on a collection in a workspace (``""``
-        is the default one); on every collection and in every workspace where none is
+        is the default one); on every collection or in every workspace if none is
         named."""
         # Not any(…): every request calls this, and a generator takes twice as long.
         for scope in self.scopes:
@@ -90,7 +90,7 @@ class Access:
         collection exists."""
         if not self.allows(level, collection, workspace):
             wanted = Scope(collection, level, workspace)
-            raise Forbidden(f"this takes a key with the scope {wanted}")
+            raise Forbidden(f"this needs a key with the scope {wanted}")
 
     def require_within(
         self, level: Level, collection: str | None, workspace: str | None
@@ -109,12 +109,12 @@ class Access:
         collection."""
         if not self.allows_some(level, workspace):
             raise Forbidden(
-                f"this takes a key with a scope <collection>:{level.name.lower()}"
+                f"this needs a key with a scope <collection>:{level.name.lower()}"
             )
 
     def workspaces_of(self, collection: str, declared: Workspaces) -> list[str]:
-        """Return where the caller reads a collection: in the default workspace, or only
-        in those of the declared ones that the scopes name and that contain it."""
+        """Return the workspaces in which the caller reads a collection: the default
+        one, or the declared ones that the scopes name and that contain it."""
         if self.allows(Level.READ, collection, DEFAULT):
             return [DEFAULT]
         named = sorted({scope.workspace for scope in self.scopes if scope.workspace})
@@ -151,4 +151,4 @@ ANONYMOUS = Access("", ())
 """A caller who is not authenticated."""
 
 OPEN = Access("", (Scope(EVERY, Level.ADMIN),))
-"""Any caller, where access is open."""
+"""Any caller, if access is open."""

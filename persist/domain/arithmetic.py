@@ -1,4 +1,4 @@
-"""Calculation: arithmetic of JSON numbers within queries.
+"""Arithmetic of JSON numbers within queries.
 
 SQLite calls ``calculate``; on PostgreSQL functions in the database do the same
 (``storage/dialect``).
@@ -18,10 +18,10 @@ def calculate(
     left: Number | None,
     right: Number | None,
 ) -> Number | None:
-    """Return what an operation makes of two integers or of two doubles.
+    """Return the result of an operation on two integers or two doubles.
 
-    None where there is no such number: of null, beyond 64 bits, too large or too close
-    to zero for a double, and of a division by zero.
+    None if an operand is null, the divisor is zero, or the result is outside 64 bits or
+    overflows or underflows a double.
     """
     if left is None or right is None:
         return None

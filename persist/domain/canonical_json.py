@@ -9,8 +9,8 @@ def json_sha256(
     value: object,
     characters: int = 0,
 ) -> str:
-    """Return the hex SHA-256 of the canonical JSON of a value, in UTF-8. The text has
-    about so many ``characters``."""
+    """Return the hex SHA-256 of the canonical JSON of a value, in UTF-8. ``characters``
+    is the approximate length of the text: a long one is written under a lock."""
     text = canonical_json_text(value, characters)
     digest = hashlib.sha256(text.encode())
     return digest.hexdigest()
@@ -21,9 +21,10 @@ def same_json(
     other: object,
     characters: int = 0,
 ) -> bool:
-    """Return whether two values are the same JSON; member order has no meaning. They
-    have about so many ``characters``."""
-    # Python's equality is fast but takes true for 1, so a "yes" is checked once more.
+    """Return whether two values are the same JSON; member order has no meaning.
+    ``characters`` is the approximate length of their texts: long ones are written under
+    a lock."""
+    # Python's == is fast, but True == 1: if the values seem equal, compare their texts.
     if one != other:
         return False
     text_of_one = canonical_json_text(one, characters)
@@ -38,7 +39,7 @@ def same_json_text(
 ) -> bool:
     """Return whether the texts of two JSON objects are the same JSON.
 
-    ``value`` is that of ``other`` if it is known already.
+    ``value`` is the parsed ``other``, if it is known already.
     """
     if one == other:
         return True

@@ -1,13 +1,13 @@
 """Unicode's simple case folding (The Unicode Standard, section 3.13).
 
-Each character becomes one character. ``str.casefold`` is full folding, which makes two
-of some: it would find ``ß`` where ``ss`` is searched for.
+Each character becomes one character. ``str.casefold`` is full folding, which turns some
+characters into two: a search for ``ss`` would find ``ß``.
 """
 
 from functools import cache
 
 LAST_CASED = 0x1FFFF
-"""Code point after which no character has case."""
+"""The last code point whose character may have case."""
 
 
 def fold(text: str) -> str:
@@ -35,7 +35,7 @@ def _folded(character: str) -> str:
     full = character.casefold()
     if len(full) == 1:
         return full
-    # Where full folding makes several characters, simple folding is the lower case.
+    # If full folding makes several characters, simple folding is the lower case.
     lower = character.lower()
     return lower if len(lower) == 1 else character
 

@@ -1,7 +1,7 @@
 """Change: one accepted write, in the journal.
 
-``Change`` is also where the next state of a record is made, for writes of one record
-(``collection``) and for those of many that are staged (``storage.staging``) alike.
+``Change`` also makes the next state of a record, both for writes of one record
+(``collection``) and for staged writes of many (``storage.long_operations``).
 """
 
 from enum import StrEnum

@@ -2,9 +2,9 @@
 
 Replace, patch, command and revert are one transition with another ``change``: read the
 record, check the precondition, change the data, stop if nothing changed, take the next
-revision, store, journal. Creation, deletion and undo have methods of their own.
+revision, store, journal. Creation, deletion and undo have separate methods.
 Imports, restores, migrations and bulk deletes stage the changes of all their records
-first (``storage.staging``).
+first (``storage.long_operations``).
 """
 
 import logging
@@ -52,8 +52,8 @@ class Invocation(NamedTuple):
     record: Record
 
 
-def _valid(data: Data) -> Data:
-    """Return data that is known to be valid."""
+def _already_valid(data: Data) -> Data:
+    """Return the data unchanged: the caller has validated it."""
     return data
 
 
@@ -184,7 +184,7 @@ class Collection:
                 extra=context,
             )
             raise PersistError(
-                "the command failed on this record; the log has the request_id"
+                "the command failed on this record; look for the request_id in the log"
             ) from None
 
     def _transition(
@@ -194,7 +194,7 @@ class Collection:
         change: Callable[[Data], Data],
         precondition: Precondition,
         *,
-        validate: Callable[[Data], Data] = _valid,
+        validate: Callable[[Data], Data] = _already_valid,
         command: str | None = None,
         payload: str | None = None,
     ) -> Written:
@@ -204,8 +204,7 @@ class Collection:
         no change and takes no revision.
         """
         current = self._existing(record_id)
-        changed = self._changed(current, operation, change, precondition, validate)
-        data, merged = changed
+        data, merged = self._changed(current, operation, change, precondition, validate)
         text = json_text(data, len(current.text))
         record = self._replace_data(current, operation, text, data, command, payload)
         return Written(record, merged=merged)
@@ -247,8 +246,8 @@ class Collection:
             if base is None:
                 raise
             merged = merge_with(base, current, operation, change, validate)
-            # Merged also where the client did not ask for it: the refusal says whether
-            # that would help.
+            # Merge even if the client did not ask for it, so that the refusal can say
+            # whether a merge would succeed.
             if merged is None or merged.conflicts or not precondition.merge:
                 raise with_conflict(error, base, current.data, merged) from None
             # Two valid documents may merge to one that is not.
@@ -316,7 +315,7 @@ class Collection:
 
     def _past(self, current: Record | None, record_id: str, revision: int) -> Record:
         key = self.type.name, self.workspace, record_id
-        # The journal has the same, and is the slower one to read.
+        # The journal has the same data but takes longer to read.
         if current is not None and current.revision == revision:
             return current
         past = self.journal.past_record(*key, revision)
@@ -324,14 +323,14 @@ class Collection:
             if current is None and not self.journal.last_revision(*key):
                 raise RecordNotFound(f"{self.type.name} never had a record {record_id}")
             raise RevisionNotFound(
-                f"{self.type.name} has no revision {revision} of {record_id} to go"
-                " back to"
+                f"revision {revision} of {self.type.name} {record_id} does not exist,"
+                " is a deletion, or its data is no longer stored"
             )
         return past
 
     def _in_current_schema(self, past: Record) -> Data:
         if past.schema_version == self.type.schema_version:
-            return past.data  # it was valid then, and is by the same schema
+            return past.data  # valid when it was stored, by the same schema
         try:
             return self.type.bring_forward(past.schema_version, past.data)
         except PersistError as error:
@@ -408,7 +407,7 @@ class Collection:
 
         There is one more than ``limit`` if more match.
         """
-        # Databases take a limit of 64 bits, and it is one more than the client's.
+        # One more than the client's limit, and still within the 64 bits of a database.
         limited = replace(query, limit=min(limit, INT64[-2]) + 1)
         return self.records.select_for_update(self.workspace, limited)
 
@@ -419,7 +418,7 @@ class Collection:
     def erase_history(
         self, record_id: str, precondition: Precondition = NO_PRECONDITION
     ) -> int:
-        """Erase data and payloads of all changes of a record, a deleted one too.
+        """Erase the data and payloads of all changes of a record, which may be deleted.
 
         Returns how many changes had any. The record itself does not change. Raises
         ``RecordNotFound``.

@@ -1,4 +1,4 @@
-"""Command: a named transition of one record's data, with a validated payload and a
+"""Command: a named operation on one record's data, with a validated payload and a
 guard."""
 
 from collections.abc import Callable
@@ -20,8 +20,8 @@ class Command:
     ``refusal`` is the guard: it returns why the command is not available, or None.
     ``run`` takes a copy of the data and a parsed payload. It returns the new data, not
     yet validated, and the result, a JSON value; it may raise ``Refused``.
-    ``result_schema`` describes the result as a JSON Schema; it is empty where the
-    result may be anything. ``write_decimals`` is None where a payload has no decimals.
+    ``result_schema`` describes the result as a JSON Schema; it is empty if the result
+    may be anything. ``write_decimals`` is None if a payload has no decimals.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Comparable forms: text whose order by code point is the order of what it means.
+"""Comparable forms: text that sorts by code point as the values that it stands for.
 
 Members of type decimal, date-time, time and duration are stored as text that was sent.
 Filters, sorting and indexes compare the text that these functions return. SQLite calls
@@ -49,7 +49,7 @@ MONTHS_PREFIX = "q"
 
 
 def decimal_form(value: object) -> str | None:
-    """Return the comparable form of a decimal; None of anything else."""
+    """Return the comparable form of a decimal; None for anything else."""
     matched = _matched(_DECIMAL, value)
     if matched is None:
         return None
@@ -75,7 +75,7 @@ def decimal_form(value: object) -> str | None:
 def date_time_form(value: object) -> str | None:
     """Return the comparable form of an RFC 3339 date-time: its instant.
 
-    None of anything else.
+    None for anything else.
     """
     matched = _matched(_DATE_TIME, value)
     if matched is None:
@@ -88,7 +88,7 @@ def date_time_form(value: object) -> str | None:
 
 
 def time_form(value: object) -> str | None:
-    """Return the comparable form of a time of day; None of anything else.
+    """Return the comparable form of a time of day; None for anything else.
 
     A time without an offset is compared as UTC.
     """
@@ -105,7 +105,7 @@ def duration_form(value: object) -> str | None:
     """Return the comparable form of an ISO 8601 duration: its length in seconds.
 
     A duration with months or years has no length in seconds: its form equals that of
-    the same number of months, and sorts after all lengths. None of anything else.
+    the same number of months, and sorts after all lengths. None for anything else.
     """
     matched = _matched(_DURATION, value)
     if matched is None:
@@ -142,7 +142,8 @@ def _signed(
     digits = integer + fraction.rstrip("0")
     if not negative or not digits.strip("0"):
         return "p" + digits
-    # Of negative numbers the larger digits come first, and so does the longer text.
+    # Negative numbers sort in reverse: complement the digits, and let "~" put a longer
+    # text first.
     return "n" + digits.translate(_COMPLEMENT) + "~"
 
 

@@ -1,7 +1,8 @@
 """Conflicts: a write that was made from an earlier revision of the record.
 
-A client read that revision (the base) and sends a change of it (mine), while the record
-has been changed (theirs). The write is refused with what changed since, or merged.
+The client read that revision (the base) and sends its change of it (mine); meanwhile
+others have changed the record (theirs). The write is refused with what changed since,
+or merged.
 """
 
 from collections.abc import Callable
@@ -32,7 +33,7 @@ class StaleBase:
 
     ``data`` is that of the earlier revision, brought forward to the present schema
     version. ``changes`` are at most ``MAX_CHANGES``, newest first. In the methods
-    ``theirs`` is the present data, ``ABSENT`` where the record was deleted.
+    ``theirs`` is the present data, ``ABSENT`` if the record was deleted.
     """
 
     data: Data
@@ -107,7 +108,7 @@ def with_conflict(
 ) -> PreconditionFailed:
     """Return the refusal with what changed since the client's revision.
 
-    ``theirs`` is the present data, ``ABSENT`` of a deleted record.
+    ``theirs`` is the present data, ``ABSENT`` for a deleted record.
     """
     members = error.members | base.describe(theirs)
     if merged is not None:

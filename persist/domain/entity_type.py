@@ -47,7 +47,7 @@ class EntityType:
     whose times are stored in one form. ``definition`` is what a registered type was
     made from. ``computed`` are members of answers that are never stored. ``envelope``
     are the members around the data that queries can name. ``write_decimals`` is
-    None where there are no decimals.
+    None if there are no decimals.
     """
 
     name: str
@@ -75,7 +75,7 @@ class EntityType:
         data: Data,
         plan: MigrationPlan | None = None,
     ) -> Data:
-        """Return data of an older schema version as this one stores it.
+        """Bring data of an older schema version to this one and validate it.
 
         ``plan`` is used instead of the type's own. Raises ``MigrationFailed`` and
         ``InvalidData``.
@@ -111,7 +111,7 @@ class EntityType:
         *,
         undeclared: bool = False,
     ) -> Field | None:
-        """Return the member at ``path``, or None where nothing can be there.
+        """Return the member at ``path``, or None if nothing can be there.
 
         With ``undeclared`` it may be a top-level member that an open schema does not
         declare.
@@ -146,12 +146,12 @@ class EntityType:
 
     @cached_property
     def past(self) -> "PastType":
-        """The type as which queries see the records of earlier moments."""
+        """The type that queries of an earlier moment use."""
         return self._past()
 
     @cached_property
     def trash(self) -> "PastType":
-        """The type as which queries see deleted records."""
+        """The type that queries of the trash use."""
         return self._past(envelope={**ENVELOPE, **DELETION})
 
     def _past(self, **changes: Any) -> "PastType":

@@ -136,7 +136,7 @@ class RecordNotFound(NotFound):
 
 class RevisionNotFound(NotFound):
     code = "revision-not-found"
-    title = "The record has no such revision to show"
+    title = "This revision of the record is not available"
 
 
 class CommandNotFound(NotFound):
@@ -180,7 +180,7 @@ class CollectionNotInWorkspace(NotFound):
 
 
 class Conflict(PersistError):
-    """The request is valid, and the present state does not allow it."""
+    """The request is valid, but the present state does not allow it."""
 
 
 class RecordExists(Conflict):
@@ -202,7 +202,7 @@ class Refused(Conflict):
     """
 
     code = "command-unavailable"
-    title = "The command refused"
+    title = "The command refused this record"
 
     def __init__(self, detail: str, *, code: str = "command-unavailable") -> None:
         if not PROBLEM_CODE.fullmatch(code):
@@ -220,12 +220,12 @@ class CommandUnavailable(Conflict):
 
 class CommandFailed(Conflict):
     code = "command-failed"
-    title = "The command failed on a record, nothing was changed"
+    title = "The command failed on a record; nothing was changed"
 
 
 class PatchTestFailed(Conflict):
     code = "patch-test-failed"
-    title = "A test operation of the patch did not hold"
+    title = "A test operation of the patch failed"
 
 
 class MigrationRequired(Conflict):
@@ -240,7 +240,7 @@ class RestoreConflict(Conflict):
 
 class UndoConflict(Conflict):
     code = "undo-conflict"
-    title = "Records were changed since, or what they were is no longer known"
+    title = "Records have changed since, or their earlier data is no longer stored"
 
 
 class TooManyAffected(Conflict):
@@ -269,8 +269,8 @@ class WorkspaceNotEmpty(Conflict):
 
 
 class Invalid(PersistError):
-    """The request is well formed, and its content is not acceptable; where no violation
-    is named the fault is the content as such."""
+    """The request is well formed, but its content is not acceptable. If no violation is
+    named, the content as a whole is the only one."""
 
     def __init__(
         self, detail: str, *, errors: Iterable[Violation] = (), **members: Any
@@ -287,7 +287,7 @@ class InvalidData(Invalid):
 
 class InvalidPayload(Invalid):
     code = "invalid-payload"
-    title = "The payload does not fit what it is for"
+    title = "The payload is not valid for this operation"
 
 
 class InvalidPatch(Invalid):
@@ -328,7 +328,7 @@ class MethodNotAllowed(PersistError):
 
 class RequestTimeout(PersistError):
     code = "request-timeout"
-    title = "The body stopped arriving"
+    title = "The body did not arrive in time"
 
 
 class ChangesGone(PersistError):
@@ -338,12 +338,12 @@ class ChangesGone(PersistError):
 
 class PreconditionFailed(PersistError):
     code = "precondition-failed"
-    title = "What the request is about is not in the state that it demands"
+    title = "The record or definition is not in the state that the request requires"
 
 
 class PreconditionRequired(PersistError):
     code = "precondition-required"
-    title = "A change needs an If-Match header here"
+    title = "This change needs an If-Match header"
 
 
 class TooLarge(PersistError):
@@ -373,8 +373,8 @@ class OutcomeUnknown(PersistError):
 
 
 class TooManyRequests(PersistError):
-    """The caller has its share of what the service can do at once; the same request may
-    succeed in ``retry_after`` seconds. Nothing was stored."""
+    """The caller uses its whole share of what the service can do at once; the same
+    request may succeed in ``retry_after`` seconds. Nothing was stored."""
 
     code = "too-many-requests"
     title = "The caller has too much in progress"

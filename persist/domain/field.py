@@ -113,8 +113,8 @@ def path_of(text: str) -> Path:
         found = _SEGMENT.match(text, position)
         if found is None:
             raise ValueError(
-                f"{text!r} is not a path: names are joined by dots, and one that has"
-                " other characters is in quotes"
+                f"{text!r} is not a path: join names by dots, and write a name that"
+                " contains a dot or a quote as a JSON string"
             )
         name = found[1]
         path.append(json.loads(name) if name.startswith('"') else name)

@@ -1,7 +1,7 @@
 """Migration: how data of an older schema version comes to the current one.
 
 A ``MigrationPlan`` is an ordered chain of steps. Typed entities write theirs in code,
-registered types send theirs as data, and nothing else depends on which.
+registered types send theirs as data, and the rest of the code treats both alike.
 """
 
 import re
@@ -19,7 +19,7 @@ TABLE_SQL = re.compile(
 """The SQL that a step may have: it changes the table and no row."""
 
 DATABASES = frozenset(("sqlite", "postgresql"))
-"""The databases that a step may have SQL of its own for."""
+"""The databases for which a step may have separate SQL."""
 
 Sql = str | Iterable[str] | Mapping[str, str | Iterable[str]]
 

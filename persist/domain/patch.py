@@ -166,7 +166,7 @@ def _check_form(operation: object) -> None:
         raise _Fault("an operation is a JSON object")
     op = operation.get("op")
     if not isinstance(op, str) or op not in MEMBERS:
-        raise _Fault(f"op is one of {', '.join(MEMBERS)}")
+        raise _Fault(f"op must be one of {', '.join(MEMBERS)}")
     for member in MEMBERS[op]:
         if member not in operation:
             raise _Fault(f"{op} needs the member {member}")

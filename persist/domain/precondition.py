@@ -1,5 +1,5 @@
-"""Preconditions: what a request demands of the present state of a record (RFC 9110,
-section 13)."""
+"""Preconditions: the state of the record that a request requires (RFC 9110, section
+13)."""
 
 import re
 from dataclasses import dataclass
@@ -15,11 +15,11 @@ REVISION_TAG = re.compile(r'"(\d{1,19})"')
 
 @dataclass(frozen=True, slots=True)
 class Precondition:
-    """``If-Match`` and ``If-None-Match`` as entity tags: ``("*",)`` for any, empty
-    where the header is not sent.
+    """``If-Match`` and ``If-None-Match`` as entity tags: ``("*",)`` for any, empty if
+    the header is not sent.
 
-    ``required``: a record is changed only with ``If-Match``. ``merge``: where
-    ``If-Match`` names an earlier revision, both changes are merged if they can be.
+    ``required``: a record is changed only with ``If-Match``. ``merge``: if ``If-Match``
+    names an earlier revision, both changes are merged if possible.
     """
 
     if_match: tuple[str, ...] = ()
@@ -49,8 +49,7 @@ class Precondition:
 
     def check(self, current: Record | None) -> None:
         """Raise ``PreconditionFailed`` or ``PreconditionRequired`` unless ``current``
-        is in the state that is demanded. ``current`` is None where there is no
-        record."""
+        is in the state that is required. ``current`` is None if there is no record."""
         tag = None if current is None else f'"{current.revision}"'
         if self.if_match and not (tag is not None and self.if_match_names(tag)):
             raise self._failed("If-Match", current)

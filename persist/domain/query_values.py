@@ -1,4 +1,4 @@
-"""Values of a query: what a JSON value is compared as with a field."""
+"""Values of a query: the form in which a JSON value is compared with a field."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -70,10 +70,10 @@ def compared_value(
     function: Function,
     value: Any,
 ) -> object:
-    """Return what is compared of a JSON value by a function of a field.
+    """Return the form of a JSON value that a function compares with a field.
 
     ``kind`` is the type as which it is compared. Raises ``ValueError``, whose message
-    completes the name of the field.
+    follows the name of the field.
     """
     if function in TEXT_FUNCTIONS:
         check_is_short(function, value)
@@ -96,7 +96,7 @@ def compared_value(
 
 def check_is_short(function: Function, text: str) -> None:
     """Raise ``ValueError`` for text that takes long to search for: databases compare
-    all of it at every position."""
+    the whole text at every position."""
     is_searched = function in (Function.CONTAINS, Function.ICONTAINS)
     if is_searched and len(text) > MAX_SEARCHED_CHARACTERS:
         raise ValueError(f"searches for at most {MAX_SEARCHED_CHARACTERS:,} characters")
@@ -105,8 +105,8 @@ def check_is_short(function: Function, text: str) -> None:
 def _check_has_length(form: str) -> None:
     if form.startswith(MONTHS_PREFIX):
         raise ValueError(
-            "takes a duration with months or years, which has no length, in eq, ne and"
-            " in only"
+            "compares durations with months or years only by eq, ne and in: they have"
+            " no fixed length"
         )
 
 
@@ -133,7 +133,7 @@ def _check_is_choice(
         return
     names = [_written(choice) for choice in field.choices]
     hint = did_you_mean(_written(value), names)
-    raise ValueError(f"is one of {', '.join(names[:20])}{hint}")
+    raise ValueError(f"must be one of {', '.join(names[:20])}{hint}")
 
 
 def _written(value: object) -> str:

@@ -19,9 +19,10 @@ A number without a fraction is an ``int``.
 
 
 def _encoder(*, sort_keys: bool) -> Callable[[object], str]:
-    """Return what ``json.JSONEncoder.encode`` does for compact strict JSON.
+    """Return a function like ``json.JSONEncoder.encode`` for compact strict JSON.
 
-    That makes the encoder in C at each call, which takes as long as encoding a record.
+    ``encode`` creates the encoder in C at each call, which takes as long as encoding a
+    record.
     """
     make = json.encoder.c_make_encoder  # type: ignore[attr-defined]
     default = json.JSONEncoder().default
@@ -36,7 +37,7 @@ dumps = _encoder(sort_keys=False)
 canonical_text = _encoder(sort_keys=True)
 """Return the JSON text of a value with sorted members.
 
-Two texts are equal exactly if the JSON is equal (``true`` is not 1).
+Two texts are equal if and only if the values are equal (``true`` is not 1).
 """
 
 _decode = json.JSONDecoder().raw_decode
@@ -58,7 +59,8 @@ def parse_data(text: str) -> Data:
 
 
 def json_text(value: object, characters: int) -> str:
-    """Return the JSON text of a value that has about so many characters."""
+    """Return the JSON text of a value. ``characters`` is its approximate length: a long
+    text is written under a lock."""
     if characters <= LONG_CHARACTERS:
         return dumps(value)
     with JSON_LOCK:
@@ -66,7 +68,8 @@ def json_text(value: object, characters: int) -> str:
 
 
 def canonical_json_text(value: object, characters: int) -> str:
-    """Return the canonical text of a value that has about so many characters."""
+    """Return the canonical text of a value. ``characters`` is its approximate length: a
+    long text is written under a lock."""
     if characters <= LONG_CHARACTERS:
         return canonical_text(value)
     with JSON_LOCK:

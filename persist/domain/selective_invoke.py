@@ -23,8 +23,8 @@ from persist.domain.stores import Unit
 from persist.domain.wording import counted, matching, too_many
 
 BATCH_RECORDS = 250
-"""Records that are in memory at once, or fewer that are large. Where one of them is
-refused they are changed again, one by one."""
+"""Records that are in memory at once; fewer if they are large. If one of them is
+refused, all are changed again, one by one."""
 
 MAX_RESULT_CHARACTERS = 64_000_000
 """Characters that all results may have."""
@@ -45,7 +45,7 @@ class Status(StrEnum):
 
 
 class Outcome(NamedTuple):
-    """What became of one record; ``revision`` is the one it is at now."""
+    """What became of one record; ``revision`` is its present revision."""
 
     collection: str
     id: str
@@ -61,8 +61,8 @@ class _UniqueValuesChanged(Exception):
 
 @dataclass(frozen=True, eq=False)
 class InvocationTarget:
-    """The records of one collection that match. ``command`` is None where the
-    collection has no such command."""
+    """The records of one collection that match. ``command`` is None if the collection
+    has no such command."""
 
     collection: Collection
     query: Query
@@ -89,8 +89,8 @@ def invoke(
     """Run a command and return the outcomes in the order of ids. ``atomic``: on all
     records or on none.
 
-    Raises ``TooManyAffected``, and ``CommandFailed`` with the outcomes where one failed
-    and it is atomic.
+    Raises ``TooManyAffected``, and ``CommandFailed`` with the outcomes if the command
+    failed on a record and is atomic.
     """
     until = time.monotonic() + MAX_SECONDS
     selected = _select(sources, max_affected)
@@ -102,14 +102,22 @@ def invoke(
         work.release_records()
         outcomes += batch
         characters += sum(map(_characters, batch))
-        if characters > MAX_RESULT_CHARACTERS or time.monotonic() > until:
-            raise TooManyAffected(
-                f"{matching(len(selected))}, and their results or the time they"
-                " take are too large; nothing was changed. Narrow the filter"
-            )
+        if characters > MAX_RESULT_CHARACTERS:
+            fault = f"their results have more than {MAX_RESULT_CHARACTERS:,} characters"
+            raise _too_much(selected, fault)
+        if time.monotonic() > until:
+            fault = f"the command took more than {MAX_SECONDS} s"
+            raise _too_much(selected, fault)
     if atomic:
         _check_none_failed(outcomes)
     return outcomes
+
+
+def _too_much(selected: Sequence[_Selected], fault: str) -> TooManyAffected:
+    return TooManyAffected(
+        f"{matching(len(selected))}, and {fault}; nothing was changed. Narrow the"
+        " filter"
+    )
 
 
 def _characters(outcome: Outcome) -> int:
@@ -151,10 +159,10 @@ def _invoke_batch(
 ) -> Iterator[Outcome]:
     """Yield the outcomes of a batch.
 
-    Most refusals come before anything is written. Only what the database refuses, a
-    unique value, has to be undone; then each record gets a savepoint of its own. So it
-    does where unique values change, as one may be free only after another record was
-    changed.
+    Most refusals come before anything is written. If the database refuses a unique
+    value, the batch is undone and each record gets its own savepoint. The same happens
+    if any unique value changed, because a value may become free only when another
+    record changes.
     """
     try:
         with work.savepoint():

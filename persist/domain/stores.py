@@ -46,7 +46,7 @@ class Journal(Protocol):
     ) -> Record | None:
         """Return a record as it was at a revision.
 
-        None if it never was at it, if the change is a deletion, or if its data was
+        None if there is no such revision, if it is a deletion, or if its data was
         erased or trimmed.
         """
 

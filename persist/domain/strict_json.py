@@ -249,7 +249,7 @@ def _check_text(value: object) -> None:
         elif isinstance(part, list):
             waiting.extend(part)
         elif isinstance(part, str) and not is_storable(part):
-            raise InvalidJson("text must not hold U+0000 or a lone surrogate")
+            raise InvalidJson("text must not contain U+0000 or a lone surrogate")
 
 
 def is_storable(text: str) -> bool:

@@ -9,8 +9,8 @@ COMPARED_CHARACTERS = 64
 """Characters of a name that are compared; the comparison is cubic."""
 
 SEARCHED_NAMES = 256
-"""Names whose letters are counted: of more, those with most letters where the name has
-them, from its beginning and from its end."""
+"""Names that are compared by their letters at most. If there are more, these are the
+names that share most letters at the same positions, counted from either end."""
 
 COMPARED_NAMES = 8
 """Names that are compared closely: those that share most letters."""
@@ -20,7 +20,7 @@ SIMILAR = 0.6
 
 
 def nearest(name: str, known: Iterable[str], cutoff: float = SIMILAR) -> str | None:
-    """Return the known name most like ``name``; None where none is like it."""
+    """Return the known name most like ``name``; None if none is like it."""
     matcher = difflib.SequenceMatcher(b=name[:COMPARED_CHARACTERS])
 
     def shared_letters(candidate: str) -> float:
@@ -56,6 +56,6 @@ def _alike_names(name: str, known: list[str]) -> list[str]:
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return ``"; did you mean x?"``, or nothing where no known name is alike."""
+    """Return ``"; did you mean x?"``, or nothing if no known name is similar."""
     found = nearest(name, known)
     return f"; did you mean {found}?" if found else ""

@@ -12,9 +12,9 @@ JSON_PATCH = {"content-type": "application/json-patch+json"}
 FAULTS: list[tuple[Any, str, str]] = [
     ("add", "/0", "an operation is a JSON object"),
     (["op"], "/0", "an operation is a JSON object"),
-    ({}, "/0", "op is one of add"),
-    ({"op": "increase", "path": "/title"}, "/0", "op is one of add"),
-    ({"op": ["add"], "path": "/title"}, "/0", "op is one of add"),
+    ({}, "/0", "op must be one of add"),
+    ({"op": "increase", "path": "/title"}, "/0", "op must be one of add"),
+    ({"op": ["add"], "path": "/title"}, "/0", "op must be one of add"),
     ({"op": "add", "value": 1}, "/0", "add needs the member path"),
     ({"op": "add", "path": "/title"}, "/0", "add needs the member value"),
     ({"op": "test", "path": "/title"}, "/0", "test needs the member value"),
