@@ -33,6 +33,7 @@ from persist.storage.operation.statistics import StatisticsCollector
 from persist.storage.queries.record_source import RecordSource
 from persist.storage.queries.result_size import BRIEF_CHARACTERS, NotBrief, of_records
 from persist.storage.reads.past_reader import PastCollection, PastFind
+from persist.storage.reads.read_error import read_error
 from persist.storage.reads.read_interrupter import ReadInterrupter
 from persist.storage.reads.reader import Reader
 from persist.storage.reads.reader_threads import (
@@ -41,7 +42,7 @@ from persist.storage.reads.reader_threads import (
     never_disconnected,
     run_reads,
 )
-from persist.storage.reads.record_lookup import AnyFind, Find, RecordLookup, refusal
+from persist.storage.reads.record_lookup import AnyFind, Find, RecordLookup
 from persist.storage.reads.row_stream import RowStream
 from persist.storage.sharing.caller_turns import CallerTurns
 from persist.storage.sharing.capacity import DEFAULT_CAPACITY, Capacity, CapacityInUse
@@ -76,7 +77,7 @@ class Database:
     ``write`` and ``read`` raise what the operation raises, ``Unavailable`` if the
     database cannot answer now or too many operations wait for it, and
     ``TooManyRequests`` if too many of the caller do.
-    Its tables are prepared before (``storage.database_schema.prepare``).
+    Its tables are prepared before (``storage.migrations.database_schema.prepare``).
     """
 
     def __init__(
@@ -323,7 +324,7 @@ class Database:
             while batch := await stream.call(stream.fetch):
                 yield batch
         except Exception as error:
-            raise refusal(self.dialect, error) from error
+            raise read_error(self.dialect, error) from error
         finally:
             stream.end().add_done_callback(lambda _: end_turn())
 
@@ -359,7 +360,7 @@ class Database:
 
     def _refusal(self, error: Exception) -> Exception:
         self.health.failed(error)
-        return refusal(self.dialect, error)
+        return read_error(self.dialect, error)
 
     def _write_in_thread(self, operation: Callable[[Session[Dialect]], Any]) -> object:
         """Run a write of a thread and wait for it."""

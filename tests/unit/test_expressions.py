@@ -522,7 +522,8 @@ def test_an_expression_over_too_much_data_fails_at_once_and_takes_no_memory(
     with (
         peak_below(30 * 1024),
         pytest.raises(
-            ExpressionFailed, match="the expression would work over too much data"
+            ExpressionFailed,
+            match="the members that the expression reads are too large",
         ),
     ):
         program(data)

@@ -21,8 +21,8 @@ class Turnstile:
 
     A block waits for this process's turn and keeps it.
 
-    Waiting has no bound here. Whoever waits for the outcome is refused in time by
-    ``storage.worker``, and the kernel releases the locks of a process that ends.
+    Waiting has no bound here: ``storage.writes.batch_worker`` refuses the callers in
+    time, and the kernel releases the locks of a process that ends.
     """
 
     def __init__(self, database: Path) -> None:

@@ -23,7 +23,8 @@ ONE: sa.ColumnElement[int] = sa.literal_column("1", sa.Integer())
 
 @bounded_cache(CACHED_CHARACTERS, len)
 def _parsed(text: str) -> Mapping[str, Any]:
-    """Return a definition. When definitions are read again, most are known."""
+    """Return a definition. A cache: when definitions are read again, most texts are
+    unchanged."""
     parsed: Mapping[str, Any] = json.loads(text)
     return parsed
 

@@ -50,7 +50,7 @@ from persist.storage.migrations.next_tables import (
     drop_unused_tables,
     retire_table,
 )
-from persist.storage.reads.record_lookup import refusal
+from persist.storage.reads.read_error import read_error
 from persist.storage.writes.unit_of_work import UnitOfWork
 from persist.storage.writes.writer import Isolation
 
@@ -105,7 +105,7 @@ class Registration:
         except PersistError:
             raise
         except Exception as error:
-            raise refusal(self._database.dialect, error) from error
+            raise read_error(self._database.dialect, error) from error
         return prepared
 
     @asynccontextmanager

@@ -131,7 +131,7 @@ def data_before(dialect: Dialect) -> sa.ClauseElement:
 class ChangeSlice:
     """A part of the journal.
 
-    ``rows`` are the wanted changes as ``journal_rows.CHANGE_COLUMNS``. ``last_seq`` is
+    ``rows`` are the wanted changes as ``rows.CHANGE_COLUMNS``. ``last_seq`` is
     how far the journal was looked at, ``more`` is whether it went on then. ``rendered``
     is the text of the slice for all who share it.
     """

@@ -117,7 +117,7 @@ def change_row(change: Change, now: str) -> Row:
 
 def inserted_state(row: Row) -> Row:
     """Return a record as the change of a ``change_row`` left it: the columns of
-    ``journal.REVISION``."""
+    ``journal.changes.REVISION``."""
     at = row[0]
     record_id, revision, schema_version = row[3:6]
     created_at, updated_at, text = row[12:15]

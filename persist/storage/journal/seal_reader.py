@@ -17,7 +17,7 @@ from persist.storage.sql import Row, Session
 
 @dataclass(frozen=True, slots=True)
 class ChangeProof:
-    """A change as ``journal_rows.CHANGE_COLUMNS``, its seal, and the inclusion path
+    """A change as ``rows.CHANGE_COLUMNS``, its seal, and the inclusion path
     from the hash of its leaf to the root of the seal."""
 
     change: Row

@@ -198,7 +198,7 @@ class SealWriter:
 
 
 def text_sha256(text: str | None) -> bytes | None:
-    """Return the SHA-256 of the canonical JSON of a JSON text; None of none."""
+    """Return the SHA-256 of the canonical JSON of a JSON text; None for None."""
     if text is None:
         return None
     return bytes.fromhex(json_sha256(parse_data(text), len(text)))

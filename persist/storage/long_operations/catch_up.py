@@ -58,8 +58,8 @@ class CatchUp:
         collections: Collection[str],
     ) -> None:
         self._staging = staging
-        # The operation has this one: a cycle would keep the types that it knows from
-        # being freed, once the garbage collector passes over them.
+        # Weak, because the operation refers to this object: a reference cycle would
+        # keep its entity types alive until the garbage collector runs.
         self._stage_again = WeakMethod(stage_again)
         self._collections = collections
         self._seq = 0

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from persist.storage.dialect import Dialect, Failure
 
 EXCLUSIVE_ATTEMPTS = 120
-"""How often the transaction is tried while another process migrates."""
+"""Attempts to begin the transaction while another process migrates."""
 
 
 @contextmanager
@@ -30,7 +30,7 @@ def exclusive_transaction(
     """Open a transaction during which no other process writes.
 
     ``end`` is the statement that ends it. It waits for another process that migrates,
-    which may take minutes. Those who wait for this one see that it is long.
+    which may take minutes. Other processes that wait for this one see that it is long.
     """
     with dialect.turn(is_long=True):
         for attempt in range(EXCLUSIVE_ATTEMPTS):

@@ -20,7 +20,7 @@ from persist.storage.layout import Layout
 from persist.storage.long_operations.built_rows import BuiltRows
 from persist.storage.long_operations.staged_changes import StagedChanges
 from persist.storage.long_operations.staged_rows import NewRows, StagedRows
-from persist.storage.reads.record_lookup import refusal
+from persist.storage.reads.read_error import read_error
 from persist.storage.sql import Connection, Row, Session
 
 
@@ -196,4 +196,4 @@ def refusing(dialect: Dialect) -> Iterator[None]:
         # A refusal of the operation itself has its own sentence.
         if not dialect.is_driver_error(error):
             raise
-        raise refusal(dialect, error) from error
+        raise read_error(dialect, error) from error

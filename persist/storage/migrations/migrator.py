@@ -6,8 +6,8 @@ they change meanwhile is stored again. One exclusive transaction then adds one
 ``migrate`` change for each record, swaps the names of the tables and records the schema
 version. A database is before a step or after it, never between.
 
-A table to which others have attached something of their own stays: its new rows are
-staged, and the transaction changes it and copies them (``next_table.can_be_swapped``).
+A table to which others have attached their own objects stays: its new rows are staged,
+and the transaction changes it and copies them (``next_class_table.can_be_swapped``).
 """
 
 from collections.abc import Iterable, Iterator

@@ -1,10 +1,10 @@
-"""Table building: the next table of a type is filled while others write.
+"""Next tables: the next table of a type is filled while others write.
 
-It is created, filled and indexed in transactions of its own. No definition
-names it yet, so nobody else uses it. The one that stores the definition takes the
-name of the old table away, so that a process that reads by the old version of a
-registered type gets an error and no wrong data. What has no use is dropped afterwards:
-the old table, and tables of an operation that failed or was killed.
+It is created, filled and indexed in separate transactions. No definition names it yet,
+so nobody else uses it. The transaction that stores the definition renames the old
+table, so that a process that reads by the old version of a registered type gets an
+error and no wrong data. Unused tables are dropped afterwards: the old table, and tables
+of an operation that failed or was killed.
 """
 
 import logging
@@ -53,7 +53,7 @@ def retire_table(
 def drop_unused_tables(dialect: Dialect) -> None:
     """Drop the tables that no definition has and that nobody builds.
 
-    What cannot be dropped now is left for the next time.
+    A table that cannot be dropped now is left for the next time.
     """
     try:
         with closing(Staging(dialect)) as staging:

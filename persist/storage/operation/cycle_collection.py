@@ -8,8 +8,8 @@ import threading
 class CycleCollection:
     """A block whose garbage is collected at its end.
 
-    A collection during the block would move what is in use to the old objects, which
-    are looked at twice a minute, while all threads stop.
+    A collection during the block would move objects in use to the old generation, which
+    is collected twice a minute while all threads stop.
     """
 
     def __init__(self) -> None:

@@ -1,7 +1,7 @@
 """Health: whether the database can be read and written.
 
-It is checked on a connection of its own, so that a long queue of requests does not make
-a healthy database look unhealthy.
+It is checked on a separate connection, so that a long queue of requests does not make a
+healthy database look unhealthy.
 """
 
 import asyncio
@@ -66,7 +66,7 @@ class Health:
         self._dialect = dialect
         self._failed: tuple[float, str] | None = None
         self._answered = time.monotonic()
-        # Threads of its own, one for each kind of look: others may all be busy.
+        # Separate threads, one for each kind of look: others may all be busy.
         self._threads = ThreadPoolExecutor(3, thread_name_prefix="health")
         self._reading: asyncio.Future[None] | None = None
         self._writing: asyncio.Future[None] | None = None
@@ -109,7 +109,7 @@ class Health:
     async def check(self) -> None:
         """Raise ``Unavailable`` if nothing can be stored or read.
 
-        A database that is only busy with another writer is well.
+        A database that is only busy with another writer counts as healthy.
         """
         silence = time.monotonic() - self._answered
         if self._fault() is None and (self._reading is None or silence > LOOK_SECONDS):

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from persist.storage.dialect import Dialect, Failure
 from persist.storage.entity_types.catalog import Catalog
 from persist.storage.journal.changes import LAST_SEQ
-from persist.storage.reads.record_lookup import refusal
+from persist.storage.reads.read_error import read_error
 from persist.storage.sql import Session, Statement
 from persist.storage.tables import SNAPSHOTS
 
@@ -55,7 +55,7 @@ class StatisticsCollector:
         try:
             return await asyncio.to_thread(self._collect)
         except Exception as error:
-            raise refusal(self._dialect, error) from error
+            raise read_error(self._dialect, error) from error
 
     def _collect(self) -> Statistics:
         connection = self._dialect.connect()

@@ -62,7 +62,8 @@ def condition(
 ) -> SqlCondition:
     """Return the SQL of a condition.
 
-    In place of false it may be unknown, but not where it is ``negated``.
+    The SQL may be NULL instead of false. If ``negated``, it is true or false, because
+    NOT NULL is not true.
     """
     if isinstance(expression, Member):
         member = source.key(expression.field, FieldType.BOOLEAN)

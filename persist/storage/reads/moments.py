@@ -1,4 +1,4 @@
-"""Moments: which change a time or a ``seq`` means, as long as the journal has it."""
+"""Moments: the change that a time or a ``seq`` means, if the journal still has it."""
 
 from persist.domain.errors import ChangesGone, InvalidQuery
 from persist.storage.clock import now
@@ -15,7 +15,7 @@ def last_change(session: Session[Dialect], moment: Moment) -> int:
     """Return the ``seq`` of the last change until a moment, 0 before the first.
 
     Raises ``InvalidQuery`` beyond the last change and for a future time, and
-    ``ChangesGone`` where the journal was trimmed.
+    ``ChangesGone`` if the journal was trimmed.
     """
     first, head = session.rows(JOURNAL_ENDS)[0]
     seq = seq_of(session, moment)
@@ -34,8 +34,8 @@ def seq_of(session: Session[Dialect], moment: Moment) -> int:
 
 
 def check_seq(seq: int, first: int, head: int) -> None:
-    """Raise ``InvalidQuery`` beyond the last change, and ``ChangesGone`` where the
-    journal was trimmed; ``first`` and ``head`` are its ends."""
+    """Raise ``InvalidQuery`` beyond the last change, and ``ChangesGone`` if the journal
+    was trimmed; ``first`` and ``head`` are its ends."""
     if seq > head:
         raise InvalidQuery(
             f"as_of={seq} is beyond the last change, whose seq is {head}",
@@ -43,8 +43,8 @@ def check_seq(seq: int, first: int, head: int) -> None:
         )
     if seq < first and first > 1:
         raise ChangesGone(
-            f"the journal was trimmed and begins at seq {first}; as_of={first} is the"
-            " earliest moment that can be seen",
+            f"the journal was trimmed and begins at seq {first}; the earliest as_of is"
+            f" {first}",
             first_seq=first,
         )
 

@@ -84,7 +84,7 @@ class Reader:
 
     def page(
         self,
-        layout: RecordSource,
+        source: RecordSource,
         workspace: str,
         query: Query,
     ) -> list[Row]:
@@ -93,8 +93,8 @@ class Reader:
         Rows that have too many characters for a page end with the first that is too
         much (``result_size.fitting``). Raises ``NotBrief``.
         """
-        statement = page_statement(layout, query)
-        values = query_sql.values(layout, workspace, query)
+        statement = page_statement(source, query)
+        values = query_sql.values(source, workspace, query)
         if query.limit is None:
             return statement.run(self.session.cursor, values).fetchall()
         rows, _ = self._fetch(statement, values, of_records)
@@ -141,7 +141,7 @@ class Reader:
 
     def merged_page(
         self,
-        layouts: Sequence[RecordSource],
+        sources: Sequence[RecordSource],
         workspace: str,
         query: Query,
     ) -> tuple[list[LocatedRow], bool]:
@@ -151,7 +151,7 @@ class Reader:
         ``query.after`` is (id, collection). A statement may end among the records of
         one id, which therefore count only if more was read.
         """
-        if not layouts:
+        if not sources:
             return [], False
         limit = query.limit or 0
         after = query.after or ("", "")
@@ -159,9 +159,9 @@ class Reader:
         complete: list[LocatedRow] = []
         more = False
         # Collections rarely share ids, so the first attempt nearly always suffices.
-        for extra in (2, 2 * len(layouts)):
+        for extra in (2, 2 * len(sources)):
             limited = replace(query, limit=limit + extra)
-            found, end, is_full = self._merged(layouts, workspace, limited)
+            found, end, is_full = self._merged(sources, workspace, limited)
             complete = _between(found, after, end)
             more = len(complete) > limit
             if more or is_full or end == LAST_ID:
@@ -191,7 +191,7 @@ class Reader:
 
     def _merged(
         self,
-        layouts: Sequence[RecordSource],
+        sources: Sequence[RecordSource],
         workspace: str,
         query: Query,
     ) -> tuple[list[LocatedRow], str, bool]:
@@ -200,14 +200,14 @@ class Reader:
         found: list[LocatedRow] = []
         end = LAST_ID
         is_full = False
-        for start in range(0, len(layouts), TABLES_PER_STATEMENT):
-            some = layouts[start : start + TABLES_PER_STATEMENT]
+        for start in range(0, len(sources), TABLES_PER_STATEMENT):
+            some = sources[start : start + TABLES_PER_STATEMENT]
             statement = _merged_statement(some, query)
             values = query_sql.values(some[0], workspace, query)
             known = query.after and query.after[0]
             rows, ended = self._fetch(statement, values, _of_located, 1, known)
             is_full = is_full or ended
-            names = [layout.type.name for layout in some]
+            names = [source.type.name for source in some]
             found += [(row[1], names[row[0]], row[1:]) for row in rows]
             if ended or len(rows) == query.limit:
                 _, last_id, *_ = rows[-1]
@@ -241,19 +241,19 @@ class Reader:
     def past_change(self, past: PastCollection, record_id: str) -> Row | None:
         """Return the last change of a record until a moment.
 
-        It is what ``journal.last_changes`` selects after the ends of the journal.
+        ``journal.changes.last_changes`` selects it after the ends of the journal.
         """
         return past_change(self.session, past, record_id)
 
     def count(
         self,
-        layout: RecordSource,
+        source: RecordSource,
         workspace: str,
         query: Query,
     ) -> int:
         """Return how many records match, whatever the page."""
-        statement = count_statement(layout, query)
-        values = query_sql.values(layout, workspace, query)
+        statement = count_statement(source, query)
+        values = query_sql.values(source, workspace, query)
         ((count,),) = statement.run(self.session.cursor, values).fetchall()
         return int(count)
 
@@ -267,7 +267,7 @@ class Reader:
     ) -> list[Row]:
         """Return changes of a record below a revision, newest first.
 
-        They are rows of ``journal_rows.CHANGE_COLUMNS``, as many as make a page by
+        They are rows of ``journal.rows.CHANGE_COLUMNS``, as many as make a page by
         their weight.
         """
         statement = HISTORY_PAGE.on(self.session.dialect)
@@ -288,7 +288,7 @@ class Reader:
         record_id: str,
         revision: int,
     ) -> Row | None:
-        """Return a record as it was at a revision, for ``journal.past_record``."""
+        """Return a record as it was at a revision, for ``changes.past_record``."""
         return self.session.row(
             REVISION,
             collection=collection,
@@ -370,9 +370,9 @@ def _between(
     return sorted([row for row in rows if after < row[:2] and row[0] < end])
 
 
-def _merged_statement(layouts: Sequence[RecordSource], query: Query) -> Compiled:
+def _merged_statement(sources: Sequence[RecordSource], query: Query) -> Compiled:
     """Return the statement of a page of several tables."""
-    types = tuple(layout.type for layout in layouts)
+    types = tuple(source.type for source in sources)
     key = ("merged", types, *query_sql.shape(query))
-    write = partial(query_sql.merged_page, layouts, query)
-    return layouts[0].statements.get(key, write)
+    write = partial(query_sql.merged_page, sources, query)
+    return sources[0].statements.get(key, write)

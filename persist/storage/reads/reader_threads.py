@@ -1,7 +1,7 @@
 """Reader threads: reads that take too long for the event loop.
 
-A read ends when the client of its request goes, or when it takes too long: what nobody
-waits for must not keep a thread from others.
+A read ends when the client of its request disconnects, or when it takes too long: a
+read that nobody waits for must not occupy a thread.
 """
 
 import asyncio
@@ -23,20 +23,20 @@ from persist.storage.sql import Connection, Session
 Result = TypeVar("Result")
 
 WaitForClient = Callable[[], Awaitable[None]]
-"""Waits until the client of the present request goes."""
+"""Waits until the client of the present request disconnects."""
 
 UNWATCHED_SECONDS = 0.25
-"""Seconds of a read after which its client is watched; most reads end before, and cost
+"""Seconds of a read after which its client is watched; most reads end before and need
 no task."""
 
 
 async def never_disconnected() -> None:
-    """Wait for ever, where no client is known."""
+    """Wait for ever: no client is known."""
     await asyncio.Event().wait()
 
 
 class ReaderThreads:
-    """A few threads, each with a connection of its own.
+    """A few threads, each with its own connection.
 
     A read takes at most ``read_seconds``. ``refusal`` returns what the caller of a
     failed read gets.
@@ -78,11 +78,11 @@ class ReaderThreads:
                 return await self._threads.run(read)
         except Cancelled:
             raise Unavailable(
-                f"the read took longer than {self._read_seconds:g} s; ask for less, or"
-                " by members that have an index"
+                f"the read took longer than {self._read_seconds:g} s; ask for fewer"
+                " records, or filter and sort by members that have an index"
             ) from None
         except asyncio.CancelledError:
-            # In a thread: PostgreSQL is asked over a connection of its own.
+            # In a thread: PostgreSQL is asked over another connection.
             loop.run_in_executor(None, read.cancel)
             raise
         finally:
@@ -99,7 +99,7 @@ class ReaderThreads:
 
     def _connection(self) -> Connection:
         """Return the connection of this thread."""
-        # One for each thread: SQLite's connections do one thing at a time.
+        # One per thread: SQLite's connections do one thing at a time.
         connection: Connection | None = getattr(self._local, "connection", None)
         if connection is None:
             try:
@@ -121,7 +121,7 @@ class ReaderThreads:
             return run_reads(self._dialect, connection, query, consistent)
         except Exception as error:
             if self._dialect.is_driver_error(error):
-                # A connection that failed once is not used again: it may be broken.
+                # A connection that has failed is not used again: it may be broken.
                 self._local.connection = None
                 self._opened.remove(connection)
                 connection.close()
@@ -130,7 +130,7 @@ class ReaderThreads:
             raise self._refusal(error) from error
 
     def stop(self) -> None:
-        """End the threads when they have done what they do."""
+        """End the threads when their reads have ended."""
         self._threads.close()
 
     def close(self) -> None:

@@ -1,20 +1,16 @@
-"""Reads of records by key: those that wait at the same time are one statement."""
+"""Reads of records by key: reads that wait at the same time share one statement."""
 
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from persist.domain.errors import Unavailable
-from persist.storage.dialect import Dialect, Failure
-from persist.storage.entity_types.catalog import Stale
+from persist.storage.dialect import Dialect
 from persist.storage.kept_connection import KeptConnection
 from persist.storage.layout import Layout
 from persist.storage.reads.past_reader import PastFind, PastJob, answer_past
+from persist.storage.reads.read_error import read_error
 from persist.storage.sql import Row
 from persist.storage.writes.batch_worker import Job
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +29,7 @@ Jobs = TypeVar("Jobs", bound=list[Any])
 
 
 class RecordLookup:
-    """Answers reads by key; ``storage.worker`` calls it with all that wait."""
+    """Answers reads by key; a ``BatchWorker`` calls it with all jobs that wait."""
 
     def __init__(self, dialect: Dialect) -> None:
         self._dialect = dialect
@@ -61,7 +57,7 @@ class RecordLookup:
         try:
             answer(jobs)
         except Exception as error:  # noqa: BLE001 - every caller gets it
-            refused = refusal(self._dialect, error)
+            refused = read_error(self._dialect, error)
             for job in jobs:
                 job.error = refused
             self._connection.discard()
@@ -106,14 +102,3 @@ def _by_table_and_workspace(jobs: FindJobs) -> list[FindJobs]:
         key = id(task.layout), task.workspace
         groups.setdefault(key, []).append(job)
     return list(groups.values())
-
-
-def refusal(dialect: Dialect, error: Exception) -> Exception:
-    """Return the exception for the caller of a failed read."""
-    match dialect.failure(error):
-        case Failure.BUG:
-            return error
-        case Failure.STALE:
-            return Stale()
-    logger.warning("the database refused a read: %s", error)
-    return Unavailable("the database cannot be read now; try again")

@@ -11,8 +11,7 @@ from persist.storage.sharing.shares import CALLER, Shares
 class CallerTurns:
     """Lets callers do something in turn, as many at once as the shares allow.
 
-    What one caller has waiting begins in the order in which it came; callers take
-    turns.
+    The work of one caller begins in the order in which it came; callers take turns.
     """
 
     def __init__(self, shares: Shares) -> None:
@@ -22,7 +21,7 @@ class CallerTurns:
     async def begin(self, seconds: float) -> Callable[[], None]:
         """Wait for a turn of the present caller, and return what ends it.
 
-        Raises the refusal of the shares where that takes longer than ``seconds``.
+        Raises the refusal of the shares if that takes longer than ``seconds``.
         """
         caller = CALLER.get()
         try:
@@ -34,7 +33,7 @@ class CallerTurns:
 
     async def enter(self, caller: str) -> None:
         """Wait for a turn; ``leave`` ends it."""
-        # Those of the same caller that came before go first.
+        # Earlier work of the same caller goes first.
         if caller not in self._waiting and self._shares.allows(caller):
             self._shares.take(caller)
             return
@@ -55,13 +54,14 @@ class CallerTurns:
     def leave(self, caller: str) -> None:
         """End a turn and let others have theirs."""
         self._shares.give_back(caller)
-        # Several may begin: what is given back counts for the share of each.
+        # Several may begin: the released amount counts for the share of each caller.
         for other in list(self._waiting):
             while other in self._waiting and self._shares.allows(other):
                 self._begin_turn(other)
 
     def _begin_turn(self, caller: str) -> None:
-        """Begin what of a caller has waited longest; the caller is the last one now."""
+        """Begin the turn that this caller has waited longest for, and move the caller
+        to the end of the queue."""
         waiting = self._waiting.pop(caller)
         turn = waiting.popleft()
         if waiting:

@@ -1,4 +1,4 @@
-"""Capacity: what a database takes on at once, and what callers use of it."""
+"""Capacity: how much a database accepts at once, and how much callers use of it."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -9,16 +9,16 @@ READER_THREADS = 4
 """Threads for reads that are neither by key nor brief."""
 
 MAX_JOBS = 16
-"""Long work that has begun. Each may have a connection of its own."""
+"""Long work that has begun. Each may have its own connection."""
 
-WAITING_READS_SHARE = 4
-"""How many times fewer reads may wait for a thread than writes for the writer: each
-takes longer."""
+WRITES_PER_WAITING_READ = 4
+"""Writes that may wait for each read that may wait for a thread: a read takes
+longer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Capacity:
-    """What a database takes on: writes, and reads by key, that wait for it; ``streams``
+    """What a database accepts: ``waiting`` writes and as many reads by key, ``streams``
     that run at once, and the seconds that a read may take."""
 
     waiting: int = 1_000
@@ -31,7 +31,8 @@ DEFAULT_CAPACITY = Capacity()
 
 @dataclass(frozen=True, slots=True)
 class CapacityInUse:
-    """What callers use of a database's capacity: what runs or waits, of each kind."""
+    """What callers use of a database's capacity: the work that runs or waits, by
+    kind."""
 
     writes: Shares
     finds: Shares
@@ -41,15 +42,15 @@ class CapacityInUse:
 
     @classmethod
     def of(cls, capacity: Capacity) -> Self:
-        """Return the shares of a capacity, of which nothing is used yet."""
+        """Return the shares of a capacity that nobody uses yet."""
         waiting = capacity.waiting
         return cls(
-            Shares("writes that wait for the database", waiting),
-            Shares("reads by key that wait for the database", waiting),
+            Shares("writes waiting for the database", waiting),
+            Shares("reads by key waiting for the database", waiting),
             Shares(
-                "reads that wait for the database",
-                READER_THREADS + waiting // WAITING_READS_SHARE,
+                "reads waiting for the database",
+                READER_THREADS + waiting // WRITES_PER_WAITING_READ,
             ),
-            Shares("exports that run", capacity.streams),
-            Shares("snapshots, restores and imports that run", MAX_JOBS),
+            Shares("running exports", capacity.streams),
+            Shares("running snapshots, restores and imports", MAX_JOBS),
         )

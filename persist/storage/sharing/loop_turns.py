@@ -1,15 +1,16 @@
-"""Turns on the event loop: what takes a millisecond of it is done once an iteration, so
-that other requests have to wait for one only, however many come at once."""
+"""Turns on the event loop: work that takes about a millisecond is done once per
+iteration, so that other requests wait for one such task only, however many come at
+once."""
 
 import asyncio
 from collections import deque
 
 LARGE_SECONDS = 1.0
-"""Seconds for which a caller who read much is expected to read as much again."""
+"""Seconds for which a caller who read much is expected to read much again."""
 
 
 class LoopTurns:
-    """Lets large work go on in the order in which it came, one at an iteration."""
+    """Lets large work go on in the order in which it came, one task per iteration."""
 
     def __init__(self) -> None:
         self._waiting: deque[asyncio.Future[None]] = deque()
@@ -17,7 +18,8 @@ class LoopTurns:
         self._large_readers: set[str] = set()
 
     async def turn(self) -> None:
-        """Wait for a turn: not at all where nobody else had this one."""
+        """Wait for a turn; return at once if nobody has taken that of this
+        iteration."""
         loop = asyncio.get_running_loop()
         if self._is_taken:
             mine = loop.create_future()

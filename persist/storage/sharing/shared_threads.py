@@ -53,10 +53,10 @@ class _Work:
 
 
 class SharedThreads:
-    """A few threads that callers use in turn, each as many as it has shares of.
+    """A few threads that callers use in turn, each as many as its share allows.
 
-    A thread that has done something takes by itself what comes next: the event loop
-    would wake it up later, and be woken up for each.
+    A thread fetches its next work itself. If the event loop handed out the work, it
+    would have to be woken up each time.
     """
 
     def __init__(self, name: str, threads: int) -> None:
@@ -80,7 +80,7 @@ class SharedThreads:
             raise
 
     def close(self) -> None:
-        """Do what waits, then end the threads."""
+        """Do the waiting work, then end the threads."""
         with self._changed:
             self._closed = True
             self._idle = 0
@@ -100,7 +100,7 @@ class SharedThreads:
                 thread.start()
 
     def _forget(self, work: _Work) -> None:
-        """Do not begin what nobody waits for."""
+        """Do not begin work that nobody waits for."""
         with self._changed:
             waiting = self._waiting.get(work.caller)
             if waiting is None or work not in waiting:
@@ -121,7 +121,7 @@ class SharedThreads:
             work = self._next(work)
 
     def _next(self, done: _Work | None) -> _Work | None:
-        """Wait for what comes after what was done; None where the threads are to
+        """Note that work is done, and wait for the next; None if the thread must
         end."""
         with self._changed:
             if done is not None:
@@ -132,8 +132,8 @@ class SharedThreads:
                 self._idle += 1
                 self._changed.wait()
             work = self._take(caller)
-            # Each thread wakes one more where there is work: waking all of them for one
-            # function would be for nothing.
+            # Each thread wakes another one if there is more work: waking all of them
+            # for one function would be useless.
             if self._idle and self._next_caller() is not None:
                 self._wake()
             return work
@@ -146,7 +146,8 @@ class SharedThreads:
         return None
 
     def _take(self, caller: str) -> _Work:
-        """Take what waits first of a caller, who then comes behind all others."""
+        """Take the oldest work of a caller, and move the caller to the end of the
+        queue."""
         self._shares.take(caller)
         waiting = self._waiting.pop(caller)
         work = waiting.popleft()

@@ -1,7 +1,7 @@
 """Shares: how much of a limited resource one caller may take.
 
-A caller gets at most half of what all others leave, rounded up. So one caller
-takes half of a limit at most, and another always finds some of it.
+A caller gets at most half of what all others leave, rounded up. So one caller takes at
+most half of a limit, and another caller always finds some of it.
 """
 
 from contextvars import ContextVar
@@ -12,7 +12,7 @@ SERVICE = ""
 """The service itself as a caller. It has no share: only the limit counts."""
 
 CALLER: ContextVar[str] = ContextVar("caller", default=SERVICE)
-"""Who the present request is from: a key, or an address where there is none."""
+"""The caller of the present request: a key, or an address if there is no key."""
 
 
 class Shares:
@@ -44,8 +44,8 @@ class Shares:
     ) -> None:
         """Take an amount, which ``give_back`` returns.
 
-        Raises ``TooManyRequests`` where the caller has its share, and ``Unavailable``
-        where others have too much.
+        Raises ``TooManyRequests`` if the caller has taken its share, and
+        ``Unavailable`` if others have too much.
         """
         # Nobody has too much before half is taken.
         if 2 * (self.taken + amount) > self.limit and not self.allows(caller, amount):
@@ -53,7 +53,7 @@ class Shares:
         self.count(caller, amount)
 
     def count(self, caller: str, amount: int) -> None:
-        """Take an amount however much is taken: it is in use already."""
+        """Take an amount that is in use already, even beyond the limit."""
         self.taken += amount
         if caller != SERVICE:
             own = self._of.get(caller, 0)

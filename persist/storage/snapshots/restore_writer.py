@@ -177,7 +177,8 @@ class RestoreWriter:
         Raises ``RestoreConflict`` with the records that exist already.
         """
         self._stage_all(dialect, rows)
-        # Not batch by batch, for which each change would have to go into an index.
+        # Once at the end: finding duplicates in each batch would need an index over the
+        # staged changes.
         session = self._staging.session
         for name, record_id in session.rows(STAGED_TWICE, limit=LISTED_FAULTS):
             self._comes_twice(name, record_id)

@@ -20,7 +20,7 @@ from persist.domain.snapshot import (
     head_line,
 )
 from persist.storage.dialect import Dialect
-from persist.storage.reads.record_lookup import refusal
+from persist.storage.reads.read_error import read_error
 from persist.storage.sql import (
     Connection,
     Inserter,
@@ -117,7 +117,7 @@ class ReadTransaction:
             session.execute(self._dialect.begin_read)
         except Exception as error:
             self._close()
-            raise refusal(self._dialect, error) from error
+            raise read_error(self._dialect, error) from error
         return session
 
     def __exit__(
@@ -128,7 +128,7 @@ class ReadTransaction:
     ) -> None:
         self._close()
         if isinstance(error, Exception) and self._dialect.is_driver_error(error):
-            raise refusal(self._dialect, error) from error
+            raise read_error(self._dialect, error) from error
 
     def _close(self) -> None:
         if self._connection is not None:

@@ -39,11 +39,14 @@ WATCH_SECONDS = 0.1
 class Job(Generic[Task]):
     """Something to do, and the future that its outcome goes to.
 
-    ``loop`` is the event loop of an asyncio future. ``caller`` is who asked for it.
-    ``separate`` is set where it is done by itself, ``postponed`` where it is to be done
-    later. ``withdrawn`` is set when the caller has been refused, ``committing`` once
-    that is no longer possible. ``long`` is set for an operation that runs and may take
-    longer than others may wait.
+    ``loop`` is the event loop of an asyncio future. ``caller`` is the party that
+    submitted the job. These are set if:
+
+    - ``separate``: the job does not share a batch.
+    - ``postponed``: the job is to run later.
+    - ``withdrawn``: the caller has been refused.
+    - ``committing``: the job can no longer be withdrawn.
+    - ``long``: the job is running and exempt from the deadline.
     """
 
     task: Task
@@ -79,7 +82,7 @@ class _Waiting(Generic[Task]):
         self._count = 0
 
     def __len__(self) -> int:
-        # Other threads ask for it, and may not iterate meanwhile.
+        # Other threads ask for it, which may not iterate meanwhile.
         return self._count
 
     def add(self, job: Job[Task]) -> None:
@@ -95,7 +98,7 @@ class _Waiting(Generic[Task]):
         self._count += 1
 
     def take(self, count: int) -> list[Job[Task]]:
-        """Return at most so many jobs, one of each caller in turn."""
+        """Return at most ``count`` jobs, one of each caller in turn."""
         taken: list[Job[Task]] = []
         while self._of and len(taken) < count:
             caller = next(iter(self._of))
@@ -123,12 +126,15 @@ class _Backlog(Generic[Task]):
 
     def add(self, job: Job[Task]) -> None:
         """Add a job."""
-        (self._separate if job.separate else self._grouped).add(job)
+        self._queue_of(job).add(job)
+
+    def _queue_of(self, job: Job[Task]) -> _Waiting[Task]:
+        return self._separate if job.separate else self._grouped
 
     def take(self) -> list[Job[Task]]:
         """Return the next jobs: a group, then a separate one, and so on."""
-        # In turn: neither a stream of small writes keeps a long one from its turn, nor
-        # the long ones of one caller the small writes of all.
+        # In turn: a stream of small writes does not delay a long one for ever, and the
+        # long writes of one caller do not delay the small writes of all.
         if self._separate and (self._separate_is_next or not self._grouped):
             self._separate_is_next = False
             return self._separate.take(1)
@@ -142,20 +148,20 @@ class _Backlog(Generic[Task]):
             self._group_jobs = min(2 * self._group_jobs, BATCH_JOBS)
             return jobs
         if done:
-            # What was done of this group is about as much as a group can be.
+            # The part of the group that was done is about as large as a group can be.
             self._group_jobs = len(done)
         for job in reversed(jobs):
             if job.postponed:
                 job.postponed = False
-                (self._separate if job.separate else self._grouped).put_back(job)
+                self._queue_of(job).put_back(job)
         return done
 
 
 class BatchWorker(Generic[Task]):
-    """Passes the jobs that wait to ``work``.
+    """Passes waiting jobs to ``work``.
 
-    ``work`` sets each job's ``result`` or ``error``, or that it is ``postponed``. While
-    ``stalled`` returns true, jobs that have waited for too long are withdrawn.
+    ``work`` sets each job's ``result``, ``error`` or ``postponed``. While ``stalled``
+    returns true, jobs that have waited for too long are withdrawn.
     """
 
     def __init__(
@@ -168,8 +174,8 @@ class BatchWorker(Generic[Task]):
         self._stalled = stalled
         self._backlog = _Backlog[Task]()
         self._queue: SimpleQueue[Job[Task] | None] = SimpleQueue()
-        # In the order of their submission. A dict, because one that is done must not
-        # stay behind one that takes long: its task and its result may be large.
+        # In the order of submission. A dict, so that a finished job can be removed
+        # while an earlier one still runs: its task and its result may be large.
         self._unsettled: dict[Job[Task], None] = {}
         self._watching = False
         self._closed = False
@@ -206,7 +212,7 @@ class BatchWorker(Generic[Task]):
 
     @property
     def waiting(self) -> int:
-        """How many jobs wait."""
+        """The number of waiting jobs."""
         return self._queue.qsize() + len(self._backlog)
 
     def begin_commit(self, jobs: list[Job[Task]]) -> bool:
@@ -219,7 +225,7 @@ class BatchWorker(Generic[Task]):
             return True
 
     def close(self) -> None:
-        """Finish what waits, then end the thread."""
+        """Finish the waiting jobs, then end the thread."""
         self._closed = True
         self._queue.put(None)
         self._thread.join()
@@ -234,7 +240,7 @@ class BatchWorker(Generic[Task]):
     def _run(self) -> None:
         closing = False
         while not closing or self._backlog:
-            # What was submitted before the end is still done.
+            # Jobs that were submitted before the end still run.
             closing = self._receive(closing)
             if not self._backlog:
                 continue
@@ -243,13 +249,13 @@ class BatchWorker(Generic[Task]):
                 self._work(jobs)
             except BaseException as error:  # noqa: BLE001 - the thread goes on, every caller gets it
                 for job in jobs:
-                    # One that has its own refusal keeps it.
+                    # A job that has its own refusal keeps it.
                     job.error = job.error or error
             self._settle(self._backlog.put_back(jobs))
             del jobs  # they may be large, and the next may not come for long
 
     def _receive(self, closing: bool) -> bool:
-        """Add what was submitted to the backlog, and wait where there is nothing to do.
+        """Add submitted jobs to the backlog; wait for one if there is nothing to do.
         Return whether the worker is being closed."""
         if closing:
             return True
@@ -276,15 +282,15 @@ class BatchWorker(Generic[Task]):
 
     def _withdraw(self, before: float) -> None:
         for job in list(self._unsettled):
-            # They are in the order of submission: no later one is overdue.
+            # In the order of submission: no later job is overdue.
             if job.submitted > before:
                 return
             if job.long or job.future.done():
                 continue
             with self._withdrawing:
-                # Once the commit has begun nobody can say that nothing is stored.
+                # Once the commit has begun, the job may be stored.
                 job.withdrawn = not job.committing
-            refusal = _not_stored() if job.withdrawn else outcome_unknown()
+            refusal = _waited_too_long() if job.withdrawn else outcome_unknown()
             job.future.set_exception(refusal)
 
     def _settle(self, jobs: list[Job[Task]]) -> None:
@@ -310,10 +316,10 @@ def _stopping() -> Unavailable:
     return Unavailable("the service is stopping; nothing was changed, try again")
 
 
-def _not_stored() -> Unavailable:
+def _waited_too_long() -> Unavailable:
     return Unavailable(
-        "the database is locked, does not answer or has too much to do; nothing was"
-        " changed, try again"
+        f"the database did not become available within {DEADLINE_SECONDS} s; nothing"
+        " was changed, try again"
     )
 
 

@@ -58,8 +58,8 @@ def undo(
 ) -> UndoReport:
     """Take back the selected changes and return what became of each record.
 
-    ``authorize`` raises where the caller may not write one of the collections and
-    workspaces that the changes are of. Raises ``NotFound`` if nothing is selected,
+    ``authorize`` raises if the caller may not write one of the collections and
+    workspaces of the changes. Raises ``NotFound`` if nothing is selected,
     ``ChangesGone``, ``InvalidQuery``, ``TooManyAffected``, ``UndoConflict`` and
     ``MigrationFailed``.
     """
@@ -111,7 +111,7 @@ class _Undo:
         if count > MAX_CHANGES:
             raise TooManyAffected(
                 f"more than {MAX_CHANGES:,} changes are selected; nothing was undone."
-                " Undo them in parts, from the last seq to the first"
+                f" Undo ranges of at most {MAX_CHANGES:,} changes, the latest first"
             )
         return touched
 
@@ -158,24 +158,25 @@ class _Undo:
     def _begin(
         self, collection: Collection, records: Sequence[RecordToUndo], waiting: Spool
     ) -> None:
-        """Write records, or remove them where they may exchange unique values."""
-        # Without unique values nothing can be in the way.
+        """Write records, or remove them if they may exchange unique values."""
+        # Without unique values no record can be in the way of another.
         if not collection.type.unique:
             self._write(collection, records)
             return
         for record in records:
             if record.current is not None:
                 collection.records.remove(record.current)
-        # To the disk: an import of a hundred thousand is undone in one transaction.
+        # On disk, because one transaction may undo an import of 100,000 records.
         waiting.put([_row_of(record) for record in records])
 
     def check_conflicts(self) -> None:
-        """Raise ``UndoConflict`` where a record cannot go back and none may stay."""
+        """Raise ``UndoConflict`` if a record cannot be undone and none may stay."""
         if self._is_refused:
             raise UndoConflict(
-                f"{counted(self.report.conflicts, 'record')} cannot go back: changed"
-                " since, or what was before is no longer known; nothing was undone."
-                " With on_conflict skip what cannot go back stays as it is",
+                f"{counted(self.report.conflicts, 'record')} cannot be undone, because"
+                " of later changes or because the earlier data is no longer stored;"
+                " nothing was undone. With on_conflict=skip such records stay as they"
+                " are and the others are undone",
                 records=self.report.records,
             )
 
@@ -198,8 +199,8 @@ class _Undo:
     ) -> Iterator[RecordToUndo]:
         """Yield the records that can go back, and report the others.
 
-        They are locked before the journal is read: what others did to them is then
-        there.
+        They are locked before the journal is read, so that it has all changes of
+        others.
         """
         collection.records.lock(collection.workspace, [record.id for record in touched])
         for record, conflict in self._with_conflicts(collection, touched):

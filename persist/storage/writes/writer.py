@@ -30,29 +30,30 @@ from persist.storage.writes.unit_of_work import RecordKey, UnitOfWork
 
 logger = logging.getLogger(__name__)
 
-ATTEMPTS = 10
-"""How often an operation runs while other processes keep changing what it read."""
+WRITE_ATTEMPTS = 10
+"""Attempts at an operation if other processes keep changing the records that it
+read."""
 
 ANALYZE_CHANGES = 10_000
 """Changes of a collection in one transaction after which its table is analyzed."""
 
 TURN_SECONDS = 1.0
-"""Seconds after a long operation in which no write that waited for it is refused."""
+"""Seconds after a long operation in which no write is refused that waited for it."""
 
 GROUP_SECONDS = 0.05
 """Seconds after which no more operations join a group: their callers wait for its
 commit."""
 
 OUTCOME_SECONDS = 3.5
-"""Seconds of trying to find out the outcome of a commit that was not answered."""
+"""Seconds within which the outcome of an unanswered commit must be found out."""
 
 
 class Isolation(Enum):
     """The transaction that an operation runs in.
 
     ``GROUPED`` shares one with other operations; it changes one record at most and is
-    all or nothing by itself. ``SEPARATE`` has one of its own. ``EXCLUSIVE`` has one
-    during which no other process writes.
+    all or nothing by itself. ``SEPARATE`` has its own. ``EXCLUSIVE`` has one during
+    which no other process writes.
     """
 
     GROUPED = "grouped"
@@ -62,9 +63,9 @@ class Isolation(Enum):
 
 @dataclass(slots=True, eq=False)
 class WriteTask:
-    """An operation and the records it will ask for.
+    """An operation and the records that it will ask for.
 
-    A dry run has a transaction of its own, which is rolled back. An operation that has
+    A dry run has its own transaction, which is rolled back. An operation that has
     staged rows runs on the ``connection`` that has them.
     """
 
@@ -105,7 +106,7 @@ class Withdrawn(Exception):
 
 
 class GroupCommitWriter:
-    """Runs writes on a connection of its own, in the thread of its worker."""
+    """Runs writes on its own connection, in the thread of its worker."""
 
     def __init__(
         self,
@@ -184,17 +185,17 @@ class GroupCommitWriter:
                 continue  # without those that were refused
             except NotConfirmed as error:
                 _refuse(jobs, error.refusal)
-            except Exception as error:  # noqa: BLE001 - each by itself shows what it was
+            except Exception as error:  # noqa: BLE001 - separate runs find the cause
                 if self._waits_for_long_operation(error):
                     continue
                 self._give_up_group(jobs, error)
             return
 
     def _share_transaction(self, jobs: list[Job[WriteTask]]) -> None:
-        """Run jobs in one transaction. What is too much for it is taken out of ``jobs``
-        and postponed."""
+        """Run jobs in one transaction. Jobs that would make it too large are removed
+        from ``jobs`` and postponed."""
         with self._transaction(jobs, Isolation.GROUPED) as work:
-            # A statement for each collection, and not one for each write.
+            # One statement per collection, not per write.
             read = work.lock(key for job in jobs for key in job.task.keys)
             until = time.monotonic() + GROUP_SECONDS
             for count, job in enumerate(jobs, 1):
@@ -207,9 +208,10 @@ class GroupCommitWriter:
         self._stored(len(jobs))
 
     def _give_up_group(self, jobs: list[Job[WriteTask]], error: Exception) -> None:
-        """Refuse the jobs if the database is unavailable, else have each run apart."""
-        # The database refuses a whole transaction for one write, a unique value for
-        # example. Which one it was is known only when each has its own.
+        """Refuse the jobs if the database is unavailable, else have each run
+        separately."""
+        # The database refuses a whole transaction because of one write, for example
+        # for a unique value. Separate transactions find out which write it was.
         unavailable = self._unavailable(error)
         _refuse(jobs, unavailable)
         if unavailable is not None:
@@ -236,7 +238,7 @@ class GroupCommitWriter:
             job.error = error
 
     def _run_separately(self, job: Job[WriteTask]) -> None:
-        for _ in range(ATTEMPTS):
+        for _ in range(WRITE_ATTEMPTS):
             # Another process may have changed a record between the read and the UPDATE.
             if job.withdrawn or self._run_once(job):
                 return
@@ -263,7 +265,7 @@ class GroupCommitWriter:
         return True
 
     def _run_in_transaction(self, job: Job[WriteTask]) -> None:
-        """Run an operation in a transaction of its own."""
+        """Run an operation in its own transaction."""
         task = job.task
         job.error = None  # of an attempt that was rolled back
         with self._transaction([job], task.isolation, dry_run=task.dry_run) as work:
@@ -286,8 +288,8 @@ class GroupCommitWriter:
             case Failure.RETRY:
                 return None
             case Failure.UNIQUE:
-                # None for a key of the service's own: two processes took the same one,
-                # and the operation will see the other's.
+                # None for a key that the service chose: two processes chose the same
+                # one, and the next attempt sees that of the other process.
                 constraint = self._dialect.violated_constraint(error)
                 return unique_violation(self._catalog.layouts.values(), constraint)
             case Failure.TOO_LONG:
@@ -303,7 +305,7 @@ class GroupCommitWriter:
             return None
         self._note_failure("the database refused a write: %s", error)
         self.close()  # another connection may find a server that accepts it
-        return _not_stored()
+        return _cannot_store()
 
     def _stored(self, count: int) -> None:
         if self.observe_commit is not None:
@@ -321,13 +323,13 @@ class GroupCommitWriter:
         """Open a transaction that is committed at the end of the block."""
         staged_on = jobs[0].task.connection
         # The turn before BEGIN: a transaction that waits for the lock inside of SQLite
-        # polls, and loses against one that writes again and again.
+        # polls, and loses against a process that writes continuously.
         with self._dialect.turn(is_long=staged_on is not None):
             # Callers may have been refused while this waited for its turn.
             if all(job.withdrawn for job in jobs):
                 raise Withdrawn
             session = self._begin(isolation, staged_on)
-            # The writes that wait are refused only if the database is silent, too.
+            # Meanwhile waiting writes are refused only if the database is silent, too.
             self._in_long_operation = jobs[0].long = not jobs[0].task.grouped
             if staged_on is not None:
                 self._health.long_operation_runs = True  # for the other writer
@@ -338,13 +340,13 @@ class GroupCommitWriter:
                 )
                 with closing(work):
                     yield work
-                    # A dry run, too: the database may refuse what is sent.
+                    # A dry run, too: the database may refuse the statements.
                     work.flush()
                     if dry_run:
                         session.execute("ROLLBACK")
                         return
-                    # Counted before the commit, so that of several processes one takes
-                    # the snapshot.
+                    # Counted before the commit, so that only one of several processes
+                    # takes the snapshot.
                     due = work.collections_due(self._snapshot_every)
                     self._commit(jobs, work)
                 if staged_on is not None:
@@ -394,7 +396,7 @@ class GroupCommitWriter:
             if outcome is CommitOutcome.UNKNOWN:
                 raise NotConfirmed(outcome_unknown()) from error
             if outcome is CommitOutcome.NOT_STORED:
-                raise NotConfirmed(_not_stored()) from error
+                raise NotConfirmed(_cannot_store()) from error
 
     def _outcome(self, error: Exception, work: UnitOfWork) -> CommitOutcome:
         """Find out whether a transaction is stored, on another connection."""
@@ -428,7 +430,7 @@ class GroupCommitWriter:
             tables = [layouts[name].table.name for name in names if name in layouts]
             for statement in self._dialect.analyze_statements(tables):
                 session.execute(statement)
-        except Exception as error:  # noqa: BLE001 - what was written is stored
+        except Exception as error:  # noqa: BLE001 - the changes are stored
             logger.warning(
                 "the database did not analyze %s: %s", ", ".join(names), error
             )
@@ -443,7 +445,7 @@ class GroupCommitWriter:
 
 
 def _refuse(jobs: list[Job[WriteTask]], refusal: PersistError | None) -> None:
-    """Give all jobs the same refusal; None takes back what they have."""
+    """Set the outcome of all jobs to one refusal, or clear it if None."""
     for job in jobs:
         job.result = None
         job.error = refusal
@@ -455,7 +457,7 @@ def _postpone(jobs: list[Job[WriteTask]]) -> None:
         job.postponed = True
 
 
-def _not_stored() -> Unavailable:
+def _cannot_store() -> Unavailable:
     return Unavailable(
         "the database cannot store anything now; nothing was changed, try again"
     )
