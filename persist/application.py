@@ -117,7 +117,7 @@ def create_app(
     A ``private`` service is reached by one process of its own user only, and asks for
     no key. ``prepared`` are the typed entities if they are compiled and their tables
     are prepared already. Raises what ``deployment.entity_types`` and
-    ``storage.database_schema.prepare`` raise.
+    ``storage.migrations.database_schema.prepare`` raise.
     """
     limits = _limits(settings)
     database = _database(settings, prepared)
@@ -165,7 +165,7 @@ def create_app(
         files.faults,
         faults,
     )
-    keyring = Keyring(database.credentials, demanded=not is_loopback(settings.host))
+    keyring = Keyring(database.credentials, required=not is_loopback(settings.host))
     environment = Environment(settings.console_name, settings.console_color)
     sessions = SessionRoutes(database, keyring, environment)
     workspaces = WorkspaceRoutes(database, writes)

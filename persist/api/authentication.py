@@ -1,6 +1,9 @@
-"""Authentication: who the caller is. Where keys are demanded a request has one, or the
-cookie of a session that began with one; while none was ever made, every program on this
-machine may do everything."""
+"""Authentication: who the caller is.
+
+If keys are required, a request must send a key, or the cookie of a session that began
+with a key. As long as no key has ever been created, every program on this machine may
+do everything.
+"""
 
 import asyncio
 import ipaddress
@@ -26,14 +29,14 @@ REFRESH_SECONDS = 0.4
 """Seconds after which the keys are read again, while requests continue."""
 
 MAX_AGE_SECONDS = 0.9
-"""Seconds for which the keys that were read decide: a change counts within one
+"""Seconds for which the keys that were read decide: a change takes effect within one
 second."""
 
 UNKNOWN_KEY_SECONDS = 0.05
-"""Seconds between two reads because of keys that are not known."""
+"""Seconds between two reads because of unknown keys."""
 
 WAIT_SECONDS = 5.0
-"""Seconds that a request waits for the keys where they have to be read."""
+"""Seconds that a request waits for the keys if they have to be read."""
 
 
 NO_KEY = "send a key as `Authorization: Bearer <key>`; `persist keys create` makes one"
@@ -54,14 +57,14 @@ class ActiveSession(NamedTuple):
 class Keyring:
     """The keys and sessions of the database as of a moment ago.
 
-    ``demanded``: keys are demanded even where none was ever made.
+    ``required``: keys are required even if none has ever been created.
     """
 
     def __init__(
-        self, read: Callable[[], Awaitable[Credentials]], *, demanded: bool
+        self, read: Callable[[], Awaitable[Credentials]], *, required: bool
     ) -> None:
         self._read = read
-        self._demanded = demanded
+        self._required = required
         self._known: Mapping[str, Access] = {}
         # By the header, so that a key is hashed once.
         self._by_header: dict[str, Access] = {}
@@ -70,12 +73,12 @@ class Keyring:
         self._reading: asyncio.Task[bool] | None = None
 
     def admit_at_once(self, request: Request) -> Access | None:
-        """Return what the caller may do, None where that takes longer.
+        """Return what the caller may do, None if that takes longer.
 
         Raises ``Forbidden`` for a foreign ``Host`` while access is open.
         """
         age = monotonic() - self._as_of
-        # Early, so that requests need not wait for it: what is known counts a little
+        # Early, so that requests need not wait for it: the known keys count a little
         # longer.
         if age > REFRESH_SECONDS:
             self._renewal()
@@ -86,8 +89,8 @@ class Keyring:
     async def admit(self, request: Request) -> Access:
         """Return what the caller may do.
 
-        Raises what ``admit_at_once`` does, ``Unauthenticated``, and ``Unavailable``
-        where the keys cannot be read.
+        Raises what ``admit_at_once`` does, ``Unauthenticated``, and ``Unavailable`` if
+        the keys cannot be read.
         """
         is_old = monotonic() - self._as_of > MAX_AGE_SECONDS
         if is_old and not is_open_to_all(request.path):
@@ -95,8 +98,8 @@ class Keyring:
         return self._known_access(request) or await self._caller(request)
 
     def _known_access(self, request: Request) -> Access | None:
-        """Return what the caller may do, None where it is not known here."""
-        if not self._demanded:
+        """Return what the caller may do, None if it is not known here."""
+        if not self._required:
             check_host(request.headers.get(b"host"))
             return OPEN
         if is_open_to_all(request.path):
@@ -115,8 +118,8 @@ class Keyring:
         return session.access
 
     async def session(self, request: Request) -> ActiveSession | None:
-        """Return the session by whose cookie a request comes, None where it has none or
-        a key. Raises ``Unauthenticated`` where the session has ended."""
+        """Return the session of a request's cookie, None if it has no cookie or has a
+        key. Raises ``Unauthenticated`` if the session has ended."""
         secret = session_secret(request)
         if secret is None:
             return None
@@ -184,7 +187,7 @@ class Keyring:
         }
         # For good: a service that was closed once does not open when its keys are
         # deleted.
-        self._demanded = self._demanded or bool(keys)
+        self._required = self._required or bool(keys)
         # When the read began: what was committed after that is not in it.
         self._as_of = began
         return True

@@ -129,7 +129,7 @@ def _on_conflict(control: dict[str, str]) -> OnConflict:
     except ValueError:
         choices = ", ".join(choice.value for choice in OnConflict)
         raise InvalidQuery(
-            f"on_conflict is one of {choices}, not {given[:40]!r}"
+            f"on_conflict must be one of {choices}, not {given[:40]!r}"
         ) from None
 
 

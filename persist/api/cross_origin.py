@@ -1,4 +1,5 @@
-"""CrossOriginPolicy: which pages may ask, and the headers that answers to them have."""
+"""CrossOriginPolicy: which web pages may send requests (CORS and cross-site checks),
+and the headers of the answers."""
 
 from collections.abc import Collection
 from functools import lru_cache
@@ -59,10 +60,10 @@ class CrossOriginPolicy:
 
     def answer(self, request: Request, scope: Scope) -> Response | None:
         """Return the answer to a preflight request, or to a browser that asks for
-        ``/``; None for any other request. Raises ``Forbidden`` for what a page of
-        another site may not ask."""
+        ``/``; None for any other request. Raises ``Forbidden`` for a request that a
+        page of another site may not send."""
         headers = request.headers
-        # A browser says for which page it asks.
+        # Browsers name the page that sends a request.
         if b"origin" in headers or b"sec-fetch-site" in headers:
             preflight = self._preflight(request)
             if preflight is not None:
@@ -81,7 +82,7 @@ class CrossOriginPolicy:
 
     def _preflight(self, request: Request) -> Response | None:
         """Return the answer to a preflight request (Fetch standard, CORS protocol) of
-        an allowed page; None where the request is something else."""
+        an allowed page; None for any other request."""
         origin = request.header(b"origin")
         if request.method != "OPTIONS" or origin not in self._origins:
             return None
@@ -95,8 +96,8 @@ class CrossOriginPolicy:
         return Response(204, b"", headers)
 
     def _check(self, request: Request, scope: Scope) -> None:
-        """Raise ``Forbidden`` for what a page of another site sends, unless it is
-        allowed or follows a link to a page of this service."""
+        """Raise ``Forbidden`` for a request from a page of another site, unless the
+        page is allowed or the request follows a link to a page of this service."""
         origin = request.header(b"origin")
         site = request.header(b"sec-fetch-site")
         if origin in self._origins:
@@ -105,14 +106,14 @@ class CrossOriginPolicy:
         if origin is not None and not is_foreign:
             is_foreign = origin != _own_origin(request, scope)
         if is_foreign and not _follows_link(request):
-            sender = f"of the Origin {origin[:80]!r}" if origin else "of another site"
+            sender = f"from {origin[:80]!r}" if origin else "from another site"
             raise Forbidden(
                 f"a page {sender} may not use this service; name its origin in"
                 " PERSIST_CORS_ORIGINS to allow it"
             )
 
     def check_cookie(self, request: Request, scope: Scope) -> None:
-        """Raise ``Forbidden`` for a write under a cookie unless the browser says that a
+        """Raise ``Forbidden`` for a write with a cookie unless the browser says that a
         page of this service sends it: other ports of a host have the same cookies."""
         if not request.access.actor or session_secret(request) is None:
             return
@@ -123,12 +124,12 @@ class CrossOriginPolicy:
             is_own = origin == _own_origin(request, scope)
         if not is_own:
             raise Forbidden(
-                "a session writes from pages of this service only: send its Origin, or"
-                " a key"
+                "a request with a session cookie may write only from a page of this"
+                " service; send the service's own Origin, or an API key"
             )
 
     def add_headers(self, request: Request, headers: Headers) -> None:
-        """Add to the headers of a response those that are for browsers."""
+        """Add the headers for browsers to those of a response."""
         if request.access.actor and all(name != PRIVATE[0] for name, _ in headers):
             headers.append(PRIVATE)
         headers.append(NOSNIFF)

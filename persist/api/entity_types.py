@@ -196,8 +196,8 @@ def _etag(version: StoredDefinition) -> tuple[bytes, bytes]:
 def _check(
     precondition: Precondition, name: str, current: StoredDefinition | None
 ) -> None:
-    """Raise ``PreconditionFailed`` unless the current definition, None where there is
-    none, is one that is demanded."""
+    """Raise ``PreconditionFailed`` unless the current definition, None if there is
+    none, is one that the request requires."""
     tag = None if current is None else _etag(current)[1].decode()
     if precondition.if_match and (tag is None or not precondition.if_match_names(tag)):
         header = "If-Match"

@@ -123,12 +123,12 @@ class Gateway:
             await reply.send(send, head=head)
 
     def _in_parts(self, request: Request, send: Send) -> Send:
-        """Return ``send`` that counts a large body, which can no longer be refused,
+        """Return a ``send`` that counts a large body, which can no longer be refused,
         and sends it in parts."""
         return in_parts(send, request.count_response, request.turn)
 
     async def _reply(self, request: Request, scope: Scope) -> Reply | None:
-        """Return the reply, or None where FastAPI answers."""
+        """Return the reply, or None if FastAPI answers."""
         state = scope.get("state", ())
         if "refusal" in state and not is_always_answered(request):
             raise scope["state"]["refusal"]
@@ -138,20 +138,18 @@ class Gateway:
         reply = self._browsers.answer(request, scope)
         if reply is not None:
             return reply
-        # After what can be refused without knowing who asks: looking up a key may take
-        # a query.
+        # After all checks that do not depend on the caller: looking up a key may take a
+        # query.
         await request.admit()
         if request.method not in SAFE_METHODS:
-            # Once it is stored, it is answered, however large the response is.
+            # Check before the write: once it is stored, its response cannot be refused.
             self._limiter.response_bytes.check(request.caller)
             self._browsers.check_cookie(request, scope)
         path = request.path
         if path == "*":
             return no_content()
         if path.endswith("/") and path != "/":  # resources have one path
-            raise NotFound(
-                f"there is nothing at {path}; leave the slash at its end out"
-            )
+            raise NotFound(f"there is nothing at {path}; remove the slash at the end")
         return await self._collections.answer(request)
 
     def _add_headers(self, request: Request, headers: Headers) -> None:
@@ -163,8 +161,8 @@ class Gateway:
         self, request: Request, scope: Scope, receive: Receive, send: Send
     ) -> None:
         """Let FastAPI answer."""
-        # A copy: the server's own has to refer neither to the request, which refers to
-        # the server's, nor to what FastAPI adds.
+        # A copy: the scope of the server must not refer to the request, which refers to
+        # it, or to the objects that FastAPI adds.
         scope = {**scope, "state": {"request": request}}
         identified = self._with_headers(request, self._in_parts(request, send))
         if request.method == "HEAD":
@@ -174,12 +172,12 @@ class Gateway:
         # Starlette raises an exception again after handle_error has answered it.
         with suppress(Exception):
             await self._fastapi(scope, receive, identified)
-        # FastAPI notes the route that it found; a path from the client would make a
-        # label of its own.
+        # FastAPI notes the route that it found; each path of a client would become a
+        # separate label.
         request.route = getattr(scope.get("route"), "path", request.route)
 
     def _with_headers(self, request: Request, send: Send) -> Send:
-        """Return ``send`` that adds the headers of every response."""
+        """Return a ``send`` that adds the headers of every response."""
 
         async def with_headers(message: MutableMapping[str, Any]) -> None:
             if message["type"] == "http.response.start":
@@ -212,7 +210,7 @@ def _check_head(scope: Scope, request: Request) -> None:
     host = headers.get(b"host")
     if host is None:
         if scope["http_version"] == "1.1":
-            raise MalformedRequest("send a Host header; HTTP/1.1 demands one")
+            raise MalformedRequest("send a Host header; HTTP/1.1 requires one")
     elif not is_host(host):
         raise MalformedRequest(
             f"the Host {request.header(b'host')!r:.80} is not one host with an optional"
@@ -230,19 +228,18 @@ def _check_target(scope: Scope, request: Request) -> None:
     path = scope["raw_path"]
     if len(path) + len(request.query) > MAX_TARGET_BYTES:
         raise MalformedRequest(
-            f"the target of a request may have {MAX_TARGET_BYTES:,} bytes"
+            f"the target of the request is longer than {MAX_TARGET_BYTES:,} bytes"
         )
     if b"%2f" in path.lower():
-        # It belongs to a name, and does not separate two of them (RFC 3986, section
-        # 2.2).
-        raise NotFound("there is no address with %2F: no name has a slash")
+        # It is part of a name, and does not separate two names (RFC 3986, section 2.2).
+        raise NotFound("no address contains %2F, because no name contains a slash")
     if path == b"*" and request.method != "OPTIONS":
         raise MalformedRequest("the target * is for OPTIONS only")
 
 
 def _check_transfer_coding(scope: Scope, request: Request) -> None:
-    """Raise ``UnsupportedTransferCoding``, and ``MalformedRequest`` where the version
-    knows none (RFC 9112, section 6.1)."""
+    """Raise ``UnsupportedTransferCoding``, and ``MalformedRequest`` if the version of
+    HTTP has no transfer codings (RFC 9112, section 6.1)."""
     if scope["http_version"] == "1.0":
         raise MalformedRequest("HTTP/1.0 has no Transfer-Encoding; send Content-Length")
     if request.headers[b"transfer-encoding"].lower() != b"chunked":
@@ -266,15 +263,15 @@ def _host_of(target: bytes) -> bytes:
     authority = AUTHORITY_END.split(rest, maxsplit=1)[0]
     if scheme.lower() not in (b"http", b"https") or not is_host(authority):
         raise MalformedRequest(
-            f"the target {target.decode('latin-1')!r:.80} is not http:// or https://"
-            " and one host with an optional port"
+            f"the target {target.decode('latin-1')!r:.80} does not begin with http://"
+            " or https://, followed by one host with an optional port"
         )
     return authority
 
 
 def _without_body(send: Send) -> Send:
-    """Return ``send`` that leaves the body out: HEAD is GET without it (RFC 9110,
-    section 9.3.2)."""
+    """Return a ``send`` that omits the body: HEAD is GET without it (RFC 9110, section
+    9.3.2)."""
 
     async def bodiless(message: MutableMapping[str, Any]) -> None:
         if message["type"] == "http.response.body":

@@ -14,8 +14,9 @@ ALWAYS_ANSWERED = "/health/"
 
 
 class Admitted(Protocol):
-    """What is limited of a request: ``body_bytes`` its body takes in memory, and
-    ``spooled_bytes`` on the disk; ``response_bytes`` its response takes in memory.
+    """The parts of a request that are limited: ``body_bytes`` are the bytes of its body
+    in memory, ``spooled_bytes`` those on the disk, and ``response_bytes`` the bytes of
+    its response in memory.
 
     ``counted_in`` are the shares in which the request counts as one of ``caller``.
     """
@@ -34,7 +35,8 @@ def is_always_answered(request: Admitted) -> bool:
 
 
 class InFlightLimiter:
-    """Counts what callers have in progress, and refuses what is over the limits."""
+    """Counts the requests, bodies and responses of callers, and refuses those that
+    exceed the limits."""
 
     def __init__(
         self,
@@ -46,12 +48,13 @@ class InFlightLimiter:
         response_bytes: int,
     ) -> None:
         self.connections = Shares("open connections", connections)
-        # As many again: one that is refused has to stay open until it has read why.
+        # As many as may be accepted: a refused connection stays open until the client
+        # has read the refusal.
         self.refused_connections = Shares("refused connections", connections)
         self.requests = Shares("requests in progress", requests)
-        self.waiting = Shares("requests that wait for changes", connections)
-        self.body_bytes = Shares("large bodies that arrive", body_bytes)
-        self.response_bytes = Shares("large responses under way", response_bytes)
+        self.waiting = Shares("requests waiting for changes", connections)
+        self.body_bytes = Shares("bytes of request bodies in memory", body_bytes)
+        self.response_bytes = Shares("bytes of responses in memory", response_bytes)
         self._spool_limit = spooled_bytes
         self.spooled_bytes = Shares("bytes in the temporary folder", spooled_bytes)
 
@@ -62,7 +65,7 @@ class InFlightLimiter:
 
     def assign(self, request: Admitted, caller: str) -> None:
         """Count a request as one of its caller; ``leave`` follows in any case. Raises
-        ``TooManyRequests``, and ``Unavailable`` where others have too much."""
+        ``TooManyRequests``, and ``Unavailable`` if others have too much."""
         if request.counted_in is not None:
             self._move(request, request.counted_in, caller)
             return
@@ -72,7 +75,7 @@ class InFlightLimiter:
             request.counted_in = self.requests
 
     def wait(self, request: Admitted) -> None:
-        """Count a request no longer as in progress: it waits for something to happen.
+        """Count a request no longer as in progress: it waits for changes.
         Raises ``TooManyRequests`` and ``Unavailable``."""
         counted_in = request.counted_in
         if counted_in is not None and counted_in is not self.waiting:
@@ -85,7 +88,7 @@ class InFlightLimiter:
         request.body_bytes += size
 
     def spool(self, request: Admitted, size: int) -> None:
-        """Count bytes of a body that go to the disk, of which all bodies take a share.
+        """Count bytes of a body that go to the disk, which all bodies share.
         Raises ``TooManyRequests`` and ``Unavailable``."""
         shares = self.spooled_bytes
         # Each time, because others fill the disk as well.
@@ -109,7 +112,7 @@ class InFlightLimiter:
             request.response_bytes = size
 
     def end_response(self, request: Admitted) -> None:
-        """Count no longer what the client has taken of a response."""
+        """Count no longer the part of a response that the client has taken."""
         if request.response_bytes:
             self.response_bytes.give_back(request.caller, request.response_bytes)
             request.response_bytes = 0

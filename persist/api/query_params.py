@@ -93,7 +93,7 @@ def pairs_of(query: bytes) -> Pairs:
             " parameters"
         ) from None
     if any("\0" in part for pair in pairs for part in pair):
-        raise InvalidQuery("the query string must not hold U+0000")
+        raise InvalidQuery("the query string must not contain U+0000")
     return pairs
 
 

@@ -50,7 +50,7 @@ BODY_HEADERS = frozenset((b"content-length", b"transfer-encoding"))
 """A request with a body has one of these headers."""
 
 IN_PARTS = "send large amounts of records to …/import"
-SMALLER = "send a smaller one"
+SMALLER = "send a smaller body"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +67,10 @@ class Limits:
 
 
 UNKNOWN = "other"
-"""The metric label of a path without a route: clients must not make labels of their
-own."""
+"""The metric label of a path without a route: clients must not create labels."""
 
 CLIENT_CLOSED_REQUEST = 499
-"""The status in the metrics where the client left before its response began."""
+"""The status in the metrics if the client disconnected before its response began."""
 
 
 class Disconnected(Exception):
@@ -83,11 +82,11 @@ class Request:
 
     ``route`` is the template of its path, for the metrics. ``status`` is that of its
     response, and ``seconds`` the time until the response began. ``headers`` has every
-    value by its lower-case name. ``body_bytes`` is what its body takes in memory.
-    ``spooled_bytes`` is what it takes on the disk, ``response_bytes`` what its response
-    takes in memory. ``caller`` is whose share counts:
-    that of a key, or of an address where there is none. ``counted_in`` are the shares
-    in which the request itself counts.
+    value by its lower-case name. ``body_bytes`` are the bytes of its body in memory,
+    ``spooled_bytes`` those on the disk, ``response_bytes`` the bytes of its response in
+    memory. ``caller`` is the party in whose share the request counts: a key, or the
+    address if there is no key. ``counted_in`` are the shares in which the request
+    itself counts.
     """
 
     __slots__ = (
@@ -148,7 +147,7 @@ class Request:
         self._spooled: SpooledBody | None = None
         sent: list[tuple[bytes, bytes]] = scope["headers"]
         self.headers = {name: value.strip(b" \t") for name, value in sent}
-        # Rarely does a name come twice, and then the slower way is taken.
+        # A repeated name is rare; only then take the slower path.
         if len(self.headers) < len(sent):
             self.headers = _combined(sent)
         self._is_read = False
@@ -170,7 +169,8 @@ class Request:
             CALLER.set(caller)
 
     async def _admitted_later(self) -> Access:
-        """Return what the caller may do. The request counts while it waits for that."""
+        """Return what the caller may do. Meanwhile the request counts as one in
+        progress."""
         if self.counted_in is None:
             self._policy.limiter.enter(self)
         return await self._policy.admission.admit(self)
@@ -199,7 +199,7 @@ class Request:
         self._policy.limiter.count_response(self, size)
 
     async def turn(self) -> None:
-        """Wait for a turn to do what takes the event loop a millisecond."""
+        """Wait for a turn to do work that takes the event loop about a millisecond."""
         await self._policy.loop_turns.turn()
 
     def end_response(self) -> None:
@@ -207,12 +207,13 @@ class Request:
         self._policy.limiter.end_response(self)
 
     def wait(self) -> None:
-        """Leave the requests in progress: from now on it waits for something to
-        happen. Raises ``TooManyRequests`` and ``Unavailable``."""
+        """Leave the requests in progress: from now on it waits for changes. Raises
+        ``TooManyRequests`` and ``Unavailable``."""
         self._policy.limiter.wait(self)
 
     async def disconnects(self) -> None:
-        """Wait until the client goes; for ever where its body has not been read."""
+        """Wait until the client disconnects. Never returns if the body is still
+        unread."""
         announces_body = not BODY_HEADERS.isdisjoint(self.headers)
         while self._is_read or not announces_body:
             message = await self._receive()
@@ -282,11 +283,11 @@ class Request:
         return bytes(body)
 
     async def spooled(self, advice: str) -> SpooledBody:
-        """Return the body in a file, which may be asked for again. ``advice`` is what a
-        client does about one that is too large.
+        """Return the body in a file, which may be asked for again. ``advice`` tells the
+        client what to do if it is too large.
 
         Raises ``TooLarge``, ``RequestTimeout``, ``TooManyRequests``, and
-        ``Unavailable`` where the disk is full.
+        ``Unavailable`` if the disk is full.
         """
         if self._spooled is None:
             with refusing_full_folder():
@@ -326,7 +327,7 @@ class Request:
 
     async def _next_chunk(self) -> tuple[bytes, bool]:
         """Return the next chunk of the body, and whether more follow. Raises
-        ``RequestTimeout`` where it does not arrive."""
+        ``RequestTimeout`` if it does not arrive."""
         try:
             if self._has_arrived:  # without a timer, which takes longer than this
                 message = await self._receive()
@@ -335,7 +336,7 @@ class Request:
                     message = await self._receive()
         except TimeoutError:
             raise RequestTimeout(
-                f"no byte of the body came for {self.limits.silence:g} seconds"
+                f"no byte of the body arrived within {self.limits.silence:g} seconds"
             ) from None
         if message["type"] == "http.disconnect":
             raise Disconnected
@@ -344,7 +345,7 @@ class Request:
         return message.get("body", b""), more
 
     def media_type(self, accepted: Sequence[str]) -> str:
-        """Return the body's media type, the first of ``accepted`` where none is given.
+        """Return the body's media type, the first of ``accepted`` if none is given.
 
         Raises ``UnsupportedMediaType``.
         """
@@ -385,8 +386,8 @@ class Request:
 
     @property
     def minimal(self) -> bool:
-        """Whether the client asks for an answer without a body (RFC 7240); a value may
-        stand in quotes."""
+        """Whether the client asks for an answer without a body (RFC 7240); the value
+        may be in quotes."""
         return self._preference("return") in ("minimal", '"minimal"')
 
     def _preference(self, name: str) -> str | None:
@@ -396,8 +397,8 @@ class Request:
     def fingerprint(self, body: bytes) -> str:
         """Return a hash that is equal for two requests that may share an
         ``Idempotency-Key``."""
-        # What else decides the outcome. Another token or request id is the same request
-        # sent again.
+        # Everything else that decides the outcome. A request that is sent again may
+        # have another token or request id.
         names = (b"content-type", b"if-match", b"if-none-match")
         parts = [self.method.encode(), self.path.encode(), self.query]
         parts += [self.headers.get(name, b"") for name in names]
@@ -415,11 +416,11 @@ def _combined(sent: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
 
 
 CURRENT: ContextVar[Request] = ContextVar("request")
-"""The request that is being answered, which log records name."""
+"""The request that is being answered; log records name it."""
 
 
 async def client_disconnected() -> None:
-    """Wait until the client of the present request goes."""
+    """Wait until the client of the present request disconnects."""
     request = CURRENT.get(None)
     if request is None:
         await asyncio.Event().wait()
@@ -434,7 +435,7 @@ class Admission(Protocol):
     """
 
     def admit_at_once(self, request: Request) -> Access | None:
-        """Return what the caller may do, None where that takes longer."""
+        """Return what the caller may do, None if that takes longer."""
 
     async def admit(self, request: Request) -> Access:
         """Return what the caller may do."""
@@ -457,4 +458,4 @@ class RequestPolicy:
 
 
 def _too_large(limit: int, advice: str) -> TooLarge:
-    return TooLarge(f"a body may have {limit:,} bytes here; {advice}")
+    return TooLarge(f"the body is larger than {limit:,} bytes; {advice}")

@@ -240,7 +240,7 @@ def outcome_text(
 
 
 def change_text(row: Row) -> str:
-    """Return a row of ``journal_rows.CHANGE_COLUMNS`` as the JSON text of a change."""
+    """Return a row of ``journal.rows.CHANGE_COLUMNS`` as the JSON text of a change."""
     (
         seq,
         at,

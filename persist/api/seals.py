@@ -75,13 +75,13 @@ class SealRoutes:
         if proof is None or not request.access.allows(
             Level.READ, proof.collection, proof.workspace
         ):
-            raise NotFound(f"there is no change {seq[:40]!r} to prove")
+            raise NotFound(f"there is no change with the seq {seq[:40]!r}")
         body = _proof_text(proof).encode()
         return Response(200, body, [JSON])
 
 
 def _number(seq: str) -> int:
-    """Return the seq that a path names, 0 where it names none."""
+    """Return the seq that a path names, 0 if it names none."""
     is_number = seq.isascii() and seq.isdigit()
     if is_number and len(seq) < 20:
         return int(seq)

@@ -121,7 +121,7 @@ class ServiceRoutes:
             await self._database.refresh()
         for collection in self._database.catalog.ahead:
             self._database.catalog.get(collection)
-        # Where keys are demanded, only administrators read what is wrong inside.
+        # If keys are required, only administrators may read internal faults.
         if not request.access.allows(Level.ADMIN):
             return {"status": "ok"}
         return {

@@ -101,8 +101,8 @@ class UndoRoutes:
 
 
 def _allowed(request: Request, parsed: Parsed) -> Parsed:
-    """Raise ``Forbidden`` where the caller may write nothing of what is named;
-    otherwise the answer would tell them whether it was changed."""
+    """Raise ``Forbidden`` if the caller may write nothing of what is named; otherwise
+    the answer would tell them whether it was changed."""
     selected, _ = parsed
     request.access.require_within(Level.WRITE, selected.collection, selected.workspace)
     if selected.request_id == request.request_id:
@@ -114,7 +114,9 @@ def _allowed(request: Request, parsed: Parsed) -> Parsed:
 def _authorize(request: Request, touched: Set[tuple[str, str]]) -> None:
     """Raise ``Forbidden``, which names no collection."""
     if not all(request.access.allows(Level.WRITE, *named) for named in touched):
-        raise Forbidden("this takes write access to all that the changes touched")
+        raise Forbidden(
+            "this needs write access to every collection that the changes touched"
+        )
 
 
 def _parsed(body: bytes) -> Parsed:

@@ -1,8 +1,8 @@
 """The one path of every write: parse, run, render.
 
 A write is parsed and validated on the event loop or in a thread, run inside a
-transaction, and rendered after the commit. This module adds what all writes have in
-common: another attempt when a definition changed meanwhile, dry runs, idempotency keys
+transaction, and rendered after the commit. This module adds the common parts of all
+writes: another attempt if a definition changed meanwhile, dry runs, idempotency keys
 and ``Prefer: return=minimal``.
 """
 
@@ -34,14 +34,14 @@ from persist.storage.writes.idempotency import KeyInUse, StoredAnswer
 from persist.storage.writes.unit_of_work import RecordKey, UnitOfWork
 from persist.storage.writes.writer import Isolation
 
-ATTEMPTS = 10
+REQUEST_ATTEMPTS = 10
 """Attempts at a request whose entity type or workspace keeps changing."""
 
 IDEMPOTENCY_WAIT_SECONDS = 5.0
-"""Seconds a request waits for another one under its ``Idempotency-Key``."""
+"""Seconds that a request waits for another one under its ``Idempotency-Key``."""
 
 IDEMPOTENCY_PAUSE_SECONDS = 0.02
-"""Seconds between two looks at a key that another process uses."""
+"""Seconds between two attempts under a key that another process uses."""
 
 Parsed = TypeVar("Parsed")
 Value = TypeVar("Value")
@@ -49,7 +49,7 @@ Reply = TypeVar("Reply")
 
 
 def no_characters(_: object) -> int:
-    """Return 0 for the characters of a value that makes a short response."""
+    """Return 0: the response is short."""
     return 0
 
 
@@ -58,11 +58,11 @@ class Write(Generic[Parsed, Value]):
     """How one write is done.
 
     ``parse`` checks the body outside the transaction. ``run`` does the work inside it
-    and returns a value of the domain, which ``render`` makes the response of. ``keys``
-    are the records that ``run`` asks for. ``body`` is what stands for the body in the
-    fingerprint of an ``Idempotency-Key``. ``run`` runs on the connection of
-    ``staging`` if ``parse`` has staged rows. ``characters`` returns how long the text
-    of a value is about.
+    and returns a value of the domain, from which ``render`` makes the response.
+    ``keys`` are the records that ``run`` asks for. ``body`` represents the body in the
+    fingerprint of an ``Idempotency-Key``. ``run`` runs on the connection of ``staging``
+    if ``parse`` has staged rows. ``characters`` returns the approximate length of a
+    value's text.
     """
 
     parse: Callable[[], Awaitable[Parsed]]
@@ -106,7 +106,7 @@ class Writes:
             connection=write.connection,
         )
         size = write.characters(value)
-        # It is stored, so the response is not refused any more.
+        # It is stored, so its response can no longer be refused.
         request.count_response(size)
         if write.isolation is Isolation.GROUPED and size <= BRIEF_CHARACTERS:
             response = write.render(value)
@@ -128,8 +128,8 @@ class Writes:
 
         A stored response comes before validation, though after access.
         """
-        # The refusal of a body must not come before the stored response: the request
-        # may have been valid for the schema of its time.
+        # A refused body must not hide the stored response: the request may have been
+        # valid for the schema of its time.
         parsed = await _parsed(write)
         actor = request.access.actor
         fingerprint = request.fingerprint(write.body)
@@ -163,8 +163,8 @@ class Writes:
         until = time.monotonic() + IDEMPOTENCY_WAIT_SECONDS
         while (other := self._running.get(key)) is not None:
             await _wait_until(other.wait(), until)
-        # Of this process; another one is noticed by the key in its transaction
-        # (``KeyInUse``).
+        # Only of this process; a request in another process is noticed in the
+        # transaction (``KeyInUse``).
         done = self._running[key] = asyncio.Event()
         try:
             while True:
@@ -180,14 +180,14 @@ class Writes:
 async def retry_on_stale_schema(
     database: Database, attempt: Callable[[], Awaitable[Reply]]
 ) -> Reply:
-    """Return the reply of an attempt; try again when another process changed an entity
-    type or a workspace that it met.
+    """Return the reply of an attempt; try again if another process changed an entity
+    type or a workspace that it used.
 
-    A refusal may come from a definition that is no longer the present one: after it the
-    definitions are read, and where they changed the attempt is made again. Raises what
-    the attempt raises, and ``Unavailable`` after ``ATTEMPTS``.
+    A refusal may come from a definition that is no longer the present one. So the
+    definitions are read after it, and if they changed, the attempt is made again.
+    Raises what the attempt raises, and ``Unavailable`` after ``REQUEST_ATTEMPTS``.
     """
-    for _ in range(ATTEMPTS):
+    for _ in range(REQUEST_ATTEMPTS):
         known = database.catalog.epoch
         try:
             return await attempt()
@@ -195,10 +195,13 @@ async def retry_on_stale_schema(
             await database.refresh()
         except (NotFound, InvalidQuery, Invalid, Conflict):
             await database.refresh()
-            # It was not the definitions: the refusal is right.
+            # The definitions are the same: the refusal is right.
             if database.catalog.epoch == known:
                 raise
-    raise Unavailable("others keep changing this entity type; try again")
+    raise Unavailable(
+        "entity types or workspaces changed during each of"
+        f" {REQUEST_ATTEMPTS} attempts; try again"
+    )
 
 
 async def parse_nothing() -> None:
@@ -209,7 +212,7 @@ async def _parsed(write: Write[Parsed, Any]) -> Callable[[], Parsed]:
     """Return a function that returns what was parsed, or raises the refusal."""
     try:
         value = await write.parse()
-    # Who may no longer do it does not learn the stored response either.
+    # A caller who has lost access must not see the stored response.
     except AccessRefused:
         raise
     except PersistError as error:
@@ -255,7 +258,7 @@ def _replayed(stored: StoredAnswer) -> Response:
 
 
 def _dry_run_response(response: Response) -> Response:
-    # There is nothing at the address that a creation would have.
+    # The address of the record that would be created does not exist.
     headers = [header for header in response.raw_headers if header[0] != b"location"]
     return Response(200, bytes(response.body), headers)
 

@@ -35,8 +35,8 @@ def console(
 ) -> None:
     """Print a link that opens the console of the service on this machine.
 
-    Where a key is needed, the link has a code that begins a session of a key. It can
-    be used once, within a minute.
+    If a key is needed, the link has a code that begins a session of a key. It can be
+    used once, within a minute.
     """
     settings = load_settings(flags)
     if not settings.console:
@@ -54,7 +54,7 @@ def _address(settings: Settings) -> str:
 
 
 def _code(settings: Settings, name: str | None) -> str | None:
-    """Return a new code of the key that is meant, None where no key is needed."""
+    """Return a new code of the chosen key, None if no key is needed."""
     from persist.api.authentication import is_loopback
     from persist.cli import preflight
 
@@ -85,10 +85,10 @@ def _chosen_key(keys: "list[StoredKey]", name: str | None) -> "StoredKey":
 
 
 def _reason(active: "list[StoredKey]", name: str | None) -> str:
-    """Return why no key is meant."""
+    """Return why no key can be chosen."""
     if name is not None:
         return f"there is no key {name}; see `persist keys list`"
     if not active:
         return "there is no key; `persist keys create` creates one"
     names = ", ".join(key.name for key in active)
-    return f"choose one of the keys by --key: {names}"
+    return f"choose a key with --key: {names}"

@@ -9,10 +9,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+# The engine is imported before the current folder joins the import path
+# (``deployment.entity_types``), because a module there could replace one of its own.
 from persist import deployment
-
-# Imported first: the engine must be complete before the current folder joins the
-# import path (``deployment.entity_types``).
 from persist.application import Persist, create_app
 from persist.cli.terminal import reason_of
 from persist.deployment.definition_files import check_folder
@@ -42,7 +41,7 @@ from persist.storage.migrations.database_schema import (
 from persist.storage.migrations.migrator import MigrationStopped, Pending
 
 NO_TABLES = "add table: journal_head"
-"""A difference that only a database has which was never served."""
+"""The difference that shows that no service has used the database yet."""
 
 
 class NotReady(Exception):
@@ -124,7 +123,7 @@ def update_indexes(dialect: Dialect, types: list[EntityType]) -> list[str]:
 def pending_migrations(dialect: Dialect, types: list[EntityType]) -> list[Pending]:
     """Return the migrations that the tables need.
 
-    Raise ``NotReady`` where a table is of a newer schema version than the code.
+    Raise ``NotReady`` if a table is of a newer schema version than the code.
     """
     with _not_ready_errors(dialect):
         if newer := ahead(dialect, types):
@@ -151,7 +150,7 @@ def rehearse_migrations(dialect: Dialect, types: list[EntityType]) -> list[str]:
 def class_changes(dialect: Dialect, entity_type: EntityType) -> ClassChanges:
     """Return what changed in a class since the schema version of its table.
 
-    Raise ``NotReady`` where the database does not know the class, or knows a newer one.
+    Raise ``NotReady`` if the database does not know the class, or knows a newer one.
     """
     with _not_ready_errors(dialect):
         if newer := ahead(dialect, [entity_type]):

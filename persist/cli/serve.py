@@ -101,8 +101,8 @@ def _create_first_key(settings: Settings) -> None:
         key = keys.create_first()
     if key is not None:
         typer.echo(
-            "persist: the first key, named first, with the scope *:admin, displayed"
-            f" only now:\n{key}",
+            'persist: created the first key, named "first", with the scope *:admin. It'
+            f" is displayed only once:\n{key}",
             err=True,
         )
 

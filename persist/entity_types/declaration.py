@@ -30,7 +30,7 @@ class Declaration:
 
 @dataclass(frozen=True)
 class Guard:
-    """When a command is available, and the reason given while it is not."""
+    """When a command is available, and the reason that is given while it is not."""
 
     when: Callable[[Any], bool] | None
     otherwise: str
@@ -50,8 +50,8 @@ def entity(
     versions cannot be restored without a plan. ``unique`` and ``indexes`` take fields
     and groups of fields; a single field can also say ``Field(unique=True)`` or
     ``Field(index=True)``. The class is checked when the service loads it. Raises
-    ``InvalidPlan`` where the plan does not lead to ``schema_version``, and
-    ``TypeError`` for what is not a SQLModel class.
+    ``InvalidPlan`` if the plan does not lead to ``schema_version``, and ``TypeError``
+    for anything that is not a SQLModel class.
     """
     if not isinstance(name, str):
         raise TypeError(f"@entity needs the name of a collection; {WRITE_ENTITY}")
@@ -64,8 +64,8 @@ def entity(
         if is_entity(model):
             first = declaration_of(model).name
             raise TypeError(
-                f"{model.__name__} is the entity {first!r} already; write a class of"
-                f" its own for {name!r}, which may inherit from it"
+                f"{model.__name__} is already the entity {first!r}; write a separate"
+                f" class for {name!r}, which may inherit from this one"
             )
         model.__persist_entity__ = declared
         return model
@@ -76,7 +76,7 @@ def entity(
 def _check_is_model(model: object) -> None:
     if not (isinstance(model, type) and issubclass(model, SQLModel)):
         named = getattr(model, "__name__", repr(model))
-        raise TypeError(f"{named} is no SQLModel class; {WRITE_ENTITY}")
+        raise TypeError(f"{named} is not a SQLModel class; {WRITE_ENTITY}")
 
 
 @overload

@@ -1,4 +1,5 @@
-"""Storable values: which JSON can be stored, and where pydantic's errors point to."""
+"""Storable values: which JSON can be stored, and the members that pydantic's errors
+point to."""
 
 import math
 import re
@@ -13,7 +14,7 @@ from persist.domain.record import INT64, normalize_number
 from persist.domain.strict_json import is_storable
 
 MISSING = "Field required"
-"""What pydantic says of a member that is missing."""
+"""What pydantic says about a missing member."""
 
 
 def checked(value: object, error: type[Invalid]) -> Any:
@@ -25,7 +26,7 @@ def checked(value: object, error: type[Invalid]) -> Any:
     problems: list[Violation] = []
     result = _walk(value, (), problems)
     if problems:
-        raise error("the data holds values that cannot be stored", errors=problems)
+        raise error("the data contains values that cannot be stored", errors=problems)
     return result
 
 
@@ -105,8 +106,8 @@ def violations(error: ValidationError, data: object) -> tuple[Violation, ...]:
 
 
 def _missing_discriminator(item: ErrorDetails) -> str | None:
-    """Return the member that should say which branch of a union an object is for, if
-    that is what it lacks and the class names the member."""
+    """Return the member that selects the branch of a union, if the object lacks it and
+    the class names it."""
     if item["type"] != "union_tag_not_found":
         return None
     quoted = re.fullmatch("'(.+)'", item["ctx"]["discriminator"])

@@ -210,7 +210,7 @@ def _check_dict(arguments: tuple[object, ...]) -> Models:
     if _plain(key) not in (str, Any):
         raise Refused(
             "",
-            Refusal("the names of JSON's members are text", "write dict[str, ...]"),
+            Refusal("names of JSON members are strings", "write dict[str, ...]"),
         )
     return _check_all((key, value))
 

@@ -223,9 +223,9 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def _begin_again(self) -> bool:
         """Parse the head of a request without its ``Upgrade`` (RFC 9110, section 7.8).
 
-        The parser takes what follows an upgrade for another protocol: the body would be
-        lost, and read as a request of its own. Return False for CONNECT, after which
-        something else than HTTP does follow.
+        The parser takes the bytes after an upgrade for another protocol: the body would
+        be read as a separate request. Return False for CONNECT, which is followed by
+        another protocol.
         """
         if self.parser.get_method() == b"CONNECT":
             self.send_400_response("CONNECT is not supported.")

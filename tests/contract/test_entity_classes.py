@@ -405,11 +405,11 @@ RAISED = {
     ),
     "a dataclass": (
         '@entity("things")\n@dataclasses.dataclass\nclass Thing:\n    a: int',
-        "Thing is no SQLModel class; write @entity",
+        "Thing is not a SQLModel class; write @entity",
     ),
     "two collections of one class": (
         '@entity("others")\n@entity("things")\nclass Thing(SQLModel):\n    a: int',
-        "Thing is the entity 'things' already",
+        "Thing is already the entity 'things'",
     ),
     "a bare decorator": (
         "@entity\nclass Thing(SQLModel):\n    a: int",

@@ -1,8 +1,9 @@
 """Activation: the variables of one evaluation, and the limit on their size.
 
-An expression gets a copy of the members it names, and of no others. In the copy null
-and absent are one: ``has`` is false for both, and a member that is read is null where
-it is absent. The time CEL takes is linear in its input, so the size is measured first.
+An expression gets a copy of the members that it names, and of no others. In the copy
+null and absent are the same: ``has`` is false for both, and an absent member that is
+read is null. The time that CEL takes is linear in its input, so the size is measured
+first.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -14,8 +15,8 @@ from persist.domain.record import Data
 from persist.entity_types.cel.references import written
 
 MAX_SIZE = 100_000
-"""Largest size of an evaluation's input, in units: one a value, four a member of an
-object, one for every sixteen characters."""
+"""Largest size of an evaluation's input, in units: one per value, four per member of an
+object, one per sixteen characters."""
 
 
 class InputTooLarge(Exception):
@@ -108,8 +109,8 @@ class Activation:
             holds_null = holds_null or null
             if total > self._limit:
                 raise InputTooLarge(
-                    "the expression would work over too much data; the limit is"
-                    f" {self._limit} values"
+                    "the members that the expression reads are too large: the limit is"
+                    f" {self._limit:,} units"
                 )
         return holds_null
 
@@ -148,7 +149,8 @@ class Activation:
     ) -> dict[str, Any] | None:
         """Return our copy of the object that contains a member.
 
-        None where the expression names that object too and its value is none.
+        None if a value of another type is in its place, or null and the expression
+        names it too.
         """
         if root is None:
             return None

@@ -91,5 +91,5 @@ def _text(value: object) -> str:
     if not isinstance(value, str):
         raise EvaluationError(f"{value!r:.80} cannot name a member of a JSON object")
     if "\0" in value:
-        raise EvaluationError("text cannot hold U+0000")
+        raise EvaluationError("text must not contain U+0000")
     return value

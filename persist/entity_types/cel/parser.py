@@ -171,7 +171,7 @@ class _Reader:
         # No text of a record has it.
         if kind == 6 and b"\0" in value:
             raise CompileError(
-                "text cannot hold U+0000",
+                "text must not contain U+0000",
                 position,
             )
         # A double does not keep how it was written, which tells 1.0 from 1.
