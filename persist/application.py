@@ -114,9 +114,9 @@ def create_app(
 ) -> Persist:
     """Return the service on its database.
 
-    A ``private`` service is reached by one process of its own user only, and asks for
-    no key. ``prepared`` are the typed entities if they are compiled and their tables
-    are prepared already. Raises what ``deployment.entity_types`` and
+    A ``private`` service can be reached by one process of the same user only, and asks
+    for no key. ``prepared`` are the typed entities if they are compiled and their
+    tables are prepared already. Raises what ``deployment.entity_types`` and
     ``storage.migrations.database_schema.prepare`` raise.
     """
     limits = _limits(settings)
@@ -314,7 +314,7 @@ def _limits(settings: Settings) -> Limits:
 
 
 async def _close(database: Database, seconds: float) -> None:
-    """Store what waits, and close the database; end the process where that takes longer
+    """Store what waits, and close the database; end the process if that takes longer
     than ``seconds``."""
     try:
         await asyncio.wait_for(asyncio.to_thread(database.close), seconds)
@@ -327,7 +327,7 @@ async def _close(database: Database, seconds: float) -> None:
 def application() -> FastAPI:
     """Return the application of this environment, for an ASGI server.
 
-    Where it cannot start the process ends with the status by which uvicorn knows that
+    If it cannot start the process ends with the status by which uvicorn knows that
     another attempt would fail too.
     """
     try:

@@ -163,7 +163,7 @@ class Keyring:
         return access
 
     def _renewal(self) -> "asyncio.Task[bool]":
-        """Return the read of the keys that is in progress; start one where there is
+        """Return the read of the keys that is in progress; start one if there is
         none."""
         if self._reading is None or self._reading.done():
             self._reading = asyncio.create_task(self._renew())
@@ -193,7 +193,7 @@ class Keyring:
         return True
 
     async def _renewed(self) -> None:
-        """Wait for the keys. Raises ``Unavailable`` where they cannot be read, because
+        """Wait for the keys. Raises ``Unavailable`` if they cannot be read, because
         a key may be revoked."""
         renewal = self._renewal()
         await asyncio.wait([renewal], timeout=WAIT_SECONDS)

@@ -95,14 +95,14 @@ class VisibleChanges:
         )
 
     def require(self) -> None:
-        """Raise ``Forbidden`` where the caller may read nothing of what the request
+        """Raise ``Forbidden`` if the caller may read nothing of what the request
         names."""
         self.access.require_within(Level.READ, self.collection, self.workspace)
 
 
 class ChangeQuery(NamedTuple):
     """The parameters of a request. ``start`` is the ``seq`` after which it begins, or
-    before which where ``newest_first``; None for the journal's end."""
+    before which if ``newest_first``; None for the journal's end."""
 
     start: int | None
     newest_first: bool
@@ -239,7 +239,7 @@ def _page(found: ChangeSlice) -> Response:
 async def _look(
     database: Database, query: ChangeQuery, visible: VisibleChanges
 ) -> ChangeSlice:
-    """Return the next visible changes; where many invisible ones are passed over, those
+    """Return the next visible changes; if many invisible ones are passed over, those
     found within ``LOOK_SECONDS``."""
     clock = asyncio.get_running_loop().time
     until = clock() + LOOK_SECONDS
@@ -314,7 +314,7 @@ class EventStream(HttpResponse):
     async def _follow(self, send: Send) -> None:
         """Send changes until ``limit`` is reached.
 
-        Where a change cannot be read, the stream ends: a client that connects again
+        If a change cannot be read, the stream ends: a client that connects again
         with the last id receives the reason.
         """
         beat = 0.0  # the first one comes at once and shows that the stream is open
@@ -353,7 +353,7 @@ class EventStream(HttpResponse):
             await self._feed.beyond(found.last_seq, seconds)
 
     async def _next(self, found: ChangeSlice, size: int) -> ChangeSlice:
-        """Return at most ``size`` changes after those found; none, after a wait, where
+        """Return at most ``size`` changes after those found; none, after a wait, if
         the database is unavailable, or too many responses wait for their clients."""
         request = self._request
         try:
@@ -382,7 +382,7 @@ def _events(found: ChangeSlice) -> bytes:
 async def _while_connected(
     work: Coroutine[Any, Any, Result], receive: Receive, stopping: asyncio.Event
 ) -> Result | None:
-    """Return what ``work`` returns; None where the client disconnects or the service
+    """Return what ``work`` returns; None if the client disconnects or the service
     stops before."""
     working = asyncio.create_task(work)
     tasks = (

@@ -2,7 +2,7 @@
 
 ``static/swagger-ui`` holds files of the npm package swagger-ui-dist 5.35.0 (Apache
 License 2.0) as they are there. `/docs?collection=<name>` shows the document of one
-collection; where there are many, the page offers them instead of showing all.
+collection; if there are many, the page offers them instead of showing all.
 """
 
 import hashlib

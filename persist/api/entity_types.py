@@ -213,7 +213,7 @@ def _check(
 
 
 def described(version: StoredDefinition) -> Json:
-    """Return a version of a definition as clients see it: with ``source_schema`` where
+    """Return a version of a definition as clients see it: with ``source_schema`` if
     the schema that was sent had to be converted."""
     definition = version.definition
     source = {key: definition[key] for key in ("source_schema",) if key in definition}

@@ -21,7 +21,7 @@ PATCH_TYPES = (
     "application/json",
 )
 JSON_RANGES = (*JSON_TYPES, "application/*", "*/*")
-"""What ``Accept`` names where a client takes JSON, the closest first."""
+"""What ``Accept`` names if a client takes JSON, the closest first."""
 
 REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
 HOST = re.compile(
@@ -63,7 +63,7 @@ def media_type_of(
     content_coding: str | None,
     accepted: Sequence[str],
 ) -> str:
-    """Return the media type of a body, the first of ``accepted`` where none is given.
+    """Return the media type of a body, the first of ``accepted`` if none is given.
 
     Raises ``UnsupportedMediaType``.
     """
@@ -104,8 +104,8 @@ def accepts_before_json(accept: str, media_type: str) -> bool:
 
 
 def preference(prefer: str, name: str) -> str | None:
-    """Return the value of a preference in ``Prefer``, empty where it has none, None
-    where it is not there. The first counts if it is there twice (RFC 7240, section 2).
+    """Return the value of a preference in ``Prefer``, empty if it has none, None
+    if it is not there. The first counts if it is there twice (RFC 7240, section 2).
     """
     for part in prefer.lower().split(","):
         found, _, value = part.split(";")[0].partition("=")

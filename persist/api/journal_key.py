@@ -1,6 +1,6 @@
 """The key that signs the head of the journal: Ed25519 (RFC 8032), a PEM file.
 
-Whoever can write to the database could seal a journal of their own; without the key
+Whoever can write to the database could seal their own journal; without the key
 they cannot sign it.
 """
 

@@ -1,6 +1,6 @@
 """Metrics for Prometheus.
 
-Each process counts its own requests and commits. Where a service has several processes,
+Each process counts its own requests and commits. If a service has several processes,
 ``PROMETHEUS_MULTIPROC_DIR`` names the folder in which prometheus_client keeps the
 counts of all of them, and any process answers with their sums. What a process is busy
 with has its process id as the label ``worker``.
@@ -271,7 +271,7 @@ class Metrics:
 
 
 class _Stored(Collector):
-    """What the database holds; None where it does not answer."""
+    """What the database holds; None if it does not answer."""
 
     def __init__(self, statistics: Statistics | None) -> None:
         self._statistics = statistics

@@ -36,7 +36,7 @@ from persist.storage.writes.writer import Isolation
 MigrationId = Annotated[str, Path(alias="id")]
 
 _WORKSPACE = (
-    "Where to: null is the default workspace, any other must be declared. Where it is"
+    "Where to: null is the default workspace, any other must be declared. If it is"
     " left out, every record returns to the workspace it was taken from, and those that"
     " are not declared here are declared with it."
 )

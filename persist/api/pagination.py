@@ -50,7 +50,7 @@ def next_link(path: str, query: bytes, cursor: str) -> str:
 def encode(bound: str, position: Sequence[Any]) -> str:
     """Return a cursor of ``[A-Za-z0-9_-]``; ``bound`` is what it belongs to.
 
-    Raises ``InvalidQuery`` where no request could send it back.
+    Raises ``InvalidQuery`` if no request could send it back.
     """
     text = dumps([bound, *position])
     cursor = base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
@@ -63,7 +63,7 @@ def encode(bound: str, position: Sequence[Any]) -> str:
 
 
 def decode(cursor: str, bound: str) -> list[Any]:
-    """Return the position in a cursor. Raises ``InvalidQuery`` where it belongs to
+    """Return the position in a cursor. Raises ``InvalidQuery`` if it belongs to
     something else."""
     padded = cursor + "=" * (-len(cursor) % 4)
     try:

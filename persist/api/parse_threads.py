@@ -1,4 +1,4 @@
-"""Parsing of what clients sent: in few threads where it may take long, so that the
+"""Parsing of what clients sent: in few threads if it may take long, so that the
 event loop answers other requests meanwhile."""
 
 from collections.abc import Callable
@@ -11,7 +11,7 @@ LARGE_BODY_BYTES = 16_384
 """Bytes from which a body is parsed in a thread."""
 
 LONG_QUERY_BYTES = 512
-"""Bytes from which a query string is parsed in a thread. Each may take 10 µs, where it
+"""Bytes from which a query string is parsed in a thread. Each may take 10 µs, if it
 is a list of numbers or an expression."""
 
 # Few threads, so that many large bodies take neither the processor nor the memory.

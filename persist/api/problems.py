@@ -43,7 +43,7 @@ RETRY_AFTER = b"retry-after"
 def status_of(kind: type[PersistError]) -> int:
     """Return the HTTP status of an error: that of its class or of the nearest base
     class."""
-    # Not by a loop over the table: a class may have a status of its own below a base
+    # Not by a loop over the table: a class may have its own status below a base
     # that has one, as ``IdempotencyMismatch`` does.
     known = (base for base in kind.__mro__ if base in STATUSES)
     nearest = next(known)

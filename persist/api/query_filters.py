@@ -183,7 +183,7 @@ class _Parser:
 
 
 def _split_operator(name: str) -> tuple[str, str]:
-    """Return the path and the operator of a parameter: ``eq`` where it has none."""
+    """Return the path and the operator of a parameter: ``eq`` if it has none."""
     if "__" not in name[1:]:
         return name, Function.EQ.value
     path, _, operator = name.rpartition("__")

@@ -27,7 +27,7 @@ from persist.domain.strict_json import is_storable
 from persist.storage.reads.moments import Moment
 
 DEFAULT_LIMIT = 50
-"""Records of a page where the request names no limit."""
+"""Records of a page if the request names no limit."""
 
 MAX_LIMIT = 500
 """Most records of a page; a larger limit is lowered to it."""
@@ -62,7 +62,7 @@ class Listing:
     """A list request: the query, and what its answer contains.
 
     ``as_of`` is the moment that is asked for, None for the present; ``time`` is the
-    time that the first page named, None where it named none.
+    time that the first page named, None if it named none.
     """
 
     query: Query
@@ -121,7 +121,7 @@ def controls(
 
 
 def dry_run_of(query: bytes) -> bool:
-    """Return ``dry_run``, where it is the only parameter that a request may have."""
+    """Return ``dry_run``, if it is the only parameter that a request may have."""
     if not query:
         return False
     control = controls(pairs_of(query), ("dry_run",))
@@ -132,7 +132,7 @@ def flag(
     values: dict[str, str],
     name: str,
 ) -> bool:
-    """Return a parameter that is ``true`` or ``false``; false where absent."""
+    """Return a parameter that is ``true`` or ``false``; false if absent."""
     given = values.get(name, "false")
     if given not in ("true", "false"):
         raise InvalidQuery(f"{name} is true or false, not {given[:40]!r}")
@@ -296,7 +296,7 @@ ENVELOPE_ONLY = EntityType(
     lambda data: data,
     {},
 )
-"""What filters can name where collections differ in everything else."""
+"""What filters can name when collections differ in everything else."""
 
 _BY_ID_AND_COLLECTION = (SortKey(ENVELOPE["id"]), SortKey(ENVELOPE["collection"]))
 

@@ -167,7 +167,7 @@ class RecordReads:
 
 
 def _is_known(precondition: Precondition, revision: int) -> bool:
-    """Return whether the client has a revision. Raises ``PreconditionFailed`` where it
+    """Return whether the client has a revision. Raises ``PreconditionFailed`` if it
     wants another."""
     tag = f'"{revision}"'
     if precondition.if_match and not precondition.if_match_names(tag):

@@ -1,4 +1,4 @@
-"""Bodies of requests: JSON objects, and those with a JSON Schema of their own, which
+"""Bodies of requests: JSON objects, and those with their own JSON Schema, which
 checks them and is part of OpenAPI."""
 
 from typing import Any
@@ -33,7 +33,7 @@ def json_object(
 
 
 class Body(dict[str, Any]):
-    """A JSON object with these members and no others, as OpenAPI shows it; where none
+    """A JSON object with these members and no others, as OpenAPI shows it; if none
     is required the body may be left out."""
 
     def __init__(self, example: Json, *required: str, **members: Json) -> None:

@@ -25,7 +25,7 @@ class Resource:
 
     def match(self, segments: Iterable[str]) -> "Match | None":
         """Return the resource that the segments of a path lead to, with the values of
-        its parameters; None where there is none. A literal segment comes first."""
+        its parameters; None if there is none. A literal segment comes first."""
         resource: Resource = self
         values: dict[str, str] = {}
         for segment in segments:

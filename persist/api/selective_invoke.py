@@ -26,7 +26,7 @@ from persist.storage.writes.unit_of_work import UnitOfWork
 from persist.storage.writes.writer import Isolation
 
 DEFAULT_AFFECTED = 1_000
-"""Records that may match where ``max_affected`` says nothing."""
+"""Records that may match if ``max_affected`` says nothing."""
 
 MAX_AFFECTED = 10_000
 """Records that a command may run on at once."""
@@ -60,7 +60,7 @@ def command_of(entity_type: EntityType, name: str) -> Command:
 
 
 def payload_of(command: Command, body: bytes) -> Data:
-    """Return a command's payload, which may be left out where it has defaults. Raises
+    """Return a command's payload, which may be left out if it has defaults. Raises
     ``InvalidPayload``."""
     write = command.write_decimals
     payload = json_object(body or b"{}", InvalidPayload, write_decimals=write)

@@ -137,7 +137,9 @@ class ServiceRoutes:
             raise NotFound(f"there is no problem {code[:80]!r}")
         if kind is None:
             kind = Refused
-            description = "a command of the collection refused, for a reason of its own"
+            description = (
+                "a command of the collection refused, for a reason that it names"
+            )
         else:
             description = " ".join((kind.__doc__ or kind.title).split())
         return {

@@ -146,7 +146,7 @@ def contents(manifest: Manifest) -> list[tuple[str, str]]:
 
 
 async def contents_of(database: Database, snapshot_id: str) -> list[tuple[str, str]]:
-    """Return the collections of a stored snapshot; none where there is no such
+    """Return the collections of a stored snapshot; none if there is no such
     snapshot."""
     return await asyncio.to_thread(database.snapshots.contents, snapshot_id)
 
@@ -244,7 +244,7 @@ class SnapshotRoutes:
         return collections
 
     async def _upload(self, request: Request) -> Response:
-        """Store an uploaded content: 201, or 200 where the same one is stored
+        """Store an uploaded content: 201, or 200 if the same one is stored
         already."""
         dry_run = dry_run_of(request.query)
         body = await request.spooled("take it of fewer collections")
@@ -256,7 +256,7 @@ class SnapshotRoutes:
             request.access.require_all(Level.ADMIN, contents(manifest))
 
         async def attempt() -> Response:
-            # Checked even where the response is stored: an upload changes nothing else.
+            # Checked even if the response is stored: an upload changes nothing else.
             put = partial(self._snapshots.put, lines, check, dry_run=dry_run)
             manifest, prepared = await self._database.jobs.run(put)
             if prepared is None or dry_run:

@@ -12,7 +12,7 @@ from persist.storage.writes.unit_of_work import RecordKey, UnitOfWork
 @dataclass(slots=True)
 class Target:
     """What a request is about: a collection in a workspace, ``""`` the default one; the
-    id of a record and the name of a command where the path has them."""
+    id of a record and the name of a command if the path has them."""
 
     layout: Layout
     type: EntityType

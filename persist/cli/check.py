@@ -39,7 +39,7 @@ def check(
     """Check the settings, the models, the definition files, the database and its
     tables, one line each.
 
-    Nothing is changed. Exit with status 1 where a check fails or a setting is unsafe.
+    Nothing is changed. Exit with status 1 if a check fails or a setting is unsafe.
     """
     report = Report()
     settings = _check_settings(report, flags)

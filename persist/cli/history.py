@@ -134,7 +134,7 @@ def undo(  # noqa: PLR0913, PLR0917 - each is an option of the command
 ) -> None:
     """Have every record that the changes touched go back to what it was before them.
 
-    The undo has a request id of its own, by which it can be undone.
+    The undo has its own request id, by which it can be undone.
     """
     if (request_id is None) == (from_seq is None or to_seq is None):
         refuse("name either --request-id, or --from-seq and --to-seq")

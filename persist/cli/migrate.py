@@ -19,7 +19,7 @@ def add_to(commands: typer.Typer) -> None:
         epilog=(
             "\b\nExamples:\n  persist migrate --dry-run\n  persist migrate"
             " --database-url postgresql://me@db/shop\n\n`persist serve` does the same"
-            " at start. With PERSIST_AUTO_MIGRATE=false it does not start where a"
+            " at start. With PERSIST_AUTO_MIGRATE=false it does not start if a"
             " table is of an older schema version."
         ),
     )(with_flags("database_url", "models")(migrate))

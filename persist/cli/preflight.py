@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 # The engine is imported before the current folder joins the import path
-# (``deployment.entity_types``), because a module there could replace one of its own.
+# (``deployment.entity_types``), because a module there could replace one of the engine.
 from persist import deployment
 from persist.application import Persist, create_app
 from persist.cli.terminal import reason_of

@@ -118,7 +118,7 @@ def _allow_connections(settings: Settings) -> None:
 
 
 def _serve(settings: Settings, bound: socket.socket) -> bool:
-    """Serve in this process. Return False where the application could not start."""
+    """Serve in this process. Return False if the application could not start."""
     from persist import server
     from persist.application import create_app
 
@@ -127,7 +127,7 @@ def _serve(settings: Settings, bound: socket.socket) -> bool:
 
 
 def _supervise(settings: Settings, bound: socket.socket) -> bool:
-    """Serve in several processes. Return False where one could not start."""
+    """Serve in several processes. Return False if one could not start."""
     from persist import server
     from persist.api.metrics import MULTIPROCESS_FOLDER
     from persist.application import application

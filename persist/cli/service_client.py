@@ -11,8 +11,8 @@ from persist.domain.record import Json
 class ServiceClient:
     """The requests that commands send to one service.
 
-    Every method raises ``Problem`` where the service refuses, and
-    ``httpx.TransportError`` where it cannot be reached.
+    Every method raises ``Problem`` if the service refuses, and
+    ``httpx.TransportError`` if it cannot be reached.
     """
 
     def __init__(

@@ -72,7 +72,7 @@ def export(flags: Flags) -> None:
 
 
 def load_settings(flags: Flags) -> Settings:
-    """Return the settings of this command. End it where a value cannot be used."""
+    """Return the settings of this command. End it if a value cannot be used."""
     export(flags)
     try:
         settings = load()

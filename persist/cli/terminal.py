@@ -29,7 +29,7 @@ REFUSED = 2
 """Exit status: the command or a setting cannot be used. Shells use it for misuse."""
 
 LINE_INTERVAL_SECONDS = 5.0
-"""Time between two progress lines where stderr is not a terminal."""
+"""Time between two progress lines if stderr is not a terminal."""
 
 
 def reason_of(error: object) -> str:
@@ -48,7 +48,7 @@ def refuse(error: object, status: int = REFUSED) -> NoReturn:
 
 
 def progress_bars(count: ProgressColumn | None = None) -> Progress:
-    """Return progress bars on stderr, disabled where stderr is not a terminal."""
+    """Return progress bars on stderr, disabled if stderr is not a terminal."""
     return Progress(
         SpinnerColumn(),
         TextColumn("{task.description}"),

@@ -24,7 +24,7 @@ def download(
     manifest: Json,
     file: Path | None,
 ) -> None:
-    """Write a snapshot to a file, or to standard output where ``file`` is None.
+    """Write a snapshot to a file, or to standard output if ``file`` is None.
 
     The file appears when it is complete.
     """
@@ -43,7 +43,7 @@ def download(
 
 
 def check_folder(file: Path | None) -> None:
-    """End the program where the folder of a file to be written is missing."""
+    """End the program if the folder of a file to be written is missing."""
     if file is not None and not file.parent.is_dir():
         refuse(f"there is no folder {file.parent}; create it first")
 

@@ -50,11 +50,11 @@ class Client:
 
     ``key`` is an API key. ``retries`` is how often a request is tried again after a
     lost connection, a 429 or a 503; a write then carries an ``Idempotency-Key``, so
-    that it is stored once. ``http`` is an ``httpx.Client`` of the caller's, with
-    proxies, certificates and transports of its own.
+    that it is stored once. ``http`` is an ``httpx.Client`` of the caller, which
+    may have other proxies, certificates and transports.
 
-    Every method raises the exceptions of ``persist.client.problems`` where the service
-    refuses, and ``httpx.TransportError`` where it cannot be reached.
+    Every method raises the exceptions of ``persist.client.problems`` if the service
+    refuses, and ``httpx.TransportError`` if it cannot be reached.
     """
 
     def __init__(
@@ -152,7 +152,7 @@ class Client:
         """Take back the changes of a request, or those from one ``seq`` to another.
 
         ``collection`` and ``workspace`` (``""`` for the default one) choose among them.
-        Raises ``UndoConflict`` where a record was changed since, unless
+        Raises ``UndoConflict`` if a record was changed since, unless
         ``on_conflict`` is ``"skip"``.
         """
         selected = {
@@ -174,7 +174,7 @@ class Client:
         return self.send(call)
 
     def send(self, call: Call[Answer]) -> Answer:
-        """Send a call, again where that may help, and return its answer."""
+        """Send a call, again if that may help, and return its answer."""
         if not call.is_repeatable:
             response = self._http.send(self._request(call))
             return call.read(checked(response))
@@ -348,7 +348,7 @@ class Collection(Generic[Data]):
     ) -> ImportReport:
         """Store records as they were exported, with their ids and times, all or none.
 
-        Where one has an id that is taken, ``on_conflict`` is ``"fail"``, ``"skip"`` or
+        If one has an id that is taken, ``on_conflict`` is ``"fail"``, ``"skip"`` or
         ``"overwrite"``.
         """
         call = self._calls.import_records(records, on_conflict)

@@ -83,7 +83,7 @@ class Call(Generic[Answer]):
         return self.content is None or isinstance(self.content, bytes)
 
     def with_idempotency_key(self) -> None:
-        """Give a write a key of its own, unless the caller chose one."""
+        """Give a write its own key, unless the caller chose one."""
         if self.method not in ("GET", "HEAD"):
             self.headers.setdefault("Idempotency-Key", str(uuid.uuid4()))
 

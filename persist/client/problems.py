@@ -274,7 +274,7 @@ def problem_of(response: httpx.Response) -> Problem:
     except ValueError:
         members = None
     if not isinstance(members, dict):
-        # A proxy answers errors of its own in its own form.
+        # A proxy answers its own errors in another form.
         members = {"detail": response.text[:500]}
     status = response.status_code
     otherwise = Conflict if status == 409 else Problem

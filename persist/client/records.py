@@ -32,7 +32,7 @@ class Record(Generic[Data]):
 @dataclass(frozen=True, slots=True)
 class DeletedRecord(Record[Data]):
     """A deleted record, with its last data. ``deleted_by`` is the name of the key that
-    deleted it, None where access is open."""
+    deleted it, None if access is open."""
 
     deleted_at: datetime
     deleted_by: str | None

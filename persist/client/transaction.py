@@ -136,7 +136,7 @@ class Transaction:
         return self.operations[-1]
 
     def call(self) -> Call[None] | None:
-        """Return the call that stores all operations; None where there are none."""
+        """Return the call that stores all operations; None if there are none."""
         if not self._written:
             return None
         body = {"operations": self._written}

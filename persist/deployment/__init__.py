@@ -25,7 +25,7 @@ DRIVERS = ("psycopg",)
 def entity_types(settings: Settings) -> list[EntityType]:
     """Return the entity types of the module of models.
 
-    ``PERSIST_MODELS`` has a default, ``app.models`` in the current folder. Where that
+    ``PERSIST_MODELS`` has a default, ``app.models`` in the current folder. If that
     does not exist, there are no typed entities: the list is empty.
 
     Call this after the engine is imported, because modules of the current folder can

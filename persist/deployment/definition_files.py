@@ -162,7 +162,7 @@ class DefinitionFiles:
 
     def _result_of(self, file: DefinitionFile) -> str | None:
         """Return the fault found when this state of a file was registered, ``""`` for
-        none; None where it has to be registered."""
+        none; None if it has to be registered."""
         known, fault = self._results.get(file.path, (None, ""))
         return fault if known == file else None
 

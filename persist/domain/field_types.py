@@ -25,7 +25,7 @@ from persist.domain.strict_json import MAX_NUMBER_CHARACTERS
 
 
 class FieldType(StrEnum):
-    """What a member holds; ``ANY`` where the schema allows several types or all."""
+    """What a member holds; ``ANY`` if the schema allows several types or all."""
 
     INTEGER = "integer"
     NUMBER = "number"

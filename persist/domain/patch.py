@@ -93,7 +93,7 @@ class JsonPatch:
 
     def _size_after_copy(self, document: object, operation: Json, size: int) -> int:
         """Return an upper bound of the size after a copy, in characters. Raises
-        ``InvalidPatch`` where the result of so many copies would be too large."""
+        ``InvalidPatch`` if the result of so many copies would be too large."""
         source = steps_of(operation["from"])
         copied = _value_at(document, source)
         size += len(dumps(copied))
@@ -106,7 +106,7 @@ class JsonPatch:
 
 
 def _check_time(index: int, time: CpuBudget) -> None:
-    """Raise ``InvalidPatch`` where the operations so far took too long."""
+    """Raise ``InvalidPatch`` if the operations so far took too long."""
     if time.is_over:
         raise InvalidPatch(
             f"the operations before operation {index} take longer than"
@@ -161,7 +161,7 @@ def _with_value(
 
 
 def _check_form(operation: object) -> None:
-    """Raise ``_Fault`` where an operation could be applied to no data at all."""
+    """Raise ``_Fault`` if an operation could be applied to no data at all."""
     if not isinstance(operation, dict):
         raise _Fault("an operation is a JSON object")
     op = operation.get("op")
@@ -336,7 +336,7 @@ def _test_failed(
 
 
 def _written(operation: object) -> str:
-    """Return an operation for a message; nothing where it has no op or path."""
+    """Return an operation for a message; nothing if it has no op or path."""
     if not isinstance(operation, dict):
         return ""
     op, path, source = (operation.get(member) for member in ("op", "path", "from"))

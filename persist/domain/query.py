@@ -204,7 +204,7 @@ class Query:
 
     ``sort`` ends with the id, so that the order is total. ``after`` has the sort values
     of the last record of the page before, in the form that is compared. ``as_of`` is
-    the last change that is seen, where the records of an earlier moment are read.
+    the last change that is seen, if the records of an earlier moment are read.
     """
 
     where: Expression | None = None

@@ -1,7 +1,7 @@
 """Schema fields: the members that a JSON Schema declares, as far as filters, sorting,
 indexes and columns need them.
 
-A member counts as declared where any branch of the schema declares it. Its type is what
+A member counts as declared if any branch of the schema declares it. Its type is what
 those branches leave possible.
 """
 
@@ -46,9 +46,9 @@ class SchemaFields:
         *,
         undeclared: bool = False,
     ) -> Field | None:
-        """Return the member at ``path``, or None where nothing can be.
+        """Return the member at ``path``, or None if nothing can be.
 
-        Below the first segment, members may be undeclared where their object is open;
+        Below the first segment, members may be undeclared if their object is open;
         the first one may be too with ``undeclared``.
         """
         key = path, undeclared
@@ -59,13 +59,13 @@ class SchemaFields:
         return self._found[key]
 
     def below(self, steps: Steps) -> Field | None:
-        """Return what names and indexes lead to; None where nothing describes it."""
+        """Return what names and indexes lead to; None if nothing describes it."""
         location = self._below(steps)
         return None if location is None else _field((), location, True)
 
     def names_below(self, steps: Steps) -> list[str] | None:
         """Return the declared members of a closed object that names and indexes lead
-        to; None where it is open, or nothing describes it."""
+        to; None if it is open, or nothing describes it."""
         location = self._below(steps)
         if location is None or location.is_open():
             return None

@@ -85,7 +85,7 @@ Group = list["Location | None"]
 class Location:
     """All schemas of one member: ``schemas`` always apply, of ``groups`` one each.
 
-    A question is answered once. Where a schema is recursive, the answer is that which
+    A question is answered once. If a schema is recursive, the answer is that which
     restricts nothing. ``strict`` questions count branches that do not declare the
     member: there its value may be anything.
     """

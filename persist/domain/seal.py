@@ -28,8 +28,8 @@ Leaf = tuple[
 collection, id, revision, schema_version, operation, command, actor, request_id,
 payload_sha256, data_sha256``.
 
-``payload_sha256`` and ``data_sha256`` are None where the change has no payload or data.
-``actor`` is empty where access is open and for the service itself; ``workspace`` is
+``payload_sha256`` and ``data_sha256`` are None if the change has no payload or data.
+``actor`` is empty if access is open and for the service itself; ``workspace`` is
 empty for the default one. Both are null in JSON then. A tuple with names would take as
 long to make as its text.
 """

@@ -212,7 +212,7 @@ def _plain_number(
 
 
 def check_depth(value: object) -> None:
-    """Raise ``InvalidJson`` where arrays and objects nest deeper than 64 levels."""
+    """Raise ``InvalidJson`` if arrays and objects nest deeper than 64 levels."""
     if depth_of(value) > MAX_DEPTH:
         raise _too_deep()
 

@@ -79,7 +79,7 @@ class Conflict(NamedTuple):
 class RecordToUndo(NamedTuple):
     """A record as it was before the changes to undo, and as it is now.
 
-    ``before`` and ``current`` are None where there was or is no record. ``revision`` is
+    ``before`` and ``current`` are None if there was or is no record. ``revision`` is
     the last revision of the id, ``created_at`` the time of its last creation.
     """
 
@@ -91,8 +91,8 @@ class RecordToUndo(NamedTuple):
 
 
 class UndoneRecord(NamedTuple):
-    """The outcome for one record. ``to_revision`` is None where the record was not
-    changed, ``data_revision`` where it has no data now."""
+    """The outcome for one record. ``to_revision`` is None if the record was not
+    changed, ``data_revision`` if it has no data now."""
 
     collection: str
     workspace: str | None

@@ -49,7 +49,7 @@ def _without_default(part: object) -> object:
 
 
 def example_of(schema: Schema) -> Data | None:
-    """Return example data, or None where a required member has no example.
+    """Return example data, or None if a required member has no example.
 
     The example of the schema itself comes first, then the examples of its members.
     """

@@ -107,7 +107,7 @@ def from_schema(
     """Return the entity type of a definition in its normal form.
 
     ``steps`` are the declarative steps of its plan, those of older versions too.
-    ``schemas`` are its compiled schemas where they are at hand. Raises
+    ``schemas`` are its compiled schemas if they are at hand. Raises
     ``InvalidSchema`` naming the location.
     """
     if schemas is None:
@@ -166,12 +166,12 @@ def plan_of(
 
 
 def check_expressions(step: Mapping[str, Any], location: Location) -> None:
-    """Raise ``InvalidSchema`` where an expression of a declarative step is faulty."""
+    """Raise ``InvalidSchema`` if an expression of a declarative step is faulty."""
     compile_assignments(step.get("set", {}), (*location, "set"), None)
 
 
 def check_members(step: Mapping[str, Any], schema: Schema, location: Location) -> None:
-    """Raise ``InvalidSchema`` where a step renames or drops a member that the closed
+    """Raise ``InvalidSchema`` if a step renames or drops a member that the closed
     ``schema`` it starts from does not declare."""
     members = members_of(schema)
     # Anything may be stored there.
@@ -189,7 +189,7 @@ def check_members(step: Mapping[str, Any], schema: Schema, location: Location) -
 
 
 def check_results(step: Mapping[str, Any], schema: Schema, location: Location) -> None:
-    """Raise ``InvalidSchema`` where a step sets, defaults or renames to a member that
+    """Raise ``InvalidSchema`` if a step sets, defaults or renames to a member that
     the closed ``schema`` it leads to does not declare: no record would fit."""
     members = members_of(schema)
     if members.is_open():
@@ -325,7 +325,7 @@ def _transition(
 
 def _result_schema(written: Mapping[str, Any], schema: Schema) -> Json:
     """Return the JSON Schema of a command's result: null without one, the type of the
-    member where it names one, anything else otherwise."""
+    member if it names one, anything else otherwise."""
     if "result" not in written:
         return {"type": "null"}
     named = _MEMBER.fullmatch(written["result"])

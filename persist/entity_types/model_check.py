@@ -140,7 +140,7 @@ def _check_methods(owner: type[BaseModel]) -> None:
 
 
 _HOOKS = {hook: hook for hook in SCHEMA_HOOKS} | {"model_json_schema": SCHEMA_HOOKS[1]}
-"""Methods that make a schema of their own, each with the feature that refuses it."""
+"""Methods that make their own schema, each with the feature that refuses it."""
 
 
 def own_classes(model: type[BaseModel]) -> list[type]:

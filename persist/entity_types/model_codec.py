@@ -53,7 +53,7 @@ CONSTANT_FACTORIES = (list, dict, set, frozenset, tuple)
 
 
 class _Contained:
-    """Raises ``RuntimeError`` where code of the class would end the program.
+    """Raises ``RuntimeError`` if code of the class would end the program.
 
     It would end the thread that runs it, and with the writer's all writes. It is no
     generator, which would take several calls more for each validation.
@@ -189,13 +189,13 @@ class ModelCodec:
         dumped = self._dumped(self._data_serializer, loaded)
         if self._has_doubles or self._is_repeated:
             dumped = checked(dumped, InvalidData)
-        # Only where code of the class runs: it takes as long as all of the rest.
+        # Only if code of the class runs: it takes as long as all of the rest.
         if self._is_repeated:
             self._check_stable(dumped)
         return dumped
 
     def _check_stable(self, data: Data) -> None:
-        """Raise ``InvalidData`` where the class does not accept what it made itself.
+        """Raise ``InvalidData`` if the class does not accept what it made itself.
 
         Code of the class (a validator, a default factory) may give data that the class
         refuses, or changes once more; each write would then change the record.
@@ -214,7 +214,7 @@ class ModelCodec:
         )
 
     def computed(self) -> Computed | None:
-        """Return the computed fields of the class, None where it has none."""
+        """Return the computed fields of the class, None if it has none."""
         names = self.model.model_computed_fields
         if not names:
             return None

@@ -234,7 +234,7 @@ def _duration_text(value: timedelta) -> str:
 
 
 def _time_text(seconds: int, microseconds: int) -> str:
-    """Return the hours, minutes and seconds of a duration, "" where there are none."""
+    """Return the hours, minutes and seconds of a duration, "" if there are none."""
     minutes, seconds = divmod(seconds, 60)
     hours, minutes = divmod(minutes, 60)
     fraction = f".{microseconds:06}".rstrip("0") if microseconds else ""

@@ -160,8 +160,8 @@ FIELD_ARGUMENTS: Mapping[str, Refusal] = {
 """Arguments of ``Field`` that are refused, with the reason."""
 
 KEPT_FIELD_ARGUMENTS: Mapping[str, str] = {
-    "default": "filled in where the member is absent",
-    "default_factory": "called where the member is absent; the result is validated",
+    "default": "filled in if the member is absent",
+    "default_factory": "called if the member is absent; the result is validated",
     "alias": "the name of the member; any name that JSON allows",
     "title": "an annotation",
     "description": "an annotation",
@@ -252,7 +252,7 @@ CLASS_FEATURES: Mapping[str, Refusal] = {
     ),
     "equal names": Refusal(
         "two members have this name",
-        "give each field, alias and @computed_field a name of its own",
+        "give each field, alias and @computed_field its own name",
     ),
     "many fields": Refusal(
         f"a class can have {MAX_FIELDS} fields",
@@ -275,7 +275,7 @@ KEPT_CLASS_FEATURES: Mapping[str, str] = {
     " it runs again",
     "@model_validator": "as @field_validator",
     "@computed_field": "part of records and lists, never stored, not accepted; null"
-    " where its code fails",
+    " if its code fails",
     "inheritance": "fields and commands of base classes count as the class's own",
     "ClassVar": "no field",
     "PrivateAttr": "no field, never stored",

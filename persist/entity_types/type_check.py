@@ -31,7 +31,7 @@ from persist.entity_types.supported_features import (
 NONE = (None, type(None))
 
 SCHEMA_HOOKS = ("__get_pydantic_core_schema__", "__get_pydantic_json_schema__")
-"""Methods by which a class or metadata makes a schema of its own."""
+"""Methods by which a class or metadata makes its own schema."""
 
 KNOWN_METADATA = (
     AfterValidator,
@@ -43,7 +43,7 @@ KNOWN_METADATA = (
     UuidVersion,
     WrapValidator,
 )
-"""Metadata of ``Annotated`` that make a schema of their own and keep the value."""
+"""Metadata of ``Annotated`` that make their own schema and keep the value."""
 
 
 class Refused(Exception):

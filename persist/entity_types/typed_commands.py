@@ -96,7 +96,7 @@ class _TypedCommand:
 
     def _result_schema(self) -> dict[str, Any]:
         """Return the JSON Schema of what the method is annotated to return; empty
-        without an annotation, or where pydantic knows no schema."""
+        without an annotation, or if pydantic knows no schema."""
         signature = inspect.signature(self._method, eval_str=True)
         annotation = signature.return_annotation
         if annotation in (inspect.Signature.empty, Self):

@@ -80,7 +80,7 @@ def serve(
     announce: Callable[[], None],
 ) -> bool:
     """Serve an ASGI application in this process until a signal, after which requests in
-    progress have ``seconds`` to finish. Return False where it could not start."""
+    progress have ``seconds`` to finish. Return False if it could not start."""
     server = AnnouncingServer(
         configuration(application, seconds=seconds, log=log), announce
     )
@@ -98,7 +98,7 @@ def serve_in_processes(
     announce: Callable[[], None],
 ) -> bool:
     """Serve in several processes, each with an application that ``factory`` returns.
-    Return False where one could not start."""
+    Return False if one could not start."""
     config = configuration(
         factory, seconds=seconds, log=log, factory=True, workers=workers
     )

@@ -1,7 +1,7 @@
 """The HTTP/1.1 protocol of uvicorn with the bounds and the framing that it lacks.
 
 It depends on private parts of uvicorn's ``HttpToolsProtocol``; the tests of framing
-fail where another version changes them.
+fail if another version changes them.
 """
 
 import re
@@ -176,7 +176,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     def _feed_after(self, upgrade: httptools.HttpParserUpgrade, data: bytes) -> bool:
         """Parse what follows the head of a request that asks for an upgrade; return
-        False where the connection is closed because of it."""
+        False if the connection is closed because of it."""
         # A view, because each pipelined request would copy what follows it.
         rest = memoryview(data)
         offset: int | None = upgrade.args[0]
@@ -200,7 +200,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         return INVALID_REQUEST
 
     def _refuse(self, reason: str) -> None:
-        """End the connection with 400, where that cannot be taken for the answer to a
+        """End the connection with 400 if that cannot be taken for the answer to a
         request before."""
         self.logger.warning(reason)
         # The client reads responses in order: this 400 would be taken for that of the
@@ -212,7 +212,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     def _upgrade_in(self, data: memoryview) -> int | None:
         """Parse data; return the offset behind the head of a request that asks for an
-        upgrade, None where there is no such request."""
+        upgrade, None if there is no such request."""
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
@@ -404,7 +404,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         super().shutdown()
 
     def _check_unread(self) -> None:
-        """End the connection where the bytes outside of bodies, or those of a body
+        """End the connection if the bytes outside of bodies, or those of a body
         that nobody reads, are too many, or the head takes too long."""
         if self._discarded > MAX_DISCARDED_BYTES:
             self.transport.close()
@@ -531,7 +531,7 @@ class KeepAliveCycle(RequestResponseCycle):
 
 
 class CloseDelimitedCycle(RequestResponseCycle):
-    """A response to HTTP/1.0, which knows no chunks: where its length is unknown, the
+    """A response to HTTP/1.0, which knows no chunks: if its length is unknown, the
     end of the connection ends it (RFC 9112, section 6.3)."""
 
     _ends_with_connection = False

@@ -1,6 +1,6 @@
 """The supervisor of several processes that serve on one address.
 
-Each process has a socket of its own, so that the kernel spreads connections over them
+Each process has its own socket, so that the kernel spreads connections over them
 and keeps none for a process that has ended. They are forked from the supervisor, which
 has imported the engine and none of the deployment's modules: what those start or open
 when they are imported would not work in a forked process.
@@ -155,7 +155,7 @@ class Supervisor:
             wait(running, LOOK_SECONDS)
         for worker in self._workers:
             worker.stop()
-        # One that hangs keeps to no limit of its own.
+        # A worker that hangs ignores its own limit.
         seconds = 2 * (self._config.timeout_graceful_shutdown or 0) + 5
         for worker in self._workers:
             worker.kill(after=seconds)

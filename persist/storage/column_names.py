@@ -30,7 +30,7 @@ PLAIN_MEMBER = re.compile("[a-z_][a-z0-9_.]*")
 def column_names(members: Iterable[str]) -> dict[str, str]:
     """Return the column of each member.
 
-    A column is named like its member where both databases can keep that name apart
+    A column is named like its member if both databases can keep that name apart
     from the other columns: SQLite takes names for one that differ in case. Any other
     member has a column named by a digest.
     """
@@ -71,9 +71,9 @@ def index_name(
 ) -> str:
     """Return a name of at most 63 characters that is unique to a group of paths.
 
-    ``computed`` are the keys where they are more than members as they are stored: the
-    name is another one where one of them is. Databases may ignore case, and where one
-    path ends.
+    ``computed`` are the keys if they are more than members as they are stored: the name
+    then differs. Databases may ignore case, and the name does not say where one path
+    ends.
     """
     prefix = f"{table}_{kind}_"
     single = paths[0] if len(paths) == 1 and not computed else ""

@@ -282,7 +282,7 @@ class Database:
     async def credentials(self) -> Credentials:
         """Return the keys and sessions.
 
-        It has a thread of its own: every request waits for it.
+        It has its own thread: every request waits for it.
         """
         stored: Credentials = await self._credentials.submit(None)
         return stored
@@ -314,7 +314,7 @@ class Database:
     ) -> AsyncGenerator[list[Row], None]:
         """Return the rows that match, in batches, as of one moment.
 
-        The stream has a connection of its own. If it is closed or cancelled, its query
+        The stream has its own connection. If it is closed or cancelled, its query
         ends at once. Raises what ``begin_stream`` raises.
         """
         end_turn = await self.begin_stream()

@@ -213,7 +213,7 @@ def layout_of(
     The table of a registered type has the generated ``table_name``. That of a typed
     entity has it while it is filled.
     """
-    # One of its own: the same collection has another table at another version.
+    # Separate metadata: the same collection has another table at another version.
     metadata = metadata or sa.MetaData()
     if entity_type.kind is Kind.REGISTERED:
         return _document_layout(entity_type, dialect, table_name, metadata)
@@ -379,14 +379,14 @@ def _index_name(
     written = [compile_key(key).text for key in keys]
     members = [layout.member(field) for field in _fields(layout, paths)]
     plain = [compile_key(member).text for member in members]
-    # Earlier releases looked for another member where a name has a percent sign.
+    # Earlier releases looked for another member if a name has a percent sign.
     is_computed = written != plain or any("%" in path for path in paths)
     computed = written if is_computed else []
     return index_name(layout.table.name, kind, paths, computed)
 
 
 def _converter(field: Field) -> Callable[[Any], Any] | None:
-    """Return the function that makes a column's value from a member's; None where both
+    """Return the function that makes a column's value from a member's; None if both
     are the same."""
     if field.type is FieldType.NUMBER:
         return _float

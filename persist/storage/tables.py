@@ -186,9 +186,9 @@ SNAPSHOTS = sa.Table(
 """Every complete snapshot.
 
 ``head`` is its first line, which may be large: SQLite reads all of it on the way to the
-columns behind it, so lists read the index. Its records are in the chunks of a ``store``
-of its own. What the last three columns repeat of the manifest is null in a row of an
-earlier release until the next start.
+columns behind it, so lists read the index. Its records are in the chunks of a separate
+``store``. The last three columns repeat members of the manifest; in a row of an earlier
+release they are null until the next start.
 """
 
 SNAPSHOT_CONTENTS = sa.Table(

@@ -81,7 +81,7 @@ def test_all_changes_of_a_request_are_taken_back(counters: Collection) -> None:
         "revert",
         {"undo": {"request_id": name}},
     )
-    # An undo has a request id of its own, by which it can be undone.
+    # An undo has its own request id, by which it can be undone.
     redone = undone(client, request_id=change["request_id"])
     assert redone["undone"] == 3
     assert states(counters, made, changed, removed) == after

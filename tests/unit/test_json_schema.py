@@ -172,7 +172,7 @@ def test_a_name_that_is_not_accepted_is_named_itself() -> None:
 def test_what_another_member_demands_is_named_itself() -> None:
     schema = {"dependentRequired": {"card": ["address", "name"]}}
     assert errors(schema, {"card": 1, "name": 2}) == {
-        "/address": "is required where card is present"
+        "/address": "is required if card is present"
     }
 
 

@@ -56,11 +56,11 @@ _OF_ANY_COLLECTION: dict[str, Json] = {
     "Payload": {"schema": _ANY_DATA, "example": {}},
     "Revert": {"schema": schema("Revert"), "example": {"to_revision": 1}},
 }
-"""The bodies where no entity type is known."""
+"""The bodies if no entity type is known."""
 
 
 def request_body(operation: str) -> Json | None:
-    """Return the body of an operation that depends on no entity type, None where it has
+    """Return the body of an operation that depends on no entity type, None if it has
     none."""
     contents = operation_parts(operation).get("body")
     if contents is not None:

@@ -37,7 +37,8 @@ _PATH_PARAMETERS = {
     "/snapshots/{id}": {"id": "snapshot_id"},
     "/migrations/{id}": {"id": "migration_id"},
 }
-"""The parameter of the document for one in a path, where its name is another."""
+"""The parameters of the document for those in a path, by path, if their names
+differ."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class Fragment:
 
 
 def collection_fragment(entity_type: EntityType, base: str, prefix: str) -> Fragment:
-    """Return the paths of a collection and the components of its own. The names of its
+    """Return the paths of a collection and its own components. The names of its
     schemas begin with ``base``, its operation ids with ``prefix``."""
     example = example_data(entity_type)
     filters = filter_parameters(entity_type)
@@ -151,15 +152,15 @@ class _CollectionOperations:
                 yield parameter(name)
 
     def _filters_of(self, route: Route) -> Iterable[str]:
-        """Return the filters that an operation lists: all where records are listed,
-        equality of the members of data where they are deleted. Repeated for each
+        """Return the filters that an operation lists: all if records are listed,
+        equality of the members of data if they are deleted. Repeated for each
         operation, they would be most of the document."""
         if route.operation == "list":
             return self.filters
         return (name for name in self.filters if is_equality_of_data(name))
 
     def _response(self, name: str, command: Command | None) -> Json:
-        """Return a response: the collection's own where it has one."""
+        """Return a response: the collection's own if it has one."""
         if name == "CommandResult" and command is not None:
             return response(name, result_name(self.base, command.name))
         own = self.base if name in OF_A_COLLECTION else ""
@@ -196,7 +197,7 @@ class _CollectionOperations:
         )
 
     def _part(self) -> Data:
-        """Return one member of the example, one that need not be unique where there is
+        """Return one member of the example, one that need not be unique if there is
         a choice."""
         unique = {path for group in self.type.unique for path in group}
         members = sorted(

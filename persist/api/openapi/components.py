@@ -27,7 +27,7 @@ NULL: Json = {"type": "null"}
 ANY_OBJECT: Json = {"type": "object", "additionalProperties": True}
 
 LARGEST_INLINE = 300
-"""Characters of a schema's JSON text above which it becomes a component of its own, so
+"""Characters of a schema's JSON text above which it becomes a separate component, so
 that it is written once."""
 
 LONGEST_BRANCH_NAME = 40
@@ -107,8 +107,8 @@ class Components:
 
     def convert(self, source: object, prefix: str, root: str = "") -> Any:
         """Return a JSON Schema as it stands in the document. ``prefix`` begins the
-        names of the components it leads to, ``root`` is the name of its own, to which
-        it may refer. Where it has several, other parts refer to the first one."""
+        names of its components; ``root`` is the name of the schema itself, to which it
+        may refer. If it has several, other parts refer to the first one."""
         conversion = _Conversion(self, source, prefix)
         self._sources.append(source)
         first = self._names.get(id(source), root)
@@ -166,7 +166,7 @@ class _Conversion:
         return of_one_type(complete(converted))
 
     def placed(self, source: object, name: str) -> object:
-        """Return a schema as it stands inside another: as a reference where it is an
+        """Return a schema as it stands inside another: as a reference if it is an
         object, an enumeration, or large."""
         known = self._components.name_of(source)
         if known is None:

@@ -32,7 +32,7 @@ _DEPTH = 8
 """Levels below which values are null, so that recursion ends."""
 
 MAX_OPTIONAL_MEMBERS = 3
-"""Members that an example object has where none is required."""
+"""Members that an example object has if none is required."""
 
 MAX_ITEMS = 64
 MAX_CHARACTERS = 1_000
@@ -41,7 +41,7 @@ text; what needs more has no example."""
 
 
 def example_data(entity_type: EntityType) -> Data | None:
-    """Return data that the entity type accepts, None where none was found."""
+    """Return data that the entity type accepts, None if none was found."""
     schema = entity_type.schema
     candidates = (
         entity_type.example or None,
@@ -52,7 +52,7 @@ def example_data(entity_type: EntityType) -> Data | None:
 
 
 def example_payload(command: Command, part: Data) -> Data | None:
-    """Return a payload that the command accepts, None where none was found. ``part`` of
+    """Return a payload that the command accepts, None if none was found. ``part`` of
     the data is one for ``set``."""
     schema = command.payload_schema
     properties = schema.get("properties", {})
@@ -66,7 +66,7 @@ def example_payload(command: Command, part: Data) -> Data | None:
 
 
 def example_lines(entity_type: EntityType, data: Data) -> str | None:
-    """Return NDJSON that the collection can import, None where none was found.
+    """Return NDJSON that the collection can import, None if none was found.
 
     There are two lines, because Swagger UI writes a single one as JSON over several
     lines. Unique members differ from those of ``data``, which may be stored already.

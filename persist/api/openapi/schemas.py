@@ -29,7 +29,7 @@ _MEMBERS = ("Create", "Item", "MergePatch", "Page", "Partial", "Read", "Record")
 
 
 def base_name(entity_type: EntityType) -> str:
-    """Return the name with which a collection's schemas begin: its title where that is
+    """Return the name with which a collection's schemas begin: its title if that is
     the singular of its name (``OpsTicket``), or else its name (``OpsTickets``)."""
     name = entity_type.name
     title = entity_type.schema.get("title")
@@ -145,7 +145,7 @@ class _CollectionSchemas:
         return read
 
     def _computed(self) -> dict[str, Json]:
-        """Return the schema of each computed member; null where its code fails."""
+        """Return the schema of each computed member; null if its code fails."""
         computed = self._type.computed
         if computed is None:
             return {}
@@ -165,7 +165,7 @@ class _CollectionSchemas:
         return isinstance(part, Mapping) and "default" in part
 
     def _members(self) -> dict[str, Json]:
-        """Return the schema of each top-level member; any value where another part of
+        """Return the schema of each top-level member; any value if another part of
         the schema declares it."""
         source = self._type.schema
         own = source.get("properties", {})

@@ -100,11 +100,11 @@ SHARED: Json = _filled(
 """Info, tags, components and operations that depend on no entity type."""
 
 OF_A_COLLECTION = ("Created", "Page", "Record")
-"""Responses that each collection has with a schema of its own."""
+"""Responses that each collection has, with its own schema."""
 
 
 def response(name: str, schema_name: str = "") -> Json:
-    """Return a response of ``shared.json``, with another schema where one is given."""
+    """Return a response of ``shared.json``, with another schema if one is given."""
     described = SHARED["responses"][name]
     made: Json = {
         "description": described["description"],
@@ -149,7 +149,7 @@ def query_names(*operations: str) -> frozenset[str]:
 
 def refuses_parameters(route: Route) -> bool:
     """Return whether a route refuses any parameter. A page, and what is open to all, is
-    also asked by programs that add parameters of their own."""
+    also asked by programs that add their own parameters."""
     if route.is_page or route.open_to_all or not route.documented:
         return False
     return not query_names(route.operation)

@@ -82,7 +82,7 @@ def complete(converted: Json) -> Json:
 
 def _object(converted: Json) -> Json:
     """Return the schema of an object with ``additionalProperties``. TypeScript has no
-    type for further members next to those that have types of their own, so their type
+    type for further members next to those that have their own types, so their type
     is left out."""
     others = converted.get("additionalProperties", True)
     if "properties" not in converted:
@@ -121,7 +121,7 @@ def of_one_type(converted: Json) -> Json:
 
 
 def _listed_types(converted: Json) -> list[str] | None:
-    """Return the types that a schema lists or that its constants have, None where it
+    """Return the types that a schema lists or that its constants have, None if it
     names at most one type."""
     types = converted.get("type")
     if "enum" in converted:

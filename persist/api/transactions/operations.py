@@ -50,7 +50,7 @@ _TEXT: Json = {"type": "string"}
 _OBJECT: Json = {"type": "object"}
 _REFERENCE: Json = _OBJECT | {
     "minProperties": 1,
-    # not as a property of its own: readers of the document would follow it
+    # not as a property named $ref: readers of the document would follow it
     "propertyNames": {"const": REFERENCE},
     "additionalProperties": _TEXT,
 }

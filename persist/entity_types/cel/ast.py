@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 
 class CompileError(Exception):
-    """What is wrong with an expression and, where known, at which character."""
+    """What is wrong with an expression and, if known, at which character."""
 
     def __init__(self, detail: str, position: int | None = None) -> None:
         self.detail = detail

@@ -67,7 +67,7 @@ class ChangeFilter:
         self._parts: dict[str, Program] = {}
 
     def __call__(self, change: Values, data: Any, previous: Any) -> bool:
-        """Return whether a change matches; data is None where there is none."""
+        """Return whether a change matches; data is None if there is none."""
         values: dict[str, Data | None] = {
             "change": dict(change),
             "data": data,
@@ -79,7 +79,7 @@ class ChangeFilter:
             return _is_joined(self._tree) and self._holds(self._tree, values)
 
     def _holds(self, node: Node, values: Mapping[str, Data | None]) -> bool:
-        """Return whether a condition is true where some of its parts may have no
+        """Return whether a condition is true if some of its parts may have no
         value."""
         match node:
             case Call(function="_&&_", arguments=parts):
@@ -112,7 +112,7 @@ def _compiled(text: str, schemas: Mapping[str, Schema | None]) -> Program:
 
 @bounded_cache(_FILTERS_BYTES, weight_of_texts, of_type)
 def compile_change_filter(entity_type: EntityType | None, text: str) -> ChangeFilter:
-    """Return the filter ``text``; data is checked where the type is given.
+    """Return the filter ``text``; data is checked if the type is given.
 
     Raises ``InvalidQuery``.
     """

@@ -42,7 +42,7 @@ from persist.entity_types.json_schema.fields import field_at
 _NO_JSON = re.compile("BYTES|TIMESTAMP|DURATION|TYPE|google")
 _LOOPS = ("all", "exists", "exists_one", "filter", "map", "matches")
 _MAX_SEARCH_SIZE = MAX_SIZE // 16
-"""Limit, in the same units, where text of the data is searched for text of the data:
+"""Limit, in the same units, if text of the data is searched for text of the data:
 the time grows with the product of both."""
 
 
@@ -80,7 +80,7 @@ class Program:
     """A compiled expression: a pure function of its roots.
 
     ``_with_doubles`` is the form for members of unknown type that have a fraction;
-    None where no member is of unknown type.
+    None if no member is of unknown type.
     """
 
     text: str
@@ -88,7 +88,7 @@ class Program:
     _form: Form
     _with_doubles: Form | None
     type_name: str
-    """CEL's name of the value's type, ``DYN`` where it is not known."""
+    """CEL's name of the value's type, ``DYN`` if it is not known."""
 
     def __call__(
         self,
@@ -216,7 +216,7 @@ def _form(
     """Return what CEL evaluates, and the name of its type."""
     members = _members(roots, named)
     numbers = _numbers(tree, roots)
-    # The library compiles text. It gets the author's own where nothing had to be
+    # The library compiles text. It gets the author's own if nothing had to be
     # changed, for its messages.
     text = given if numbers == written(tree) else numbers
     expression, type_name = compiled(text, roots, members)

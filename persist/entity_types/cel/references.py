@@ -129,7 +129,7 @@ def is_identifier(name: str) -> bool:
 def reference(node: Node) -> Reference | None:
     """Return the member that ``node`` names.
 
-    None where it is not an identifier followed by constant segments.
+    None if it is not an identifier followed by constant segments.
     """
     path: list[str] = []
     position = node.position
@@ -151,7 +151,7 @@ def reference(node: Node) -> Reference | None:
 
 
 def steps_to(node: Node) -> tuple[str, Steps] | None:
-    """Return the root and the steps of a value inside a record; None where ``node`` is
+    """Return the root and the steps of a value inside a record; None if ``node`` is
     no chain of names and indexes."""
     steps: list[str | None] = []
     while not isinstance(node, Identifier):

@@ -95,7 +95,7 @@ class Admitted:
 
 
 def check_schema(source: object) -> None:
-    """Raise ``InvalidSchema`` where ``source`` is not accepted. See ``admit``."""
+    """Raise ``InvalidSchema`` if ``source`` is not accepted. See ``admit``."""
     admit(source)
 
 

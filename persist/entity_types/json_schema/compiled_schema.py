@@ -56,7 +56,7 @@ def compile_schema(schema: object, error: type[Invalid] = InvalidData) -> Valida
     """Return a function that returns data with the schema's defaults filled in, or
     raises ``error`` with every violation, up to a hundred.
 
-    The data itself is not changed; where there is nothing to fill in, it is what is
+    The data itself is not changed; if there is nothing to fill in, it is what is
     returned. ``schema`` is one that ``admission`` accepted, or that of a class in code:
     there a pattern with look-around (pydantic's own for decimals) asserts nothing, for
     the class itself does. Raises ``InvalidSchema`` for references that lead nowhere.
@@ -140,7 +140,7 @@ class CompiledSchema:
 
     @property
     def write_decimals(self) -> WriteDecimals | None:
-        """What writes decimals as text; None where there are none."""
+        """What writes decimals as text; None if there are none."""
         return self.decimals.written_at if self.decimals else None
 
     def validator(self, error: type[Invalid]) -> Validate:
@@ -218,7 +218,7 @@ class CompiledSchema:
             return [Violation("", UNEXPLAINED)]
 
     def _evaluation(self, value: Data, budget: CostBudget) -> Evaluation | None:
-        """Return an evaluation where the engine might take too long for a value, or
+        """Return an evaluation if the engine might take too long for a value, or
         None."""
         parts = [(self._root, value)]
         if self.costs.is_within(value, parts, budget):

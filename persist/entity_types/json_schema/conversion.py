@@ -133,7 +133,7 @@ def _definition_named(reference: object) -> str:
 
 
 def dialect_named(schema: Mapping[str, object]) -> Dialect | None:
-    """Return the draft that ``$schema`` names; 2020-12 where it names none."""
+    """Return the draft that ``$schema`` names; 2020-12 if it names none."""
     if "$schema" not in schema:
         return DRAFT_2020
     named = schema["$schema"]
@@ -180,7 +180,7 @@ class _Conversion:
             self._close(*self._open.pop())
         if self._definitions:
             changed["$defs"] = self._definitions
-        # The author's own object where nothing had to be converted: its members keep
+        # The author's own object if nothing had to be converted: its members keep
         # their order.
         if changed == self._source:
             changed = self._source
@@ -217,7 +217,7 @@ class _Conversion:
         return written
 
     def _is_ignored(self, located: Located, keyword: str) -> bool:
-        """Whether the schema's own draft ignores a keyword; warn where that may be a
+        """Whether the schema's own draft ignores a keyword; warn if that may be a
         surprise."""
         reviewed = review(located, keyword)
         if reviewed.warning is not None:

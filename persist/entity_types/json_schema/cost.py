@@ -2,7 +2,7 @@
 
 Most values are so small that the schema's size says enough. For others every visit is
 counted as the engine makes them: it looks at a schema's cheap assertions first and at
-nothing else where one fails, and it remembers what a recursive reference says of a
+nothing else if one fails, and it remembers what a recursive reference says of a
 value.
 """
 
@@ -35,7 +35,7 @@ class CostModel:
     """The costs of a graph's nodes.
 
     ``rate`` is the number of visits that one character of a value's JSON text may take
-    at most, ``tiny_rate`` where some of its numbers have a negative exponent.
+    at most, ``tiny_rate`` if some of its numbers have a negative exponent.
     """
 
     def __init__(self, graph: Graph) -> None:
@@ -96,12 +96,12 @@ class CostModel:
         budget: CostBudget,
     ) -> bool:
         """Return whether the engine's work on ``parts`` of a value is within the
-        budget, and pay for it where it had to be counted."""
+        budget, and pay for it if it had to be counted."""
         # Nearly all values are so small that counting would take longer than
         # validating.
         if self.is_low(value):
             return True
-        # A budget of its own: where it does not suffice nothing was spent, and the
+        # Its own budget: if it does not suffice nothing was spent, and the
         # slower evaluation may still do.
         counted = CostBudget(budget.left)
         try:
@@ -235,7 +235,7 @@ class _Count:
 
 def passes(node: Node) -> int:
     """Return how often the engine validates the subschemas that apply in place: more
-    often where it looks for unevaluated members."""
+    often if it looks for unevaluated members."""
     if "unevaluatedProperties" in node.one or "unevaluatedItems" in node.one:
         return 3
     return 1

@@ -18,7 +18,7 @@ BRANCHES = ("anyOf", "oneOf")
 class Decimals:
     """The members below a node that are text of the format ``decimal``.
 
-    A JSON number there is written as text. Where a schema takes numbers as well, it
+    A JSON number there is written as text. If a schema takes numbers as well, it
     stays a number.
     """
 
@@ -33,7 +33,7 @@ class Decimals:
         return self._root in self._leading
 
     def written(self, value: object, budget: CostBudget) -> Any:
-        """Return a value with decimals as text: itself where there is no number to
+        """Return a value with decimals as text: itself if there is no number to
         write, otherwise a copy. Raises ``BudgetExceeded``."""
         return self._below(self._root, value, budget)
 
@@ -95,7 +95,7 @@ class Decimals:
         for step, below, member in members_of(node, value):
             new = self._below(below, member, budget)
             if new is not member:
-                # The caller's value is not changed, and copied only where a member
+                # The caller's value is not changed, and copied only if a member
                 # differs.
                 written = value.copy() if written is value else written
                 written[step] = new
@@ -144,7 +144,7 @@ def _is_decimal(node: Node) -> bool:
 
 
 def _types(node: Node) -> frozenset[str]:
-    """Return the types that a node declares; none where it declares none."""
+    """Return the types that a node declares; none if it declares none."""
     declared = node.assertions.get("type", ())
     if isinstance(declared, str):
         return frozenset([declared])

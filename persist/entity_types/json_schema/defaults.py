@@ -53,7 +53,7 @@ class Defaults:
         return self._root in self._filling
 
     def fill(self, value: object, budget: CostBudget) -> Any:
-        """Return ``value`` with its defaults: itself where none is missing, otherwise a
+        """Return ``value`` with its defaults: itself if none is missing, otherwise a
         copy as deep as needed. Raises ``BudgetExceeded``."""
         return self.fill_below(self._root, value, budget)
 
@@ -172,7 +172,7 @@ def _onward(node: Node) -> list[Node]:
 
 
 def _fresh(default: Default, budget: CostBudget) -> object:
-    """Return a value of its own for each place that a default is filled into."""
+    """Return a new value, so that each place has its own copy of a default."""
     budget.filled_characters += len(default.text)
     if budget.filled_characters > MAX_FILLED_CHARACTERS:
         raise BudgetExceeded(

@@ -1,7 +1,7 @@
 r"""Engine: jsonschema-rs as it is configured here, and what its patterns may cost.
 
 It validates a small document in a third of a microsecond. It holds the interpreter's
-lock while it runs and has no budget of its own, so ``cost`` bounds what it is asked.
+lock while it runs and has no budget, so ``cost`` bounds the validations that it runs.
 
 A pattern is matched in linear time; one that needs backtracking is refused. Linear is
 not always short: ``[a-m][a-z]{1000}\d`` takes 20 s over 1 MiB. So a pattern has a

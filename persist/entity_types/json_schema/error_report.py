@@ -63,7 +63,7 @@ def explain(
     those that were found before the budget was spent.
 
     With ``suggest`` the nearest known name is named with an unknown one. Raises
-    ``BudgetExceeded`` where no fault was found.
+    ``BudgetExceeded`` if no fault was found.
     """
     search = _Search(evaluation, suggest=suggest)
     with search.limited():
@@ -111,8 +111,8 @@ def _pointer(path: Path) -> str:
 
 
 class _Search:
-    """The faults of one value; each schema and member is looked at once. A branch is a
-    search of its own."""
+    """The faults of one value; each schema and member is looked at once. A branch has a
+    separate search."""
 
     def __init__(
         self,
@@ -131,7 +131,7 @@ class _Search:
 
     @contextmanager
     def limited(self) -> Iterator[None]:
-        """End the search at its limits; raise where no fault was found by then."""
+        """End the search at its limits; raise if no fault was found by then."""
         try:
             yield
         except (_ReportFull, BudgetExceeded, RecursionError):
@@ -357,7 +357,7 @@ def _missing(schema: Any, value: dict[str, object]) -> dict[str, str]:
     needs = [(name, "is required") for name in schema.get("required", ())]
     for name, others in schema.get("dependentRequired", {}).items():
         if name in value:
-            detail = f"is required where {name[:100]} is present"
+            detail = f"is required if {name[:100]} is present"
             needs.extend((other, detail) for other in others)
     return {name: detail for name, detail in reversed(needs) if name not in value}
 

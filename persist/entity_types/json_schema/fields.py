@@ -28,19 +28,19 @@ def fields_of(schema: Schema) -> Mapping[str, Field]:
 
 
 def field_at(schema: Schema, path: Path) -> Field | None:
-    """Return the member at ``path``; None where nothing can be there."""
+    """Return the member at ``path``; None if nothing can be there."""
     members = members_of(schema)
     return members.at(path)
 
 
 def field_below(schema: Schema, steps: Steps) -> Field | None:
-    """Return what names and indexes lead to; None where nothing describes it."""
+    """Return what names and indexes lead to; None if nothing describes it."""
     members = members_of(schema)
     return members.below(steps)
 
 
 def names_below(schema: Schema, steps: Steps) -> list[str] | None:
-    """Return the members of a closed object that names and indexes lead to; None where
+    """Return the members of a closed object that names and indexes lead to; None if
     it may have others."""
     members = members_of(schema)
     return members.names_below(steps)

@@ -76,7 +76,7 @@ def to_assertions(pattern: str) -> Json:
     """Return the keywords that assert of a text that a pattern matches it.
 
     Look-ahead at the start of an anchored pattern, ``^(?!a)(?=b)c``, is asserted by
-    patterns of its own.
+    separate patterns.
     """
     ahead, rest = split_look_ahead(pattern)
     if not ahead:

@@ -1,6 +1,6 @@
 """References: where each reference of a schema leads, whatever form it has.
 
-A schema may hold schemas with addresses of their own (``$id``), as bundlers write them.
+A schema may hold schemas with their own addresses (``$id``), as bundlers write them.
 References are followed within the document and nowhere else: nothing here could fetch
 anything. Source: JSON Schema Core 2020-12, sections 8.2 and 9.
 """

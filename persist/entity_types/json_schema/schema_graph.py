@@ -1,8 +1,8 @@
 """Schema graph: every schema of a document as a node that knows its subschemas.
 
 The document is in draft 2020-12 and every reference in it is a JSON Pointer
-(``conversion``). What is computed for nodes (costs, defaults, validators) stands in
-tables of their own, never on them.
+(``conversion``). Values that are computed for nodes (costs, defaults, validators) are
+kept in separate tables, never on the nodes.
 """
 
 import json
@@ -44,7 +44,7 @@ class Node:
     ``one``, ``several`` and ``named`` hold the subschemas of keywords whose value is a
     schema, an array of schemas or an object of schemas; a ``$ref`` is among ``one``.
     ``location`` is a JSON Pointer into the document. ``denial`` says of a value why it
-    is not valid where the schema is ``false``.
+    is not valid if the schema is ``false``.
     """
 
     schema: Any
@@ -56,7 +56,7 @@ class Node:
 
     @cached_property
     def assertions(self) -> Mapping[str, Any]:
-        """The keywords of the schema; none where it is a boolean."""
+        """The keywords of the schema; none if it is a boolean."""
         return self.schema if isinstance(self.schema, dict) else {}
 
     @cached_property

@@ -18,7 +18,7 @@ class Credentials(NamedTuple):
 
 
 class CredentialReader:
-    """Reads the credentials on a connection of its own."""
+    """Reads the credentials on its own connection."""
 
     def __init__(self, dialect: Dialect) -> None:
         self._dialect = dialect

@@ -25,7 +25,7 @@ ALL_KEYS = Statement(_BY_AGE)
 
 
 ORDINAL_MARK = "#"
-"""Separates a name from its ordinal where an earlier key of the name was revoked."""
+"""Separates a name from its ordinal if an earlier key of the name was revoked."""
 
 
 class KeyExists(Exception):
@@ -113,7 +113,7 @@ class Keys:
         return self._names(WORKSPACES, sa.true())
 
     def _names(self, table: sa.Table, condition: Any) -> set[str]:
-        """Return the names in a table; none where there is no such table."""
+        """Return the names in a table; none if there is no such table."""
         if not self._has_table(table):
             return set()
         select = sa.select(table.c.name)

@@ -113,7 +113,7 @@ class Dialect(Protocol):
 
     session_exclusive: tuple[str, str]
     """Keeps others from writing also after such a transaction, and lets them write
-    again. Empty where what a transaction sees of the tables is as old as their rows."""
+    again. Empty if what a transaction sees of the tables is as old as their rows."""
 
     begin_unshared: str
     """Begins a transaction that writes tables which nobody else uses."""
@@ -415,7 +415,7 @@ def dialect_of(url: str) -> Dialect:
     """Return the dialect of a database URL.
 
     Raises ``ValueError`` for an unknown scheme, for a URL that cannot be read, and for
-    SQLite without a file: there each connection would see a database of its own. The
+    SQLite without a file: there each connection would see its own database. The
     error quotes nothing of the URL but its scheme. Raises ``ModuleNotFoundError`` if
     the driver is not installed.
     """

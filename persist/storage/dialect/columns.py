@@ -27,7 +27,7 @@ COLUMN_TYPES: dict[FieldType, sa.types.TypeEngine[Any]] = {
     FieldType.BOOLEAN: BOOLEAN,
     **dict.fromkeys(TEXT_TYPES, TEXT),
 }
-"""The types of fields that have a column of their own; all others are documents."""
+"""The types of fields that have their own column; all others are documents."""
 
 UNLISTED_KEYWORDS = frozenset(
     (

@@ -398,7 +398,7 @@ class PostgreSQL(PostgreSQLSql):
 
     def back_up(self, file: FilePath) -> int:
         raise BackupFailed(
-            "PostgreSQL has tools of its own: pg_dump --format custom --file FILE URL"
+            "PostgreSQL has its own tools: pg_dump --format custom --file FILE URL"
         )
 
     # Errors
@@ -472,7 +472,7 @@ def _address_of(url: str) -> str:
     libpq quotes parts of a URL that it cannot read, and they may be a password.
     Raises ``ValueError`` instead, which quotes nothing.
     """
-    # libpq guesses where a URL is not well-formed, and may take a part of the password
+    # If a URL is not well-formed, libpq guesses, and may take a part of the password
     # for the host.
     found = URL.fullmatch(url)
     if found is None or not _is_readable(url):

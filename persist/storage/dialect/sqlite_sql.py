@@ -227,7 +227,7 @@ class SqliteSql(SqlCompiler):
         text: SqlExpression,
         part: SqlExpression,
     ) -> SqlCondition:
-        # Where the text is shorter, the start is negative, which substr counts from the
+        # If the text is shorter, the start is negative, which substr counts from the
         # end: hence the comparison of lengths.
         surplus = sa.func.length(text) - sa.func.length(part)
         ending = sa.func.substr(text, surplus + 1)

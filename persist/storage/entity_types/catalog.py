@@ -166,7 +166,7 @@ class Catalog:
         self._offered[source.name] = _Compiled(source, entity_type)
 
     def layout_of(self, source: StoredDefinition) -> Layout:
-        """Return the layout of a definition, the one known where it is."""
+        """Return the layout of a definition: the known one if there is one."""
         known = self._known
         # Types that are the same stay the same object: writes are compared with them by
         # identity.
@@ -211,7 +211,7 @@ def registered_layout(
 ) -> Layout:
     """Return the layout of a stored definition.
 
-    ``schemas`` are its compiled schemas where they are at hand.
+    ``schemas`` are its compiled schemas if they are at hand.
     """
     entity_type = from_schema(
         source.name, source.schema_version, source.definition, source.steps, schemas

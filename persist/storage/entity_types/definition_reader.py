@@ -10,7 +10,7 @@ from persist.storage.writes.batch_worker import Job
 
 
 class DefinitionReader:
-    """Brings the catalog up to date, on a connection of its own."""
+    """Brings the catalog up to date, on its own connection."""
 
     def __init__(self, dialect: Dialect, catalog: Catalog) -> None:
         self._dialect = dialect
@@ -18,7 +18,7 @@ class DefinitionReader:
         self._connection = KeptConnection(dialect.connect)
 
     def work(self, jobs: list[Job[None]]) -> None:
-        """Load the definitions once for all jobs where they changed; each job's result
+        """Load the definitions once for all jobs if they changed; each job's result
         is whether they did."""
         known = self._catalog.epoch
         try:

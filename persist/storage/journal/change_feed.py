@@ -58,7 +58,7 @@ class Condition(Protocol):
     def __call__(
         self, change: Mapping[str, object], data: object, previous: object
     ) -> bool:
-        """Return whether a change matches; data is None where there is none."""
+        """Return whether a change matches; data is None if there is none."""
 
 
 class WantedChanges(Protocol):
@@ -177,7 +177,7 @@ def read_slice_before(
     """Return the ``limit`` changes before a ``seq``, the newest first; None is behind
     the last change.
 
-    Raises ``ChangesGone`` where the changes before it were trimmed.
+    Raises ``ChangesGone`` if the changes before it were trimmed.
     """
     first, head = session.rows(JOURNAL_ENDS)[0]
     before = head + 1 if before is None else min(before, head + 1)

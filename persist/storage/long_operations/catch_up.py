@@ -75,7 +75,7 @@ class CatchUp:
         changed meanwhile.
 
         With ``one_moment`` all that it reads is of one moment. Raises ``Unavailable``
-        where the database cannot be read.
+        if the database cannot be read.
         """
         dialect = self._staging.dialect
         with (

@@ -1,9 +1,9 @@
 """Staging: rows and changes of a long operation are made ready while others write.
 
-They wait in temporary tables of a connection of their own. The transaction that stores
-them runs on that connection and copies whole tables, so that it is short. Temporary
-tables end with their connection: a killed process leaves nothing of them. Rows may also
-go into a table that nobody else uses yet (``table_building``), which is not copied.
+They wait in temporary tables of a separate connection. The transaction that stores them
+runs on that connection and copies whole tables, so that it is short. Temporary tables
+end with their connection: a killed process leaves nothing of them. Rows may also go
+into a table that nobody else uses yet (``next_tables``), which is not copied.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

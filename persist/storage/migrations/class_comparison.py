@@ -299,7 +299,7 @@ def class_changes(
 ) -> ClassChanges | None:
     """Return what changed in a class since the schema version of its table.
 
-    None where the database does not know the class.
+    None if the database does not know the class.
     """
     version = stored_version(connection, entity_type.name)
     if version is None:

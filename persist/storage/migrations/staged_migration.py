@@ -93,7 +93,7 @@ class StagedMigration:
         self._stage_all(reader)
 
     def _stage_all(self, reader: Session[Dialect]) -> None:
-        # Created even where no record is stored, so that it is there for those that
+        # Created even if no record is stored, so that it is there for those that
         # come meanwhile.
         self._staging.rows(self._new)
         records = records_of(self._old, reader)

@@ -62,7 +62,7 @@ def step_statements(dialect: Dialect, table: str, step: MigrationStep) -> list[s
         placeholder = "{" + name + "}"
         statements = [statement.replace(placeholder, value) for statement in statements]
     for statement in statements:
-        # Text in quotes may have braces of its own.
+        # Text in quotes may contain braces.
         unknown = PLACEHOLDER.search(QUOTED.sub("", statement))
         if unknown is not None:
             known = ", ".join("{" + name + "}" for name in values)
@@ -161,7 +161,7 @@ class TableStep:
 
     @contextmanager
     def all_staged(self) -> Iterator[None]:
-        """Store the rest in the next table before the transaction of ``store``, where
+        """Store the rest in the next table before the transaction of ``store``, if
         one that reads may find a renamed table but not see the rows stored since it
         began. Others do not write during the block.
         """

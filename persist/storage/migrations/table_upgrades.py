@@ -83,7 +83,7 @@ def _add_indexes(connection: sa.Connection, table: sa.Table, present: set[str]) 
 def summarize_snapshots(dialect: Dialect) -> None:
     """Repeat in columns what the manifests of an earlier release's snapshots say.
 
-    Each has a transaction of its own, for which other writers wait.
+    Each has its own transaction, for which other writers wait.
     """
     with closing(dialect.connect()) as connection:
         session = Session(dialect, connection.cursor())

@@ -136,7 +136,7 @@ def layout_between(
     """
     members = {
         column.name: member
-        # The old one counts where both have a column.
+        # The old one counts if both have a column.
         for layout in (layout_of(entity_type, dialect), old)
         for member, column in layout.columns.items()
     }

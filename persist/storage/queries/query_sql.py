@@ -33,7 +33,7 @@ def _after(
     """Return the condition of records after a position.
 
     Its sort values are bound as ``a0``, ``a1`` and so on. It is one row comparison
-    where no key can be null and all have one direction: an index serves that.
+    if no key can be null and all have one direction: an index serves that.
     Otherwise it is, for each key, that the ones before are equal and this one is after.
     """
     keys = [source.key(key.field) for key in sort]

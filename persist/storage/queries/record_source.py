@@ -47,7 +47,7 @@ class RecordSource:
     def fits(self, field: Field) -> SqlCondition | None:
         """Return the test that a member is null or of its declared type.
 
-        None where every stored value is.
+        None if every stored value is.
         """
         return None
 
@@ -56,7 +56,7 @@ class RecordSource:
         field: Field,
         compared_as: FieldType | None = None,
     ) -> SqlExpression:
-        """Return the SQL of a member, as ``compared_as`` where its type is open."""
+        """Return the SQL of a member, as ``compared_as`` if its type is open."""
         document, path = self._location(field)
         if document is None:
             return self._column(field)
@@ -113,7 +113,7 @@ class RecordSource:
     ) -> SqlCondition | None:
         """Return the test that a member of several types has one of them.
 
-        None where only one is possible.
+        None if only one is possible.
         """
         document, path = self._location(field)
         is_single = field.certain and field.type is not FieldType.ANY
@@ -233,7 +233,7 @@ class RecordSource:
     def _location(self, field: Field) -> tuple[SqlExpression | None, Path]:
         """Return the document that a member lies in and its path there.
 
-        The document is None if the member has a column of its own.
+        The document is None if the member has its own column.
         """
         if field.envelope:
             return None, ()

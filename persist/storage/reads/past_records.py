@@ -113,7 +113,7 @@ def past_records(present: RecordSource) -> PastRecords:
     # Joined, because PostgreSQL expects few rows of an IN and looks each of them up.
     joined = CHANGE.join(last, change.seq == last.c.seq)
     at_once = sa.select().select_from(joined).where(sa.not_(is_deletion))
-    # SQLite takes another index where this one could be used for the collection.
+    # SQLite would otherwise choose the index of the collection.
     erased = sa.select().where(
         change.collection.concat(constant("")) == name,
         change.seq <= AS_OF,

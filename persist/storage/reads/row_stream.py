@@ -1,4 +1,4 @@
-"""Row stream: the rows of one query in batches, on a connection of its own."""
+"""Row stream: the rows of one query in batches, on its own connection."""
 
 import asyncio
 import logging

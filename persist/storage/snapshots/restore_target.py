@@ -227,7 +227,7 @@ def _check_agreement(
 ) -> None:
     """Raise ``MigrationFailed`` if a version number means another schema here.
 
-    Data of an older version may still come with a plan of its own (``planned``).
+    Data of an older version may still come with its own plan (``planned``).
     """
     here = {version.schema_version: version for version in stored}
     for version in taken:

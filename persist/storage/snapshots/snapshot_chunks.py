@@ -101,7 +101,7 @@ SWEEP = [
 
 
 class ReadTransaction:
-    """A block that reads one moment on a connection of its own.
+    """A block that reads one moment on its own connection.
 
     Raises ``Unavailable``.
     """

@@ -46,7 +46,7 @@ The journal's ``seq`` orders them: a clock may go back, and ids go by the clock.
 @dataclass(frozen=True, slots=True)
 class SnapshotQuery:
     """Which snapshots are wanted: those with a ``collection``, and those with anything
-    of a ``workspace``, where they are named. The caller administers all of each."""
+    of a ``workspace``, if they are named. The caller administers all of each."""
 
     access: Access
     collection: str | None = None
@@ -60,7 +60,7 @@ def snapshot_page(
     query: SnapshotQuery,
 ) -> tuple[list[str], str | None]:
     """Return manifests as JSON texts, the newest first, and the id of the last one
-    where more follow.
+    if more follow.
 
     They have as many characters as a page, but for a single one.
     """

@@ -364,7 +364,7 @@ class Snapshots:
     def contents(self, snapshot_id: str) -> list[tuple[str, str]]:
         """Return the collections of a snapshot, each with its workspace.
 
-        Returns none where there is no such snapshot.
+        Returns none if there is no such snapshot.
         """
         if not is_canonical(snapshot_id):
             return []

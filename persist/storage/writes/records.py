@@ -31,7 +31,7 @@ Key = tuple[str, str]
 """Workspace and id."""
 
 States = dict[Key, Record | None]
-"""Records by key; None where there is none."""
+"""Records by key; None if there is none."""
 
 Item = TypeVar("Item")
 

@@ -31,7 +31,7 @@ from persist.storage.writes.records import TableRecords
 from persist.storage.writes.savepoint import savepoint
 
 RunInTransaction = Callable[[Callable[[Session[Dialect]], Any]], Any]
-"""Runs a function in a write transaction of its own and waits for it."""
+"""Runs a function in its own write transaction and waits for it."""
 
 
 @Statement
@@ -211,7 +211,7 @@ class UnitOfWork:
         self.journal.close()
 
     def refused_record(self) -> RecordKey | None:
-        """Return the record whose unique value was taken, where records exchanged
+        """Return the record whose unique value was taken, if records exchanged
         theirs."""
         for collection, records in self._records.items():
             if records.refused is not None:

@@ -1,4 +1,4 @@
-"""The service under test: `persist serve` on a database of its own."""
+"""The service under test: `persist serve` on its own database."""
 
 import re
 import subprocess
