@@ -136,7 +136,7 @@ def create_app(
     )
     metrics = Metrics(limiter, database)
     stopping = asyncio.Event()
-    # What the server reads of the application (persist.server).
+    # The state that the server reads (persist.server).
     state = {
         "stopping": stopping,
         "connections": limiter.connections,
@@ -314,8 +314,8 @@ def _limits(settings: Settings) -> Limits:
 
 
 async def _close(database: Database, seconds: float) -> None:
-    """Store what waits, and close the database; end the process if that takes longer
-    than ``seconds``."""
+    """Store the waiting writes, and close the database; end the process if that takes
+    longer than ``seconds``."""
     try:
         await asyncio.wait_for(asyncio.to_thread(database.close), seconds)
     except TimeoutError:

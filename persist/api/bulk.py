@@ -1,4 +1,4 @@
-"""Import and export: many records as NDJSON, one a line."""
+"""Import and export: many records as NDJSON, one per line."""
 
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing, closing
@@ -241,8 +241,8 @@ def _on_line(number: int, error: PersistError) -> list[Violation]:
 async def export(
     database: Database, layout: Layout, workspace: str, request: Request
 ) -> StreamedResponse:
-    """Return every record that matches, one a line, from one moment. Faults are raised
-    before the response begins."""
+    """Return every record that matches, one per line, from one moment. Faults are
+    raised before the response begins."""
     entity_type = layout.type
     asked = await parse_query(
         request.query,

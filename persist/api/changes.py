@@ -131,7 +131,8 @@ class ChangeQuery(NamedTuple):
 
 
 class ChangeRoutes:
-    """The handler of the change feed. ``stopping`` ends what waits there."""
+    """The handler of the change feed. ``stopping`` ends the requests that wait
+    there."""
 
     def __init__(self, database: Database, stopping: asyncio.Event) -> None:
         self._database = database
@@ -281,7 +282,8 @@ async def _poll(
 
 class EventStream(HttpResponse):
     """Changes as server-sent events. The id of each is its ``seq``. A heartbeat has an
-    id too, so that a client that connects again passes over what it may not see."""
+    id too, so that a client that connects again skips the changes that it may not
+    see."""
 
     media_type = EVENTS
 
@@ -337,7 +339,7 @@ class EventStream(HttpResponse):
                     return
 
     async def _send(self, send: Send) -> None:
-        """Send what was found, of which only the text is kept meanwhile."""
+        """Send the changes that were found; meanwhile only their text is kept."""
         found = self._found
         if of_changes(found.rows) > BRIEF_CHARACTERS:
             await self._request.turn()

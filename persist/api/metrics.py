@@ -2,8 +2,8 @@
 
 Each process counts its own requests and commits. If a service has several processes,
 ``PROMETHEUS_MULTIPROC_DIR`` names the folder in which prometheus_client keeps the
-counts of all of them, and any process answers with their sums. What a process is busy
-with has its process id as the label ``worker``.
+counts of all of them, and any process answers with their sums. Metrics of the work in
+progress have the process id as the label ``worker``.
 """
 
 import asyncio
@@ -97,8 +97,8 @@ RouteKey = tuple[str, str, int]
 
 
 class Counted(Protocol):
-    """What is counted of a request. ``seconds`` is the time until its response
-    began."""
+    """The parts of a request that are counted. ``seconds`` is the time until its
+    response began."""
 
     method: str
     route: str
@@ -174,7 +174,7 @@ class Metrics:
         }
         self._limits = Gauge(
             "persist_limit",
-            "The most that a process takes on of what the metric of that name shows.",
+            "The limit of one process for the metric of that name.",
             ("worker", "name"),
             registry=registry,
             multiprocess_mode="livesum",

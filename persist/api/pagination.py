@@ -13,7 +13,7 @@ from persist.domain.identifiers import is_canonical
 from persist.domain.record import dumps
 
 MAX_CURSOR_CHARACTERS = 16_384
-"""Characters of a cursor: half of what the target of a request may have."""
+"""Characters of a cursor: half of the limit for the target of a request."""
 
 
 def page_response(

@@ -65,8 +65,8 @@ async def take(
     selection: Selection,
     form: Body = TAKE_BODY,
 ) -> Response:
-    """Take a snapshot of what is selected and return its manifest. ``form`` is the form
-    of the body."""
+    """Take a snapshot of the selected collections and return its manifest. ``form`` is
+    the form of the body."""
     dry_run = dry_run_of(request.query)
     body = await request.body()
     prepared: list[Prepared] = []

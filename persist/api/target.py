@@ -1,4 +1,4 @@
-"""Target: what a request below a collection is about."""
+"""Target: the collection, record and command that a request addresses."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ from persist.storage.writes.unit_of_work import RecordKey, UnitOfWork
 
 @dataclass(slots=True)
 class Target:
-    """What a request is about: a collection in a workspace, ``""`` the default one; the
+    """The target of a request: a collection in a workspace, ``""`` the default one; the
     id of a record and the name of a command if the path has them."""
 
     layout: Layout

@@ -80,7 +80,7 @@ def _prepare_tables(settings: Settings, types: "list[EntityType]") -> None:
             auto_migrate=settings.auto_migrate,
             on_progress=on_progress,
         )
-    # What one process need not fear is left to `persist check`.
+    # Warnings that do not concern the number of processes are left to `persist check`.
     harmless = database.safety_warnings(1)
     for warning in database.safety_warnings(settings.workers):
         if warning not in harmless:
@@ -138,7 +138,7 @@ def _supervise(settings: Settings, bound: socket.socket) -> bool:
         except typer.Exit as refused:
             sys.exit(refused.exit_code)
 
-    # This process does not import what the deployment has (``Supervisor``).
+    # This process does not import the deployment (``Supervisor``).
     status = server.run_in_process(prepare)
     if status:
         raise typer.Exit(status)

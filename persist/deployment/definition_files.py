@@ -97,7 +97,7 @@ def read_folder(
 
 
 def _absence(folder: Path) -> str:
-    what = "it is no folder" if folder.exists() else "there is no such folder"
+    what = "it is not a folder" if folder.exists() else "there is no such folder"
     return f"{what}; create it or correct PERSIST_SCHEMAS"
 
 

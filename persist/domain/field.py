@@ -91,7 +91,7 @@ DELETION: Mapping[str, Field] = {
         ("deleted_by",), FieldType.STRING, nullable=True, envelope=True, normalized=True
     ),
 }
-"""What the envelope of a deleted record has in addition."""
+"""The additional members of a deleted record's envelope."""
 
 
 ANYTHING = Field((), FieldType.ANY, nullable=True, declared=False)

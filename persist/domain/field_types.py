@@ -88,9 +88,9 @@ _STORED_TIME = re.compile(
 class ValueType:
     """How the values of a type are compared.
 
-    ``form`` returns what is compared of a JSON value, or None if the value is of
-    another type. ``check`` raises ``ValueError`` for text that has a form but is no
-    value of the type, such as 2026-02-30. ``description`` completes "takes …" in
+    ``form`` returns the form in which a JSON value is compared, or None if the value is
+    of another type. ``check`` raises ``ValueError`` for text that has a form but is not
+    a value of the type, such as 2026-02-30. ``description`` follows "takes" in
     messages.
     """
 

@@ -70,8 +70,8 @@ class JsonPatch:
         """Return the patched data; ``data`` is changed. Raises ``InvalidPatch`` naming
         the operation, and ``PatchTestFailed``."""
         document: Any = data
-        # Only a copy makes the document larger than what was sent: ten copies of itself
-        # make it a thousand times as large.
+        # Only copies make the document larger than the data and the patch: ten copies
+        # of itself make it a thousand times as large.
         size = len(dumps(data))
         time = CpuBudget(MAX_SECONDS)
         for index, operation in enumerate(self.operations):
@@ -140,7 +140,7 @@ def map_values(
     change: Callable[[Path, Any], Any],
 ) -> object:
     """Return a JSON Patch whose values are those that ``change`` returns for a path and
-    a value. What is not well formed stays as it is."""
+    a value. Operations that are not well formed stay as they are."""
     if not isinstance(operations, list):
         return operations
     return [_with_value(operation, change) for operation in operations]

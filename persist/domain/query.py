@@ -54,7 +54,7 @@ ARITHMETIC = (
     Function.DIVIDE,
     Function.REMAINDER,
 )
-"""Functions of two numbers; what has no value is compared as null is."""
+"""Functions of two numbers; a result without a value is compared like null."""
 
 EQUALITY = (Function.EQ, Function.NE, Function.IN)
 ORDERING = (Function.GT, Function.GTE, Function.LT, Function.LTE)

@@ -136,7 +136,7 @@ def _node(left: bytes, right: bytes) -> bytes:
 def inclusion_path(leaves: Sequence[bytes], index: int) -> list[tuple[Side, bytes]]:
     """Return the hashes that lead from a leaf to the root, from the bottom up.
 
-    Each stands on the left or on the right of what was computed so far.
+    Each stands on the left or on the right of the hash that was computed so far.
     """
     return next(inclusion_paths(leaves, [index]))
 

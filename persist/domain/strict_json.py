@@ -126,9 +126,9 @@ def parse(
     """Return the value of a JSON text; doubles that are integers within 64 bits come as
     ``int``. A byte order mark before the text is ignored (RFC 8259, section 8.1).
 
-    Raises ``InvalidJson`` for what is not strict JSON (duplicate members, NaN, U+0000,
-    lone surrogates, more than 64 levels) and ``InvalidData`` for numbers that cannot be
-    stored. With ``any_number`` integers beyond 64 bits are let through: a bound in a
+    Raises ``InvalidJson`` for text that is not strict JSON (duplicate members, NaN,
+    U+0000, lone surrogates, more than 64 levels) and ``InvalidData`` for numbers that
+    cannot be stored. With ``any_number`` integers beyond 64 bits are let through: a bound in a
     schema is not data. ``write_decimals`` gets the value, in which each number has its
     digits (``WrittenNumber``).
     """

@@ -85,7 +85,8 @@ def models_of(model: type[BaseModel]) -> list[type[BaseModel]]:
 
 
 def _complete(model: type[BaseModel]) -> None:
-    """Build what waits for a type, or was put off. Raises ``Refused``."""
+    """Build the parts of a model that wait for a type or were deferred. Raises
+    ``Refused``."""
     try:
         model.model_rebuild()
     except (PydanticUndefinedAnnotation, PydanticUserError) as error:

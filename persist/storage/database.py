@@ -329,7 +329,7 @@ class Database:
             stream.end().add_done_callback(lambda _: end_turn())
 
     def close(self) -> None:
-        """Finish what waits and close all connections."""
+        """Finish the waiting jobs and close all connections."""
         self._snapshot_thread.shutdown()
         self._staged_writes.close()
         self._writes.close()

@@ -2,8 +2,8 @@
 
 CEL has no arithmetic and no comparison of an integer with a double. In
 ``data.price + 1`` the literal is written ``1.0``, and in ``data.count * data.price``
-the member is written ``double(data.count)``. So is a number below an index,
-``double(data.lines[0].price)``: some of them are stored as integers.
+the member is written ``double(data.count)``. A number below an index is written the
+same way, ``double(data.lines[0].price)``: some of them are stored as integers.
 """
 
 import json

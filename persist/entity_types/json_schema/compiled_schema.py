@@ -56,8 +56,8 @@ def compile_schema(schema: object, error: type[Invalid] = InvalidData) -> Valida
     """Return a function that returns data with the schema's defaults filled in, or
     raises ``error`` with every violation, up to a hundred.
 
-    The data itself is not changed; if there is nothing to fill in, it is what is
-    returned. ``schema`` is one that ``admission`` accepted, or that of a class in code:
+    The data itself is not changed; if there is nothing to fill in, it is returned
+    itself. ``schema`` is one that ``admission`` accepted, or that of a class in code:
     there a pattern with look-around (pydantic's own for decimals) asserts nothing, for
     the class itself does. Raises ``InvalidSchema`` for references that lead nowhere.
     """

@@ -24,7 +24,7 @@ def _canonical_json(text: str | None) -> str | None:
 
 
 def _member(text: str | None, name: str) -> str | None:
-    """Return a member of an object as JSON text; None of anything else."""
+    """Return a member of an object as JSON text; None for anything else."""
     if text is None or text[0] != "{":
         return None
     value = parse_data(text)

@@ -359,7 +359,7 @@ class JournalWriter:
         return erased
 
     def flush(self) -> None:
-        """Write what waits.
+        """Write the waiting changes.
 
         The counter is taken here, and every other writer waits for it until the commit:
         no record may be locked after this.

@@ -37,7 +37,7 @@ class Maintenance:
         self._run = run
 
     async def run(self) -> None:
-        """Do what is due, until cancelled."""
+        """Do the maintenance that is due, until cancelled."""
         await asyncio.gather(
             _repeat(self._checkpoint, CHECKPOINT_SECONDS),
             _repeat(self._sweep_answers, SWEEP_SECONDS),

@@ -160,7 +160,7 @@ class ChunkWriter:
             self._send()
 
     def close(self) -> str:
-        """Write what waits and return the SHA-256 of all lines."""
+        """Write the waiting lines and return the SHA-256 of all lines."""
         if self._lines:
             self._send()
         return self._digest.hexdigest()

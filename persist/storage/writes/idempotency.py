@@ -133,7 +133,7 @@ class Answers:
         self._waiting[actor, key] = fingerprint, answer
 
     def flush(self) -> None:
-        """Write what waits."""
+        """Write the waiting answers."""
         if not self._waiting:
             return
         rows = [

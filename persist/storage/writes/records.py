@@ -50,7 +50,8 @@ class _Rows:
 
 
 class TableRecords:
-    """``domain.stores.Records`` of one table: what was read and what waits."""
+    """``domain.stores.Records`` of one table: the records that were read, and those
+    that wait to be sent."""
 
     def __init__(self, layout: Layout, cursor: Cursor) -> None:
         self._layout = layout
@@ -142,7 +143,7 @@ class TableRecords:
         return cursor.fetchall()
 
     def flush(self) -> None:
-        """Send what waits: deletions, then updates, then new records.
+        """Send the waiting rows: deletions, then updates, then new records.
 
         In that order a unique value may move from one record to another. Raises
         ``WriteLost`` and the driver's errors.
@@ -191,7 +192,7 @@ class TableRecords:
             rows.updated.append((*changed, *key))
 
     def flush_exchanging(self) -> None:
-        """Send what waits so that records may exchange unique values.
+        """Send the waiting rows so that records may exchange unique values.
 
         Every changed record is deleted, then inserted again, in the order of the last
         changes. If a unique value is taken, ``refused`` is the record that needed it.

@@ -118,14 +118,14 @@ class UnitOfWork:
         self._layouts = {**self._layouts, name: layout}
 
     def lock(self, keys: Iterable[RecordKey]) -> int:
-        """Read and lock records that will be asked for, a statement a collection.
-        Return how many characters they have."""
+        """Read and lock the records that will be asked for, with one statement per
+        collection. Return how many characters they have."""
         wanted: dict[tuple[str, str], list[str]] = {}
         for key in keys:
             group = (key.collection, key.workspace)
             wanted.setdefault(group, []).append(key.id)
-        # Sorted: transactions that lock in one order wait for each other and never in a
-        # circle. So are the rows of one collection (``records``).
+        # Sorted, because transactions that lock in the same order never deadlock. The
+        # rows of one collection are sorted, too (``records``).
         characters = 0
         for (collection, workspace), ids in sorted(wanted.items()):
             # A type may have been deleted; the operation will find that out.
@@ -135,7 +135,7 @@ class UnitOfWork:
         return characters
 
     def flush(self) -> None:
-        """Send what waits, the journal last: its counter orders the commits."""
+        """Send all waiting rows, the journal last: its counter orders the commits."""
         self._send_records()
         self.answers.flush()
         self.journal.flush()
