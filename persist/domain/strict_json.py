@@ -128,9 +128,9 @@ def parse(
 
     Raises ``InvalidJson`` for text that is not strict JSON (duplicate members, NaN,
     U+0000, lone surrogates, more than 64 levels) and ``InvalidData`` for numbers that
-    cannot be stored. With ``any_number`` integers beyond 64 bits are let through: a bound in a
-    schema is not data. ``write_decimals`` gets the value, in which each number has its
-    digits (``WrittenNumber``).
+    cannot be stored. With ``any_number`` integers beyond 64 bits are let through: a
+    bound in a schema is not data. ``write_decimals`` gets the value, in which each
+    number has its digits (``WrittenNumber``).
     """
     decode = _decode_any_number if any_number else _decode
     if write_decimals is not None:
