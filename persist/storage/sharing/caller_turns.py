@@ -1,10 +1,10 @@
 """Turns: callers who wait for a limited resource get it one after the other."""
 
 import asyncio
-from collections import deque
 from collections.abc import Callable
 from functools import partial
 
+from persist.storage.sharing.fair_queue import FairQueue
 from persist.storage.sharing.shares import CALLER, Shares
 
 
@@ -16,7 +16,7 @@ class CallerTurns:
 
     def __init__(self, shares: Shares) -> None:
         self._shares = shares
-        self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
+        self._waiting = FairQueue[asyncio.Future[None]]()
 
     async def begin(self, seconds: float) -> Callable[[], None]:
         """Wait for a turn of the present caller, and return what ends it.
@@ -39,7 +39,7 @@ class CallerTurns:
             return
         loop = asyncio.get_running_loop()
         turn = loop.create_future()
-        self._waiting.setdefault(caller, deque()).append(turn)
+        self._waiting.add(caller, turn)
         try:
             await turn
         except asyncio.CancelledError:
@@ -48,32 +48,20 @@ class CallerTurns:
             if has_begun:
                 self.leave(caller)
             else:
-                self._forget(caller, turn)
+                self._waiting.remove(caller, turn)
             raise
 
     def leave(self, caller: str) -> None:
         """End a turn and let others have theirs."""
         self._shares.give_back(caller)
         # Several may begin: the released amount counts for the share of each caller.
-        for other in list(self._waiting):
+        for other in list(self._waiting.callers()):
             while other in self._waiting and self._shares.allows(other):
                 self._begin_turn(other)
 
     def _begin_turn(self, caller: str) -> None:
-        """Begin the turn that this caller has waited longest for, and move the caller
-        to the end of the queue."""
-        waiting = self._waiting.pop(caller)
-        turn = waiting.popleft()
-        if waiting:
-            self._waiting[caller] = waiting
+        """Begin the turn that this caller has waited longest for."""
+        turn = self._waiting.take(caller)
         if not turn.cancelled():
             self._shares.take(caller)
             turn.set_result(None)
-
-    def _forget(self, caller: str, turn: "asyncio.Future[None]") -> None:
-        waiting = self._waiting.get(caller)
-        if waiting is None or turn not in waiting:
-            return  # it was passed over already
-        waiting.remove(turn)
-        if not waiting:
-            del self._waiting[caller]

@@ -2,12 +2,12 @@
 
 import asyncio
 import threading
-from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from typing import Any, TypeVar
 
+from persist.storage.sharing.fair_queue import FairQueue
 from persist.storage.sharing.shares import CALLER, Shares
 
 Result = TypeVar("Result")
@@ -62,7 +62,7 @@ class SharedThreads:
     def __init__(self, name: str, threads: int) -> None:
         self._name = name
         self._shares = Shares(name, threads)
-        self._waiting: dict[str, deque[_Work]] = {}
+        self._waiting = FairQueue[_Work]()
         self._changed = threading.Condition()
         self._threads: list[threading.Thread] = []
         self._idle = 0
@@ -90,7 +90,7 @@ class SharedThreads:
 
     def _add(self, work: _Work) -> None:
         with self._changed:
-            self._waiting.setdefault(work.caller, deque()).append(work)
+            self._waiting.add(work.caller, work)
             if self._idle:
                 self._wake()
             elif len(self._threads) < self._shares.limit:
@@ -100,14 +100,9 @@ class SharedThreads:
                 thread.start()
 
     def _forget(self, work: _Work) -> None:
-        """Do not begin work that nobody waits for."""
+        """Do not begin work whose caller no longer waits."""
         with self._changed:
-            waiting = self._waiting.get(work.caller)
-            if waiting is None or work not in waiting:
-                return  # it has begun
-            waiting.remove(work)
-            if not waiting:
-                del self._waiting[work.caller]
+            self._waiting.remove(work.caller, work)
 
     def _wake(self) -> None:
         self._idle -= 1
@@ -131,7 +126,8 @@ class SharedThreads:
                     return None
                 self._idle += 1
                 self._changed.wait()
-            work = self._take(caller)
+            self._shares.take(caller)
+            work = self._waiting.take(caller)
             # Each thread wakes another one if there is more work: waking all of them
             # for one function would be useless.
             if self._idle and self._next_caller() is not None:
@@ -140,17 +136,7 @@ class SharedThreads:
 
     def _next_caller(self) -> str | None:
         """Return the first caller who waits and may have one more thread."""
-        for caller in self._waiting:
+        for caller in self._waiting.callers():
             if self._shares.allows(caller):
                 return caller
         return None
-
-    def _take(self, caller: str) -> _Work:
-        """Take the oldest work of a caller, and move the caller to the end of the
-        queue."""
-        self._shares.take(caller)
-        waiting = self._waiting.pop(caller)
-        work = waiting.popleft()
-        if waiting:
-            self._waiting[caller] = waiting
-        return work

@@ -6,7 +6,6 @@ Requests that wait share one statement or one transaction and its commit.
 import asyncio
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
@@ -15,6 +14,7 @@ from queue import Empty, SimpleQueue
 from typing import Any, Generic, TypeVar
 
 from persist.domain.errors import OutcomeUnknown, Unavailable
+from persist.storage.sharing.fair_queue import FairQueue
 from persist.storage.sharing.shares import SERVICE
 
 Task = TypeVar("Task")
@@ -74,50 +74,21 @@ class Job(Generic[Task]):
         self.error = None
 
 
-class _Waiting(Generic[Task]):
-    """Waiting jobs, taken from each caller in turn."""
-
-    def __init__(self) -> None:
-        self._of: dict[str, deque[Job[Task]]] = {}
-        self._count = 0
-
-    def __len__(self) -> int:
-        # Other threads ask for it, which may not iterate meanwhile.
-        return self._count
-
-    def add(self, job: Job[Task]) -> None:
-        """Add a job behind all others of its caller."""
-        self._of.setdefault(job.caller, deque()).append(job)
-        self._count += 1
-
-    def put_back(self, job: Job[Task]) -> None:
-        """Have a job come before all others."""
-        waiting = self._of.pop(job.caller, deque())
-        waiting.appendleft(job)
-        self._of = {job.caller: waiting, **self._of}
-        self._count += 1
-
-    def take(self, count: int) -> list[Job[Task]]:
-        """Return at most ``count`` jobs, one of each caller in turn."""
-        taken: list[Job[Task]] = []
-        while self._of and len(taken) < count:
-            caller = next(iter(self._of))
-            waiting = self._of.pop(caller)
-            # Nobody else waits for a turn.
-            turn = 1 if self._of else min(len(waiting), count - len(taken))
-            taken += [waiting.popleft() for _ in range(turn)]
-            if waiting:
-                self._of[caller] = waiting
-        self._count -= len(taken)
-        return taken
+def _taken(queue: FairQueue[Job[Task]], count: int) -> list[Job[Task]]:
+    """Take at most ``count`` jobs, one of each caller in turn."""
+    jobs: list[Job[Task]] = []
+    while queue and len(jobs) < count:
+        caller = next(queue.callers())
+        jobs.append(queue.take(caller))
+    return jobs
 
 
 class _Backlog(Generic[Task]):
     """The jobs that wait: those that share a batch, and separate ones."""
 
     def __init__(self) -> None:
-        self._grouped = _Waiting[Task]()
-        self._separate = _Waiting[Task]()
+        self._grouped = FairQueue[Job[Task]]()
+        self._separate = FairQueue[Job[Task]]()
         self._separate_is_next = False
         self._group_jobs = BATCH_JOBS
 
@@ -126,9 +97,9 @@ class _Backlog(Generic[Task]):
 
     def add(self, job: Job[Task]) -> None:
         """Add a job."""
-        self._queue_of(job).add(job)
+        self._queue_of(job).add(job.caller, job)
 
-    def _queue_of(self, job: Job[Task]) -> _Waiting[Task]:
+    def _queue_of(self, job: Job[Task]) -> FairQueue[Job[Task]]:
         return self._separate if job.separate else self._grouped
 
     def take(self) -> list[Job[Task]]:
@@ -137,9 +108,9 @@ class _Backlog(Generic[Task]):
         # long writes of one caller do not delay the small writes of all.
         if self._separate and (self._separate_is_next or not self._grouped):
             self._separate_is_next = False
-            return self._separate.take(1)
+            return _taken(self._separate, 1)
         self._separate_is_next = True
-        return self._grouped.take(self._group_jobs)
+        return _taken(self._grouped, self._group_jobs)
 
     def put_back(self, jobs: list[Job[Task]]) -> list[Job[Task]]:
         """Put back the postponed jobs of a batch, and return the others."""
@@ -153,7 +124,7 @@ class _Backlog(Generic[Task]):
         for job in reversed(jobs):
             if job.postponed:
                 job.postponed = False
-                self._queue_of(job).put_back(job)
+                self._queue_of(job).put_back(job.caller, job)
         return done
 
 
