@@ -30,6 +30,9 @@ HOST = re.compile(
 MAX_HOST_BYTES = 300
 """Bytes of a host with its port: names have up to 253."""
 
+MAX_ELEMENTS = 100
+"""Elements of ``Accept`` and ``Prefer`` that are read; browsers send about ten."""
+
 MAX_IDEMPOTENCY_KEY_CHARACTERS = 255
 IDEMPOTENCY_KEY = re.compile(rf"[\x21-\x7e]{{1,{MAX_IDEMPOTENCY_KEY_CHARACTERS}}}")
 WEIGHT = re.compile(r"[01](\.\d{0,3})?", re.ASCII)
@@ -94,8 +97,11 @@ def media_type_of(
 def accepts_before_json(accept: str, media_type: str) -> bool:
     """Return whether ``Accept`` names a media type and does not prefer JSON (RFC 9110,
     section 12.5.1)."""
+    accept = accept.lower()
+    if media_type not in accept:
+        return False
     weights: dict[str, float] = {}
-    for part in accept.lower().split(","):
+    for part in accept.split(",", MAX_ELEMENTS)[:MAX_ELEMENTS]:
         name, *parameters = (each.strip() for each in part.split(";"))
         given = next((each[2:] for each in parameters if each.startswith("q=")), "1")
         weights[name] = float(given) if WEIGHT.fullmatch(given) else 1.0
@@ -107,7 +113,7 @@ def preference(prefer: str, name: str) -> str | None:
     """Return the value of a preference in ``Prefer``, empty if it has none, None
     if it is not there. The first counts if it is there twice (RFC 7240, section 2).
     """
-    for part in prefer.lower().split(","):
+    for part in prefer.lower().split(",", MAX_ELEMENTS)[:MAX_ELEMENTS]:
         found, _, value = part.split(";")[0].partition("=")
         if found.strip() == name:
             return value.strip()

@@ -155,15 +155,18 @@ class RecordReads:
             await self._revision(target, _required(name, revision))
             for name, revision in zip(("from", "to"), revisions, strict=True)
         ]
-        before, after = (record.data for record in records)
-        patch = await in_thread(lambda: json_patch_between(before, after))
-        return json_response(
-            {
-                "from": revisions[0],
-                "to": revisions[1],
-                "patch": patch,
-            }
-        )
+
+        def render() -> Response:
+            before, after = (record.data for record in records)
+            return json_response(
+                {
+                    "from": revisions[0],
+                    "to": revisions[1],
+                    "patch": json_patch_between(before, after),
+                }
+            )
+
+        return await in_thread(render)
 
 
 def _is_known(precondition: Precondition, revision: int) -> bool:

@@ -3,7 +3,6 @@ in ``api.headers``, query strings in ``api.query_params``."""
 
 import asyncio
 import hashlib
-import tempfile
 from collections.abc import (
     Callable,
     Iterable,
@@ -39,7 +38,7 @@ from persist.domain.errors import (
     TooLarge,
 )
 from persist.domain.precondition import NO_PRECONDITION, Precondition
-from persist.storage.operation.spool import refusing_full_folder
+from persist.storage.operation.spool import refusing_full_folder, temporary_file
 from persist.storage.sharing.loop_turns import LoopTurns
 from persist.storage.sharing.shares import CALLER, SERVICE, Shares
 
@@ -291,7 +290,7 @@ class Request:
         """
         if self._spooled is None:
             with refusing_full_folder():
-                file = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close()
+                file = temporary_file()
             try:
                 digest = await self._spool(file, advice)
                 with refusing_full_folder():

@@ -35,7 +35,7 @@ BYTES_PER_STATE = 64
 
 MAX_STATES = MAX_PATTERN_BYTES // BYTES_PER_STATE
 
-ENGINE_BYTES = 33_554_432
+ENGINE_BYTES = 16_777_216
 """What may be kept of compiled patterns, and of compiled assertions."""
 
 _WEIGHTS_BYTES = 8_388_608
