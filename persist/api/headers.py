@@ -97,11 +97,8 @@ def media_type_of(
 def accepts_before_json(accept: str, media_type: str) -> bool:
     """Return whether ``Accept`` names a media type and does not prefer JSON (RFC 9110,
     section 12.5.1)."""
-    accept = accept.lower()
-    if media_type not in accept:
-        return False
     weights: dict[str, float] = {}
-    for part in accept.split(",", MAX_ELEMENTS)[:MAX_ELEMENTS]:
+    for part in _elements(accept):
         name, *parameters = (each.strip() for each in part.split(";"))
         given = next((each[2:] for each in parameters if each.startswith("q=")), "1")
         weights[name] = float(given) if WEIGHT.fullmatch(given) else 1.0
@@ -113,11 +110,17 @@ def preference(prefer: str, name: str) -> str | None:
     """Return the value of a preference in ``Prefer``, empty if it has none, None
     if it is not there. The first counts if it is there twice (RFC 7240, section 2).
     """
-    for part in prefer.lower().split(",", MAX_ELEMENTS)[:MAX_ELEMENTS]:
+    for part in _elements(prefer):
         found, _, value = part.split(";")[0].partition("=")
         if found.strip() == name:
             return value.strip()
     return None
+
+
+def _elements(header: str) -> list[str]:
+    """Return the first elements of a list, in lower case."""
+    elements = header.lower().split(",", MAX_ELEMENTS)
+    return elements[:MAX_ELEMENTS]
 
 
 def entity_tags(header: str, text: str | None) -> tuple[str, ...]:
