@@ -7,14 +7,18 @@ import gc
 import sys
 from collections.abc import Callable
 
-FULL_COLLECTION_THRESHOLD = 1_000
-"""Collections of the middle generation after which all objects are looked at."""
+FULL_COLLECTION_THRESHOLD = 100_000
+"""Collections of the middle generation after which all objects are looked at: more than
+the requests of ten minutes cause."""
 
 SWITCH_SECONDS = 0.001
 """Seconds after which a thread that computes lets another one run."""
 
 EVERY_SECONDS = 30.0
 """Seconds between two releases of memory."""
+
+MAX_BUSY_ROUNDS = 20
+"""Releases after which all objects are looked at, though requests run."""
 
 
 def tune() -> None:
@@ -39,11 +43,15 @@ async def release_memory(is_idle: Callable[[], bool]) -> None:
     The allocator of glibc keeps it. After large bodies, which are read and stored by
     many threads, that is some 50 MB.
     """
+    busy_rounds = 0
     while True:
         await asyncio.sleep(EVERY_SECONDS)
+        busy_rounds += 1
         # No thread runs while all objects are looked at, those of requests included.
-        generation = 2 if is_idle() else 1
-        await asyncio.to_thread(_release, generation)
+        is_full = is_idle() or busy_rounds > MAX_BUSY_ROUNDS
+        if is_full:
+            busy_rounds = 0
+        await asyncio.to_thread(_release, 2 if is_full else 1)
 
 
 def _release(generation: int) -> None:
