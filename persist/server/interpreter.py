@@ -8,8 +8,8 @@ import sys
 from collections.abc import Callable
 
 FULL_COLLECTION_THRESHOLD = 100_000
-"""Collections of the middle generation after which all objects are looked at: more than
-the requests of ten minutes cause."""
+"""Collections of the middle generation after which all objects are looked at, if
+``release_memory`` has not done so before."""
 
 SWITCH_SECONDS = 0.001
 """Seconds after which a thread that computes lets another one run."""
